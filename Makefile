@@ -1,0 +1,38 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quick test test-slow install check format clean
+
+# The main job on real images: 8 runs, then their table.
+quick: install
+	$(BIN)/slbench run-grid studies/quick.toml
+	$(BIN)/slbench report studies/quick.toml
+
+# What CI runs first: format, lint, types, the quick tests.
+test: install
+	$(MAKE) check
+
+test-slow: install
+	$(BIN)/pytest -m slow
+
+# The set-up alone. It is redone when pyproject.toml changes.
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+check:
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format:
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

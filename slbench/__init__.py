@@ -1,0 +1,34 @@
+"""slbench: ablations and benchmarks of SPT and LSA (arXiv:2112.13492) on vision transformers for small data sets.
+
+The flow, in which no arrow goes back:
+
+1. a study file -> `study.Study`: checked, frozen, expanded into runs;
+2. each run is a `spec.RunSpec`, every default written out; its hash is its id;
+3. `store.Store` knows which runs have a record;
+4. `grid.local` hands each of the others to a free slot, in a child process that sees one device;
+5. the child, `train.run.execute`, trains it and files its `store.RunRecord`;
+6. `report` reads records, and nothing else, into tidy rows and tables.
+
+The rooms, from the top; each imports only from rooms below it:
+
+    cli/          the commands: parse, one library call, print. Only here are typer and rich imported
+    grid/         slots, the local executor, the child it starts, what happens as events
+    report/       tidy rows, tables, Markdown, CSV, LaTeX
+    train/        the loop, the optimizer, one run from spec to record
+    measure/      multiply-adds, images per second
+    study.py      a TOML file or flags, checked and expanded into runs
+    store.py      RunRecord, Store: the only code that touches results/
+    spec.py       RunSpec: everything that can change a result
+    data/         the data sets, their order and splits, batches, augmentation
+    backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
+    methods/      method.py: a row of an ablation as a value; spt.py, lsa.py: each written once
+    recipes.py    Recipe: how a network is trained
+    compute.py    threads, determinism and precision of torch
+    machine.py    facts of this machine and this code
+    validation.py what a person wrote against a type, in one line
+    numerics.py   the version of every part that decides a number
+    streams.py    random streams by name
+    names.py, errors.py
+"""
+
+__version__ = "0.1.0"

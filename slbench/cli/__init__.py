@@ -1,0 +1,58 @@
+"""The command line: parse, one library call, print. Only here is anything printed, does anything exit."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from slbench import __version__
+from slbench.cli.doctor import doctor
+from slbench.cli.grid import run_grid, status, train
+from slbench.cli.lists import list_names
+from slbench.cli.report import report
+from slbench.errors import SlbenchError
+
+app = typer.Typer(
+    name="slbench",
+    help="Ablations and benchmarks of SPT and LSA on vision transformers for small data sets.",
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("run-grid")(run_grid)
+app.command("train")(train)
+app.command("status")(status)
+app.command("report")(report)
+app.command("list")(list_names)
+app.command("doctor")(doctor)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        print(f"slbench {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; give its exit code. What a person caused is one line on stderr."""
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (SlbenchError, typer.TyperException) as error:
+        words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        print(f"slbench: {' '.join(words.split())}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("slbench: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
+        return 130
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""`slbench doctor`: what this machine can do, what is wrong with it, and how to mend it."""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from slbench import machine
+from slbench.cli import options
+from slbench.data import DATASETS, load
+from slbench.errors import SlbenchError
+from slbench.grid.slots import devices, make_slots, resolve_precision
+from slbench.store import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    found: str
+    cure: str = ""  # what to do about it; empty if it is well
+
+
+def doctor(store: options.StoreFolder = Path("results"), threads: options.Threads = 1) -> None:
+    """Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."""
+    console = Console(highlight=False, markup=False)
+    unwell = False
+    for finding in examine(store, threads):
+        unwell = unwell or bool(finding.cure)
+        console.print(f"{'WRONG' if finding.cure else 'ok':<6}{finding.what:<12}{finding.found}", soft_wrap=True)
+        if finding.cure:
+            console.print(f"      {'':<12}to mend it: {finding.cure}", soft_wrap=True)
+    if unwell:
+        raise typer.Exit(1)
+
+
+def examine(store: Path, threads: int) -> Iterator[Finding]:
+    """Every finding, cheap ones first."""
+    code, host = machine.code(), machine.host()
+    versions = ", ".join(f"{name} {number}" for name, number in code.versions.items())
+    yield Finding("versions", f"python {code.python}, {versions}")
+    yield Finding(
+        "commit",
+        "not run from its repository"
+        if code.commit is None
+        else f"{code.commit[:12]}{' (changed)' if code.dirty else ''}",
+    )
+    yield Finding(
+        "machine", f"{host.cpu}, {host.cores} cores usable, {host.memory_bytes / 2**30:.1f} GiB, {platform.system()}"
+    )
+    yield from examine_torch()
+    for device in devices().values():
+        yield Finding(
+            "device", f"{device.label}: {device.name}, {'bf16' if device.computes_bf16 else 'no native bf16'}"
+        )
+    slots = make_slots("auto", jobs_per_device=None, threads=threads)
+    names = ", ".join(slot.device.label for slot in slots)
+    yield Finding("slots", f"{len(slots)} with --devices auto and --threads {threads}: {names}")
+    yield Finding("precision", f"'auto' is {resolve_precision('auto', slots)} here")
+    yield from examine_data()
+    yield from examine_store(store)
+
+
+def examine_torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("torch", f"cannot be imported: {error}", "make install, or pip install 'torch>=2.9' torchvision")
+        return
+    seen, there = torch.cuda.device_count(), len(machine.gpus())
+    if there and not seen:
+        yield Finding(
+            "torch",
+            f"{torch.__version__} sees none of {there} GPUs",
+            "install a CUDA build of torch that fits the driver (nvidia-smi)",
+        )
+    else:
+        yield Finding("torch", f"{torch.__version__} imports, {seen} CUDA devices")
+
+
+def examine_data() -> Iterator[Finding]:
+    """Data sets load, and hold what their hash says."""
+    yield Finding("data root", f"{files('slbench.data')} (data sets that ship with slbench)")
+    for name, entry in DATASETS.items():
+        try:
+            load(entry.spec)
+            yield Finding("data", f"{name}: content {entry.spec.sha256[:12]} verified")
+        except (SlbenchError, OSError) as error:
+            yield Finding("data", f"{name}: {error}", "reinstall slbench: make install")
+
+
+def examine_store(store: Path) -> Iterator[Finding]:
+    try:
+        Store(store).check(writing=True)
+    except SlbenchError as error:
+        yield Finding("store", str(error), "give a folder that can be written to with --store DIR")
+        return
+    damaged = []
+    finished = 0
+    for folder in Store(store).ids().values():
+        if (folder / "record.json").exists():
+            try:
+                list(Store(store).records([folder.name.rsplit("-", 1)[-1]]))
+                finished += 1
+            except SlbenchError as error:
+                damaged.append(str(error))
+    if damaged:
+        yield Finding("store", damaged[0], "delete the folder of that run; the next grid makes it again")
+    yield Finding("store", f"{store}: {finished} finished runs")

@@ -1,0 +1,85 @@
+"""`slbench list`: what there is by name."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from slbench.backbones import BACKBONES
+from slbench.cli import options
+from slbench.data import DATASETS
+from slbench.errors import InputError
+from slbench.methods import METHODS, row_title
+from slbench.methods.method import Method
+from slbench.names import lookup
+from slbench.recipes import RECIPES
+from slbench.study import load_study
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(help="backbones, methods, datasets, recipes or studies.", metavar="KIND")],
+    as_json: options.Json = False,
+) -> None:
+    """List what a study can name: backbones, methods, datasets, recipes, or the study files here."""
+    rows = lookup(KINDS, kind, "list")()
+    if as_json:
+        print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, about in rows:
+        table.add_row(name, about, style=None)
+    Console(highlight=False, markup=False).print(table)
+
+
+def backbones() -> list[tuple[str, str]]:
+    return [(name, f"{entry.title}; {entry.source}") for name, entry in BACKBONES.items()]
+
+
+def methods() -> list[tuple[str, str]]:
+    return [(name, f"{row_title('ViT', name)}: {words(row)}") for name, row in METHODS.items()]
+
+
+def words(row: Method) -> str:
+    """What a row changes, as the fields of a study file."""
+    plain = Method()
+    changed = {field: value for field, value in vars(row).items() if getattr(plain, field, value) != value}
+    return ", ".join(f"{field} = {json.dumps(value)}" for field, value in changed.items()) or "the plain backbone"
+
+
+def datasets() -> list[tuple[str, str]]:
+    return [
+        (
+            name,
+            f"{entry.spec.num_train:,} / {entry.spec.num_test:,} images, "
+            f"{entry.spec.image_size[0]} x {entry.spec.image_size[1]} px, "
+            f"{entry.spec.in_channels} channel(s), {entry.spec.num_classes} classes; {entry.source}",
+        )
+        for name, entry in DATASETS.items()
+    ]
+
+
+def recipes() -> list[tuple[str, str]]:
+    return [
+        (name, f"{recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr:g}, precision {recipe.precision}")
+        for name, recipe in RECIPES.items()
+    ]
+
+
+def studies() -> list[tuple[str, str]]:
+    """The study files below ./studies; one that is wrong says so."""
+    rows = []
+    for path in sorted(Path("studies").glob("*.toml")):
+        try:
+            study = load_study(path)
+            rows.append((str(path), f"{study.title}; {len(study.runs)} runs"))
+        except InputError as error:
+            rows.append((str(path), f"not valid: {error}"))
+    return rows
+
+
+KINDS = {"backbones": backbones, "methods": methods, "datasets": datasets, "recipes": recipes, "studies": studies}

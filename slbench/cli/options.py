@@ -1,0 +1,127 @@
+"""Flags that several commands share, and what they stand for."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from slbench.backbones import BACKBONES
+from slbench.data import DATASETS
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.recipes import RECIPES
+from slbench.study import Flags, Study, load_study, make_study
+
+GRID, TRAINING, WHERE = "Grid", "Training", "Where"
+
+StudyPath = Annotated[Path | None, typer.Argument(help="A study file, such as studies/quick.toml.", show_default=False)]
+Backbones = Annotated[
+    list[str],
+    typer.Option(
+        "--backbone",
+        help="Backbones, with commas or repeated.",
+        autocompletion=lambda: list(BACKBONES),
+        rich_help_panel=GRID,
+    ),
+]
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method", help="Rows: none, spt, lsa, both, ...", autocompletion=lambda: list(METHODS), rich_help_panel=GRID
+    ),
+]
+Datasets = Annotated[
+    list[str], typer.Option("--dataset", help="Data sets.", autocompletion=lambda: list(DATASETS), rich_help_panel=GRID)
+]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Seeds 0..N-1.", min=1, metavar="N", rich_help_panel=GRID)]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="How to train.", autocompletion=lambda: list(RECIPES), rich_help_panel=TRAINING),
+]
+ProtocolName = Annotated[
+    str | None, typer.Option("--protocol", help="holdout, full or paper.", rich_help_panel=TRAINING)
+]
+Changes = Annotated[
+    list[str],
+    typer.Option(
+        "--set", help="Any field of a run: --set recipe.epochs=3.", metavar="PATH=VALUE", rich_help_panel=TRAINING
+    ),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="--set recipe.epochs", rich_help_panel=TRAINING)]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="--set recipe.batch_size", rich_help_panel=TRAINING)
+]
+Lr = Annotated[float | None, typer.Option("--lr", help="--set recipe.lr", rich_help_panel=TRAINING)]
+WeightDecay = Annotated[
+    float | None, typer.Option("--weight-decay", help="--set recipe.weight_decay", rich_help_panel=TRAINING)
+]
+WarmupEpochs = Annotated[
+    float | None, typer.Option("--warmup-epochs", help="--set recipe.warmup_epochs", rich_help_panel=TRAINING)
+]
+DropPath = Annotated[float | None, typer.Option("--drop-path", help="--set recipe.drop_path", rich_help_panel=TRAINING)]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", help="Where results are kept.", metavar="DIR", rich_help_panel=WHERE)
+]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
+Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
+JobsPerDevice = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs-per-device", help="Default: one on a GPU, cores / threads on a CPU.", min=1, rich_help_panel=WHERE
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def split(values: Sequence[str]) -> list[str]:
+    """Repeated flags and commas, both: ["a,b", "c"] is a, b, c."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def parsed(changes: Sequence[str]) -> dict[str, Any]:
+    """PATH=VALUE pairs; a value is TOML, or else text."""
+    settings = {}
+    for change in changes:
+        path, equals, words = change.partition("=")
+        if not equals or not path.strip():
+            raise InputError(f"--set {change}: must be PATH=VALUE, such as recipe.epochs=3")
+        try:
+            value = tomllib.loads(f"value = {words}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = words.strip()
+        settings[path.strip()] = value
+    return settings
+
+
+def study_of(
+    path: Path | None,
+    *,
+    backbone: Sequence[str],
+    method: Sequence[str],
+    dataset: Sequence[str],
+    seeds: int | None,
+    recipe: str | None,
+    protocol: str | None,
+    changes: Sequence[str],
+    **recipe_fields: float | None,
+) -> Study:
+    """The study of a file changed by flags, or of flags alone.
+
+    Args:
+        recipe_fields: those that have flags of their own; None for a flag that was not given.
+    Raises:
+        InputError: if nothing says what to run, or for anything wrong in what does.
+    """
+    axes = {"backbone": split(backbone), "method": split(method), "dataset": split(dataset)}
+    grid: dict[str, list[Any]] = {name: values for name, values in axes.items() if values}
+    if path is None and not grid:
+        raise InputError("nothing to run: name a study file, or --backbone, --method or --dataset")
+    if seeds is not None:
+        grid["seed"] = list(range(seeds))
+    given = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
+    flags = Flags(grid=grid, set={**given, **parsed(changes)}, recipe=recipe, protocol=protocol)
+    if path is None:
+        return make_study({}, name="ad-hoc", where="command line", flags=flags)
+    return load_study(path, flags)

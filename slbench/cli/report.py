@@ -1,0 +1,57 @@
+"""`slbench report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slbench.cli import options
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.names import lookup
+from slbench.store import Store
+from slbench.study import StudyRun, load_study
+
+ACCURACIES = {"final": "final", "selected": "selected", "best": "best"}
+
+
+def report(
+    study: options.StudyPath = None,
+    store: options.StoreFolder = Path("results"),
+    formats: Annotated[str, typer.Option("--format", help="md, csv, latex: with commas.")] = "md,csv,latex",
+    accuracy: Annotated[str, typer.Option("--accuracy", help="final, selected or best.")] = "final",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Default: STORE/reports/STUDY.", metavar="DIR", show_default=False)
+    ] = None,
+) -> None:
+    """Print a study's table and write it, with a tidy runs.csv. Without a study: every run of the store."""
+    results = Store(store)
+    results.check(writing=out is None)
+    if study is None:
+        name, title = "all", "Every run of the store"
+        runs = tuple(sorted((StudyRun(record.spec, record.labels) for record in results.records()), key=table_order))
+    else:
+        chosen = load_study(study)
+        name, title, runs = chosen.name, chosen.title, chosen.runs
+    lookup(ACCURACIES, accuracy, "accuracy")
+    if not any(state == "done" for state in results.states(run.spec for run in runs).values()):
+        raise InputError(f"{store}: no finished run of {name} yet; start with: slbench run-grid {study or ''}".rstrip())
+    from slbench.report.render import markdown
+    from slbench.report.write import FORMATS
+    from slbench.report.write import report as write
+
+    wanted = options.split([formats])
+    for format_ in wanted:
+        lookup(FORMATS, format_, "format")
+    folder = out or store / "reports" / name
+    Store(folder).check(writing=True)
+    table = write(name, title, runs, results, accuracy=accuracy, formats=wanted, out=folder)  # type: ignore[arg-type]
+    print(markdown(table), end="")
+    print(f"\nwritten to {folder}: runs.csv{''.join(f', {format_}' for format_ in wanted)}")
+
+
+def table_order(run: StudyRun) -> tuple[str, int, str, int]:
+    """Where a run stands when no study says: shipped rows as they are listed, others after them."""
+    known = list(METHODS)
+    position = known.index(run.labels.method) if run.labels.method in known else len(known)
+    return run.labels.backbone, position, run.labels.method, run.spec.seed

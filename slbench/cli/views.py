@@ -1,0 +1,169 @@
+"""What a person sees while a grid runs: bars on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from slbench.grid.events import Event, Failed, Finished, Measuring, Moved, NotMeasured, Started
+from slbench.grid.jobs import Said
+from slbench.study import StudyRun
+
+LINE_SECONDS = 30  # between plain lines on one run
+
+
+class View(Protocol):
+    """Shows events; entered before the first and left after the last."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+def minutes(seconds: float) -> str:
+    """ "1:02:03" or "2:03"."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def accuracy_of(said: Said) -> float | None:
+    """The accuracy to show while a run goes on: validation if there is one."""
+    return said.test_top1 if said.val_top1 is None else said.val_top1
+
+
+def lasting(event: Event) -> str | None:
+    """The line that stays on the screen after an event, if it leaves one."""
+    if isinstance(event, Finished):
+        return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {minutes(event.seconds)}"
+    if isinstance(event, Failed):
+        return f"FAILED  {event.run.title}: {event.reason}; log: {event.log}"
+    if isinstance(event, Measuring):
+        return f"measuring images/s of {event.networks} networks in turns, with no job beside"
+    if isinstance(event, NotMeasured):
+        return f"images/s could not be measured: {event.reason}"
+    return None
+
+
+class Totals:
+    """How much of a grid is done, in steps, and how long the rest will take."""
+
+    def __init__(self, runs: list[StudyRun]) -> None:
+        self.steps = {run.spec.run_id: run.spec.recipe.epochs * run.spec.steps_per_epoch for run in runs}
+        self.done = dict.fromkeys(self.steps, 0)
+        self.ended = 0
+        self.started = time.monotonic()
+
+    def see(self, event: Event) -> None:
+        if isinstance(event, Moved):
+            self.done[event.run.spec.run_id] = event.said.step
+        elif isinstance(event, Finished | Failed):
+            self.done[event.run.spec.run_id] = self.steps[event.run.spec.run_id]
+            self.ended += 1
+
+    def remaining(self) -> float | None:
+        """Seconds, at the speed so far; None before the first step."""
+        done, total = sum(self.done.values()), sum(self.steps.values())
+        return (time.monotonic() - self.started) / done * (total - done) if done else None
+
+
+class PlainView:
+    """Lines for a file or a pipe: what started, what ended, and now and then how far a run is."""
+
+    def __init__(self, console: Console, runs: list[StudyRun]) -> None:
+        self.console, self.totals = console, Totals(runs)
+        self._last: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        self.totals.see(event)
+        if isinstance(event, Started):
+            self._last[event.run.spec.run_id] = time.monotonic()
+            self._print(f"start   {event.run.title} on {event.slot.device.label}, slot {event.slot.index}")
+        elif isinstance(event, Moved):
+            self._moved(event)
+        elif (line := lasting(event)) is not None:
+            left = self.totals.remaining()
+            ended = isinstance(event, Finished | Failed)
+            tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {minutes(left or 0)} left]" if ended else ""
+            self._print(line + tail)
+
+    def _moved(self, event: Moved) -> None:
+        now = time.monotonic()
+        if now - self._last[event.run.spec.run_id] < LINE_SECONDS:
+            return
+        self._last[event.run.spec.run_id] = now
+        said, accuracy = event.said, accuracy_of(event.said)
+        top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
+        self._print(
+            f"        {event.run.title}: epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, "
+            f"{said.images_per_second:.0f} images/s"
+        )
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveView:
+    """A bar for each slot and one for the grid; what ended scrolls above them."""
+
+    def __init__(self, console: Console, runs: list[StudyRun]) -> None:
+        self.totals = Totals(runs)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._grid = self.progress.add_task("grid", total=sum(self.totals.steps.values()), detail=f"0 of {len(runs)}")
+        self._slots: dict[int, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        self.totals.see(event)
+        if isinstance(event, Started):
+            labels = event.run.labels
+            self._slots[event.slot.index] = self.progress.add_task(
+                escape(f"{event.slot.device.label} {labels.backbone} {labels.method} s{event.run.spec.seed}"),
+                total=self.totals.steps[event.run.spec.run_id],
+                detail="starting",
+            )
+        elif isinstance(event, Moved):
+            said, accuracy = event.said, accuracy_of(event.said)
+            top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
+            detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
+            self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)
+        elif isinstance(event, Finished | Failed):
+            self.progress.remove_task(self._slots.pop(event.slot.index))
+        if (line := lasting(event)) is not None:
+            self.progress.console.print(line, markup=False, highlight=False)
+        detail = f"{self.totals.ended} of {len(self.totals.steps)}"
+        self.progress.update(self._grid, completed=sum(self.totals.done.values()), detail=detail)
+
+
+def make_view(console: Console, runs: list[StudyRun]) -> View:
+    """Bars if the console is a terminal, else lines."""
+    return LiveView(console, runs) if console.is_terminal else PlainView(console, runs)

@@ -1,0 +1,48 @@
+"""Augmentation of whole batches, each image with draws of its own. Images stay uint8."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+
+from slbench.recipes import Recipe
+
+
+def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.Generator) -> UInt8[Tensor, "b c h w"]:
+    """A training batch as the recipe augments it: flip, then padded crop.
+
+    Args:
+        source: a CPU stream. Every draw is taken whether or not it is used, so that turning one
+            operation off leaves the others' draws alone.
+    """
+    count = len(images)
+    flipped = torch.rand(count, generator=source) < 0.5
+    offsets = torch.randint(0, 2 * recipe.crop_padding + 1, (count, 2), generator=source)
+    if recipe.flip:
+        images = flip(images, flipped.to(images.device))
+    if recipe.crop_padding:
+        images = padded_crop(images, offsets.to(images.device), padding=recipe.crop_padding)
+    return images
+
+
+def flip(images: UInt8[Tensor, "b c h w"], chosen: Bool[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
+    """The chosen images mirrored left to right."""
+    return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+
+
+def padded_crop(
+    images: UInt8[Tensor, "b c h w"], offsets: Int64[Tensor, "b two"], *, padding: int
+) -> UInt8[Tensor, "b c h w"]:
+    """A window of the image's own size out of the image with a border of zeros.
+
+    Args:
+        offsets: (down, right) of each window's corner in the padded image, in [0, 2 * padding];
+            (padding, padding) gives the image back.
+    """
+    count, channels, height, width = images.shape
+    padded = F.pad(images, (padding,) * 4)
+    rows = offsets[:, 0, None] + torch.arange(height, device=images.device)
+    columns = offsets[:, 1, None] + torch.arange(width, device=images.device)
+    image = torch.arange(count, device=images.device)[:, None, None, None]
+    channel = torch.arange(channels, device=images.device)[None, :, None, None]
+    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]

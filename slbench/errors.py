@@ -1,0 +1,26 @@
+"""What can go wrong through a person's doing, each with one line to say so and an exit code."""
+
+
+class SlbenchError(Exception):
+    """A condition a person can cause or mend. Its text is one line, shown without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(SlbenchError, ValueError):
+    """Bad input: a flag, a study file, a value. Nothing has been written when it is raised.
+
+    It is also a ValueError, so that pydantic reports it like any other failed check.
+    """
+
+    exit_code = 2
+
+
+class StoreError(SlbenchError):
+    """A results folder that cannot be used, or a file in it that cannot be read."""
+
+    exit_code = 2
+
+
+class TrainingError(SlbenchError):
+    """A run that could not be finished, such as one whose loss is no longer a number."""

@@ -1,0 +1,52 @@
+"""What a launcher hands to its child, and what the child says back. Plain JSON, free of torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from slbench.spec import RunSpec
+from slbench.store import Labels
+
+
+class Job(BaseModel):
+    """One run, and where and how to do it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: RunSpec
+    labels: Labels
+    store: str
+    device: str  # as torch names it in the child
+    device_label: str  # as the record names it
+    device_name: str
+    threads: int
+    precision: Literal["bf16", "fp32"]
+
+
+class SpeedTest(BaseModel):
+    """Networks whose speed is to be measured against each other, on a device that does nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    specs: tuple[RunSpec, ...]
+    store: str
+    device: str
+    device_label: str
+    device_name: str
+    threads: int
+    precision: Literal["bf16", "fp32"]
+
+
+class Said(BaseModel):
+    """A line from the child: how far it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    val_top1: float | None
+    test_top1: float | None
+    images_per_second: float

@@ -1,0 +1,102 @@
+"""The child process: one job from stdin, progress as JSON lines on stdout, everything else to stderr.
+
+It ends when its stdin does, so that no child outlives a launcher that was killed.
+"""
+
+import dataclasses
+import os
+import sys
+import threading
+from typing import TextIO
+
+from pydantic import BaseModel
+
+from slbench.errors import SlbenchError
+from slbench.grid.jobs import Job, Said, SpeedTest
+from slbench.store import Store
+
+
+def main() -> int:
+    """Read the task's kind and its JSON, do it, give the exit code."""
+    kind, task = sys.stdin.readline().strip(), sys.stdin.readline()
+    report = take_stdout()
+    threading.Thread(target=end_with_launcher, daemon=True).start()
+    try:
+        if kind == "job":
+            do_job(Job.model_validate_json(task), report)
+        else:
+            do_speed_test(SpeedTest.model_validate_json(task))
+    except SlbenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def take_stdout() -> TextIO:
+    """The pipe to the launcher; what others print goes to stderr from now on."""
+    pipe = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return pipe
+
+
+def end_with_launcher() -> None:
+    """Leave at once when the launcher's end of stdin closes."""
+    while sys.stdin.read(4096):
+        pass
+    os._exit(1)
+
+
+def do_job(job: Job, report: TextIO) -> None:
+    import torch
+
+    from slbench.train.loop import Progress
+    from slbench.train.run import execute
+
+    def say(progress: Progress) -> None:
+        report.write(Said(**dataclasses.asdict(progress)).model_dump_json() + "\n")
+
+    execute(
+        job.spec,
+        job.labels,
+        store=store_of(job.store),
+        device=torch.device(job.device),
+        device_label=job.device_label,
+        device_name=job.device_name,
+        precision=job.precision,
+        threads=job.threads,
+        on_progress=say,
+    )
+
+
+def do_speed_test(test: SpeedTest) -> None:
+    import torch
+
+    from slbench import machine
+    from slbench.measure.throughput import measure
+
+    store = store_of(test.store)
+    for measured in measure(
+        test.specs,
+        machine_id=machine.host().machine_id,
+        device=torch.device(test.device),
+        device_label=test.device_label,
+        device_name=test.device_name,
+        threads=test.threads,
+        precision=test.precision,
+    ):
+        store.add_throughput(measured)
+
+
+def store_of(root: str) -> Store:
+    from pathlib import Path
+
+    return Store(Path(root))
+
+
+def task_lines(task: BaseModel) -> str:
+    """What a launcher writes to a child's stdin."""
+    return f"{'job' if isinstance(task, Job) else 'speed'}\n{task.model_dump_json()}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

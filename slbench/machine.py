@@ -1,0 +1,158 @@
+"""Facts of this machine and of the code that runs on it. Free of torch."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+VERSIONED = ("slbench", "torch", "torchvision", "numpy", "fvcore", "pandas")
+NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
+
+
+class Host(BaseModel):
+    """The machine a run was made on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    machine_id: str  # of what decides speed: processor, cores, accelerators
+    hostname: str
+    platform: str
+    cpu: str
+    cores: int  # that this process may use
+    memory_bytes: int
+    accelerators: tuple[str, ...]
+
+
+class Code(BaseModel):
+    """The code that made a result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    python: str
+    versions: dict[str, str]  # of the packages that can move a number
+    commit: str | None  # None when slbench was not run from its repository
+    dirty: bool | None  # whether tracked files differed from that commit
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: by its CPU affinity and by the limit of its cgroup, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = cgroup_cores(Path("/sys/fs/cgroup/cpu.max"))
+    return max(1, cores if quota is None else min(cores, int(quota)))
+
+
+def cgroup_cores(cpu_max: Path) -> float | None:
+    """The cores that a cgroup v2 `cpu.max` file ("quota period", in microseconds) allows; None for no limit."""
+    try:
+        quota, period = cpu_max.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)
+
+
+@cache
+def cpu_info() -> dict[str, str]:
+    """The first processor's entries of /proc/cpuinfo; empty where there is none."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    return bool(NATIVE_BF16 & set(cpu_info().get("flags", "").split()))
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A CUDA device of this machine."""
+
+    index: int  # as nvidia-smi counts
+    uuid: str
+    name: str
+    computes_bf16: bool  # compute capability 8.0 and above
+
+
+@cache
+def gpus() -> tuple[Gpu, ...]:
+    """The CUDA devices of this machine, seen by this process or not; empty without NVIDIA's driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+            uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
+            found.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8))
+        return tuple(found)
+    except pynvml.NVMLError:
+        return ()
+
+
+def cpu_name() -> str:
+    """The processor's product name, as far as the system tells."""
+    return cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def host() -> Host:
+    """Facts of this machine."""
+    accelerators = tuple(gpu.name for gpu in gpus())
+    decisive = [cpu_name(), sorted(set(cpu_info().get("flags", "").split())), os.cpu_count(), accelerators]
+    return Host(
+        machine_id=hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:12],
+        hostname=platform.node(),
+        platform=platform.platform(),
+        cpu=cpu_name(),
+        cores=usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        accelerators=accelerators,
+    )
+
+
+def code() -> Code:
+    """Versions, commit and whether the work tree was clean."""
+    commit, dirty = git_state(Path(__file__).parent)
+    versions = {}
+    for package in VERSIONED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return Code(python=sys.version.split()[0], versions=versions, commit=commit, dirty=dirty)
+
+
+def git_state(package: Path) -> tuple[str | None, bool | None]:
+    """Commit and dirtiness of the repository that tracks this package; (None, None) if none does.
+
+    An installed copy inside somebody's own repository is not tracked by it, and says nothing.
+    """
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(package), *arguments], capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None, None
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return git("rev-parse", "HEAD"), None if status is None else bool(status)

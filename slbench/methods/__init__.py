@@ -1,0 +1,42 @@
+"""SPT and LSA, each written once, and the rows of an ablation that they make up.
+
+The values here are free of torch; `spt.py` and `lsa.py` hold the modules that every backbone uses.
+"""
+
+from slbench.methods.method import Method
+
+__all__ = ["METHODS", "PAPER_PREFIXES", "Method", "row_title"]
+
+METHODS: dict[str, Method] = {
+    "none": Method(),
+    "spt": Method(shift="diagonal"),
+    "lsa": Method(learn_temperature=True, mask_self=True),
+    "both": Method(shift="diagonal", learn_temperature=True, mask_self=True),
+    # Halves of LSA: Table 4 of the paper.
+    "temperature-only": Method(learn_temperature=True),
+    "mask-only": Method(mask_self=True),
+    # Controls that the paper lacks: what of SPT's gain is the norm, the window, or the shifts?
+    "layer-norm-only": Method(layer_norm=True),
+    "spt-cardinal": Method(shift="cardinal"),
+    "spt-all8": Method(shift="all8"),
+    "spt-1px-cardinal": Method(shift="cardinal", shift_pixels=1),  # what vit-pytorch ships
+    "overlapping-conv": Method(window=2),  # one convolution: kernel 2P, stride P
+    "window-2p": Method(window=2, layer_norm=True),
+    "spt-no-layer-norm": Method(shift="diagonal", layer_norm=False),
+}
+
+PAPER_PREFIXES: dict[str, str] = {
+    "none": "",
+    "spt": "S-",
+    "lsa": "L-",
+    "both": "SL-",
+    "temperature-only": "T-",
+    "mask-only": "M-",
+}
+
+
+def row_title(backbone: str, method: str) -> str:
+    """How a table names a row: the paper's name where it has one (SL-ViT), else "ViT, window-2p"."""
+    if method in PAPER_PREFIXES:
+        return PAPER_PREFIXES[method] + backbone
+    return f"{backbone}, {method}"

@@ -1,0 +1,112 @@
+"""Method: the frozen value that names what a row of an ablation changes. Free of torch."""
+
+import dataclasses
+import math
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from slbench.errors import InputError
+
+Shift = Literal["none", "diagonal", "cardinal", "all8"]
+
+DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+CARDINAL = ((-1, 0), (0, -1), (0, 1), (1, 0))
+DIRECTIONS: dict[str, tuple[tuple[int, int], ...]] = {
+    "none": (),
+    "diagonal": DIAGONAL,
+    "cardinal": CARDINAL,
+    "all8": DIAGONAL + CARDINAL,
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Method:
+    """One row of an ablation: what it changes in the tokenizer and in attention.
+
+    `Method()` is the plain backbone; every field turns one thing on. Source of SPT and LSA:
+    arXiv:2112.13492. Errors: InputError for fields that contradict each other.
+    """
+
+    shift: Shift = "none"  # directions (down, right) of the shifted copies; the paper's is "diagonal"
+    shift_ratio: Annotated[float, Field(gt=0, le=1)] | None = None  # of the patch, floored to pixels; the paper's 0.5
+    shift_pixels: Annotated[int, Field(ge=1)] | None = None  # in place of the ratio
+    window: Literal[1, 2] = 1  # side in patches of what a token reads without shifts; 2 overlaps
+    layer_norm: bool | None = None  # before the linear map; unless given, exactly when shifted
+    s_pool: Literal["auto", "yes", "no"] = "auto"  # SPT in pooling layers; auto: where the backbone pools
+    learn_temperature: bool = False
+    temperature_per: Literal["head", "layer"] = "head"
+    initial_temperature: Annotated[float, Field(gt=0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
+    mask_self: bool = False  # no token attends to itself
+
+    def __post_init__(self) -> None:
+        if self.shift_ratio is not None and self.shift_pixels is not None:
+            raise InputError("shift_ratio and shift_pixels exclude each other: give one")
+        if self.shift == "none" and (self.shift_ratio, self.shift_pixels) != (None, None):
+            raise InputError("a shift size needs directions: set shift to diagonal, cardinal or all8")
+        if self.shift == "none" and self.s_pool == "yes":
+            raise InputError(
+                "s_pool puts SPT in pooling layers and needs a shift: set shift to diagonal, cardinal or all8"
+            )
+        if self.shift != "none" and self.window != 1:
+            raise InputError("window = 2 is a control without shifts: set shift to none, or window to 1")
+        if self.temperature_per == "layer" and not self.learn_temperature:
+            raise InputError("temperature_per = 'layer' needs learn_temperature = true")
+
+    @property
+    def changes_tokenizer(self) -> bool:
+        """Whether the patch embedding is not the backbone's own."""
+        return self.shift != "none" or self.window != 1 or bool(self.layer_norm)
+
+    @property
+    def changes_attention(self) -> bool:
+        """Whether attention is not the plain softmax of q k / sqrt(d_k)."""
+        return self.learn_temperature or self.mask_self or self.initial_temperature != 1.0
+
+    def resolved(self, *, pools: bool) -> "Method":
+        """The same row with every default written out, as it enters a run's identity.
+
+        Args:
+            pools: whether the backbone has pooling layers that SPT can replace.
+        Raises:
+            InputError: if `s_pool` is "yes" and the backbone does not pool.
+        """
+        shifted = self.shift != "none"
+        if self.s_pool == "yes" and not pools:
+            raise InputError("s_pool = 'yes' needs a backbone with pooling layers")
+        pooled = shifted and pools and self.s_pool != "no"
+        ratio = 0.5 if shifted and self.shift_ratio is None and self.shift_pixels is None else self.shift_ratio
+        return dataclasses.replace(
+            self,
+            shift_ratio=ratio,
+            layer_norm=shifted if self.layer_norm is None else self.layer_norm,
+            s_pool="yes" if pooled else "no",
+        )
+
+    def pixels(self, patch_size: int) -> int:
+        """How far the copies are shifted at this patch size, in pixels; 0 without a shift.
+
+        A ratio is floored, as in the released code: the shift is at most that share of the patch.
+
+        Raises:
+            InputError: if the ratio comes to 0 px, with the smallest ratio that works.
+        """
+        if self.shift == "none":
+            return 0
+        if self.shift_pixels is not None:
+            return self.shift_pixels
+        ratio = 0.5 if self.shift_ratio is None else self.shift_ratio
+        pixels = math.floor(ratio * patch_size + 1e-9)  # 0.29 * 100 is 28.999999999999996
+        if pixels == 0:
+            raise InputError(
+                f"shift_ratio {ratio:g} of a patch of {patch_size} px is a shift of 0 px; "
+                f"the smallest ratio that works is 1/{patch_size} = {1 / patch_size:g}"
+            )
+        return pixels
+
+    def check_shift(self, patch_size: int, image_size: tuple[int, int]) -> None:
+        """Raise InputError if the shift comes to 0 px or moves the whole image (height, width) out."""
+        pixels = self.pixels(patch_size)
+        if pixels >= min(image_size):
+            raise InputError(f"a shift of {pixels} px empties an image of {image_size[0]} x {image_size[1]} px")

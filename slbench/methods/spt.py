@@ -1,0 +1,164 @@
+"""Shifted patch tokenization and its controls: a grid of pixels or features becomes tokens."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slbench.methods.method import DIRECTIONS, Method
+
+
+class Shift(nn.Module):
+    """The input and its shifted copies, concatenated on channels.
+
+    Args:
+        directions: (down, right) steps in {-1, 0, 1}, one pair a copy, in the order of the output;
+            the copy for (1, 0) shows at row i what the input has at row i - pixels.
+        pixels: how far each step goes. What comes in from outside is zero, what goes out is cropped.
+    Raises:
+        ValueError: on forward, if a shift moves the whole image out of its frame.
+    Source: arXiv:2112.13492, section on SPT.
+    """
+
+    def __init__(self, directions: tuple[tuple[int, int], ...], *, pixels: int) -> None:
+        super().__init__()
+        self.directions = directions
+        self.pixels = pixels
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b copies_c h w"]:
+        height, width = x.shape[-2:]
+        s = self.pixels
+        if s >= min(height, width):
+            raise ValueError(f"a shift of {s} px empties a {height} x {width} image")
+        padded = F.pad(x, (s, s, s, s))
+        copies = [
+            padded[..., s - down * s : s - down * s + height, s - right * s : s - right * s + width]
+            for down, right in self.directions
+        ]
+        return torch.cat([x, *copies], dim=1)
+
+    def extra_repr(self) -> str:
+        return f"directions={self.directions}, pixels={self.pixels}"
+
+
+class Patches(nn.Module):
+    """Non-overlapping P x P patches, row by row; a patch is flattened pixel by pixel, channels last."""
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n features"]:
+        p = self.patch_size
+        return rearrange(x, "b c (h p1) (w p2) -> b (h w) (p1 p2 c)", p1=p, p2=p)
+
+    def extra_repr(self) -> str:
+        return f"patch_size={self.patch_size}"
+
+
+def pad_half_patch(x: Float[Tensor, "b c h w"], patch_size: int) -> Float[Tensor, "b c h_pad w_pad"]:
+    """Zeros around the grid, so that 2P windows at stride P are centred on the patches.
+
+    An odd P cannot be halved: the right and the bottom then get one more than the left and the top.
+    """
+    before, after = patch_size // 2, patch_size - patch_size // 2
+    return F.pad(x, (before, after, before, after))
+
+
+class Windows(nn.Module):
+    """Overlapping 2P x 2P windows at stride P, one around each patch, flattened channels first."""
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n features"]:
+        p = self.patch_size
+        return F.unfold(pad_half_patch(x, p), kernel_size=2 * p, stride=p).transpose(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"patch_size={self.patch_size}"
+
+
+class Tokenizer(nn.Module):
+    """Tokens from a grid: flatten pieces of it, normalise each if asked, map each linearly.
+
+    Args:
+        in_channels: channels of the grid.
+        dim: width of a token.
+        patch_size: side P of a patch; must divide both sides of the grid.
+        directions: of shifted copies that are concatenated first (SPT); `()` for none.
+        shift_pixels: how far those copies are shifted.
+        window: 1 reads the P x P patch, 2 the 2P x 2P window around it.
+        layer_norm: normalise each flattened piece before the linear map.
+    Raises:
+        ValueError: on forward, if the patch does not divide the grid.
+    Source: S(x) = LN(P([x, s^1 ... s^Ns])) E of arXiv:2112.13492; without copies and norm it is the
+    patch embedding of ViT, arXiv:2010.11929.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int,
+        *,
+        patch_size: int,
+        directions: tuple[tuple[int, int], ...] = (),
+        shift_pixels: int = 0,
+        window: int = 1,
+        layer_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        features = in_channels * (1 + len(directions)) * (window * patch_size) ** 2
+        self.patch_size = patch_size
+        self.shift = Shift(directions, pixels=shift_pixels) if directions else nn.Identity()
+        self.flatten = Patches(patch_size) if window == 1 else Windows(patch_size)
+        self.norm = nn.LayerNorm(features) if layer_norm else nn.Identity()
+        self.project = nn.Linear(features, dim)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
+        require_divisible(x, self.patch_size)
+        tokens: Tensor = self.project(self.norm(self.flatten(self.shift(x))))
+        return tokens
+
+
+class OverlappingConv(nn.Module):
+    """One convolution as tokenizer: kernel 2P, stride P, each window centred on its patch.
+
+    SPT at ratio 1/2 without its layer norm is the same class of functions. Args and errors as for
+    `Tokenizer`.
+    """
+
+    def __init__(self, in_channels: int, dim: int, *, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.conv = nn.Conv2d(in_channels, dim, kernel_size=2 * patch_size, stride=patch_size)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
+        require_divisible(x, self.patch_size)
+        grid: Tensor = self.conv(pad_half_patch(x, self.patch_size))
+        return rearrange(grid, "b d h w -> b (h w) d")
+
+
+def require_divisible(x: Tensor, patch_size: int) -> None:
+    """Raise ValueError unless the patch divides both sides of the grid (b c h w)."""
+    height, width = x.shape[-2:]
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"a patch of {patch_size} px does not divide a {height} x {width} grid")
+
+
+def tokenizer(method: Method, in_channels: int, dim: int, *, patch_size: int) -> nn.Module:
+    """The tokenizer of a row: (b c h w) to (b n d), n = h w / P^2 tokens row by row."""
+    row = method.resolved(pools=method.s_pool == "yes")
+    if row.window == 2 and not row.layer_norm:
+        return OverlappingConv(in_channels, dim, patch_size=patch_size)
+    return Tokenizer(
+        in_channels,
+        dim,
+        patch_size=patch_size,
+        directions=DIRECTIONS[row.shift],
+        shift_pixels=row.pixels(patch_size),
+        window=row.window,
+        layer_norm=bool(row.layer_norm),
+    )

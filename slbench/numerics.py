@@ -1,0 +1,15 @@
+"""The version of every part whose arithmetic decides a number.
+
+A run's identity holds the versions of the parts that it uses. Raise one when the numbers that part
+gives change (a bug fixed, an order of operations): runs that used it are then stale, all others
+stay. `tests/golden/test_losses.py` fails when numbers move and no version was raised.
+"""
+
+NUMERICS: dict[str, int] = {
+    "trainer": 1,  # optimizer, schedule, loss, order of batches, initial values
+    "augmentation": 1,  # flip and padded crop
+    "vit": 1,
+    "spt": 1,  # shifted copies
+    "window": 1,  # tokenizers that read 2P x 2P windows
+    "lsa": 1,  # temperature and diagonal mask
+}

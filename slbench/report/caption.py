@@ -1,0 +1,75 @@
+"""The words above a table: what was trained on what, how, with what, and which accuracy is shown."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeVar
+
+from slbench.store import RunRecord, Throughput
+
+T = TypeVar("T")
+AccuracyName = Literal["final", "selected", "best"]
+ACCURACY_WORDS: dict[str, str] = {
+    "final": "test accuracy of the last epoch",
+    "selected": "test accuracy of the epoch with the best validation accuracy",
+    "best": "best test accuracy of all epochs (chosen on the test images, as in the paper)",
+}
+
+
+def caption(
+    title: str, records: Sequence[RunRecord], speeds: dict[str, Throughput], accuracy: AccuracyName
+) -> list[str]:
+    """What was done, with what, on what, as sentences."""
+    if not records:
+        return [title + "."] if title else []
+    epochs = distinct(
+        f"{plural(record.spec.recipe.epochs, 'epoch')} = {record.steps:,} steps = {record.samples_seen:,} images"
+        for record in records
+    )
+    seeds = sorted({record.spec.seed for record in records})
+    devices = distinct(
+        f"{record.device_name} ({record.device}, {plural(record.threads, 'thread')}, {record.precision})"
+        for record in records
+    )
+    codes = distinct(
+        f"{package(record, 'slbench')}, {package(record, 'torch')}, {commit(record)}" for record in records
+    )
+    sentences = [
+        f"{title}." if title else "",
+        f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
+        f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
+        f"Top-1 in %: {ACCURACY_WORDS[accuracy]}, mean ± sample standard deviation (n) "
+        f"over seeds {', '.join(map(str, seeds))}.",
+        f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
+        *speed_sentences(speeds.values()),
+        "MACs: multiply-adds of one image, counted with fvcore.",
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def speed_sentences(speeds: Iterable[Throughput]) -> list[str]:
+    """How the images/s were measured."""
+    ways = distinct(
+        f"inference, batch {speed.batch_size}, {speed.precision}, {plural(speed.threads, 'thread')}, "
+        f"median of {speed.n} interleaved rounds, on {speed.device_name} with no job beside"
+        for speed in speeds
+    )
+    return [f"Images/s: {'; '.join(ways)}."] if ways else []
+
+
+def package(record: RunRecord, name: str) -> str:
+    return f"{name} {record.code.versions.get(name, 'of unknown version')}"
+
+
+def commit(record: RunRecord) -> str:
+    """The commit a record was made at, short, with its dirtiness."""
+    if record.code.commit is None:
+        return "no commit"
+    return f"commit {record.code.commit[:9]}{' with uncommitted changes' if record.code.dirty else ''}"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def distinct(values: Iterable[T]) -> tuple[T, ...]:
+    """The different values, in the order they came."""
+    return tuple(dict.fromkeys(values))

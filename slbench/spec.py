@@ -1,0 +1,119 @@
+"""RunSpec: everything that can change a run's result, and nothing else. Its hash is the run's id."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from slbench.backbones import BACKBONES
+from slbench.backbones.specs import BackboneSpec
+from slbench.data.specs import DatasetSpec
+from slbench.errors import InputError
+from slbench.methods import Method
+from slbench.numerics import NUMERICS
+from slbench.recipes import Recipe
+
+SCHEMA = 1
+Protocol = Literal["holdout", "full", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class RunSpec:
+    """One training run, every default written out.
+
+    Device, threads, folders and logging are not in it: they must not change the science.
+    """
+
+    backbone: BackboneSpec
+    method: Method
+    dataset: DatasetSpec
+    recipe: Recipe
+    protocol: Protocol
+    seed: Annotated[int, Field(ge=0)]
+    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics
+    schema: int = SCHEMA
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        backbone: BackboneSpec,
+        method: Method,
+        dataset: DatasetSpec,
+        recipe: Recipe,
+        protocol: Protocol,
+        seed: int,
+    ) -> "RunSpec":
+        """The spec of a run from parts that may leave values to rules.
+
+        Raises:
+            InputError: where the parts do not fit each other: a patch that does not divide the image,
+                a shift of 0 px.
+        """
+        backbone = backbone.resolved(dataset.image_size)
+        method = method.resolved(pools=BACKBONES[backbone.name].pools)
+        assert backbone.patch_size is not None
+        method.check_shift(backbone.patch_size, dataset.image_size)
+        run = cls(
+            backbone=backbone,
+            method=method,
+            dataset=dataset,
+            recipe=recipe,
+            protocol=protocol,
+            seed=seed,
+            numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe)},
+        )
+        if run.steps_per_epoch == 0:
+            raise InputError(
+                f"batch_size {recipe.batch_size} is above the {run.num_images} training images of {dataset.name}"
+            )
+        return run
+
+    @property
+    def num_images(self) -> int:
+        """Images that are trained on, under the run's protocol."""
+        return self.dataset.num_train - (self.dataset.num_validation if self.protocol == "holdout" else 0)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in one pass over the training images."""
+        return self.num_images // self.recipe.batch_size
+
+    @property
+    def run_id(self) -> str:
+        """First 12 hex digits of the sha256 of the canonical JSON."""
+        return digest(self.as_dict())
+
+    @property
+    def cell_id(self) -> str:
+        """Like `run_id` but without the seed: runs that share it are repetitions of one experiment."""
+        content = self.as_dict()
+        del content["seed"]
+        return digest(content)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values, as JSON holds them."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return content
+
+
+def digest(content: Any) -> str:
+    """First 12 hex digits of the sha256 of JSON-able content, keys sorted."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe) -> list[str]:
+    """Names of the parts whose numerics decide a run, as in slbench.numerics."""
+    used = {
+        "trainer": True,
+        "augmentation": recipe.flip or recipe.crop_padding > 0,
+        backbone.name: True,
+        "spt": method.shift != "none",
+        "window": method.window != 1,
+        "lsa": method.changes_attention,
+    }
+    return [part for part, is_used in used.items() if is_used]

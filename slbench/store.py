@@ -1,0 +1,248 @@
+"""The results folder: where runs are kept, and the only code that touches it.
+
+    <store>/runs/<backbone>-<method>-<dataset>-s<seed>-<run_id>/   one folder a run
+    <store>/throughput/<machine>/<key>.json                        speeds, filed by machine
+    <store>/reports/<study>/                                       tables
+
+A run is finished when its folder holds record.json, which is written last and at once.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from slbench.errors import StoreError
+from slbench.machine import Code, Host
+from slbench.spec import RunSpec
+
+State = Literal["done", "failed", "missing"]
+
+
+class Labels(BaseModel):
+    """How the study that made a run called its parts. Not part of its identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str  # as tables print it
+    method: str
+    dataset: str
+
+
+class RunRecord(BaseModel):
+    """A finished run: its spec, what came out, and what it was made with. Accuracies in percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    run_id: str
+    spec: RunSpec
+    labels: Labels
+
+    final_test_top1: float  # of the last epoch
+    final_test_top5: float
+    final_test_loss: float
+    final_val_top1: float | None
+    selected_test_top1: float | None  # of the epoch with the best validation accuracy; None without that split
+    selected_epoch: int | None
+    best_test_top1: float  # the paper's habit: the best epoch on the test images themselves
+    best_test_epoch: int
+    final_train_loss: float
+    history: str  # file in the run's folder, a row an epoch
+
+    steps: int
+    samples_seen: int  # images trained on, counted at each use
+    macs: int  # multiply-adds of one image, forward
+    norm_operations: int
+    uncounted_operators: dict[str, int]
+    params: int
+    train_images_per_second: float  # of this run, beside whatever else ran; not for comparisons
+    peak_memory_bytes: int  # of the process on a CPU, of the allocator on a GPU
+    seconds: float  # from start to record
+
+    started_at: str  # ISO 8601, UTC
+    device: str  # "cpu", "cuda:0"
+    device_name: str
+    threads: int
+    precision: Literal["bf16", "fp32"]  # what the recipe's has become
+    host: Host
+    code: Code
+    data_sha256: str
+    weights_sha256: str  # of weights.safetensors
+
+
+class Throughput(BaseModel):
+    """Images per second of one network, measured alone. See slbench.measure.throughput."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    machine_id: str
+    device: str
+    device_name: str
+    threads: int
+    precision: str
+    batch_size: int
+    median: float
+    q1: float
+    q3: float
+    n: int  # rounds
+    measured_at: str
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole or not there: temporary file, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def safe(name: str) -> str:
+    """A name fit for a folder on any file system; not unique."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:40].lower() or "x"
+
+
+class Store:
+    """The results under one folder, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def check(self, *, writing: bool) -> None:
+        """Raise StoreError if this cannot be a store, or cannot be written to; leaves nothing behind."""
+        existing = self.root
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise StoreError(
+                f"{self.root}: the store must be a folder, and {existing} is a file: name another with --store"
+            )
+        if not writing:
+            return
+        try:
+            probe = existing / f".slbench-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"{self.root}: cannot write here ({error.strerror}): name another store with --store"
+            ) from error
+
+    def folder(self, run: RunSpec, labels: Labels) -> Path:
+        """The run's folder: the one that carries its id, else the one it would get."""
+        for found in (self.root / "runs").glob(f"*-{run.run_id}"):
+            return found
+        parts = (labels.backbone, labels.method, labels.dataset)
+        return self.root / "runs" / "-".join([*(safe(part) for part in parts), f"s{run.seed}", run.run_id])
+
+    def ids(self) -> dict[str, Path]:
+        """Every run's folder, finished or not, by id."""
+        return {
+            folder.name.rsplit("-", 1)[-1]: folder
+            for folder in sorted((self.root / "runs").glob("*-*"))
+            if folder.is_dir()
+        }
+
+    def states(self, runs: Iterable[RunSpec]) -> dict[str, State]:
+        """The state of each run, by id."""
+        folders = self.ids()
+        return {run.run_id: state_of(folders.get(run.run_id)) for run in runs}
+
+    def begin(self, run: RunSpec, labels: Labels) -> Path:
+        """Make the run's folder ready: its spec in it, what an earlier attempt left gone."""
+        folder = self.folder(run, labels)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.iterdir():
+            shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+        write_atomic(folder / "spec.json", dump_json(run.as_dict()))
+        return folder
+
+    def finish(self, folder: Path, record: RunRecord) -> None:
+        """Make a run finished: its record is the last file to appear."""
+        write_atomic(folder / "record.json", dump_json(record.model_dump(mode="json")))
+
+    def fail(self, run: RunSpec, labels: Labels, reason: str) -> None:
+        """Note why a run ended without a record. The next grid tries it again."""
+        write_atomic(self.folder(run, labels) / "failure.json", dump_json({"reason": reason}))
+
+    def failure(self, run_id: str) -> str:
+        """Why the run's last attempt ended, or an empty text."""
+        folder = self.ids().get(run_id)
+        if folder is None or not (folder / "failure.json").exists():
+            return ""
+        return str(json.loads((folder / "failure.json").read_text()).get("reason", ""))
+
+    def record(self, run_id: str) -> RunRecord | None:
+        """The run's record, None if it has none. Raises StoreError if the file is damaged."""
+        return next(iter(self.records([run_id])), None)
+
+    def records(self, run_ids: Iterable[str] | None = None) -> Iterator[RunRecord]:
+        """Records of the finished among these runs, in their order; of all runs, by folder name.
+
+        Raises:
+            StoreError: at a damaged record, naming its file.
+        """
+        folders = self.ids()
+        for run_id in folders if run_ids is None else run_ids:
+            if run_id in folders and (folders[run_id] / "record.json").exists():
+                yield read_record(folders[run_id] / "record.json")
+
+    def throughput(self, machine_id: str, key: str) -> Throughput | None:
+        """A measured speed of this machine, if it is there and readable."""
+        try:
+            return Throughput.model_validate_json(self._throughput_file(machine_id, key).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def add_throughput(self, measured: Throughput) -> None:
+        path = self._throughput_file(measured.machine_id, measured.key)
+        write_atomic(path, dump_json(measured.model_dump(mode="json")))
+
+    def _throughput_file(self, machine_id: str, key: str) -> Path:
+        return self.root / "throughput" / machine_id / f"{key}.json"
+
+
+def state_of(folder: Path | None) -> State:
+    """What a run's folder says of it. A record that is not JSON counts as none: the run is made again."""
+    if folder is None:
+        return "missing"
+    try:
+        json.loads((folder / "record.json").read_bytes())
+        return "done"
+    except (OSError, ValueError):
+        return "failed" if (folder / "failure.json").exists() else "missing"
+
+
+def read_record(path: Path) -> RunRecord:
+    """A record from its file. Raises StoreError, naming the file and the first thing wrong in it."""
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise StoreError(
+            f"{path}: damaged or of another version: {where}: {first['msg'].lower()}; delete its folder to run it again"
+        ) from error
+
+
+def dump_json(content: Any) -> bytes:
+    """JSON for people to read, keys in the order given."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

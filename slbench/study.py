@@ -1,0 +1,359 @@
+"""Study: a TOML file, or the flags that stand for one, checked and expanded into runs."""
+
+import dataclasses
+import itertools
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from slbench.backbones import BACKBONES
+from slbench.backbones.specs import BackboneSpec
+from slbench.data import DATASETS, DEFAULT_DATASET
+from slbench.errors import InputError
+from slbench.methods import METHODS, Method
+from slbench.names import lookup, suggestion
+from slbench.recipes import RECIPES, Recipe
+from slbench.spec import Protocol, RunSpec
+from slbench.store import Labels
+from slbench.validation import Setting, changed, checked, shown
+
+T = TypeVar("T")
+Value = Any  # of a TOML key
+
+DEFAULT_AXES: dict[str, list[str] | list[int]] = {
+    "backbone": ["vit"],
+    "dataset": [DEFAULT_DATASET],
+    "method": ["none", "spt", "lsa", "both"],
+    "seed": [0],
+}
+ALIASES = {"precision": "recipe.precision"}
+LIST_FIELDS = {"recipe.betas"}  # whose value is a list
+NEEDED_BY = {  # fields of a method that mean something only where another is on
+    "shift_ratio": "shift",
+    "shift_pixels": "shift",
+    "s_pool": "shift",
+    "temperature_per": "learn_temperature",
+}
+NOT_A_LABEL = {"", "nan", "null", "n/a", "na", "<na>", "true", "false"}  # pandas reads them as other things
+Seed = Annotated[int, Field(ge=0)]
+
+
+class StudyFile(BaseModel):
+    """The keys of a study file, before names are looked up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str = ""
+    source: str = ""  # of published numbers for the same table: "arXiv:2112.13492 Table 5"
+    recipe: str = "quick"
+    protocol: Protocol = "holdout"
+    precision: str | None = None  # short for set.recipe.precision
+    grid: dict[str, Value] = {}
+    set: dict[str, Value] = {}
+    method: list[dict[str, Value]] = []
+    exclude: list[dict[str, Value]] = []
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study, and what the study calls its parts."""
+
+    spec: RunSpec
+    labels: Labels
+
+    @property
+    def title(self) -> str:
+        """One line for a person: "ViT-small both fashion-mnist-12k seed 0 (1a2b3c4d5e6f)"."""
+        parts = (self.labels.backbone, self.labels.method, self.labels.dataset, f"seed {self.spec.seed}")
+        return f"{' '.join(parts)} ({self.spec.run_id})"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: its runs in file order, duplicates merged."""
+
+    name: str
+    title: str
+    source: str
+    runs: tuple[StudyRun, ...]
+    notes: tuple[str, ...]  # what a rule decided and the user should know
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line adds to a study, or says in place of one."""
+
+    grid: Mapping[str, list[Value]] = dataclasses.field(default_factory=dict)  # axes, in place of the file's
+    set: Mapping[str, Value] = dataclasses.field(default_factory=dict)  # dotted paths
+    recipe: str | None = None
+    protocol: str | None = None
+
+
+def load_study(path: Path, flags: Flags = Flags()) -> Study:
+    """The study of a TOML file.
+
+    Raises:
+        InputError: for anything wrong in it, as `file: key: what, what was got, what is allowed`.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file{nearby(path)}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    return make_study(content, name=path.stem, where=str(path), flags=flags)
+
+
+def nearby(path: Path) -> str:
+    """A suggestion of study files beside a path that is not there."""
+    folder = path.parent if path.parent.is_dir() else Path("studies")
+    known = sorted(found.name for found in folder.glob("*.toml"))
+    return suggestion(path.name, known) + f" (in {folder})" if known else ""
+
+
+def make_study(content: Mapping[str, Value], *, name: str, where: str, flags: Flags = Flags()) -> Study:
+    """The study of a file's content.
+
+    Args:
+        where: what error lines call the content: the file, or "command line".
+    """
+    file: StudyFile = checked(StudyFile, content, where=where)
+    return Expansion(file, where=where, flags=flags).study(name)
+
+
+class Expansion:
+    """Turns a study file and flags into runs."""
+
+    def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
+        self.file, self.where, self.flags = file, where, flags
+        self.methods = {**METHODS, **self._inline_methods()}
+        self.recipe = (
+            self._recipe(flags.recipe, "--recipe") if flags.recipe else self._recipe(file.recipe, f"{where}: recipe")
+        )
+        self.settings = self._settings()
+        self.axes = self._axes()
+
+    def study(self, name: str) -> Study:
+        """Every cell of the grid, resolved; equal runs once."""
+        runs: dict[str, StudyRun] = {}
+        cells, notes = 0, list[str]()
+        for cell in self._cells():
+            cells += 1
+            run, said = self._resolve(cell)
+            runs.setdefault(run.spec.run_id, run)
+            notes += said
+        if not runs:
+            raise InputError(f"{self.where}: exclude: leaves no run of the grid")
+        if cells > len(runs):
+            notes.append(f"{cells} cells of the grid are {len(runs)} different runs: equal ones are made once")
+        return Study(name, self.file.title, self.file.source, tuple(runs.values()), tuple(dict.fromkeys(notes)))
+
+    def _recipe(self, name: str, origin: str) -> Recipe:
+        try:
+            return lookup(RECIPES, name, "recipe")
+        except InputError as error:
+            raise InputError(f"{origin}: {error}") from error
+
+    def _inline_methods(self) -> dict[str, Method]:
+        rows: dict[str, Method] = {}
+        for number, table in enumerate(self.file.method):
+            origin = f"{self.where}: method[{number}]"
+            name = table.get("name")
+            if not isinstance(name, str):
+                raise InputError(f"{origin}: needs a name in quotes, got {name!r}")
+            check_label(name, origin)
+            if name in METHODS:
+                raise InputError(f"{origin}: '{name}' is a row that slbench ships; give yours another name")
+            if name in rows:
+                raise InputError(f"{origin}: '{name}' is defined twice")
+            values = {key: value for key, value in table.items() if key != "name"}
+            rows[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
+        return rows
+
+    def _settings(self) -> dict[str, Setting]:
+        """Every override by dotted path; a flag wins over the file."""
+        found = {path: Setting(value, f"{self.where}: set.{path}") for path, value in flattened(self.file.set).items()}
+        if self.file.precision is not None:
+            found.setdefault("precision", Setting(self.file.precision, f"{self.where}: precision"))
+        found |= {path: Setting(value, f"--set {path}") for path, value in self.flags.set.items()}
+        for path, setting in found.items():
+            check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
+            if isinstance(setting.value, list) and path not in LIST_FIELDS:
+                raise InputError(f"{setting.origin}: a list makes an axis: write it under [grid] of a study file")
+        named = {ALIASES.get(path, path): setting for path, setting in found.items()}
+        named.setdefault("protocol", Setting(self.file.protocol, f"{self.where}: protocol"))
+        if self.flags.protocol is not None:
+            named["protocol"] = Setting(self.flags.protocol, "--protocol")
+        return named
+
+    def _axes(self) -> dict[str, list[Setting]]:
+        """Values of each axis: those of the file in its order, then those of flags, then defaults."""
+        given = {**self.file.grid, **self.flags.grid}
+        axes: dict[str, list[Setting]] = {}
+        defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in given}
+        for path, value in {**given, **defaults}.items():
+            origin = f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}"
+            check_path(path, origin, known=[*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()])
+            entries = value if isinstance(value, list) and path not in LIST_FIELDS else [value]
+            if not entries:
+                raise InputError(f"{origin}: an empty list leaves no run: give at least one value or drop the key")
+            axis = ALIASES.get(path, path)
+            if axis in self.settings and axis != "protocol":
+                raise InputError(f"{origin}: also set by {self.settings[axis].origin}: keep one of the two")
+            axes[axis] = [Setting(entry, origin) for entry in entries]
+        return axes
+
+    def _cells(self) -> Iterable[dict[str, Setting]]:
+        """The product of the axes, less what is excluded. An exclusion that matches nothing is an error."""
+        for table in self.file.exclude:
+            for key in table:
+                if key not in self.axes:
+                    raise InputError(
+                        f"{self.where}: exclude: '{key}' is no axis of this grid{suggestion(key, self.axes)}"
+                    )
+        unused = dict(enumerate(self.file.exclude))
+        for combination in itertools.product(*self.axes.values()):
+            cell = dict(zip(self.axes, combination, strict=True))
+            matching = [number for number, table in enumerate(self.file.exclude) if matches(cell, table)]
+            for number in matching:
+                unused.pop(number, None)
+            if not matching:
+                yield cell
+        if unused and not self.flags.grid:
+            first = json.dumps(next(iter(unused.values())), default=str)
+            raise InputError(f"{self.where}: exclude: {first} matches no cell of the grid")
+
+    def _resolve(self, cell: Mapping[str, Setting]) -> tuple[StudyRun, list[str]]:
+        """The run of one cell, and what rules decided in it."""
+        settings = {**self.settings, **cell}
+        backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
+        method_name, dataset_name = settings["method"], settings["dataset"]
+        method, notes = self._method(method_name, under("method", settings))
+        recipe = (
+            self._recipe(settings["recipe"].value, settings["recipe"].origin) if "recipe" in settings else self.recipe
+        )
+        recipe = changed(recipe, under("recipe", settings), where=f"{self.where}: recipe")
+        dataset = named(DATASETS, dataset_name, "data set").spec
+        protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
+        seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
+        labels = Labels(backbone=backbone_label, method=method_name.value, dataset=dataset_name.value)
+        try:
+            spec = RunSpec.resolve(
+                backbone=backbone, method=method, dataset=dataset, recipe=recipe, protocol=protocol, seed=seed
+            )
+        except InputError as error:
+            raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
+        return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
+
+    def _backbone(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[BackboneSpec, str]:
+        """A backbone's sizes and its label, from a name or an inline table."""
+        table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
+        known = named(BACKBONES, Setting(table.get("name"), entry.origin), "backbone")
+        label = table.pop("label", known.title if len(table) == 1 else table["name"])
+        check_label(label, f"{entry.origin}: label")
+        return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
+
+    def _method(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[Method, list[str]]:
+        """A row, changed by what means something for it, and notes on what does not."""
+        row = named(self.methods, entry, "method")
+        meant, notes = {}, []
+        for field, setting in changes.items():
+            needed = NEEDED_BY.get(field)
+            if needed and (changes[needed].value if needed in changes else getattr(row, needed)) in ("none", False):
+                notes.append(f"method.{field} means nothing for '{entry.value}', which has no {needed}: left out there")
+            else:
+                meant[field] = setting
+        if "shift_ratio" in meant or "shift_pixels" in meant:
+            row = dataclasses.replace(row, shift_ratio=None, shift_pixels=None)
+        return changed(row, meant, where=f"{self.where}: method '{entry.value}'"), notes
+
+
+def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
+    """What rules decided for a run that its user might not expect."""
+    notes = []
+    height, width = spec.dataset.image_size
+    if backbone.patch_size is None and spec.backbone.patch_size != min(height, width) / 8:
+        notes.append(f"patch {spec.backbone.patch_size} px: an eighth of {height} x {width} px, rounded to a divisor")
+    asked = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
+    steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
+    if steps < asked:
+        notes.append(f"warm-up shortened from {asked} to {steps} steps, a tenth of the run")
+    return notes
+
+
+def under(head: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The settings below a head: {"lr": ...} of {"recipe.lr": ...}."""
+    return {path.partition(".")[2]: setting for path, setting in settings.items() if path.startswith(head + ".")}
+
+
+def named(table: Mapping[str, T], entry: Setting, kind: str) -> T:
+    """`lookup` for a value that a person wrote somewhere."""
+    if not isinstance(entry.value, str):
+        raise InputError(f"{entry.origin}: must be the name of a {kind} in quotes, got {shown(entry.value)}")
+    try:
+        return lookup(table, entry.value, kind)
+    except InputError as error:
+        raise InputError(f"{entry.origin}: {error}") from error
+
+
+def matches(cell: Mapping[str, Setting], table: Mapping[str, Value]) -> bool:
+    """Whether a cell has all the values of an `[[exclude]]` table; a list there means any of them."""
+
+    def same(value: Value, wanted: Value) -> bool:
+        if isinstance(value, dict):
+            value = value.get("label", value.get("name"))
+        return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+
+    return all(same(cell[key].value, wanted) for key, wanted in table.items())
+
+
+def flattened(nested: Mapping[str, Value], head: str = "") -> dict[str, Value]:
+    """Dotted paths of nested tables: {"recipe": {"lr": 1}} and {"recipe.lr": 1} are the same."""
+    flat: dict[str, Value] = {}
+    for key, value in nested.items():
+        flat |= flattened(value, f"{head}{key}.") if isinstance(value, dict) else {head + key: value}
+    return flat
+
+
+def dotted_paths() -> list[str]:
+    """Every field of a run that a study can set, as a dotted path."""
+    backbone_fields = {field.name: None for entry in BACKBONES.values() for field in dataclasses.fields(entry.spec)}
+    fields = {
+        "recipe": [field.name for field in dataclasses.fields(Recipe)],
+        "method": [field.name for field in dataclasses.fields(Method)],
+        "backbone": [name for name in backbone_fields if name != "name"],
+    }
+    return [f"{head}.{name}" for head, names in fields.items() for name in names]
+
+
+def check_path(path: str, origin: str, *, known: list[str]) -> None:
+    """Raise InputError, with a suggestion, unless the path is known."""
+    if path not in known:
+        head = path.partition(".")[0] + "."
+        known = [other for other in known if other.startswith(head)] or known
+        raise InputError(f"{origin}: unknown key '{path}'{suggestion(path, known)}")
+
+
+def check_label(label: Value, origin: str) -> None:
+    """Raise InputError unless this can name a row: text that pandas will not take for something else."""
+    try:
+        float(label)
+        is_number = True
+    except (TypeError, ValueError):
+        is_number = False
+    if not isinstance(label, str) or is_number or label.strip().lower() in NOT_A_LABEL:
+        raise InputError(f"{origin}: must be a name in quotes that is no number or empty value, got {shown(label)}")
+
+
+def quoted(path: str) -> str:
+    """A key as TOML writes it."""
+    return f'"{path}"' if "." in path else path

@@ -1,0 +1,179 @@
+"""The training loop: a network, its data and a spec in; metrics of every epoch out."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from slbench.compute import autocast, seed_forward
+from slbench.data.batches import Batches
+from slbench.errors import TrainingError
+from slbench.spec import RunSpec
+from slbench.streams import derive
+from slbench.train.optim import learning_rate, make_optimizer
+
+EVALUATION_BATCH = 500  # images
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """What one epoch gave; a row of metrics.csv. Accuracies in percent, losses per image."""
+
+    epoch: int  # counted from 1
+    lr: float  # of the epoch's last step
+    train_loss: float  # mean over the epoch's steps, with label smoothing
+    val_loss: float | None  # cross entropy without smoothing, like test_loss
+    val_top1: float | None
+    test_loss: float
+    test_top1: float
+    test_top5: float
+    train_seconds: float  # of the steps alone, without evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands, for whoever watches it."""
+
+    epoch: int  # the one that is running, counted from 1
+    epochs: int
+    step: int  # steps done, over the whole run
+    steps: int
+    loss: float  # of the last step
+    val_top1: float | None  # of the last epoch that ended
+    test_top1: float | None
+    images_per_second: float  # of this epoch's steps so far
+
+
+class Training:
+    """One run: trains the network epoch by epoch.
+
+    Args:
+        spec: recipe and seed are read from it.
+        precision: "bf16" or "fp32", what the spec's precision has become.
+        validation: None under the protocols that have no validation split.
+        on_progress: called after steps, at most twice a second, and at the end of each epoch.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        network: nn.Module,
+        *,
+        training: Batches,
+        validation: Batches | None,
+        test: Batches,
+        device: torch.device,
+        precision: str,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.spec = spec
+        self.network = network
+        self.training, self.validation, self.test = training, validation, test
+        self.device, self.precision = device, precision
+        self.on_progress = on_progress
+        self.optimizer = make_optimizer(network, spec.recipe)
+        self.steps_per_epoch = len(training) // spec.recipe.batch_size
+        self.last: EpochMetrics | None = None
+        self._said = 0.0
+
+    def epochs(self) -> Iterator[EpochMetrics]:
+        """Train; after each epoch, give its metrics.
+
+        Raises:
+            TrainingError: when the loss is no longer a finite number.
+        """
+        for epoch in range(1, self.spec.recipe.epochs + 1):
+            loss, lr, seconds = self._train_epoch(epoch)
+            validated = None if self.validation is None else self.evaluate(self.validation)
+            tested = self.evaluate(self.test)
+            self.last = EpochMetrics(
+                epoch=epoch,
+                lr=lr,
+                train_loss=loss,
+                val_loss=validated.loss if validated else None,
+                val_top1=validated.top1 if validated else None,
+                test_loss=tested.loss,
+                test_top1=tested.top1,
+                test_top5=tested.top5,
+                train_seconds=seconds,
+            )
+            yield self.last
+
+    def _train_epoch(self, epoch: int) -> tuple[float, float, float]:
+        """Mean loss, last learning rate and seconds of one epoch."""
+        self.network.train()
+        recipe = self.spec.recipe
+        total = torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else torch.float32)
+        started = time.perf_counter()
+        for step, (images, labels) in enumerate(self.training.training(recipe, seed=self.spec.seed, epoch=epoch)):
+            lr = learning_rate(recipe, (epoch - 1) * self.steps_per_epoch + step, steps_per_epoch=self.steps_per_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            seed_forward(self.device, derive(self.spec.seed, epoch, step, "forward"))
+            loss = self._step(images, labels)
+            total += loss
+            self._say(epoch, step + 1, loss, started)
+        mean = total.item() / self.steps_per_epoch
+        if not torch.isfinite(torch.tensor(mean)):
+            raise TrainingError(
+                f"the loss is {mean} in epoch {epoch}, at a learning rate of {lr:.3g}: try a smaller recipe.lr"
+            )
+        return mean, lr, time.perf_counter() - started
+
+    def _step(self, images: Float[Tensor, "b c h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
+        with autocast(self.device, self.precision):
+            logits = self.network(images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.spec.recipe.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+    def _say(self, epoch: int, step: int, loss: Tensor, started: float) -> None:
+        now = time.perf_counter()
+        if now - self._said < 0.5 and step != self.steps_per_epoch:
+            return
+        self._said = now
+        self.on_progress(
+            Progress(
+                epoch=epoch,
+                epochs=self.spec.recipe.epochs,
+                step=(epoch - 1) * self.steps_per_epoch + step,
+                steps=self.spec.recipe.epochs * self.steps_per_epoch,
+                loss=loss.item(),
+                val_top1=self.last.val_top1 if self.last else None,
+                test_top1=self.last.test_top1 if self.last else None,
+                images_per_second=step * self.spec.recipe.batch_size / (now - started),
+            )
+        )
+
+    def logits(self, batches: Batches) -> Float[Tensor, "n k"]:
+        """Logits of every image, in order, in float32, without stochastic depth."""
+        self.network.eval()
+        with torch.no_grad(), autocast(self.device, self.precision):
+            return torch.cat([self.network(images).float() for images, _ in batches.in_order(EVALUATION_BATCH)])
+
+    def evaluate(self, batches: Batches) -> "Evaluation":
+        return Evaluation.of(self.logits(batches), batches.labels)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well logits fit labels: cross entropy per image, and top-1 and top-5 accuracy in percent."""
+
+    loss: float
+    top1: float
+    top5: float  # 100 where there are no more than five classes
+
+    @classmethod
+    def of(cls, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> "Evaluation":
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+        return cls(
+            loss=F.cross_entropy(logits, labels).item(),
+            top1=100 * best[:, 0].sum().item() / len(labels),
+            top5=100 * best.sum().item() / len(labels),
+        )
