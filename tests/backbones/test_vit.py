@@ -1,0 +1,122 @@
+"""ViT and the layers it shares."""
+
+import pytest
+import torch
+
+from slbench.backbones import build
+from slbench.backbones.layers import Backbone, Block, DropPath
+from slbench.backbones.specs import ViTSpec, rule_patch
+from slbench.backbones.vit import ViT
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.methods.lsa import AttentionLogits
+
+SMALL = ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3)
+
+
+def small(method: str = "none", *, size: tuple[int, int] = (8, 12), drop_path: float = 0.0, seed: int = 0) -> Backbone:
+    return build(SMALL, METHODS[method], image_size=size, in_channels=5, num_classes=7, drop_path=drop_path, seed=seed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_row_gives_logits_and_every_parameter_a_gradient(method: str) -> None:
+    network = small(method)
+    logits = network(torch.randn(2, 5, 8, 12))
+    assert logits.shape == (2, 7)
+    logits.square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("method", ["lsa", "mask-only", "both"])
+def test_with_the_mask_no_token_attends_to_itself_in_any_layer(method: str) -> None:
+    network, seen = small(method), []
+    for module in network.modules():
+        if isinstance(module, AttentionLogits):
+            module.register_forward_hook(lambda _module, _input, scores: seen.append(scores.softmax(dim=-1)))
+    network(torch.randn(2, 5, 8, 12))
+    assert len(seen) == SMALL.depth
+    for weights in seen:
+        assert weights.shape == (2, 3, 7, 7)
+        assert weights.diagonal(dim1=-2, dim2=-1).eq(0).all()
+
+
+def test_the_seed_and_the_name_of_a_parameter_decide_its_initial_value() -> None:
+    plain, again, other = small("none"), small("none"), small("none", seed=1)
+    both = dict(small("both").named_parameters())
+    for (name, value), (_, same), (_, different) in zip(
+        plain.named_parameters(), again.named_parameters(), other.named_parameters(), strict=True
+    ):
+        assert torch.equal(value, same), name
+        if "tokenizer" not in name:
+            assert torch.equal(value, both[name]), name
+        if value.std() > 0:
+            assert not torch.equal(value, different), name
+
+
+def test_initial_values_have_the_spread_of_the_released_code() -> None:
+    network = build(
+        ViTSpec(), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=100, drop_path=0.0, seed=0
+    )
+    assert isinstance(network, ViT)
+    assert network.positions.std().item() == pytest.approx(1, abs=0.03)
+    weight = dict(network.named_parameters())["blocks.0.attention.qkv.weight"]
+    assert weight.std().item() == pytest.approx((2 / (192 + 576)) ** 0.5, rel=0.02)
+    assert network.head.bias.abs().sum() == 0
+
+
+def test_a_convolution_starts_with_the_spread_of_the_linear_map_that_it_is() -> None:
+    spread = {}
+    for method in ("overlapping-conv", "spt-no-layer-norm"):
+        network = build(
+            ViTSpec(), METHODS[method], image_size=(32, 32), in_channels=3, num_classes=2, drop_path=0.0, seed=0
+        )
+        names = dict(network.named_parameters())
+        spread[method] = next(names[name].std().item() for name in names if name.startswith("tokenizer."))
+    assert spread["overlapping-conv"] == pytest.approx((2 / (4 * 48 + 192)) ** 0.5, rel=0.02)
+    assert spread["spt-no-layer-norm"] == pytest.approx((2 / (5 * 48 + 192)) ** 0.5, rel=0.02)
+
+
+def test_evaluation_ignores_stochastic_depth() -> None:
+    images = torch.randn(2, 5, 8, 12)
+    assert torch.equal(small(drop_path=0.9).eval()(images), small().eval()(images))
+
+
+def test_stochastic_depth_leaves_out_whole_samples_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    out = DropPath(0.25)(torch.ones(4001, 3, 5))
+    per_sample = out.flatten(1)
+    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert per_sample.eq(per_sample[:, :1]).all()
+    assert out.mean().item() == pytest.approx(1, abs=0.04)
+
+
+def test_a_block_with_both_branches_dropped_is_the_identity() -> None:
+    block = Block(6, num_heads=3, head_dim=2, hidden=12, method=METHODS["none"], drop_path=0.999999)
+    x = torch.randn(2, 5, 6)
+    assert torch.equal(block(x), x)
+
+
+def test_a_wrong_image_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"made for images of \(8, 12\) px, got \(12, 8\)"):
+        small()(torch.randn(2, 5, 12, 8))
+
+
+def test_a_patch_that_does_not_divide_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InputError, match="patch_size 4 does not divide an image of 8 x 10 px; allowed: 1, 2"):
+        small(size=(8, 10))
+
+
+@pytest.mark.parametrize(
+    ("size", "patch"),
+    [((32, 32), 4), ((64, 64), 8), ((28, 28), 4), ((224, 224), 28), ((32, 48), 4), ((30, 30), 3), ((7, 7), 1)],
+)
+def test_the_patch_is_an_eighth_of_the_image_rounded_to_a_divisor(size: tuple[int, int], patch: int) -> None:
+    assert rule_patch(size, tokens_per_side=8) == patch
+
+
+def test_heads_that_do_not_divide_the_width_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_heads 5 does not divide dim 192"):
+        ViTSpec(num_heads=5)

@@ -1,0 +1,21 @@
+"""Under pytest the shapes that annotations name are checked, in every module that has them."""
+
+from collections.abc import Iterator
+
+import pytest
+from jaxtyping import install_import_hook
+
+SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data.augment", "slbench.data.batches", "slbench.train.loop"]
+
+_hook = install_import_hook(SHAPED, "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Numbers are compared, so every test computes with the same number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,100 @@
+"""Method: the value that names a row."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from slbench.errors import InputError
+from slbench.methods import METHODS, Method, row_title
+
+
+def test_the_plain_backbone_changes_nothing() -> None:
+    assert not Method().changes_tokenizer
+    assert not Method().changes_attention
+
+
+def test_no_two_shipped_rows_are_the_same_row() -> None:
+    resolved = [method.resolved(pools=False) for method in METHODS.values()]
+    assert len(set(resolved)) == len(METHODS)
+
+
+def test_both_is_spt_and_lsa_together() -> None:
+    spt, lsa, both = (dataclasses.asdict(METHODS[name]) for name in ("spt", "lsa", "both"))
+    plain = dataclasses.asdict(Method())
+    changes = {key: value for row in (spt, lsa) for key, value in row.items() if value != plain[key]}
+    assert both == plain | changes
+
+
+def test_rows_are_titled_as_the_paper_titles_them() -> None:
+    titles = [row_title("ViT", name) for name in ("none", "spt", "lsa", "both", "temperature-only", "mask-only")]
+    assert titles == ["ViT", "S-ViT", "L-ViT", "SL-ViT", "T-ViT", "M-ViT"]
+    assert row_title("ViT", "window-2p") == "ViT, window-2p"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "patch", "pixels"),
+    [(0.5, 4, 2), (0.5, 8, 4), (0.5, 7, 3), (0.25, 4, 1), (0.75, 8, 6), (1.0, 5, 5), (0.29, 100, 29)],
+)
+def test_a_ratio_is_floored_to_pixels(ratio: float, patch: int, pixels: int) -> None:
+    assert Method(shift="diagonal", shift_ratio=ratio).pixels(patch) == pixels
+
+
+def test_the_ratio_is_a_half_unless_given() -> None:
+    assert METHODS["spt"].pixels(8) == 4
+    assert METHODS["spt"].resolved(pools=False).shift_ratio == 0.5
+
+
+def test_pixels_take_the_place_of_the_ratio() -> None:
+    assert METHODS["spt-1px-cardinal"].pixels(8) == 1
+    assert METHODS["spt-1px-cardinal"].resolved(pools=False).shift_ratio is None
+
+
+def test_a_ratio_that_comes_to_no_pixel_is_refused_with_the_smallest_that_works() -> None:
+    with pytest.raises(InputError, match=r"shift_ratio 0.25 of a patch of 2 px is a shift of 0 px; .* 1/2 = 0.5"):
+        Method(shift="diagonal", shift_ratio=0.25).pixels(2)
+    assert Method(shift="diagonal", shift_ratio=0.5).pixels(2) == 1
+
+
+def test_a_shift_that_empties_the_image_is_refused() -> None:
+    with pytest.raises(InputError, match="a shift of 8 px empties an image of 8 x 16 px"):
+        Method(shift="diagonal", shift_pixels=8).check_shift(4, (8, 16))
+
+
+def test_a_layer_norm_comes_with_the_shift_unless_refused() -> None:
+    norms = {name: METHODS[name].resolved(pools=False).layer_norm for name in METHODS}
+    with_norm = {name for name, norm in norms.items() if norm}
+    assert with_norm == {"spt", "both", "spt-cardinal", "spt-all8", "spt-1px-cardinal", "layer-norm-only", "window-2p"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "pools", "becomes"),
+    [("auto", True, "yes"), ("auto", False, "no"), ("no", True, "no"), ("yes", True, "yes")],
+)
+def test_s_pool_is_settled_by_the_backbone(asked: Any, pools: bool, becomes: str) -> None:
+    method = dataclasses.replace(METHODS["spt"], s_pool=asked)
+    assert method.resolved(pools=pools).s_pool == becomes
+
+
+def test_s_pool_without_pooling_layers_is_refused() -> None:
+    with pytest.raises(InputError, match="needs a backbone with pooling layers"):
+        dataclasses.replace(METHODS["spt"], s_pool="yes").resolved(pools=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"shift": "diagonal", "shift_ratio": 0.5, "shift_pixels": 1}, "exclude each other"),
+        ({"shift_ratio": 0.5}, "a shift size needs directions"),
+        ({"s_pool": "yes"}, "needs a shift"),
+        ({"shift": "all8", "window": 2}, "a control without shifts"),
+        ({"temperature_per": "layer"}, "needs learn_temperature"),
+        ({"initial_temperature": 0}, "greater than 0"),
+        ({"shift": "diagonal", "shift_ratio": 1.5}, "less than or equal to 1"),
+        ({"shift": "sideways"}, "'none', 'diagonal', 'cardinal' or 'all8'"),
+    ],
+)
+def test_contradictions_are_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Method(**fields)  # type: ignore[arg-type]

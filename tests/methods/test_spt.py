@@ -1,0 +1,165 @@
+"""SPT: values one can check by hand, then a plain reference, then the claim on what a token sees."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slbench.methods import METHODS, Method
+from slbench.methods.method import CARDINAL, DIAGONAL, DIRECTIONS
+from slbench.methods.spt import OverlappingConv, Patches, Shift, Tokenizer, Windows, tokenizer
+
+IMAGE = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])[None, None]
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [
+        ((1, 0), [[0, 0, 0], [1, 2, 3], [4, 5, 6]]),
+        ((-1, 0), [[4, 5, 6], [7, 8, 9], [0, 0, 0]]),
+        ((0, 1), [[0, 1, 2], [0, 4, 5], [0, 7, 8]]),
+        ((1, 1), [[0, 0, 0], [0, 1, 2], [0, 4, 5]]),
+        ((-1, 1), [[0, 4, 5], [0, 7, 8], [0, 0, 0]]),
+    ],
+)
+def test_a_copy_moves_its_way_and_zeros_follow(direction: tuple[int, int], expected: list[list[int]]) -> None:
+    shifted = Shift((direction,), pixels=1)(IMAGE)
+    assert shifted[0, 0].tolist() == IMAGE[0, 0].tolist()
+    assert shifted[0, 1].tolist() == expected
+
+
+def test_two_pixels_move_twice_as_far() -> None:
+    assert Shift(((1, 1),), pixels=2)(IMAGE)[0, 1].tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_a_shift_that_empties_the_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="a shift of 3 px empties a 3 x 3 image"):
+        Shift(DIAGONAL, pixels=3)(IMAGE)
+
+
+def test_the_four_diagonals_are_the_paper_s() -> None:
+    assert sorted(DIAGONAL) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    assert sorted(CARDINAL) == [(-1, 0), (0, -1), (0, 1), (1, 0)]
+    assert len(set(DIRECTIONS["all8"])) == 8
+
+
+def test_patches_go_row_by_row() -> None:
+    image = torch.arange(24.0).reshape(1, 1, 4, 6)
+    assert Patches(2)(image).tolist()[0][:4] == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11], [12, 13, 18, 19]]
+
+
+def test_windows_are_centred_on_their_patches() -> None:
+    image = torch.arange(1.0, 17.0).reshape(1, 1, 4, 4)
+    windows = Windows(2)(image)
+    assert windows.shape == (1, 4, 16)
+    assert windows[0, 0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11]
+
+
+def reference(images: Tensor, module: Tokenizer, pixels: int, patch: int) -> Tensor:
+    """SPT in loops: shift by indexing, flatten patch by patch, layer norm and linear written out."""
+    batch, _, height, width = images.shape
+    copies = [images]
+    for down, right in DIAGONAL:
+        copy = torch.zeros_like(images)
+        for row in range(height):
+            for column in range(width):
+                y, x = row - down * pixels, column - right * pixels
+                if 0 <= y < height and 0 <= x < width:
+                    copy[:, :, row, column] = images[:, :, y, x]
+        copies.append(copy)
+    stacked = torch.stack(copies, dim=1).reshape(batch, -1, height, width)
+    assert isinstance(module.norm, nn.LayerNorm)
+    tokens = []
+    for top in range(0, height, patch):
+        for left in range(0, width, patch):
+            pixels_first = stacked[:, :, top : top + patch, left : left + patch].permute(0, 2, 3, 1)
+            flat = pixels_first.reshape(batch, -1)
+            centred = flat - flat.mean(dim=1, keepdim=True)
+            normal = centred / (centred.square().mean(dim=1, keepdim=True) + module.norm.eps).sqrt()
+            normal = normal * module.norm.weight + module.norm.bias
+            tokens.append(torch.einsum("bf,df->bd", normal, module.project.weight) + module.project.bias)
+    return torch.stack(tokens, dim=1)
+
+
+def test_spt_is_shift_concatenate_patch_norm_linear() -> None:
+    torch.manual_seed(0)
+    module = tokenizer(METHODS["spt"], 3, 7, patch_size=4).double()
+    assert isinstance(module, Tokenizer)
+    nn.init.normal_(module.norm.weight)  # type: ignore[arg-type]
+    images = torch.randn(2, 3, 8, 20, dtype=torch.float64)
+    assert torch.allclose(module(images), reference(images, module, pixels=2, patch=4), atol=1e-12)
+
+
+def window_seen(method: Method, patch: int, *, token: tuple[int, int] = (1, 1), tokens: int = 3) -> Tensor:
+    """Which pixels move one token, by gradients through random weights: (h, w) of true or false."""
+    torch.manual_seed(1)
+    module = tokenizer(method, 2, 5, patch_size=patch).double()
+    images = torch.randn(1, 2, tokens * patch, tokens * patch, dtype=torch.float64, requires_grad=True)
+    module(images)[0, token[0] * tokens + token[1]].square().sum().backward()
+    assert images.grad is not None
+    return images.grad.abs().sum(dim=(0, 1)) > 0
+
+
+@pytest.mark.parametrize("patch", [4, 8])
+@pytest.mark.parametrize("name", ["spt", "spt-all8", "spt-no-layer-norm", "overlapping-conv", "window-2p"])
+def test_these_see_exactly_the_window_of_two_patches(name: str, patch: int) -> None:
+    expected = torch.zeros(3 * patch, 3 * patch, dtype=torch.bool)
+    expected[patch // 2 : -(patch // 2), patch // 2 : -(patch // 2)] = True
+    assert torch.equal(window_seen(METHODS[name], patch), expected)
+
+
+@pytest.mark.parametrize("name", ["none", "lsa", "layer-norm-only"])
+def test_without_shifts_a_token_sees_its_patch(name: str) -> None:
+    expected = torch.zeros(12, 12, dtype=torch.bool)
+    expected[4:8, 4:8] = True
+    assert torch.equal(window_seen(METHODS[name], 4), expected)
+
+
+def test_four_cardinals_see_three_quarters_of_that_window() -> None:
+    assert window_seen(METHODS["spt-cardinal"], 4).sum().item() == 0.75 * 8 * 8
+
+
+def test_at_ratio_three_quarters_the_diagonal_window_has_holes() -> None:
+    seen = window_seen(Method(shift="diagonal", shift_ratio=0.75), 4)
+    rows, columns = seen.any(dim=1), seen.any(dim=0)
+    assert rows.sum().item() == columns.sum().item() == (1 + 2 * 0.75) * 4
+    assert not seen[rows][:, columns].all()
+
+
+def test_without_its_norm_spt_can_be_written_as_the_overlapping_convolution() -> None:
+    """Each of its weights adds to the weight of the pixel that it reads."""
+    torch.manual_seed(2)
+    patch, channels, dim = 4, 3, 5
+    spt = tokenizer(METHODS["spt-no-layer-norm"], channels, dim, patch_size=patch).double()
+    conv = tokenizer(METHODS["overlapping-conv"], channels, dim, patch_size=patch).double()
+    assert isinstance(spt, Tokenizer)
+    assert isinstance(conv, OverlappingConv)
+    weights = spt.project.weight.detach().reshape(dim, patch, patch, 5, channels).permute(3, 0, 4, 1, 2)
+    kernel = torch.zeros(dim, channels, 2 * patch, 2 * patch, dtype=torch.float64)
+    for weight, (down, right) in zip(weights, ((0, 0), *DIAGONAL), strict=True):
+        top, left = patch // 2 - down * patch // 2, patch // 2 - right * patch // 2
+        kernel[:, :, top : top + patch, left : left + patch] += weight
+    conv.conv.weight.data, conv.conv.bias.data = kernel, spt.project.bias.data  # type: ignore[union-attr]
+    images = torch.randn(2, channels, 8, 12, dtype=torch.float64)
+    assert torch.allclose(spt(images), conv(images), atol=1e-12)
+
+
+def test_the_window_tokenizer_without_norm_is_a_convolution() -> None:
+    torch.manual_seed(3)
+    windows = Tokenizer(3, 5, patch_size=4, window=2).double()
+    images = torch.randn(2, 3, 8, 12, dtype=torch.float64)
+    kernel = windows.project.weight.reshape(5, 3, 8, 8)
+    expected = F.conv2d(images, kernel, windows.project.bias, stride=4, padding=2).flatten(2).transpose(1, 2)
+    assert torch.allclose(windows(images), expected, atol=1e-12)
+
+
+def test_an_odd_patch_still_gives_a_token_for_each_patch() -> None:
+    images = torch.randn(2, 3, 9, 15)
+    for name in METHODS:
+        assert tokenizer(METHODS[name], 3, 7, patch_size=3)(images).shape == (2, 15, 7)
+
+
+@pytest.mark.parametrize("name", ["none", "spt", "overlapping-conv", "window-2p"])
+def test_a_patch_that_does_not_divide_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="a patch of 4 px does not divide a 8 x 10 grid"):
+        tokenizer(METHODS[name], 3, 7, patch_size=4)(torch.randn(1, 3, 8, 10))

@@ -1,0 +1,46 @@
+"""The learning rate at each step, and what the optimizer is given."""
+
+import math
+
+import pytest
+from torch import nn
+
+from slbench.recipes import Recipe
+from slbench.train.optim import learning_rate, make_optimizer
+
+RECIPE = Recipe(epochs=10, lr=1.0, warmup_epochs=1, warmup_lr=0.0, min_lr=0.2)
+
+
+def rate(step: int) -> float:
+    return learning_rate(RECIPE, step, steps_per_epoch=4)
+
+
+def test_warm_up_is_linear_from_its_start_to_the_full_rate() -> None:
+    assert [rate(step) for step in range(5)] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_then_half_a_cosine_to_the_smallest_rate() -> None:
+    assert rate(4 + 18) == pytest.approx(0.6)  # half way, the mean of 1 and 0.2
+    assert rate(4 + 9) == pytest.approx(0.2 + 0.4 * (1 + math.cos(math.pi / 4)))
+    assert rate(40) == pytest.approx(0.2)
+    rates = [rate(step) for step in range(4, 40)]
+    assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "epochs", "steps"), [(10.0, 100, 700), (10.0, 20, 140), (0.5, 6, 35), (10.0, 1, 7), (0.0, 5, 0)]
+)
+def test_the_warm_up_is_at_most_a_tenth_of_the_steps(asked: float, epochs: int, steps: int) -> None:
+    assert Recipe(epochs=epochs, warmup_epochs=asked).warmup_steps(70) == steps
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
+    assert learning_rate(Recipe(epochs=1, lr=0.5, warmup_epochs=0), 0, steps_per_epoch=7) == 0.5
+
+
+def test_decay_falls_on_every_parameter() -> None:
+    network = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5))
+    optimizer = make_optimizer(network, Recipe(weight_decay=0.3, betas=(0.8, 0.9)))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3]
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 4
+    assert optimizer.defaults["betas"] == (0.8, 0.9)
