@@ -14,9 +14,9 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.views import make_view
 from slbench.errors import InputError
-from slbench.grid.local import LocalExecutor, in_child
+from slbench.grid.launch import launch, prepare
+from slbench.grid.local import in_child
 from slbench.grid.slots import make_slots, resolve_precision
-from slbench.grid.speeds import measure_missing
 from slbench.store import RunRecord, State, Store
 from slbench.study import Study, StudyRun
 
@@ -53,20 +53,16 @@ def run_grid(
         warmup_epochs=warmup_epochs, drop_path=drop_path,
     )  # fmt: skip
     results = Store(store)
-    results.check(writing=not plan)
-    slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads)
-    requested = dict.fromkeys(run.spec.recipe.precision for run in chosen.runs)
-    precisions = {precision: resolve_precision(precision, slots) for precision in requested}
-    states = results.states(run.spec for run in chosen.runs)
+    grid = prepare(
+        chosen.runs, results, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=not plan
+    )
+    states = grid.states
     console = Console(stderr=as_json)
     if not plan:
-        todo = [run for run in chosen.runs if states[run.spec.run_id] != "done"]
         say_notes(console, chosen)
         signal.signal(signal.SIGTERM, interrupt)
-        with make_view(console, todo) as view:
-            LocalExecutor(slots, store=results, precisions=precisions, on_event=view).run(todo)
-            if throughput:
-                measure_missing(chosen.runs, results, [slot.device for slot in slots], on_event=view)
+        with make_view(console, grid.todo) as view:
+            launch(grid, throughput=throughput, on_event=view)
         states = results.states(run.spec for run in chosen.runs)
     if as_json:
         print(json.dumps(as_document(chosen, states, results), indent=2))
