@@ -48,7 +48,8 @@ def run_grid(
 ) -> None:
     """Run every cell of a grid that is not finished yet: from a study file, from flags, or both."""
     chosen = options.study_of(
-        study, backbone=backbone, method=method, dataset=dataset, seeds=seeds, recipe=recipe, protocol=protocol,
+        study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
+        recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
         warmup_epochs=warmup_epochs, drop_path=drop_path,
     )  # fmt: skip
@@ -97,22 +98,22 @@ def train(
 ) -> None:
     """Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid."""
     chosen = options.study_of(
-        study, backbone=backbone, method=method, dataset=dataset, seeds=seed + 1, recipe=recipe, protocol=protocol,
+        study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
         warmup_epochs=warmup_epochs, drop_path=drop_path,
     )  # fmt: skip
-    runs = [run for run in chosen.runs if run.spec.seed == seed]
-    if len(runs) != 1:
+    if len(chosen.runs) != 1:
         raise InputError(
-            f"train makes one run, and this is {len(runs)}: narrow it with --backbone, --method, --dataset, --seed"
+            f"train makes one run, and this is {len(chosen.runs)}: narrow it with --backbone, --method, --dataset"
         )
+    run = chosen.runs[0]
     results = Store(store)
     results.check(writing=True)
     console = Console(stderr=as_json)
-    record = results.record(runs[0].spec.run_id)
+    record = results.record(run.spec.run_id)
     if record is None:
         say_notes(console, chosen)
-        record = train_here(runs[0], results, console, devices=devices, threads=threads)
+        record = train_here(run, results, console, devices=devices, threads=threads)
     else:
         console.print(f"finished before: {results.folder(record.spec, record.labels)}", highlight=False)
     if as_json:
