@@ -1,0 +1,36 @@
+"""The command line in this process: what it gives, says and leaves."""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from slbench.cli import main
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Runs a command in this process."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Said(code, out, err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,303 @@
+"""`slbench run-grid` from end to end, on a network that trains in a second."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from slbench import machine
+from slbench.cli import main
+from slbench.store import RunRecord, Store
+from slbench.study import StudyRun, load_study
+from tests.cli.conftest import Command
+from tests.support import ROOT, TINY_STUDY
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}  # of commands in processes of their own
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A study of two runs that was run once, side by side."""
+
+    study: Path
+    store: Path
+    code: int
+    out: str
+    records: tuple[RunRecord, ...]
+
+    @property
+    def runs(self) -> tuple[StudyRun, ...]:
+        return load_study(self.study).runs
+
+    def command(self, *more: object) -> list[str]:
+        return ["run-grid", *map(str, (self.study, "--store", self.store, "--devices", "cpu", *more))]
+
+
+def records(store: Path, study: Path) -> tuple[RunRecord, ...]:
+    return tuple(Store(store).records(run.spec.run_id for run in load_study(study).runs))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    folder = tmp_path_factory.mktemp("grid")
+    study, store = folder / "tiny.toml", folder / "results"
+    study.write_text(TINY_STUDY)
+    before = signal.getsignal(signal.SIGTERM)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = main(["run-grid", str(study), "--store", str(store), "--devices", "cpu", "--no-throughput"])
+    signal.signal(signal.SIGTERM, before)
+    return Grid(study, store, code, out.getvalue(), records(store, study))
+
+
+@pytest.fixture
+def grid(made: Grid, tmp_path: Path) -> Grid:
+    """A copy, for a test that changes it."""
+    shutil.copytree(made.store, tmp_path / "results")
+    return Grid(made.study, tmp_path / "results", made.code, made.out, made.records)
+
+
+def test_every_run_leaves_a_record_and_the_summary_says_so(made: Grid) -> None:
+    assert made.code == 0
+    assert made.out.splitlines()[-1] == "tiny: 2 of 2 done"
+    assert [record.labels.method for record in made.records] == ["none", "lsa"]
+    assert [record.spec for record in made.records] == [run.spec for run in made.runs]
+    for record in made.records:
+        assert (record.steps, record.samples_seen, record.threads) == (17, 17 * 512, 1)
+        assert (record.device, record.precision) == ("cpu", "fp32")
+        assert 10 < record.final_test_top1 < 100
+        assert record.final_test_top1 == record.selected_test_top1 == record.best_test_top1  # of one epoch
+        assert record.params == {"none": 2_786, "lsa": 2_787}[record.labels.method]
+
+
+def test_without_a_terminal_the_progress_is_plain_lines(made: Grid) -> None:
+    lines = made.out.splitlines()
+    for run in made.runs:
+        assert [line for line in lines if line.startswith(f"start   {run.title} on cpu, slot ")]
+        assert [line for line in lines if line.startswith(f"done    {run.title}: test top-1 ")]
+    assert "\x1b" not in made.out
+    assert "[2 of 2, 0:00 left]" in made.out
+
+
+def test_a_runs_folder_holds_what_the_design_names(made: Grid) -> None:
+    for record in made.records:
+        folder = Store(made.store).folder(record.spec, record.labels)
+        assert {path.name for path in folder.iterdir()} == {
+            "log.txt",
+            "metrics.csv",
+            "record.json",
+            "spec.json",
+            "test_logits.safetensors",
+            "weights.safetensors",
+        }
+        history = pd.read_csv(folder / record.history)
+        assert list(history["epoch"]) == [1]
+        assert history["test_top1"][0] == record.final_test_top1
+
+
+def test_a_second_call_runs_nothing(slbench: Command, made: Grid) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made.store.rglob("*")}
+    said = slbench(*made.command("--no-throughput"))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == "tiny: 2 of 2 done"
+    assert "start" not in said.out
+    assert {path: path.stat().st_mtime_ns for path in made.store.rglob("*")} == before
+
+
+def test_another_study_finds_the_runs_it_shares(slbench: Command, made: Grid, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(TINY_STUDY.replace('"Tiny"', '"Renamed"').replace('["none", "lsa"]', '["lsa"]'))
+    said = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "other: 1 of 1 done")
+    assert "start" not in said.out
+
+
+def test_one_deleted_folder_is_run_again_alone_with_the_same_weights(slbench: Command, grid: Grid) -> None:
+    first, second = grid.records
+    shutil.rmtree(Store(grid.store).folder(second.spec, second.labels))
+    said = slbench(*grid.command("--no-throughput"))
+    assert (said.code, said.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
+    assert [line.split(" on ")[0] for line in said.out.splitlines() if line.startswith("start")] == [
+        f"start   {grid.runs[1].title}"
+    ]
+    kept, again = records(grid.store, grid.study)
+    assert kept == first
+    assert again.weights_sha256 == second.weights_sha256
+    same = ("final_test_top1", "final_test_top5", "final_test_loss", "final_val_top1", "final_train_loss", "macs")
+    assert [getattr(again, name) for name in same] == [getattr(second, name) for name in same]
+
+
+def test_train_in_this_process_gives_the_weights_of_the_grid(slbench: Command, made: Grid, tmp_path: Path) -> None:
+    flags = ("--store", tmp_path / "results", "--devices", "cpu", "--json", "--method", "lsa")
+    said = slbench("train", made.study, *flags)
+    assert said.code == 0
+    record = RunRecord.model_validate_json(said.out)
+    assert record.run_id == made.records[1].run_id
+    assert record.weights_sha256 == made.records[1].weights_sha256
+    assert record.final_test_loss == made.records[1].final_test_loss
+    assert list(records(tmp_path / "results", made.study)) == [record]
+    again = slbench("train", made.study, *flags)
+    assert (again.code, again.out) == (0, said.out)
+    assert "finished before" in again.err
+
+
+def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command, grid: Grid) -> None:
+    second = grid.runs[1]
+    Store(grid.store).begin(second.spec, second.labels)
+    Store(grid.store).fail(second.spec, second.labels, "killed by SIGKILL")
+    before = sorted(grid.store.rglob("*"))
+    said = slbench(*grid.command("--plan", "--seeds", 2))
+    titles = [run.title for run in grid.runs]
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert lines[0] == "note: warm-up shortened from 8 to 1 steps, a tenth of the run"
+    assert lines[1] == f"done    {titles[0]}, 1 epochs of 17 steps"
+    assert lines[2].startswith("missing Tiny none fashion-mnist-12k seed 1 (")
+    assert lines[3] == f"failed  {titles[1]}, 1 epochs of 17 steps: killed by SIGKILL"
+    assert lines[5] == "tiny: 1 of 4 done, 1 failed, 2 missing"
+    assert sorted(grid.store.rglob("*")) == before
+    status = slbench("status", grid.study, "--store", grid.store)
+    assert (status.code, status.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")
+
+
+def test_json_is_one_document_on_stdout_and_nothing_else(slbench: Command, made: Grid) -> None:
+    said = slbench(*made.command("--no-throughput", "--json"))
+    document = json.loads(said.out)
+    assert (document["study"], document["total"], document["done"], document["missing"]) == ("tiny", 2, 2, 0)
+    assert [run["final_test_top1"] for run in document["runs"]] == [record.final_test_top1 for record in made.records]
+    assert [run["run_id"] for run in document["runs"]] == [run.spec.run_id for run in made.runs]
+
+
+def test_a_failed_job_is_told_gives_exit_code_1_and_is_retried_by_the_next_call(
+    slbench: Command, grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = grid.records[1]
+    folder = Store(grid.store).folder(second.spec, second.labels)
+    shutil.rmtree(folder)
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nread kind; read task\necho ImportError: broken >&2\nexit 7\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    for _ in range(2):
+        said = slbench(*grid.command("--no-throughput"))
+        title = grid.runs[1].title
+        assert (said.code, said.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")
+        assert f"FAILED  {title}: exit code 7: ImportError: broken; log: {folder / 'log.txt'}  [1 of 1, " in said.out
+        assert [line.split(" on ")[0] for line in said.out.splitlines() if line.startswith("start")] == [
+            f"start   {title}"
+        ]
+        assert json.loads((folder / "failure.json").read_text()) == {"reason": "exit code 7: ImportError: broken"}
+
+
+def test_the_report_of_a_grid_shows_its_records(slbench: Command, grid: Grid) -> None:
+    said = slbench("report", grid.study, "--store", grid.store)
+    assert said.code == 0
+    none, lsa = grid.records
+    assert f"{none.final_test_top1:.2f} (1)" in said.out
+    assert f"**{max(none.final_test_top1, lsa.final_test_top1):.2f} (1)**" in said.out
+    folder = grid.store / "reports" / "tiny"
+    assert {path.name for path in folder.iterdir()} == {"runs.csv", "table.md", "table.csv", "table.tex"}
+    assert said.out.startswith((folder / "table.md").read_text())
+    frame = pd.read_csv(folder / "runs.csv")
+    assert list(frame["final_test_top1"]) == [none.final_test_top1, lsa.final_test_top1]
+    assert list(frame["weights_sha256"]) == [none.weights_sha256, lsa.weights_sha256]
+
+
+def test_a_report_reads_a_renamed_study_under_its_names(slbench: Command, grid: Grid, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(TINY_STUDY.replace('"Tiny"', '"Renamed"'))
+    said = slbench("report", other, "--store", grid.store, "--format", "md", "--out", tmp_path / "out")
+    assert said.code == 0
+    assert "| L-Renamed " in said.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"runs.csv", "table.md"}
+
+
+def launch(study: Path, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """The command in a process of its own, once its children have started."""
+    command = ["run-grid", str(study), "--store", str(store), "--devices", "cpu", "--no-throughput"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slbench", *command],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    expected = min(2, machine.usable_cores())
+    deadline = time.monotonic() + 30
+    children: list[psutil.Process] = []
+    while len(children) < expected and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+        children = psutil.Process(process.pid).children()
+    assert len(children) == expected
+    return process, children
+
+
+def alive(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Process]:
+    """Which of the processes are still there after so long at most."""
+    deadline = time.monotonic() + seconds
+
+    def lives(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    while (left := [process for process in processes if lives(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def test_an_interrupted_grid_ends_its_children_and_the_next_call_goes_on(
+    slbench: Command, made: Grid, tmp_path: Path
+) -> None:
+    process, children = launch(made.study, tmp_path / "results")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert alive(children, seconds=0) == []
+    assert records(tmp_path / "results", made.study) == ()
+    said = slbench("run-grid", made.study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
+    assert [record.weights_sha256 for record in records(tmp_path / "results", made.study)] == [
+        record.weights_sha256 for record in made.records
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_children_do_not_outlive_a_launcher_that_is_killed(
+    made: Grid, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process, children = launch(made.study, tmp_path / "results")
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert alive(children, seconds=10) == []
+    assert records(tmp_path / "results", made.study) == ()
+
+
+@pytest.mark.slow
+def test_speeds_are_measured_once_after_the_grid_and_stand_in_the_report(slbench: Command, grid: Grid) -> None:
+    def run_grid() -> str:
+        command = [sys.executable, "-m", "slbench", *grid.command()]
+        return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
+
+    assert "measuring images/s of 2 networks in turns, with no job beside" in run_grid()
+    files = list((grid.store / "throughput").glob("*/*.json"))
+    assert len(files) == 2
+    medians = [json.loads(file.read_text())["median"] for file in files]
+    assert "measuring" not in run_grid()
+    shown = slbench("report", grid.study, "--store", grid.store).out
+    for median in medians:
+        assert f" {median:,.0f} |" in shown

@@ -1,0 +1,202 @@
+"""The local executor with real children, on a network that trains in a second."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import psutil
+import pytest
+
+from slbench.grid.events import Event, Failed, Finished, Moved, Started
+from slbench.grid.jobs import Job, Said
+from slbench.grid.local import LocalExecutor, in_child, spawn, stop, why_ended
+from slbench.grid.slots import Device, Slot
+from slbench.store import Store
+from slbench.study import StudyRun
+from tests.support import TINY, runs
+
+CPU = Device("cpu", "Processor", False)
+ENOUGH_FOR_NO_MACHINE = 1e14  # an MLP of some 25 petabytes
+SHORT = {"recipe.epochs": 1, "recipe.batch_size": 512, "recipe.precision": "fp32"}
+
+
+def broken_and_whole() -> tuple[StudyRun, ...]:
+    broken = {**TINY, "label": "Broken", "mlp_ratio": ENOUGH_FOR_NO_MACHINE}
+    return runs({"backbone": [broken, TINY]}, set=SHORT)
+
+
+def job(run: StudyRun, store: Path) -> Job:
+    return Job(
+        spec=run.spec,
+        labels=run.labels,
+        store=str(store),
+        device="cpu",
+        device_label="cpu",
+        device_name="Processor",
+        threads=1,
+        precision="fp32",
+    )
+
+
+def test_a_job_that_fails_is_reported_with_its_reason_and_stops_no_other(tmp_path: Path) -> None:
+    store, events = Store(tmp_path), list[Event]()
+    executor = LocalExecutor(
+        [Slot(0, CPU, 1), Slot(1, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=events.append
+    )
+    broken, whole = broken_and_whole()
+    assert executor.run([broken, whole]) == 1
+
+    assert [event for event in events if isinstance(event, Started)] == [
+        Started(broken, Slot(0, CPU, 1)),
+        Started(whole, Slot(1, CPU, 1)),
+    ]
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    (finished,) = [event for event in events if isinstance(event, Finished)]
+    assert (failed.run, finished.run) == (broken, whole)
+    assert failed.reason.startswith("exit code 1: RuntimeError: ")
+    assert failed.log == store.folder(broken.spec, broken.labels) / "log.txt"
+    assert "Traceback" in failed.log.read_text()
+
+    assert store.states([broken.spec, whole.spec]) == {broken.spec.run_id: "failed", whole.spec.run_id: "done"}
+    failure = json.loads((failed.log.parent / "failure.json").read_text())
+    assert failure == {"reason": failed.reason}
+    assert store.failure(broken.spec.run_id) == failed.reason
+
+    record = store.record(whole.spec.run_id)
+    assert record is not None
+    assert record.final_test_top1 == finished.final_test_top1
+    assert (record.device, record.device_name, record.threads, record.precision) == ("cpu", "Processor", 1, "fp32")
+    moves = [event.said for event in events if isinstance(event, Moved)]
+    assert moves
+    assert moves[-1].step == moves[-1].steps == whole.spec.steps_per_epoch == 17
+    assert not psutil.Process().children(recursive=True)
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has a shell script stand in for the interpreter that children run in."""
+
+    def make(script: str) -> None:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\nread kind; read task\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo no such python >&2; exit 7", "exit code 7: no such python"),
+        ("kill -KILL $$", "killed by SIGKILL"),
+        ("exit 0", "exit code 0"),  # but it left no record
+    ],
+)
+def test_a_child_that_ends_without_a_record_is_a_failure(
+    tmp_path: Path, python: Callable[[str], None], script: str, reason: str
+) -> None:
+    python(script)
+    store, events = Store(tmp_path / "results"), list[Event]()
+    executor = LocalExecutor([Slot(0, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=events.append)
+    made = runs({"seed": [0, 1]}, set=SHORT)
+    assert executor.run(made) == 2
+    assert [type(event) for event in events] == [Started, Failed, Started, Failed]
+    assert {event.reason for event in events if isinstance(event, Failed)} == {reason}
+    assert set(store.states(run.spec for run in made).values()) == {"failed"}
+
+
+def test_no_run_starts_no_child(tmp_path: Path) -> None:
+    events = list[Event]()
+    executor = LocalExecutor([Slot(0, CPU, 1)], store=Store(tmp_path / "x"), precisions={}, on_event=events.append)
+    assert executor.run([]) == 0
+    assert events == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_executor_ends_its_children(
+    tmp_path: Path, python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Said(epoch=1, epochs=2, step=1, steps=34, loss=2.5, val_top1=None, test_top1=None, images_per_second=7.0)
+    python(f"echo '{said.model_dump_json()}'\nexec sleep 1000")
+    children: list[subprocess.Popen[str]] = []
+
+    def remembered(task: Job, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:
+        children.append(spawn(task, device, threads=threads, log=log))
+        return children[-1]
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Moved):
+            assert event.said == said
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("slbench.grid.local.spawn", remembered)
+    store = Store(tmp_path / "results")
+    executor = LocalExecutor(
+        [Slot(0, CPU, 1), Slot(1, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=interrupt
+    )
+    made = runs({"seed": [0, 1, 2]}, set=SHORT)
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(made)
+    assert [child.returncode for child in children] == [-15, -15]
+    assert set(store.states(run.spec for run in made).values()) == {"missing"}
+    for thread in threading.enumerate():
+        if "_listen" in thread.name:
+            thread.join(10)
+    for child in children:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.close()
+        child.stdout.close()
+
+
+def test_a_child_ends_when_its_launchers_end_of_stdin_closes(tmp_path: Path) -> None:
+    (run,) = runs(set={**SHORT, "recipe.epochs": 10_000})
+    store = Store(tmp_path)
+    folder = store.begin(run.spec, run.labels)
+    with (folder / "log.txt").open("wb") as log:
+        process = spawn(job(run, tmp_path), CPU, threads=1, log=log)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process, process.stdout:
+        assert process.stdout.readline().startswith('{"epoch":1,')  # it is at work
+        process.stdin.close()
+        assert process.wait(timeout=20) == 1
+
+
+def test_children_that_do_not_listen_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slbench.grid.local.GRACE_SECONDS", 0.2)
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    deaf = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    meek = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], text=True)
+    assert deaf.stdout is not None
+    with deaf.stdout:
+        assert deaf.stdout.readline() == "deaf\n"
+        stop([deaf, meek])
+    assert (deaf.returncode, meek.returncode) == (-9, -15)
+
+
+@pytest.mark.parametrize(
+    ("returncode", "log", "words"),
+    [
+        (1, "Traceback\n  line\nValueError: x\n\n", "exit code 1: ValueError: x"),
+        (-9, "last words", "killed by SIGKILL: last words"),
+        (3, "", "exit code 3"),
+        (3, None, "exit code 3"),
+    ],
+)
+def test_an_end_is_told_by_code_or_signal_and_the_last_line_of_the_log(
+    tmp_path: Path, returncode: int, log: str | None, words: str
+) -> None:
+    path = tmp_path / "log.txt"
+    if log is not None:
+        path.write_text(log)
+    assert why_ended(returncode, path) == words
+
+
+def test_a_child_calls_its_only_gpu_the_first() -> None:
+    assert [in_child(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]

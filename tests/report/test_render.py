@@ -1,0 +1,128 @@
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slbench.report.render import csv, escape_latex, latex, markdown
+from slbench.report.table import Accuracy, Row, Table
+
+BEST = Accuracy(81.254, 0.396, 2, 2, best=True)
+PLAIN = Accuracy(78.5, None, 1, 1)
+PART = Accuracy(70.0, None, 1, 2)
+ROWS = (
+    Row("ViT", "ViT", "none", ("0.001",), (12345.6,), (189_522_816,), (2_709_796,), (PLAIN, PART)),
+    Row("S-ViT", "ViT", "spt", ("0.002",), (), (198_960_000, 1_000_000), (2_747_140,), (BEST, None)),
+)
+TABLE = Table(
+    name="my study_1",
+    settings=("recipe_lr",),
+    columns=(("a-set", "final"), ("b-set", "final")),
+    rows=ROWS,
+    caption=("Title & 5 % of $x_1$.", "mean ± std."),
+    notes=("Unfinished: 1 of 2 runs.", "Missing: x."),
+)
+
+
+def titled(name: str) -> Table:
+    return replace(TABLE, rows=(replace(ROWS[0], title=name), ROWS[1]))
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_markdown_is_a_caption_a_table_and_notes() -> None:
+    caption, body, notes = markdown(TABLE).split("\n\n")
+    assert caption == "Title & 5 % of $x_1$. mean ± std."
+    head, rule, *lines = map(cells_of, body.splitlines())
+    assert head == [
+        "Model", "recipe_lr", "Images/s", "MACs (M)", "Params (M)", "a-set final top-1", "b-set final top-1",
+    ]  # fmt: skip
+    assert [(cell[0], cell[-1]) for cell in rule] == [(":", "-")] * 2 + [("-", ":")] * 5
+    assert lines == [
+        ["ViT", "0.001", "12,346", "189.5", "2.71", "78.50 (1)", "70.00 (1 of 2)"],
+        ["S-ViT", "0.002", "–", "199.0 / 1.0", "2.75", "**81.25 ± 0.40 (2)**", "–"],
+    ]
+    assert notes == "Unfinished: 1 of 2 runs.  \nMissing: x.\n"
+
+
+def test_markdown_keeps_a_bar_in_its_cell() -> None:
+    line = next(line for line in markdown(titled("a|b")).splitlines() if "a\\|b" in line)
+    assert len(cells_of(line)) == 7
+
+
+def test_markdown_keeps_a_line_break_in_its_cell() -> None:
+    assert markdown(titled("a\nb")).count("\n") == markdown(TABLE).count("\n")
+
+
+def test_markdown_of_no_row_says_so() -> None:
+    assert "No run is finished yet." in markdown(replace(TABLE, rows=()))
+
+
+def test_csv_has_every_number_in_full() -> None:
+    frame = pd.read_csv(StringIO(csv(TABLE)))
+    assert list(frame["model"]) == ["ViT", "S-ViT"]
+    assert list(frame["recipe_lr"]) == [0.001, 0.002]
+    assert frame["a-set_final_test_top1_mean"][1] == 81.254
+    assert frame["a-set_final_test_top1_std"][1] == 0.396
+    assert list(frame["a-set_final_test_top1_n"]) == [1, 2]
+    assert list(frame["b-set_final_test_top1_n"]) == [1, 0]
+    assert frame["b-set_final_test_top1_expected"][0] == 2
+    assert pd.isna(frame["b-set_final_test_top1_mean"][1])
+    assert list(frame["macs"]) == ["189522816", "198960000 / 1000000"]
+    assert frame["images_per_second"][0] == 12345.6
+
+
+@pytest.mark.parametrize(
+    ("words", "escaped"),
+    [
+        ("5 %", r"5 \%"),
+        ("a_b & c", r"a\_b \& c"),
+        ("$#{}", r"\$\#\{\}"),
+        ("\\", r"\textbackslash{}"),
+        ("~^", r"\textasciitilde{}\textasciicircum{}"),
+        ("81 ± 2", r"81 $\pm$ 2"),
+        ("1–2", "1--2"),
+    ],
+)
+def test_latex_escapes_what_means_something_there(words: str, escaped: str) -> None:
+    assert escape_latex(words) == escaped
+
+
+def test_latex_has_its_environments_and_rules_in_pairs() -> None:
+    words = latex(titled("50 % & more_or_less {x}"))
+    for environment in ("table", "tabular"):
+        assert words.count(rf"\begin{{{environment}}}") == words.count(rf"\end{{{environment}}}") == 1
+    assert re.findall(r"\\(toprule|midrule|bottomrule)", words) == [
+        "toprule",
+        "midrule",
+        "bottomrule",
+    ]
+    assert words.count("{") == words.count("}")
+    assert r"\begin{tabular}{llrrrrr}" in words
+    assert r"50 \% \& more\_or\_less \{x\}" in words
+    assert r"\label{tab:my-study-1}" in words
+    assert r"Title \& 5 \% of \$x\_1\$. mean $\pm$ std. Unfinished: 1 of 2 runs." in words
+
+
+def test_latex_rows_have_a_cell_for_each_column_and_the_best_in_bold() -> None:
+    lines = [line for line in latex(TABLE).splitlines() if line.endswith(r"\\")]
+    assert [len(re.split(r"(?<!\\)&", line)) for line in lines] == [7, 7, 7]
+    assert lines[1] == r"ViT & 0.001 & 12,346 & 189.5 & 2.71 & 78.50 (1) & 70.00 (1 of 2) \\"
+    assert lines[2] == r"S-ViT & 0.002 & -- & 199.0 / 1.0 & 2.75 & \textbf{81.25 $\pm$ 0.40 (2)} & -- \\"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path) -> None:
+    body = latex(titled("50 % & more_or_less {x} #1 ~ ^ \\ $"))
+    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
+    (tmp_path / "x.tex").write_text(document, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "x.tex"], cwd=tmp_path, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]

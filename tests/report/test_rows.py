@@ -1,0 +1,90 @@
+import csv
+from io import StringIO
+from typing import Any
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from slbench.report.rows import flat, tidy, varying
+from slbench.store import RunRecord
+from tests.support import make_record, runs
+
+
+def read_back(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.read_csv(StringIO(frame.to_csv(index=False)))
+
+
+def records(grid: dict[str, Any], **content: Any) -> list[RunRecord]:
+    return [make_record(run) for run in runs(grid, **content)]
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "full", "paper"])
+def test_pandas_reads_the_csv_back_with_the_same_types_and_values(protocol: str) -> None:
+    frame = tidy(records({"method": ["none", "spt", "lsa"], "seed": [0, 1]}, protocol=protocol))
+    assert_frame_equal(read_back(frame), frame, check_exact=True)
+
+
+def test_numbers_survive_to_the_last_bit() -> None:
+    (run,) = runs({"recipe.lr": [0.1 + 0.2]})
+    frame = tidy([make_record(run, final_test_top1=100 / 3, seconds=1e-9 / 7)])
+    (line,) = csv.DictReader(StringIO(frame.to_csv(index=False)))
+    found = [float(line[name]) for name in ("recipe_lr", "final_test_top1", "seconds")]
+    assert found == [0.1 + 0.2, 100 / 3, 1e-9 / 7]
+
+
+def test_a_row_has_these_names_values_and_types() -> None:
+    frame = tidy(records({"method": ["both"], "seed": [3]}))
+    line = frame.iloc[0]
+    (run,) = runs({"method": ["both"], "seed": [3]})
+    assert len(frame) == 1
+    assert line["run"] == f"Tiny-both-fashion-mnist-12k-s3-{run.spec.run_id}"
+    assert line["cell"] == f"Tiny-both-fashion-mnist-12k-{run.spec.cell_id}"
+    assert (line["backbone"], line["method"], line["dataset"]) == ("Tiny", "both", "fashion-mnist-12k")
+    assert (line["seed"], line["protocol"]) == (3, "holdout")
+    assert (line["recipe_lr"], line["recipe_epochs"], line["backbone_dim"]) == (0.003, 6, 8)
+    assert (line["method_shift"], line["method_shift_ratio"], line["numerics_spt"]) == ("diagonal", 0.5, 1)
+    assert (line["final_test_top1"], line["selected_test_top1"], line["best_test_top1"]) == (80.0, 81.0, 82.0)
+    assert (line["host_machine_id"], line["code_versions_torch"]) == ("00machine00", "2.9.1")
+    kinds = {name: frame[name].dtype.kind for name in ("seed", "recipe_epochs", "recipe_lr", "method_mask_self")}
+    assert kinds == {"seed": "i", "recipe_epochs": "i", "recipe_lr": "f", "method_mask_self": "b"}
+
+
+def test_every_field_of_the_spec_and_of_the_record_is_a_column() -> None:
+    (record,) = records({})
+    columns = {str(column) for column in tidy([record])}
+    fields = {name for name in RunRecord.model_fields if name not in ("run_id", "spec", "labels", "host", "code")}
+    spec = record.spec.as_dict()
+    heads = ("backbone", "method", "dataset", "recipe", "numerics")
+    wanted = fields | {f"{head}_{field}" for head in heads for field in spec[head]} | {"schema", "seed", "protocol"}
+    assert wanted <= columns
+    assert not [column for column in columns if "." in column or " " in column]
+
+
+@pytest.mark.parametrize("protocol", ["full", "paper"])
+def test_where_nothing_is_selected_the_selected_columns_are_empty_numbers(protocol: str) -> None:
+    frame = tidy(records({"seed": [0, 1]}, protocol=protocol))
+    for column in ("selected_test_top1", "selected_epoch", "final_val_top1"):
+        assert frame[column].isna().all()
+        assert frame[column].dtype == "float64"
+
+
+def test_no_record_gives_no_row() -> None:
+    assert len(tidy([])) == 0
+
+
+def test_nested_keys_are_joined_and_lists_are_json() -> None:
+    assert flat({"a": {"b": {"c": 1}}, "d": (0.9, 0.999), "e": []}) == {"a_b_c": 1, "d": "[0.9, 0.999]", "e": "[]"}
+
+
+def test_columns_that_vary_are_those_in_which_runs_of_one_name_differ() -> None:
+    assert varying(tidy(records({"method": ["none", "both"], "seed": [0, 1]}))) == []
+    assert varying(tidy(records({"recipe.lr": [0.1, 0.2], "seed": [0, 1]}))) == ["recipe_lr"]
+    assert varying(tidy(records({"protocol": ["full", "holdout"]}))) == ["protocol"]
+
+
+def test_a_value_beside_an_empty_one_varies() -> None:
+    row = {"name": "mine", "shift": "diagonal", "shift_pixels": 3}
+    one, other = records({"method": ["spt", "mine"]}, method=[row])
+    same_name = other.model_copy(update={"labels": one.labels})
+    assert varying(tidy([one, same_name])) == ["method_shift_ratio", "method_shift_pixels"]

@@ -1,0 +1,99 @@
+"""What several tests build: small studies, and records of runs that were never made."""
+
+from pathlib import Path
+from typing import Any
+
+from slbench.machine import Code, Host
+from slbench.store import RunRecord, Throughput
+from slbench.study import Flags, Study, StudyRun, make_study
+
+ROOT = Path(__file__).parent.parent
+# A network that trains in a second: 4 patches of 16 px, 17 steps of 512 images.
+TINY = {"name": "vit", "label": "Tiny", "patch_size": 16, "dim": 8, "depth": 1, "num_heads": 1}
+TINY_STUDY = """
+[grid]
+backbone = [{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }]
+method = ["none", "lsa"]
+[set]
+recipe.epochs = 1
+recipe.batch_size = 512
+recipe.precision = "fp32"
+"""
+HOST = Host(
+    machine_id="00machine00",
+    hostname="host-7",
+    platform="Linux",
+    cpu="Processor",
+    cores=2,
+    memory_bytes=2**33,
+    accelerators=(),
+)
+CODE = Code(python="3.11.7", versions={"slbench": "0.1.0", "torch": "2.9.1"}, commit="c0ffee" + "0" * 34, dirty=False)
+
+
+def study(content: dict[str, Any], **flags: Any) -> Study:
+    """The study of a file's content; `flags` as those of the command line."""
+    return make_study(content, name="test", where="test.toml", flags=Flags(**flags))
+
+
+def runs(grid: dict[str, Any] | None = None, **content: Any) -> tuple[StudyRun, ...]:
+    """The runs of a study on the tiny network, row "none" unless the grid says otherwise."""
+    return study({"grid": {"backbone": [TINY], "method": ["none"], **(grid or {})}, **content}).runs
+
+
+def make_record(run: StudyRun, **changes: Any) -> RunRecord:
+    """A record of a run, as if it had been made; unless told, its last epoch was right on 80 % of the test images."""
+    recipe, selects = run.spec.recipe, run.spec.protocol == "holdout"
+    content: dict[str, Any] = {
+        "run_id": run.spec.run_id,
+        "spec": run.spec,
+        "labels": run.labels,
+        "final_test_top1": 80.0,
+        "final_test_top5": 97.5,
+        "final_test_loss": 0.625,
+        "final_val_top1": 79.5 if selects else None,
+        "selected_test_top1": 81.0 if selects else None,
+        "selected_epoch": 5 if selects else None,
+        "best_test_top1": 82.0,
+        "best_test_epoch": 4,
+        "final_train_loss": 0.75,
+        "history": "metrics.csv",
+        "steps": recipe.epochs * run.spec.steps_per_epoch,
+        "samples_seen": recipe.epochs * run.spec.steps_per_epoch * recipe.batch_size,
+        "macs": 11_232,
+        "norm_operations": 440,
+        "uncounted_operators": {"add": 3, "softmax": 1},
+        "params": 2_786,
+        "train_images_per_second": 1234.5,
+        "peak_memory_bytes": 2**29,
+        "seconds": 7.25,
+        "started_at": "2025-11-22T23:12:54+00:00",
+        "device": "cpu",
+        "device_name": "Processor",
+        "threads": 1,
+        "precision": "fp32",
+        "host": HOST,
+        "code": CODE,
+        "data_sha256": run.spec.dataset.sha256,
+        "weights_sha256": "abc" + "0" * 61,
+    }
+    return RunRecord(**(content | changes))
+
+
+def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Throughput:
+    """A measured speed."""
+    content: dict[str, Any] = {
+        "key": key,
+        "machine_id": HOST.machine_id,
+        "device": "cpu",
+        "device_name": "Processor",
+        "threads": 1,
+        "precision": "fp32",
+        "batch_size": 128,
+        "median": median,
+        "q1": median - 10,
+        "q3": median + 10,
+        "n": 9,
+        "measured_at": "2025-11-22T23:12:54+00:00",
+    }
+    return Throughput(**(content | changes))

@@ -1,0 +1,98 @@
+"""The map of the package, in slbench/__init__.py, is true: imports go down it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import slbench
+
+PACKAGE = Path(slbench.__file__).parent
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path not in (PACKAGE / "__init__.py", PACKAGE / "__main__.py"))
+MAY_PRINT = ("cli/", "grid/worker.py")
+
+
+@cache
+def rooms() -> list[str]:
+    """The rooms from the top, as the docstring lists them: "cli", "grid", ..., "errors"."""
+    assert slbench.__doc__ is not None
+    lines = slbench.__doc__.partition("The rooms")[2].splitlines()
+    names = []
+    for line in lines:
+        if found := re.match(r"    ([a-z_]+(?:/|\.py)(?:, [a-z_]+\.py)*)", line):
+            names += [name.strip().removesuffix("/").removesuffix(".py") for name in found[1].split(",")]
+    return names
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names of everything that a file imports, at the top, inside functions and for types alone."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def test_the_map_names_every_room_once() -> None:
+    there = {room_of(path) for path in FILES}
+    assert len(rooms()) == len(set(rooms()))
+    assert set(rooms()) == there
+
+
+def test_the_map_has_the_rooms_in_the_order_of_the_design() -> None:
+    order = ["cli", "report", "train", "measure", "study", "store", "spec", "data", "backbones", "methods", "recipes"]
+    assert [room for room in rooms() if room in order] == order
+    assert rooms()[-2:] == ["names", "errors"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_go_down(path: Path) -> None:
+    here = rooms().index(room_of(path))
+    for target in imported(path):
+        parts = target.split(".")
+        if parts[0] == "slbench" and parts[1] != "__version__":
+            assert rooms().index(parts[1]) >= here, f"{name(path)} imports {target}, which is above it"
+
+
+def test_only_the_command_line_imports_typer_and_rich() -> None:
+    users = {name(path) for path in FILES for target in imported(path) if target.partition(".")[0] in ("typer", "rich")}
+    assert users
+    assert all(user.startswith("cli/") for user in users)
+
+
+def test_only_the_command_line_and_the_child_print_and_exit() -> None:
+    talkers = {name(path) for path in FILES for call in calls(path) if call in ("print", "sys.exit", "exit", "quit")}
+    assert talkers
+    assert all(talker.startswith(MAY_PRINT) for talker in talkers)
+
+
+def test_nothing_of_torch_is_imported_at_the_top_of_what_lists_and_checks_names() -> None:
+    free = ("study", "store", "spec", "machine", "validation", "recipes", "numerics", "names", "errors", "cli", "grid")
+    heavy = {"torch", "torchvision", "pandas", "fvcore", "matplotlib", "numpy"}
+    for path in FILES:
+        if room_of(path) in free:
+            top = {node for node in tree(path).body if isinstance(node, ast.Import | ast.ImportFrom)}
+            modules = {getattr(node, "module", None) or node.names[0].name for node in top}
+            assert not heavy & {module.partition(".")[0] for module in modules}, name(path)

@@ -1,0 +1,23 @@
+import pytest
+
+from slbench.errors import InputError
+from slbench.names import lookup, suggestion
+
+
+def test_a_known_name_gives_its_entry() -> None:
+    assert lookup({"vit": 1, "pit": 2}, "pit", "backbone") == 2
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_ones() -> None:
+    with pytest.raises(InputError) as caught:
+        lookup({"vit": 1, "swin": 2}, "vitt", "backbone")
+    assert str(caught.value) == "unknown backbone 'vitt'; did you mean 'vit'? known: vit, swin"
+
+
+def test_a_name_like_no_other_gets_no_suggestion() -> None:
+    assert suggestion("zzz", ["vit", "swin"]) == "; known: vit, swin"
+
+
+def test_names_are_told_apart_by_case() -> None:
+    with pytest.raises(InputError, match="unknown method 'LSA'"):
+        lookup({"lsa": 1}, "LSA", "method")

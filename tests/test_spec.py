@@ -1,0 +1,191 @@
+import hashlib
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from slbench.data import DATASETS
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.numerics import NUMERICS
+from slbench.recipes import Recipe
+from slbench.spec import RunSpec, digest
+from tests.support import TINY, runs, study
+
+OTHER_RECIPE: dict[str, Any] = {  # a value unlike that of recipe quick for every field
+    "epochs": 7,
+    "batch_size": 63,
+    "lr": 0.004,
+    "weight_decay": 0.06,
+    "betas": (0.9, 0.99),
+    "warmup_epochs": 0.25,
+    "warmup_lr": 1e-5,
+    "min_lr": 1e-5,
+    "label_smoothing": 0.2,
+    "drop_path": 0.2,
+    "flip": False,
+    "crop_padding": 3,
+    "precision": "bf16",
+}
+
+
+def test_an_id_is_the_first_12_hex_digits_of_the_sha256_of_sorted_compact_json() -> None:
+    assert digest({"b": [1, 2.5], "a": None}) == hashlib.sha256(b'{"a":null,"b":[1,2.5]}').hexdigest()[:12]
+
+
+def test_a_fixed_run_has_this_id() -> None:
+    """From the JSON written out here, so that a field or a default that slips in changes it."""
+    content = {
+        "backbone": {"name": "vit", "patch_size": 16, "dim": 8, "depth": 1, "num_heads": 1, "mlp_ratio": 2.0},
+        "method": {
+            "shift": "diagonal",
+            "shift_ratio": 0.5,
+            "shift_pixels": None,
+            "window": 1,
+            "layer_norm": True,
+            "s_pool": "no",
+            "learn_temperature": True,
+            "temperature_per": "head",
+            "initial_temperature": 1.0,
+            "mask_self": True,
+        },
+        "dataset": {
+            "name": "fashion-mnist-12k",
+            "sha256": "a082ceae9d48484c7f8182a158ab10457e8490c554cd7b6825083ebb09d48160",
+            "image_size": [32, 32],
+            "in_channels": 1,
+            "num_classes": 10,
+            "num_train": 10000,
+            "num_validation": 1000,
+            "num_test": 2000,
+            "mean": [0.21924],
+            "std": [0.33242],
+        },
+        "recipe": {
+            "epochs": 6,
+            "batch_size": 64,
+            "lr": 0.003,
+            "weight_decay": 0.05,
+            "betas": [0.9, 0.999],
+            "warmup_epochs": 0.5,
+            "warmup_lr": 1e-06,
+            "min_lr": 1e-06,
+            "label_smoothing": 0.1,
+            "drop_path": 0.0,
+            "flip": True,
+            "crop_padding": 2,
+            "precision": "auto",
+        },
+        "protocol": "holdout",
+        "seed": 3,
+        "numerics": {"trainer": 1, "augmentation": 1, "vit": 1, "spt": 1, "lsa": 1},
+        "schema": 1,
+    }
+    (run,) = runs({"method": ["both"], "seed": [3]})
+    assert json.loads(json.dumps(run.spec.as_dict())) == content
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "fb3c97c73f3f"
+
+
+def test_every_field_of_the_recipe_is_tried_below() -> None:
+    assert set(OTHER_RECIPE) == {field.name for field in fields(Recipe)}
+
+
+@pytest.mark.parametrize("field", OTHER_RECIPE)
+def test_another_value_of_any_recipe_field_is_another_run(field: str) -> None:
+    (run,) = runs()
+    other = replace(run.spec, recipe=replace(run.spec.recipe, **{field: OTHER_RECIPE[field]}))
+    assert other.run_id != run.spec.run_id
+    assert other.cell_id != run.spec.cell_id
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("patch_size", 8), ("dim", 16), ("depth", 2), ("num_heads", 2), ("mlp_ratio", 3.0)]
+)
+def test_another_size_of_the_backbone_is_another_run(field: str, value: int) -> None:
+    (run,) = runs()
+    assert runs({"backbone": [{**TINY, field: value}]})[0].spec.run_id != run.spec.run_id
+
+
+def test_every_shipped_method_is_a_run_of_its_own() -> None:
+    assert len({run.spec.run_id for run in runs({"method": list(METHODS)})}) == len(METHODS) == 13
+
+
+def test_seeds_are_repetitions_of_one_cell_and_runs_of_their_own() -> None:
+    first, second = runs({"seed": [0, 1]})
+    assert first.spec.run_id != second.spec.run_id
+    assert first.spec.cell_id == second.spec.cell_id
+
+
+def test_protocols_are_runs_of_their_own() -> None:
+    assert len({run.spec.run_id for run in runs({"protocol": ["holdout", "full", "paper"]})}) == 3
+
+
+def test_labels_do_not_change_a_run() -> None:
+    (one,) = runs({"backbone": [{**TINY, "label": "One"}]})
+    (other,) = runs({"backbone": [{**TINY, "label": "Other"}]})
+    assert one.labels != other.labels
+    assert one.spec == other.spec
+    assert one.spec.run_id == other.spec.run_id
+
+
+def test_a_rule_and_its_outcome_written_out_are_one_run() -> None:
+    (ruled,) = study({"grid": {"method": ["spt"]}}).runs
+    written = {"name": "vit", "patch_size": 4}
+    (explicit,) = study(
+        {
+            "grid": {"backbone": [written], "method": ["mine"]},
+            "method": [{"name": "mine", "shift": "diagonal", "shift_ratio": 0.5, "layer_norm": True}],
+        }
+    ).runs
+    assert ruled.spec.run_id == explicit.spec.run_id
+
+
+def test_a_version_of_numerics_is_in_the_runs_that_use_the_part_and_in_no_other() -> None:
+    parts = {run.labels.method: set(run.spec.numerics) for run in runs({"method": list(METHODS)})}
+    plain = {"trainer", "augmentation", "vit"}
+    assert parts["none"] == parts["layer-norm-only"] == plain
+    assert parts["spt"] == parts["spt-cardinal"] == plain | {"spt"}
+    assert parts["lsa"] == parts["mask-only"] == parts["temperature-only"] == plain | {"lsa"}
+    assert parts["both"] == plain | {"spt", "lsa"}
+    assert parts["overlapping-conv"] == plain | {"window"}
+    (unaugmented,) = runs(set={"recipe": {"flip": False, "crop_padding": 0}})
+    assert set(unaugmented.spec.numerics) == {"trainer", "vit"}
+
+
+def test_raising_a_version_changes_the_runs_that_use_the_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {run.labels.method: run.spec.run_id for run in runs({"method": ["none", "spt", "lsa", "both"]})}
+    monkeypatch.setitem(NUMERICS, "spt", NUMERICS["spt"] + 1)
+    after = {run.labels.method: run.spec.run_id for run in runs({"method": ["none", "spt", "lsa", "both"]})}
+    assert {name for name in before if before[name] != after[name]} == {"spt", "both"}
+
+
+def test_holdout_trains_on_nine_tenths_in_full_batches() -> None:
+    (holdout,) = runs(set={"recipe.batch_size": 512})
+    (full,) = runs(set={"recipe.batch_size": 512}, protocol="full")
+    assert (holdout.spec.num_images, holdout.spec.steps_per_epoch) == (9_000, 17)  # 9000 = 17 * 512 + 296
+    assert (full.spec.num_images, full.spec.steps_per_epoch) == (10_000, 19)
+
+
+def test_a_batch_above_the_training_images_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        runs(set={"recipe.batch_size": 9_001})
+    assert str(caught.value).endswith("batch_size 9001 is above the 9000 training images of fashion-mnist-12k")
+    assert runs(set={"recipe.batch_size": 9_000})[0].spec.steps_per_epoch == 1
+
+
+def test_a_spec_survives_the_disk() -> None:
+    (run,) = runs({"method": ["both"]})
+    from pydantic import TypeAdapter
+
+    read: RunSpec = TypeAdapter(RunSpec).validate_json(json.dumps(run.spec.as_dict()))
+    assert read == run.spec
+    assert read.run_id == run.spec.run_id
+
+
+def test_the_data_enter_by_content() -> None:
+    (run,) = runs()
+    assert run.spec.dataset.sha256 == DATASETS["fashion-mnist-12k"].spec.sha256
+    other = replace(run.spec, dataset=replace(run.spec.dataset, sha256="0" * 64))
+    assert other.run_id != run.spec.run_id

@@ -1,0 +1,216 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slbench.errors import StoreError
+from slbench.store import Labels, Store, safe, write_atomic
+from tests.support import make_record, make_speed, runs
+
+
+def finish(store: Store, **changes: Any) -> Path:
+    """File a record of the first tiny run; give its folder."""
+    (run,) = runs()
+    folder = store.begin(run.spec, run.labels)
+    store.finish(folder, make_record(run, **changes))
+    return folder
+
+
+def test_a_file_is_replaced_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.json"
+    write_atomic(path, b"old")
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [found.name for found in path.parent.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_keeps_the_old_content_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "x.json"
+    write_atomic(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail) if step == "fsync" else monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_run_is_missing_then_failed_then_missing_again_then_done(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    (run,) = runs()
+
+    def state() -> str:
+        return store.states([run.spec])[run.spec.run_id]
+
+    assert state() == "missing"
+    store.begin(run.spec, run.labels)
+    assert state() == "missing"
+    store.fail(run.spec, run.labels, "killed by SIGKILL")
+    assert state() == "failed"
+    assert store.failure(run.spec.run_id) == "killed by SIGKILL"
+    folder = store.begin(run.spec, run.labels)
+    assert state() == "missing"
+    assert store.failure(run.spec.run_id) == ""
+    store.finish(folder, make_record(run))
+    assert state() == "done"
+    assert store.record(run.spec.run_id) == make_record(run)
+
+
+def test_a_folder_is_named_after_what_is_in_it_and_ends_in_the_id(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (run,) = runs({"seed": [3]})
+    folder = store.begin(run.spec, run.labels)
+    assert folder.relative_to(tmp_path).as_posix() == f"runs/tiny-none-fashion-mnist-12k-s3-{run.spec.run_id}"
+    assert json.loads((folder / "spec.json").read_text()) == run.spec.as_dict()
+
+
+def test_beginning_again_clears_what_an_earlier_attempt_left(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (run,) = runs()
+    folder = store.begin(run.spec, run.labels)
+    (folder / "metrics.csv").write_text("epoch\n1\n")
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    (folder / "deep" / "deeper" / "x").touch()
+    assert store.begin(run.spec, run.labels) == folder
+    assert [found.name for found in folder.iterdir()] == ["spec.json"]
+
+
+def test_a_folder_is_found_by_its_id_under_another_label(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = finish(store)
+    (run,) = runs()
+    renamed = Labels(backbone="Other", method="else", dataset="data")
+    assert store.folder(run.spec, renamed) == folder
+    assert store.begin(run.spec, renamed) == folder
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_folder_that_was_renamed_by_hand_is_found_by_its_id(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = finish(store)
+    (run,) = runs()
+    folder.rename(folder.with_name(f"mine-{run.spec.run_id}"))
+    assert store.states([run.spec])[run.spec.run_id] == "done"
+    assert store.record(run.spec.run_id) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("ViT-small", "vit-small"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("/", "x"),
+        ("..", "x"),
+        ("", "x"),
+        ("a\x00b\nc", "a-b-c"),
+        ("Größe é 網", "gr-e"),
+        ("x" * 99, "x" * 40),
+        ("CON.", "con"),
+        ("-rf *", "rf"),
+    ],
+)
+def test_a_hostile_name_becomes_a_harmless_one(name: str, folder: str) -> None:
+    assert safe(name) == folder
+
+
+def test_hostile_labels_stay_inside_the_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    (run,) = runs()
+    labels = Labels(backbone="../../x", method="[*]?\n", dataset="$(touch y)/.")
+    folder = store.begin(run.spec, labels)
+    assert folder.parent == tmp_path / "results" / "runs"
+    assert store.folder(run.spec, run.labels) == folder
+    assert [found.name for found in tmp_path.iterdir()] == ["results"]
+
+
+def test_a_record_that_is_no_json_counts_as_missing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = finish(store)
+    (folder / "record.json").write_bytes(b'{"run_id": "trunc')
+    (run,) = runs()
+    assert store.states([run.spec])[run.spec.run_id] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"garbage", "file: invalid json"), (b"{}", "run_id: field required"), (b"", "file: invalid json")],
+)
+def test_a_damaged_record_is_an_error_that_names_its_file_and_the_cure(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    store = Store(tmp_path)
+    path = finish(store) / "record.json"
+    path.write_bytes(content)
+    (run,) = runs()
+    with pytest.raises(StoreError) as caught:
+        store.record(run.spec.run_id)
+    assert str(caught.value).startswith(f"{path}: damaged or of another version: {words}")
+    assert str(caught.value).endswith("delete its folder to run it again")
+    assert caught.value.exit_code == 2
+
+
+def test_a_record_of_another_version_is_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = finish(store) / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"novelty": 1}))
+    with pytest.raises(StoreError, match="novelty: extra inputs are not permitted"):
+        list(store.records())
+
+
+def test_records_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = runs({"seed": [0, 1, 2]})
+    for run in made:
+        store.finish(store.begin(run.spec, run.labels), make_record(run))
+    ids = [made[2].spec.run_id, "0" * 12, made[0].spec.run_id]
+    assert [record.run_id for record in store.records(ids)] == [ids[0], ids[2]]
+    assert len(list(store.records())) == 3
+
+
+def test_a_store_that_is_not_there_is_empty_and_looking_does_not_make_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a" / "b")
+    store.check(writing=True)
+    assert store.ids() == {}
+    assert list(store.records()) == []
+    assert store.throughput("m", "k") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "results"
+    file.touch()
+    for root in (file, file / "below"):
+        with pytest.raises(StoreError) as caught:
+            Store(root).check(writing=False)
+        assert str(caught.value) == (
+            f"{root}: the store must be a folder, and {file} is a file: name another with --store"
+        )
+
+
+def test_a_store_that_cannot_be_written_to_is_refused_only_for_writing() -> None:
+    Store(Path("/proc/slbench")).check(writing=False)
+    with pytest.raises(StoreError, match=r"^/proc/slbench: cannot write here \(.+\): name another store with --store$"):
+        Store(Path("/proc/slbench")).check(writing=True)
+
+
+def test_a_speed_is_filed_by_machine(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add_throughput(make_speed("k", 5.0))
+    assert store.throughput("00machine00", "k") == make_speed("k", 5.0)
+    assert store.throughput("00machine00", "other") is None
+    assert store.throughput("another", "k") is None
+
+
+def test_a_damaged_speed_counts_as_none(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add_throughput(make_speed("k"))
+    (tmp_path / "throughput" / "00machine00" / "k.json").write_text("{")
+    assert store.throughput("00machine00", "k") is None

@@ -1,0 +1,112 @@
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from slbench.errors import InputError
+from slbench.validation import Setting, changed, checked, shown
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Sample:
+    width: Annotated[int, Field(ge=1)] = 3
+    rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    flip: bool = True
+    kind: Literal["a", "b"] = "a"
+    sides: tuple[int, int] = field(default=(5, 7))
+
+    def __post_init__(self) -> None:
+        if self.width == 13:
+            raise InputError("width 13 brings bad luck")
+        if self.width == 11 and self.flip:
+            raise InputError("width 11 and flip exclude each other")
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str
+    inner: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"width": 0}, "f: width: must be at least 1, got 0"),
+        ({"width": 2.5}, "f: width: must be an integer, got 2.5"),
+        ({"width": "2"}, 'f: width: must be an integer, got "2"'),
+        ({"width": True}, "f: width: must be an integer, got true"),
+        ({"rate": 1.0}, "f: rate: must be below 1, got 1.0"),
+        ({"rate": -0.5}, "f: rate: must be at least 0, got -0.5"),
+        ({"rate": float("nan")}, "f: rate: must be a finite number, got NaN"),
+        ({"rate": "x"}, 'f: rate: must be a number, got "x"'),
+        ({"flip": 1}, "f: flip: must be true or false, got 1"),
+        ({"flip": "no"}, 'f: flip: must be true or false, got "no"'),
+        ({"kind": "c"}, "f: kind: must be 'a' or 'b', got \"c\""),
+        ({"kind": 5}, "f: kind: must be 'a' or 'b', got 5"),
+        ({"sides": 5}, "f: sides: must be a list in brackets, got 5"),
+        ({"sides": [5, "x"]}, 'f: sides.1: must be an integer, got "x"'),
+        ({"widht": 3}, "f: unknown key 'widht'; did you mean 'width'? known: width, rate, flip, kind, sides"),
+        ({"width": 13}, "f: width 13 brings bad luck"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_the_key_what_is_allowed_and_what_was_got(
+    value: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        checked(Sample, value, where="f")
+    assert str(caught.value) == words
+
+
+def test_an_integer_is_a_float_where_a_float_is_asked_for() -> None:
+    sample = checked(Sample, {"rate": 0}, where="f")
+    assert isinstance(sample.rate, float)
+    assert sample == Sample(rate=0.0)
+
+
+def test_a_list_becomes_a_tuple() -> None:
+    assert checked(Sample, {"sides": [2, 3]}, where="f").sides == (2, 3)
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(InputError) as caught:
+        checked(Document, {}, where="f.toml")
+    assert str(caught.value) == "f.toml: title: is missing"
+
+
+def test_a_nested_key_is_named_with_its_path() -> None:
+    with pytest.raises(InputError) as caught:
+        checked(Document, {"title": "x", "inner": {"a": "b"}}, where="f.toml")
+    assert str(caught.value) == 'f.toml: inner.a: must be an integer, got "b"'
+
+
+def test_a_changed_value_is_checked_and_the_change_is_blamed() -> None:
+    with pytest.raises(InputError) as caught:
+        changed(Sample(), {"width": Setting(-1, "--set x.width"), "rate": Setting(0.1, "--set x.rate")}, where="f")
+    assert str(caught.value) == "--set x.width: must be at least 1, got -1"
+
+
+def test_changes_that_exclude_each_other_are_blamed_on_the_whole() -> None:
+    changes = {"width": Setting(11, "--set x.width"), "flip": Setting(True, "--set x.flip")}
+    with pytest.raises(InputError) as caught:
+        changed(Sample(), changes, where="f: x")
+    assert str(caught.value) == "f: x: width 11 and flip exclude each other"
+
+
+def test_a_change_of_nothing_gives_the_value_itself() -> None:
+    sample = Sample(width=5)
+    assert changed(sample, {}, where="f") is sample
+
+
+def test_a_change_keeps_the_other_fields() -> None:
+    assert changed(Sample(width=5, kind="b"), {"rate": Setting(0, "x")}, where="f") == Sample(
+        width=5, kind="b", rate=0.0
+    )
+
+
+def test_a_long_value_is_cut_to_60_characters() -> None:
+    assert shown("x" * 58) == '"' + "x" * 58 + '"'
+    assert shown("x" * 59) == '"' + "x" * 56 + "..."
+    assert len(shown(list(range(1000)))) == 60
