@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, check_method
 from slbench.backbones.specs import BackboneSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -52,11 +52,13 @@ class RunSpec:
         Raises:
             InputError: where the parts do not fit each other: a patch that does not divide the image,
                 a shift of 0 px.
+            InapplicableError: if the row means nothing on the backbone.
         """
+        check_method(backbone, method)
         backbone = backbone.resolved(dataset.image_size)
-        method = method.resolved(pools=BACKBONES[backbone.name].pools)
-        assert backbone.patch_size is not None
-        method.check_shift(backbone.patch_size, dataset.image_size)
+        method = BACKBONES[backbone.name].resolved(method)
+        patch_size = getattr(backbone, "patch_size", None) or 1  # without patches a shift is given in pixels
+        method.check_shift(patch_size, dataset.image_size)
         run = cls(
             backbone=backbone,
             method=method,

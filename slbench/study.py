@@ -281,8 +281,11 @@ def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
     """What rules decided for a run that its user might not expect."""
     notes = []
     height, width = spec.dataset.image_size
-    if backbone.patch_size is None and spec.backbone.patch_size != min(height, width) / 8:
-        notes.append(f"patch {spec.backbone.patch_size} px: an eighth of {height} x {width} px, rounded to a divisor")
+    given, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
+    share = getattr(backbone, "tokens_per_side", 1)
+    if given is None and patch is not None and patch != min(height, width) / share:
+        share_word = {8: "an eighth", 16: "a sixteenth"}[share]
+        notes.append(f"patch {patch} px: {share_word} of {height} x {width} px, rounded to a divisor")
     asked = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
     steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
     if steps < asked:
