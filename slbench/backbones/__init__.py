@@ -89,7 +89,7 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
     try:
         entry.resolved(method)
     except InputError as error:
-        raise InapplicableError(f"{error} ({entry.title})") from error
+        raise InapplicableError(str(error)) from error
 
 
 def build(

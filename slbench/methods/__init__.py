@@ -24,7 +24,7 @@ METHODS: dict[str, Method] = {
     "spt-all8": Method(shift="all8"),
     "spt-1px-cardinal": Method(shift="cardinal", shift_pixels=1),  # what vit-pytorch ships
     "overlapping-conv": Method(window=2),  # one convolution: kernel 2P, stride P
-    "overlapping-conv-pool": Method(window=2, s_pool="yes"),  # and another as pooling
+    "overlapping-conv-pool": Method(window=2, s_pool="yes"),  # and as pooling
     "window-2p": Method(window=2, layer_norm=True),
     "spt-no-layer-norm": Method(shift="diagonal", layer_norm=False),
 }
