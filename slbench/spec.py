@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import BACKBONES, check_method
+from slbench.backbones import fitted
 from slbench.backbones.specs import BackboneSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -54,11 +54,7 @@ class RunSpec:
                 a shift of 0 px.
             InapplicableError: if the row means nothing on the backbone.
         """
-        check_method(backbone, method)
-        backbone = backbone.resolved(dataset.image_size)
-        method = BACKBONES[backbone.name].resolved(method)
-        patch_size = getattr(backbone, "patch_size", None) or 1  # without patches a shift is given in pixels
-        method.check_shift(patch_size, dataset.image_size)
+        backbone, method = fitted(backbone, method, dataset.image_size)
         run = cls(
             backbone=backbone,
             method=method,
@@ -110,12 +106,11 @@ def digest(content: Any) -> str:
 
 def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe) -> list[str]:
     """Names of the parts whose numerics decide a run, as in slbench.numerics."""
-    used = {
-        "trainer": True,
-        "augmentation": recipe.flip or recipe.crop_padding > 0,
-        backbone.name: True,
-        "spt": method.shift != "none",
-        "window": method.window != 1,
-        "lsa": method.changes_attention,
-    }
-    return [part for part, is_used in used.items() if is_used]
+    augmented = recipe.flip or recipe.crop_padding > 0
+    return ["trainer", *(["augmentation"] if augmented else []), *network_parts(backbone, method)]
+
+
+def network_parts(backbone: BackboneSpec, method: Method) -> list[str]:
+    """Those among them that are the network's."""
+    used = {"spt": method.shift != "none", "window": method.window != 1, "lsa": method.changes_attention}
+    return [backbone.name, *(part for part, is_used in used.items() if is_used)]

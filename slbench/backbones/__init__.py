@@ -19,6 +19,8 @@ from slbench.backbones.specs import (
 )
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import Method
+from slbench.names import lookup
+from slbench.validation import checked
 
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
@@ -90,6 +92,31 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
         entry.resolved(method)
     except InputError as error:
         raise InapplicableError(str(error)) from error
+
+
+def fitted(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> tuple[BackboneSpec, Method]:
+    """A backbone and a row with every default written out, checked against each other and the image (height, width).
+
+    Raises:
+        InputError: for sizes that do not fit the image, or a shift that is 0 px or empties it.
+        InapplicableError: if the row means nothing on the backbone.
+    """
+    check_method(spec, method)
+    spec = spec.resolved(image_size)
+    method = BACKBONES[spec.name].resolved(method)
+    patch_size = getattr(spec, "patch_size", None) or 1  # without patches a shift is given in pixels
+    method.check_shift(patch_size, image_size)
+    return spec, method
+
+
+def default_spec(name: str) -> BackboneSpec:
+    """The sizes of a backbone as the paper has them.
+
+    Raises:
+        InputError: if there is no such backbone.
+    """
+    spec: BackboneSpec = checked(lookup(BACKBONES, name, "backbone").spec, {"name": name}, where=name)
+    return spec
 
 
 def build(
