@@ -200,9 +200,8 @@ def show(rows: Sequence[dict[str, Any]], notes: Sequence[str], throughput: bool)
         table.add_column(head, justify="right")
     for row in rows:
         table.add_row(*cells(row, throughput))
+    Console(highlight=False, width=200).print(table)  # wide on any terminal: a number cut short is a wrong one
     console = Console(highlight=False)
-    width = console.measure(table).maximum
-    console.print(table, width=width, crop=False, no_wrap=True, soft_wrap=True)  # a number cut short is a wrong one
     console.print(
         "MACs: multiply-adds of matrix products and convolutions for one image, counted with fvcore.", soft_wrap=True
     )
