@@ -16,6 +16,10 @@ class InputError(SlbenchError, ValueError):
     exit_code = 2
 
 
+class InapplicableError(InputError):
+    """A row of an ablation that means nothing on the backbone it was asked for."""
+
+
 class StoreError(SlbenchError):
     """A results folder that cannot be used, or a file in it that cannot be read."""
 

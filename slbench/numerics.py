@@ -9,6 +9,13 @@ NUMERICS: dict[str, int] = {
     "trainer": 1,  # optimizer, schedule, loss, order of batches, initial values
     "augmentation": 1,  # flip and padded crop
     "vit": 1,
+    "t2t": 1,
+    "cait": 1,
+    "pit": 1,
+    "swin": 1,
+    "resnet56": 1,
+    "resnet110": 1,
+    "efficientnet-b0": 1,
     "spt": 1,  # shifted copies
     "window": 1,  # tokenizers that read 2P x 2P windows
     "lsa": 1,  # temperature and diagonal mask

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import fitted
 from slbench.backbones.specs import BackboneSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -52,11 +52,9 @@ class RunSpec:
         Raises:
             InputError: where the parts do not fit each other: a patch that does not divide the image,
                 a shift of 0 px.
+            InapplicableError: if the row means nothing on the backbone.
         """
-        backbone = backbone.resolved(dataset.image_size)
-        method = method.resolved(pools=BACKBONES[backbone.name].pools)
-        assert backbone.patch_size is not None
-        method.check_shift(backbone.patch_size, dataset.image_size)
+        backbone, method = fitted(backbone, method, dataset.image_size)
         run = cls(
             backbone=backbone,
             method=method,
@@ -108,12 +106,11 @@ def digest(content: Any) -> str:
 
 def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe) -> list[str]:
     """Names of the parts whose numerics decide a run, as in slbench.numerics."""
-    used = {
-        "trainer": True,
-        "augmentation": recipe.flip or recipe.crop_padding > 0,
-        backbone.name: True,
-        "spt": method.shift != "none",
-        "window": method.window != 1,
-        "lsa": method.changes_attention,
-    }
-    return [part for part, is_used in used.items() if is_used]
+    augmented = recipe.flip or recipe.crop_padding > 0
+    return ["trainer", *(["augmentation"] if augmented else []), *network_parts(backbone, method)]
+
+
+def network_parts(backbone: BackboneSpec, method: Method) -> list[str]:
+    """Those among them that are the network's."""
+    used = {"spt": method.shift != "none", "window": method.window != 1, "lsa": method.changes_attention}
+    return [backbone.name, *(part for part, is_used in used.items() if is_used)]

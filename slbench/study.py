@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slbench.backbones import BACKBONES
 from slbench.backbones.specs import BackboneSpec
 from slbench.data import DATASETS, DEFAULT_DATASET
-from slbench.errors import InputError
+from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
 from slbench.names import lookup, suggestion
 from slbench.recipes import RECIPES, Recipe
@@ -32,7 +32,8 @@ DEFAULT_AXES: dict[str, list[str] | list[int]] = {
     "seed": [0],
 }
 ALIASES = {"precision": "recipe.precision"}
-LIST_FIELDS = {"recipe.betas"}  # whose value is a list
+LIST_FIELDS = {"recipe.betas", "backbone.dims", "backbone.depths"}  # whose value is a list
+EITHER_FIELDS = {"backbone.num_heads"}  # whose value is a list on a backbone with stages, else a number
 NEEDED_BY = {  # fields of a method that mean something only where another is on
     "shift_ratio": "shift",
     "shift_pixels": "shift",
@@ -143,19 +144,44 @@ class Expansion:
         self.axes = self._axes()
 
     def study(self, name: str) -> Study:
-        """Every cell of the grid, resolved; equal runs once."""
+        """Every cell of the grid that means something, resolved; equal runs once.
+
+        Raises:
+            InapplicableError: if no cell means something.
+        """
         runs: dict[str, StudyRun] = {}
-        cells, notes = 0, list[str]()
+        meant, notes, refused = list[str](), list[str](), list[InapplicableError]()
         for cell in self._cells():
-            cells += 1
-            run, said = self._resolve(cell)
-            runs.setdefault(run.spec.run_id, run)
+            settings = {**self.settings, **cell}
+            try:
+                run, said = self._resolve(settings)
+                meant.append(run.spec.run_id)
+                runs.setdefault(run.spec.run_id, run)
+            except InapplicableError as error:
+                refused.append(error)
+                plain = self._plain(settings)
+                said = [f"left out: {error}"] if plain is None else plain[1]
+                if plain is not None:
+                    runs.setdefault(plain[0].spec.run_id, plain[0])
             notes += said
+        if refused and not meant:
+            raise InapplicableError(f"{self.where}: {refused[0]}") from refused[0]
         if not runs:
             raise InputError(f"{self.where}: exclude: leaves no run of the grid")
-        if cells > len(runs):
-            notes.append(f"{cells} cells of the grid are {len(runs)} different runs: equal ones are made once")
+        if len(meant) > len(set(meant)):
+            notes.append(
+                f"{len(meant)} cells of the grid are {len(set(meant))} different runs: equal ones are made once"
+            )
         return Study(name, self.file.title, self.file.source, tuple(runs.values()), tuple(dict.fromkeys(notes)))
+
+    def _plain(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]] | None:
+        """The plain run in place of a cell, and a note, where no row means anything on its backbone."""
+        backbone, label = self._backbone(settings["backbone"], under("backbone", settings))
+        if BACKBONES[backbone.name].tokens != "none":
+            return None
+        without_row = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
+        run, said = self._resolve({**without_row, "method": Setting("none", settings["method"].origin)})
+        return run, [*said, f"{label} runs as 'none' only: it has neither tokens nor attention"]
 
     def _recipe(self, name: str, origin: str) -> Recipe:
         try:
@@ -187,7 +213,7 @@ class Expansion:
         found |= {path: Setting(value, f"--set {path}") for path, value in self.flags.set.items()}
         for path, setting in found.items():
             check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
-            if isinstance(setting.value, list) and path not in LIST_FIELDS:
+            if isinstance(setting.value, list) and path not in LIST_FIELDS | EITHER_FIELDS:
                 raise InputError(f"{setting.origin}: a list makes an axis: write it under [grid] of a study file")
         named = {ALIASES.get(path, path): setting for path, setting in found.items()}
         named.setdefault("protocol", Setting(self.file.protocol, f"{self.where}: protocol"))
@@ -203,7 +229,7 @@ class Expansion:
         for path, value in {**given, **defaults}.items():
             origin = f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}"
             check_path(path, origin, known=[*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()])
-            entries = value if isinstance(value, list) and path not in LIST_FIELDS else [value]
+            entries = value if is_axis(path, value) else [value]
             if not entries:
                 raise InputError(f"{origin}: an empty list leaves no run: give at least one value or drop the key")
             axis = ALIASES.get(path, path)
@@ -232,9 +258,8 @@ class Expansion:
             first = json.dumps(next(iter(unused.values())), default=str)
             raise InputError(f"{self.where}: exclude: {first} matches no cell of the grid")
 
-    def _resolve(self, cell: Mapping[str, Setting]) -> tuple[StudyRun, list[str]]:
-        """The run of one cell, and what rules decided in it."""
-        settings = {**self.settings, **cell}
+    def _resolve(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]]:
+        """The run of one cell's settings, and what rules decided in it."""
         backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
         method_name, dataset_name = settings["method"], settings["dataset"]
         method, notes = self._method(method_name, under("method", settings))
@@ -250,6 +275,8 @@ class Expansion:
             spec = RunSpec.resolve(
                 backbone=backbone, method=method, dataset=dataset, recipe=recipe, protocol=protocol, seed=seed
             )
+        except InapplicableError as error:
+            raise InapplicableError(f"{labels.backbone}, {labels.method}: {error}") from error
         except InputError as error:
             raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
         return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
@@ -277,12 +304,22 @@ class Expansion:
         return changed(row, meant, where=f"{self.where}: method '{entry.value}'"), notes
 
 
+def is_axis(path: str, value: Value) -> bool:
+    """Whether a list under [grid] holds the values of an axis, and is not one value itself."""
+    if path in LIST_FIELDS:
+        return isinstance(value, list) and all(isinstance(entry, list) for entry in value)
+    return isinstance(value, list)
+
+
 def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
     """What rules decided for a run that its user might not expect."""
     notes = []
     height, width = spec.dataset.image_size
-    if backbone.patch_size is None and spec.backbone.patch_size != min(height, width) / 8:
-        notes.append(f"patch {spec.backbone.patch_size} px: an eighth of {height} x {width} px, rounded to a divisor")
+    given, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
+    share = getattr(backbone, "tokens_per_side", 1)
+    if given is None and patch is not None and patch != min(height, width) / share:
+        share_word = {8: "an eighth", 16: "a sixteenth"}[share]
+        notes.append(f"patch {patch} px: {share_word} of {height} x {width} px, rounded to a divisor")
     asked = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
     steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
     if steps < asked:

@@ -1,11 +1,26 @@
-"""The backbones by name. Looking one up imports no torch; `build` does."""
+"""The backbones by name, and which rows of an ablation mean something on each.
+
+Looking one up imports no torch; `build` does.
+"""
 
 import dataclasses
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from slbench.backbones.specs import BackboneSpec, ViTSpec
+from slbench.backbones.specs import (
+    BackboneSpec,
+    CaiTSpec,
+    EfficientNetSpec,
+    PiTSpec,
+    ResNetSpec,
+    SwinSpec,
+    T2TSpec,
+    ViTSpec,
+)
+from slbench.errors import InapplicableError, InputError
 from slbench.methods import Method
+from slbench.names import lookup
+from slbench.validation import checked
 
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
@@ -18,15 +33,90 @@ class BackboneEntry:
     title: str  # as tables print it
     spec: type[BackboneSpec]
     module: str  # "module:Class" of the network
-    pools: bool  # has pooling layers that S_pool can replace
     source: str
+    pools: bool = False  # has pooling layers that S_pool can replace
+    tokens: Literal["patches", "soft splits", "none"] = "patches"  # how an image becomes tokens
+
+    def resolved(self, method: Method) -> Method:
+        """The row with every default that this backbone implies written out; see `Method.resolved`."""
+        return method.resolved(pools=self.pools, soft_splits=self.tokens == "soft splits")
 
 
 BACKBONES: dict[str, BackboneEntry] = {
-    "vit": BackboneEntry(
-        "ViT", ViTSpec, "slbench.backbones.vit:ViT", False, "arXiv:2010.11929, sizes of arXiv:2112.13492"
+    "vit": BackboneEntry("ViT", ViTSpec, "slbench.backbones.vit:ViT", "arXiv:2010.11929, sizes of arXiv:2112.13492"),
+    "t2t": BackboneEntry(
+        "T2T",
+        T2TSpec,
+        "slbench.backbones.t2t:T2T",
+        "arXiv:2101.11986, sizes of arXiv:2112.13492",
+        tokens="soft splits",
+    ),
+    "cait": BackboneEntry(
+        "CaiT", CaiTSpec, "slbench.backbones.cait:CaiT", "arXiv:2103.17239, sizes of arXiv:2112.13492"
+    ),
+    "pit": BackboneEntry(
+        "PiT", PiTSpec, "slbench.backbones.pit:PiT", "arXiv:2103.16302, sizes of arXiv:2112.13492", pools=True
+    ),
+    "swin": BackboneEntry(
+        "Swin", SwinSpec, "slbench.backbones.swin:Swin", "arXiv:2103.14030, sizes of arXiv:2112.13492", pools=True
+    ),
+    "resnet56": BackboneEntry(
+        "ResNet56", ResNetSpec, "slbench.backbones.convnets:ResNet", "arXiv:1512.03385, section 4.2", tokens="none"
+    ),
+    "resnet110": BackboneEntry(
+        "ResNet110", ResNetSpec, "slbench.backbones.convnets:ResNet", "arXiv:1512.03385, section 4.2", tokens="none"
+    ),
+    "efficientnet-b0": BackboneEntry(
+        "EfficientNet-B0",
+        EfficientNetSpec,
+        "slbench.backbones.convnets:EfficientNet",
+        "arXiv:1905.11946, with a stem for small images",
+        tokens="none",
     ),
 }
+
+
+def check_method(spec: BackboneSpec, method: Method) -> None:
+    """Raise InapplicableError, in one line, if a row as it was asked for means nothing on a backbone."""
+    entry = BACKBONES[spec.name]
+    shifted = method.shift != "none"
+    if entry.tokens == "none" and (method.changes_tokenizer or method.changes_attention):
+        raise InapplicableError(f"{entry.title} has neither tokens nor attention: only the row 'none' means something")
+    if shifted and method.s_pool == "no" and not entry.pools:
+        raise InapplicableError(f"s_pool = 'no' means nothing on {entry.title}, which has no pooling layers")
+    if shifted and method.layer_norm is False and entry.tokens == "soft splits":
+        raise InapplicableError(
+            f"layer_norm = false means nothing on {entry.title}, where SPT has no norm to leave out"
+        )
+    try:
+        entry.resolved(method)
+    except InputError as error:
+        raise InapplicableError(str(error)) from error
+
+
+def fitted(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> tuple[BackboneSpec, Method]:
+    """A backbone and a row with every default written out, checked against each other and the image (height, width).
+
+    Raises:
+        InputError: for sizes that do not fit the image, or a shift that is 0 px or empties it.
+        InapplicableError: if the row means nothing on the backbone.
+    """
+    check_method(spec, method)
+    spec = spec.resolved(image_size)
+    method = BACKBONES[spec.name].resolved(method)
+    patch_size = getattr(spec, "patch_size", None) or 1  # without patches a shift is given in pixels
+    method.check_shift(patch_size, image_size)
+    return spec, method
+
+
+def default_spec(name: str) -> BackboneSpec:
+    """The sizes of a backbone as the paper has them.
+
+    Raises:
+        InputError: if there is no such backbone.
+    """
+    spec: BackboneSpec = checked(lookup(BACKBONES, name, "backbone").spec, {"name": name}, where=name)
+    return spec
 
 
 def build(

@@ -73,20 +73,34 @@ class DropPath(nn.Module):
 class Block(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)), each branch under stochastic depth."""
 
-    def __init__(
-        self, dim: int, *, num_heads: int, head_dim: int, hidden: int, method: Method, drop_path: float
-    ) -> None:
+    def __init__(self, dim: int, *, attention: nn.Module, mlp: nn.Module, drop_path: float) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = Attention(dim, num_heads=num_heads, head_dim=head_dim, method=method)
+        self.attention = attention
         self.mlp_norm = nn.LayerNorm(dim)
-        self.mlp = MLP(dim, hidden)
+        self.mlp = mlp
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         x = x + self.drop_path(self.attention(self.attention_norm(x)))
         grown: Tensor = x + self.drop_path(self.mlp(self.mlp_norm(x)))
         return grown
+
+
+def rising_rates(rate: float, depth: int) -> list[float]:
+    """Rates of stochastic depth that rise linearly from 0 in the first block to `rate` in the last."""
+    return [rate * block / max(depth - 1, 1) for block in range(depth)]
+
+
+def with_class_token(token: Float[Tensor, "1 1 d"], patches: Float[Tensor, "b n d"]) -> Float[Tensor, "b n_plus_1 d"]:
+    """The class token of each sample, before its patches."""
+    return torch.cat([token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+
+
+def require_image_size(images: Tensor, image_size: tuple[int, int]) -> None:
+    """Raise ValueError unless the images (b c h w) have the size (height, width) a network was made for."""
+    if tuple(images.shape[-2:]) != image_size:
+        raise ValueError(f"made for images of {image_size} px, got {tuple(images.shape[-2:])}")
 
 
 def initialize(network: Backbone, *, seed: int) -> None:
@@ -113,3 +127,28 @@ def draw_xavier_normal(module: nn.Module, name: str, parameter: Tensor, *, sourc
         nn.init.zeros_(parameter)
     else:
         nn.init.xavier_normal_(parameter.view(parameter.shape[0], -1), generator=source)
+
+
+def draw_truncated_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    """Weights of linears and convolutions from a normal of 0.02, cut at +-2, their biases 0; norms stay (1, 0)."""
+    if not isinstance(module, nn.Linear | nn.Conv2d):
+        return
+    if name == "bias":
+        nn.init.zeros_(parameter)
+    else:
+        nn.init.trunc_normal_(parameter, std=0.02, generator=source)
+
+
+def draw_kaiming_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    """Weights of convolutions Kaiming normal by what leaves them, of linears normal 0.01; biases 0; norms stay (1, 0).
+
+    Source: arXiv:1502.01852 for convolutions.
+    """
+    if not isinstance(module, nn.Linear | nn.Conv2d):
+        return
+    if name == "bias":
+        nn.init.zeros_(parameter)
+    elif isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu", generator=source)
+    else:
+        nn.init.normal_(parameter, std=0.01, generator=source)

@@ -4,7 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from slbench.backbones.layers import Backbone, Block, draw_xavier_normal
+from slbench.backbones.layers import (
+    MLP,
+    Attention,
+    Backbone,
+    Block,
+    draw_xavier_normal,
+    require_image_size,
+    with_class_token,
+)
 from slbench.backbones.specs import ViTSpec
 from slbench.methods import Method
 from slbench.methods.spt import tokenizer
@@ -47,10 +55,10 @@ class ViT(Backbone):
             *[
                 Block(
                     spec.dim,
-                    num_heads=spec.num_heads,
-                    head_dim=spec.dim // spec.num_heads,
-                    hidden=int(spec.dim * spec.mlp_ratio),
-                    method=method,
+                    attention=Attention(
+                        spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method
+                    ),
+                    mlp=MLP(spec.dim, int(spec.dim * spec.mlp_ratio)),
                     drop_path=drop_path,
                 )
                 for _ in range(spec.depth)
@@ -60,10 +68,8 @@ class ViT(Backbone):
         self.head = nn.Linear(spec.dim, num_classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        if tuple(images.shape[-2:]) != self.image_size:
-            raise ValueError(f"made for images of {self.image_size} px, got {tuple(images.shape[-2:])}")
-        patches = self.tokenizer(images)
-        x = torch.cat([self.class_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+        require_image_size(images, self.image_size)
+        x = with_class_token(self.class_token, self.tokenizer(images))
         x = self.blocks(x + self.positions)
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits

@@ -9,6 +9,7 @@ from slbench import __version__
 from slbench.cli.doctor import doctor
 from slbench.cli.grid import run_grid, status, train
 from slbench.cli.lists import list_names
+from slbench.cli.profile import profile
 from slbench.cli.report import report
 from slbench.errors import SlbenchError
 
@@ -22,6 +23,7 @@ app.command("run-grid")(run_grid)
 app.command("train")(train)
 app.command("status")(status)
 app.command("report")(report)
+app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
 

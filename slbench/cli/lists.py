@@ -1,5 +1,6 @@
 """`slbench list`: what there is by name."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, check_method
 from slbench.cli import options
 from slbench.data import DATASETS
-from slbench.errors import InputError
+from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, row_title
 from slbench.methods.method import Method
 from slbench.names import lookup
@@ -41,7 +42,16 @@ def backbones() -> list[tuple[str, str]]:
 
 
 def methods() -> list[tuple[str, str]]:
-    return [(name, f"{row_title('ViT', name)}: {words(row)}") for name, row in METHODS.items()]
+    return [(name, f"{row_title(first_backbone(row), name)}: {words(row)}") for name, row in METHODS.items()]
+
+
+def first_backbone(row: Method) -> str:
+    """The title of the first backbone on which a row means something."""
+    for entry in BACKBONES.values():
+        with contextlib.suppress(InapplicableError):
+            check_method(entry.spec(), row)
+            return entry.title
+    raise AssertionError(row)
 
 
 def words(row: Method) -> str:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from slbench.measure.network import Network
 from slbench.spec import RunSpec
 from slbench.store import Labels
 
@@ -28,7 +29,7 @@ class SpeedTest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    specs: tuple[RunSpec, ...]
+    networks: tuple[Network, ...]
     store: str
     device: str
     device_label: str

@@ -8,8 +8,8 @@ from slbench.grid.events import Event, Measuring, NotMeasured
 from slbench.grid.jobs import SpeedTest
 from slbench.grid.local import LOG, in_child, spawn, stop, why_ended
 from slbench.grid.slots import Device
+from slbench.measure.network import Network
 from slbench.measure.speeds import record_key
-from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.study import StudyRun
 
@@ -21,13 +21,13 @@ def missing_tests(runs: Sequence[StudyRun], store: Store, devices: Sequence[Devi
     """
     at_hand = {device.kind: device for device in reversed(devices)}
     here = machine.host().machine_id
-    networks: dict[tuple[str, int, str], dict[str, RunSpec]] = defaultdict(dict)
+    networks: dict[tuple[str, int, str], dict[str, Network]] = defaultdict(dict)
     unmeasured = set()
     for record in store.records(run.spec.run_id for run in runs):
         kind = record.device.partition(":")[0]
         if record.host.machine_id == here and kind in at_hand:
             setting = (kind, record.threads, record.precision)
-            networks[setting][record_key(record)] = record.spec
+            networks[setting][record_key(record)] = Network.of(record.spec)
             if store.throughput(here, record_key(record)) is None:
                 unmeasured.add(setting)
     # A setting is measured whole or not at all: speeds are compared, so they are taken in turns.
@@ -39,12 +39,12 @@ def missing_tests(runs: Sequence[StudyRun], store: Store, devices: Sequence[Devi
 
 
 def speed_test(
-    setting: tuple[str, int, str], networks: dict[str, RunSpec], store: Store, at_hand: dict[str, Device]
+    setting: tuple[str, int, str], networks: dict[str, Network], store: Store, at_hand: dict[str, Device]
 ) -> SpeedTest:
     kind, threads, precision = setting
     device = at_hand[kind]
     return SpeedTest(
-        specs=tuple(networks.values()),
+        networks=tuple(networks.values()),
         store=str(store.root),
         device=in_child(device),
         device_label=device.label,
@@ -59,7 +59,7 @@ def measure_missing(
 ) -> None:
     """Measure what a report on these runs lacks, and file it in the store by machine."""
     for device, test in missing_tests(runs, store, devices):
-        on_event(Measuring(len(test.specs)))
+        on_event(Measuring(len(test.networks)))
         log_path = store.root / "throughput" / LOG
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("wb") as log:

@@ -76,7 +76,8 @@ def do_speed_test(test: SpeedTest) -> None:
 
     store = store_of(test.store)
     for measured in measure(
-        test.specs,
+        test.networks,
+        ("inference",),
         machine_id=machine.host().machine_id,
         device=torch.device(test.device),
         device_label=test.device_label,

@@ -1,16 +1,16 @@
 """Images per second of networks, each measured alone and against the others, in turns."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from slbench.backbones import build
 from slbench.compute import autocast, reproducible, synchronize
-from slbench.measure.speeds import BATCH_SIZE, network_key
-from slbench.spec import RunSpec
+from slbench.measure.network import BATCH_SIZE, Network
+from slbench.measure.speeds import Mode, network_key
 from slbench.store import Throughput
 
 ROUNDS = 9
@@ -38,32 +38,40 @@ def interleaved(
     return speeds
 
 
-def inference_pass(run: RunSpec, *, device: torch.device, precision: str) -> Callable[[], None]:
-    """A function that classifies one batch of random images and waits for the device, warmed up."""
-    network = build(
-        run.backbone,
-        run.method,
-        image_size=run.dataset.image_size,
-        in_channels=run.dataset.in_channels,
-        num_classes=run.dataset.num_classes,
-        drop_path=0.0,
-        seed=0,
-    )
-    network.to(device).eval()
-    images = torch.randn(BATCH_SIZE, run.dataset.in_channels, *run.dataset.image_size, device=device)
+def timed_pass(
+    network: Network, mode: Mode, *, batch_size: int, device: torch.device, precision: str
+) -> Callable[[], None]:
+    """A function that handles one batch of random images and waits for the device, warmed up.
+
+    "inference" classifies it without gradients; "train" is a whole step: forward, backward, AdamW.
+    """
+    module = network.build().to(device).train(mode == "train")
+    images = torch.randn(batch_size, network.in_channels, *network.image_size, device=device)
+    labels = torch.randint(network.num_classes, (batch_size,), device=device)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
 
     def classify() -> None:
         with torch.no_grad(), autocast(device, precision):
-            network(images)
+            module(images)
         synchronize(device)
 
+    def train() -> None:
+        with autocast(device, precision):
+            logits = module(images)
+        optimizer.zero_grad()
+        F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        synchronize(device)
+
+    chosen = train if mode == "train" else classify
     for _ in range(WARMUP_BATCHES):
-        classify()
-    return classify
+        chosen()
+    return chosen
 
 
 def measure(
-    runs: tuple[RunSpec, ...],
+    networks: Sequence[Network],
+    modes: Sequence[Mode],
     *,
     machine_id: str,
     device: torch.device,
@@ -71,13 +79,20 @@ def measure(
     device_name: str,
     threads: int,
     precision: str,
+    batch_size: int = BATCH_SIZE,
+    rounds: int = ROUNDS,
+    seconds: float = ROUND_SECONDS,
 ) -> list[Throughput]:
-    """Inference speed of each run's network: batch 128, no gradients, median and quartiles over rounds."""
-    by_key = {network_key(run, device_kind=device.type, threads=threads, precision=precision): run for run in runs}
+    """Speed of each network in each mode: median and quartiles over the rounds, all of them in turns."""
     with reproducible(threads):
-        passes = {key: inference_pass(run, device=device, precision=precision) for key, run in by_key.items()}
-        speeds = interleaved(passes, images=BATCH_SIZE, rounds=ROUNDS, seconds=ROUND_SECONDS)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+        passes = {
+            network_key(
+                network, device_kind=device.type, threads=threads, precision=precision, mode=mode, batch_size=batch_size
+            ): timed_pass(network, mode, batch_size=batch_size, device=device, precision=precision)
+            for network in networks
+            for mode in modes
+        }
+        speeds = interleaved(passes, images=batch_size, rounds=rounds, seconds=seconds)
     results = []
     for key, measured in speeds.items():
         q1, median, q3 = (float(value) for value in np.percentile(measured, [25, 50, 75]))
@@ -89,12 +104,12 @@ def measure(
                 device_name=device_name,
                 threads=threads,
                 precision=precision,
-                batch_size=BATCH_SIZE,
+                batch_size=batch_size,
                 median=median,
                 q1=q1,
                 q3=q3,
                 n=len(measured),
-                measured_at=now,
+                measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
             )
         )
     return results

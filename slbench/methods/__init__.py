@@ -15,12 +15,16 @@ METHODS: dict[str, Method] = {
     # Halves of LSA: Table 4 of the paper.
     "temperature-only": Method(learn_temperature=True),
     "mask-only": Method(mask_self=True),
+    # SPT in the embedding alone, where the backbone pools: Table 2 of the paper.
+    "spt-no-pool": Method(shift="diagonal", s_pool="no"),
+    "both-no-pool": Method(shift="diagonal", s_pool="no", learn_temperature=True, mask_self=True),
     # Controls that the paper lacks: what of SPT's gain is the norm, the window, or the shifts?
     "layer-norm-only": Method(layer_norm=True),
     "spt-cardinal": Method(shift="cardinal"),
     "spt-all8": Method(shift="all8"),
     "spt-1px-cardinal": Method(shift="cardinal", shift_pixels=1),  # what vit-pytorch ships
     "overlapping-conv": Method(window=2),  # one convolution: kernel 2P, stride P
+    "overlapping-conv-pool": Method(window=2, s_pool="yes"),  # and as pooling
     "window-2p": Method(window=2, layer_norm=True),
     "spt-no-layer-norm": Method(shift="diagonal", layer_norm=False),
 }
@@ -32,11 +36,14 @@ PAPER_PREFIXES: dict[str, str] = {
     "both": "SL-",
     "temperature-only": "T-",
     "mask-only": "M-",
+    "spt-no-pool": "S-",
+    "both-no-pool": "SL-",
 }
+PAPER_SUFFIXES: dict[str, str] = {"spt-no-pool": " without S_pool", "both-no-pool": " without S_pool"}
 
 
 def row_title(backbone: str, method: str) -> str:
     """How a table names a row: the paper's name where it has one (SL-ViT), else "ViT, window-2p"."""
     if method in PAPER_PREFIXES:
-        return PAPER_PREFIXES[method] + backbone
+        return PAPER_PREFIXES[method] + backbone + PAPER_SUFFIXES.get(method, "")
     return f"{backbone}, {method}"

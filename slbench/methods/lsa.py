@@ -15,6 +15,7 @@ class AttentionLogits(nn.Module):
     Args:
         num_heads: heads; a scale learned per head has one entry a head.
         head_dim: channels per head d_k; the scale starts at d_k ** -0.5 / initial_temperature.
+        scale_dim: what stands for d_k in that scale, where it is not head_dim.
         learn_temperature: make the scale a parameter, else it stays a constant.
         temperature_per: "head" or "layer": one scale for each head, or one for all.
         initial_temperature: in multiples of sqrt(d_k).
@@ -31,6 +32,7 @@ class AttentionLogits(nn.Module):
         num_heads: int,
         head_dim: int,
         *,
+        scale_dim: int | None = None,
         learn_temperature: bool = False,
         temperature_per: str = "head",
         initial_temperature: float = 1.0,
@@ -38,20 +40,33 @@ class AttentionLogits(nn.Module):
     ) -> None:
         super().__init__()
         self.mask_self = mask_self
-        self.initial_scale = head_dim**-0.5 / initial_temperature
+        self.initial_scale = (scale_dim or head_dim) ** -0.5 / initial_temperature
         entries = num_heads if temperature_per == "head" else 1
         self.scale = nn.Parameter(torch.full((entries,), self.initial_scale)) if learn_temperature else None
 
     @classmethod
-    def of(cls, method: Method, *, num_heads: int, head_dim: int) -> "AttentionLogits":
-        """The logits of a row of an ablation."""
+    def of(
+        cls,
+        method: Method,
+        *,
+        num_heads: int,
+        head_dim: int,
+        scale_dim: int | None = None,
+        masks: bool = True,
+    ) -> "AttentionLogits":
+        """The logits of a row of an ablation.
+
+        Args:
+            masks: whether the mask of the row applies: not where one class token reads other tokens.
+        """
         return cls(
             num_heads,
             head_dim,
+            scale_dim=scale_dim,
             learn_temperature=method.learn_temperature,
             temperature_per=method.temperature_per,
             initial_temperature=method.initial_temperature,
-            mask_self=method.mask_self,
+            mask_self=method.mask_self and masks,
         )
 
     def forward(

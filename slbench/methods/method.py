@@ -34,7 +34,7 @@ class Method:
     shift_pixels: Annotated[int, Field(ge=1)] | None = None  # in place of the ratio
     window: Literal[1, 2] = 1  # side in patches of what a token reads without shifts; 2 overlaps
     layer_norm: bool | None = None  # before the linear map; unless given, exactly when shifted
-    s_pool: Literal["auto", "yes", "no"] = "auto"  # SPT in pooling layers; auto: where the backbone pools
+    s_pool: Literal["auto", "yes", "no"] = "auto"  # the shift or window also in pooling; auto: a shift, if there is any
     learn_temperature: bool = False
     temperature_per: Literal["head", "layer"] = "head"
     initial_temperature: Annotated[float, Field(gt=0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
@@ -45,9 +45,10 @@ class Method:
             raise InputError("shift_ratio and shift_pixels exclude each other: give one")
         if self.shift == "none" and (self.shift_ratio, self.shift_pixels) != (None, None):
             raise InputError("a shift size needs directions: set shift to diagonal, cardinal or all8")
-        if self.shift == "none" and self.s_pool == "yes":
+        if self.shift == "none" and self.window == 1 and self.s_pool == "yes":
             raise InputError(
-                "s_pool puts SPT in pooling layers and needs a shift: set shift to diagonal, cardinal or all8"
+                "s_pool puts SPT in pooling layers and needs a shift: set shift to diagonal, cardinal or all8, "
+                "or window to 2 for the control without shifts"
             )
         if self.shift != "none" and self.window != 1:
             raise InputError("window = 2 is a control without shifts: set shift to none, or window to 1")
@@ -64,25 +65,39 @@ class Method:
         """Whether attention is not the plain softmax of q k / sqrt(d_k)."""
         return self.learn_temperature or self.mask_self or self.initial_temperature != 1.0
 
-    def resolved(self, *, pools: bool) -> "Method":
+    def resolved(self, *, pools: bool, soft_splits: bool = False) -> "Method":
         """The same row with every default written out, as it enters a run's identity.
 
         Args:
             pools: whether the backbone has pooling layers that SPT can replace.
+            soft_splits: whether it makes tokens by soft splits, without patches (T2T): copies are then
+                shifted by pixels, 1 unless given, and no norm is added. Source: arXiv:2112.13492.
         Raises:
-            InputError: if `s_pool` is "yes" and the backbone does not pool.
+            InputError: for what such a backbone has no place for.
         """
         shifted = self.shift != "none"
         if self.s_pool == "yes" and not pools:
             raise InputError("s_pool = 'yes' needs a backbone with pooling layers")
-        pooled = shifted and pools and self.s_pool != "no"
-        ratio = 0.5 if shifted and self.shift_ratio is None and self.shift_pixels is None else self.shift_ratio
+        pooled = pools and (self.s_pool == "yes" or (shifted and self.s_pool == "auto"))
+        row = dataclasses.replace(self, s_pool="yes" if pooled else "no")
+        if soft_splits:
+            return row._on_soft_splits()
+        by_ratio = shifted and self.shift_ratio is None and self.shift_pixels is None
         return dataclasses.replace(
-            self,
-            shift_ratio=ratio,
+            row,
+            shift_ratio=0.5 if by_ratio else self.shift_ratio,
             layer_norm=shifted if self.layer_norm is None else self.layer_norm,
-            s_pool="yes" if pooled else "no",
         )
+
+    def _on_soft_splits(self) -> "Method":
+        if self.window != 1:
+            raise InputError("window = 2 is a size in patches, and soft splits have no patches")
+        if self.layer_norm:
+            raise InputError("soft splits take no layer_norm besides the one in the token transformer")
+        if self.shift_ratio not in (None, 0.5):
+            raise InputError("shift_ratio is a share of a patch, and soft splits have none: give shift_pixels")
+        pixels = 1 if self.shift != "none" and self.shift_pixels is None else self.shift_pixels
+        return dataclasses.replace(self, shift_ratio=None, shift_pixels=pixels, layer_norm=False)
 
     def pixels(self, patch_size: int) -> int:
         """How far the copies are shifted at this patch size, in pixels; 0 without a shift.

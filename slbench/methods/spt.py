@@ -1,5 +1,7 @@
 """Shifted patch tokenization and its controls: a grid of pixels or features becomes tokens."""
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -162,3 +164,18 @@ def tokenizer(method: Method, in_channels: int, dim: int, *, patch_size: int) ->
         window=row.window,
         layer_norm=bool(row.layer_norm),
     )
+
+
+def pooling(method: Method, in_channels: int, dim: int, *, own: nn.Module) -> nn.Module:
+    """What halves a grid between stages in a row: (b c h w) to (b n d), n = h w / 4 tokens row by row.
+
+    With S_pool that is the row's tokenizer with patch 2, which always shifts by 1 px; else `own`.
+
+    Args:
+        own: the backbone's own pooling.
+    Source: S_pool of arXiv:2112.13492.
+    """
+    if method.s_pool != "yes":
+        return own
+    row = dataclasses.replace(method, shift_ratio=None, shift_pixels=None if method.shift == "none" else 1)
+    return tokenizer(row, in_channels, dim, patch_size=2)

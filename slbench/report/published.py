@@ -51,8 +51,9 @@ class Published:
 @cache
 def published() -> tuple[Published, ...]:
     """Every number of the file."""
-    with (files("slbench.report") / "published.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(Published(**{**line, "value": float(line["value"])}) for line in csv.DictReader(file))
+    text = (files("slbench.report") / "published.csv").read_text(encoding="utf-8")
+    lines = csv.DictReader(text.splitlines())
+    return tuple(Published(value=float(line.pop("value")), **line) for line in lines)
 
 
 def find(backbone: str, method: str, metric: str, *, dataset: str, table: str = "table2") -> Published | None:

@@ -1,0 +1,222 @@
+"""CaiT: arXiv:2103.17239 in the sizes of arXiv:2112.13492."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slbench.backbones.layers import (
+    MLP,
+    Backbone,
+    Block,
+    DropPath,
+    draw_xavier_normal,
+    require_image_size,
+)
+from slbench.backbones.specs import CaiTSpec
+from slbench.methods import Method
+from slbench.methods.lsa import AttentionLogits
+from slbench.methods.spt import tokenizer
+
+
+class HeadMix(nn.Module):
+    """Linear combinations of heads, the same for every query and key. Source: arXiv:2003.02436."""
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(num_heads))  # (from head, to head)
+
+    def forward(self, scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n m"]:
+        keys = scores.shape[-1]
+        mixed = self.weight.t() @ rearrange(scores, "b h n m -> b h (n m)")
+        return rearrange(mixed, "b h (n m) -> b h n m", m=keys)
+
+
+class TinyDiagonal(nn.Module):
+    """Scores with -1e-9 on their diagonal, which forbids nothing: the mask of the released code."""
+
+    def forward(self, scores: Float[Tensor, "b h n n"]) -> Float[Tensor, "b h n n"]:
+        diagonal = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+        return scores.masked_fill(diagonal, -1e-9)
+
+
+class TalkingHeads(nn.Module):
+    """Multi-head attention whose heads are mixed before and after the softmax.
+
+    Args:
+        logits: scores of queries against keys; their mask is written after the first mix, since -inf
+            in a mix of heads would become NaN.
+        before_mix: what changes the scores before the first mix.
+    Source: arXiv:2003.02436 and arXiv:2103.17239; heads * head_dim may differ from dim.
+    """
+
+    def __init__(
+        self, dim: int, *, num_heads: int, head_dim: int, logits: AttentionLogits, before_mix: nn.Module
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = nn.Linear(dim, num_heads * head_dim, bias=False)
+        self.kv = nn.Linear(dim, 2 * num_heads * head_dim, bias=False)
+        self.logits = logits
+        self.before_mix = before_mix
+        self.mix_scores = HeadMix(num_heads)
+        self.mix_weights = HeadMix(num_heads)
+        self.project = nn.Linear(num_heads * head_dim, dim)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m d"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """Each token of x after it has read the context, or x itself unless one is given."""
+        q = rearrange(self.q(x), "b n (h d) -> b h n d", h=self.num_heads)
+        k, v = rearrange(
+            self.kv(x if context is None else context), "b m (two h d) -> two b h m d", two=2, h=self.num_heads
+        )
+        scores = self.logits(q, k, adjust=lambda scores: self.mix_scores(self.before_mix(scores)))
+        weights = self.mix_weights(scores.softmax(dim=-1))
+        read: Tensor = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
+        return read
+
+
+class LayerScale(nn.Module):
+    """Each channel times a learned factor that starts small. Source: arXiv:2103.17239."""
+
+    def __init__(self, dim: int, *, start: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((dim,), start))
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        return x * self.factor
+
+
+def scale_start(block: int) -> float:
+    """Where LayerScale starts in a block (counted from 0) of its stack. Source: arXiv:2103.17239, section 2."""
+    if block < 18:
+        return 0.1
+    return 1e-5 if block < 24 else 1e-6
+
+
+class ClassBlock(nn.Module):
+    """A block in which the class token alone asks, and alone is changed.
+
+    Args:
+        reads_itself: the class token is also among the keys, before the patches.
+    Source: class attention of arXiv:2103.17239.
+    """
+
+    def __init__(
+        self, dim: int, *, attention: TalkingHeads, hidden: int, scale: float, drop_path: float, reads_itself: bool
+    ) -> None:
+        super().__init__()
+        self.first_key = 0 if reads_itself else 1
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = attention
+        self.attention_scale = LayerScale(dim, start=scale)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(MLP(dim, hidden), LayerScale(dim, start=scale))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, token: Float[Tensor, "b 1 d"], patches: Float[Tensor, "b n d"]) -> Float[Tensor, "b 1 d"]:
+        tokens = self.attention_norm(torch.cat([token, patches], dim=1))
+        read = self.attention(tokens[:, :1], tokens[:, self.first_key :])
+        token = token + self.drop_path(self.attention_scale(read))
+        changed: Tensor = token + self.drop_path(self.mlp(self.mlp_norm(token)))
+        return changed
+
+
+class CaiT(Backbone):
+    """A deep vision transformer with talking heads and LayerScale; a class token reads the patches at the end.
+
+    Args:
+        spec: sizes; its patch is resolved against the image.
+        method: the row of the ablation, in the tokenizer and in every attention among patches; in the
+            class blocks, which have one query, only the temperature applies.
+        image_size: (height, width) in px; the patch must divide both.
+        drop_path: rate of stochastic depth, the same in every block.
+    Raises:
+        InputError: if the patch does not divide the image, or the shift comes to 0 px.
+    Source: sizes and initial values as in the released code of arXiv:2112.13492; `variant` is in
+    `CaiTSpec`. Class and patch tokens are normed together, as in arXiv:2103.17239, in both variants.
+    """
+
+    def __init__(
+        self,
+        spec: CaiTSpec,
+        method: Method,
+        *,
+        image_size: tuple[int, int],
+        in_channels: int = 3,
+        num_classes: int,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        spec = spec.resolved(image_size)
+        method = method.resolved(pools=False)
+        assert spec.patch_size is not None
+        tokens = (image_size[0] // spec.patch_size) * (image_size[1] // spec.patch_size)
+        hidden = int(spec.dim * spec.mlp_ratio)
+        self.image_size = image_size
+        self.tokenizer = tokenizer(method, in_channels, spec.dim, patch_size=spec.patch_size)
+        self.positions = nn.Parameter(torch.zeros(1, tokens, spec.dim))
+        self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim))
+        self.blocks = nn.Sequential(
+            *[
+                Block(
+                    spec.dim,
+                    attention=nn.Sequential(patch_attention(spec, method), LayerScale(spec.dim, start=scale_start(i))),
+                    mlp=nn.Sequential(MLP(spec.dim, hidden), LayerScale(spec.dim, start=scale_start(i))),
+                    drop_path=drop_path,
+                )
+                for i in range(spec.depth)
+            ]
+        )
+        self.class_blocks = nn.ModuleList(
+            ClassBlock(
+                spec.dim,
+                attention=class_attention(spec, method),
+                hidden=hidden,
+                scale=scale_start(i),
+                drop_path=drop_path,
+                reads_itself=spec.variant == "paper",
+            )
+            for i in range(spec.class_depth)
+        )
+        self.norm = nn.LayerNorm(spec.dim)
+        self.head = nn.Linear(spec.dim, num_classes)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        require_image_size(images, self.image_size)
+        patches = self.blocks(self.tokenizer(images) + self.positions)
+        token = self.class_token.expand(len(patches), -1, -1)
+        for block in self.class_blocks:
+            token = block(token, patches)
+        logits: Tensor = self.head(self.norm(token[:, 0]))
+        return logits
+
+    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+        if parameter is self.class_token or parameter is self.positions or isinstance(module, HeadMix):
+            nn.init.normal_(parameter, generator=source)
+        else:
+            draw_xavier_normal(module, name, parameter, source=source)
+
+
+def patch_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
+    """Attention among the patches: the row's, masked as the variant does."""
+    released = spec.variant == "released"
+    return TalkingHeads(
+        spec.dim,
+        num_heads=spec.num_heads,
+        head_dim=spec.head_dim,
+        logits=AttentionLogits.of(method, num_heads=spec.num_heads, head_dim=spec.head_dim, masks=not released),
+        before_mix=TinyDiagonal() if released and method.mask_self else nn.Identity(),
+    )
+
+
+def class_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
+    """Attention of the class token: the row's temperature, no mask."""
+    return TalkingHeads(
+        spec.dim,
+        num_heads=spec.num_heads,
+        head_dim=spec.head_dim,
+        logits=AttentionLogits.of(method, num_heads=spec.num_heads, head_dim=spec.head_dim, masks=False),
+        before_mix=nn.Identity(),
+    )

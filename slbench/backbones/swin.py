@@ -1,0 +1,205 @@
+"""Swin: arXiv:2103.14030 in the sizes of arXiv:2112.13492."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from slbench.backbones.layers import (
+    MLP,
+    Backbone,
+    Block,
+    draw_truncated_normal,
+    require_image_size,
+    rising_rates,
+)
+from slbench.backbones.specs import SwinSpec
+from slbench.methods import Method
+from slbench.methods.lsa import AttentionLogits
+from slbench.methods.spt import Patches, pooling, tokenizer
+
+OTHER_REGION = -100.0  # added to scores of tokens that the roll has made neighbours; not -inf, as a region may
+# be a single token, which with the diagonal masked would have nothing left to attend to
+
+
+def relative_places(window: int) -> Int[Tensor, "n n"]:
+    """For each query and key of a window, which entry of the relative bias is theirs."""
+    places = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
+    down, right = places[:, :, None] - places[:, None, :] + window - 1
+    entries: Tensor = down * (2 * window - 1) + right
+    return entries
+
+
+def shift_mask(grid: tuple[int, int], *, window: int, shift: int) -> Float[Tensor, "windows n n"]:
+    """What is added to the scores of each window after a roll by -shift: 0 within a region, else OTHER_REGION."""
+
+    def regions(side: int) -> Tensor:
+        places = torch.arange(side)
+        return (places >= side - window).long() + (places >= side - shift).long()
+
+    region = 3 * regions(grid[0])[:, None] + regions(grid[1])[None, :]
+    region = rearrange(region, "(h p) (w q) -> (h w) (p q)", p=window, q=window)
+    return (region[:, :, None] != region[:, None, :]) * OTHER_REGION
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention within windows, with a learned bias for each relative place.
+
+    Args:
+        grid: tokens (down, across).
+        window: side of a window in tokens; must divide both sides of the grid.
+        shift: tokens that the windows are moved down and right by, around the edges; 0 for none.
+    Source: arXiv:2103.14030, section 3.2. With LSA the learned scale multiplies the queries, so it
+    leaves the bias alone; the diagonal is masked after the bias and the shift mask.
+    """
+
+    relative_places: Tensor
+    shift_mask: Tensor
+
+    def __init__(
+        self, dim: int, *, num_heads: int, grid: tuple[int, int], window: int, shift: int, method: Method
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.grid, self.window, self.shift = num_heads, grid, window, shift
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.logits = AttentionLogits.of(method, num_heads=num_heads, head_dim=dim // num_heads)
+        self.relative_bias = nn.Parameter(torch.zeros((2 * window - 1) ** 2, num_heads))
+        self.project = nn.Linear(dim, dim)
+        self.register_buffer("relative_places", relative_places(window), persistent=False)
+        if shift:
+            self.register_buffer("shift_mask", shift_mask(grid, window=window, shift=shift), persistent=False)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        sides = {"h": self.grid[0] // self.window, "p": self.window, "q": self.window}
+        grid = rearrange(x, "b (h w) d -> b h w d", h=self.grid[0])
+        if self.shift:
+            grid = grid.roll((-self.shift, -self.shift), dims=(1, 2))
+        windows = rearrange(grid, "b (h p) (w q) d -> (b h w) (p q) d", **sides)
+        q, k, v = rearrange(self.qkv(windows), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+        weights = self.logits(q, k, adjust=self.place).softmax(dim=-1)
+        windows = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
+        grid = rearrange(windows, "(b h w) (p q) d -> b (h p) (w q) d", w=self.grid[1] // self.window, **sides)
+        if self.shift:
+            grid = grid.roll((self.shift, self.shift), dims=(1, 2))
+        tokens: Tensor = rearrange(grid, "b h w d -> b (h w) d")
+        return tokens
+
+    def place(self, scores: Float[Tensor, "windows heads n n"]) -> Float[Tensor, "windows heads n n"]:
+        """Scores with the relative bias and, in shifted windows, the mask between regions."""
+        scores = scores + rearrange(self.relative_bias[self.relative_places], "n m heads -> heads n m")
+        if not self.shift:
+            return scores
+        count = len(self.shift_mask)
+        by_image = rearrange(scores, "(b windows) heads n m -> b windows heads n m", windows=count)
+        return rearrange(by_image + self.shift_mask[:, None], "b windows heads n m -> (b windows) heads n m")
+
+
+class PatchMerging(nn.Module):
+    """Four neighbours as one vector, normed and mapped linearly: (b c h w) to tokens (b n d)."""
+
+    def __init__(self, dim: int, next_dim: int) -> None:
+        super().__init__()
+        self.flatten = Patches(2)
+        self.norm = nn.LayerNorm(4 * dim)
+        self.project = nn.Linear(4 * dim, next_dim, bias=False)
+
+    def forward(self, grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
+        tokens: Tensor = self.project(self.norm(self.flatten(grid)))
+        return tokens
+
+
+class Pool(nn.Module):
+    """Between two stages: the grid of tokens is halved and widened.
+
+    Args:
+        rows: of the grid that comes in.
+    """
+
+    def __init__(self, dim: int, next_dim: int, *, rows: int, method: Method) -> None:
+        super().__init__()
+        self.rows = rows
+        self.grid = pooling(method, dim, next_dim, own=PatchMerging(dim, next_dim))
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b m next_d"]:
+        pooled: Tensor = self.grid(rearrange(x, "b (h w) d -> b d h w", h=self.rows))
+        return pooled
+
+
+class Swin(Backbone):
+    """A hierarchical vision transformer that attends within windows and classifies by the mean of its tokens.
+
+    Args:
+        spec: sizes; patch and window are resolved against the image.
+        method: the row of the ablation, in the tokenizer, in the pooling with S_pool, in every window.
+        image_size: (height, width) in px.
+        drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
+    Raises:
+        InputError: if patch, stages and windows do not divide the image, or the shift comes to 0 px.
+    Source: sizes and initial values as in the released code of arXiv:2112.13492, with absolute
+    positions beside the relative bias. The norm after the embedding moves before its linear map in
+    rows that put one there, as SPT does.
+    """
+
+    def __init__(
+        self,
+        spec: SwinSpec,
+        method: Method,
+        *,
+        image_size: tuple[int, int],
+        in_channels: int = 3,
+        num_classes: int,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        spec = spec.resolved(image_size)
+        method = method.resolved(pools=True)
+        assert spec.patch_size is not None
+        rows, columns = spec.grid(image_size, 0)
+        self.image_size = image_size
+        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size)
+        self.embedding_norm = nn.Identity() if method.layer_norm else nn.LayerNorm(spec.dims[0])
+        self.positions = nn.Parameter(torch.zeros(1, rows * columns, spec.dims[0]))
+        rates = iter(rising_rates(drop_path, sum(spec.depths)))
+        stages: list[nn.Module] = []
+        for stage, dim in enumerate(spec.dims):
+            if stage > 0:
+                above = spec.grid(image_size, stage - 1)
+                stages.append(Pool(spec.dims[stage - 1], dim, rows=above[0], method=method))
+            grid = spec.grid(image_size, stage)
+            stages += [
+                block(spec, method, stage=stage, grid=grid, shifted=i % 2 == 1, drop_path=next(rates))
+                for i in range(spec.depths[stage])
+            ]
+        self.blocks = nn.Sequential(*stages)
+        self.norm = nn.LayerNorm(spec.dims[-1])
+        self.head = nn.Linear(spec.dims[-1], num_classes)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        require_image_size(images, self.image_size)
+        x = self.blocks(self.embedding_norm(self.tokenizer(images)) + self.positions)
+        logits: Tensor = self.head(self.norm(x).mean(dim=1))
+        return logits
+
+    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+        if parameter is self.positions or name == "relative_bias":
+            nn.init.trunc_normal_(parameter, std=0.02, generator=source)
+        else:
+            draw_truncated_normal(module, name, parameter, source=source)
+
+
+def block(
+    spec: SwinSpec, method: Method, *, stage: int, grid: tuple[int, int], shifted: bool, drop_path: float
+) -> Block:
+    """One block of a stage. Where the grid is not larger than the window, that is cut to it and never shifted."""
+    assert spec.window_size is not None
+    window = min(spec.window_size, *grid)
+    dim = spec.dims[stage]
+    attention = WindowAttention(
+        dim,
+        num_heads=spec.num_heads[stage],
+        grid=grid,
+        window=window,
+        shift=window // 2 if shifted and min(grid) > spec.window_size else 0,
+        method=method,
+    )
+    return Block(dim, attention=attention, mlp=MLP(dim, int(dim * spec.mlp_ratio)), drop_path=drop_path)

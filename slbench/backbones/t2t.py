@@ -1,0 +1,169 @@
+"""T2T-ViT: arXiv:2101.11986 in the sizes of arXiv:2112.13492."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slbench.backbones.layers import (
+    MLP,
+    Attention,
+    Backbone,
+    Block,
+    draw_truncated_normal,
+    require_image_size,
+    rising_rates,
+    with_class_token,
+)
+from slbench.backbones.specs import T2TSpec
+from slbench.methods import Method
+from slbench.methods.lsa import AttentionLogits
+from slbench.methods.method import DIRECTIONS
+from slbench.methods.spt import Shift
+
+WINDOW, STRIDE, PADDING = 3, 2, 1  # of every soft split
+
+
+def soft_split(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n nine_c"]:
+    """Overlapping 3 x 3 windows at stride 2 as tokens, row by row, flattened channels first.
+
+    The grid of tokens has half the sides, rounded up.
+    """
+    return F.unfold(grid, WINDOW, stride=STRIDE, padding=PADDING).transpose(1, 2)
+
+
+class TokenAttention(nn.Module):
+    """Self-attention with one head that narrows its tokens: what it skips with is the value, not the input.
+
+    Args:
+        width: of the tokens that come in. The scale starts at width ** -0.5, and a multiple of
+            sqrt(d_k) is one of sqrt(width) here.
+        dim: of the head and of the tokens that go out.
+    Source: arXiv:2101.11986; the scale is that of the released code of arXiv:2112.13492.
+    """
+
+    def __init__(self, width: int, dim: int, *, method: Method) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(width, 3 * dim, bias=False)
+        self.logits = AttentionLogits.of(method, num_heads=1, head_dim=dim, scale_dim=width)
+        self.project = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n d"]:
+        q, k, v = rearrange(self.qkv(x), "b n (three d) -> three b 1 n d", three=3)
+        read = self.logits(q, k).softmax(dim=-1) @ v
+        tokens: Tensor = (v + self.project(read))[:, 0]
+        return tokens
+
+
+class TokenTransformer(nn.Module):
+    """The block after a soft split: attention that narrows, then x + MLP(norm(x)). Source: arXiv:2101.11986."""
+
+    def __init__(self, width: int, dim: int, *, method: Method) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = TokenAttention(width, dim, method=method)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = MLP(dim, dim)
+
+    def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n d"]:
+        x = self.attention(self.attention_norm(x))
+        grown: Tensor = x + self.mlp(self.mlp_norm(x))
+        return grown
+
+
+class PlusInput(nn.Module):
+    """A module's output plus what went in: the second residual of the released code."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        summed: Tensor = x + self.inner(x)
+        return summed
+
+
+def sinusoid(count: int, dim: int) -> Float[Tensor, "1 count dim"]:
+    """Fixed positions: sines on even channels, cosines on odd ones. Source: arXiv:1706.03762, section 3.5."""
+    places = torch.arange(count, dtype=torch.float64)[:, None]
+    angles = places / 10000 ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[None].float()
+
+
+class T2T(Backbone):
+    """A vision transformer whose tokens are made by soft splits with a transformer between each two.
+
+    Args:
+        spec: sizes; the number of soft splits is resolved against the image.
+        method: the row of the ablation. Its shifted copies, 1 px away unless given, enter the first
+            soft split without a norm; temperature and mask apply in soft splits and blocks alike.
+        image_size: (height, width) in px.
+        drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
+    Raises:
+        InputError: if there are too many soft splits for the image, or the row has no meaning here.
+    Source: sizes and initial values as in the released code of arXiv:2112.13492, less a norm that it
+    creates and never uses; `variant` is in `T2TSpec`.
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        spec: T2TSpec,
+        method: Method,
+        *,
+        image_size: tuple[int, int],
+        in_channels: int = 3,
+        num_classes: int,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        spec = spec.resolved(image_size)
+        method = method.resolved(pools=False, soft_splits=True)
+        assert spec.num_splits is not None
+        self.image_size = image_size
+        directions = DIRECTIONS[method.shift]
+        self.shift = Shift(directions, pixels=method.pixels(1)) if directions else nn.Identity()
+        channels, grid = in_channels * (1 + len(directions)), image_size
+        self.rows: list[int] = []  # of the grid after each soft split but the last
+        self.token_transformers = nn.ModuleList()
+        for _ in range(spec.num_splits - 1):
+            grid = (-(-grid[0] // STRIDE), -(-grid[1] // STRIDE))
+            self.rows.append(grid[0])
+            self.token_transformers.append(TokenTransformer(WINDOW**2 * channels, spec.token_dim, method=method))
+            channels = spec.token_dim
+        tokens = -(-grid[0] // STRIDE) * -(-grid[1] // STRIDE)
+        self.project = nn.Linear(WINDOW**2 * channels, spec.dim)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim))
+        self.register_buffer("positions", sinusoid(1 + tokens, spec.dim), persistent=False)
+        self.blocks = nn.Sequential(*[block(spec, method, drop_path=r) for r in rising_rates(drop_path, spec.depth)])
+        self.norm = nn.LayerNorm(spec.dim)
+        self.head = nn.Linear(spec.dim, num_classes)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        require_image_size(images, self.image_size)
+        grid = self.shift(images)
+        for transformer, rows in zip(self.token_transformers, self.rows, strict=True):
+            grid = rearrange(transformer(soft_split(grid)), "b (h w) d -> b d h w", h=rows)
+        x = with_class_token(self.class_token, self.project(soft_split(grid)))
+        x = self.blocks(x + self.positions)
+        logits: Tensor = self.head(self.norm(x[:, 0]))
+        return logits
+
+    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+        if parameter is self.class_token:
+            nn.init.trunc_normal_(parameter, std=0.02, generator=source)
+        else:
+            draw_truncated_normal(module, name, parameter, source=source)
+
+
+def block(spec: T2TSpec, method: Method, *, drop_path: float) -> Block:
+    """One block after the soft splits, with the second residual of the released variant."""
+    attention = Attention(spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method)
+    return Block(
+        spec.dim,
+        attention=PlusInput(attention) if spec.variant == "released" else attention,
+        mlp=MLP(spec.dim, int(spec.dim * spec.mlp_ratio)),
+        drop_path=drop_path,
+    )

@@ -1,0 +1,78 @@
+"""Network: what decides the cost of a network, and nothing about how it is trained. Free of torch."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from slbench.backbones import build, fitted
+from slbench.backbones.specs import BackboneSpec
+from slbench.methods import Method
+from slbench.numerics import NUMERICS
+from slbench.spec import RunSpec, network_parts
+
+if TYPE_CHECKING:
+    from slbench.backbones.layers import Backbone
+
+BATCH_SIZE = 128  # images, of random values; the paper's
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class Network:
+    """A backbone with a row of an ablation, for images of one shape; every default written out."""
+
+    backbone: BackboneSpec
+    method: Method
+    image_size: tuple[int, int]  # (height, width) in px
+    in_channels: int
+    num_classes: int
+    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics
+
+    @classmethod
+    def resolve(
+        cls,
+        backbone: BackboneSpec,
+        method: Method,
+        *,
+        image_size: tuple[int, int],
+        in_channels: int,
+        num_classes: int,
+    ) -> "Network":
+        """The network of parts that may leave values to rules.
+
+        Raises:
+            InputError: where the parts do not fit each other.
+        """
+        backbone, method = fitted(backbone, method, image_size)
+        return cls(
+            backbone=backbone,
+            method=method,
+            image_size=image_size,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            numerics={part: NUMERICS[part] for part in network_parts(backbone, method)},
+        )
+
+    @classmethod
+    def of(cls, run: RunSpec) -> "Network":
+        """The network of a run."""
+        return cls(
+            backbone=run.backbone,
+            method=run.method,
+            image_size=run.dataset.image_size,
+            in_channels=run.dataset.in_channels,
+            num_classes=run.dataset.num_classes,
+            numerics={part: run.numerics[part] for part in network_parts(run.backbone, run.method)},
+        )
+
+    def build(self) -> "Backbone":
+        """The network itself, with initial values of seed 0 and no stochastic depth."""
+        return build(
+            self.backbone,
+            self.method,
+            image_size=self.image_size,
+            in_channels=self.in_channels,
+            num_classes=self.num_classes,
+            drop_path=0.0,
+            seed=0,
+        )
