@@ -19,6 +19,8 @@ from slbench.backbones.specs import (
 )
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import Method
+from slbench.names import lookup
+from slbench.validation import checked
 
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
@@ -90,6 +92,16 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
         entry.resolved(method)
     except InputError as error:
         raise InapplicableError(str(error)) from error
+
+
+def default_spec(name: str) -> BackboneSpec:
+    """The sizes of a backbone as the paper has them.
+
+    Raises:
+        InputError: if there is no such backbone.
+    """
+    spec: BackboneSpec = checked(lookup(BACKBONES, name, "backbone").spec, {"name": name}, where=name)
+    return spec
 
 
 def build(
