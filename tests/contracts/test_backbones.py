@@ -2,7 +2,8 @@
 
 import copy
 import io
-import warnings
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -150,14 +151,10 @@ def test_a_wrong_image_size_is_refused(backbone: str) -> None:
 
 
 @pytest.mark.slow
-@every_pair
-def test_torch_export_and_compile_accept_the_pair(backbone: str, method: str) -> None:
-    network, batch = small(backbone, method).eval(), images(backbone)
-    expected = network(batch)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own parts, not ours
-        exported = torch.export.export(network, (batch,)).module()
-        torch._dynamo.reset()
-        compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
-        torch.testing.assert_close(exported(batch), expected)
-        torch.testing.assert_close(compiled(batch), expected)
+@every_backbone
+def test_torch_export_takes_every_row_and_compile_the_outer_two(backbone: str) -> None:
+    """In a process of its own: dynamo cannot trace the shape checks that pytest turns on here."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.contracts.compiling", backbone]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [method for name, method in PAIRS if name == backbone]
