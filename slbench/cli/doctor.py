@@ -61,7 +61,10 @@ def examine(store: Path, threads: int) -> Iterator[Finding]:
     slots = make_slots("auto", jobs_per_device=None, threads=threads)
     names = ", ".join(slot.device.label for slot in slots)
     yield Finding("slots", f"{len(slots)} with --devices auto and --threads {threads}: {names}")
-    yield Finding("precision", f"'auto' is {resolve_precision('auto', slots)} here")
+    try:
+        yield Finding("precision", f"'auto' is {resolve_precision('auto', slots)} here")
+    except SlbenchError as error:
+        yield Finding("precision", str(error), "name the precision in the study, or the devices with --devices")
     yield from examine_data()
     yield from examine_store(store)
 
@@ -70,7 +73,7 @@ def examine_torch() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
-        yield Finding("torch", f"cannot be imported: {error}", "make install, or pip install 'torch>=2.9' torchvision")
+        yield Finding("torch", f"cannot be imported: {error}", "make install, or pip install 'torch>=2.9'")
         return
     seen, there = torch.cuda.device_count(), len(machine.gpus())
     if there and not seen:

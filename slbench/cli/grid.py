@@ -14,9 +14,9 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.views import make_view
 from slbench.errors import InputError
-from slbench.grid.local import LocalExecutor, in_child
+from slbench.grid.launch import launch, prepare
+from slbench.grid.local import in_child
 from slbench.grid.slots import make_slots, resolve_precision
-from slbench.grid.speeds import measure_missing
 from slbench.store import RunRecord, State, Store
 from slbench.study import Study, StudyRun
 
@@ -48,25 +48,22 @@ def run_grid(
 ) -> None:
     """Run every cell of a grid that is not finished yet: from a study file, from flags, or both."""
     chosen = options.study_of(
-        study, backbone=backbone, method=method, dataset=dataset, seeds=seeds, recipe=recipe, protocol=protocol,
+        study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
+        recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
         warmup_epochs=warmup_epochs, drop_path=drop_path,
     )  # fmt: skip
     results = Store(store)
-    results.check(writing=not plan)
-    slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads)
-    requested = dict.fromkeys(run.spec.recipe.precision for run in chosen.runs)
-    precisions = {precision: resolve_precision(precision, slots) for precision in requested}
-    states = results.states(run.spec for run in chosen.runs)
+    grid = prepare(
+        chosen.runs, results, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=not plan
+    )
+    states = grid.states
     console = Console(stderr=as_json)
     if not plan:
-        todo = [run for run in chosen.runs if states[run.spec.run_id] != "done"]
         say_notes(console, chosen)
         signal.signal(signal.SIGTERM, interrupt)
-        with make_view(console, todo) as view:
-            LocalExecutor(slots, store=results, precisions=precisions, on_event=view).run(todo)
-            if throughput:
-                measure_missing(chosen.runs, results, [slot.device for slot in slots], on_event=view)
+        with make_view(console, grid.todo) as view:
+            launch(grid, throughput=throughput, on_event=view)
         states = results.states(run.spec for run in chosen.runs)
     if as_json:
         print(json.dumps(as_document(chosen, states, results), indent=2))
@@ -101,22 +98,22 @@ def train(
 ) -> None:
     """Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid."""
     chosen = options.study_of(
-        study, backbone=backbone, method=method, dataset=dataset, seeds=seed + 1, recipe=recipe, protocol=protocol,
+        study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
         warmup_epochs=warmup_epochs, drop_path=drop_path,
     )  # fmt: skip
-    runs = [run for run in chosen.runs if run.spec.seed == seed]
-    if len(runs) != 1:
+    if len(chosen.runs) != 1:
         raise InputError(
-            f"train makes one run, and this is {len(runs)}: narrow it with --backbone, --method, --dataset, --seed"
+            f"train makes one run, and this is {len(chosen.runs)}: narrow it with --backbone, --method, --dataset"
         )
+    run = chosen.runs[0]
     results = Store(store)
     results.check(writing=True)
     console = Console(stderr=as_json)
-    record = results.record(runs[0].spec.run_id)
+    record = results.record(run.spec.run_id)
     if record is None:
         say_notes(console, chosen)
-        record = train_here(runs[0], results, console, devices=devices, threads=threads)
+        record = train_here(run, results, console, devices=devices, threads=threads)
     else:
         console.print(f"finished before: {results.folder(record.spec, record.labels)}", highlight=False)
     if as_json:

@@ -101,7 +101,7 @@ def study_of(
     backbone: Sequence[str],
     method: Sequence[str],
     dataset: Sequence[str],
-    seeds: int | None,
+    seeds: Sequence[int] | None,
     recipe: str | None,
     protocol: str | None,
     changes: Sequence[str],
@@ -119,7 +119,7 @@ def study_of(
     if path is None and not grid:
         raise InputError("nothing to run: name a study file, or --backbone, --method or --dataset")
     if seeds is not None:
-        grid["seed"] = list(range(seeds))
+        grid["seed"] = list(seeds)
     given = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
     flags = Flags(grid=grid, set={**given, **parsed(changes)}, recipe=recipe, protocol=protocol)
     if path is None:

@@ -9,17 +9,20 @@ from slbench.cli import options
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.names import lookup
+from slbench.report.caption import AccuracyName
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 
-ACCURACIES = {"final": "final", "selected": "selected", "best": "best"}
+ACCURACIES: dict[str, AccuracyName] = {"final": "final", "selected": "selected", "best": "best"}
 
 
 def report(
     study: options.StudyPath = None,
     store: options.StoreFolder = Path("results"),
     formats: Annotated[str, typer.Option("--format", help="md, csv, latex: with commas.")] = "md,csv,latex",
-    accuracy: Annotated[str, typer.Option("--accuracy", help="final, selected or best.")] = "final",
+    accuracy: Annotated[
+        str, typer.Option("--accuracy", help="final, selected, best: with commas. Default: final.", show_default=False)
+    ] = "",
     out: Annotated[
         Path | None, typer.Option("--out", help="Default: STORE/reports/STUDY.", metavar="DIR", show_default=False)
     ] = None,
@@ -33,7 +36,7 @@ def report(
     else:
         chosen = load_study(study)
         name, title, runs = chosen.name, chosen.title, chosen.runs
-    lookup(ACCURACIES, accuracy, "accuracy")
+    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
     if not any(state == "done" for state in results.states(run.spec for run in runs).values()):
         raise InputError(f"{store}: no finished run of {name} yet; start with: slbench run-grid {study or ''}".rstrip())
     from slbench.report.render import markdown
@@ -45,7 +48,7 @@ def report(
         lookup(FORMATS, format_, "format")
     folder = out or store / "reports" / name
     Store(folder).check(writing=True)
-    table = write(name, title, runs, results, accuracy=accuracy, formats=wanted, out=folder)  # type: ignore[arg-type]
+    table = write(name, title, runs, results, accuracies=accuracies, formats=wanted, out=folder)
     print(markdown(table), end="")
     print(f"\nwritten to {folder}: runs.csv{''.join(f', {format_}' for format_ in wanted)}")
 

@@ -7,7 +7,7 @@ from slbench.store import RunRecord, Throughput
 
 T = TypeVar("T")
 AccuracyName = Literal["final", "selected", "best"]
-ACCURACY_WORDS: dict[str, str] = {
+ACCURACY_WORDS: dict[AccuracyName, str] = {
     "final": "test accuracy of the last epoch",
     "selected": "test accuracy of the epoch with the best validation accuracy",
     "best": "best test accuracy of all epochs (chosen on the test images, as in the paper)",
@@ -15,7 +15,7 @@ ACCURACY_WORDS: dict[str, str] = {
 
 
 def caption(
-    title: str, records: Sequence[RunRecord], speeds: dict[str, Throughput], accuracy: AccuracyName
+    title: str, records: Sequence[RunRecord], speeds: dict[str, Throughput], accuracies: Sequence[AccuracyName]
 ) -> list[str]:
     """What was done, with what, on what, as sentences."""
     if not records:
@@ -36,11 +36,11 @@ def caption(
         f"{title}." if title else "",
         f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
         f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
-        f"Top-1 in %: {ACCURACY_WORDS[accuracy]}, mean ± sample standard deviation (n) "
-        f"over seeds {', '.join(map(str, seeds))}.",
+        f"Top-1 in %: {'; '.join(f'{name}: {ACCURACY_WORDS[name]}' for name in accuracies)}; "
+        f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(speeds.values()),
-        "MACs: multiply-adds of one image, counted with fvcore.",
+        "MACs: multiply-adds of one image, counted with fvcore. Bold: the highest mean, which is no test.",
     ]
     return [sentence for sentence in sentences if sentence]
 

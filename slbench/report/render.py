@@ -61,8 +61,8 @@ def csv(table: Table) -> str:
             ("images_per_second", row.images_per_second), ("macs", row.macs), ("params", row.params)
         ):  # fmt: skip
             line[name] = " / ".join(map(str, values))
-        for dataset, cell in zip(table.datasets, row.accuracies, strict=True):
-            head = f"{dataset}_{table.accuracy}_test_top1"
+        for (dataset, accuracy), cell in zip(table.columns, row.accuracies, strict=True):
+            head = f"{dataset}_{accuracy}_test_top1"
             fields = (None, None, 0, None) if cell is None else (cell.mean, cell.std, cell.n, cell.expected)
             line |= dict(zip((f"{head}_mean", f"{head}_std", f"{head}_n", f"{head}_expected"), fields, strict=True))
         lines.append(line)
@@ -71,7 +71,7 @@ def csv(table: Table) -> str:
 
 def heads(table: Table) -> list[str]:
     model, *costs = HEADS
-    return [model, *table.settings, *costs, *(f"{name} top-1" for name in table.datasets)]
+    return [model, *table.settings, *costs, *(f"{dataset} {accuracy} top-1" for dataset, accuracy in table.columns)]
 
 
 def leading(row: Row) -> list[str]:

@@ -1,5 +1,6 @@
 """Tidy rows: one a run, every field of its spec and every metric a column."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,13 +45,13 @@ def row(record: RunRecord) -> dict[str, Any]:
 
 
 def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    """Nested keys joined by underscores; a list becomes text, its entries parted by spaces."""
+    """Nested keys joined by underscores; a list becomes its JSON, which no reader takes for a number."""
     columns: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
             columns |= flat(value, f"{head}{key}_")
         elif isinstance(value, list | tuple):
-            columns[head + key] = " ".join(str(entry) for entry in value)
+            columns[head + key] = json.dumps(value)
         else:
             columns[head + key] = value
     return columns

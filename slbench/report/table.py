@@ -35,7 +35,7 @@ class Row:
     images_per_second: tuple[float, ...]
     macs: tuple[int, ...]
     params: tuple[int, ...]
-    accuracies: tuple[Accuracy | None, ...]  # by data set; None if there is no run
+    accuracies: tuple[Accuracy | None, ...]  # one for each of the table's columns; None if there is no value
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,8 @@ class Table:
 
     name: str
     settings: tuple[str, ...]  # extra columns that tell rows apart
-    datasets: tuple[str, ...]
+    columns: tuple[tuple[str, AccuracyName], ...]  # data set, and which accuracy on it
     rows: tuple[Row, ...]
-    accuracy: AccuracyName
     caption: tuple[str, ...]  # sentences
     notes: tuple[str, ...]  # what a reader must know before comparing
 
@@ -58,7 +57,7 @@ def make_table(
     records: Sequence[RunRecord],
     speeds: dict[str, Throughput],
     *,
-    accuracy: AccuracyName = "final",
+    accuracies: Sequence[AccuracyName] = (),
 ) -> Table:
     """The table of a study, finished or not.
 
@@ -66,10 +65,14 @@ def make_table(
         runs: all that the study asks for, in the order of the table.
         records: those that are finished, labelled as the study labels them.
         speeds: measured alone, by run id.
+        accuracies: which to show; unless given the final one, and beside it the best one where every run
+            follows protocol paper.
     """
+    if not accuracies:
+        accuracies = ("final", "best") if {run.spec.protocol for run in runs} == {"paper"} else ("final",)
     frame = tidy(records)
     settings = varying(frame)
-    datasets = list(dict.fromkeys(run.labels.dataset for run in runs))
+    columns = [(name, accuracy) for name in distinct(run.labels.dataset for run in runs) for accuracy in accuracies]
     expected = Counter(run.spec.cell_id for run in runs)
     of_cell = defaultdict(list)
     for record, (_, line) in zip(records, frame.iterrows(), strict=True):
@@ -77,14 +80,13 @@ def make_table(
         of_cell[key].append(record)
     order = [(run.labels.backbone, run.labels.method) for run in runs]
     keys = sorted(of_cell, key=lambda key: order.index((key[0], key[1])))
-    rows = [make_row(key, of_cell[key], datasets, expected, speeds, accuracy) for key in keys]
+    rows = [make_row(key, of_cell[key], columns, expected, speeds) for key in keys]
     return Table(
         name,
         tuple(settings),
-        tuple(datasets),
+        tuple(columns),
         tuple(mark_best(rows)),
-        accuracy,
-        tuple(caption(title, records, speeds, accuracy)),
+        tuple(caption(title, records, speeds, accuracies)),
         tuple(notes(runs, records)),
     )
 
@@ -92,10 +94,9 @@ def make_table(
 def make_row(
     key: tuple[str, ...],
     records: Sequence[RunRecord],
-    datasets: Sequence[str],
+    columns: Sequence[tuple[str, AccuracyName]],
     expected: Counter[str],
     speeds: dict[str, Throughput],
-    accuracy: AccuracyName,
 ) -> Row:
     """A line from all the runs of a backbone and a method, on whatever data sets."""
     backbone, method, *settings = key
@@ -111,7 +112,7 @@ def make_row(
         images_per_second=distinct(measured),
         macs=distinct(record.macs for record in records),
         params=distinct(record.params for record in records),
-        accuracies=tuple(summary(by_dataset.get(name, []), expected, accuracy) for name in datasets),
+        accuracies=tuple(summary(by_dataset.get(name, []), expected, accuracy) for name, accuracy in columns),
     )
 
 

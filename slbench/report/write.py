@@ -37,13 +37,13 @@ def report(
     runs: Sequence[StudyRun],
     store: Store,
     *,
-    accuracy: AccuracyName,
+    accuracies: Sequence[AccuracyName],
     formats: Sequence[str],
     out: Path,
 ) -> Table:
     """Write `runs.csv` and the table in each format under `out`; give the table."""
     records = finished(runs, store)
-    table = make_table(name, title, runs, records, measured_speeds(records, store), accuracy=accuracy)
+    table = make_table(name, title, runs, records, measured_speeds(records, store), accuracies=accuracies)
     write_atomic(out / "runs.csv", tidy(records).to_csv(index=False).encode())
     for name_ in formats:
         write_atomic(out / f"table.{SUFFIXES[name_]}", FORMATS[name_](table).encode())

@@ -1,0 +1,52 @@
+"""The README's code runs, its commands parse, its study is valid."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from slbench.cli import main
+from slbench.methods import METHODS
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("slbench ")]
+
+
+def test_the_python_blocks_run() -> None:
+    assert blocks("python")
+    for block in blocks("python"):
+        exec(block, {})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_commands_are_understood(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(blocks("toml")[0])
+    (tmp_path / "studies").mkdir()
+    arguments = shlex.split(command)[1:]
+    if arguments[0] == "run-grid" and "--plan" not in arguments:
+        arguments.append("--plan")
+    if arguments[0] == "train":
+        arguments = ["run-grid", *arguments[1:], "--plan"]  # train takes the same flags
+    code = main(arguments)
+    if arguments[0] == "report":  # understood, but there is nothing to report
+        assert code == 2
+        assert "no finished run of study yet" in capsys.readouterr().err
+    else:
+        assert code == 0
+
+
+def test_every_row_is_described() -> None:
+    for name in METHODS:
+        assert f"`{name}`" in README
