@@ -80,3 +80,11 @@ def test_a_run_of_each_backbone_reads_back_as_it_was_written() -> None:
     for run in made.runs:
         assert checked(RunSpec, run.spec.as_dict(), where="record") == run.spec
     assert len({run.spec.run_id for run in made.runs}) == len(names)
+
+
+def test_a_preset_is_its_backbone_in_named_sizes_that_can_still_be_changed() -> None:
+    made = study({"backbone": ["vit-tiny", {"name": "vit-tiny", "label": "shallow", "depth": 2}], "method": ["none"]})
+    first, second = (run.spec.as_dict()["backbone"] for run in made.runs)
+    assert [run.labels.backbone for run in made.runs] == ["ViT-Tiny", "shallow"]
+    assert (first["name"], first["depth"], first["num_heads"], first["mlp_ratio"]) == ("vit", 12, 3, 4.0)
+    assert second == first | {"depth": 2}

@@ -84,3 +84,16 @@ def test_the_convolutional_baselines_have_the_published_parameters(backbone: str
     params = count(backbone, "none", image=64, classes=200)
     assert params == exact
     assert round(params / 1e6, len(str(millions).partition(".")[2])) == millions
+
+
+@pytest.mark.parametrize(
+    ("preset", "published", "difference"),
+    [
+        ("vit-tiny", 5_717_416, -12 * 3 * 192),  # DeiT-Tiny, which has a qkv bias
+        ("swin-tiny", 28_288_354, 56 * 56 * 96),  # Swin-T, which has no absolute positions
+    ],
+)
+def test_an_imagenet_preset_differs_from_its_source_by_what_it_says(
+    preset: str, published: int, difference: int
+) -> None:
+    assert count(preset, "none", image=224, classes=1000) == published + difference
