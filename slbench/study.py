@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
 from slbench.data import DATASETS, DEFAULT_DATASET
 from slbench.errors import InapplicableError, InputError
@@ -284,10 +284,13 @@ class Expansion:
     def _backbone(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[BackboneSpec, str]:
         """A backbone's sizes and its label, from a name or an inline table."""
         table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
-        known = named(BACKBONES, Setting(table.get("name"), entry.origin), "backbone")
+        known = named(NAMED, Setting(table.get("name"), entry.origin), "backbone")
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
-        return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
+        if isinstance(known, Preset):
+            table = dataclasses.asdict(known.spec) | table | {"name": known.spec.name}
+        kind = type(known.spec) if isinstance(known, Preset) else known.spec
+        return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
 
     def _method(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[Method, list[str]]:
         """A row, changed by what means something for it, and notes on what does not."""

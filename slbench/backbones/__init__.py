@@ -76,6 +76,45 @@ BACKBONES: dict[str, BackboneEntry] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Sizes that have a name of their own. A run that uses one is a run of that backbone in those sizes."""
+
+    title: str
+    spec: BackboneSpec
+    source: str  # with what is not as there
+
+
+# Table 3 of arXiv:2112.13492, at 224 px. The sizes are those of the sources; the layers are this package's.
+PRESETS: dict[str, Preset] = {
+    "vit-tiny": Preset(
+        "ViT-Tiny",
+        ViTSpec(patch_size=16, dim=192, depth=12, num_heads=3, mlp_ratio=4.0),
+        "arXiv:2012.12877, Table 1; without its qkv bias",
+    ),
+    "pit-xs": Preset(
+        "PiT-XS",
+        PiTSpec(patch_size=8, dims=(96, 192, 384), depths=(2, 6, 4), num_heads=(2, 4, 8), mlp_ratio=4.0),
+        "arXiv:2103.16302, Table 1; patches do not overlap, pooling ends in a 1 x 1 convolution",
+    ),
+    "swin-tiny": Preset(
+        "Swin-T",
+        SwinSpec(
+            patch_size=4,
+            window_size=7,
+            dims=(96, 192, 384, 768),
+            depths=(2, 2, 6, 2),
+            num_heads=(3, 6, 12, 24),
+            mlp_ratio=4.0,
+        ),
+        "arXiv:2103.14030, section 3.3; with absolute positions beside the relative bias",
+    ),
+}
+
+
+NAMED: dict[str, BackboneEntry | Preset] = {**BACKBONES, **PRESETS}  # what a study can ask for
+
+
 def check_method(spec: BackboneSpec, method: Method) -> None:
     """Raise InapplicableError, in one line, if a row as it was asked for means nothing on a backbone."""
     entry = BACKBONES[spec.name]
@@ -110,12 +149,13 @@ def fitted(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> t
 
 
 def default_spec(name: str) -> BackboneSpec:
-    """The sizes of a backbone as the paper has them.
+    """The sizes of a backbone as the paper has them, or of a preset.
 
     Raises:
         InputError: if there is no such backbone.
     """
-    spec: BackboneSpec = checked(lookup(BACKBONES, name, "backbone").spec, {"name": name}, where=name)
+    found = lookup(NAMED, name, "backbone")
+    spec: BackboneSpec = found.spec if isinstance(found, Preset) else checked(found.spec, {"name": name}, where=name)
     return spec
 
 

@@ -269,7 +269,7 @@ class SwinSpec:
             shown = ", ".join(f"{height} x {width}" for height, width in grids)
             raise InputError(
                 f"window_size {self.window_size or 4} does not tile the grids of the stages ({shown} tokens); "
-                f"allowed: {', '.join(map(str, windows)) or 'none at this image and patch'}"
+                f"allowed: {', '.join(map(str, windows)) or f'none at patch_size {patch}'}"
             )
         return sized
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slbench.backbones import BACKBONES, check_method
+from slbench.backbones import BACKBONES, NAMED, check_method
 from slbench.cli import options
 from slbench.data import DATASETS
 from slbench.errors import InapplicableError, InputError
@@ -38,7 +38,7 @@ def list_names(
 
 
 def backbones() -> list[tuple[str, str]]:
-    return [(name, f"{entry.title}; {entry.source}") for name, entry in BACKBONES.items()]
+    return [(name, f"{entry.title}; {entry.source}") for name, entry in NAMED.items()]
 
 
 def methods() -> list[tuple[str, str]]:

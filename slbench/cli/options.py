@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import NAMED
 from slbench.data import DATASETS
 from slbench.errors import InputError
 from slbench.methods import METHODS
@@ -22,7 +22,7 @@ Backbones = Annotated[
     typer.Option(
         "--backbone",
         help="Backbones, with commas or repeated.",
-        autocompletion=lambda: list(BACKBONES),
+        autocompletion=lambda: list(NAMED),
         rich_help_panel=GRID,
     ),
 ]

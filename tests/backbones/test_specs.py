@@ -1,0 +1,145 @@
+"""Sizes: what rules fill in, and what is refused in one line."""
+
+from typing import Any
+
+import pytest
+
+from slbench.backbones import BACKBONES, check_method, default_spec
+from slbench.backbones.specs import CaiTSpec, EfficientNetSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec
+from slbench.errors import InapplicableError, InputError
+from slbench.methods import METHODS, Method, row_title
+
+
+@pytest.mark.parametrize(
+    ("backbone", "field", "at_32", "at_64"),
+    [
+        ("vit", "patch_size", 4, 8),
+        ("t2t", "num_splits", 2, 3),
+        ("cait", "patch_size", 4, 8),
+        ("pit", "patch_size", 2, 4),
+        ("swin", "patch_size", 2, 4),
+        ("swin", "window_size", 4, 4),
+        ("resnet56", "blocks_per_stage", 9, 9),
+        ("resnet110", "blocks_per_stage", 18, 18),
+    ],
+)
+def test_sizes_that_are_not_given_are_the_papers(backbone: str, field: str, at_32: int, at_64: int) -> None:
+    spec = default_spec(backbone)
+    assert getattr(spec.resolved((32, 32)), field) == at_32
+    assert getattr(spec.resolved((64, 64)), field) == at_64
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("size", [(28, 28), (32, 32), (32, 64), (96, 96), (224, 224)])
+def test_every_backbone_finds_sizes_for_common_images_and_keeps_them(backbone: str, size: tuple[int, int]) -> None:
+    settled = default_spec(backbone).resolved(size)
+    assert settled.resolved(size) == settled
+    assert settled.name == backbone
+    assert BACKBONES[backbone].spec is type(settled)
+
+
+def test_a_window_is_four_tokens_a_side_or_what_tiles_every_stage() -> None:
+    settled = SwinSpec().resolved((28, 28))
+    assert (settled.patch_size, settled.window_size) == (1, 7)
+    assert [settled.grid((28, 28), stage) for stage in range(3)] == [(28, 28), (14, 14), (7, 7)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "error"),
+    [
+        (T2TSpec, {"num_heads": 5}, "num_heads 5 does not divide dim 256"),
+        (T2TSpec, {"dim": 7, "num_heads": 1}, "dim 7 must be even: positions are pairs of a sine and a cosine"),
+        (PiTSpec, {"num_heads": (2, 5, 8)}, "num_heads 5 does not divide dim 192"),
+        (PiTSpec, {"depths": (2, 6)}, "dims, depths and num_heads need one entry a stage each, got 3, 2, 3"),
+        (
+            PiTSpec,
+            {"dims": (4, 8, 12), "num_heads": (1, 1, 1)},
+            "dims: 12 must be a multiple of 8, the width of the stage before",
+        ),
+        (SwinSpec, {"num_heads": (3, 6, 11)}, "num_heads 11 does not divide dim 384"),
+        (CaiTSpec, {"mlp_ratio": 0.001}, "mlp_ratio 0.001 leaves no hidden unit at dim 192"),
+        (EfficientNetSpec, {"depths": (1, 2)}, "dims and depths need 7 entries each, got 7 and 2"),
+    ],
+)
+def test_sizes_that_contradict_each_other_are_refused(spec: Any, values: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        spec(**values)
+
+
+@pytest.mark.parametrize(
+    ("spec", "size", "error"),
+    [
+        (T2TSpec(num_splits=6), (32, 64), "num_splits 6 is too many for an image of 32 x 64 px; allowed: 1 to 5"),
+        (T2TSpec(), (1, 64), "an image of 1 x 64 px is too small for a soft split"),
+        (CaiTSpec(patch_size=8), (8, 8), "patch_size 8 makes one token of an image of 8 x 8 px"),
+        (PiTSpec(patch_size=3), (32, 32), "patch_size 3 does not divide an image of 32 x 32 px; allowed: 1, 2, 4, 8"),
+        (PiTSpec(patch_size=16), (32, 32), "into a grid that 4 does not divide, .* allowed: 1, 2, 4, 8"),
+        (PiTSpec(), (30, 30), "no patch cuts an image of 30 x 30 px into a grid that the stages can halve"),
+        (SwinSpec(window_size=3), (32, 32), r"\(16 x 16, 8 x 8, 4 x 4 tokens\); allowed: 2, 4, 8, 16"),
+        (SwinSpec(), (48, 64), r"\(12 x 16, 6 x 8, 3 x 4 tokens\); allowed: none at patch_size 4"),
+        (SwinSpec(patch_size=8), (32, 32), "leaves a grid of 1 x 1 tokens in the last stage"),
+    ],
+)
+def test_sizes_that_an_image_does_not_allow_are_refused_with_those_that_it_does(
+    spec: Any, size: tuple[int, int], error: str
+) -> None:
+    with pytest.raises(InputError, match=error) as caught:
+        spec.resolved(size)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_sizes_of_a_resnet_say_which_of_two_they_are() -> None:
+    assert default_spec("resnet110") == ResNetSpec(name="resnet110")
+    with pytest.raises(InputError, match="unknown backbone 'resnet50'; did you mean 'resnet56'"):
+        default_spec("resnet50")
+
+
+NOT_EVERYWHERE = {
+    "t2t": {
+        "layer-norm-only",
+        "overlapping-conv",
+        "overlapping-conv-pool",
+        "window-2p",
+        "spt-no-layer-norm",
+        "spt-no-pool",
+        "both-no-pool",
+    },
+    "vit": {"spt-no-pool", "both-no-pool", "overlapping-conv-pool"},
+    "cait": {"spt-no-pool", "both-no-pool", "overlapping-conv-pool"},
+    "pit": set[str](),
+    "swin": set[str](),
+    "resnet56": set(METHODS) - {"none"},
+    "resnet110": set(METHODS) - {"none"},
+    "efficientnet-b0": set(METHODS) - {"none"},
+}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_row_that_means_nothing_on_a_backbone_is_refused_in_one_line(backbone: str) -> None:
+    for name, method in METHODS.items():
+        if name not in NOT_EVERYWHERE[backbone]:
+            check_method(default_spec(backbone), method)
+            continue
+        with pytest.raises(InapplicableError) as caught:
+            check_method(default_spec(backbone), method)
+        assert caught.value.exit_code == 2
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.75, 1.0])
+def test_soft_splits_refuse_a_shift_in_shares_of_a_patch(ratio: float) -> None:
+    with pytest.raises(InapplicableError, match="shift_ratio is a share of a patch, and soft splits have none"):
+        check_method(T2TSpec(), Method(shift="diagonal", shift_ratio=ratio))
+
+
+def test_soft_splits_shift_by_one_pixel_unless_told_otherwise() -> None:
+    entry = BACKBONES["t2t"]
+    settled = entry.resolved(METHODS["spt"])
+    assert (settled.shift_pixels, settled.shift_ratio, settled.layer_norm) == (1, None, False)
+    assert entry.resolved(settled) == settled
+    assert entry.resolved(Method(shift="diagonal", shift_pixels=2)).shift_pixels == 2
+
+
+def test_tables_name_rows_without_s_pool_as_the_paper_does() -> None:
+    assert row_title("PiT", "both-no-pool") == "SL-PiT without S_pool"
+    assert row_title("Swin", "spt-no-pool") == "S-Swin without S_pool"

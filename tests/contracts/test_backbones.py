@@ -1,0 +1,160 @@
+"""What every backbone promises for every row that means something on it. A new one is tested by being listed."""
+
+import copy
+import io
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slbench.backbones import BACKBONES
+from slbench.methods import METHODS
+from slbench.methods.lsa import AttentionLogits
+from tests.contracts.small import CLASSES, IMAGES, PAIRS, SMALL, images, loss, small
+
+every_pair = pytest.mark.parametrize(("backbone", "method"), PAIRS)
+every_backbone = pytest.mark.parametrize("backbone", BACKBONES)
+learning_pairs = pytest.mark.parametrize(
+    ("backbone", "method"), [pair for pair in PAIRS if METHODS[pair[1]].learn_temperature]
+)
+masked_pairs = pytest.mark.parametrize(("backbone", "method"), [pair for pair in PAIRS if METHODS[pair[1]].mask_self])
+
+
+def attentions(network: nn.Module) -> dict[str, AttentionLogits]:
+    return {name: module for name, module in network.named_modules() if isinstance(module, AttentionLogits)}
+
+
+def test_every_backbone_has_a_small_one_and_takes_the_plain_row() -> None:
+    assert list(SMALL) == list(BACKBONES)
+    assert {backbone for backbone, method in PAIRS if method == "none"} == set(BACKBONES)
+
+
+@every_pair
+def test_logits_come_out_and_every_parameter_gets_a_finite_gradient(backbone: str, method: str) -> None:
+    network = small(backbone, method)
+    logits = network(images(backbone))
+    assert logits.shape == (IMAGES, CLASSES)
+    logits.square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_key_bias_of_swin_gets_no_gradient_since_the_softmax_does_not_see_a_shift() -> None:
+    network = small("swin", "none").double()
+    network(images("swin").double()).square().sum().backward()
+    seen = 0
+    for name, parameter in network.named_parameters():
+        if name.endswith("qkv.bias"):
+            assert parameter.grad is not None
+            query, key, value = parameter.grad.chunk(3)
+            assert key.abs().max() < 1e-12 * max(query.abs().max(), value.abs().max()), name
+            seen += 1
+    assert seen == 4
+
+
+@every_pair
+def test_one_seed_gives_one_network_and_another_seed_another(backbone: str, method: str) -> None:
+    first, again, other = small(backbone, method), small(backbone, method), small(backbone, method, seed=1)
+    pairs = zip(first.named_parameters(), again.named_parameters(), other.named_parameters(), strict=True)
+    for (name, value), (_, same), (_, different) in pairs:
+        assert torch.equal(value, same), name
+        if value.min() < value.max():
+            assert not torch.equal(value, different), name
+    first.eval()
+    again.eval()
+    assert torch.equal(first(images(backbone)), again(images(backbone)))
+
+
+@every_pair
+def test_what_a_row_leaves_as_it_is_starts_as_in_the_plain_row(backbone: str, method: str) -> None:
+    plain, row = (dict(small(backbone, name).named_parameters()) for name in ("none", method))
+    shared = [name for name in plain if name in row and plain[name].shape == row[name].shape]
+    assert len(shared) > len(plain) / 2
+    for name in shared:
+        assert torch.equal(plain[name], row[name]), name
+
+
+@every_pair
+def test_evaluation_ignores_stochastic_depth(backbone: str, method: str) -> None:
+    dropping, whole = small(backbone, method, drop_path=0.9).eval(), small(backbone, method).eval()
+    assert torch.equal(dropping(images(backbone)), whole(images(backbone)))
+
+
+@every_backbone
+def test_training_heeds_stochastic_depth(backbone: str) -> None:
+    torch.manual_seed(0)
+    dropping, whole = small(backbone, "none", drop_path=0.9), small(backbone, "none")
+    assert not torch.equal(dropping(images(backbone)), whole(images(backbone)))
+
+
+@learning_pairs
+def test_every_learned_temperature_moves_in_a_training_step(backbone: str, method: str) -> None:
+    network = small(backbone, method)
+    scales = {name: module.scale for name, module in attentions(network).items() if module.scale is not None}
+    assert scales.keys() == attentions(network).keys()
+    before = copy.deepcopy(scales)
+    loss(network, backbone).backward()  # type: ignore[no-untyped-call]
+    torch.optim.AdamW(network.parameters(), lr=1e-3).step()
+    for name, scale in scales.items():
+        assert scale.ne(before[name]).all(), name
+
+
+@masked_pairs
+def test_with_the_mask_no_token_attends_to_itself_in_any_layer(backbone: str, method: str) -> None:
+    network, seen = small(backbone, method), dict[str, Tensor]()
+    for name, module in attentions(network).items():
+        module.register_forward_hook(lambda _module, _input, scores, name=name: seen.update({name: scores.softmax(-1)}))
+    network(images(backbone))
+    assert seen.keys() == attentions(network).keys()
+    for name, weights in seen.items():
+        assert torch.isfinite(weights).all(), name
+        if name.startswith("class_blocks"):
+            assert weights.shape[-2] == 1
+            assert (weights > 0).all(), name
+        else:
+            assert weights.diagonal(dim1=-2, dim2=-1).eq(0).all(), name
+
+
+@every_pair
+def test_a_saved_state_gives_the_same_network(backbone: str, method: str) -> None:
+    saved, loaded = small(backbone, method), small(backbone, method, seed=1)
+    saved(images(backbone))  # moves the statistics of batch norms
+    file = io.BytesIO()
+    torch.save(saved.state_dict(), file)
+    file.seek(0)
+    loaded.load_state_dict(torch.load(file))
+    assert torch.equal(saved.eval()(images(backbone)), loaded.eval()(images(backbone)))
+
+
+@every_pair
+def test_the_loss_is_finite_in_bf16_and_near_that_in_fp32(backbone: str, method: str) -> None:
+    network = small(backbone, method)
+    exact = loss(network, backbone)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = loss(network, backbone)
+    rounded.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(rounded)
+    assert rounded.item() == pytest.approx(exact.item(), rel=0.1)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+@every_backbone
+def test_a_wrong_image_size_is_refused(backbone: str) -> None:
+    height, width = SMALL[backbone][1]
+    with pytest.raises(ValueError, match=rf"made for images of \({height}, {width}\) px"):
+        small(backbone, "none")(torch.randn(2, 5, width, height))
+
+
+@pytest.mark.slow
+@every_backbone
+def test_torch_export_takes_every_row_and_compile_the_outer_two(backbone: str) -> None:
+    """In a process of its own: dynamo cannot trace the shape checks that pytest turns on here."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.contracts.compiling", backbone]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [method for name, method in PAIRS if name == backbone]

@@ -1,0 +1,90 @@
+"""Grids in which some rows mean nothing on some backbone."""
+
+from typing import Any
+
+import pytest
+
+from slbench.errors import InapplicableError, InputError
+from slbench.study import Flags, Study, make_study
+
+
+def study(grid: dict[str, Any], **settings: Any) -> Study:
+    content = {"grid": {"dataset": ["fashion-mnist-12k"], **grid}, "set": settings}
+    return make_study(content, name="x", where="x.toml", flags=Flags())
+
+
+def cells(made: Study) -> list[tuple[str, str]]:
+    return [(run.labels.backbone, run.labels.method) for run in made.runs]
+
+
+def test_a_grid_leaves_out_what_means_nothing_and_says_so() -> None:
+    made = study({"backbone": ["vit", "pit"], "method": ["both", "both-no-pool"]})
+    assert cells(made) == [("ViT", "both"), ("PiT", "both"), ("PiT", "both-no-pool")]
+    assert made.notes == (
+        "left out: ViT, both-no-pool: s_pool = 'no' means nothing on ViT, which has no pooling layers",
+    )
+
+
+def test_alone_it_is_refused_in_one_line() -> None:
+    with pytest.raises(InapplicableError) as caught:
+        study({"backbone": ["vit"], "method": ["both-no-pool"]})
+    assert str(caught.value) == (
+        "x.toml: ViT, both-no-pool: s_pool = 'no' means nothing on ViT, which has no pooling layers"
+    )
+
+
+def test_a_convolutional_network_runs_once_as_none_whatever_rows_the_grid_asks_for() -> None:
+    made = study({"backbone": ["vit", "resnet56"], "method": ["spt", "both"], "seed": [0, 1]})
+    assert cells(made).count(("ResNet56", "none")) == 2
+    assert len(made.runs) == 6
+    assert made.notes == ("ResNet56 runs as 'none' only: it has neither tokens nor attention",)
+    assert {run.spec.run_id for run in made.runs} > {
+        run.spec.run_id for run in study({"backbone": ["resnet56"], "seed": [0, 1]}).runs
+    }
+
+
+@pytest.mark.parametrize("methods", [["spt"], ["spt", "both"]])
+def test_a_convolutional_network_alone_refuses_every_row_but_none(methods: list[str]) -> None:
+    with pytest.raises(InputError, match="ResNet56, spt: ResNet56 has neither tokens nor attention"):
+        study({"backbone": ["resnet56"], "method": methods})
+
+
+def test_a_setting_of_every_row_leaves_a_convolutional_network_alone() -> None:
+    made = study({"backbone": ["vit", "resnet56"], "method": ["none"]}, **{"method.initial_temperature": 0.5})
+    assert [run.spec.method.initial_temperature for run in made.runs] == [0.5, 1.0]
+
+
+def test_sizes_of_stages_are_lists_and_an_axis_of_them_a_list_of_lists() -> None:
+    one = study({"backbone": ["pit"], "method": ["none"], "backbone.depths": [1, 1, 1]})
+    assert [run.spec.as_dict()["backbone"]["depths"] for run in one.runs] == [[1, 1, 1]]
+    two = study({"backbone": ["pit"], "method": ["none"], "backbone.depths": [[1, 1, 1], [1, 2, 1]]})
+    assert len(two.runs) == 2
+    heads = study({"backbone": ["swin"], "method": ["none"]}, **{"backbone.num_heads": [1, 2, 4]})
+    assert heads.runs[0].spec.as_dict()["backbone"]["num_heads"] == [1, 2, 4]
+    axis = study({"backbone": ["vit"], "method": ["none"], "backbone.num_heads": [4, 12]})
+    assert len(axis.runs) == 2
+
+
+@pytest.mark.parametrize("backbone", ["cait", "t2t"])
+def test_an_unknown_variant_is_refused_with_those_that_there_are(backbone: str) -> None:
+    with pytest.raises(InputError, match="must be 'paper' or 'released', got \"old\""):
+        study({"backbone": [backbone]}, **{"backbone.variant": "old"})
+
+
+def test_a_run_of_each_backbone_reads_back_as_it_was_written() -> None:
+    from slbench.spec import RunSpec
+    from slbench.validation import checked
+
+    names = ["vit", "t2t", "cait", "pit", "swin", "resnet56", "resnet110", "efficientnet-b0"]
+    made = study({"backbone": names, "method": ["both"]})
+    for run in made.runs:
+        assert checked(RunSpec, run.spec.as_dict(), where="record") == run.spec
+    assert len({run.spec.run_id for run in made.runs}) == len(names)
+
+
+def test_a_preset_is_its_backbone_in_named_sizes_that_can_still_be_changed() -> None:
+    made = study({"backbone": ["vit-tiny", {"name": "vit-tiny", "label": "shallow", "depth": 2}], "method": ["none"]})
+    first, second = (run.spec.as_dict()["backbone"] for run in made.runs)
+    assert [run.labels.backbone for run in made.runs] == ["ViT-Tiny", "shallow"]
+    assert (first["name"], first["depth"], first["num_heads"], first["mlp_ratio"]) == ("vit", 12, 3, 4.0)
+    assert second == first | {"depth": 2}
