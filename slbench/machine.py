@@ -14,7 +14,9 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-VERSIONED = ("slbench", "torch", "torchvision", "numpy", "fvcore", "pandas")
+from slbench import __version__
+
+VERSIONED = ("torch", "torchvision", "numpy", "fvcore", "pandas")
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
 
 
@@ -117,7 +119,7 @@ def host() -> Host:
     accelerators = tuple(gpu.name for gpu in gpus())
     decisive = [cpu_name(), sorted(set(cpu_info().get("flags", "").split())), os.cpu_count(), accelerators]
     return Host(
-        machine_id=hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:12],
+        machine_id="m" + hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:11],  # never a number in a CSV
         hostname=platform.node(),
         platform=platform.platform(),
         cpu=cpu_name(),
@@ -130,7 +132,7 @@ def host() -> Host:
 def code() -> Code:
     """Versions, commit and whether the work tree was clean."""
     commit, dirty = git_state(Path(__file__).parent)
-    versions = {}
+    versions = {"slbench": __version__}
     for package in VERSIONED:
         try:
             versions[package] = version(package)

@@ -31,7 +31,7 @@ class Recipe:
     label_smoothing: Share = 0.1
     drop_path: Share = 0.1  # stochastic depth
     flip: bool = True  # horizontally, half of the images
-    crop_padding: Annotated[int, Field(ge=0)] = 4  # px of zeros around the image, then a random crop; 0 is off
+    crop_padding: Annotated[int, Field(ge=0, le=256)] = 4  # px of zeros around the image, then a random crop; 0 is off
     precision: Precision = "fp32"  # auto: bf16 where the device computes it natively, else fp32
 
     def __post_init__(self) -> None:

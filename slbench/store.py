@@ -133,6 +133,8 @@ class Store:
             raise StoreError(
                 f"{self.root}: the store must be a folder, and {existing} is a file: name another with --store"
             )
+        if (self.root / "runs").exists() and not (self.root / "runs").is_dir():
+            raise StoreError(f"{self.root}: its 'runs' is a file and must be a folder: name another store with --store")
         if not writing:
             return
         try:
@@ -219,14 +221,16 @@ class Store:
 
 
 def state_of(folder: Path | None) -> State:
-    """What a run's folder says of it. A record that is not JSON counts as none: the run is made again."""
+    """What a run's folder says of it. A record that is not of this run counts as none: the run is made again."""
     if folder is None:
         return "missing"
     try:
-        json.loads((folder / "record.json").read_bytes())
-        return "done"
+        record = json.loads((folder / "record.json").read_bytes())
     except (OSError, ValueError):
-        return "failed" if (folder / "failure.json").exists() else "missing"
+        record = None
+    if isinstance(record, dict) and folder.name.endswith(str(record.get("run_id", "-"))):
+        return "done"
+    return "failed" if (folder / "failure.json").exists() else "missing"
 
 
 def read_record(path: Path) -> RunRecord:

@@ -40,7 +40,19 @@ NEEDED_BY = {  # fields of a method that mean something only where another is on
     "s_pool": "shift",
     "temperature_per": "learn_temperature",
 }
-NOT_A_LABEL = {"", "nan", "null", "n/a", "na", "<na>", "true", "false"}  # pandas reads them as other things
+NOT_A_LABEL = {
+    "",
+    "nan",
+    "-nan",
+    "null",
+    "n/a",
+    "#n/a",
+    "na",
+    "#na",
+    "<na>",
+    "true",
+    "false",
+}  # pandas reads them as other things
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -207,19 +219,24 @@ class Expansion:
 
     def _settings(self) -> dict[str, Setting]:
         """Every override by dotted path; a flag wins over the file."""
-        found = {path: Setting(value, f"{self.where}: set.{path}") for path, value in flattened(self.file.set).items()}
-        if self.file.precision is not None:
-            found.setdefault("precision", Setting(self.file.precision, f"{self.where}: precision"))
-        found |= {path: Setting(value, f"--set {path}") for path, value in self.flags.set.items()}
-        for path, setting in found.items():
+        of_file = {
+            path: Setting(value, f"{self.where}: set.{path}") for path, value in flattened(self.file.set).items()
+        }
+        of_flags = {path: Setting(value, f"--set {path}") for path, value in self.flags.set.items()}
+        for path, setting in [*of_file.items(), *of_flags.items()]:
             check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
             if isinstance(setting.value, list) and path not in LIST_FIELDS | EITHER_FIELDS:
                 raise InputError(f"{setting.origin}: a list makes an axis: write it under [grid] of a study file")
-        named = {ALIASES.get(path, path): setting for path, setting in found.items()}
-        named.setdefault("protocol", Setting(self.file.protocol, f"{self.where}: protocol"))
+        of_file, of_flags = by_full_path(of_file), by_full_path(of_flags)
+        if self.file.precision is not None:
+            if "recipe.precision" in of_file:
+                other = of_file["recipe.precision"].origin
+                raise InputError(f"{self.where}: precision: also set by {other}: keep one of the two")
+            of_file["recipe.precision"] = Setting(self.file.precision, f"{self.where}: precision")
+        of_file.setdefault("protocol", Setting(self.file.protocol, f"{self.where}: protocol"))
         if self.flags.protocol is not None:
-            named["protocol"] = Setting(self.flags.protocol, "--protocol")
-        return named
+            of_flags["protocol"] = Setting(self.flags.protocol, "--protocol")
+        return {**of_file, **of_flags}
 
     def _axes(self) -> dict[str, list[Setting]]:
         """Values of each axis: those of the file in its order, then those of flags, then defaults."""
@@ -233,7 +250,9 @@ class Expansion:
             if not entries:
                 raise InputError(f"{origin}: an empty list leaves no run: give at least one value or drop the key")
             axis = ALIASES.get(path, path)
-            if axis in self.settings and axis != "protocol":
+            if axis == "recipe" and self.flags.recipe:
+                raise InputError(f"{origin}: also set by --recipe: keep one of the two")
+            if axis in self.settings and (axis != "protocol" or self.settings[axis].origin == "--protocol"):
                 raise InputError(f"{origin}: also set by {self.settings[axis].origin}: keep one of the two")
             axes[axis] = [Setting(entry, origin) for entry in entries]
         return axes
@@ -242,7 +261,7 @@ class Expansion:
         """The product of the axes, less what is excluded. An exclusion that matches nothing is an error."""
         for table in self.file.exclude:
             for key in table:
-                if key not in self.axes:
+                if ALIASES.get(key, key) not in self.axes:
                     raise InputError(
                         f"{self.where}: exclude: '{key}' is no axis of this grid{suggestion(key, self.axes)}"
                     )
@@ -345,6 +364,11 @@ def named(table: Mapping[str, T], entry: Setting, kind: str) -> T:
         raise InputError(f"{entry.origin}: {error}") from error
 
 
+def by_full_path(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The settings under the paths that short names stand for."""
+    return {ALIASES.get(path, path): setting for path, setting in settings.items()}
+
+
 def matches(cell: Mapping[str, Setting], table: Mapping[str, Value]) -> bool:
     """Whether a cell has all the values of an `[[exclude]]` table; a list there means any of them."""
 
@@ -353,7 +377,7 @@ def matches(cell: Mapping[str, Setting], table: Mapping[str, Value]) -> bool:
             value = value.get("label", value.get("name"))
         return value in wanted if isinstance(wanted, list) else bool(value == wanted)
 
-    return all(same(cell[key].value, wanted) for key, wanted in table.items())
+    return all(same(cell[ALIASES.get(key, key)].value, wanted) for key, wanted in table.items())
 
 
 def flattened(nested: Mapping[str, Value], head: str = "") -> dict[str, Value]:
@@ -390,7 +414,7 @@ def check_label(label: Value, origin: str) -> None:
         is_number = True
     except (TypeError, ValueError):
         is_number = False
-    if not isinstance(label, str) or is_number or label.strip().lower() in NOT_A_LABEL:
+    if not isinstance(label, str) or is_number or label.strip().lower() in NOT_A_LABEL or label == "None":
         raise InputError(f"{origin}: must be a name in quotes that is no number or empty value, got {shown(label)}")
 
 

@@ -86,6 +86,8 @@ def first_complaint(error: ValidationError, kind: Any) -> tuple[list[str], str]:
     if first["type"] == "value_error":
         return keys, str(first["ctx"]["error"])
     if first["type"] in ("missing", "missing_argument"):
+        if keys[-1].isdigit():
+            return keys[:-1], f"needs more than {keys[-1]} values, got {shown(first['input'])}"
         return keys, "is missing"
     message = str(first["msg"]).replace("Input should be", "must be")
     for pydantic_word, ours in WORDS.items():

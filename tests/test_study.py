@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from slbench.backbones.specs import ViTSpec
 from slbench.errors import InputError
 from slbench.study import Flags, StudyRun, load_study
 from tests.support import ROOT, TINY, runs, study
@@ -28,6 +29,12 @@ def test_an_empty_file_is_the_four_rows_of_the_paper_on_the_embedded_data() -> N
     assert found.notes == ()
 
 
+def vit(run: StudyRun) -> ViTSpec:
+    """The sizes of a run that is known to be of a ViT."""
+    assert isinstance(run.spec.backbone, ViTSpec)
+    return run.spec.backbone
+
+
 def test_the_grid_is_the_product_in_file_order_with_the_last_axis_fastest() -> None:
     grid = {"seed": [1, 0], "method": ["spt", "none"]}
     assert [(run.spec.seed, run.labels.method) for run in study({"grid": grid}).runs] == [
@@ -44,7 +51,7 @@ def test_an_axis_of_one_value_needs_no_list() -> None:
 
 def test_any_field_can_be_an_axis() -> None:
     grid = {"recipe.lr": [0.001, 0.003], "backbone.depth": [1, 2], "method.initial_temperature": [0.5, 2]}
-    found = [(run.spec.recipe.lr, run.spec.backbone.depth, run.spec.method.initial_temperature) for run in runs(grid)]
+    found = [(run.spec.recipe.lr, vit(run).depth, run.spec.method.initial_temperature) for run in runs(grid)]
     assert found == [(lr, depth, start) for lr in (0.001, 0.003) for depth in (1, 2) for start in (0.5, 2.0)]
 
 
@@ -97,7 +104,7 @@ def test_flags_win_over_the_file() -> None:
 def test_an_inline_backbone_has_its_own_sizes_and_label() -> None:
     (run,) = runs({"backbone": [TINY]})
     assert run.labels.backbone == "Tiny"
-    assert (run.spec.backbone.dim, run.spec.backbone.depth, run.spec.backbone.mlp_ratio) == (8, 1, 2.0)
+    assert (vit(run).dim, vit(run).depth, vit(run).mlp_ratio) == (8, 1, 2.0)
 
 
 def test_a_backbone_by_name_has_its_title_and_one_with_other_sizes_has_not() -> None:
@@ -161,7 +168,7 @@ def test_a_patch_that_the_rule_rounds_is_noted(monkeypatch: pytest.MonkeyPatch) 
     odd = dataclasses.replace(entry.spec, image_size=(28, 28))
     monkeypatch.setitem(DATASETS, "fashion-mnist-12k", dataclasses.replace(entry, spec=odd))
     found = study({"grid": {"method": ["none"]}})
-    assert found.runs[0].spec.backbone.patch_size == 4  # 28 / 8 = 3.5: 4 and not 2
+    assert vit(found.runs[0]).patch_size == 4  # 28 / 8 = 3.5: 4 and not 2
     assert found.notes == ("patch 4 px: an eighth of 28 x 28 px, rounded to a divisor",)
 
 

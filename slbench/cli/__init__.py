@@ -13,6 +13,8 @@ from slbench.cli.profile import profile
 from slbench.cli.report import report
 from slbench.errors import SlbenchError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="slbench",
     help="Ablations and benchmarks of SPT and LSA on vision transformers for small data sets.",
@@ -45,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit code. What a person caused is one line on stderr."""
     try:
         code = app(arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # typer makes KeyboardInterrupt this exit code
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (SlbenchError, typer.TyperException) as error:
         words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
@@ -52,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print("slbench: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def entry() -> None:

@@ -58,15 +58,19 @@ def examine(store: Path, threads: int) -> Iterator[Finding]:
         yield Finding(
             "device", f"{device.label}: {device.name}, {'bf16' if device.computes_bf16 else 'no native bf16'}"
         )
-    slots = make_slots("auto", jobs_per_device=None, threads=threads)
+    yield from examine_data()
+    yield from examine_store(store)
+    try:
+        slots = make_slots("auto", jobs_per_device=None, threads=threads)
+    except SlbenchError as error:
+        yield Finding("slots", str(error), f"give --threads {host.cores} or fewer")
+        return
     names = ", ".join(slot.device.label for slot in slots)
     yield Finding("slots", f"{len(slots)} with --devices auto and --threads {threads}: {names}")
     try:
         yield Finding("precision", f"'auto' is {resolve_precision('auto', slots)} here")
     except SlbenchError as error:
         yield Finding("precision", str(error), "name the precision in the study, or the devices with --devices")
-    yield from examine_data()
-    yield from examine_store(store)
 
 
 def examine_torch() -> Iterator[Finding]:

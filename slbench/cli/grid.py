@@ -110,7 +110,8 @@ def train(
     results = Store(store)
     results.check(writing=True)
     console = Console(stderr=as_json)
-    record = results.record(run.spec.run_id)
+    done = results.states([run.spec])[run.spec.run_id] == "done"
+    record = results.record(run.spec.run_id) if done else None
     if record is None:
         say_notes(console, chosen)
         record = train_here(run, results, console, devices=devices, threads=threads)

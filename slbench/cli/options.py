@@ -35,7 +35,9 @@ Methods = Annotated[
 Datasets = Annotated[
     list[str], typer.Option("--dataset", help="Data sets.", autocompletion=lambda: list(DATASETS), rich_help_panel=GRID)
 ]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="Seeds 0..N-1.", min=1, metavar="N", rich_help_panel=GRID)]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", help="Seeds 0..N-1.", min=1, max=10_000, metavar="N", rich_help_panel=GRID)
+]
 RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", help="How to train.", autocompletion=lambda: list(RECIPES), rich_help_panel=TRAINING),

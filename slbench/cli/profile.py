@@ -17,7 +17,7 @@ from slbench.backbones import BACKBONES
 from slbench.cli import options
 from slbench.errors import InputError
 from slbench.grid.slots import Slot, make_slots, resolve_precision
-from slbench.measure.speeds import Mode
+from slbench.measure.speeds import Mode, network_key
 from slbench.methods import METHODS, row_title
 from slbench.names import lookup
 from slbench.report.published import Published, find
@@ -156,11 +156,19 @@ def add_speeds(
         rounds=rounds[0],
         seconds=rounds[1],
     )
-    for index, row in enumerate(rows):
-        for offset, mode in enumerate(MODES):
-            speed = speeds[index * len(MODES) + offset]
-            store.add_throughput(speed)
-            row[f"{mode}_images_per_second"] = as_speed(speed)
+    by_key = {speed.key: speed for speed in speeds}
+    for row, network in zip(rows, networks, strict=True):
+        for mode in MODES:
+            key = network_key(
+                network,
+                device_kind=slot.device.kind,
+                threads=slot.threads,
+                precision=resolved,
+                mode=mode,
+                batch_size=batch_size,
+            )
+            store.add_throughput(by_key[key])
+            row[f"{mode}_images_per_second"] = as_speed(by_key[key])
 
 
 def as_speed(speed: Throughput) -> dict[str, float | int | bool]:

@@ -41,7 +41,7 @@ class SpeedTest(BaseModel):
 class Said(BaseModel):
     """A line from the child: how far it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     epoch: int
     epochs: int

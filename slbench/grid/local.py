@@ -1,5 +1,6 @@
 """The local executor: a child process for each job, on the slots of this machine."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -75,8 +76,17 @@ def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> s
     return process
 
 
+def close_pipes(process: subprocess.Popen[str]) -> None:
+    """Close this end of a child's pipes."""
+    for pipe in (process.stdin, process.stdout):
+        # What was not read before the child died cannot be flushed, and need not be.
+        with contextlib.suppress(OSError):
+            if pipe is not None:
+                pipe.close()
+
+
 def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """End children: ask, wait a little, kill."""
+    """End children: ask, wait a little, kill; then close their pipes."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
@@ -86,11 +96,31 @@ def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        close_pipes(process)
 
 
 def in_child(device: Device) -> str:
     """What torch calls a device in a child that sees it alone."""
     return "cuda:0" if device.kind == "cuda" else device.label
+
+
+@contextlib.contextmanager
+def on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
+    """Within it, SIGINT and SIGTERM call a function in place of raising wherever the program is.
+
+    A child that has started but is in no list yet would outlive an exception raised just then. Signals are
+    for the main thread; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda _number, _frame: tell()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class LocalExecutor:
@@ -113,19 +143,30 @@ class LocalExecutor:
         self.store = store
         self.precisions = precisions
         self.on_event = on_event
-        self._said: queue.Queue[tuple[Child, Said | None]] = queue.Queue()
+        # Simple: putting into it is safe in a signal handler. None says that somebody interrupts.
+        self._said: queue.SimpleQueue[tuple[Child, Said | None] | None] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun]) -> int:
         """Run them all, in order, as slots become free; give how many failed.
 
-        Interrupted (KeyboardInterrupt), it ends its children first; finished runs stay finished.
+        Interrupted by SIGINT or SIGTERM, it ends its children and raises KeyboardInterrupt; finished runs
+        stay finished.
         """
+        with on_interrupt(lambda: self._said.put(None)):
+            return self._run(runs)
+
+    def _run(self, runs: Sequence[StudyRun]) -> int:
         waiting, free, busy, failures = deque(runs), list(self.slots), set[Child](), 0
         try:
             while waiting or busy:
                 while waiting and free:
-                    busy.add(self._start(waiting.popleft(), free.pop(0)))
-                child, said = self._said.get()
+                    child = self._start(waiting.popleft(), free.pop(0))
+                    busy.add(child)
+                    self.on_event(Started(child.run, child.slot))
+                heard = self._said.get()
+                if heard is None:
+                    raise KeyboardInterrupt
+                child, said = heard
                 if said is not None:
                     self.on_event(Moved(child.run, child.slot, said))
                     continue
@@ -153,22 +194,23 @@ class LocalExecutor:
             process = spawn(job, slot.device, threads=slot.threads, log=log)
         child = Child(run, slot, process, folder)
         threading.Thread(target=self._listen, args=(child,), daemon=True).start()
-        self.on_event(Started(run, slot))
         return child
 
     def _listen(self, child: Child) -> None:
         """Pass on what a child says until it has ended."""
         assert child.process.stdout is not None
-        for line in child.process.stdout:
-            self._said.put((child, Said.model_validate_json(line)))
-        child.process.wait()
-        self._said.put((child, None))
+        try:
+            for line in child.process.stdout:
+                self._said.put((child, Said.model_validate_json(line)))
+        except ValueError:
+            child.process.kill()  # it cannot be followed any more: a failed job, not a grid that waits for ever
+        finally:
+            child.process.wait()
+            self._said.put((child, None))
 
     def _end(self, child: Child) -> bool:
         """File how a child ended; whether it left a record."""
-        assert child.process.stdin is not None and child.process.stdout is not None
-        child.process.stdin.close()
-        child.process.stdout.close()
+        close_pipes(child.process)
         try:
             record = self.store.record(child.run.spec.run_id)
         except StoreError:

@@ -53,7 +53,7 @@ def devices() -> dict[str, Device]:
 def visible_gpus() -> list[machine.Gpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES (indices or UUIDs) leaves, in its order.
 
-    Like CUDA, it stops at the first entry that names none.
+    Like CUDA, it stops at the first entry that names none, or one again.
     """
     everything = machine.gpus()
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -62,7 +62,7 @@ def visible_gpus() -> list[machine.Gpu]:
     chosen = []
     for entry in (part.strip() for part in wanted.split(",")):
         matching = [gpu for gpu in everything if entry and (entry == str(gpu.index) or gpu.uuid.startswith(entry))]
-        if len(matching) != 1:
+        if len(matching) != 1 or matching[0] in chosen:
             break
         chosen.append(matching[0])
     return chosen

@@ -9,7 +9,8 @@ import pandas as pd
 from slbench.store import RunRecord
 
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
-SPEC_HEADS = ("backbone_", "method_", "dataset_", "recipe_", "numerics_")
+ROW_HEADS = ("backbone_", "method_", "numerics_")  # spec fields that the names of a row stand for
+TRAINING_HEADS = ("dataset_", "recipe_")  # and those that all rows of a table should share
 
 
 def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
@@ -23,6 +24,8 @@ def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
     for column in frame:
         if frame[column].isna().all():
             frame[column] = frame[column].astype("float64")
+        elif frame[column].dtype == object:
+            frame[column] = frame[column].where(frame[column].notna(), float("nan"))
     return frame
 
 
@@ -40,8 +43,12 @@ def row(record: RunRecord) -> dict[str, Any]:
         "seed": spec.pop("seed"),
         "protocol": spec.pop("protocol"),
     }
-    results = record.model_dump(mode="json", exclude={"spec", "labels", "run_id", "uncounted_operators"})
-    return {**leading, **flat(results), **flat(spec), "uncounted_operators": " ".join(record.uncounted_operators)}
+    results = record.model_dump(mode="json", exclude={"spec", "labels", "run_id"})
+    # As JSON, versions and counts are text for every reader of the CSV; a host's name may look like a number.
+    results["uncounted_operators"] = json.dumps(results["uncounted_operators"])
+    results["code"]["versions"] = json.dumps(results["code"]["versions"])
+    del results["host"]["hostname"]
+    return {**leading, **flat(results), **flat(spec)}
 
 
 def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
@@ -58,10 +65,17 @@ def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
 
 
 def varying(frame: pd.DataFrame) -> list[str]:
-    """Columns of the spec in which runs differ that share backbone, method and data set by name.
+    """Columns of the spec that must stand in a table beside the names of its rows.
 
-    They must stand in a table beside those names: without them it would average different experiments.
+    Without those in which runs differ that share backbone, method and data set by name, it would average
+    different experiments; without those in which runs on one data set were trained in different ways, it
+    would compare what is not comparable.
     """
-    candidates = [str(column) for column in frame if str(column).startswith(SPEC_HEADS)] + ["protocol"]
-    counts = frame.groupby(["backbone", "method", "dataset"])[candidates].nunique(dropna=False)
-    return [column for column in candidates if (counts[column] > 1).any()]
+    columns = [str(column) for column in frame]
+    of_training = [column for column in columns if column.startswith(TRAINING_HEADS)] + ["protocol"]
+    of_row = [column for column in columns if column.startswith(ROW_HEADS)]
+    trained = frame.groupby("dataset")[of_training].nunique(dropna=False)
+    named = frame.groupby(["backbone", "method", "dataset"])[of_row].nunique(dropna=False)
+    return [column for column in of_row if (named[column] > 1).any()] + [
+        column for column in of_training if (trained[column] > 1).any()
+    ]

@@ -167,5 +167,5 @@ def notes(runs: Sequence[StudyRun], records: Sequence[RunRecord]) -> list[str]:
 def text(value: object) -> str:
     """A setting as a table shows it."""
     if isinstance(value, float):
-        return "–" if pd.isna(value) else f"{value:g}"
+        return "–" if pd.isna(value) else repr(value).removesuffix(".0")
     return str(value)

@@ -10,18 +10,13 @@ from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import ViTSpec
 from slbench.measure.macs import count
 from slbench.methods import METHODS
+from tests.contracts.small import CHANNELS, PAIRS, images, small
 
 
 def vit(method: str) -> Backbone:
     """The paper's, for 64 px and 200 classes."""
     size, row = ViTSpec().resolved((64, 64)), METHODS[method]
     return build(size, row, image_size=(64, 64), in_channels=3, num_classes=200, drop_path=0.0, seed=0)
-
-
-def small(method: str) -> Backbone:
-    """One block of 3 heads of 5, for 32 px and 7 classes."""
-    size, row = ViTSpec(dim=15, depth=1, num_heads=3).resolved((32, 32)), METHODS[method]
-    return build(size, row, image_size=(32, 32), in_channels=1, num_classes=7, drop_path=0.0, seed=0)
 
 
 def by_hand(*, patches: int, read: int, classes: int) -> int:
@@ -43,13 +38,14 @@ def test_vit_at_64_px_and_200_classes_has_these_macs(method: str, read: int, mac
     assert count(vit(method), image_size=(64, 64), in_channels=3).macs == macs
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_torchs_own_counter_agrees_on_every_row(method: str) -> None:
+@pytest.mark.parametrize(("backbone", "method"), PAIRS)
+def test_torchs_own_counter_agrees_on_every_backbone_and_row(backbone: str, method: str) -> None:
     """It counts two operations for each multiply-add, of products and convolutions alone."""
-    network = small(method).eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 1, 32, 32))
-    assert 2 * count(network, image_size=(32, 32), in_channels=1).macs == counter.get_total_flops()
+    network, one = small(backbone, method).eval(), images(backbone, count=1)
+    with FlopCounterMode(display=False) as counter:
+        network(one)
+    height, width = one.shape[-2:]
+    assert 2 * count(network, image_size=(height, width), in_channels=CHANNELS).macs == counter.get_total_flops()
 
 
 def test_norms_are_counted_apart() -> None:
@@ -68,10 +64,10 @@ def test_what_is_not_counted_is_listed_in_the_order_of_names() -> None:
 
 
 def test_counting_changes_nothing_of_the_network() -> None:
-    network = small("both").train()
+    network = small("vit", "both").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
-    count(network, image_size=(32, 32), in_channels=1)
+    count(network, image_size=(8, 12), in_channels=CHANNELS)
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())

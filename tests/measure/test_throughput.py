@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from slbench.measure import throughput
+from slbench.measure.network import Network
 from slbench.measure.speeds import network_key, record_key
 from slbench.measure.throughput import interleaved, measure
 from tests.support import make_record, runs
@@ -51,7 +52,6 @@ def test_a_pass_slower_than_its_time_runs_once_a_round(clock: Clock) -> None:
 
 
 def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throughput, "ROUNDS", 4)
     monkeypatch.setattr(
         throughput,
         "interleaved",
@@ -61,7 +61,9 @@ def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeyp
     )
     none, other_seed, lsa = (*runs({"seed": [0, 1]}), *runs({"method": ["lsa"]}))
     found = measure(
-        (none.spec, other_seed.spec, lsa.spec),
+        [Network.of(run.spec) for run in (none, other_seed, lsa)],
+        ["inference"],
+        rounds=4,
         machine_id="m",
         device=torch.device("cpu"),
         device_label="cpu",
@@ -70,7 +72,7 @@ def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeyp
         precision="fp32",
     )
     assert [speed.key for speed in found] == [
-        network_key(run.spec, device_kind="cpu", threads=1, precision="fp32") for run in (none, lsa)
+        network_key(Network.of(run.spec), device_kind="cpu", threads=1, precision="fp32") for run in (none, lsa)
     ]
     assert [(speed.median, speed.q1, speed.q3, speed.n) for speed in found] == [
         (2.5, 1.75, 3.25, 4),
@@ -85,16 +87,16 @@ def test_a_key_tells_networks_and_settings_apart_and_nothing_else() -> None:
     first, seed = runs({"seed": [0, 1]})
     (lsa,) = runs({"method": ["lsa"]})
     (longer,) = runs(set={"recipe.epochs": 50})
-    key = network_key(first.spec, device_kind="cpu", threads=1, precision="fp32")
-    assert key == network_key(seed.spec, device_kind="cpu", threads=1, precision="fp32")
-    assert key == network_key(longer.spec, device_kind="cpu", threads=1, precision="fp32")
+    key = network_key(Network.of(first.spec), device_kind="cpu", threads=1, precision="fp32")
+    assert key == network_key(Network.of(seed.spec), device_kind="cpu", threads=1, precision="fp32")
+    assert key == network_key(Network.of(longer.spec), device_kind="cpu", threads=1, precision="fp32")
     bigger = replace(first.spec, dataset=replace(first.spec.dataset, image_size=(64, 64)))
     others = {
-        network_key(lsa.spec, device_kind="cpu", threads=1, precision="fp32"),
-        network_key(bigger, device_kind="cpu", threads=1, precision="fp32"),
-        network_key(first.spec, device_kind="cuda", threads=1, precision="fp32"),
-        network_key(first.spec, device_kind="cpu", threads=2, precision="fp32"),
-        network_key(first.spec, device_kind="cpu", threads=1, precision="bf16"),
+        network_key(Network.of(lsa.spec), device_kind="cpu", threads=1, precision="fp32"),
+        network_key(Network.of(bigger), device_kind="cpu", threads=1, precision="fp32"),
+        network_key(Network.of(first.spec), device_kind="cuda", threads=1, precision="fp32"),
+        network_key(Network.of(first.spec), device_kind="cpu", threads=2, precision="fp32"),
+        network_key(Network.of(first.spec), device_kind="cpu", threads=1, precision="bf16"),
     }
     assert len(others - {key}) == 5
 
@@ -102,4 +104,4 @@ def test_a_key_tells_networks_and_settings_apart_and_nothing_else() -> None:
 def test_a_record_is_found_under_the_kind_of_device_it_was_made_on() -> None:
     (run,) = runs()
     record = make_record(run, device="cuda:3", threads=2, precision="bf16")
-    assert record_key(record) == network_key(run.spec, device_kind="cuda", threads=2, precision="bf16")
+    assert record_key(record) == network_key(Network.of(run.spec), device_kind="cuda", threads=2, precision="bf16")
