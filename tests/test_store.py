@@ -214,3 +214,17 @@ def test_a_damaged_speed_counts_as_none(tmp_path: Path) -> None:
     store.add_throughput(make_speed("k"))
     (tmp_path / "throughput" / "00machine00" / "k.json").write_text("{")
     assert store.throughput("00machine00", "k") is None
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null", b'{"run_id": "another"}', b"garbage", b""])
+def test_a_record_that_is_not_of_its_run_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    (run,) = runs()
+    folder = Store(tmp_path).begin(run.spec, run.labels)
+    (folder / "record.json").write_bytes(content)
+    assert Store(tmp_path).states([run.spec]) == {run.spec.run_id: "missing"}
+
+
+def test_a_store_whose_runs_are_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(StoreError, match="its 'runs' is a file and must be a folder"):
+        Store(tmp_path).check(writing=False)

@@ -325,3 +325,41 @@ def test_the_shipped_quick_study_is_four_rows_of_two_seeds() -> None:
     assert [cell[1:] for cell in cells(*found.runs)] == [
         (method, seed) for method in ("none", "spt", "lsa", "both") for seed in (0, 1)
     ]
+
+
+def test_a_protocol_on_the_command_line_and_as_an_axis_is_one_too_many() -> None:
+    with pytest.raises(InputError, match="grid.protocol: also set by --protocol: keep one of the two"):
+        study({"grid": {"protocol": ["holdout"]}}, protocol="full")
+
+
+def test_a_recipe_on_the_command_line_and_as_an_axis_is_one_too_many() -> None:
+    with pytest.raises(InputError, match="grid.recipe: also set by --recipe: keep one of the two"):
+        study({"grid": {"recipe": ["quick"]}}, recipe="quick")
+
+
+def test_an_exclusion_may_use_a_short_name() -> None:
+    found = study({"grid": {"method": ["none"], "precision": ["fp32", "bf16"]}, "exclude": [{"precision": "fp32"}]})
+    assert [run.spec.recipe.precision for run in found.runs] == ["bf16"]
+
+
+def test_a_precision_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="precision: also set by test.toml: set.recipe.precision: keep one of the two"):
+        study({"precision": "fp32", "set": {"recipe.precision": "bf16"}})
+    found = study({"precision": "fp32", "grid": {"method": ["none"]}}, set={"recipe.precision": "bf16"})
+    assert found.runs[0].spec.recipe.precision == "bf16"
+
+
+def test_a_list_of_lists_is_an_axis_of_a_field_that_is_a_list() -> None:
+    found = study({"grid": {"method": ["none"], "recipe.betas": [[0.9, 0.99], [0.8, 0.9]]}})
+    assert [run.spec.recipe.betas for run in found.runs] == [(0.9, 0.99), (0.8, 0.9)]
+
+
+def test_a_list_that_is_too_short_says_so() -> None:
+    with pytest.raises(InputError, match=r"--set recipe.betas: needs more than 1 values, got \[0.9\]"):
+        study({}, set={"recipe.betas": [0.9]})
+
+
+@pytest.mark.parametrize("label", ["1e5", "None", "NaN", "#N/A", "True", "", " "])
+def test_a_label_that_a_reader_of_the_csv_would_not_keep_is_refused(label: str) -> None:
+    with pytest.raises(InputError, match="label: must be a name in quotes that is no number or empty value"):
+        study({"grid": {"backbone": [{"name": "vit", "label": label}]}})

@@ -200,3 +200,42 @@ def test_an_end_is_told_by_code_or_signal_and_the_last_line_of_the_log(
 
 def test_a_child_calls_its_only_gpu_the_first() -> None:
     assert [in_child(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
+
+
+def run_all(made: tuple[StudyRun, ...], store: Path) -> tuple[int, list[Event]]:
+    """How many of the runs failed on one slot, and what happened."""
+    events = list[Event]()
+    executor = LocalExecutor([Slot(0, CPU, 1)], store=Store(store), precisions={"fp32": "fp32"}, on_event=events.append)
+    return executor.run(made), events
+
+
+def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
+    failures, events = run_all(runs(set={**SHORT, "recipe.lr": 1e30}), tmp_path)
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert failures == 1
+    assert failed.reason.startswith("exit code 1: the loss is nan in epoch 1, at a learning rate of ")
+
+
+def fake_interpreter(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children run this shell script in place of Python."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo gone >&2; exit 7", "exit code 7: gone"),
+        ("read kind; read task; kill -9 $$", "killed by SIGKILL"),
+        ("read kind; read task; echo this is no progress; sleep 60", "killed by SIGKILL"),
+    ],
+)
+def test_a_child_that_dies_or_cannot_be_followed_is_a_failed_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    fake_interpreter(tmp_path, script, monkeypatch)
+    failures, events = run_all(runs({"seed": [0, 1]}, set=SHORT), tmp_path / "results")
+    assert failures == 2
+    assert [event.reason for event in events if isinstance(event, Failed)] == [reason, reason]

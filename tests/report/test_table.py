@@ -189,3 +189,25 @@ def test_other_devices_and_precisions_are_all_named() -> None:
     records = [make_record(made[0]), make_record(made[1], device="cuda:0", device_name="H100", precision="bf16")]
     words = " ".join(table(made, records).caption)
     assert "Trained on Processor (cpu, 1 thread, fp32); H100 (cuda:0, 1 thread, bf16);" in words
+
+
+def test_settings_that_differ_late_in_their_digits_are_rows_of_their_own() -> None:
+    made = runs({"recipe.lr": [0.001000001, 0.001000002]})
+    shown = table(made, with_top1(made, 80.0, 90.0))
+    assert shown.settings == ("recipe_lr",)
+    assert [row.settings for row in shown.rows] == [("0.001000001",), ("0.001000002",)]
+
+
+def test_rows_that_were_trained_in_other_ways_say_so() -> None:
+    short, long = runs(set={"recipe.epochs": 1}), runs({"method": ["lsa"]}, set={"recipe.epochs": 100})
+    shown = table(short + long, with_top1(short + long, 80.0, 90.0))
+    assert shown.settings == ("recipe_epochs",)
+    assert [row.settings for row in shown.rows] == [("1",), ("100",)]
+
+
+def test_protocol_paper_shows_the_best_epoch_beside_the_last() -> None:
+    made = runs(protocol="paper")
+    shown = table(made, [make_record(made[0], final_test_top1=80.0, best_test_top1=83.0)])
+    assert shown.columns == (("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best"))
+    assert [cell.mean for cell in shown.rows[0].accuracies if cell is not None] == [80.0, 83.0]
+    assert any("chosen on the test images, as in the paper" in sentence for sentence in shown.caption)
