@@ -195,7 +195,8 @@ def say_states(console: Console, study: Study, states: Mapping[str, State], stor
     for run in study.runs:
         state = states[run.spec.run_id]
         reason = f": {store.failure(run.spec.run_id)}" if state == "failed" else ""
-        size = f"{run.spec.recipe.epochs} epochs of {run.spec.steps_per_epoch} steps"
+        epochs = f"{run.spec.recipe.epochs} epoch{'' if run.spec.recipe.epochs == 1 else 's'}"
+        size = f"{epochs} of {run.spec.steps_per_epoch} steps"
         console.print(f"{state:<8}{run.title}, {size}{reason}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -161,9 +161,9 @@ def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command,
     assert said.code == 0
     lines = said.out.splitlines()
     assert lines[0] == "note: warm-up shortened from 8 to 1 steps, a tenth of the run"
-    assert lines[1] == f"done    {titles[0]}, 1 epochs of 17 steps"
+    assert lines[1] == f"done    {titles[0]}, 1 epoch of 17 steps"
     assert lines[2].startswith("missing Tiny none fashion-mnist-12k seed 1 (")
-    assert lines[3] == f"failed  {titles[1]}, 1 epochs of 17 steps: killed by SIGKILL"
+    assert lines[3] == f"failed  {titles[1]}, 1 epoch of 17 steps: killed by SIGKILL"
     assert lines[5] == "tiny: 1 of 4 done, 1 failed, 2 missing"
     assert sorted(grid.store.rglob("*")) == before
     status = slbench("status", grid.study, "--store", grid.store)
