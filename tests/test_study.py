@@ -328,12 +328,12 @@ def test_the_shipped_quick_study_is_four_rows_of_two_seeds() -> None:
 
 
 def test_a_protocol_on_the_command_line_and_as_an_axis_is_one_too_many() -> None:
-    with pytest.raises(InputError, match="grid.protocol: also set by --protocol: keep one of the two"):
+    with pytest.raises(InputError, match=r"grid.protocol: also set by --protocol: keep one of the two"):
         study({"grid": {"protocol": ["holdout"]}}, protocol="full")
 
 
 def test_a_recipe_on_the_command_line_and_as_an_axis_is_one_too_many() -> None:
-    with pytest.raises(InputError, match="grid.recipe: also set by --recipe: keep one of the two"):
+    with pytest.raises(InputError, match=r"grid.recipe: also set by --recipe: keep one of the two"):
         study({"grid": {"recipe": ["quick"]}}, recipe="quick")
 
 
@@ -343,7 +343,7 @@ def test_an_exclusion_may_use_a_short_name() -> None:
 
 
 def test_a_precision_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(InputError, match="precision: also set by test.toml: set.recipe.precision: keep one of the two"):
+    with pytest.raises(InputError, match=r"precision: also set by test.toml: set.recipe.precision: keep one of the two"):
         study({"precision": "fp32", "set": {"recipe.precision": "bf16"}})
     found = study({"precision": "fp32", "grid": {"method": ["none"]}}, set={"recipe.precision": "bf16"})
     assert found.runs[0].spec.recipe.precision == "bf16"
