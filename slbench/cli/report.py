@@ -9,6 +9,7 @@ from slbench.cli import options
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.names import lookup
+from slbench.report import SUFFIXES
 from slbench.report.caption import AccuracyName
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
@@ -28,6 +29,10 @@ def report(
     ] = None,
 ) -> None:
     """Print a study's table and write it, with a tidy runs.csv. Without a study: every run of the store."""
+    wanted = options.split([formats])
+    for format_ in wanted:
+        lookup(SUFFIXES, format_, "format")
+    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
     results = Store(store)
     results.check(writing=out is None)
     if study is None:
@@ -36,16 +41,12 @@ def report(
     else:
         chosen = load_study(study)
         name, title, runs = chosen.name, chosen.title, chosen.runs
-    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
     if not any(state == "done" for state in results.states(run.spec for run in runs).values()):
-        raise InputError(f"{store}: no finished run of {name} yet; start with: slbench run-grid {study or ''}".rstrip())
+        what, start = ("", "STUDY") if study is None else (f" of {name}", study)
+        raise InputError(f"{store}: no finished run{what} yet; start with: slbench run-grid {start}")
     from slbench.report.render import markdown
-    from slbench.report.write import FORMATS
     from slbench.report.write import report as write
 
-    wanted = options.split([formats])
-    for format_ in wanted:
-        lookup(FORMATS, format_, "format")
     folder = out or store / "reports" / name
     Store(folder).check(writing=True)
     table = write(name, title, runs, results, accuracies=accuracies, formats=wanted, out=folder)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slbench.measure.speeds import record_key
-from slbench.report import render
+from slbench.report import SUFFIXES, render
 from slbench.report.caption import AccuracyName
 from slbench.report.rows import tidy
 from slbench.report.table import Table, make_table
@@ -12,7 +12,6 @@ from slbench.store import RunRecord, Store, Throughput, write_atomic
 from slbench.study import StudyRun
 
 FORMATS = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
-SUFFIXES = {"md": "md", "csv": "csv", "latex": "tex"}
 
 
 def finished(runs: Sequence[StudyRun], store: Store) -> list[RunRecord]:

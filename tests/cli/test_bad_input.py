@@ -150,7 +150,7 @@ def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> No
     ("flags", "words"),
     [
         (("--accuracy", "fnal"), "unknown accuracy 'fnal'; did you mean 'final'? known: final, selected, best"),
-        ((), "no finished run of all yet; start with: slbench run-grid"),
+        ((), "no finished run yet; start with: slbench run-grid STUDY"),
     ],
 )
 def test_a_report_on_nothing_or_of_nothing_known_writes_nothing(
