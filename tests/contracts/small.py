@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from slbench.backbones import BACKBONES, build, check_method
+from slbench.backbones import BACKBONES, build, check_method, fitted
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import (
     BackboneSpec,
@@ -49,10 +49,11 @@ PAIRS = [(backbone, method) for backbone in BACKBONES for method in METHODS if a
 
 def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0) -> Backbone:
     """A small network of a pair."""
-    spec, image_size = SMALL[backbone]
+    given, image_size = SMALL[backbone]
+    spec, row = fitted(given, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
     return build(
         spec,
-        METHODS[method],
+        row,
         image_size=image_size,
         in_channels=CHANNELS,
         num_classes=CLASSES,
