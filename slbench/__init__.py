@@ -12,6 +12,7 @@ The flow, in which no arrow goes back:
 The rooms, from the top; each imports only from rooms below it:
 
     cli/          the commands: parse, one library call, print. Only here are typer and rich imported
+    selftest.py   what the owner of a GPU runs once
     grid/         slots, the local executor, the child it starts, what happens as events
     report/       tidy rows, tables, Markdown, CSV, LaTeX
     train/        the loop, the optimizer, one run from spec to record
