@@ -16,7 +16,7 @@ from slbench.methods import Method
 from slbench.numerics import NUMERICS
 from slbench.recipes import Recipe
 
-SCHEMA = 1
+SCHEMA = 2  # 2: data sets by `content` and the counts of their classes
 Protocol = Literal["holdout", "full", "paper"]
 
 

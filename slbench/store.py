@@ -72,7 +72,7 @@ class RunRecord(BaseModel):
     precision: Literal["bf16", "fp32"]  # what the recipe's has become
     host: Host
     code: Code
-    data_sha256: str
+    data_sha256: str  # of the images, labels and split that were loaded
     weights_sha256: str  # of weights.safetensors
 
 

@@ -74,7 +74,7 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "precision": "fp32",
         "host": HOST,
         "code": CODE,
-        "data_sha256": run.spec.dataset.sha256,
+        "data_sha256": "da7a" + "0" * 60,
         "weights_sha256": "abc" + "0" * 61,
     }
     return RunRecord(**(content | changes))

@@ -53,12 +53,12 @@ def test_a_fixed_run_has_this_id() -> None:
         },
         "dataset": {
             "name": "fashion-mnist-12k",
-            "sha256": "a082ceae9d48484c7f8182a158ab10457e8490c554cd7b6825083ebb09d48160",
+            "content": "arrays sha256:a082ceae9d48484c7f8182a158ab10457e8490c554cd7b6825083ebb09d48160",
             "image_size": [32, 32],
             "in_channels": 1,
             "num_classes": 10,
-            "num_train": 10000,
-            "num_validation": 1000,
+            "train_counts": 1000,
+            "validation_counts": 100,
             "num_test": 2000,
             "mean": [0.21924],
             "std": [0.33242],
@@ -81,12 +81,12 @@ def test_a_fixed_run_has_this_id() -> None:
         "protocol": "holdout",
         "seed": 3,
         "numerics": {"trainer": 1, "augmentation": 1, "vit": 1, "spt": 1, "lsa": 1},
-        "schema": 1,
+        "schema": 2,
     }
     (run,) = runs({"method": ["both"], "seed": [3]})
     assert json.loads(json.dumps(run.spec.as_dict())) == content
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "529f642707c3"
+    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "25dc3b852f86"
 
 
 def test_every_field_of_the_recipe_is_tried_below() -> None:
@@ -187,6 +187,6 @@ def test_a_spec_survives_the_disk() -> None:
 
 def test_the_data_enter_by_content() -> None:
     (run,) = runs()
-    assert run.spec.dataset.sha256 == DATASETS["fashion-mnist-12k"].spec.sha256
-    other = replace(run.spec, dataset=replace(run.spec.dataset, sha256="0" * 64))
+    assert run.spec.dataset.content == DATASETS["fashion-mnist-12k"].spec.content
+    other = replace(run.spec, dataset=replace(run.spec.dataset, content="arrays sha256:" + "0" * 64))
     assert other.run_id != run.spec.run_id

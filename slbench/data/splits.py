@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from slbench.data.specs import DatasetSpec
+from slbench.data.specs import ARRAYS, DatasetSpec, short
 from slbench.errors import InputError
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
@@ -84,10 +84,10 @@ def content_hash(splits: Splits) -> str:
 
 
 def check_content(splits: Splits, spec: DatasetSpec) -> None:
-    """Raise InputError unless the data are those that the spec names by their hash."""
-    found = content_hash(splits)
-    if found != spec.sha256:
+    """Raise InputError unless the data are those that the spec names by the hash of its arrays."""
+    found = ARRAYS + content_hash(splits)
+    if spec.content.startswith(ARRAYS) and found != spec.content:
         raise InputError(
-            f"data set '{spec.name}': the images have changed: expected content {spec.sha256[:12]}, got {found[:12]}; "
+            f"data set '{spec.name}': the images have changed: expected {short(spec.content)}, got {short(found)}; "
             "reinstall slbench or restore the file"
         )

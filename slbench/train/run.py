@@ -18,6 +18,7 @@ from slbench.backbones import build
 from slbench.compute import reproducible
 from slbench.data import load
 from slbench.data.batches import Batches
+from slbench.data.splits import Splits, content_hash
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
 from slbench.store import Labels, RunRecord, Store, write_atomic
@@ -50,7 +51,8 @@ def execute(
     code = machine.code()  # before the work: what is edited meanwhile did not make this result
     folder = store.folder(spec, labels)
     with reproducible(threads):
-        training, network = prepare(spec, device=device, precision=precision, on_progress=on_progress)
+        splits = load(spec.dataset)
+        training, network = prepare(spec, splits, device=device, precision=precision, on_progress=on_progress)
         history = []
         for metrics in training.epochs():
             append_row(folder / HISTORY, metrics)
@@ -77,7 +79,7 @@ def execute(
         precision=precision,
         host=machine.host(),
         code=code,
-        data_sha256=spec.dataset.sha256,
+        data_sha256=content_hash(splits),
         weights_sha256=weights,
     )
     store.finish(folder, record)
@@ -85,10 +87,15 @@ def execute(
 
 
 def prepare(
-    spec: RunSpec, *, device: torch.device, precision: str, on_progress: Callable[[Progress], None]
+    spec: RunSpec,
+    splits: Splits,
+    *,
+    device: torch.device,
+    precision: str,
+    on_progress: Callable[[Progress], None],
 ) -> tuple[Training, nn.Module]:
     """The network on its device, and the training that is about to start."""
-    training, validation, test = load(spec.dataset).for_protocol(spec.protocol)
+    training, validation, test = splits.for_protocol(spec.protocol)
     network = build(
         spec.backbone,
         spec.method,

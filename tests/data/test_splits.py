@@ -68,7 +68,7 @@ def test_the_validation_split_is_stratified_and_rounded() -> None:
 
 def test_one_changed_pixel_is_other_data() -> None:
     splits = Splits(random_part(41), random_part(13, seed=2))
-    spec = dataclasses.replace(SPEC, sha256=content_hash(splits))
+    spec = dataclasses.replace(SPEC, content=f"arrays sha256:{content_hash(splits)}")
     check_content(splits, spec)
     splits.test.images[7, 0, 1, 3] ^= 1
     with pytest.raises(InputError, match="data set 'fashion-mnist-12k': the images have changed"):

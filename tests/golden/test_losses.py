@@ -12,7 +12,7 @@ import torch
 
 from slbench.backbones.specs import ViTSpec
 from slbench.compute import reproducible
-from slbench.data import DATASETS
+from slbench.data import DATASETS, load
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.spec import RunSpec
@@ -40,6 +40,8 @@ def test_losses_move_only_with_a_raised_numerics_version(method: str) -> None:
     versions, losses = GOLDEN[method]
     assert spec.numerics == versions
     with reproducible(1):
-        training, _ = prepare(spec, device=torch.device("cpu"), precision="fp32", on_progress=lambda progress: None)
+        training, _ = prepare(
+            spec, load(spec.dataset), device=torch.device("cpu"), precision="fp32", on_progress=lambda progress: None
+        )
         found = [metrics.train_loss for metrics in training.epochs()]
     assert found == pytest.approx(losses, rel=TOLERANCE)

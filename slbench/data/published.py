@@ -1,0 +1,97 @@
+"""The published data sets: sizes, statistics, and the archives they come in. Free of torch.
+
+Nothing is taken on trust: an archive is checked against its md5, and what is read from it against
+the counts here.
+"""
+
+import dataclasses
+
+from slbench.data.specs import ARCHIVES, Counts, DatasetSpec, as_counts, of_each
+
+TENTH = 10  # one training image in so many validates, of each class
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A published file."""
+
+    name: str
+    md5: str
+    urls: tuple[str, ...]  # tried in this order
+
+
+# URLs and md5s of both CIFARs: torchvision 0.29, torchvision/datasets/cifar.py.
+CIFAR10 = Archive(
+    "cifar-10-python.tar.gz",
+    "c58f30108f718f92721af3b95e74349a",
+    ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
+)
+CIFAR100 = Archive(
+    "cifar-100-python.tar.gz",
+    "eb9058c3a382ffc7106e4002c42a8d85",
+    ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",),
+)
+# torchvision 0.29, torchvision/datasets/svhn.py.
+SVHN = (
+    Archive(
+        "train_32x32.mat",
+        "e26dedcc434d2e4c54c9b2d4a06d8373",
+        ("http://ufldl.stanford.edu/housenumbers/train_32x32.mat",),
+    ),
+    Archive(
+        "test_32x32.mat",
+        "eb5a983be6a315427106f1b164d9cef3",
+        ("http://ufldl.stanford.edu/housenumbers/test_32x32.mat",),
+    ),
+)
+# github.com/ContinualAI/avalanche at 0a0872087ede, avalanche/benchmarks/datasets/tiny_imagenet/tiny_imagenet.py.
+TINY_IMAGENET = Archive(
+    "tiny-imagenet-200.zip",
+    "90528d7ca1a48142e341f4ef8d21d0de",
+    ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+)
+# torchvision 0.29, torchvision/datasets/mnist.py, class FashionMNIST.
+FASHION_MNIST = tuple(
+    Archive(name, md5, (f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}",))
+    for name, md5 in (
+        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+    )
+)
+
+# Digits 0 to 9 of the `train` split as torchvision's SVHN class numbers them; they sum to the published 73,257.
+# The loader refuses images that are counted otherwise.
+SVHN_COUNTS = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
+
+
+def tenths(counts: Counts, num_classes: int) -> Counts:
+    """The validation images of each class: a tenth, rounded (half to even)."""
+    return as_counts([round(count / TENTH) for count in of_each(counts, num_classes)])
+
+
+def published(
+    name: str,
+    *archives: Archive,
+    image_size: int,
+    in_channels: int = 3,
+    num_classes: int,
+    train_counts: Counts,
+    num_test: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> DatasetSpec:
+    """The spec of a published data set of square images, pinned by the checksums of its archives."""
+    return DatasetSpec(
+        name=name,
+        content=ARCHIVES + "+".join(archive.md5 for archive in archives),
+        image_size=(image_size, image_size),
+        in_channels=in_channels,
+        num_classes=num_classes,
+        train_counts=train_counts,
+        validation_counts=tenths(train_counts, num_classes),
+        num_test=num_test,
+        mean=mean,
+        std=std,
+    )
