@@ -61,6 +61,7 @@ class RunSpec:
             in_channels=dataset.in_channels,
             num_classes=dataset.num_classes,
         )
+        recipe = recipe.resolved(backbone=backbone.name, dataset=dataset.name)
         run = cls(
             backbone=backbone,
             method=method,
@@ -71,9 +72,11 @@ class RunSpec:
             numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe)},
         )
         if run.steps_per_epoch == 0:
-            raise InputError(
-                f"batch_size {recipe.batch_size} is above the {run.num_images} training images of {dataset.name}"
-            )
+            drawn = run.num_images * recipe.passes * recipe.repeats
+            needed = f"batch_size {recipe.batch_size}"
+            if recipe.accumulate > 1:
+                needed += f" x accumulate {recipe.accumulate}"
+            raise InputError(f"{needed} is above the {drawn} training images of {dataset.name}")
         return run
 
     @property
@@ -83,8 +86,13 @@ class RunSpec:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in one pass over the training images."""
-        return self.num_images // self.recipe.batch_size
+        """Steps of the optimizer."""
+        return self.recipe.steps(self.num_images)
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Images that are trained on, counted at each use."""
+        return self.recipe.samples(self.num_images)
 
     @property
     def run_id(self) -> str:
@@ -112,8 +120,13 @@ def digest(content: Any) -> str:
 
 def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe) -> list[str]:
     """Names of the parts whose numerics decide a run, as in slbench.numerics."""
-    augmented = recipe.flip or recipe.crop_padding > 0
-    return ["trainer", *(["augmentation"] if augmented else []), *network_parts(backbone, method)]
+    used = {
+        "augmentation": recipe.flip or recipe.crop_padding > 0,
+        "autoaugment": recipe.auto_augment != "none",
+        "erasing": recipe.erase > 0,
+        "mixing": recipe.cutmix > 0 or recipe.mixup > 0,
+    }
+    return ["trainer", *(part for part, is_used in used.items() if is_used), *network_parts(backbone, method)]
 
 
 def network_parts(backbone: BackboneSpec, method: Method) -> list[str]:

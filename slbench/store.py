@@ -53,6 +53,7 @@ class RunRecord(BaseModel):
     best_test_top1: float  # the paper's habit: the best epoch on the test images themselves
     best_test_epoch: int
     final_train_loss: float
+    scales_below_zero: int  # learned temperatures that were negative after some epoch, at most
     history: str  # file in the run's folder, a row an epoch
 
     steps: int

@@ -57,6 +57,7 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "best_test_top1": 82.0,
         "best_test_epoch": 4,
         "final_train_loss": 0.75,
+        "scales_below_zero": 0,
         "history": "metrics.csv",
         "steps": recipe.epochs * run.spec.steps_per_epoch,
         "samples_seen": recipe.epochs * run.spec.steps_per_epoch * recipe.batch_size,

@@ -27,6 +27,23 @@ OTHER_RECIPE: dict[str, Any] = {  # a value unlike that of recipe quick for ever
     "flip": False,
     "crop_padding": 3,
     "precision": "bf16",
+    "drop_last": False,
+    "repeats": 3,
+    "passes": 2,
+    "accumulate": 2,
+    "no_decay": ("norm",),
+    "clip_norm": 1.0,
+    "ema_decay": 0.99,
+    "auto_augment": "svhn",
+    "erase": 0.25,
+    "erase_area": (0.02, 0.3),
+    "erase_aspect": (0.3, 3.0),
+    "erase_aspect_draw": "log-uniform",
+    "erase_fill": "raw-mean",
+    "cutmix": 0.25,
+    "cutmix_alpha": 0.5,
+    "mixup": 0.25,
+    "mixup_alpha": 0.5,
 }
 
 
@@ -66,9 +83,16 @@ def test_a_fixed_run_has_this_id() -> None:
         "recipe": {
             "epochs": 6,
             "batch_size": 64,
+            "drop_last": True,
+            "repeats": 1,
+            "passes": 1,
+            "accumulate": 1,
             "lr": 0.003,
             "weight_decay": 0.05,
+            "no_decay": [],
             "betas": [0.9, 0.999],
+            "clip_norm": None,
+            "ema_decay": None,
             "warmup_epochs": 0.5,
             "warmup_lr": 1e-06,
             "min_lr": 1e-06,
@@ -76,6 +100,16 @@ def test_a_fixed_run_has_this_id() -> None:
             "drop_path": 0.0,
             "flip": True,
             "crop_padding": 2,
+            "auto_augment": "none",
+            "erase": 0.0,
+            "erase_area": [0.02, 0.4],
+            "erase_aspect": [0.3, 3.3],
+            "erase_aspect_draw": "uniform",
+            "erase_fill": "mean",
+            "cutmix": 0.0,
+            "cutmix_alpha": 1.0,
+            "mixup": 0.0,
+            "mixup_alpha": 1.0,
             "precision": "auto",
         },
         "protocol": "holdout",
@@ -86,7 +120,7 @@ def test_a_fixed_run_has_this_id() -> None:
     (run,) = runs({"method": ["both"], "seed": [3]})
     assert json.loads(json.dumps(run.spec.as_dict())) == content
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "25dc3b852f86"
+    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "c86f5b6127dc"
 
 
 def test_every_field_of_the_recipe_is_tried_below() -> None:

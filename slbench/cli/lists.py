@@ -1,6 +1,7 @@
 """`slbench list`: what there is by name."""
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +17,23 @@ from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, row_title
 from slbench.methods.method import Method
 from slbench.names import lookup
-from slbench.recipes import RECIPES
+from slbench.recipes import LR_BY_BACKBONE, OTHER_LR, RECIPE_SOURCES, RECIPES, Recipe
 from slbench.study import load_study
 
 
 def list_names(
     kind: Annotated[str, typer.Argument(help="backbones, methods, datasets, recipes or studies.", metavar="KIND")],
+    show: Annotated[
+        str | None, typer.Option("--show", help="A recipe, each value with its source.", metavar="NAME")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """List what a study can name: backbones, methods, datasets, recipes, or the study files here."""
+    if show is not None:
+        if kind != "recipes":
+            raise InputError(f"--show {show}: shows a recipe: slbench list recipes --show {show}")
+        show_recipe(show, as_json=as_json)
+        return
     rows = lookup(KINDS, kind, "list")()
     if as_json:
         print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
@@ -75,9 +84,34 @@ def datasets() -> list[tuple[str, str]]:
 
 def recipes() -> list[tuple[str, str]]:
     return [
-        (name, f"{recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr:g}, precision {recipe.precision}")
+        (name, f"{recipe.epochs} epochs, batch {recipe.batch_size}, lr {rate(recipe)}, precision {recipe.precision}")
         for name, recipe in RECIPES.items()
     ]
+
+
+def rate(recipe: Recipe) -> str:
+    """The learning rate, or those by backbone."""
+    if recipe.lr is not None:
+        return f"{recipe.lr:g}"
+    rates = ", ".join(f"{lr:g} for {BACKBONES[name].title}" for name, lr in LR_BY_BACKBONE.items())
+    return f"{rates}, {OTHER_LR:g} for the others"
+
+
+def show_recipe(name: str, *, as_json: bool) -> None:
+    """Each value of a recipe with its source."""
+    recipe, sources = lookup(RECIPES, name, "recipe"), RECIPE_SOURCES[name]
+    values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    if as_json:
+        rows = [{"field": field, "value": value, "source": sources[field]} for field, value in values.items()]
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column()
+    for field, value in values.items():
+        table.add_row(field, rate(recipe) if field == "lr" else json.dumps(value), sources[field])
+    Console(highlight=False, markup=False).print(table)
 
 
 def studies() -> list[tuple[str, str]]:

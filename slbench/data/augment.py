@@ -5,15 +5,16 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from slbench.data.autoaugment import Draws, auto_augment
 from slbench.recipes import Recipe
 
 
 def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.Generator) -> UInt8[Tensor, "b c h w"]:
-    """A training batch as the recipe augments it: flip, then padded crop.
+    """A training batch as the recipe augments it before it is normalised: flip, padded crop, AutoAugment.
 
     Args:
-        source: a CPU stream. Every draw is taken whether or not it is used, so that turning one
-            operation off leaves the others' draws alone.
+        source: a CPU stream. The draws of flip and crop are taken whether or not they are used, and
+            those of AutoAugment come last, so that turning one off leaves the others' draws alone.
     """
     count = len(images)
     flipped = torch.rand(count, generator=source) < 0.5
@@ -22,6 +23,8 @@ def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.G
         images = flip(images, flipped.to(images.device))
     if recipe.crop_padding:
         images = padded_crop(images, offsets.to(images.device), padding=recipe.crop_padding)
+    if recipe.auto_augment != "none":
+        images = auto_augment(images, recipe.auto_augment, Draws.of(count, source=source))
     return images
 
 

@@ -1,16 +1,29 @@
 """Batches of images that stay in memory, on the device that trains, as uint8."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from slbench.data.augment import augment
+from slbench.data.erasing import erase, rectangles
+from slbench.data.mixing import Mix, mixed
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import Part
 from slbench.recipes import Recipe
 from slbench.streams import generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees."""
+
+    images: Float[Tensor, "b c h w"]  # augmented and normalised
+    labels: Int64[Tensor, " b"]
+    partners: Int64[Tensor, " b"]  # labels of what was mixed into the images
+    share: float  # of the images' own labels; 1 where nothing was mixed
 
 
 class Batches:
@@ -29,15 +42,41 @@ class Batches:
         """Pixels over 255, less the mean, over the standard deviation, channel by channel."""
         return (images.float() / 255 - self.mean) / self.std
 
-    def training(
-        self, recipe: Recipe, *, seed: int, epoch: int
-    ) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]]:
-        """Full batches of one epoch, shuffled and augmented by streams of (seed, epoch, step)."""
-        order = torch.randperm(len(self), generator=generator(seed, epoch, "order")).to(self.labels.device)
-        for step in range(len(self) // recipe.batch_size):
-            rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            images = augment(self.images[rows], recipe, source=generator(seed, epoch, step, "augment"))
-            yield self.normalise(images), self.labels[rows]
+    def training(self, recipe: Recipe, *, seed: int, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, shuffled and augmented by streams of (seed, epoch, number of the batch)."""
+        order = self.order(recipe, seed=seed, epoch=epoch).to(self.labels.device)
+        for number in range(recipe.batches(len(self))):
+            rows = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
+            images = augment(self.images[rows], recipe, source=generator(seed, epoch, number, "augment"))
+            yield self.finished(images, self.labels[rows], recipe, seed=seed, epoch=epoch, number=number)
+
+    def order(self, recipe: Recipe, *, seed: int, epoch: int) -> Int64[Tensor, " n"]:
+        """The image at each place of an epoch: shuffled passes in turn, each image `repeats` times in a row."""
+        source = generator(seed, epoch, "order")
+        passes = [torch.randperm(len(self), generator=source) for _ in range(recipe.passes)]
+        return torch.cat(passes).repeat_interleave(recipe.repeats)
+
+    def finished(
+        self,
+        images: UInt8[Tensor, "b c h w"],
+        labels: Int64[Tensor, " b"],
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        number: int,
+    ) -> Batch:
+        """Augmented images normalised, erased and mixed."""
+        size = (images.shape[2], images.shape[3])
+        batch = self.normalise(images)
+        if recipe.erase:
+            boxes = rectangles(len(batch), recipe, size=size, source=generator(seed, epoch, number, "erase"))
+            raw = self.mean if recipe.erase_fill == "raw-mean" else torch.zeros_like(self.mean)
+            batch = erase(batch, boxes.to(batch.device), fill=raw)
+        if not (recipe.cutmix or recipe.mixup):
+            return Batch(batch, labels, labels, 1.0)
+        mix = Mix.of(len(batch), recipe, size=size, source=generator(seed, epoch, number, "mix"))
+        return Batch(mixed(batch, mix), labels, labels[mix.partners.to(labels.device)], mix.share)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]]:
         """Every image once, in order, without augmentation; the last batch may be smaller."""

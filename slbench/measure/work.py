@@ -29,7 +29,7 @@ def total(runs: Iterable[RunSpec]) -> Work:
 
 def work(run: RunSpec) -> Work:
     """The work of one run: every training image forward and backward, every evaluated one forward, each epoch."""
-    trained = run.recipe.epochs * run.steps_per_epoch * run.recipe.batch_size
+    trained = run.recipe.epochs * run.samples_per_epoch
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
     evaluated = run.recipe.epochs * (run.dataset.num_test + validated)
     return Work(trained, forward_macs(Network.of(run)) * (3 * trained + evaluated))

@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slbench.compute import autocast, seed_forward
-from slbench.data.batches import Batches
+from slbench.data.batches import Batch, Batches
 from slbench.errors import TrainingError
+from slbench.methods.lsa import AttentionLogits
 from slbench.spec import RunSpec
 from slbench.streams import derive
 from slbench.train.optim import learning_rate, make_optimizer
@@ -31,6 +34,7 @@ class EpochMetrics:
     test_loss: float
     test_top1: float
     test_top5: float
+    scales_below_zero: int  # learned temperatures that have come out negative: scores then count the wrong way round
     train_seconds: float  # of the steps alone, without evaluation
 
 
@@ -76,9 +80,20 @@ class Training:
         self.device, self.precision = device, precision
         self.on_progress = on_progress
         self.optimizer = make_optimizer(network, spec.recipe)
-        self.steps_per_epoch = len(training) // spec.recipe.batch_size
+        self.steps_per_epoch = spec.recipe.steps(len(training))
+        decay = spec.recipe.ema_decay
+        self.averaged = (
+            None
+            if decay is None
+            else AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+        )
         self.last: EpochMetrics | None = None
         self._said = 0.0
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is measured and kept: the average of the weights if the recipe has one."""
+        return self.network if self.averaged is None else self.averaged.module
 
     def epochs(self) -> Iterator[EpochMetrics]:
         """Train; after each epoch, give its metrics.
@@ -99,6 +114,7 @@ class Training:
                 test_loss=tested.loss,
                 test_top1=tested.top1,
                 test_top5=tested.top5,
+                scales_below_zero=count_below_zero(self.evaluated),
                 train_seconds=seconds,
             )
             yield self.last
@@ -109,12 +125,12 @@ class Training:
         recipe = self.spec.recipe
         total = torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else torch.float32)
         started = time.perf_counter()
-        for step, (images, labels) in enumerate(self.training.training(recipe, seed=self.spec.seed, epoch=epoch)):
+        batches = self.training.training(recipe, seed=self.spec.seed, epoch=epoch)
+        for step in range(self.steps_per_epoch):
             lr = learning_rate(recipe, (epoch - 1) * self.steps_per_epoch + step, steps_per_epoch=self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
-            seed_forward(self.device, derive(self.spec.seed, epoch, step, "forward"))
-            loss = self._step(images, labels)
+            loss = self._step(list(islice(batches, recipe.accumulate)), epoch=epoch, first=step * recipe.accumulate)
             total += loss
             self._say(epoch, step + 1, loss, started)
         mean = total.item() / self.steps_per_epoch
@@ -124,14 +140,32 @@ class Training:
             )
         return mean, lr, time.perf_counter() - started
 
-    def _step(self, images: Float[Tensor, "b c h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
-        with autocast(self.device, self.precision):
-            logits = self.network(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.spec.recipe.label_smoothing)
+    def _step(self, batches: list[Batch], *, epoch: int, first: int) -> Float[Tensor, ""]:
+        """One step of the optimizer on the mean gradient of some batches, the first of this number; their mean loss."""
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = torch.zeros((), device=self.device)
+        for number, batch in enumerate(batches, start=first):
+            seed_forward(self.device, derive(self.spec.seed, epoch, number, "forward"))
+            loss = self._loss(batch) / len(batches)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        if self.spec.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.spec.recipe.clip_norm)
         self.optimizer.step()
-        return loss.detach()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        return total
+
+    def _loss(self, batch: Batch) -> Float[Tensor, ""]:
+        """Cross entropy with label smoothing; of mixed images that of both labels, by their shares."""
+        with autocast(self.device, self.precision):
+            logits = self.network(batch.images)
+        smoothing = self.spec.recipe.label_smoothing
+        own = F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing)
+        if batch.share == 1:
+            return own
+        other = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
+        return batch.share * own + (1 - batch.share) * other
 
     def _say(self, epoch: int, step: int, loss: Tensor, started: float) -> None:
         now = time.perf_counter()
@@ -147,18 +181,24 @@ class Training:
                 loss=loss.item(),
                 val_top1=self.last.val_top1 if self.last else None,
                 test_top1=self.last.test_top1 if self.last else None,
-                images_per_second=step * self.spec.recipe.batch_size / (now - started),
+                images_per_second=step * self.spec.samples_per_epoch / self.steps_per_epoch / (now - started),
             )
         )
 
     def logits(self, batches: Batches) -> Float[Tensor, "n k"]:
         """Logits of every image, in order, in float32, without stochastic depth."""
-        self.network.eval()
+        network = self.evaluated.eval()
         with torch.no_grad(), autocast(self.device, self.precision):
-            return torch.cat([self.network(images).float() for images, _ in batches.in_order(EVALUATION_BATCH)])
+            return torch.cat([network(images).float() for images, _ in batches.in_order(EVALUATION_BATCH)])
 
     def evaluate(self, batches: Batches) -> "Evaluation":
         return Evaluation.of(self.logits(batches), batches.labels)
+
+
+def count_below_zero(network: nn.Module) -> int:
+    """How many learned temperatures of a network are negative."""
+    modules = [module for module in network.modules() if isinstance(module, AttentionLogits)]
+    return sum(int((module.scale < 0).sum()) for module in modules if module.scale is not None)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,45 @@
-"""The optimizer, and its learning rate at each step."""
+"""The optimizer, which parameters it decays, and its learning rate at each step."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 
-from slbench.recipes import Recipe
+from slbench.methods.lsa import AttentionLogits
+from slbench.recipes import ParameterKind, Recipe
+
+POSITIONS = ("positions", "relative_bias")  # learned ones, and Swin's bias of relative places
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW (arXiv:1711.05101) on every parameter, with the same decay for all, as in the released code."""
-    return torch.optim.AdamW(
-        network.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True
-    )
+    """AdamW (arXiv:1711.05101) on every parameter; those of a kind in the recipe's no_decay do not decay."""
+    assert recipe.lr is not None, "a resolved recipe has a rate"
+    exempt = [parameter for parameter, kind in kinds(network) if kind in recipe.no_decay]
+    groups = [{"params": [parameter for parameter, kind in kinds(network) if kind not in recipe.no_decay]}]
+    if exempt:
+        groups.append({"params": exempt, "weight_decay": 0.0})  # type: ignore[dict-item]
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
+
+
+def kinds(network: nn.Module) -> Iterator[tuple[nn.Parameter, ParameterKind | None]]:
+    """Every parameter once, in order, with its kind; None for weights, and for what has no kind of its own."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            yield parameter, kind_of(module, name)
+
+
+def kind_of(module: nn.Module, name: str) -> ParameterKind | None:
+    """The kind of a module's own parameter. The bias of a norm is a norm's."""
+    if isinstance(module, AttentionLogits):
+        return "temperature"
+    if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+        return "norm"
+    if name in POSITIONS:
+        return "position"
+    if name == "class_token":
+        return "class_token"
+    return "bias" if name == "bias" else None
 
 
 def learning_rate(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
@@ -21,6 +48,7 @@ def learning_rate(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
     Linear from warmup_lr, which step 0 has, to lr, which the first step after the warm-up has; then half
     a cosine, whose min_lr would be reached one step after the last (arXiv:1608.03983, one cycle).
     """
+    assert recipe.lr is not None, "a resolved recipe has a rate"
     total = recipe.epochs * steps_per_epoch
     warmup = recipe.warmup_steps(steps_per_epoch)
     if step < warmup:

@@ -59,7 +59,7 @@ def execute(
             history.append(metrics)
         weights = file_results(folder, training)
     cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
-    samples = len(history) * training.steps_per_epoch * spec.recipe.batch_size
+    samples = len(history) * spec.samples_per_epoch
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -129,7 +129,7 @@ def append_row(path: Path, metrics: EpochMetrics) -> None:
 
 def file_results(folder: Path, training: Training) -> str:
     """Write the final weights and test logits; give the sha256 of the weights' file."""
-    weights = save({name: value.detach().cpu().contiguous() for name, value in training.network.state_dict().items()})
+    weights = save({name: value.detach().cpu().contiguous() for name, value in training.evaluated.state_dict().items()})
     write_atomic(folder / "weights.safetensors", weights)
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
@@ -147,6 +147,7 @@ def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:
         "final_test_loss": last.test_loss,
         "final_val_top1": last.val_top1,
         "final_train_loss": last.train_loss,
+        "scales_below_zero": max(metrics.scales_below_zero for metrics in history),
         "selected_test_top1": None if selected is None else selected.test_top1,
         "selected_epoch": None if selected is None else selected.epoch,
         "best_test_top1": best.test_top1,

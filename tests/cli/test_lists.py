@@ -119,7 +119,6 @@ def test_a_damaged_record_is_wrong_with_a_cure(slbench: Command, tmp_path: Path)
         ["list", "methods"],
         ["list", "studies"],
         ["status", "STUDY"],
-        ["run-grid", "STUDY", "--plan"],
     ],
     ids=" ".join,
 )

@@ -91,14 +91,14 @@ def test_normalisation_is_by_channel() -> None:
 
 
 def test_an_epoch_shows_every_image_once_in_full_batches() -> None:
-    shown = [labels for _, labels in batches(14).training(RECIPE, seed=0, epoch=1)]
+    shown = [batch.labels for batch in batches(14).training(RECIPE, seed=0, epoch=1)]
     assert [len(labels) for labels in shown] == [4, 4, 4]
     assert len(set(torch.cat(shown).tolist())) == 12
 
 
 def test_seed_and_epoch_decide_the_order() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return torch.cat([labels for _, labels in batches(14).training(RECIPE, seed=seed, epoch=epoch)]).tolist()
+        return torch.cat([batch.labels for batch in batches(14).training(RECIPE, seed=seed, epoch=epoch)]).tolist()
 
     assert order(0, 1) == order(0, 1)
     assert order(0, 1) != order(0, 2)

@@ -3,10 +3,12 @@
 import math
 
 import pytest
+import torch
 from torch import nn
 
 from slbench.recipes import Recipe
-from slbench.train.optim import learning_rate, make_optimizer
+from slbench.train.optim import kinds, learning_rate, make_optimizer
+from tests.contracts.small import PAIRS, small
 
 RECIPE = Recipe(epochs=10, lr=1.0, warmup_epochs=1, warmup_lr=0.0, min_lr=0.2)
 
@@ -44,3 +46,39 @@ def test_decay_falls_on_every_parameter() -> None:
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 4
     assert optimizer.defaults["betas"] == (0.8, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "kind", "count"),
+    [
+        ("vit", "norm", 12),
+        ("vit", "temperature", 2),
+        ("vit", "position", 1),
+        ("vit", "class_token", 1),
+        ("swin", "position", 5),
+        ("swin", "class_token", 0),
+    ],
+)
+def test_kinds_of_parameters_are_found_in_a_network(backbone: str, kind: str, count: int) -> None:
+    found = [parameter for parameter, of_kind in kinds(small(backbone, "both")) if of_kind == kind]
+    assert len(found) == count
+
+
+def test_every_parameter_has_its_place_once() -> None:
+    for backbone, method in PAIRS:
+        network = small(backbone, method)
+        assert [id(parameter) for parameter, _ in kinds(network)] == [id(each) for each in network.parameters()]
+
+
+def test_what_is_exempt_does_not_shrink_and_the_rest_does() -> None:
+    """A step on gradients of zero moves nothing but by decay."""
+    network = small("vit", "both")
+    exempt = {name for name, module in network.named_modules() if isinstance(module, nn.LayerNorm)}
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    optimizer = make_optimizer(network, Recipe(lr=0.5, weight_decay=0.1, no_decay=("norm", "temperature")))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in network.named_parameters():
+        stays = name.rpartition(".")[0] in exempt or name.endswith("logits.scale")
+        torch.testing.assert_close(parameter, before[name] * (1.0 if stays else 0.95), rtol=1e-6, atol=0)

@@ -103,6 +103,7 @@ def test_the_three_accuracies_are_of_the_epochs_they_name() -> None:
             test_loss=1.0,
             test_top1=test,
             test_top5=99.0,
+            scales_below_zero=0,
             train_seconds=1.0,
         )
         for number, (val, test) in enumerate(curve, start=1)

@@ -1,0 +1,62 @@
+"""CutMix and Mixup: a batch mixed with itself in another order, images and labels alike. One draw a batch.
+
+Source: CutMix arXiv:1905.04899, Mixup arXiv:1710.09412; one of them, or neither, for each batch as in the
+released code of arXiv:2112.13492.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from slbench.data.erasing import within
+from slbench.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How a batch is mixed."""
+
+    kind: str  # "none", "cutmix", "mixup"
+    share: float  # of the labels of the images themselves; the rest is that of their partners
+    box: tuple[int, int, int, int]  # CutMix: (top, left, height, width) in px that comes from the partner
+    partners: Int64[Tensor, " b"]
+
+    @classmethod
+    def of(cls, count: int, recipe: Recipe, *, size: tuple[int, int], source: torch.Generator) -> "Mix":
+        """Drawn for a batch of so many images of a size (height, width), from a CPU stream."""
+        chance = torch.rand((), generator=source, dtype=torch.float64).item()
+        partners = torch.randperm(count, generator=source)
+        numbers = np.random.default_rng(int(torch.randint(2**62, (), generator=source)))
+        if chance < recipe.cutmix:
+            box = cut(numbers.beta(recipe.cutmix_alpha, recipe.cutmix_alpha), numbers, size)
+            return cls("cutmix", 1 - box[2] * box[3] / (size[0] * size[1]), box, partners)
+        if chance < recipe.cutmix + recipe.mixup:
+            return cls("mixup", numbers.beta(recipe.mixup_alpha, recipe.mixup_alpha), (0, 0, 0, 0), partners)
+        return cls("none", 1.0, (0, 0, 0, 0), partners)
+
+
+def cut(share: float, numbers: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box of 1 - share of the image and of its shape around a uniform middle, cut at the image's edges."""
+    sides = []
+    for length in size:
+        reach = int(length * (1 - share) ** 0.5) // 2
+        middle = int(numbers.integers(length))
+        start, end = max(middle - reach, 0), min(middle + reach, length)
+        sides.append((start, end - start))
+    (top, tall), (left, wide) = sides
+    return top, left, tall, wide
+
+
+def mixed(images: Float[Tensor, "b c h w"], mix: Mix) -> Float[Tensor, "b c h w"]:
+    """The images, each mixed with its partner."""
+    if mix.kind == "none":
+        return images
+    others = images[mix.partners.to(images.device)]
+    if mix.kind == "mixup":
+        return mix.share * images + (1 - mix.share) * others
+    height, width = images.shape[2:]
+    inside = within(torch.tensor([mix.box], device=images.device), (height, width))
+    return torch.where(inside[:, None], others, images)

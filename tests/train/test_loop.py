@@ -1,0 +1,135 @@
+"""The loop on what a recipe can add: mixed labels, accumulated batches, clipping, averaged weights, repeated images."""
+
+import copy
+import dataclasses
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from slbench.compute import reproducible
+from slbench.data import load
+from slbench.data.batches import Batch, Batches
+from slbench.data.splits import Part
+from slbench.recipes import RECIPES
+from slbench.train.loop import Training, count_below_zero
+from slbench.train.run import prepare
+from tests.contracts.small import small
+from tests.train.test_run import RECIPE, tiny
+
+CPU = torch.device("cpu")
+
+
+def training(**changes: Any) -> Training:
+    spec = tiny("both", recipe=dataclasses.replace(RECIPE, **{"drop_path": 0.0, **changes}))
+    with reproducible(1):
+        return prepare(spec, load(spec.dataset), device=CPU, precision="fp32", on_progress=lambda progress: None)[0]
+
+
+def batch(count: int, *, share: float = 1.0) -> Batch:
+    source = torch.Generator().manual_seed(count)
+    images = torch.randn(count, 1, 32, 32, generator=source)
+    labels = torch.randint(10, (2, count), generator=source)
+    return Batch(images, labels[0], labels[1], share)
+
+
+def weights(made: Training) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in made.network.named_parameters()}
+
+
+def test_mixed_labels_count_by_their_shares() -> None:
+    made, mixed = training(label_smoothing=0.1), batch(6, share=0.7)
+    logits = made.network(mixed.images)
+    smooth = 0.9 * (0.7 * F.one_hot(mixed.labels, 10) + 0.3 * F.one_hot(mixed.partners, 10)) + 0.1 / 10
+    expected = -(smooth * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(made._loss(mixed), expected)
+
+
+def test_accumulated_batches_step_as_one_large_batch() -> None:
+    both = batch(8)
+    one, two = (
+        Batch(both.images[rows], both.labels[rows], both.partners[rows], 1.0) for rows in (slice(0, 4), slice(4, 8))
+    )
+    split, whole = training(), training()
+    split._step([one, two], epoch=1, first=0)
+    whole._step([both], epoch=1, first=0)
+    for name, parameter in weights(split).items():
+        torch.testing.assert_close(parameter, weights(whole)[name], rtol=1e-5, atol=1e-6)
+
+
+def norm_of_gradients(made: Training) -> float:
+    return float(torch.cat([each.grad.flatten() for each in made.network.parameters() if each.grad is not None]).norm())
+
+
+def test_gradients_are_cut_to_their_largest_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    for limit in (None, 0.01):
+        made = training(clip_norm=limit)
+        monkeypatch.setattr(made.optimizer, "step", lambda made=made: norms.append(norm_of_gradients(made)))
+        made._step([batch(8)], epoch=1, first=0)
+    assert norms[0] > 0.02
+    assert norms[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_averaged_weights_are_evaluated_and_the_others_trained() -> None:
+    made, plain = training(ema_decay=0.75, lr=0.01), training(lr=0.01)
+    path = []
+    for number in range(3):
+        for each in (made, plain):
+            each._step([batch(8)], epoch=1, first=number)
+        path.append(weights(plain))
+    for name, parameter in made.evaluated.named_parameters():
+        torch.testing.assert_close(weights(made)[name], path[-1][name])  # averaging changes no step
+        average = 0.75 * (0.75 * path[0][name] + 0.25 * path[1][name]) + 0.25 * path[2][name]
+        torch.testing.assert_close(parameter, average)
+    before = copy.deepcopy(made.logits(made.test))
+    with torch.no_grad():
+        for parameter in made.network.parameters():
+            parameter.zero_()
+    assert torch.equal(made.logits(made.test), before)
+
+
+def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
+    recipe = dataclasses.replace(RECIPES["paper"], batch_size=7, mixup=0.0, cutmix=0.0, erase=0.0, auto_augment="none")
+    spec = tiny().dataset
+    pixels = torch.randint(0, 256, (9, 1, 32, 32), dtype=torch.uint8).numpy()
+    batches = Batches(Part(pixels, torch.arange(9).numpy()), spec, device=CPU)
+    shown = list(batches.training(recipe, seed=0, epoch=1))
+    assert [len(each.labels) for each in shown] == [7, 7, 7, 6]
+    labels = torch.cat([each.labels for each in shown])
+    assert torch.equal(labels[0::3], labels[1::3]) and torch.equal(labels[0::3], labels[2::3])
+    assert sorted(labels[::3].tolist()) == list(range(9))
+    images = torch.cat([each.images for each in shown])
+    alike = [torch.equal(images[i], images[i + 1]) for i in range(0, 27, 3)]
+    assert sum(alike) < 3
+
+
+def test_three_passes_show_each_image_three_times_in_three_orders() -> None:
+    recipe = dataclasses.replace(RECIPES["released"], batch_size=5)
+    pixels = torch.zeros(20, 1, 32, 32, dtype=torch.uint8).numpy()
+    batches = Batches(Part(pixels, torch.arange(20).numpy()), tiny().dataset, device=CPU)
+    order = batches.order(recipe, seed=0, epoch=1)
+    assert Counter(order.tolist()) == dict.fromkeys(range(20), 3)
+    assert len({tuple(part.tolist()) for part in order.reshape(3, 20)}) == 3
+    once = batches.order(dataclasses.replace(recipe, passes=1), seed=0, epoch=1)
+    assert torch.equal(order[:20], once)
+
+
+def test_the_whole_of_the_released_augmentation_trains() -> None:
+    made = training(auto_augment="imagenet", erase=0.25, erase_fill="raw-mean", cutmix=0.25, mixup=0.25, epochs=1)
+    with reproducible(1):
+        (metrics,) = made.epochs()
+    assert 0 < metrics.train_loss < 3
+    assert metrics.scales_below_zero == 0
+
+
+def test_a_temperature_that_has_turned_negative_is_counted() -> None:
+    network = small("vit", "both")
+    assert count_below_zero(network) == 0
+    scale = dict(network.named_parameters())["blocks.1.attention.logits.scale"]
+    with torch.no_grad():
+        scale[1] = -0.01
+    assert count_below_zero(network) == 1
+    assert count_below_zero(small("vit", "none")) == 0
