@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -19,6 +19,10 @@ test-slow: install
 gpu-check: install
 	$(BIN)/pytest -m gpu -rs
 	$(BIN)/slbench doctor --selftest
+
+# Timings, printed as ratios taken side by side in one run.
+bench-augment: install
+	$(BIN)/python -m benchmarks.augment
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed

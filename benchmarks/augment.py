@@ -1,0 +1,135 @@
+"""How fast a batch is made ready: torchvision, an image at a time, against ours; and what training loses to it.
+
+Both in turns in one process, on one core, at 32 px with the paper's full list: flip, padded crop, AutoAugment,
+normalise, random erasing, CutMix or Mixup. Prints images/s and ratios; nothing here is a test.
+"""
+
+import dataclasses
+import platform
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torchvision  # type: ignore[import-untyped]
+from PIL import Image
+from torchvision import transforms  # type: ignore[import-untyped]
+from torchvision.transforms import v2  # type: ignore[import-untyped]
+
+from slbench import machine
+from slbench.backbones import default_spec
+from slbench.compute import reproducible
+from slbench.data import DATASETS
+from slbench.data.batches import Batch, Batches
+from slbench.data.splits import Part
+from slbench.measure.network import Network
+from slbench.measure.speeds import Timing
+from slbench.measure.throughput import interleaved, make_pass
+from slbench.methods import METHODS
+from slbench.recipes import RECIPES
+
+BATCH, IMAGES = 128, 8192
+ROUNDS = 15
+SPEC = DATASETS["cifar10"].spec
+RECIPE = dataclasses.replace(
+    RECIPES["released"].resolved(backbone="vit", dataset="cifar10"), batch_size=BATCH, passes=1
+)
+
+
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    """Images (n h w c) of smooth noise, and labels."""
+    numbers = np.random.default_rng(0)
+    coarse = numbers.integers(0, 256, (IMAGES, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2), numbers.integers(0, 10, IMAGES)
+
+
+def torchvision_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches for ever, by torchvision on Pillow images, mixed by its CutMix and MixUp."""
+    pipeline = transforms.Compose(
+        [
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomCrop(32, padding=4),
+            transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10),
+            transforms.ToTensor(),
+            transforms.Normalize(SPEC.mean, SPEC.std),
+            transforms.RandomErasing(p=0.25, scale=(0.02, 0.4), ratio=(0.3, 3.3), value=SPEC.mean),
+        ]
+    )
+    cutmix, mixup = v2.CutMix(num_classes=10), v2.MixUp(num_classes=10)
+    opened = [Image.fromarray(image) for image in images]
+    targets = torch.from_numpy(labels)
+    while True:
+        order = torch.randperm(IMAGES)
+        for start in range(0, IMAGES, BATCH):
+            rows = order[start : start + BATCH]
+            batch = torch.stack([pipeline(opened[row]) for row in rows.tolist()])
+            chance = torch.rand(()).item()
+            mix = cutmix if chance < 0.25 else mixup if chance < 0.5 else None
+            yield mix(batch, targets[rows]) if mix else (batch, targets[rows])
+
+
+def our_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[Batch]:
+    """Batches for ever, by slbench."""
+    part = Part(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
+    batches, epoch = Batches(part, SPEC, device=torch.device("cpu")), 0
+    while True:
+        epoch += 1
+        yield from batches.training(RECIPE, seed=0, epoch=epoch)
+
+
+def drawn(batches: Iterator[object], count: int) -> Callable[[], None]:
+    def draw() -> None:
+        for _ in range(count):
+            next(batches)
+
+    return draw
+
+
+def preparing() -> None:
+    """Images/s of both pipelines, and their ratio in each round."""
+    images, labels = pictures()
+    passes = {
+        "torchvision": drawn(torchvision_batches(images, labels), 4),
+        "slbench": drawn(our_batches(images, labels), 4),
+    }
+    timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
+    speeds = interleaved(passes, images=4 * BATCH, timing=timing, wait=lambda: None)
+    for name, values in speeds.items():
+        print(f"{name:<12} {spread(values)} images/s")
+    ratios = [ours / theirs for ours, theirs in zip(speeds["slbench"], speeds["torchvision"], strict=True)]
+    print(f"{'ratio':<12} {spread(ratios, digits=2)}")
+
+
+def training() -> None:
+    """Steps of the paper's ViT on one batch again and again, and on batches made ready for each step."""
+    network = Network.resolve(default_spec("vit"), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=10)
+    step = make_pass(network, "train", batch_size=BATCH, device=torch.device("cpu"), precision="fp32")
+    batches = our_batches(*pictures())
+
+    def with_data() -> None:
+        next(batches)
+        step()
+
+    timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
+    speeds = interleaved({"bare": step, "with data": with_data}, images=BATCH, timing=timing, wait=lambda: None)
+    for name, values in speeds.items():
+        print(f"{name:<12} {spread(values)} images/s")
+    shares = [both / bare for both, bare in zip(speeds["with data"], speeds["bare"], strict=True)]
+    print(f"{'share':<12} {spread(shares, digits=3)}")
+
+
+def spread(values: list[float], *, digits: int = 0) -> str:
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return f"{median:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f}, n = {len(values)})"
+
+
+if __name__ == "__main__":
+    host = machine.host()
+    versions = f"python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    print(f"{host.cpu}, one thread; {versions}; medians (quartiles) of rounds in turns")
+    with reproducible(1):
+        print("\nbatches of 128 at 32 px, the paper's augmentation")
+        preparing()
+        print("\nsteps of the paper's ViT at 32 px, batch 128, fp32")
+        training()
+    sys.stdout.flush()
