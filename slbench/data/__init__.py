@@ -4,9 +4,11 @@ import dataclasses
 import importlib
 from typing import TYPE_CHECKING
 
+from slbench.data.facts import as_source, find_spec, load_own
 from slbench.data.published import CIFAR10, CIFAR100, FASHION_MNIST, SVHN, SVHN_COUNTS, TINY_IMAGENET, published
 from slbench.data.specs import ARRAYS, DatasetSpec
 from slbench.errors import InputError
+from slbench.names import suggestion
 
 if TYPE_CHECKING:
     from slbench.data.splits import Splits
@@ -118,18 +120,55 @@ DATASETS: dict[str, DatasetEntry] = {
 }
 
 
-def load(spec: DatasetSpec) -> "Splits":
-    """The images and labels of a data set, in slbench's order.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A data set that a name stands for."""
 
+    spec: DatasetSpec
+    label: str  # as tables print it
+    source: str  # where a user's own data lie, "npz:/absolute/path"; empty for a named set
+
+
+def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
+    """The data set that a name stands for: one of DATASETS, or `npz:PATH` or `folder:PATH`.
+
+    A named set need not be on this machine; a user's own is read, the first time.
+
+    Args:
+        image_size: (height, width) that a user's images of different sizes are brought to.
+    Raises:
+        InputError: for an unknown name, or anything wrong with a user's data.
+    """
+    source = as_source(name)
+    if source is not None:
+        return Found(find_spec(source, image_size), source.path.stem or source.kind, str(source))
+    if name not in DATASETS:
+        raise InputError(f"unknown data set '{name}'{suggestion(name, DATASETS)}, npz:PATH, folder:PATH")
+    return Found(DATASETS[name].spec, name, "")
+
+
+def load(spec: DatasetSpec, source: str = "") -> "Splits":
+    """The images and labels of a data set, in slbench's order, of the spec's size.
+
+    Args:
+        source: as `find` gave it.
     Raises:
         InputError: if what is found is not the data that the spec names by its hash.
     """
+    from slbench.data.own import resized
     from slbench.data.splits import check_content
 
+    own = as_source(source)
+    splits = load_named(spec) if own is None else load_own(spec, own)
+    check_content(splits, spec)
+    return resized(splits, spec.image_size)
+
+
+def load_named(spec: DatasetSpec) -> "Splits":
+    """The images of one of DATASETS, of the size it is published in."""
     entry = DATASETS[spec.name]
     if entry.loader is None:
         raise InputError(f"data set '{spec.name}' can be planned with but not be read yet")
     module, name = entry.loader.split(":")
     splits: Splits = getattr(importlib.import_module(module), name)()
-    check_content(splits, spec)
     return splits

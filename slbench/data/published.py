@@ -6,9 +6,7 @@ the counts here.
 
 import dataclasses
 
-from slbench.data.specs import ARCHIVES, Counts, DatasetSpec, as_counts, of_each
-
-TENTH = 10  # one training image in so many validates, of each class
+from slbench.data.specs import ARCHIVES, TENTH, Counts, DatasetSpec, as_counts, of_each
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Where data are kept on this machine, and writing there so that a file is whole or not there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+ROOT_VARIABLE = "SLBENCH_DATA"  # children of a grid inherit it
+
+
+def data_root() -> Path:
+    """The folder of fetched and prepared data: SLBENCH_DATA, else one in the platform's cache folder."""
+    import platformdirs
+
+    given = os.environ.get(ROOT_VARIABLE)
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("slbench") / "data"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes its place under `path` only when all is written and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
