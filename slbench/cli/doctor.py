@@ -95,7 +95,7 @@ def examine_data() -> Iterator[Finding]:
     """Data sets load, and hold what their hash says."""
     yield Finding("data root", f"{files('slbench.data')} (data sets that ship with slbench)")
     for name, entry in DATASETS.items():
-        if entry.loader is None:
+        if entry.archives:
             continue
         try:
             load(entry.spec)

@@ -1,11 +1,20 @@
 """The data sets by name, and loading one. The table is free of torch and numpy."""
 
 import dataclasses
-import importlib
 from typing import TYPE_CHECKING
 
 from slbench.data.facts import as_source, find_spec, load_own
-from slbench.data.published import CIFAR10, CIFAR100, FASHION_MNIST, SVHN, SVHN_COUNTS, TINY_IMAGENET, published
+from slbench.data.published import (
+    CIFAR10,
+    CIFAR100,
+    FASHION_MNIST,
+    SVHN,
+    SVHN_COUNTS,
+    TINY_IMAGENET,
+    Archive,
+    published,
+)
+from slbench.data.sources import call, check_present, load_published
 from slbench.data.specs import ARRAYS, DatasetSpec
 from slbench.errors import InputError
 from slbench.names import suggestion
@@ -19,8 +28,9 @@ class DatasetEntry:
     """What the table of data sets says of one."""
 
     spec: DatasetSpec
-    loader: str | None  # "module:function", of no arguments; None for a set that cannot be read yet
+    loader: str  # "module:function", of the paths of the archives
     source: str
+    archives: tuple[Archive, ...] = ()  # what is fetched; none for what ships with slbench
 
 
 DEFAULT_DATASET = "fashion-mnist-12k"
@@ -55,8 +65,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.4914, 0.4822, 0.4465),
             std=(0.2470, 0.2435, 0.2616),
         ),
-        None,
+        "slbench.data.cifar:load_cifar10",
         "CIFAR-10 (Krizhevsky 2009)",
+        (CIFAR10,),
     ),
     "cifar100": DatasetEntry(
         published(
@@ -69,8 +80,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.5070, 0.4865, 0.4409),
             std=(0.2673, 0.2564, 0.2762),
         ),
-        None,
+        "slbench.data.cifar:load_cifar100",
         "CIFAR-100 (Krizhevsky 2009), its 100 fine classes",
+        (CIFAR100,),
     ),
     "svhn": DatasetEntry(
         published(
@@ -83,8 +95,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.4377, 0.4438, 0.4728),
             std=(0.1980, 0.2010, 0.1970),
         ),
-        None,
+        "slbench.data.svhn:load_svhn",
         "Street View House Numbers, cropped digits (Netzer et al. 2011), without its `extra` split",
+        SVHN,
     ),
     "tiny-imagenet": DatasetEntry(
         published(
@@ -97,8 +110,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.4802, 0.4481, 0.3975),
             std=(0.2770, 0.2691, 0.2821),
         ),
-        None,
+        "slbench.data.tiny_imagenet:load_tiny_imagenet",
         "Tiny-ImageNet (Stanford CS231n); its labelled `val` is the test set, as in the paper",
+        (TINY_IMAGENET,),
     ),
     "fashion-mnist": DatasetEntry(
         published(
@@ -114,8 +128,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.2190,),
             std=(0.3318,),
         ),
-        None,
+        "slbench.data.fashion_mnist:load_fashion_mnist",
         "Fashion-MNIST (arXiv:1708.07747), padded from 28 to 32 px",
+        FASHION_MNIST,
     ),
 }
 
@@ -167,8 +182,10 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
 def load_named(spec: DatasetSpec) -> "Splits":
     """The images of one of DATASETS, of the size it is published in."""
     entry = DATASETS[spec.name]
-    if entry.loader is None:
-        raise InputError(f"data set '{spec.name}' can be planned with but not be read yet")
-    module, name = entry.loader.split(":")
-    splits: Splits = getattr(importlib.import_module(module), name)()
-    return splits
+    return load_published(spec, entry.archives, entry.loader) if entry.archives else call(entry.loader)
+
+
+def check_here(spec: DatasetSpec) -> None:
+    """Raise InputError, saying how to get it, if a data set is not on this machine. Reads nothing."""
+    if spec.name in DATASETS:
+        check_present(spec.name, DATASETS[spec.name].archives)

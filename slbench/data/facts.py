@@ -67,7 +67,7 @@ def find_spec(source: Source, image_size: Size | None) -> DatasetSpec:
         if source.kind == "folder":
             from slbench.data.prepared import keep
 
-            keep(splits, prepared_file(spec.content))
+            keep(splits, prepared_file(spec.content), of=spec.content)
         with whole(note) as file:
             file.write(json.dumps(dataclasses.asdict(spec)).encode())
     return spec
@@ -113,7 +113,7 @@ def load_own(spec: DatasetSpec, source: Source) -> "Splits":
     """The images of a source that `find_spec` has seen."""
     from slbench.data.prepared import kept
 
-    splits = kept(prepared_file(spec.content)) if source.kind == "folder" else None
+    splits = kept(prepared_file(spec.content), of=spec.content) if source.kind == "folder" else None
     return splits if splits is not None else read(source, spec.image_size)
 
 

@@ -1,10 +1,13 @@
 """Where data are kept on this machine, and writing there so that a file is whole or not there."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from slbench.errors import InputError
 
 ROOT_VARIABLE = "SLBENCH_DATA"  # children of a grid inherit it
 
@@ -30,3 +33,17 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make a folder of the data root and write in it. Raises InputError, with the cure, where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{folder}: cannot write here ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+        ) from error

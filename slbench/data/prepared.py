@@ -12,9 +12,11 @@ from slbench.data.splits import Part, Splits, content_hash
 IMAGES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def keep(splits: Splits, path: Path) -> None:
+def keep(splits: Splits, path: Path, *, of: str) -> None:
     """Write the splits under a path, and beside them the hash of their content.
 
+    Args:
+        of: the `content` of the data set's spec; splits kept for another are not given out.
     Raises:
         OSError: if there is no room or no right to.
     """
@@ -26,19 +28,21 @@ def keep(splits: Splits, path: Path) -> None:
     with whole(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own flags
     with whole(sidecar(path)) as file:
-        file.write(json.dumps({"content": content_hash(splits)}).encode())
+        file.write(json.dumps({"of": of, "content": content_hash(splits)}).encode())
 
 
-def kept(path: Path) -> Splits | None:
+def kept(path: Path, *, of: str) -> Splits | None:
     """The splits kept under a path; None if there are none, or if they are not what was written."""
     try:
-        content = json.loads(sidecar(path).read_bytes())["content"]
+        noted = json.loads(sidecar(path).read_bytes())
+        if noted["of"] != of:
+            return None
         with np.load(path, allow_pickle=False) as file:
             train, test = Part(file[IMAGES[0]], file[IMAGES[1]]), Part(file[IMAGES[2]], file[IMAGES[3]])
             splits = Splits(train, test, given=file.get("given"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
-    return splits if content_hash(splits) == content else None
+    return splits if content_hash(splits) == noted["content"] else None
 
 
 def sidecar(path: Path) -> Path:
