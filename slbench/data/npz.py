@@ -1,6 +1,7 @@
 """An npz file of images and labels: `npz:PATH`."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             check_memory(str(path), sum(member.file_size for member in archive.infolist()))
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             there = list(file)
             missing = [name for name in NEEDED if name not in there]
             missing += [name for name in ("val_labels",) if "val_images" in there and name not in there]
@@ -55,7 +56,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: no such file") from error
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not an npz file, or a damaged one") from error
 
 

@@ -37,7 +37,7 @@ def kept(path: Path, *, of: str) -> Splits | None:
         noted = json.loads(sidecar(path).read_bytes())
         if noted["of"] != of:
             return None
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             train, test = Part(file[IMAGES[0]], file[IMAGES[1]]), Part(file[IMAGES[2]], file[IMAGES[3]])
             splits = Splits(train, test, given=file.get("given"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):

@@ -66,6 +66,22 @@ def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Spl
     return splits
 
 
+def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
+    """Read a set again from its archives and compare with what is kept.
+
+    Raises:
+        InputError: if an archive or what is kept of it is not what it must be.
+    """
+    from slbench.data.prepared import kept
+    from slbench.data.splits import content_hash
+
+    check_present(spec.name, archives)
+    there = kept(folder_of(spec.name) / PREPARED, of=spec.content)
+    again = prepare(spec, archives, loader)
+    if there is not None and content_hash(there) != content_hash(again):
+        raise InputError(f"{folder_of(spec.name) / PREPARED}: was not what its archives hold; it has been made again")
+
+
 def call(loader: str, *paths: Path) -> "Splits":
     """What a "module:function" reads from its archives."""
     module, name = loader.split(":")
