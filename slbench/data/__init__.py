@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+from slbench.data import imagenet
 from slbench.data.facts import as_source, find_spec, load_own
 from slbench.data.published import (
     CIFAR10,
@@ -145,7 +146,7 @@ class Found:
 
 
 def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
-    """The data set that a name stands for: one of DATASETS, or `npz:PATH` or `folder:PATH`.
+    """The data set that a name stands for: one of DATASETS, `imagenet`, `npz:PATH` or `folder:PATH`.
 
     A named set need not be on this machine; a user's own is read, the first time.
 
@@ -157,8 +158,12 @@ def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
     source = as_source(name)
     if source is not None:
         return Found(find_spec(source, image_size), source.path.stem or source.kind, str(source))
+    if name == imagenet.NAME:
+        return Found(imagenet.find_imagenet(image_size), name, str(imagenet.source()))
     if name not in DATASETS:
-        raise InputError(f"unknown data set '{name}'{suggestion(name, DATASETS)}, npz:PATH, folder:PATH")
+        raise InputError(
+            f"unknown data set '{name}'{suggestion(name, [*DATASETS, imagenet.NAME])}, npz:PATH, folder:PATH"
+        )
     return Found(DATASETS[name].spec, name, "")
 
 

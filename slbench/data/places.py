@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,20 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        raise InputError(
+            f"{folder}: cannot write here ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError if nothing could be written in a folder, which need not exist; leaves nothing behind."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
         raise InputError(
             f"{folder}: cannot write here ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
         ) from error
