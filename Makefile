@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow install check format clean
+.PHONY: quick test test-slow gpu-check install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -14,6 +14,11 @@ test: install
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+# For owners of a GPU: what no processor can show.
+gpu-check: install
+	$(BIN)/pytest -m gpu -rs
+	$(BIN)/slbench doctor --selftest
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed

@@ -1,5 +1,6 @@
 """How torch computes here: threads, determinism, precision, and waiting for a device."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import torch
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
     """Within it, torch computes with this many CPU threads and deterministic algorithms."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic products ask for on CUDA
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

@@ -108,6 +108,22 @@ def gpus() -> tuple[Gpu, ...]:
         return ()
 
 
+def peak_resident_bytes() -> int:
+    """The largest resident set that this process has had.
+
+    On Linux VmHWM is read: what getrusage gives is never below that of the process that started this one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
+
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024  # "VmHWM:  1234 kB"
+
+
 def cpu_name() -> str:
     """The processor's product name, as far as the system tells."""
     return cpu_info().get("model name") or platform.processor() or platform.machine()

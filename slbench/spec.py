@@ -54,7 +54,13 @@ class RunSpec:
                 a shift of 0 px.
             InapplicableError: if the row means nothing on the backbone.
         """
-        backbone, method = fitted(backbone, method, dataset.image_size)
+        backbone, method = fitted(
+            backbone,
+            method,
+            image_size=dataset.image_size,
+            in_channels=dataset.in_channels,
+            num_classes=dataset.num_classes,
+        )
         run = cls(
             backbone=backbone,
             method=method,

@@ -2,6 +2,7 @@
 
     <store>/runs/<backbone>-<method>-<dataset>-s<seed>-<run_id>/   one folder a run
     <store>/throughput/<machine>/<key>.json                        speeds, filed by machine
+    <store>/memory/<machine>/<key>.json                            peak memory, filed by machine
     <store>/reports/<study>/                                       tables
 
 A run is finished when its folder holds record.json, which is written last and at once.
@@ -88,10 +89,31 @@ class Throughput(BaseModel):
     threads: int
     precision: str
     batch_size: int
+    timing: str  # which of slbench.measure.timings
     median: float
     q1: float
     q3: float
     n: int  # rounds
+    measured_at: str
+
+
+class TrainingMemory(BaseModel):
+    """Peak memory of a training step of one network. See slbench.measure.memory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    machine_id: str
+    device: str
+    device_name: str
+    threads: int
+    precision: str
+    batch_size: int
+    median: int  # bytes: resident set of a process that does nothing else, or what the allocator of a GPU held
+    lowest: int
+    highest: int
+    n: int  # processes
+    idle: int  # bytes of such a process before the network is made: the interpreter and torch; 0 on a GPU
     measured_at: str
 
 
@@ -217,8 +239,22 @@ class Store:
         path = self._throughput_file(measured.machine_id, measured.key)
         write_atomic(path, dump_json(measured.model_dump(mode="json")))
 
+    def memory(self, machine_id: str, key: str) -> TrainingMemory | None:
+        """A measured peak memory of this machine, if it is there and readable."""
+        try:
+            return TrainingMemory.model_validate_json(self._memory_file(machine_id, key).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def add_memory(self, measured: TrainingMemory) -> None:
+        path = self._memory_file(measured.machine_id, measured.key)
+        write_atomic(path, dump_json(measured.model_dump(mode="json")))
+
     def _throughput_file(self, machine_id: str, key: str) -> Path:
         return self.root / "throughput" / machine_id / f"{key}.json"
+
+    def _memory_file(self, machine_id: str, key: str) -> Path:
+        return self.root / "memory" / machine_id / f"{key}.json"
 
 
 def state_of(folder: Path | None) -> State:

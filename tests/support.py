@@ -90,6 +90,7 @@ def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Thro
         "threads": 1,
         "precision": "fp32",
         "batch_size": 128,
+        "timing": "short",
         "median": median,
         "q1": median - 10,
         "q3": median + 10,

@@ -49,6 +49,7 @@ def test_a_fixed_run_has_this_id() -> None:
             "temperature_per": "head",
             "initial_temperature": 1.0,
             "mask_self": True,
+            "widened": False,
         },
         "dataset": {
             "name": "fashion-mnist-12k",
@@ -87,7 +88,7 @@ def test_a_fixed_run_has_this_id() -> None:
     (run,) = runs({"method": ["both"], "seed": [3]})
     assert json.loads(json.dumps(run.spec.as_dict())) == content
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "92e3e5cb8db7"
+    assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "93fe00fcfbe4"
 
 
 def test_every_field_of_the_recipe_is_tried_below() -> None:

@@ -4,8 +4,9 @@ Looking one up imports no torch; `build` does.
 """
 
 import dataclasses
+import functools
 import importlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.backbones.specs import (
     BackboneSpec,
@@ -18,7 +19,7 @@ from slbench.backbones.specs import (
     ViTSpec,
 )
 from slbench.errors import InapplicableError, InputError
-from slbench.methods import Method
+from slbench.methods import METHODS, Method
 from slbench.names import lookup
 from slbench.validation import checked
 
@@ -119,7 +120,7 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
     """Raise InapplicableError, in one line, if a row as it was asked for means nothing on a backbone."""
     entry = BACKBONES[spec.name]
     shifted = method.shift != "none"
-    if entry.tokens == "none" and (method.changes_tokenizer or method.changes_attention):
+    if entry.tokens == "none" and (method.changes_tokenizer or method.changes_attention or method.widened):
         raise InapplicableError(f"{entry.title} has neither tokens nor attention: only the row 'none' means something")
     if shifted and method.s_pool == "no" and not entry.pools:
         raise InapplicableError(f"s_pool = 'no' means nothing on {entry.title}, which has no pooling layers")
@@ -133,8 +134,12 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
         raise InapplicableError(str(error)) from error
 
 
-def fitted(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> tuple[BackboneSpec, Method]:
+def fitted(
+    spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
+) -> tuple[BackboneSpec, Method]:
     """A backbone and a row with every default written out, checked against each other and the image (height, width).
+
+    A widened row comes out as the plain one, on the backbone whose MLP is as wide as it asks for.
 
     Raises:
         InputError: for sizes that do not fit the image, or a shift that is 0 px or empties it.
@@ -142,10 +147,65 @@ def fitted(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> t
     """
     check_method(spec, method)
     spec = spec.resolved(image_size)
+    if method.widened:
+        spec = widened(spec, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
+        method = dataclasses.replace(method, widened=False)
     method = BACKBONES[spec.name].resolved(method)
     patch_size = getattr(spec, "patch_size", None) or 1  # without patches a shift is given in pixels
     method.check_shift(patch_size, image_size)
     return spec, method
+
+
+MATCHED = 0.01  # share of the parameters by which a widened backbone may miss those of "both"
+
+
+@functools.cache
+def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int, num_classes: int) -> BackboneSpec:
+    """The backbone with the MLP that gives it, without SPT and LSA, the parameters it has with both.
+
+    They are linear in the hidden width of the MLP, and so in mlp_ratio, but for rounding.
+
+    Raises:
+        InapplicableError: if no ratio comes within 1 %.
+    """
+
+    def parameters(sized: BackboneSpec, row: str) -> int:
+        sized, method = fitted(
+            sized, METHODS[row], image_size=image_size, in_channels=in_channels, num_classes=num_classes
+        )
+        return count_parameters(sized, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
+
+    def with_ratio(ratio: float) -> BackboneSpec:
+        change: dict[str, Any] = {"mlp_ratio": ratio}  # a field of every backbone that has tokens
+        return dataclasses.replace(spec, **change)
+
+    ratio: float = spec.mlp_ratio  # type: ignore[union-attr]
+    target, plain = parameters(spec, "both"), parameters(spec, "none")
+    slope = parameters(with_ratio(ratio + 1), "none") - plain
+    reached = {ratio: plain}
+    for _ in range(2):  # the second step mends what rounding to whole hidden units lost in the first
+        ratio = round(ratio + (target - reached[ratio]) / slope, 3)
+        reached[ratio] = parameters(with_ratio(ratio), "none")
+    nearest = min(reached, key=lambda found: abs(reached[found] - target))
+    if abs(reached[nearest] - target) > MATCHED * target:
+        raise InapplicableError(
+            f"none-wide: no mlp_ratio gives {BACKBONES[spec.name].title} the {target:,} parameters that it has with "
+            f"SPT and LSA within 1 %: {nearest:g} gives {reached[nearest]:,}"
+        )
+    return with_ratio(nearest)
+
+
+def count_parameters(
+    spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
+) -> int:
+    """Parameters of a network, which is shaped but not filled: no memory is taken for it."""
+    import torch
+
+    with torch.device("meta"):
+        network = make(
+            spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=0.0
+        )
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def default_spec(name: str) -> BackboneSpec:
@@ -177,9 +237,26 @@ def build(
     """
     from slbench.backbones.layers import initialize
 
+    network = make(
+        spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=drop_path
+    )
+    initialize(network, seed=seed)
+    return network
+
+
+def make(
+    spec: BackboneSpec,
+    method: Method,
+    *,
+    image_size: tuple[int, int],
+    in_channels: int,
+    num_classes: int,
+    drop_path: float,
+) -> "Backbone":
+    """The network as its class constructs it, before initial values are drawn."""
+    assert not method.widened, "a widened row is a plain one on a wider backbone: see `fitted`"
     module, name = BACKBONES[spec.name].module.split(":")
     network: Backbone = getattr(importlib.import_module(module), name)(
         spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=drop_path
     )
-    initialize(network, seed=seed)
     return network

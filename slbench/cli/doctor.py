@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +16,8 @@ from slbench.data.places import check_writable, data_root
 from slbench.data.sources import state_of
 from slbench.data.specs import short
 from slbench.errors import SlbenchError
-from slbench.grid.slots import devices, make_slots, resolve_precision
+from slbench.grid.slots import choose, make_slots, resolve_precision
+from slbench.grid.slots import devices as all_devices
 from slbench.store import Store
 
 
@@ -28,7 +30,14 @@ class Finding:
     cure: str = ""  # what to do about it; empty if it is well
 
 
-def doctor(store: options.StoreFolder = Path("results"), threads: options.Threads = 1) -> None:
+def doctor(
+    store: options.StoreFolder = Path("results"),
+    threads: options.Threads = 1,
+    devices: options.Devices = "auto",
+    selftest: Annotated[
+        bool, typer.Option("--selftest", help="Also compare each GPU with the processor, and time it (minutes).")
+    ] = False,
+) -> None:
     """Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."""
     console = Console(highlight=False, markup=False)
     unwell = False
@@ -37,8 +46,28 @@ def doctor(store: options.StoreFolder = Path("results"), threads: options.Thread
         console.print(f"{'WRONG' if finding.cure else 'ok':<6}{finding.what:<12}{finding.found}", soft_wrap=True)
         if finding.cure:
             console.print(f"      {'':<12}to mend it: {finding.cure}", soft_wrap=True)
+    if selftest:
+        unwell = not test_gpus(console, devices) or unwell
     if unwell:
         raise typer.Exit(1)
+
+
+def test_gpus(console: Console, wanted: str) -> bool:
+    """Print the self-test of every GPU asked for; whether all was run, and well."""
+    from slbench.selftest import selftest
+
+    chosen = [device for device in choose(wanted) if device.kind == "cuda"]
+    console.print("\nself-test of GPUs")
+    if not chosen:
+        console.print("NOT RUN: this machine has no GPU that could be used; nothing of it was tested.")
+        return False
+    passed = True
+    for device in chosen:
+        console.print(f"{device.label}: {device.name}", soft_wrap=True)
+        for check in selftest(device):
+            passed = passed and check.passed
+            console.print(f"{'ok' if check.passed else 'FAILED':<7}{check.what:<14}{check.found}", soft_wrap=True)
+    return passed
 
 
 def examine(store: Path, threads: int) -> Iterator[Finding]:
@@ -56,7 +85,7 @@ def examine(store: Path, threads: int) -> Iterator[Finding]:
         "machine", f"{host.cpu}, {host.cores} cores usable, {host.memory_bytes / 2**30:.1f} GiB, {platform.system()}"
     )
     yield from examine_torch()
-    for device in devices().values():
+    for device in all_devices().values():
         yield Finding(
             "device", f"{device.label}: {device.name}, {'bf16' if device.computes_bf16 else 'no native bf16'}"
         )

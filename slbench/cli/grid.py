@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from slbench.cli import options
+from slbench.cli.plan import say_work
 from slbench.cli.views import make_view
 from slbench.data import check_here
 from slbench.errors import InputError
@@ -74,6 +75,7 @@ def run_grid(
         if plan:
             say_notes(console, chosen)
             say_states(console, chosen, states, results)
+            say_work(console, grid.todo)
         say_summary(console, chosen, states)
     if not plan and any(state != "done" for state in states.values()):
         raise typer.Exit(1)

@@ -43,7 +43,9 @@ class Network:
         Raises:
             InputError: where the parts do not fit each other.
         """
-        backbone, method = fitted(backbone, method, image_size)
+        backbone, method = fitted(
+            backbone, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes
+        )
         return cls(
             backbone=backbone,
             method=method,

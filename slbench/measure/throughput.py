@@ -10,38 +10,39 @@ import torch.nn.functional as F
 
 from slbench.compute import autocast, reproducible, synchronize
 from slbench.measure.network import BATCH_SIZE, Network
-from slbench.measure.speeds import Mode, network_key
+from slbench.measure.speeds import TIMINGS, Mode, Timing, network_key
 from slbench.store import Throughput
-
-ROUNDS = 9
-ROUND_SECONDS = 0.25  # each network, each round, at least one batch
-WARMUP_BATCHES = 2
 
 
 def interleaved(
-    passes: Mapping[str, Callable[[], None]], *, images: int, rounds: int, seconds: float
+    passes: Mapping[str, Callable[[], None]], *, images: int, timing: Timing, wait: Callable[[], None]
 ) -> dict[str, list[float]]:
     """Images per second of each pass in each round; the rounds go through all passes in turn (A B A B).
 
     Args:
-        images: that one call of a pass handles; it must have ended when it returns.
-        seconds: how long a pass is repeated in a round, at least once.
+        images: that one call of a pass handles.
+        wait: returns when the device has done all it was given; called at both ends of a turn.
     """
+    for run_pass in passes.values():
+        for _ in range(timing.warmup):
+            run_pass()
     speeds: dict[str, list[float]] = {name: [] for name in passes}
-    for _ in range(rounds):
+    for _ in range(timing.rounds):
         for name, run_pass in passes.items():
+            wait()
             started, calls = time.perf_counter(), 0
-            while calls == 0 or time.perf_counter() - started < seconds:
+            while calls < timing.passes or time.perf_counter() - started < timing.seconds:
                 run_pass()
                 calls += 1
+            wait()
             speeds[name].append(calls * images / (time.perf_counter() - started))
     return speeds
 
 
-def timed_pass(
+def make_pass(
     network: Network, mode: Mode, *, batch_size: int, device: torch.device, precision: str
 ) -> Callable[[], None]:
-    """A function that handles one batch of random images and waits for the device, warmed up.
+    """A function that hands one batch of random images to the device.
 
     "inference" classifies it without gradients; "train" is a whole step: forward, backward, AdamW.
     """
@@ -53,7 +54,6 @@ def timed_pass(
     def classify() -> None:
         with torch.no_grad(), autocast(device, precision):
             module(images)
-        synchronize(device)
 
     def train() -> None:
         with autocast(device, precision):
@@ -61,12 +61,8 @@ def timed_pass(
         optimizer.zero_grad()
         F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        synchronize(device)
 
-    chosen = train if mode == "train" else classify
-    for _ in range(WARMUP_BATCHES):
-        chosen()
-    return chosen
+    return train if mode == "train" else classify
 
 
 def measure(
@@ -80,19 +76,18 @@ def measure(
     threads: int,
     precision: str,
     batch_size: int = BATCH_SIZE,
-    rounds: int = ROUNDS,
-    seconds: float = ROUND_SECONDS,
+    timing: Timing = TIMINGS["short"],
 ) -> list[Throughput]:
     """Speed of each network in each mode: median and quartiles over the rounds, all of them in turns."""
     with reproducible(threads):
         passes = {
             network_key(
                 network, device_kind=device.type, threads=threads, precision=precision, mode=mode, batch_size=batch_size
-            ): timed_pass(network, mode, batch_size=batch_size, device=device, precision=precision)
+            ): make_pass(network, mode, batch_size=batch_size, device=device, precision=precision)
             for network in networks
             for mode in modes
         }
-        speeds = interleaved(passes, images=batch_size, rounds=rounds, seconds=seconds)
+        speeds = interleaved(passes, images=batch_size, timing=timing, wait=lambda: synchronize(device))
     results = []
     for key, measured in speeds.items():
         q1, median, q3 = (float(value) for value in np.percentile(measured, [25, 50, 75]))
@@ -105,6 +100,7 @@ def measure(
                 threads=threads,
                 precision=precision,
                 batch_size=batch_size,
+                timing=timing.name,
                 median=median,
                 q1=q1,
                 q3=q3,

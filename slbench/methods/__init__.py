@@ -27,6 +27,7 @@ METHODS: dict[str, Method] = {
     "overlapping-conv-pool": Method(window=2, s_pool="yes"),  # and as pooling
     "window-2p": Method(window=2, layer_norm=True),
     "spt-no-layer-norm": Method(shift="diagonal", layer_norm=False),
+    "none-wide": Method(widened=True),  # the parameters of "both", spent on the MLP
 }
 
 PAPER_PREFIXES: dict[str, str] = {

@@ -39,6 +39,7 @@ class Method:
     temperature_per: Literal["head", "layer"] = "head"
     initial_temperature: Annotated[float, Field(gt=0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
     mask_self: bool = False  # no token attends to itself
+    widened: bool = False  # a control: the MLP is widened until the parameters are those of the row "both"
 
     def __post_init__(self) -> None:
         if self.shift_ratio is not None and self.shift_pixels is not None:
@@ -54,6 +55,8 @@ class Method:
             raise InputError("window = 2 is a control without shifts: set shift to none, or window to 1")
         if self.temperature_per == "layer" and not self.learn_temperature:
             raise InputError("temperature_per = 'layer' needs learn_temperature = true")
+        if self.widened and (self.changes_tokenizer or self.changes_attention):
+            raise InputError("widened = true is a control on the plain backbone: drop the fields of SPT and LSA")
 
     @property
     def changes_tokenizer(self) -> bool:

@@ -3,8 +3,6 @@
 import csv
 import dataclasses
 import hashlib
-import resource
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -161,5 +159,4 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: what the allocator has held at most on a CUDA device, else the process's largest resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes, Linux KiB
+    return machine.peak_resident_bytes()

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from slbench.errors import InputError
 from slbench.measure import throughput
 from slbench.measure.network import Network
-from slbench.measure.speeds import network_key, record_key
+from slbench.measure.speeds import TIMINGS, Timing, choose_timing, network_key, record_key
 from slbench.measure.throughput import interleaved, measure
 from tests.support import make_record, runs
 
@@ -25,6 +26,14 @@ class Clock:
         self.now += seconds
 
 
+def timing(*, rounds: int, warmup: int = 0, passes: int = 1, seconds: float = 0.0) -> Timing:
+    return Timing(name="test", warmup=warmup, rounds=rounds, passes=passes, seconds=seconds)
+
+
+def nothing() -> None:
+    """A device that is always done."""
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
@@ -34,36 +43,89 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_passes_take_turns_and_give_a_speed_each_round(clock: Clock) -> None:
     passes = {"a": lambda: clock.run("a", 0.5), "b": lambda: clock.run("b", 0.25)}
-    speeds = interleaved(passes, images=7, rounds=3, seconds=0.0)
+    speeds = interleaved(passes, images=7, timing=timing(rounds=3), wait=nothing)
     assert "".join(clock.calls) == "ababab"
     assert speeds == {"a": [14.0] * 3, "b": [28.0] * 3}
 
 
 def test_a_pass_is_repeated_until_its_time_is_up(clock: Clock) -> None:
     passes = {"a": lambda: clock.run("a", 0.5), "b": lambda: clock.run("b", 0.25)}
-    speeds = interleaved(passes, images=7, rounds=2, seconds=1.0)
+    speeds = interleaved(passes, images=7, timing=timing(rounds=2, seconds=1.0), wait=nothing)
     assert "".join(clock.calls) == "aabbbb" * 2
     assert speeds == {"a": [14.0] * 2, "b": [28.0] * 2}
 
 
 def test_a_pass_slower_than_its_time_runs_once_a_round(clock: Clock) -> None:
-    assert interleaved({"a": lambda: clock.run("a", 4.0)}, images=8, rounds=2, seconds=1.0) == {"a": [2.0, 2.0]}
+    passes = {"a": lambda: clock.run("a", 4.0)}
+    speeds = interleaved(passes, images=8, timing=timing(rounds=2, seconds=1.0), wait=nothing)
+    assert speeds == {"a": [2.0, 2.0]}
     assert clock.calls == ["a", "a"]
+
+
+def test_every_network_is_warm_before_the_first_is_timed(clock: Clock) -> None:
+    passes = {"a": lambda: clock.run("a", 1.0), "b": lambda: clock.run("b", 1.0)}
+    speeds = interleaved(passes, images=1, timing=timing(warmup=2, rounds=1, passes=3), wait=nothing)
+    assert "".join(clock.calls) == "aabb" + "aaabbb"
+    assert speeds == {"a": [1.0], "b": [1.0]}
+
+
+def test_a_device_that_works_on_by_itself_is_waited_for_within_the_turn_and_before_it(clock: Clock) -> None:
+    """Launches take no time here; the device needs a second for each, and that of the warm-up is not counted."""
+    queued: list[str] = []
+
+    def wait() -> None:
+        clock.now += len(queued)
+        queued.clear()
+
+    speeds = interleaved(
+        {"a": lambda: queued.append("a")}, images=8, timing=timing(warmup=5, rounds=2, passes=4), wait=wait
+    )
+    assert speeds == {"a": [8.0, 8.0]}
+
+
+def test_the_papers_timing_is_200_and_1000_passes() -> None:
+    paper = TIMINGS["paper"]
+    assert (paper.warmup, paper.rounds * paper.passes, paper.seconds) == (200, 1000, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch_size", "side", "precision", "name"),
+    [
+        ("cuda", 128, 64, "fp32", "paper"),
+        ("cpu", 128, 64, "fp32", "short"),
+        ("cuda", 64, 64, "fp32", "short"),
+        ("cuda", 128, 32, "fp32", "short"),
+        ("cuda", 128, 64, "bf16", "short"),
+    ],
+)
+def test_by_default_a_gpu_in_the_papers_setting_is_timed_as_there(
+    kind: str, batch_size: int, side: int, precision: str, name: str
+) -> None:
+    found = choose_timing("auto", device_kind=kind, batch_size=batch_size, precision=precision, image_size=(side, side))
+    assert found.name == name
+
+
+def test_the_papers_timing_in_another_setting_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError) as caught:
+        choose_timing("paper", device_kind="cpu", batch_size=32, precision="fp32", image_size=(64, 64))
+    assert str(caught.value) == (
+        "--timing paper: the paper's batch size is 128, and 32 was asked for: drop that flag, or take --timing short"
+    )
 
 
 def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         throughput,
         "interleaved",
-        lambda passes, *, images, rounds, seconds: {
-            key: [float(10 * i + j) for j in range(1, 1 + rounds)] for i, key in enumerate(passes)
+        lambda passes, *, images, timing, wait: {
+            key: [float(10 * i + j) for j in range(1, 1 + timing.rounds)] for i, key in enumerate(passes)
         },
     )
     none, other_seed, lsa = (*runs({"seed": [0, 1]}), *runs({"method": ["lsa"]}))
     found = measure(
         [Network.of(run.spec) for run in (none, other_seed, lsa)],
         ["inference"],
-        rounds=4,
+        timing=timing(rounds=4),
         machine_id="m",
         device=torch.device("cpu"),
         device_label="cpu",
@@ -78,8 +140,8 @@ def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeyp
         (2.5, 1.75, 3.25, 4),
         (12.5, 11.75, 13.25, 4),
     ]
-    assert {(speed.machine_id, speed.device, speed.device_name, speed.batch_size) for speed in found} == {
-        ("m", "cpu", "Processor", 128)
+    assert {(speed.machine_id, speed.device, speed.device_name, speed.batch_size, speed.timing) for speed in found} == {
+        ("m", "cpu", "Processor", 128, "test")
     }
 
 

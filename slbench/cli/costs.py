@@ -1,0 +1,132 @@
+"""The costs of networks as a table for a person, or as CSV; and why they differ from the paper's."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from slbench.backbones import BACKBONES
+from slbench.measure.speeds import Mode
+from slbench.methods import row_title
+
+MODES: tuple[Mode, ...] = ("inference", "train")
+
+# Why a count differs from the paper's, where it does. Source: the authors' scripts, recomputed.
+OTHER_WORK = "products alone on the released model come to ours; the paper's script counts other work besides"
+WITH_BATCH_NORM = "the paper adds batch norm: {with_norms:.1f} M with it ({with_norms_percent:+.2f} %)"
+WHY: dict[str, str] = {
+    "vit": OTHER_WORK,
+    "t2t": OTHER_WORK,
+    "cait": OTHER_WORK
+    + "; its class token attends to the patches alone, ours to itself too (variant = 'released': 0.2 M less)",
+    "pit": OTHER_WORK,
+    "swin": OTHER_WORK,
+    "resnet56": WITH_BATCH_NORM,
+    "resnet110": WITH_BATCH_NORM,
+    "efficientnet-b0": WITH_BATCH_NORM,
+}
+WHY_PARAMS = {  # cells of the paper that do not follow from its released code
+    ("swin", "both"): "the paper prints 10.2 M parameters; its released code has ours",
+    (
+        "t2t",
+        "both",
+    ): "the paper prints 7.1 M parameters; its released code has ours and 1,152 of a norm that it never uses",
+}
+
+
+def as_csv_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as CSV, nested values flattened."""
+    text = io.StringIO()
+    flat = []
+    for row in rows:
+        line: dict[str, Any] = {}
+        for key, value in row.items():
+            if key == "uncounted_operators":
+                line[key] = " ".join(value)
+            elif isinstance(value, dict):
+                line |= {f"{key}_{name}": number for name, number in value.items()}
+            else:
+                line[key] = value
+        flat.append(line)
+    writer = csv.DictWriter(text, flat[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def show(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+    """A table for a person, and why it differs from the paper's where it does."""
+    first = rows[0]
+    title = f"{first['image_size']} px, {first['in_channels']} channels, {first['num_classes']} classes"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("\nmodel")
+    heads = ["MACs\n(M)", "paper's\nFLOPs (M)", "\ndifference", "\nparams", "paper's\n(M)"]
+    heads += [f"{'training' if mode == 'train' else mode}\nimages/s" for mode in speeds_of(first)]
+    heads += ["training\nmemory (MiB)"] if "training_memory_bytes" in first else []
+    for head in heads:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*cells(row))
+    Console(highlight=False, width=200).print(table)  # wide on any terminal: a number cut short is a wrong one
+    console = Console(highlight=False)
+    console.print(
+        "MACs: multiply-adds of matrix products and convolutions for one image, counted with fvcore.", soft_wrap=True
+    )
+    if "training_memory_bytes" in first:
+        memory = first["training_memory_bytes"]
+        idle = f", {memory['idle'] / 2**20:,.0f} MiB of them before the network is made" if memory["idle"] else ""
+        console.print(
+            f"Training memory: peak of a step, median (lowest-highest) of {memory['n']} measurements{idle}.",
+            soft_wrap=True,
+        )
+    for line in dict.fromkeys([*explanations(rows), *notes]):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def speeds_of(row: dict[str, Any]) -> list[Mode]:
+    return [mode for mode in MODES if f"{mode}_images_per_second" in row]
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    published, params = row["paper_flops_millions"], row["paper_params_millions"]
+    line = [
+        row_title(BACKBONES[row["backbone"]].title, row["method"]),
+        f"{row['macs'] / 1e6:.1f}",
+        "" if published is None else f"{published:g}",
+        "" if published is None else f"{difference(row['macs'], published):+.2f} %",
+        f"{row['params']:,}",
+        "" if params is None else f"{params:g}",
+    ]
+    for mode in speeds_of(row):
+        speed = row[f"{mode}_images_per_second"]
+        spread = "too noisy" if speed["too_noisy"] else f"{speed['q1']:,.0f}-{speed['q3']:,.0f}"
+        line.append(f"{speed['median']:,.0f} ({spread})")
+    if "training_memory_bytes" in row:
+        memory = {name: value / 2**20 for name, value in row["training_memory_bytes"].items()}
+        line.append(f"{memory['median']:,.0f} ({memory['lowest']:,.0f}-{memory['highest']:,.0f})")
+    return line
+
+
+def difference(macs: int, published: float) -> float:
+    """Percent of a published number, in millions."""
+    return 100 * (macs / 1e6 / published - 1)
+
+
+def explanations(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Why ours and the paper's numbers differ, a line for each backbone or cell."""
+    lines = []
+    for row in rows:
+        title = BACKBONES[row["backbone"]].title
+        if row["paper_flops_millions"] is not None:
+            with_norms = row["macs"] + row["norm_operations"]
+            reason = WHY[row["backbone"]].format(
+                with_norms=with_norms / 1e6, with_norms_percent=difference(with_norms, row["paper_flops_millions"])
+            )
+            lines.append(f"{title}: {reason}.")
+        if row["paper_params_millions"] is not None and (row["backbone"], row["method"]) in WHY_PARAMS:
+            lines.append(f"{row_title(title, row['method'])}: {WHY_PARAMS[row['backbone'], row['method']]}.")
+    return lines

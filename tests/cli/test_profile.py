@@ -1,0 +1,123 @@
+"""`slbench profile`: costs beside the paper's, and what is measured on a device."""
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from slbench import machine
+from slbench.measure import memory, speeds
+from slbench.store import Store
+from tests.cli.conftest import Command
+
+COUNT = ["profile", "--no-throughput"]
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speeds in two short rounds; memory as a child would tell it."""
+    brief = dataclasses.replace(speeds.TIMINGS["short"], warmup=0, rounds=2, seconds=0.0)
+    monkeypatch.setitem(speeds.TIMINGS, "short", brief)
+    monkeypatch.setattr(memory, "in_child", lambda request: memory.Peak(3 * 2**20, 2**20))
+
+
+def test_a_row_stands_beside_the_papers_cells(slbench: Command) -> None:
+    said = slbench(*COUNT, "--backbone", "vit", "--method", "both", "--json")
+    assert said.code == 0
+    (row,) = json.loads(said.out)
+    assert (row["params"], row["paper_params_millions"], row["paper_flops_millions"]) == (2_906_228, 2.9, 199.2)
+    assert row["macs"] / 1e6 == pytest.approx(199.2, rel=0.005)
+    assert row["norm_operations"] > 0 and "softmax" in " ".join(row["uncounted_operators"])
+
+
+def test_in_another_size_than_the_papers_nothing_of_it_is_shown(slbench: Command) -> None:
+    said = slbench(*COUNT, "--backbone", "vit", "--method", "both", "--image-size", "32", "--json")
+    (row,) = json.loads(said.out)
+    assert row["paper_params_millions"] is None and row["paper_flops_millions"] is None
+
+
+def test_csv_holds_the_same_numbers(slbench: Command) -> None:
+    arguments = (*COUNT, "--backbone", "vit,swin", "--method", "none")
+    from_json = json.loads(slbench(*arguments, "--json").out)
+    from_csv = list(csv.DictReader(io.StringIO(slbench(*arguments, "--csv").out)))
+    assert [row["macs"] for row in from_csv] == [str(row["macs"]) for row in from_json]
+    assert [row["backbone"] for row in from_csv] == ["vit", "swin"]
+
+
+def test_a_row_that_means_nothing_is_left_out_with_its_reason(slbench: Command) -> None:
+    said = slbench(*COUNT, "--backbone", "resnet56", "--method", "none,both")
+    assert said.code == 0
+    assert "left out: ResNet56, both: " in said.out
+
+
+def test_a_cell_that_does_not_follow_from_the_released_code_is_explained(slbench: Command) -> None:
+    said = slbench(*COUNT, "--backbone", "swin", "--method", "both")
+    assert "10.2" in said.out and "8,652,956" in said.out
+    assert "SL-Swin: the paper prints 10.2 M parameters; its released code has ours." in said.out
+
+
+@pytest.mark.usefixtures("quickly")
+def test_speeds_and_memory_are_shown_and_filed_by_machine(slbench: Command, tmp_path: Path) -> None:
+    said = slbench(
+        *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
+        *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path, "--json"),
+    )
+    assert (said.code, said.err) == (0, "")
+    (row,) = json.loads(said.out)
+    assert row["training_memory_bytes"] == {
+        "median": 3 * 2**20,
+        "lowest": 3 * 2**20,
+        "highest": 3 * 2**20,
+        "n": 3,
+        "idle": 2**20,
+    }
+    assert row["inference_images_per_second"]["n"] == 2
+    assert row["inference_images_per_second"]["timing"] == "short"
+    assert row["inference_images_per_second"]["median"] > row["train_images_per_second"]["median"] > 0
+    here = machine.host().machine_id
+    filed = sorted((tmp_path / "throughput" / here).glob("*.json"))
+    assert len(filed) == 2
+    found = [Store(tmp_path).throughput(here, file.stem) for file in filed]
+    assert {speed.median for speed in found if speed} == {
+        row["inference_images_per_second"]["median"],
+        row["train_images_per_second"]["median"],
+    }
+    (file,) = (tmp_path / "memory" / here).glob("*.json")
+    measured = Store(tmp_path).memory(here, file.stem)
+    assert measured is not None and measured.median == 3 * 2**20
+
+
+@pytest.mark.usefixtures("quickly")
+def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_papers_gpu(
+    slbench: Command, tmp_path: Path
+) -> None:
+    said = slbench(
+        *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
+        *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path),
+    )
+    assert "3 (3-3)" in said.out
+    assert "Training memory: peak of a step, median (lowest-highest) of 3 measurements, 1 MiB of them" in said.out
+    assert "batch 2, fp32, --threads 1, on " in said.out
+    assert "not the paper's 200 + 1000 passes on a GPU (--timing paper)" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--backbone", "vti"], "unknown backbone 'vti'; did you mean 'vit'?"),
+        (["--method", "bot"], "unknown method 'bot'; did you mean 'both'?"),
+        (["--precision", "fp8"], "--precision fp8: must be auto, bf16 or fp32"),
+        (["--timing", "long"], "unknown timing 'long'"),
+        (["--timing", "paper", "--image-size", "32"], "--timing paper: the paper's image size is 64, and 32"),
+        (["--image-size", "31", "--backbone", "vit"], "shift_ratio 0.5 of a patch of 1 px is a shift of 0 px"),
+    ],
+)
+def test_bad_input_is_one_line(slbench: Command, tmp_path: Path, arguments: list[str], line: str) -> None:
+    said = slbench("profile", *arguments, "--store", tmp_path / "new")
+    assert (said.code, said.out) == (2, "")
+    assert line in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()

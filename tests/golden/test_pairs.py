@@ -1,0 +1,81 @@
+"""Golden losses of every backbone with every row: they move when the arithmetic of a part does.
+
+Taken on a CPU with AVX2, one thread, fp32, by `python -m tests.golden.test_pairs > tests/golden/pairs.csv`.
+Another processor sums in another order: hence the tolerance. When some of these fail and the change was
+meant, raise the part's version in slbench.numerics and write the file anew, in one commit.
+"""
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slbench.measure.network import Network
+from slbench.methods import METHODS
+from slbench.numerics import NUMERICS
+from slbench.selftest import CHANNELS, CLASSES, PAIRS, SMALL, losses
+
+FILE = Path(__file__).with_name("pairs.csv")
+TOLERANCE = 1e-3
+
+
+def network(backbone: str, method: str) -> Network:
+    spec, image_size = SMALL[backbone]
+    return Network.resolve(spec, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
+
+
+def versions(backbone: str, method: str) -> dict[str, int]:
+    """Of the parts whose arithmetic the losses are made of."""
+    return {**network(backbone, method).numerics, "trainer": NUMERICS["trainer"]}
+
+
+def golden() -> dict[tuple[str, str], dict[str, str]]:
+    with FILE.open(newline="") as file:
+        return {(row["backbone"], row["method"]): row for row in csv.DictReader(file)}
+
+
+def found(backbone: str, method: str) -> list[float]:
+    return losses(backbone, method, device=torch.device("cpu"))
+
+
+def test_every_pair_has_its_golden_losses_and_no_other() -> None:
+    assert list(golden()) == PAIRS
+
+
+@pytest.mark.parametrize(("backbone", "method"), PAIRS)
+def test_losses_of_a_pair_move_only_with_a_raised_version(backbone: str, method: str) -> None:
+    row = golden()[backbone, method]
+    assert json.loads(row["numerics"]) == versions(backbone, method)
+    assert found(backbone, method) == pytest.approx(json.loads(row["losses"]), rel=TOLERANCE)
+
+
+def test_rows_that_are_not_the_same_network_are_told_apart_by_more_than_the_tolerance() -> None:
+    """So a mask left out or a shift to the wrong side cannot hide in it. Half a patch of 2 px is 1 px."""
+    same = {"spt-cardinal", "spt-1px-cardinal"}
+    loss = {pair: json.loads(row["losses"]) for pair, row in golden().items()}
+    for one, other in itertools.combinations(PAIRS, 2):
+        if one[0] == other[0] and {one[1], other[1]} != same:
+            assert loss[one] != pytest.approx(loss[other], rel=3 * TOLERANCE), (one, other)
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    for backbone, method in PAIRS:
+        rounded = [round(loss, 6) for loss in found(backbone, method)]
+        yield {
+            "backbone": backbone,
+            "method": method,
+            "numerics": json.dumps(versions(backbone, method)),
+            "losses": json.dumps(rounded),
+        }
+
+
+if __name__ == "__main__":
+    writer = csv.DictWriter(sys.stdout, ["backbone", "method", "numerics", "losses"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows())

@@ -1,0 +1,97 @@
+"""Peak memory of a training step: against sizes that are known."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from slbench import machine
+from slbench.backbones.specs import ViTSpec
+from slbench.errors import TrainingError
+from slbench.measure import memory
+from slbench.measure.network import Network
+from slbench.methods import METHODS
+from slbench.store import Store, TrainingMemory
+
+NETWORK = Network.resolve(
+    ViTSpec(patch_size=16, dim=8, depth=1, num_heads=1),
+    METHODS["none"],
+    image_size=(32, 32),
+    in_channels=3,
+    num_classes=10,
+)
+MIB = 2**20
+
+
+def measure(network: Network, *, batch_size: int = 4, repeats: int = 1) -> TrainingMemory:
+    return memory.measure(
+        network,
+        machine_id="m",
+        device=torch.device("cpu"),
+        device_label="cpu",
+        device_name="Processor",
+        threads=1,
+        precision="fp32",
+        batch_size=batch_size,
+        repeats=repeats,
+    )
+
+
+def test_a_step_holds_at_least_weights_gradients_and_the_optimizers_two_moments() -> None:
+    wide = dataclasses.replace(NETWORK, backbone=ViTSpec(patch_size=16, dim=2048, depth=1, num_heads=1))
+    parameters = sum(parameter.numel() for parameter in wide.build().parameters())
+    assert parameters * 4 > 100 * MIB
+    found = measure(wide)
+    assert found.idle > 50 * MIB  # an interpreter that has imported torch
+    assert found.median - found.idle > 4 * parameters * 4
+    assert found.median - found.idle < 12 * parameters * 4
+
+
+def test_a_larger_batch_holds_larger_activations() -> None:
+    one, many = measure(NETWORK, batch_size=1), measure(NETWORK, batch_size=4096)
+    images = 4096 * 3 * 32 * 32 * 4  # bytes
+    assert many.median - one.median > images
+
+
+def test_what_the_parent_has_held_is_not_counted_to_the_child() -> None:
+    held = torch.ones(600 * MIB // 4)
+    assert machine.peak_resident_bytes() > 600 * MIB
+    del held
+    assert measure(NETWORK).idle < machine.peak_resident_bytes() - 300 * MIB
+
+
+def test_repeats_are_counted_with_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = iter([30, 10, 20])
+    monkeypatch.setattr(memory, "in_child", lambda request: memory.Peak(next(peaks), 5))
+    found = measure(NETWORK, repeats=3)
+    assert (found.median, found.lowest, found.highest, found.n, found.idle) == (20, 10, 30, 3, 5)
+
+
+def test_a_child_that_dies_is_named_with_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(TrainingError, match=r"^memory of vit: its process ended with exit code 1: $"):
+        measure(NETWORK)
+
+
+def test_it_is_found_again_in_the_store_by_machine_and_key(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = TrainingMemory(
+        key="k",
+        machine_id="m",
+        device="cpu",
+        device_name="Processor",
+        threads=1,
+        precision="fp32",
+        batch_size=4,
+        median=2,
+        lowest=1,
+        highest=3,
+        n=3,
+        idle=1,
+        measured_at="2025-11-22T23:12:54+00:00",
+    )
+    store.add_memory(found)
+    assert store.memory("m", "k") == found
+    assert store.memory("other", "k") is None

@@ -1,0 +1,117 @@
+"""The self-test of a GPU, on the processor: that its page is whole, and that each check can fail."""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from slbench import selftest
+from slbench.grid.slots import Device
+from slbench.measure.network import Network
+from slbench.measure.speeds import TIMINGS
+from slbench.methods import METHODS
+from slbench.selftest import Check, attempt, binding, memory, near_losses, same_losses, share
+
+CPU, PROCESSOR = torch.device("cpu"), Device("cpu", "Processor", False)
+FEW = [("vit", "both"), ("swin", "none")]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "PAIRS", FEW)
+
+
+@pytest.mark.usefixtures("few")
+def test_on_one_device_the_losses_are_the_same_and_those_of_bf16_near() -> None:
+    found, passed = same_losses(CPU)
+    assert passed and "2 networks: at most 0.0e+00 apart" in found
+    found, passed = near_losses(CPU)
+    assert passed and "first loss in bf16 against fp32 on cpu" in found
+    assert "at most 0.0e+00" not in found  # bf16 it was
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("wrong", [1.01, math.nan])
+def test_a_device_that_computes_something_else_fails(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
+    right, calls = selftest.losses, iter(range(100))
+
+    def disturbed(*pair: str, **how: Any) -> list[float]:
+        found = right(*pair, **how)
+        return [found[0] * wrong, *found[1:]] if next(calls) == 0 else found
+
+    monkeypatch.setattr(selftest, "losses", disturbed)
+    found, passed = same_losses(CPU)
+    assert not passed and "(vit, both; allowed 0.001)" in found
+
+
+def test_shares_are_relative_and_what_is_not_finite_is_infinitely_far() -> None:
+    assert share([1.0, 2.2], [1.0, 2.0]) == pytest.approx(0.1)
+    assert share([math.nan, 2.0], [1.0, 2.0]) == math.inf
+
+
+def test_a_child_on_the_processor_sees_no_gpu() -> None:
+    assert binding(PROCESSOR) == ("a child that is given cpu sees [] as cpu", True)
+
+
+@pytest.mark.parametrize(("seen", "passed"), [("['a1']", True), ("['b2']", False), ("['a1', 'b2']", False)])
+def test_a_child_that_sees_another_gpu_or_more_than_one_fails(
+    monkeypatch: pytest.MonkeyPatch, seen: str, passed: bool
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def run(*_: object, **how: Any) -> SimpleNamespace:
+        asked.append(how["env"])
+        return SimpleNamespace(stdout=seen + "\n")
+
+    monkeypatch.setattr(selftest.subprocess, "run", run)  # type: ignore[attr-defined]
+    found = binding(Device("cuda:1", "GPU", True, cuda="GPU-a1"))
+    assert found == (f"a child that is given cuda:1 sees {seen} as cuda:0", passed)
+    assert asked[0]["CUDA_VISIBLE_DEVICES"] == "GPU-a1"
+
+
+def test_memory_below_the_parameters_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from slbench.measure import memory as measuring
+
+    for peak, passed in ((43, True), (42, False)):  # 16 bytes for each of 2,756,744 parameters are 42.06 MiB
+        found = measuring.Peak((100 + peak) * 2**20, 100 * 2**20)
+        monkeypatch.setattr(measuring, "in_child", lambda request, found=found: found)
+        assert memory(CPU, PROCESSOR) == (f"ViT, batch 16: {peak} MiB, of which 42 for parameters", passed)
+
+
+def test_an_error_becomes_a_line_that_failed() -> None:
+    def broken() -> tuple[str, bool]:
+        raise RuntimeError("CUDA error: no kernel image\nmore of it")
+
+    assert attempt("bf16", broken) == Check("bf16", "RuntimeError: CUDA error: no kernel image", False)
+
+
+@pytest.mark.usefixtures("few")
+def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("binding", "memory", "throughput", "graphs"):
+        monkeypatch.setattr(selftest, name, lambda *arguments, name=name: (f"{name} done", True))
+    assert [check.what for check in selftest.selftest(PROCESSOR)] == [
+        "binding",
+        "golden losses",
+        "bf16",
+        "allocator",
+        "throughput",
+    ]
+
+
+def test_throughput_tells_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Network.resolve(selftest.SMALL["vit"][0], METHODS["none"], image_size=(8, 12), in_channels=5, num_classes=7)
+    monkeypatch.setattr(selftest, "paper_network", lambda method: small)
+    timing = dataclasses.replace(TIMINGS["paper"], warmup=1, rounds=2, passes=2)
+    monkeypatch.setattr(selftest, "row_title", lambda title, row: row)
+    with pytest.raises(ValueError, match="zip"):  # one network, so one speed, for two rows
+        selftest.throughput(CPU, PROCESSOR, timing)
+    networks = {
+        "none": small,
+        "both": dataclasses.replace(small, num_classes=8),
+    }
+    monkeypatch.setattr(selftest, "paper_network", lambda method: networks[method])
+    found, passed = selftest.throughput(CPU, PROCESSOR, timing)
+    assert passed and found.startswith("images/s at 64 px in fp32, 1 + 4 passes of batch 128: none ")
