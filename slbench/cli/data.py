@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from slbench.cli import options
-from slbench.data import DATASETS, DatasetEntry, find, load
+from slbench.data import DATASETS, DatasetEntry, find, imagenet, load
 from slbench.data.fetch import OnProgress, bring, fetch, missing
 from slbench.data.places import data_root
 from slbench.data.sources import prepare, state_of, verify
@@ -30,6 +30,7 @@ def list_sets(data_root_folder: options.DataRoot = None, as_json: options.Json =
     """List the data sets and which of them are on this machine."""
     options.use_data_root(data_root_folder)
     states = {name: state_words(name, entry) for name, entry in DATASETS.items()}
+    states[imagenet.NAME] = "here" if imagenet.source().path.is_dir() else "not here: a folder of yours"
     if as_json:
         print(json.dumps({"root": str(data_root()), "sets": states}, indent=2))
         return
@@ -70,11 +71,12 @@ def fetch_set(
 def verify_set(name: Name, data_root_folder: options.DataRoot = None) -> None:
     """Check a data set on this machine against its published checksums and counts, from its archives on."""
     options.use_data_root(data_root_folder)
-    entry = lookup(DATASETS, name, "data set")
-    if entry.archives:
+    entry = DATASETS.get(name)
+    if entry is not None and entry.archives:
         verify(entry.spec, entry.archives, entry.loader)
     else:
-        load(entry.spec)
+        found = find(name)
+        load(found.spec, found.source)
     print(f"{name}: as published")
 
 
@@ -93,6 +95,8 @@ def info(name: Name, data_root_folder: options.DataRoot = None) -> None:
 
 def published(name: str) -> DatasetEntry:
     """A set that can be fetched."""
+    if name == imagenet.NAME:
+        raise InputError(f"data set '{name}' may not be handed on, so it cannot be fetched: {imagenet.ABOUT}")
     entry = lookup(DATASETS, name, "data set")
     if not entry.archives:
         raise InputError(f"data set '{name}' ships with slbench: there is nothing to fetch")

@@ -78,6 +78,7 @@ DataRoot = Annotated[
     Path | None,
     typer.Option(
         "--data-root",
+        "--data-dir",
         help="Where fetched data are kept. [default: SLBENCH_DATA, else the platform's cache folder]",
         metavar="DIR",
         show_default=False,

@@ -124,7 +124,7 @@ DATASETS: dict[str, DatasetEntry] = {
             num_classes=10,
             train_counts=6_000,
             num_test=10_000,
-            # 0.2860 and 0.3530 at 28 px, as published with the set; with 2 px of zeros around the image:
+            # The usual 0.2860 and 0.3530 at 28 px; with 2 px of zeros around the image:
             # 0.2860 r and sqrt((0.3530^2 + 0.2860^2) r - (0.2860 r)^2), where r = (28 / 32)^2.
             mean=(0.2190,),
             std=(0.3318,),
@@ -175,12 +175,14 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
     Raises:
         InputError: if what is found is not the data that the spec names by its hash.
     """
-    from slbench.data.own import resized
+    from slbench.data.own import check_memory, resized
     from slbench.data.splits import check_content
 
     own = as_source(source)
     splits = load_named(spec) if own is None else load_own(spec, own)
     check_content(splits, spec)
+    if splits.train.images.shape[2:] != spec.image_size:
+        check_memory(f"data set '{spec.name}'", spec.num_bytes)
     return resized(splits, spec.image_size)
 
 

@@ -112,7 +112,7 @@ def check_memory(name: str, needed: int) -> None:
     if COPIES * needed > available:
         raise InputError(
             f"{name}: {needed / 2**30:.1f} GiB of pixels, and {available / 2**30:.1f} GiB of memory are free for "
-            f"{COPIES} copies of them: set a smaller dataset.image_size, or use fewer images"
+            f"{COPIES} copies of them: set a smaller dataset.image_size or bring fewer images"
         )
 
 

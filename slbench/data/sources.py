@@ -52,9 +52,11 @@ def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) 
 
 def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Splits":
     """Read a set from its archives, check it, put it in order and keep it."""
+    from slbench.data.own import check_memory
     from slbench.data.prepared import keep
     from slbench.data.splits import check_counts
 
+    check_memory(f"data set '{spec.name}'", spec.num_bytes)
     paths = [folder_of(spec.name) / archive.name for archive in archives]
     for archive, path in zip(archives, paths, strict=True):
         check_archive(archive, path)

@@ -49,6 +49,12 @@ class DatasetSpec:
         """Images of the validation split that protocol holdout takes out of them."""
         return sum(of_each(self.validation_counts, self.num_classes))
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that all its images take, as uint8."""
+        height, width = self.image_size
+        return (self.num_train + self.num_test) * self.in_channels * height * width
+
     def trained_on(self, *, holdout: bool) -> tuple[int, ...]:
         """The images of each class that are trained on, without the validation split if `holdout`.
 

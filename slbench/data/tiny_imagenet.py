@@ -12,7 +12,6 @@ import numpy as np
 
 from slbench.data.archives import members
 from slbench.data.images import Pixels, decode
-from slbench.data.own import check_memory
 from slbench.data.splits import Labels, Part, Splits, in_content_order
 from slbench.errors import InputError
 
@@ -27,7 +26,6 @@ def load_tiny_imagenet(archive: Path) -> Splits:
     wnids = sorted(text_of(texts, archive, "wnids.txt").split())
     annotated = annotations(archive, text_of(texts, archive, "val_annotations.txt"), wnids)
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    check_memory(str(archive), (500 + TEST_IMAGES) * len(wnids) * 3 * SIDE * SIDE)
     train, test = list[tuple[Pixels, int]](), list[tuple[Pixels, int]]()
     for name, content in members(archive, lambda name: name.endswith(".JPEG") and "/test/" not in name):
         path = PurePosixPath(name)

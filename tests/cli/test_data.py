@@ -143,6 +143,17 @@ def test_what_ships_with_slbench_needs_no_fetching(slbench: Command) -> None:
     assert slbench("data", "verify", "fashion-mnist-12k").out == "fashion-mnist-12k: as published\n"
 
 
+def test_imagenet_is_brought_by_its_user(slbench: Command, root: Path) -> None:
+    said = slbench("data", "fetch", "imagenet")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(
+        "slbench: data set 'imagenet' may not be handed on, so it cannot be fetched: ILSVRC 2012"
+    )
+    assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "not here: a folder of yours"
+    (root / "imagenet").mkdir(parents=True)
+    assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "here"
+
+
 @pytest.mark.usefixtures("root")
 def test_info_tells_of_published_sets_and_of_a_users_own(slbench: Command, tmp_path: Path) -> None:
     svhn = json.loads(slbench("data", "info", "svhn").out)
