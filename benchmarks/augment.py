@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torchvision  # type: ignore[import-untyped]
 from PIL import Image
-from torchvision import transforms  # type: ignore[import-untyped]
+from torchvision import transforms
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from slbench import machine

@@ -20,7 +20,7 @@ The rooms, from the top; each imports only from rooms below it:
     study.py      a TOML file or flags, checked and expanded into runs
     store.py      RunRecord, Store: the only code that touches results/
     spec.py       RunSpec: everything that can change a result
-    data/         the data sets, published.py: where they come from; their order and splits, batches, augmentation
+    data/         the data sets by name, a user's own, subsets; their order and splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
     methods/      method.py: a row of an ablation as a value; spt.py, lsa.py: each written once
     recipes.py    Recipe: how a network is trained

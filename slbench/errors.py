@@ -28,3 +28,7 @@ class StoreError(SlbenchError):
 
 class TrainingError(SlbenchError):
     """A run that could not be finished, such as one whose loss is no longer a number."""
+
+
+class FetchError(SlbenchError):
+    """A file that no server gave as it was published."""

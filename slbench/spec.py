@@ -71,6 +71,11 @@ class RunSpec:
             seed=seed,
             numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe)},
         )
+        if protocol == "holdout" and dataset.num_validation == 0:
+            raise InputError(
+                f"protocol 'holdout' finds no validation image among the {dataset.num_train} of training: "
+                "take protocol 'full', or bring more images"
+            )
         if run.steps_per_epoch == 0:
             drawn = run.num_images * recipe.passes * recipe.repeats
             needed = f"batch_size {recipe.batch_size}"
@@ -82,7 +87,7 @@ class RunSpec:
     @property
     def num_images(self) -> int:
         """Images that are trained on, under the run's protocol."""
-        return self.dataset.num_train - (self.dataset.num_validation if self.protocol == "holdout" else 0)
+        return sum(self.dataset.trained_on(holdout=self.protocol == "holdout"))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -26,13 +26,14 @@ State = Literal["done", "failed", "missing"]
 
 
 class Labels(BaseModel):
-    """How the study that made a run called its parts. Not part of its identity."""
+    """How the study that made a run called its parts, and where it found them. Not part of its identity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str  # as tables print it
     method: str
     dataset: str
+    data: str = ""  # where a user's own data lay, "npz:/absolute/path"; empty for a named set
 
 
 class RunRecord(BaseModel):

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
-from slbench.data import DATASETS, DEFAULT_DATASET
+from slbench.data import DEFAULT_DATASET, Found, find
+from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
 from slbench.names import lookup, suggestion
@@ -33,7 +34,11 @@ DEFAULT_AXES: dict[str, list[str] | list[int]] = {
 }
 ALIASES = {"precision": "recipe.precision"}
 LIST_FIELDS = {"recipe.betas", "backbone.dims", "backbone.depths"}  # whose value is a list
-EITHER_FIELDS = {"backbone.num_heads"}  # whose value is a list on a backbone with stages, else a number
+EITHER_FIELDS = {  # whose value is a list or a number
+    "backbone.num_heads",  # a list on a backbone with stages
+    "dataset.image_size",  # [height, width], or the side of a square
+}
+DATASET_FIELDS = ["image_size", "fraction", "per_class"]  # the others say what the data are
 NEEDED_BY = {  # fields of a method that mean something only where another is on
     "shift_ratio": "shift",
     "shift_pixels": "shift",
@@ -149,6 +154,7 @@ class Expansion:
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
         self.methods = {**METHODS, **self._inline_methods()}
+        self.found: dict[tuple[str, tuple[int, int] | None], Found] = {}  # a user's own are looked at once
         self.recipe = (
             self._recipe(flags.recipe, "--recipe") if flags.recipe else self._recipe(file.recipe, f"{where}: recipe")
         )
@@ -180,6 +186,7 @@ class Expansion:
             raise InapplicableError(f"{self.where}: {refused[0]}") from refused[0]
         if not runs:
             raise InputError(f"{self.where}: exclude: leaves no run of the grid")
+        check_names_of_data(runs.values(), self.where)
         if len(meant) > len(set(meant)):
             notes.append(
                 f"{len(meant)} cells of the grid are {len(set(meant))} different runs: equal ones are made once"
@@ -286,19 +293,37 @@ class Expansion:
             self._recipe(settings["recipe"].value, settings["recipe"].origin) if "recipe" in settings else self.recipe
         )
         recipe = changed(recipe, under("recipe", settings), where=f"{self.where}: recipe")
-        dataset = named(DATASETS, dataset_name, "data set").spec
+        dataset = self._dataset(dataset_name, under("dataset", settings))
         protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
         seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
-        labels = Labels(backbone=backbone_label, method=method_name.value, dataset=dataset_name.value)
+        labels = Labels(backbone=backbone_label, method=method_name.value, dataset=dataset.label, data=dataset.source)
         try:
             spec = RunSpec.resolve(
-                backbone=backbone, method=method, dataset=dataset, recipe=recipe, protocol=protocol, seed=seed
+                backbone=backbone, method=method, dataset=dataset.spec, recipe=recipe, protocol=protocol, seed=seed
             )
         except InapplicableError as error:
             raise InapplicableError(f"{labels.backbone}, {labels.method}: {error}") from error
         except InputError as error:
             raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
         return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
+
+    def _dataset(self, entry: Setting, changes: Mapping[str, Setting]) -> Found:
+        """A data set from its name or the path of a user's own, changed by what a study may change of it."""
+        if not isinstance(entry.value, str):
+            raise InputError(f"{entry.origin}: must be the name of a data set in quotes, got {shown(entry.value)}")
+        if isinstance(side := getattr(changes.get("image_size"), "value", None), int):
+            changes = {**changes, "image_size": Setting([side, side], changes["image_size"].origin)}
+        size = changes.get("image_size")
+        pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
+        if (entry.value, pair) not in self.found:
+            try:
+                self.found[entry.value, pair] = find(entry.value, image_size=pair)
+            except InputError as error:
+                raise InputError(f"{entry.origin}: {error}") from error
+        found = self.found[entry.value, pair]
+        label = found.label if is_label(found.label) else entry.value.partition(":")[0] + "-" + found.label
+        spec = changed(found.spec, changes, where=f"{self.where}: data set '{label}'")
+        return Found(spec, label, found.source)
 
     def _backbone(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[BackboneSpec, str]:
         """A backbone's sizes and its label, from a name or an inline table."""
@@ -324,6 +349,15 @@ class Expansion:
         if "shift_ratio" in meant or "shift_pixels" in meant:
             row = dataclasses.replace(row, shift_ratio=None, shift_pixels=None)
         return changed(row, meant, where=f"{self.where}: method '{entry.value}'"), notes
+
+
+def check_names_of_data(runs: Iterable[StudyRun], where: str) -> None:
+    """Raise InputError if two different data sets would stand under one name in a table."""
+    sources: dict[str, str] = {}
+    for run in runs:  # equal data from two files are equal runs, of which one is left here
+        if sources.setdefault(run.labels.dataset, run.labels.data) != run.labels.data:
+            both = f"{sources[run.labels.dataset]} and {run.labels.data}"
+            raise InputError(f"{where}: two different data sets are called '{run.labels.dataset}', {both}: rename one")
 
 
 def is_axis(path: str, value: Value) -> bool:
@@ -395,6 +429,7 @@ def dotted_paths() -> list[str]:
         "recipe": [field.name for field in dataclasses.fields(Recipe)],
         "method": [field.name for field in dataclasses.fields(Method)],
         "backbone": [name for name in backbone_fields if name != "name"],
+        "dataset": DATASET_FIELDS,
     }
     return [f"{head}.{name}" for head, names in fields.items() for name in names]
 
@@ -407,14 +442,18 @@ def check_path(path: str, origin: str, *, known: list[str]) -> None:
         raise InputError(f"{origin}: unknown key '{path}'{suggestion(path, known)}")
 
 
-def check_label(label: Value, origin: str) -> None:
-    """Raise InputError unless this can name a row: text that pandas will not take for something else."""
+def is_label(label: Value) -> bool:
+    """Whether it is text that pandas will not take for something else."""
     try:
         float(label)
-        is_number = True
     except (TypeError, ValueError):
-        is_number = False
-    if not isinstance(label, str) or is_number or label.strip().lower() in NOT_A_LABEL or label == "None":
+        return isinstance(label, str) and label.strip().lower() not in NOT_A_LABEL and label != "None"
+    return False
+
+
+def check_label(label: Value, origin: str) -> None:
+    """Raise InputError unless this can name a row."""
+    if not is_label(label):
         raise InputError(f"{origin}: must be a name in quotes that is no number or empty value, got {shown(label)}")
 
 

@@ -11,6 +11,12 @@ _hook = install_import_hook(SHAPED, "beartype.beartype")
 
 
 @pytest.fixture(autouse=True)
+def _own_data_root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees, or leaves, data of the machine it runs on."""
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data-root"))
+
+
+@pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Numbers are compared, so every test computes with the same number of threads."""
     import torch

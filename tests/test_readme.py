@@ -8,6 +8,7 @@ import pytest
 
 from slbench.cli import main
 from slbench.methods import METHODS
+from tests.data.made import made_arrays, write_npz
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -34,6 +35,8 @@ def test_the_commands_are_understood(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.toml").write_text(blocks("toml")[0])
     (tmp_path / "studies").mkdir()
+    write_npz(tmp_path / "birds.npz", made_arrays(train=90, shape=(32, 32, 3)))
+    monkeypatch.setattr("slbench.cli.data.fetch", lambda *_, **__: None)  # no network in a test
     arguments = shlex.split(command)[1:]
     if arguments[0] == "run-grid" and "--plan" not in arguments:
         arguments.append("--plan")
@@ -43,6 +46,9 @@ def test_the_commands_are_understood(
     if arguments[0] == "report":  # understood, but there is nothing to report
         assert code == 2
         assert "no finished run of study yet" in capsys.readouterr().err
+    elif arguments[:2] in (["data", "fetch"], ["data", "verify"]):  # understood, but the data are not here
+        assert code == 2
+        assert re.search("no such file|is not in", capsys.readouterr().err)
     else:
         assert code == 0
 

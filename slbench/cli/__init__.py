@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from slbench import __version__
+from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
 from slbench.cli.grid import run_grid, status, train
 from slbench.cli.lists import list_names
@@ -28,6 +29,7 @@ app.command("report")(report)
 app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
+app.add_typer(data_commands, name="data")
 
 
 @app.callback(invoke_without_command=True)

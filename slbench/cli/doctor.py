@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,8 @@ from rich.console import Console
 from slbench import machine
 from slbench.cli import options
 from slbench.data import DATASETS, load
+from slbench.data.places import check_writable, data_root
+from slbench.data.sources import state_of
 from slbench.data.specs import short
 from slbench.errors import SlbenchError
 from slbench.grid.slots import choose, make_slots, resolve_precision
@@ -121,16 +122,23 @@ def examine_torch() -> Iterator[Finding]:
 
 
 def examine_data() -> Iterator[Finding]:
-    """Data sets load, and hold what their hash says."""
-    yield Finding("data root", f"{files('slbench.data')} (data sets that ship with slbench)")
+    """Where data are kept, which sets are here, and that those that ship with slbench hold what their hash says."""
+    root, states = data_root(), list[str]()
+    try:
+        check_writable(root)
+        yield Finding("data root", str(root))
+    except SlbenchError as error:
+        yield Finding("data root", str(error), "set SLBENCH_DATA, or give --data-root")
     for name, entry in DATASETS.items():
-        if entry.loader is None:
+        if entry.archives:
+            states.append(f"{name} {state_of(name, entry.archives)}")
             continue
         try:
             load(entry.spec)
             yield Finding("data", f"{name}: {short(entry.spec.content)} verified")
         except (SlbenchError, OSError) as error:
             yield Finding("data", f"{name}: {error}", "reinstall slbench: make install")
+    yield Finding("data", ", ".join(states))
 
 
 def examine_store(store: Path) -> Iterator[Finding]:

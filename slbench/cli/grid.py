@@ -14,6 +14,7 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.plan import say_work
 from slbench.cli.views import make_view
+from slbench.data import check_here
 from slbench.errors import InputError
 from slbench.grid.launch import launch, prepare
 from slbench.grid.local import in_child
@@ -40,6 +41,7 @@ def run_grid(
     warmup_epochs: options.WarmupEpochs = None,
     drop_path: options.DropPath = None,
     store: options.StoreFolder = RESULTS,
+    data_root: options.DataRoot = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     jobs_per_device: options.JobsPerDevice = None,
@@ -48,6 +50,7 @@ def run_grid(
     as_json: options.Json = False,
 ) -> None:
     """Run every cell of a grid that is not finished yet: from a study file, from flags, or both."""
+    options.use_data_root(data_root)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
@@ -94,11 +97,13 @@ def train(
     warmup_epochs: options.WarmupEpochs = None,
     drop_path: options.DropPath = None,
     store: options.StoreFolder = RESULTS,
+    data_root: options.DataRoot = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid."""
+    options.use_data_root(data_root)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
@@ -115,6 +120,7 @@ def train(
     done = results.states([run.spec])[run.spec.run_id] == "done"
     record = results.record(run.spec.run_id) if done else None
     if record is None:
+        check_here(run.spec.dataset)
         say_notes(console, chosen)
         record = train_here(run, results, console, devices=devices, threads=threads)
     else:
@@ -162,11 +168,13 @@ def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, t
 def status(
     study: options.StudyPath = None,
     store: options.StoreFolder = RESULTS,
+    data_root: options.DataRoot = None,
     as_json: options.Json = False,
 ) -> None:
     """Say which runs of a study are done, failed or missing. Exit code 1 if any has failed."""
     if study is None:
         raise InputError("name a study file: slbench status studies/quick.toml")
+    options.use_data_root(data_root)
     chosen = options.study_of(
         study, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
     )

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from slbench.backbones import BACKBONES, NAMED, check_method
 from slbench.cli import options
-from slbench.data import DATASETS
+from slbench.data import DATASETS, imagenet
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, row_title
 from slbench.methods.method import Method
@@ -70,6 +70,13 @@ def words(row: Method) -> str:
     return ", ".join(f"{field} = {json.dumps(value)}" for field, value in changed.items()) or "the plain backbone"
 
 
+OWN_DATA = {
+    imagenet.NAME: imagenet.ABOUT,
+    "npz:PATH": "your own: train_images, train_labels, test_images, test_labels; also val_images, val_labels, classes",
+    "folder:PATH": "your own: image files in train/CLASS/ and test/CLASS/, or in CLASS/ alone; also val/CLASS/",
+}
+
+
 def datasets() -> list[tuple[str, str]]:
     return [
         (
@@ -79,7 +86,7 @@ def datasets() -> list[tuple[str, str]]:
             f"{entry.spec.in_channels} channel(s), {entry.spec.num_classes} classes; {entry.source}",
         )
         for name, entry in DATASETS.items()
-    ]
+    ] + list(OWN_DATA.items())
 
 
 def recipes() -> list[tuple[str, str]]:

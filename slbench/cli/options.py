@@ -1,5 +1,6 @@
 """Flags that several commands share, and what they stand for."""
 
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from slbench.backbones import NAMED
 from slbench.data import DATASETS
+from slbench.data.places import ROOT_VARIABLE
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
@@ -33,7 +35,13 @@ Methods = Annotated[
     ),
 ]
 Datasets = Annotated[
-    list[str], typer.Option("--dataset", help="Data sets.", autocompletion=lambda: list(DATASETS), rich_help_panel=GRID)
+    list[str],
+    typer.Option(
+        "--dataset",
+        help="Data sets, or npz:PATH, folder:PATH of your own.",
+        autocompletion=lambda: list(DATASETS),
+        rich_help_panel=GRID,
+    ),
 ]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", help="Seeds 0..N-1.", min=1, max=10_000, metavar="N", rich_help_panel=GRID)
@@ -66,6 +74,17 @@ DropPath = Annotated[float | None, typer.Option("--drop-path", help="--set recip
 StoreFolder = Annotated[
     Path, typer.Option("--store", help="Where results are kept.", metavar="DIR", rich_help_panel=WHERE)
 ]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        "--data-dir",
+        help="Where fetched data are kept. [default: SLBENCH_DATA, else the platform's cache folder]",
+        metavar="DIR",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
 JobsPerDevice = Annotated[
@@ -75,6 +94,12 @@ JobsPerDevice = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def use_data_root(folder: Path | None) -> None:
+    """Make a folder the data root of this process and of the children it starts."""
+    if folder is not None:
+        os.environ[ROOT_VARIABLE] = str(folder.expanduser().absolute())
 
 
 def split(values: Sequence[str]) -> list[str]:

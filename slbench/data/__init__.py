@@ -1,12 +1,24 @@
 """The data sets by name, and loading one. The table is free of torch and numpy."""
 
 import dataclasses
-import importlib
 from typing import TYPE_CHECKING
 
-from slbench.data.published import CIFAR10, CIFAR100, FASHION_MNIST, SVHN, SVHN_COUNTS, TINY_IMAGENET, published
+from slbench.data import imagenet
+from slbench.data.facts import as_source, find_spec, load_own
+from slbench.data.published import (
+    CIFAR10,
+    CIFAR100,
+    FASHION_MNIST,
+    SVHN,
+    SVHN_COUNTS,
+    TINY_IMAGENET,
+    Archive,
+    published,
+)
+from slbench.data.sources import call, check_present, load_published
 from slbench.data.specs import ARRAYS, DatasetSpec
 from slbench.errors import InputError
+from slbench.names import suggestion
 
 if TYPE_CHECKING:
     from slbench.data.splits import Splits
@@ -17,8 +29,9 @@ class DatasetEntry:
     """What the table of data sets says of one."""
 
     spec: DatasetSpec
-    loader: str | None  # "module:function", of no arguments; None for a set that cannot be read yet
+    loader: str  # "module:function", of the paths of the archives
     source: str
+    archives: tuple[Archive, ...] = ()  # what is fetched; none for what ships with slbench
 
 
 DEFAULT_DATASET = "fashion-mnist-12k"
@@ -53,8 +66,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.4914, 0.4822, 0.4465),
             std=(0.2470, 0.2435, 0.2616),
         ),
-        None,
+        "slbench.data.cifar:load_cifar10",
         "CIFAR-10 (Krizhevsky 2009)",
+        (CIFAR10,),
     ),
     "cifar100": DatasetEntry(
         published(
@@ -67,8 +81,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.5070, 0.4865, 0.4409),
             std=(0.2673, 0.2564, 0.2762),
         ),
-        None,
+        "slbench.data.cifar:load_cifar100",
         "CIFAR-100 (Krizhevsky 2009), its 100 fine classes",
+        (CIFAR100,),
     ),
     "svhn": DatasetEntry(
         published(
@@ -81,8 +96,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.4377, 0.4438, 0.4728),
             std=(0.1980, 0.2010, 0.1970),
         ),
-        None,
+        "slbench.data.svhn:load_svhn",
         "Street View House Numbers, cropped digits (Netzer et al. 2011), without its `extra` split",
+        SVHN,
     ),
     "tiny-imagenet": DatasetEntry(
         published(
@@ -95,8 +111,9 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.4802, 0.4481, 0.3975),
             std=(0.2770, 0.2691, 0.2821),
         ),
-        None,
+        "slbench.data.tiny_imagenet:load_tiny_imagenet",
         "Tiny-ImageNet (Stanford CS231n); its labelled `val` is the test set, as in the paper",
+        (TINY_IMAGENET,),
     ),
     "fashion-mnist": DatasetEntry(
         published(
@@ -107,29 +124,75 @@ DATASETS: dict[str, DatasetEntry] = {
             num_classes=10,
             train_counts=6_000,
             num_test=10_000,
-            # 0.2860 and 0.3530 at 28 px, as published with the set; with 2 px of zeros around the image:
+            # The usual 0.2860 and 0.3530 at 28 px; with 2 px of zeros around the image:
             # 0.2860 r and sqrt((0.3530^2 + 0.2860^2) r - (0.2860 r)^2), where r = (28 / 32)^2.
             mean=(0.2190,),
             std=(0.3318,),
         ),
-        None,
+        "slbench.data.fashion_mnist:load_fashion_mnist",
         "Fashion-MNIST (arXiv:1708.07747), padded from 28 to 32 px",
+        FASHION_MNIST,
     ),
 }
 
 
-def load(spec: DatasetSpec) -> "Splits":
-    """The images and labels of a data set, in slbench's order.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A data set that a name stands for."""
 
+    spec: DatasetSpec
+    label: str  # as tables print it
+    source: str  # where a user's own data lie, "npz:/absolute/path"; empty for a named set
+
+
+def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
+    """The data set that a name stands for: one of DATASETS, `imagenet`, `npz:PATH` or `folder:PATH`.
+
+    A named set need not be on this machine; a user's own is read, the first time.
+
+    Args:
+        image_size: (height, width) that a user's images of different sizes are brought to.
+    Raises:
+        InputError: for an unknown name, or anything wrong with a user's data.
+    """
+    source = as_source(name)
+    if source is not None:
+        return Found(find_spec(source, image_size), source.path.stem or source.kind, str(source))
+    if name == imagenet.NAME:
+        return Found(imagenet.find_imagenet(image_size), name, str(imagenet.source()))
+    if name not in DATASETS:
+        raise InputError(
+            f"unknown data set '{name}'{suggestion(name, [*DATASETS, imagenet.NAME])}, npz:PATH, folder:PATH"
+        )
+    return Found(DATASETS[name].spec, name, "")
+
+
+def load(spec: DatasetSpec, source: str = "") -> "Splits":
+    """The images and labels of a data set, in slbench's order, of the spec's size.
+
+    Args:
+        source: as `find` gave it.
     Raises:
         InputError: if what is found is not the data that the spec names by its hash.
     """
+    from slbench.data.own import check_memory, resized
     from slbench.data.splits import check_content
 
-    entry = DATASETS[spec.name]
-    if entry.loader is None:
-        raise InputError(f"data set '{spec.name}' can be planned with but not be read yet")
-    module, name = entry.loader.split(":")
-    splits: Splits = getattr(importlib.import_module(module), name)()
+    own = as_source(source)
+    splits = load_named(spec) if own is None else load_own(spec, own)
     check_content(splits, spec)
-    return splits
+    if splits.train.images.shape[2:] != spec.image_size:
+        check_memory(f"data set '{spec.name}'", spec.num_bytes)
+    return resized(splits, spec.image_size)
+
+
+def load_named(spec: DatasetSpec) -> "Splits":
+    """The images of one of DATASETS, of the size it is published in."""
+    entry = DATASETS[spec.name]
+    return load_published(spec, entry.archives, entry.loader) if entry.archives else call(entry.loader)
+
+
+def check_here(spec: DatasetSpec) -> None:
+    """Raise InputError, saying how to get it, if a data set is not on this machine. Reads nothing."""
+    if spec.name in DATASETS:
+        check_present(spec.name, DATASETS[spec.name].archives)

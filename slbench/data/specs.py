@@ -6,9 +6,13 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from slbench.errors import InputError
+
 Count = Annotated[int, Field(ge=0)]
 Counts = Count | tuple[Count, ...]  # of each class, by label; one number where all classes have as many
+Side = Annotated[int, Field(ge=1, le=4096)]
 
+TENTH = 10  # one training image in so many validates, of each class
 ARRAYS = "arrays sha256:"  # of the ordered images, labels and split; see `splits.content_hash`
 ARCHIVES = "archives md5:"  # of the published files, joined by "+"
 
@@ -19,7 +23,7 @@ class DatasetSpec:
 
     name: str
     content: str  # what was hashed, how, and the hash: ARRAYS or ARCHIVES and hex digits
-    image_size: tuple[int, int]  # (height, width) in px, as the network gets them
+    image_size: tuple[Side, Side]  # (height, width) in px, as the network gets them
     in_channels: Annotated[int, Field(ge=1)]
     num_classes: Annotated[int, Field(ge=2)]
     train_counts: Counts  # training images, those of the validation split among them
@@ -27,6 +31,13 @@ class DatasetSpec:
     num_test: Annotated[int, Field(ge=1)]
     mean: tuple[float, ...]  # of each channel over the training images, in [0, 1]
     std: tuple[float, ...]
+    # Of each class, of what is left for training when the validation split is out: all, a share, or so many.
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    per_class: Annotated[int, Field(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.fraction is not None and self.per_class is not None:
+            raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class}: give one of the two")
 
     @property
     def num_train(self) -> int:
@@ -37,6 +48,33 @@ class DatasetSpec:
     def num_validation(self) -> int:
         """Images of the validation split that protocol holdout takes out of them."""
         return sum(of_each(self.validation_counts, self.num_classes))
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that all its images take, as uint8."""
+        height, width = self.image_size
+        return (self.num_train + self.num_test) * self.in_channels * height * width
+
+    def trained_on(self, *, holdout: bool) -> tuple[int, ...]:
+        """The images of each class that are trained on, without the validation split if `holdout`.
+
+        Raises:
+            InputError: if `per_class` is more than there are of some class.
+        """
+        there = of_each(self.train_counts, self.num_classes)
+        if holdout:
+            validating = of_each(self.validation_counts, self.num_classes)
+            there = tuple(count - held_out for count, held_out in zip(there, validating, strict=True))
+        if self.per_class is not None and self.per_class > min(there):
+            label = there.index(min(there))
+            raise InputError(f"per_class {self.per_class} is above the {there[label]} training images of class {label}")
+        return tuple(self.subset_of(count) for count in there)
+
+    def subset_of(self, count: int) -> int:
+        """How many of so many images of a class are trained on; of a share at least one."""
+        if self.per_class is not None:
+            return self.per_class
+        return count if self.fraction is None else max(1, round(self.fraction * count))
 
 
 def of_each(counts: Counts, num_classes: int) -> tuple[int, ...]:

@@ -2,17 +2,17 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slbench.data.specs import ARRAYS, DatasetSpec, short
+from slbench.data.specs import ARRAYS, TENTH, DatasetSpec, of_each, short
 from slbench.errors import InputError
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
 Labels = NDArray[np.int64]  # (n,)
-
-VALIDATION_SHARE = 10  # one training image in so many, of each class
+Rows = NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.int64]) -> "Part":
+    def take(self, rows: Rows) -> "Part":
         return Part(self.images[rows], self.labels[rows])
 
 
@@ -35,6 +35,12 @@ class Splits:
 
     train: Part
     test: Part
+    given: Rows | None = None  # of train, those that came as a validation split; None: a tenth of each class
+
+    @property
+    def held_out(self) -> Rows:
+        """Rows of train, ascending, that validate under protocol holdout."""
+        return validation_rows(self.train.labels) if self.given is None else self.given
 
     def for_protocol(self, protocol: str) -> tuple[Part, Part | None, Part]:
         """What is trained on, what validates, what tests.
@@ -44,28 +50,35 @@ class Splits:
         """
         if protocol != "holdout":
             return self.train, None, self.test
-        held_out = validation_rows(self.train.labels)
-        rest = np.setdiff1d(np.arange(len(self.train)), held_out)
-        return self.train.take(rest), self.train.take(held_out), self.test
+        rest = np.setdiff1d(np.arange(len(self.train)), self.held_out)
+        return self.train.take(rest), self.train.take(self.held_out), self.test
 
 
 def in_content_order(part: Part) -> Part:
-    """The same images, by class and within a class by the sha256 of their bytes.
+    """The same images in `content_order`."""
+    return part.take(content_order([digest_of(image) for image in part.images], part.labels))
+
+
+def digest_of(image: NDArray[np.uint8]) -> bytes:
+    """sha256 of an image's bytes, (channels, height, width)."""
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def content_order(digests: Sequence[bytes], labels: Labels) -> Rows:
+    """Rows by class, and within a class by the digest of the image.
 
     So neither the container nor the order in it matters.
     """
-    digests = [hashlib.sha256(image.tobytes()).digest() for image in part.images]
-    order = sorted(range(len(part)), key=lambda row: (part.labels[row], digests[row]))
-    return part.take(np.array(order, dtype=np.int64))
+    return np.array(sorted(range(len(labels)), key=lambda row: (labels[row], digests[row])), dtype=np.int64)
 
 
-def validation_rows(labels: Labels) -> NDArray[np.int64]:
+def validation_rows(labels: Labels) -> Rows:
     """Rows of the validation split: of each class the first tenth, rounded, in content order.
 
     Order by a hash is as good as a shuffle, and is the same for every seed and machine.
     """
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return np.concatenate([of_class[: round(len(of_class) / VALIDATION_SHARE)] for of_class in rows])
+    return np.concatenate([of_class[: round(len(of_class) / TENTH)] for of_class in rows])
 
 
 def content_hash(splits: Splits) -> str:
@@ -76,7 +89,7 @@ def content_hash(splits: Splits) -> str:
         splits.train.labels,
         splits.test.images,
         splits.test.labels,
-        validation_rows(splits.train.labels),
+        splits.held_out,
     ):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -90,4 +103,23 @@ def check_content(splits: Splits, spec: DatasetSpec) -> None:
         raise InputError(
             f"data set '{spec.name}': the images have changed: expected {short(spec.content)}, got {short(found)}; "
             "reinstall slbench or restore the file"
+        )
+    check_counts(splits, spec)
+
+
+def check_counts(splits: Splits, spec: DatasetSpec) -> None:
+    """Raise InputError unless there are as many images of each class as the spec says, of its size."""
+    for part, labels, expected in (
+        ("training", splits.train.labels, of_each(spec.train_counts, spec.num_classes)),
+        ("validation", splits.train.labels[splits.held_out], of_each(spec.validation_counts, spec.num_classes)),
+    ):
+        found = tuple(np.bincount(labels, minlength=spec.num_classes).tolist())
+        if found != expected:
+            raise InputError(
+                f"data set '{spec.name}': {sum(found):,} {part} images in {len(found)} classes where "
+                f"{sum(expected):,} in {len(expected)} must be, or another number of some class"
+            )
+    if len(splits.test) != spec.num_test:
+        raise InputError(
+            f"data set '{spec.name}': {len(splits.test):,} test images, and there must be {spec.num_test:,}"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from slbench.data import check_here
 from slbench.grid.events import Event
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
@@ -34,7 +35,7 @@ def prepare(
     """Check store, devices and precision, and look up what is finished. Writes nothing.
 
     Args:
-        writing: also make sure that the store can be written to.
+        writing: also make sure that the store can be written to, and that the data are here.
     Raises:
         StoreError, InputError: for what is wrong.
     """
@@ -42,7 +43,11 @@ def prepare(
     slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads)
     requested = dict.fromkeys(run.spec.recipe.precision for run in runs)
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
-    return Launch(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
+    grid = Launch(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
+    if writing:
+        for run in grid.todo:
+            check_here(run.spec.dataset)
+    return grid
 
 
 def launch(grid: Launch, *, throughput: bool, on_event: Callable[[Event], None]) -> None:

@@ -36,6 +36,7 @@ def caption(
         f"{title}." if title else "",
         f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
         f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
+        *validation_sentences(records),
         f"Top-1 in %: {'; '.join(f'{name}: {ACCURACY_WORDS[name]}' for name in accuracies)}; "
         f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
@@ -43,6 +44,16 @@ def caption(
         "MACs: multiply-adds of one image, counted with fvcore. Bold: the highest mean, which is no test.",
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def validation_sentences(records: Sequence[RunRecord]) -> list[str]:
+    """How far chance alone moves an accuracy on the validation images, which select epochs and settings."""
+    sizes = distinct(record.spec.dataset.num_validation for record in records if record.spec.protocol == "holdout")
+    return [
+        f"Validation: {size:,} image{'' if size == 1 else 's'}; the standard error of an accuracy of 80 % there is "
+        f"±{100 * (0.8 * 0.2 / size) ** 0.5:.1f} points."
+        for size in sizes
+    ]
 
 
 def speed_sentences(speeds: Iterable[Throughput]) -> list[str]:

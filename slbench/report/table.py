@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from slbench.errors import StoreError
 from slbench.methods import row_title
 from slbench.report.caption import AccuracyName, caption, distinct
 from slbench.report.rows import tidy, varying
@@ -67,7 +68,10 @@ def make_table(
         speeds: measured alone, by run id.
         accuracies: which to show; unless given the final one, and beside it the best one where every run
             follows protocol paper.
+    Raises:
+        StoreError: if runs on what should be one data set were trained on different images.
     """
+    check_data(records)
     if not accuracies:
         accuracies = ("final", "best") if {run.spec.protocol for run in runs} == {"paper"} else ("final",)
     frame = tidy(records)
@@ -89,6 +93,19 @@ def make_table(
         tuple(caption(title, records, speeds, accuracies)),
         tuple(notes(runs, records)),
     )
+
+
+def check_data(records: Sequence[RunRecord]) -> None:
+    """Raise StoreError where the same data set of two records was loaded with different content."""
+    loaded: dict[str, RunRecord] = {}
+    for record in records:
+        first = loaded.setdefault(repr(record.spec.dataset), record)
+        if first.data_sha256 != record.data_sha256:
+            raise StoreError(
+                f"runs {first.run_id} and {record.run_id} on {record.labels.dataset} were trained on different images "
+                f"(data_sha256 {first.data_sha256[:12]} and {record.data_sha256[:12]}): they are not averaged; "
+                "delete the folder of the wrong one and run it again"
+            )
 
 
 def make_row(

@@ -19,6 +19,7 @@ from slbench.compute import reproducible
 from slbench.data import load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
+from slbench.data.subset import subset
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
 from slbench.store import Labels, RunRecord, Store, write_atomic
@@ -51,7 +52,7 @@ def execute(
     code = machine.code()  # before the work: what is edited meanwhile did not make this result
     folder = store.folder(spec, labels)
     with reproducible(threads):
-        splits = load(spec.dataset)
+        splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=on_progress)
         history = []
         for metrics in training.epochs():
@@ -108,7 +109,7 @@ def prepare(
     return Training(
         spec,
         network,
-        training=Batches(training, spec.dataset, device=device),
+        training=Batches(subset(training, spec.dataset, seed=spec.seed), spec.dataset, device=device),
         validation=None if validation is None else Batches(validation, spec.dataset, device=device),
         test=Batches(test, spec.dataset, device=device),
         device=device,

@@ -13,8 +13,8 @@ FLAGS = {
     "unknown backbone": (("--backbone", "vitt"), "--backbone: unknown backbone 'vitt'; did you mean 'vit'? known: vit"),
     "unknown method": (("--method", "lsaa"), "--method: unknown method 'lsaa'; did you mean 'lsa'? known: none, spt,"),
     "unknown data set": (
-        ("--dataset", "fashion-mnist"),
-        "--dataset: unknown data set 'fashion-mnist'; did you mean 'fashion-mnist-12k'?",
+        ("--dataset", "cifar-10"),
+        "--dataset: unknown data set 'cifar-10'; did you mean 'cifar10'? known: fashion-mnist-12k, cifar10, cifar100,",
     ),
     "unknown recipe": ((*ONE, "--recipe", "quik"), "--recipe: unknown recipe 'quik'; did you mean 'quick'?"),
     "unknown protocol": ((*ONE, "--protocol", "x"), "--protocol: must be 'holdout', 'full' or 'paper', got \"x\""),

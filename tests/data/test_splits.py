@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slbench.data import DATASETS, load
+from slbench.data.specs import as_counts
 from slbench.data.splits import Part, Splits, check_content, content_hash, in_content_order, validation_rows
 from slbench.errors import InputError
 
@@ -68,7 +69,14 @@ def test_the_validation_split_is_stratified_and_rounded() -> None:
 
 def test_one_changed_pixel_is_other_data() -> None:
     splits = Splits(random_part(41), random_part(13, seed=2))
-    spec = dataclasses.replace(SPEC, content=f"arrays sha256:{content_hash(splits)}")
+    spec = dataclasses.replace(
+        SPEC,
+        content=f"arrays sha256:{content_hash(splits)}",
+        num_classes=3,
+        train_counts=as_counts(np.bincount(splits.train.labels).tolist()),
+        validation_counts=as_counts(np.bincount(splits.train.labels[splits.held_out]).tolist()),
+        num_test=13,
+    )
     check_content(splits, spec)
     splits.test.images[7, 0, 1, 3] ^= 1
     with pytest.raises(InputError, match="data set 'fashion-mnist-12k': the images have changed"):

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from slbench.errors import StoreError
 from slbench.report.table import Accuracy, Table, make_table
 from slbench.store import RunRecord, Throughput
 from slbench.study import StudyRun
@@ -211,3 +213,32 @@ def test_protocol_paper_shows_the_best_epoch_beside_the_last() -> None:
     assert shown.columns == (("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best"))
     assert [cell.mean for cell in shown.rows[0].accuracies if cell is not None] == [80.0, 83.0]
     assert any("chosen on the test images, as in the paper" in sentence for sentence in shown.caption)
+
+
+def test_runs_on_different_images_under_one_name_are_not_averaged() -> None:
+    made = runs({"seed": [0, 1]})
+    first, second = with_top1(made, 80.0, 82.0)
+    other = second.model_copy(update={"data_sha256": "b" * 64})
+    with pytest.raises(StoreError) as refused:
+        table(made, [first, other])
+    assert str(refused.value) == (
+        f"runs {first.run_id} and {second.run_id} on fashion-mnist-12k were trained on different images "
+        "(data_sha256 da7a00000000 and bbbbbbbbbbbb): they are not averaged; "
+        "delete the folder of the wrong one and run it again"
+    )
+
+
+def test_two_data_sets_of_one_name_stand_in_rows_of_their_own() -> None:
+    (run,) = runs()
+    other_data = replace(run.spec.dataset, content="arrays sha256:" + "b" * 64)
+    other = replace(run, spec=replace(run.spec, dataset=other_data))
+    found = table((run, other), [make_record(run), make_record(other, data_sha256="b" * 64)])
+    assert found.settings == ("dataset_content",)
+    assert [cell.n for cell in cells(found) if cell is not None] == [1, 1]
+
+
+@pytest.mark.parametrize(("protocol", "said"), [("holdout", True), ("full", False)])
+def test_the_caption_says_how_noisy_the_validation_split_is(protocol: str, said: bool) -> None:
+    made = runs(protocol=protocol)
+    sentence = "Validation: 1,000 images; the standard error of an accuracy of 80 % there is ±1.3 points."
+    assert (sentence in table(made, with_top1(made, 80.0)).caption) is said

@@ -1,0 +1,119 @@
+"""Reading published archives in place: nothing in them is ever written to the disk by its own name."""
+
+import gzip
+import io
+import lzma
+import pickle
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from slbench.errors import InputError
+
+MOST_MEMBERS = 300_000  # Tiny-ImageNet has 120,609
+MOST_BYTES = 2 * 2**30  # unpacked; the largest, Tiny-ImageNet, has 0.25 GB
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+)
+ARRAY_PARTS = {  # of a pickled numpy array; whatever else a pickle asks for is refused
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+class Budget:
+    """What an archive may still unpack to, and which names it may use."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive, self.members, self.bytes = archive, MOST_MEMBERS, MOST_BYTES
+
+    def admit(self, name: str, size: int, *, is_link: bool) -> None:
+        """Count a member. Raises InputError if it leaves its folder, is a link or is too much."""
+        parts = PurePosixPath(name.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or (parts.parts[:1] and parts.parts[0].endswith(":")):
+            raise InputError(f"{self.archive}: refused: its member '{name}' leaves the archive's folder")
+        if is_link:
+            raise InputError(f"{self.archive}: refused: its member '{name}' is a link")
+        self.members, self.bytes = self.members - 1, self.bytes - size
+        if self.members < 0 or self.bytes < 0:
+            raise InputError(
+                f"{self.archive}: refused: unpacks to more than {MOST_MEMBERS:,} files or {MOST_BYTES / 2**30:g} GiB"
+            )
+
+
+def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the wanted files of a .zip or a .tar, packed or not, in the archive's order.
+
+    Raises:
+        InputError: for an archive that is damaged, or that has a member that leaves its folder, a link, or too much.
+    """
+    try:
+        yield from zip_members(path, wanted) if zipfile.is_zipfile(path) else tar_members(path, wanted)
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(f"{path}: a damaged archive: {error}") from error
+
+
+def tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    budget = Budget(path)
+    with tarfile.open(path) as archive:
+        for member in archive:
+            budget.admit(member.name, member.size, is_link=not (member.isreg() or member.isdir()))
+            if member.isreg() and wanted(member.name):
+                file = archive.extractfile(member)
+                assert file is not None
+                yield member.name, file.read()
+
+
+def zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    budget = Budget(path)
+    with zipfile.ZipFile(path) as archive:
+        everything = archive.infolist()
+        for member in everything:
+            budget.admit(member.filename, member.file_size, is_link=(member.external_attr >> 16) & 0o170000 == 0o120000)
+        for member in everything:
+            if not member.is_dir() and wanted(member.filename):
+                yield member.filename, archive.read(member)
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of a .gz file. Raises InputError if it is damaged or unpacks to too much."""
+    try:
+        with gzip.open(path) as file:
+            content = file.read(MOST_BYTES + 1)
+    except DAMAGED as error:
+        raise InputError(f"{path}: a damaged archive: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path}: refused: unpacks to more than {MOST_BYTES / 2**30:g} GiB")
+    return content
+
+
+class ArraysOnly(pickle.Unpickler):
+    """Unpickles numbers, text, lists, dicts and numpy arrays, and runs nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ARRAY_PARTS:
+            raise pickle.UnpicklingError(f"asks for {module}.{name}")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def unpickled(content: bytes, name: str) -> Any:
+    """The plain values and arrays in a pickle, text as latin-1. Raises InputError if it asks for anything else."""
+    try:
+        return ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+    except Exception as error:  # a damaged pickle can raise anything
+        raise InputError(f"{name}: refused: {error}") from error

@@ -1,0 +1,34 @@
+"""Fashion-MNIST from its published files.
+
+Source: the idx format of yann.lecun.com/exdb/mnist: two zero bytes, 8 for unsigned bytes, the number of axes, their
+lengths as 32-bit integers, highest byte first, then the bytes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from slbench.data.archives import unpacked
+from slbench.data.embedded import padded
+from slbench.data.splits import Splits
+from slbench.errors import InputError
+
+
+def load_fashion_mnist(train_images: Path, train_labels: Path, test_images: Path, test_labels: Path) -> Splits:
+    """60,000 and 10,000 images, (n, 1, 32, 32) grey, padded from 28 px."""
+    return Splits(
+        padded(read_idx(train_images, 3), read_idx(train_labels, 1).astype(np.int64)),
+        padded(read_idx(test_images, 3), read_idx(test_labels, 1).astype(np.int64)),
+    )
+
+
+def read_idx(path: Path, axes: int) -> np.ndarray:
+    """The bytes of a packed idx file with so many axes. Raises InputError for anything else."""
+    content = unpacked(path)
+    start = 4 + 4 * axes
+    if len(content) < start or content[:4] != bytes([0, 0, 8, axes]):
+        raise InputError(f"{path}: not an idx file of bytes with {axes} axes")
+    shape = tuple(np.frombuffer(content, dtype=">u4", count=axes, offset=4).tolist())
+    if len(content) - start != int(np.prod(shape)):
+        raise InputError(f"{path}: {len(content) - start} bytes, and its shape {shape} needs {int(np.prod(shape))}")
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,117 @@
+"""Folders of image files, one a class: `folder:PATH`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slbench.data.images import CHANNELS, EXTENSIONS, Header, decode, header, resize
+from slbench.data.own import Loose, Raw, check_memory, common_size, in_class_order
+from slbench.data.splits import digest_of
+from slbench.errors import InputError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The image files of a folder, by part and class, sorted by path."""
+
+    root: Path
+    train: dict[str, list[Path]]
+    validation: dict[str, list[Path]] | None
+    test: dict[str, list[Path]] | None
+
+    @property
+    def parts(self) -> list[dict[str, list[Path]]]:
+        return [part for part in (self.train, self.validation, self.test) if part is not None]
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for part in self.parts for paths in part.values() for path in paths]
+
+
+def layout(root: Path) -> Layout:
+    """What is where, as torchvision's ImageFolder lays it out: a folder for each class, at any depth below it.
+
+    - train/ and test/: those two;
+    - train/, val/ and test/: val/ validates;
+    - train/ and val/: val/ tests;
+    - otherwise every folder in it is a class, and slbench splits a fifth of each off for testing.
+
+    Raises:
+        InputError: if a folder or its images are missing.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
+    if not (root / "train").is_dir():
+        return Layout(root, classes(root), None, None)
+    there = [name for name in ("val", "test") if (root / name).is_dir()]
+    if not there:
+        raise InputError(f"{root}: has train/ but neither test/ nor val/")
+    train, test = classes(root / "train"), classes(root / there[-1])
+    validation = classes(root / "val") if len(there) == 2 else None
+    for name, part in (("val", validation), (there[-1], test)):
+        unknown = [label for label in part or () if label not in train]
+        if unknown:
+            raise InputError(f"{root / name}: class '{unknown[0]}' is not in {root / 'train'}")
+    return Layout(root, train, validation, test)
+
+
+def classes(folder: Path) -> dict[str, list[Path]]:
+    """The image files of each class."""
+    found = {}
+    for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
+        paths = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
+        found[name] = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+        if not found[name]:
+            raise InputError(
+                f"{folder / name}: a class without images ({', '.join(EXTENSIONS)}): add some or delete it"
+            )
+    if not found:
+        raise InputError(f"{folder}: has no folder of images, one a class")
+    return found
+
+
+def is_class(entry: Path) -> bool:
+    return entry.is_dir() and not entry.name.startswith(".")
+
+
+def common_mode(headers: Sequence[Header], root: Path) -> str:
+    """The mode that all images are read as: their own, or RGB where some are grey and some are not."""
+    modes = {header.mode for header in headers}
+    if len(modes) == 1:
+        return modes.pop()
+    if "RGBA" in modes:
+        raise InputError(f"{root}: some images have transparency and some have not: convert them to one kind")
+    return "RGB"
+
+
+def read_folder(files: Layout, image_size: tuple[int, int] | None) -> Raw:
+    """Every image of a layout, decoded; those of different sizes brought to `image_size`.
+
+    Raises:
+        InputError: at the first image that is damaged, if sizes differ and none is given, or if the images
+            would not fit into memory.
+    """
+    name = str(files.root)
+    headers = [header(path) for path in files.files]
+    mode, size = common_mode(headers, files.root), common_size(name, (one.size for one in headers), image_size)
+    check_memory(name, len(headers) * CHANNELS[mode] * size[0] * size[1])
+    labels = {name: label for label, name in enumerate(files.train)}
+
+    def read(part: dict[str, list[Path]]) -> Loose:
+        images, digests = [], []
+        for path in (path for paths in part.values() for path in paths):
+            pixels = decode(path, mode, name=str(path))
+            images.append(resize(pixels, size))
+            digests.append(digest_of(pixels))
+        of_class = np.array([labels[name] for name in part], dtype=np.int64)
+        return Loose(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
+
+    return Raw(
+        name,
+        tuple(files.train),
+        read(files.train),
+        None if files.validation is None else read(files.validation),
+        None if files.test is None else read(files.test),
+    )

@@ -1,0 +1,39 @@
+"""ImageNet-1k: a folder that the user has, since nobody may hand it on."""
+
+import dataclasses
+
+from slbench.data.facts import Size, Source, find_spec
+from slbench.data.places import data_root
+from slbench.data.specs import DatasetSpec
+from slbench.errors import InputError
+
+NAME = "imagenet"
+ABOUT = "ILSVRC 2012 (arXiv:1409.0575): your folder of it, as DATA_ROOT/imagenet with train/ and val/, or a link"
+SIZE = (224, 224)  # px, unless dataset.image_size says otherwise; the sides are scaled each by its own factor
+CLASSES, TRAIN, TEST = 1000, 1_281_167, 50_000  # arXiv:1409.0575, table 2; its `val` tests
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's models have it
+
+
+def source() -> Source:
+    return Source("folder", data_root() / NAME)
+
+
+def find_imagenet(image_size: Size | None) -> DatasetSpec:
+    """ImageNet as it lies in the data root, with the usual normalisation; pinned by its content at this size.
+
+    Raises:
+        InputError: if it is not there, is not whole, or would not fit into memory.
+    """
+    if not source().path.is_dir():
+        raise InputError(
+            f"data set '{NAME}' is not in {data_root()}: put your folder of it there, or a link to it, "
+            f"as {source().path} with train/ and val/"
+        )
+    spec = find_spec(source(), image_size or SIZE)
+    found = (spec.num_classes, spec.num_train, spec.num_test)
+    if found != (CLASSES, TRAIN, TEST):
+        counted = "{:,} classes, {:,} training and {:,} test images"
+        raise InputError(
+            f"{source().path}: {counted.format(*found)}, and there must be {counted.format(CLASSES, TRAIN, TEST)}"
+        )
+    return dataclasses.replace(spec, name=NAME, mean=MEAN, std=STD)

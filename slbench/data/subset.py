@@ -1,0 +1,26 @@
+"""Fewer images of each class, for curves over the size of a data set."""
+
+import hashlib
+
+import numpy as np
+
+from slbench.data.specs import DatasetSpec
+from slbench.data.splits import Part
+from slbench.streams import derive
+
+
+def subset(part: Part, spec: DatasetSpec, *, seed: int) -> Part:
+    """The training images that the spec's `fraction` or `per_class` leaves, in the order they had.
+
+    Of each class those are taken whose hash with the seed comes first: so a small subset lies inside every
+    larger one of the same seed, and each seed draws its own.
+    """
+    if spec.fraction is None and spec.per_class is None:
+        return part
+    salt = derive(seed, "subset").to_bytes(8, "big")
+    draws = [hashlib.sha256(salt + image.tobytes()).digest() for image in part.images]
+    taken = []
+    for label in np.unique(part.labels):
+        rows = sorted(np.flatnonzero(part.labels == label).tolist(), key=lambda row: draws[row])
+        taken += rows[: spec.subset_of(len(rows))]
+    return part.take(np.array(sorted(taken), dtype=np.int64))

@@ -1,0 +1,70 @@
+"""Tiny-ImageNet from its published archive.
+
+Source: cs231n.stanford.edu/tiny-imagenet-200.zip: train/<wnid>/images/*.JPEG, val/images/*.JPEG with their
+classes in val/val_annotations.txt, wnids.txt. Its `test` has no labels, so `val` is the test set.
+"""
+
+import io
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from slbench.data.archives import members
+from slbench.data.images import Pixels, decode
+from slbench.data.splits import Labels, Part, Splits, in_content_order
+from slbench.errors import InputError
+
+NUM_CLASSES = 200
+TEST_IMAGES = 50  # of each class
+SIDE = 64  # px
+
+
+def load_tiny_imagenet(archive: Path) -> Splits:
+    """100,000 and 10,000 images, (n, 3, 64, 64); classes are numbered in the order of their wnids."""
+    texts = dict(members(archive, lambda name: name.endswith(("/wnids.txt", "/val_annotations.txt"))))
+    wnids = sorted(text_of(texts, archive, "wnids.txt").split())
+    annotated = annotations(archive, text_of(texts, archive, "val_annotations.txt"), wnids)
+    number = {wnid: label for label, wnid in enumerate(wnids)}
+    train, test = list[tuple[Pixels, int]](), list[tuple[Pixels, int]]()
+    for name, content in members(archive, lambda name: name.endswith(".JPEG") and "/test/" not in name):
+        path = PurePosixPath(name)
+        if "/train/" in name:
+            train.append((image(archive, name, content), number[path.parts[2]]))
+        elif path.name in annotated:
+            test.append((image(archive, name, content), number[annotated[path.name]]))
+    if len(test) != len(annotated):
+        raise InputError(f"{archive}: {len(test)} images under val, and {len(annotated)} are annotated")
+    return Splits(ordered(train), ordered(test))
+
+
+def text_of(texts: dict[str, bytes], archive: Path, name: str) -> str:
+    found = [content for path, content in texts.items() if PurePosixPath(path).name == name]
+    if not found:
+        raise InputError(f"{archive}: has no file '{name}'")
+    return found[0].decode()
+
+
+def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
+    """The class of each image of val, by file name. Raises InputError unless there are 200, with 50 images each."""
+    annotated = dict(line.split("\t")[:2] for line in text.splitlines() if line.strip())
+    counts = Counter(annotated.values())
+    if len(wnids) != NUM_CLASSES or any(counts[wnid] != TEST_IMAGES for wnid in wnids) or len(counts) != NUM_CLASSES:
+        raise InputError(
+            f"{archive}: {len(counts)} classes with {min(counts.values(), default=0)} to "
+            f"{max(counts.values(), default=0)} images in val; there must be {NUM_CLASSES} with {TEST_IMAGES} each"
+        )
+    return annotated
+
+
+def image(archive: Path, name: str, content: bytes) -> Pixels:
+    pixels = decode(io.BytesIO(content), "RGB", name=f"{archive}: {name}")
+    if pixels.shape != (3, SIDE, SIDE):
+        raise InputError(f"{archive}: {name}: {pixels.shape[1]} x {pixels.shape[2]} px, and all have {SIDE} x {SIDE}")
+    return pixels
+
+
+def ordered(pairs: list[tuple[Pixels, int]]) -> Part:
+    images = np.stack([pixels for pixels, _ in pairs]) if pairs else np.zeros((0, 3, SIDE, SIDE), dtype=np.uint8)
+    labels: Labels = np.array([label for _, label in pairs], dtype=np.int64)
+    return in_content_order(Part(images, labels))

@@ -1,0 +1,163 @@
+"""`slbench data`, against a server on this machine, with a small set in the format of a published one."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slbench.data import DATASETS
+from slbench.data.published import FASHION_MNIST, Archive
+from slbench.data.specs import ARCHIVES
+from tests.cli.conftest import Command
+from tests.data.made import made_arrays, write_npz
+from tests.data.server import Server, listing, serving
+from tests.data.test_archives import idx
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Serves a Fashion-MNIST of 60 and 20 images, which takes the place of the published one."""
+    draw = np.random.default_rng(2)
+    files = {}
+    for part, count in (("train", 60), ("t10k", 20)):
+        files[f"/{part}-images-idx3-ubyte.gz"] = idx(draw.integers(0, 256, (count, 28, 28)))
+        files[f"/{part}-labels-idx1-ubyte.gz"] = idx(np.arange(count) % 10)
+    with serving(files) as server:
+        archives = tuple(
+            Archive(one.name, hashlib.md5(files[f"/{one.name}"]).hexdigest(), (server.url(f"/{one.name}"),))
+            for one in FASHION_MNIST
+        )
+        entry = DATASETS["fashion-mnist"]
+        spec = dataclasses.replace(
+            entry.spec,
+            content=ARCHIVES + "+".join(one.md5 for one in archives),
+            train_counts=6,
+            validation_counts=1,
+            num_test=20,
+        )
+        monkeypatch.setitem(DATASETS, "fashion-mnist", dataclasses.replace(entry, spec=spec, archives=archives))
+        yield server
+
+
+def state(slbench: Command) -> str:
+    document = json.loads(slbench("data", "list", "--json").out)
+    words: str = document["sets"]["fashion-mnist"]
+    return words
+
+
+@pytest.mark.usefixtures("server")
+def test_a_set_is_fetched_put_in_order_and_verified(slbench: Command, root: Path) -> None:
+    assert state(slbench) == "not here"
+    said = slbench("data", "fetch", "fashion-mnist")
+    assert (said.code, said.out) == (0, f"fashion-mnist: ready in {root}/fashion-mnist\n")
+    assert state(slbench) == "ready"
+    assert slbench("data", "verify", "fashion-mnist").out == "fashion-mnist: as published\n"
+    assert slbench("data", "fetch", "fashion-mnist").code == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_a_set_is_brought_from_local_files(slbench: Command, tmp_path: Path, root: Path, server: Server) -> None:
+    for name, content in server.files.items():
+        (tmp_path / name.strip("/")).write_bytes(content)
+    first, *others = sorted(tmp_path.glob("*.gz"))
+    said = slbench("data", "fetch", "fashion-mnist", "--from", first)
+    assert said.code == 1
+    assert "still to come: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-labels-idx1" in said.err
+    said = slbench("data", "fetch", "fashion-mnist", *(part for path in others for part in ("--from", path)))
+    assert (said.code, said.out) == (0, f"fashion-mnist: ready in {root}/fashion-mnist\n")
+    assert server.asked == []
+
+
+@pytest.mark.usefixtures("server")
+def test_a_damaged_archive_is_found_and_named(slbench: Command, root: Path) -> None:
+    slbench("data", "fetch", "fashion-mnist")
+    damaged = root / "fashion-mnist" / FASHION_MNIST[0].name
+    damaged.write_bytes(b"damaged")
+    said = slbench("data", "verify", "fashion-mnist")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"slbench: {damaged}: md5 {hashlib.md5(b'damaged').hexdigest()}, and the published one is "
+        f"{DATASETS['fashion-mnist'].archives[0].md5}: delete it and fetch it again with: "
+        "slbench data fetch fashion-mnist\n"
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_what_was_put_in_order_and_then_damaged_is_made_again(slbench: Command, root: Path) -> None:
+    slbench("data", "fetch", "fashion-mnist")
+    prepared = root / "fashion-mnist" / "prepared-1.npz"
+    content = prepared.read_bytes()
+    prepared.write_bytes(content[:-50] + bytes(50))
+    assert slbench("data", "verify", "fashion-mnist").code == 0
+    assert prepared.read_bytes()[:1000] == content[:1000]
+
+
+def test_another_count_than_published_is_refused(
+    slbench: Command, root: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = DATASETS["fashion-mnist"]
+    spec = dataclasses.replace(entry.spec, num_test=21)
+    monkeypatch.setitem(DATASETS, "fashion-mnist", dataclasses.replace(entry, spec=spec))
+    said = slbench("data", "fetch", "fashion-mnist")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.endswith("slbench: data set 'fashion-mnist': 20 test images, and there must be 21\n")
+    assert listing(root / "fashion-mnist") == sorted(one.name for one in entry.archives)
+    assert len(server.asked) == 4
+
+
+@pytest.mark.usefixtures("server")
+def test_a_fetched_set_trains(slbench: Command, root: Path, tmp_path: Path) -> None:
+    slbench("data", "fetch", "fashion-mnist", "--data-root", root / "other")
+    arguments = ("train", "--dataset", "fashion-mnist", "--method", "none", "--store", tmp_path / "results")
+    small = ("--epochs", 1, "--batch-size", 10, "--set", "backbone.dim=8", "--set", "backbone.depth=1")
+    said = slbench(*arguments, *small, "--set", "backbone.num_heads=1", "--data-root", root / "other", "--json")
+    assert said.code == 0
+    record = json.loads(said.out)
+    assert (record["samples_seen"], record["labels"]["data"]) == (50, "")
+
+
+def test_missing_data_are_said_before_any_job_starts(slbench: Command, root: Path, tmp_path: Path) -> None:
+    for command in ("run-grid", "train"):
+        said = slbench(command, "--dataset", "cifar100", "--method", "none", "--store", tmp_path / "results")
+        assert (said.code, said.out) == (2, "")
+        assert said.err == (
+            f"slbench: data set 'cifar100' is not in {root}: get it with: slbench data fetch cifar100\n"
+        )
+        assert not (tmp_path / "results").exists()
+
+
+def test_what_ships_with_slbench_needs_no_fetching(slbench: Command) -> None:
+    said = slbench("data", "fetch", "fashion-mnist-12k")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "slbench: data set 'fashion-mnist-12k' ships with slbench: there is nothing to fetch\n"
+    assert slbench("data", "verify", "fashion-mnist-12k").out == "fashion-mnist-12k: as published\n"
+
+
+def test_imagenet_is_brought_by_its_user(slbench: Command, root: Path) -> None:
+    said = slbench("data", "fetch", "imagenet")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(
+        "slbench: data set 'imagenet' may not be handed on, so it cannot be fetched: ILSVRC 2012"
+    )
+    assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "not here: a folder of yours"
+    (root / "imagenet").mkdir(parents=True)
+    assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "here"
+
+
+@pytest.mark.usefixtures("root")
+def test_info_tells_of_published_sets_and_of_a_users_own(slbench: Command, tmp_path: Path) -> None:
+    svhn = json.loads(slbench("data", "info", "svhn").out)
+    assert svhn["train_counts"][1] == 13861
+    assert [archive["name"] for archive in svhn["archives"]] == ["train_32x32.mat", "test_32x32.mat"]
+    own = json.loads(slbench("data", "info", f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}").out)
+    assert (own["label"], own["num_classes"], own["image_size"]) == ("birds", 3, [17, 19])

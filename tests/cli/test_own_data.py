@@ -1,0 +1,98 @@
+"""Grids on a user's own images: both containers give the same run, and the data reach the children."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slbench.store import RunRecord, Store
+from tests.cli.conftest import Command
+from tests.data.made import made_arrays, write_folder, write_npz
+
+STUDY = """
+[grid]
+backbone = [{{ name = "vit", label = "Tiny", patch_size = 8, dim = 8, depth = 1, num_heads = 1 }}]
+method = ["both"]
+dataset = ["{dataset}"]
+[set]
+recipe.epochs = 2
+recipe.batch_size = 8
+recipe.precision = "fp32"
+"""
+
+
+def records(store: Path) -> dict[str, RunRecord]:
+    return {record.run_id: record for record in Store(store).records()}
+
+
+def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slbench: Command
+) -> None:
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
+    arrays = made_arrays(train=67, test=13, shape=(16, 24, 3))
+    sources = {
+        "file": f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}",
+        "folder": f"folder:{write_folder(tmp_path / 'birds', arrays)}",
+    }
+    commands = {"file": ("train",), "folder": ("run-grid", "--no-throughput")}  # in this process, and in a child
+    for name, source in sources.items():
+        study = tmp_path / f"{name}.toml"
+        study.write_text(STUDY.format(dataset=source))
+        said = slbench(*commands[name], study, "--store", tmp_path / name, "--devices", "cpu")
+        assert said.code == 0, said.out + said.err
+    first, second = records(tmp_path / "file"), records(tmp_path / "folder")
+    assert len(first) == 1
+    assert first.keys() == second.keys()
+    for run_id, record in first.items():
+        assert record.weights_sha256 == second[run_id].weights_sha256
+        assert record.data_sha256 == second[run_id].data_sha256
+        assert record.spec.dataset.content == f"arrays sha256:{record.data_sha256}"
+        assert (record.labels.dataset, record.labels.data) == ("birds", sources["file"])
+        assert second[run_id].labels.data == sources["folder"]
+
+
+def test_a_moved_file_is_the_same_run_and_a_replaced_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slbench: Command
+) -> None:
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
+    path = write_npz(tmp_path / "birds.npz", made_arrays(train=67, shape=(16, 24, 3)))
+
+    def planned(source: Path) -> list[str]:
+        said = slbench(
+            "run-grid", "--dataset", f"npz:{source}", "--plan", "--json", "--store", tmp_path / "r", "--batch-size", 8
+        )
+        return [run["run_id"] for run in json.loads(said.out)["runs"]]
+
+    first = planned(path)
+    shutil.move(path, tmp_path / "moved.npz")
+    assert planned(tmp_path / "moved.npz") == first
+    write_npz(path, made_arrays(train=67, shape=(16, 24, 3), seed=6))
+    assert not set(planned(path)) & set(first)
+
+
+def test_two_files_of_one_name_are_refused_in_one_study(tmp_path: Path, slbench: Command) -> None:
+    (tmp_path / "other").mkdir()
+    first = write_npz(tmp_path / "birds.npz", made_arrays(train=67, shape=(16, 24, 3)))
+    second = write_npz(tmp_path / "other" / "birds.npz", made_arrays(train=67, shape=(16, 24, 3), seed=6))
+    said = slbench("run-grid", "--dataset", f"npz:{first},npz:{second}", "--plan", "--batch-size", 8)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"slbench: command line: two different data sets are called 'birds', npz:{first} and npz:{second}: rename one\n"
+    )
+
+
+def test_a_file_whose_name_is_a_number_is_named_by_its_kind_too(tmp_path: Path, slbench: Command) -> None:
+    path = write_npz(tmp_path / "2024.npz", made_arrays(train=67, shape=(16, 24, 3)))
+    said = slbench("run-grid", "--dataset", f"npz:{path}", "--plan", "--method", "none", "--batch-size", 8)
+    assert "ViT none npz-2024 seed 0" in said.out
+
+
+def test_bad_data_are_one_line_and_leave_nothing(tmp_path: Path, slbench: Command) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    bad = folder / "train" / "finch" / "bad.png"
+    bad.write_bytes(b"no image")
+    said = slbench("run-grid", "--dataset", f"folder:{folder}", "--store", tmp_path / "results")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"slbench: --dataset: {bad}: not an image that can be read: restore or delete the file\n"
+    assert not (tmp_path / "results").exists()

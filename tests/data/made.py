@@ -1,0 +1,39 @@
+"""Small data sets made up for tests, as npz files and as folders of PNGs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+CLASSES = ("heron", "finch", "stork")  # not in order, so that numbering them by name can be seen
+
+
+def made_arrays(
+    *, train: int = 31, test: int = 11, val: int = 0, shape: tuple[int, ...] = (17, 19, 3), seed: int = 5
+) -> dict[str, np.ndarray]:
+    """Random images as an npz file of a user holds them; every class is there, in no order."""
+    draw = np.random.default_rng(seed)
+    arrays: dict[str, np.ndarray] = {"classes": np.array(CLASSES)}
+    for part, count in (("train", train), ("val", val), ("test", test)):
+        if count:
+            arrays[f"{part}_images"] = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
+            arrays[f"{part}_labels"] = draw.permutation(np.arange(count) % len(CLASSES))
+    return arrays
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def write_folder(root: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """The same images as PNG files, train/heron/7.png and so on."""
+    names = arrays["classes"].tolist()
+    for part in ("train", "val", "test"):
+        for number, image in enumerate(arrays.get(f"{part}_images", ())):
+            folder = root / part / names[int(arrays[f"{part}_labels"][number])]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number}.png")
+    return root

@@ -1,0 +1,171 @@
+"""Fetching: whole, cut and resumed, from a second mirror, twice at once, and refused with one line."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slbench.data.fetch import bring, fetch
+from slbench.data.published import Archive
+from slbench.errors import FetchError, InputError
+from tests.data.server import Server, listing, serving
+from tests.support import ROOT
+
+CONTENT = np.random.default_rng(0).bytes(300_007)
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving({"/data.bin": CONTENT, "/wrong.bin": CONTENT[:-1] + b"?"}) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the set "made" is fetched to."""
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
+    return tmp_path / "root" / "made"
+
+
+def archive(*urls: str) -> Archive:
+    return Archive("data.bin", MD5, urls)
+
+
+def test_a_good_file_is_fetched_whole_and_only_once(server: Server, folder: Path) -> None:
+    seen: list[Any] = []
+    for _ in range(2):
+        fetch("made", [archive(server.url("/data.bin"))], on_progress=lambda *said: seen.append(said))
+    assert (folder / "data.bin").read_bytes() == CONTENT
+    assert listing(folder) == ["data.bin"]
+    assert server.asked == [("/data.bin", None)]
+    assert seen[-1] == ("data.bin", len(CONTENT), len(CONTENT))
+
+
+def test_a_cut_connection_is_resumed_where_it_was_cut(server: Server, folder: Path) -> None:
+    server.cut_after = 100_000
+    fetch("made", [archive(server.url("/data.bin"))])
+    assert (folder / "data.bin").read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
+
+
+def test_a_later_fetch_goes_on_with_what_an_earlier_one_left(server: Server, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "data.bin.part").write_bytes(CONTENT[:1234])
+    fetch("made", [archive(server.url("/data.bin"))])
+    assert server.asked == [("/data.bin", "bytes=1234-")]
+    assert (folder / "data.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("left", [b"x" * 1234, b"x" * 400_000])
+def test_what_was_left_of_another_file_is_fetched_anew(server: Server, folder: Path, left: bytes) -> None:
+    folder.mkdir(parents=True)
+    (folder / "data.bin.part").write_bytes(left)
+    fetch("made", [archive(server.url("/data.bin"))])
+    assert (folder / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_server_that_knows_no_ranges_sends_everything_again(server: Server, folder: Path) -> None:
+    server.ranges = False
+    folder.mkdir(parents=True)
+    (folder / "data.bin.part").write_bytes(CONTENT[:1234])
+    fetch("made", [archive(server.url("/data.bin"))])
+    assert (folder / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_server_that_cuts_at_once_is_given_up(server: Server, folder: Path) -> None:
+    server.cut_after = 0
+    with pytest.raises(FetchError, match="the connection was cut"):
+        fetch("made", [archive(server.url("/data.bin"))])
+    assert len(server.asked) == 5
+    assert not (folder / "data.bin").exists()
+
+
+def test_a_mirror_without_the_file_is_followed_by_the_next(server: Server, folder: Path) -> None:
+    fetch("made", [archive(server.url("/gone.bin"), server.url("/wrong.bin"), server.url("/data.bin"))])
+    assert (folder / "data.bin").read_bytes() == CONTENT
+    assert [path for path, _ in server.asked] == ["/gone.bin", "/wrong.bin", "/data.bin"]
+
+
+def test_a_wrong_checksum_leaves_nothing_and_says_both(server: Server, folder: Path) -> None:
+    gone, wrong = server.url("/gone.bin"), server.url("/wrong.bin")
+    found = hashlib.md5(server.files["/wrong.bin"]).hexdigest()
+    with pytest.raises(FetchError) as refused:
+        fetch("made", [archive(gone, wrong)])
+    assert str(refused.value) == (
+        f"data.bin could not be fetched: {gone}: HTTP Error 404: Not Found; "
+        f"{wrong}: md5 {found}, and the published one is {MD5}: "
+        "try again later, or bring the file from elsewhere with: slbench data fetch made --from FILE"
+    )
+    assert listing(folder) == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_server_at_all_is_said() -> None:
+    with serving({}) as gone:
+        url = gone.url("/data.bin")
+    with pytest.raises(FetchError, match=r"data.bin could not be fetched: http://127.0.0.1:\d+/data.bin: .*refused"):
+        fetch("made", [archive(url)])
+
+
+def test_two_processes_at_once_fetch_it_once(server: Server, folder: Path) -> None:
+    program = (
+        "import sys; from slbench.data.fetch import fetch; from slbench.data.published import Archive\n"
+        "fetch('made', [Archive('data.bin', sys.argv[1], (sys.argv[2],))])"
+    )
+    command = [sys.executable, "-c", program, MD5, server.url("/data.bin")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    both = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert server.asked == [("/data.bin", None)]
+    assert (folder / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(InputError) as refused:
+        fetch("made", [archive(server.url("/data.bin"))])
+    assert str(refused.value) == (
+        f"{folder}: needs 0 MB, and 0 MB are free: make room, or name another folder with --data-root or SLBENCH_DATA"
+    )
+    assert listing(folder) == []
+
+
+def test_a_data_root_that_cannot_be_written_to_is_said(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "file"))
+    with pytest.raises(InputError) as refused:
+        fetch("made", [archive(server.url("/data.bin"))])
+    assert str(refused.value) == (
+        f"{tmp_path}/file/made: cannot write here (Not a directory): "
+        "name another folder with --data-root or SLBENCH_DATA"
+    )
+    assert server.asked == []
+
+
+def test_a_local_file_is_brought_by_its_checksum_whatever_its_name(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "downloaded (1)").write_bytes(CONTENT)
+    assert bring("made", [archive()], tmp_path / "downloaded (1)").name == "data.bin"
+    assert (folder / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_local_file_with_another_checksum_is_refused(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "other").write_bytes(b"other")
+    with pytest.raises(InputError) as refused:
+        bring("made", [archive()], tmp_path / "other")
+    found = hashlib.md5(b"other").hexdigest()
+    assert str(refused.value) == f"{tmp_path}/other: md5 {found} is that of no archive of 'made': data.bin {MD5}"
+    with pytest.raises(InputError, match="absent: no such file"):
+        bring("made", [archive()], tmp_path / "absent")
+    assert not folder.exists()

@@ -1,0 +1,53 @@
+"""ImageNet is a folder of the user's: found in the data root, counted, and brought to one size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slbench.data import find, imagenet, load
+from slbench.errors import InputError
+from tests.data.made import made_arrays, write_folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root with a folder that looks like ImageNet but for its size."""
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path))
+    folder = write_folder(tmp_path / "imagenet", made_arrays())
+    Image.fromarray(np.full((5, 7), 9, dtype=np.uint8)).save(folder / "train" / "finch" / "grey.png")
+    (folder / "test").rename(folder / "val")
+    return tmp_path
+
+
+def test_a_folder_that_is_not_there_is_said_with_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path))
+    with pytest.raises(InputError) as refused:
+        find("imagenet")
+    assert str(refused.value) == (
+        f"data set 'imagenet' is not in {tmp_path}: put your folder of it there, or a link to it, "
+        f"as {tmp_path}/imagenet with train/ and val/"
+    )
+
+
+def test_a_folder_that_is_not_whole_is_refused_with_its_counts(root: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        find("imagenet")
+    assert str(refused.value) == (
+        f"{root}/imagenet: 3 classes, 32 training and 11 test images, and there must be "
+        "1,000 classes, 1,281,167 training and 50,000 test images"
+    )
+
+
+@pytest.mark.usefixtures("root")
+def test_a_whole_one_is_brought_to_one_size_and_normalised_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagenet, "CLASSES", 3)
+    monkeypatch.setattr(imagenet, "TRAIN", 32)
+    monkeypatch.setattr(imagenet, "TEST", 11)
+    found = find("imagenet")
+    assert (found.spec.name, found.spec.image_size, found.spec.mean) == ("imagenet", (224, 224), imagenet.MEAN)
+    assert load(found.spec, found.source).test.images.shape == (11, 3, 224, 224)
+    assert find("imagenet", image_size=(32, 48)).spec.image_size == (32, 48)

@@ -1,0 +1,322 @@
+"""A user's own images: what is found in an npz file and in folders, and that both are the same data."""
+
+import dataclasses
+import os
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slbench.data import find, load
+from slbench.data.facts import statistics
+from slbench.data.images import resize
+from slbench.data.own import in_class_order
+from slbench.data.splits import Part
+from slbench.errors import InputError
+from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root of this test's own."""
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+def npz(path: Path, **changes: Any) -> str:
+    return f"npz:{write_npz(path, {**made_arrays(), **changes})}"
+
+
+def test_what_a_network_must_know_is_found_in_the_images(tmp_path: Path) -> None:
+    arrays = made_arrays()
+    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    spec = found.spec
+    assert (found.label, found.source) == ("birds", f"npz:{tmp_path}/birds.npz")
+    assert (spec.name, spec.image_size, spec.in_channels, spec.num_classes) == ("own", (17, 19), 3, 3)
+    assert (spec.train_counts, spec.validation_counts, spec.num_test) == ((10, 11, 10), 1, 11)
+    pixels = arrays["train_images"] / 255
+    assert spec.mean == pytest.approx(pixels.mean(axis=(0, 1, 2)), abs=1e-5)
+    assert spec.std == pytest.approx(pixels.std(axis=(0, 1, 2)), abs=1e-5)
+
+
+@pytest.mark.parametrize("val", [0, 7])
+@pytest.mark.parametrize("shape", [(17, 19, 3), (17, 19), (17, 19, 4)])
+def test_the_same_images_are_the_same_data_from_either_container(
+    tmp_path: Path, shape: tuple[int, ...], val: int
+) -> None:
+    arrays = made_arrays(shape=shape, val=val)
+    of_file = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    of_folder = find(f"folder:{write_folder(tmp_path / 'birds', arrays)}")
+    assert of_file.spec == of_folder.spec
+    first, second = load(of_file.spec, of_file.source), load(of_folder.spec, of_folder.source)
+    for one, other in ((first.train, second.train), (first.test, second.test)):
+        assert np.array_equal(one.images, other.images)
+        assert np.array_equal(one.labels, other.labels)
+    assert np.array_equal(first.held_out, second.held_out)
+
+
+def test_classes_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> None:
+    arrays = made_arrays()
+    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    train = load(found.spec, found.source).train
+    finch = CLASSES.index("finch")
+    wanted = {image.tobytes() for image in arrays["train_images"][arrays["train_labels"] == finch]}
+    assert {image.transpose(1, 2, 0).tobytes() for image in train.images[train.labels == 0]} == wanted
+
+
+def test_numbers_as_class_names_are_ordered_by_value() -> None:
+    assert in_class_order(["10", "9", "1"]) == ["1", "9", "10"]
+    assert in_class_order(["10", "9", "a"]) == ["10", "9", "a"]
+
+
+def test_labels_in_a_column_are_read_as_medmnist_has_them(tmp_path: Path) -> None:
+    arrays = made_arrays(val=7)
+    columns = {name: array[:, None] if name.endswith("labels") else array for name, array in arrays.items()}
+    flat, column = write_npz(tmp_path / "flat.npz", arrays), write_npz(tmp_path / "column.npz", columns)
+    assert find(f"npz:{flat}").spec == find(f"npz:{column}").spec
+
+
+def test_a_validation_split_that_comes_with_the_data_is_the_one(tmp_path: Path) -> None:
+    arrays = made_arrays(val=7)
+    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    assert (found.spec.num_train, found.spec.num_validation) == (38, 7)
+    training, validation, _ = load(found.spec, found.source).for_protocol("holdout")
+    assert validation is not None
+    for part, name in ((training, "train"), (validation, "val")):
+        assert {image.tobytes() for image in part.images.transpose(0, 2, 3, 1)} == {
+            image.tobytes() for image in arrays[f"{name}_images"]
+        }
+
+
+def test_a_folder_with_train_and_val_alone_is_tested_on_val(tmp_path: Path) -> None:
+    arrays = made_arrays()
+    folder = write_folder(tmp_path / "birds", arrays)
+    spec = find(f"folder:{folder}").spec
+    (folder / "test").rename(folder / "val")
+    assert find(f"folder:{folder}").spec == spec
+
+
+def test_folders_without_a_split_are_split_by_us_a_fifth_for_testing(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays(train=60, test=0)) / "train"
+    found = find(f"folder:{folder}")
+    assert (found.spec.train_counts, found.spec.validation_counts, found.spec.num_test) == (16, 2, 12)
+    splits = load(found.spec, found.source)
+    assert np.bincount(splits.test.labels).tolist() == [4, 4, 4]
+    assert not {image.tobytes() for image in splits.train.images} & {image.tobytes() for image in splits.test.images}
+
+
+def test_a_replaced_file_is_new_data_and_a_moved_one_is_not(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "birds.npz", made_arrays())
+    first = find(f"npz:{path}").spec
+    shutil.move(path, tmp_path / "moved.npz")
+    assert find(f"npz:{tmp_path / 'moved.npz'}").spec == first
+    write_npz(path, made_arrays(seed=6))
+    assert find(f"npz:{path}").spec.content != first.content
+
+
+def test_what_was_found_is_remembered_while_the_file_stays(tmp_path: Path, root: Path) -> None:
+    path = write_npz(tmp_path / "birds.npz", made_arrays())
+    first, times = find(f"npz:{path}").spec, path.stat()
+    path.write_bytes(b"x" * times.st_size)  # unreadable: only what was remembered can answer
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert find(f"npz:{path}").spec == first
+    assert len(list((root / "facts").iterdir())) == 1
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    with pytest.raises(InputError, match=r"birds\.npz: not an npz file, or a damaged one"):
+        find(f"npz:{path}")
+
+
+def test_a_folder_is_decoded_once(tmp_path: Path, root: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    found = find(f"folder:{folder}")
+    first = load(found.spec, found.source)
+    shutil.rmtree(folder)  # what was prepared must do
+    assert np.array_equal(load(found.spec, found.source).train.images, first.train.images)
+    for prepared in (root / "prepared").iterdir():
+        prepared.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="no such folder"):
+        load(found.spec, found.source)
+
+
+def test_data_that_changed_since_the_plan_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "birds.npz", made_arrays())
+    found = find(f"npz:{path}")
+    write_npz(path, made_arrays(seed=6))
+    with pytest.raises(InputError, match="data set 'own': the images have changed: expected arrays sha256:"):
+        load(found.spec, found.source)
+
+
+def test_images_of_different_sizes_need_one_to_be_brought_to(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    odd = folder / "train" / "finch" / "odd.png"
+    Image.fromarray(np.arange(23 * 29, dtype=np.uint8).reshape(23, 29)).save(odd)
+    with pytest.raises(
+        InputError, match=r"birds: images of 2 sizes, 17 x 19 and 23 x 29 px .*: set dataset.image_size"
+    ):
+        find(f"folder:{folder}")
+    found = find(f"folder:{folder}", image_size=(11, 13))
+    assert (found.spec.image_size, found.spec.in_channels) == ((11, 13), 3)  # the grey one became RGB
+    assert load(found.spec, found.source).train.images.shape == (32, 3, 11, 13)
+
+
+def test_resizing_keeps_the_order_and_the_split(tmp_path: Path) -> None:
+    found = find(npz(tmp_path / "birds.npz"))
+    as_it_is = load(found.spec, found.source)
+    smaller = load(dataclasses.replace(found.spec, image_size=(7, 5)), found.source)
+    assert smaller.train.images.shape == (31, 3, 7, 5)
+    assert np.array_equal(smaller.held_out, as_it_is.held_out)
+    assert np.array_equal(smaller.train.images[3], resize(as_it_is.train.images[3], (7, 5)))
+
+
+def test_resizing_is_pillows_antialiased_bilinear_filter() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (23, 29, 3), dtype=np.uint8)
+    theirs = Image.fromarray(image).resize((13, 11), Image.Resampling.BILINEAR)
+    assert np.array_equal(resize(image.transpose(2, 0, 1), (11, 13)), np.asarray(theirs).transpose(2, 0, 1))
+    flat = np.full((1, 4, 4), 7, dtype=np.uint8)
+    assert (resize(flat, (2, 3)) == 7).all()
+
+
+def test_a_channel_of_one_value_is_not_divided_by_nothing() -> None:
+    part = Part(np.full((5, 1, 2, 3), 51, dtype=np.uint8), np.zeros(5, dtype=np.int64))
+    assert statistics(part) == ((0.2,), (1.0,))
+
+
+OBJECTS = np.array([[1, 2], [3]], dtype=object)
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "objects": (
+        {"train_labels": OBJECTS},
+        "train_labels: an array of objects, which is never unpickled: save it as numbers or as text",
+    ),
+    "floats": (
+        {"train_images": np.zeros((31, 17, 19, 3))},
+        "train_images: must be uint8 of shape (n, h, w) or (n, h, w, c), got float64 of shape (31, 17, 19, 3)",
+    ),
+    "labels of another length": (
+        {"test_labels": np.zeros(7, dtype=np.int64)},
+        "test_labels: must be integers of shape (11,) or (11, 1), got int64 of shape (7,)",
+    ),
+    "one hot": (
+        {"test_labels": np.zeros((11, 3))},
+        "test_labels: must be integers of shape (11,) or (11, 1), got float64 of shape (11, 3)",
+    ),
+    "a label too high": (
+        {"test_labels": np.full(11, 3)},
+        "test_labels: label 3 is out of range: there are 3 classes, 0 to 2",
+    ),
+    "a label below 0": (
+        {"train_labels": np.full(31, -1)},
+        "train_labels: label -1 is out of range: there are 3 classes, 0 to 2",
+    ),
+    "a class without images": (
+        {"train_labels": np.arange(31) % 2},
+        "class 'stork' has 0 training images: add some or drop the class",
+    ),
+    "sizes that differ": (
+        {"test_images": np.zeros((11, 17, 18, 3), dtype=np.uint8)},
+        "images of different shapes (channels, height, width): train (3, 17, 19), test (3, 17, 18)",
+    ),
+    "a name twice": (
+        {"classes": np.array(["heron", "finch", "finch"])},
+        "classes: must be different names, one a class, got <U5 (3,)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "complaint"), WRONG.values(), ids=WRONG)
+def test_an_npz_file_that_is_wrong_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        find(npz(tmp_path / "birds.npz", **changes))
+    assert str(refused.value) == f"{tmp_path}/birds.npz: {complaint}"
+
+
+def test_an_npz_file_without_an_array_is_refused(tmp_path: Path) -> None:
+    arrays = made_arrays()
+    del arrays["test_labels"]
+    with pytest.raises(InputError) as refused:
+        find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    needed = "train_images, train_labels, test_images, test_labels"
+    assert str(refused.value) == f"{tmp_path}/birds.npz: has no array 'test_labels'; needed: {needed}"
+
+
+def test_files_that_are_not_there_or_no_images_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("text")
+    for name, complaint in {
+        "npz:absent.npz": "absent.npz: no such file",
+        f"npz:{tmp_path}/text.npz": "text.npz: not an npz file, or a damaged one",
+        "folder:absent": "absent: no such folder",
+        f"folder:{tmp_path}/text.npz": "text.npz: a file, not a folder",
+        f"folder:{tmp_path}": "has no folder of images, one a class",
+        "npz:": "'npz:': needs a path after the colon",
+    }.items():
+        with pytest.raises(InputError, match=complaint):
+            find(name)
+
+
+def bad_folder(tmp_path: Path, content: bytes) -> tuple[str, Path]:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    bad = folder / "train" / "finch" / "bad.png"
+    bad.write_bytes(content)
+    return f"folder:{folder}", bad
+
+
+def test_a_corrupt_image_is_refused_by_name(tmp_path: Path) -> None:
+    name, bad = bad_folder(tmp_path, b"\x89PNG nothing")
+    with pytest.raises(InputError) as refused:
+        find(name)
+    assert str(refused.value) == f"{bad}: not an image that can be read: restore or delete the file"
+
+
+def test_an_image_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
+    whole = next(write_folder(tmp_path / "whole", made_arrays()).rglob("*.png")).read_bytes()
+    name, bad = bad_folder(tmp_path, whole[: len(whole) // 2])
+    with pytest.raises(InputError) as refused:
+        find(name)
+    assert str(refused.value) == f"{bad}: a damaged image: restore or delete the file"
+
+
+def giant_png(width: int, height: int) -> bytes:
+    """A PNG whose header claims so many pixels."""
+    chunk = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(("width", "shown"), [(10_000, " 10000 x 10000 px:"), (20_000, "")])
+def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: int, shown: str) -> None:
+    data = giant_png(width, 10_000) + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
+    name, bad = bad_folder(tmp_path, data)
+    with pytest.raises(InputError) as refused:
+        find(name)
+    assert str(refused.value) == f"{bad}:{shown} larger than 64 megapixels: shrink or delete it"
+
+
+def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    (folder / "train" / "emu").mkdir()
+    with pytest.raises(
+        InputError, match=r"birds/train/emu: a class without images \(.png, .*\): add some or delete it"
+    ):
+        find(f"folder:{folder}")
+    (folder / "train" / "emu").rmdir()
+    (folder / "test" / "emu").mkdir()
+    shutil.copy(next(folder.rglob("*.png")), folder / "test" / "emu")
+    with pytest.raises(InputError, match=r"birds/test: class 'emu' is not in .*birds/train"):
+        find(f"folder:{folder}")
+
+
+def test_images_that_memory_cannot_hold_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = npz(tmp_path / "birds.npz")
+
+    class Little:
+        available = 1000
+
+    monkeypatch.setattr("psutil.virtual_memory", Little)
+    with pytest.raises(InputError, match=r"birds.npz: 0.0 GiB of pixels, and 0.0 GiB of memory are free for 3 copies"):
+        find(name)

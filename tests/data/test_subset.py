@@ -1,0 +1,119 @@
+"""Fewer images of each class: how many, which, and that it is the run's identity."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slbench.data import DATASETS, load
+from slbench.data.specs import DatasetSpec, as_counts
+from slbench.data.splits import Part
+from slbench.data.subset import subset
+from slbench.errors import InputError
+from tests.support import runs, study
+
+DRAW = np.random.default_rng(4)
+PART = Part(DRAW.integers(0, 256, (90, 1, 3, 5), dtype=np.uint8), np.repeat([0, 1, 2], [20, 47, 23]))
+SPEC = dataclasses.replace(
+    DATASETS["fashion-mnist-12k"].spec, num_classes=3, train_counts=as_counts([20, 47, 23]), validation_counts=0
+)
+
+
+def taken(*, seed: int = 0, **changes: Any) -> Part:
+    return subset(PART, dataclasses.replace(SPEC, **changes), seed=seed)
+
+
+def rows(part: Part) -> set[bytes]:
+    return {image.tobytes() for image in part.images}
+
+
+def test_a_share_is_taken_of_each_class() -> None:
+    assert np.bincount(taken(fraction=0.1).labels).tolist() == [2, 5, 2]
+    assert np.bincount(taken(per_class=7).labels).tolist() == [7, 7, 7]
+    assert np.bincount(taken(fraction=0.001).labels).tolist() == [1, 1, 1]
+
+
+def test_everything_is_left_as_it_is_without_a_share_and_with_a_whole_one() -> None:
+    assert taken() is PART
+    assert np.array_equal(taken(fraction=1.0).images, PART.images)
+
+
+def test_a_small_subset_lies_inside_every_larger_one() -> None:
+    sizes = [rows(taken(fraction=fraction)) for fraction in (0.1, 0.2, 0.5)]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert rows(taken(per_class=3)) < rows(taken(per_class=4))
+
+
+def test_each_seed_draws_its_own() -> None:
+    assert rows(taken(fraction=0.5)) == rows(taken(fraction=0.5))
+    assert rows(taken(fraction=0.5)) != rows(taken(fraction=0.5, seed=1))
+
+
+def test_labels_stay_with_their_images() -> None:
+    whole = {image.tobytes(): label for image, label in zip(PART.images, PART.labels, strict=True)}
+    part = taken(fraction=0.3)
+    assert all(whole[image.tobytes()] == label for image, label in zip(part.images, part.labels, strict=True))
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "full"])
+@pytest.mark.parametrize("change", [{"dataset.fraction": 0.15}, {"dataset.per_class": 123}])
+def test_a_run_counts_the_images_that_it_trains_on(protocol: str, change: dict[str, Any]) -> None:
+    (run,) = runs(set=change, protocol=protocol)
+    spec = run.spec.dataset
+    training, _, _ = load(spec).for_protocol(protocol)
+    assert len(subset(training, spec, seed=3)) == run.spec.num_images
+    share = {"holdout": 1350, "full": 1500}[protocol]
+    assert run.spec.num_images == (1230 if spec.fraction is None else share)
+
+
+def test_a_share_can_be_an_axis_and_is_another_run() -> None:
+    found = study({"grid": {"method": ["none"], "dataset.fraction": [0.1, 0.2, 1.0]}}).runs
+    assert [run.spec.num_images for run in found] == [900, 1800, 9000]
+    assert len({run.spec.run_id for run in found}) == 3
+
+
+def test_a_side_can_be_an_axis_and_is_a_square() -> None:
+    found = study({"grid": {"method": ["none"], "dataset.image_size": [16, 64, [16, 24]]}}).runs
+    assert [run.spec.dataset.image_size for run in found] == [(16, 16), (64, 64), (16, 24)]
+    (pair,) = runs(set={"dataset.image_size": [48, 32]})
+    assert pair.spec.dataset.image_size == (48, 32)
+
+
+WRONG = {
+    "more than there are": (
+        {"dataset.per_class": 901},
+        "test.toml: Tiny, none, fashion-mnist-12k: per_class 901 is above the 900 training images of class 0",
+    ),
+    "both": (
+        {"dataset.per_class": 5, "dataset.fraction": 0.5},
+        "test.toml: data set 'fashion-mnist-12k': fraction 0.5 and per_class 5: give one of the two",
+    ),
+    "none": ({"dataset.fraction": 0.0}, "test.toml: set.dataset.fraction: must be above 0, got 0.0"),
+    "above all": ({"dataset.fraction": 1.5}, "test.toml: set.dataset.fraction: must be at most 1, got 1.5"),
+    "no side": ({"dataset.image_size": 0}, "test.toml: set.dataset.image_size: 0: must be at least 1, got 0"),
+    "a word": (
+        {"dataset.image_size": "big"},
+        'test.toml: set.dataset.image_size: must be a list in brackets, got "big"',
+    ),
+    "what the data are": (
+        {"dataset.num_classes": 3},
+        "test.toml: set.dataset.num_classes: unknown key 'dataset.num_classes'; did you mean 'dataset.per_class'? "
+        "known: dataset.image_size, dataset.fraction, dataset.per_class",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), WRONG.values(), ids=WRONG)
+def test_a_subset_or_size_that_cannot_be_is_refused_in_one_line(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError) as refused:
+        runs(set=change)
+    assert str(refused.value) == complaint
+
+
+def test_without_a_validation_image_holdout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = DATASETS["fashion-mnist-12k"]
+    small: DatasetSpec = dataclasses.replace(entry.spec, train_counts=4, validation_counts=0)
+    monkeypatch.setitem(DATASETS, "fashion-mnist-12k", dataclasses.replace(entry, spec=small))
+    with pytest.raises(InputError, match="protocol 'holdout' finds no validation image among the 40 of training"):
+        runs()
