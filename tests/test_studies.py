@@ -1,11 +1,15 @@
 """The study files that ship are valid, and the one that runs everything runs."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from slbench.cli import main
+from slbench.data import DATASETS, imagenet
+from slbench.report.published import MODELS, VARIANTS, published
 from slbench.store import Store
 from slbench.study import load_study
 from tests.support import ROOT
@@ -13,12 +17,53 @@ from tests.support import ROOT
 STUDIES = sorted((ROOT / "studies").glob("*.toml"))
 
 
+@pytest.fixture
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has none of the data sets, but for ImageNet's counts, whose images are its user's."""
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "data"))
+    spec = dataclasses.replace(DATASETS["tiny-imagenet"].spec, name="imagenet", image_size=(224, 224), num_classes=1000)
+    monkeypatch.setattr(imagenet, "find_imagenet", lambda image_size: spec)
+
+
+@pytest.mark.usefixtures("no_data")
 @pytest.mark.parametrize("path", STUDIES, ids=[path.stem for path in STUDIES])
 def test_a_shipped_study_is_valid_and_its_header_says_command_cost_and_expectation(path: Path) -> None:
     assert load_study(path).runs
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for word in ("command", "cost", "expect"):
         assert any(line.startswith(f"# {word} ") for line in header), word
+
+
+@pytest.mark.usefixtures("no_data")
+@pytest.mark.parametrize("number", [2, 3, 4, 5])
+def test_a_table_of_the_paper_has_all_its_rows_and_the_papers_numbers_in_its_header(number: int) -> None:
+    path = ROOT / "studies" / f"table{number}.toml"
+    header = path.read_text()
+    study = load_study(path)
+    cells = {(run.spec.backbone.name, run.labels.backbone, run.labels.method) for run in study.runs}
+    numbers = [row for row in published() if row.table == f"table{number}" and row.metric == "top1"]
+    assert len(numbers) > 5
+    for row in numbers:
+        assert f"{row.value:.2f}" in header, row
+    wanted = {(row.model, row.variant) for row in numbers}
+    ours = {
+        (label if label in MODELS.values() else MODELS[name], variant)
+        for name, label, method in cells
+        for variant in VARIANTS[method]
+    }
+    assert wanted <= ours
+    for key in ("recipe", "protocol"):
+        assert f'{key} = "paper"' in header
+
+
+@pytest.mark.usefixtures("no_data")
+def test_a_table_can_be_planned_without_its_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code = main(["run-grid", str(ROOT / "studies" / "table5.toml"), "--plan", "--store", str(tmp_path / "results")])
+    out = capsys.readouterr().out
+    assert code == 0
+    assert "to do: 40 runs, 900,000,000 training images, 5.27e+17 multiply-adds" in out
+    assert "0 of 40 done" in out
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.slow
