@@ -15,7 +15,7 @@ The rooms, from the top; each imports only from rooms below it:
     selftest.py   what the owner of a GPU runs once
     grid/         slots, the local executor, the child it starts, what happens as events
     report/       tidy rows, tables, Markdown, CSV, LaTeX
-    train/        the loop, the optimizer, one run from spec to record
+    train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
     study.py      a TOML file or flags, checked and expanded into runs
     store.py      RunRecord, Store: the only code that touches results/

@@ -23,6 +23,7 @@ from slbench.machine import Code, Host
 from slbench.spec import RunSpec
 
 State = Literal["done", "failed", "missing"]
+KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 
 class Labels(BaseModel):
@@ -191,10 +192,12 @@ class Store:
         return {run.run_id: state_of(folders.get(run.run_id)) for run in runs}
 
     def begin(self, run: RunSpec, labels: Labels) -> Path:
-        """Make the run's folder ready: its spec in it, what an earlier attempt left gone."""
+        """Make the run's folder ready: its spec, and of an earlier attempt its log and checkpoints."""
         folder = self.folder(run, labels)
         folder.mkdir(parents=True, exist_ok=True)
         for left_over in folder.iterdir():
+            if left_over.name in KEPT:
+                continue
             shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
         write_atomic(folder / "spec.json", dump_json(run.as_dict()))
         return folder

@@ -42,10 +42,14 @@ class Batches:
         """Pixels over 255, less the mean, over the standard deviation, channel by channel."""
         return (images.float() / 255 - self.mean) / self.std
 
-    def training(self, recipe: Recipe, *, seed: int, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, shuffled and augmented by streams of (seed, epoch, number of the batch)."""
+    def training(self, recipe: Recipe, *, seed: int, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, shuffled and augmented by streams of (seed, epoch, number of the batch).
+
+        Args:
+            first: the number of the batch to begin with.
+        """
         order = self.order(recipe, seed=seed, epoch=epoch).to(self.labels.device)
-        for number in range(recipe.batches(len(self))):
+        for number in range(first, recipe.batches(len(self))):
             rows = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
             images = augment(self.images[rows], recipe, source=generator(seed, epoch, number, "augment"))
             yield self.finished(images, self.labels[rows], recipe, seed=seed, epoch=epoch, number=number)

@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Header:
 
 
 @contextmanager
-def opened(file: Path | IO[bytes], name: str) -> Iterator[Image.Image]:
+def opened(file: Path | BytesIO | BufferedReader, name: str) -> Iterator[Image.Image]:
     """`open_image` of a path or an open file; a path is closed afterwards, whatever happens."""
     try:
         stream = file.open("rb") if isinstance(file, Path) else nullcontext(file)
@@ -41,7 +41,7 @@ def opened(file: Path | IO[bytes], name: str) -> Iterator[Image.Image]:
         yield open_image(content, name)
 
 
-def open_image(file: IO[bytes], name: str) -> Image.Image:
+def open_image(file: BytesIO | BufferedReader, name: str) -> Image.Image:
     """The image of a file, not decoded yet.
 
     Args:
@@ -71,7 +71,7 @@ def header(path: Path) -> Header:
         return Header((image.height, image.width), MODES[image.mode])
 
 
-def decode(file: Path | IO[bytes], mode: str, *, name: str) -> Pixels:
+def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pixels:
     """The pixels of an image file as the mode: "L", "RGB" or "RGBA".
 
     An orientation that a camera noted beside the pixels is not applied, as torchvision's ImageFolder does not.

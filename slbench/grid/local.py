@@ -190,7 +190,7 @@ class LocalExecutor:
             threads=slot.threads,
             precision=self.precisions[run.spec.recipe.precision],
         )
-        with (folder / LOG).open("wb") as log:
+        with (folder / LOG).open("ab") as log:
             process = spawn(job, slot.device, threads=slot.threads, log=log)
         child = Child(run, slot, process, folder)
         threading.Thread(target=self._listen, args=(child,), daemon=True).start()

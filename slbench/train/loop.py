@@ -1,9 +1,11 @@
 """The training loop: a network, its data and a spec in; metrics of every epoch out."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,13 +55,14 @@ class Progress:
 
 
 class Training:
-    """One run: trains the network epoch by epoch.
+    """One run: trains the network epoch by epoch, from its start or from where a state left it.
 
     Args:
         spec: recipe and seed are read from it.
         precision: "bf16" or "fp32", what the spec's precision has become.
         validation: None under the protocols that have no validation split.
         on_progress: called after steps, at most twice a second, and at the end of each epoch.
+        on_step: called after every step but the last of an epoch, when `state` can be taken.
     """
 
     def __init__(
@@ -73,12 +76,13 @@ class Training:
         device: torch.device,
         precision: str,
         on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.network = network
         self.training, self.validation, self.test = training, validation, test
         self.device, self.precision = device, precision
-        self.on_progress = on_progress
+        self.on_progress, self.on_step = on_progress, on_step
         self.optimizer = make_optimizer(network, spec.recipe)
         self.steps_per_epoch = spec.recipe.steps(len(training))
         decay = spec.recipe.ema_decay
@@ -87,7 +91,11 @@ class Training:
             if decay is None
             else AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
         )
-        self.last: EpochMetrics | None = None
+        self.history: list[EpochMetrics] = []
+        self.done = 0  # steps of the epoch that is running
+        self.total = self._zero()  # of their losses
+        self.seconds = 0.0  # that they took
+        self._unchecked: list[tuple[int, float, Tensor]] = []  # step, rate and loss of the last ones
         self._said = 0.0
 
     @property
@@ -95,50 +103,99 @@ class Training:
         """The network that is measured and kept: the average of the weights if the recipe has one."""
         return self.network if self.averaged is None else self.averaged.module
 
+    @property
+    def epoch(self) -> int:
+        """The one that is running, counted from 1."""
+        return len(self.history) + 1
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on as if nothing had happened: every random draw is derived from its place.
+
+        Raises:
+            TrainingError: if a loss since the last look was not a finite number.
+        """
+        self._check()
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+            "history": [dataclasses.asdict(metrics) for metrics in self.history],
+            "done": self.done,
+            "total": self.total,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state of the same run."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.history = [EpochMetrics(**metrics) for metrics in state["history"]]
+        self.done, self.seconds = state["done"], state["seconds"]
+        self.total = state["total"].to(self.device)
+
     def epochs(self) -> Iterator[EpochMetrics]:
         """Train; after each epoch, give its metrics.
 
         Raises:
-            TrainingError: when the loss is no longer a finite number.
+            TrainingError: when a loss is no longer a finite number, naming its step and learning rate.
         """
-        for epoch in range(1, self.spec.recipe.epochs + 1):
-            loss, lr, seconds = self._train_epoch(epoch)
+        while self.epoch <= self.spec.recipe.epochs:
+            lr = self._train_epoch(self.epoch)
             validated = None if self.validation is None else self.evaluate(self.validation)
             tested = self.evaluate(self.test)
-            self.last = EpochMetrics(
-                epoch=epoch,
+            metrics = EpochMetrics(
+                epoch=self.epoch,
                 lr=lr,
-                train_loss=loss,
+                train_loss=self.total.item() / self.steps_per_epoch,
                 val_loss=validated.loss if validated else None,
                 val_top1=validated.top1 if validated else None,
                 test_loss=tested.loss,
                 test_top1=tested.top1,
                 test_top5=tested.top5,
                 scales_below_zero=count_below_zero(self.evaluated),
-                train_seconds=seconds,
+                train_seconds=self.seconds,
             )
-            yield self.last
+            self.history.append(metrics)
+            self.done, self.total, self.seconds = 0, self._zero(), 0.0
+            yield metrics
 
-    def _train_epoch(self, epoch: int) -> tuple[float, float, float]:
-        """Mean loss, last learning rate and seconds of one epoch."""
+    def _zero(self) -> Float[Tensor, ""]:
+        return torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else torch.float32)
+
+    def _train_epoch(self, epoch: int) -> float:
+        """Train what is left of an epoch; the learning rate of its last step."""
         self.network.train()
-        recipe = self.spec.recipe
-        total = torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else torch.float32)
-        started = time.perf_counter()
-        batches = self.training.training(recipe, seed=self.spec.seed, epoch=epoch)
-        for step in range(self.steps_per_epoch):
-            lr = learning_rate(recipe, (epoch - 1) * self.steps_per_epoch + step, steps_per_epoch=self.steps_per_epoch)
+        recipe, lr = self.spec.recipe, 0.0
+        batches = self.training.training(recipe, seed=self.spec.seed, epoch=epoch, first=self.done * recipe.accumulate)
+        began, before = time.perf_counter(), self.seconds
+        for step in range(self.done, self.steps_per_epoch):
+            number = (epoch - 1) * self.steps_per_epoch + step
+            lr = learning_rate(recipe, number, steps_per_epoch=self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             loss = self._step(list(islice(batches, recipe.accumulate)), epoch=epoch, first=step * recipe.accumulate)
-            total += loss
-            self._say(epoch, step + 1, loss, started)
-        mean = total.item() / self.steps_per_epoch
-        if not torch.isfinite(torch.tensor(mean)):
-            raise TrainingError(
-                f"the loss is {mean} in epoch {epoch}, at a learning rate of {lr:.3g}: try a smaller recipe.lr"
-            )
-        return mean, lr, time.perf_counter() - started
+            self.total += loss
+            self.done = step + 1
+            self.seconds = before + time.perf_counter() - began
+            self._unchecked.append((number, lr, loss))
+            self._say(epoch, loss)
+            if self.done < self.steps_per_epoch:
+                self.on_step()
+        self._check()
+        return lr
+
+    def _check(self) -> None:
+        """Raise TrainingError if a loss since the last look was not a finite number. Waits for the device."""
+        looked_at, self._unchecked = self._unchecked, []
+        if not looked_at or torch.stack([loss for _, _, loss in looked_at]).isfinite().all():
+            return
+        step, lr, loss = next(entry for entry in looked_at if not entry[2].isfinite())
+        raise TrainingError(
+            f"the loss is {loss.item()} in step {step % self.steps_per_epoch + 1} of epoch {self.epoch}, "
+            f"at a learning rate of {lr:.3g}: try a smaller recipe.lr"
+        )
 
     def _step(self, batches: list[Batch], *, epoch: int, first: int) -> Float[Tensor, ""]:
         """One step of the optimizer on the mean gradient of some batches, the first of this number; their mean loss."""
@@ -167,21 +224,23 @@ class Training:
         other = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
         return batch.share * own + (1 - batch.share) * other
 
-    def _say(self, epoch: int, step: int, loss: Tensor, started: float) -> None:
+    def _say(self, epoch: int, loss: Tensor) -> None:
         now = time.perf_counter()
-        if now - self._said < 0.5 and step != self.steps_per_epoch:
+        if now - self._said < 0.5 and self.done != self.steps_per_epoch:
             return
         self._said = now
+        self._check()
+        last = self.history[-1] if self.history else None
         self.on_progress(
             Progress(
                 epoch=epoch,
                 epochs=self.spec.recipe.epochs,
-                step=(epoch - 1) * self.steps_per_epoch + step,
+                step=(epoch - 1) * self.steps_per_epoch + self.done,
                 steps=self.spec.recipe.epochs * self.steps_per_epoch,
                 loss=loss.item(),
-                val_top1=self.last.val_top1 if self.last else None,
-                test_top1=self.last.test_top1 if self.last else None,
-                images_per_second=step * self.spec.samples_per_epoch / self.steps_per_epoch / (now - started),
+                val_top1=last.val_top1 if last else None,
+                test_top1=last.test_top1 if last else None,
+                images_per_second=self.done * self.spec.samples_per_epoch / self.steps_per_epoch / self.seconds,
             )
         )
 

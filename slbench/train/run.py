@@ -3,8 +3,11 @@
 import csv
 import dataclasses
 import hashlib
+import io
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +23,16 @@ from slbench.data import load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
+from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
 from slbench.store import Labels, RunRecord, Store, write_atomic
+from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 
 HISTORY = "metrics.csv"
+CHECKPOINT_SECONDS = 300.0
+log = logging.getLogger(__name__)
 
 
 def execute(
@@ -38,28 +45,42 @@ def execute(
     threads: int,
     device_label: str,
     device_name: str,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> RunRecord:
-    """Train a run in this process and file it in the store.
+    """Train a run in this process and file it in the store; from its last checkpoint, if it has one.
+
+    A run that goes on keeps the threads and the precision it was started with. On another kind of device
+    it starts again, since its numbers would be those of neither.
 
     Args:
         device_label: what the record calls the device; a launcher may have renamed it for this process.
         device_name: its product name.
+        checkpoint_seconds: between two checkpoints within an epoch; there is one after every epoch.
     Raises:
         TrainingError: if the run cannot be finished; the store then holds no record of it.
     """
-    started, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    code = machine.code()  # before the work: what is edited meanwhile did not make this result
+    began = time.perf_counter()
     folder = store.folder(spec, labels)
-    with reproducible(threads):
+    checkpoints = Checkpoints(folder)
+    start = Start(device_kind=device.type, threads=threads, precision=precision)
+    state = resumable(checkpoints.load(), start, run_id=spec.run_id)
+    if state is not None:
+        start = Start(**state["start"])
+    with reproducible(start.threads):
         splits = load(spec.dataset, labels.data)
-        training, network = prepare(spec, splits, device=device, precision=precision, on_progress=on_progress)
-        history = []
-        for metrics in training.epochs():
-            append_row(folder / HISTORY, metrics)
-            history.append(metrics)
+        training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
+        if state is not None:
+            training.restore(state["training"])
+        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds)
+        keeper.before = 0.0 if state is None else state["seconds"]
+        for _ in training.epochs():
+            write_history(folder / HISTORY, training.history)
+            keeper.save()
+        write_history(folder / HISTORY, training.history)
         weights = file_results(folder, training)
     cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
+    history = training.history
     samples = len(history) * spec.samples_per_epoch
     record = RunRecord(
         run_id=spec.run_id,
@@ -72,19 +93,76 @@ def execute(
         **dataclasses.asdict(cost),
         train_images_per_second=samples / sum(metrics.train_seconds for metrics in history),
         peak_memory_bytes=peak_memory(device),
-        seconds=time.perf_counter() - started,
-        started_at=started_at,
+        seconds=keeper.before + time.perf_counter() - began,
+        started_at=start.started_at,
         device=device_label,
         device_name=device_name,
-        threads=threads,
-        precision=precision,
+        threads=start.threads,
+        precision=start.precision,
         host=machine.host(),
-        code=code,
+        code=Code.model_validate_json(start.code),
         data_sha256=content_hash(splits),
         weights_sha256=weights,
     )
     store.finish(folder, record)
+    checkpoints.clear()
     return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a run was started with, and keeps when it goes on."""
+
+    device_kind: str
+    threads: int
+    precision: Literal["bf16", "fp32"]
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    code: str = field(
+        default_factory=lambda: machine.code().model_dump_json()
+    )  # as JSON; edits made later are not in it
+
+
+def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str) -> dict[str, Any] | None:
+    """A checkpoint that the run can go on from; what is kept from its start, or that it begins anew, is logged."""
+    if state is None or state["run_id"] != run_id:
+        return None
+    start = Start(**state["start"])
+    if start.device_kind != asked.device_kind:
+        log.warning("begun on %s and now on %s: it starts again", start.device_kind, asked.device_kind)
+        return None
+    for name in ("threads", "precision"):
+        kept, given = getattr(start, name), getattr(asked, name)
+        if kept != given:
+            log.warning("goes on with %s %s, with which it was begun, not %s", name, kept, given)
+    return state
+
+
+class Keeper:
+    """Saves the state of a training: when told, and between steps when some time has passed."""
+
+    def __init__(
+        self, training: Training, checkpoints: Checkpoints, start: Start, *, run_id: str, seconds: float
+    ) -> None:
+        self.training, self.checkpoints, self.start = training, checkpoints, start
+        self.run_id, self.interval = run_id, seconds
+        self.before = 0.0  # seconds that earlier processes spent on the run
+        self.began = self.last = time.perf_counter()
+        training.on_step = self.after_step
+
+    def after_step(self) -> None:
+        if time.perf_counter() - self.last >= self.interval:
+            self.save()
+
+    def save(self) -> None:
+        self.checkpoints.save(
+            {
+                "run_id": self.run_id,
+                "start": dataclasses.asdict(self.start),
+                "seconds": self.before + time.perf_counter() - self.began,
+                "training": self.training.state(),
+            }
+        )
+        self.last = time.perf_counter()
 
 
 def prepare(
@@ -118,14 +196,13 @@ def prepare(
     ), network
 
 
-def append_row(path: Path, metrics: EpochMetrics) -> None:
-    """Add an epoch to the history, with a header if it is the first."""
-    row = dataclasses.asdict(metrics)
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
+def write_history(path: Path, history: list[EpochMetrics]) -> None:
+    """Write the metrics of all epochs, a row each, at once: after a crash no epoch stands there twice."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)])
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(metrics) for metrics in history)
+    write_atomic(path, text.getvalue().encode())
 
 
 def file_results(folder: Path, training: Training) -> str:

@@ -213,7 +213,7 @@ def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
     failures, events = run_all(runs(set={**SHORT, "recipe.lr": 1e30}), tmp_path)
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert failures == 1
-    assert failed.reason.startswith("exit code 1: the loss is nan in epoch 1, at a learning rate of ")
+    assert failed.reason.startswith("exit code 1: the loss is nan in step 3 of epoch 1, at a learning rate of ")
 
 
 def fake_interpreter(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_accuracies_are_counted_in_percent() -> None:
 def test_a_loss_that_is_no_number_ends_the_run_and_files_nothing(tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, lr=1e30)
     with pytest.raises(
-        TrainingError, match=r"the loss is nan in epoch 1, at a learning rate of .*: try a smaller recipe.lr"
+        TrainingError, match=r"the loss is nan in step 3 of epoch 1, at a learning rate of .*: try a smaller recipe.lr"
     ):
         run(tiny(recipe=recipe), tmp_path)
     assert Store(tmp_path).record(tiny(recipe=recipe).run_id) is None

@@ -1,0 +1,242 @@
+"""A run that is stopped anywhere ends as if it had not been."""
+
+import dataclasses
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slbench.errors import StoreError, TrainingError
+from slbench.spec import RunSpec
+from slbench.store import RunRecord, Store
+from slbench.train import run as running
+from slbench.train.checkpoint import CURRENT, PREVIOUS, Checkpoints
+from slbench.train.loop import Training
+from tests.train.test_run import LABELS, RECIPE, tiny
+
+STEPS = 18  # two epochs of nine
+PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes", "code"}  # times, speeds, memory
+SPEC = tiny(recipe=dataclasses.replace(RECIPE, ema_decay=0.5, cutmix=0.5))
+
+
+class Killed(BaseException):
+    """What a test ends a run with: nothing in a run catches it."""
+
+
+def execute(store: Store, *, spec: RunSpec = SPEC, threads: int = 1, every: float = 0.0, **how: Any) -> RunRecord:
+    store.begin(spec, LABELS)
+    return running.execute(
+        spec,
+        LABELS,
+        store=store,
+        device=torch.device("cpu"),
+        device_label="cpu",
+        device_name="a processor",
+        precision="fp32",
+        threads=threads,
+        checkpoint_seconds=every,
+        **how,
+    )
+
+
+def lasting(record: RunRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.model_dump().items() if key not in PASSING}
+
+
+def rows(store: Store) -> list[list[str]]:
+    """The history, without its last column, which is a time."""
+    lines = (store.folder(SPEC, LABELS) / "metrics.csv").read_text().splitlines()
+    return [line.split(",")[:-1] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, list[list[str]]]:
+    """The run that nobody stopped."""
+    store = Store(tmp_path_factory.mktemp("calm"))
+    return execute(store), rows(store)
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """End the run before this step of the optimizer, counted over the process."""
+    steps, right = iter(range(10_000)), Training._step
+
+    def deadly(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+        if next(steps) == step:
+            raise Killed
+        return right(self, *arguments, **how)
+
+    monkeypatch.setattr(Training, "_step", deadly)
+
+
+@pytest.mark.parametrize("steps", [[0], [4], [9], [17], [3, 3, 8]], ids=str)
+def test_a_run_that_was_killed_between_steps_ends_as_the_calm_one(
+    calm: tuple[RunRecord, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[int]
+) -> None:
+    store = Store(tmp_path)
+    for step in steps:
+        with monkeypatch.context() as patch:
+            die_at(patch, step)
+            with pytest.raises(Killed):
+                execute(store)
+        assert store.record(SPEC.run_id) is None
+    record = execute(store)
+    assert lasting(record) == lasting(calm[0])
+    assert rows(store) == calm[1]
+
+
+@pytest.mark.parametrize("stage", ["write_history", "file_results", "count"])
+def test_a_run_that_was_killed_after_an_epoch_ends_as_the_calm_one(
+    calm: tuple[RunRecord, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    store = Store(tmp_path)
+
+    def deadly(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, stage, deadly)
+        with pytest.raises(Killed):
+            execute(store)
+    assert lasting(execute(store)) == lasting(calm[0])
+    assert rows(store) == calm[1]
+
+
+def damage_nothing(folder: Path) -> None:
+    """Both checkpoints are whole."""
+
+
+def cut_the_newest(folder: Path) -> None:
+    content = (folder / CURRENT).read_bytes()
+    (folder / CURRENT).write_bytes(content[: len(content) // 2])
+
+
+def flip_a_bit_of_the_newest(folder: Path) -> None:
+    content = bytearray((folder / CURRENT).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / CURRENT).write_bytes(content)
+
+
+def lose_the_newest(folder: Path) -> None:
+    """Power was lost between two renames."""
+    (folder / CURRENT).unlink()
+
+
+def damage_both(folder: Path) -> None:
+    (folder / CURRENT).write_bytes(b"")
+    (folder / PREVIOUS).write_bytes(b"garbage\nmore")
+
+
+@pytest.mark.parametrize(
+    ("damage", "steps_left", "damaged"),
+    [
+        (damage_nothing, 8, 0),
+        (cut_the_newest, 9, 1),
+        (flip_a_bit_of_the_newest, 9, 1),
+        (lose_the_newest, 9, 0),
+        (damage_both, 18, 2),
+    ],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_same(
+    calm: tuple[RunRecord, list[list[str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+    steps_left: int,
+    damaged: int,
+) -> None:
+    store = Store(tmp_path)
+    with monkeypatch.context() as patch:
+        die_at(patch, 10)
+        with pytest.raises(Killed):
+            execute(store)
+    damage(store.folder(SPEC, LABELS))
+    counted, right = Counter[str](), Training._step
+
+    def counting(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+        counted["steps"] += 1
+        return right(self, *arguments, **how)
+
+    monkeypatch.setattr(Training, "_step", counting)
+    with caplog.at_level(logging.WARNING):
+        record = execute(store)
+    assert counted["steps"] == steps_left
+    assert lasting(record) == lasting(calm[0])
+    assert caplog.text.count("is damaged: going on from the one before it") == damaged
+
+
+def test_threads_are_those_of_the_start(
+    calm: tuple[RunRecord, list[list[str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Store(tmp_path)
+    with monkeypatch.context() as patch:
+        die_at(patch, 5)
+        with pytest.raises(Killed):
+            execute(store)
+    record = execute(store, threads=2)
+    assert record.threads == 1
+    assert "goes on with threads 1, with which it was begun, not 2" in caplog.text
+    assert lasting(record) == lasting(calm[0])
+
+
+def test_on_another_kind_of_device_a_run_starts_again() -> None:
+    there = running.Start(device_kind="cuda", threads=1, precision="fp32")
+    state = {"run_id": "r", "start": dataclasses.asdict(there)}
+    here = running.Start(device_kind="cpu", threads=1, precision="fp32")
+    assert running.resumable(state, here, run_id="r") is None
+    assert running.resumable(state, there, run_id="r") is state
+    assert running.resumable(state, there, run_id="other") is None
+    assert running.resumable(None, here, run_id="r") is None
+
+
+def test_a_finished_run_keeps_no_checkpoint(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    execute(store)
+    assert not list(store.folder(SPEC, LABELS).glob("*checkpoint*"))
+
+
+def test_within_an_epoch_checkpoints_wait_for_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(Checkpoints, "save", lambda self, state: saved.append(state["training"]["done"]))
+    execute(Store(tmp_path), every=1e9)
+    assert saved == [0, 0]  # one an epoch
+    saved.clear()
+    execute(Store(tmp_path / "often"), every=0.0)
+    assert saved == [*range(1, 9), 0, *range(1, 9), 0]
+
+
+def test_a_loss_that_is_no_number_names_its_step_and_rate_and_is_never_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, steps = Training._step, iter(range(100))
+
+    def broken(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+        loss = right(self, *arguments, **how)
+        return loss * float("nan") if next(steps) >= 12 else loss
+
+    monkeypatch.setattr(Training, "_step", broken)
+    store = Store(tmp_path)
+    with pytest.raises(TrainingError, match=r"nan in step 4 of epoch 2, at a learning rate of 0\.00\d+: try"):
+        execute(store)
+    state = Checkpoints(store.folder(SPEC, LABELS)).load()
+    assert state is not None and state["training"]["done"] == 3
+    assert json.dumps(state["training"]["history"])
+
+
+def test_what_cannot_be_read_again_does_not_replace_what_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({"a": 1})
+    monkeypatch.setattr("slbench.train.checkpoint.opened", lambda content: None)
+    with pytest.raises(StoreError, match="cannot be read again"):
+        checkpoints.save({"a": 2})
+    monkeypatch.undo()
+    assert checkpoints.load() == {"a": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CURRENT]
