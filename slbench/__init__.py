@@ -19,6 +19,7 @@ The rooms, from the top; each imports only from rooms below it:
     measure/      multiply-adds, images per second, memory
     study.py      a TOML file or flags, checked and expanded into runs
     store.py      RunRecord, Store: the only code that touches results/
+    claims.py     who is at work on which run
     spec.py       RunSpec: everything that can change a result
     data/         the data sets by name, a user's own, subsets; their order and splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network

@@ -27,7 +27,11 @@ class StoreError(SlbenchError):
 
 
 class TrainingError(SlbenchError):
-    """A run that could not be finished, such as one whose loss is no longer a number."""
+    """A run that could not be finished."""
+
+
+class DivergedError(TrainingError):
+    """A run whose loss is no longer a finite number. It would come to the same end again."""
 
 
 class FetchError(SlbenchError):

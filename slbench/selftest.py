@@ -24,7 +24,7 @@ from slbench.backbones.specs import (
     ViTSpec,
 )
 from slbench.errors import InapplicableError
-from slbench.grid.local import child_environment, in_child
+from slbench.grid.children import child_environment, in_child
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
 from slbench.measure.speeds import TIMINGS, Timing

@@ -1,28 +1,34 @@
 """The results folder: where runs are kept, and the only code that touches it.
 
     <store>/runs/<backbone>-<method>-<dataset>-s<seed>-<run_id>/   one folder a run
+    <store>/claims/<run_id>/                                       who is at work on it: see slbench.claims
     <store>/throughput/<machine>/<key>.json                        speeds, filed by machine
     <store>/memory/<machine>/<key>.json                            peak memory, filed by machine
     <store>/reports/<study>/                                       tables
 
-A run is finished when its folder holds record.json, which is written last and at once.
+A run is finished when its folder holds record.json, which is written last, at once, and only if none is there.
 """
 
+import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slbench.errors import StoreError
+from slbench import claims
+from slbench.errors import InputError, StoreError
 from slbench.machine import Code, Host
 from slbench.spec import RunSpec
 
-State = Literal["done", "failed", "missing"]
+State = Literal["done", "running", "failed", "missing"]
+STATES: tuple[State, ...] = get_args(State)
+Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full", "not followed"]
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 
@@ -79,6 +85,31 @@ class RunRecord(BaseModel):
     weights_sha256: str  # of weights.safetensors
 
 
+class Failure(BaseModel):
+    """Why the last attempt at a run ended without a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    reason: str  # one line: exit code or signal, and what it died of
+    exit_code: int | None = None
+    signal: str | None = None
+    traceback: str = ""
+    last_lines: tuple[str, ...] = ()  # of its log
+    attempt: int = 1  # by the launcher that wrote this, counted from 1
+    device: str = ""
+    hostname: str = ""
+    ended_at: str = ""  # ISO 8601, UTC
+
+    @property
+    def cause(self) -> str:
+        """The same for failures that died the same way: by traceback if there is one, else by reason, numbers apart."""
+        places = re.findall(r'File "(.+?)", line (\d+), in (\S+)', self.traceback)
+        last = next((line for line in reversed(self.traceback.splitlines()) if line.strip()), "")
+        told = [*places, last.partition(":")[0]] if places else re.sub(r"[-+]?\d[\d.e+-]*", "#", self.reason)
+        return f"{self.kind} {hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
+
+
 class Throughput(BaseModel):
     """Images per second of one network, measured alone. See slbench.measure.throughput."""
 
@@ -121,6 +152,25 @@ class TrainingMemory(BaseModel):
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is whole or not there: temporary file, fsync, rename, fsync of the folder."""
+    with written(path, content) as temporary:
+        temporary.replace(path)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """As `write_atomic`, but what is there already stays, whoever came first by however little."""
+    with written(path, content) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            if not path.exists():
+                temporary.replace(path)
+
+
+@contextmanager
+def written(path: Path, content: bytes) -> Iterator[Path]:
+    """A temporary file with this content on the disk, to be moved to its place, which then outlives a loss of power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -128,7 +178,7 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -148,6 +198,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.claims = claims.Claims(root / "claims")
 
     def check(self, *, writing: bool) -> None:
         """Raise StoreError if this cannot be a store, or cannot be written to; leaves nothing behind."""
@@ -186,10 +237,30 @@ class Store:
             if folder.is_dir()
         }
 
+    def find(self, start: str) -> tuple[str, Path]:
+        """The run whose id begins so, and its folder.
+
+        Raises:
+            InputError: if no run's id does, or several.
+        """
+        folders = self.ids()
+        found = [run_id for run_id in folders if start and run_id.startswith(start)]
+        if not found:
+            raise InputError(f"{self.root}: no run's id begins with '{start}': slbench status STUDY --json lists them")
+        if len(found) > 1:
+            names = ", ".join(folders[run_id].name for run_id in found[:5])
+            raise InputError(f"{self.root}: {len(found)} runs' ids begin with '{start}': {names}: give more of it")
+        return found[0], folders[found[0]]
+
     def states(self, runs: Iterable[RunSpec]) -> dict[str, State]:
         """The state of each run, by id."""
-        folders = self.ids()
-        return {run.run_id: state_of(folders.get(run.run_id)) for run in runs}
+        folders, held = self.ids(), self.claims.holders()
+        found = {run.run_id: state_of(folders.get(run.run_id)) for run in runs}
+        return {run: "running" if run in held and state != "done" else state for run, state in found.items()}
+
+    def is_done(self, run: RunSpec) -> bool:
+        """Whether the run has its record."""
+        return state_of(self.ids().get(run.run_id)) == "done"
 
     def begin(self, run: RunSpec, labels: Labels) -> Path:
         """Make the run's folder ready: its spec, and of an earlier attempt its log and checkpoints."""
@@ -203,19 +274,20 @@ class Store:
         return folder
 
     def finish(self, folder: Path, record: RunRecord) -> None:
-        """Make a run finished: its record is the last file to appear."""
-        write_atomic(folder / "record.json", dump_json(record.model_dump(mode="json")))
+        """Make a run finished: its record is the last file to appear, and a record that is there stays."""
+        write_new(folder / "record.json", dump_json(record.model_dump(mode="json")))
 
-    def fail(self, run: RunSpec, labels: Labels, reason: str) -> None:
+    def fail(self, run: RunSpec, labels: Labels, failure: Failure) -> None:
         """Note why a run ended without a record. The next grid tries it again."""
-        write_atomic(self.folder(run, labels) / "failure.json", dump_json({"reason": reason}))
+        write_atomic(self.folder(run, labels) / "failure.json", dump_json(failure.model_dump(mode="json")))
 
-    def failure(self, run_id: str) -> str:
-        """Why the run's last attempt ended, or an empty text."""
+    def failure(self, run_id: str) -> Failure | None:
+        """Why the run's last attempt ended; None if it did not, or if the file cannot be read."""
         folder = self.ids().get(run_id)
-        if folder is None or not (folder / "failure.json").exists():
-            return ""
-        return str(json.loads((folder / "failure.json").read_text()).get("reason", ""))
+        try:
+            return None if folder is None else Failure.model_validate_json((folder / "failure.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
 
     def record(self, run_id: str) -> RunRecord | None:
         """The run's record, None if it has none. Raises StoreError if the file is damaged."""

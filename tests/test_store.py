@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slbench.errors import StoreError
-from slbench.store import Labels, Store, safe, write_atomic
+from slbench.store import Failure, Labels, Store, safe, write_atomic
 from tests.support import make_record, make_speed, runs
 
 
@@ -53,12 +53,13 @@ def test_a_run_is_missing_then_failed_then_missing_again_then_done(tmp_path: Pat
     assert state() == "missing"
     store.begin(run.spec, run.labels)
     assert state() == "missing"
-    store.fail(run.spec, run.labels, "killed by SIGKILL")
+    failure = Failure(kind="killed", reason="killed by SIGKILL", signal="SIGKILL")
+    store.fail(run.spec, run.labels, failure)
     assert state() == "failed"
-    assert store.failure(run.spec.run_id) == "killed by SIGKILL"
+    assert store.failure(run.spec.run_id) == failure
     folder = store.begin(run.spec, run.labels)
     assert state() == "missing"
-    assert store.failure(run.spec.run_id) == ""
+    assert store.failure(run.spec.run_id) is None
     store.finish(folder, make_record(run))
     assert state() == "done"
     assert store.record(run.spec.run_id) == make_record(run)

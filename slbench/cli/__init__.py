@@ -8,10 +8,11 @@ import typer
 from slbench import __version__
 from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
-from slbench.cli.grid import run_grid, status, train
+from slbench.cli.grid import run_grid, train
 from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
 from slbench.cli.report import report
+from slbench.cli.status import logs, status
 from slbench.errors import SlbenchError
 
 INTERRUPTED = 130
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("run-grid")(run_grid)
 app.command("train")(train)
 app.command("status")(status)
+app.command("logs")(logs)
 app.command("report")(report)
 app.command("profile")(profile)
 app.command("list")(list_names)

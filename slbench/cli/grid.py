@@ -1,28 +1,26 @@
-"""`slbench run-grid`, `slbench train`, `slbench status`."""
+"""`slbench run-grid`, `slbench train`."""
 
 import json
 import signal
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.plan import say_work
+from slbench.cli.status import as_document, causes, counts, line
 from slbench.cli.views import make_view
 from slbench.data import check_here
 from slbench.errors import InputError
+from slbench.grid.children import in_child
 from slbench.grid.launch import launch, prepare
-from slbench.grid.local import in_child
+from slbench.grid.local import Policy
 from slbench.grid.slots import make_slots, resolve_precision
-from slbench.store import RunRecord, State, Store
+from slbench.grid.standing import Standing
+from slbench.store import RunRecord, Store
 from slbench.study import Study, StudyRun
-
-RESULTS = Path("results")
 
 
 def run_grid(
@@ -40,11 +38,15 @@ def run_grid(
     weight_decay: options.WeightDecay = None,
     warmup_epochs: options.WarmupEpochs = None,
     drop_path: options.DropPath = None,
-    store: options.StoreFolder = RESULTS,
+    store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     jobs_per_device: options.JobsPerDevice = None,
+    retries: options.Retries = 0,
+    timeout: options.Timeout = None,
+    fail_fast: options.FailFast = False,
+    max_failures: options.MaxFailures = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the jobs and their state; change nothing.")] = False,
     throughput: Annotated[bool, typer.Option(help="Measure images/s after the runs.")] = True,
     as_json: options.Json = False,
@@ -57,27 +59,32 @@ def run_grid(
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
         warmup_epochs=warmup_epochs, drop_path=drop_path,
     )  # fmt: skip
+    policy = Policy(
+        retries=retries, timeout=options.seconds_of(timeout), fail_fast=fail_fast, max_failures=max_failures
+    )
     results = Store(store)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=not plan
     )
-    states = grid.states
     console = Console(stderr=as_json)
     if not plan:
         say_notes(console, chosen)
         signal.signal(signal.SIGTERM, interrupt)
         with make_view(console, grid.todo) as view:
-            launch(grid, throughput=throughput, on_event=view)
-        states = results.states(run.spec for run in chosen.runs)
+            launch(grid, policy=policy, throughput=throughput, on_event=view)
+    standing = Standing.of(chosen.runs, results)
     if as_json:
-        print(json.dumps(as_document(chosen, states, results), indent=2))
+        print(json.dumps(as_document(chosen, standing), indent=2))
     else:
         if plan:
             say_notes(console, chosen)
-            say_states(console, chosen, states, results)
+            for run in chosen.runs:
+                say(console, line(run, standing))
             say_work(console, grid.todo)
-        say_summary(console, chosen, states)
-    if not plan and any(state != "done" for state in states.values()):
+        for cause in causes(standing):
+            say(console, cause)
+        say(console, counts(chosen, standing.states))
+    if not plan and any(state != "done" for state in standing.states.values()):
         raise typer.Exit(1)
 
 
@@ -96,7 +103,7 @@ def train(
     weight_decay: options.WeightDecay = None,
     warmup_epochs: options.WarmupEpochs = None,
     drop_path: options.DropPath = None,
-    store: options.StoreFolder = RESULTS,
+    store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
@@ -142,7 +149,8 @@ def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, t
     from slbench.train.loop import Progress
     from slbench.train.run import execute
 
-    def say(progress: Progress) -> None:
+    def tell(progress: Progress) -> None:
+        beat()
         if progress.step % (progress.steps // progress.epochs) == 0:
             console.print(
                 f"epoch {progress.epoch}/{progress.epochs}: loss {progress.loss:.4f}, "
@@ -150,45 +158,26 @@ def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, t
                 highlight=False,
             )
 
-    store.begin(run.spec, run.labels)
+    claim = store.claims.acquire(run.spec.run_id)
+    if claim is None:
+        raise InputError(f"{run.title} is being trained by another process: see slbench status")
+    beat = claim.beat
     device = slot.device.label if slot.device.kind == "cuda" else in_child(slot.device)
-    return execute(
-        run.spec,
-        run.labels,
-        store=store,
-        device=torch.device(device),
-        device_label=slot.device.label,
-        device_name=slot.device.name,
-        precision=precision,
-        threads=threads,
-        on_progress=say,
-    )
-
-
-def status(
-    study: options.StudyPath = None,
-    store: options.StoreFolder = RESULTS,
-    data_root: options.DataRoot = None,
-    as_json: options.Json = False,
-) -> None:
-    """Say which runs of a study are done, failed or missing. Exit code 1 if any has failed."""
-    if study is None:
-        raise InputError("name a study file: slbench status studies/quick.toml")
-    options.use_data_root(data_root)
-    chosen = options.study_of(
-        study, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
-    )
-    results = Store(store)
-    results.check(writing=False)
-    states = results.states(run.spec for run in chosen.runs)
-    console = Console()
-    if as_json:
-        print(json.dumps(as_document(chosen, states, results), indent=2))
-    else:
-        say_states(console, chosen, states, results)
-        say_summary(console, chosen, states)
-    if "failed" in states.values():
-        raise typer.Exit(1)
+    try:
+        store.begin(run.spec, run.labels)
+        return execute(
+            run.spec,
+            run.labels,
+            store=store,
+            device=torch.device(device),
+            device_label=slot.device.label,
+            device_name=slot.device.name,
+            precision=precision,
+            threads=threads,
+            on_progress=tell,
+        )
+    finally:
+        claim.release(done=store.is_done(run.spec))
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -198,50 +187,9 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def say_notes(console: Console, study: Study) -> None:
     for note in study.notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"note: {note}")
 
 
-def say_states(console: Console, study: Study, states: Mapping[str, State], store: Store) -> None:
-    for run in study.runs:
-        state = states[run.spec.run_id]
-        reason = f": {store.failure(run.spec.run_id)}" if state == "failed" else ""
-        epochs = f"{run.spec.recipe.epochs} epoch{'' if run.spec.recipe.epochs == 1 else 's'}"
-        size = f"{epochs} of {run.spec.steps_per_epoch} steps"
-        console.print(f"{state:<8}{run.title}, {size}{reason}", markup=False, highlight=False, soft_wrap=True)
-
-
-def say_summary(console: Console, study: Study, states: Mapping[str, State]) -> None:
-    """ "8 of 8 done", and what else there is."""
-    counts = Counter(states.values())
-    others = ", ".join(f"{counts[state]} {state}" for state in ("failed", "missing") if counts[state])
-    console.print(
-        f"{study.name}: {counts['done']} of {len(study.runs)} done{', ' + others if others else ''}", highlight=False
-    )
-
-
-def as_document(study: Study, states: Mapping[str, State], store: Store) -> dict[str, Any]:
-    """What `--json` prints: the runs with their states and, of those done, their accuracies."""
-    records = {record.run_id: record for record in store.records(finished_ids(study.runs, states))}
-    counts = Counter(states.values())
-    return {
-        "study": study.name,
-        "notes": list(study.notes),
-        "total": len(study.runs),
-        **{state: counts[state] for state in ("done", "failed", "missing")},
-        "runs": [
-            {
-                "run_id": run.spec.run_id,
-                "backbone": run.labels.backbone,
-                "method": run.labels.method,
-                "dataset": run.labels.dataset,
-                "seed": run.spec.seed,
-                "state": states[run.spec.run_id],
-                "final_test_top1": records[run.spec.run_id].final_test_top1 if run.spec.run_id in records else None,
-            }
-            for run in study.runs
-        ],
-    }
-
-
-def finished_ids(runs: Sequence[StudyRun], states: Mapping[str, State]) -> list[str]:
-    return [run.spec.run_id for run in runs if states[run.spec.run_id] == "done"]
+def say(console: Console, line: str) -> None:
+    """A line as it is, however long."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Flags that several commands share, and what they stand for."""
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.study import Flags, Study, load_study, make_study
 
-GRID, TRAINING, WHERE = "Grid", "Training", "Where"
+GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Where", "Failures"
+RESULTS = Path("results")
 
 StudyPath = Annotated[Path | None, typer.Argument(help="A study file, such as studies/quick.toml.", show_default=False)]
 Backbones = Annotated[
@@ -93,6 +95,29 @@ JobsPerDevice = Annotated[
         "--jobs-per-device", help="Default: one on a GPU, cores / threads on a CPU.", min=1, rich_help_panel=WHERE
     ),
 ]
+Retries = Annotated[
+    int,
+    typer.Option(
+        "--retries", help="Of a job that fails; it goes on from its checkpoint.", min=0, rich_help_panel=FAILURES
+    ),
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", help="Of a job: 90, 90s, 30m, 2h.", metavar="TIME", show_default=False, rich_help_panel=FAILURES
+    ),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="End the grid when a job fails.", rich_help_panel=FAILURES)]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(
+        "--max-failures",
+        help="Start nothing more when so many died the same way.",
+        min=1,
+        metavar="N",
+        rich_help_panel=FAILURES,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -100,6 +125,20 @@ def use_data_root(folder: Path | None) -> None:
     """Make a folder the data root of this process and of the children it starts."""
     if folder is not None:
         os.environ[ROOT_VARIABLE] = str(folder.expanduser().absolute())
+
+
+def seconds_of(time: str | None) -> float | None:
+    """Seconds of "90", "90s", "1.5m" or "2h".
+
+    Raises:
+        InputError: for anything else.
+    """
+    if time is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", time.strip())
+    if match is None or float(match[1]) == 0:
+        raise InputError(f"--timeout {time}: must be a time above 0 in seconds, or with a unit: 90, 90s, 30m, 2h, 1d")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def split(values: Sequence[str]) -> list[str]:

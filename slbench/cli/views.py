@@ -8,11 +8,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from slbench.grid.events import Event, Failed, Finished, Measuring, Moved, NotMeasured, Started
+from slbench.grid.events import (
+    Elsewhere,
+    Event,
+    Failed,
+    Fewer,
+    Finished,
+    Found,
+    Halted,
+    Measuring,
+    Moved,
+    NotMeasured,
+    Started,
+)
 from slbench.grid.jobs import Said
 from slbench.study import StudyRun
 
 LINE_SECONDS = 30  # between plain lines on one run
+SHOWN_LINES = 6  # of a traceback or log
 
 
 class View(Protocol):
@@ -42,12 +55,34 @@ def lasting(event: Event) -> str | None:
     if isinstance(event, Finished):
         return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {minutes(event.seconds)}"
     if isinstance(event, Failed):
-        return f"FAILED  {event.run.title}: {event.reason}; log: {event.log}"
+        return failed(event)
+    if isinstance(event, Found):
+        return f"found   {event.run.title}: another launcher has finished it"
+    if isinstance(event, Elsewhere):
+        return f"{event.runs} left, all claimed by other launchers: waiting for them, or for their end"
+    if isinstance(event, Fewer):
+        return f"{event.device.label}: from now on {event.jobs or 'no'} job{'' if event.jobs == 1 else 's'} at a time"
+    if isinstance(event, Halted):
+        return f"stopped, {event.left} not started: {event.reason}"
     if isinstance(event, Measuring):
         return f"measuring images/s of {event.networks} networks in turns, with no job beside"
     if isinstance(event, NotMeasured):
         return f"images/s could not be measured: {event.reason}"
     return None
+
+
+def goes_on(event: Event) -> bool:
+    """Whether a run that failed is tried again."""
+    return isinstance(event, Failed) and event.again
+
+
+def failed(event: Failed) -> str:
+    """What a job died of: the line that says it, and of its traceback or else its log the end."""
+    why = event.failure
+    again = "; it is tried again" if event.again else ""
+    tail = why.traceback.rstrip().splitlines()[-SHOWN_LINES:] or list(why.last_lines)[-SHOWN_LINES:]
+    first = f"FAILED  {event.run.title}: {why.kind}: {why.reason}{again}; log: {event.log}"
+    return "\n".join([first, *(f"        | {line}" for line in tail)])
 
 
 class Totals:
@@ -62,7 +97,7 @@ class Totals:
     def see(self, event: Event) -> None:
         if isinstance(event, Moved):
             self.done[event.run.spec.run_id] = event.said.step
-        elif isinstance(event, Finished | Failed):
+        elif isinstance(event, Finished | Found | Failed) and not goes_on(event):
             self.done[event.run.spec.run_id] = self.steps[event.run.spec.run_id]
             self.ended += 1
 
@@ -96,7 +131,7 @@ class PlainView:
             self._moved(event)
         elif (line := lasting(event)) is not None:
             left = self.totals.remaining()
-            ended = isinstance(event, Finished | Failed)
+            ended = isinstance(event, Finished | Found | Failed)
             tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {minutes(left or 0)} left]" if ended else ""
             self._print(line + tail)
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slbench.grid.jobs import Said
-from slbench.grid.slots import Slot
+from slbench.grid.slots import Device, Slot
+from slbench.store import Failure
 from slbench.study import StudyRun
 
 
@@ -41,8 +42,39 @@ class Failed:
 
     run: StudyRun
     slot: Slot
-    reason: str  # exit code or signal, and the last line of its log
+    failure: Failure
     log: Path
+    again: bool  # it will be tried again
+
+
+@dataclass(frozen=True)
+class Found:
+    """Another launcher has finished a run meanwhile."""
+
+    run: StudyRun
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What is left is being done by other launchers; it is taken over if they die."""
+
+    runs: int
+
+
+@dataclass(frozen=True)
+class Fewer:
+    """A device gets fewer jobs at a time from now on: memory ran out, or it was lost."""
+
+    device: Device
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Halted:
+    """No further job is started."""
+
+    reason: str
+    left: int  # runs that were still waiting
 
 
 @dataclass(frozen=True)
@@ -59,4 +91,4 @@ class NotMeasured:
     reason: str
 
 
-Event = Started | Moved | Finished | Failed | Measuring | NotMeasured
+Event = Started | Moved | Finished | Failed | Found | Elsewhere | Fewer | Halted | Measuring | NotMeasured

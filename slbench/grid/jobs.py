@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from slbench.measure.network import Network
 from slbench.spec import RunSpec
-from slbench.store import Labels
+from slbench.store import Kind, Labels
 
 
 class Job(BaseModel):
@@ -22,6 +22,8 @@ class Job(BaseModel):
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
+    cores: tuple[int, ...] = ()  # that the child keeps to; empty for any
+    checkpoint_seconds: float = 300.0  # between two within an epoch
 
 
 class SpeedTest(BaseModel):
@@ -51,3 +53,16 @@ class Said(BaseModel):
     val_top1: float | None
     test_top1: float | None
     images_per_second: float
+
+
+class Died(BaseModel):
+    """The last line from a child that an exception ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    message: str  # one line
+    traceback: str
+
+
+Line: TypeAdapter[Said | Died] = TypeAdapter(Said | Died)

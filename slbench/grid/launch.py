@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slbench.data import check_here
 from slbench.grid.events import Event
-from slbench.grid.local import LocalExecutor
+from slbench.grid.local import LocalExecutor, Policy
 from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
 from slbench.grid.speeds import measure_missing
 from slbench.recipes import Precision
@@ -50,9 +50,9 @@ def prepare(
     return grid
 
 
-def launch(grid: Launch, *, throughput: bool, on_event: Callable[[Event], None]) -> None:
+def launch(grid: Launch, *, policy: Policy, throughput: bool, on_event: Callable[[Event], None]) -> None:
     """Run what is not finished, then measure the speeds that a report on the grid lacks."""
-    executor = LocalExecutor(grid.slots, store=grid.store, precisions=grid.precisions, on_event=on_event)
+    executor = LocalExecutor(grid.slots, store=grid.store, precisions=grid.precisions, on_event=on_event, policy=policy)
     executor.run(grid.todo)
     if throughput:
         measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)

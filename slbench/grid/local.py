@@ -1,130 +1,79 @@
 """The local executor: a child process for each job, on the slots of this machine."""
 
 import contextlib
-import os
 import queue
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
-from pydantic import BaseModel
-
+from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import StoreError
-from slbench.grid.events import Event, Failed, Finished, Moved, Started
-from slbench.grid.jobs import Job, Said
+from slbench.grid.children import GRACE_SECONDS, LOG, close_pipes, in_child, on_interrupt, spawn, stop
+from slbench.grid.events import Elsewhere, Event, Failed, Fewer, Finished, Found, Halted, Moved, Started
+from slbench.grid.failures import failure, memory_kills
+from slbench.grid.jobs import Died, Job, Line, Said
 from slbench.grid.slots import Device, Resolved, Slot
-from slbench.grid.worker import task_lines
 from slbench.recipes import Precision
-from slbench.store import Store
+from slbench.store import Failure, Store
 from slbench.study import StudyRun
 
-LOG = "log.txt"
-GRACE_SECONDS = 5  # between asking a child to end and killing it
+TICK_SECONDS = 0.5  # between two looks at claims and time limits
+LOOK_SECONDS = 2.0  # between two tries to claim a run that another process has
+NOTE_SECONDS = 2.0  # between two notes on how far a run is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What happens after a failure."""
+
+    retries: int = 0  # of a job; one whose loss diverged would only diverge again
+    timeout: float | None = None  # seconds an attempt may take
+    fail_fast: bool = False  # the first failure ends the grid
+    max_failures: int | None = None  # so many that died the same way, and no job is started any more
+    checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
+
+
+@dataclass(eq=False)
+class Task:
+    """A run that is to be done, and what became of it so far."""
+
+    run: StudyRun
+    failures: int = 0
+    out_of_memory: int = 0
+    alone: bool = False  # nothing may run beside it on its device
+    look_at: float = 0.0  # not before: another process has it
 
 
 @dataclass(eq=False)
 class Child:
     """A job that is running."""
 
-    run: StudyRun
+    task: Task
     slot: Slot
     process: subprocess.Popen[str]
     folder: Path
+    claim: Claim
+    memory_kills: int
     started: float = field(default_factory=time.monotonic)
+    noted: float = 0.0
+    died: Died | None = None
+    kill_at: float | None = None  # asked to end; killed then
+    overdue: bool = False
+    unwanted: bool = False  # ended by us, and no failure
 
-
-def child_environment(device: Device, threads: int) -> dict[str, str]:
-    """The environment of a child that sees one device and keeps to its threads."""
-    count = str(threads)
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": count,
-        "CUDA_VISIBLE_DEVICES": device.cuda,  # empty, so none, for a job on the processor
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what deterministic matmuls ask for on CUDA
-    }
-
-
-def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:
-    """Start a child on a task. Its stdin stays open: when it closes, the child ends.
-
-    It gets a process group of its own, so that Ctrl-C reaches the launcher alone.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "slbench.grid.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env=child_environment(device, threads),
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    try:
-        process.stdin.write(task_lines(task))
-        process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died at once; its log says why
-    return process
-
-
-def close_pipes(process: subprocess.Popen[str]) -> None:
-    """Close this end of a child's pipes."""
-    for pipe in (process.stdin, process.stdout):
-        # What was not read before the child died cannot be flushed, and need not be.
-        with contextlib.suppress(OSError):
-            if pipe is not None:
-                pipe.close()
-
-
-def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """End children: ask, wait a little, kill; then close their pipes."""
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    for process in processes:
-        try:
-            process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        close_pipes(process)
-
-
-def in_child(device: Device) -> str:
-    """What torch calls a device in a child that sees it alone."""
-    return "cuda:0" if device.kind == "cuda" else device.label
-
-
-@contextlib.contextmanager
-def on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM call a function in place of raising wherever the program is.
-
-    A child that has started but is in no list yet would outlive an exception raised just then. Signals are
-    for the main thread; elsewhere this does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda _number, _frame: tell()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+    @property
+    def run(self) -> StudyRun:
+        return self.task.run
 
 
 class LocalExecutor:
     """Runs jobs on slots, each in a child process of its own; a job that fails stops no other.
+
+    A run that another launcher on the same store has claimed is left to it, and taken over if it dies.
 
     Args:
         precisions: what each precision that a recipe can ask for has become for this grid.
@@ -138,13 +87,20 @@ class LocalExecutor:
         store: Store,
         precisions: Mapping[Precision, Resolved],
         on_event: Callable[[Event], None],
+        policy: Policy = Policy(),
     ) -> None:
         self.slots = list(slots)
         self.store = store
         self.precisions = precisions
         self.on_event = on_event
+        self.policy = policy
+        self.waiting = deque[Task]()
+        self.busy = set[Child]()
+        self.failed = 0
+        self._causes = Counter[str]()
+        self._idle = False
         # Simple: putting into it is safe in a signal handler. None says that somebody interrupts.
-        self._said: queue.SimpleQueue[tuple[Child, Said | None] | None] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[tuple[Child, Said | Died | None] | None] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun]) -> int:
         """Run them all, in order, as slots become free; give how many failed.
@@ -152,35 +108,71 @@ class LocalExecutor:
         Interrupted by SIGINT or SIGTERM, it ends its children and raises KeyboardInterrupt; finished runs
         stay finished.
         """
+        self.waiting.extend(Task(run) for run in runs)
         with on_interrupt(lambda: self._said.put(None)):
-            return self._run(runs)
+            try:
+                while self.waiting or self.busy:
+                    self._fill()
+                    self._hear()
+                    self._look_after()
+            finally:
+                stop([child.process for child in self.busy])
+                for child in self.busy:
+                    child.claim.release(done=False)
+        return self.failed
 
-    def _run(self, runs: Sequence[StudyRun]) -> int:
-        waiting, free, busy, failures = deque(runs), list(self.slots), set[Child](), 0
+    def _fill(self) -> None:
+        """Start what can be started."""
+        taken = {child.slot for child in self.busy}
+        for slot in [slot for slot in self.slots if slot not in taken]:
+            found = self._next(slot.device)
+            if found is not None:
+                self._start(*found, slot)
+        if self.waiting and not self.slots:
+            self._halt("no device is left that could do a job")
+        idle = bool(self.waiting) and not self.busy
+        if idle and not self._idle:
+            self.on_event(Elsewhere(len(self.waiting)))
+        self._idle = idle
+
+    def _next(self, device: Device) -> tuple[Task, Claim] | None:
+        """The first task that can be done on a device now, claimed."""
+        beside = [child for child in self.busy if child.slot.device == device]
+        lonely = [task for task in self.waiting if task.alone]
+        if beside and (lonely or any(child.task.alone for child in beside)):
+            return None
+        for task in lonely or list(self.waiting):
+            if task.look_at > time.monotonic():
+                continue
+            claim = self.store.claims.acquire(task.run.spec.run_id)
+            if claim is None:
+                task.look_at = time.monotonic() + LOOK_SECONDS
+                continue
+            self.waiting.remove(task)
+            if not self.store.is_done(task.run.spec):
+                return task, claim
+            claim.release(done=True)
+            self.on_event(Found(task.run))
+        return None
+
+    def _start(self, task: Task, claim: Claim, slot: Slot) -> None:
+        run = task.run
         try:
-            while waiting or busy:
-                while waiting and free:
-                    child = self._start(waiting.popleft(), free.pop(0))
-                    busy.add(child)
-                    self.on_event(Started(child.run, child.slot))
-                heard = self._said.get()
-                if heard is None:
-                    raise KeyboardInterrupt
-                child, said = heard
-                if said is not None:
-                    self.on_event(Moved(child.run, child.slot, said))
-                    continue
-                busy.discard(child)
-                failures += not self._end(child)
-                free.append(child.slot)
-                free.sort(key=lambda slot: slot.index)
-        finally:
-            stop([child.process for child in busy])
-        return failures
+            folder = self.store.begin(run.spec, run.labels)
+            with (folder / LOG).open("ab") as log:
+                process = spawn(self._job(run, slot), slot.device, threads=slot.threads, log=log)
+        except OSError as error:
+            claim.release(done=False)
+            self._halt(f"{self.store.root}: cannot write ({error.strerror}): mend that, and the same command goes on")
+            return
+        child = Child(task, slot, process, folder, claim, memory_kills())
+        self.busy.add(child)
+        claim.add(process.pid, slot.device.label)
+        threading.Thread(target=self._listen, args=(child,), daemon=True).start()
+        self.on_event(Started(run, slot))
 
-    def _start(self, run: StudyRun, slot: Slot) -> Child:
-        folder = self.store.begin(run.spec, run.labels)
-        job = Job(
+    def _job(self, run: StudyRun, slot: Slot) -> Job:
+        return Job(
             spec=run.spec,
             labels=run.labels,
             store=str(self.store.root),
@@ -189,46 +181,153 @@ class LocalExecutor:
             device_name=slot.device.name,
             threads=slot.threads,
             precision=self.precisions[run.spec.recipe.precision],
+            cores=slot.cores,
+            checkpoint_seconds=self.policy.checkpoint_seconds,
         )
-        with (folder / LOG).open("ab") as log:
-            process = spawn(job, slot.device, threads=slot.threads, log=log)
-        child = Child(run, slot, process, folder)
-        threading.Thread(target=self._listen, args=(child,), daemon=True).start()
-        return child
 
     def _listen(self, child: Child) -> None:
         """Pass on what a child says until it has ended."""
         assert child.process.stdout is not None
         try:
             for line in child.process.stdout:
-                self._said.put((child, Said.model_validate_json(line)))
+                self._said.put((child, Line.validate_json(line)))
         except ValueError:
             child.process.kill()  # it cannot be followed any more: a failed job, not a grid that waits for ever
         finally:
             child.process.wait()
             self._said.put((child, None))
 
-    def _end(self, child: Child) -> bool:
-        """File how a child ended; whether it left a record."""
+    def _hear(self) -> None:
+        """Wait a little for something to happen, and act on it."""
+        try:
+            heard = self._said.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            return
+        if heard is None:
+            raise KeyboardInterrupt
+        child, said = heard
+        if isinstance(said, Said):
+            self._note(child, said)
+            self.on_event(Moved(child.run, child.slot, said))
+        elif said is not None:
+            child.died = said
+        else:
+            self.busy.discard(child)
+            self._end(child)
+
+    def _note(self, child: Child, said: Said) -> None:
+        now = time.monotonic()
+        if now - child.noted < NOTE_SECONDS:
+            return
+        child.noted = now
+        with contextlib.suppress(OSError):
+            child.claim.note({**said.model_dump(), "seconds": now - child.started})
+
+    def _look_after(self) -> None:
+        """Signs of life for the claims; an end to jobs that take too long, or are not ours any more."""
+        now, limit = time.monotonic(), self.policy.timeout
+        for child in self.busy:
+            if now - child.claim.beaten > BEAT_SECONDS and not child.claim.beat():
+                child.unwanted = True
+                child.process.kill()
+            if limit is not None and now - child.started > limit and not child.overdue:
+                child.overdue = True
+                self._ask_to_end(child)
+            if child.kill_at is not None and now > child.kill_at:
+                child.process.kill()
+
+    def _ask_to_end(self, child: Child) -> None:
+        child.process.terminate()
+        child.kill_at = time.monotonic() + GRACE_SECONDS
+
+    def _end(self, child: Child) -> None:
+        """File how a child ended."""
         close_pipes(child.process)
         try:
             record = self.store.record(child.run.spec.run_id)
         except StoreError:
             record = None
-        if record is not None and child.process.returncode == 0:
+        if record is not None:
+            child.claim.release(done=True)
             self.on_event(Finished(child.run, child.slot, record.final_test_top1, time.monotonic() - child.started))
+        elif child.unwanted:
+            child.claim.release(done=False)
+            self._give_up_on(child)
+        else:
+            self._fail(child)
+
+    def _give_up_on(self, child: Child) -> None:
+        """Its claim went to another launcher, which did not hear of us: look at it again later, if there is a later."""
+        if not self.policy.fail_fast or self.failed == 0:
+            child.task.look_at = time.monotonic() + LOOK_SECONDS
+            self.waiting.append(child.task)
+
+    def _fail(self, child: Child) -> None:
+        task = child.task
+        task.failures += 1
+        why = failure(
+            child.process.returncode,
+            child.folder / LOG,
+            died=child.died,
+            timeout=self.policy.timeout if child.overdue else None,
+            killed_for_memory=memory_kills() > child.memory_kills,
+            attempt=task.failures,
+            device=child.slot.device.label,
+        )
+        with contextlib.suppress(OSError):  # the disk may be what is full
+            self.store.fail(task.run.spec, task.run.labels, why)
+        child.claim.release(done=False)
+        again = self._again(child, why)
+        self.on_event(Failed(task.run, child.slot, why, child.folder / LOG, again=again))
+        if why.kind == "device lost":
+            self._retire([slot for slot in self.slots if slot.device == child.slot.device])
+        if not again:
+            self.failed += 1
+            self._causes[why.cause] += 1
+            self._stop_after(why)
+
+    def _again(self, child: Child, why: Failure) -> bool:
+        """Whether a job that failed is to be tried again; then it waits."""
+        task = child.task
+        if why.kind == "out of memory":
+            task.out_of_memory += 1
+            shared = [slot for slot in self.slots if slot.device == child.slot.device]
+            if task.alone:
+                return False
+            if task.out_of_memory == 1 and len(shared) > 1:
+                self._retire([child.slot])
+            else:
+                task.alone = True
+            self.waiting.appendleft(task)
             return True
-        reason = why_ended(child.process.returncode, child.folder / LOG)
-        self.store.fail(child.run.spec, child.run.labels, reason)
-        self.on_event(Failed(child.run, child.slot, reason, child.folder / LOG))
-        return False
+        if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries:
+            return False
+        self.waiting.append(task)
+        return True
 
+    def _retire(self, slots: Sequence[Slot]) -> None:
+        """Start nothing on these slots any more."""
+        for slot in slots:
+            self.slots.remove(slot)
+        if slots:
+            left = sum(slot.device == slots[0].device for slot in self.slots)
+            self.on_event(Fewer(slots[0].device, left))
 
-def why_ended(returncode: int, log: Path) -> str:
-    """One line on a child that ended badly: its exit code or signal, and the last line of its log."""
-    if returncode < 0:
-        how = f"killed by {signal.Signals(-returncode).name}"
-    else:
-        how = f"exit code {returncode}"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    return f"{how}: {lines[-1].strip()}" if lines else how
+    def _stop_after(self, why: Failure) -> None:
+        """End the grid, or start nothing more, if a failure asks for it."""
+        alike, most = self._causes[why.cause], self.policy.max_failures
+        if why.kind == "disk full":
+            self._halt(f"the disk is full ({self.store.root}): make space, and the same command goes on")
+        elif self.policy.fail_fast:
+            self._halt("--fail-fast: a job has failed")
+            for child in self.busy:
+                child.unwanted = True
+                self._ask_to_end(child)
+        elif most is not None and alike >= most:
+            self._halt(f"--max-failures: {alike} died the same way: {why.reason}")
+
+    def _halt(self, reason: str) -> None:
+        """Start nothing more."""
+        if self.waiting:
+            self.on_event(Halted(reason, len(self.waiting)))
+        self.waiting.clear()

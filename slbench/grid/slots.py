@@ -33,6 +33,7 @@ class Slot:
     index: int  # among all slots
     device: Device
     threads: int  # CPU threads of its job
+    cores: tuple[int, ...] = ()  # that its job keeps to; empty for any
 
 
 def devices() -> dict[str, Device]:

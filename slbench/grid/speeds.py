@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from slbench import machine
+from slbench.grid.children import LOG, in_child, spawn, stop
 from slbench.grid.events import Event, Measuring, NotMeasured
+from slbench.grid.failures import failure
 from slbench.grid.jobs import SpeedTest
-from slbench.grid.local import LOG, in_child, spawn, stop, why_ended
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
 from slbench.measure.speeds import record_key
@@ -69,4 +70,4 @@ def measure_missing(
         finally:
             stop([process])
         if process.returncode != 0:
-            on_event(NotMeasured(why_ended(process.returncode, log_path)))
+            on_event(NotMeasured(failure(process.returncode, log_path).reason))

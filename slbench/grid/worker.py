@@ -3,15 +3,19 @@
 It ends when its stdin does, so that no child outlives a launcher that was killed.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
 import threading
+import traceback
 from typing import TextIO
 
 from pydantic import BaseModel
 
+from slbench import machine
 from slbench.errors import SlbenchError
+from slbench.grid.failures import death_of
 from slbench.grid.jobs import Job, Said, SpeedTest
 from slbench.store import Store
 
@@ -28,8 +32,19 @@ def main() -> int:
             do_speed_test(SpeedTest.model_validate_json(task))
     except SlbenchError as error:
         print(error, file=sys.stderr)
+        say(report, death_of(error))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        say(report, death_of(error))
         return 1
     return 0
+
+
+def say(report: TextIO, line: BaseModel) -> None:
+    """Tell the launcher, if it is still there."""
+    with contextlib.suppress(BrokenPipeError):
+        report.write(line.model_dump_json() + "\n")
 
 
 def take_stdout() -> TextIO:
@@ -46,14 +61,22 @@ def end_with_launcher() -> None:
     os._exit(1)
 
 
+def keep_to(cores: tuple[int, ...]) -> None:
+    """Run on these cores alone, where the system can do that."""
+    machine.host()  # it counts the cores of the launcher: asked once, before there are fewer
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
 def do_job(job: Job, report: TextIO) -> None:
+    keep_to(job.cores)
     import torch
 
     from slbench.train.loop import Progress
     from slbench.train.run import execute
 
-    def say(progress: Progress) -> None:
-        report.write(Said(**dataclasses.asdict(progress)).model_dump_json() + "\n")
+    def tell(progress: Progress) -> None:
+        say(report, Said(**dataclasses.asdict(progress)))
 
     execute(
         job.spec,
@@ -64,14 +87,14 @@ def do_job(job: Job, report: TextIO) -> None:
         device_name=job.device_name,
         precision=job.precision,
         threads=job.threads,
-        on_progress=say,
+        checkpoint_seconds=job.checkpoint_seconds,
+        on_progress=tell,
     )
 
 
 def do_speed_test(test: SpeedTest) -> None:
     import torch
 
-    from slbench import machine
     from slbench.measure.throughput import measure
 
     store = store_of(test.store)

@@ -3,13 +3,13 @@
 import hashlib
 import io
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from slbench.errors import StoreError
+from slbench.store import written
 
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 log = logging.getLogger(__name__)
@@ -33,21 +33,12 @@ class Checkpoints:
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        content = sealed(buffer.getvalue())
-        temporary = self.current.with_name(f".{CURRENT}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        with written(self.current, sealed(buffer.getvalue())) as temporary:
             if opened(temporary.read_bytes()) is None:
                 raise StoreError(f"{self.current}: what was written cannot be read again: check the disk")
             if self.current.exists():
                 self.current.replace(self.previous)
             temporary.replace(self.current)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync(self.current.parent)
 
     def load(self) -> dict[str, Any] | None:
         """The newest state that is whole, on the CPU; None if there is none. A damaged one is told of in the log."""
@@ -76,12 +67,3 @@ def opened(content: bytes) -> bytes | None:
     """The payload if it is the one that was sealed."""
     digest, _, payload = content.partition(b"\n")
     return payload if hashlib.sha256(payload).hexdigest().encode() == digest else None
-
-
-def sync(folder: Path) -> None:
-    """Make renames in a folder outlive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

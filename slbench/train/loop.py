@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slbench.compute import autocast, seed_forward
 from slbench.data.batches import Batch, Batches
-from slbench.errors import TrainingError
+from slbench.errors import DivergedError
 from slbench.methods.lsa import AttentionLogits
 from slbench.spec import RunSpec
 from slbench.streams import derive
@@ -112,7 +112,7 @@ class Training:
         """All that `restore` needs to go on as if nothing had happened: every random draw is derived from its place.
 
         Raises:
-            TrainingError: if a loss since the last look was not a finite number.
+            DivergedError: if a loss since the last look was not a finite number.
         """
         self._check()
         return {
@@ -139,7 +139,7 @@ class Training:
         """Train; after each epoch, give its metrics.
 
         Raises:
-            TrainingError: when a loss is no longer a finite number, naming its step and learning rate.
+            DivergedError: when a loss is no longer a finite number, naming its step and learning rate.
         """
         while self.epoch <= self.spec.recipe.epochs:
             lr = self._train_epoch(self.epoch)
@@ -187,12 +187,12 @@ class Training:
         return lr
 
     def _check(self) -> None:
-        """Raise TrainingError if a loss since the last look was not a finite number. Waits for the device."""
+        """Raise DivergedError if a loss since the last look was not a finite number. Waits for the device."""
         looked_at, self._unchecked = self._unchecked, []
         if not looked_at or torch.stack([loss for _, _, loss in looked_at]).isfinite().all():
             return
         step, lr, loss = next(entry for entry in looked_at if not entry[2].isfinite())
-        raise TrainingError(
+        raise DivergedError(
             f"the loss is {loss.item()} in step {step % self.steps_per_epoch + 1} of epoch {self.epoch}, "
             f"at a learning rate of {lr:.3g}: try a smaller recipe.lr"
         )

@@ -18,7 +18,7 @@ import pytest
 
 from slbench import machine
 from slbench.cli import main
-from slbench.store import RunRecord, Store
+from slbench.store import Failure, RunRecord, Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
 from tests.support import ROOT, TINY_STUDY
@@ -154,7 +154,7 @@ def test_train_in_this_process_gives_the_weights_of_the_grid(slbench: Command, m
 def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command, grid: Grid) -> None:
     second = grid.runs[1]
     Store(grid.store).begin(second.spec, second.labels)
-    Store(grid.store).fail(second.spec, second.labels, "killed by SIGKILL")
+    Store(grid.store).fail(second.spec, second.labels, Failure(kind="killed", reason="killed by SIGKILL"))
     before = sorted(grid.store.rglob("*"))
     said = slbench(*grid.command("--plan", "--seeds", 2))
     titles = [run.title for run in grid.runs]
@@ -193,11 +193,12 @@ def test_a_failed_job_is_told_gives_exit_code_1_and_is_retried_by_the_next_call(
         said = slbench(*grid.command("--no-throughput"))
         title = grid.runs[1].title
         assert (said.code, said.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")
-        assert f"FAILED  {title}: exit code 7: ImportError: broken; log: {folder / 'log.txt'}  [1 of 1, " in said.out
+        assert f"FAILED  {title}: error: exit code 7: ImportError: broken; log: {folder / 'log.txt'}\n" in said.out
+        assert "        | ImportError: broken  [1 of 1, " in said.out
         assert [line.split(" on ")[0] for line in said.out.splitlines() if line.startswith("start")] == [
             f"start   {title}"
         ]
-        assert json.loads((folder / "failure.json").read_text()) == {"reason": "exit code 7: ImportError: broken"}
+        assert json.loads((folder / "failure.json").read_text())["reason"] == "exit code 7: ImportError: broken"
 
 
 def test_the_report_of_a_grid_shows_its_records(slbench: Command, grid: Grid) -> None:

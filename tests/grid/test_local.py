@@ -1,6 +1,5 @@
 """The local executor with real children, on a network that trains in a second."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -11,9 +10,11 @@ from typing import IO
 import psutil
 import pytest
 
-from slbench.grid.events import Event, Failed, Finished, Moved, Started
+from slbench.grid.children import in_child, spawn, stop
+from slbench.grid.events import Event, Failed, Fewer, Finished, Moved, Started
+from slbench.grid.failures import failure
 from slbench.grid.jobs import Job, Said
-from slbench.grid.local import LocalExecutor, in_child, spawn, stop, why_ended
+from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -42,7 +43,9 @@ def job(run: StudyRun, store: Path) -> Job:
     )
 
 
-def test_a_job_that_fails_is_reported_with_its_reason_and_stops_no_other(tmp_path: Path) -> None:
+def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_and_stops_no_other(
+    tmp_path: Path,
+) -> None:
     store, events = Store(tmp_path), list[Event]()
     executor = LocalExecutor(
         [Slot(0, CPU, 1), Slot(1, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=events.append
@@ -53,18 +56,23 @@ def test_a_job_that_fails_is_reported_with_its_reason_and_stops_no_other(tmp_pat
     assert [event for event in events if isinstance(event, Started)] == [
         Started(broken, Slot(0, CPU, 1)),
         Started(whole, Slot(1, CPU, 1)),
+        Started(broken, Slot(1, CPU, 1)),
+        Started(broken, Slot(1, CPU, 1)),
     ]
-    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert [event for event in events if isinstance(event, Fewer)] == [Fewer(CPU, 1)]
+    *before, failed = [event for event in events if isinstance(event, Failed)]
+    assert ([event.again for event in before], failed.again) == ([True, True], False)
     (finished,) = [event for event in events if isinstance(event, Finished)]
     assert (failed.run, finished.run) == (broken, whole)
-    assert failed.reason.startswith("exit code 1: RuntimeError: ")
+    assert failed.failure.kind == "out of memory"
+    assert failed.failure.reason.startswith("exit code 1: RuntimeError: ")
     assert failed.log == store.folder(broken.spec, broken.labels) / "log.txt"
     assert "Traceback" in failed.log.read_text()
 
     assert store.states([broken.spec, whole.spec]) == {broken.spec.run_id: "failed", whole.spec.run_id: "done"}
-    failure = json.loads((failed.log.parent / "failure.json").read_text())
-    assert failure == {"reason": failed.reason}
-    assert store.failure(broken.spec.run_id) == failed.reason
+    assert store.failure(broken.spec.run_id) == failed.failure
+    assert failed.failure.attempt == 3
+    assert "in build" in failed.failure.traceback
 
     record = store.record(whole.spec.run_id)
     assert record is not None
@@ -106,7 +114,7 @@ def test_a_child_that_ends_without_a_record_is_a_failure(
     made = runs({"seed": [0, 1]}, set=SHORT)
     assert executor.run(made) == 2
     assert [type(event) for event in events] == [Started, Failed, Started, Failed]
-    assert {event.reason for event in events if isinstance(event, Failed)} == {reason}
+    assert {event.failure.reason for event in events if isinstance(event, Failed)} == {reason}
     assert set(store.states(run.spec for run in made).values()) == {"failed"}
 
 
@@ -169,7 +177,7 @@ def test_a_child_ends_when_its_launchers_end_of_stdin_closes(tmp_path: Path) -> 
 
 
 def test_children_that_do_not_listen_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slbench.grid.local.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("slbench.grid.children.GRACE_SECONDS", 0.2)
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     deaf = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     meek = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], text=True)
@@ -195,7 +203,7 @@ def test_an_end_is_told_by_code_or_signal_and_the_last_line_of_the_log(
     path = tmp_path / "log.txt"
     if log is not None:
         path.write_text(log)
-    assert why_ended(returncode, path) == words
+    assert failure(returncode, path).reason == words
 
 
 def test_a_child_calls_its_only_gpu_the_first() -> None:
@@ -213,7 +221,8 @@ def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
     failures, events = run_all(runs(set={**SHORT, "recipe.lr": 1e30}), tmp_path)
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert failures == 1
-    assert failed.reason.startswith("exit code 1: the loss is nan in step 3 of epoch 1, at a learning rate of ")
+    assert failed.failure.kind == "diverged"
+    assert failed.failure.reason.startswith("exit code 1: the loss is nan in step 3 of epoch 1, at a learning rate of ")
 
 
 def fake_interpreter(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,4 +247,4 @@ def test_a_child_that_dies_or_cannot_be_followed_is_a_failed_job(
     fake_interpreter(tmp_path, script, monkeypatch)
     failures, events = run_all(runs({"seed": [0, 1]}, set=SHORT), tmp_path / "results")
     assert failures == 2
-    assert [event.reason for event in events if isinstance(event, Failed)] == [reason, reason]
+    assert [event.failure.reason for event in events if isinstance(event, Failed)] == [reason, reason]

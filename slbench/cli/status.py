@@ -1,0 +1,173 @@
+"""`slbench status`, `slbench logs`: looking at a grid from another terminal."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from slbench.cli import options
+from slbench.cli.views import minutes
+from slbench.errors import InputError
+from slbench.grid.children import LOG
+from slbench.grid.standing import Standing
+from slbench.store import STATES, State, Store
+from slbench.study import Study, StudyRun
+
+WATCH_SECONDS = 2.0
+FOLLOW_SECONDS = 0.5
+
+
+def status(
+    study: options.StudyPath = None,
+    store: options.StoreFolder = options.RESULTS,
+    data_root: options.DataRoot = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until all is over.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say which runs of a study are done, running, failed or missing. Exit code 1 if any has failed."""
+    if study is None:
+        raise InputError("name a study file: slbench status studies/quick.toml")
+    if watch and as_json:
+        raise InputError("--watch and --json: choose one")
+    options.use_data_root(data_root)
+    chosen = options.study_of(
+        study, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
+    )
+    results = Store(store)
+    results.check(writing=False)
+    console = Console()
+    standing = Standing.of(chosen.runs, results)
+    if watch:
+        standing = keep_looking(console, chosen, results)
+    elif as_json:
+        print(json.dumps(as_document(chosen, standing), indent=2))
+    else:
+        console.print("\n".join(lines(chosen, standing)), markup=False, highlight=False, soft_wrap=True)
+    if "failed" in standing.states.values():
+        raise typer.Exit(1)
+
+
+def keep_looking(console: Console, study: Study, store: Store) -> Standing:
+    """Show the state anew until all is over."""
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            standing = Standing.of(study.runs, store)
+            live.update(Text("\n".join(lines(study, standing))), refresh=True)
+            if standing.is_over:
+                return standing
+            time.sleep(WATCH_SECONDS)
+
+
+def logs(
+    run: Annotated[str, typer.Argument(help="A run's id, or as much of its beginning as no other has.")],
+    store: options.StoreFolder = options.RESULTS,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until the run has ended.")] = False,
+) -> None:
+    """Print a run's log."""
+    results = Store(store)
+    results.check(writing=False)
+    run_id, folder = results.find(run)
+    try:
+        with (folder / LOG).open(errors="replace") as log:
+            print(log.read(), end="")
+            while follow and run_id in results.claims.holders():
+                time.sleep(FOLLOW_SECONDS)
+                print(log.read(), end="", flush=True)
+            print(log.read(), end="")
+    except FileNotFoundError:
+        raise InputError(f"{folder}: has no log: the run was made by `slbench train`, or has not begun") from None
+
+
+def lines(study: Study, standing: Standing) -> list[str]:
+    """The state of a study for a person: each run, what failed the same way, the summary."""
+    return [*(line(run, standing) for run in study.runs), *causes(standing), summary(study, standing)]
+
+
+def line(run: StudyRun, standing: Standing) -> str:
+    state = standing.states[run.spec.run_id]
+    epochs = f"{run.spec.recipe.epochs} epoch{'' if run.spec.recipe.epochs == 1 else 's'}"
+    told = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
+    if run.spec.run_id in standing.failures:
+        return f"{told}: {standing.failures[run.spec.run_id].reason}"
+    return told + (f": {running(run, standing)}" if state == "running" else "")
+
+
+def running(run: StudyRun, standing: Standing) -> str:
+    """How far a run is, and where."""
+    holder = standing.holders.get(run.spec.run_id)
+    if holder is None:
+        return "starting"
+    where = f"{holder.owner.device or 'starting'} of {holder.owner.hostname}"
+    if not holder.progress:
+        return where
+    accuracy = holder.progress["val_top1"] or holder.progress["test_top1"]
+    top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
+    left = standing.seconds_left(run)
+    return (
+        f"epoch {holder.progress['epoch']}/{holder.progress['epochs']}, loss {holder.progress['loss']:.3f}{top1}, "
+        f"{minutes(left or 0)} left, {where}"
+    )
+
+
+def causes(standing: Standing) -> list[str]:
+    """A line for each way that several runs died."""
+    return [
+        f"{len(group)} failed the same way: {why.reason}: {', '.join(run.spec.run_id for run in group)}"
+        for why, group in standing.by_cause()
+        if len(group) > 1
+    ]
+
+
+def summary(study: Study, standing: Standing) -> str:
+    """ "8 of 8 done", and what else there is."""
+    left = standing.total_seconds_left()
+    return counts(study, standing.states) + ("" if left is None else f", {minutes(left)} left")
+
+
+def counts(study: Study, states: Mapping[str, State]) -> str:
+    number = Counter(states.values())
+    others = ", ".join(f"{number[state]} {state}" for state in ("running", "failed", "missing") if number[state])
+    return f"{study.name}: {number['done']} of {len(study.runs)} done{', ' + others if others else ''}"
+
+
+def as_document(study: Study, standing: Standing) -> dict[str, Any]:
+    """What `--json` prints: runs with their states; of the done accuracies, of the running how far they are."""
+    number = Counter(standing.states.values())
+    return {
+        "study": study.name,
+        "notes": list(study.notes),
+        "total": len(study.runs),
+        **{state: number[state] for state in STATES},
+        "seconds_left": standing.total_seconds_left(),
+        "runs": [entry(run, standing) for run in study.runs],
+    }
+
+
+def entry(run: StudyRun, standing: Standing) -> dict[str, Any]:
+    run_id = run.spec.run_id
+    record, why = standing.records.get(run_id), standing.failures.get(run_id)
+    holder = standing.holders.get(run_id)
+    return {
+        "run_id": run_id,
+        "backbone": run.labels.backbone,
+        "method": run.labels.method,
+        "dataset": run.labels.dataset,
+        "seed": run.spec.seed,
+        "state": standing.states[run_id],
+        "final_test_top1": None if record is None else record.final_test_top1,
+        "failure": None if why is None else {"kind": why.kind, "reason": why.reason, "cause": why.cause},
+        "running": None
+        if holder is None
+        else {
+            **holder.progress,
+            "device": holder.owner.device,
+            "hostname": holder.owner.hostname,
+            "seconds_left": standing.seconds_left(run),
+        },
+    }

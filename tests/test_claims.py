@@ -1,0 +1,160 @@
+"""Of any number of processes that want a run, one has it; of a dead one it is taken over."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from slbench import claims
+from slbench.claims import Claim, Claims, Owner, alive, boot, started, top
+
+
+def elsewhere(path: Path, *, processes: tuple[tuple[int, str], ...] = ((1, "1"),)) -> None:
+    """Make a claim one of another machine."""
+    owner = Owner(token="other", hostname="far", boot="another", processes=processes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(owner.model_dump_json())
+
+
+def held(root: Path) -> Claim:
+    claim = Claims(root).acquire("run")
+    assert claim is not None
+    return claim
+
+
+def test_a_run_is_claimed_once_and_again_when_it_is_given_back(tmp_path: Path) -> None:
+    claim = held(tmp_path)
+    assert Claims(tmp_path).acquire("run") is None
+    assert set(Claims(tmp_path).holders()) == {"run"}
+    claim.release(done=False)
+    assert Claims(tmp_path).holders() == {}
+    second = held(tmp_path)
+    assert (second.path.name, second.beat(), claim.beat()) == ("2.json", True, False)
+    second.release(done=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_that_come_at_once_one_wins(tmp_path: Path) -> None:
+    barrier, won = threading.Barrier(16), list[Claim]()
+
+    def race() -> None:
+        mine = Claims(tmp_path)
+        barrier.wait()
+        claim = mine.acquire("run")
+        if claim is not None:
+            won.append(claim)
+
+    for round_number in range(1, 6):
+        threads = [threading.Thread(target=race) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [claim.path.name for claim in won] == [f"{round_number}.json"]
+        won.pop().release(done=False)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_of_several_processes_one_wins(tmp_path: Path, links: bool) -> None:
+    program = f"""
+import os, sys, time
+from pathlib import Path
+from slbench.claims import Claims
+def no(*_): raise PermissionError(1, "Operation not permitted")
+if not {links}: os.link = no
+while not Path({str(tmp_path / "go")!r}).exists(): time.sleep(0.001)
+print(Claims(Path({str(tmp_path / "claims")!r})).acquire("run") is not None, flush=True)
+sys.stdin.read()
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    (tmp_path / "go").touch()
+    answers = []
+    for process in processes:
+        assert process.stdout is not None
+        answers.append(process.stdout.readline().strip())
+    for process in processes:
+        process.communicate()
+    assert sorted(answers) == ["False", "False", "False", "True"]
+
+
+def test_a_claim_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    claim = held(tmp_path)
+    claim.owner = claim.owner.model_copy(update={"processes": ()})
+    claim.add(process.pid, "cuda:1")
+    assert Claims(tmp_path).acquire("run") is None
+    assert Claims(tmp_path).holders()["run"].owner.device == "cuda:1"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert Claims(tmp_path).holders() == {}
+    assert Claims(tmp_path).stale() == [tmp_path / "run"]
+    again = held(tmp_path)
+    assert (again.path.name, claim.beat()) == ("2.json", False)
+    claim.release(done=False)  # of one that was taken over: nothing happens to the new one
+    assert again.beat()
+
+
+def test_a_process_that_got_the_number_of_a_dead_one_is_another(tmp_path: Path) -> None:
+    assert alive(os.getpid(), started(os.getpid()))
+    assert not alive(os.getpid(), "1")
+    assert not alive(2**22 + 1, "1")
+    path = tmp_path / "run" / "1.json"
+    elsewhere(path)
+    owner = Owner(token="t", hostname="h", boot=boot(), processes=((os.getpid(), "1"),))
+    path.write_text(owner.model_dump_json())
+    assert held(tmp_path).path.name == "2.json"
+
+
+def test_a_claim_of_another_machine_lives_as_long_as_its_time_of_change_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run" / "1.json"
+    elsewhere(path)
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    mine = Claims(tmp_path)
+    for jump in (0, -86_400, 7, 10**9):  # its clock is set back and forth: a change is a sign of life all the same
+        os.utime(path, (10**6 + jump, 10**6 + jump))
+        assert mine.acquire("run") is None
+        clock[0] += claims.STALE_SECONDS - 1
+        assert mine.acquire("run") is None
+    clock[0] += 2
+    claim = mine.acquire("run")
+    assert claim is not None
+    assert claim.path.name == "2.json"
+    assert [each.path.name for each in claims.numbered(path.parent)] == ["2.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "garbage\x00", '{"token": 1}'])
+def test_a_claim_that_cannot_be_read_counts_until_it_has_been_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "1.json").write_text(content)
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    mine = Claims(tmp_path)
+    assert mine.acquire("run") is None
+    assert mine.holders() == {}
+    clock[0] = claims.STALE_SECONDS + 1
+    assert mine.acquire("run") is not None
+
+
+def test_how_far_a_run_is_can_be_asked_for_while_it_runs(tmp_path: Path) -> None:
+    claim = held(tmp_path)
+    claim.note({"epoch": 3})
+    assert Claims(tmp_path).holders()["run"].progress == {"epoch": 3}
+    (tmp_path / "run" / "progress.json").write_text("[")
+    assert Claims(tmp_path).holders()["run"].progress == {}
+    claim.release(done=True)
+    claim.note({"epoch": 4})  # late: the folder is gone
+    claim.add(os.getpid(), "cpu")
+    assert top(tmp_path / "run") is None
