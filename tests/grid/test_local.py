@@ -84,25 +84,13 @@ def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_a
     assert not psutil.Process().children(recursive=True)
 
 
-@pytest.fixture
-def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has a shell script stand in for the interpreter that children run in."""
-
-    def make(script: str) -> None:
-        path = tmp_path / "python"
-        path.write_text(f"#!/bin/sh\nread kind; read task\n{script}\n")
-        path.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(path))
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
         ("echo no such python >&2; exit 7", "exit code 7: no such python"),
         ("kill -KILL $$", "killed by SIGKILL"),
         ("exit 0", "exit code 0"),  # but it left no record
+        ("echo this is no progress; exec sleep 60", "killed by SIGKILL"),
     ],
 )
 def test_a_child_that_ends_without_a_record_is_a_failure(
@@ -223,28 +211,3 @@ def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
     assert failures == 1
     assert failed.failure.kind == "diverged"
     assert failed.failure.reason.startswith("exit code 1: the loss is nan in step 3 of epoch 1, at a learning rate of ")
-
-
-def fake_interpreter(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Children run this shell script in place of Python."""
-    path = folder / "python"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(path))
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("echo gone >&2; exit 7", "exit code 7: gone"),
-        ("read kind; read task; kill -9 $$", "killed by SIGKILL"),
-        ("read kind; read task; echo this is no progress; sleep 60", "killed by SIGKILL"),
-    ],
-)
-def test_a_child_that_dies_or_cannot_be_followed_is_a_failed_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
-) -> None:
-    fake_interpreter(tmp_path, script, monkeypatch)
-    failures, events = run_all(runs({"seed": [0, 1]}, set=SHORT), tmp_path / "results")
-    assert failures == 2
-    assert [event.failure.reason for event in events if isinstance(event, Failed)] == [reason, reason]

@@ -1,0 +1,241 @@
+"""What the executor does after a failure, with shell scripts for children."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from slbench.claims import Claim
+from slbench.errors import DivergedError
+from slbench.grid.events import Event, Failed, Fewer, Halted, Started
+from slbench.grid.failures import death_of, failure, kind_of
+from slbench.grid.jobs import Died
+from slbench.grid.local import LocalExecutor, Policy
+from slbench.grid.slots import Device, Slot
+from slbench.store import Kind, Store
+from slbench.study import StudyRun
+from tests.support import TINY, runs
+
+CPU = Device("cpu", "Processor", False)
+GPUS = [Device(f"cuda:{i}", "GPU", True, cuda=f"GPU-{i}") for i in range(2)]
+SHORT = {"recipe.epochs": 1, "recipe.batch_size": 512, "recipe.precision": "fp32"}
+Script = Callable[[str], None]
+T = TypeVar("T")
+
+
+def many(count: int) -> tuple[StudyRun, ...]:
+    return runs({"seed": list(range(count))}, set=SHORT)
+
+
+def run_all(
+    folder: Path, made: tuple[StudyRun, ...], policy: Policy, *, devices: tuple[Device, ...] = (CPU,)
+) -> tuple[int, list[Event], Store]:
+    """How many failed, what happened, and the store."""
+    store, events = Store(folder / "results"), list[Event]()
+    slots = [Slot(i, device, 1) for i, device in enumerate(devices)]
+    executor = LocalExecutor(slots, store=store, precisions={"fp32": "fp32"}, on_event=events.append, policy=policy)
+    return executor.run(made), events, store
+
+
+def of(kind: type[T], events: list[Event]) -> list[T]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def says(died: Died) -> str:
+    """A script that ends as a child with this exception does."""
+    return f"cat <<'END'\n{died.model_dump_json()}\nEND\nexit 1"
+
+
+def died(kind: Kind, message: str = "what it said") -> str:
+    return says(Died(kind=kind, message=message, traceback=""))
+
+
+def test_a_job_is_retried_as_often_as_asked(tmp_path: Path, python: Script) -> None:
+    python("echo broken >&2; exit 3")
+    failed, events, store = run_all(tmp_path, many(1), Policy(retries=2))
+    assert failed == 1
+    assert [event.again for event in of(Failed, events)] == [True, True, False]
+    why = store.failure(many(1)[0].spec.run_id)
+    assert why is not None
+    assert (why.attempt, why.exit_code, why.last_lines) == (3, 3, ("broken",) * 3)  # its log goes on
+
+
+def test_a_loss_that_diverged_is_not_retried(tmp_path: Path, python: Script) -> None:
+    python(died("diverged"))
+    failed, events, _ = run_all(tmp_path, many(1), Policy(retries=5))
+    assert (failed, len(of(Started, events))) == (1, 1)
+
+
+@pytest.mark.parametrize("script", ["exec sleep 60", "trap '' TERM\nwhile true; do sleep 0.1; done"])
+def test_a_job_that_takes_too_long_is_ended_also_if_it_does_not_listen(
+    tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr("slbench.grid.local.GRACE_SECONDS", 0.1)
+    python(script)
+    failed, events, _ = run_all(tmp_path, many(1), Policy(timeout=0.2))
+    (event,) = of(Failed, events)
+    assert failed == 1
+    assert (event.failure.kind, event.failure.reason) == ("timeout", "took longer than --timeout 0.2 s")
+
+
+def test_the_first_failure_can_end_the_grid_and_what_ran_is_no_failure(tmp_path: Path, python: Script) -> None:
+    first, second, third = many(3)
+    python(f"case $task in *{first.spec.run_id}*|*'\"seed\":0'*) exit 4;; esac; exec sleep 60")
+    failed, events, store = run_all(tmp_path, (first, second, third), Policy(fail_fast=True), devices=(CPU, CPU))
+    assert failed == 1
+    assert of(Halted, events) == [Halted("--fail-fast: a job has failed", 1)]
+    states = store.states(run.spec for run in (first, second, third))
+    assert list(states.values()) == ["failed", "missing", "missing"]
+    assert store.claims.holders() == {}
+
+
+def test_nothing_is_started_any_more_when_so_many_died_the_same_way(tmp_path: Path, python: Script) -> None:
+    python('echo "no file $$" >&2; exit 5')  # numbers differ
+    failed, events, _ = run_all(tmp_path, many(6), Policy(max_failures=3))
+    assert failed == 3
+    (halted,) = of(Halted, events)
+    assert halted.left == 3
+    assert halted.reason.startswith("--max-failures: 3 died the same way: exit code 5: no file ")
+
+
+def test_failures_of_different_causes_are_counted_apart(tmp_path: Path, python: Script) -> None:
+    python("""case $task in *'"seed":0'*|*'"seed":2'*) echo one >&2;; *) echo other >&2;; esac; exit 6""")
+    failed, events, _ = run_all(tmp_path, many(4), Policy(max_failures=3))
+    assert (failed, of(Halted, events)) == (4, [])
+
+
+def test_a_device_that_is_lost_gets_no_more_jobs_and_the_other_does_them(tmp_path: Path, python: Script) -> None:
+    lost = says(death_of(RuntimeError("CUDA error: an illegal memory access was encountered")))
+    python(f"case $CUDA_VISIBLE_DEVICES in GPU-1) sleep 0.3; exit 1;; esac\n{lost}")
+    _, events, _ = run_all(tmp_path, many(4), Policy(retries=1), devices=tuple(GPUS))
+    assert of(Fewer, events) == [Fewer(GPUS[0], 0)]
+    first = of(Failed, events)[0]
+    assert (first.failure.kind, first.failure.device, first.again) == ("device lost", "cuda:0", True)
+    assert [event.slot.device for event in of(Started, events)].count(GPUS[0]) == 1
+
+
+def test_without_any_device_left_the_grid_stops(tmp_path: Path, python: Script) -> None:
+    python(died("device lost"))
+    failed, events, _ = run_all(tmp_path, many(3), Policy(), devices=(GPUS[0],))
+    assert failed == 1
+    assert of(Halted, events) == [Halted("no device is left that could do a job", 2)]
+
+
+def test_a_full_disk_stops_the_grid(tmp_path: Path, python: Script) -> None:
+    python(died("disk full", "OSError: [Errno 28] No space left on device"))
+    failed, events, store = run_all(tmp_path, many(3), Policy(retries=3))
+    assert failed == 1
+    (halted,) = of(Halted, events)
+    assert halted.reason == f"the disk is full ({store.root}): make space, and the same command goes on"
+
+
+def test_a_job_without_memory_gets_the_device_for_itself_once(tmp_path: Path, python: Script) -> None:
+    python(died("out of memory"))
+    failed, events, _ = run_all(tmp_path, many(1), Policy())
+    assert failed == 1
+    assert [event.again for event in of(Failed, events)] == [True, False]
+    failed, events, _ = run_all(tmp_path / "two", many(1), Policy(retries=9), devices=(CPU, CPU))
+    assert [event.again for event in of(Failed, events)] == [True, True, False]
+    assert of(Fewer, events) == [Fewer(CPU, 1)]
+
+
+def test_nothing_runs_beside_a_job_that_is_to_be_alone(tmp_path: Path, python: Script) -> None:
+    mark = tmp_path / "at-work"
+    mark.mkdir()
+    python(
+        f"""case $task in *'"seed":0'*) ls {mark} | wc -l >> {tmp_path}/beside
+        {died("out of memory")};; esac
+        touch {mark}/$$; sleep 0.4; rm {mark}/$$; exit 1"""
+    )
+    run_all(tmp_path, many(5), Policy(), devices=(CPU, CPU, CPU))
+    beside = [int(line) for line in (tmp_path / "beside").read_text().split()]
+    assert len(beside) == 3  # with others, with fewer, alone
+    assert beside[-1] == 0
+
+
+def test_a_limit_of_memory_is_a_failure_for_want_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = tmp_path / "limited"
+    limited.write_text(f'#!/bin/sh\nulimit -v 8000000\nexec {sys.executable} "$@"\n')
+    limited.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(limited))
+    broad = {**TINY, "label": "Broad", "mlp_ratio": 2e8}  # one matrix of 51 GB
+    failed, events, _ = run_all(tmp_path, runs({"backbone": [broad]}, set=SHORT), Policy())
+    assert failed == 1
+    assert [event.failure.kind for event in of(Failed, events)] == ["out of memory"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (DivergedError("the loss is nan"), "diverged"),
+        (MemoryError(), "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out of memory"),
+        (RuntimeError("CUDA error: unspecified launch failure"), "device lost"),
+        (OSError(28, "No space left on device"), "disk full"),
+        (OSError(2, "No such file"), "error"),
+        (ValueError("x"), "error"),
+    ],
+)
+def test_an_exception_is_known_for_what_it_is(error: BaseException, kind: Kind) -> None:
+    assert kind_of(error) == kind
+
+
+def fall(depth: int, message: str) -> None:
+    if depth:
+        fall(depth - 1, message)
+    raise ZeroDivisionError(message)
+
+
+def raised(depth: int, message: str) -> Died:
+    """An exception from so deep."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        fall(depth, message)
+    return death_of(caught.value)
+
+
+def test_failures_are_alike_by_traceback_not_by_message(tmp_path: Path) -> None:
+    causes = [failure(1, tmp_path, died=raised(*how)).cause for how in ((0, "a"), (0, "b"), (1, "a"))]
+    assert causes[0] == causes[1]
+    assert causes[0] != causes[2]
+
+
+def test_a_kill_by_the_system_for_want_of_memory_is_told_from_another_kill(tmp_path: Path) -> None:
+    assert failure(-9, tmp_path / "log").kind == "killed"
+    why = failure(-9, tmp_path / "log", killed_for_memory=True)
+    assert (why.kind, why.reason) == ("out of memory", "killed by SIGKILL (the system ran out of memory)")
+
+
+def test_signs_of_life_are_given_while_a_job_runs(
+    tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slbench.grid.local.BEAT_SECONDS", 0.0)
+    monkeypatch.setattr("slbench.grid.local.TICK_SECONDS", 0.05)
+    python("sleep 0.5; exit 1")
+    beats = 0
+
+    def beat(_: Claim) -> bool:
+        nonlocal beats
+        beats += 1
+        return True
+
+    monkeypatch.setattr("slbench.claims.Claim.beat", beat)
+    run_all(tmp_path, many(1), Policy())
+    assert beats > 2
+
+
+def test_a_job_whose_claim_was_taken_over_is_ended_and_not_a_failure(
+    tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slbench.grid.local.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("slbench.grid.local.LOOK_SECONDS", 0.1)
+    count = tmp_path / "count"
+    python(f"echo x >> {count}; [ $(wc -l < {count}) = 2 ] && exit 9; exec sleep 60")
+    answers = iter([False])
+    monkeypatch.setattr("slbench.claims.Claim.beat", lambda self: next(answers, True))
+    failed, events, _ = run_all(tmp_path, many(1), Policy())
+    assert failed == 1
+    assert len(of(Started, events)) == 2
+    assert [event.failure.exit_code for event in of(Failed, events)] == [9]
