@@ -1,0 +1,184 @@
+"""`slbench status` and `slbench logs`, as somebody sees them from another terminal."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slbench.store import Failure, Store
+from slbench.study import StudyRun, load_study
+from tests.cli.conftest import Command
+from tests.support import ROOT, make_record
+
+STUDY = """
+[grid]
+backbone = [{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }]
+method = ["none"]
+seed = [0, 1, 2, 3, 4]
+[set]
+recipe.epochs = 5
+recipe.batch_size = 512
+recipe.precision = "fp32"
+"""
+AT_STEP_34 = {
+    "epoch": 3,
+    "epochs": 5,
+    "step": 34,
+    "steps": 85,
+    "loss": 1.25,
+    "val_top1": 61.5,
+    "test_top1": 62.0,
+    "images_per_second": 1024.0,
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "five.toml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture
+def made(study: Path, tmp_path: Path) -> tuple[Store, tuple[StudyRun, ...]]:
+    """A store in which run 0 is done, 1 runs, 2 and 3 died the same way, and 4 waits."""
+    store, runs = Store(tmp_path / "results"), load_study(study).runs
+    store.finish(store.begin(runs[0].spec, runs[0].labels), make_record(runs[0], seconds=42.5))
+    claim = store.claims.acquire(runs[1].spec.run_id)
+    assert claim is not None
+    claim.add(os.getpid(), "cuda:3")
+    claim.note(AT_STEP_34)
+    (store.begin(runs[1].spec, runs[1].labels) / "log.txt").write_text("a warning\n")
+    for run, line in ((runs[2], 7), (runs[3], 8)):
+        store.begin(run.spec, run.labels)
+        store.fail(run.spec, run.labels, Failure(kind="killed", reason=f"killed by SIGSEGV: line {line}"))
+    return store, runs
+
+
+def test_each_run_is_told_with_how_far_it_is_and_failures_with_their_cause(
+    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]]
+) -> None:
+    store, runs = made
+    said = slbench("status", study, "--store", store.root)
+    lines = said.out.splitlines()
+    assert said.code == 1
+    assert [line.split()[0] for line in lines[:5]] == ["done", "running", "failed", "failed", "missing"]
+    # 51 steps of 512 images at 1,024 images/s
+    assert ": epoch 3/5, loss 1.250, top-1 61.5 %, 0:26 left, cuda:3 of " in lines[1]
+    assert lines[2].endswith(": killed by SIGSEGV: line 7")
+    ids = ", ".join(run.spec.run_id for run in runs[2:4])
+    assert lines[5] == f"2 failed the same way: killed by SIGSEGV: line 7: {ids}"
+    # half a second a step: what is left of run 1, and run 4's 85 steps
+    assert lines[6] == "five: 1 of 5 done, 1 running, 2 failed, 1 missing, 1:08 left"
+
+
+def test_json_says_the_same(slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]]) -> None:
+    store, _ = made
+    document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
+    assert [document[key] for key in ("done", "running", "failed", "missing")] == [1, 1, 2, 1]
+    assert document["seconds_left"] == pytest.approx(51 / 2 + 85 / 2)
+    running, failed = document["runs"][1], document["runs"][2]
+    assert running["running"]["epoch"] == 3
+    assert running["running"]["device"] == "cuda:3"
+    assert running["running"]["seconds_left"] == pytest.approx(25.5)
+    assert failed["failure"]["kind"] == "killed"
+    assert failed["failure"]["cause"] == document["runs"][3]["failure"]["cause"]
+
+
+def test_watching_ends_when_all_is_over(
+    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs = made
+
+    def end(_: float) -> None:
+        for run in (runs[1], runs[4]):
+            store.finish(store.begin(run.spec, run.labels), make_record(run))
+
+    monkeypatch.setattr(time, "sleep", end)
+    said = slbench("status", study, "--store", store.root, "--watch")
+    assert said.code == 1
+    assert said.out.splitlines()[-1] == "five: 3 of 5 done, 2 failed"
+
+
+def test_a_log_is_found_by_the_beginning_of_a_runs_id(
+    slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
+) -> None:
+    store, runs = made
+    said = slbench("logs", runs[1].spec.run_id[:6], "--store", store.root)
+    assert (said.code, said.out) == (0, "a warning\n")
+
+
+def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun, ...]]) -> None:
+    store, runs = made
+    claim = store.claims.acquire(runs[4].spec.run_id)
+    assert claim is not None
+    folder = store.begin(runs[4].spec, runs[4].labels)
+    with (folder / "log.txt").open("w", buffering=1) as log:
+        log.write("first\n")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "slbench", "logs", runs[4].spec.run_id, "--store", str(store.root), "--follow"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        with process, process.stdout as told:
+            assert told.readline() == "first\n"
+            log.write("second\n")
+            assert told.readline() == "second\n"
+            claim.release(done=False)
+            assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["logs", "zzz"], "no run's id begins with 'zzz': slbench status STUDY --json lists them"),
+        (["logs", ""], "no run's id begins with ''"),
+        (["status"], "name a study file: slbench status studies/quick.toml"),
+        (["status", "STUDY", "--watch", "--json"], "--watch and --json: choose one"),
+        (["run-grid", "STUDY", "--timeout", "soon"], "--timeout soon: must be a time above 0 in seconds"),
+        (["run-grid", "STUDY", "--timeout", "0"], "--timeout 0: must be a time above 0"),
+        (["run-grid", "STUDY", "--retries", "-1"], "--retries"),
+        (["run-grid", "STUDY", "--max-failures", "0"], "--max-failures"),
+    ],
+)
+def test_bad_input_is_one_line(
+    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]], arguments: list[str], words: str
+) -> None:
+    named = [str(study) if argument == "STUDY" else argument for argument in arguments]
+    said = slbench(*named, "--store", made[0].root)
+    assert said.code == 2
+    assert words in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_an_id_that_several_runs_begin_with_is_refused_with_their_names(
+    slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
+) -> None:
+    store, _ = made
+    for name in ("vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002"):
+        (store.root / "runs" / name).mkdir()
+    said = slbench("logs", "abcdef", "--store", store.root)
+    assert said.code == 2
+    assert "2 runs' ids begin with 'abcdef': vit-none-x-s0-abcdef000001, vit-none-x-s1-abcdef000002: give" in said.err
+
+
+def test_two_launchers_on_one_store_share_the_runs_and_each_is_made_once(study: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(tmp_path / "shared")]
+    more = ["--devices", "cpu", "--jobs-per-device", "1", "--no-throughput", "--epochs", "1"]
+    launchers = [
+        subprocess.Popen(command + more, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    assert [launcher.returncode for launcher in launchers] == [0, 0]
+    assert all(words.splitlines()[-1] == "five: 5 of 5 done" for words in said)
+    begun = [line.split(" on ")[0] for words in said for line in words.splitlines() if line.startswith("start")]
+    assert len(begun) == len(set(begun)) == 5
+    assert all("done    " in words for words in said)  # both had some
+    assert list((tmp_path / "shared" / "claims").iterdir()) == []
