@@ -16,6 +16,7 @@ import re
 import shutil
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -142,6 +143,13 @@ class Claims:
                 continue
             found[folder.name] = Holder(owner, read_progress(folder))
         return found
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Remove what is left of claims on runs that are done: their launcher died just then."""
+        held = self.holders()
+        for run_id in run_ids:
+            if run_id not in held:
+                shutil.rmtree(self.root / run_id, ignore_errors=True)
 
     def stale(self) -> list[Path]:
         """Folders in which nobody is at work."""

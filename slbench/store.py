@@ -27,6 +27,7 @@ from slbench.machine import Code, Host
 from slbench.spec import RunSpec
 
 State = Literal["done", "running", "failed", "missing"]
+PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
 STATES: tuple[State, ...] = get_args(State)
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full", "not followed"]
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
@@ -83,6 +84,11 @@ class RunRecord(BaseModel):
     code: Code
     data_sha256: str  # of the images, labels and split that were loaded
     weights_sha256: str  # of weights.safetensors
+
+    def differences(self, other: "RunRecord") -> dict[str, tuple[Any, Any]]:
+        """The fields that differ from another record of the same run, but for times, speeds and memory."""
+        mine, its = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return {key: (mine[key], its[key]) for key in mine if key not in PASSING and mine[key] != its[key]}
 
 
 class Failure(BaseModel):

@@ -13,6 +13,7 @@ from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
 from slbench.cli.report import report
 from slbench.cli.status import logs, status
+from slbench.cli.verify import verify_resume
 from slbench.errors import SlbenchError
 
 INTERRUPTED = 130
@@ -28,6 +29,7 @@ app.command("train")(train)
 app.command("status")(status)
 app.command("logs")(logs)
 app.command("report")(report)
+app.command("verify-resume")(verify_resume)
 app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)

@@ -54,5 +54,7 @@ def launch(grid: Launch, *, policy: Policy, throughput: bool, on_event: Callable
     """Run what is not finished, then measure the speeds that a report on the grid lacks."""
     executor = LocalExecutor(grid.slots, store=grid.store, precisions=grid.precisions, on_event=on_event, policy=policy)
     executor.run(grid.todo)
+    after = grid.store.states(run.spec for run in grid.runs)
+    grid.store.claims.forget(run for run, state in after.items() if state == "done")
     if throughput:
         measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)

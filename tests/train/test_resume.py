@@ -13,14 +13,13 @@ import torch
 
 from slbench.errors import StoreError, TrainingError
 from slbench.spec import RunSpec
-from slbench.store import RunRecord, Store
+from slbench.store import PASSING, RunRecord, Store
 from slbench.train import run as running
 from slbench.train.checkpoint import CURRENT, PREVIOUS, Checkpoints
 from slbench.train.loop import Training
 from tests.train.test_run import LABELS, RECIPE, tiny
 
 STEPS = 18  # two epochs of nine
-PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes", "code"}  # times, speeds, memory
 SPEC = tiny(recipe=dataclasses.replace(RECIPE, ema_decay=0.5, cutmix=0.5))
 
 

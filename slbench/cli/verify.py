@@ -1,0 +1,101 @@
+"""`slbench verify-resume`."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from slbench.cli import options
+from slbench.cli.grid import say, say_notes
+from slbench.cli.views import make_view
+from slbench.data import check_here
+from slbench.errors import InputError
+from slbench.grid.launch import prepare
+from slbench.grid.verify import Proof, Verification, one_a_network
+from slbench.store import Store
+
+
+def verify_resume(
+    study: options.StudyPath = None,
+    backbone: options.Backbones = [],  # noqa: B006
+    method: options.Methods = [],  # noqa: B006
+    dataset: options.Datasets = [],  # noqa: B006
+    seeds: options.Seeds = None,
+    recipe: options.RecipeName = None,
+    protocol: options.ProtocolName = None,
+    changes: options.Changes = [],  # noqa: B006
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    kills: Annotated[int, typer.Option("--kills", help="Of each run.", min=1, max=100)] = 3,
+    kill_seed: Annotated[int, typer.Option("--kill-seed", help="Of the steps at which they come.")] = 0,
+    every: Annotated[bool, typer.Option("--all", help="Every run, not one of each network and data set.")] = False,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Keep both stores here.", metavar="DIR", show_default=False)
+    ] = None,
+    data_root: options.DataRoot = None,
+    threads: options.Threads = 1,
+    devices: options.Devices = "auto",
+    jobs_per_device: options.JobsPerDevice = None,
+) -> None:
+    """Prove that a killed run ends as if nothing had happened: train once through, once killed, compare every bit."""
+    options.use_data_root(data_root)
+    chosen = options.study_of(
+        study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
+        recipe=recipe, protocol=protocol, changes=changes, epochs=epochs, batch_size=batch_size,
+    )  # fmt: skip
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise InputError(f"--keep {keep}: must be a new or an empty folder")
+    runs = chosen.runs if every else one_a_network(chosen.runs)
+    console = Console()
+    with stores(keep) as folder:
+        grid = prepare(
+            runs, Store(folder), devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True
+        )
+        for run in runs:
+            check_here(run.spec.dataset)
+        say_notes(console, chosen)
+        twice = Verification(runs, folder, slots=grid.slots, precisions=grid.precisions, kills=kills, seed=kill_seed)
+        say(console, "once through:")
+        with make_view(console, list(runs)) as view:
+            twice.run_calmly(view)
+        say(console, "killed on the way:")
+        with make_view(console, list(runs)) as view:
+            twice.run_killed(view)
+        proofs = twice.proofs()
+    for proof in proofs:
+        say(console, sentence(proof))
+    held = sum(proof.holds for proof in proofs)
+    deaths = sum(len(proof.killed_at) for proof in proofs)
+    say(console, f"{held} of {len(proofs)} runs identical after {deaths} kills, one by one with SIGKILL")
+    if held < len(proofs):
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def stores(keep: Path | None) -> Iterator[Path]:
+    """A folder for the two stores, which goes unless it is to be kept."""
+    if keep is not None:
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="slbench-verify-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def sentence(proof: Proof) -> str:
+    """The proof for a person."""
+    title = proof.run.title
+    if proof.calm is None or proof.killed is None:
+        which = "the calm one" if proof.calm is None else "the killed one"
+        return f"NOT SHOWN  {title}: {which} failed"
+    if not proof.killed_at:
+        return f"NOT SHOWN  {title}: it ended before it could be killed: give it more epochs"
+    steps = ", ".join(map(str, proof.killed_at))
+    told = f"{title}: killed after step {steps} of {proof.calm.steps}; weights sha256 {proof.calm.weights_sha256}"
+    if proof.holds:
+        return f"identical  {told} both times, and every other field"
+    names = ", ".join(f"{name} ({one!r} and {other!r})" for name, (one, other) in list(proof.differences.items())[:5])
+    return f"DIFFERENT  {told} and {proof.killed.weights_sha256}; different: {names[:1000]}"

@@ -1,0 +1,31 @@
+"""`slbench verify-resume` on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from slbench.grid.verify import Proof
+from tests.cli.conftest import Command
+from tests.support import make_record, runs
+
+
+def test_a_folder_that_holds_something_is_not_written_to(slbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    said = slbench("verify-resume", "--backbone", "vit", "--keep", tmp_path)
+    assert (said.code, said.err) == (2, f"slbench: --keep {tmp_path}: must be a new or an empty folder\n")
+
+
+@pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 1)])
+def test_the_exit_code_says_whether_all_were_identical(
+    slbench: Command, monkeypatch: pytest.MonkeyPatch, holds: bool, code: int
+) -> None:
+    (run,) = runs()
+    record = make_record(run)
+    proof = Proof(run, (7, 9), record, record, {} if holds else {"steps": (1, 2)})
+    for name in ("run_calmly", "run_killed"):
+        monkeypatch.setattr(f"slbench.cli.verify.Verification.{name}", lambda self, on_event: None)
+    monkeypatch.setattr("slbench.cli.verify.Verification.proofs", lambda self: [proof])
+    said = slbench("verify-resume", "--backbone", "vit", "--method", "none", "--devices", "cpu")
+    assert said.code == code
+    last = said.out.splitlines()[-1]
+    assert last == f"{int(holds)} of 1 runs identical after 2 kills, one by one with SIGKILL"
