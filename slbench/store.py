@@ -1,10 +1,11 @@
-"""The results folder: where runs are kept, and the only code that touches it.
+"""The results folder: where runs are kept, and how anything gets there.
 
     <store>/runs/<backbone>-<method>-<dataset>-s<seed>-<run_id>/   one folder a run
     <store>/claims/<run_id>/                                       who is at work on it: see slbench.claims
     <store>/throughput/<machine>/<key>.json                        speeds, filed by machine
     <store>/memory/<machine>/<key>.json                            peak memory, filed by machine
     <store>/reports/<study>/                                       tables
+    <store>/conflicts/<machine>/                                   runs that came out otherwise there: slbench.upkeep
 
 A run is finished when its folder holds record.json, which is written last, at once, and only if none is there.
 """
@@ -187,11 +188,16 @@ def written(path: Path, content: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Have the names in a folder outlive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def safe(name: str) -> str:
@@ -343,13 +349,18 @@ def state_of(folder: Path | None) -> State:
     """What a run's folder says of it. A record that is not of this run counts as none: the run is made again."""
     if folder is None:
         return "missing"
-    try:
-        record = json.loads((folder / "record.json").read_bytes())
-    except (OSError, ValueError):
-        record = None
+    record = read_json(folder / "record.json")
     if isinstance(record, dict) and folder.name.endswith(str(record.get("run_id", "-"))):
         return "done"
     return "failed" if (folder / "failure.json").exists() else "missing"
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds; None if it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def read_record(path: Path) -> RunRecord:
@@ -359,11 +370,16 @@ def read_record(path: Path) -> RunRecord:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
         raise StoreError(
-            f"{path}: damaged or of another version: {where}: {first['msg'].lower()}; delete its folder to run it again"
+            f"{path}: damaged or of another version: {first_wrong(error)}; delete its folder to run it again"
         ) from error
+
+
+def first_wrong(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong in a file, with its place there."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "file"
+    return f"{where}: {first['msg'].lower()}"
 
 
 def dump_json(content: Any) -> bytes:

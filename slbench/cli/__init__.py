@@ -13,6 +13,7 @@ from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
 from slbench.cli.report import report
 from slbench.cli.status import logs, status
+from slbench.cli.upkeep import clean, export_runs, import_runs
 from slbench.cli.verify import verify_resume
 from slbench.errors import SlbenchError
 
@@ -30,6 +31,9 @@ app.command("status")(status)
 app.command("logs")(logs)
 app.command("report")(report)
 app.command("verify-resume")(verify_resume)
+app.command("export")(export_runs)
+app.command("import")(import_runs)
+app.command("clean")(clean)
 app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
