@@ -31,11 +31,12 @@ State = Literal["done", "running", "failed", "missing"]
 PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
 STATES: tuple[State, ...] = get_args(State)
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full", "not followed"]
+Keep = Literal["last", "best", "none"]
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 
 class Labels(BaseModel):
-    """How the study that made a run called its parts, and where it found them. Not part of its identity."""
+    """How the study that made a run called its parts, where it found and what it keeps. Not part of its identity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +44,7 @@ class Labels(BaseModel):
     method: str
     dataset: str
     data: str = ""  # where a user's own data lay, "npz:/absolute/path"; empty for a named set
+    keep: Keep = "last"  # which weights stay: of the last epoch, of the one with the best validation accuracy, none
 
 
 class RunRecord(BaseModel):
@@ -84,12 +86,14 @@ class RunRecord(BaseModel):
     host: Host
     code: Code
     data_sha256: str  # of the images, labels and split that were loaded
-    weights_sha256: str  # of weights.safetensors
+    weights_sha256: str  # of the last epoch's, as weights.safetensors holds them where they are kept
+    selected_weights_sha256: str | None = None  # of weights-selected.safetensors; None unless that was to be kept
 
     def differences(self, other: "RunRecord") -> dict[str, tuple[Any, Any]]:
         """The fields that differ from another record of the same run, but for times, speeds and memory."""
         mine, its = self.model_dump(mode="json"), other.model_dump(mode="json")
-        return {key: (mine[key], its[key]) for key in mine if key not in PASSING and mine[key] != its[key]}
+        passing = PASSING | ({"selected_weights_sha256"} if self.labels.keep != other.labels.keep else set())
+        return {key: (mine[key], its[key]) for key in mine if key not in passing and mine[key] != its[key]}
 
 
 class Failure(BaseModel):
@@ -233,6 +237,13 @@ class Store:
             raise StoreError(
                 f"{self.root}: cannot write here ({error.strerror}): name another store with --store"
             ) from error
+
+    def free_bytes(self) -> int:
+        """What is free on its disk."""
+        existing = self.root.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        return shutil.disk_usage(existing).free
 
     def folder(self, run: RunSpec, labels: Labels) -> Path:
         """The run's folder: the one that carries its id, else the one it would get."""

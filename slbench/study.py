@@ -20,7 +20,7 @@ from slbench.methods import METHODS, Method
 from slbench.names import lookup, suggestion
 from slbench.recipes import RECIPES, Recipe
 from slbench.spec import Protocol, RunSpec
-from slbench.store import Labels
+from slbench.store import Keep, Labels
 from slbench.validation import Setting, changed, checked, shown
 
 T = TypeVar("T")
@@ -71,6 +71,7 @@ class StudyFile(BaseModel):
     recipe: str = "quick"
     protocol: Protocol = "holdout"
     precision: str | None = None  # short for set.recipe.precision
+    keep: Keep = "last"  # which weights stay
     grid: dict[str, Value] = {}
     set: dict[str, Value] = {}
     method: list[dict[str, Value]] = []
@@ -296,7 +297,18 @@ class Expansion:
         dataset = self._dataset(dataset_name, under("dataset", settings))
         protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
         seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
-        labels = Labels(backbone=backbone_label, method=method_name.value, dataset=dataset.label, data=dataset.source)
+        labels = Labels(
+            backbone=backbone_label,
+            method=method_name.value,
+            dataset=dataset.label,
+            data=dataset.source,
+            keep=self.file.keep,
+        )
+        if labels.keep == "best" and protocol != "holdout":
+            raise InputError(
+                f"{self.where}: keep: 'best' is chosen by validation accuracy, and protocol '{protocol}' validates "
+                "nothing: take 'last', 'none' or protocol 'holdout'"
+            )
         try:
             spec = RunSpec.resolve(
                 backbone=backbone, method=method, dataset=dataset.spec, recipe=recipe, protocol=protocol, seed=seed

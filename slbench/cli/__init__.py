@@ -1,5 +1,6 @@
 """The command line: parse, one library call, print. Only here is anything printed, does anything exit."""
 
+import errno
 import sys
 from typing import Annotated
 
@@ -64,6 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
         words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"slbench: {' '.join(words.split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"slbench: disk full: {error.filename or error.strerror}: make space, and the same command goes on",
+            file=sys.stderr,
+        )
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         print("slbench: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
         return INTERRUPTED

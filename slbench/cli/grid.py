@@ -13,11 +13,12 @@ from slbench.cli.plan import say_work
 from slbench.cli.status import as_document, causes, counts, line
 from slbench.cli.views import make_view
 from slbench.data import check_here
-from slbench.errors import InputError
+from slbench.errors import InputError, TrainingError
 from slbench.grid.children import in_child
 from slbench.grid.launch import launch, prepare
 from slbench.grid.local import Policy
 from slbench.grid.slots import make_slots, resolve_precision
+from slbench.grid.space import lacking
 from slbench.grid.standing import Standing
 from slbench.store import RunRecord, Store
 from slbench.study import Study, StudyRun
@@ -162,6 +163,9 @@ def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, t
     if claim is None:
         raise InputError(f"{run.title} is being trained by another process: see slbench status")
     beat = claim.beat
+    if (lack := lacking(store, run, [])) is not None:
+        claim.release(done=False)
+        raise TrainingError(lack)
     device = slot.device.label if slot.device.kind == "cuda" else in_child(slot.device)
     try:
         store.begin(run.spec, run.labels)

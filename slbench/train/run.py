@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from slbench import machine
 from slbench.backbones import build
@@ -26,7 +26,7 @@ from slbench.data.subset import subset
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
-from slbench.store import Labels, RunRecord, Store, write_atomic
+from slbench.store import Keep, Labels, RunRecord, Store, write_atomic
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 
@@ -64,7 +64,7 @@ def execute(
     folder = store.folder(spec, labels)
     checkpoints = Checkpoints(folder)
     start = Start(device_kind=device.type, threads=threads, precision=precision)
-    state = resumable(checkpoints.load(), start, run_id=spec.run_id)
+    state = resumable(checkpoints.load(), start, run_id=spec.run_id, keep=labels.keep)
     if state is not None:
         start = Start(**state["start"])
     with reproducible(start.threads):
@@ -72,13 +72,16 @@ def execute(
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
         if state is not None:
             training.restore(state["training"])
-        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds)
-        keeper.before = 0.0 if state is None else state["seconds"]
+        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds, keep=labels.keep)
+        if state is not None:
+            keeper.before, keeper.selected = state["seconds"], state.get("selected") if labels.keep == "best" else None
         for _ in training.epochs():
+            keeper.select()
             write_history(folder / HISTORY, training.history)
             keeper.save()
         write_history(folder / HISTORY, training.history)
-        weights = file_results(folder, training)
+        weights = file_results(folder, training, keep=labels.keep)
+        selected = None if keeper.selected is None else file_selected(folder, keeper.selected)
     cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
     history = training.history
     samples = len(history) * spec.samples_per_epoch
@@ -103,6 +106,7 @@ def execute(
         code=Code.model_validate_json(start.code),
         data_sha256=content_hash(splits),
         weights_sha256=weights,
+        selected_weights_sha256=selected,
     )
     store.finish(folder, record)
     checkpoints.clear()
@@ -122,13 +126,16 @@ class Start:
     )  # as JSON; edits made later are not in it
 
 
-def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str) -> dict[str, Any] | None:
+def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str, keep: Keep = "last") -> dict[str, Any] | None:
     """A checkpoint that the run can go on from; what is kept from its start, or that it begins anew, is logged."""
     if state is None or state["run_id"] != run_id:
         return None
     start = Start(**state["start"])
     if start.device_kind != asked.device_kind:
         log.warning("begun on %s and now on %s: it starts again", start.device_kind, asked.device_kind)
+        return None
+    if keep == "best" and state["training"]["history"] and state.get("selected") is None:
+        log.warning("begun without keeping the weights of its best epoch: it starts again")
         return None
     for name in ("threads", "precision"):
         kept, given = getattr(start, name), getattr(asked, name)
@@ -138,13 +145,19 @@ def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str) -> dic
 
 
 class Keeper:
-    """Saves the state of a training: when told, and between steps when some time has passed."""
+    """Saves the state of a training: when told, and between steps when some time has passed.
+
+    Args:
+        seconds: that have passed then.
+        keep: "best" has it hold the weights of the best epoch so far, in each checkpoint too.
+    """
 
     def __init__(
-        self, training: Training, checkpoints: Checkpoints, start: Start, *, run_id: str, seconds: float
+        self, training: Training, checkpoints: Checkpoints, start: Start, *, run_id: str, seconds: float, keep: Keep
     ) -> None:
         self.training, self.checkpoints, self.start = training, checkpoints, start
-        self.run_id, self.interval = run_id, seconds
+        self.run_id, self.interval, self.keep = run_id, seconds, keep
+        self.selected: dict[str, Tensor] | None = None  # on the CPU
         self.before = 0.0  # seconds that earlier processes spent on the run
         self.began = self.last = time.perf_counter()
         training.on_step = self.after_step
@@ -153,6 +166,11 @@ class Keeper:
         if time.perf_counter() - self.last >= self.interval:
             self.save()
 
+    def select(self) -> None:
+        """Hold the weights if the epoch that has just ended is the best so far, by validation."""
+        if self.keep == "best" and accuracies(self.training.history)["selected_epoch"] == len(self.training.history):
+            self.selected = weights_of(self.training)
+
     def save(self) -> None:
         self.checkpoints.save(
             {
@@ -160,6 +178,7 @@ class Keeper:
                 "start": dataclasses.asdict(self.start),
                 "seconds": self.before + time.perf_counter() - self.began,
                 "training": self.training.state(),
+                "selected": self.selected,
             }
         )
         self.last = time.perf_counter()
@@ -205,10 +224,24 @@ def write_history(path: Path, history: list[EpochMetrics]) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
-def file_results(folder: Path, training: Training) -> str:
-    """Write the final weights and test logits; give the sha256 of the weights' file."""
-    weights = save({name: value.detach().cpu().contiguous() for name, value in training.evaluated.state_dict().items()})
-    write_atomic(folder / "weights.safetensors", weights)
+def weights_of(training: Training) -> dict[str, Tensor]:
+    """A copy of the weights that are measured and kept, on the CPU."""
+    state = training.evaluated.state_dict()
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+
+
+def file_selected(folder: Path, selected: dict[str, Tensor]) -> str:
+    """Write the weights of the selected epoch; give the sha256 of their file."""
+    weights = save(selected)
+    write_atomic(folder / "weights-selected.safetensors", weights)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def file_results(folder: Path, training: Training, *, keep: Keep) -> str:
+    """Write the test logits and, if they are to be kept, the final weights; give the sha256 of these."""
+    weights = save(weights_of(training))
+    if keep == "last":
+        write_atomic(folder / "weights.safetensors", weights)
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
     return hashlib.sha256(weights).hexdigest()

@@ -35,7 +35,7 @@ CHUNK = 2**20  # bytes
 FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
 MEMBER = re.compile(r"(runs|throughput|memory)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
 RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that no finished one needs
-WEIGHTS = "weights.safetensors"
+WEIGHTS, SELECTED = "weights.safetensors", "weights-selected.safetensors"
 
 
 class Frozen(BaseModel):
@@ -150,11 +150,12 @@ def gathered(store: Store, run_ids: Iterable[str]) -> Contents:
 def add_run(contents: Contents, folder: Path) -> RunRecord:
     """Add a run's files. Raises StoreError if its record or its weights are damaged."""
     record = read_record(folder / "record.json")
+    named = {WEIGHTS: record.weights_sha256, SELECTED: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
             continue
         member = contents.add(path, f"runs/{folder.name}/{path.name}")
-        if path.name == WEIGHTS and member.sha256 != record.weights_sha256:
+        if member.sha256 != named.get(path.name, member.sha256):
             raise StoreError(f"{path}: damaged: not what its record names; delete its folder to run it again")
     contents.runs.append(Listed(run_id=record.run_id, folder=folder.name, weights_sha256=record.weights_sha256))
     return record

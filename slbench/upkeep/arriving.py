@@ -89,10 +89,7 @@ def bring(path: Path, store: Store) -> Arrivals:
 
 def check_space(reader: Reader, store: Store) -> None:
     """Raise StoreError if the files cannot fit."""
-    existing = store.root.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    free = shutil.disk_usage(existing).free
+    free = store.free_bytes()
     if reader.manifest.size > free:
         raise StoreError(
             f"{store.root}: {reader.path} unpacks to {reader.manifest.size / 1e6:,.1f} MB, "
