@@ -325,7 +325,10 @@ class Store:
         folders = self.ids()
         for run_id in folders if run_ids is None else run_ids:
             if run_id in folders and (folders[run_id] / "record.json").exists():
-                yield read_record(folders[run_id] / "record.json")
+                record = read_record(path := folders[run_id] / "record.json")
+                if record.run_id != run_id:
+                    raise StoreError(f"{path}: is of run {record.run_id}; delete its folder to run it again")
+                yield record
 
     def throughput(self, machine_id: str, key: str) -> Throughput | None:
         """A measured speed of this machine, if it is there and readable."""

@@ -36,7 +36,7 @@ def export_runs(
     results.check(writing=False)
     wanted = None if chosen is None else [run.spec.run_id for run in chosen.runs]
     manifest = export(results, wanted, names[-1], replace=replace)
-    left = 0 if wanted is None else len(wanted) - len(manifest.runs)
+    left = len(results.ids() if wanted is None else wanted) - len(manifest.runs)
     if as_json:
         document = {"file": str(names[-1]), "not_finished": left, **manifest.model_dump(mode="json")}
         print(json.dumps(document, indent=2))
