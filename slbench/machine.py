@@ -1,5 +1,6 @@
 """Facts of this machine and of the code that runs on it. Free of torch."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,6 +89,7 @@ class Gpu:
     uuid: str
     name: str
     computes_bf16: bool  # compute capability 8.0 and above
+    memory_bytes: int = 0  # 0 if the driver does not tell
 
 
 @cache
@@ -102,7 +104,8 @@ def gpus() -> tuple[Gpu, ...]:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
             uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
-            found.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8))
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+            found.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8, memory_bytes=memory))
         return tuple(found)
     except pynvml.NVMLError:
         return ()
@@ -122,6 +125,12 @@ def peak_resident_bytes() -> int:
         return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024  # "VmHWM:  1234 kB"
+
+
+def forget_peak() -> None:
+    """Let `peak_resident_bytes` begin again from what is resident now, where the system can do that (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def cpu_name() -> str:

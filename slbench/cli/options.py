@@ -90,9 +90,13 @@ DataRoot = Annotated[
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
 JobsPerDevice = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        "--jobs-per-device", help="Default: one on a GPU, cores / threads on a CPU.", min=1, rich_help_panel=WHERE
+        "--jobs-per-device",
+        help="A number, or auto: by a probe. [default: one on a GPU, cores / threads on a CPU]",
+        metavar="N|auto",
+        show_default=False,
+        rich_help_panel=WHERE,
     ),
 ]
 Retries = Annotated[
@@ -139,6 +143,19 @@ def seconds_of(time: str | None) -> float | None:
     if match is None or float(match[1]) == 0:
         raise InputError(f"--timeout {time}: must be a time above 0 in seconds, or with a unit: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def jobs_of(words: str | None) -> int | None:
+    """The number of jobs a device that was given; None for the default and for "auto".
+
+    Raises:
+        InputError: for anything else.
+    """
+    if words is None or words == "auto":
+        return None
+    if not words.isdecimal() or int(words) == 0:
+        raise InputError(f"--jobs-per-device {words}: must be a number from 1, or auto")
+    return int(words)
 
 
 def split(values: Sequence[str]) -> list[str]:

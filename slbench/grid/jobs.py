@@ -22,6 +22,7 @@ class Job(BaseModel):
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
+    log: str = ""  # file that gets what is printed; empty for where it goes already
     cores: tuple[int, ...] = ()  # that the child keeps to; empty for any
     checkpoint_seconds: float = 300.0  # between two within an epoch
 
@@ -38,6 +39,21 @@ class SpeedTest(BaseModel):
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
+
+
+class ProbeTask(BaseModel):
+    """A job that is to be tried for some seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: Job
+    key: str
+    title: str
+    machine_id: str
+    computes_bf16: bool
+    jobs: int
+    seconds: float
+    asked_at: float  # seconds since 1970, when the launcher started the child
 
 
 class Said(BaseModel):
@@ -65,4 +81,12 @@ class Died(BaseModel):
     traceback: str
 
 
-Line: TypeAdapter[Said | Died] = TypeAdapter(Said | Died)
+class Done(BaseModel):
+    """A line from a child that has finished its job, and waits for another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+
+
+Line: TypeAdapter[Said | Died | Done] = TypeAdapter(Said | Died | Done)
