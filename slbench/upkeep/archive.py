@@ -1,9 +1,12 @@
 """An archive of finished runs: a tar whose first member lists all others with their sizes and checksums.
 
-manifest.json
-runs/<folder>/<file>                    every file of a finished run
-throughput/<machine>/<key>.json         speeds of the machines that made them
-memory/<machine>/<key>.json             and peaks of memory
+    manifest.json
+    runs/<folder>/<file>                    every file of a finished run
+    throughput/<machine>/<key>.json         speeds of the machines that made them
+    memory/<machine>/<key>.json             their peaks of memory
+    probes/<machine>/<key>.json             what jobs cost there
+
+Names are those of the store. Nothing else is taken out of an archive.
 """
 
 import hashlib
@@ -25,15 +28,30 @@ from slbench import __version__
 from slbench.data.archives import DAMAGED, Budget
 from slbench.data.places import whole
 from slbench.errors import InputError, StoreError
-from slbench.store import RunRecord, Store, dump_json, first_wrong, read_record, state_of
+from slbench.store import (
+    Probe,
+    RunRecord,
+    Store,
+    Throughput,
+    TrainingMemory,
+    dump_json,
+    first_wrong,
+    read_record,
+    state_of,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 2**28
 SUFFIXES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
+MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
+    "throughput": Throughput,
+    "memory": TrainingMemory,
+    "probes": Probe,
+}
 CHUNK = 2**20  # bytes
 FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
-MEMBER = re.compile(r"(runs|throughput|memory)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
+MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
 RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that no finished one needs
 WEIGHTS, SELECTED = "weights.safetensors", "weights-selected.safetensors"
 
@@ -137,7 +155,7 @@ def gathered(store: Store, run_ids: Iterable[str]) -> Contents:
             folder = folders.get(run_id)
             if folder is not None and state_of(folder) == "done":
                 machines[add_run(contents, folder).host.machine_id] = None
-        for kind in ("throughput", "memory"):
+        for kind in MEASURED:
             for machine in machines:
                 for path in sorted((store.root / kind / machine).glob("*.json")):
                     if MEMBER.fullmatch(name := f"{kind}/{machine}/{path.name}"):

@@ -14,14 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
-from slbench.store import RunRecord, Store, Throughput, TrainingMemory, first_wrong, safe, state_of, sync
-from slbench.upkeep.archive import WEIGHTS, Listed, Reader, reading
+from slbench.store import RunRecord, Store, first_wrong, safe, state_of, sync
+from slbench.upkeep.archive import MEASURED, WEIGHTS, Listed, Reader, reading
 
 M = TypeVar("M", bound=BaseModel)
 STAGING = ".import-"
 # Fields of a record that say how and where it was made, not what came out.
 CIRCUMSTANCES = ("device", "device_name", "threads", "precision", "host", "code", "labels")
-MEASURED: dict[str, type[Throughput] | type[TrainingMemory]] = {"throughput": Throughput, "memory": TrainingMemory}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Literal
 from slbench.errors import StoreError
 from slbench.spec import digest
 from slbench.store import Store, read_json, state_of
+from slbench.upkeep.archive import MEASURED
 from slbench.upkeep.arriving import STAGING
 
 Kind = Literal["temporary file", "import", "claim", "checkpoint", "no run", "unfinished run"]
@@ -57,7 +58,7 @@ def beside_runs(store: Store, held: set[str]) -> Iterator[tuple[Kind, Path]]:
     for folder in folders(store.root):
         if folder.name.startswith(STAGING) and folder.name not in held:
             yield "import", folder
-    for pattern in (".*", "runs/.*", "throughput/*/.*", "memory/*/.*", "reports/*/.*"):
+    for pattern in (".*", "runs/.*", *(f"{kind}/*/.*" for kind in (*MEASURED, "reports"))):
         for path in sorted(store.root.glob(pattern)):
             if is_temporary(path) and time.time() - path.stat().st_mtime > OLD_SECONDS:
                 yield "temporary file", path
