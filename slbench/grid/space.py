@@ -7,7 +7,7 @@ from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.upkeep.cleaning import size
 
-PLENTY = 8 * 2**30  # bytes free for each run: no network here needs so much, and nothing need be counted
+PLENTY = 2**30  # bytes free for each run: by their own sizes no network here needs so much, and nothing need be counted
 SLACK = 2**21  # bytes: log, history, spec, record, headers
 CHECKPOINTS = 3  # at once, for a moment: two, and the one that is being written
 LABEL_BYTES, LOGIT_BYTES = 8, 2

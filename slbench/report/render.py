@@ -103,7 +103,7 @@ def in_bold(cell: Accuracy | None, before: str, after: str, escape=str) -> str: 
 
 
 def escape_markdown(words: str) -> str:
-    return words.replace("|", "\\|").replace("\n", " ")
+    return " ".join(words.replace("|", "\\|").splitlines())
 
 
 def escape_latex(words: str) -> str:
