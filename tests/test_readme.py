@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from slbench.cli import main
 from slbench.methods import METHODS
 from tests.data.made import made_arrays, write_npz
+from tests.support import ROOT
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -34,18 +36,34 @@ def test_the_commands_are_understood(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.toml").write_text(blocks("toml")[0])
-    (tmp_path / "studies").mkdir()
+    shutil.copytree(ROOT / "studies", tmp_path / "studies")
     write_npz(tmp_path / "birds.npz", made_arrays(train=90, shape=(32, 32, 3)))
     monkeypatch.setattr("slbench.cli.data.fetch", lambda *_, **__: None)  # no network in a test
     arguments = shlex.split(command)[1:]
     if arguments[0] == "run-grid" and "--plan" not in arguments:
         arguments.append("--plan")
+    if arguments[0] == "status":
+        arguments.remove("--watch")  # nobody is at work, so it would watch for ever
+    if arguments[0] == "verify-resume":
+        monkeypatch.setattr("slbench.cli.verify.Verification.run_calmly", lambda self, on_event: None)
+        monkeypatch.setattr("slbench.cli.verify.Verification.run_killed", lambda self, on_event: None)
+    if "--probe" in arguments:
+        monkeypatch.setattr("slbench.cli.grid.probe_grid", lambda *_, **__: None)
     if arguments[0] == "train":
         arguments = ["run-grid", *arguments[1:], "--plan"]  # train takes the same flags
     code = main(arguments)
-    if arguments[0] == "report":  # understood, but there is nothing to report
+    if arguments[0] in ("export", "import"):  # understood, but there is nothing to move
+        assert code == 2
+        assert re.search("no finished run|no such file", capsys.readouterr().err)
+    elif arguments[0] == "report":  # understood, but there is nothing to report
         assert code == 2
         assert "no finished run of study yet" in capsys.readouterr().err
+    elif arguments[0] == "verify-resume":  # understood, but nothing was trained
+        assert code == 1
+        assert "NOT SHOWN" in capsys.readouterr().out
+    elif arguments[0] == "logs" or "--speeds" in arguments:  # understood, but there is no such run, no such file
+        assert code == 2
+        assert re.search("no run's id begins with|cannot be read", capsys.readouterr().err)
     elif arguments[:2] in (["data", "fetch"], ["data", "verify"]):  # understood, but the data are not here
         assert code == 2
         assert re.search("no such file|is not in", capsys.readouterr().err)

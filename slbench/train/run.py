@@ -47,6 +47,7 @@ def execute(
     device_name: str,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> RunRecord:
     """Train a run in this process and file it in the store; from its last checkpoint, if it has one.
 
@@ -57,6 +58,7 @@ def execute(
         device_label: what the record calls the device; a launcher may have renamed it for this process.
         device_name: its product name.
         checkpoint_seconds: between two checkpoints within an epoch; there is one after every epoch.
+        wanted: asked after every step; once it says no, there is a checkpoint, and Stopped is raised.
     Raises:
         TrainingError: if the run cannot be finished; the store then holds no record of it.
     """
@@ -70,15 +72,22 @@ def execute(
     with reproducible(start.threads):
         splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
+        keeper = Keeper(
+            training,
+            checkpoints,
+            start,
+            run_id=spec.run_id,
+            seconds=checkpoint_seconds,
+            keep=labels.keep,
+            wanted=wanted,
+        )
         if state is not None:
-            training.restore(state["training"])
-        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds, keep=labels.keep)
-        if state is not None:
-            keeper.before, keeper.selected = state["seconds"], state.get("selected") if labels.keep == "best" else None
+            keeper.restore(state)
         for _ in training.epochs():
             keeper.select()
             write_history(folder / HISTORY, training.history)
             keeper.save()
+            keeper.stop_if_unwanted()
         write_history(folder / HISTORY, training.history)
         weights = file_results(folder, training, keep=labels.keep)
         selected = None if keeper.selected is None else file_selected(folder, keeper.selected)
@@ -144,6 +153,10 @@ def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str, keep: 
     return state
 
 
+class Stopped(BaseException):
+    """A run was asked to stop, and did so just after a checkpoint. Not an error."""
+
+
 class Keeper:
     """Saves the state of a training: when told, and between steps when some time has passed.
 
@@ -153,18 +166,39 @@ class Keeper:
     """
 
     def __init__(
-        self, training: Training, checkpoints: Checkpoints, start: Start, *, run_id: str, seconds: float, keep: Keep
+        self,
+        training: Training,
+        checkpoints: Checkpoints,
+        start: Start,
+        *,
+        run_id: str,
+        seconds: float,
+        keep: Keep,
+        wanted: Callable[[], bool],
     ) -> None:
         self.training, self.checkpoints, self.start = training, checkpoints, start
-        self.run_id, self.interval, self.keep = run_id, seconds, keep
+        self.run_id, self.interval, self.keep, self.wanted = run_id, seconds, keep, wanted
         self.selected: dict[str, Tensor] | None = None  # on the CPU
         self.before = 0.0  # seconds that earlier processes spent on the run
         self.began = self.last = time.perf_counter()
         training.on_step = self.after_step
 
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `save` wrote."""
+        self.training.restore(state["training"])
+        self.before = state["seconds"]
+        if self.keep == "best":
+            self.selected = state["selected"]
+
     def after_step(self) -> None:
-        if time.perf_counter() - self.last >= self.interval:
+        if time.perf_counter() - self.last >= self.interval or not self.wanted():
             self.save()
+            self.stop_if_unwanted()
+
+    def stop_if_unwanted(self) -> None:
+        """Raise Stopped if nobody wants the run to go on now. Its checkpoint is written."""
+        if not self.wanted():
+            raise Stopped
 
     def select(self) -> None:
         """Hold the weights if the epoch that has just ended is the best so far, by validation."""
