@@ -72,15 +72,7 @@ def execute(
     with reproducible(start.threads):
         splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
-        keeper = Keeper(
-            training,
-            checkpoints,
-            start,
-            run_id=spec.run_id,
-            seconds=checkpoint_seconds,
-            keep=labels.keep,
-            wanted=wanted,
-        )
+        keeper = Keeper(training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted)
         if state is not None:
             keeper.restore(state)
         for _ in training.epochs():
@@ -91,19 +83,11 @@ def execute(
         write_history(folder / HISTORY, training.history)
         weights = file_results(folder, training, keep=labels.keep)
         selected = None if keeper.selected is None else file_selected(folder, keeper.selected)
-    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
-    history = training.history
-    samples = len(history) * spec.samples_per_epoch
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
         labels=labels,
-        **accuracies(history),
-        history=HISTORY,
-        steps=len(history) * training.steps_per_epoch,
-        samples_seen=samples,
-        **dataclasses.asdict(cost),
-        train_images_per_second=samples / sum(metrics.train_seconds for metrics in history),
+        **outcome(spec, training, network),
         peak_memory_bytes=peak_memory(device),
         seconds=keeper.before + time.perf_counter() - began,
         started_at=start.started_at,
@@ -171,13 +155,12 @@ class Keeper:
         checkpoints: Checkpoints,
         start: Start,
         *,
-        run_id: str,
         seconds: float,
         keep: Keep,
         wanted: Callable[[], bool],
     ) -> None:
         self.training, self.checkpoints, self.start = training, checkpoints, start
-        self.run_id, self.interval, self.keep, self.wanted = run_id, seconds, keep, wanted
+        self.interval, self.keep, self.wanted = seconds, keep, wanted
         self.selected: dict[str, Tensor] | None = None  # on the CPU
         self.before = 0.0  # seconds that earlier processes spent on the run
         self.began = self.last = time.perf_counter()
@@ -208,7 +191,7 @@ class Keeper:
     def save(self) -> None:
         self.checkpoints.save(
             {
-                "run_id": self.run_id,
+                "run_id": self.training.spec.run_id,
                 "start": dataclasses.asdict(self.start),
                 "seconds": self.before + time.perf_counter() - self.began,
                 "training": self.training.state(),
@@ -279,6 +262,21 @@ def file_results(folder: Path, training: Training, *, keep: Keep) -> str:
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
     return hashlib.sha256(weights).hexdigest()
+
+
+def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, Any]:
+    """The record's accuracies, what was trained on, and what the network costs."""
+    history = training.history
+    samples = len(history) * spec.samples_per_epoch
+    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
+    return {
+        **accuracies(history),
+        "history": HISTORY,
+        "steps": len(history) * training.steps_per_epoch,
+        "samples_seen": samples,
+        **dataclasses.asdict(cost),
+        "train_images_per_second": samples / sum(metrics.train_seconds for metrics in history),
+    }
 
 
 def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:
