@@ -33,6 +33,7 @@ PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_byte
 STATES: tuple[State, ...] = get_args(State)
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full", "not followed"]
 Keep = Literal["last", "best", "none"]
+WEIGHTS: dict[Keep, str] = {"last": "weights.safetensors", "best": "weights-selected.safetensors"}
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 
@@ -312,6 +313,14 @@ class Store:
     def is_done(self, run: RunSpec) -> bool:
         """Whether the run has its record."""
         return state_of(self.ids().get(run.run_id)) == "done"
+
+    def without_weights(self, runs: Iterable[tuple[RunSpec, Labels]]) -> list[Path]:
+        """Folders of the finished among these runs in which the weights that are asked for were not kept."""
+        folders = self.ids()
+        asked = [(folders.get(run.run_id), WEIGHTS.get(labels.keep)) for run, labels in runs]
+        return [
+            path for path, name in asked if path and name and state_of(path) == "done" and not (path / name).exists()
+        ]
 
     def begin(self, run: RunSpec, labels: Labels) -> Path:
         """Make the run's folder ready: its spec, and of an earlier attempt its log and checkpoints."""

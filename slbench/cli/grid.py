@@ -94,7 +94,7 @@ def run_grid(
         save_probes(save_speeds, known(grid, probes))
     cost = cost_of(grid, probes)
     if not plan:
-        say_notes(console, chosen)
+        say_notes(console, chosen, results)
         began = time.monotonic()
         with make_view(console, grid.todo) as view:
             clean = launch_jobs(grid, policy=policy, on_event=view)
@@ -108,7 +108,7 @@ def run_grid(
         print(json.dumps(as_document(chosen, standing) | (plan_document(grid, cost) if plan else {}), indent=2))
     else:
         if plan:
-            say_notes(console, chosen)
+            say_notes(console, chosen, results)
             for run in chosen.runs:
                 say(console, line(run, standing))
             for words in plan_lines(grid, probes, cost, standing):
@@ -160,7 +160,7 @@ def train(
     record = results.record(run.spec.run_id) if done else None
     if record is None:
         check_here(run.spec.dataset)
-        say_notes(console, chosen)
+        say_notes(console, chosen, results)
         record = train_here(run, results, console, devices=devices, threads=threads)
     else:
         console.print(f"finished before: {results.folder(record.spec, record.labels)}", highlight=False)
@@ -220,8 +220,11 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def say_notes(console: Console, study: Study) -> None:
-    for note in study.notes:
+def say_notes(console: Console, study: Study, store: Store) -> None:
+    """What rules decided, and what the study asks for and will not get."""
+    without = store.without_weights((run.spec, run.labels) for run in study.runs)
+    kept = f"{len(without)} finished runs kept other weights or none, such as {without[0]}" if without else ""
+    for note in [*study.notes, *([f"{kept}: delete their folders to make them again"] if without else [])]:
         say(console, f"note: {note}")
 
 

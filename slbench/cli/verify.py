@@ -60,7 +60,7 @@ def verify_resume(
             writing=True,
             with_data=True,
         )
-        say_notes(console, chosen)
+        say_notes(console, chosen, Store(folder))
         twice = Verification(runs, folder, slots=grid.slots, precisions=grid.precisions, kills=kills, seed=kill_seed)
         say(console, "once through:")
         with make_view(console, list(runs)) as view:

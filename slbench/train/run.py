@@ -26,7 +26,7 @@ from slbench.data.subset import subset
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
-from slbench.store import Keep, Labels, RunRecord, Store, write_atomic
+from slbench.store import WEIGHTS, Keep, Labels, RunRecord, Store, write_atomic
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 
@@ -250,7 +250,7 @@ def weights_of(training: Training) -> dict[str, Tensor]:
 def file_selected(folder: Path, selected: dict[str, Tensor]) -> str:
     """Write the weights of the selected epoch; give the sha256 of their file."""
     weights = save(selected)
-    write_atomic(folder / "weights-selected.safetensors", weights)
+    write_atomic(folder / WEIGHTS["best"], weights)
     return hashlib.sha256(weights).hexdigest()
 
 
@@ -258,7 +258,7 @@ def file_results(folder: Path, training: Training, *, keep: Keep) -> str:
     """Write the test logits and, if they are to be kept, the final weights; give the sha256 of these."""
     weights = save(weights_of(training))
     if keep == "last":
-        write_atomic(folder / "weights.safetensors", weights)
+        write_atomic(folder / WEIGHTS["last"], weights)
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
     return hashlib.sha256(weights).hexdigest()

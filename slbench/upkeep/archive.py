@@ -29,6 +29,7 @@ from slbench.data.archives import DAMAGED, Budget
 from slbench.data.places import whole
 from slbench.errors import InputError, StoreError
 from slbench.store import (
+    WEIGHTS,
     Probe,
     RunRecord,
     Store,
@@ -53,7 +54,6 @@ CHUNK = 2**20  # bytes
 FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
 MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
 RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that no finished one needs
-WEIGHTS, SELECTED = "weights.safetensors", "weights-selected.safetensors"
 
 
 class Frozen(BaseModel):
@@ -168,7 +168,7 @@ def gathered(store: Store, run_ids: Iterable[str]) -> Contents:
 def add_run(contents: Contents, folder: Path) -> RunRecord:
     """Add a run's files. Raises StoreError if its record or its weights are damaged."""
     record = read_record(folder / "record.json")
-    named = {WEIGHTS: record.weights_sha256, SELECTED: record.selected_weights_sha256}
+    named = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
             continue

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
-from slbench.store import RunRecord, Store, first_wrong, safe, state_of, sync
-from slbench.upkeep.archive import MEASURED, WEIGHTS, Listed, Reader, reading
+from slbench.store import WEIGHTS, RunRecord, Store, first_wrong, safe, state_of, sync
+from slbench.upkeep.archive import MEASURED, Listed, Reader, reading
 
 M = TypeVar("M", bound=BaseModel)
 STAGING = ".import-"
@@ -135,7 +135,7 @@ def checked(reader: Reader, folder: Path) -> dict[str, RunRecord]:
     for listed in reader.manifest.runs:
         name = f"runs/{listed.folder}/record.json"
         record = read(RunRecord, folder / name, f"{reader.path}: {name}")
-        weights = sums.get(f"runs/{listed.folder}/{WEIGHTS}", listed.weights_sha256)
+        weights = sums.get(f"runs/{listed.folder}/{WEIGHTS['last']}", listed.weights_sha256)
         if not record.run_id == record.spec.run_id == listed.run_id:
             raise InputError(f"{reader.path}: {name}: damaged: not the record of run {listed.run_id}")
         if not record.weights_sha256 == listed.weights_sha256 == weights:

@@ -71,7 +71,8 @@ def is_temporary(path: Path) -> bool:
 def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
     """What can go of a run's folder on which nobody is at work, or all of it."""
     has_record = (folder / "record.json").exists()  # whole or not: a damaged one is for its owner to look at
-    if not has_record and not is_run(folder):
+    has_checkpoint = any(CHECKPOINT.fullmatch(path.name) for path in folder.iterdir())
+    if not has_record and not has_checkpoint and not is_run(folder):
         yield "no run", folder
         return
     if not has_record and unfinished:

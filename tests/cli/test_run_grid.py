@@ -122,6 +122,17 @@ def test_another_study_finds_the_runs_it_shares(slbench: Command, made: Grid, tm
     assert "start" not in said.out
 
 
+def test_a_study_that_keeps_other_weights_is_told_which_runs_have_none_of_them(
+    slbench: Command, made: Grid, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    for keep, told in (("best", True), ("none", False), ("last", False)):
+        other.write_text(f'keep = "{keep}"\n{TINY_STUDY}')
+        said = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
+        assert (said.code, said.out.splitlines()[-1]) == (0, "other: 2 of 2 done")
+        assert ("note: 2 finished runs kept other weights or none, such as" in said.out) == told
+
+
 def test_one_deleted_folder_is_run_again_alone_with_the_same_weights(slbench: Command, grid: Grid) -> None:
     first, second = grid.records
     shutil.rmtree(Store(grid.store).folder(second.spec, second.labels))

@@ -79,6 +79,14 @@ def test_a_folder_that_is_no_runs_goes(store: Store, content: bytes | None) -> N
     assert found(store) == {}
 
 
+def test_a_checkpoint_is_worth_something_even_if_its_spec_is_damaged(store: Store) -> None:
+    folder = store.folder(LSA.spec, LSA.labels)
+    write(folder / "spec.json", content=b"{")
+    assert found(store) == {}
+    (folder / "checkpoint.pt").unlink()
+    assert found(store) == {f"runs/{folder.name}": "no run"}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"{}"])
 @pytest.mark.parametrize("unfinished", [False, True])
 def test_a_record_never_goes_not_even_a_damaged_one(store: Store, content: bytes, unfinished: bool) -> None:
