@@ -18,7 +18,8 @@ The rooms, from the top; each imports only from rooms below it:
     train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
     study.py      a TOML file or flags, checked and expanded into runs
-    store.py      RunRecord, Store: the only code that touches results/
+    upkeep/       runs from one store to another, as an archive; what a store need not keep
+    store.py      RunRecord, Store: where results are kept, and how anything gets there
     claims.py     who is at work on which run
     spec.py       RunSpec: everything that can change a result
     data/         the data sets by name, a user's own, subsets; their order and splits, batches, augmentation

@@ -9,6 +9,7 @@ No clock of any machine is compared with that of another: a claim lives as long 
 by the watch of whoever looks.
 """
 
+import errno
 import json
 import os
 import platform
@@ -221,8 +222,10 @@ def create(path: Path, content: str) -> bool:
         return False
     except FileNotFoundError:
         return False  # the run was finished just now, and its folder removed
-    except OSError:  # a file system without hard links
-        return create_exclusively(path, content)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return create_exclusively(path, content)  # a file system without hard links
     finally:
         temporary.unlink(missing_ok=True)
     return True

@@ -1,4 +1,4 @@
-"""The results folder: where runs are kept, and the only code that touches it.
+"""The results folder: where runs are kept, and how anything gets there.
 
     <store>/runs/<backbone>-<method>-<dataset>-s<seed>-<run_id>/   one folder a run
     <store>/claims/<run_id>/                                       who is at work on it: see slbench.claims
@@ -6,6 +6,7 @@
     <store>/memory/<machine>/<key>.json                            peak memory, filed by machine
     <store>/probes/<machine>/<key>.json                            what a job costs, filed by machine
     <store>/reports/<study>/                                       tables
+    <store>/conflicts/<machine>/                                   runs that came out otherwise there: slbench.upkeep
 
 A run is finished when its folder holds record.json, which is written last, at once, and only if none is there.
 """
@@ -31,11 +32,12 @@ State = Literal["done", "running", "failed", "missing"]
 PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
 STATES: tuple[State, ...] = get_args(State)
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full", "not followed"]
+Keep = Literal["last", "best", "none"]
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 
 class Labels(BaseModel):
-    """How the study that made a run called its parts, and where it found them. Not part of its identity."""
+    """How the study that made a run called its parts, where it found and what it keeps. Not part of its identity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +45,7 @@ class Labels(BaseModel):
     method: str
     dataset: str
     data: str = ""  # where a user's own data lay, "npz:/absolute/path"; empty for a named set
+    keep: Keep = "last"  # which weights stay: of the last epoch, of the one with the best validation accuracy, none
 
 
 class RunRecord(BaseModel):
@@ -84,12 +87,14 @@ class RunRecord(BaseModel):
     host: Host
     code: Code
     data_sha256: str  # of the images, labels and split that were loaded
-    weights_sha256: str  # of weights.safetensors
+    weights_sha256: str  # of the last epoch's, as weights.safetensors holds them where they are kept
+    selected_weights_sha256: str | None = None  # of weights-selected.safetensors; None unless that was to be kept
 
     def differences(self, other: "RunRecord") -> dict[str, tuple[Any, Any]]:
         """The fields that differ from another record of the same run, but for times, speeds and memory."""
         mine, its = self.model_dump(mode="json"), other.model_dump(mode="json")
-        return {key: (mine[key], its[key]) for key in mine if key not in PASSING and mine[key] != its[key]}
+        passing = PASSING | ({"selected_weights_sha256"} if self.labels.keep != other.labels.keep else set())
+        return {key: (mine[key], its[key]) for key in mine if key not in passing and mine[key] != its[key]}
 
 
 class Failure(BaseModel):
@@ -215,11 +220,16 @@ def written(path: Path, content: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Have the names in a folder outlive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def safe(name: str) -> str:
@@ -255,6 +265,13 @@ class Store:
             raise StoreError(
                 f"{self.root}: cannot write here ({error.strerror}): name another store with --store"
             ) from error
+
+    def free_bytes(self) -> int:
+        """What is free on its disk."""
+        existing = self.root.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        return shutil.disk_usage(existing).free
 
     def folder(self, run: RunSpec, labels: Labels) -> Path:
         """The run's folder: the one that carries its id, else the one it would get."""
@@ -336,7 +353,10 @@ class Store:
         folders = self.ids()
         for run_id in folders if run_ids is None else run_ids:
             if run_id in folders and (folders[run_id] / "record.json").exists():
-                yield read_record(folders[run_id] / "record.json")
+                record = read_record(path := folders[run_id] / "record.json")
+                if record.run_id != run_id:
+                    raise StoreError(f"{path}: is of run {record.run_id}; delete its folder to run it again")
+                yield record
 
     def throughput(self, machine_id: str, key: str) -> Throughput | None:
         """A measured speed of this machine, if it is there and readable."""
@@ -382,13 +402,18 @@ def state_of(folder: Path | None) -> State:
     """What a run's folder says of it. A record that is not of this run counts as none: the run is made again."""
     if folder is None:
         return "missing"
-    try:
-        record = json.loads((folder / "record.json").read_bytes())
-    except (OSError, ValueError):
-        record = None
+    record = read_json(folder / "record.json")
     if isinstance(record, dict) and folder.name.endswith(str(record.get("run_id", "-"))):
         return "done"
     return "failed" if (folder / "failure.json").exists() else "missing"
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds; None if it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def read_record(path: Path) -> RunRecord:
@@ -398,11 +423,16 @@ def read_record(path: Path) -> RunRecord:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
         raise StoreError(
-            f"{path}: damaged or of another version: {where}: {first['msg'].lower()}; delete its folder to run it again"
+            f"{path}: damaged or of another version: {first_wrong(error)}; delete its folder to run it again"
         ) from error
+
+
+def first_wrong(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong in a file, with its place there."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "file"
+    return f"{where}: {first['msg'].lower()}"
 
 
 def dump_json(content: Any) -> bytes:

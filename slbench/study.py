@@ -20,8 +20,8 @@ from slbench.methods import METHODS, Method
 from slbench.names import lookup, suggestion
 from slbench.recipes import RECIPES, Recipe
 from slbench.spec import Protocol, RunSpec
-from slbench.store import Labels
-from slbench.validation import Setting, changed, checked, shown
+from slbench.store import Keep, Labels
+from slbench.validation import Setting, changed, check_label, checked, is_label, shown
 
 T = TypeVar("T")
 Value = Any  # of a TOML key
@@ -45,19 +45,6 @@ NEEDED_BY = {  # fields of a method that mean something only where another is on
     "s_pool": "shift",
     "temperature_per": "learn_temperature",
 }
-NOT_A_LABEL = {
-    "",
-    "nan",
-    "-nan",
-    "null",
-    "n/a",
-    "#n/a",
-    "na",
-    "#na",
-    "<na>",
-    "true",
-    "false",
-}  # pandas reads them as other things
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -71,6 +58,7 @@ class StudyFile(BaseModel):
     recipe: str = "quick"
     protocol: Protocol = "holdout"
     precision: str | None = None  # short for set.recipe.precision
+    keep: Keep = "last"  # which weights stay
     grid: dict[str, Value] = {}
     set: dict[str, Value] = {}
     method: list[dict[str, Value]] = []
@@ -296,7 +284,18 @@ class Expansion:
         dataset = self._dataset(dataset_name, under("dataset", settings))
         protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
         seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
-        labels = Labels(backbone=backbone_label, method=method_name.value, dataset=dataset.label, data=dataset.source)
+        labels = Labels(
+            backbone=backbone_label,
+            method=method_name.value,
+            dataset=dataset.label,
+            data=dataset.source,
+            keep=self.file.keep,
+        )
+        if labels.keep == "best" and protocol != "holdout":
+            raise InputError(
+                f"{self.where}: keep: 'best' is chosen by validation accuracy, and protocol '{protocol}' validates "
+                "nothing: take 'last', 'none' or protocol 'holdout'"
+            )
         try:
             spec = RunSpec.resolve(
                 backbone=backbone, method=method, dataset=dataset.spec, recipe=recipe, protocol=protocol, seed=seed
@@ -440,21 +439,6 @@ def check_path(path: str, origin: str, *, known: list[str]) -> None:
         head = path.partition(".")[0] + "."
         known = [other for other in known if other.startswith(head)] or known
         raise InputError(f"{origin}: unknown key '{path}'{suggestion(path, known)}")
-
-
-def is_label(label: Value) -> bool:
-    """Whether it is text that pandas will not take for something else."""
-    try:
-        float(label)
-    except (TypeError, ValueError):
-        return isinstance(label, str) and label.strip().lower() not in NOT_A_LABEL and label != "None"
-    return False
-
-
-def check_label(label: Value, origin: str) -> None:
-    """Raise InputError unless this can name a row."""
-    if not is_label(label):
-        raise InputError(f"{origin}: must be a name in quotes that is no number or empty value, got {shown(label)}")
 
 
 def quoted(path: str) -> str:

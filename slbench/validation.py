@@ -35,6 +35,7 @@ WORDS = {  # what pydantic says, and what a writer of TOML understands
     "greater than": "above",
     "less than": "below",
 }
+NOT_A_LABEL = {"", "nan", "-nan", "null", "n/a", "#n/a", "na", "#na", "<na>", "true", "false"}  # to pandas other things
 
 
 @cache
@@ -108,3 +109,18 @@ def shown(value: Any) -> str:
     """A value in an error line: as JSON, cut if long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_label(label: Any) -> bool:
+    """Whether it is text that pandas will not take for something else."""
+    try:
+        float(label)
+    except (TypeError, ValueError):
+        return isinstance(label, str) and label.strip().lower() not in NOT_A_LABEL and label != "None"
+    return False
+
+
+def check_label(label: Any, origin: str) -> None:
+    """Raise InputError unless this can name a row."""
+    if not is_label(label):
+        raise InputError(f"{origin}: must be a name in quotes that is no number or empty value, got {shown(label)}")

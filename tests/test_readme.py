@@ -52,7 +52,10 @@ def test_the_commands_are_understood(
     if arguments[0] == "train":
         arguments = ["run-grid", *arguments[1:], "--plan"]  # train takes the same flags
     code = main(arguments)
-    if arguments[0] == "report":  # understood, but there is nothing to report
+    if arguments[0] in ("export", "import"):  # understood, but there is nothing to move
+        assert code == 2
+        assert re.search("no finished run|no such file", capsys.readouterr().err)
+    elif arguments[0] == "report":  # understood, but there is nothing to report
         assert code == 2
         assert "no finished run of study yet" in capsys.readouterr().err
     elif arguments[0] == "verify-resume":  # understood, but nothing was trained

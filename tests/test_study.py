@@ -84,6 +84,21 @@ def test_a_list_that_is_a_value_is_one_value() -> None:
     assert run.spec.recipe.betas == (0.8, 0.9)
 
 
+@pytest.mark.parametrize("keep", ["last", "best", "none"])
+def test_what_a_study_keeps_is_no_part_of_its_runs(keep: str) -> None:
+    (run,) = runs(keep=keep)
+    assert run.labels.keep == keep
+    assert run.spec == runs()[0].spec
+
+
+@pytest.mark.parametrize("protocol", ["full", "paper"])
+def test_the_best_weights_are_refused_where_nothing_validates(protocol: str) -> None:
+    words = f"test.toml: keep: 'best' is chosen by validation accuracy, and protocol '{protocol}' validates nothing"
+    with pytest.raises(InputError, match=words):
+        runs(keep="best", protocol=protocol)
+    assert runs(keep="none", protocol=protocol)[0].labels.keep == "none"
+
+
 def test_precision_at_the_top_is_short_for_the_recipes() -> None:
     assert runs(precision="bf16")[0].spec == runs(set={"recipe.precision": "bf16"})[0].spec
     assert runs(precision="bf16")[0].spec.recipe.precision == "bf16"

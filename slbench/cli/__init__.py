@@ -1,5 +1,6 @@
 """The command line: parse, one library call, print. Only here is anything printed, does anything exit."""
 
+import errno
 import sys
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
 from slbench.cli.report import report
 from slbench.cli.status import logs, status
+from slbench.cli.upkeep import clean, export_runs, import_runs
 from slbench.cli.verify import verify_resume
 from slbench.errors import SlbenchError
 
@@ -30,6 +32,9 @@ app.command("status")(status)
 app.command("logs")(logs)
 app.command("report")(report)
 app.command("verify-resume")(verify_resume)
+app.command("export")(export_runs)
+app.command("import")(import_runs)
+app.command("clean")(clean)
 app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
@@ -60,6 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
         words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"slbench: {' '.join(words.split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"slbench: disk full: {error.filename or error.strerror}: make space, and the same command goes on",
+            file=sys.stderr,
+        )
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         print("slbench: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
         return INTERRUPTED

@@ -16,12 +16,13 @@ from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lin
 from slbench.cli.status import as_document, causes, counts, line
 from slbench.cli.views import make_view
 from slbench.data import check_here
-from slbench.errors import InputError
+from slbench.errors import InputError, TrainingError
 from slbench.grid.children import in_child
 from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
 from slbench.grid.launch import cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
 from slbench.grid.local import Policy
 from slbench.grid.slots import make_slots, resolve_precision
+from slbench.grid.space import lacking
 from slbench.grid.standing import Standing
 from slbench.store import RunRecord, Store
 from slbench.study import Study, StudyRun
@@ -193,6 +194,9 @@ def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, t
     if claim is None:
         raise InputError(f"{run.title} is being trained by another process: see slbench status")
     beat = claim.beat
+    if (lack := lacking(store, run, [])) is not None:
+        claim.release(done=False)
+        raise TrainingError(lack)
     device = slot.device.label if slot.device.kind == "cuda" else in_child(slot.device)
     try:
         store.begin(run.spec, run.labels)

@@ -81,6 +81,8 @@ def failed(event: Failed) -> str:
     why = event.failure
     again = "; it is tried again" if event.again else ""
     tail = why.traceback.rstrip().splitlines()[-SHOWN_LINES:] or list(why.last_lines)[-SHOWN_LINES:]
+    if why.kind == "disk full":
+        tail = []  # that says it
     first = f"FAILED  {event.run.title}: {why.kind}: {why.reason}{again}; log: {event.log}"
     return "\n".join([first, *(f"        | {line}" for line in tail)])
 

@@ -37,8 +37,9 @@ ARRAY_PARTS = {  # of a pickled numpy array; whatever else a pickle asks for is 
 class Budget:
     """What an archive may still unpack to, and which names it may use."""
 
-    def __init__(self, archive: Path) -> None:
-        self.archive, self.members, self.bytes = archive, MOST_MEMBERS, MOST_BYTES
+    def __init__(self, archive: Path, *, most_members: int, most_bytes: int) -> None:
+        self.archive, self.most_members, self.most_bytes = archive, most_members, most_bytes
+        self.members, self.bytes = most_members, most_bytes
 
     def admit(self, name: str, size: int, *, is_link: bool) -> None:
         """Count a member. Raises InputError if it leaves its folder, is a link or is too much."""
@@ -49,9 +50,8 @@ class Budget:
             raise InputError(f"{self.archive}: refused: its member '{name}' is a link")
         self.members, self.bytes = self.members - 1, self.bytes - size
         if self.members < 0 or self.bytes < 0:
-            raise InputError(
-                f"{self.archive}: refused: unpacks to more than {MOST_MEMBERS:,} files or {MOST_BYTES / 2**30:g} GiB"
-            )
+            most = f"{self.most_members:,} files or {self.most_bytes / 2**30:g} GiB"
+            raise InputError(f"{self.archive}: refused: unpacks to more than {most}")
 
 
 def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -69,7 +69,7 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
 
 
 def tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    budget = Budget(path)
+    budget = Budget(path, most_members=MOST_MEMBERS, most_bytes=MOST_BYTES)
     with tarfile.open(path) as archive:
         for member in archive:
             budget.admit(member.name, member.size, is_link=not (member.isreg() or member.isdir()))
@@ -80,7 +80,7 @@ def tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str
 
 
 def zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    budget = Budget(path)
+    budget = Budget(path, most_members=MOST_MEMBERS, most_bytes=MOST_BYTES)
     with zipfile.ZipFile(path) as archive:
         everything = archive.infolist()
         for member in everything:

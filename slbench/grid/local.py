@@ -17,6 +17,7 @@ from slbench.grid.events import Elsewhere, Event, Failed, Fewer, Finished, Found
 from slbench.grid.failures import failure, memory_kills
 from slbench.grid.jobs import Died, Done, Job, Line, Said
 from slbench.grid.slots import Device, Resolved, Slot
+from slbench.grid.space import lacking
 from slbench.recipes import Precision
 from slbench.store import Failure, Store
 from slbench.study import StudyRun
@@ -138,10 +139,13 @@ class LocalExecutor:
     def _fill(self) -> None:
         """Start what can be started."""
         taken = {child.slot for child in self.busy}
-        for slot in [slot for slot in self.slots if slot not in taken]:
-            found = self._next(slot.device)
-            if found is not None:
-                self._start(*found, slot)
+        try:
+            for slot in [slot for slot in self.slots if slot not in taken]:
+                found = self._next(slot.device)
+                if found is not None:
+                    self._start(*found, slot)
+        except OSError as error:
+            self._halt(f"{self.store.root}: cannot write ({error.strerror}): mend that, and the same command goes on")
         if self.waiting and not self.slots:
             self._halt("no device is left that could do a job")
         idle = bool(self.waiting) and not self.busy
@@ -158,7 +162,11 @@ class LocalExecutor:
         for task in lonely or list(self.waiting):
             if task.look_at > time.monotonic():
                 continue
-            claim = self.store.claims.acquire(task.run.spec.run_id)
+            lack = lacking(self.store, task.run, [child.run for child in self.busy])
+            if lack is not None and not self.busy:
+                self._halt(lack)
+                return None
+            claim = None if lack is not None else self.store.claims.acquire(task.run.spec.run_id)
             if claim is None:
                 task.look_at = time.monotonic() + LOOK_SECONDS
                 continue
@@ -177,13 +185,14 @@ class LocalExecutor:
         try:
             folder = self.store.begin(run.spec, run.labels)
             worker = self._worker(self._job(run, slot, folder / LOG), slot)
-        except OSError as error:
+        except OSError:
             claim.release(done=False)
-            self._halt(f"{self.store.root}: cannot write ({error.strerror}): mend that, and the same command goes on")
-            return
+            self.waiting.appendleft(task)
+            raise
         child = worker.child = Child(task, slot, worker, folder, claim, memory_kills())
         self.busy.add(child)
-        claim.add(worker.process.pid, slot.device.label)
+        with contextlib.suppress(OSError):  # without room for it: the child ends with us all the same
+            claim.add(worker.process.pid, slot.device.label)
         self.on_event(Started(run, slot))
 
     def _worker(self, job: Job, slot: Slot) -> Worker:

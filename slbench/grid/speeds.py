@@ -62,9 +62,13 @@ def measure_missing(
     for device, test in missing_tests(runs, store, devices):
         on_event(Measuring(len(test.networks)))
         log_path = store.root / "throughput" / LOG
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        with log_path.open("wb") as log:
-            process = spawn(test, device, threads=test.threads, log=log)
+        try:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            with log_path.open("wb") as log:
+                process = spawn(test, device, threads=test.threads, log=log)
+        except OSError as error:
+            on_event(NotMeasured(f"{log_path}: {error.strerror}"))
+            return
         try:
             process.wait()
         finally:

@@ -41,13 +41,10 @@ def main() -> int:
                 do_probe(ProbeTask.model_validate_json(content))
             else:
                 do_speed_test(SpeedTest.model_validate_json(content))
-        except SlbenchError as error:
-            print(error, file=sys.stderr)
-            say(report, death_of(error))
-            return 1
         except Exception as error:
-            traceback.print_exc()
             say(report, death_of(error))
+            with contextlib.suppress(OSError):  # the log may be on the disk that is full
+                print(error if isinstance(error, SlbenchError) else traceback.format_exc(), file=sys.stderr)
             return 1
         if kind != "job":
             break

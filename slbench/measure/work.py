@@ -35,8 +35,16 @@ def work(run: RunSpec) -> Work:
     return Work(trained, forward_macs(Network.of(run)) * (3 * trained + evaluated))
 
 
+@dataclass(frozen=True)
+class Count:
+    """What one network comes to."""
+
+    macs: int  # multiply-adds of one image's forward pass
+    bytes: int  # of its parameters and buffers
+
+
 @functools.cache
-def counted(key: str) -> int:
+def counted(key: str) -> Count:
     """The count for a network as JSON, made once in a process."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -53,9 +61,14 @@ def counted(key: str) -> int:
         )
         module.eval()(torch.empty(1, network.in_channels, *network.image_size))
     operations: int = counter.get_total_flops()  # two for each multiply-add
-    return operations // 2
+    return Count(operations // 2, sum(value.nbytes for value in module.state_dict().values()))
 
 
 def forward_macs(network: Network) -> int:
     """Multiply-adds of one image's forward pass: matrix products and convolutions, as a record has them."""
-    return counted(TypeAdapter(Network).dump_json(network).decode())
+    return counted(TypeAdapter(Network).dump_json(network).decode()).macs
+
+
+def weight_bytes(network: Network) -> int:
+    """Bytes of a network's weights, as a file holds them but for its header."""
+    return counted(TypeAdapter(Network).dump_json(network).decode()).bytes

@@ -26,7 +26,10 @@ LATEX_ESCAPES = {
 def markdown(table: Table) -> str:
     """A GitHub table with its caption above and its notes below."""
     body = [[*leading(row), *(in_bold(cell, "**", "**") for cell in row.accuracies)] for row in table.rows]
-    frame = pd.DataFrame([[escape_markdown(cell) for cell in line] for line in body], columns=heads(table))
+    frame = pd.DataFrame(
+        [[escape_markdown(cell) for cell in line] for line in body],
+        columns=[escape_markdown(head) for head in heads(table)],
+    )
     align = ["left"] * (1 + len(table.settings)) + ["right"] * (len(frame.columns) - 1 - len(table.settings))
     lines = (
         frame.to_markdown(index=False, disable_numparse=True, colalign=align)
@@ -100,7 +103,7 @@ def in_bold(cell: Accuracy | None, before: str, after: str, escape=str) -> str: 
 
 
 def escape_markdown(words: str) -> str:
-    return words.replace("|", "\\|").replace("\n", " ")
+    return " ".join(words.replace("|", "\\|").splitlines())
 
 
 def escape_latex(words: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from slbench import machine
 from slbench.backbones import build
@@ -26,7 +26,7 @@ from slbench.data.subset import subset
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
-from slbench.store import Labels, RunRecord, Store, write_atomic
+from slbench.store import Keep, Labels, RunRecord, Store, write_atomic
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 
@@ -66,35 +66,28 @@ def execute(
     folder = store.folder(spec, labels)
     checkpoints = Checkpoints(folder)
     start = Start(device_kind=device.type, threads=threads, precision=precision)
-    state = resumable(checkpoints.load(), start, run_id=spec.run_id)
+    state = resumable(checkpoints.load(), start, run_id=spec.run_id, keep=labels.keep)
     if state is not None:
         start = Start(**state["start"])
     with reproducible(start.threads):
         splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
+        keeper = Keeper(training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted)
         if state is not None:
-            training.restore(state["training"])
-        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds, wanted=wanted)
-        keeper.before = 0.0 if state is None else state["seconds"]
+            keeper.restore(state)
         for _ in training.epochs():
+            keeper.select()
             write_history(folder / HISTORY, training.history)
             keeper.save()
             keeper.stop_if_unwanted()
         write_history(folder / HISTORY, training.history)
-        weights = file_results(folder, training)
-    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
-    history = training.history
-    samples = len(history) * spec.samples_per_epoch
+        weights = file_results(folder, training, keep=labels.keep)
+        selected = None if keeper.selected is None else file_selected(folder, keeper.selected)
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
         labels=labels,
-        **accuracies(history),
-        history=HISTORY,
-        steps=len(history) * training.steps_per_epoch,
-        samples_seen=samples,
-        **dataclasses.asdict(cost),
-        train_images_per_second=samples / sum(metrics.train_seconds for metrics in history),
+        **outcome(spec, training, network),
         peak_memory_bytes=peak_memory(device),
         seconds=keeper.before + time.perf_counter() - began,
         started_at=start.started_at,
@@ -106,6 +99,7 @@ def execute(
         code=Code.model_validate_json(start.code),
         data_sha256=content_hash(splits),
         weights_sha256=weights,
+        selected_weights_sha256=selected,
     )
     store.finish(folder, record)
     checkpoints.clear()
@@ -125,13 +119,16 @@ class Start:
     )  # as JSON; edits made later are not in it
 
 
-def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str) -> dict[str, Any] | None:
+def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str, keep: Keep = "last") -> dict[str, Any] | None:
     """A checkpoint that the run can go on from; what is kept from its start, or that it begins anew, is logged."""
     if state is None or state["run_id"] != run_id:
         return None
     start = Start(**state["start"])
     if start.device_kind != asked.device_kind:
         log.warning("begun on %s and now on %s: it starts again", start.device_kind, asked.device_kind)
+        return None
+    if keep == "best" and state["training"]["history"] and state.get("selected") is None:
+        log.warning("begun without keeping the weights of its best epoch: it starts again")
         return None
     for name in ("threads", "precision"):
         kept, given = getattr(start, name), getattr(asked, name)
@@ -145,7 +142,12 @@ class Stopped(BaseException):
 
 
 class Keeper:
-    """Saves the state of a training: when told, and between steps when some time has passed."""
+    """Saves the state of a training: when told, and between steps when some time has passed.
+
+    Args:
+        seconds: that have passed then.
+        keep: "best" has it hold the weights of the best epoch so far, in each checkpoint too.
+    """
 
     def __init__(
         self,
@@ -153,15 +155,23 @@ class Keeper:
         checkpoints: Checkpoints,
         start: Start,
         *,
-        run_id: str,
         seconds: float,
+        keep: Keep,
         wanted: Callable[[], bool],
     ) -> None:
         self.training, self.checkpoints, self.start = training, checkpoints, start
-        self.run_id, self.interval, self.wanted = run_id, seconds, wanted
+        self.interval, self.keep, self.wanted = seconds, keep, wanted
+        self.selected: dict[str, Tensor] | None = None  # on the CPU
         self.before = 0.0  # seconds that earlier processes spent on the run
         self.began = self.last = time.perf_counter()
         training.on_step = self.after_step
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `save` wrote."""
+        self.training.restore(state["training"])
+        self.before = state["seconds"]
+        if self.keep == "best":
+            self.selected = state["selected"]
 
     def after_step(self) -> None:
         if time.perf_counter() - self.last >= self.interval or not self.wanted():
@@ -173,13 +183,19 @@ class Keeper:
         if not self.wanted():
             raise Stopped
 
+    def select(self) -> None:
+        """Hold the weights if the epoch that has just ended is the best so far, by validation."""
+        if self.keep == "best" and accuracies(self.training.history)["selected_epoch"] == len(self.training.history):
+            self.selected = weights_of(self.training)
+
     def save(self) -> None:
         self.checkpoints.save(
             {
-                "run_id": self.run_id,
+                "run_id": self.training.spec.run_id,
                 "start": dataclasses.asdict(self.start),
                 "seconds": self.before + time.perf_counter() - self.began,
                 "training": self.training.state(),
+                "selected": self.selected,
             }
         )
         self.last = time.perf_counter()
@@ -225,13 +241,42 @@ def write_history(path: Path, history: list[EpochMetrics]) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
-def file_results(folder: Path, training: Training) -> str:
-    """Write the final weights and test logits; give the sha256 of the weights' file."""
-    weights = save({name: value.detach().cpu().contiguous() for name, value in training.evaluated.state_dict().items()})
-    write_atomic(folder / "weights.safetensors", weights)
+def weights_of(training: Training) -> dict[str, Tensor]:
+    """A copy of the weights that are measured and kept, on the CPU."""
+    state = training.evaluated.state_dict()
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+
+
+def file_selected(folder: Path, selected: dict[str, Tensor]) -> str:
+    """Write the weights of the selected epoch; give the sha256 of their file."""
+    weights = save(selected)
+    write_atomic(folder / "weights-selected.safetensors", weights)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def file_results(folder: Path, training: Training, *, keep: Keep) -> str:
+    """Write the test logits and, if they are to be kept, the final weights; give the sha256 of these."""
+    weights = save(weights_of(training))
+    if keep == "last":
+        write_atomic(folder / "weights.safetensors", weights)
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
     return hashlib.sha256(weights).hexdigest()
+
+
+def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, Any]:
+    """The record's accuracies, what was trained on, and what the network costs."""
+    history = training.history
+    samples = len(history) * spec.samples_per_epoch
+    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
+    return {
+        **accuracies(history),
+        "history": HISTORY,
+        "steps": len(history) * training.steps_per_epoch,
+        "samples_seen": samples,
+        **dataclasses.asdict(cost),
+        "train_images_per_second": samples / sum(metrics.train_seconds for metrics in history),
+    }
 
 
 def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:

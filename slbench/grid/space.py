@@ -1,0 +1,50 @@
+"""Whether the disk has room for a run, asked before it starts."""
+
+from collections.abc import Sequence
+
+from slbench.measure.network import Network
+from slbench.store import Store
+from slbench.study import StudyRun
+from slbench.upkeep.cleaning import size
+
+PLENTY = 2**30  # bytes free for each run: by their own sizes no network here needs so much, and nothing need be counted
+SLACK = 2**21  # bytes: log, history, spec, record, headers
+CHECKPOINTS = 3  # at once, for a moment: two, and the one that is being written
+LABEL_BYTES, LOGIT_BYTES = 8, 2
+
+
+def needed_bytes(run: StudyRun) -> int:
+    """What a run has on the disk at most, at one moment. Counts its network, which takes torch.
+
+    A checkpoint holds the weights, the two moments of AdamW, the average of the weights and those of the
+    best epoch, as far as the run has these.
+    """
+    from slbench.measure.work import weight_bytes
+
+    spec = run.spec
+    weights = weight_bytes(Network.of(spec))
+    checkpoint = weights * (3 + (spec.recipe.ema_decay is not None) + (run.labels.keep == "best"))
+    logits = spec.dataset.num_test * (spec.dataset.num_classes * LOGIT_BYTES + LABEL_BYTES)
+    return CHECKPOINTS * checkpoint + weights + logits + SLACK
+
+
+def lacking(store: Store, starting: StudyRun, running: Sequence[StudyRun]) -> str | None:
+    """Why there is no room to start a run beside those that are running; None if there is.
+
+    What their folders hold already counts for them.
+    """
+    runs = [starting, *running]
+    free = store.free_bytes()
+    if free >= PLENTY * len(runs):
+        return None
+    needed = sum(max(0, needed_bytes(run) - size(store.folder(run.spec, run.labels))) for run in runs)
+    if free >= needed:
+        return None
+    return (
+        f"disk full: {store.root} has {megabytes(free)} free, and {starting.title} needs up to "
+        f"{megabytes(needed)}{' with those that run' if running else ''}: make space, and the same command goes on"
+    )
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,117 @@
+"""Files in a store that are not what they should be: one line, or the run is made again; never a traceback."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slbench.store import Store
+from slbench.study import load_study
+from tests.cli.conftest import Command, Said
+from tests.support import TINY_STUDY
+from tests.upkeep.conftest import finish
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: b"\xff\x00\xfe" * 50,
+    "another type": lambda content: b"[1, 2]",
+    "nothing in it": lambda content: b"{}",
+    "deep": lambda content: b"[" * 100_000,
+    "another run": lambda content: content.replace(b"6088db8e02b9", b"000000000000"),
+    "a field of another type": lambda content: content.replace(b'"final_test_top1": 80.0', b'"final_test_top1": "x"'),
+}
+LOOKS = (["status"], ["status", "--json"], ["run-grid", "--plan", "--devices", "cpu"])
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_STUDY)
+    return path
+
+
+@pytest.fixture
+def store(study: Path, tmp_path: Path) -> Store:
+    store = Store(tmp_path / "results")
+    for run in load_study(study).runs:
+        folder = finish(store, run)
+        (folder / "failure.json").write_text("{}")
+    return store
+
+
+def damage(store: Store, name: str, how: str) -> None:
+    path = next(store.root.glob("runs/*-6088db8e02b9")) / name
+    path.write_bytes(DAMAGE[how](path.read_bytes()))
+
+
+def is_well_or_one_line(said: Said) -> bool:
+    return (said.code in (0, 1) and said.err == "") or (said.code == 2 and said.err.count("\n") == 1)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("name", ["record.json", "metrics.csv", "spec.json", "failure.json", "weights.safetensors"])
+def test_a_damaged_file_is_one_line_or_none(
+    slbench: Command, study: Path, store: Store, tmp_path: Path, name: str, how: str
+) -> None:
+    damage(store, name, how)
+    for look in LOOKS:
+        assert is_well_or_one_line(slbench(*look, study, "--store", store.root))
+    for command in (
+        ("report", study),
+        ("report",),
+        ("export", study, tmp_path / "x.tar"),
+        ("clean",),
+        ("logs", "6088"),
+    ):
+        assert is_well_or_one_line(slbench(*command, "--store", store.root))
+
+
+@pytest.mark.parametrize("how", [how for how in DAMAGE if how != "a field of another type"])
+def test_a_run_whose_record_is_damaged_is_to_be_made_again_and_a_report_names_the_file(
+    slbench: Command, study: Path, store: Store, how: str
+) -> None:
+    damage(store, "record.json", how)
+    (path,) = store.root.glob("runs/*-6088db8e02b9/record.json")
+    assert slbench("status", study, "--store", store.root).out.splitlines()[-1] == "tiny: 1 of 2 done, 1 failed"
+    said = slbench("report", study, "--store", store.root)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"slbench: {path}: ")
+    assert said.err.endswith("; delete its folder to run it again\n")
+
+
+def test_a_folder_in_the_place_of_a_record_is_made_way_for(slbench: Command, study: Path, store: Store) -> None:
+    (path,) = store.root.glob("runs/*-6088db8e02b9/record.json")
+    path.unlink()
+    path.mkdir()
+    (path / "x").touch()
+    assert "record.json: cannot be read: " in slbench("report", study, "--store", store.root).err
+    run = load_study(study).runs[0]
+    assert store.begin(run.spec, run.labels) == path.parent
+    assert not path.exists()
+
+
+def test_a_grid_makes_a_run_again_whose_files_are_all_damaged(slbench: Command, study: Path, store: Store) -> None:
+    folder = next(store.root.glob("runs/*-6088db8e02b9"))
+    for path in folder.iterdir():
+        path.write_bytes(b"\xff\x00")
+    for name in ("checkpoint.pt", "checkpoint-previous.pt"):
+        (folder / name).write_bytes(b"0" * 64 + b"\n")
+    said = slbench("run-grid", study, "--store", store.root, "--devices", "cpu", "--no-throughput")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == "tiny: 2 of 2 done"
+    assert store.record("6088db8e02b9") is not None
+    assert (folder / "log.txt").read_bytes().count(b"is damaged: going on from the one before it") == 2
+
+
+def test_a_store_of_nothing_but_rubbish_is_an_empty_one(slbench: Command, study: Path, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    for name in ("runs/x", "runs/-", "runs/a-b/c", "claims/6088db8e02b9/9.json", "claims/x", "throughput/x", "memory"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"\xff")
+    assert slbench("status", study, "--store", root).out.splitlines()[-1] == "tiny: 0 of 2 done, 2 missing"
+    assert "no finished run yet" in slbench("report", "--store", root).err
+    said = slbench("clean", "--store", root, "--yes")
+    assert (said.code, said.err) == (0, "")
+    shutil.rmtree(root)

@@ -1,0 +1,138 @@
+"""`slbench export`, `import` and `clean`: what they say, and how they end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slbench.store import Store
+from tests.cli.conftest import Command
+from tests.support import TINY_STUDY
+from tests.upkeep.conftest import files, finish
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_STUDY)
+    return path
+
+
+@pytest.fixture
+def there(study: Path, tmp_path: Path) -> Store:
+    """A store with one of the study's two runs."""
+    from slbench.study import load_study
+
+    store = Store(tmp_path / "there")
+    finish(store, load_study(study).runs[0])
+    return store
+
+
+def test_a_study_goes_from_one_store_to_another(slbench: Command, study: Path, there: Store, tmp_path: Path) -> None:
+    said = slbench("export", study, tmp_path / "x.tar", "--store", there.root)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"{tmp_path}/x.tar: 1 runs, 6 files, ")
+    assert said.out.endswith(", 1 not finished and left out\n")
+    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    assert (said.code, said.out, said.err) == (0, f"{tmp_path}/here: 1 runs added\n", "")
+    said = slbench("status", study, "--store", tmp_path / "here")
+    assert said.out.splitlines()[-1] == "tiny: 1 of 2 done, 1 missing"
+    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    assert said.out == f"{tmp_path}/here: 0 runs added, 1 here already with the same results\n"
+
+
+def test_json_is_one_document(slbench: Command, there: Store, tmp_path: Path) -> None:
+    exported = json.loads(slbench("export", "--all", tmp_path / "x.tgz", "--store", there.root, "--json").out)
+    assert (exported["format"], len(exported["runs"]), exported["not_finished"]) == (1, 1, 0)
+    arrived = json.loads(slbench("import", tmp_path / "x.tgz", "--store", tmp_path / "here", "--json").out)
+    assert arrived == {
+        "added": [exported["runs"][0]["folder"]], "same": [], "busy": [], "measurements": 0, "conflicts": []
+    }  # fmt: skip
+
+
+def test_two_results_of_one_run_are_told_with_how_each_was_made(
+    slbench: Command, study: Path, there: Store, tmp_path: Path
+) -> None:
+    from slbench.study import load_study
+
+    slbench("export", "--all", tmp_path / "x.tar", "--store", there.root)
+    finish(Store(tmp_path / "here"), load_study(study).runs[0], final_test_top1=81.0, threads=2)
+    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    lines = said.out.splitlines()
+    assert (said.code, said.err) == (1, "")
+    assert lines[0].startswith(
+        "DIFFERENT  Tiny none fashion-mnist-12k seed 0 (6088db8e02b9): not deterministic: made in"
+    )
+    assert lines[1] == "    final_test_top1: 81.0 here, 80.0 there"
+    assert lines[2] == "    here: cpu (Processor) of host-7, 2 threads, fp32, slbench 0.1.0, torch 2.9.1"
+    assert lines[3].startswith(
+        "    there: cpu (Processor) of host-7, 1 thread, fp32, slbench 0.1.0, torch 2.9.1; kept in "
+    )
+    assert Path(lines[3].partition("kept in ")[2]).is_dir()
+    assert lines[4] == f"{tmp_path}/here: 0 runs added, 1 kept apart"
+
+    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here", "--json")
+    (conflict,) = json.loads(said.out)["conflicts"]
+    assert said.code == 1
+    assert conflict["differences"] == {"final_test_top1": {"here": 81.0, "there": 80.0}}
+    assert (conflict["here"]["threads"], conflict["there"]["threads"], conflict["made_alike"]) == (2, 1, False)
+
+
+def test_a_run_that_is_being_made_here_is_left_out(slbench: Command, there: Store, tmp_path: Path) -> None:
+    slbench("export", "--all", tmp_path / "x.tar", "--store", there.root)
+    assert Store(tmp_path / "here").claims.acquire("6088db8e02b9") is not None
+    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    assert (said.code, said.err) == (1, "")
+    assert "another process is at work on it: import again when it has ended" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export",), "Missing argument '[STUDY] FILE'"),
+        (("export", "x.tar"), "name a study and an archive, slbench export STUDY FILE, or slbench export --all FILE"),
+        (("export", "--all", "a.toml", "x.tar"), "name a study and an archive"),
+        (("export", "a.toml", "x.tar"), "a.toml: no such file"),
+        (("export", "--all", "x.rar"), "x.rar: the name of an archive must end in .tar, .tar.gz, .tgz"),
+        (("export", "--all", "x.tar"), "results: no finished run to export"),
+        (("import", "x.tar"), "x.tar: no such file"),
+        (("import", "y.tar"), "y.tar: not an archive that slbench export wrote, or a damaged one: "),
+        (("import", "y.tar", "--store", "y.tar"), "y.tar: the store must be a folder"),
+        (("clean", "--store", "y.tar"), "y.tar: the store must be a folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "y.tar").write_bytes(b"no archive")
+    said = slbench(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"slbench: {words}")
+    assert said.err.count("\n") == 1
+    assert files(tmp_path) == {"y.tar": b"no archive"}
+
+
+def test_cleaning_says_what_would_go_and_goes_when_told(slbench: Command, there: Store) -> None:
+    (folder,) = there.ids().values()
+    (folder / "checkpoint.pt").write_bytes(bytes(70_000))
+    (there.root / "runs" / "nothing").mkdir()
+    before = files(there.root)
+    said = slbench("clean", "--store", there.root)
+    assert said.code == 0
+    assert said.out.splitlines() == [
+        f"no run                   0 B  {there.root}/runs/nothing",
+        f"checkpoint           0.07 MB  {folder}/checkpoint.pt",
+        f"{there.root}: 0.07 MB would be freed; nothing was removed: slbench clean --yes does it",
+    ]
+    assert files(there.root) == before
+    document = json.loads(slbench("clean", "--store", there.root, "--yes", "--json").out)
+    assert (document["removed"], document["bytes"], len(document["found"])) == (True, 70_000, 2)
+    del before[f"runs/{folder.name}/checkpoint.pt"]
+    assert files(there.root) == before
+    assert slbench("clean", "--store", there.root).out == f"{there.root}: nothing to remove\n"
+
+
+def test_help_names_the_three(slbench: Command) -> None:
+    said = slbench("--help")
+    assert all(f" {command} " in said.out for command in ("export", "import", "clean"))

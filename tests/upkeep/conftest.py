@@ -1,0 +1,45 @@
+"""A store with two finished runs in it, made without training."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from slbench.store import RunRecord, Store
+from slbench.study import StudyRun
+from tests.support import make_record, make_speed, runs
+
+RUNS = runs({"method": ["none", "lsa"]})
+
+
+def finish(store: Store, run: StudyRun, *, weights: bytes = b"weights", **changes: object) -> Path:
+    """File a finished run with the files that a real one leaves; give its folder."""
+    folder = store.begin(run.spec, run.labels)
+    (folder / "metrics.csv").write_text("epoch,lr\n1,0.5\n")
+    (folder / "log.txt").write_text("nothing to say\n")
+    (folder / "weights.safetensors").write_bytes(weights)
+    (folder / "test_logits.safetensors").write_bytes(b"logits")
+    record = make_record(run, **({"weights_sha256": hashlib.sha256(weights).hexdigest()} | changes))
+    store.finish(folder, record)
+    return folder
+
+
+def record_of(store: Store, run: StudyRun) -> RunRecord:
+    record = store.record(run.spec.run_id)
+    assert record is not None
+    return record
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Everything under a folder but empty folders, by name."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Store:
+    """The store that runs come from."""
+    store = Store(tmp_path / "there")
+    for run in RUNS:
+        finish(store, run)
+    store.add_throughput(make_speed())
+    return store

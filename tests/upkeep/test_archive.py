@@ -1,0 +1,384 @@
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slbench.errors import InputError, StoreError
+from slbench.store import Store
+from slbench.upkeep.archive import export
+from slbench.upkeep.arriving import bring
+from slbench.upkeep.cleaning import waste
+from tests.support import HOST, ROOT, make_speed
+from tests.upkeep.conftest import RUNS, files, finish, record_of
+
+NONE, LSA = RUNS
+
+
+@pytest.fixture
+def archive(there: Store, tmp_path: Path) -> Path:
+    export(there, None, tmp_path / "x.tar")
+    return tmp_path / "x.tar"
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tgz", "new folder/it's an 'x'\n.tar"])
+def test_what_is_exported_and_imported_is_the_same_to_the_byte(there: Store, tmp_path: Path, name: str) -> None:
+    manifest = export(there, None, tmp_path / name)
+    assert [run.run_id for run in manifest.runs] == list(there.ids())
+    arrivals = bring(tmp_path / name, Store(tmp_path / "here"))
+    assert sorted(arrivals.added) == sorted(folder.name for folder in there.ids().values())
+    assert arrivals.measurements == 1
+    assert files(tmp_path / "here") == files(there.root)
+    assert os.listdir(tmp_path / "here") != []  # noqa: PTH208  (hidden ones too)
+    assert not [path for path in (tmp_path / "here").iterdir() if path.name.startswith(".")]
+
+
+def test_only_finished_runs_of_the_study_go_and_nothing_of_their_making(there: Store, tmp_path: Path) -> None:
+    folder = there.folder(NONE.spec, NONE.labels)
+    for left_over in ("checkpoint.pt", "checkpoint-previous.pt", "failure.json", ".record.json.7.tmp"):
+        (folder / left_over).write_bytes(b"x")
+    (there.folder(LSA.spec, LSA.labels) / "record.json").unlink()
+    manifest = export(there, [NONE.spec.run_id, LSA.spec.run_id], tmp_path / "x.tar")
+    assert [run.run_id for run in manifest.runs] == [NONE.spec.run_id]
+    names = {file.name.rpartition("/")[2] for file in manifest.files if file.name.startswith("runs/")}
+    assert names == {
+        "log.txt", "metrics.csv", "record.json", "spec.json", "test_logits.safetensors", "weights.safetensors"
+    }  # fmt: skip
+
+
+def test_speeds_of_machines_that_made_none_of_the_runs_stay(there: Store, tmp_path: Path) -> None:
+    there.add_throughput(make_speed(machine_id="another"))
+    manifest = export(there, None, tmp_path / "x.tar")
+    assert [file.name for file in manifest.files if not file.name.startswith("runs/")] == [
+        f"throughput/{HOST.machine_id}/key.json"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("x.zip", r"x\.zip: the name of an archive must end in \.tar, \.tar\.gz, \.tgz"), ("d.tar", "is a folder")],
+)
+def test_a_name_that_is_no_archives_is_refused(there: Store, tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "d.tar").mkdir()
+    with pytest.raises(InputError, match=words):
+        export(there, None, tmp_path / name)
+
+
+def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(there: Store, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_text("mine")
+    with pytest.raises(InputError, match="exists already: name another file, or say --replace"):
+        export(there, None, tmp_path / "x.tar")
+    assert (tmp_path / "x.tar").read_text() == "mine"
+    export(there, None, tmp_path / "x.tar", replace=True)
+    assert tarfile.is_tarfile(tmp_path / "x.tar")
+
+
+def test_nothing_finished_or_something_damaged_is_no_archive(there: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no finished run to export"):
+        export(there, [], tmp_path / "x.tar")
+    (there.folder(LSA.spec, LSA.labels) / "weights.safetensors").write_bytes(b"weight")
+    with pytest.raises(StoreError, match=r"weights\.safetensors: damaged: not what its record names"):
+        export(there, None, tmp_path / "x.tar")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_again_is_nothing_new_and_overwrites_nothing(archive: Path, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    bring(archive, here)
+    (here.folder(NONE.spec, NONE.labels) / "notes.txt").write_text("mine")
+    here.add_throughput(make_speed(median=7.0))
+    before = files(here.root)
+    arrivals = bring(archive, here)
+    assert (arrivals.added, arrivals.conflicts, arrivals.measurements) == ([], [], 0)
+    assert len(arrivals.same) == 2
+    assert files(here.root) == before
+
+
+def test_equal_results_are_the_same_whoever_made_them_and_however_long_it_took(archive: Path, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    host = HOST.model_copy(update={"hostname": "h"})
+    finish(here, NONE, seconds=99.0, host=host, threads=2, device="cuda:1")
+    arrivals = bring(archive, here)
+    assert (len(arrivals.same), len(arrivals.added), arrivals.conflicts) == (1, 1, [])
+    assert record_of(here, NONE).seconds == 99.0
+
+
+def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: Store, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    finish(here, NONE, final_test_top1=81.0)
+    finish(here, LSA, weights=b"other", threads=2)
+    before = files(here.root)
+    first, second = sorted(bring(archive, here).conflicts, key=lambda each: each.here.labels.method, reverse=True)
+    assert first.differences == {"final_test_top1": (81.0, 80.0)}
+    assert set(second.differences) == {"weights_sha256"}
+    assert (first.was_made_alike, second.was_made_alike) == (True, False)
+    for conflict, run in ((first, NONE), (second, LSA)):
+        assert conflict.kept_in.parent == here.root / "conflicts" / HOST.machine_id
+        assert files(conflict.kept_in) == files(there.folder(run.spec, run.labels))
+    after = files(here.root)
+    assert {name: after[name] for name in before} == before
+    assert len(bring(archive, here).conflicts) == 2
+    assert files(here.root) == after
+
+
+def test_a_finished_run_takes_the_place_of_one_that_was_only_begun(archive: Path, there: Store, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    for run, damage in ((NONE, None), (LSA, b"{")):
+        folder = here.begin(run.spec, run.labels)
+        (folder / "checkpoint.pt").write_bytes(b"x")
+        if damage is not None:
+            (folder / "record.json").write_bytes(damage)
+    assert len(bring(archive, here).added) == 2
+    assert files(here.root / "runs") == files(there.root / "runs")
+
+
+def test_a_run_that_another_process_is_at_work_on_is_left_to_it(archive: Path, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    folder = here.begin(NONE.spec, NONE.labels)
+    claim = Store(here.root).claims.acquire(NONE.spec.run_id)
+    assert claim is not None
+    arrivals = bring(archive, here)
+    assert (arrivals.busy, len(arrivals.added)) == ([folder.name], 1)
+    assert [path.name for path in folder.iterdir()] == ["spec.json"]
+    claim.release(done=False)
+    assert bring(archive, here).added == [folder.name]
+
+
+def rewrite(archive: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> None:
+    """Write an archive again after a change of its manifest and its files."""
+    with tarfile.open(archive) as old:
+        content = {}
+        for info in old:
+            file = old.extractfile(info)
+            assert file is not None
+            content[info.name] = file.read()
+    manifest = json.loads(content.pop("manifest.json"))
+    change(manifest, content)
+    with tarfile.open(archive, "w") as new:
+        for name, data in {"manifest.json": json.dumps(manifest).encode(), **content}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            new.addfile(info, io.BytesIO(data))
+
+
+def record_name(manifest: dict[str, Any]) -> str:
+    return f"runs/{manifest['runs'][0]['folder']}/record.json"
+
+
+def flip_a_byte(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    content[record_name(manifest)] = content[record_name(manifest)].replace(b"80.0", b"90.0")
+
+
+def leave_one_out(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    del content[record_name(manifest)]
+
+
+def grow_one(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    content[record_name(manifest)] += b" "
+
+
+def add_one(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    content[f"runs/{manifest['runs'][0]['folder']}/more.txt"] = b""
+
+
+def of_format_2(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
+    manifest["format"] = 2
+
+
+def without_a_list(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
+    del manifest["files"]
+
+
+def relist(manifest: dict[str, Any], content: dict[str, bytes], name: str, data: bytes, new: str | None = None) -> None:
+    """Give a file other content, or another name too, in the archive and in its manifest."""
+    content.pop(name, None)
+    content[new or name] = data
+    files = [file for file in manifest["files"] if file["name"] != name]
+    entry = {"name": new or name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    manifest["files"] = [*files, entry]
+
+
+def leave_the_folder(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    relist(manifest, content, "", b"x", "runs/../../evil/x")
+
+
+def of_a_folder_not_listed(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    relist(manifest, content, "", b"x", "runs/other-0123456789ab/x")
+
+
+def listed_twice(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
+    manifest["runs"].append(manifest["runs"][0])
+
+
+def under_another_id(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
+    manifest["runs"][0]["run_id"] = "0123456789ab"
+
+
+def of_another_run(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    other = f"runs/{manifest['runs'][1]['folder']}/record.json"
+    relist(manifest, content, record_name(manifest), content[other])
+
+
+def with_other_weights(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    relist(manifest, content, record_name(manifest).replace("record.json", "weights.safetensors"), b"others")
+
+
+def no_record(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    relist(manifest, content, record_name(manifest), b'{"run_id": 3}')
+
+
+def a_speed_of_another_name(manifest: dict[str, Any], content: dict[str, bytes]) -> None:
+    name = f"throughput/{HOST.machine_id}/key.json"
+    relist(manifest, content, name, content[name], f"throughput/{HOST.machine_id}/other.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (flip_a_byte, "damaged: the checksum of runs/.*/record.json is not that of its manifest"),
+        (leave_one_out, "cut off: runs/.*/record.json is missing"),
+        (grow_one, r"damaged: runs/.*/record.json has [\d,]+ bytes; its manifest says"),
+        (add_one, "more.txt' is not in its manifest|unpacks to more than"),
+        (of_format_2, r"of format 2; this slbench, [\d.]+, reads format 1"),
+        (without_a_list, "manifest.json: damaged: files: field required"),
+        (leave_the_folder, "refused: no run or measurement has a file 'runs/../../evil/x'"),
+        (of_a_folder_not_listed, "refused: no run or measurement has a file 'runs/other-0123456789ab/x'"),
+        (listed_twice, "manifest.json: damaged: a run is listed twice"),
+        (under_another_id, "manifest.json: damaged: folder '.*' is not of run 0123456789ab"),
+        (of_another_run, "record.json: damaged: not the record of run"),
+        (with_other_weights, "record.json: damaged: its weights are not those of the archive"),
+        (no_record, "record.json: damaged or of another version: run_id: "),
+        (a_speed_of_another_name, "other.json: damaged: not what its name says"),
+    ],
+)
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "a store"])
+def test_what_is_not_as_it_was_written_is_refused_and_the_store_untouched(
+    archive: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any], dict[str, bytes]], None],
+    words: str,
+    is_new: bool,
+) -> None:
+    rewrite(archive, change)
+    check_refused(archive, tmp_path, words, is_new=is_new)
+
+
+def check_refused(archive: Path, tmp_path: Path, words: str, *, is_new: bool = False) -> None:
+    here = Store(tmp_path / "deep" / "here")
+    if not is_new:
+        finish(here, NONE, seconds=3.0)
+    before = sorted(tmp_path.rglob("*")), files(tmp_path)
+    with pytest.raises(InputError, match=words):
+        bring(archive, here)
+    assert (sorted(tmp_path.rglob("*")), files(tmp_path)) == before
+
+
+def add_link(archive: Path, kind: bytes) -> None:
+    """Put a link in the place of the archive's second member, under its name."""
+    with tarfile.open(archive) as old:
+        members = old.getmembers()
+        contents = [old.extractfile(info).read() for info in members]  # type: ignore[union-attr]
+    with tarfile.open(archive, "w") as new:
+        for number, (info, data) in enumerate(zip(members, contents, strict=True)):
+            if number == 1:
+                info.type, info.linkname, info.size, data = kind, "/etc/passwd", 0, b""
+            new.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_links_and_whatever_else_is_no_file_are_refused(archive: Path, tmp_path: Path, kind: bytes) -> None:
+    add_link(archive, kind)
+    check_refused(archive, tmp_path, "is a link|unpacks to more")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    export(there, None, path)
+    content = path.read_bytes()
+    needed = len(content) if suffix == ".tar.gz" else len(content.rstrip(b"\0"))
+    for share in (0, 0.01, 0.2, 0.5, 0.8, 0.97):
+        path.write_bytes(content[: int(needed * share)])
+        check_refused(path, tmp_path, "cut off|damaged")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "not a file: name an archive that slbench export wrote"),
+        (
+            lambda path: path.write_bytes(b"\x80hello" * 999),
+            "not an archive that slbench export wrote, or a damaged one",
+        ),
+        (lambda path: tarfile.open(path, "w").close(), "not an archive that slbench export wrote"),
+        (lambda path: shutil.make_archive(str(path.with_suffix("")), "tar", path.parent / "there"), "does not begin"),
+    ],
+    ids=["nothing", "folder", "garbage", "empty", "another"],
+)
+def test_what_is_no_archive_is_refused(tmp_path: Path, make: Callable[[Path], object], words: str) -> None:
+    (tmp_path / "there").mkdir()
+    make(tmp_path / "z.tar")
+    check_refused(tmp_path / "z.tar", tmp_path, words)
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "free_bytes", lambda self: 100)
+    with pytest.raises(StoreError, match=r"unpacks to 0\.0 MB, and 0\.0 MB are free: make space"):
+        bring(archive, Store(tmp_path / "here"))
+    assert not (tmp_path / "here").exists()
+
+
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+from slbench.store import Store
+from slbench.upkeep import arriving
+
+moves, right = iter(range(9)), arriving.move
+
+def deadly(source, target):
+    if next(moves) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    right(source, target)
+
+arriving.move = deadly
+arriving.bring(Path(sys.argv[1]), Store(Path(sys.argv[2])))
+"""
+
+
+def test_an_import_that_is_killed_between_two_runs_leaves_whole_ones_and_the_next_brings_the_rest(
+    archive: Path, there: Store, tmp_path: Path
+) -> None:
+    here = Store(tmp_path / "here")
+    done = subprocess.run([sys.executable, "-c", DEADLY, archive, here.root], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    assert list(here.states(run.spec for run in RUNS).values()).count("done") == 1
+    (staging,) = (path for path in here.root.iterdir() if path.name.startswith(".import-"))
+    arrivals = bring(archive, here)
+    assert (len(arrivals.added), len(arrivals.same)) == (1, 1)
+    assert files(here.root / "runs") == files(there.root / "runs")
+    assert {each.path for each in waste(here)} == {staging, here.root / "claims" / staging.name}
+
+
+def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("slbench.upkeep.archive.copied", full)
+    with pytest.raises(StoreError, match="here: cannot be written: No space left on device"):
+        bring(archive, Store(tmp_path / "here"))
+    assert not (tmp_path / "here").exists()

@@ -1,0 +1,137 @@
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from slbench.errors import StoreError
+from slbench.store import Store
+from slbench.upkeep.cleaning import OLD_SECONDS, remove, waste
+from tests.upkeep.conftest import RUNS, files
+
+NONE, LSA = RUNS
+
+
+@pytest.fixture
+def store(there: Store) -> Store:
+    """One run finished, one only begun."""
+    (there.folder(LSA.spec, LSA.labels) / "record.json").unlink()
+    (there.folder(LSA.spec, LSA.labels) / "checkpoint.pt").write_bytes(b"unfinished")
+    return there
+
+
+def write(path: Path, *, age_seconds: float = 0.0, content: bytes = b"1234567") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    then = time.time() - age_seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def found(store: Store, **how: bool) -> dict[str, str]:
+    """Kinds by path."""
+    return {each.path.relative_to(store.root).as_posix(): each.kind for each in waste(store, **how)}
+
+
+def test_a_store_in_order_has_nothing_to_remove(store: Store, tmp_path: Path) -> None:
+    assert found(store) == {}
+    assert waste(Store(tmp_path / "nowhere")) == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_checkpoints_of_a_finished_run_go_and_those_of_one_that_is_not_stay(store: Store) -> None:
+    folder = store.folder(NONE.spec, NONE.labels)
+    for name in ("checkpoint.pt", "checkpoint-previous.pt"):
+        write(folder / name)
+    before = files(store.root)
+    assert found(store) == {
+        f"runs/{folder.name}/checkpoint.pt": "checkpoint",
+        f"runs/{folder.name}/checkpoint-previous.pt": "checkpoint",
+    }
+    assert files(store.root) == before
+    gone = remove(store, waste(store))
+    assert sum(each.size for each in gone) == 14
+    assert files(store.root) == {name: content for name, content in before.items() if content != b"1234567"}
+
+
+def test_temporary_files_go_at_once_where_nobody_works_and_when_old_elsewhere(store: Store) -> None:
+    folder = store.folder(LSA.spec, LSA.labels)
+    write(folder / ".checkpoint.pt.17.tmp")
+    write(store.root / "throughput" / "m" / ".a.json.17.tmp")
+    write(store.root / "throughput" / "m" / ".b.json.17.tmp", age_seconds=OLD_SECONDS + 60)
+    write(store.root / ".slbench-17", age_seconds=OLD_SECONDS + 60)
+    write(store.root / ".mine", age_seconds=OLD_SECONDS + 60)
+    write(store.root / ".later.17.tmp", age_seconds=-OLD_SECONDS)  # a clock that jumped
+    expected = {f"runs/{folder.name}/.checkpoint.pt.17.tmp", "throughput/m/.b.json.17.tmp", ".slbench-17"}
+    assert set(found(store)) == expected
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[1]", b"{}", b"\xff"])
+def test_a_folder_that_is_no_runs_goes(store: Store, content: bytes | None) -> None:
+    folder = store.root / "runs" / f"x-{'0' * 12}"
+    folder.mkdir()
+    if content is not None:
+        write(folder / "spec.json", content=content)
+    assert found(store) == {f"runs/{folder.name}": "no run"}
+    remove(store, waste(store))
+    assert not folder.exists()
+    assert found(store) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"{}"])
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_a_record_never_goes_not_even_a_damaged_one(store: Store, content: bytes, unfinished: bool) -> None:
+    folder = store.folder(NONE.spec, NONE.labels)
+    write(folder / "record.json", content=content)
+    (folder / "spec.json").unlink()
+    remove(store, waste(store, unfinished=unfinished))
+    assert (folder / "record.json").read_bytes() == content
+
+
+def test_unfinished_runs_go_when_that_is_asked_for(store: Store) -> None:
+    folder = store.folder(LSA.spec, LSA.labels)
+    assert found(store, unfinished=True) == {f"runs/{folder.name}": "unfinished run"}
+    remove(store, waste(store, unfinished=True))
+    assert not folder.exists()
+    assert store.is_done(NONE.spec)
+
+
+def test_nothing_goes_of_a_run_that_somebody_is_at_work_on(store: Store) -> None:
+    folder = store.folder(LSA.spec, LSA.labels)
+    write(folder / ".checkpoint.pt.17.tmp")
+    before = waste(store, unfinished=True)
+    claim = Store(store.root).claims.acquire(LSA.spec.run_id)
+    assert claim is not None
+    assert found(store, unfinished=True) == {}
+    assert remove(store, before) == []  # it was claimed between the list and the removal
+    assert (folder / ".checkpoint.pt.17.tmp").exists()
+
+
+def test_claims_that_nobody_holds_go(store: Store) -> None:
+    claim = store.claims.acquire(LSA.spec.run_id)
+    assert claim is not None
+    assert found(store) == {}
+    claim.release(done=False)
+    assert found(store) == {f"claims/{LSA.spec.run_id}": "claim"}
+    remove(store, waste(store))
+    assert list((store.root / "claims").iterdir()) == []
+
+
+def test_links_are_left_alone(store: Store, tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "data")
+    (store.root / "runs" / "linked-run").symlink_to(tmp_path / "elsewhere")
+    (store.root / ".import-linked").symlink_to(tmp_path / "elsewhere")
+    assert found(store, unfinished=True).keys() == {f"runs/{store.folder(LSA.spec, LSA.labels).name}"}
+
+
+def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store.folder(NONE.spec, NONE.labels) / "checkpoint.pt")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be removed: Permission denied"):
+        remove(store, waste(store))
