@@ -22,7 +22,7 @@ def find_imagenet(image_size: Size | None) -> DatasetSpec:
     """ImageNet as it lies in the data root, with the usual normalisation; pinned by its content at this size.
 
     Raises:
-        InputError: if it is not there, is not whole, or would not fit into memory.
+        InputError: if it is not there or is not whole.
     """
     if not source().path.is_dir():
         raise InputError(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from slbench.data.images import digest_of
 from slbench.data.own import Loose, Raw, check_memory, in_class_order
-from slbench.data.splits import digest_of
 from slbench.errors import InputError
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
@@ -34,8 +34,7 @@ def read_npz(path: Path) -> Raw:
     ordered = in_class_order(classes)
     rank = np.array([ordered.index(name) for name in classes], dtype=np.int64)
     parts = {
-        name: Loose(list(images[name]), [digest_of(image) for image in images[name]], rank[labels[name]])
-        for name in images
+        name: Loose(images[name], [digest_of(image) for image in images[name]], rank[labels[name]]) for name in images
     }
     return Raw(str(path), tuple(ordered), parts["train"], parts.get("val"), parts["test"])
 

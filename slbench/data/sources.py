@@ -62,7 +62,7 @@ def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Spl
         check_archive(archive, path)
     splits = call(loader, *paths)
     check_counts(splits, spec)
-    check_space(folder_of(spec.name), splits.train.images.nbytes + splits.test.images.nbytes)
+    check_space(folder_of(spec.name), splits.train.array.nbytes + splits.test.array.nbytes)
     with writing(folder_of(spec.name)):
         keep(splits, folder_of(spec.name) / PREPARED, of=spec.content)
     return splits
