@@ -40,6 +40,7 @@ def run_grid(
     drop_path: options.DropPath = None,
     store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
+    stream: options.Stream = False,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     jobs_per_device: options.JobsPerDevice = None,
@@ -53,6 +54,7 @@ def run_grid(
 ) -> None:
     """Run every cell of a grid that is not finished yet: from a study file, from flags, or both."""
     options.use_data_root(data_root)
+    options.use_stream(stream)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
@@ -105,12 +107,14 @@ def train(
     drop_path: options.DropPath = None,
     store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
+    stream: options.Stream = False,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid."""
     options.use_data_root(data_root)
+    options.use_stream(stream)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,

@@ -11,7 +11,7 @@ import typer
 
 from slbench.backbones import NAMED
 from slbench.data import DATASETS
-from slbench.data.places import ROOT_VARIABLE
+from slbench.data.places import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
@@ -87,6 +87,14 @@ DataRoot = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Leave images of folders on the disk and decode them batch by batch, also if they fit into memory.",
+        rich_help_panel=WHERE,
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
 JobsPerDevice = Annotated[
@@ -139,6 +147,12 @@ def seconds_of(time: str | None) -> float | None:
     if match is None or float(match[1]) == 0:
         raise InputError(f"--timeout {time}: must be a time above 0 in seconds, or with a unit: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def use_stream(wanted: bool) -> None:
+    """Have this process and the children it starts leave images of folders on the disk."""
+    if wanted:
+        os.environ[STREAM_VARIABLE] = "1"
 
 
 def split(values: Sequence[str]) -> list[str]:

@@ -135,7 +135,7 @@ def fits(needed: int) -> bool:
 
 def streams(needed: int) -> bool:
     """Whether images of folders stay on the disk: because they do not fit into memory, or because a user says so."""
-    return os.environ.get(STREAM_VARIABLE) == "1" or not fits(needed)
+    return os.environ.get(STREAM_VARIABLE, "") not in ("", "0") or not fits(needed)
 
 
 def resized(splits: Splits, size: tuple[int, int]) -> Splits:

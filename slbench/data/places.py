@@ -11,7 +11,7 @@ from typing import IO
 from slbench.errors import InputError
 
 ROOT_VARIABLE = "SLBENCH_DATA"  # children of a grid inherit it
-STREAM_VARIABLE = "SLBENCH_STREAM"  # "1": images of folders stay on the disk; inherited too
+STREAM_VARIABLE = "SLBENCH_STREAM"  # anything but 0: images of folders stay on the disk; inherited too
 
 
 def data_root() -> Path:
