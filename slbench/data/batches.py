@@ -62,19 +62,23 @@ class Batches:
         """Pixels over 255, less the mean, over the standard deviation, channel by channel."""
         return (images.float() / 255 - self.mean) / self.std
 
-    def training(self, recipe: Recipe, *, seed: int, epoch: int, first: int = 0) -> Iterator[Batch]:
+    def training(
+        self, recipe: Recipe, *, seed: int, epoch: int, first: int = 0, images: int | None = None
+    ) -> Iterator[Batch]:
         """The batches of one epoch, shuffled and augmented by streams of (seed, epoch, number of the batch).
 
         Args:
             first: the number of the batch to begin with.
+            images: how many a pass draws: if more than there are, they come again; by default each comes once.
         """
-        order = self.order(recipe, seed=seed, epoch=epoch).numpy()
-        numbers = range(first, recipe.batches(len(self)))
+        images = len(self) if images is None else images
+        order = self.order(recipe, seed=seed, epoch=epoch, images=images).numpy()
+        numbers = range(first, recipe.batches(images))
         choices = [order[number * recipe.batch_size : (number + 1) * recipe.batch_size] for number in numbers]
         with closing(self.taken(choices)) as batches:
-            for number, (images, labels) in zip(numbers, batches, strict=True):
-                images = augment(images, recipe, source=generator(seed, epoch, number, "augment"))
-                yield self.finished(images, labels, recipe, seed=seed, epoch=epoch, number=number)
+            for number, (pixels, labels) in zip(numbers, batches, strict=True):
+                augmented = augment(pixels, recipe, source=generator(seed, epoch, number, "augment"))
+                yield self.finished(augmented, labels, recipe, seed=seed, epoch=epoch, number=number)
 
     def taken(
         self, choices: Sequence[Rows]
@@ -85,11 +89,16 @@ class Batches:
             for rows, images in zip(choices, stacks, strict=True):
                 yield torch.as_tensor(images).to(device), self.labels[torch.from_numpy(rows).to(device)]
 
-    def order(self, recipe: Recipe, *, seed: int, epoch: int) -> Int64[Tensor, " n"]:
-        """The image at each place of an epoch: shuffled passes in turn, each image `repeats` times in a row."""
+    def order(self, recipe: Recipe, *, seed: int, epoch: int, images: int) -> Int64[Tensor, " n"]:
+        """The image at each place of an epoch: shuffled passes in turn, each image `repeats` times in a row.
+
+        Args:
+            images: how many a pass of the recipe draws.
+        """
         source = generator(seed, epoch, "order")
-        passes = [torch.randperm(len(self), generator=source) for _ in range(recipe.passes)]
-        return torch.cat(passes).repeat_interleave(recipe.repeats)
+        drawn = images * recipe.passes
+        shuffled = [torch.randperm(len(self), generator=source) for _ in range(-(-drawn // len(self)))]
+        return torch.cat(shuffled)[:drawn].repeat_interleave(recipe.repeats)
 
     def finished(
         self,
