@@ -88,6 +88,7 @@ class Gpu:
     uuid: str
     name: str
     computes_bf16: bool  # compute capability 8.0 and above
+    memory_bytes: int = 0  # 0 if the driver does not tell
 
 
 @cache
@@ -102,7 +103,8 @@ def gpus() -> tuple[Gpu, ...]:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
             uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
-            found.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8))
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+            found.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8, memory_bytes=memory))
         return tuple(found)
     except pynvml.NVMLError:
         return ()

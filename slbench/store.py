@@ -4,6 +4,7 @@
     <store>/claims/<run_id>/                                       who is at work on it: see slbench.claims
     <store>/throughput/<machine>/<key>.json                        speeds, filed by machine
     <store>/memory/<machine>/<key>.json                            peak memory, filed by machine
+    <store>/probes/<machine>/<key>.json                            what a job costs, filed by machine
     <store>/reports/<study>/                                       tables
 
 A run is finished when its folder holds record.json, which is written last, at once, and only if none is there.
@@ -153,6 +154,32 @@ class TrainingMemory(BaseModel):
     highest: int
     n: int  # processes
     idle: int  # bytes of such a process before the network is made: the interpreter and torch; 0 on a GPU
+    measured_at: str
+
+
+class Probe(BaseModel):
+    """What a job costs, from a short try of it beside as many others as there would be. See slbench.train.probe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    title: str
+    machine_id: str
+    device_kind: str
+    device_name: str
+    computes_bf16: bool
+    threads: int
+    precision: str
+    jobs: int  # at a time on the device
+    data: Literal["its own", "random"]  # random images where the data set is not on the machine
+    startup_seconds: float  # from the launcher to the first step, data included
+    step_seconds: float  # median
+    steps: int  # that were timed
+    evaluation_seconds: float  # an image
+    save_seconds: float  # a checkpoint
+    finish_seconds: float  # counting, last weights
+    params: int
+    peak_memory_bytes: int
     measured_at: str
 
 
@@ -330,6 +357,17 @@ class Store:
 
     def add_memory(self, measured: TrainingMemory) -> None:
         path = self._memory_file(measured.machine_id, measured.key)
+        write_atomic(path, dump_json(measured.model_dump(mode="json")))
+
+    def probe(self, machine_id: str, key: str) -> Probe | None:
+        """What this machine has measured of a job, if it is there and readable."""
+        try:
+            return Probe.model_validate_json((self.root / "probes" / machine_id / f"{key}.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def add_probe(self, measured: Probe) -> None:
+        path = self.root / "probes" / measured.machine_id / f"{measured.key}.json"
         write_atomic(path, dump_json(measured.model_dump(mode="json")))
 
     def _throughput_file(self, machine_id: str, key: str) -> Path:

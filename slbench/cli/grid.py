@@ -2,20 +2,24 @@
 
 import json
 import signal
+import time
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from slbench import machine
 from slbench.cli import options
-from slbench.cli.plan import say_work
+from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
 from slbench.cli.status import as_document, causes, counts, line
 from slbench.cli.views import make_view
 from slbench.data import check_here
 from slbench.errors import InputError
 from slbench.grid.children import in_child
-from slbench.grid.launch import launch, prepare
+from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
+from slbench.grid.launch import cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
 from slbench.grid.local import Policy
 from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.standing import Standing
@@ -49,6 +53,16 @@ def run_grid(
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the jobs and their state; change nothing.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --plan: try each kind of job for some seconds, to know the time.")
+    ] = False,
+    speeds: Annotated[
+        Path | None,
+        typer.Option("--speeds", help="With --plan: what another machine measured; its devices count.", metavar="FILE"),
+    ] = None,
+    save_speeds: Annotated[
+        Path | None, typer.Option("--save-speeds", help="With --probe: write what was measured.", metavar="FILE")
+    ] = None,
     throughput: Annotated[bool, typer.Option(help="Measure images/s after the runs.")] = True,
     as_json: options.Json = False,
 ) -> None:
@@ -64,25 +78,42 @@ def run_grid(
     policy = Policy(
         retries=retries, timeout=options.seconds_of(timeout), fail_fast=fail_fast, max_failures=max_failures
     )
-    results = Store(store)
+    check_plan_flags(plan=plan, probe=probe, speeds=speeds, save_speeds=save_speeds)
+    results, console = Store(store), Console(stderr=as_json)
+    others = [] if speeds is None else load_probes(speeds)
     grid = prepare(
-        chosen.runs, results, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=not plan
-    )
-    console = Console(stderr=as_json)
+        chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
+        writing=not plan or probe, with_data=not plan, elsewhere=kinds_of(others),
+    )  # fmt: skip
+    probes = Probes(results, machine_id=machine.host().machine_id, others=others)
+    signal.signal(signal.SIGTERM, interrupt)
+    if jobs_per_device == "auto" and grid.todo and speeds is None and (probe or not plan):
+        grid = packed(grid, devices=devices, threads=threads, tell=lambda words: say(console, words))
+    if probe:
+        probe_grid(grid, probes, tell=lambda words: say(console, words))
+    if save_speeds is not None:
+        save_probes(save_speeds, known(grid, probes))
+    cost = cost_of(grid, probes)
     if not plan:
         say_notes(console, chosen)
-        signal.signal(signal.SIGTERM, interrupt)
+        began = time.monotonic()
         with make_view(console, grid.todo) as view:
-            launch(grid, policy=policy, throughput=throughput, on_event=view)
+            clean = launch_jobs(grid, policy=policy, on_event=view)
+            took = time.monotonic() - began
+            if throughput:
+                measure_speeds(grid, on_event=view)
+        if clean and cost is not None:
+            say(console, compared(cost, took))
     standing = Standing.of(chosen.runs, results)
     if as_json:
-        print(json.dumps(as_document(chosen, standing), indent=2))
+        print(json.dumps(as_document(chosen, standing) | (plan_document(grid, cost) if plan else {}), indent=2))
     else:
         if plan:
             say_notes(console, chosen)
             for run in chosen.runs:
                 say(console, line(run, standing))
-            say_work(console, grid.todo)
+            for words in plan_lines(grid, probes, cost, standing):
+                say(console, words)
         for cause in causes(standing):
             say(console, cause)
         say(console, counts(chosen, standing.states))

@@ -98,9 +98,13 @@ Stream = Annotated[
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
 JobsPerDevice = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        "--jobs-per-device", help="Default: one on a GPU, cores / threads on a CPU.", min=1, rich_help_panel=WHERE
+        "--jobs-per-device",
+        help="A number, or auto: by a probe. [default: one on a GPU, cores / threads on a CPU]",
+        metavar="N|auto",
+        show_default=False,
+        rich_help_panel=WHERE,
     ),
 ]
 Retries = Annotated[
@@ -153,6 +157,19 @@ def use_stream(wanted: bool) -> None:
     """Have this process and the children it starts leave images of folders on the disk."""
     if wanted:
         os.environ[STREAM_VARIABLE] = "1"
+
+
+def jobs_of(words: str | None) -> int | None:
+    """The number of jobs a device that was given; None for the default and for "auto".
+
+    Raises:
+        InputError: for anything else.
+    """
+    if words is None or words == "auto":
+        return None
+    if not words.isdecimal() or int(words) == 0:
+        raise InputError(f"--jobs-per-device {words}: must be a number from 1, or auto")
+    return int(words)
 
 
 def split(values: Sequence[str]) -> list[str]:

@@ -12,7 +12,6 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.grid import say, say_notes
 from slbench.cli.views import make_view
-from slbench.data import check_here
 from slbench.errors import InputError
 from slbench.grid.launch import prepare
 from slbench.grid.verify import Proof, Verification, one_a_network
@@ -53,10 +52,14 @@ def verify_resume(
     console = Console()
     with stores(keep) as folder:
         grid = prepare(
-            runs, Store(folder), devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True
+            runs,
+            Store(folder),
+            devices=devices,
+            jobs_per_device=options.jobs_of(jobs_per_device),
+            threads=threads,
+            writing=True,
+            with_data=True,
         )
-        for run in runs:
-            check_here(run.spec.dataset)
         say_notes(console, chosen)
         twice = Verification(runs, folder, slots=grid.slots, precisions=grid.precisions, kills=kills, seed=kill_seed)
         say(console, "once through:")

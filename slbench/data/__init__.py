@@ -198,3 +198,12 @@ def check_here(spec: DatasetSpec) -> None:
     """Raise InputError, saying how to get it, if a data set is not on this machine. Reads nothing."""
     if spec.name in DATASETS:
         check_present(spec.name, DATASETS[spec.name].archives)
+
+
+def is_here(spec: DatasetSpec) -> bool:
+    """Whether a data set is on this machine."""
+    try:
+        check_here(spec)
+    except InputError:
+        return False
+    return True

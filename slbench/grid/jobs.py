@@ -40,6 +40,21 @@ class SpeedTest(BaseModel):
     precision: Literal["bf16", "fp32"]
 
 
+class ProbeTask(BaseModel):
+    """A job that is to be tried for some seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: Job
+    key: str
+    title: str
+    machine_id: str
+    computes_bf16: bool
+    jobs: int
+    seconds: float
+    asked_at: float  # seconds since 1970, when the launcher started the child
+
+
 class Said(BaseModel):
     """A line from the child: how far it is."""
 

@@ -1,15 +1,18 @@
 """A study on this machine: everything checked first, then run, then measured."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slbench.data import check_here
-from slbench.grid.events import Event
+from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, setting_of, unprobed
+from slbench.grid.events import Elsewhere, Event, Failed, Found, Halted
 from slbench.grid.local import LocalExecutor, Policy
-from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
+from slbench.grid.packing import choose
+from slbench.grid.slots import NOWHERE, Device, Resolved, Slot, make_slots, resolve_precision
 from slbench.grid.speeds import measure_missing
 from slbench.recipes import Precision
-from slbench.store import State, Store
+from slbench.store import Probe, State, Store
 from slbench.study import StudyRun
 
 
@@ -30,31 +33,91 @@ class Launch:
 
 
 def prepare(
-    runs: Sequence[StudyRun], store: Store, *, devices: str, jobs_per_device: int | None, threads: int, writing: bool
+    runs: Sequence[StudyRun],
+    store: Store,
+    *,
+    devices: str,
+    jobs_per_device: int | None,
+    threads: int,
+    writing: bool,
+    with_data: bool,
+    elsewhere: Mapping[str, Device] = NOWHERE,
 ) -> Launch:
     """Check store, devices and precision, and look up what is finished. Writes nothing.
 
     Args:
-        writing: also make sure that the store can be written to, and that the data are here.
+        writing: also make sure that the store can be written to.
+        with_data: also make sure that the data are here.
+        elsewhere: as `make_slots` has it.
     Raises:
         StoreError, InputError: for what is wrong.
     """
     store.check(writing=writing)
-    slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads)
+    slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads, elsewhere=elsewhere)
     requested = dict.fromkeys(run.spec.recipe.precision for run in runs)
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
     grid = Launch(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
-    if writing:
+    if with_data:
         for run in grid.todo:
             check_here(run.spec.dataset)
     return grid
 
 
-def launch(grid: Launch, *, policy: Policy, throughput: bool, on_event: Callable[[Event], None]) -> None:
-    """Run what is not finished, then measure the speeds that a report on the grid lacks."""
-    executor = LocalExecutor(grid.slots, store=grid.store, precisions=grid.precisions, on_event=on_event, policy=policy)
-    executor.run(grid.todo)
+def launch_jobs(grid: Launch, *, policy: Policy, on_event: Callable[[Event], None]) -> bool:
+    """Run what is not finished; whether this launcher did it all at the first try, so that its time says something."""
+    unclean: list[Event] = []
+
+    def see(event: Event) -> None:
+        if isinstance(event, Failed | Found | Elsewhere | Halted):
+            unclean.append(event)
+        on_event(event)
+
+    executor = LocalExecutor(grid.slots, store=grid.store, precisions=grid.precisions, on_event=see, policy=policy)
+    executor.run(largest_first(grid.todo, slots=len(grid.slots)))
     after = grid.store.states(run.spec for run in grid.runs)
     grid.store.claims.forget(run for run, state in after.items() if state == "done")
-    if throughput:
-        measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)
+    return not unclean
+
+
+def measure_speeds(grid: Launch, *, on_event: Callable[[Event], None]) -> None:
+    """Measure the images/s that a report on the grid lacks."""
+    measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)
+
+
+def packed(grid: Launch, *, devices: str, threads: int, tell: Callable[[str], None]) -> Launch:
+    """The grid with as many jobs a device as end it first; see `slbench.grid.packing`."""
+    jobs = choose(grid.todo, devices, threads=threads, precisions=grid.precisions, store=grid.store, tell=tell)
+    return dataclasses.replace(grid, slots=tuple(make_slots(devices, jobs_per_device=jobs, threads=threads)))
+
+
+def probe_grid(grid: Launch, probes: Probes, *, tell: Callable[[str], None]) -> None:
+    """Try every kind of job of the grid whose cost is not known."""
+    missing = unprobed(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
+    probe_missing(missing, grid.slots, grid.store, tell=tell)
+
+
+def cost_of(grid: Launch, probes: Probes) -> Estimate | None:
+    """What is left of the grid will take; None if a job of it was never probed."""
+    return estimate(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
+
+
+def known(grid: Launch, probes: Probes) -> list[Probe]:
+    """What is known of the cost of the grid's jobs."""
+    found = {}
+    for run in grid.runs:
+        for slot in grid.slots:
+            setting = setting_of(slot, grid.slots, grid.precisions[run.spec.recipe.precision])
+            probe = probes.get(run.spec, setting)
+            if probe is not None:
+                found[probe.key] = probe
+    return list(found.values())
+
+
+def largest_first(runs: Sequence[StudyRun], *, slots: int) -> list[StudyRun]:
+    """Runs by what they have to compute, so that no long one is left for the end; alike ones in their order."""
+    networks = {(run.spec.backbone, run.spec.method, run.spec.dataset.name, run.spec.recipe.epochs) for run in runs}
+    if slots == 1 or len(runs) <= slots or len(networks) == 1:
+        return list(runs)  # no order is better than another, and counting takes torch
+    from slbench.measure.work import work
+
+    return sorted(runs, key=lambda run: work(run.spec).macs, reverse=True)

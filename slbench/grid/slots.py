@@ -1,8 +1,11 @@
 """Slots: places on this machine where one job at a time can run. Found without torch."""
 
+import dataclasses
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from slbench import machine
@@ -20,10 +23,14 @@ class Device:
     name: str  # product
     computes_bf16: bool  # natively
     cuda: str = ""  # what CUDA_VISIBLE_DEVICES must be for a process to see this one alone
+    memory_bytes: int = 0  # of a GPU; 0 if unknown
 
     @property
     def kind(self) -> str:
         return self.label.partition(":")[0]
+
+
+NOWHERE: Mapping[str, Device] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def devices() -> dict[str, Device]:
     CUDA devices are those that CUDA_VISIBLE_DEVICES leaves, counted as CUDA counts them.
     """
     found = {
-        f"cuda:{i}": Device(f"cuda:{i}", gpu.name, gpu.computes_bf16, cuda=gpu.uuid)
+        f"cuda:{i}": Device(f"cuda:{i}", gpu.name, gpu.computes_bf16, cuda=gpu.uuid, memory_bytes=gpu.memory_bytes)
         for i, gpu in enumerate(visible_gpus())
     }
     if platform.system() == "Darwin" and platform.machine() == "arm64":
@@ -69,7 +76,9 @@ def visible_gpus() -> list[machine.Gpu]:
     return chosen
 
 
-def make_slots(wanted: str, *, jobs_per_device: int | None, threads: int) -> list[Slot]:
+def make_slots(
+    wanted: str, *, jobs_per_device: int | None, threads: int, elsewhere: Mapping[str, Device] = NOWHERE
+) -> list[Slot]:
     """The slots of a grid.
 
     Args:
@@ -77,25 +86,44 @@ def make_slots(wanted: str, *, jobs_per_device: int | None, threads: int) -> lis
             commas: "cuda:0,cuda:1".
         jobs_per_device: unless given, one on a GPU, and on the processor cores / threads.
         threads: CPU threads of each job.
+        elsewhere: kinds of devices of another machine, for which a plan is made: any number of each is there.
     Raises:
         InputError: for a device that is not there, or more CPU threads than cores.
     """
-    chosen = choose(wanted)
+    chosen = choose(wanted, elsewhere)
     cores = machine.usable_cores()
     slots: list[Slot] = []
     for device in chosen:
         default = max(1, cores // threads) if device.kind == "cpu" else 1
         jobs = default if jobs_per_device is None else jobs_per_device
-        if device.kind == "cpu" and jobs * threads > cores:
+        if device.kind == "cpu" and jobs * threads > cores and not elsewhere:
             raise InputError(
                 f"--jobs-per-device {jobs} x --threads {threads} needs {jobs * threads} cores, and there are {cores}: "
                 "jobs that share cores slow each other down"
             )
         slots += [Slot(len(slots) + i, device, threads) for i in range(jobs)]
-    return slots
+    return slots if elsewhere else with_cores(slots)
 
 
-def choose(wanted: str) -> list[Device]:
+def with_cores(slots: list[Slot]) -> list[Slot]:
+    """Slots of the processor each with cores of its own, if together they take all that this process may use.
+
+    If they do not, another launcher may be at work on the rest, and would choose the same ones.
+    """
+    wanted = sum(slot.threads for slot in slots)
+    if not hasattr(os, "sched_getaffinity") or any(slot.device.kind != "cpu" for slot in slots):
+        return slots
+    cores = sorted(os.sched_getaffinity(0))
+    if wanted != len(cores) or len(slots) == 1:
+        return slots
+    first = [sum(slot.threads for slot in slots[:i]) for i in range(len(slots))]
+    return [
+        dataclasses.replace(slot, cores=tuple(cores[at : at + slot.threads]))
+        for slot, at in zip(slots, first, strict=True)
+    ]
+
+
+def choose(wanted: str, elsewhere: Mapping[str, Device] = NOWHERE) -> list[Device]:
     """The devices that a `--devices` value names, each once."""
     known = devices()
     if wanted == "auto":
@@ -103,6 +131,9 @@ def choose(wanted: str) -> list[Device]:
         return gpus or [known.get("mps", known["cpu"])]
     labels = list(dict.fromkeys(label.strip() for label in wanted.split(",")))
     for label in labels:
+        kind, _, number = label.partition(":")
+        if kind in elsewhere and (number.isdecimal() or label == kind):
+            known[label] = dataclasses.replace(elsewhere[kind], label=label)
         if label not in known:
             raise InputError(f"--devices: unknown device '{label}'{suggestion(label, ['auto', *known])}")
     return [known[label] for label in labels]

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import traceback
+from datetime import UTC, datetime
 from typing import TextIO
 
 from pydantic import BaseModel
@@ -16,8 +17,10 @@ from pydantic import BaseModel
 from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import death_of
-from slbench.grid.jobs import Job, Said, SpeedTest
-from slbench.store import Store
+from slbench.grid.jobs import Job, ProbeTask, Said, SpeedTest
+from slbench.store import Probe, Store
+
+KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
 
 
 def main() -> int:
@@ -28,6 +31,8 @@ def main() -> int:
     try:
         if kind == "job":
             do_job(Job.model_validate_json(task), report)
+        elif kind == "probe":
+            do_probe(ProbeTask.model_validate_json(task))
         else:
             do_speed_test(SpeedTest.model_validate_json(task))
     except SlbenchError as error:
@@ -92,6 +97,38 @@ def do_job(job: Job, report: TextIO) -> None:
     )
 
 
+def do_probe(task: ProbeTask) -> None:
+    job = task.job
+    keep_to(job.cores)
+    import torch
+
+    from slbench.train.probe import probe
+
+    cost = probe(
+        job.spec,
+        job.labels,
+        device=torch.device(job.device),
+        precision=job.precision,
+        threads=job.threads,
+        seconds=task.seconds,
+        asked_at=task.asked_at,
+    )
+    measured = Probe(
+        key=task.key,
+        title=task.title,
+        machine_id=task.machine_id,
+        device_kind=job.device_label.partition(":")[0],
+        device_name=job.device_name,
+        computes_bf16=task.computes_bf16,
+        threads=job.threads,
+        precision=job.precision,
+        jobs=task.jobs,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        **dataclasses.asdict(cost),
+    )
+    store_of(job.store).add_probe(measured)
+
+
 def do_speed_test(test: SpeedTest) -> None:
     import torch
 
@@ -119,7 +156,7 @@ def store_of(root: str) -> Store:
 
 def task_lines(task: BaseModel) -> str:
     """What a launcher writes to a child's stdin."""
-    return f"{'job' if isinstance(task, Job) else 'speed'}\n{task.model_dump_json()}\n"
+    return f"{KINDS[type(task)]}\n{task.model_dump_json()}\n"
 
 
 if __name__ == "__main__":

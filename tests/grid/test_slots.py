@@ -157,3 +157,33 @@ def test_auto_that_would_differ_between_slots_is_refused() -> None:
         "precision 'auto' would differ between devices (cuda:0 bf16, cuda:1 fp32): "
         "name one with --set recipe.precision=fp32"
     )
+
+
+def affinity(monkeypatch: pytest.MonkeyPatch, *cores: int) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(cores), raising=False)
+
+
+def test_jobs_that_take_all_cores_have_cores_of_their_own(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(cores=6)
+    affinity(monkeypatch, 1, 2, 5, 7, 11, 13)
+    made = make_slots("cpu", jobs_per_device=None, threads=2)
+    assert [slot.cores for slot in made] == [(1, 2), (5, 7), (11, 13)]
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(2, 2), (1, 6), (None, 4)])
+def test_jobs_that_leave_cores_free_keep_to_none(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, jobs: int | None, threads: int
+) -> None:
+    fake(cores=6)
+    affinity(monkeypatch, *range(6))
+    assert {slot.cores for slot in make_slots("cpu", jobs_per_device=jobs, threads=threads)} == {()}
+
+
+def test_a_plan_can_name_devices_of_another_machine(fake: Fake) -> None:
+    fake(cores=2)
+    there = {"cuda": Device("cuda", "NVIDIA H100", True)}
+    made = make_slots("cuda:0,cuda:7", jobs_per_device=2, threads=8, elsewhere=there)
+    assert places(made) == [(0, "cuda:0"), (1, "cuda:0"), (2, "cuda:7"), (3, "cuda:7")]
+    assert {slot.device.name for slot in made} == {"NVIDIA H100"}
+    with pytest.raises(InputError, match="unknown device 'cuda:x'"):
+        make_slots("cuda:x", jobs_per_device=2, threads=8, elsewhere=there)

@@ -1,0 +1,69 @@
+"""`slbench run-grid --plan`: what it says of time, and for whom."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slbench.grid.estimate import Setting, save_probes
+from slbench.study import load_study
+from tests.cli.conftest import Command
+from tests.grid.test_estimate import made_probe
+from tests.support import TINY_STUDY
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_STUDY)
+    return path
+
+
+def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command, study: Path, tmp_path: Path) -> None:
+    setting = Setting("cuda", 1, "fp32", 1)
+    probes = [
+        made_probe(run, setting, device_kind="cuda", device_name="NVIDIA H100", step_seconds=0.001, computes_bf16=True)
+        for run in load_study(study).runs
+    ]
+    save_probes(tmp_path / "h100.json", probes)
+    flags = ("--plan", "--speeds", tmp_path / "h100.json", "--devices", "cuda:0,cuda:1")
+    said = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
+    assert said.code == 0
+    # start 2, an epoch of 17 steps and 3,000 images and a checkpoint, the test images once more, an end of 1
+    assert "Tiny none fashion-mnist-12k: 1 x 0:08" in said.out
+    assert (
+        "time: 0:08 with 2 jobs at a time on cuda:0, cuda:1, images/s not included (probed on NVIDIA H100)" in said.out
+    )
+    assert not (tmp_path / "r").exists()
+    document = json.loads(slbench("run-grid", study, "--store", tmp_path / "r", *flags, "--json").out)
+    assert document["plan"]["wall_seconds"] == pytest.approx(2 + 0.017 + 3 + 0.25 + 2 + 1)
+    assert document["plan"]["slots"] == ["cuda:0", "cuda:1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--probe"], "--probe, --speeds and --save-speeds belong to a plan: add --plan"),
+        (["--speeds", "x"], "add --plan"),
+        (["--plan", "--probe", "--speeds", "x"], "choose one"),
+        (["--plan", "--speeds", "x"], "--speeds x: cannot be read: No such file"),
+        (["--jobs-per-device", "many"], "--jobs-per-device many: must be a number from 1, or auto"),
+        (["--jobs-per-device", "0"], "--jobs-per-device 0: must be a number from 1, or auto"),
+    ],
+)
+def test_flags_against_each_other_are_refused(
+    slbench: Command, study: Path, tmp_path: Path, flags: list[str], words: str
+) -> None:
+    said = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
+    assert words in said.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_plan_without_probes_says_what_would_tell_and_what_seeds_can_show(
+    slbench: Command, study: Path, tmp_path: Path
+) -> None:
+    said = slbench("run-grid", study, "--store", tmp_path / "r", "--plan", "--seeds", 3)
+    assert "time: not known for 2 kinds of job: --plan --probe measures" in said.out
+    # t(0.975, 2) / sqrt(3) = 4.303 / 1.732
+    assert "smallest effect: with 3 seeds a paired difference shows (t, 95 %) above 2.48 times its" in said.out

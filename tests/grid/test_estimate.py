@@ -1,0 +1,188 @@
+"""What a grid will take, from made probes whose sums can be done by hand, and from one that is made."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from slbench import machine
+from slbench.errors import InputError
+from slbench.grid import packing
+from slbench.grid.estimate import (
+    Estimate,
+    Probes,
+    Setting,
+    estimate,
+    job_seconds,
+    load_probes,
+    probe_key,
+    probe_missing,
+    save_probes,
+    setting_of,
+    unprobed,
+)
+from slbench.grid.slots import Device, Resolved, Slot
+from slbench.recipes import Precision
+from slbench.store import Probe, Store
+from slbench.study import StudyRun
+from tests.support import TINY, runs
+
+CPU = Device("cpu", "Processor", False)
+GPU = Device("cuda:0", "GPU", True, memory_bytes=10**9)
+FP32: dict[Precision, Resolved] = {"fp32": "fp32"}
+SHORT = {"recipe.epochs": 3, "recipe.batch_size": 512, "recipe.precision": "fp32"}
+
+
+def made_probe(run: StudyRun, setting: Setting, **changes: object) -> Probe:
+    content: dict[str, object] = {
+        "key": probe_key(run.spec, setting),
+        "title": "Tiny none",
+        "machine_id": "m1",
+        "device_kind": setting.device_kind,
+        "device_name": "Processor",
+        "computes_bf16": False,
+        "threads": setting.threads,
+        "precision": setting.precision,
+        "jobs": setting.jobs,
+        "data": "its own",
+        "startup_seconds": 2.0,
+        "step_seconds": 0.5,
+        "steps": 9,
+        "evaluation_seconds": 0.001,
+        "save_seconds": 0.25,
+        "finish_seconds": 1.0,
+        "params": 1000,
+        "peak_memory_bytes": 3 * 10**8,
+        "measured_at": "2025-11-22T23:12:54+00:00",
+    }
+    return Probe.model_validate(content | changes)
+
+
+def slots(jobs: int, device: Device = CPU) -> list[Slot]:
+    return [Slot(i, device, 1) for i in range(jobs)]
+
+
+def test_a_job_takes_its_start_its_epochs_and_its_end() -> None:
+    (run,) = runs(set=SHORT)
+    # 17 steps, 1,000 validation and 2,000 test images an epoch
+    epoch = 17 * 0.5 + 3_000 * 0.001 + 0.25
+    probe = made_probe(run, Setting("cpu", 1, "fp32", 1))
+    assert job_seconds(run.spec, probe) == pytest.approx(2 + 3 * epoch + 2_000 * 0.001 + 1)
+    full = dataclasses.replace(run.spec, protocol="full")  # 19 steps, no validation
+    assert job_seconds(full, probe) == pytest.approx(2 + 3 * (19 * 0.5 + 2 + 0.25) + 2 + 1)
+
+
+def test_seeds_and_epochs_share_a_probe_and_rows_packings_and_batches_do_not() -> None:
+    def key(*, jobs: int = 2, seed: int = 0, method: str = "none", settings: dict[str, float] | None = None) -> str:
+        (run,) = runs({"seed": [seed], "method": [method]}, set=SHORT | (settings or {}))
+        return probe_key(run.spec, Setting("cpu", 1, "fp32", jobs))
+
+    long, share = {"recipe.epochs": 100}, {"dataset.fraction": 0.5}
+    assert key() == key(seed=5) == key(settings=long) == key(settings=share)
+    others = {
+        key(method="lsa"),
+        key(jobs=1),
+        key(settings={"recipe.batch_size": 256}),
+        key(settings={"recipe.cutmix": 0.5}),
+    }
+    assert len(others | {key()}) == 5
+
+
+def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path) -> None:
+    made = runs({"method": ["none", "lsa"], "seed": [0, 1]}, set=SHORT)
+    two = slots(2)
+    setting = setting_of(two[0], two, "fp32")
+    probes = Probes(
+        Store(tmp_path),
+        machine_id="m1",
+        others=[made_probe(made[0], setting, step_seconds=0.1), made_probe(made[2], setting, params=5000)],
+    )
+    short = job_seconds(made[0].spec, probes.get(made[0].spec, setting))  # type: ignore[arg-type]
+    long = job_seconds(made[2].spec, probes.get(made[2].spec, setting))  # type: ignore[arg-type]
+    found = estimate(made, two, precisions=FP32, probes=probes)
+    assert found is not None
+    assert found.wall_seconds == pytest.approx(long + short)
+    three = estimate(made[:3], two, precisions=FP32, probes=probes)
+    assert three is not None
+    assert three.wall_seconds == pytest.approx(max(long, 2 * short))
+    logits = 2_000 * (2 * 10 + 8)
+    assert found.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * 6 * 4 * 5000
+    assert estimate(made, slots(3), precisions=FP32, probes=probes) is None  # never probed with three at a time
+    assert estimate([], two, precisions=FP32, probes=probes) is None
+
+
+def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path: Path) -> None:
+    store, two, told = Store(tmp_path), slots(2), list[str]()
+    made = runs({"seed": [0, 1]}, set=SHORT)
+    probes = Probes(store, machine_id=machine.host().machine_id)
+    missing = unprobed(made, two, precisions=FP32, probes=probes)
+    assert len(missing) == 1
+    probe_missing(missing, two, store, tell=told.append)
+    assert told == ["probing Tiny none on cpu"]
+    assert unprobed(made, two, precisions=FP32, probes=probes) == []
+    (file,) = (tmp_path / "probes" / machine.host().machine_id).iterdir()
+    probe = Probe.model_validate_json(file.read_bytes())
+    assert (probe.params, probe.jobs, probe.data) == (2_786, 2, "its own")
+    assert probe.steps >= 5
+    assert 0 < probe.step_seconds < 5
+    assert 0 < probe.startup_seconds < 60
+    assert store.states(run.spec for run in made) == {run.spec.run_id: "missing" for run in made}
+
+
+def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path) -> None:
+    store, one, told = Store(tmp_path), slots(1), list[str]()
+    made = runs({"backbone": [{**TINY, "label": "Broken", "mlp_ratio": 1e14}]}, set=SHORT)
+    probes = Probes(store, machine_id=machine.host().machine_id)
+    probe_missing(unprobed(made, one, precisions=FP32, probes=probes), one, store, tell=told.append)
+    assert told[1].startswith("could not be probed: Broken none: exit code 1: ")
+    assert estimate(made, one, precisions=FP32, probes=probes) is None
+
+
+def test_speeds_travel_in_a_file(tmp_path: Path) -> None:
+    (run,) = runs(set=SHORT)
+    probe = made_probe(run, Setting("cuda", 1, "fp32", 1), device_kind="cuda")
+    save_probes(tmp_path / "speeds.json", [probe])
+    assert load_probes(tmp_path / "speeds.json") == [probe]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '[{"key": 1}]', "\x00\xff", None])
+def test_a_file_that_holds_no_speeds_is_refused_in_one_line(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "speeds.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=r"--speeds .*speeds.json: (cannot be read|not what --save-speeds writes)"):
+        load_probes(path)
+
+
+def wall(seconds: float, memory: int) -> Estimate:
+    return Estimate({}, seconds, 0, memory)
+
+
+def test_as_many_jobs_are_chosen_as_end_first_and_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = runs(set=SHORT)
+    monkeypatch.setattr(packing, "candidates", lambda devices, threads: [slots(n, GPU) for n in (1, 2, 4)])
+    monkeypatch.setattr(packing, "unprobed", lambda *_, **__: [])
+    found = {1: wall(100, 10**8), 2: wall(80, 4 * 10**8), 4: wall(60, 3 * 10**8)}  # four need 1.2 GB of 1 GB
+    monkeypatch.setattr(packing, "estimate", lambda runs, slots, **_: found[len(slots)])
+    told: list[str] = []
+
+    def choose() -> int:
+        return packing.choose(made, "cuda:0", threads=1, precisions=FP32, store=Store(tmp_path), tell=told.append)
+
+    assert choose() == 2
+    assert told == ["1 at a time on a device: 100 s in all", "2 at a time on a device: 80 s in all"]
+    found[2] = wall(120, 10**8)
+    assert choose() == 1
+    found[1] = found[2] = wall(1, 10**9)
+    with pytest.raises(InputError, match="--jobs-per-device auto: no number of jobs could be tried"):
+        choose()
+
+
+def test_packings_to_try_end_with_a_job_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slbench.machine.usable_cores", lambda: 12)
+    assert [len(each) for each in packing.candidates("cpu", threads=1)] == [1, 2, 4, 8, 12]
+    assert [len(each) for each in packing.candidates("cpu", threads=4)] == [1, 2, 3]
+    monkeypatch.setattr("slbench.machine.usable_cores", lambda: 1)
+    assert [len(each) for each in packing.candidates("cpu", threads=1)] == [1]
