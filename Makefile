@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -23,6 +23,9 @@ gpu-check: install
 # Timings, printed as ratios taken side by side in one run.
 bench-augment: install
 	$(BIN)/python -m benchmarks.augment
+
+bench-grid: install
+	$(BIN)/python -m benchmarks.grid
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed

@@ -1,6 +1,7 @@
 """What a grid will take, from made probes whose sums can be done by hand, and from one that is made."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,8 @@ def test_a_job_takes_its_start_its_epochs_and_its_end() -> None:
 
 
 def test_seeds_and_epochs_share_a_probe_and_rows_packings_and_batches_do_not() -> None:
-    def key(*, jobs: int = 2, seed: int = 0, method: str = "none", settings: dict[str, float] | None = None) -> str:
-        (run,) = runs({"seed": [seed], "method": [method]}, set=SHORT | (settings or {}))
+    def key(*, jobs: int = 2, seed: int = 0, method: str = "none", settings: Mapping[str, float] | None = None) -> str:
+        (run,) = runs({"seed": [seed], "method": [method]}, set=SHORT | dict(settings or {}))
         return probe_key(run.spec, Setting("cpu", 1, "fp32", jobs))
 
     long, share = {"recipe.epochs": 100}, {"dataset.fraction": 0.5}
