@@ -16,6 +16,7 @@ from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.study import Flags, Study, load_study, make_study
+from slbench.train.board import check_board
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Where", "Failures"
 RESULTS = Path("results")
@@ -95,6 +96,16 @@ Stream = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option(
+        "--tensorboard",
+        help="Also log each epoch for TensorBoard, a folder a run, of the runs that are made from now on.",
+        metavar="DIR",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
 JobsPerDevice = Annotated[
@@ -170,6 +181,15 @@ def jobs_of(words: str | None) -> int | None:
     if not words.isdecimal() or int(words) == 0:
         raise InputError(f"--jobs-per-device {words}: must be a number from 1, or auto")
     return int(words)
+
+
+def board_in(folder: Path | None) -> Path | None:
+    """The folder of TensorBoard's, absolute. Raises InputError if nothing could be logged there."""
+    if folder is None:
+        return None
+    folder = folder.expanduser()
+    check_board(folder)
+    return folder.absolute()
 
 
 def split(values: Sequence[str]) -> list[str]:

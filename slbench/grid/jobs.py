@@ -24,6 +24,7 @@ class Job(BaseModel):
     precision: Literal["bf16", "fp32"]
     cores: tuple[int, ...] = ()  # that the child keeps to; empty for any
     checkpoint_seconds: float = 300.0  # between two within an epoch
+    tensorboard: str | None = None  # where its folders of runs are
 
 
 class SpeedTest(BaseModel):

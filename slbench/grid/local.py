@@ -78,6 +78,7 @@ class LocalExecutor:
     Args:
         precisions: what each precision that a recipe can ask for has become for this grid.
         on_event: told of everything as it happens.
+        tensorboard: where TensorBoard's folders of runs are; None for no logging.
     """
 
     def __init__(
@@ -88,12 +89,13 @@ class LocalExecutor:
         precisions: Mapping[Precision, Resolved],
         on_event: Callable[[Event], None],
         policy: Policy = Policy(),
+        tensorboard: Path | None = None,
     ) -> None:
         self.slots = list(slots)
         self.store = store
         self.precisions = precisions
         self.on_event = on_event
-        self.policy = policy
+        self.policy, self.tensorboard = policy, tensorboard
         self.waiting = deque[Task]()
         self.busy = set[Child]()
         self.failed = 0
@@ -183,6 +185,7 @@ class LocalExecutor:
             precision=self.precisions[run.spec.recipe.precision],
             cores=slot.cores,
             checkpoint_seconds=self.policy.checkpoint_seconds,
+            tensorboard=None if self.tensorboard is None else str(self.tensorboard),
         )
 
     def _listen(self, child: Child) -> None:

@@ -27,6 +27,7 @@ from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
 from slbench.store import Labels, RunRecord, Store, write_atomic
+from slbench.train.board import board
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 
@@ -46,6 +47,7 @@ def execute(
     device_label: str,
     device_name: str,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    tensorboard: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> RunRecord:
     """Train a run in this process and file it in the store; from its last checkpoint, if it has one.
@@ -57,6 +59,7 @@ def execute(
         device_label: what the record calls the device; a launcher may have renamed it for this process.
         device_name: its product name.
         checkpoint_seconds: between two checkpoints within an epoch; there is one after every epoch.
+        tensorboard: where TensorBoard's folders of runs are; None for no logging.
     Raises:
         TrainingError: if the run cannot be finished; the store then holds no record of it.
     """
@@ -74,24 +77,19 @@ def execute(
             training.restore(state["training"])
         keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds)
         keeper.before = 0.0 if state is None else state["seconds"]
-        for _ in training.epochs():
-            write_history(folder / HISTORY, training.history)
-            keeper.save()
+        with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
+            for metrics in training.epochs():
+                write_history(folder / HISTORY, training.history)
+                log_epoch(metrics)
+                keeper.save()
         write_history(folder / HISTORY, training.history)
         weights = file_results(folder, training)
-    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
-    history = training.history
-    samples = len(history) * spec.samples_per_epoch
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
         labels=labels,
-        **accuracies(history),
-        history=HISTORY,
-        steps=len(history) * training.steps_per_epoch,
-        samples_seen=samples,
-        **dataclasses.asdict(cost),
-        train_images_per_second=samples / sum(metrics.train_seconds for metrics in history),
+        **results(training),
+        **dataclasses.asdict(count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)),
         peak_memory_bytes=peak_memory(device),
         seconds=keeper.before + time.perf_counter() - began,
         started_at=start.started_at,
@@ -212,6 +210,19 @@ def file_results(folder: Path, training: Training) -> str:
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
     return hashlib.sha256(weights).hexdigest()
+
+
+def results(training: Training) -> dict[str, Any]:
+    """What the record says of the training itself."""
+    history = training.history
+    samples = len(history) * training.spec.samples_per_epoch
+    return {
+        **accuracies(history),
+        "history": HISTORY,
+        "steps": len(history) * training.steps_per_epoch,
+        "samples_seen": samples,
+        "train_images_per_second": samples / sum(metrics.train_seconds for metrics in history),
+    }
 
 
 def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:
