@@ -1,5 +1,6 @@
 """Facts of this machine and of the code that runs on it. Free of torch."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -124,6 +125,12 @@ def peak_resident_bytes() -> int:
         return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024  # "VmHWM:  1234 kB"
+
+
+def forget_peak() -> None:
+    """Let `peak_resident_bytes` begin again from what is resident now, where the system can do that (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def cpu_name() -> str:

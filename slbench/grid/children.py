@@ -46,13 +46,19 @@ def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> s
         env=child_environment(device, threads),
         start_new_session=True,
     )
+    hand(task, process)  # if it died at once, its log says why
+    return process
+
+
+def hand(task: BaseModel, process: subprocess.Popen[str]) -> bool:
+    """Give a child a task; False if it is not there any more."""
     assert process.stdin is not None
     try:
         process.stdin.write(task_lines(task))
         process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died at once; its log says why
-    return process
+    except OSError:
+        return False
+    return True
 
 
 def close_pipes(process: subprocess.Popen[str]) -> None:

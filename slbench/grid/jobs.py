@@ -22,6 +22,7 @@ class Job(BaseModel):
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
+    log: str = ""  # file that gets what is printed; empty for where it goes already
     cores: tuple[int, ...] = ()  # that the child keeps to; empty for any
     checkpoint_seconds: float = 300.0  # between two within an epoch
     tensorboard: str | None = None  # where its folders of runs are
@@ -81,4 +82,12 @@ class Died(BaseModel):
     traceback: str
 
 
-Line: TypeAdapter[Said | Died] = TypeAdapter(Said | Died)
+class Done(BaseModel):
+    """A line from a child that has finished its job, and waits for another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+
+
+Line: TypeAdapter[Said | Died | Done] = TypeAdapter(Said | Died | Done)

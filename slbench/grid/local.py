@@ -12,10 +12,10 @@ from pathlib import Path
 
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import StoreError
-from slbench.grid.children import GRACE_SECONDS, LOG, close_pipes, in_child, on_interrupt, spawn, stop
+from slbench.grid.children import GRACE_SECONDS, LOG, close_pipes, hand, in_child, on_interrupt, spawn, stop
 from slbench.grid.events import Elsewhere, Event, Failed, Fewer, Finished, Found, Halted, Moved, Started
 from slbench.grid.failures import failure, memory_kills
-from slbench.grid.jobs import Died, Job, Line, Said
+from slbench.grid.jobs import Died, Done, Job, Line, Said
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.recipes import Precision
 from slbench.store import Failure, Store
@@ -49,12 +49,20 @@ class Task:
 
 
 @dataclass(eq=False)
+class Worker:
+    """A process that does one job after the other on a slot."""
+
+    process: subprocess.Popen[str]
+    child: "Child | None" = None  # the job it is at
+
+
+@dataclass(eq=False)
 class Child:
     """A job that is running."""
 
     task: Task
     slot: Slot
-    process: subprocess.Popen[str]
+    worker: Worker
     folder: Path
     claim: Claim
     memory_kills: int
@@ -66,12 +74,16 @@ class Child:
     unwanted: bool = False  # ended by us, and no failure
 
     @property
+    def process(self) -> subprocess.Popen[str]:
+        return self.worker.process
+
+    @property
     def run(self) -> StudyRun:
         return self.task.run
 
 
 class LocalExecutor:
-    """Runs jobs on slots, each in a child process of its own; a job that fails stops no other.
+    """Runs jobs on slots, in a child process each, which does the slot's next job too unless it failed.
 
     A run that another launcher on the same store has claimed is left to it, and taken over if it dies.
 
@@ -98,11 +110,12 @@ class LocalExecutor:
         self.policy, self.tensorboard = policy, tensorboard
         self.waiting = deque[Task]()
         self.busy = set[Child]()
+        self.idle: dict[Slot, Worker] = {}
         self.failed = 0
         self._causes = Counter[str]()
         self._idle = False
         # Simple: putting into it is safe in a signal handler. None says that somebody interrupts.
-        self._said: queue.SimpleQueue[tuple[Child, Said | Died | None] | None] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[tuple[Worker, Said | Died | Done | None] | None] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun]) -> int:
         """Run them all, in order, as slots become free; give how many failed.
@@ -118,9 +131,10 @@ class LocalExecutor:
                     self._hear()
                     self._look_after()
             finally:
-                stop([child.process for child in self.busy])
+                stop([worker.process for worker in (*self.idle.values(), *(child.worker for child in self.busy))])
                 for child in self.busy:
                     child.claim.release(done=False)
+                self.idle.clear()
         return self.failed
 
     def _fill(self) -> None:
@@ -159,21 +173,35 @@ class LocalExecutor:
 
     def _start(self, task: Task, claim: Claim, slot: Slot) -> None:
         run = task.run
+        if task.alone:  # processes that wait hold memory too
+            for other in [other for other in self.idle if other.device == slot.device]:
+                stop([self.idle.pop(other).process])
         try:
             folder = self.store.begin(run.spec, run.labels)
-            with (folder / LOG).open("ab") as log:
-                process = spawn(self._job(run, slot), slot.device, threads=slot.threads, log=log)
+            worker = self._worker(self._job(run, slot, folder / LOG), slot)
         except OSError as error:
             claim.release(done=False)
             self._halt(f"{self.store.root}: cannot write ({error.strerror}): mend that, and the same command goes on")
             return
-        child = Child(task, slot, process, folder, claim, memory_kills())
+        child = worker.child = Child(task, slot, worker, folder, claim, memory_kills())
         self.busy.add(child)
-        claim.add(process.pid, slot.device.label)
-        threading.Thread(target=self._listen, args=(child,), daemon=True).start()
+        claim.add(worker.process.pid, slot.device.label)
         self.on_event(Started(run, slot))
 
-    def _job(self, run: StudyRun, slot: Slot) -> Job:
+    def _worker(self, job: Job, slot: Slot) -> Worker:
+        """A process that has begun with a job: the slot's, which did one before, or a new one."""
+        worker = self.idle.pop(slot, None)
+        if worker is not None:
+            if hand(job, worker.process):
+                return worker
+            stop([worker.process])
+        Path(job.log).parent.mkdir(parents=True, exist_ok=True)
+        with Path(job.log).open("ab") as log:
+            worker = Worker(spawn(job, slot.device, threads=slot.threads, log=log))
+        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        return worker
+
+    def _job(self, run: StudyRun, slot: Slot, log: Path) -> Job:
         return Job(
             spec=run.spec,
             labels=run.labels,
@@ -183,22 +211,23 @@ class LocalExecutor:
             device_name=slot.device.name,
             threads=slot.threads,
             precision=self.precisions[run.spec.recipe.precision],
+            log=str(log.absolute()),
             cores=slot.cores,
             checkpoint_seconds=self.policy.checkpoint_seconds,
             tensorboard=None if self.tensorboard is None else str(self.tensorboard),
         )
 
-    def _listen(self, child: Child) -> None:
-        """Pass on what a child says until it has ended."""
-        assert child.process.stdout is not None
+    def _listen(self, worker: Worker) -> None:
+        """Pass on what a process says until it has ended."""
+        assert worker.process.stdout is not None
         try:
-            for line in child.process.stdout:
-                self._said.put((child, Line.validate_json(line)))
+            for line in worker.process.stdout:
+                self._said.put((worker, Line.validate_json(line)))
         except ValueError:
-            child.process.kill()  # it cannot be followed any more: a failed job, not a grid that waits for ever
+            worker.process.kill()  # it cannot be followed any more: a failed job, not a grid that waits for ever
         finally:
-            child.process.wait()
-            self._said.put((child, None))
+            worker.process.wait()
+            self._said.put((worker, None))
 
     def _hear(self) -> None:
         """Wait a little for something to happen, and act on it."""
@@ -208,15 +237,23 @@ class LocalExecutor:
             return
         if heard is None:
             raise KeyboardInterrupt
-        child, said = heard
+        worker, said = heard
+        child = worker.child
+        if child is None:
+            return  # it had done its job, and was ended while it waited
         if isinstance(said, Said):
             self._note(child, said)
             self.on_event(Moved(child.run, child.slot, said))
-        elif said is not None:
+        elif isinstance(said, Died):
             child.died = said
-        else:
-            self.busy.discard(child)
+        elif said is None:
             self._end(child)
+        elif self.store.is_done(child.run.spec):
+            worker.child = None
+            self.idle[child.slot] = worker
+            self._end(child)
+        else:
+            worker.process.kill()  # it says that it is done and is not: what it does next cannot be trusted
 
     def _note(self, child: Child, said: Said) -> None:
         now = time.monotonic()
@@ -244,8 +281,10 @@ class LocalExecutor:
         child.kill_at = time.monotonic() + GRACE_SECONDS
 
     def _end(self, child: Child) -> None:
-        """File how a child ended."""
-        close_pipes(child.process)
+        """File how a job ended."""
+        self.busy.discard(child)
+        if child.worker.child is not None:
+            close_pipes(child.process)
         try:
             record = self.store.record(child.run.spec.run_id)
         except StoreError:
@@ -312,6 +351,8 @@ class LocalExecutor:
         """Start nothing on these slots any more."""
         for slot in slots:
             self.slots.remove(slot)
+            if slot in self.idle:
+                stop([self.idle.pop(slot).process])
         if slots:
             left = sum(slot.device == slots[0].device for slot in self.slots)
             self.on_event(Fewer(slots[0].device, left))

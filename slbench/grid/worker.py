@@ -1,11 +1,14 @@
-"""The child process: one job from stdin, progress as JSON lines on stdout, everything else to stderr.
+"""The child process: jobs from stdin, one after the other, progress as JSON lines on stdout, everything else to a log.
 
-It ends when its stdin does, so that no child outlives a launcher that was killed.
+It ends when its stdin does, so that no child outlives a launcher that was killed, and after any failure. That it has
+done other jobs before changes no bit of a run.
 """
 
 import contextlib
 import dataclasses
+import gc
 import os
+import queue
 import sys
 import threading
 import traceback
@@ -18,33 +21,52 @@ from pydantic import BaseModel
 from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import death_of
-from slbench.grid.jobs import Job, ProbeTask, Said, SpeedTest
+from slbench.grid.jobs import Done, Job, ProbeTask, Said, SpeedTest
 from slbench.store import Probe, Store
 
 KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
 
 
 def main() -> int:
-    """Read the task's kind and its JSON, do it, give the exit code."""
-    kind, task = sys.stdin.readline().strip(), sys.stdin.readline()
+    """Do jobs until there are no more, or the one task of another kind; give the exit code."""
     report = take_stdout()
-    threading.Thread(target=end_with_launcher, daemon=True).start()
-    try:
-        if kind == "job":
-            do_job(Job.model_validate_json(task), report)
-        elif kind == "probe":
-            do_probe(ProbeTask.model_validate_json(task))
-        else:
-            do_speed_test(SpeedTest.model_validate_json(task))
-    except SlbenchError as error:
-        print(error, file=sys.stderr)
-        say(report, death_of(error))
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        say(report, death_of(error))
-        return 1
+    tasks, busy = queue.SimpleQueue[tuple[str, str] | None](), threading.Event()
+    threading.Thread(target=listen, args=(tasks, busy), daemon=True).start()
+    while (task := tasks.get()) is not None:
+        kind, content = task
+        try:
+            if kind == "job":
+                do_job(Job.model_validate_json(content), report)
+            elif kind == "probe":
+                do_probe(ProbeTask.model_validate_json(content))
+            else:
+                do_speed_test(SpeedTest.model_validate_json(content))
+        except SlbenchError as error:
+            print(error, file=sys.stderr)
+            say(report, death_of(error))
+            return 1
+        except Exception as error:
+            traceback.print_exc()
+            say(report, death_of(error))
+            return 1
+        if kind != "job":
+            break
+        busy.clear()
+        say(report, Done(run_id=Job.model_validate_json(content).spec.run_id))
     return 0
+
+
+def listen(tasks: "queue.SimpleQueue[tuple[str, str] | None]", busy: threading.Event) -> None:
+    """Take in tasks, two lines each. When the launcher's end of stdin closes, leave: at once if there is work."""
+    while True:
+        kind, content = sys.stdin.readline().strip(), sys.stdin.readline()
+        if not content:
+            break
+        busy.set()
+        tasks.put((kind, content))
+    if busy.is_set():
+        os._exit(1)
+    tasks.put(None)
 
 
 def say(report: TextIO, line: BaseModel) -> None:
@@ -60,13 +82,6 @@ def take_stdout() -> TextIO:
     return pipe
 
 
-def end_with_launcher() -> None:
-    """Leave at once when the launcher's end of stdin closes."""
-    while sys.stdin.read(4096):
-        pass
-    os._exit(1)
-
-
 def keep_to(cores: tuple[int, ...]) -> None:
     """Run on these cores alone, where the system can do that."""
     machine.host()  # it counts the cores of the launcher: asked once, before there are fewer
@@ -74,8 +89,20 @@ def keep_to(cores: tuple[int, ...]) -> None:
         os.sched_setaffinity(0, cores)
 
 
+def print_to(log: str) -> None:
+    """Let what is printed from now on be added to a file."""
+    if not log:
+        return
+    sys.stderr.flush()
+    with open(log, "ab") as file:  # noqa: PTH123  (a descriptor is wanted)
+        os.dup2(file.fileno(), 2)
+        os.dup2(file.fileno(), 1)
+
+
 def do_job(job: Job, report: TextIO) -> None:
+    print_to(job.log)
     keep_to(job.cores)
+    machine.forget_peak()
     import torch
 
     from slbench.train.loop import Progress
@@ -97,6 +124,10 @@ def do_job(job: Job, report: TextIO) -> None:
         tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
         on_progress=tell,
     )
+    gc.collect()
+    if job.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def do_probe(task: ProbeTask) -> None:

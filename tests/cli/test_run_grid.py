@@ -165,7 +165,7 @@ def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command,
     assert lines[2].startswith("missing Tiny none fashion-mnist-12k seed 1 (")
     assert lines[3] == f"failed  {titles[1]}, 1 epoch of 17 steps: killed by SIGKILL"
     assert lines[5].startswith("to do: 3 runs, 26,112 training images, 9.81e+08 multiply-adds (")
-    assert lines[6] == "tiny: 1 of 4 done, 1 failed, 2 missing"
+    assert lines[-1] == "tiny: 1 of 4 done, 1 failed, 2 missing"
     assert sorted(grid.store.rglob("*")) == before
     status = slbench("status", grid.study, "--store", grid.store)
     assert (status.code, status.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")

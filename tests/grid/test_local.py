@@ -16,7 +16,7 @@ from slbench.grid.failures import failure
 from slbench.grid.jobs import Job, Said
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
-from slbench.store import Store
+from slbench.store import RunRecord, Store
 from slbench.study import StudyRun
 from tests.support import TINY, runs
 
@@ -211,3 +211,30 @@ def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
     assert failures == 1
     assert failed.failure.kind == "diverged"
     assert failed.failure.reason.startswith("exit code 1: the loss is nan in step 3 of epoch 1, at a learning rate of ")
+
+
+def test_a_process_does_job_after_job_each_with_its_log_and_the_weights_it_would_have_alone(tmp_path: Path) -> None:
+    made = runs({"seed": [0, 1], "method": ["none", "lsa"]}, set=SHORT)
+    spawned: list[subprocess.Popen[str]] = []
+
+    def run_with(folder: Path, *, fresh: bool) -> list[RunRecord]:
+        executor = LocalExecutor(
+            [Slot(0, CPU, 1)], store=Store(folder), precisions={"fp32": "fp32"}, on_event=lambda event: None
+        )
+        for run in [made[2:], made[:2]] if fresh else [made]:
+            assert executor.run(run) == 0
+        return list(Store(folder).records(run.spec.run_id for run in made))
+
+    def counted(task: Job, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:
+        spawned.append(spawn(task, device, threads=threads, log=log))
+        return spawned[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slbench.grid.local.spawn", counted)
+        together = run_with(tmp_path / "together", fresh=False)
+        assert len(spawned) == 1
+        apart = run_with(tmp_path / "apart", fresh=True)
+    for one, other in zip(together, apart, strict=True):
+        assert one.differences(other) == {}
+    assert all((folder / "log.txt").exists() for folder in (tmp_path / "together" / "runs").iterdir())
+    assert not psutil.Process().children(recursive=True)
