@@ -43,7 +43,7 @@ def as_source(name: str) -> Source | None:
     kind, colon, path = name.partition(":")
     if not colon or kind not in ("npz", "folder"):
         return None
-    if not path.strip():
+    if not path.strip() or "\0" in path:
         raise InputError(f"'{name}': needs a path after the colon")
     return Source("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
 

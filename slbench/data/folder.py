@@ -42,8 +42,16 @@ def layout(root: Path) -> Layout:
     - otherwise every folder in it is a class, and slbench splits a fifth of each off for testing.
 
     Raises:
-        InputError: if a folder or its images are missing.
+        InputError: if a folder or its images are missing, or cannot be read.
     """
+    try:
+        return laid_out(root)
+    except OSError as error:
+        raise InputError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+
+
+def laid_out(root: Path) -> Layout:
+    """As `layout`, with what the system raises."""
     if not root.is_dir():
         raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
     if not (root / "train").is_dir():

@@ -53,10 +53,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 def check_writable(folder: Path) -> None:
     """Raise InputError if nothing could be written in a folder, which need not exist; leaves nothing behind."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slbench.data.places import data_root, writing
+from slbench.data.places import ROOT_VARIABLE, data_root, writing
 from slbench.data.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -25,10 +25,20 @@ def folder_of(name: str) -> Path:
 
 
 def state_of(name: str, archives: Sequence[Archive]) -> State:
-    """Whether a set has been read and put in order, only fetched, or neither. By the files' names alone."""
-    if (folder_of(name) / PREPARED).exists():
-        return "ready"
-    return "fetched" if all((folder_of(name) / archive.name).exists() for archive in archives) else "missing"
+    """Whether a set has been read and put in order, only fetched, or neither. By the files' names alone.
+
+    Raises:
+        InputError: if the data root may not be looked into.
+    """
+    try:
+        if (folder_of(name) / PREPARED).exists():
+            return "ready"
+        return "fetched" if all((folder_of(name) / archive.name).exists() for archive in archives) else "missing"
+    except OSError as error:
+        raise InputError(
+            f"{folder_of(name)}: cannot be read ({error.strerror}): name another folder with --data-root or "
+            f"{ROOT_VARIABLE}"
+        ) from error
 
 
 def check_present(name: str, archives: Sequence[Archive]) -> None:

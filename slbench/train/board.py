@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import logging
-import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,17 +19,22 @@ log = logging.getLogger(__name__)
 
 
 def check_board(folder: Path) -> None:
-    """Raise InputError if nothing could be logged to a folder, which need not exist. Writes nothing."""
+    """Raise InputError if nothing could be logged to a folder, which need not exist. Leaves nothing behind."""
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError(
             "--tensorboard needs the package tensorboard, which is not installed: get it with: "
             "pip install 'slbench[tensorboard]'"
         )
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise InputError(f"--tensorboard {folder}: must be a folder, and {existing} is a file")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"--tensorboard {folder}: cannot write to {existing}: name another folder")
+    try:
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise InputError(f"--tensorboard {folder}: must be a folder, and {existing} is a file")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--tensorboard {folder}: cannot write here ({error.strerror}): name another folder"
+        ) from error
 
 
 @contextmanager

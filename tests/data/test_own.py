@@ -27,7 +27,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def npz(path: Path, **changes: Any) -> str:
-    return f"npz:{write_npz(path, {**made_arrays(), **changes})}"
+    arrays = {**made_arrays(), **changes}
+    return f"npz:{write_npz(path, {name: array for name, array in arrays.items() if array is not None})}"
 
 
 def test_what_a_network_must_know_is_found_in_the_images(tmp_path: Path) -> None:
@@ -209,6 +210,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"train_labels": np.full(31, -1)},
         "train_labels: label -1 is out of range: there are 3 classes, 0 to 2",
     ),
+    "a label beyond any number of classes": (
+        {"train_labels": np.full(31, 2**62), "classes": None},
+        f"train_labels: label {2**62} is out of range: 31 training images are of at most 31 classes, 0 to 30",
+    ),
+    "a label beyond 64 bits": (
+        {"test_labels": np.full(11, 2**63 + 5, dtype=np.uint64)},
+        f"test_labels: label {2**63 - 1} is out of range: there are 3 classes, 0 to 2",
+    ),
+    "labels without their images": (
+        {"val_labels": np.zeros(3, dtype=np.int64)},
+        "has no array 'val_images'; needed: train_images, train_labels, test_images, test_labels",
+    ),
     "a class without images": (
         {"train_labels": np.arange(31) % 2},
         "class 'stork' has 0 training images: add some or drop the class",
@@ -251,6 +264,9 @@ def test_files_that_are_not_there_or_no_images_are_refused(tmp_path: Path) -> No
         f"folder:{tmp_path}/text.npz": "text.npz: a file, not a folder",
         f"folder:{tmp_path}": "has no folder of images, one a class",
         "npz:": "'npz:': needs a path after the colon",
+        "npz:\0": "needs a path after the colon",
+        f"folder:{'x' * 300}": "x: cannot be read: File name too long",
+        f"npz:{tmp_path}": ": cannot be read: Is a directory",
     }.items():
         with pytest.raises(InputError, match=complaint):
             find(name)
