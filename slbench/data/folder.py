@@ -1,6 +1,7 @@
 """Folders of image files, one a class: `folder:PATH`."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,8 @@ def classes(folder: Path) -> dict[str, list[Path]]:
     for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
         paths = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
         found[name] = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+        if not os.access(folder / name, os.R_OK | os.X_OK):
+            raise InputError(f"{folder / name}: cannot be read: give yourself the right to")
         if not found[name]:
             raise InputError(
                 f"{folder / name}: a class without images ({', '.join(EXTENSIONS)}): add some or delete it"

@@ -22,6 +22,16 @@ def data_root() -> Path:
     return Path(given).expanduser() if given else platformdirs.user_cache_path("slbench") / "data"
 
 
+def is_there(path: Path) -> bool:
+    """Whether the data root has a file. Raises InputError, with the cure, where nobody may look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: cannot be read ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+        ) from error
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes its place under `path` only when all is written and on the disk."""

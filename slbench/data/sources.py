@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slbench.data.places import ROOT_VARIABLE, data_root, writing
+from slbench.data.places import data_root, is_there, writing
 from slbench.data.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -30,15 +30,9 @@ def state_of(name: str, archives: Sequence[Archive]) -> State:
     Raises:
         InputError: if the data root may not be looked into.
     """
-    try:
-        if (folder_of(name) / PREPARED).exists():
-            return "ready"
-        return "fetched" if all((folder_of(name) / archive.name).exists() for archive in archives) else "missing"
-    except OSError as error:
-        raise InputError(
-            f"{folder_of(name)}: cannot be read ({error.strerror}): name another folder with --data-root or "
-            f"{ROOT_VARIABLE}"
-        ) from error
+    if is_there(folder_of(name) / PREPARED):
+        return "ready"
+    return "fetched" if all(is_there(folder_of(name) / archive.name) for archive in archives) else "missing"
 
 
 def check_present(name: str, archives: Sequence[Archive]) -> None:
