@@ -172,7 +172,8 @@ class Probe(BaseModel):
     precision: str
     jobs: int  # at a time on the device
     data: Literal["its own", "random"]  # random images where the data set is not on the machine
-    startup_seconds: float  # from the launcher to the first step, data included
+    startup_seconds: float  # of a process, until it can begin with a job
+    load_seconds: float  # of a job: data and network
     step_seconds: float  # median
     steps: int  # that were timed
     evaluation_seconds: float  # an image

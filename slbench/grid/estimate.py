@@ -103,12 +103,12 @@ def save_probes(path: Path, probes: Sequence[Probe]) -> None:
 
 
 def job_seconds(run: RunSpec, probe: Probe) -> float:
-    """What a job takes from its start to its end."""
+    """What a job takes in a process that has begun."""
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
     evaluated = run.dataset.num_test + validated
     epoch = run.steps_per_epoch * probe.step_seconds + evaluated * probe.evaluation_seconds + probe.save_seconds
     last = run.dataset.num_test * probe.evaluation_seconds + probe.finish_seconds
-    return probe.startup_seconds + run.recipe.epochs * epoch + last
+    return probe.load_seconds + run.recipe.epochs * epoch + last
 
 
 def estimate(
@@ -129,7 +129,8 @@ def estimate(
             if slot is slots[0]:
                 found.append((run.spec, probe))
     first = {run.spec.run_id: seconds[run.spec.run_id, slots[0].device.kind] for run in runs}
-    free = dict.fromkeys(slots, 0.0)
+    startup = max(probe.startup_seconds for _, probe in found)
+    free = dict.fromkeys(slots, startup)
     for run_id in sorted(first, key=lambda run_id: first[run_id], reverse=True):
         slot = min(free, key=lambda slot: free[slot])  # as the executor does: the first that is free
         free[slot] += seconds[run_id, slot.device.kind]

@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -54,6 +55,12 @@ def main() -> int:
         busy.clear()
         say(report, Done(run_id=Job.model_validate_json(content).spec.run_id))
     return 0
+
+
+def die_of_sigterm() -> None:
+    """End as the signal would have ended this process by itself."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listen(tasks: "queue.SimpleQueue[tuple[str, str] | None]", busy: threading.Event) -> None:
@@ -106,24 +113,32 @@ def do_job(job: Job, report: TextIO) -> None:
     import torch
 
     from slbench.train.loop import Progress
-    from slbench.train.run import execute
+    from slbench.train.run import Stopped, execute
+
+    unwanted = threading.Event()
 
     def tell(progress: Progress) -> None:
         say(report, Said(**dataclasses.asdict(progress)))
 
-    execute(
-        job.spec,
-        job.labels,
-        store=store_of(job.store),
-        device=torch.device(job.device),
-        device_label=job.device_label,
-        device_name=job.device_name,
-        precision=job.precision,
-        threads=job.threads,
-        checkpoint_seconds=job.checkpoint_seconds,
-        tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
-        on_progress=tell,
-    )
+    signal.signal(signal.SIGTERM, lambda _number, _frame: unwanted.set())
+    try:
+        execute(
+            job.spec,
+            job.labels,
+            store=store_of(job.store),
+            device=torch.device(job.device),
+            device_label=job.device_label,
+            device_name=job.device_name,
+            precision=job.precision,
+            threads=job.threads,
+            checkpoint_seconds=job.checkpoint_seconds,
+            tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
+            on_progress=tell,
+            wanted=lambda: not unwanted.is_set(),
+        )
+    except Stopped:
+        die_of_sigterm()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.collect()
     if job.device.startswith("cuda"):
         torch.cuda.empty_cache()

@@ -20,6 +20,7 @@ from slbench.spec import RunSpec
 from slbench.store import Labels
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EVALUATION_BATCH, Training
+from slbench.train.optim import make_optimizer
 from slbench.train.run import peak_memory, prepare
 
 WARMUP_STEPS = 2  # of each epoch: not timed
@@ -33,6 +34,7 @@ class Cost:
 
     data: Literal["its own", "random"]
     startup_seconds: float
+    load_seconds: float
     step_seconds: float
     steps: int
     evaluation_seconds: float
@@ -65,10 +67,12 @@ def probe(
     here = is_here(spec.dataset)
     if not here:  # as many images as a probe can see: of a share of them there would be too few
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
+    make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # which imports much, once in a process
+    ready = time.time()
     with reproducible(threads):
         splits = load(spec.dataset, labels.data) if here else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
-        startup = time.time() - asked_at
+        loaded = time.time()
         times = step_times(training, seconds)
         evaluation = evaluation_seconds(training)
         save = save_seconds(training)
@@ -77,7 +81,8 @@ def probe(
         finish = time.perf_counter() - began + save
     return Cost(
         data="its own" if here else "random",
-        startup_seconds=startup,
+        startup_seconds=ready - asked_at,
+        load_seconds=loaded - ready,
         step_seconds=statistics.median(times),
         steps=len(times),
         evaluation_seconds=evaluation,

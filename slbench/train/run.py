@@ -49,6 +49,7 @@ def execute(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     tensorboard: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> RunRecord:
     """Train a run in this process and file it in the store; from its last checkpoint, if it has one.
 
@@ -60,6 +61,7 @@ def execute(
         device_name: its product name.
         checkpoint_seconds: between two checkpoints within an epoch; there is one after every epoch.
         tensorboard: where TensorBoard's folders of runs are; None for no logging.
+        wanted: asked after every step; once it says no, there is a checkpoint, and Stopped is raised.
     Raises:
         TrainingError: if the run cannot be finished; the store then holds no record of it.
     """
@@ -75,13 +77,14 @@ def execute(
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
         if state is not None:
             training.restore(state["training"])
-        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds)
+        keeper = Keeper(training, checkpoints, start, run_id=spec.run_id, seconds=checkpoint_seconds, wanted=wanted)
         keeper.before = 0.0 if state is None else state["seconds"]
         with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
             for metrics in training.epochs():
                 write_history(folder / HISTORY, training.history)
                 log_epoch(metrics)
                 keeper.save()
+                keeper.stop_if_unwanted()
         write_history(folder / HISTORY, training.history)
         weights = file_results(folder, training)
     record = RunRecord(
@@ -135,21 +138,38 @@ def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str) -> dic
     return state
 
 
+class Stopped(BaseException):
+    """A run was asked to stop, and did so just after a checkpoint. Not an error."""
+
+
 class Keeper:
     """Saves the state of a training: when told, and between steps when some time has passed."""
 
     def __init__(
-        self, training: Training, checkpoints: Checkpoints, start: Start, *, run_id: str, seconds: float
+        self,
+        training: Training,
+        checkpoints: Checkpoints,
+        start: Start,
+        *,
+        run_id: str,
+        seconds: float,
+        wanted: Callable[[], bool],
     ) -> None:
         self.training, self.checkpoints, self.start = training, checkpoints, start
-        self.run_id, self.interval = run_id, seconds
+        self.run_id, self.interval, self.wanted = run_id, seconds, wanted
         self.before = 0.0  # seconds that earlier processes spent on the run
         self.began = self.last = time.perf_counter()
         training.on_step = self.after_step
 
     def after_step(self) -> None:
-        if time.perf_counter() - self.last >= self.interval:
+        if time.perf_counter() - self.last >= self.interval or not self.wanted():
             self.save()
+            self.stop_if_unwanted()
+
+    def stop_if_unwanted(self) -> None:
+        """Raise Stopped if nobody wants the run to go on now. Its checkpoint is written."""
+        if not self.wanted():
+            raise Stopped
 
     def save(self) -> None:
         self.checkpoints.save(

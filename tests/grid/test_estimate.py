@@ -46,7 +46,8 @@ def made_probe(run: StudyRun, setting: Setting, **changes: object) -> Probe:
         "precision": setting.precision,
         "jobs": setting.jobs,
         "data": "its own",
-        "startup_seconds": 2.0,
+        "startup_seconds": 0.0,
+        "load_seconds": 2.0,
         "step_seconds": 0.5,
         "steps": 9,
         "evaluation_seconds": 0.001,
@@ -96,16 +97,19 @@ def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path
     probes = Probes(
         Store(tmp_path),
         machine_id="m1",
-        others=[made_probe(made[0], setting, step_seconds=0.1), made_probe(made[2], setting, params=5000)],
+        others=[
+            made_probe(made[0], setting, step_seconds=0.1),
+            made_probe(made[2], setting, params=5000, startup_seconds=4.0),
+        ],
     )
     short = job_seconds(made[0].spec, probes.get(made[0].spec, setting))  # type: ignore[arg-type]
     long = job_seconds(made[2].spec, probes.get(made[2].spec, setting))  # type: ignore[arg-type]
     found = estimate(made, two, precisions=FP32, probes=probes)
     assert found is not None
-    assert found.wall_seconds == pytest.approx(long + short)
+    assert found.wall_seconds == pytest.approx(4 + long + short)
     three = estimate(made[:3], two, precisions=FP32, probes=probes)
     assert three is not None
-    assert three.wall_seconds == pytest.approx(max(long, 2 * short))
+    assert three.wall_seconds == pytest.approx(4 + max(long, 2 * short))
     logits = 2_000 * (2 * 10 + 8)
     assert found.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * 6 * 4 * 5000
     assert estimate(made, slots(3), precisions=FP32, probes=probes) is None  # never probed with three at a time

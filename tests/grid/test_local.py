@@ -238,3 +238,17 @@ def test_a_process_does_job_after_job_each_with_its_log_and_the_weights_it_would
         assert one.differences(other) == {}
     assert all((folder / "log.txt").exists() for folder in (tmp_path / "together" / "runs").iterdir())
     assert not psutil.Process().children(recursive=True)
+
+
+def test_a_child_that_is_asked_to_end_leaves_a_checkpoint_and_dies_of_the_signal(tmp_path: Path) -> None:
+    (run,) = runs(set={**SHORT, "recipe.epochs": 10_000, "recipe.batch_size": 64})
+    store = Store(tmp_path)
+    folder = store.begin(run.spec, run.labels)
+    with (folder / "log.txt").open("wb") as log:
+        process = spawn(job(run, tmp_path), CPU, threads=1, log=log)
+    assert process.stdout is not None
+    with process, process.stdout:
+        assert process.stdout.readline().startswith('{"epoch":1,')
+        process.terminate()
+        assert process.wait(timeout=20) == -15
+    assert (folder / "checkpoint.pt").exists()

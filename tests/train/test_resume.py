@@ -239,3 +239,14 @@ def test_what_cannot_be_read_again_does_not_replace_what_can(tmp_path: Path, mon
     monkeypatch.undo()
     assert checkpoints.load() == {"a": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == [CURRENT]
+
+
+def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_step(
+    calm: tuple[RunRecord, list[list[str]]], tmp_path: Path
+) -> None:
+    store, asked = Store(tmp_path), iter([True] * 4)
+    with pytest.raises(running.Stopped):
+        execute(store, every=1e9, wanted=lambda: next(asked, False))
+    state = Checkpoints(store.folder(SPEC, LABELS)).load()
+    assert state is not None and state["training"]["done"] == 5
+    assert lasting(execute(store)) == lasting(calm[0])
