@@ -21,7 +21,7 @@ The rooms, from the top; each imports only from rooms below it:
     store.py      RunRecord, Store: the only code that touches results/
     claims.py     who is at work on which run
     spec.py       RunSpec: everything that can change a result
-    data/         the data sets by name, a user's own, in memory or on the disk, subsets; order and splits, batches, augmentation
+    data/         the data sets by name, a user's own; in memory or on the disk; order, splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
     methods/      method.py: a row of an ablation as a value; spt.py, lsa.py: each written once
     recipes.py    Recipe: how a network is trained
