@@ -266,18 +266,23 @@ def test_a_data_root_that_cannot_be_written_to_is_no_hindrance(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-@pytest.mark.parametrize("most", [1, 3, 100])
-def test_results_come_in_order_whatever_the_number_of_threads(threads: int, most: int) -> None:
-    second_done = threading.Event()
+@pytest.mark.parametrize(("group", "groups"), [(1, 1), (1, 5), (3, 2), (11, 2), (100, 1)])
+def test_results_come_in_order_whatever_the_number_of_threads(threads: int, group: int, groups: int) -> None:
+    others_done = threading.Event()
 
     def task(number: int) -> int:
-        if number == 0 and threads > 1 and most > 1:
-            assert second_done.wait(10)  # the first ends last
-        if number == 1:
-            second_done.set()
+        if number == 0 and threads > 1 and groups > 1 and group < 11:
+            assert others_done.wait(10)  # the first ends last
+        if number == group:
+            others_done.set()
         return number**2
 
-    assert list(ahead(range(11), task, threads=threads, most=most)) == [number**2 for number in range(11)]
+    found = list(ahead(range(11), task, threads=threads, group=group, groups=groups))
+    assert found == [number**2 for number in range(11)]
+
+
+def test_of_no_tasks_there_are_no_results() -> None:
+    assert list(ahead([], str)) == []
 
 
 def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begun() -> None:
@@ -289,7 +294,7 @@ def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begu
             raise InputError("the third")
         return number
 
-    given = ahead(range(1000), task, threads=1, most=5)
+    given = ahead(range(1000), task, threads=1, group=2, groups=3)
     assert [next(given) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="the third"):
         next(given)
