@@ -22,7 +22,7 @@ The rooms, from the top; each imports only from rooms below it:
     store.py      RunRecord, Store: where results are kept, and how anything gets there
     claims.py     who is at work on which run
     spec.py       RunSpec: everything that can change a result
-    data/         the data sets by name, a user's own, subsets; their order and splits, batches, augmentation
+    data/         the data sets by name, a user's own; in memory or on the disk; order, splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
     methods/      method.py: a row of an ablation as a value; spt.py, lsa.py: each written once
     recipes.py    Recipe: how a network is trained

@@ -30,6 +30,7 @@ class Recipe:
     """
 
     epochs: Count = 100
+    equal: Literal["epochs", "steps"] | None = None  # what a subset of a data set shares with it; None: "epochs"
     batch_size: Count = 128  # images
     drop_last: bool = True  # a last batch of an epoch that is not full is left out
     repeats: Count = 1  # repeated augmentation: each image that is drawn stands so often in a row
@@ -75,11 +76,16 @@ class Recipe:
         if len(set(self.no_decay)) < len(self.no_decay):
             raise InputError(f"no_decay names a kind twice: {', '.join(self.no_decay)}")
 
-    def resolved(self, *, backbone: str, dataset: str) -> "Recipe":
-        """The recipe with what it leaves to backbone and data set written out, by their names."""
+    def resolved(self, *, backbone: str, dataset: str, subset: bool = False) -> "Recipe":
+        """The recipe with what it leaves to backbone and data set written out, by their names.
+
+        Args:
+            subset: a part of the data set is trained on; otherwise `equal` means nothing and becomes None.
+        """
+        equal = (self.equal or "epochs") if subset else None
         policy = POLICY_BY_DATASET.get(dataset, "imagenet") if self.auto_augment == "dataset" else self.auto_augment
         lr = LR_BY_BACKBONE.get(backbone, OTHER_LR) if self.lr is None else self.lr
-        return dataclasses.replace(self, auto_augment=policy, lr=lr)
+        return dataclasses.replace(self, auto_augment=policy, lr=lr, equal=equal)
 
     def batches(self, images: int) -> int:
         """Batches of one epoch over so many training images."""
@@ -134,6 +140,7 @@ RECIPES: dict[str, Recipe] = {
 # (github.com/aanna0701/SPM_LMSA_ViT); "guess": nobody has said; "ours".
 _OFF = "verbatim: not in the released code"
 _RELEASED = dict.fromkeys(Recipe.__dataclass_fields__, "verbatim: released code") | {
+    "equal": "ours: there are no subsets in the released code",
     "accumulate": _OFF,
     "repeats": "verbatim: released code, which calls its three passes repeated augmentation",
     "no_decay": "verbatim: released code, in which everything decays",

@@ -61,7 +61,9 @@ class RunSpec:
             in_channels=dataset.in_channels,
             num_classes=dataset.num_classes,
         )
-        recipe = recipe.resolved(backbone=backbone.name, dataset=dataset.name)
+        holdout = protocol == "holdout"
+        subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
+        recipe = recipe.resolved(backbone=backbone.name, dataset=dataset.name, subset=subset)
         run = cls(
             backbone=backbone,
             method=method,
@@ -69,7 +71,7 @@ class RunSpec:
             recipe=recipe,
             protocol=protocol,
             seed=seed,
-            numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe)},
+            numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe, dataset)},
         )
         if protocol == "holdout" and dataset.num_validation == 0:
             raise InputError(
@@ -77,11 +79,12 @@ class RunSpec:
                 "take protocol 'full', or bring more images"
             )
         if run.steps_per_epoch == 0:
-            drawn = run.num_images * recipe.passes * recipe.repeats
+            drawn = run.epoch_images * recipe.passes * recipe.repeats
             needed = f"batch_size {recipe.batch_size}"
             if recipe.accumulate > 1:
                 needed += f" x accumulate {recipe.accumulate}"
-            raise InputError(f"{needed} is above the {drawn} training images of {dataset.name}")
+            cure = "" if recipe.equal is None else "; recipe.equal = 'steps' makes the epochs of the whole set"
+            raise InputError(f"{needed} is above the {drawn} training images of {dataset.name}{cure}")
         return run
 
     @property
@@ -90,14 +93,21 @@ class RunSpec:
         return sum(self.dataset.trained_on(holdout=self.protocol == "holdout"))
 
     @property
+    def epoch_images(self) -> int:
+        """Images that each pass of an epoch draws: those trained on, or at equal steps as many as the whole set has."""
+        if self.recipe.equal != "steps":
+            return self.num_images
+        return sum(self.dataset.without_validation(holdout=self.protocol == "holdout"))
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps of the optimizer."""
-        return self.recipe.steps(self.num_images)
+        return self.recipe.steps(self.epoch_images)
 
     @property
     def samples_per_epoch(self) -> int:
         """Images that are trained on, counted at each use."""
-        return self.recipe.samples(self.num_images)
+        return self.recipe.samples(self.epoch_images)
 
     @property
     def run_id(self) -> str:
@@ -112,8 +122,10 @@ class RunSpec:
         return digest(content)
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON holds them."""
+        """Nested plain values, as JSON holds them; without `recipe.equal` where it means nothing."""
         content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        if self.recipe.equal is None:
+            del content["recipe"]["equal"]  # and runs on whole sets keep the ids they had before there was a choice
         return content
 
 
@@ -123,9 +135,10 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe) -> list[str]:
+def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: DatasetSpec) -> list[str]:
     """Names of the parts whose numerics decide a run, as in slbench.numerics."""
     used = {
+        "subset": dataset.fraction is not None or dataset.per_class is not None,
         "augmentation": recipe.flip or recipe.crop_padding > 0,
         "autoaugment": recipe.auto_augment != "none",
         "erasing": recipe.erase > 0,

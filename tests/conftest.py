@@ -14,6 +14,7 @@ _hook = install_import_hook(SHAPED, "beartype.beartype")
 def _own_data_root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees, or leaves, data of the machine it runs on."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data-root"))
+    monkeypatch.setenv("SLBENCH_STREAM", "")  # given back afterwards, whatever a command makes of it
 
 
 @pytest.fixture(autouse=True)

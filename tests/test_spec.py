@@ -15,6 +15,7 @@ from tests.support import TINY, runs, study
 
 OTHER_RECIPE: dict[str, Any] = {  # a value unlike that of recipe quick for every field
     "epochs": 7,
+    "equal": "steps",
     "batch_size": 63,
     "lr": 0.004,
     "weight_decay": 0.06,

@@ -1,4 +1,8 @@
-"""Convolutional baselines for small images: ResNet (arXiv:1512.03385) and EfficientNet-B0 (arXiv:1905.11946)."""
+"""Convolutional baselines for small images: ResNet (arXiv:1512.03385) and EfficientNet-B0 (arXiv:1905.11946).
+
+Stochastic depth follows the recipe here as it does in the transformers; no page says whether the paper's own runs of
+these networks had it. `recipe.drop_path = 0` turns it off.
+"""
 
 import torch
 import torch.nn.functional as F

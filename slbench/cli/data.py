@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from slbench.cli import options
 from slbench.data import DATASETS, DatasetEntry, find, imagenet, load
 from slbench.data.fetch import OnProgress, bring, fetch, missing
-from slbench.data.places import data_root
+from slbench.data.places import data_root, is_there
 from slbench.data.sources import prepare, state_of, verify
 from slbench.errors import InputError
 from slbench.names import lookup
@@ -30,7 +30,7 @@ def list_sets(data_root_folder: options.DataRoot = None, as_json: options.Json =
     """List the data sets and which of them are on this machine."""
     options.use_data_root(data_root_folder)
     states = {name: state_words(name, entry) for name, entry in DATASETS.items()}
-    states[imagenet.NAME] = "here" if imagenet.source().path.is_dir() else "not here: a folder of yours"
+    states[imagenet.NAME] = "here" if is_there(imagenet.source().path) else "not here: a folder of yours"
     if as_json:
         print(json.dumps({"root": str(data_root()), "sets": states}, indent=2))
         return

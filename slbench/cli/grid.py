@@ -45,6 +45,8 @@ def run_grid(
     drop_path: options.DropPath = None,
     store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
+    stream: options.Stream = False,
+    tensorboard: options.TensorBoard = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     jobs_per_device: options.JobsPerDevice = None,
@@ -68,6 +70,8 @@ def run_grid(
 ) -> None:
     """Run every cell of a grid that is not finished yet: from a study file, from flags, or both."""
     options.use_data_root(data_root)
+    options.use_stream(stream)
+    board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
@@ -97,7 +101,7 @@ def run_grid(
         say_notes(console, chosen, results)
         began = time.monotonic()
         with make_view(console, grid.todo) as view:
-            clean = launch_jobs(grid, policy=policy, on_event=view)
+            clean = launch_jobs(grid, policy=policy, on_event=view, tensorboard=board)
             took = time.monotonic() - began
             if throughput:
                 measure_speeds(grid, on_event=view)
@@ -137,12 +141,16 @@ def train(
     drop_path: options.DropPath = None,
     store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
+    stream: options.Stream = False,
+    tensorboard: options.TensorBoard = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid."""
     options.use_data_root(data_root)
+    options.use_stream(stream)
+    board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
@@ -161,7 +169,7 @@ def train(
     if record is None:
         check_here(run.spec.dataset)
         say_notes(console, chosen, results)
-        record = train_here(run, results, console, devices=devices, threads=threads)
+        record = train_here(run, results, console, devices=devices, threads=threads, tensorboard=board)
     else:
         console.print(f"finished before: {results.folder(record.spec, record.labels)}", highlight=False)
     if as_json:
@@ -172,7 +180,9 @@ def train(
         )
 
 
-def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, threads: int) -> RunRecord:
+def train_here(
+    run: StudyRun, store: Store, console: Console, *, devices: str, threads: int, tensorboard: Path | None
+) -> RunRecord:
     """Train in this process, on the first of the devices, with a line an epoch."""
     slot = make_slots(devices, jobs_per_device=1, threads=threads)[0]
     precision = resolve_precision(run.spec.recipe.precision, [slot])
@@ -209,6 +219,7 @@ def train_here(run: StudyRun, store: Store, console: Console, *, devices: str, t
             device_name=slot.device.name,
             precision=precision,
             threads=threads,
+            tensorboard=tensorboard,
             on_progress=tell,
         )
     finally:

@@ -113,8 +113,8 @@ def show_recipe(name: str, *, as_json: bool) -> None:
         print(json.dumps(rows, indent=2))
         return
     table = Table(box=None, show_header=False, pad_edge=False)
-    for _ in range(2):
-        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(max_width=24, overflow="fold")  # so that there is room for the sources
     table.add_column()
     for field, value in values.items():
         table.add_row(field, rate(recipe) if field == "lr" else json.dumps(value), sources[field])

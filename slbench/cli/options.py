@@ -11,11 +11,12 @@ import typer
 
 from slbench.backbones import NAMED
 from slbench.data import DATASETS
-from slbench.data.places import ROOT_VARIABLE
+from slbench.data.places import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.study import Flags, Study, load_study, make_study
+from slbench.train.board import check_board
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Where", "Failures"
 RESULTS = Path("results")
@@ -87,6 +88,24 @@ DataRoot = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Leave images of folders on the disk and decode them batch by batch, also if they fit into memory.",
+        rich_help_panel=WHERE,
+    ),
+]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option(
+        "--tensorboard",
+        help="Also log each epoch for TensorBoard, a folder a run, of the runs that are made from now on.",
+        metavar="DIR",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
 JobsPerDevice = Annotated[
@@ -145,6 +164,12 @@ def seconds_of(time: str | None) -> float | None:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
+def use_stream(wanted: bool) -> None:
+    """Have this process and the children it starts leave images of folders on the disk."""
+    if wanted:
+        os.environ[STREAM_VARIABLE] = "1"
+
+
 def jobs_of(words: str | None) -> int | None:
     """The number of jobs a device that was given; None for the default and for "auto".
 
@@ -156,6 +181,15 @@ def jobs_of(words: str | None) -> int | None:
     if not words.isdecimal() or int(words) == 0:
         raise InputError(f"--jobs-per-device {words}: must be a number from 1, or auto")
     return int(words)
+
+
+def board_in(folder: Path | None) -> Path | None:
+    """The folder of TensorBoard's, absolute. Raises InputError if nothing could be logged there."""
+    if folder is None:
+        return None
+    folder = folder.expanduser()
+    check_board(folder)
+    return folder.absolute()
 
 
 def split(values: Sequence[str]) -> list[str]:

@@ -168,7 +168,7 @@ def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
 
 
 def load(spec: DatasetSpec, source: str = "") -> "Splits":
-    """The images and labels of a data set, in slbench's order, of the spec's size.
+    """The images and labels of a data set, in slbench's order, of the spec's size; in memory or on the disk.
 
     Args:
         source: as `find` gave it.
@@ -180,6 +180,8 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
 
     own = as_source(source)
     splits = load_named(spec) if own is None else load_own(spec, own)
+    if splits.survey is not None:
+        return splits  # from the disk: checked when it was looked at, and image by image since
     check_content(splits, spec)
     if splits.train.images.shape[2:] != spec.image_size:
         check_memory(f"data set '{spec.name}'", spec.num_bytes)

@@ -1,17 +1,20 @@
-"""Batches of images that stay in memory, on the device that trains, as uint8."""
+"""Batches of uint8 images, augmented and normalised on the device that trains; from its memory, ours or the disk."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from slbench.data.augment import augment
 from slbench.data.erasing import erase, rectangles
+from slbench.data.files import Files
 from slbench.data.mixing import Mix, mixed
 from slbench.data.specs import DatasetSpec
-from slbench.data.splits import Part
+from slbench.data.splits import Images, Part, Rows
 from slbench.recipes import Recipe
 from slbench.streams import generator
 
@@ -26,11 +29,28 @@ class Batch:
     share: float  # of the images' own labels; 1 where nothing was mixed
 
 
+class Kept:
+    """Images in memory: the device's, or ours if they would fill more than half of what is free there."""
+
+    def __init__(self, images: Images, *, device: torch.device) -> None:
+        self.images = torch.from_numpy(images).to(device if fits(images.nbytes, device) else "cpu")
+
+    def stacks(self, choices: Sequence[Rows]) -> Generator[UInt8[Tensor, "b c h w"], None, None]:
+        """For each choice of rows those images."""
+        for rows in choices:
+            yield self.images[torch.from_numpy(rows).to(self.images.device)]
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether images of so many bytes leave a device half of its free memory."""
+    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
+
+
 class Batches:
-    """A part of a data set on a device, given out in normalised batches."""
+    """A part of a data set, given out in normalised batches on a device."""
 
     def __init__(self, part: Part, spec: DatasetSpec, *, device: torch.device) -> None:
-        self.images = torch.from_numpy(part.images).to(device)
+        self.images = part.images if isinstance(part.images, Files) else Kept(part.images, device=device)
         self.labels = torch.from_numpy(part.labels).to(device)
         self.mean = torch.tensor(spec.mean, device=device)[:, None, None]
         self.std = torch.tensor(spec.std, device=device)[:, None, None]
@@ -42,23 +62,43 @@ class Batches:
         """Pixels over 255, less the mean, over the standard deviation, channel by channel."""
         return (images.float() / 255 - self.mean) / self.std
 
-    def training(self, recipe: Recipe, *, seed: int, epoch: int, first: int = 0) -> Iterator[Batch]:
+    def training(
+        self, recipe: Recipe, *, seed: int, epoch: int, first: int = 0, images: int | None = None
+    ) -> Iterator[Batch]:
         """The batches of one epoch, shuffled and augmented by streams of (seed, epoch, number of the batch).
 
         Args:
             first: the number of the batch to begin with.
+            images: how many a pass draws: if more than there are, they come again; by default each comes once.
         """
-        order = self.order(recipe, seed=seed, epoch=epoch).to(self.labels.device)
-        for number in range(first, recipe.batches(len(self))):
-            rows = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
-            images = augment(self.images[rows], recipe, source=generator(seed, epoch, number, "augment"))
-            yield self.finished(images, self.labels[rows], recipe, seed=seed, epoch=epoch, number=number)
+        images = len(self) if images is None else images
+        order = self.order(recipe, seed=seed, epoch=epoch, images=images).numpy()
+        numbers = range(first, recipe.batches(images))
+        choices = [order[number * recipe.batch_size : (number + 1) * recipe.batch_size] for number in numbers]
+        with closing(self.taken(choices)) as batches:
+            for number, (pixels, labels) in zip(numbers, batches, strict=True):
+                augmented = augment(pixels, recipe, source=generator(seed, epoch, number, "augment"))
+                yield self.finished(augmented, labels, recipe, seed=seed, epoch=epoch, number=number)
 
-    def order(self, recipe: Recipe, *, seed: int, epoch: int) -> Int64[Tensor, " n"]:
-        """The image at each place of an epoch: shuffled passes in turn, each image `repeats` times in a row."""
+    def taken(
+        self, choices: Sequence[Rows]
+    ) -> Generator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"]], None, None]:
+        """For each choice of rows its images and labels, on the device."""
+        device = self.labels.device
+        with closing(self.images.stacks(choices)) as stacks:
+            for rows, images in zip(choices, stacks, strict=True):
+                yield torch.as_tensor(images).to(device), self.labels[torch.from_numpy(rows).to(device)]
+
+    def order(self, recipe: Recipe, *, seed: int, epoch: int, images: int) -> Int64[Tensor, " n"]:
+        """The image at each place of an epoch: shuffled passes in turn, each image `repeats` times in a row.
+
+        Args:
+            images: how many a pass of the recipe draws.
+        """
         source = generator(seed, epoch, "order")
-        passes = [torch.randperm(len(self), generator=source) for _ in range(recipe.passes)]
-        return torch.cat(passes).repeat_interleave(recipe.repeats)
+        drawn = images * recipe.passes
+        shuffled = [torch.randperm(len(self), generator=source) for _ in range(-(-drawn // len(self)))]
+        return torch.cat(shuffled)[:drawn].repeat_interleave(recipe.repeats)
 
     def finished(
         self,
@@ -84,6 +124,8 @@ class Batches:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]]:
         """Every image once, in order, without augmentation; the last batch may be smaller."""
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, start + batch_size)
-            yield self.normalise(self.images[rows]), self.labels[rows]
+        rows = np.arange(len(self))
+        choices = [rows[start : start + batch_size] for start in range(0, len(self), batch_size)]
+        with closing(self.taken(choices)) as batches:
+            for images, labels in batches:
+                yield self.normalise(images), labels

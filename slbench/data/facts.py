@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,7 @@ from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError
 
 if TYPE_CHECKING:
-    from slbench.data.splits import Part, Splits
+    from slbench.data.splits import Splits, Survey
 
 OWN = "own"  # in a spec: the same images are the same data, whatever file they came in
 VERSION = 1  # raised when what is found changes for the same file
@@ -42,7 +43,7 @@ def as_source(name: str) -> Source | None:
     kind, colon, path = name.partition(":")
     if not colon or kind not in ("npz", "folder"):
         return None
-    if not path.strip():
+    if not path.strip() or "\0" in path:
         raise InputError(f"'{name}': needs a path after the colon")
     return Source("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
 
@@ -62,15 +63,29 @@ def find_spec(source: Source, image_size: Size | None) -> DatasetSpec:
         return remembered(note)
     except (OSError, ValidationError):
         splits = read(source, image_size)
+    if splits.on_disk:
+        from slbench.data.streamed import surveyed
+
+        splits = surveyed(splits)
     spec = spec_of(splits)
     with contextlib.suppress(OSError):  # without the note it is found again: slower, not wrong
         if source.kind == "folder":
-            from slbench.data.prepared import keep
-
-            keep(splits, prepared_file(spec.content), of=spec.content)
+            keep_found(splits, spec, source)
         with whole(note) as file:
             file.write(json.dumps(dataclasses.asdict(spec)).encode())
     return spec
+
+
+def keep_found(splits: "Splits", spec: DatasetSpec, source: Source) -> None:
+    """Keep the images of a folder in slbench's order or, if they stay on the disk, a note of it."""
+    if splits.on_disk:
+        from slbench.data.streamed import note
+
+        note(splits, note_file(spec.content), files=identity(source, None))
+    else:
+        from slbench.data.prepared import keep
+
+        keep(splits, prepared_file(spec.content), of=spec.content)
 
 
 def remembered(note: Path) -> DatasetSpec:
@@ -96,8 +111,8 @@ def identity(source: Source, image_size: Size | None) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def read(source: Source, image_size: Size | None) -> "Splits":
-    """The images of a source, in slbench's order."""
+def read(source: Source, image_size: Size | None, *, on_disk: bool = False) -> "Splits":
+    """The images of a source, in slbench's order; those of a folder on the disk if so asked, or if memory is short."""
     from slbench.data.own import splits_of
 
     if source.kind == "npz":
@@ -106,55 +121,89 @@ def read(source: Source, image_size: Size | None) -> "Splits":
         return splits_of(read_npz(source.path))
     from slbench.data.folder import layout, read_folder
 
-    return splits_of(read_folder(layout(source.path), image_size))
+    return splits_of(read_folder(layout(source.path), image_size, on_disk=on_disk))
 
 
 def load_own(spec: DatasetSpec, source: Source) -> "Splits":
-    """The images of a source that `find_spec` has seen."""
+    """The images of a source that `find_spec` has seen, as they came or, from the disk, already of the spec's size."""
+    from slbench.data.own import in_memory, streams
     from slbench.data.prepared import kept
 
-    splits = kept(prepared_file(spec.content), of=spec.content) if source.kind == "folder" else None
-    return splits if splits is not None else read(source, spec.image_size)
+    if source.kind == "npz":
+        return read(source, spec.image_size)
+    if streams(spec.num_bytes):
+        return streamed(spec, source)
+    splits = kept(prepared_file(spec.content), of=spec.content)
+    if splits is None and not note_file(spec.content).exists():
+        splits = read(source, spec.image_size)
+    return splits if splits is not None and not splits.on_disk else in_memory(streamed(spec, source))
+
+
+def streamed(spec: DatasetSpec, source: Source) -> "Splits":
+    """The images of a folder, on the disk, brought to the spec's size; what a note says of them, or else a new one.
+
+    Raises:
+        InputError: if what is found is not the data that the spec names by its hash.
+    """
+    from slbench.data.own import resized
+    from slbench.data.splits import check_content
+    from slbench.data.streamed import note, noted, one_at_a_time, surveyed
+
+    def found(path: Path, make: Callable[[], "Splits"]) -> "Splits":
+        there = noted(path, source.path, files=files)
+        if there is not None:
+            return there
+        made = surveyed(make())
+        with contextlib.suppress(OSError):
+            note(made, path, files=files)
+        return made
+
+    files = identity(source, None)
+    with one_at_a_time(note_file(spec.content)):
+        splits = found(note_file(spec.content), lambda: read(source, spec.image_size, on_disk=True))
+        check_content(splits, spec)
+        if splits.train.images.shape[2:] == spec.image_size:
+            return splits
+        return found(note_file(spec.content, spec.image_size), lambda: resized(splits, spec.image_size))
 
 
 def prepared_file(content: str) -> Path:
     return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}.npz"
 
 
+def note_file(content: str, size: Size | None = None) -> Path:
+    """Where it is noted what images on the disk are: as they came, or brought to a size."""
+    at = "" if size is None else f"-{size[0]}x{size[1]}"
+    return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}{at}.files.npz"
+
+
 def spec_of(splits: "Splits") -> DatasetSpec:
     """Sizes, counts and statistics of images, and the hash of their content."""
     import numpy as np
 
-    from slbench.data.splits import content_hash
-
     num_classes = int(splits.train.labels.max()) + 1
     validating = splits.train.labels[splits.held_out]
     _, channels, height, width = splits.train.images.shape
-    mean, std = statistics(splits.train)
+    survey = survey_of(splits)
     return DatasetSpec(
         name=OWN,
-        content=ARRAYS + content_hash(splits),
+        content=ARRAYS + survey.content,
         image_size=(height, width),
         in_channels=channels,
         num_classes=num_classes,
         train_counts=as_counts(np.bincount(splits.train.labels, minlength=num_classes).tolist()),
         validation_counts=as_counts(np.bincount(validating, minlength=num_classes).tolist()),
         num_test=len(splits.test),
-        mean=mean,
-        std=std,
+        mean=survey.mean,
+        std=survey.std,
     )
 
 
-def statistics(part: "Part") -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in [0, 1], to five digits; exact, whatever the order of images."""
-    import numpy as np
+def survey_of(splits: "Splits") -> "Survey":
+    """What there is to know of images: as it was found, or, in memory, from them."""
+    from slbench.data.levels import levels, moments
+    from slbench.data.splits import Survey, content_hash
 
-    means, deviations = [], []
-    for channel in range(part.images.shape[1]):
-        blocks = np.array_split(part.images[:, channel], len(part) // 1000 + 1)  # bincount makes 8 bytes of each
-        histogram = sum(np.bincount(block.ravel(), minlength=256) for block in blocks)
-        levels, total = np.arange(256) / 255, np.sum(histogram)
-        mean = float((histogram * levels).sum() / total)
-        means.append(round(mean, 5))
-        deviations.append(round(float((histogram * (levels - mean) ** 2).sum() / total) ** 0.5, 5))
-    return tuple(means), tuple(deviation or 1.0 for deviation in deviations)  # a channel of one value stays 0
+    if splits.survey is not None:
+        return splits.survey
+    return Survey(content_hash(splits), *moments(levels(splits.train.array)))

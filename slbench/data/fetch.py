@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from slbench import __version__
-from slbench.data.places import data_root, whole, writing
+from slbench.data.places import is_there, whole, writing
 from slbench.data.published import Archive
 from slbench.data.sources import CHUNK, check_space, folder_of, md5_of
 from slbench.errors import FetchError, InputError
@@ -137,4 +137,4 @@ def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:
 
 def missing(name: str, archives: Sequence[Archive]) -> list[Archive]:
     """The archives of a set that are not in the data root."""
-    return [archive for archive in archives if not (data_root() / name / archive.name).exists()]
+    return [archive for archive in archives if not is_there(folder_of(name) / archive.name)]

@@ -1,14 +1,18 @@
 """Folders of image files, one a class: `folder:PATH`."""
 
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from slbench.data.images import CHANNELS, EXTENSIONS, Header, decode, header, resize
-from slbench.data.own import Loose, Raw, check_memory, common_size, in_class_order
-from slbench.data.splits import digest_of
+from slbench.data.ahead import ahead
+from slbench.data.files import Files, Form, named
+from slbench.data.images import EXTENSIONS, Header, Pixels, digest_of, header
+from slbench.data.own import Loose, Raw, common_size, in_class_order, streams
+from slbench.data.splits import Images
 from slbench.errors import InputError
 
 
@@ -39,8 +43,16 @@ def layout(root: Path) -> Layout:
     - otherwise every folder in it is a class, and slbench splits a fifth of each off for testing.
 
     Raises:
-        InputError: if a folder or its images are missing.
+        InputError: if a folder or its images are missing, or cannot be read.
     """
+    try:
+        return laid_out(root)
+    except OSError as error:
+        raise InputError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+
+
+def laid_out(root: Path) -> Layout:
+    """As `layout`, with what the system raises."""
     if not root.is_dir():
         raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
     if not (root / "train").is_dir():
@@ -63,6 +75,8 @@ def classes(folder: Path) -> dict[str, list[Path]]:
     for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
         paths = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
         found[name] = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+        if not os.access(folder / name, os.R_OK | os.X_OK):
+            raise InputError(f"{folder / name}: cannot be read: give yourself the right to")
         if not found[name]:
             raise InputError(
                 f"{folder / name}: a class without images ({', '.join(EXTENSIONS)}): add some or delete it"
@@ -86,32 +100,46 @@ def common_mode(headers: Sequence[Header], root: Path) -> str:
     return "RGB"
 
 
-def read_folder(files: Layout, image_size: tuple[int, int] | None) -> Raw:
-    """Every image of a layout, decoded; those of different sizes brought to `image_size`.
+def read_folder(files: Layout, image_size: tuple[int, int] | None, *, on_disk: bool = False) -> Raw:
+    """Every image of a layout; those of different sizes brought to `image_size`.
 
+    Args:
+        on_disk: the images stay there, as they do if they would not fit into memory.
     Raises:
-        InputError: at the first image that is damaged, if sizes differ and none is given, or if the images
-            would not fit into memory.
+        InputError: at the first image that is damaged, or if sizes differ and none is given.
     """
-    name = str(files.root)
-    headers = [header(path) for path in files.files]
-    mode, size = common_mode(headers, files.root), common_size(name, (one.size for one in headers), image_size)
-    check_memory(name, len(headers) * CHANNELS[mode] * size[0] * size[1])
+    headers = list(ahead(files.files, header))
+    size = common_size(str(files.root), (one.size for one in headers), image_size)
+    form = Form(common_mode(headers, files.root), (size,))
+    on_disk = on_disk or streams(len(headers) * math.prod(form.shape))
     labels = {name: label for label, name in enumerate(files.train)}
 
     def read(part: dict[str, list[Path]]) -> Loose:
-        images, digests = [], []
-        for path in (path for paths in part.values() for path in paths):
-            pixels = decode(path, mode, name=str(path))
-            images.append(resize(pixels, size))
-            digests.append(digest_of(pixels))
+        paths = [path for paths in part.values() for path in paths]
         of_class = np.array([labels[name] for name in part], dtype=np.int64)
+        images, digests = looked_at(Files(files.root, named(paths, files.root), form), on_disk=on_disk)
         return Loose(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
 
     return Raw(
-        name,
+        str(files.root),
         tuple(files.train),
         read(files.train),
         None if files.validation is None else read(files.validation),
         None if files.test is None else read(files.test),
     )
+
+
+def looked_at(files: Files, *, on_disk: bool) -> tuple[Images | Files, list[bytes]]:
+    """The images of files, or the files again if they are to stay there, and digests of the images as they came."""
+    if on_disk:
+        return files, list(ahead(range(len(files)), lambda row: digest_of(files.decoded(row))))
+
+    def look(row: int) -> tuple[Pixels, bytes]:
+        pixels = files.decoded(row)
+        return files.form.fitted(pixels), digest_of(pixels)
+
+    images, digests = np.empty(files.shape, dtype=np.uint8), []
+    for row, (pixels, digest) in enumerate(ahead(range(len(files)), look)):
+        images[row] = pixels
+        digests.append(digest)
+    return images, digests

@@ -3,7 +3,7 @@
 import dataclasses
 
 from slbench.data.facts import Size, Source, find_spec
-from slbench.data.places import data_root
+from slbench.data.places import data_root, is_there
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 
@@ -22,9 +22,9 @@ def find_imagenet(image_size: Size | None) -> DatasetSpec:
     """ImageNet as it lies in the data root, with the usual normalisation; pinned by its content at this size.
 
     Raises:
-        InputError: if it is not there, is not whole, or would not fit into memory.
+        InputError: if it is not there or is not whole.
     """
-    if not source().path.is_dir():
+    if not is_there(source().path):
         raise InputError(
             f"data set '{NAME}' is not in {data_root()}: put your folder of it there, or a link to it, "
             f"as {source().path} with train/ and val/"

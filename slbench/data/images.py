@@ -1,5 +1,6 @@
 """Image files and their sizes: decoding and resizing, both by Pillow."""
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -97,3 +98,8 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     height, width = size
     scaled = [Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR) for channel in pixels]
     return np.stack([np.asarray(channel) for channel in scaled])
+
+
+def digest_of(pixels: Pixels) -> bytes:
+    """sha256 of an image's bytes, (channels, height, width)."""
+    return hashlib.sha256(pixels.tobytes()).digest()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from slbench.data.images import digest_of
 from slbench.data.own import Loose, Raw, check_memory, in_class_order
-from slbench.data.splits import digest_of
 from slbench.errors import InputError
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
@@ -34,8 +34,7 @@ def read_npz(path: Path) -> Raw:
     ordered = in_class_order(classes)
     rank = np.array([ordered.index(name) for name in classes], dtype=np.int64)
     parts = {
-        name: Loose(list(images[name]), [digest_of(image) for image in images[name]], rank[labels[name]])
-        for name in images
+        name: Loose(images[name], [digest_of(image) for image in images[name]], rank[labels[name]]) for name in images
     }
     return Raw(str(path), tuple(ordered), parts["train"], parts.get("val"), parts["test"])
 
@@ -48,12 +47,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             there = list(file)
             missing = [name for name in NEEDED if name not in there]
-            missing += [name for name in ("val_labels",) if "val_images" in there and name not in there]
+            given = [name for name in ("val_images", "val_labels") if name in there]
+            missing += [name for name in ("val_images", "val_labels") if given and name not in given]
             if missing:
                 raise InputError(f"{path}: has no array '{missing[0]}'; needed: {', '.join(NEEDED)}")
             return {name: one_array(path, name, file) for name in (*NEEDED, *OPTIONAL) if name in there}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except InputError:
         raise
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -89,12 +91,19 @@ def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarr
             f"{path}: {name}_labels: must be integers of shape ({count},) or ({count}, 1), "
             f"got {labels.dtype} of shape {labels.shape}"
         )
-    return labels.reshape(count).astype(np.int64)
+    within: np.ndarray = np.minimum(labels, np.iinfo(np.int64).max)  # beyond it a label would turn negative
+    return within.reshape(count).astype(np.int64)
 
 
 def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarray]) -> list[str]:
     """Class names by label: those of the file, else the numbers. Checks the range of the labels."""
     if names is None:
+        highest, count = int(labels["train"].max()), len(labels["train"])
+        if not 0 <= highest < count:
+            raise InputError(
+                f"{path}: train_labels: label {highest} is out of range: {count} training images are of at most "
+                f"{count} classes, 0 to {count - 1}"
+            )
         classes = [str(label) for label in range(int(labels["train"].max()) + 1)]
     elif names.ndim == 1 and names.dtype.kind in "UiuS" and len(set(names.tolist())) == len(names):
         classes = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]

@@ -3,14 +3,17 @@
 The same images give the same arrays, labels and split from either.
 """
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
 
-from slbench.data.images import Pixels, resize
-from slbench.data.splits import Labels, Part, Rows, Splits, content_order
+from slbench.data.files import Files
+from slbench.data.images import resize
+from slbench.data.places import STREAM_VARIABLE
+from slbench.data.splits import Images, Labels, Part, Rows, Splits, content_order
 from slbench.errors import InputError
 
 TEST_SHARE = 5  # one image in so many of each class tests, where a folder comes undivided
@@ -21,7 +24,7 @@ COPIES = 3  # of all images while they are put in order
 class Loose:
     """Images of one size with their labels, in no order."""
 
-    images: Sequence[Pixels]
+    images: Images | Files
     digests: Sequence[bytes]  # of the images as they came, before any resizing
     labels: Labels
 
@@ -33,10 +36,10 @@ class Loose:
         return content_order(self.digests, self.labels)
 
     def take(self, rows: Rows) -> "Loose":
-        return Loose([self.images[row] for row in rows], [self.digests[row] for row in rows], self.labels[rows])
+        return Loose(self.images[rows], [self.digests[row] for row in rows], self.labels[rows])
 
     def ordered(self) -> Part:
-        return Part(np.stack([self.images[row] for row in self.order]), self.labels[self.order])
+        return Part(self.images[self.order], self.labels[self.order])
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,19 @@ def splits_of(raw: Raw) -> Splits:
     if raw.validation is None:
         return Splits(train.ordered(), test.ordered())
     both = Loose(
-        [*train.images, *raw.validation.images],
+        joined(train.images, raw.validation.images),
         [*train.digests, *raw.validation.digests],
         np.append(train.labels, raw.validation.labels),
     )
     return Splits(both.ordered(), test.ordered(), given=np.flatnonzero(both.order >= len(train)))
+
+
+def joined(first: Images | Files, second: Images | Files) -> Images | Files:
+    """The images of two parts of one set, one after the other."""
+    if isinstance(first, Files):
+        assert isinstance(second, Files) and first.digests is second.digests is None
+        return replace(first, names=np.concatenate([first.names, second.names]))
+    return np.concatenate([first, second])
 
 
 def split_off(loose: Loose) -> tuple[Loose, Loose]:
@@ -107,13 +118,24 @@ def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[i
 
 
 def check_memory(name: str, needed: int) -> None:
-    """Raise InputError if decoded images would not fit into memory: data are not streamed from the disk."""
-    available = psutil.virtual_memory().available
-    if COPIES * needed > available:
+    """Raise InputError if decoded images would not fit into memory, and cannot stay on the disk."""
+    if not fits(needed):
+        available = psutil.virtual_memory().available
         raise InputError(
             f"{name}: {needed / 2**30:.1f} GiB of pixels, and {available / 2**30:.1f} GiB of memory are free for "
-            f"{COPIES} copies of them: set a smaller dataset.image_size or bring fewer images"
+            f"{COPIES} copies of them: set a smaller dataset.image_size, bring fewer images, or bring them as "
+            "folder:PATH, whose images can stay on the disk"
         )
+
+
+def fits(needed: int) -> bool:
+    """Whether decoded images of so many bytes can be put in order in the memory that is free."""
+    return COPIES * needed <= psutil.virtual_memory().available
+
+
+def streams(needed: int) -> bool:
+    """Whether images of folders stay on the disk: because they do not fit into memory, or because a user says so."""
+    return os.environ.get(STREAM_VARIABLE, "") not in ("", "0") or not fits(needed)
 
 
 def resized(splits: Splits, size: tuple[int, int]) -> Splits:
@@ -122,6 +144,15 @@ def resized(splits: Splits, size: tuple[int, int]) -> Splits:
         return splits
 
     def part(of: Part) -> Part:
+        if isinstance(of.images, Files):
+            form = replace(of.images.form, sizes=(*of.images.form.sizes, size))
+            return Part(replace(of.images, form=form, digests=None), of.labels)
         return Part(np.stack([resize(image, size) for image in of.images]), of.labels)
 
     return Splits(part(splits.train), part(splits.test), given=splits.held_out)
+
+
+def in_memory(splits: Splits) -> Splits:
+    """The same splits with every image read."""
+    parts = [Part(np.stack(list(part.images)), part.labels) for part in (splits.train, splits.test)]
+    return replace(splits, train=parts[0], test=parts[1])

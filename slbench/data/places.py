@@ -11,6 +11,7 @@ from typing import IO
 from slbench.errors import InputError
 
 ROOT_VARIABLE = "SLBENCH_DATA"  # children of a grid inherit it
+STREAM_VARIABLE = "SLBENCH_STREAM"  # anything but 0: images of folders stay on the disk; inherited too
 
 
 def data_root() -> Path:
@@ -19,6 +20,16 @@ def data_root() -> Path:
 
     given = os.environ.get(ROOT_VARIABLE)
     return Path(given).expanduser() if given else platformdirs.user_cache_path("slbench") / "data"
+
+
+def is_there(path: Path) -> bool:
+    """Whether the data root has a file. Raises InputError, with the cure, where nobody may look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: cannot be read ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+        ) from error
 
 
 @contextmanager
@@ -52,10 +63,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 def check_writable(folder: Path) -> None:
     """Raise InputError if nothing could be written in a folder, which need not exist; leaves nothing behind."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:

@@ -21,7 +21,7 @@ def keep(splits: Splits, path: Path, *, of: str) -> None:
         OSError: if there is no room or no right to.
     """
     arrays = dict(
-        zip(IMAGES, (splits.train.images, splits.train.labels, splits.test.images, splits.test.labels), strict=True)
+        zip(IMAGES, (splits.train.array, splits.train.labels, splits.test.array, splits.test.labels), strict=True)
     )
     if splits.given is not None:
         arrays["given"] = splits.given

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slbench.data.places import data_root, writing
+from slbench.data.places import data_root, is_there, writing
 from slbench.data.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -25,10 +25,14 @@ def folder_of(name: str) -> Path:
 
 
 def state_of(name: str, archives: Sequence[Archive]) -> State:
-    """Whether a set has been read and put in order, only fetched, or neither. By the files' names alone."""
-    if (folder_of(name) / PREPARED).exists():
+    """Whether a set has been read and put in order, only fetched, or neither. By the files' names alone.
+
+    Raises:
+        InputError: if the data root may not be looked into.
+    """
+    if is_there(folder_of(name) / PREPARED):
         return "ready"
-    return "fetched" if all((folder_of(name) / archive.name).exists() for archive in archives) else "missing"
+    return "fetched" if all(is_there(folder_of(name) / archive.name) for archive in archives) else "missing"
 
 
 def check_present(name: str, archives: Sequence[Archive]) -> None:
@@ -62,7 +66,7 @@ def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Spl
         check_archive(archive, path)
     splits = call(loader, *paths)
     check_counts(splits, spec)
-    check_space(folder_of(spec.name), splits.train.images.nbytes + splits.test.images.nbytes)
+    check_space(folder_of(spec.name), splits.train.array.nbytes + splits.test.array.nbytes)
     with writing(folder_of(spec.name)):
         keep(splits, folder_of(spec.name) / PREPARED, of=spec.content)
     return splits

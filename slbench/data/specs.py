@@ -55,16 +55,21 @@ class DatasetSpec:
         height, width = self.image_size
         return (self.num_train + self.num_test) * self.in_channels * height * width
 
+    def without_validation(self, *, holdout: bool) -> tuple[int, ...]:
+        """The training images of each class, less the validation split if `holdout`, before any subset is drawn."""
+        there = of_each(self.train_counts, self.num_classes)
+        if not holdout:
+            return there
+        validating = of_each(self.validation_counts, self.num_classes)
+        return tuple(count - held_out for count, held_out in zip(there, validating, strict=True))
+
     def trained_on(self, *, holdout: bool) -> tuple[int, ...]:
         """The images of each class that are trained on, without the validation split if `holdout`.
 
         Raises:
             InputError: if `per_class` is more than there are of some class.
         """
-        there = of_each(self.train_counts, self.num_classes)
-        if holdout:
-            validating = of_each(self.validation_counts, self.num_classes)
-            there = tuple(count - held_out for count, held_out in zip(there, validating, strict=True))
+        there = self.without_validation(holdout=holdout)
         if self.per_class is not None and self.per_class > min(there):
             label = there.index(min(there))
             raise InputError(f"per_class {self.per_class} is above the {there[label]} training images of class {label}")

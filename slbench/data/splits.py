@@ -2,11 +2,13 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slbench.data.files import Files
+from slbench.data.images import digest_of
 from slbench.data.specs import ARRAYS, TENTH, DatasetSpec, of_each, short
 from slbench.errors import InputError
 
@@ -19,14 +21,29 @@ Rows = NDArray[np.int64]
 class Part:
     """Images and their labels, row by row."""
 
-    images: Images
+    images: Images | Files
     labels: Labels
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def array(self) -> Images:
+        """The images of a part that is known to be in memory."""
+        assert not isinstance(self.images, Files)
+        return self.images
+
     def take(self, rows: Rows) -> "Part":
         return Part(self.images[rows], self.labels[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What reading every image of a data set has found, kept where that takes long."""
+
+    content: str  # see `content_hash`
+    mean: tuple[float, ...]  # of each channel over the training images, in [0, 1]
+    std: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +53,11 @@ class Splits:
     train: Part
     test: Part
     given: Rows | None = None  # of train, those that came as a validation split; None: a tenth of each class
+    survey: Survey | None = None  # of images on the disk, each of which is held to its digest since
+
+    @property
+    def on_disk(self) -> bool:
+        return isinstance(self.train.images, Files)
 
     @property
     def held_out(self) -> Rows:
@@ -59,11 +81,6 @@ def in_content_order(part: Part) -> Part:
     return part.take(content_order([digest_of(image) for image in part.images], part.labels))
 
 
-def digest_of(image: NDArray[np.uint8]) -> bytes:
-    """sha256 of an image's bytes, (channels, height, width)."""
-    return hashlib.sha256(image.tobytes()).digest()
-
-
 def content_order(digests: Sequence[bytes], labels: Labels) -> Rows:
     """Rows by class, and within a class by the digest of the image.
 
@@ -81,19 +98,28 @@ def validation_rows(labels: Labels) -> Rows:
     return np.concatenate([of_class[: round(len(of_class) / TENTH)] for of_class in rows])
 
 
-def content_hash(splits: Splits) -> str:
-    """sha256 over the images, labels and validation rows, in order, with their shapes."""
+def content_hash(splits: Splits, *, see: Callable[[Images], None] = lambda image: None) -> str:
+    """sha256 over the images, labels and validation rows, in order, with their shapes.
+
+    Args:
+        see: called with each image as it passes, those of training first; with none where the hash is known.
+    """
+    if splits.survey is not None:
+        return splits.survey.content
     digest = hashlib.sha256()
-    for array in (
-        splits.train.images,
-        splits.train.labels,
-        splits.test.images,
-        splits.test.labels,
-        splits.held_out,
-    ):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for part in (splits.train, splits.test):
+        digest.update(f"{part.images.dtype.str}{part.images.shape}".encode())
+        for image in part.images:
+            digest.update(image.tobytes())
+            see(image)
+        digest.update(as_bytes(part.labels))
+    digest.update(as_bytes(splits.held_out))
     return digest.hexdigest()
+
+
+def as_bytes(rows: Rows) -> bytes:
+    """Labels or rows with their shape."""
+    return f"{rows.dtype.str}{rows.shape}".encode() + np.ascontiguousarray(rows).tobytes()
 
 
 def check_content(splits: Splits, spec: DatasetSpec) -> None:

@@ -55,6 +55,8 @@ def probe_key(run: RunSpec, setting: Setting) -> str:
     """Everything that decides what a job costs but the machine: not its seed, nor for how many epochs it runs."""
     content = run.as_dict()
     del content["seed"], content["protocol"], content["dataset"]["fraction"], content["dataset"]["per_class"]
+    content["recipe"].pop("equal", None)  # of subsets alone, whose steps cost what those of the whole set cost
+    content["numerics"].pop("subset", None)
     for field in FREE:
         del content["recipe"][field]
     return digest({"run": content, "setting": TypeAdapter(Setting).dump_python(setting)})

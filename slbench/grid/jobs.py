@@ -25,6 +25,7 @@ class Job(BaseModel):
     log: str = ""  # file that gets what is printed; empty for where it goes already
     cores: tuple[int, ...] = ()  # that the child keeps to; empty for any
     checkpoint_seconds: float = 300.0  # between two within an epoch
+    tensorboard: str | None = None  # where its folders of runs are
 
 
 class SpeedTest(BaseModel):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from slbench.data import check_here
 from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, setting_of, unprobed
@@ -63,7 +64,9 @@ def prepare(
     return grid
 
 
-def launch_jobs(grid: Launch, *, policy: Policy, on_event: Callable[[Event], None]) -> bool:
+def launch_jobs(
+    grid: Launch, *, policy: Policy, on_event: Callable[[Event], None], tensorboard: Path | None = None
+) -> bool:
     """Run what is not finished; whether this launcher did it all at the first try, so that its time says something."""
     unclean: list[Event] = []
 
@@ -72,7 +75,14 @@ def launch_jobs(grid: Launch, *, policy: Policy, on_event: Callable[[Event], Non
             unclean.append(event)
         on_event(event)
 
-    executor = LocalExecutor(grid.slots, store=grid.store, precisions=grid.precisions, on_event=see, policy=policy)
+    executor = LocalExecutor(
+        grid.slots,
+        store=grid.store,
+        precisions=grid.precisions,
+        on_event=see,
+        policy=policy,
+        tensorboard=tensorboard,
+    )
     executor.run(largest_first(grid.todo, slots=len(grid.slots)))
     after = grid.store.states(run.spec for run in grid.runs)
     grid.store.claims.forget(run for run, state in after.items() if state == "done")

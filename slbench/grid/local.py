@@ -91,6 +91,7 @@ class LocalExecutor:
     Args:
         precisions: what each precision that a recipe can ask for has become for this grid.
         on_event: told of everything as it happens.
+        tensorboard: where TensorBoard's folders of runs are; None for no logging.
     """
 
     def __init__(
@@ -101,12 +102,13 @@ class LocalExecutor:
         precisions: Mapping[Precision, Resolved],
         on_event: Callable[[Event], None],
         policy: Policy = Policy(),
+        tensorboard: Path | None = None,
     ) -> None:
         self.slots = list(slots)
         self.store = store
         self.precisions = precisions
         self.on_event = on_event
-        self.policy = policy
+        self.policy, self.tensorboard = policy, tensorboard
         self.waiting = deque[Task]()
         self.busy = set[Child]()
         self.idle: dict[Slot, Worker] = {}
@@ -221,6 +223,7 @@ class LocalExecutor:
             log=str(log.absolute()),
             cores=slot.cores,
             checkpoint_seconds=self.policy.checkpoint_seconds,
+            tensorboard=None if self.tensorboard is None else str(self.tensorboard),
         )
 
     def _listen(self, worker: Worker) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from pydantic import BaseModel
@@ -128,6 +129,7 @@ def do_job(job: Job, report: TextIO) -> None:
             precision=job.precision,
             threads=job.threads,
             checkpoint_seconds=job.checkpoint_seconds,
+            tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
             on_progress=tell,
             wanted=lambda: not unwanted.is_set(),
         )
@@ -192,8 +194,6 @@ def do_speed_test(test: SpeedTest) -> None:
 
 
 def store_of(root: str) -> Store:
-    from pathlib import Path
-
     return Store(Path(root))
 
 

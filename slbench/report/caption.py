@@ -36,6 +36,7 @@ def caption(
         f"{title}." if title else "",
         f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
         f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
+        *subset_sentences(records),
         *validation_sentences(records),
         f"Top-1 in %: {'; '.join(f'{name}: {ACCURACY_WORDS[name]}' for name in accuracies)}; "
         f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
@@ -44,6 +45,19 @@ def caption(
         "MACs: multiply-adds of one image, counted with fvcore. Bold: the highest mean, which is no test.",
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+SUBSET_WORDS = {
+    "epochs": "equal epochs: subsets train for as many epochs as the whole set, so for fewer steps",
+    "steps": "equal steps: subsets train for as many steps as the whole set, so on each image more often",
+}
+
+
+def subset_sentences(records: Sequence[RunRecord]) -> list[str]:
+    """What runs on parts of a data set share with runs on all of it."""
+    ways = distinct(record.spec.recipe.equal for record in records)
+    said = "; ".join(SUBSET_WORDS[way] for way in ways if way is not None)
+    return [f"{said[0].upper()}{said[1:]}."] if said else []
 
 
 def validation_sentences(records: Sequence[RunRecord]) -> list[str]:

@@ -11,6 +11,7 @@ from slbench.store import RunRecord
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
 ROW_HEADS = ("backbone_", "method_", "numerics_")  # spec fields that the names of a row stand for
 TRAINING_HEADS = ("dataset_", "recipe_")  # and those that all rows of a table should share
+EQUAL = "recipe_equal"
 
 
 def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
@@ -76,6 +77,8 @@ def varying(frame: pd.DataFrame) -> list[str]:
     of_row = [column for column in columns if column.startswith(ROW_HEADS)]
     trained = frame.groupby("dataset")[of_training].nunique(dropna=False)
     named = frame.groupby(["backbone", "method", "dataset"])[of_row].nunique(dropna=False)
+    if EQUAL in of_training:  # it means nothing for the whole sets, which stand beside subsets of either kind
+        trained[EQUAL] = frame.groupby("dataset")[EQUAL].nunique(dropna=True)
     return [column for column in of_row if (named[column] > 1).any()] + [
         column for column in of_training if (trained[column] > 1).any()
     ]

@@ -84,7 +84,7 @@ class Training:
         self.device, self.precision = device, precision
         self.on_progress, self.on_step = on_progress, on_step
         self.optimizer = make_optimizer(network, spec.recipe)
-        self.steps_per_epoch = spec.recipe.steps(len(training))
+        self.steps_per_epoch = spec.steps_per_epoch
         decay = spec.recipe.ema_decay
         self.averaged = (
             None
@@ -168,7 +168,13 @@ class Training:
         """Train what is left of an epoch; the learning rate of its last step."""
         self.network.train()
         recipe, lr = self.spec.recipe, 0.0
-        batches = self.training.training(recipe, seed=self.spec.seed, epoch=epoch, first=self.done * recipe.accumulate)
+        batches = self.training.training(
+            recipe,
+            seed=self.spec.seed,
+            epoch=epoch,
+            first=self.done * recipe.accumulate,
+            images=self.spec.epoch_images,
+        )
         began, before = time.perf_counter(), self.seconds
         for step in range(self.done, self.steps_per_epoch):
             number = (epoch - 1) * self.steps_per_epoch + step

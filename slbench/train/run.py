@@ -27,6 +27,7 @@ from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
 from slbench.store import WEIGHTS, Keep, Labels, RunRecord, Store, write_atomic
+from slbench.train.board import board
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 
@@ -46,6 +47,7 @@ def execute(
     device_label: str,
     device_name: str,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    tensorboard: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     wanted: Callable[[], bool] = lambda: True,
 ) -> RunRecord:
@@ -58,6 +60,7 @@ def execute(
         device_label: what the record calls the device; a launcher may have renamed it for this process.
         device_name: its product name.
         checkpoint_seconds: between two checkpoints within an epoch; there is one after every epoch.
+        tensorboard: where TensorBoard's folders of runs are; None for no logging.
         wanted: asked after every step; once it says no, there is a checkpoint, and Stopped is raised.
     Raises:
         TrainingError: if the run cannot be finished; the store then holds no record of it.
@@ -75,11 +78,13 @@ def execute(
         keeper = Keeper(training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted)
         if state is not None:
             keeper.restore(state)
-        for _ in training.epochs():
-            keeper.select()
-            write_history(folder / HISTORY, training.history)
-            keeper.save()
-            keeper.stop_if_unwanted()
+        with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
+            for metrics in training.epochs():
+                keeper.select()
+                write_history(folder / HISTORY, training.history)
+                log_epoch(metrics)
+                keeper.save()
+                keeper.stop_if_unwanted()
         write_history(folder / HISTORY, training.history)
         weights = file_results(folder, training, keep=labels.keep)
         selected = None if keeper.selected is None else file_selected(folder, keeper.selected)

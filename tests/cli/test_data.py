@@ -161,3 +161,24 @@ def test_info_tells_of_published_sets_and_of_a_users_own(slbench: Command, tmp_p
     assert [archive["name"] for archive in svhn["archives"]] == ["train_32x32.mat", "test_32x32.mat"]
     own = json.loads(slbench("data", "info", f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}").out)
     assert (own["label"], own["num_classes"], own["image_size"]) == ("birds", 3, [17, 19])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("data", "list"),
+        ("data", "fetch", "svhn"),
+        ("train", "--dataset", "cifar10"),
+        ("train", "--dataset", "imagenet"),
+    ],
+    ids=str,
+)
+def test_a_data_root_that_nobody_may_look_into_is_one_line(
+    slbench: Command, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    asked = (*command, "--method", "none") if command[0] == "train" else command
+    said = slbench(*asked, "--data-root", tmp_path / ("x" * 300))
+    assert (said.code, said.out) == (2, "")
+    assert ": cannot be read (File name too long): name another folder with --data-root or SLBENCH_DATA\n" in said.err
+    assert said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -35,14 +35,24 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
         "file": f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}",
         "folder": f"folder:{write_folder(tmp_path / 'birds', arrays)}",
     }
-    commands = {"file": ("train",), "folder": ("run-grid", "--no-throughput")}  # in this process, and in a child
+    sources["streamed"] = sources["folder"]
+    commands = {  # in this process, and in children
+        "file": ("train",),
+        "folder": ("run-grid", "--no-throughput"),
+        "streamed": ("run-grid", "--no-throughput", "--stream"),
+    }
     for name, source in sources.items():
         study = tmp_path / f"{name}.toml"
         study.write_text(STUDY.format(dataset=source))
         said = slbench(*commands[name], study, "--store", tmp_path / name, "--devices", "cpu")
         assert said.code == 0, said.out + said.err
+        assert (name == "streamed") == bool(list((tmp_path / "root" / "prepared").glob("*.files.npz")))
     first, second = records(tmp_path / "file"), records(tmp_path / "folder")
     assert len(first) == 1
+    streamed = records(tmp_path / "streamed")
+    assert {run_id: record.weights_sha256 for run_id, record in streamed.items()} == {
+        run_id: record.weights_sha256 for run_id, record in first.items()
+    }
     assert first.keys() == second.keys()
     for run_id, record in first.items():
         assert record.weights_sha256 == second[run_id].weights_sha256

@@ -57,7 +57,7 @@ def test_cifar_10_is_read_channel_by_channel_with_its_labels(tmp_path: Path) -> 
     first = batches["test_batch"]
     row = next(row for row, image in enumerate(splits.test.images) if image.tobytes() == first["data"][4].tobytes())
     assert splits.test.labels[row] == first["labels"][4]
-    assert splits.test.images[row, 2, 5, 7] == first["data"][4][2 * 1024 + 5 * 32 + 7]
+    assert splits.test.array[row, 2, 5, 7] == first["data"][4][2 * 1024 + 5 * 32 + 7]
 
 
 def test_cifar_100_is_read_with_its_fine_labels(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_svhn_is_read_with_the_digit_0_in_place_of_10(tmp_path: Path) -> None:
     splits = load_svhn(train, test)
     assert splits.train.labels.tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert splits.test.images.shape == (5, 3, 32, 32)
-    assert np.array_equal(splits.train.images[2], images[1].transpose(2, 0, 1))
+    assert np.array_equal(splits.train.array[2], images[1].transpose(2, 0, 1))
 
 
 def test_an_svhn_file_that_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_fashion_mnist_is_read_and_padded(tmp_path: Path) -> None:
     splits = load_fashion_mnist(*paths)
     assert splits.train.labels.tolist() == [1, 1, 2, 3, 4, 5, 9]
     assert splits.test.images.shape == (3, 1, 32, 32)
-    assert np.array_equal(splits.train.images[2, 0, 2:-2, 2:-2], images[6])
+    assert np.array_equal(splits.train.array[2, 0, 2:-2, 2:-2], images[6])
     paths[0].write_bytes(idx(images)[:-20])
     with pytest.raises(InputError, match="a damaged archive"):
         load_fashion_mnist(*paths)

@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 
 from slbench.data import find, load
-from slbench.data.facts import statistics
 from slbench.data.images import resize
+from slbench.data.levels import levels, moments
 from slbench.data.own import in_class_order
-from slbench.data.splits import Part
 from slbench.errors import InputError
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
 
@@ -28,7 +27,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def npz(path: Path, **changes: Any) -> str:
-    return f"npz:{write_npz(path, {**made_arrays(), **changes})}"
+    arrays = {**made_arrays(), **changes}
+    return f"npz:{write_npz(path, {name: array for name, array in arrays.items() if array is not None})}"
 
 
 def test_what_a_network_must_know_is_found_in_the_images(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_the_same_images_are_the_same_data_from_either_container(
     assert of_file.spec == of_folder.spec
     first, second = load(of_file.spec, of_file.source), load(of_folder.spec, of_folder.source)
     for one, other in ((first.train, second.train), (first.test, second.test)):
-        assert np.array_equal(one.images, other.images)
+        assert np.array_equal(one.array, other.array)
         assert np.array_equal(one.labels, other.labels)
     assert np.array_equal(first.held_out, second.held_out)
 
@@ -87,7 +87,7 @@ def test_a_validation_split_that_comes_with_the_data_is_the_one(tmp_path: Path) 
     training, validation, _ = load(found.spec, found.source).for_protocol("holdout")
     assert validation is not None
     for part, name in ((training, "train"), (validation, "val")):
-        assert {image.tobytes() for image in part.images.transpose(0, 2, 3, 1)} == {
+        assert {image.tobytes() for image in part.array.transpose(0, 2, 3, 1)} == {
             image.tobytes() for image in arrays[f"{name}_images"]
         }
 
@@ -135,7 +135,7 @@ def test_a_folder_is_decoded_once(tmp_path: Path, root: Path) -> None:
     found = find(f"folder:{folder}")
     first = load(found.spec, found.source)
     shutil.rmtree(folder)  # what was prepared must do
-    assert np.array_equal(load(found.spec, found.source).train.images, first.train.images)
+    assert np.array_equal(load(found.spec, found.source).train.array, first.train.array)
     for prepared in (root / "prepared").iterdir():
         prepared.write_bytes(b"damaged")
     with pytest.raises(InputError, match="no such folder"):
@@ -169,7 +169,7 @@ def test_resizing_keeps_the_order_and_the_split(tmp_path: Path) -> None:
     smaller = load(dataclasses.replace(found.spec, image_size=(7, 5)), found.source)
     assert smaller.train.images.shape == (31, 3, 7, 5)
     assert np.array_equal(smaller.held_out, as_it_is.held_out)
-    assert np.array_equal(smaller.train.images[3], resize(as_it_is.train.images[3], (7, 5)))
+    assert np.array_equal(smaller.train.array[3], resize(as_it_is.train.array[3], (7, 5)))
 
 
 def test_resizing_is_pillows_antialiased_bilinear_filter() -> None:
@@ -181,8 +181,7 @@ def test_resizing_is_pillows_antialiased_bilinear_filter() -> None:
 
 
 def test_a_channel_of_one_value_is_not_divided_by_nothing() -> None:
-    part = Part(np.full((5, 1, 2, 3), 51, dtype=np.uint8), np.zeros(5, dtype=np.int64))
-    assert statistics(part) == ((0.2,), (1.0,))
+    assert moments(levels(np.full((5, 1, 2, 3), 51, dtype=np.uint8))) == ((0.2,), (1.0,))
 
 
 OBJECTS = np.array([[1, 2], [3]], dtype=object)
@@ -210,6 +209,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a label below 0": (
         {"train_labels": np.full(31, -1)},
         "train_labels: label -1 is out of range: there are 3 classes, 0 to 2",
+    ),
+    "a label beyond any number of classes": (
+        {"train_labels": np.full(31, 2**62), "classes": None},
+        f"train_labels: label {2**62} is out of range: 31 training images are of at most 31 classes, 0 to 30",
+    ),
+    "a label beyond 64 bits": (
+        {"test_labels": np.full(11, 2**63 + 5, dtype=np.uint64)},
+        f"test_labels: label {2**63 - 1} is out of range: there are 3 classes, 0 to 2",
+    ),
+    "labels without their images": (
+        {"val_labels": np.zeros(3, dtype=np.int64)},
+        "has no array 'val_images'; needed: train_images, train_labels, test_images, test_labels",
     ),
     "a class without images": (
         {"train_labels": np.arange(31) % 2},
@@ -253,6 +264,9 @@ def test_files_that_are_not_there_or_no_images_are_refused(tmp_path: Path) -> No
         f"folder:{tmp_path}/text.npz": "text.npz: a file, not a folder",
         f"folder:{tmp_path}": "has no folder of images, one a class",
         "npz:": "'npz:': needs a path after the colon",
+        "npz:\0": "needs a path after the colon",
+        f"folder:{'x' * 300}": "x: cannot be read: File name too long",
+        f"npz:{tmp_path}": ": cannot be read: Is a directory",
     }.items():
         with pytest.raises(InputError, match=complaint):
             find(name)

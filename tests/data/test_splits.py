@@ -24,13 +24,13 @@ def test_the_embedded_data_are_as_their_spec_says() -> None:
     assert splits.test.images.shape == (SPEC.num_test, SPEC.in_channels, *SPEC.image_size)
     assert np.bincount(splits.train.labels).tolist() == [1000] * SPEC.num_classes
     assert np.bincount(splits.test.labels).tolist() == [200] * SPEC.num_classes
-    pixels = splits.train.images / 255
+    pixels = splits.train.array / 255
     assert pixels.mean() == pytest.approx(SPEC.mean[0], abs=1e-5)
     assert pixels.std() == pytest.approx(SPEC.std[0], abs=1e-5)
 
 
 def test_the_border_is_black_and_the_images_are_not() -> None:
-    images = load(SPEC).test.images
+    images = load(SPEC).test.array
     assert images[:, :, :2].max() == images[..., -2:].max() == 0
     assert (images[:, 0, 2:-2, 2:-2].max(axis=(1, 2)) > 100).all()
 
@@ -57,7 +57,7 @@ def test_the_order_of_the_container_does_not_matter() -> None:
     part = random_part(41)
     shuffled = part.take(np.random.default_rng(1).permutation(41))
     ordered, again = in_content_order(part), in_content_order(shuffled)
-    assert np.array_equal(ordered.images, again.images)
+    assert np.array_equal(ordered.array, again.array)
     assert np.array_equal(ordered.labels, again.labels)
     assert sorted(part.labels) == ordered.labels.tolist()
 
@@ -78,6 +78,6 @@ def test_one_changed_pixel_is_other_data() -> None:
         num_test=13,
     )
     check_content(splits, spec)
-    splits.test.images[7, 0, 1, 3] ^= 1
+    splits.test.array[7, 0, 1, 3] ^= 1
     with pytest.raises(InputError, match="data set 'fashion-mnist-12k': the images have changed"):
         check_content(splits, spec)

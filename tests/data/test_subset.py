@@ -36,7 +36,7 @@ def test_a_share_is_taken_of_each_class() -> None:
 
 def test_everything_is_left_as_it_is_without_a_share_and_with_a_whole_one() -> None:
     assert taken() is PART
-    assert np.array_equal(taken(fraction=1.0).images, PART.images)
+    assert np.array_equal(taken(fraction=1.0).array, PART.array)
 
 
 def test_a_small_subset_lies_inside_every_larger_one() -> None:

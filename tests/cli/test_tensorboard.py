@@ -1,0 +1,119 @@
+"""`--tensorboard DIR`: what metrics.csv holds, a folder a run, and no epoch twice."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slbench.store import Store
+from slbench.train.loop import Training
+from tests.cli.conftest import Command
+
+pytest.importorskip("tensorboard")
+STUDY = """
+[grid]
+backbone = [{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }]
+method = ["none"]
+[set]
+recipe.epochs = 3
+recipe.batch_size = 3000
+recipe.precision = "fp32"
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values of each scalar of a run, of all files of events in its folder."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name != "epoch" and rows[0][name]]
+    return {name: [(int(row["epoch"]), pytest.approx(float(row[name]))) for row in rows] for name in names}
+
+
+def test_a_grid_logs_each_run_in_a_folder_of_its_name_and_its_id_does_not_change(
+    tmp_path: Path, study: Path, slbench: Command
+) -> None:
+    how = ("--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
+    said = slbench("run-grid", study, *how, "--tensorboard", tmp_path / "board")
+    assert said.code == 0, said.out + said.err
+    (record,) = Store(tmp_path / "results").records()
+    (folder,) = (tmp_path / "board").iterdir()
+    assert folder.name == f"tiny-none-fashion-mnist-12k-s0-{record.run_id}"
+    found = logged(folder)
+    assert {"lr", "train_loss", "val_loss", "val_top1", "test_loss", "test_top1", "test_top5"} <= found.keys()
+    assert found == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
+    assert "1 of 1 done" in slbench("run-grid", study, *how, "--plan").out
+
+
+def test_after_a_stop_no_epoch_stands_there_twice(
+    tmp_path: Path, study: Path, slbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, steps = Training._step, iter(range(100))
+
+    def deadly(self: Training, *arguments: Any, **how: Any) -> Any:
+        if next(steps) == 7:  # in the third epoch of three steps
+            raise KeyboardInterrupt
+        return right(self, *arguments, **how)
+
+    how = ("train", study, "--store", tmp_path / "results", "--devices", "cpu", "--tensorboard", tmp_path / "board")
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_step", deadly)
+        assert slbench(*how).code == 130
+    (folder,) = (tmp_path / "board").iterdir()
+    assert [step for step, _ in logged(folder)["lr"]] == [1, 2]
+    assert slbench(*how).code == 0
+    assert [step for step, _ in logged(folder)["lr"]] == [1, 2, 3]
+    assert logged(folder) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
+
+
+@pytest.mark.parametrize("command", ["train", "run-grid"])
+def test_without_the_package_it_is_refused_before_anything_starts(
+    tmp_path: Path, study: Path, slbench: Command, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    right = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else right(name))
+    said = slbench(command, study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "slbench: --tensorboard needs the package tensorboard, which is not installed: "
+        "get it with: pip install 'slbench[tensorboard]'\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path, study: Path, slbench: Command) -> None:
+    said = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", study / "board")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"slbench: --tensorboard {study}/board: must be a folder, and {study} is a file\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_a_folder_that_is_lost_while_a_run_trains_ends_no_run(
+    tmp_path: Path, study: Path, slbench: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "board").mkdir()
+    plan = slbench("run-grid", study, "--plan", "--json", "--store", tmp_path / "results")
+    (run,) = json.loads(plan.out)["runs"]
+    (tmp_path / "board" / f"tiny-none-fashion-mnist-12k-s0-{run['run_id']}").write_text(
+        "a file where the run's folder should be"
+    )
+    said = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
+    assert said.code == 0, said.err
+    assert "not logged for TensorBoard: " in caplog.text

@@ -1,0 +1,301 @@
+"""Images that stay on the disk: the same data, the same draws and the same weights as from memory."""
+
+import dataclasses
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from slbench.backbones.specs import ViTSpec
+from slbench.data import Found, find, load
+from slbench.data.ahead import ahead
+from slbench.data.files import Files
+from slbench.data.own import in_memory
+from slbench.data.splits import content_hash
+from slbench.data.subset import subset
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.recipes import RECIPES
+from slbench.spec import RunSpec
+from slbench.store import Labels, RunRecord, Store
+from slbench.train.loop import Training
+from slbench.train.run import execute
+from tests.data.made import made_arrays, write_folder
+
+RECIPE = dataclasses.replace(RECIPES["paper"], epochs=2, batch_size=16, lr=0.001, drop_path=0.1)
+
+
+class Little:
+    """A machine whose memory holds hardly anything."""
+
+    available = 1000
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root of this test's own."""
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    return lambda wanted: monkeypatch.setenv("SLBENCH_STREAM", "1" if wanted else "")
+
+
+Stream = Callable[[bool], None]
+
+
+def folder(path: Path, **how: Any) -> str:
+    return f"folder:{write_folder(path / 'birds', made_arrays(**how))}"
+
+
+def of_size(found: Found, size: tuple[int, int]) -> Found:
+    return dataclasses.replace(found, spec=dataclasses.replace(found.spec, image_size=size))
+
+
+@pytest.mark.parametrize("val", [0, 7])
+@pytest.mark.parametrize("size", [(17, 19), (7, 5)])
+def test_on_the_disk_are_the_images_labels_split_and_hash_of_memory(
+    tmp_path: Path, stream: Stream, size: tuple[int, int], val: int
+) -> None:
+    found = of_size(find(folder(tmp_path, val=val)), size)
+    kept = load(found.spec, found.source)
+    stream(True)
+    streamed = load(found.spec, found.source)
+    assert streamed.on_disk and not kept.on_disk
+    for one, other in ((kept.train, streamed.train), (kept.test, streamed.test)):
+        assert np.array_equal(one.array, np.stack(list(other.images)))
+        assert np.array_equal(one.labels, other.labels)
+    assert np.array_equal(kept.held_out, streamed.held_out)
+    assert content_hash(kept) == content_hash(streamed)
+    assert content_hash(kept) == content_hash(dataclasses.replace(streamed, survey=None))
+    spec = dataclasses.replace(found.spec, fraction=0.4)
+    few = [subset(splits.for_protocol("holdout")[0], spec, seed=3) for splits in (kept, streamed)]
+    assert np.array_equal(few[0].array, np.stack(list(few[1].images)))
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_what_is_found_is_the_same_when_memory_is_short(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, split: bool
+) -> None:
+    name = folder(tmp_path)
+    if not split:
+        name += "/train"
+    odd = tmp_path / "birds" / "train" / "finch" / "odd.png"
+    Image.fromarray(np.arange(23 * 29, dtype=np.uint8).reshape(23, 29)).save(odd)
+    plenty = find(name, image_size=(11, 13))
+    shutil.rmtree(root)
+    monkeypatch.setattr("psutil.virtual_memory", Little)
+    short = find(name, image_size=(11, 13))
+    assert short == plenty
+    assert load(short.spec, short.source).on_disk
+    assert not list((root / "prepared").glob("*[!s].npz"))  # a note, no images
+
+
+def trained(found: Found, store: Path, **changes: Any) -> RunRecord:
+    spec = RunSpec.resolve(
+        backbone=ViTSpec(patch_size=8, dim=8, depth=2, num_heads=1),
+        method=METHODS["both"],
+        dataset=dataclasses.replace(found.spec, **changes),
+        recipe=RECIPE,
+        protocol="holdout",
+        seed=5,
+    )
+    labels = Labels(backbone="tiny", method="both", dataset=found.label, data=found.source)
+    filed = Store(store)
+    filed.begin(spec, labels)
+    return execute(
+        spec,
+        labels,
+        store=filed,
+        device=torch.device("cpu"),
+        device_label="cpu",
+        device_name="a processor",
+        precision="fp32",
+        threads=1,
+        checkpoint_seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"image_size": (24, 16)}, {"fraction": 0.5}], ids=str)
+def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_an_epoch(
+    tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    found = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
+    kept = trained(found, tmp_path / "kept", **changes)
+    stream(True)
+    counted = decoded(monkeypatch)
+    streamed = trained(found, tmp_path / "streamed", **changes)
+    assert counted["images"] > 2 * 80  # in each of two epochs again
+    assert (streamed.weights_sha256, streamed.data_sha256) == (kept.weights_sha256, kept.data_sha256)
+    assert (streamed.final_test_loss, streamed.run_id) == (kept.final_test_loss, kept.run_id)
+
+    right, steps = Training._step, iter(range(100))
+
+    def deadly(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+        return right(self, *arguments, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_step", deadly)
+        with pytest.raises(KeyboardInterrupt):
+            trained(found, tmp_path / "stopped", **changes)
+    assert next(steps) == 6
+    resumed = trained(found, tmp_path / "stopped", **changes)
+    assert resumed.weights_sha256 == kept.weights_sha256
+
+
+def spoil(path: Path, how: str) -> None:
+    times = path.stat()
+    if how == "gone":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    else:
+        Image.fromarray(np.zeros((16, 24, 3), dtype=np.uint8)).save(path)
+    if how != "gone":
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        ("gone", "cannot be read: No such file or directory"),
+        ("cut", "a damaged image: restore or delete the file"),
+        ("another", "not the image that it was when the data were looked at: restore the file, or begin again"),
+    ],
+)
+def test_an_image_that_changes_while_a_run_trains_ends_it_by_name(
+    tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, how: str, complaint: str
+) -> None:
+    found = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
+    stream(True)
+    images = load(found.spec, found.source).test.images
+    assert isinstance(images, Files)
+    bad, right = images.path(6), Training._step
+
+    def spoiling(self: Training, *arguments: Any, **given: Any) -> torch.Tensor:
+        if bad.exists():
+            spoil(bad, how)
+        return right(self, *arguments, **given)
+
+    monkeypatch.setattr(Training, "_step", spoiling)
+    with pytest.raises(InputError) as ended:
+        trained(found, tmp_path / "results")
+    assert str(ended.value).startswith(f"{bad}: {complaint}")
+    assert "\n" not in str(ended.value)
+    assert not list(Store(tmp_path / "results").records())
+
+
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the images that are decoded from now on."""
+    counted, right = Counter[str](), Files.decoded
+
+    def counting(self: Files, row: int) -> Any:
+        counted["images"] += 1
+        return right(self, row)
+
+    monkeypatch.setattr(Files, "decoded", counting)
+    return counted
+
+
+def test_images_are_looked_at_once_and_again_when_the_files_or_the_note_change(
+    tmp_path: Path, root: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream(True)
+    found = find(folder(tmp_path))
+    small = of_size(found, (7, 5))
+    first, resized = load(found.spec, found.source), load(small.spec, small.source)
+    counted = decoded(monkeypatch)
+    assert content_hash(load(found.spec, found.source)) == content_hash(first)
+    assert content_hash(load(small.spec, small.source)) == content_hash(resized)
+    assert not counted
+    for path in (root / "prepared").glob("*.files.npz"):
+        path.write_bytes(path.read_bytes()[:300])
+    assert content_hash(load(small.spec, small.source)) == content_hash(resized)
+    assert counted["images"] == 3 * 42  # for their order, their hash, and their hash at the other size
+    spoil(next((tmp_path / "birds").rglob("*.png")), "another")
+    with pytest.raises(InputError, match="data set 'own': the images have changed: expected arrays sha256:"):
+        load(found.spec, found.source)
+
+
+def test_a_moved_folder_is_looked_at_where_it_is_now(tmp_path: Path, stream: Stream) -> None:
+    stream(True)
+    found = find(folder(tmp_path))
+    shutil.move(tmp_path / "birds", tmp_path / "moved")
+    moved = find(f"folder:{tmp_path}/moved")
+    assert moved.spec == found.spec
+    images = load(moved.spec, moved.source).train.images
+    assert isinstance(images, Files) and images.path(0).is_relative_to(tmp_path / "moved")
+
+
+def test_large_images_that_fit_when_they_are_small_are_kept_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Enough:
+        available = 3 * 42 * 3 * 7 * 5
+
+    name = folder(tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", Enough)
+    small = of_size(find(name), (7, 5))
+    splits = load(small.spec, small.source)
+    assert not splits.on_disk
+    monkeypatch.setattr("psutil.virtual_memory", Little)
+    streamed = load(small.spec, small.source)
+    assert streamed.on_disk
+    assert np.array_equal(splits.train.array, in_memory(streamed).train.array)
+    assert content_hash(splits) == content_hash(streamed)
+
+
+def test_a_data_root_that_cannot_be_written_to_is_no_hindrance(tmp_path: Path, root: Path, stream: Stream) -> None:
+    root.write_text("a file where the folder should be")
+    stream(True)
+    found = find(folder(tmp_path))
+    assert load(found.spec, found.source).on_disk
+    assert root.read_text() == "a file where the folder should be"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize(("group", "groups"), [(1, 1), (1, 5), (3, 2), (11, 2), (100, 1)])
+def test_results_come_in_order_whatever_the_number_of_threads(threads: int, group: int, groups: int) -> None:
+    others_done = threading.Event()
+
+    def task(number: int) -> int:
+        if number == 0 and threads > 1 and groups > 1 and group < 11:
+            assert others_done.wait(10)  # the first ends last
+        if number == group:
+            others_done.set()
+        return number**2
+
+    found = list(ahead(range(11), task, threads=threads, group=group, groups=groups))
+    assert found == [number**2 for number in range(11)]
+
+
+def test_of_no_tasks_there_are_no_results() -> None:
+    assert list(ahead([], str)) == []
+
+
+def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begun() -> None:
+    begun = []
+
+    def task(number: int) -> int:
+        begun.append(number)
+        if number == 3:
+            raise InputError("the third")
+        return number
+
+    given = ahead(range(1000), task, threads=1, group=2, groups=3)
+    assert [next(given) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(InputError, match="the third"):
+        next(given)
+    assert max(begun) < 10

@@ -1,0 +1,144 @@
+"""Runs on parts of a data set beside one on all of it: as many epochs, or as many steps."""
+
+import csv
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slbench.data.batches import Batches
+from slbench.data.splits import Part
+from slbench.errors import InputError
+from slbench.recipes import Recipe
+from slbench.report.table import make_table
+from slbench.store import Store
+from slbench.study import StudyRun
+from slbench.train.run import execute
+from tests.support import TINY, make_record, runs
+
+SHARES = [0.1, 0.25, 1.0]
+SHORT = {"recipe.epochs": 2, "recipe.batch_size": 500, "recipe.precision": "fp32"}
+
+
+def curve(equal: str, **settings: Any) -> tuple[StudyRun, ...]:
+    return runs({"dataset.fraction": SHARES}, set={**SHORT, "recipe.equal": equal, **settings})
+
+
+def test_at_equal_epochs_steps_shrink_with_the_data_and_at_equal_steps_they_do_not() -> None:
+    by_epochs, by_steps = curve("epochs"), curve("steps")
+    assert [run.spec.num_images for run in by_steps] == [900, 2250, 9000]
+    assert [run.spec.steps_per_epoch for run in by_epochs] == [1, 4, 18]
+    assert [run.spec.steps_per_epoch for run in by_steps] == [18, 18, 18]
+    assert [run.spec.samples_per_epoch for run in by_steps] == [9000, 9000, 9000]
+    assert {run.spec.recipe.epochs for run in by_steps} == {2}
+
+
+def test_the_choice_makes_other_runs_of_subsets_and_none_of_a_whole_set() -> None:
+    ids = {equal: [run.spec.run_id for run in curve(equal)] for equal in ("epochs", "steps")}
+    assert [one == other for one, other in zip(ids["epochs"], ids["steps"], strict=True)] == [False, False, True]
+    (plain,), (chosen,) = runs(set=SHORT), runs(set={**SHORT, "recipe.equal": "steps"})
+    assert plain.spec == chosen.spec
+    assert "equal" not in plain.spec.as_dict()["recipe"]
+    assert [run.spec.run_id for run in runs({"dataset.fraction": SHARES}, set=SHORT)] == ids["epochs"]
+
+
+def test_as_an_axis_it_makes_the_run_on_all_once() -> None:
+    made = runs({"dataset.fraction": SHARES, "recipe.equal": ["epochs", "steps"]}, set=SHORT)
+    assert [(run.spec.dataset.fraction, run.spec.recipe.equal) for run in made] == [
+        (0.1, "epochs"),
+        (0.1, "steps"),
+        (0.25, "epochs"),
+        (0.25, "steps"),
+        (1.0, None),
+    ]
+
+
+def test_images_of_a_subset_come_again_in_new_orders_until_the_epoch_is_as_long_as_one_of_all() -> None:
+    part = Part(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
+    (run,) = runs()
+    batches = Batches(part, run.spec.dataset, device=torch.device("cpu"))
+    recipe = Recipe(batch_size=4, repeats=2, drop_last=False)
+    order = batches.order(recipe, seed=0, epoch=1, images=17)
+    assert len(order) == 34 and torch.equal(order[::2], order[1::2])
+    once = order[::2].tolist()
+    assert sorted(once[:7]) == sorted(once[7:14]) == list(range(7)) and once[:7] != once[7:14]
+    assert set(Counter(once).values()) == {2, 3}
+    labels = [batch.labels for batch in batches.training(recipe, seed=0, epoch=1, images=17)]
+    assert [len(each) for each in labels] == [4] * 8 + [2]
+    assert torch.equal(torch.cat(labels), order)
+    resumed = [batch.labels for batch in batches.training(recipe, seed=0, epoch=1, images=17, first=5)]
+    assert torch.equal(torch.cat(resumed), order[20:])
+
+
+def test_a_run_at_equal_steps_takes_them_at_the_rates_of_the_whole_set(tmp_path: Path) -> None:
+    rates = {}
+    for run in (curve("steps")[0], curve("steps")[-1]):
+        store = Store(tmp_path)
+        folder = store.begin(run.spec, run.labels)
+        record = execute(
+            run.spec,
+            run.labels,
+            store=store,
+            device=torch.device("cpu"),
+            device_label="cpu",
+            device_name="a processor",
+            precision="fp32",
+            threads=1,
+        )
+        assert (record.steps, record.samples_seen) == (36, 18_000)
+        with (folder / record.history).open() as file:
+            rates[run.spec.num_images] = [row["lr"] for row in csv.DictReader(file)]
+    assert len(rates) == 2
+    assert rates[900] == rates[9000]
+
+
+def test_a_subset_smaller_than_a_batch_trains_at_equal_steps_alone() -> None:
+    few = {"dataset.per_class": 3}
+    with pytest.raises(InputError) as refused:
+        curve_of_few("epochs", few)
+    assert str(refused.value) == (
+        "test.toml: Tiny, none, fashion-mnist-12k: batch_size 500 is above the 30 training images of "
+        "fashion-mnist-12k; recipe.equal = 'steps' makes the epochs of the whole set"
+    )
+    assert curve_of_few("steps", few).spec.steps_per_epoch == 18
+
+
+def curve_of_few(equal: str, few: dict[str, Any]) -> StudyRun:
+    (run,) = runs(set={**SHORT, **few, "recipe.equal": equal})
+    return run
+
+
+def test_another_word_is_refused_with_the_two_there_are() -> None:
+    with pytest.raises(InputError) as refused:
+        curve("images")
+    assert str(refused.value) == "test.toml: set.recipe.equal: must be 'epochs' or 'steps', got \"images\""
+
+
+@pytest.mark.parametrize(
+    ("equal", "said"),
+    [
+        ("epochs", "Equal epochs: subsets train for as many epochs as the whole set, so for fewer steps."),
+        ("steps", "Equal steps: subsets train for as many steps as the whole set, so on each image more often."),
+    ],
+)
+def test_the_caption_says_which_and_the_rows_are_told_apart_by_their_share(equal: str, said: str) -> None:
+    made = curve(equal)
+    shown = make_table("test", "", made, [make_record(run) for run in made], {})
+    assert said in shown.caption
+    assert shown.settings == ("dataset_fraction",)
+    assert [row.settings for row in shown.rows] == [("0.1",), ("0.25",), ("1",)]
+
+
+def test_rows_of_both_kinds_are_told_apart() -> None:
+    made = runs({"backbone": [TINY], "dataset.fraction": [0.1, 1.0], "recipe.equal": ["epochs", "steps"]}, set=SHORT)
+    shown = make_table("test", "", made, [make_record(run) for run in made], {})
+    assert shown.settings == ("dataset_fraction", "recipe_equal")
+    assert [row.settings for row in shown.rows] == [("0.1", "epochs"), ("0.1", "steps"), ("1", "–")]
+    whole = runs(set=SHORT)
+    assert not any(
+        "qual" in sentence for sentence in make_table("test", "", whole, [make_record(whole[0])], {}).caption
+    )
+    assert dataclasses.replace(made[0].spec.recipe, equal=None) == whole[0].spec.recipe
