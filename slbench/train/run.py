@@ -76,8 +76,7 @@ def execute(
         splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
         keeper = Keeper(training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted)
-        if state is not None:
-            keeper.restore(state)
+        keeper.restore(state)
         with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
             for metrics in training.epochs():
                 keeper.select()
@@ -86,8 +85,7 @@ def execute(
                 keeper.save()
                 keeper.stop_if_unwanted()
         write_history(folder / HISTORY, training.history)
-        weights = file_results(folder, training, keep=labels.keep)
-        selected = None if keeper.selected is None else file_selected(folder, keeper.selected)
+        hashes = file_results(folder, training, keep=labels.keep, selected=keeper.selected)
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -103,8 +101,7 @@ def execute(
         host=machine.host(),
         code=Code.model_validate_json(start.code),
         data_sha256=content_hash(splits),
-        weights_sha256=weights,
-        selected_weights_sha256=selected,
+        **hashes,
     )
     store.finish(folder, record)
     checkpoints.clear()
@@ -171,8 +168,10 @@ class Keeper:
         self.began = self.last = time.perf_counter()
         training.on_step = self.after_step
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `save` wrote."""
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go on from what `save` wrote, if it did."""
+        if state is None:
+            return
         self.training.restore(state["training"])
         self.before = state["seconds"]
         if self.keep == "best":
@@ -252,21 +251,21 @@ def weights_of(training: Training) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
 
 
-def file_selected(folder: Path, selected: dict[str, Tensor]) -> str:
-    """Write the weights of the selected epoch; give the sha256 of their file."""
-    weights = save(selected)
-    write_atomic(folder / WEIGHTS["best"], weights)
-    return hashlib.sha256(weights).hexdigest()
-
-
-def file_results(folder: Path, training: Training, *, keep: Keep) -> str:
-    """Write the test logits and, if they are to be kept, the final weights; give the sha256 of these."""
-    weights = save(weights_of(training))
+def file_results(
+    folder: Path, training: Training, *, keep: Keep, selected: dict[str, Tensor] | None
+) -> dict[str, str | None]:
+    """Write the test logits and the weights that are to be kept; give the record's hashes of weights."""
+    last, best = save(weights_of(training)), None if selected is None else save(selected)
     if keep == "last":
-        write_atomic(folder / WEIGHTS["last"], weights)
+        write_atomic(folder / WEIGHTS["last"], last)
+    if best is not None:
+        write_atomic(folder / WEIGHTS["best"], best)
     logits = training.logits(training.test).half().cpu()
     write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
-    return hashlib.sha256(weights).hexdigest()
+    return {
+        "weights_sha256": hashlib.sha256(last).hexdigest(),
+        "selected_weights_sha256": None if best is None else hashlib.sha256(best).hexdigest(),
+    }
 
 
 def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, Any]:
