@@ -19,7 +19,7 @@ from slbench.data import check_here
 from slbench.errors import InputError, TrainingError
 from slbench.grid.children import in_child
 from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
-from slbench.grid.launch import cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
+from slbench.grid.launch import Launch, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
 from slbench.grid.local import Policy
 from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.space import lacking
@@ -92,35 +92,61 @@ def run_grid(
     signal.signal(signal.SIGTERM, interrupt)
     if jobs_per_device == "auto" and grid.todo and speeds is None and (probe or not plan):
         grid = packed(grid, devices=devices, threads=threads, tell=lambda words: say(console, words))
-    if probe:
-        probe_grid(grid, probes, tell=lambda words: say(console, words))
-    if save_speeds is not None:
-        save_probes(save_speeds, known(grid, probes))
-    cost = cost_of(grid, probes)
-    if not plan:
-        say_notes(console, chosen, results)
-        began = time.monotonic()
-        with make_view(console, grid.todo) as view:
-            clean = launch_jobs(grid, policy=policy, on_event=view, tensorboard=board)
-            took = time.monotonic() - began
-            if throughput:
-                measure_speeds(grid, on_event=view)
-        if clean and cost is not None:
-            say(console, compared(cost, took))
-    standing = Standing.of(chosen.runs, results)
-    if as_json:
-        print(json.dumps(as_document(chosen, standing) | (plan_document(grid, cost) if plan else {}), indent=2))
+    if plan:
+        if probe:
+            probe_grid(grid, probes, tell=lambda words: say(console, words))
+        if save_speeds is not None:
+            save_probes(save_speeds, known(grid, probes))
+        show_plan(console, chosen, grid, probes, as_json=as_json)
     else:
-        if plan:
-            say_notes(console, chosen, results)
-            for run in chosen.runs:
-                say(console, line(run, standing))
-            for words in plan_lines(grid, probes, cost, standing):
-                say(console, words)
-        for cause in causes(standing):
-            say(console, cause)
-        say(console, counts(chosen, standing.states))
-    if not plan and any(state != "done" for state in standing.states.values()):
+        do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tensorboard=board)
+        show_outcome(console, chosen, results, as_json=as_json)
+
+
+def show_plan(console: Console, study: Study, grid: Launch, probes: Probes, *, as_json: bool) -> None:
+    """Each run with its state, and what those that are left will take."""
+    standing = Standing.of(study.runs, grid.store)
+    cost = cost_of(grid, probes)
+    if as_json:
+        print(json.dumps(as_document(study, standing) | plan_document(grid, cost), indent=2))
+        return
+    say_notes(console, study, grid.store)
+    told = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing)]
+    for words in [*told, *causes(standing), counts(study, standing.states)]:
+        say(console, words)
+
+
+def do_grid(
+    console: Console,
+    study: Study,
+    grid: Launch,
+    probes: Probes,
+    *,
+    policy: Policy,
+    throughput: bool,
+    tensorboard: Path | None,
+) -> None:
+    """Run what is not finished, and say how near the plan was."""
+    say_notes(console, study, grid.store)
+    cost, began = cost_of(grid, probes), time.monotonic()
+    with make_view(console, grid.todo) as view:
+        clean = launch_jobs(grid, policy=policy, on_event=view, tensorboard=tensorboard)
+        took = time.monotonic() - began
+        if throughput:
+            measure_speeds(grid, on_event=view)
+    if clean and cost is not None:
+        say(console, compared(cost, took))
+
+
+def show_outcome(console: Console, study: Study, store: Store, *, as_json: bool) -> None:
+    """What has become of a study's runs; exit code 1 unless all are done."""
+    standing = Standing.of(study.runs, store)
+    if as_json:
+        print(json.dumps(as_document(study, standing), indent=2))
+    else:
+        for words in [*causes(standing), counts(study, standing.states)]:
+            say(console, words)
+    if any(state != "done" for state in standing.states.values()):
         raise typer.Exit(1)
 
 
