@@ -239,3 +239,10 @@ def test_a_job_whose_claim_was_taken_over_is_ended_and_not_a_failure(
     assert failed == 1
     assert len(of(Started, events)) == 2
     assert [event.failure.exit_code for event in of(Failed, events)] == [9]
+
+
+def test_a_slow_device_does_not_hold_the_jobs_of_a_fast_one(tmp_path: Path, python: Script) -> None:
+    python("case $CUDA_VISIBLE_DEVICES in GPU-0) sleep 2;; esac; exit 1")
+    _, events, _ = run_all(tmp_path, many(6), Policy(), devices=tuple(GPUS))
+    slow = [event for event in of(Started, events) if event.slot.device == GPUS[0]]
+    assert len(slow) == 1
