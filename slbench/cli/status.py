@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from slbench.cli import options
-from slbench.cli.views import minutes
+from slbench.cli.views import accuracy_of, minutes
 from slbench.errors import InputError
 from slbench.grid.children import LOG
 from slbench.grid.standing import Standing
@@ -104,15 +104,12 @@ def running(run: StudyRun, standing: Standing) -> str:
     if holder is None:
         return "starting"
     where = f"{holder.owner.device or 'starting'} of {holder.owner.hostname}"
-    if not holder.progress:
+    said, left = standing.said(run), standing.seconds_left(run)
+    if said is None or left is None:
         return where
-    accuracy = holder.progress["val_top1"] or holder.progress["test_top1"]
+    accuracy = accuracy_of(said)
     top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
-    left = standing.seconds_left(run)
-    return (
-        f"epoch {holder.progress['epoch']}/{holder.progress['epochs']}, loss {holder.progress['loss']:.3f}{top1}, "
-        f"{minutes(left or 0)} left, {where}"
-    )
+    return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {minutes(left)} left, {where}"
 
 
 def causes(standing: Standing) -> list[str]:

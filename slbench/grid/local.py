@@ -270,7 +270,7 @@ class LocalExecutor:
             return
         child.noted = now
         with contextlib.suppress(OSError):
-            child.claim.note({**said.model_dump(), "seconds": now - child.started})
+            child.claim.note(said.model_dump())
 
     def _look_after(self) -> None:
         """Signs of life for the claims; an end to jobs that take too long, or are not ours any more."""

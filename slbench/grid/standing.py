@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from pydantic import ValidationError
+
 from slbench.claims import Holder
+from slbench.grid.jobs import Said
 from slbench.store import Failure, RunRecord, State, Store
 from slbench.study import StudyRun
 
@@ -53,11 +56,17 @@ class Standing:
 
     def seconds_left(self, run: StudyRun) -> float | None:
         """Of a run that is running: at its own speed; None before its first step."""
+        said = self.said(run)
+        return None if said is None else (said.steps - said.step) * step_seconds(said, run)
+
+    def said(self, run: StudyRun) -> Said | None:
+        """What a run that is running has told last; None if it has not begun, or if that cannot be read."""
         holder = self.holders.get(run.spec.run_id)
-        if holder is None or not holder.progress:
+        try:
+            said = None if holder is None else Said.model_validate(holder.progress)
+        except ValidationError:
             return None
-        left = holder.progress["steps"] - holder.progress["step"]
-        return float(left * self._step_seconds(holder, run))
+        return said if said is not None and said.images_per_second > 0 else None
 
     def total_seconds_left(self) -> float | None:
         """Until all is done, with as many jobs at a time as now; None if nobody is at work, or none has begun.
@@ -81,17 +90,17 @@ class Standing:
         """Seconds a step, evaluation included, of what has run or runs."""
         known = defaultdict[str, list[float]](list)
         for run in self.runs:
-            record, holder = self.records.get(run.spec.run_id), self.holders.get(run.spec.run_id)
+            record, said = self.records.get(run.spec.run_id), self.said(run)
             if record is not None:
                 known[alike(run)].append(record.seconds / record.steps)
-            elif holder is not None and holder.progress:
-                known[alike(run)].append(self._step_seconds(holder, run))
+            elif said is not None:
+                known[alike(run)].append(step_seconds(said, run))
         return known
 
-    @staticmethod
-    def _step_seconds(holder: Holder, run: StudyRun) -> float:
-        images = run.spec.samples_per_epoch / run.spec.steps_per_epoch
-        return float(images / holder.progress["images_per_second"])
+
+def step_seconds(said: Said, run: StudyRun) -> float:
+    """What a step of a run takes, at the speed it tells."""
+    return run.spec.samples_per_epoch / run.spec.steps_per_epoch / said.images_per_second
 
 
 def alike(run: StudyRun) -> str:

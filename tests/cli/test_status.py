@@ -182,3 +182,14 @@ def test_two_launchers_on_one_store_share_the_runs_and_each_is_made_once(study: 
     assert len(begun) == len(set(begun)) == 5
     assert all("done    " in words for words in said)  # both had some
     assert list((tmp_path / "shared" / "claims").iterdir()) == []
+
+
+@pytest.mark.parametrize("progress", [{}, {"epoch": 3}, {**AT_STEP_34, "images_per_second": 0.0}, {"steps": "many"}])
+def test_progress_that_says_nothing_is_no_progress(
+    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]], progress: dict[str, object]
+) -> None:
+    store, runs = made
+    (store.root / "claims" / runs[1].spec.run_id / "progress.json").write_text(json.dumps(progress))
+    said = slbench("status", study, "--store", store.root)
+    assert said.code == 1
+    assert ": cuda:3 of " in said.out.splitlines()[1]
