@@ -21,6 +21,7 @@ The rooms, from the top; each imports only from rooms below it:
     upkeep/       runs from one store to another, as an archive; what a store need not keep
     store.py      RunRecord, Store: where results are kept, and how anything gets there
     claims.py     who is at work on which run
+    files.py      files that are whole or not there
     spec.py       RunSpec: everything that can change a result
     data/         the data sets by name, a user's own; in memory or on the disk; order, splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network

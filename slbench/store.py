@@ -17,14 +17,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from slbench import claims
 from slbench.errors import InputError, StoreError
+from slbench.files import dump_json, read_json, write_atomic, write_new
 from slbench.machine import Code, Host
 from slbench.spec import RunSpec
 
@@ -190,49 +190,6 @@ class Probe(BaseModel):
     measured_at: str
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or not there: temporary file, fsync, rename, fsync of the folder."""
-    with written(path, content) as temporary:
-        temporary.replace(path)
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """As `write_atomic`, but what is there already stays, whoever came first by however little."""
-    with written(path, content) as temporary:
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-        except OSError:  # a file system without hard links
-            if not path.exists():
-                temporary.replace(path)
-
-
-@contextmanager
-def written(path: Path, content: bytes) -> Iterator[Path]:
-    """A temporary file with this content on the disk, to be moved to its place, which then outlives a loss of power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Have the names in a folder outlive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def safe(name: str) -> str:
     """A name fit for a folder on any file system; not unique."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:40].lower() or "x"
@@ -303,6 +260,23 @@ class Store:
             names = ", ".join(folders[run_id].name for run_id in found[:5])
             raise InputError(f"{self.root}: {len(found)} runs' ids begin with '{start}': {names}: give more of it")
         return found[0], folders[found[0]]
+
+    def begun(self) -> Iterator[tuple[RunSpec, Labels]]:
+        """Every run that was begun, by folder name; folders of no run are left out.
+
+        Labels of those that are not done are what their folder's name tells, all of it as the backbone's.
+        """
+        specs = TypeAdapter(RunSpec)
+        for run_id, folder in self.ids().items():
+            try:
+                spec = specs.validate_json((folder / "spec.json").read_bytes())
+            except (OSError, ValueError):
+                continue
+            if spec.run_id == run_id:
+                told = folder.name.removesuffix(f"-s{spec.seed}-{run_id}").removesuffix(f"-{safe(spec.dataset.name)}")
+                done = state_of(folder) == "done"
+                named = Labels(backbone=told, method="", dataset=spec.dataset.name)
+                yield spec, read_record(folder / "record.json").labels if done else named
 
     def states(self, runs: Iterable[RunSpec]) -> dict[str, State]:
         """The state of each run, by id."""
@@ -417,14 +391,6 @@ def state_of(folder: Path | None) -> State:
     return "failed" if (folder / "failure.json").exists() else "missing"
 
 
-def read_json(path: Path) -> Any:
-    """What a file of JSON holds; None if it cannot be read."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
 def read_record(path: Path) -> RunRecord:
     """A record from its file. Raises StoreError, naming the file and the first thing wrong in it."""
     try:
@@ -442,8 +408,3 @@ def first_wrong(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "file"
     return f"{where}: {first['msg'].lower()}"
-
-
-def dump_json(content: Any) -> bytes:
-    """JSON for people to read, keys in the order given."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

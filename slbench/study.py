@@ -76,7 +76,7 @@ class StudyRun:
     def title(self) -> str:
         """One line for a person: "ViT-small both fashion-mnist-12k seed 0 (1a2b3c4d5e6f)"."""
         parts = (self.labels.backbone, self.labels.method, self.labels.dataset, f"seed {self.spec.seed}")
-        return f"{' '.join(parts)} ({self.spec.run_id})"
+        return f"{' '.join(part for part in parts if part)} ({self.spec.run_id})"
 
 
 @dataclass(frozen=True)

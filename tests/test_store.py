@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from slbench.errors import StoreError
-from slbench.store import Failure, Labels, Store, safe, write_atomic
+from slbench.files import write_atomic
+from slbench.store import Failure, Labels, Store, safe
 from tests.support import make_record, make_speed, runs
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,17 +31,13 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until all is over.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Say which runs of a study are done, running, failed or missing. Exit code 1 if any has failed."""
-    if study is None:
-        raise InputError("name a study file: slbench status studies/quick.toml")
+    """Say which runs of a study, or of the store, are done, running, failed or missing. Exit code 1 if any failed."""
     if watch and as_json:
         raise InputError("--watch and --json: choose one")
     options.use_data_root(data_root)
-    chosen = options.study_of(
-        study, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
-    )
     results = Store(store)
     results.check(writing=False)
+    chosen = everything(results) if study is None else study_file(study)
     console = Console()
     standing = Standing.of(chosen.runs, results)
     if watch:
@@ -51,6 +48,19 @@ def status(
         console.print("\n".join(lines(chosen, standing)), markup=False, highlight=False, soft_wrap=True)
     if "failed" in standing.states.values():
         raise typer.Exit(1)
+
+
+def study_file(path: Path) -> Study:
+    """The study of a file as it stands."""
+    return options.study_of(
+        path, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
+    )
+
+
+def everything(store: Store) -> Study:
+    """All runs of a store as one study."""
+    runs = tuple(StudyRun(spec, labels) for spec, labels in store.begun())
+    return Study(name=str(store.root), title="", source="", runs=runs, notes=())
 
 
 def keep_looking(console: Console, study: Study, store: Store) -> Standing:

@@ -9,13 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from slbench import machine
 from slbench.errors import InputError
+from slbench.files import dump_json, write_atomic
 from slbench.grid.children import LOG, in_child, spawn, stop
 from slbench.grid.failures import failure
 from slbench.grid.jobs import Job, ProbeTask
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.recipes import Precision
 from slbench.spec import RunSpec, digest
-from slbench.store import Probe, Store, dump_json, write_atomic
+from slbench.store import Probe, Store
 from slbench.study import StudyRun
 
 PROBE_SECONDS = 5.0  # of training

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from slbench.errors import StoreError
-from slbench.store import written
+from slbench.files import written
 
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 log = logging.getLogger(__name__)

@@ -23,10 +23,11 @@ from slbench.data import load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
+from slbench.files import write_atomic
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
-from slbench.store import WEIGHTS, Keep, Labels, RunRecord, Store, write_atomic
+from slbench.store import WEIGHTS, Keep, Labels, RunRecord, Store
 from slbench.train.board import board
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training

@@ -28,6 +28,7 @@ from slbench import __version__
 from slbench.data.archives import DAMAGED, Budget
 from slbench.data.places import whole
 from slbench.errors import InputError, StoreError
+from slbench.files import dump_json
 from slbench.store import (
     WEIGHTS,
     Probe,
@@ -35,7 +36,6 @@ from slbench.store import (
     Store,
     Throughput,
     TrainingMemory,
-    dump_json,
     first_wrong,
     read_record,
     state_of,

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
-from slbench.store import WEIGHTS, RunRecord, Store, first_wrong, safe, state_of, sync
+from slbench.files import sync
+from slbench.store import WEIGHTS, RunRecord, Store, first_wrong, safe, state_of
 from slbench.upkeep.archive import MEASURED, Listed, Reader, reading
 
 M = TypeVar("M", bound=BaseModel)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from slbench.errors import StoreError
+from slbench.files import read_json
 from slbench.spec import digest
-from slbench.store import Store, read_json, state_of
+from slbench.store import Store, state_of
 from slbench.upkeep.archive import MEASURED
 from slbench.upkeep.arriving import STAGING
 

@@ -89,6 +89,20 @@ def test_json_says_the_same(slbench: Command, study: Path, made: tuple[Store, tu
     assert failed["failure"]["cause"] == document["runs"][3]["failure"]["cause"]
 
 
+def test_without_a_study_all_runs_of_the_store_are_told(
+    slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
+) -> None:
+    store, runs = made
+    (store.root / "runs" / "not-a-run-of-ours").mkdir()
+    said = slbench("status", "--store", store.root)
+    assert said.code == 1
+    assert f"done    {runs[0].title}, 5 epochs of 17 steps" in said.out
+    assert f"running tiny-none fashion-mnist-12k seed 1 ({runs[1].spec.run_id}), 5 epochs" in said.out
+    assert said.out.splitlines()[-1].endswith(": 1 of 4 done, 1 running, 2 failed, 0:26 left")
+    empty = slbench("status", "--store", store.root / "nothing")
+    assert (empty.code, empty.out.splitlines()[-1]) == (0, f"{store.root / 'nothing'}: 0 of 0 done")
+
+
 def test_watching_ends_when_all_is_over(
     slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +153,6 @@ def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun,
     [
         (["logs", "zzz"], "no run's id begins with 'zzz': slbench status STUDY --json lists them"),
         (["logs", ""], "no run's id begins with ''"),
-        (["status"], "name a study file: slbench status studies/quick.toml"),
         (["status", "STUDY", "--watch", "--json"], "--watch and --json: choose one"),
         (["run-grid", "STUDY", "--timeout", "soon"], "--timeout soon: must be a time above 0 in seconds"),
         (["run-grid", "STUDY", "--timeout", "0"], "--timeout 0: must be a time above 0"),
