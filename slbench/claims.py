@@ -9,15 +9,17 @@ No clock of any machine is compared with that of another: a claim lives as long 
 by the watch of whoever looks.
 """
 
+import contextlib
 import errno
 import json
 import os
 import platform
 import re
 import shutil
+import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 BEAT_SECONDS = 10.0  # between two signs of life
 STALE_SECONDS = 120.0  # without one, and the claim of another machine is taken over
+NAME = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9._-]*")  # a run's id, or that of an import; never a way out of the folder
 NUMBERED = re.compile(r"(\d+)\.(json|free)")
 
 
@@ -54,12 +57,19 @@ class Claim:
     def beat(self) -> bool:
         """Give a sign of life; False if the claim is no longer ours."""
         self.beaten = time.monotonic()
+        newest = top(self.path.parent)
+        if newest is None or newest.path != self.path or not self._is_ours():
+            return False
         try:
             os.utime(self.path)
         except OSError:
             return False
-        newest = top(self.path.parent)
-        return newest is not None and newest.path == self.path
+        return True
+
+    def _is_ours(self) -> bool:
+        """Whether the file is the one that we made: after it went, another may have made one of its name."""
+        owner, _ = read(self.path)
+        return owner is not None and owner.token == self.owner.token
 
     def add(self, pid: int, device: str) -> None:
         """Note a process that works on the run, and where."""
@@ -73,14 +83,32 @@ class Claim:
 
     def release(self, *, done: bool) -> None:
         """Give it back; of a run that is done nothing is kept."""
+        if not self._is_ours():
+            return  # taken over
         if done:
             shutil.rmtree(self.path.parent, ignore_errors=True)
             return
-        (self.path.parent / "progress.json").unlink(missing_ok=True)
-        try:
+        with contextlib.suppress(OSError):
+            (self.path.parent / "progress.json").unlink(missing_ok=True)
             self.path.replace(self.path.with_suffix(".free"))
-        except FileNotFoundError:
-            return  # taken over
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[Callable[[], bool]]:
+        """Gives signs of life from a thread of its own; what it gives says whether the claim is still ours."""
+        over, lost = threading.Event(), threading.Event()
+
+        def give_signs() -> None:
+            while not over.wait(BEAT_SECONDS):
+                if not self.beat():
+                    lost.set()
+
+        thread = threading.Thread(target=give_signs, daemon=True)
+        thread.start()
+        try:
+            yield lambda: not lost.is_set()
+        finally:
+            over.set()
+            thread.join()
 
 
 @dataclass(frozen=True)
@@ -112,6 +140,7 @@ class Claims:
 
     def acquire(self, run_id: str) -> Claim | None:
         """Make a run ours; None if another process, here or elsewhere, is at it."""
+        assert NAME.fullmatch(run_id), f"no name of a claim: {run_id!r}"
         folder = self.root / run_id
         folder.mkdir(parents=True, exist_ok=True)
         newest = top(folder)
@@ -130,6 +159,7 @@ class Claims:
         for older in numbered(folder):
             if older.number < number:
                 older.path.unlink(missing_ok=True)
+        (folder / "progress.json").unlink(missing_ok=True)  # of whoever had it before
         return Claim(path, owner)
 
     def holders(self) -> dict[str, Holder]:
@@ -146,11 +176,11 @@ class Claims:
         return found
 
     def forget(self, run_ids: Iterable[str]) -> None:
-        """Remove what is left of claims on runs that are done: their launcher died just then."""
-        held = self.holders()
+        """Remove what is left of claims whose owner is known to be dead: a launcher that died as a run ended."""
         for run_id in run_ids:
-            if run_id not in held:
-                shutil.rmtree(self.root / run_id, ignore_errors=True)
+            claim = self.acquire(run_id) if (self.root / run_id).exists() else None
+            if claim is not None:
+                claim.release(done=True)
 
     def stale(self) -> list[Path]:
         """Folders in which nobody is at work."""
@@ -184,7 +214,8 @@ def numbered(folder: Path) -> list[Numbered]:
     except OSError:
         return []
     matches = [match for match in map(NUMBERED.fullmatch, names) if match]
-    return sorted((Numbered(int(match[1]), folder / match[0]) for match in matches), key=lambda each: each.number)
+    found = (Numbered(int(match[1]), folder / match[0]) for match in matches)
+    return sorted(found, key=lambda each: (each.number, not each.is_free))
 
 
 def top(folder: Path) -> Numbered | None:
@@ -219,7 +250,7 @@ def create(path: Path, content: str) -> bool:
         temporary.write_text(content)
         os.link(temporary, path)
     except FileExistsError:
-        return False
+        return temporary.stat().st_nlink == 2  # NFS may ask twice, and answer the second time
     except FileNotFoundError:
         return False  # the run was finished just now, and its folder removed
     except OSError as error:

@@ -204,6 +204,10 @@ class Store:
 
     def check(self, *, writing: bool) -> None:
         """Raise StoreError if this cannot be a store, or cannot be written to; leaves nothing behind."""
+        try:
+            str(self.root.absolute()).encode()
+        except UnicodeEncodeError as error:
+            raise StoreError(f"{self.root!r}: the store's path must be UTF-8: name another with --store") from error
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
@@ -284,6 +288,16 @@ class Store:
         found = {run.run_id: state_of(folders.get(run.run_id)) for run in runs}
         return {run: "running" if run in held and state != "done" else state for run, state in found.items()}
 
+    def epochs_done(self, run: RunSpec) -> int:
+        """How many epochs of a run need not be made again: those in the history of an attempt that has a checkpoint."""
+        folder = self.ids().get(run.run_id)
+        try:
+            if folder is None or not any((folder / name).exists() for name in KEPT[:2]):
+                return 0
+            return max(0, len((folder / "metrics.csv").read_text().splitlines()) - 1)
+        except (OSError, UnicodeDecodeError):
+            return 0
+
     def is_done(self, run: RunSpec) -> bool:
         """Whether the run has its record."""
         return state_of(self.ids().get(run.run_id)) == "done"
@@ -299,12 +313,15 @@ class Store:
     def begin(self, run: RunSpec, labels: Labels) -> Path:
         """Make the run's folder ready: its spec, and of an earlier attempt its log and checkpoints."""
         folder = self.folder(run, labels)
-        folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.iterdir():
-            if left_over.name in KEPT:
-                continue
-            shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
         write_atomic(folder / "spec.json", dump_json(run.as_dict()))
+        assert state_of(folder) != "done", f"{folder}: a finished run is not begun again"
+        for left_over in folder.iterdir():
+            if left_over.name in (*KEPT, "spec.json"):
+                continue
+            if left_over.is_dir():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink(missing_ok=True)
         return folder
 
     def finish(self, folder: Path, record: RunRecord) -> None:

@@ -1,6 +1,7 @@
 """Of any number of processes that want a run, one has it; of a dead one it is taken over."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,3 +159,56 @@ def test_how_far_a_run_is_can_be_asked_for_while_it_runs(tmp_path: Path) -> None
     claim.note({"epoch": 4})  # late: the folder is gone
     claim.add(os.getpid(), "cpu")
     assert top(tmp_path / "run") is None
+
+
+def test_a_claim_whose_folder_went_is_not_mistaken_for_one_of_the_same_name(tmp_path: Path) -> None:
+    lost = held(tmp_path)
+    shutil.rmtree(tmp_path / "run")
+    other = held(tmp_path)
+    assert (lost.path, lost.beat(), other.beat()) == (other.path, False, True)
+    lost.release(done=True)
+    lost.release(done=False)
+    assert other.beat()
+
+
+def test_what_a_dead_owner_left_is_forgotten_and_a_live_claim_of_a_slow_clock_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "1.json"
+    elsewhere(path)
+    os.utime(path, (10**6, 10**6))
+    Claims(tmp_path).forget(["run", "nothing"])
+    assert path.exists()
+    dead = Owner(token="t", hostname="h", boot=boot(), processes=((os.getpid(), "1"),))
+    path.write_text(dead.model_dump_json())
+    Claims(tmp_path).forget(["run"])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
+def test_a_claim_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AssertionError, match="no name of a claim"):
+        Claims(tmp_path / "claims").acquire(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_claim_gives_signs_of_life_and_says_when_it_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.02)
+    claim = held(tmp_path)
+    os.utime(claim.path, (10**6, 10**6))
+    with claim.kept() as still_ours:
+        while claim.path.stat().st_mtime == 10**6:
+            time.sleep(0.01)
+        assert still_ours()
+        shutil.rmtree(tmp_path / "run")
+        while still_ours():
+            time.sleep(0.01)
+
+
+def test_a_free_claim_does_not_hide_one_of_its_number(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("4.free", "4.json"):
+        (tmp_path / "run" / name).touch()
+    newest = top(tmp_path / "run")
+    assert newest is not None
+    assert newest.path.name == "4.json"

@@ -91,6 +91,7 @@ def test_a_folder_is_found_by_its_id_under_another_label(tmp_path: Path) -> None
     (run,) = runs()
     renamed = Labels(backbone="Other", method="else", dataset="data")
     assert store.folder(run.spec, renamed) == folder
+    (folder / "record.json").unlink()
     assert store.begin(run.spec, renamed) == folder
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
@@ -230,3 +231,17 @@ def test_a_store_whose_runs_are_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
     with pytest.raises(StoreError, match="its 'runs' is a file and must be a folder"):
         Store(tmp_path).check(writing=False)
+
+
+def test_a_finished_run_is_not_begun_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = finish(store)
+    (run,) = runs()
+    with pytest.raises(AssertionError, match="a finished run is not begun again"):
+        store.begin(run.spec, run.labels)
+    assert (folder / "record.json").exists()
+
+
+def test_a_store_whose_path_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="path must be UTF-8"):
+        Store(tmp_path / "\udcff").check(writing=True)

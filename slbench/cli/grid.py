@@ -215,10 +215,9 @@ def train_here(
     import torch
 
     from slbench.train.loop import Progress
-    from slbench.train.run import execute
+    from slbench.train.run import Stopped, execute
 
     def tell(progress: Progress) -> None:
-        beat()
         if progress.step % (progress.steps // progress.epochs) == 0:
             console.print(
                 f"epoch {progress.epoch}/{progress.epochs}: loss {progress.loss:.4f}, "
@@ -228,26 +227,33 @@ def train_here(
 
     claim = store.claims.acquire(run.spec.run_id)
     if claim is None:
-        raise InputError(f"{run.title} is being trained by another process: see slbench status")
-    beat = claim.beat
-    if (lack := lacking(store, run, [])) is not None:
-        claim.release(done=False)
-        raise TrainingError(lack)
+        raise InputError(
+            f"{run.title} is being trained by another process: see slbench status; "
+            "if that one is dead, slbench run-grid takes it over"
+        )
     device = slot.device.label if slot.device.kind == "cuda" else in_child(slot.device)
     try:
-        store.begin(run.spec, run.labels)
-        return execute(
-            run.spec,
-            run.labels,
-            store=store,
-            device=torch.device(device),
-            device_label=slot.device.label,
-            device_name=slot.device.name,
-            precision=precision,
-            threads=threads,
-            tensorboard=tensorboard,
-            on_progress=tell,
-        )
+        with claim.kept() as still_ours:
+            if (record := store.record(run.spec.run_id)) is not None:
+                return record  # another process has finished it just now
+            if (lack := lacking(store, run, [])) is not None:
+                raise TrainingError(lack)
+            store.begin(run.spec, run.labels)
+            return execute(
+                run.spec,
+                run.labels,
+                store=store,
+                device=torch.device(device),
+                device_label=slot.device.label,
+                device_name=slot.device.name,
+                precision=precision,
+                threads=threads,
+                tensorboard=tensorboard,
+                on_progress=tell,
+                wanted=still_ours,
+            )
+    except Stopped as stopped:
+        raise TrainingError(f"{run.title}: another process has taken the run over") from stopped
     finally:
         claim.release(done=store.is_done(run.spec))
 

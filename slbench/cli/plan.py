@@ -18,6 +18,8 @@ def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speed
     """Raises InputError for flags of a plan without it, or against each other."""
     if not plan and (probe or speeds or save_speeds):
         raise InputError("--probe, --speeds and --save-speeds belong to a plan: add --plan")
+    if save_speeds is not None and (save_speeds.is_dir() or not save_speeds.absolute().parent.is_dir()):
+        raise InputError(f"--save-speeds {save_speeds}: must be a file in a folder that is there")
     if probe and speeds:
         raise InputError("--probe measures here, and --speeds brings what another machine measured: choose one")
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from slbench.grid.events import (
+    Dropped,
     Elsewhere,
     Event,
     Failed,
@@ -93,20 +94,31 @@ class Totals:
     def __init__(self, runs: list[StudyRun]) -> None:
         self.steps = {run.spec.run_id: run.spec.recipe.epochs * run.spec.steps_per_epoch for run in runs}
         self.done = dict.fromkeys(self.steps, 0)
+        self.before = dict.fromkeys(self.steps, 0)  # steps that were done when a run was first seen
+        self.seen = set[str]()
         self.ended = 0
         self.started = time.monotonic()
 
     def see(self, event: Event) -> None:
         if isinstance(event, Moved):
+            self._first(event.run, event.said.step - 1)
             self.done[event.run.spec.run_id] = event.said.step
         elif isinstance(event, Finished | Found | Failed) and not goes_on(event):
+            if isinstance(event, Found):
+                self._first(event.run, self.steps[event.run.spec.run_id])
             self.done[event.run.spec.run_id] = self.steps[event.run.spec.run_id]
             self.ended += 1
 
+    def _first(self, run: StudyRun, step: int) -> None:
+        if run.spec.run_id not in self.seen:
+            self.seen.add(run.spec.run_id)
+            self.before[run.spec.run_id] = step
+
     def remaining(self) -> float | None:
-        """Seconds, at the speed so far; None before the first step."""
+        """Seconds, at the speed of what was done here so far; None before the first step."""
         done, total = sum(self.done.values()), sum(self.steps.values())
-        return (time.monotonic() - self.started) / done * (total - done) if done else None
+        here = done - sum(self.before.values())
+        return (time.monotonic() - self.started) / here * (total - done) if here > 0 else None
 
 
 class PlainView:
@@ -193,7 +205,7 @@ class LiveView:
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
             detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
             self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)
-        elif isinstance(event, Finished | Failed):
+        elif isinstance(event, Finished | Failed | Dropped):
             self.progress.remove_task(self._slots.pop(event.slot.index))
         if (line := lasting(event)) is not None:
             self.progress.console.print(line, markup=False, highlight=False)

@@ -43,6 +43,7 @@ def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> s
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
+        encoding="utf-8",
         env=child_environment(device, threads),
         start_new_session=True,
     )

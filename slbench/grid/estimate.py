@@ -68,7 +68,7 @@ class Probes:
 
     Args:
         machine_id: of the machine whose measurements count.
-        others: from a file; they come before the store's.
+        others: from a file; if there are any, they alone count.
     """
 
     def __init__(self, store: Store, *, machine_id: str, others: Sequence[Probe] = ()) -> None:
@@ -77,7 +77,7 @@ class Probes:
 
     def get(self, run: RunSpec, setting: Setting) -> Probe | None:
         key = probe_key(run, setting)
-        return self.others.get(key) or self.store.probe(self.machine_id, key)
+        return self.others.get(key) if self.others else self.store.probe(self.machine_id, key)
 
 
 def load_probes(path: Path) -> list[Probe]:
@@ -100,16 +100,19 @@ def kinds_of(probes: Sequence[Probe]) -> dict[str, Device]:
 
 def save_probes(path: Path, probes: Sequence[Probe]) -> None:
     """Write probes for another machine."""
-    write_atomic(path, dump_json([probe.model_dump(mode="json") for probe in probes]))
+    try:
+        write_atomic(path, dump_json([probe.model_dump(mode="json") for probe in probes]))
+    except OSError as error:
+        raise InputError(f"--save-speeds {path}: cannot be written: {error.strerror}: name another file") from error
 
 
-def job_seconds(run: RunSpec, probe: Probe) -> float:
-    """What a job takes in a process that has begun."""
+def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:
+    """What a job takes in a process that has begun, from the epochs on that an earlier attempt has done."""
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
     evaluated = run.dataset.num_test + validated
     epoch = run.steps_per_epoch * probe.step_seconds + evaluated * probe.evaluation_seconds + probe.save_seconds
     last = run.dataset.num_test * probe.evaluation_seconds + probe.finish_seconds
-    return probe.load_seconds + run.recipe.epochs * epoch + last
+    return probe.load_seconds + max(0, run.recipe.epochs - epochs_done) * epoch + last
 
 
 def estimate(
@@ -121,12 +124,13 @@ def estimate(
     seconds: dict[tuple[str, str], float] = {}
     found: list[tuple[RunSpec, Probe]] = []
     for run in runs:
+        done = probes.store.epochs_done(run.spec)
         for slot in slots:
             setting = setting_of(slot, slots, precisions[run.spec.recipe.precision])
             probe = probes.get(run.spec, setting)
             if probe is None:
                 return None
-            seconds[run.spec.run_id, slot.device.kind] = job_seconds(run.spec, probe)
+            seconds[run.spec.run_id, slot.device.kind] = job_seconds(run.spec, probe, epochs_done=done)
             if slot is slots[0]:
                 found.append((run.spec, probe))
     first = {run.spec.run_id: seconds[run.spec.run_id, slots[0].device.kind] for run in runs}

@@ -55,6 +55,14 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A job was ended by the launcher, and is no failure: --fail-fast, or its claim went to another launcher."""
+
+    run: StudyRun
+    slot: Slot
+
+
+@dataclass(frozen=True)
 class Elsewhere:
     """What is left is being done by other launchers; it is taken over if they die."""
 
@@ -91,4 +99,4 @@ class NotMeasured:
     reason: str
 
 
-Event = Started | Moved | Finished | Failed | Found | Elsewhere | Fewer | Halted | Measuring | NotMeasured
+Event = Started | Moved | Finished | Failed | Found | Dropped | Elsewhere | Fewer | Halted | Measuring | NotMeasured

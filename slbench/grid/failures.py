@@ -52,6 +52,7 @@ def failure(
     returncode: int,
     log: Path,
     *,
+    begun_at: int = 0,
     died: Died | None = None,
     timeout: float | None = None,
     killed_for_memory: bool = False,
@@ -62,11 +63,12 @@ def failure(
 
     Args:
         returncode: as subprocess has it: negative for a signal.
+        begun_at: bytes of the log that are of earlier attempts.
         died: what it said itself.
         timeout: seconds it was allowed, if it was ended for taking longer.
         killed_for_memory: the system has killed a process of this container for want of memory meanwhile.
     """
-    lines = last_lines(log)
+    lines = last_lines(log, begun_at)
     number = -returncode if returncode < 0 else None
     how = f"exit code {returncode}" if number is None else f"killed by {signal_name(number)}"
     kind: Kind
@@ -100,19 +102,22 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def last_lines(log: Path) -> list[str]:
-    """The last lines of a log that are not empty."""
+def last_lines(log: Path, start: int) -> list[str]:
+    """The last lines of a log that are not empty, from a byte on."""
     try:
         with log.open(errors="replace") as file:
+            file.seek(start)
             return list(deque((line.rstrip("\n")[:500] for line in file if line.strip()), maxlen=LAST_LINES))
     except OSError:
         return []
 
 
 def memory_kills() -> int:
-    """How many processes the system has killed in this container for want of memory; 0 where it does not tell."""
-    try:
-        lines = Path("/sys/fs/cgroup/memory.events").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    """How many processes the system has killed for want of memory, in this container or at all; 0 if unknown."""
+    for source in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
+        try:
+            lines = source.read_text().splitlines()
+        except OSError:
+            continue
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import StoreError
 from slbench.grid.children import GRACE_SECONDS, LOG, close_pipes, hand, in_child, on_interrupt, spawn, stop
-from slbench.grid.events import Elsewhere, Event, Failed, Fewer, Finished, Found, Halted, Moved, Started
+from slbench.grid.events import Dropped, Elsewhere, Event, Failed, Fewer, Finished, Found, Halted, Moved, Started
 from slbench.grid.failures import failure, memory_kills
 from slbench.grid.jobs import Died, Done, Job, Line, Said
 from slbench.grid.slots import Device, Resolved, Slot
@@ -45,7 +45,7 @@ class Task:
     run: StudyRun
     failures: int = 0
     out_of_memory: int = 0
-    alone: bool = False  # nothing may run beside it on its device
+    alone: Device | None = None  # where it may run, with nothing beside it
     look_at: float = 0.0  # not before: another process has it
 
 
@@ -67,6 +67,7 @@ class Child:
     folder: Path
     claim: Claim
     memory_kills: int
+    log_size: int  # when it started: what stands before is of earlier attempts
     started: float = field(default_factory=time.monotonic)
     noted: float = 0.0
     died: Died | None = None
@@ -115,6 +116,7 @@ class LocalExecutor:
         self.failed = 0
         self._causes = Counter[str]()
         self._idle = False
+        self._halted = False
         # Simple: putting into it is safe in a signal handler. None says that somebody interrupts.
         self._said: queue.SimpleQueue[tuple[Worker, Said | Died | Done | None] | None] = queue.SimpleQueue()
 
@@ -125,6 +127,7 @@ class LocalExecutor:
         stay finished.
         """
         self.waiting.extend(Task(run) for run in runs)
+        self._halted = False
         with on_interrupt(lambda: self._said.put(None)):
             try:
                 while self.waiting or self.busy:
@@ -158,12 +161,12 @@ class LocalExecutor:
     def _next(self, device: Device) -> tuple[Task, Claim] | None:
         """The first task that can be done on a device now, claimed."""
         beside = [child for child in self.busy if child.slot.device == device]
-        lonely = [task for task in self.waiting if task.alone]
+        now = time.monotonic()
+        ready = [task for task in self.waiting if task.look_at <= now]
+        lonely = [task for task in ready if task.alone == device]
         if beside and (lonely or any(child.task.alone for child in beside)):
             return None
-        for task in lonely or list(self.waiting):
-            if task.look_at > time.monotonic():
-                continue
+        for task in [*lonely, *(task for task in ready if task.alone is None)]:
             lack = lacking(self.store, task.run, [child.run for child in self.busy])
             if lack is not None and not self.busy:
                 self._halt(lack)
@@ -186,12 +189,13 @@ class LocalExecutor:
                 stop([self.idle.pop(other).process])
         try:
             folder = self.store.begin(run.spec, run.labels)
+            log_size = (folder / LOG).stat().st_size if (folder / LOG).exists() else 0
             worker = self._worker(self._job(run, slot, folder / LOG), slot)
         except OSError:
             claim.release(done=False)
             self.waiting.appendleft(task)
             raise
-        child = worker.child = Child(task, slot, worker, folder, claim, memory_kills())
+        child = worker.child = Child(task, slot, worker, folder, claim, memory_kills(), log_size)
         self.busy.add(child)
         with contextlib.suppress(OSError):  # without room for it: the child ends with us all the same
             claim.add(worker.process.pid, slot.device.label)
@@ -309,7 +313,8 @@ class LocalExecutor:
 
     def _give_up_on(self, child: Child) -> None:
         """Its claim went to another launcher, which did not hear of us: look at it again later, if there is a later."""
-        if not self.policy.fail_fast or self.failed == 0:
+        self.on_event(Dropped(child.run, child.slot))
+        if not self._halted:
             child.task.look_at = time.monotonic() + LOOK_SECONDS
             self.waiting.append(child.task)
 
@@ -319,6 +324,7 @@ class LocalExecutor:
         why = failure(
             child.process.returncode,
             child.folder / LOG,
+            begun_at=child.log_size,
             died=child.died,
             timeout=self.policy.timeout if child.overdue else None,
             killed_for_memory=memory_kills() > child.memory_kills,
@@ -343,15 +349,15 @@ class LocalExecutor:
         if why.kind == "out of memory":
             task.out_of_memory += 1
             shared = [slot for slot in self.slots if slot.device == child.slot.device]
-            if task.alone:
+            if task.alone or self._halted:
                 return False
             if task.out_of_memory == 1 and len(shared) > 1:
                 self._retire([child.slot])
             else:
-                task.alone = True
+                task.alone = child.slot.device
             self.waiting.appendleft(task)
             return True
-        if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries:
+        if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries or self._halted:
             return False
         self.waiting.append(task)
         return True
@@ -364,6 +370,9 @@ class LocalExecutor:
                 stop([self.idle.pop(slot).process])
         if slots:
             left = sum(slot.device == slots[0].device for slot in self.slots)
+            for task in self.waiting:
+                if task.alone == slots[0].device and left == 0:
+                    task.alone = None  # another device may do it
             self.on_event(Fewer(slots[0].device, left))
 
     def _stop_after(self, why: Failure) -> None:
@@ -384,3 +393,4 @@ class LocalExecutor:
         if self.waiting:
             self.on_event(Halted(reason, len(self.waiting)))
         self.waiting.clear()
+        self._halted = True

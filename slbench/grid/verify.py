@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slbench.grid.events import Event, Failed, Moved
-from slbench.grid.local import LocalExecutor, Policy
+from slbench.grid.local import Child, LocalExecutor, Policy
 from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
 from slbench.store import RunRecord, Store
@@ -43,23 +43,40 @@ class Killer:
         self.draw = draw
         self.executor: LocalExecutor | None = None
         self.killed_at: dict[str, list[int]] = {run.spec.run_id: [] for run in runs}
+        self.aimed: dict[str, int] = {}  # runs that are to die, and the step they had said
         self.targets = {}
         for run in runs:
             steps = run.spec.recipe.epochs * run.spec.steps_per_epoch
             self.targets[run.spec.run_id] = sorted(draw.randrange(steps) for _ in range(kills))
 
-    def see(self, event: Event) -> None:
-        """Kill the child that has come as far as its next target."""
-        if not isinstance(event, Moved) or self.executor is None:
-            return
+    def see(self, event: Event) -> bool:
+        """Have a child killed that has come as far as its next target; whether the event is a death that was meant."""
+        if isinstance(event, Moved):
+            self._aim(event)
+        elif isinstance(event, Failed) and event.failure.signal == "SIGKILL":
+            step = self.aimed.pop(event.run.spec.run_id, None)
+            if step is not None:
+                self.killed_at[event.run.spec.run_id].append(step)
+                return event.again
+        return False
+
+    def _aim(self, event: Moved) -> None:
         run_id, step = event.run.spec.run_id, event.said.step
         killed, targets = self.killed_at[run_id], self.targets[run_id]
-        if len(killed) == len(targets) or step < targets[len(killed)] or step == event.said.steps:
+        over = len(killed) == len(targets) or step == event.said.steps
+        if over or run_id in self.aimed or step < targets[len(killed)] or self.executor is None:
             return
-        killed.append(step)
         for child in self.executor.busy:
             if child.run.spec.run_id == run_id:
-                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), child.process.kill).start()
+                self.aimed[run_id] = step
+                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [child]).start()
+
+    def _kill(self, child: Child) -> None:
+        """Kill a child unless it has ended meanwhile: its process may be at another job."""
+        if child.worker.child is child and child.process.poll() is None:
+            child.process.kill()
+        else:
+            self.aimed.pop(child.run.spec.run_id, None)
 
 
 class Verification:
@@ -93,11 +110,10 @@ class Verification:
         """Make every run again, killed on the way; deaths that were meant are no events."""
 
         def see(event: Event) -> None:
-            self.killer.see(event)
-            if not (isinstance(event, Failed) and event.again):
+            if not self.killer.see(event):
                 on_event(event)
 
-        policy = Policy(retries=self.kills, checkpoint_seconds=CHECKPOINT_SECONDS)
+        policy = Policy(retries=2 * self.kills, checkpoint_seconds=CHECKPOINT_SECONDS)  # a neighbour may die too
         executor = LocalExecutor(self.slots, store=self.stormy, precisions=self.precisions, on_event=see, policy=policy)
         self.killer.executor = executor
         executor.run(self.runs)

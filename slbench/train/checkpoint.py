@@ -50,6 +50,7 @@ class Checkpoints:
                 state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
                 return state
             log.warning("%s is damaged: going on from the one before it, if there is one", path)
+            path.unlink()  # or the next one would take its place, and it that of the one before
         return None
 
     def clear(self) -> None:

@@ -90,9 +90,7 @@ def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
 def is_run(folder: Path) -> bool:
     """Whether a folder holds the spec of the run that its name ends in."""
     content = read_json(folder / "spec.json")
-    return (
-        isinstance(content, dict) and RUN_ID.fullmatch(run_of(folder)) is not None and digest(content) == run_of(folder)
-    )
+    return isinstance(content, dict) and digest(content) == run_of(folder)
 
 
 def size(path: Path) -> int:
@@ -130,7 +128,10 @@ def remove_one(store: Store, each: Waste) -> bool:
 
 
 def remove_of_run(store: Store, run_id: str, path: Path) -> bool:
-    """Remove something of a run while its claim is ours."""
+    """Remove something of a run while its claim is ours; of what is no run there is no claim."""
+    if RUN_ID.fullmatch(run_id) is None:
+        discard(path)
+        return True
     claim = store.claims.acquire(run_id)
     if claim is None:
         return False

@@ -164,6 +164,7 @@ def test_train_in_this_process_gives_the_weights_of_the_grid(slbench: Command, m
 
 def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command, grid: Grid) -> None:
     second = grid.runs[1]
+    (Store(grid.store).folder(second.spec, second.labels) / "record.json").unlink()
     Store(grid.store).begin(second.spec, second.labels)
     Store(grid.store).fail(second.spec, second.labels, Failure(kind="killed", reason="killed by SIGKILL"))
     before = sorted(grid.store.rglob("*"))

@@ -12,7 +12,7 @@ from slbench.errors import DivergedError
 from slbench.grid.events import Event, Failed, Fewer, Halted, Started
 from slbench.grid.failures import death_of, failure, kind_of
 from slbench.grid.jobs import Died
-from slbench.grid.local import LocalExecutor, Policy
+from slbench.grid.local import LocalExecutor, Policy, Task
 from slbench.grid.slots import Device, Slot
 from slbench.store import Kind, Store
 from slbench.study import StudyRun
@@ -59,7 +59,7 @@ def test_a_job_is_retried_as_often_as_asked(tmp_path: Path, python: Script) -> N
     assert [event.again for event in of(Failed, events)] == [True, True, False]
     why = store.failure(many(1)[0].spec.run_id)
     assert why is not None
-    assert (why.attempt, why.exit_code, why.last_lines) == (3, 3, ("broken",) * 3)  # its log goes on
+    assert (why.attempt, why.exit_code, why.last_lines) == (3, 3, ("broken",))  # the lines of this attempt alone
 
 
 def test_a_loss_that_diverged_is_not_retried(tmp_path: Path, python: Script) -> None:
@@ -246,3 +246,35 @@ def test_a_slow_device_does_not_hold_the_jobs_of_a_fast_one(tmp_path: Path, pyth
     _, events, _ = run_all(tmp_path, many(6), Policy(), devices=tuple(GPUS))
     slow = [event for event in of(Started, events) if event.slot.device == GPUS[0]]
     assert len(slow) == 1
+
+
+def test_nothing_waits_any_more_after_the_grid_has_stopped(tmp_path: Path, python: Script) -> None:
+    python("""case $task in *'"seed":0'*) exit 4;; esac; sleep 1; exit 4""")
+    _, events, _ = run_all(tmp_path, many(4), Policy(max_failures=1), devices=(CPU, CPU))
+    assert len(of(Started, events)) == 2
+    python("""case $task in *'"seed":0'*) exit 4;; esac; sleep 1; exit 5""")
+    _, events, _ = run_all(tmp_path / "retried", many(4), Policy(max_failures=1, retries=1), devices=(CPU, CPU))
+    (halted,) = of(Halted, events)
+    after = events[events.index(halted) + 1 :]
+    assert of(Started, after) == []
+
+
+def test_a_job_that_is_to_be_alone_and_is_done_elsewhere_holds_nobody(
+    tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slbench.grid.local.LOOK_SECONDS", 0.2)
+    first, second = many(2)
+    python("exit 9")
+    store, events = Store(tmp_path / "results"), list[Event]()
+    elsewhere = store.claims.acquire(first.spec.run_id)
+    assert elsewhere is not None
+
+    def see(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Failed) and event.run == second:
+            elsewhere.release(done=False)
+
+    executor = LocalExecutor([Slot(0, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=see)
+    executor.waiting.append(Task(first, alone=CPU))
+    assert executor.run([second]) == 2
+    assert [event.run for event in of(Started, events)] == [second, first]

@@ -250,3 +250,14 @@ def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_ste
     state = Checkpoints(store.folder(SPEC, LABELS)).load()
     assert state is not None and state["training"]["done"] == 5
     assert lasting(execute(store)) == lasting(calm[0])
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_whole_one(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2):
+        checkpoints.save({"a": number})
+    (tmp_path / CURRENT).write_bytes(b"garbage")
+    assert checkpoints.load() == {"a": 1}
+    checkpoints.save({"a": 3})
+    (tmp_path / CURRENT).unlink()  # the power goes, after all
+    assert checkpoints.load() == {"a": 1}

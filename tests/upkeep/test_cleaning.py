@@ -143,3 +143,16 @@ def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
     with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be removed: Permission denied"):
         remove(store, waste(store))
+
+
+@pytest.mark.parametrize("name", ["x-..", "x-", "x-.", "-", "..-.."])
+def test_a_folder_with_an_odd_name_takes_nothing_else_with_it(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path / "store")
+    folder = finish(store, NONE)
+    claim = store.claims.acquire("0123456789ab")
+    assert claim is not None
+    (store.root / "runs" / name).mkdir()
+    gone = remove(store, waste(store))
+    assert [each.path for each in gone] == [store.root / "runs" / name]
+    assert (folder / "record.json").exists()
+    assert claim.beat()
