@@ -8,7 +8,7 @@ import pytest
 from slbench.errors import StoreError
 from slbench.store import Store
 from slbench.upkeep.cleaning import OLD_SECONDS, remove, waste
-from tests.upkeep.conftest import RUNS, files
+from tests.upkeep.conftest import RUNS, files, finish
 
 NONE, LSA = RUNS
 
@@ -148,7 +148,7 @@ def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["x-..", "x-", "x-.", "-", "..-.."])
 def test_a_folder_with_an_odd_name_takes_nothing_else_with_it(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / "store")
-    folder = finish(store, NONE)
+    folder = finish(store, RUNS[0])
     claim = store.claims.acquire("0123456789ab")
     assert claim is not None
     (store.root / "runs" / name).mkdir()
