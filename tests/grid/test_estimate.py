@@ -1,6 +1,7 @@
 """What a grid will take, from made probes whose sums can be done by hand, and from one that is made."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -191,3 +192,42 @@ def test_packings_to_try_end_with_a_job_a_core(monkeypatch: pytest.MonkeyPatch) 
     assert [len(each) for each in packing.candidates("cpu", threads=4)] == [1, 2, 3]
     monkeypatch.setattr("slbench.machine.usable_cores", lambda: 1)
     assert [len(each) for each in packing.candidates("cpu", threads=1)] == [1]
+
+
+def test_epochs_of_an_attempt_that_was_killed_are_not_counted_again(tmp_path: Path) -> None:
+    (run,) = runs(set=SHORT)
+    one = slots(1)
+    probe = made_probe(run, setting_of(one[0], one, "fp32"))
+    store = Store(tmp_path)
+    folder = store.begin(run.spec, run.labels)
+    (folder / "metrics.csv").write_text("epoch\n1\n2\n")
+
+    def wall() -> float:
+        found = estimate([run], one, precisions=FP32, probes=Probes(store, machine_id="m1", others=[probe]))
+        assert found is not None
+        return found.wall_seconds
+
+    assert wall() == pytest.approx(job_seconds(run.spec, probe))  # no checkpoint: it begins again
+    (folder / "checkpoint.pt").touch()
+    epoch = 17 * 0.5 + 3_000 * 0.001 + 0.25
+    assert wall() == pytest.approx(job_seconds(run.spec, probe) - 2 * epoch)
+
+
+def test_a_probe_of_a_run_with_few_steps_an_epoch_ends() -> None:
+    import torch
+
+    from slbench.train.probe import probe
+
+    (run,) = runs(set={**SHORT, "recipe.epochs": 100_000, "recipe.batch_size": 4096})
+    assert run.spec.steps_per_epoch == 2
+    cost = probe(
+        run.spec,
+        run.labels,
+        device=torch.device("cpu"),
+        precision="fp32",
+        threads=1,
+        seconds=0.1,
+        asked_at=time.time(),
+    )
+    assert cost.steps == 1
+    assert 0 < cost.step_seconds < 60
