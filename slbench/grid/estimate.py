@@ -14,6 +14,7 @@ from slbench.grid.children import LOG, in_child, spawn, stop
 from slbench.grid.failures import failure
 from slbench.grid.jobs import Job, ProbeTask
 from slbench.grid.slots import Device, Resolved, Slot
+from slbench.grid.space import checkpoint_bytes, kept_bytes
 from slbench.recipes import Precision
 from slbench.spec import RunSpec, digest
 from slbench.store import Probe, Store
@@ -23,7 +24,6 @@ PROBE_SECONDS = 5.0  # of training
 # What of a recipe changes no job's speed, or only how long it lasts.
 FREE = ("epochs", "lr", "weight_decay", "betas", "warmup_epochs", "warmup_lr", "min_lr", "label_smoothing", "precision")
 BYTES_OF_WEIGHT = 4
-CHECKPOINTS = 2 * 3  # two of them, each the weights and AdamW's two moments
 PROBES = TypeAdapter(list[Probe])
 
 
@@ -122,7 +122,7 @@ def estimate(
     if not runs or not slots:
         return None
     seconds: dict[tuple[str, str], float] = {}
-    found: list[tuple[RunSpec, Probe]] = []
+    found: list[tuple[StudyRun, Probe]] = []
     for run in runs:
         done = probes.store.epochs_done(run.spec)
         for slot in slots:
@@ -132,26 +132,21 @@ def estimate(
                 return None
             seconds[run.spec.run_id, slot.device.kind] = job_seconds(run.spec, probe, epochs_done=done)
             if slot is slots[0]:
-                found.append((run.spec, probe))
+                found.append((run, probe))
     first = {run.spec.run_id: seconds[run.spec.run_id, slots[0].device.kind] for run in runs}
     startup = max(probe.startup_seconds for _, probe in found)
     free = dict.fromkeys(slots, startup)
     for run_id in sorted(first, key=lambda run_id: first[run_id], reverse=True):
         slot = min(free, key=lambda slot: free[slot])  # as the executor does: the first that is free
         free[slot] += seconds[run_id, slot.device.kind]
-    largest = max(probe.params for _, probe in found)
-    kept = sum(probe.params * BYTES_OF_WEIGHT + logits_bytes(run) for run, probe in found)
+    kept = sum(kept_bytes(run, probe.params * BYTES_OF_WEIGHT) for run, probe in found)
+    largest = max(checkpoint_bytes(run, probe.params * BYTES_OF_WEIGHT) for run, probe in found)
     return Estimate(
         job_seconds=first,
         wall_seconds=max(free.values()),
-        disk_bytes=kept + len(slots) * CHECKPOINTS * largest * BYTES_OF_WEIGHT,
+        disk_bytes=kept + len(slots) * largest,
         peak_memory_bytes=max(probe.peak_memory_bytes for _, probe in found),
     )
-
-
-def logits_bytes(run: RunSpec) -> int:
-    """What a run keeps of its test images: a float16 for each class, and the label."""
-    return run.dataset.num_test * (2 * run.dataset.num_classes + 8)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,30 @@ LABEL_BYTES, LOGIT_BYTES = 8, 2
 
 
 def needed_bytes(run: StudyRun) -> int:
-    """What a run has on the disk at most, at one moment. Counts its network, which takes torch.
-
-    A checkpoint holds the weights, the two moments of AdamW, the average of the weights and those of the
-    best epoch, as far as the run has these.
-    """
+    """What a run has on the disk at most, at one moment. Counts its network, which takes torch."""
     from slbench.measure.work import weight_bytes
 
-    spec = run.spec
-    weights = weight_bytes(Network.of(spec))
-    checkpoint = weights * (3 + (spec.recipe.ema_decay is not None) + (run.labels.keep == "best"))
-    logits = spec.dataset.num_test * (spec.dataset.num_classes * LOGIT_BYTES + LABEL_BYTES)
-    return CHECKPOINTS * checkpoint + weights + logits + SLACK
+    weights = weight_bytes(Network.of(run.spec))
+    return checkpoint_bytes(run, weights) + weights + logits_bytes(run) + SLACK
+
+
+def checkpoint_bytes(run: StudyRun, weights: int) -> int:
+    """What the checkpoints of a run take at most, of a network with so many bytes of weights.
+
+    Each holds the weights, the two moments of AdamW, the average of the weights and those of the best
+    epoch, as far as the run has these.
+    """
+    return CHECKPOINTS * weights * (3 + (run.spec.recipe.ema_decay is not None) + (run.labels.keep == "best"))
+
+
+def kept_bytes(run: StudyRun, weights: int) -> int:
+    """What a run keeps once it is finished: its weights, unless they are not to be kept, and its test logits."""
+    return (0 if run.labels.keep == "none" else weights) + logits_bytes(run)
+
+
+def logits_bytes(run: StudyRun) -> int:
+    """Of the test images: a float16 for each class, and the label."""
+    return run.spec.dataset.num_test * (run.spec.dataset.num_classes * LOGIT_BYTES + LABEL_BYTES)
 
 
 def lacking(store: Store, starting: StudyRun, running: Sequence[StudyRun]) -> str | None:

@@ -112,7 +112,7 @@ def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path
     assert three is not None
     assert three.wall_seconds == pytest.approx(4 + max(long, 2 * short))
     logits = 2_000 * (2 * 10 + 8)
-    assert found.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * 6 * 4 * 5000
+    assert found.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * (3 * 3) * 4 * 5000
     assert estimate(made, slots(3), precisions=FP32, probes=probes) is None  # never probed with three at a time
     assert estimate([], two, precisions=FP32, probes=probes) is None
 
