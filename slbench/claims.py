@@ -178,14 +178,14 @@ class Claims:
     def forget(self, run_ids: Iterable[str]) -> None:
         """Remove what is left of claims whose owner is known to be dead: a launcher that died as a run ended."""
         for run_id in run_ids:
-            claim = self.acquire(run_id) if (self.root / run_id).exists() else None
+            claim = self.acquire(run_id) if (self.root / run_id).is_dir() else None
             if claim is not None:
                 claim.release(done=True)
 
     def stale(self) -> list[Path]:
         """Folders in which nobody is at work."""
         held = self.holders()
-        return [folder for folder in sorted(self.root.glob("*")) if folder.name not in held]
+        return [folder for folder in sorted(self.root.glob("*")) if folder.is_dir() and folder.name not in held]
 
     def _abandoned(self, path: Path) -> bool:
         """Whether a claim's owner is known to be dead, or has not moved while we looked."""

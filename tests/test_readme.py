@@ -43,7 +43,7 @@ def test_the_commands_are_understood(
     if arguments[0] == "run-grid" and "--plan" not in arguments:
         arguments.append("--plan")
     if arguments[0] == "status":
-        arguments.remove("--watch")  # nobody is at work, so it would watch for ever
+        arguments = [argument for argument in arguments if argument != "--watch"]  # which nobody's work would end
     if arguments[0] == "verify-resume":
         monkeypatch.setattr("slbench.cli.verify.Verification.run_calmly", lambda self, on_event: None)
         monkeypatch.setattr("slbench.cli.verify.Verification.run_killed", lambda self, on_event: None)

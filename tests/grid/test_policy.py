@@ -157,7 +157,7 @@ def test_nothing_runs_beside_a_job_that_is_to_be_alone(tmp_path: Path, python: S
 
 def test_a_limit_of_memory_is_a_failure_for_want_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = tmp_path / "limited"
-    limited.write_text(f'#!/bin/sh\nulimit -v 8000000\nexec {sys.executable} "$@"\n')
+    limited.write_text(f'#!/bin/sh\nulimit -v 8000000\nexec "{sys.executable}" "$@"\n')
     limited.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(limited))
     broad = {**TINY, "label": "Broad", "mlp_ratio": 2e8}  # one matrix of 51 GB
