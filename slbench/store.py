@@ -31,7 +31,7 @@ from slbench.spec import RunSpec
 State = Literal["done", "running", "failed", "missing"]
 PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
 STATES: tuple[State, ...] = get_args(State)
-Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full", "not followed"]
+Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": "weights.safetensors", "best": "weights-selected.safetensors"}
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
