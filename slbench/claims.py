@@ -5,8 +5,8 @@
 
 A number is taken by a hard link, which one process alone can make, on NFS too. A claim is given back by renaming it to
 `N.free`; whoever takes over makes the next number, so that a claim that was thought dead can tell that it was replaced.
-To take one over, no clock of a machine is compared with that of another: a claim lives as long as its time of change goes
-on changing, by the watch of whoever looks. Only what `status` shows goes by the clock.
+To take one over, no clock of a machine is compared with that of another: a claim lives as long as its time of change
+goes on changing, by the watch of whoever looks. Only what `status` shows goes by the clock.
 """
 
 import contextlib
