@@ -20,6 +20,7 @@ The rooms, from the top; each imports only from rooms below it:
     study.py      a TOML file or flags, checked and expanded into runs
     upkeep/       runs from one store to another, as an archive; what a store need not keep
     store.py      RunRecord, Store: where results are kept, and how anything gets there
+    measured.py   what was measured of a network or a job, as it is filed
     claims.py     who is at work on which run
     files.py      files that are whole or not there
     spec.py       RunSpec: everything that can change a result

@@ -26,6 +26,7 @@ from slbench import claims
 from slbench.errors import InputError, StoreError
 from slbench.files import dump_json, read_json, write_atomic, write_new
 from slbench.machine import Code, Host
+from slbench.measured import Probe, Throughput, TrainingMemory
 from slbench.spec import RunSpec
 
 State = Literal["done", "running", "failed", "missing"]
@@ -121,73 +122,6 @@ class Failure(BaseModel):
         last = next((line for line in reversed(self.traceback.splitlines()) if line.strip()), "")
         told = [*places, last.partition(":")[0]] if places else re.sub(r"[-+]?\d[\d.e+-]*", "#", self.reason)
         return f"{self.kind} {hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
-
-
-class Throughput(BaseModel):
-    """Images per second of one network, measured alone. See slbench.measure.throughput."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    machine_id: str
-    device: str
-    device_name: str
-    threads: int
-    precision: str
-    batch_size: int
-    timing: str  # which of slbench.measure.timings
-    median: float
-    q1: float
-    q3: float
-    n: int  # rounds
-    measured_at: str
-
-
-class TrainingMemory(BaseModel):
-    """Peak memory of a training step of one network. See slbench.measure.memory."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    machine_id: str
-    device: str
-    device_name: str
-    threads: int
-    precision: str
-    batch_size: int
-    median: int  # bytes: resident set of a process that does nothing else, or what the allocator of a GPU held
-    lowest: int
-    highest: int
-    n: int  # processes
-    idle: int  # bytes of such a process before the network is made: the interpreter and torch; 0 on a GPU
-    measured_at: str
-
-
-class Probe(BaseModel):
-    """What a job costs, from a short try of it beside as many others as there would be. See slbench.train.probe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    title: str
-    machine_id: str
-    device_kind: str
-    device_name: str
-    computes_bf16: bool
-    threads: int
-    precision: str
-    jobs: int  # at a time on the device
-    data: Literal["its own", "random"]  # random images where the data set is not on the machine
-    startup_seconds: float  # of a process, until it can begin with a job
-    load_seconds: float  # of a job: data and network
-    step_seconds: float  # median
-    steps: int  # that were timed
-    evaluation_seconds: float  # an image
-    save_seconds: float  # a checkpoint
-    finish_seconds: float  # counting, last weights
-    params: int
-    peak_memory_bytes: int
-    measured_at: str
 
 
 def safe(name: str) -> str:

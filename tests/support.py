@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from slbench.machine import Code, Host
-from slbench.store import RunRecord, Throughput
+from slbench.measured import Throughput
+from slbench.store import RunRecord
 from slbench.study import Flags, Study, StudyRun, make_study
 
 ROOT = Path(__file__).parent.parent

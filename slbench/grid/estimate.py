@@ -15,9 +15,10 @@ from slbench.grid.failures import failure
 from slbench.grid.jobs import Job, ProbeTask
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.grid.space import checkpoint_bytes, kept_bytes
+from slbench.measured import Probe
 from slbench.recipes import Precision
 from slbench.spec import RunSpec, digest
-from slbench.store import Probe, Store
+from slbench.store import Store
 from slbench.study import StudyRun
 
 PROBE_SECONDS = 5.0  # of training

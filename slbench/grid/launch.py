@@ -12,8 +12,9 @@ from slbench.grid.local import LocalExecutor, Policy
 from slbench.grid.packing import choose
 from slbench.grid.slots import NOWHERE, Device, Resolved, Slot, make_slots, resolve_precision
 from slbench.grid.speeds import measure_missing
+from slbench.measured import Probe
 from slbench.recipes import Precision
-from slbench.store import Probe, State, Store
+from slbench.store import State, Store
 from slbench.study import StudyRun
 
 

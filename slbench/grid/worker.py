@@ -23,7 +23,8 @@ from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import death_of
 from slbench.grid.jobs import Done, Job, ProbeTask, Said, SpeedTest
-from slbench.store import Probe, Store
+from slbench.measured import Probe
+from slbench.store import Store
 
 KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
 

@@ -20,7 +20,7 @@ from slbench.errors import TrainingError
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.measure.speeds import network_key
 from slbench.measure.throughput import make_pass
-from slbench.store import TrainingMemory
+from slbench.measured import TrainingMemory
 
 REPEATS = 3  # how a C library lays out its heap moves a resident set by some percent
 STEPS = 2  # the first makes the optimizer's state, the second has it beside the activations

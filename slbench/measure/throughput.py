@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from slbench.compute import autocast, reproducible, synchronize
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.measure.speeds import TIMINGS, Mode, Timing, network_key
-from slbench.store import Throughput
+from slbench.measured import Throughput
 
 
 def interleaved(

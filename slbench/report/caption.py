@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeVar
 
-from slbench.store import RunRecord, Throughput
+from slbench.measured import Throughput
+from slbench.store import RunRecord
 
 T = TypeVar("T")
 AccuracyName = Literal["final", "selected", "best"]

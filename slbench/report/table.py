@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from slbench.errors import StoreError
+from slbench.measured import Throughput
 from slbench.methods import row_title
 from slbench.report.caption import AccuracyName, caption, distinct
 from slbench.report.rows import tidy, varying
-from slbench.store import RunRecord, Throughput
+from slbench.store import RunRecord
 from slbench.study import StudyRun
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from slbench.files import write_atomic
 from slbench.measure.speeds import record_key
+from slbench.measured import Throughput
 from slbench.report import SUFFIXES, render
 from slbench.report.caption import AccuracyName
 from slbench.report.rows import tidy
 from slbench.report.table import Table, make_table
-from slbench.store import RunRecord, Store, Throughput
+from slbench.store import RunRecord, Store
 from slbench.study import StudyRun
 
 FORMATS = {"md": render.markdown, "csv": render.csv, "latex": render.latex}

@@ -30,7 +30,7 @@ MOST_SECONDS = 60.0  # a network so slow is timed with fewer
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What parts of a job take. As slbench.store.Probe has it."""
+    """What parts of a job take. As slbench.measured.Probe has it."""
 
     data: Literal["its own", "random"]
     startup_seconds: float

@@ -24,8 +24,9 @@ from slbench.grid.estimate import (
     unprobed,
 )
 from slbench.grid.slots import Device, Resolved, Slot
+from slbench.measured import Probe
 from slbench.recipes import Precision
-from slbench.store import Probe, Store
+from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import TINY, runs
 

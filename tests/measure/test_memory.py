@@ -12,8 +12,9 @@ from slbench.backbones.specs import ViTSpec
 from slbench.errors import TrainingError
 from slbench.measure import memory
 from slbench.measure.network import Network
+from slbench.measured import TrainingMemory
 from slbench.methods import METHODS
-from slbench.store import Store, TrainingMemory
+from slbench.store import Store
 
 NETWORK = Network.resolve(
     ViTSpec(patch_size=16, dim=8, depth=1, num_heads=1),

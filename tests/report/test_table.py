@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from slbench.errors import StoreError
+from slbench.measured import Throughput
 from slbench.report.table import Accuracy, Table, make_table
-from slbench.store import RunRecord, Throughput
+from slbench.store import RunRecord
 from slbench.study import StudyRun
 from tests.support import TINY, make_record, make_speed, runs
 
