@@ -29,7 +29,7 @@ from slbench.machine import Code, Host
 from slbench.measured import Probe, Throughput, TrainingMemory
 from slbench.spec import RunSpec
 
-State = Literal["done", "running", "failed", "missing"]
+State = Literal["done", "running", "failed", "pruned", "missing"]
 PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
 STATES: tuple[State, ...] = get_args(State)
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
@@ -122,6 +122,18 @@ class Failure(BaseModel):
         last = next((line for line in reversed(self.traceback.splitlines()) if line.strip()), "")
         told = [*places, last.partition(":")[0]] if places else re.sub(r"[-+]?\d[\d.e+-]*", "#", self.reason)
         return f"{self.kind} {hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
+
+
+class Pruned(BaseModel):
+    """Why a run was stopped before its last epoch: a search had seen enough. What it did is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    search: str  # its name
+    trial: int
+    epochs: int  # of this run that had ended
+    reason: str  # one line
+    ended_at: str  # ISO 8601, UTC
 
 
 def safe(name: str) -> str:
@@ -274,6 +286,18 @@ class Store:
         except (OSError, ValidationError):
             return None
 
+    def prune(self, run: RunSpec, labels: Labels, pruned: Pruned) -> None:
+        """Note that a search stopped a run. Whoever asks for the run again goes on from its checkpoint."""
+        write_atomic(self.folder(run, labels) / "pruned.json", dump_json(pruned.model_dump(mode="json")))
+
+    def pruned(self, run_id: str) -> Pruned | None:
+        """Why a search stopped the run; None if none did, or if the file cannot be read."""
+        folder = self.ids().get(run_id)
+        try:
+            return None if folder is None else Pruned.model_validate_json((folder / "pruned.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
     def record(self, run_id: str) -> RunRecord | None:
         """The run's record, None if it has none. Raises StoreError if the file is damaged."""
         return next(iter(self.records([run_id])), None)
@@ -339,7 +363,9 @@ def state_of(folder: Path | None) -> State:
     record = read_json(folder / "record.json")
     if isinstance(record, dict) and folder.name.endswith(str(record.get("run_id", "-"))):
         return "done"
-    return "failed" if (folder / "failure.json").exists() else "missing"
+    if (folder / "failure.json").exists():
+        return "failed"
+    return "pruned" if (folder / "pruned.json").exists() else "missing"
 
 
 def read_record(path: Path) -> RunRecord:

@@ -20,10 +20,10 @@ from slbench.errors import InputError, TrainingError
 from slbench.grid.children import in_child
 from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
 from slbench.grid.launch import Launch, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
-from slbench.grid.local import Policy
 from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.space import lacking
 from slbench.grid.standing import Standing
+from slbench.grid.tasks import Policy
 from slbench.store import RunRecord, Store
 from slbench.study import Study, StudyRun
 

@@ -105,6 +105,8 @@ def line(run: StudyRun, standing: Standing) -> str:
     told = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
     if run.spec.run_id in standing.failures:
         return f"{told}: {standing.failures[run.spec.run_id].reason}"
+    if run.spec.run_id in standing.pruned:
+        return f"{told}: {standing.pruned[run.spec.run_id].reason}"
     return told + (f": {running(run, standing)}" if state == "running" else "")
 
 
@@ -139,7 +141,9 @@ def summary(study: Study, standing: Standing) -> str:
 
 def counts(study: Study, states: Mapping[str, State]) -> str:
     number = Counter(states.values())
-    others = ", ".join(f"{number[state]} {state}" for state in ("running", "failed", "missing") if number[state])
+    others = ", ".join(
+        f"{number[state]} {state}" for state in ("running", "failed", "pruned", "missing") if number[state]
+    )
     return f"{study.name}: {number['done']} of {len(study.runs)} done{', ' + others if others else ''}"
 
 
@@ -169,6 +173,7 @@ def entry(run: StudyRun, standing: Standing) -> dict[str, Any]:
         "state": standing.states[run_id],
         "final_test_top1": None if record is None else record.final_test_top1,
         "failure": None if why is None else {"kind": why.kind, "reason": why.reason, "cause": why.cause},
+        "pruned": pruned.reason if (pruned := standing.pruned.get(run_id)) else None,
         "running": None
         if holder is None
         else {

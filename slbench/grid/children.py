@@ -13,7 +13,7 @@ from typing import IO
 from pydantic import BaseModel
 
 from slbench.grid.slots import Device
-from slbench.grid.worker import task_lines
+from slbench.grid.worker import cease_lines, task_lines
 
 LOG = "log.txt"
 GRACE_SECONDS = 5  # between asking a child to end and killing it
@@ -53,9 +53,19 @@ def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> s
 
 def hand(task: BaseModel, process: subprocess.Popen[str]) -> bool:
     """Give a child a task; False if it is not there any more."""
+    return tell(task_lines(task), process)
+
+
+def ask_to_cease(run_id: str, process: subprocess.Popen[str]) -> bool:
+    """Ask a child to leave a run after a checkpoint, and to wait for another; False if it is not there any more."""
+    return tell(cease_lines(run_id), process)
+
+
+def tell(lines: str, process: subprocess.Popen[str]) -> bool:
+    """Write to a child's stdin; False if it is not there any more."""
     assert process.stdin is not None
     try:
-        process.stdin.write(task_lines(task))
+        process.stdin.write(lines)
         process.stdin.flush()
     except OSError:
         return False

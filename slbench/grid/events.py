@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slbench.grid.jobs import Said
 from slbench.grid.slots import Device, Slot
-from slbench.store import Failure
+from slbench.store import Failure, Pruned
 from slbench.study import StudyRun
 
 
@@ -63,6 +63,15 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """A search has stopped a job: it had seen enough of the run."""
+
+    run: StudyRun
+    slot: Slot
+    pruned: Pruned
+
+
+@dataclass(frozen=True)
 class Elsewhere:
     """What is left is being done by other launchers; it is taken over if they die."""
 
@@ -99,4 +108,6 @@ class NotMeasured:
     reason: str
 
 
-Event = Started | Moved | Finished | Failed | Found | Dropped | Elsewhere | Fewer | Halted | Measuring | NotMeasured
+Event = (
+    Started | Moved | Finished | Failed | Found | Dropped | Ended | Elsewhere | Fewer | Halted | Measuring | NotMeasured
+)

@@ -90,4 +90,12 @@ class Done(BaseModel):
     run_id: str
 
 
-Line: TypeAdapter[Said | Died | Done] = TypeAdapter(Said | Died | Done)
+class Ceased(BaseModel):
+    """A line from a child that has left its job when it was asked to, after a checkpoint, and waits for another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ceased: str  # the run's id
+
+
+Line: TypeAdapter[Said | Died | Done | Ceased] = TypeAdapter(Said | Died | Done | Ceased)

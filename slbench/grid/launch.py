@@ -8,10 +8,11 @@ from pathlib import Path
 from slbench.data import check_here
 from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, setting_of, unprobed
 from slbench.grid.events import Elsewhere, Event, Failed, Found, Halted
-from slbench.grid.local import LocalExecutor, Policy
+from slbench.grid.local import LocalExecutor
 from slbench.grid.packing import choose
 from slbench.grid.slots import NOWHERE, Device, Resolved, Slot, make_slots, resolve_precision
 from slbench.grid.speeds import measure_missing
+from slbench.grid.tasks import Policy
 from slbench.measured import Probe
 from slbench.recipes import Precision
 from slbench.store import State, Store

@@ -2,86 +2,51 @@
 
 import contextlib
 import queue
-import subprocess
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import StoreError
-from slbench.grid.children import GRACE_SECONDS, LOG, close_pipes, hand, in_child, on_interrupt, spawn, stop
-from slbench.grid.events import Dropped, Elsewhere, Event, Failed, Fewer, Finished, Found, Halted, Moved, Started
+from slbench.grid.children import (
+    GRACE_SECONDS,
+    LOG,
+    ask_to_cease,
+    close_pipes,
+    hand,
+    in_child,
+    on_interrupt,
+    spawn,
+    stop,
+)
+from slbench.grid.events import (
+    Dropped,
+    Elsewhere,
+    Ended,
+    Event,
+    Failed,
+    Fewer,
+    Finished,
+    Found,
+    Halted,
+    Moved,
+    Started,
+)
 from slbench.grid.failures import failure, memory_kills
-from slbench.grid.jobs import Died, Done, Job, Line, Said
+from slbench.grid.jobs import Ceased, Died, Done, Job, Line, Said
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.grid.space import lacking
+from slbench.grid.tasks import DEFAULT_POLICY, Child, Policy, Task, Worker
 from slbench.recipes import Precision
-from slbench.store import Failure, Store
+from slbench.store import Failure, Pruned, Store
 from slbench.study import StudyRun
 
 TICK_SECONDS = 0.5  # between two looks at claims and time limits
 LOOK_SECONDS = 2.0  # between two tries to claim a run that another process has
 NOTE_SECONDS = 2.0  # between two notes on how far a run is
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What happens after a failure."""
-
-    retries: int = 0  # of a job; one whose loss diverged would only diverge again
-    timeout: float | None = None  # seconds an attempt may take
-    fail_fast: bool = False  # the first failure ends the grid
-    max_failures: int | None = None  # so many that died the same way, and no job is started any more
-    checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
-
-
-@dataclass(eq=False)
-class Task:
-    """A run that is to be done, and what became of it so far."""
-
-    run: StudyRun
-    failures: int = 0
-    out_of_memory: int = 0
-    alone: Device | None = None  # where it may run, with nothing beside it
-    look_at: float = 0.0  # not before: another process has it
-
-
-@dataclass(eq=False)
-class Worker:
-    """A process that does one job after the other on a slot."""
-
-    process: subprocess.Popen[str]
-    child: "Child | None" = None  # the job it is at
-
-
-@dataclass(eq=False)
-class Child:
-    """A job that is running."""
-
-    task: Task
-    slot: Slot
-    worker: Worker
-    folder: Path
-    claim: Claim
-    memory_kills: int
-    log_size: int  # when it started: what stands before is of earlier attempts
-    started: float = field(default_factory=time.monotonic)
-    noted: float = 0.0
-    died: Died | None = None
-    kill_at: float | None = None  # asked to end; killed then
-    overdue: bool = False
-    unwanted: bool = False  # ended by us, and no failure
-
-    @property
-    def process(self) -> subprocess.Popen[str]:
-        return self.worker.process
-
-    @property
-    def run(self) -> StudyRun:
-        return self.task.run
+CEASE_SECONDS = 120.0  # that a child has to leave a run which a search has stopped; it does so after the step it is at
 
 
 class LocalExecutor:
@@ -102,7 +67,7 @@ class LocalExecutor:
         store: Store,
         precisions: Mapping[Precision, Resolved],
         on_event: Callable[[Event], None],
-        policy: Policy = Policy(),
+        policy: Policy = DEFAULT_POLICY,
         tensorboard: Path | None = None,
     ) -> None:
         self.slots = list(slots)
@@ -117,23 +82,29 @@ class LocalExecutor:
         self._causes = Counter[str]()
         self._idle = False
         self._halted = False
+        self._more: Callable[[], StudyRun | None] = lambda: None
         # Simple: putting into it is safe in a signal handler. None says that somebody interrupts.
-        self._said: queue.SimpleQueue[tuple[Worker, Said | Died | Done | None] | None] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[tuple[Worker, Said | Died | Done | Ceased | None] | None] = queue.SimpleQueue()
 
-    def run(self, runs: Sequence[StudyRun]) -> int:
+    def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
         """Run them all, in order, as slots become free; give how many failed.
 
         Interrupted by SIGINT or SIGTERM, it ends its children and raises KeyboardInterrupt; finished runs
         stay finished.
+
+        Args:
+            more: asked for a further run when a slot has nothing to do; None says that there is none now, and
+                while nothing runs that there will be none. It may give a run that is finished: that is Found.
         """
         self.waiting.extend(Task(run) for run in runs)
-        self._halted = False
+        self._halted, self._more = False, more
         with on_interrupt(lambda: self._said.put(None)):
             try:
+                self._fill()
                 while self.waiting or self.busy:
-                    self._fill()
                     self._hear()
                     self._look_after()
+                    self._fill()
             finally:
                 stop([worker.process for worker in (*self.idle.values(), *(child.worker for child in self.busy))])
                 for child in self.busy:
@@ -141,12 +112,20 @@ class LocalExecutor:
                 self.idle.clear()
         return self.failed
 
+    def prune(self, run: StudyRun, pruned: Pruned) -> None:
+        """Have a run end after the step it is at, if it is running here. Its metrics and checkpoint are kept."""
+        for child in self.busy:
+            if child.run.spec.run_id == run.spec.run_id and child.pruned is None:
+                child.pruned = pruned
+                child.kill_at = time.monotonic() + CEASE_SECONDS
+                ask_to_cease(run.spec.run_id, child.process)
+
     def _fill(self) -> None:
         """Start what can be started."""
         taken = {child.slot for child in self.busy}
         try:
             for slot in [slot for slot in self.slots if slot not in taken]:
-                found = self._next(slot.device)
+                found = self._next(slot.device) or self._further(slot.device)
                 if found is not None:
                     self._start(*found, slot)
         except OSError as error:
@@ -180,6 +159,14 @@ class LocalExecutor:
                 return task, claim
             claim.release(done=True)
             self.on_event(Found(task.run))
+        return None
+
+    def _further(self, device: Device) -> tuple[Task, Claim] | None:
+        """A task that is not known yet, claimed. Those that cannot be begun wait, but no more of them than slots."""
+        while len(self.waiting) < len(self.slots) and not self._halted and (run := self._more()) is not None:
+            self.waiting.append(Task(run))
+            if (found := self._next(device)) is not None:
+                return found
         return None
 
     def _start(self, task: Task, claim: Claim, slot: Slot) -> None:
@@ -261,7 +248,7 @@ class LocalExecutor:
             child.died = said
         elif said is None:
             self._end(child)
-        elif self.store.is_done(child.run.spec):
+        elif isinstance(said, Ceased) or self.store.is_done(child.run.spec):
             worker.child = None
             self.idle[child.slot] = worker
             self._end(child)
@@ -305,6 +292,11 @@ class LocalExecutor:
         if record is not None:
             child.claim.release(done=True)
             self.on_event(Finished(child.run, child.slot, record.final_test_top1, time.monotonic() - child.started))
+        elif child.pruned is not None:
+            with contextlib.suppress(OSError):  # the search knows it all the same
+                self.store.prune(child.run.spec, child.run.labels, child.pruned)
+            child.claim.release(done=False)
+            self.on_event(Ended(child.run, child.slot, child.pruned))
         elif child.unwanted:
             child.claim.release(done=False)
             self._give_up_on(child)

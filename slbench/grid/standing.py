@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from slbench.claims import Holder
 from slbench.grid.jobs import Said
-from slbench.store import Failure, RunRecord, State, Store
+from slbench.store import Failure, Pruned, RunRecord, State, Store
 from slbench.study import StudyRun
 
 
@@ -21,6 +21,7 @@ class Standing:
     states: Mapping[str, State]  # by run id
     holders: Mapping[str, Holder]  # of those that run
     failures: Mapping[str, Failure]  # of those that failed
+    pruned: Mapping[str, Pruned]  # of those that a search has stopped
     records: Mapping[str, RunRecord]  # of those that are done
 
     @classmethod
@@ -29,11 +30,13 @@ class Standing:
         states = store.states(run.spec for run in runs)
         held = store.claims.holders()
         failures = {run: store.failure(run) for run, state in states.items() if state == "failed"}
+        pruned = {run: store.pruned(run) for run, state in states.items() if state == "pruned"}
         return cls(
             runs=tuple(runs),
             states=states,
             holders={run: held[run] for run, state in states.items() if state == "running" and run in held},
             failures={run: why for run, why in failures.items() if why is not None},
+            pruned={run: why for run, why in pruned.items() if why is not None},
             records={
                 record.run_id: record
                 for record in store.records(run for run, state in states.items() if state == "done")
@@ -80,7 +83,7 @@ class Standing:
         typical = mean(mean(seconds) for seconds in known.values())
         left = 0.0
         for run in self.runs:
-            if self.states[run.spec.run_id] in ("missing", "running"):
+            if self.states[run.spec.run_id] in ("missing", "pruned", "running"):
                 whole = mean(known.get(alike(run), [typical])) * steps(run)
                 mine = self.seconds_left(run)
                 left += whole if mine is None else mine

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from slbench.grid.events import Event, Failed, Moved
-from slbench.grid.local import Child, LocalExecutor, Policy
+from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Resolved, Slot
+from slbench.grid.tasks import Child, Policy
 from slbench.recipes import Precision
 from slbench.store import RunRecord, Store
 from slbench.study import StudyRun

@@ -22,23 +22,24 @@ from pydantic import BaseModel
 from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import death_of
-from slbench.grid.jobs import Done, Job, ProbeTask, Said, SpeedTest
+from slbench.grid.jobs import Ceased, Done, Job, ProbeTask, Said, SpeedTest
 from slbench.measured import Probe
 from slbench.store import Store
 
 KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
+CEASE = "cease"  # the kind of a line that ends the run whose id follows
 
 
 def main() -> int:
     """Do jobs until there are no more, or the one task of another kind; give the exit code."""
-    report = take_stdout()
-    tasks, busy = queue.SimpleQueue[tuple[str, str] | None](), threading.Event()
-    threading.Thread(target=listen, args=(tasks, busy), daemon=True).start()
-    while (task := tasks.get()) is not None:
+    report, orders = take_stdout(), Orders()
+    threading.Thread(target=orders.listen, daemon=True).start()
+    while (task := orders.tasks.get()) is not None:
         kind, content = task
+        said: BaseModel | None = None
         try:
             if kind == "job":
-                do_job(Job.model_validate_json(content), report)
+                said = do_job(Job.model_validate_json(content), report, orders)
             elif kind == "probe":
                 do_probe(ProbeTask.model_validate_json(content))
             else:
@@ -48,10 +49,10 @@ def main() -> int:
             with contextlib.suppress(OSError):  # the log may be on the disk that is full
                 print(error if isinstance(error, SlbenchError) else traceback.format_exc(), file=sys.stderr)
             return 1
-        if kind != "job":
+        if said is None:
             break
-        busy.clear()
-        say(report, Done(run_id=Job.model_validate_json(content).spec.run_id))
+        orders.busy.clear()
+        say(report, said)
     return 0
 
 
@@ -61,17 +62,34 @@ def die_of_sigterm() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def listen(tasks: "queue.SimpleQueue[tuple[str, str] | None]", busy: threading.Event) -> None:
-    """Take in tasks, two lines each. When the launcher's end of stdin closes, leave: at once if there is work."""
-    while True:
-        kind, content = sys.stdin.readline().strip(), sys.stdin.readline()
-        if not content:
-            break
-        busy.set()
-        tasks.put((kind, content))
-    if busy.is_set():
-        os._exit(1)
-    tasks.put(None)
+class Orders:
+    """What the launcher writes: tasks, one after the other, and that the run at hand is to end."""
+
+    def __init__(self) -> None:
+        self.tasks = queue.SimpleQueue[tuple[str, str] | None]()
+        self.busy = threading.Event()
+        self.unwanted = threading.Event()  # the run at hand is to end
+        self.at = ""  # its id
+
+    def begin(self, run_id: str) -> None:
+        """From now on this run is at hand."""
+        self.at = run_id
+        self.unwanted.clear()
+
+    def listen(self) -> None:
+        """Take in orders, two lines each. When the launcher's end of stdin closes, leave: at once if there is work."""
+        while True:
+            kind, content = sys.stdin.readline().strip(), sys.stdin.readline()
+            if not content:
+                break
+            if kind != CEASE:
+                self.busy.set()
+                self.tasks.put((kind, content))
+            elif content.strip() == self.at:
+                self.unwanted.set()
+        if self.busy.is_set():
+            os._exit(1)
+        self.tasks.put(None)
 
 
 def say(report: TextIO, line: BaseModel) -> None:
@@ -104,7 +122,8 @@ def print_to(log: str) -> None:
         os.dup2(file.fileno(), 1)
 
 
-def do_job(job: Job, report: TextIO) -> None:
+def do_job(job: Job, report: TextIO, orders: Orders) -> Done | Ceased:
+    """Do a job to its end, or until it is to end; give what is to be said of it."""
     print_to(job.log)
     keep_to(job.cores)
     machine.forget_peak()
@@ -113,12 +132,14 @@ def do_job(job: Job, report: TextIO) -> None:
     from slbench.train.loop import Progress
     from slbench.train.run import Stopped, execute
 
-    unwanted = threading.Event()
+    terminated = threading.Event()
+    orders.begin(job.spec.run_id)
+    outcome: Done | Ceased = Done(run_id=job.spec.run_id)
 
     def tell(progress: Progress) -> None:
         say(report, Said(**dataclasses.asdict(progress)))
 
-    signal.signal(signal.SIGTERM, lambda _number, _frame: unwanted.set())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: terminated.set())
     try:
         execute(
             job.spec,
@@ -132,15 +153,18 @@ def do_job(job: Job, report: TextIO) -> None:
             checkpoint_seconds=job.checkpoint_seconds,
             tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
             on_progress=tell,
-            wanted=lambda: not unwanted.is_set(),
+            wanted=lambda: not terminated.is_set() and not orders.unwanted.is_set(),
         )
     except Stopped:
-        die_of_sigterm()
+        if terminated.is_set():
+            die_of_sigterm()
+        outcome = Ceased(ceased=job.spec.run_id)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.collect()
     if job.device.startswith("cuda"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    return outcome
 
 
 def do_probe(task: ProbeTask) -> None:
@@ -201,6 +225,11 @@ def store_of(root: str) -> Store:
 def task_lines(task: BaseModel) -> str:
     """What a launcher writes to a child's stdin."""
     return f"{KINDS[type(task)]}\n{task.model_dump_json()}\n"
+
+
+def cease_lines(run_id: str) -> str:
+    """What a launcher writes to a child's stdin to have it leave a run, and wait for another."""
+    return f"{CEASE}\n{run_id}\n"
 
 
 if __name__ == "__main__":

@@ -29,17 +29,8 @@ from slbench.data.archives import DAMAGED, Budget
 from slbench.data.places import whole
 from slbench.errors import InputError, StoreError
 from slbench.files import dump_json
-from slbench.store import (
-    WEIGHTS,
-    Probe,
-    RunRecord,
-    Store,
-    Throughput,
-    TrainingMemory,
-    first_wrong,
-    read_record,
-    state_of,
-)
+from slbench.measured import Probe, Throughput, TrainingMemory
+from slbench.store import WEIGHTS, RunRecord, Store, first_wrong, read_record, state_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -1,4 +1,4 @@
-"""What a store need not keep: what a killed process left, and checkpoints of runs that are finished."""
+"""What a store need not keep: what a killed process left, and checkpoints of runs that are finished or pruned."""
 
 import re
 import shutil
@@ -79,11 +79,11 @@ def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
     if not has_record and unfinished:
         yield "unfinished run", folder
         return
-    is_done = state_of(folder) == "done"
+    is_over = state_of(folder) in ("done", "pruned")
     for path in sorted(folder.iterdir()):
         if is_temporary(path):
             yield "temporary file", path
-        elif is_done and CHECKPOINT.fullmatch(path.name) and path.is_file():
+        elif is_over and CHECKPOINT.fullmatch(path.name) and path.is_file():
             yield "checkpoint", path
 
 

@@ -12,8 +12,9 @@ from slbench.errors import DivergedError
 from slbench.grid.events import Event, Failed, Fewer, Halted, Started
 from slbench.grid.failures import death_of, failure, kind_of
 from slbench.grid.jobs import Died
-from slbench.grid.local import LocalExecutor, Policy, Task
+from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
+from slbench.grid.tasks import Policy, Task
 from slbench.store import Kind, Store
 from slbench.study import StudyRun
 from tests.support import TINY, runs

@@ -1,0 +1,77 @@
+"""The local executor fed with runs while it works, and told to leave some."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from slbench.grid.events import Ended, Event, Finished, Found, Moved, Started
+from slbench.grid.local import LocalExecutor
+from slbench.grid.slots import Device, Slot
+from slbench.store import Pruned, Store
+from slbench.study import StudyRun
+from tests.support import runs
+
+SLOT = Slot(0, Device("cpu", "Processor", False), 1)
+SHORT = {"recipe.epochs": 3, "recipe.batch_size": 256, "recipe.precision": "fp32"}
+
+
+class Launcher:
+    """Runs what an iterator gives, one at a time, and leaves one run after its first epoch."""
+
+    def __init__(self, store: Store, runs: Iterator[StudyRun], *, leave: StudyRun | None = None) -> None:
+        self.events, self.leave = list[Event](), leave
+        self.executor = LocalExecutor([SLOT], store=store, precisions={"fp32": "fp32"}, on_event=self)
+        assert self.executor.run([], more=lambda: next(runs, None)) == 0
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Moved) and event.run == self.leave and event.said.epoch == 2:
+            self.executor.prune(event.run, pruned())
+
+    def of(self, kind: type[Event]) -> list[StudyRun]:  # type: ignore[type-arg]
+        return [event.run for event in self.events if isinstance(event, kind)]  # type: ignore[union-attr]
+
+
+def pruned() -> Pruned:
+    ended_at = datetime(2026, 11, 24, tzinfo=UTC).isoformat()
+    return Pruned(
+        search="sieve", trial=7, epochs=1, reason="pruned by the search 'sieve' after epoch 1", ended_at=ended_at
+    )
+
+
+def test_further_runs_are_asked_for_when_a_slot_is_free_and_a_finished_one_is_found(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, other = runs({"method": ["none", "lsa"]}, set=SHORT)
+    launcher = Launcher(store, iter([one, other, one]))
+    assert launcher.of(Started) == [one, other]
+    assert launcher.of(Finished) == [one, other]
+    assert launcher.of(Found) == [one]
+
+
+def test_a_pruned_run_keeps_its_metrics_and_says_so_and_its_process_goes_on_with_the_next(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, other = runs({"method": ["none", "lsa"]}, set=SHORT)
+    launcher = Launcher(store, iter([one, other]), leave=one)
+    assert launcher.of(Ended) == [one]
+    assert launcher.of(Finished) == [other]
+    folder = store.folder(one.spec, one.labels)
+    assert (folder / "metrics.csv").read_text().splitlines()[1].startswith("1,")
+    assert store.pruned(one.spec.run_id) == pruned()
+    assert store.states([one.spec, other.spec]) == {one.spec.run_id: "pruned", other.spec.run_id: "done"}
+    assert store.claims.holders() == {}
+    assert (store.folder(other.spec, other.labels) / "log.txt").exists()
+    assert not (folder / "failure.json").exists()
+
+
+def test_a_pruned_run_that_is_asked_for_again_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    calm, pruned_once = Store(tmp_path / "calm"), Store(tmp_path / "pruned")
+    (run,) = runs(set=SHORT)
+    Launcher(calm, iter([run]))
+    assert Launcher(pruned_once, iter([run]), leave=run).of(Ended) == [run]
+    again = Launcher(pruned_once, iter([run]))
+    first = next(event for event in again.events if isinstance(event, Moved))
+    assert first.said.step > run.spec.steps_per_epoch  # from its checkpoint
+    one, other = calm.record(run.spec.run_id), pruned_once.record(run.spec.run_id)
+    assert one is not None and other is not None
+    assert one.differences(other) == {}
+    assert pruned_once.pruned(run.spec.run_id) is None
