@@ -13,6 +13,7 @@ The rooms, from the top; each imports only from rooms below it:
 
     cli/          the commands: parse, one library call, print. Only here are typer and rich imported
     selftest.py   what the owner of a GPU runs once
+    tuning/       the search for a temperature and a shift: Optuna asks, trials are ordinary runs
     grid/         slots, the local executor and its children, failures, what a grid takes, the proof of exact resume
     report/       tidy rows, tables, Markdown, CSV, LaTeX
     train/        the loop, the optimizer, checkpoints, one run from spec to record

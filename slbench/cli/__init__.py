@@ -14,6 +14,7 @@ from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
 from slbench.cli.report import report
 from slbench.cli.status import logs, status
+from slbench.cli.tune import tune_temperature
 from slbench.cli.upkeep import clean, export_runs, import_runs
 from slbench.cli.verify import verify_resume
 from slbench.errors import SlbenchError
@@ -31,6 +32,7 @@ app.command("train")(train)
 app.command("status")(status)
 app.command("logs")(logs)
 app.command("report")(report)
+app.command("tune-temperature")(tune_temperature)
 app.command("verify-resume")(verify_resume)
 app.command("export")(export_runs)
 app.command("import")(import_runs)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from slbench.grid.events import (
     Dropped,
     Elsewhere,
+    Ended,
     Event,
     Failed,
     Fewer,
@@ -205,7 +206,7 @@ class LiveView:
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
             detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
             self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)
-        elif isinstance(event, Finished | Failed | Dropped):
+        elif isinstance(event, Finished | Failed | Dropped | Ended):
             self.progress.remove_task(self._slots.pop(event.slot.index))
         if (line := lasting(event)) is not None:
             self.progress.console.print(line, markup=False, highlight=False)

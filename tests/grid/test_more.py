@@ -28,8 +28,8 @@ class Launcher:
         if isinstance(event, Moved) and event.run == self.leave and event.said.epoch == 2:
             self.executor.prune(event.run, pruned())
 
-    def of(self, kind: type[Event]) -> list[StudyRun]:  # type: ignore[type-arg]
-        return [event.run for event in self.events if isinstance(event, kind)]  # type: ignore[union-attr]
+    def of(self, kind: type[Started] | type[Finished] | type[Found] | type[Ended]) -> list[StudyRun]:
+        return [event.run for event in self.events if isinstance(event, kind)]
 
 
 def pruned() -> Pruned:

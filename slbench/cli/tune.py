@@ -1,0 +1,222 @@
+"""`slbench tune-temperature`."""
+
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from slbench.cli import options
+from slbench.cli.grid import interrupt, say
+from slbench.cli.tuneviews import make_view
+from slbench.data import DEFAULT_DATASET
+from slbench.errors import InputError
+from slbench.grid.tasks import Policy
+from slbench.names import lookup
+from slbench.store import Store
+from slbench.tuning.launch import Tuning, plan_tuning, run_tuning
+from slbench.tuning.record import SearchRecord, folder_of
+from slbench.tuning.search import Plan
+from slbench.tuning.searchfile import NOTHING, load_search_file, space_of
+from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS
+from slbench.tuning.subject import Subject
+
+SEARCH = "Search"
+
+
+def tune_temperature(
+    backbone: Annotated[str, typer.Option("--backbone", help="One backbone.", rich_help_panel=options.GRID)] = "vit",
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="One data set, or npz:PATH, folder:PATH.", rich_help_panel=options.GRID)
+    ] = DEFAULT_DATASET,
+    method: Annotated[
+        list[str],
+        typer.Option(
+            "--method", help="Rows to tune, each with as many trials. [default: both]", rich_help_panel=options.GRID
+        ),
+    ] = [],  # noqa: B006
+    trials: Annotated[
+        int, typer.Option("--trials", help="Of each row, in all.", min=1, metavar="N", rich_help_panel=SEARCH)
+    ] = 20,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--timeout",
+            help="Begin no trial after so long: 90, 30m, 2h.",
+            metavar="TIME",
+            show_default=False,
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    seeds_per_trial: Annotated[
+        int,
+        typer.Option("--seeds-per-trial", help="A trial is their mean.", min=1, metavar="K", rich_help_panel=SEARCH),
+    ] = 3,
+    search: Annotated[
+        Path | None,
+        typer.Option(
+            "--search", help="What to search, in TOML.", metavar="FILE", show_default=False, rich_help_panel=SEARCH
+        ),
+    ] = None,
+    with_lr: Annotated[
+        bool, typer.Option("--with-lr", help="Search the learning rate too.", rich_help_panel=SEARCH)
+    ] = False,
+    sampler: Annotated[
+        str, typer.Option("--sampler", help="tpe, gp, random or grid.", rich_help_panel=SEARCH)
+    ] = DEFAULT_SAMPLER,
+    pruner: Annotated[
+        str, typer.Option("--pruner", help="hyperband, median or none.", rich_help_panel=SEARCH)
+    ] = DEFAULT_PRUNER,
+    sampler_seed: Annotated[int, typer.Option("--sampler-seed", min=0, rich_help_panel=SEARCH)] = 0,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            help="sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT. [default: a journal in the store]",
+            metavar="URL",
+            show_default=False,
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="The process that had this search is dead.", rich_help_panel=SEARCH),
+    ] = False,
+    compare_seeds: Annotated[
+        int,
+        typer.Option(
+            "--compare-seeds",
+            help="Of the comparison after the search; 0: none.",
+            min=0,
+            metavar="N",
+            rich_help_panel=SEARCH,
+        ),
+    ] = 3,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Of the search. [default: BACKBONE-DATASET]", show_default=False, rich_help_panel=SEARCH
+        ),
+    ] = None,
+    recipe: options.RecipeName = None,
+    protocol: options.ProtocolName = None,
+    changes: options.Changes = [],  # noqa: B006
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    lr: options.Lr = None,
+    store: options.StoreFolder = options.RESULTS,
+    data_root: options.DataRoot = None,
+    stream: options.Stream = False,
+    threads: options.Threads = 1,
+    devices: options.Devices = "auto",
+    jobs_per_device: options.JobsPerDevice = None,
+    retries: options.Retries = 0,
+    max_failures: options.MaxFailures = 3,
+    as_json: options.Json = False,
+) -> None:
+    """Search the initial softmax temperature and the shift that suit a data set, by validation accuracy alone."""
+    options.use_data_root(data_root)
+    options.use_stream(stream)
+    check_protocol(protocol, changes)
+    given = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
+    settings = {path: value for path, value in given.items() if value is not None} | options.parsed(changes)
+    subjects = [
+        Subject(backbone, dataset, row, recipe or "quick", settings) for row in options.split(method) or ["both"]
+    ]
+    if len({subject.method for subject in subjects}) < len(subjects):
+        raise InputError("--method names a row twice")
+    file = NOTHING if search is None else load_search_file(search)
+    spaces = [space_of(subject, file, with_lr=with_lr, alone=len(subjects) == 1) for subject in subjects]
+    label = subjects[0].runs({}, seeds=[0])[0].labels
+    plan = Plan(
+        name=name or f"{backbone}-{label.dataset}",
+        trials=trials,
+        seeds=seeds_per_trial,
+        sampler=lookup(SAMPLERS, sampler, "sampler"),
+        pruner=lookup(PRUNERS, pruner, "pruner"),
+        seed=sampler_seed,
+    )
+    tuning = plan_tuning(
+        plan,
+        subjects,
+        spaces,
+        Store(store),
+        devices=devices,
+        jobs_per_device=options.jobs_of(jobs_per_device),
+        threads=threads,
+        storage=storage,
+        policy=Policy(retries=retries, max_failures=max_failures),
+        compare_seeds=compare_seeds,
+        seconds=options.seconds_of(time_limit),
+        command=command_line(),
+        take_over=take_over,
+    )
+    signal.signal(signal.SIGTERM, interrupt)
+    console = Console(stderr=as_json)
+    for words in opening(tuning):
+        say(console, words)
+    with make_view(console, tuning) as view:
+        record, is_whole = run_tuning(tuning, on_event=view)
+    if as_json:
+        print(json.dumps(record.model_dump(mode="json"), indent=2))
+    else:
+        for words in outcome(record, store):
+            say(console, words)
+    if not is_whole:
+        raise typer.Exit(1)
+
+
+def check_protocol(protocol: str | None, changes: list[str]) -> None:
+    """Raise InputError unless the protocol has validation images to choose by."""
+    given = protocol or options.parsed(changes).pop("protocol", None)
+    if given not in (None, "holdout"):
+        raise InputError(
+            f"--protocol {given}: a search chooses by validation accuracy, and '{given}' keeps no image for it: "
+            "leave it out (holdout)"
+        )
+
+
+def command_line() -> str:
+    """What was typed, for whoever wants to do it again; of a storage without its password."""
+    from slbench.tuning.storage import hidden
+
+    words = [hidden(word) if "://" in word else word for word in sys.argv[1:]]
+    return shlex.join(["slbench", *words])
+
+
+def opening(tuning: Tuning) -> list[str]:
+    """What will be searched."""
+    plan, run = tuning.plan, tuning.grid.runs[0]
+    seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"
+    lines = [
+        f"search {plan.name}: {plan.trials} trials of {seeds} of {run.spec.recipe.epochs} epochs, "
+        f"sampler {plan.sampler}, pruner {plan.pruner}; "
+        f"by the accuracy on {run.spec.dataset.num_validation:,} validation images"
+    ]
+    for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
+        lines += [f"        {subject.method}: {parameter.words}" for parameter in space.parameters]
+        if space.size is not None and space.size < plan.trials:
+            lines.append(f"note: '{subject.method}' has {space.size} settings, so as many trials")
+        lines += [f"note: {note}" for note in space.notes]
+    return lines
+
+
+def outcome(record: SearchRecord, store: Path) -> list[str]:
+    """What was found, in a few lines."""
+    from slbench.tuning.summary import winner_words
+
+    lines = []
+    for row in record.rows:
+        won, own = row.trial(row.winner), row.baseline
+        if won is None or own is None:
+            lines.append(f"{row.title}: no trial is complete")
+            continue
+        lines.append(f"{row.title}: {winner_words(won, own)}")
+        if row.comparison is not None:
+            verdict = f"{row.comparison.verdict}: " if row.comparison.seeds else ""
+            lines.append(f"{row.title}: {verdict}{row.comparison.words}")
+    return [*lines, f"written to {folder_of(Store(store), record.name)}: summary.md, trials.csv, figures, best.toml"]

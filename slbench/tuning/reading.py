@@ -1,0 +1,83 @@
+"""From Optuna's studies to the record of a search."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from slbench.methods import row_title
+from slbench.study import StudyRun
+from slbench.tuning.record import Comparison, RowRecord, TrialRecord, TrialState
+from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, Row
+
+if TYPE_CHECKING:
+    import optuna
+
+STATES: dict[str, TrialState] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+ENOUGH = 4  # complete trials before an importance says anything
+
+
+def read_row(
+    row: Row, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
+) -> RowRecord:
+    """A row's search as it stands."""
+    frozen = row.study.get_trials(deepcopy=False)
+    trials = tuple(read_trial(row, trial, curve) for trial in frozen if RUNS in trial.user_attrs)
+    label = row.subject.runs({}, seeds=[0])[0].labels.backbone
+    return RowRecord(
+        method=row.subject.method,
+        title=row_title(label, row.subject.method),
+        space=tuple(parameter.words for parameter in row.space.parameters),
+        parameters=tuple(parameter.path for parameter in row.space.parameters),
+        log=tuple(parameter.path for parameter in row.space.parameters if parameter.log),
+        trials=trials,
+        importance=importance(row.study),
+        winner=winner(trials),
+        comparison=comparison,
+    )
+
+
+def read_trial(
+    row: Row, frozen: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
+) -> TrialRecord:
+    """A trial with the validation accuracies that its runs have, also those after it was pruned by a hair."""
+    setting = frozen.user_attrs[SETTING]
+    runs = row.runs(setting)
+    curves = [curve(run) for run in runs]
+    trained = sum(map(len, curves))
+    told = frozen.intermediate_values
+    return TrialRecord(
+        number=frozen.number,
+        state=STATES[frozen.state.name],
+        is_baseline=bool(frozen.user_attrs.get(BASELINE)),
+        setting=setting,
+        value=frozen.value if frozen.state.name == "COMPLETE" else None,
+        last_value=told[max(told)] if told else None,
+        by_seed=tuple(each[-1] for each in curves if len(each) == row.epochs),
+        curve=curves[0],
+        epochs=trained,
+        images=trained * runs[0].spec.samples_per_epoch,
+        run_ids=tuple(frozen.user_attrs[RUNS]),
+        note=frozen.user_attrs.get(FAILED) or frozen.user_attrs.get(DIVERGED) or "",
+    )
+
+
+def winner(trials: Sequence[TrialRecord]) -> int | None:
+    """The complete trial with the highest mean validation accuracy; of equals the first, so the row's own setting."""
+    complete = [trial for trial in trials if trial.value is not None]
+    return max(complete, key=lambda trial: (trial.value, -trial.number)).number if complete else None
+
+
+def importance(study: "optuna.Study") -> dict[str, float] | None:
+    """Share of each parameter in what moves the accuracy, by Optuna's own way; None if that cannot be said."""
+    import optuna
+
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of evaluators that are experimental
+        try:
+            shares = optuna.importance.get_param_importances(study)
+        except (ValueError, RuntimeError):  # parameters that never varied
+            return None
+    return {name: float(share) for name, share in shares.items()}

@@ -1,0 +1,223 @@
+"""Where Optuna keeps a search: a journal in the store by default, else what a URL names."""
+
+import contextlib
+import json
+import os
+import platform
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slbench.claims import alive, boot, started
+from slbench.errors import InputError, SlbenchError
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "journal.log"
+GRPC = "grpc://"
+GRPC_PORT, GRPC_SECONDS = 13000, 10.0
+DEFINITION, OWNER = "slbench", "owner"  # attributes of a study
+
+
+class StorageError(SlbenchError):
+    """A storage that went away in the middle of a search."""
+
+
+def open_storage(url: str | None, folder: Path) -> "optuna.storages.BaseStorage":
+    """The storage of a search.
+
+    Args:
+        url: sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT; None for a journal in the folder.
+    Raises:
+        InputError: if it cannot be reached.
+    """
+    from optuna.logging import WARNING, set_verbosity
+
+    set_verbosity(WARNING)
+    if url is None:
+        return open_journal(folder / JOURNAL)
+    if url.startswith(GRPC):
+        return open_proxy(url)
+    return open_database(url)
+
+
+def open_journal(path: Path) -> "optuna.storages.BaseStorage":
+    """A journal, without the line that a process was writing when it was killed. The search's claim must be ours."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes() if path.exists() else b""
+        if not content.endswith(b"\n"):
+            os.truncate(path, content.rfind(b"\n") + 1) if content else None
+        return JournalStorage(JournalFileBackend(str(path)))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be used as a journal: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: damaged: {error}: move it away, and the search begins anew") from error
+
+
+def open_proxy(url: str) -> "optuna.storages.BaseStorage":
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import GrpcStorageProxy
+
+    host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
+    if not host or not (port or str(GRPC_PORT)).isdecimal():
+        raise InputError(f"--storage {url}: must be grpc://HOST:PORT")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # it is what Optuna has for many machines
+            storage = GrpcStorageProxy(host=host, port=int(port or GRPC_PORT))
+        storage.wait_server_ready(timeout=GRPC_SECONDS)
+    except ModuleNotFoundError as error:
+        raise InputError(f"--storage {url}: needs the package grpcio: pip install grpcio protobuf") from error
+    except ConnectionError as error:
+        raise InputError(f"--storage {url}: no answer within {GRPC_SECONDS:g} s: is `optuna` serving there?") from error
+    return storage
+
+
+def open_database(url: str) -> "optuna.storages.BaseStorage":
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    try:
+        return RDBStorage(url, skip_compatibility_check=False)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise InputError(
+            f"--storage {hidden(url)}: must be a URL such as sqlite:///search.db, postgresql://USER@HOST/NAME, "
+            "mysql://USER@HOST/NAME or grpc://HOST:PORT"
+        ) from error
+    except ImportError as error:
+        raise InputError(
+            f"--storage {hidden(url)}: its driver is not installed: pip install 'slbench[postgresql]' "
+            "for PostgreSQL (postgresql+psycopg://...), pip install PyMySQL for MySQL (mysql+pymysql://...)"
+        ) from error
+    except (SQLAlchemyError, RuntimeError) as error:
+        raise InputError(f"--storage {hidden(url)}: cannot be reached: {first_line(error)}") from error
+
+
+def close_storage(storage: "optuna.storages.BaseStorage") -> None:
+    """Give its connections back."""
+    from optuna.storages import GrpcStorageProxy, RDBStorage
+
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+    elif isinstance(storage, GrpcStorageProxy):
+        storage.close()
+
+
+def hidden(url: str) -> str:
+    """A URL without its password."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return url
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without the statement that it went wrong in."""
+    cause = getattr(error, "orig", None) or error
+    return next(iter(str(cause).strip().splitlines()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def speaking(url: str | None) -> Iterator[None]:
+    """Within it, a storage that goes away is one line.
+
+    Raises:
+        StorageError: saying so.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, ConnectionError) as error:
+        cause = error.__cause__ or error
+        raise StorageError(
+            f"the storage {hidden(url or '')} went away: {first_line(cause)}; the same command goes on"
+        ) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "grpc":
+            raise
+        raise StorageError(f"the storage {url} went away: {first_line(error)}; the same command goes on") from error
+
+
+def open_study(
+    storage: "optuna.storages.BaseStorage",
+    name: str,
+    definition: Mapping[str, Any],
+    *,
+    store: str,
+    take_over: bool = False,
+) -> "optuna.Study":
+    """An Optuna study, new or that of an earlier start of the same search.
+
+    Args:
+        definition: what must be the same for trials to be comparable.
+        store: absolute path of the store, whose claim on the search is ours.
+        take_over: although another process, which cannot be looked at from here, may be at it.
+    Raises:
+        InputError: if the study that is there has another definition, or another process is at it.
+    """
+    import optuna
+
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    attributes = study.user_attrs
+    if DEFINITION not in attributes:
+        if study.get_trials(deepcopy=False):
+            raise InputError(f"the storage has a study '{name}' that slbench did not make: give another --name")
+        study.set_user_attr(DEFINITION, definition)
+    elif (other := first_difference(attributes[DEFINITION], json.loads(json.dumps(definition)))) is not None:
+        key, before, now = other
+        raise InputError(
+            f"a search '{name}' is there with another {key}: {before}, and now {now}: "
+            "give this one another name with --name"
+        )
+    check_owner(name, attributes.get(OWNER), store=store, take_over=take_over)
+    pid = os.getpid()
+    owner = {"store": store, "hostname": platform.node(), "boot": boot(), "pid": pid, "started": started(pid)}
+    study.set_user_attr(OWNER, owner)
+    return study
+
+
+def check_owner(name: str, owner: Mapping[str, Any] | None, *, store: str, take_over: bool) -> None:
+    """Raise InputError if another process may be at a search. One on the same store is dead: its claim is ours."""
+    if owner is None or owner["store"] == store or take_over:
+        return
+    if owner["boot"] == boot() and not alive(owner["pid"], owner["started"]):
+        return
+    where = f"process {owner['pid']} on {owner['hostname']}, with the store {owner['store']}"
+    cure = "" if owner["boot"] == boot() else "; if it is dead, go on with --take-over"
+    raise InputError(f"the search '{name}' is another's: {where}: one process alone asks and tells{cure}")
+
+
+def release_owner(study: "optuna.Study") -> None:
+    """Say that nobody is at a search."""
+    study.set_user_attr(OWNER, None)
+
+
+def first_difference(before: Any, now: Any, path: str = "") -> tuple[str, str, str] | None:
+    """Where two definitions differ first: the key, and both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            found = first_difference(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+            if found is not None:
+                return found
+        return None
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        found_in = (first_difference(*pair, path) for pair in zip(before, now, strict=True))
+        return next((found for found in found_in if found is not None), None)
+    return None if before == now else (path, short(before), short(now))
+
+
+def short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,89 @@
+"""A search kept in a PostgreSQL server that the test installs, where it may, and starts."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+
+from slbench.errors import InputError
+from slbench.tuning.storage import StorageError, close_storage, open_storage, open_study, speaking
+from tests.tuning.world import World, new_study, plan, states
+
+pytestmark = pytest.mark.slow
+USER = "postgres"
+
+
+def programs() -> Path:
+    """The folder of the server's programs; it is installed where that can be done, else the test is skipped."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found and shutil.which("apt-get") and os.geteuid() == 0:
+        quiet = {"capture_output": True, "text": True, "check": False}
+        subprocess.run(["apt-get", "update", "-q"], **quiet)  # type: ignore[call-overload]
+        done = subprocess.run(["apt-get", "install", "-qy", "postgresql"], **quiet)  # type: ignore[call-overload]
+        if done.returncode:
+            pytest.skip(f"PostgreSQL could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed, and only root with apt-get could install it here")
+    return found[-1].parent
+
+
+def as_user(*command: object) -> list[str]:
+    """A command as the server's own user, for it refuses root."""
+    words = [str(word) for word in command]
+    return ["runuser", "-u", USER, "--", *words] if os.geteuid() == 0 else words
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    """The URL of a new server, and the command that stops it."""
+    where = programs()
+    folder = Path(subprocess.run(as_user("mktemp", "-d"), capture_output=True, text=True, check=True).stdout.strip())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    control = [where / "pg_ctl", "-D", folder / "data", "-w"]
+    subprocess.run(
+        as_user(where / "initdb", "-D", folder / "data", "-U", USER, "-A", "trust"), check=True, capture_output=True
+    )
+    subprocess.run(as_user(*control, "-l", folder / "log", "-o", options, "start"), check=True, capture_output=True)
+    stop = as_user(*control, "-m", "immediate", "stop")
+    yield f"postgresql+psycopg://{USER}@127.0.0.1:{port}/postgres", stop
+    subprocess.run(stop, check=False, capture_output=True)
+    subprocess.run(as_user("rm", "-rf", folder), check=False)
+
+
+def test_a_search_in_postgresql_is_the_one_in_a_journal_also_after_it_was_killed_and_says_when_the_server_goes(
+    server: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    url, stop = server
+
+    storages = []
+
+    def opened() -> optuna.Study:
+        storages.append(open_storage(url, tmp_path))
+        return open_study(storages[-1], "made-both", {"seeds_per_trial": 2}, store=str(tmp_path))
+
+    how = plan(trials=6, sampler="tpe", pruner="median")
+    calm = new_study()
+    World().search([World().row(calm, plan=how)])
+    world = World(steps=15)
+    assert not world.search([world.row(opened(), plan=how)])
+    again = World(done=world.done)
+    study = opened()
+    assert again.search([again.row(study, plan=how)])
+    assert states(study) == states(calm)
+
+    subprocess.run(stop, check=True, capture_output=True)
+    with pytest.raises(StorageError, match=r"went away: .*; the same command goes on"), speaking(url):
+        study.set_user_attr("any", 1)
+    with pytest.raises(InputError, match="cannot be reached"):
+        open_storage(url, tmp_path)
+    for storage in storages:
+        close_storage(storage)

@@ -1,0 +1,162 @@
+"""The search asks and tells as it should, in a world where runs need no training."""
+
+from statistics import mean
+
+import pytest
+
+from slbench.study import StudyRun
+from slbench.tuning.reading import read_row
+from slbench.tuning.search import Row
+from slbench.tuning.searchfile import space_of
+from slbench.tuning.space import SHIFT, TEMPERATURE
+from slbench.tuning.strategy import PRUNERS, SAMPLERS, PrunerName, SamplerName
+from tests.tuning.world import PAPER, World, curve_of, new_study, plan, states, subject
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values())
+def test_the_papers_own_setting_is_the_first_trial_and_is_the_rows_own_run(sampler: SamplerName) -> None:
+    study, world = new_study(), World()
+    assert world.search([world.row(study, plan=plan(trials=3, sampler=sampler))])
+    first = study.get_trials()[0]
+    assert first.user_attrs["setting"] == PAPER
+    assert first.user_attrs["baseline"] is True
+    assert tuple(first.user_attrs["runs"]) == tuple(run.spec.run_id for run in subject().runs({}, seeds=range(2)))
+    assert world.started[0].spec.method.shift_ratio == 0.5  # not 4 px, which would be another run
+
+
+def test_a_trial_is_worth_the_mean_over_its_seeds_of_the_last_epochs_accuracy() -> None:
+    study, world = new_study(), World()
+    world.search([world.row(study, plan=plan(trials=2, seeds=3))])
+    for trial in study.get_trials():
+        runs = subject().runs({} if trial.user_attrs.get("baseline") else trial.user_attrs["setting"], seeds=range(3))
+        finals = [curve_of(run)[-1] for run in runs]
+        assert trial.value == pytest.approx(mean(finals))
+        first = dict(enumerate(curve_of(runs[0]), start=1))
+        assert trial.intermediate_values == pytest.approx({**first, 8: mean(finals[:2]), 12: mean(finals)})
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("sampler", SAMPLERS.values())
+def test_as_many_trials_are_made_as_were_asked_for_whatever_asks(sampler: SamplerName, slots: int) -> None:
+    study, world = new_study(), World(slots=slots)
+    world.search([world.row(study, plan=plan(trials=7, sampler=sampler, parallel=slots > 1))])
+    assert [state for state, *_ in states(study)].count("COMPLETE") == 7
+    settings = [tuple(setting.items()) for _, setting, _ in states(study) if setting]
+    assert len(set(settings)) == 7
+    again = World(done=world.done)
+    again.search([again.row(study, plan=plan(trials=7, sampler=sampler))])
+    assert again.started == []
+    more = World(done=world.done)
+    more.search([more.row(study, plan=plan(trials=9, sampler=sampler))])
+    assert len(more.started) == 2 * 2
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "median"])
+def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: PrunerName) -> None:
+    def hopeless(run: StudyRun) -> tuple[float, ...]:
+        own = run.spec.method.initial_temperature == 1.0
+        return tuple((10 if own else 90 - run.spec.method.initial_temperature * 20) + epoch for epoch in range(4))
+
+    study, world = new_study(), World(hopeless)
+    world.search([world.row(study, plan=plan(trials=20, seeds=3, pruner=pruner))])
+    by_state = {
+        state: [setting for other, setting, _ in states(study) if other == state] for state, *_ in states(study)
+    }
+    assert PAPER in by_state["COMPLETE"]
+    assert len(by_state["PRUNED"]) >= 4
+    assert len(by_state["PRUNED"]) + len(by_state["COMPLETE"]) == 20
+    assert world.epochs < 20 * 3 * 4
+    for pruned in world.pruned.values():
+        assert pruned.reason.startswith(f"pruned by the search 'made' (trial {pruned.trial}) after")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values())
+@pytest.mark.parametrize("pruner", PRUNERS.values())
+def test_a_search_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
+    sampler: SamplerName, pruner: PrunerName
+) -> None:
+    how = plan(trials=8, sampler=sampler, pruner=pruner)
+    calm, world = new_study(), World()
+    world.search([world.row(calm, plan=how)])
+    killed, left = new_study(), World(steps=3)
+    while not left.search([left.row(killed, plan=how)]):
+        left = World(done=left.done, steps=5, pruned={})
+    assert states(killed) == states(calm)
+    assert left.done == world.done
+
+
+def test_a_sampler_that_comes_back_to_a_setting_gives_way_to_one_that_was_not_tried() -> None:
+    study, world = new_study(), World()
+    row = Row(subject("spt"), space_of(subject("spt")), study, plan=plan(trials=20, sampler="tpe"))
+    assert row.total == 8  # shifts of 1 to 8 px, and no temperature
+    world.search([row])
+    done = [setting[SHIFT] for state, setting, _ in states(study) if state == "COMPLETE"]
+    assert sorted(done, key=str) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(world.done) == 8 * 2
+
+
+def test_a_grid_is_gone_through_in_order_with_the_own_setting_first() -> None:
+    study, world = new_study(), World()
+    world.search([world.row(study, plan=plan(trials=5, sampler="grid"))])
+    points = [(setting[TEMPERATURE], setting[SHIFT]) for _, setting, _ in states(study)]
+    assert points == [(1.0, 4), (0.25, 1), (0.25, 2), (0.25, 3), (0.25, 4)]
+
+
+def test_a_trial_whose_run_failed_is_tried_again_by_the_next_process_and_counts_in_this_one() -> None:
+    study, world = new_study(), World()
+    row = world.row(study, plan=plan(trials=2))
+
+    class Failing(World):
+        def search(self, rows: list[Row]) -> bool:  # type: ignore[override]
+            from slbench.tuning.search import Search
+
+            search = Search(rows, curve=lambda run: (), stop=lambda run, pruned: None, tell=self.told.append)
+            while (run := search.next()) is not None:
+                search.failed(run.spec.run_id, kind="error", reason="exit code 1")
+            return True
+
+    failing = Failing()
+    failing.search([row])
+    assert [told.state for told in failing.told] == ["failed", "failed"]
+    world.search([world.row(study, plan=plan(trials=2))])
+    assert [state for state, *_ in states(study)] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    complete = study.get_trials()[2:]
+    assert complete[0].user_attrs.get("baseline") is True
+    assert [trial.user_attrs["setting"] for trial in complete] == [
+        trial.user_attrs["setting"] for trial in study.get_trials()[:2]
+    ]
+
+
+def test_a_loss_that_diverged_is_a_pruned_trial_for_it_says_something_of_the_setting() -> None:
+    study, world = new_study(), World()
+    from slbench.tuning.search import Search
+
+    search = Search([world.row(study, plan=plan(trials=1))], curve=lambda run: (), stop=lambda run, pruned: None)
+    run = search.next()
+    assert run is not None
+    search.failed(run.spec.run_id, kind="diverged", reason="the loss is nan")
+    assert states(study) == [("PRUNED", PAPER, None)]
+    assert search.next() is None
+
+
+def test_rows_take_turns_and_get_the_same_number_of_trials() -> None:
+    world = World()
+    rows = [world.row(new_study(), method, plan=plan(trials=4, seeds=1)) for method in ("both", "lsa", "spt")]
+    world.search(rows)
+    assert [row.asked for row in rows] == [4, 4, 4]
+    assert [told.method for told in world.told] == ["both", "lsa", "spt"] * 4
+
+
+def test_what_is_read_of_a_search_names_its_winner_and_its_own_setting() -> None:
+    study, world = new_study(), World()
+    row = world.row(study, plan=plan(trials=12))
+    world.search([row])
+    read = read_row(row, curve=lambda run: curve_of(run)[: world.done.get(run.spec.run_id, 0)])
+    assert len(read.trials) == 12
+    assert read.baseline is not None and read.baseline.setting == PAPER
+    won = read.trial(read.winner)
+    assert won is not None and won.value == max(trial.value or 0 for trial in read.trials)
+    assert won.epochs == 2 * 4
+    assert won.images == 2 * 4 * world.started[0].spec.samples_per_epoch
+    assert set(read.importance or {}) == {TEMPERATURE, SHIFT}
+    assert sum((read.importance or {}).values()) == pytest.approx(1)

@@ -1,0 +1,168 @@
+"""Where a search is kept: opened, refused, mended, in one line each."""
+
+import os
+import threading
+from pathlib import Path
+
+import optuna
+import pytest
+
+from slbench.claims import boot, started
+from slbench.errors import InputError
+from slbench.tuning.storage import JOURNAL, OWNER, StorageError, close_storage, open_storage, open_study, speaking
+from tests.tuning.world import World, new_study, plan, states
+
+DEFINITION = {"run": {"recipe": {"lr": 0.003}}, "space": [{"path": "recipe.lr", "low": 0.1}], "seeds_per_trial": 3}
+
+
+def opened(url: str | None, folder: Path, **changes: object) -> optuna.Study:
+    return open_study(open_storage(url, folder), "made-both", {**DEFINITION, **changes}, store=str(folder))
+
+
+def test_a_journal_and_a_database_give_a_search_back(tmp_path: Path) -> None:
+    for url in (None, f"sqlite:///{tmp_path}/search.db"):
+        calm = new_study()
+        World().search([World().row(calm, plan=plan(trials=4))])
+        world = World()
+        world.search([world.row(opened(url, tmp_path), plan=plan(trials=2))])
+        again = World(done=world.done)
+        again.search([again.row(opened(url, tmp_path), plan=plan(trials=4))])
+        assert states(opened(url, tmp_path)) == states(calm)
+
+
+def test_the_line_that_a_killed_process_was_writing_is_cut_off(tmp_path: Path) -> None:
+    world = World()
+    world.search([world.row(opened(None, tmp_path), plan=plan(trials=2))])
+    before = states(opened(None, tmp_path))
+    with (tmp_path / JOURNAL).open("ab") as journal:
+        journal.write(b'{"op_code":8,"trial_id":')
+    again = World(done=world.done)
+    again.search([again.row(opened(None, tmp_path), plan=plan(trials=3))])
+    assert states(opened(None, tmp_path))[:2] == before
+    assert len(states(opened(None, tmp_path))) == 3
+
+
+def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
+    world = World()
+    world.search([world.row(opened(None, tmp_path), plan=plan(trials=2))])
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:3], b"rubbish\n", *lines[3:]]))
+    with pytest.raises(InputError, match=r"journal.log: damaged: .*: move it away, and the search begins anew"):
+        open_storage(None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense", r"--storage nonsense: must be a URL such as sqlite:///search.db"),
+        ("oracles://a@b/c", r"--storage oracles://a@b/c: must be a URL such as"),
+        ("grpc://", r"--storage grpc://: must be grpc://HOST:PORT"),
+        ("grpc://host:port", r"--storage grpc://host:port: must be grpc://HOST:PORT"),
+        ("mysql+nodriver://a@b/c", r"must be a URL such as"),
+        ("sqlite:////no/such/folder/search.db", r"cannot be reached: unable to open database file"),
+        (
+            "postgresql+psycopg://me:secret@127.0.0.1:1/db",
+            r"--storage postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: cannot be reached: connection failed",
+        ),
+    ],
+)
+def test_a_storage_that_cannot_be_reached_is_one_line_without_its_password(
+    url: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        open_storage(url, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slbench.tuning.storage.GRPC_SECONDS", 0.2)
+    with pytest.raises(InputError, match=r"--storage grpc://127.0.0.1:1: no answer within 0.2 s"):
+        open_storage("grpc://127.0.0.1:1", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # the server's; ours is silenced
+def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
+    pytest.importorskip("grpc")
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    backend = open_storage(f"sqlite:///{tmp_path}/behind.db", tmp_path)
+    server = threading.Thread(
+        target=optuna.storages.run_grpc_proxy_server, args=(backend,), kwargs={"host": "127.0.0.1", "port": port},
+        daemon=True,
+    )  # fmt: skip
+    server.start()
+    world = World()
+    proxy = open_storage(f"grpc://127.0.0.1:{port}", tmp_path)
+    study = open_study(proxy, "made-both", DEFINITION, store=str(tmp_path))
+    world.search([world.row(study, plan=plan(trials=3))])
+    close_storage(proxy)
+    calm = new_study()
+    World().search([World().row(calm, plan=plan(trials=3))])
+    assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(calm)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds_per_trial": 2}, "another seeds_per_trial: 3, and now 2"),
+        ({"run": {"recipe": {"lr": 0.001}}}, "another run.recipe.lr: 0.003, and now 0.001"),
+        ({"space": [{"path": "recipe.lr", "low": 0.2}]}, "another space.low: 0.1, and now 0.2"),
+        ({"space": []}, r"another space: \[{.*}\], and now \[\]"),
+    ],
+)
+def test_a_name_that_stands_for_another_search_is_refused(
+    changes: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    opened(None, tmp_path)
+    with pytest.raises(InputError, match=f"a search 'made-both' is there with {words}: give this one another name"):
+        opened(None, tmp_path, **changes)
+
+
+def test_a_study_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/search.db"
+    study = optuna.create_study(storage=url, study_name="made-both")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(InputError, match="a study 'made-both' that slbench did not make: give another --name"):
+        opened(url, tmp_path)
+
+
+def owned_by(study: optuna.Study, **changes: object) -> None:
+    owner = {"store": "/elsewhere", "hostname": "host-7", "boot": boot(), "pid": 1, "started": started(1)}
+    study.set_user_attr(OWNER, {**owner, **changes})
+
+
+def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
+    study = opened(None, tmp_path)
+    owned_by(study, pid=os.getpid(), started=started(os.getpid()))
+    with pytest.raises(
+        InputError, match=rf"is another's: process {os.getpid()} on host-7, .* one process alone"
+    ) as caught:
+        opened(None, tmp_path)
+    assert "--take-over" not in str(caught.value)  # it is known to live
+    owned_by(study, boot="of another machine")
+    with pytest.raises(InputError, match="if it is dead, go on with --take-over"):
+        opened(None, tmp_path)
+    open_study(open_storage(None, tmp_path), "made-both", DEFINITION, store=str(tmp_path), take_over=True)
+
+
+@pytest.mark.parametrize("owner", [{"started": "long ago"}, {"store": "ours"}, {"boot": boot(), "started": ""}])
+def test_an_owner_that_is_dead_is_no_hindrance(owner: dict[str, object], tmp_path: Path) -> None:
+    study = opened(None, tmp_path)
+    owned_by(study, **{**owner, "store": str(tmp_path) if owner.get("store") else "/elsewhere"})
+    assert opened(None, tmp_path).user_attrs[OWNER]["pid"] == os.getpid()
+
+
+def test_a_storage_that_goes_away_is_one_line_that_says_how_to_go_on() -> None:
+    from sqlalchemy.exc import OperationalError
+
+    with (
+        pytest.raises(
+            StorageError, match=r"the storage postgresql://me:\*\*\*@h/d went away: gone; the same command goes on"
+        ),
+        speaking("postgresql://me:secret@h/d"),
+    ):
+        raise OperationalError("SELECT 1", {}, Exception("gone\nmore"))
