@@ -1,9 +1,215 @@
-"""The figures of a search, from its record."""
+"""The figures of a search, from its record. All accuracies are those of the validation images."""
 
+from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slbench.tuning.record import SearchRecord
+from slbench.report.figures import PALETTE, new_figure, save, style
+from slbench.tuning.record import RowRecord, SearchRecord, TrialRecord
+from slbench.tuning.space import TEMPERATURE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COMPLETE, PRUNED, OWN = PALETTE[0], "#999999", PALETTE[1]
+NAMES = {
+    "method.initial_temperature": "initial temperature (multiples of $\\sqrt{d_k}$)",
+    "method.shift_pixels": "shift (px)",
+    "method.shift_ratio": "shift (share of the patch)",
+    "method.shift": "directions of the shift",
+    "recipe.lr": "learning rate",
+}
+ACCURACY = "validation top-1 (%)"
 
 
 def draw(record: SearchRecord, folder: Path) -> list[str]:
-    return []
+    """Write each figure that there is something to show in, as PNG and SVG; their names, without suffix."""
+    drawings: dict[str, Callable[[SearchRecord, RowRecord], Figure | None]] = {
+        "landscape": landscape,
+        "history": history,
+        "importance": importance,
+        "curves": curves,
+    }
+    names = []
+    for row in record.rows:
+        for name, drawing in drawings.items():
+            with style():
+                figure = drawing(record, row)
+            if figure is not None:
+                file = name if len(record.rows) == 1 else f"{name}-{row.method}"
+                save(figure, folder / file)
+                names.append(file)
+    return names
+
+
+def landscape(record: SearchRecord, row: RowRecord) -> "Figure | None":
+    """Objective over the first two parameters, or over the only one; every trial a point."""
+    complete = [trial for trial in row.complete if trial.value is not None]
+    if not complete or not row.parameters:
+        return None
+    if len(row.parameters) == 1:
+        return along(record, row, complete)
+    figure, axes = new_figure()
+    across, up = row.parameters[:2]
+    scale(axes, row, across, up)
+    pruned = [trial for trial in row.trials if trial.state == "pruned"]
+    axes.scatter(
+        [number(row, trial, across) for trial in pruned],
+        [number(row, trial, up) for trial in pruned],
+        marker="x", color=PRUNED, s=30, label="pruned",
+    )  # fmt: skip
+    points = axes.scatter(
+        [number(row, trial, across) for trial in complete],
+        [number(row, trial, up) for trial in complete],
+        c=[trial.value for trial in complete], cmap="cividis", s=55, edgecolors="black", linewidths=0.6,
+        label="complete",
+    )  # fmt: skip
+    ring(axes, row, across, up)
+    figure.colorbar(points, label=f"{ACCURACY}, mean of {seeds(record)}")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, fontsize=8)
+    title(axes, record, row)
+    return figure
+
+
+def ring(axes: "Axes", row: RowRecord, across: str, up: str) -> None:
+    """Mark the row's own setting and the one that was chosen."""
+    won, own = row.trial(row.winner), row.baseline
+    for trial, marker, label in ((own, "s", "own setting"), (won, "o", "chosen")):
+        if trial is not None:
+            axes.scatter(
+                [number(row, trial, across)], [number(row, trial, up)], marker=marker, s=190, facecolors="none",
+                edgecolors=OWN, linewidths=1.6, linestyle="--" if marker == "s" else "-", label=label,
+            )  # fmt: skip
+
+
+def along(record: SearchRecord, row: RowRecord, complete: list[TrialRecord]) -> "Figure":
+    """Objective along the only parameter, each seed a small point."""
+    figure, axes = new_figure()
+    (path,) = row.parameters
+    scale(axes, row, path, None)
+    ordered = sorted(complete, key=lambda trial: number(row, trial, path))
+    places = [number(row, trial, path) for trial in ordered]
+    for place, trial in zip(places, ordered, strict=True):
+        axes.scatter([place] * len(trial.by_seed), trial.by_seed, s=8, color=PRUNED)
+    axes.plot(places, [trial.value or 0.0 for trial in ordered], "o-", color=COMPLETE, label=f"mean of {seeds(record)}")
+    if row.baseline is not None:
+        axes.axvline(number(row, row.baseline, path), color=OWN, linestyle="--", label="own setting")
+    axes.set_ylabel(ACCURACY)
+    axes.legend()
+    title(axes, record, row)
+    return figure
+
+
+def history(record: SearchRecord, row: RowRecord) -> "Figure | None":
+    """Every trial in its turn, and the best so far."""
+    complete = [trial for trial in row.complete if trial.value is not None]
+    if not complete:
+        return None
+    figure, axes = new_figure()
+    pruned = [trial for trial in row.trials if trial.state == "pruned" and trial.last_value is not None]
+    axes.scatter(
+        [trial.number for trial in pruned], [trial.last_value or 0.0 for trial in pruned],
+        marker="x", color=PRUNED, label="pruned (last value seen)",
+    )  # fmt: skip
+    values = [trial.value or 0.0 for trial in complete]
+    axes.scatter(
+        [trial.number for trial in complete], values, color=COMPLETE, label=f"complete, mean of {seeds(record)}"
+    )
+    axes.step(
+        [trial.number for trial in complete],
+        list(accumulate(values, max)),
+        where="post",
+        color=OWN,
+        label="best so far",
+    )
+    low = min(values)
+    axes.set_ylim(bottom=low - 1.5 * max(max(values) - low, 1.0))  # pruned early, they would squeeze the rest
+    axes.set_xlabel("trial")
+    axes.set_ylabel(ACCURACY)
+    axes.legend(fontsize=8)
+    title(axes, record, row)
+    return figure
+
+
+def importance(record: SearchRecord, row: RowRecord) -> "Figure | None":
+    """Share of each parameter in what moves the accuracy."""
+    if not row.importance:
+        return None
+    figure, axes = new_figure(height=1.0 + 0.5 * len(row.importance))
+    shares = dict(sorted(row.importance.items(), key=lambda entry: entry[1]))
+    axes.barh([NAMES.get(path, path) for path in shares], [100 * share for share in shares.values()], color=COMPLETE)
+    axes.set_xlabel(f"importance (%), from {len(row.complete)} complete trials")
+    title(axes, record, row)
+    return figure
+
+
+def curves(record: SearchRecord, row: RowRecord) -> "Figure | None":
+    """Validation accuracy of each trial's first seed, by epoch."""
+    drawn = [trial for trial in row.trials if trial.curve]
+    if not drawn:
+        return None
+    figure, axes = new_figure()
+    labels = set[str]()
+    for trial in sorted(drawn, key=lambda trial: (trial.is_baseline, trial.number == row.winner)):
+        name, look = look_of(trial, row)
+        epochs = range(1, len(trial.curve) + 1)
+        axes.plot(epochs, trial.curve, label=None if name in labels else name, **look)  # type: ignore[arg-type]
+        if trial.state == "pruned":
+            axes.plot(len(trial.curve), trial.curve[-1], "x", color=PRUNED)
+        labels.add(name)
+    axes.set_xlabel("epoch of the first seed")
+    axes.set_ylabel(ACCURACY)
+    axes.legend(fontsize=8)
+    title(axes, record, row)
+    return figure
+
+
+def look_of(trial: TrialRecord, row: RowRecord) -> tuple[str, dict[str, object]]:
+    """What a trial's curve is called, and how it is drawn."""
+    if trial.is_baseline:
+        return "own setting", {"color": OWN, "linewidth": 2, "linestyle": "--"}
+    if trial.number == row.winner:
+        return "chosen", {"color": PALETTE[2], "linewidth": 2}
+    if trial.state == "pruned":
+        return "pruned", {"color": PRUNED, "linewidth": 0.8}
+    return "complete", {"color": COMPLETE, "linewidth": 0.8, "alpha": 0.6}
+
+
+def scale(axes: "Axes", row: RowRecord, across: str, up: str | None) -> None:
+    """Name the axes, make them logarithmic where the search is, and give choices their names as ticks."""
+    for path, axis, log in ((across, axes.xaxis, axes.set_xscale), (up, axes.yaxis, axes.set_yscale)):
+        if path is None:
+            continue
+        axis.set_label_text(NAMES.get(path, path))
+        if path in row.log:
+            log("log")
+        names = choices(row, path)
+        if names is not None:
+            axis.set_ticks(range(len(names)), labels=names)
+    if across == TEMPERATURE:
+        axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4], labels=["0.1", "0.25", "0.5", "1", "2", "4"])
+        axes.minorticks_off()
+
+
+def choices(row: RowRecord, path: str) -> list[str] | None:
+    """Names of what a parameter was, if it is no number."""
+    values = [trial.setting[path] for trial in row.trials]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return None
+    return list(dict.fromkeys(map(str, values)))
+
+
+def number(row: RowRecord, trial: TrialRecord, path: str) -> float:
+    """Where a trial stands on a parameter's axis."""
+    names, value = choices(row, path), trial.setting[path]
+    return float(value) if names is None else float(names.index(str(value)))
+
+
+def seeds(record: SearchRecord) -> str:
+    return "1 seed" if record.seeds == 1 else f"{record.seeds} seeds"
+
+
+def title(axes: "Axes", record: SearchRecord, row: RowRecord) -> None:
+    axes.set_title(f"{row.title} on {record.dataset}: search '{record.name}'", fontsize=9)

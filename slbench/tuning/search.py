@@ -191,7 +191,7 @@ class Row:
         return Trial(self, handle, setting, self.runs(setting))
 
     def _enqueue_another(self, setting: Mapping[str, Value]) -> None:
-        """After the sampler came back to a setting: one near it, or where they can be counted any that was not tried."""
+        """After the sampler came back to a setting: one near it; where they are counted, any that was not tried."""
         chance = random.Random(derive(self.plan.seed, "another", len(self.study.get_trials(deepcopy=False))))
         if self.space.size is None:
             self.study.enqueue_trial(self.space.near(setting, chance))
@@ -316,7 +316,7 @@ class Search:
         from optuna.trial import TrialState
 
         plan = trial.row.plan
-        del self._of_run[trial.run.spec.run_id]
+        self._of_run.pop(trial.run.spec.run_id, None)
         self._finish(trial, "pruned", trial.value)
         trial.row.study.tell(trial.handle, state=TrialState.PRUNED)
         return Pruned(

@@ -2,6 +2,7 @@
 
 from statistics import mean
 
+import optuna
 import pytest
 
 from slbench.study import StudyRun
@@ -160,3 +161,17 @@ def test_what_is_read_of_a_search_names_its_winner_and_its_own_setting() -> None
     assert won.images == 2 * 4 * world.started[0].spec.samples_per_epoch
     assert set(read.importance or {}) == {TEMPERATURE, SHIFT}
     assert sum((read.importance or {}).values()) == pytest.approx(1)
+
+
+def test_a_trial_can_be_pruned_after_a_seed_that_has_ended() -> None:
+    class AfterTwoSeeds(optuna.pruners.BasePruner):
+        def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:  # noqa: ARG002
+            return trial.last_step == 8
+
+    study, world = new_study(), World()
+    row = world.row(study, plan=plan(trials=3, seeds=3))
+    study.pruner = AfterTwoSeeds()
+    world.search([row])
+    assert [state for state, *_ in states(study)] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert len(world.started) == 3 + 2 + 2
+    assert world.pruned == {}  # no run was stopped: each had ended
