@@ -13,12 +13,16 @@ from slbench.report import SUFFIXES
 from slbench.report.caption import AccuracyName
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
+from slbench.tuning.record import FILE, load, searches
 
 ACCURACIES: dict[str, AccuracyName] = {"final": "final", "selected": "selected", "best": "best"}
 
 
 def report(
-    study: options.StudyPath = None,
+    study: Annotated[
+        Path | None,
+        typer.Argument(help="A study file, or the folder of a search: results/tuning/NAME.", show_default=False),
+    ] = None,
     store: options.StoreFolder = Path("results"),
     formats: Annotated[str, typer.Option("--format", help="md, csv, latex: with commas.")] = "md,csv,latex",
     accuracy: Annotated[
@@ -28,13 +32,16 @@ def report(
         Path | None, typer.Option("--out", help="Default: STORE/reports/STUDY.", metavar="DIR", show_default=False)
     ] = None,
 ) -> None:
-    """Print a study's table and write it, with a tidy runs.csv. Without a study: every run of the store."""
+    """Print a study's table and write it, with a tidy runs.csv. Without a study: every run and search of the store."""
     wanted = options.split([formats])
     for format_ in wanted:
         lookup(SUFFIXES, format_, "format")
     accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
     results = Store(store)
     results.check(writing=out is None)
+    if study is not None and study.is_dir():
+        print(tuning_summary(study, out or study), end="")
+        return
     if study is None:
         name, title = "all", "Every run of the store"
         runs = tuple(sorted((StudyRun(record.spec, record.labels) for record in results.records()), key=table_order))
@@ -52,6 +59,19 @@ def report(
     table = write(name, title, runs, results, accuracies=accuracies, formats=wanted, out=folder)
     print(markdown(table), end="")
     print(f"\nwritten to {folder}: runs.csv{''.join(f', {format_}' for format_ in wanted)}")
+    for search in searches(results) if study is None else []:
+        print(f"\n{tuning_summary(search, search)}", end="")
+
+
+def tuning_summary(folder: Path, out: Path) -> str:
+    """The summary of a search, written anew with its tables and figures from its record."""
+    if not (folder / FILE).exists():
+        raise InputError(
+            f"{folder}: is a folder, and not that of a search: it has no {FILE}; known: results/tuning/NAME"
+        )
+    from slbench.tuning.write import write_tables
+
+    return write_tables(load(folder), out)
 
 
 def table_order(run: StudyRun) -> tuple[str, int, str, int]:

@@ -1,0 +1,200 @@
+"""`slbench tune-temperature`: a small search for real, and bad input in one line each."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slbench.store import Store
+from slbench.study import load_study
+from slbench.tuning.record import load
+from tests.cli.conftest import Command
+
+TINY = [
+    *("--set", "backbone.patch_size=16", "--set", "backbone.dim=8", "--set", "backbone.depth=1"),
+    *("--set", "backbone.num_heads=1", "--batch-size", "512", "--epochs", "2", "--set", "recipe.precision=fp32"),
+]
+SHORT = ["--trials", "3", "--seeds-per-trial", "2", "--compare-seeds", "2", "--jobs-per-device", "1"]
+
+
+def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    command = ["tune-temperature", "--method", "both", *TINY, *SHORT, "--sampler", "random", "--store", store]
+    first = slbench(*command)
+    assert first.code == 0, first.err
+    assert "initial_temperature: 0.1 to 4, logarithmic, from 1" in first.out
+    assert "shift_pixels: 16 settings, 1 to 16, from 8" in first.out
+    assert first.out.count("complete trial") + first.out.count("pruned   trial") == 3
+    assert "best " in first.out and "left]" in first.out
+    assert "test top-1" not in first.out
+
+    folder = store / "tuning" / "vit-fashion-mnist-12k"
+    record = load(folder)
+    (row,) = record.rows
+    assert [trial.is_baseline for trial in row.trials] == [True, False, False]
+    frame = pd.read_csv(folder / "trials.csv")
+    assert len(frame) == 3
+    assert not [column for column in frame if "test" in column]
+    for name in ("landscape", "history", "curves"):
+        assert (folder / f"{name}.png").stat().st_size > 1000
+        assert (folder / f"{name}.svg").read_text().startswith("<?xml")
+    summary = (folder / "summary.md").read_text()
+    assert "Nothing in the search has seen a test image." in summary
+    assert "slbench, torch" not in summary and "torch" in summary  # versions are there
+
+    results = Store(store)
+    if row.comparison is not None and row.comparison.seeds:
+        assert row.comparison.seeds == (2, 3)
+        best = load_study(folder / "best.toml")
+        assert all(results.is_done(run.spec) for run in best.runs)
+        assert {run.spec.protocol for run in best.runs} == {"full"}
+    baseline = results.record(row.trials[0].run_ids[0])
+    assert baseline is not None and baseline.spec.protocol == "holdout"
+
+    again = slbench(*command)
+    assert again.code == 0
+    assert "trial 0" not in again.out.replace("(own", "") or "complete trial 0" not in again.out
+    assert load(folder).rows == record.rows
+    more = slbench(*command, "--trials", "4", "--json")
+    assert more.code == 0
+    assert len(json.loads(more.out)["rows"][0]["trials"]) == 4
+
+    report = slbench("report", folder, "--store", store)
+    assert report.code == 0
+    assert report.out.startswith("# vit-fashion-mnist-12k: ViT on fashion-mnist-12k")
+    everything = slbench("report", "--store", store)
+    assert "# vit-fashion-mnist-12k: ViT on fashion-mnist-12k" in everything.out
+    status = slbench("status", "--store", store)
+    assert "done" in status.out and status.code == 0
+
+    other = slbench(*command, "--seeds-per-trial", "3")
+    assert other.code == 2
+    assert "a search 'vit-fashion-mnist-12k-both' is there with another seeds_per_trial: 2, and now 3" in other.err
+
+
+SEARCHES = {
+    "shift of lsa": (
+        "lsa",
+        "[method.shift_pixels]\nlow = 1\nhigh = 2",
+        "'lsa' has no shift, so there is nothing to search",
+    ),
+    "no shift": (
+        "both",
+        "[method.shift_ratio]\nchoices = [0.1, 0.5]",
+        "shift_ratio 0.1 of a patch of 4 px is a shift of 0 px",
+    ),
+    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", "-1: must be above 0"),
+    "zero on a log scale": (
+        "both",
+        "[method.initial_temperature]\nlow = 0\nhigh = 2\nlog = true",
+        "low 0 must be above 0 on a logarithmic scale",
+    ),
+    "empty": ("both", "[method.initial_temperature]\nlow = 2\nhigh = 2", "low 2 must be below high 2"),
+    "one choice": ("both", '[method.shift]\nchoices = ["diagonal"]', "leave nothing to search: give two or more"),
+    "without the paper's": (
+        "both",
+        "[method.initial_temperature]\nlow = 0.1\nhigh = 0.5",
+        "does not hold 1, which 'both' has by itself and every search starts from",
+    ),
+    "unknown": ("both", "[method.temprature]\nlow = 1\nhigh = 2", "unknown parameter 'method.temprature'"),
+    "unknown key": ("both", "[recipe.lr]\nlow = 1\nhihg = 2", "unknown key 'hihg'; did you mean 'high'?"),
+    "nothing": ("both", "", "names no parameter"),
+    "no TOML": ("both", "[", "not valid TOML"),
+    "text": ("both", '[recipe.lr]\nlow = "a"\nhigh = 2', "low: must be a number"),
+    "both kinds": ("both", "[recipe.lr]\nlow = 1\nhigh = 2\nchoices = [1, 2]", "give low and high, or choices"),
+    "no end": ("both", "[recipe.lr]\nlow = 1", "is missing its high"),
+    "a choice as a range": ("both", "[method.shift]\nlow = 1\nhigh = 2", "is no number: give choices"),
+    "half pixels": ("both", "[method.shift_pixels]\nlow = 1.5\nhigh = 2", "takes whole numbers, got 1.5 to 2"),
+    "ratios": ("both", "[method.shift_ratio]\nlow = 0.25\nhigh = 0.5", "ratios between two pixels are one network"),
+    "its length": ("both", "[recipe.epochs]\nlow = 1\nhigh = 5", "cannot be searched"),
+    "no start": ("both", "[recipe.clip_norm]\nlow = 1\nhigh = 5", "give it one with --set recipe.clip_norm=VALUE"),
+    "grid outside": (
+        "both",
+        "[recipe.lr]\nlow = 0.001\nhigh = 0.01\ngrid = [1.0]",
+        "grid: 1 is outside of what is searched",
+    ),
+    "out of the image": ("both", "[method.shift_pixels]\nlow = 1\nhigh = 32", "a shift of 32 px empties an image"),
+}
+
+
+@pytest.mark.parametrize("case", SEARCHES)
+def test_a_search_file_that_makes_no_sense_is_one_line(case: str, slbench: Command, tmp_path: Path) -> None:
+    method, content, words = SEARCHES[case]
+    file = tmp_path / "search.toml"
+    file.write_text(content)
+    said = slbench("tune-temperature", "--method", method, "--search", file, "--store", tmp_path / "results")
+    assert said.code == 2
+    assert said.err.startswith(f"slbench: {file}: ")
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method", "none"], "'none' has neither a learned temperature nor a shift to tune: add --with-lr"),
+        (["--method", "both,both"], "--method names a row twice"),
+        (["--method", "bth"], "unknown method 'bth'; did you mean 'both'?"),
+        (["--backbone", "vitt"], "unknown backbone 'vitt'; did you mean 'vit'?"),
+        (["--dataset", "cifr10"], "unknown data set 'cifr10'"),
+        (["--sampler", "tpee"], "unknown sampler 'tpee'; did you mean 'tpe'?"),
+        (["--pruner", "halving"], "unknown pruner 'halving'"),
+        (["--protocol", "full"], "--protocol full: a search chooses by validation accuracy"),
+        (["--protocol", "paper"], "--protocol paper: a search chooses by validation accuracy"),
+        (["--set", "protocol=full"], "--protocol full: a search chooses by validation accuracy"),
+        (["--name", "a/b"], "--name a/b: must be letters, digits"),
+        (["--storage", "nonsense"], "--storage nonsense: must be a URL such as"),
+        (["--storage", "grpc://nobody:x"], "must be grpc://HOST:PORT"),
+        (["--search", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["--timeout", "soon"], "--timeout soon: must be a time"),
+        (["--set", "recipe.lr=-1"], "set.recipe.lr: must be above 0"),
+        (["--set", "nonsense=1"], "unknown key 'nonsense'"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_trained(
+    arguments: list[str], words: str, slbench: Command, tmp_path: Path
+) -> None:
+    said = slbench("tune-temperature", *TINY, *arguments, "--store", tmp_path / "results")
+    assert said.code == 2
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_a_backbone_that_no_row_means_anything_on_is_refused(slbench: Command, tmp_path: Path) -> None:
+    said = slbench("tune-temperature", "--backbone", "resnet56", "--store", tmp_path / "results")
+    assert said.code == 2
+    assert "ResNet56 has neither tokens nor attention: only the row 'none' means something" in said.err
+
+
+def test_rows_that_lack_a_parameter_are_searched_without_it_beside_others(slbench: Command, tmp_path: Path) -> None:
+    file = tmp_path / "search.toml"
+    file.write_text(
+        "[method.shift_pixels]\nlow = 1\nhigh = 3\n[recipe.weight_decay]\nlow = 0.01\nhigh = 0.1\nlog = true"
+    )
+    command = ["tune-temperature", *TINY, "--method", "spt,none", "--search", file, "--trials", "2", "--name", "rows"]
+    said = slbench(*command, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path / "results")
+    assert said.code == 2  # the paper's 8 px are not between 1 and 3
+    file.write_text(file.read_text().replace("high = 3", "high = 9"))
+    said = slbench(*command, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path / "results")
+    assert said.code == 0, said.err
+    assert (
+        f"note: {file}: method.shift_pixels: 'none' has no shift, so there is nothing to search: left out there"
+        in said.out
+    )
+    record = load(tmp_path / "results" / "tuning" / "rows")
+    assert [row.parameters for row in record.rows] == [
+        ("method.shift_pixels", "recipe.weight_decay"),
+        ("recipe.weight_decay",),
+    ]
+    assert [len(row.trials) for row in record.rows] == [2, 2]
+    for name in ("best.toml", "best-spt.toml", "best-none.toml"):
+        assert load_study(tmp_path / "results" / "tuning" / "rows" / name).runs
+
+
+def test_a_folder_that_is_no_search_cannot_be_reported(slbench: Command, tmp_path: Path) -> None:
+    said = slbench("report", tmp_path, "--store", tmp_path / "results")
+    assert said.code == 2
+    assert "is a folder, and not that of a search: it has no search.json" in said.err

@@ -1,0 +1,90 @@
+"""A search that is killed with SIGKILL, launcher and children, at moments drawn by chance, ends as one that was not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+
+from slbench.store import Store
+from slbench.tuning.record import RowRecord, load
+from slbench.tuning.storage import open_storage
+
+pytestmark = pytest.mark.slow
+COMMAND = [
+    *("tune-temperature", "--name", "killed", "--trials", "8", "--seeds-per-trial", "2", "--compare-seeds", "2"),
+    *("--sampler", "tpe", "--pruner", "median", "--jobs-per-device", "1", "--epochs", "3", "--batch-size", "256"),
+    *("--set", "backbone.patch_size=8", "--set", "backbone.dim=16", "--set", "backbone.depth=1"),
+    *("--set", "backbone.num_heads=1", "--set", "recipe.precision=fp32"),
+]
+KILLS = 6
+
+
+def start(store: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "slbench", *COMMAND, "--store", str(store)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Launcher and children at once, as a power cut would."""
+    family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+def told(store: Path) -> list[tuple[object, ...]]:
+    """What Optuna's journal says of each trial."""
+    study = optuna.load_study(study_name="killed-both", storage=open_storage(None, store / "tuning" / "killed"))
+    return [
+        (trial.number, trial.state, trial.user_attrs["setting"], trial.value, trial.intermediate_values)
+        for trial in study.get_trials()
+        if "setting" in trial.user_attrs
+    ]
+
+
+def found(store: Path) -> tuple[RowRecord, list[tuple[object, ...]]]:
+    (row,) = load(store / "tuning" / "killed").rows
+    return row, told(store)
+
+
+def test_a_search_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    calm, storm = tmp_path / "calm", tmp_path / "storm"
+    process = start(calm)
+    _, words = process.communicate()
+    assert process.returncode == 0, words.decode()
+    took = sum(record.seconds for record in Store(calm).records())
+
+    chance = random.Random(0)
+    for _ in range(KILLS):
+        process = start(storm)
+        time.sleep(5 + chance.random() * took / KILLS)
+        if process.poll() is not None:
+            break
+        kill(process)
+    else:
+        process = start(storm)
+        _, words = process.communicate()
+        assert process.returncode == 0, words.decode()
+
+    calm_row, calm_told = found(calm)
+    storm_row, storm_told = found(storm)
+    by_setting = [entry[1:] for entry in calm_told]
+    assert [entry[1:] for entry in storm_told] == by_setting
+    assert len(by_setting) == 8
+    assert storm_row.comparison == calm_row.comparison
+    one, other = Store(calm), Store(storm)
+    for record in one.records():
+        again = other.record(record.run_id)
+        assert again is not None
+        assert record.differences(again) == {}
