@@ -66,6 +66,25 @@ def test_a_table_can_be_planned_without_its_data(capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.usefixtures("no_data")
+def test_the_temperatures_of_table_1_are_fixed_with_nothing_masked_and_the_papers_among_them() -> None:
+    study = load_study(ROOT / "studies" / "table1.toml")
+    rows = {run.spec.method for run in study.runs}
+    assert not any(row.learn_temperature or row.mask_self or row.shift != "none" for row in rows)
+    temperatures = [row.initial_temperature for row in rows]
+    assert len(temperatures) == 8
+    assert 1.0 in temperatures
+    assert min(temperatures) < 0.5 and max(temperatures) > 2
+
+
+@pytest.mark.usefixtures("no_data")
+def test_the_shifts_of_the_supplement_are_ratios_and_directions() -> None:
+    ratios = {run.spec.method.shift_ratio for run in load_study(ROOT / "studies" / "shift_ratio.toml").runs}
+    assert ratios == {0.25, 0.5, 0.75}
+    directions = {run.spec.method.shift for run in load_study(ROOT / "studies" / "shift_direction.toml").runs}
+    assert directions == {"none", "cardinal", "diagonal", "all8"}
+
+
 @pytest.mark.slow
 def test_every_backbone_trains_and_reports_with_every_row_it_takes(tmp_path: Path) -> None:
     study = ROOT / "studies" / "smoke.toml"

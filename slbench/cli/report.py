@@ -56,9 +56,11 @@ def report(
 
     folder = out or store / "reports" / name
     Store(folder).check(writing=True)
-    table = write(name, title, runs, results, accuracies=accuracies, formats=wanted, out=folder)
+    table, figures = write(name, title, runs, results, accuracies=accuracies, formats=wanted, out=folder)
     print(markdown(table), end="")
     print(f"\nwritten to {folder}: runs.csv{''.join(f', {format_}' for format_ in wanted)}")
+    for figure, shown in figures:
+        print(f"{folder / figure}.png, .svg, .pdf: {shown}")
     for search in searches(results) if study is None else []:
         print(f"\n{tuning_summary(search, search)}", end="")
 

@@ -9,6 +9,7 @@ from slbench.measured import Throughput
 from slbench.report import SUFFIXES, render
 from slbench.report.caption import AccuracyName
 from slbench.report.rows import tidy
+from slbench.report.sweep import draw_sweeps
 from slbench.report.table import Table, make_table
 from slbench.store import RunRecord, Store
 from slbench.study import StudyRun
@@ -41,11 +42,16 @@ def report(
     accuracies: Sequence[AccuracyName],
     formats: Sequence[str],
     out: Path,
-) -> Table:
-    """Write `runs.csv` and the table in each format under `out`; give the table."""
+) -> tuple[Table, list[tuple[str, str]]]:
+    """Write `runs.csv`, the table in each format, and a figure of each setting that is swept, under `out`.
+
+    Gives the table, and each figure's name, without suffix, with what it shows.
+    """
     records = finished(runs, store)
     table = make_table(name, title, runs, records, measured_speeds(records, store), accuracies=accuracies)
     write_atomic(out / "runs.csv", tidy(records).to_csv(index=False).encode())
     for name_ in formats:
         write_atomic(out / f"table.{SUFFIXES[name_]}", FORMATS[name_](table).encode())
-    return table
+    if not records:
+        return table, []
+    return table, draw_sweeps(records, out, accuracy=table.columns[0][1])
