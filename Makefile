@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -26,6 +26,9 @@ bench-augment: install
 
 bench-grid: install
 	$(BIN)/python -m benchmarks.grid
+
+bench-tune: install
+	$(BIN)/python -m benchmarks.tune
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed

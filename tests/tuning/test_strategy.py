@@ -1,0 +1,54 @@
+"""Samplers and pruners as a search uses them."""
+
+import optuna
+import pytest
+
+from slbench.tuning.strategy import PEERS, SAMPLERS, SamplerName, make_pruner, make_sampler
+
+SPACE = {"temperature": optuna.distributions.FloatDistribution(0.1, 4, log=True)}
+
+
+def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
+    """What a sampler asks for after some trials, made anew before each question."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for number in range(trials):
+        study.sampler = make_sampler(name, seed=1000 * seed + number, parallel=True)
+        trial = study.ask(SPACE)
+        study.tell(trial, -abs(trial.params["temperature"] - 0.5))
+    return [trial.params["temperature"] for trial in study.trials]
+
+
+@pytest.mark.parametrize("name", SAMPLERS.values())
+def test_a_sampler_made_anew_repeats_a_search_and_not_itself(name: SamplerName) -> None:
+    assert asked(name, seed=1) == asked(name, seed=1)
+    assert asked(name, seed=1) != asked(name, seed=2)
+    assert len(set(asked(name, seed=1, trials=5))) == 5
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_sampler_that_models_asks_near_what_was_good(name: SamplerName) -> None:
+    late = asked(name, seed=3, trials=20)[12:]
+    by_chance = asked("random", seed=3, trials=20)[12:]
+    assert sum(abs(value - 0.5) for value in late) < sum(abs(value - 0.5) for value in by_chance)
+
+
+def test_the_median_prunes_nothing_in_the_first_half_of_the_first_seed_nor_without_peers() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", pruner=make_pruner("median", epochs=8, seeds=3))
+
+    def epochs_of(value: float, *, until: int) -> int | None:
+        """The step at which a trial of this value is pruned."""
+        trial = study.ask(SPACE)
+        for step in range(1, until + 1):
+            trial.report(value, step)
+            if trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                return step
+        study.tell(trial, value)
+        return None
+
+    assert [epochs_of(80.0 - number, until=8) for number in range(PEERS)] == [None] * PEERS
+    assert epochs_of(50.0, until=8) == 4
+    assert epochs_of(90.0, until=8) is None
+    assert isinstance(make_pruner("none", epochs=8, seeds=3), optuna.pruners.NopPruner)
