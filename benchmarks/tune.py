@@ -245,7 +245,7 @@ def ratio_of(outcomes: Sequence[Outcome], plain: Sequence[Outcome]) -> tuple[flo
 
     def ratio(drawn: Sequence[tuple[Outcome, Outcome]]) -> float:
         mine, its = zip(*((mine.epochs, its.epochs) for mine, its in drawn), strict=True)
-        return sum(mine) / sum(its)
+        return float(sum(mine) / sum(its))
 
     drawn = sorted(ratio(chance.choices(pairs, k=len(pairs))) for _ in range(2000))
     return ratio(pairs), drawn[49], drawn[1949]

@@ -63,7 +63,7 @@ def landscape(record: SearchRecord, row: RowRecord) -> "Figure | None":
     points = axes.scatter(
         [number(row, trial, across) for trial in complete],
         [number(row, trial, up) for trial in complete],
-        c=[trial.value for trial in complete], cmap="cividis", s=55, edgecolors="black", linewidths=0.6,
+        c=[trial.value or 0.0 for trial in complete], cmap="cividis", s=55, edgecolors="black", linewidths=0.6,
         label="complete",
     )  # fmt: skip
     ring(axes, row, across, up)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.store import Failure, Store
+from slbench.store import Failure, Pruned, Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
 from tests.support import ROOT, make_record
@@ -206,3 +206,19 @@ def test_progress_that_says_nothing_is_no_progress(
     said = slbench("status", study, "--store", store.root)
     assert said.code == 1
     assert ": cuda:3 of " in said.out.splitlines()[1]
+
+
+def test_a_run_that_a_search_has_pruned_says_so_and_is_no_failure(
+    study: Path, tmp_path: Path, slbench: Command
+) -> None:
+    store, (run, *_) = Store(tmp_path / "results"), load_study(study).runs
+    store.begin(run.spec, run.labels)
+    reason = "pruned by the search 'sieve' (trial 7) after epoch 2 of seed 0"
+    store.prune(run.spec, run.labels, Pruned(search="sieve", trial=7, epochs=2, reason=reason, ended_at=""))
+    said = slbench("status", study, "--store", store.root)
+    assert said.code == 0
+    assert said.out.startswith(f"pruned  {run.title}, 5 epochs of 17 steps: {reason}\n")
+    assert said.out.endswith("five: 0 of 5 done, 1 pruned, 4 missing\n")
+    document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
+    assert (document["pruned"], document["missing"], document["failed"]) == (1, 4, 0)
+    assert document["runs"][0]["pruned"] == reason

@@ -5,7 +5,9 @@ import pytest
 
 from slbench.tuning.strategy import PEERS, SAMPLERS, SamplerName, make_pruner, make_sampler
 
-SPACE = {"temperature": optuna.distributions.FloatDistribution(0.1, 4, log=True)}
+SPACE: dict[str, optuna.distributions.BaseDistribution] = {
+    "temperature": optuna.distributions.FloatDistribution(0.1, 4, log=True)
+}
 
 
 def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:

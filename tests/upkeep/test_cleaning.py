@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slbench.errors import StoreError
-from slbench.store import Store
+from slbench.store import Pruned, Store
 from slbench.upkeep.cleaning import OLD_SECONDS, remove, waste
 from tests.upkeep.conftest import RUNS, files, finish
 
@@ -53,6 +53,18 @@ def test_checkpoints_of_a_finished_run_go_and_those_of_one_that_is_not_stay(stor
     gone = remove(store, waste(store))
     assert sum(each.size for each in gone) == 14
     assert files(store.root) == {name: content for name, content in before.items() if content != b"1234567"}
+
+
+def test_the_checkpoint_of_a_pruned_run_goes_and_its_metrics_stay(store: Store) -> None:
+    pruned = Pruned(search="sieve", trial=7, epochs=2, reason="pruned", ended_at="")
+    folder = store.folder(LSA.spec, LSA.labels)
+    (folder / "metrics.csv").write_text("epoch\n1\n")
+    store.prune(LSA.spec, LSA.labels, pruned)
+    assert found(store) == {f"runs/{folder.name}/checkpoint.pt": "checkpoint"}
+    remove(store, waste(store))
+    names = {path.name for path in folder.iterdir()}
+    assert {"metrics.csv", "pruned.json", "spec.json"} <= names
+    assert "checkpoint.pt" not in names
 
 
 def test_temporary_files_go_at_once_where_nobody_works_and_when_old_elsewhere(store: Store) -> None:
