@@ -9,9 +9,15 @@ import pytest
 
 from slbench.cli import main
 from slbench.methods import METHODS
+from slbench.tuning.record import SearchRecord
 from tests.data.made import made_arrays, write_npz
 from tests.support import ROOT
 
+NO_TRIALS = SearchRecord(
+    name="any", command="", backbone="", dataset="", seeds=1, epochs=1, images_per_epoch=1, validation_images=1,
+    test_images=1, trials=1, sampler="", pruner="", sampler_seed=0, study_names={}, storage="", made_with=(), notes=(),
+    rows=(),
+)  # fmt: skip
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -47,6 +53,8 @@ def test_the_commands_are_understood(
     if arguments[0] == "verify-resume":
         monkeypatch.setattr("slbench.cli.verify.Verification.run_calmly", lambda self, on_event: None)
         monkeypatch.setattr("slbench.cli.verify.Verification.run_killed", lambda self, on_event: None)
+    if arguments[0] == "tune-temperature":
+        monkeypatch.setattr("slbench.cli.tune.run_tuning", lambda tuning, on_event: (NO_TRIALS, True))
     if "--probe" in arguments:
         monkeypatch.setattr("slbench.cli.grid.probe_grid", lambda *_, **__: None)
     if arguments[0] == "train":
@@ -57,7 +65,7 @@ def test_the_commands_are_understood(
         assert re.search("no finished run|no such file", capsys.readouterr().err)
     elif arguments[0] == "report":  # understood, but there is nothing to report
         assert code == 2
-        assert "no finished run of study yet" in capsys.readouterr().err
+        assert re.search("no finished run of study yet|no such file", capsys.readouterr().err)
     elif arguments[0] == "verify-resume":  # understood, but nothing was trained
         assert code == 1
         assert "NOT SHOWN" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from slbench.cli.views import lasting, minutes
 from slbench.grid.events import Dropped, Ended, Failed, Finished, Found, Moved, Started
-from slbench.tuning.launch import Comparing, Searching, Tuning, TuningEvent
+from slbench.tuning.launch import Comparing, Searching, TimedOut, Tuning, TuningEvent
 from slbench.tuning.record import setting_words
 from slbench.tuning.search import Told
 
@@ -39,7 +39,9 @@ class Standings:
 
     def see(self, event: TuningEvent) -> None:
         if isinstance(event, Searching):
-            self.wanted, self.before, self.started = event.wanted, event.over, time.monotonic()
+            for told in event.over:
+                self._told(told)
+            self.wanted, self.before, self.over, self.started = event.wanted, len(event.over), 0, time.monotonic()
         elif isinstance(event, Comparing):
             self.comparing, self.started = event.runs, time.monotonic()
         elif isinstance(event, Told):
@@ -88,14 +90,16 @@ def told_words(told: Told, *, many: bool) -> str:
 
 
 def lasting_words(event: TuningEvent, *, many: bool) -> str | None:
-    """The line that stays after an event. A run's own end is not one: it would tell its test accuracy."""
+    """The line that stays after an event. A run's own end leaves none: it would tell a test accuracy."""
     if isinstance(event, Told):
         return told_words(event, many=many)
     if isinstance(event, Comparing):
         return f"comparing on the test images, with fresh seeds: {event.runs} runs"
     if isinstance(event, Searching):
-        return f"{event.over} of {event.wanted} trials were made before: going on" if event.over else None
-    return None if isinstance(event, Finished) else lasting(event)
+        return f"{len(event.over)} of {event.wanted} trials were made before: going on" if event.over else None
+    if isinstance(event, TimedOut):
+        return f"--timeout: {event.left} trials are not made; the same command without it makes them"
+    return None if isinstance(event, Finished | Found) else lasting(event)
 
 
 class PlainTuneView:

@@ -102,10 +102,17 @@ def plan_tuning(
 
 @dataclass(frozen=True)
 class Searching:
-    """The trials begin: so many are wanted, and so many are over, of all rows together."""
+    """The trials begin: so many are wanted, of all rows together, and these were over before."""
 
     wanted: int
-    over: int
+    over: tuple[Told, ...]
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """--timeout: no further trial was begun; so many are not made."""
+
+    left: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Comparing:
     runs: int
 
 
-TuningEvent = Event | Told | Searching | Comparing
+TuningEvent = Event | Told | Searching | TimedOut | Comparing
 Listener = Callable[[TuningEvent], None]
 
 
@@ -131,7 +138,7 @@ def run_tuning(tuning: Tuning, *, on_event: Listener) -> tuple[SearchRecord, boo
     with claimed(tuning), speaking(tuning.storage), opened(tuning) as storage:
         rows = open_rows(tuning, storage)
         halted = search(tuning, rows, on_event=on_event)
-        is_whole = not halted and all(row.asked >= row.total and not row.failures for row in rows)
+        is_whole = not halted and not any(row.failures for row in rows)
         result = write_record(tuning, rows)
         if tuning.compare_seeds and not halted:
             comparisons = compare_rows(tuning, result, on_event=on_event)
@@ -196,7 +203,7 @@ def definition(subject: Subject, space: Space, plan: Plan) -> dict[str, object]:
 
 
 def search(tuning: Tuning, rows: Sequence[Row], *, on_event: Listener) -> bool:
-    """Run the trials that are missing; whether something ended them before their number."""
+    """Run the trials that are missing; whether failures or a full disk ended the search before its end."""
     began, halts, epochs = time.monotonic(), list[Halted](), dict[str, int]()
 
     def curve(run: StudyRun) -> tuple[float, ...]:
@@ -233,8 +240,11 @@ def search(tuning: Tuning, rows: Sequence[Row], *, on_event: Listener) -> bool:
         policy=tuning.policy,
     )
     trials = Search(rows, curve=curve, stop=stop, tell=tell, goes_on=goes_on)
-    on_event(Searching(sum(row.total for row in rows), sum(row.asked - len(row.running) for row in rows)))
+    on_event(Searching(sum(row.total for row in rows), tuple(told for row in rows for told in row.told())))
     executor.run([], more=trials.next)
+    left = sum(row.left for row in rows)
+    if left and not goes_on():
+        on_event(TimedOut(left))
     return bool(halts)
 
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from slbench.methods import row_title
 from slbench.study import StudyRun
-from slbench.tuning.record import Comparison, RowRecord, TrialRecord, TrialState
-from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, Row
+from slbench.tuning.record import Comparison, RowRecord, TrialRecord
+from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, STATES, Row
 
 if TYPE_CHECKING:
     import optuna
 
-STATES: dict[str, TrialState] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 ENOUGH = 4  # complete trials before an importance says anything
 
 

@@ -10,10 +10,10 @@ from slbench.errors import StoreError
 from slbench.files import dump_json, write_atomic
 from slbench.spec import Protocol
 from slbench.store import Store, first_wrong
+from slbench.tuning.search import State
 
 FILE = "search.json"
 Value = bool | int | float | str
-TrialState = Literal["complete", "pruned", "failed", "running"]
 
 
 class Filed(BaseModel):
@@ -24,7 +24,7 @@ class TrialRecord(Filed):
     """One trial: a setting, and the validation accuracies of its runs in %."""
 
     number: int
-    state: TrialState
+    state: State
     is_baseline: bool  # the row's own setting, which is the paper's unless the user set another
     setting: dict[str, Value]
     value: float | None  # mean over the seeds of the last epoch's; None unless complete

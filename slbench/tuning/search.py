@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
 from slbench.store import Pruned
@@ -24,7 +24,10 @@ from slbench.tuning.subject import Subject
 if TYPE_CHECKING:
     import optuna
 
+State = Literal["complete", "pruned", "failed", "running"]
+
 ATTEMPTS = 20  # at a setting that was not tried before
+STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 BASELINE, SETTING, RUNS, FAILED, REPEATS, DIVERGED = "baseline", "setting", "runs", "failed", "repeats", "diverged"
 
 
@@ -74,7 +77,7 @@ class Told:
     method: str
     number: int
     setting: Mapping[str, Value]
-    state: str  # "complete", "pruned", "failed"
+    state: State
     value: float | None  # validation accuracy in %: of a pruned one the last that was seen
 
 
@@ -101,6 +104,19 @@ class Row:
     def asked(self) -> int:
         """Trials that are over or on their way, those that failed before this process apart."""
         return len(self._counted()) + self.failures
+
+    @property
+    def left(self) -> int:
+        """Trials that are still to be asked for."""
+        return 0 if self._over else max(0, self.total - self.asked)
+
+    def told(self) -> list[Told]:
+        """What the trials that are over came to."""
+        return [
+            Told(self.subject.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value)
+            for trial in self._counted()
+            if trial.state.is_finished()
+        ]
 
     def adopt(self) -> list[Trial]:
         """Take over the trials that a process left running when it died; those that had no setting yet are given up.
@@ -327,7 +343,7 @@ class Search:
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _finish(self, trial: Trial, state: str, value: float | None) -> None:
+    def _finish(self, trial: Trial, state: State, value: float | None) -> None:
         trial.row.running.remove(trial)
         self.tell(Told(trial.row.subject.method, trial.number, trial.setting, state, value))
 

@@ -73,6 +73,18 @@ def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_
     assert "a search 'vit-fashion-mnist-12k-both' is there with another seeds_per_trial: 2, and now 3" in other.err
 
 
+def test_a_time_limit_begins_no_further_trial_and_says_how_many_are_left(slbench: Command, tmp_path: Path) -> None:
+    command = ["tune-temperature", *TINY, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path]
+    said = slbench(*command, "--trials", "50", "--timeout", "1", "--jobs-per-device", "1")
+    assert said.code == 0, said.err
+    made = len(load(tmp_path / "tuning" / "vit-fashion-mnist-12k").rows[0].trials)
+    assert 0 < made < 50
+    assert f"--timeout: {50 - made} trials are not made" in said.out
+    again = slbench(*command, "--trials", str(made + 1))
+    assert f"{made} of {made + 1} trials were made before: going on" in again.out
+    assert f"[{made + 1} of {made + 1} trials" in again.out
+
+
 SEARCHES = {
     "shift of lsa": (
         "lsa",
