@@ -30,7 +30,7 @@ from slbench.tuning.subject import Subject
 
 EPOCHS, SEEDS, TRIALS, SLOTS = 10, 3, 40, 2
 SHARE = 0.9  # of the exhaustive grid's gain
-REPEATS = 30
+REPEATS = 16
 Setting = Mapping[str, Value]
 Arm = tuple[SamplerName, PrunerName]
 DEFAULT: Arm = (DEFAULT_SAMPLER, DEFAULT_PRUNER)
@@ -67,6 +67,11 @@ class Landscape:
     def search_file(self) -> SearchFile:
         return NOTHING
 
+    @property
+    def margin(self) -> float:
+        """Standard error of an accuracy on validation images that make so much noise: those of two runs share half."""
+        return 2 * self.noise
+
     def settings(self) -> list[dict[str, Value]]:
         """The points of the exhaustive grid."""
         shifts = range(1, self.patch_size + 1)
@@ -99,6 +104,7 @@ class Recorded:
     subject: Subject
     search_file: SearchFile
     curves: Mapping[tuple[float, int], Sequence[tuple[float, ...]]]
+    margin: None = None  # that of its data
 
     def settings(self) -> list[dict[str, Value]]:
         return [{TEMPERATURE: temperature, SHIFT: shift} for temperature, shift in self.curves]
@@ -165,7 +171,7 @@ def search_once(truth: Truth, arm: Arm, *, repeat: int, trials: int, seeds: int)
         name="bench", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, seed=repeat, parallel=SLOTS > 1
     )
     world = World(cached(curve), slots=SLOTS, on_told=hear)
-    world.search([Row(subject, space, study, plan=plan)])
+    world.search([Row(subject, space, study, plan=plan, margin=truth.margin)])
     late = [index for index, (_, there) in enumerate(seen) if not there]
     first = late[-1] + 1 if late else 0
     arrived = first < len(seen)

@@ -18,7 +18,7 @@ from slbench.store import Pruned
 from slbench.streams import derive
 from slbench.study import StudyRun
 from slbench.tuning.space import Space, Value
-from slbench.tuning.strategy import PrunerName, SamplerName, make_pruner, make_sampler
+from slbench.tuning.strategy import PrunerName, SamplerName, make_pruner, make_sampler, standard_error
 from slbench.tuning.subject import Subject
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 State = Literal["complete", "pruned", "failed", "running"]
 
+TYPICAL = 80.0  # accuracy in % by which the noise of the validation images is reckoned
 ATTEMPTS = 20  # at a setting that was not tried before
 STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 BASELINE, SETTING, RUNS, FAILED, REPEATS, DIVERGED = "baseline", "setting", "runs", "failed", "repeats", "diverged"
@@ -82,12 +83,21 @@ class Told:
 
 
 class Row:
-    """One row's search: an Optuna study, and the trials of it that are on their way."""
+    """One row's search: an Optuna study, and the trials of it that are on their way.
 
-    def __init__(self, subject: Subject, space: Space, study: "optuna.Study", *, plan: Plan) -> None:
+    Args:
+        margin: of the pruner; unless given, the standard error of an accuracy on the validation images.
+    """
+
+    def __init__(
+        self, subject: Subject, space: Space, study: "optuna.Study", *, plan: Plan, margin: float | None = None
+    ) -> None:
         self.subject, self.space, self.study, self.plan = subject, space, study, plan
-        self.epochs = subject.spec().recipe.epochs
-        self.study.pruner = make_pruner(plan.pruner, epochs=self.epochs, seeds=plan.seeds)
+        spec = subject.spec()
+        self.epochs = spec.recipe.epochs
+        if margin is None:
+            margin = standard_error(TYPICAL, spec.dataset.num_validation)
+        self.study.pruner = make_pruner(plan.pruner, epochs=self.epochs, seeds=plan.seeds, margin=margin)
         self.failures = 0  # of this process; those of earlier ones are tried again
         self.running: list[Trial] = []
         self.tried = {tuple(trial.user_attrs[RUNS]) for trial in self._counted()}

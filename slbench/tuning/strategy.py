@@ -1,9 +1,12 @@
 """Samplers and pruners by name, set up for searches of some tens of trials that are noisy.
 
-Which is the default was decided by `make bench-tune`, in made-up worlds.
+The defaults are what `make bench-tune` found best over its worlds. No pruner is the default: it saves half of the
+images or more, and where one seed's noise is as large as the differences between settings it loses good ones.
 """
 
+import math
 import warnings
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -13,11 +16,11 @@ SamplerName = Literal["tpe", "gp", "random", "grid"]
 PrunerName = Literal["hyperband", "median", "none"]
 SAMPLERS: dict[str, SamplerName] = {"tpe": "tpe", "gp": "gp", "random": "random", "grid": "grid"}
 PRUNERS: dict[str, PrunerName] = {"hyperband": "hyperband", "median": "median", "none": "none"}
-DEFAULT_SAMPLER: SamplerName = "tpe"
-DEFAULT_PRUNER: PrunerName = "median"
+DEFAULT_SAMPLER: SamplerName = "gp"
+DEFAULT_PRUNER: PrunerName = "none"
 
 STARTUP = 5  # trials drawn by chance before a sampler models anything, the row's own setting among them
-PEERS = 4  # trials that must have come as far before the median of theirs prunes another
+PEERS = 4  # other trials that must have come as far before their median prunes one
 REDUCTION = 3  # of Hyperband: one trial in so many goes on from rung to rung
 
 
@@ -41,15 +44,17 @@ def make_sampler(name: SamplerName, *, seed: int, parallel: bool) -> "optuna.sam
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def make_pruner(name: PrunerName, *, epochs: int, seeds: int) -> "optuna.pruners.BasePruner":
+def make_pruner(name: PrunerName, *, epochs: int, seeds: int, margin: float) -> "optuna.pruners.BasePruner":
     """A pruner over steps that are the epochs trained, of all seeds together.
 
-    The median looks from the middle of the first seed on: curves cross early, and what is pruned by the noise of its
-    first epochs is lost.
+    The median looks from the middle of the first seed on, where curves have mostly crossed, and prunes what lies below
+    the median of all trials that came as far by more than a margin: half of the settings lie below the median, and one
+    seed on some thousand images does not tell which of those near it.
 
     Args:
         epochs: of one run.
         seeds: of a trial.
+        margin: points that chance makes of a difference; see `standard_error`.
     """
     import optuna
 
@@ -58,5 +63,37 @@ def make_pruner(name: PrunerName, *, epochs: int, seeds: int) -> "optuna.pruners
             min_resource=max(1, epochs // 3), max_resource=epochs * seeds, reduction_factor=REDUCTION
         )
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=PEERS, n_warmup_steps=epochs // 2)
+        return median_pruner(first=epochs // 2, margin=margin)
     return optuna.pruners.NopPruner()
+
+
+def median_pruner(*, first: int, margin: float) -> "optuna.pruners.BasePruner":
+    """Prunes what is below the median, by more than a margin, of the other trials at the same step.
+
+    Optuna's own compares with finished trials alone, which are the better ones once others were pruned, and knows no
+    noise.
+
+    Args:
+        first: step that it looks at first.
+    """
+    import optuna
+
+    class Median(optuna.pruners.BasePruner):
+        def prune(self, study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> bool:
+            step = trial.last_step
+            if step is None or step < first:
+                return False
+            others = [
+                other.intermediate_values[step]
+                for other in study.get_trials(deepcopy=False)
+                if step in other.intermediate_values and other.number != trial.number
+            ]
+            return len(others) >= PEERS and trial.intermediate_values[step] < median(others) - margin
+
+    return Median()
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Points by which chance moves an accuracy, in %, that is measured on so many images."""
+    share = accuracy / 100
+    return 100 * math.sqrt(share * (1 - share) / images)

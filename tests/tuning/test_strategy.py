@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from slbench.tuning.strategy import PEERS, SAMPLERS, SamplerName, make_pruner, make_sampler
+from slbench.tuning.strategy import PEERS, SAMPLERS, SamplerName, make_pruner, make_sampler, standard_error
 
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {
     "temperature": optuna.distributions.FloatDistribution(0.1, 4, log=True)
@@ -35,14 +35,14 @@ def test_a_sampler_that_models_asks_near_what_was_good(name: SamplerName) -> Non
     assert sum(abs(value - 0.5) for value in late) < sum(abs(value - 0.5) for value in by_chance)
 
 
-def test_the_median_prunes_nothing_in_the_first_half_of_the_first_seed_nor_without_peers() -> None:
+def test_the_median_prunes_what_is_below_it_by_more_than_chance_and_not_before_the_middle_of_the_first_seed() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", pruner=make_pruner("median", epochs=8, seeds=3))
+    study = optuna.create_study(direction="maximize", pruner=make_pruner("median", epochs=8, seeds=3, margin=2.0))
 
-    def epochs_of(value: float, *, until: int) -> int | None:
+    def pruned_at(value: float) -> int | None:
         """The step at which a trial of this value is pruned."""
         trial = study.ask(SPACE)
-        for step in range(1, until + 1):
+        for step in range(1, 9):
             trial.report(value, step)
             if trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -50,7 +50,17 @@ def test_the_median_prunes_nothing_in_the_first_half_of_the_first_seed_nor_witho
         study.tell(trial, value)
         return None
 
-    assert [epochs_of(80.0 - number, until=8) for number in range(PEERS)] == [None] * PEERS
-    assert epochs_of(50.0, until=8) == 4
-    assert epochs_of(90.0, until=8) is None
-    assert isinstance(make_pruner("none", epochs=8, seeds=3), optuna.pruners.NopPruner)
+    assert [pruned_at(value) for value in (80.0, 70.0, 78.0, 76.0)] == [None] * PEERS  # median 77
+    assert pruned_at(74.9) == 4
+    assert pruned_at(75.0) is None  # the median is 76 now, with the pruned one, and 74 the bound
+    assert pruned_at(90.0) is None
+
+
+def test_no_pruner_and_hyperband_are_optunas() -> None:
+    assert isinstance(make_pruner("none", epochs=8, seeds=3, margin=1.0), optuna.pruners.NopPruner)
+    assert isinstance(make_pruner("hyperband", epochs=8, seeds=3, margin=1.0), optuna.pruners.HyperbandPruner)
+
+
+def test_the_standard_error_of_an_accuracy_is_the_binomials() -> None:
+    assert standard_error(80.0, 1600) == pytest.approx(1.0)
+    assert standard_error(50.0, 2500) == pytest.approx(1.0)
