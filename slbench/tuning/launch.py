@@ -24,7 +24,7 @@ from slbench.tuning.space import Space
 from slbench.tuning.storage import close_storage, hidden, open_storage, open_study, release_owner, speaking
 from slbench.tuning.subject import Subject
 from slbench.tuning.validation import validation_curve
-from slbench.tuning.write import made_with, write
+from slbench.tuning.write import made_with, write, write_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -216,6 +216,7 @@ def search(tuning: Tuning, rows: Sequence[Row], *, on_event: Listener) -> bool:
         return tuning.seconds is None or time.monotonic() - began < tuning.seconds
 
     def tell(told: Told) -> None:
+        write_trials(write_record(tuning, rows), tuning.folder)  # for whoever looks meanwhile, or after a crash
         on_event(told)
 
     def hear(event: Event) -> None:

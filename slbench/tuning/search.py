@@ -309,8 +309,8 @@ class Search:
         if last:
             if step > trial.reported:
                 self._report(trial, value, step)
-            self._finish(trial, "complete", value)
             trial.row.study.tell(trial.handle, value)
+            self._finish(trial, "complete", value)
         elif trial.at > 0 and step > trial.reported and self._report(trial, value, step):
             self._pruned(trial, f"after {len(trial.finals)} seeds", epochs=trial.row.epochs)
         else:
@@ -343,8 +343,8 @@ class Search:
 
         plan = trial.row.plan
         self._of_run.pop(trial.run.spec.run_id, None)
-        self._finish(trial, "pruned", trial.value)
         trial.row.study.tell(trial.handle, state=TrialState.PRUNED)
+        self._finish(trial, "pruned", trial.value)
         return Pruned(
             search=plan.name,
             trial=trial.number,

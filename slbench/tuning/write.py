@@ -38,13 +38,20 @@ def write(
 def write_tables(record: SearchRecord, folder: Path) -> str:
     """`trials.csv`, the figures and `summary.md`, from the record alone; the summary's text."""
     from slbench.tuning.figures import draw
-    from slbench.tuning.summary import summary, trials_frame
+    from slbench.tuning.summary import summary
 
-    write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
+    write_trials(record, folder)
     files = [name for name in study_files(record) if (folder / name).exists()]
     text = summary(record, draw(record, folder), files)
     write_atomic(folder / SUMMARY, text.encode())
     return text
+
+
+def write_trials(record: SearchRecord, folder: Path) -> None:
+    """`trials.csv` alone."""
+    from slbench.tuning.summary import trials_frame
+
+    write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
 
 
 def best_row(record: SearchRecord) -> RowRecord | None:
