@@ -1,7 +1,7 @@
 """Samplers and pruners by name, set up for searches of some tens of trials that are noisy.
 
-The defaults are what `make bench-tune` found best over its worlds. No pruner is the default: one saves about half of the
-images, and where one seed's noise is as large as the differences between settings it loses good ones.
+The defaults are what `make bench-tune` found best over its worlds. No pruner is the default: one saves about half of
+the images, and where one seed's noise is as large as the differences between settings it loses good ones.
 """
 
 import math
