@@ -27,7 +27,7 @@ from slbench.errors import InputError, StoreError
 from slbench.files import dump_json, read_json, write_atomic, write_new
 from slbench.machine import Code, Host
 from slbench.measured import Probe, Throughput, TrainingMemory
-from slbench.spec import RunSpec
+from slbench.spec import SCHEMA, RunSpec
 
 State = Literal["done", "running", "failed", "pruned", "missing"]
 PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
@@ -281,10 +281,7 @@ class Store:
     def failure(self, run_id: str) -> Failure | None:
         """Why the run's last attempt ended; None if it did not, or if the file cannot be read."""
         folder = self.ids().get(run_id)
-        try:
-            return None if folder is None else Failure.model_validate_json((folder / "failure.json").read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return None if folder is None else read_failure(folder)
 
     def prune(self, run: RunSpec, labels: Labels, pruned: Pruned) -> None:
         """Note that a search stopped a run. Whoever asks for the run again goes on from its checkpoint."""
@@ -368,16 +365,45 @@ def state_of(folder: Path | None) -> State:
     return "pruned" if (folder / "pruned.json").exists() else "missing"
 
 
+def read_failure(folder: Path) -> Failure | None:
+    """Why the last attempt at a run ended, from its folder; None if it did not, or if the file cannot be read."""
+    try:
+        return Failure.model_validate_json((folder / "failure.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def read_record(path: Path) -> RunRecord:
     """A record from its file. Raises StoreError, naming the file and the first thing wrong in it."""
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        record = RunRecord.model_validate_json(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
+        refuse_schema(path, schema_of(content))
         raise StoreError(
             f"{path}: damaged or of another version: {first_wrong(error)}; delete its folder to run it again"
         ) from error
+    refuse_schema(path, record.spec.schema)
+    return record
+
+
+def schema_of(content: bytes) -> Any:
+    """The schema number that a record names, whatever else is in it; None if it names none."""
+    try:
+        return json.loads(content)["spec"]["schema"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return None
+
+
+def refuse_schema(path: Path, schema: Any) -> None:
+    """Raise StoreError, with the way out, if a record is of another schema than this code's."""
+    if isinstance(schema, int) and schema != SCHEMA:
+        raise StoreError(
+            f"{path}: of schema {schema}, and this slbench reads {SCHEMA}: ids of runs mean something else there; "
+            "delete its folder, and slbench run-grid STUDY makes the run again, or use the slbench that wrote it"
+        )
 
 
 def first_wrong(error: ValidationError) -> str:

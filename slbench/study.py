@@ -16,6 +16,7 @@ from slbench.backbones.specs import BackboneSpec
 from slbench.data import DEFAULT_DATASET, Found, find
 from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
+from slbench.layout import AS_IT_COMES, Layout, check_columns, check_labels
 from slbench.methods import METHODS, Method
 from slbench.names import lookup, suggestion
 from slbench.recipes import RECIPES, Recipe
@@ -45,6 +46,7 @@ NEEDED_BY = {  # fields of a method that mean something only where another is on
     "s_pool": "shift",
     "temperature_per": "learn_temperature",
 }
+ROWS_OF_TABLES = ("backbone", "method", "dataset")  # labels by which a table's layout names them
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -59,6 +61,7 @@ class StudyFile(BaseModel):
     protocol: Protocol = "holdout"
     precision: str | None = None  # short for set.recipe.precision
     keep: Keep = "last"  # which weights stay
+    report: Layout = AS_IT_COMES  # rows and columns of its table
     grid: dict[str, Value] = {}
     set: dict[str, Value] = {}
     method: list[dict[str, Value]] = []
@@ -88,6 +91,7 @@ class Study:
     source: str
     runs: tuple[StudyRun, ...]
     notes: tuple[str, ...]  # what a rule decided and the user should know
+    layout: Layout = AS_IT_COMES  # of its table
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,22 @@ class Expansion:
             notes.append(
                 f"{len(meant)} cells of the grid are {len(set(meant))} different runs: equal ones are made once"
             )
-        return Study(name, self.file.title, self.file.source, tuple(runs.values()), tuple(dict.fromkeys(notes)))
+        self._check_layout(runs.values())
+        return Study(
+            name,
+            self.file.title,
+            self.file.source,
+            tuple(runs.values()),
+            tuple(dict.fromkeys(notes)),
+            layout=self.file.report,
+        )
+
+    def _check_layout(self, runs: Iterable[StudyRun]) -> None:
+        """Raise InputError for a column that there is not; for a row or data set too, if the grid is all the file's."""
+        check_columns(self.file.report.columns, f"{self.where}: report.columns")
+        if not self.flags.grid:
+            known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in ROWS_OF_TABLES}
+            check_labels(self.file.report, known, self.where)
 
     def _plain(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]] | None:
         """The plain run in place of a cell, and a note, where no row means anything on its backbone."""

@@ -1,32 +1,52 @@
 """`slbench report`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slbench.cli import options
 from slbench.errors import InputError
-from slbench.methods import METHODS
+from slbench.layout import COLUMNS, COSTS, MEASURES, check_columns
 from slbench.names import lookup
 from slbench.report import SUFFIXES
-from slbench.report.caption import AccuracyName
 from slbench.store import Store
-from slbench.study import StudyRun, load_study
+from slbench.study import load_study
 from slbench.tuning.record import FILE, load, searches
 
-ACCURACIES: dict[str, AccuracyName] = {"final": "final", "selected": "selected", "best": "best"}
+if TYPE_CHECKING:
+    from slbench.report.gather import Gathered
+
+ACCURACIES = {name: name for name, measure in MEASURES.items() if measure.is_accuracy}
 
 
 def report(
-    study: Annotated[
-        Path | None,
-        typer.Argument(help="A study file, or the folder of a search: results/tuning/NAME.", show_default=False),
+    studies: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[STUDY]...", help="Study files, or folders of searches: results/tuning/NAME.", show_default=False
+        ),
     ] = None,
     store: options.StoreFolder = Path("results"),
     formats: Annotated[str, typer.Option("--format", help="md, csv, latex: with commas.")] = "md,csv,latex",
     accuracy: Annotated[
         str, typer.Option("--accuracy", help="final, selected, best: with commas. Default: final.", show_default=False)
+    ] = "",
+    columns: Annotated[
+        str,
+        typer.Option("--columns", help=f"{', '.join(COLUMNS)}: with commas, in any order.", show_default=False),
+    ] = "",
+    published: Annotated[
+        bool, typer.Option("--published", help="The paper's numbers beside ours, with a verdict for each.")
+    ] = False,
+    query: Annotated[
+        str,
+        typer.Option(
+            "--query",
+            help='Only runs for which this pandas expression over the columns of runs.csv holds: "recipe_lr < 0.002".',
+            show_default=False,
+        ),
     ] = "",
     out: Annotated[
         Path | None, typer.Option("--out", help="Default: STORE/reports/STUDY.", metavar="DIR", show_default=False)
@@ -36,33 +56,61 @@ def report(
     wanted = options.split([formats])
     for format_ in wanted:
         lookup(SUFFIXES, format_, "format")
-    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
+    asked = asked_columns(accuracy, columns)
     results = Store(store)
     results.check(writing=out is None)
-    if study is not None and study.is_dir():
-        print(tuning_summary(study, out or study), end="")
-        return
-    if study is None:
-        name, title = "all", "Every run of the store"
-        runs = tuple(sorted((StudyRun(record.spec, record.labels) for record in results.records()), key=table_order))
-    else:
-        chosen = load_study(study)
-        name, title, runs = chosen.name, chosen.title, chosen.runs
-    if not any(state == "done" for state in results.states(run.spec for run in runs).values()):
-        what, start = ("", "STUDY") if study is None else (f" of {name}", study)
-        raise InputError(f"{store}: no finished run{what} yet; start with: slbench run-grid {start}")
+    paths: Sequence[Path | None] = studies or [None]
+    for path in paths:
+        if path is not None and path.is_dir():
+            print(tuning_summary(path, out or path), end="")
+            continue
+        gathered = finished_runs(path, results)
+        if query:
+            from slbench.report.gather import only
+
+            gathered = only(gathered, query)
+        folder = out or store / "reports" / gathered.name
+        if out is not None and len(paths) > 1:
+            folder = out / gathered.name
+        Store(folder).check(writing=True)
+        show(gathered, columns=asked, published=published, formats=wanted, out=folder)
+    for search in searches(results) if not studies else []:
+        print(f"\n{tuning_summary(search, search)}", end="")
+
+
+def asked_columns(accuracy: str, columns: str) -> list[str]:
+    """The columns that flags name; none if they name none. Raises InputError for one that there is not."""
+    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
+    named = options.split([columns])
+    if accuracies and named:
+        raise InputError("--accuracy is short for --columns: keep one of the two")
+    check_columns(named, "--columns")
+    gains = [part for name in accuracies for part in (name, "gain")]
+    return named or ([*COSTS, *gains] if gains else [])
+
+
+def finished_runs(path: Path | None, store: Store) -> "Gathered":
+    """The runs of a study, or of a whole store. Raises InputError if none of them is finished."""
+    from slbench.report.gather import gather_store, gather_study
+
+    gathered = gather_store(store) if path is None else gather_study(load_study(path), store)
+    if not gathered.records:
+        what, start = ("", "STUDY") if path is None else (f" of {gathered.name}", path)
+        unread = f" that can be read ({gathered.unread[0]})" if gathered.unread else ""
+        raise InputError(f"{store.root}: no finished run{what}{unread} yet; start with: slbench run-grid {start}")
+    return gathered
+
+
+def show(gathered: "Gathered", *, columns: Sequence[str], published: bool, formats: Sequence[str], out: Path) -> None:
+    """Write a report, print its table, and say what was written."""
     from slbench.report.render import markdown
     from slbench.report.write import report as write
 
-    folder = out or store / "reports" / name
-    Store(folder).check(writing=True)
-    table, figures = write(name, title, runs, results, accuracies=accuracies, formats=wanted, out=folder)
-    print(markdown(table), end="")
-    print(f"\nwritten to {folder}: runs.csv{''.join(f', {format_}' for format_ in wanted)}")
-    for figure, shown in figures:
-        print(f"{folder / figure}.png, .svg, .pdf: {shown}")
-    for search in searches(results) if study is None else []:
-        print(f"\n{tuning_summary(search, search)}", end="")
+    made = write(gathered, columns=columns, published=published, formats=formats, out=out)
+    print(markdown(made.table), end="")
+    print(f"\nwritten to {out}: {', '.join(made.files)}")
+    for figure, shown in made.figures:
+        print(f"{out / figure}.png, .svg, .pdf: {shown}")
 
 
 def tuning_summary(folder: Path, out: Path) -> str:
@@ -74,10 +122,3 @@ def tuning_summary(folder: Path, out: Path) -> str:
     from slbench.tuning.write import write_tables
 
     return write_tables(load(folder), out)
-
-
-def table_order(run: StudyRun) -> tuple[str, int, str, int]:
-    """Where a run stands when no study says: shipped rows as they are listed, others after them."""
-    known = list(METHODS)
-    position = known.index(run.labels.method) if run.labels.method in known else len(known)
-    return run.labels.backbone, position, run.labels.method, run.spec.seed

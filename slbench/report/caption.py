@@ -1,24 +1,28 @@
 """The words above a table: what was trained on what, how, with what, and which accuracy is shown."""
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from slbench.layout import MEASURES
 from slbench.measured import Throughput
 from slbench.store import RunRecord
 
+if TYPE_CHECKING:
+    from slbench.report.gather import Gathered
+
 T = TypeVar("T")
 AccuracyName = Literal["final", "selected", "best"]
-ACCURACY_WORDS: dict[AccuracyName, str] = {
-    "final": "test accuracy of the last epoch",
-    "selected": "test accuracy of the epoch with the best validation accuracy",
-    "best": "best test accuracy of all epochs (chosen on the test images, as in the paper)",
-}
 
 
-def caption(
-    title: str, records: Sequence[RunRecord], speeds: dict[str, Throughput], accuracies: Sequence[AccuracyName]
-) -> list[str]:
-    """What was done, with what, on what, as sentences."""
+def caption(gathered: "Gathered", measures: Sequence[str], *, kinds: Collection[str], level: float) -> list[str]:
+    """What was done, with what, on what, as sentences.
+
+    Args:
+        measures: that the table shows, by name.
+        kinds: of its columns: "cost", "measure", "gain", "published".
+        level: of the gains' intervals.
+    """
+    records, title = gathered.records, gathered.title
     if not records:
         return [title + "."] if title else []
     epochs = distinct(
@@ -35,17 +39,44 @@ def caption(
     )
     sentences = [
         f"{title}." if title else "",
+        f"Only runs with {gathered.query}." if gathered.query else "",
         f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
         f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
         *subset_sentences(records),
         *validation_sentences(records),
-        f"Top-1 in %: {'; '.join(f'{name}: {ACCURACY_WORDS[name]}' for name in accuracies)}; "
-        f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
+        f"Top-1 in %: {'; '.join(measure_words(measures, accuracies=True))}; "
+        f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}."
+        if any(MEASURES[name].is_accuracy for name in measures)
+        else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
+        *(f"{words}." for words in measure_words(measures, accuracies=False)),
+        gain_sentence(level) if "gain" in kinds else "",
+        PUBLISHED if "published" in kinds else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
-        *speed_sentences(speeds.values()),
-        "MACs: multiply-adds of one image, counted with fvcore. Bold: the highest mean, which is no test.",
+        *speed_sentences(gathered.speeds.values()),
+        "MACs: multiply-adds of one image, counted with fvcore. Bold: the best mean, which is no test.",
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def measure_words(measures: Sequence[str], *, accuracies: bool) -> list[str]:
+    """What measures are: of top-1 accuracies "final: test accuracy of the last epoch", of the others by their heads."""
+    chosen = [name for name in measures if MEASURES[name].is_accuracy is accuracies]
+    return [f"{name if accuracies else MEASURES[name].head}: {MEASURES[name].words}" for name in chosen]
+
+
+def gain_sentence(level: float) -> str:
+    """What a gain is, and how far it is to be trusted."""
+    return (
+        f"Gain: mean difference to the plain backbone over the seeds that both have, in points, with its "
+        f"{100 * level:.3g} % interval (paired by seed, not corrected for the number of comparisons)."
+    )
+
+
+PUBLISHED = (
+    "Published: the paper's number, which is the best test accuracy of one run's epochs. Reproduced: it lies inside "
+    "the 95 % prediction interval for one further run of ours; undecided: that interval is wider than the gain it "
+    "should judge; lower, higher: ours is."
+)
 
 
 SUBSET_WORDS = {

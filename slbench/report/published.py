@@ -4,6 +4,7 @@ A number that nobody here has seen is not in the file; it is never filled in.
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -56,11 +57,26 @@ def published() -> tuple[Published, ...]:
     return tuple(Published(value=float(line.pop("value")), **line) for line in lines)
 
 
-def find(backbone: str, method: str, metric: str, *, dataset: str, table: str = "table2") -> Published | None:
-    """The published number for a backbone and a row by our names, None if there is none."""
+TABLES = ("table2", "table3", "table4", "table5")
+
+
+def table_named(source: str) -> str | None:
+    """The table that a study's source names: "table5" of "arXiv:2112.13492 Table 5"; None if it names none of ours."""
+    found = re.search(r"2112\.13492.*\btable\s*(\d)", source, re.IGNORECASE)
+    name = f"table{found[1]}" if found else ""
+    return name if name in TABLES else None
+
+
+def find(backbone: str, method: str, metric: str, *, dataset: str, table: str | None = "table2") -> Published | None:
+    """The published number for a backbone and a row by our names, None if there is none.
+
+    Args:
+        table: where to look; None: in all, the first that has it.
+    """
     for number in published():
         if (
-            (number.table, number.metric, number.dataset) == (table, metric, dataset)
+            (number.metric, number.dataset) == (metric, dataset)
+            and table in (None, number.table)
             and number.model == MODELS.get(backbone)
             and number.variant in VARIANTS.get(method, ())
         ):

@@ -1,12 +1,18 @@
 """A table as Markdown, CSV or LaTeX."""
 
+import itertools
 import re
+from collections.abc import Callable
 
 import pandas as pd
 
-from slbench.report.table import Accuracy, Row, Table
+from slbench.layout import COSTS
+from slbench.report.columns import Column
+from slbench.report.statistics import PairedDifference
+from slbench.report.table import Cell, Row, Table
+from slbench.report.verdicts import Judged
 
-HEADS = ("Model", "Images/s", "MACs (M)", "Params (M)")
+NOTHING = "–"
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -18,40 +24,63 @@ LATEX_ESCAPES = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
     "–": "--",
+    "−": "$-$",
+    "≥": r"$\geq$",
 }
 
 
 def markdown(table: Table) -> str:
     """A GitHub table with its caption above and its notes below."""
-    body = [[*leading(row), *(in_bold(cell, "**", "**") for cell in row.accuracies)] for row in table.rows]
+    body = [
+        [
+            title_of(row, "<sup>", "</sup>"),
+            *row.settings,
+            *(cell_text(row, column, markdown_bold) for column in table.columns),
+        ]
+        for row in table.rows
+    ]
     frame = pd.DataFrame(
         [[escape_markdown(cell) for cell in line] for line in body],
         columns=[escape_markdown(head) for head in heads(table)],
     )
-    align = ["left"] * (1 + len(table.settings)) + ["right"] * (len(frame.columns) - 1 - len(table.settings))
+    align = ["left"] * (1 + len(table.settings)) + ["right"] * len(table.columns)
     lines = (
         frame.to_markdown(index=False, disable_numparse=True, colalign=align)
         if len(frame)
         else "No run is finished yet."
     )
-    return "\n\n".join(part for part in (" ".join(table.caption), lines, "  \n".join(table.notes)) if part) + "\n"
+    notes = "  \n".join(escape_html(note.line) for note in table.notes)
+    return "\n\n".join(part for part in (escape_html(" ".join(table.caption)), lines, notes) if part) + "\n"
 
 
 def latex(table: Table) -> str:
-    """A table environment that needs the package booktabs and nothing else."""
-    body = [
-        [*map(escape_latex, leading(row)), *(in_bold(cell, r"\textbf{", "}", escape_latex) for cell in row.accuracies)]
-        for row in table.rows
-    ]
-    frame = pd.DataFrame(body, columns=[escape_latex(head) for head in heads(table)])
-    format_ = "l" * (1 + len(table.settings)) + "r" * (len(frame.columns) - 1 - len(table.settings))
-    words = escape_latex(" ".join((*table.caption, *table.notes)))
+    """A table environment that needs the package booktabs and nothing else; a rule between backbones."""
+    format_ = "l" * (1 + len(table.settings)) + "r" * len(table.columns)
+    notes = [(f"$^{{{note.mark}}}$ " if note.mark else "") + escape_latex(note.text) for note in table.notes]
+    words = " ".join((escape_latex(" ".join(table.caption)), *notes)).strip()
     label = "tab:" + re.sub(r"[^A-Za-z0-9-]+", "-", table.name)
-    return "% \\usepackage{booktabs}\n" + frame.to_latex(
-        index=False, escape=False, caption=words, label=label, column_format=format_, position="htbp"
-    )
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}[htbp]",
+        rf"\caption{{{words}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{format_}}}",
+        r"\toprule",
+        " & ".join(escape_latex(head) for head in heads(table)) + r" \\",
+    ]
+    for _, rows in itertools.groupby(table.rows, key=lambda row: row.backbone):
+        lines.append(r"\midrule")
+        for row in rows:
+            title = escape_latex(row.title) + "".join(f"$^{{{mark}}}$" for mark in row.marks)
+            cells = [title, *map(escape_latex, row.settings)]
+            cells += [cell_text(row, column, latex_bold, escape_latex) for column in table.columns]
+            lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def csv(table: Table) -> str:
@@ -60,50 +89,116 @@ def csv(table: Table) -> str:
     for row in table.rows:
         line: dict[str, object] = {"model": row.title, "backbone": row.backbone, "method": row.method}
         line |= dict(zip(table.settings, row.settings, strict=True))
-        for name, values in (
-            ("images_per_second", row.images_per_second), ("macs", row.macs), ("params", row.params)
-        ):  # fmt: skip
-            line[name] = " / ".join(map(str, values))
-        for (dataset, accuracy), cell in zip(table.columns, row.accuracies, strict=True):
-            head = f"{dataset}_{accuracy}_test_top1"
-            fields = (None, None, 0, None) if cell is None else (cell.mean, cell.std, cell.n, cell.expected)
-            line |= dict(zip((f"{head}_mean", f"{head}_std", f"{head}_n", f"{head}_expected"), fields, strict=True))
+        line |= {name: " / ".join(map(str, row.costs[name])) for name in COSTS}
+        for column in table.columns:
+            if column.kind != "cost":
+                line |= in_full(row.cells.get((column.dataset, column.name)), column)
+        line["notes"] = " ".join(note.line for note in table.notes if note.mark in row.marks)
         lines.append(line)
     return pd.DataFrame(lines).to_csv(index=False)
 
 
+def in_full(cell: Cell | None, column: Column) -> dict[str, object]:
+    """The columns of a CSV that one column of the table becomes."""
+    head = f"{column.dataset}_{column.measure.key}"
+    names: tuple[str, ...]
+    values: tuple[object, ...]
+    if column.kind == "measure":
+        names = ("mean", "std", "n", "expected")
+        values = (None, None, 0, None) if cell is None else (cell.mean, cell.std, cell.n, cell.expected)
+    elif column.kind == "gain":
+        names = ("gain", "gain_low", "gain_high", "gain_n", "gain_p", "gain_correlation")
+        values = gain_in_full(None if cell is None else cell.gain)
+    else:
+        names = ("published", "verdict", "verdict_reason", "published_confidence", "published_source")
+        values = judged_in_full(None if cell is None else cell.judged)
+    return {f"{head}_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def gain_in_full(gain: PairedDifference | None) -> tuple[object, ...]:
+    if gain is None:
+        return (None,) * 6
+    ends = (None, None) if gain.interval is None else (gain.interval.low, gain.interval.high)
+    return (gain.estimate, *ends, gain.n, gain.p_value, gain.correlation)
+
+
+def judged_in_full(judged: Judged | None) -> tuple[object, ...]:
+    if judged is None:
+        return (None,) * 5
+    number = judged.published
+    return (number.value, judged.verdict, judged.reason, number.confidence, number.source)
+
+
 def heads(table: Table) -> list[str]:
-    model, *costs = HEADS
-    return [model, *table.settings, *costs, *(f"{dataset} {accuracy} top-1" for dataset, accuracy in table.columns)]
+    return ["Model", *table.settings, *(column.head for column in table.columns)]
 
 
-def leading(row: Row) -> list[str]:
-    """The cells before the accuracies."""
-    return [
-        row.title,
-        *row.settings,
-        " / ".join(f"{value:,.0f}" for value in row.images_per_second) or "–",
-        " / ".join(f"{value / 1e6:.1f}" for value in row.macs),
-        " / ".join(f"{value / 1e6:.2f}" for value in row.params),
-    ]
+def title_of(row: Row, before: str, after: str) -> str:
+    """A row's name with the marks of its notes."""
+    return row.title + "".join(f"{before}{mark}{after}" for mark in row.marks)
 
 
-def accuracy_text(cell: Accuracy) -> str:
-    """ "81.25 ± 0.40 (2)"; "81.25 (1 of 2)" while seeds are missing."""
-    spread = "" if cell.std is None else f" ± {cell.std:.2f}"
-    count = f"{cell.n}" if cell.n == cell.expected else f"{cell.n} of {cell.expected}"
-    return f"{cell.mean:.2f}{spread} ({count})"
+def markdown_bold(words: str) -> str:
+    return f"**{words}**"
 
 
-def in_bold(cell: Accuracy | None, before: str, after: str, escape=str) -> str:  # type: ignore[no-untyped-def]
+def latex_bold(words: str) -> str:
+    return rf"\textbf{{{words}}}"
+
+
+def cell_text(
+    row: Row, column: Column, bold: Callable[[str], str], escape: Callable[[str], str] = lambda words: words
+) -> str:
+    """What a table shows in one place, escaped, in bold if it is the best of its column."""
+    if column.kind == "cost":
+        return escape(cost_text(row, column.name))
+    cell = row.cells.get((column.dataset, column.name))
     if cell is None:
-        return str(escape("–"))
-    words = str(escape(accuracy_text(cell)))
-    return f"{before}{words}{after}" if cell.best else words
+        return escape(NOTHING)
+    if column.kind == "gain":
+        return escape(gain_text(cell.gain))
+    if column.kind == "published":
+        return escape(judged_text(cell.judged))
+    words = escape(measure_text(cell, column.measure.digits))
+    return bold(words) if cell.best else words
+
+
+def cost_text(row: Row, name: str) -> str:
+    scale, digits = {"images_per_second": (1.0, 0), "macs": (1e6, 1), "params": (1e6, 2)}[name]
+    return " / ".join(f"{value / scale:,.{digits}f}" for value in row.costs[name]) or NOTHING
+
+
+def measure_text(cell: Cell, digits: int) -> str:
+    """ "81.25 ± 0.40 (2)"; "81.25 (1 of 2)" while seeds are missing."""
+    spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
+    count = f"{cell.n}" if cell.is_whole else f"{cell.n} of {cell.expected}"
+    return f"{cell.mean:.{digits}f}{spread} ({count})"
+
+
+def gain_text(gain: PairedDifference | None) -> str:
+    """ "+0.68 (−0.20 to +1.56)"; without an interval with one seed."""
+    if gain is None:
+        return NOTHING
+    ends = "" if gain.interval is None else f" ({signed(gain.interval.low)} to {signed(gain.interval.high)})"
+    return signed(gain.estimate) + ends
+
+
+def signed(value: float) -> str:
+    """With its sign, and a minus that is as wide as a plus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def judged_text(judged: Judged | None) -> str:
+    return NOTHING if judged is None else f"{judged.published.value:.2f} ({judged.verdict})"
 
 
 def escape_markdown(words: str) -> str:
     return " ".join(words.replace("|", "\\|").splitlines())
+
+
+def escape_html(words: str) -> str:
+    """What would be a tag on a page stays text."""
+    return words.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def escape_latex(words: str) -> str:

@@ -15,13 +15,15 @@ EQUAL = "recipe_equal"
 
 
 def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """A frame with a row for each record.
+    """A frame with a row for each record, its index the ids of the runs.
 
     Columns are named with underscores: `recipe_lr`, `final_test_top1`. `backbone`, `method` and
     `dataset` are the names that the study gave; `run` and `cell` end in the ids of the run and of the
     experiment it repeats (the same run but for the seed), and are never numbers for a reader of the CSV.
     """
-    frame = pd.DataFrame([row(record) for record in records])
+    held = list(records)
+    index = pd.Index([record.run_id for record in held], name="run_id", dtype="str")
+    frame = pd.DataFrame([row(record) for record in held], index=index)
     for column in frame:
         if frame[column].isna().all():
             frame[column] = frame[column].astype("float64")

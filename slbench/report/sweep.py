@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slbench.layout import MEASURES
 from slbench.methods import row_title
-from slbench.report.caption import ACCURACY_WORDS, AccuracyName, distinct
+from slbench.report.caption import AccuracyName, distinct
 from slbench.report.figures import LINES, MARKERS, PALETTE, new_figure, save, style
 from slbench.report.rows import flat
 from slbench.report.statistics import mean_interval
@@ -123,4 +124,4 @@ def words(sweeps: Sequence[Sweep], accuracy: AccuracyName) -> str:
     counts = sorted({len(values) for sweep in sweeps for values in sweep.points.values()})
     seeds = " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
     bars = "; bars: 95 % intervals over the seeds" if counts[-1] > 1 else ""
-    return f"{ACCURACY_WORDS[accuracy]}; n = {seeds} seed{'' if counts == [1] else 's'} a point{bars}"
+    return f"{MEASURES[accuracy].words}; n = {seeds} seed{'' if counts == [1] else 's'} a point{bars}"

@@ -1,29 +1,46 @@
-"""The paper-style table: a row for each backbone and method, a column for each data set."""
+"""The paper-style table: a row for each backbone and method, columns of costs and of each data set."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean, stdev
 
 import pandas as pd
 
 from slbench.errors import StoreError
-from slbench.measured import Throughput
+from slbench.layout import MEASURES, Measure
 from slbench.methods import row_title
-from slbench.report.caption import AccuracyName, caption, distinct
-from slbench.report.rows import tidy, varying
+from slbench.report.caption import caption, distinct
+from slbench.report.columns import Column, columns_of
+from slbench.report.footnotes import Note, footnotes, marked
+from slbench.report.gather import Gathered
+from slbench.report.measures import value_of
+from slbench.report.rows import varying
+from slbench.report.statistics import PairedDifference, paired_difference
+from slbench.report.verdicts import Judged, judge
 from slbench.store import RunRecord
-from slbench.study import StudyRun
+
+PLAIN = "none"  # the row that gains are differences to
+Key = tuple[str, ...]  # backbone, method, and the values of the table's settings
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Top-1 of one experiment over its seeds, in percent."""
+class Cell:
+    """One measure of one experiment over its seeds."""
 
     mean: float
     std: float | None  # sample standard deviation; None for one seed
     n: int
     expected: int  # seeds that the study asks for
     best: bool = False  # of its column, if that can be said
+    gain: PairedDifference | None = None  # over the plain backbone; None where there is none to compare with
+    judged: Judged | None = None  # beside the published number, if that was asked for
+    run_ids: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no seed is missing."""
+        return self.n >= self.expected
 
 
 @dataclass(frozen=True)
@@ -34,73 +51,74 @@ class Row:
     backbone: str
     method: str
     settings: tuple[str, ...]  # values of the table's extra columns
-    images_per_second: tuple[float, ...]
-    macs: tuple[int, ...]
-    params: tuple[int, ...]
-    accuracies: tuple[Accuracy | None, ...]  # one for each of the table's columns; None if there is no value
+    costs: Mapping[str, tuple[float, ...]]  # by name
+    cells: Mapping[tuple[str, str], Cell]  # by data set and measure; those that have a value
+    marks: tuple[str, ...] = ()  # of the notes that are about it
 
 
 @dataclass(frozen=True)
 class Table:
-    """What is printed, before it is Markdown, CSV or LaTeX."""
+    """What is printed, before it is Markdown, CSV, LaTeX or a page."""
 
     name: str
     settings: tuple[str, ...]  # extra columns that tell rows apart
-    columns: tuple[tuple[str, AccuracyName], ...]  # data set, and which accuracy on it
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: tuple[str, ...]  # sentences
-    notes: tuple[str, ...]  # what a reader must know before comparing
+    notes: tuple[Note, ...] = ()  # what a reader must know before comparing
 
 
 def make_table(
-    name: str,
-    title: str,
-    runs: Sequence[StudyRun],
-    records: Sequence[RunRecord],
-    speeds: dict[str, Throughput],
-    *,
-    accuracies: Sequence[AccuracyName] = (),
+    gathered: Gathered, *, columns: Sequence[str] = (), published: bool = False, level: float = 0.95
 ) -> Table:
     """The table of a study, finished or not.
 
     Args:
-        runs: all that the study asks for, in the order of the table.
-        records: those that are finished, labelled as the study labels them.
-        speeds: measured alone, by run id.
-        accuracies: which to show; unless given the final one, and beside it the best one where every run
-            follows protocol paper.
+        columns: names of slbench.layout.COLUMNS; unless given those of the study's layout, else costs and the
+            final accuracy with its gain, and beside it the best one where every run follows protocol paper.
+        published: put the paper's numbers, and what ours say of them, beside the accuracies.
+        level: of the gains' intervals.
     Raises:
         StoreError: if runs on what should be one data set were trained on different images.
+        InputError: if the layout leaves no row or data set.
     """
-    check_data(records)
-    if not accuracies:
-        accuracies = ("final", "best") if {run.spec.protocol for run in runs} == {"paper"} else ("final",)
-    frame = tidy(records)
-    settings = varying(frame)
-    columns = [(name, accuracy) for name in distinct(run.labels.dataset for run in runs) for accuracy in accuracies]
-    expected = Counter(run.spec.cell_id for run in runs)
-    of_cell = defaultdict(list)
-    for record, (_, line) in zip(records, frame.iterrows(), strict=True):
-        key = (record.labels.backbone, record.labels.method, *(text(line[column]) for column in settings))
+    check_data(gathered.records)
+    frame = gathered.frame()
+    settings = varying(frame) if len(frame) else []
+    of_cell = defaultdict[Key, list[RunRecord]](list)
+    values = [frame[column].tolist() for column in settings]
+    for number, record in enumerate(gathered.records):
+        key = (record.labels.backbone, record.labels.method, *(text(column[number]) for column in values))
         of_cell[key].append(record)
-    order = [(run.labels.backbone, run.labels.method) for run in runs]
-    keys = sorted(of_cell, key=lambda key: order.index((key[0], key[1])))
-    rows = [make_row(key, of_cell[key], columns, expected, speeds) for key in keys]
+    shown = columns_of(gathered, columns, published=published)
+    expected = Counter(run.spec.cell_id for run in gathered.runs)
+    rows = [make_row(key, of_cell[key], shown, expected, gathered) for key in ordered(of_cell, gathered)]
+    rows = mark_best(with_gains(rows, of_cell, settings, shown, level=level), shown)
+    if any(column.kind == "published" for column in shown):
+        rows = [with_verdicts(row, of_cell[key_of(row)], gathered.source) for row in rows]
+    if not any(cell.gain for row in rows for cell in row.cells.values()):
+        shown = [column for column in shown if column.kind != "gain"]
+    notes = footnotes(gathered, shown_columns=[column.name for column in shown])
+    measures = distinct(column.name for column in shown if column.kind == "measure")
     return Table(
-        name,
+        gathered.name,
         tuple(settings),
-        tuple(columns),
-        tuple(mark_best(rows)),
-        tuple(caption(title, records, speeds, accuracies)),
-        tuple(notes(runs, records)),
+        tuple(shown),
+        tuple(replace(row, marks=marked(notes, of_cell[key_of(row)])) for row in rows),
+        tuple(caption(gathered, measures, kinds={column.kind for column in shown}, level=level)),
+        tuple(notes),
     )
+
+
+def key_of(row: Row) -> Key:
+    return (row.backbone, row.method, *row.settings)
 
 
 def check_data(records: Sequence[RunRecord]) -> None:
     """Raise StoreError where the same data set of two records was loaded with different content."""
-    loaded: dict[str, RunRecord] = {}
+    loaded: dict[object, RunRecord] = {}
     for record in records:
-        first = loaded.setdefault(repr(record.spec.dataset), record)
+        first = loaded.setdefault(record.spec.dataset, record)
         if first.data_sha256 != record.data_sha256:
             raise StoreError(
                 f"runs {first.run_id} and {record.run_id} on {record.labels.dataset} were trained on different images "
@@ -109,77 +127,137 @@ def check_data(records: Sequence[RunRecord]) -> None:
             )
 
 
+def ordered(keys: Mapping[Key, object], gathered: Gathered) -> list[Key]:
+    """Rows in the order of the study, or of its layout; those that the layout does not name are left out."""
+    layout = gathered.layout
+    first = {
+        (run.labels.backbone, run.labels.method): number for number, run in reversed(list(enumerate(gathered.runs)))
+    }
+
+    def place(key: Key) -> tuple[int, int, int]:
+        by_backbone = layout.backbone.index(key[0]) if layout.backbone else 0
+        by_method = layout.method.index(key[1]) if layout.method else 0
+        return by_backbone, by_method, first[key[0], key[1]]
+
+    kept = [
+        key
+        for key in keys
+        if (not layout.backbone or key[0] in layout.backbone) and (not layout.method or key[1] in layout.method)
+    ]
+    if layout.method and not layout.backbone:  # rows of a backbone stay together
+        backbones = list(distinct(run.labels.backbone for run in gathered.runs))
+        return sorted(kept, key=lambda key: (backbones.index(key[0]), *place(key)))
+    return sorted(kept, key=place)
+
+
 def make_row(
-    key: tuple[str, ...],
-    records: Sequence[RunRecord],
-    columns: Sequence[tuple[str, AccuracyName]],
-    expected: Counter[str],
-    speeds: dict[str, Throughput],
+    key: Key, records: Sequence[RunRecord], columns: Sequence[Column], expected: Counter[str], gathered: Gathered
 ) -> Row:
     """A line from all the runs of a backbone and a method, on whatever data sets."""
     backbone, method, *settings = key
-    by_dataset = defaultdict(list)
+    by_dataset = defaultdict[str, list[RunRecord]](list)
     for record in records:
         by_dataset[record.labels.dataset].append(record)
-    measured = [speeds[record.run_id].median for record in records if record.run_id in speeds]
+    speeds = [gathered.speeds[record.run_id].median for record in records if record.run_id in gathered.speeds]
+    cells = {}
+    for dataset, name in distinct((column.dataset, column.name) for column in columns if column.kind != "cost"):
+        cell = summary(by_dataset.get(dataset, []), MEASURES[name], expected, gathered)
+        if cell is not None:
+            cells[dataset, name] = cell
     return Row(
         title=row_title(backbone, method),
         backbone=backbone,
         method=method,
         settings=tuple(settings),
-        images_per_second=distinct(measured),
-        macs=distinct(record.macs for record in records),
-        params=distinct(record.params for record in records),
-        accuracies=tuple(summary(by_dataset.get(name, []), expected, accuracy) for name, accuracy in columns),
+        costs={
+            "images_per_second": distinct(speeds),
+            "macs": distinct(record.macs for record in records),
+            "params": distinct(record.params for record in records),
+        },
+        cells=cells,
     )
 
 
-def summary(records: Sequence[RunRecord], expected: Counter[str], accuracy: AccuracyName) -> Accuracy | None:
+def by_seed(records: Sequence[RunRecord], measure: Measure, gathered: Gathered | None = None) -> dict[int, float]:
+    """A measure of each seed's run that has a value."""
+    folders = {} if gathered is None else gathered.folders
+    found = {record.spec.seed: value_of(record, measure, folders.get(record.run_id)) for record in records}
+    return {seed: value for seed, value in found.items() if value is not None}
+
+
+def summary(records: Sequence[RunRecord], measure: Measure, expected: Counter[str], gathered: Gathered) -> Cell | None:
     """Mean and spread over the seeds of one experiment; None without a value.
 
     The records of a cell are repetitions: whatever else differs has become a column before.
     """
     assert len({record.spec.cell_id for record in records}) <= 1
-    values = pd.Series([getattr(record, f"{accuracy}_test_top1") for record in records], dtype="float64").dropna()
-    if values.empty:
+    values = [value for _, value in sorted(by_seed(records, measure, gathered).items())]
+    if not values:
         return None
-    std = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Accuracy(float(values.mean()), std, len(values), expected[records[0].spec.cell_id])
+    std = stdev(values) if len(values) > 1 else None
+    ids = tuple(record.run_id for record in sorted(records, key=lambda record: record.spec.seed))
+    return Cell(mean(values), std, len(values), expected[records[0].spec.cell_id], run_ids=ids)
 
 
-def mark_best(rows: Sequence[Row]) -> list[Row]:
-    """The highest mean of each data set marked, where all rows have all their seeds, and the same number."""
-    marked = list(rows)
-    for column in range(len(rows[0].accuracies) if rows else 0):
-        cells = [row.accuracies[column] for row in marked]
-        present = [cell for cell in cells if cell is not None]
-        if (
-            len(present) < 2
-            or any(cell.n != cell.expected for cell in present)
-            or len({cell.n for cell in present}) > 1
-        ):
+def with_gains(
+    rows: Sequence[Row],
+    of_cell: Mapping[Key, Sequence[RunRecord]],
+    settings: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    level: float,
+) -> list[Row]:
+    """The rows with the gain of each accuracy over the plain backbone that was trained in the same way."""
+    same = [number for number, name in enumerate(settings) if not name.startswith("method_")]
+    plain = {plain_key(key, same): records for key, records in of_cell.items() if key[1] == PLAIN}
+    wanted = distinct((column.dataset, column.name) for column in columns if column.kind == "gain")
+    gained = []
+    for row in rows:
+        cells = dict(row.cells)
+        base = plain.get(plain_key(key_of(row), same), [])
+        for dataset, name in wanted:
+            if (dataset, name) not in cells or row.method == PLAIN:
+                continue
+            one, other = (
+                by_seed([record for record in records if record.labels.dataset == dataset], MEASURES[name])
+                for records in (of_cell[key_of(row)], base)
+            )
+            if one.keys() & other.keys():
+                cells[dataset, name] = replace(cells[dataset, name], gain=paired_difference(one, other, level=level))
+        gained.append(replace(row, cells=cells))
+    return gained
+
+
+def plain_key(key: Key, same: Sequence[int]) -> Key:
+    """What a row shares with the plain backbone that it is compared with."""
+    return (key[0], *(key[2:][number] for number in same))
+
+
+def with_verdicts(row: Row, records: Sequence[RunRecord], source: str) -> Row:
+    """A row with what each of its accuracies says of the published number."""
+    cells = dict(row.cells)
+    for (dataset, name), cell in row.cells.items():
+        if MEASURES[name].is_accuracy:
+            own = [record for record in records if record.labels.dataset == dataset]
+            cells[dataset, name] = replace(cell, judged=judge(own, source=source))
+    return replace(row, cells=cells)
+
+
+def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The best mean of each measure marked, where all rows have all their seeds, and the same number of them."""
+    marked_rows = [dict(row.cells) for row in rows]
+    for column in columns:
+        key = (column.dataset, column.name)
+        present = [cells[key] for cells in marked_rows if key in cells]
+        unequal = any(not cell.is_whole for cell in present) or len({cell.n for cell in present}) > 1
+        if column.kind != "measure" or len(present) < 2 or unequal:
             continue
-        top = max(cell.mean for cell in present)
-        for index, cell in enumerate(cells):
-            if cell is not None and cell.mean == top:
-                accuracies = list(marked[index].accuracies)
-                accuracies[column] = replace(cell, best=True)
-                marked[index] = replace(marked[index], accuracies=tuple(accuracies))
-    return marked
-
-
-def notes(runs: Sequence[StudyRun], records: Sequence[RunRecord]) -> list[str]:
-    """What is missing from the table."""
-    done = {record.run_id for record in records}
-    missing = [run for run in runs if run.spec.run_id not in done]
-    if not missing:
-        return []
-    seeds = defaultdict(list)
-    for run in missing:
-        seeds[f"{row_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}"].append(str(run.spec.seed))
-    finished = len(runs) - len(missing)
-    head = f"Unfinished: {finished} of {len(runs)} runs. Cells marked (n of N) lack seeds and are not comparable."
-    return [head, *(f"Missing: {name}, seed {', '.join(dict.fromkeys(numbers))}." for name, numbers in seeds.items())]
+        choose = min if column.measure.lowest_is_best else max
+        top = choose(cell.mean for cell in present)
+        for cells in marked_rows:
+            if key in cells and cells[key].mean == top:
+                cells[key] = replace(cells[key], best=True)
+    return [replace(row, cells=cells) for row, cells in zip(rows, marked_rows, strict=True)]
 
 
 def text(value: object) -> str:

@@ -1,0 +1,127 @@
+"""What a study says of its table: which rows and columns, in which order; and what columns there are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from slbench.errors import InputError
+from slbench.names import lookup, suggestion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A number of a run that a table can show, as a mean over the seeds."""
+
+    head: str  # of its column, after the data set
+    words: str  # of the caption
+    key: str  # of its columns in a CSV, after the data set
+    field: str | None = None  # of the record; None: made from the stored test logits
+    lowest_is_best: bool = False
+    digits: int = 2
+    is_accuracy: bool = True  # top-1 in %
+
+
+# In this order tables explain them.
+MEASURES: dict[str, Measure] = {
+    "final": Measure(
+        head="final top-1", words="test accuracy of the last epoch", key="final_test_top1", field="final_test_top1"
+    ),
+    "selected": Measure(
+        head="selected top-1",
+        words="test accuracy of the epoch with the best validation accuracy",
+        key="selected_test_top1",
+        field="selected_test_top1",
+    ),
+    "best": Measure(
+        head="best top-1",
+        words="best test accuracy of all epochs (chosen on the test images, as in the paper)",
+        key="best_test_top1",
+        field="best_test_top1",
+    ),
+    "top5": Measure(
+        head="top-5",
+        words="test top-5 accuracy of the last epoch in %",
+        key="final_test_top5",
+        field="final_test_top5",
+        is_accuracy=False,
+    ),
+    "balanced_accuracy": Measure(
+        head="balanced",
+        words="mean over the classes of their test accuracy after the last epoch in %",
+        key="final_test_balanced_accuracy",
+        is_accuracy=False,
+    ),
+    "nll": Measure(
+        head="NLL",
+        words="cross entropy of the test labels after the last epoch, without smoothing, in nats",
+        key="final_test_loss",
+        field="final_test_loss",
+        lowest_is_best=True,
+        digits=3,
+        is_accuracy=False,
+    ),
+    "ece": Measure(
+        head="ECE",
+        words="expected calibration error on the test images after the last epoch in %, 15 bins of equal width "
+        "(arXiv:1706.04599)",
+        key="final_test_ece",
+        lowest_is_best=True,
+        is_accuracy=False,
+    ),
+}
+COSTS: dict[str, str] = {"images_per_second": "Images/s", "macs": "MACs (M)", "params": "Params (M)"}
+BESIDE = {  # columns that say something of the measure before them
+    "gain": "mean difference to the plain backbone, paired by seed",
+    "published": "the paper's number, and what ours says of it",
+}
+COLUMNS = [*COSTS, *MEASURES, *BESIDE]
+DEFAULT_COLUMNS = (*COSTS, "final", "gain")
+PAPER_COLUMNS = (*COSTS, "final", "gain", "best")  # where every run follows protocol paper
+
+
+class Layout(BaseModel):
+    """The table of a study: rows by label and columns by name, in this order; what is empty is as it comes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    backbone: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    dataset: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+AS_IT_COMES = Layout()
+
+
+def check_columns(columns: Iterable[str], origin: str) -> None:
+    """Raise InputError for a column that there is not, or one that stands beside nothing.
+
+    Args:
+        origin: where they were written, for the error line.
+    """
+    before: str | None = None
+    for name in columns:
+        try:
+            lookup(dict.fromkeys(COLUMNS), name, "column")
+        except InputError as error:
+            raise InputError(f"{origin}: {error}") from error
+        if name in BESIDE and before is None:
+            raise InputError(f"{origin}: '{name}' says something of the column before it: put it after one of "
+                             f"{', '.join(MEASURES)}")  # fmt: skip
+        if name in MEASURES:
+            before = name
+        elif name in COSTS:
+            before = None
+
+
+def check_labels(layout: Layout, known: Mapping[str, Sequence[str]], where: str) -> None:
+    """Raise InputError for a label in the layout that no run of the study has.
+
+    Args:
+        known: the labels that there are: of backbones, methods and data sets.
+    """
+    for key, labels in known.items():
+        for label in getattr(layout, key):
+            if label not in labels:
+                raise InputError(f"{where}: report.{key}: no run is called '{label}'{suggestion(label, labels)}")
