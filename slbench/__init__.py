@@ -38,4 +38,28 @@ The rooms, from the top; each imports only from rooms below it:
     names.py, errors.py
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 __version__ = "0.1.0"
+
+
+def load_runs(store: str | Path = "results") -> "pd.DataFrame":
+    """Every finished run of a store as a tidy frame: a row a run, its index the run's id.
+
+    Columns are those of `runs.csv`: what the run is (`backbone`, `method`, `dataset`, `seed`, `recipe_lr`, ...), what
+    came out (`final_test_top1` in %, ...), and what it was made with. Records that cannot be read are left out, with a
+    warning that names them.
+    """
+    import warnings
+
+    from slbench.report.gather import gather_store
+    from slbench.store import Store
+
+    gathered = gather_store(Store(Path(store)))
+    for line in gathered.unread:
+        warnings.warn(f"left out: {line}", stacklevel=2)
+    return gathered.frame()

@@ -1,10 +1,12 @@
 """What several tests build: small studies, and records of runs that were never made."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from slbench.machine import Code, Host
 from slbench.measured import Throughput
+from slbench.report.gather import Gathered
 from slbench.store import RunRecord
 from slbench.study import Flags, Study, StudyRun, make_study
 
@@ -80,6 +82,12 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "weights_sha256": "abc" + "0" * 61,
     }
     return RunRecord(**(content | changes))
+
+
+def gathered(made: tuple[StudyRun, ...], records: Sequence[RunRecord] | None = None, **changes: Any) -> Gathered:
+    """What a report would gather of some runs: all finished, unless their records are given."""
+    found = tuple(make_record(run) for run in made) if records is None else tuple(records)
+    return Gathered(**{"name": "study", "title": "Title", "runs": made, "records": found, **changes})
 
 
 def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Throughput:

@@ -96,8 +96,9 @@ def finished_runs(path: Path | None, store: Store) -> "Gathered":
     gathered = gather_store(store) if path is None else gather_study(load_study(path), store)
     if not gathered.records:
         what, start = ("", "STUDY") if path is None else (f" of {gathered.name}", path)
-        unread = f" that can be read ({gathered.unread[0]})" if gathered.unread else ""
-        raise InputError(f"{store.root}: no finished run{what}{unread} yet; start with: slbench run-grid {start}")
+        if gathered.unread:
+            raise InputError(f"{store.root}: no finished run{what} that can be read: {gathered.unread[0]}")
+        raise InputError(f"{store.root}: no finished run{what} yet; start with: slbench run-grid {start}")
     return gathered
 
 

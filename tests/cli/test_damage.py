@@ -75,10 +75,31 @@ def test_a_run_whose_record_is_damaged_is_to_be_made_again_and_a_report_names_th
     damage(store, "record.json", how)
     (path,) = store.root.glob("runs/*-6088db8e02b9/record.json")
     assert slbench("status", study, "--store", store.root).out.splitlines()[-1] == "tiny: 1 of 2 done, 1 failed"
+    said = slbench("report", study, "--store", store.root, "--format", "md")
+    assert (said.code, said.err) == (0, "")
+    assert "Unfinished: 1 of 2 runs." in said.out
+    assert "Left out: 1 record that cannot be read.  \n" in said.out
+    line = next(line for line in said.out.splitlines() if line.startswith(f"{path}: "))
+    assert line.rstrip().endswith("; delete its folder to run it again")
+
+
+def test_a_report_on_damaged_records_alone_names_the_first(slbench: Command, study: Path, store: Store) -> None:
+    for path in store.root.glob("runs/*/record.json"):
+        path.write_bytes(b"{}")
     said = slbench("report", study, "--store", store.root)
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith(f"slbench: {path}: ")
-    assert said.err.endswith("; delete its folder to run it again\n")
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert f"{store.root}: no finished run of tiny that can be read: {store.root}/runs/" in said.err
+
+
+def test_a_record_of_another_schema_is_left_out_and_the_line_says_what_helps(slbench: Command, store: Store) -> None:
+    path = next(store.root.glob("runs/*-6088db8e02b9/record.json"))
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
+    said = slbench("report", "--store", store.root, "--format", "md")
+    assert said.code == 0
+    assert f"{path}: of schema 1, and this slbench reads 2: " in said.out
+    assert "slbench run-grid STUDY makes the run again" in said.out
+    path.write_text(path.read_text().replace('"epochs":', '"number_of_epochs":'))
+    assert "of schema 1, and this slbench reads 2" in slbench("report", "--store", store.root, "--format", "md").out
 
 
 def test_a_folder_in_the_place_of_a_record_is_made_way_for(slbench: Command, study: Path, store: Store) -> None:
@@ -86,7 +107,7 @@ def test_a_folder_in_the_place_of_a_record_is_made_way_for(slbench: Command, stu
     path.unlink()
     path.mkdir()
     (path / "x").touch()
-    assert "record.json: cannot be read: " in slbench("report", study, "--store", store.root).err
+    assert "record.json: cannot be read: " in slbench("report", study, "--store", store.root, "--format", "md").out
     run = load_study(study).runs[0]
     assert store.begin(run.spec, run.labels) == path.parent
     assert not path.exists()

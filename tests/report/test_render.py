@@ -8,24 +8,40 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from slbench.report.columns import Column
+from slbench.report.footnotes import Note
+from slbench.report.published import Published
 from slbench.report.render import csv, escape_latex, latex, markdown
-from slbench.report.table import Accuracy, Row, Table
+from slbench.report.statistics import paired_difference
+from slbench.report.table import Cell, Row, Table
+from slbench.report.verdicts import Judged
 
-BEST = Accuracy(81.254, 0.396, 2, 2, best=True)
-PLAIN = Accuracy(78.5, None, 1, 1)
-PART = Accuracy(70.0, None, 1, 2)
+GAIN = paired_difference({0: 81.0, 1: 82.0}, {0: 80.0, 1: 80.0})
+CITED = Published("table2", "ViT", "S", "top1", "a-set", 76.29, "%", "verbatim", "", "somewhere")
+BEST = Cell(81.254, 0.396, 2, 2, best=True, gain=GAIN, judged=Judged(CITED, "not comparable", "5 epochs, not 100"))
+PLAIN = Cell(78.5, None, 1, 1)
+PART = Cell(70.0, None, 1, 2)
+A, B = ("a-set", "final"), ("b-set", "final")
 ROWS = (
-    Row("ViT", "ViT", "none", ("0.001",), (12345.6,), (189_522_816,), (2_709_796,), (PLAIN, PART)),
-    Row("S-ViT", "ViT", "spt", ("0.002",), (), (198_960_000, 1_000_000), (2_747_140,), (BEST, None)),
-)
+    Row(
+        "ViT", "ViT", "none", ("0.001",),
+        {"images_per_second": (12345.6,), "macs": (189_522_816,), "params": (2_709_796,)}, {A: PLAIN, B: PART},
+    ),
+    Row(
+        "S-ViT", "ViT", "spt", ("0.002",),
+        {"images_per_second": (), "macs": (198_960_000, 1_000_000), "params": (2_747_140,)}, {A: BEST}, ("a",),
+    ),
+)  # fmt: skip
+COST_COLUMNS = tuple(Column("cost", name) for name in ("images_per_second", "macs", "params"))
 TABLE = Table(
     name="my study_1",
     settings=("recipe_lr",),
-    columns=(("a-set", "final"), ("b-set", "final")),
+    columns=(*COST_COLUMNS, Column("measure", "final", "a-set"), Column("measure", "final", "b-set")),
     rows=ROWS,
     caption=("Title & 5 % of $x_1$.", "mean ± std."),
-    notes=("Unfinished: 1 of 2 runs.", "Missing: x."),
+    notes=(Note("Unfinished: 1 of 2 runs."), Note("Mixed commits: x.", "a", frozenset({"1"}))),
 )
+BESIDE = replace(TABLE, columns=tuple(Column(kind, "final", "a-set") for kind in ("measure", "gain", "published")))
 
 
 def titled(name: str) -> Table:
@@ -46,9 +62,9 @@ def test_markdown_is_a_caption_a_table_and_notes() -> None:
     assert [(cell[0], cell[-1]) for cell in rule] == [(":", "-")] * 2 + [("-", ":")] * 5
     assert lines == [
         ["ViT", "0.001", "12,346", "189.5", "2.71", "78.50 (1)", "70.00 (1 of 2)"],
-        ["S-ViT", "0.002", "–", "199.0 / 1.0", "2.75", "**81.25 ± 0.40 (2)**", "–"],
+        ["S-ViT<sup>a</sup>", "0.002", "–", "199.0 / 1.0", "2.75", "**81.25 ± 0.40 (2)**", "–"],
     ]
-    assert notes == "Unfinished: 1 of 2 runs.  \nMissing: x.\n"
+    assert notes == "Unfinished: 1 of 2 runs.  \na: Mixed commits: x.\n"
 
 
 def test_markdown_keeps_a_bar_in_its_cell() -> None:
@@ -62,6 +78,27 @@ def test_markdown_keeps_a_line_break_in_its_cell() -> None:
 
 def test_markdown_of_no_row_says_so() -> None:
     assert "No run is finished yet." in markdown(replace(TABLE, rows=()))
+
+
+def test_a_gain_shows_its_interval_and_a_published_number_its_verdict() -> None:
+    _, _, plain, spt = (cells_of(line) for line in markdown(BESIDE).splitlines() if line.startswith("|"))
+    assert plain[2:] == ["78.50 (1)", "–", "–"]
+    assert spt[2:] == ["**81.25 ± 0.40 (2)**", "+1.50 (−4.85 to +7.85)", "76.29 (not comparable)"]
+
+
+def test_csv_has_gains_and_verdicts_in_full() -> None:
+    frame = pd.read_csv(StringIO(csv(BESIDE)))
+    assert frame["a-set_final_test_top1_gain"][1] == 1.5
+    assert frame["a-set_final_test_top1_gain_high"][1] == pytest.approx(1.5 + 12.7062 * 0.5, abs=1e-4)
+    assert frame["a-set_final_test_top1_verdict_reason"][1] == "5 epochs, not 100"
+    assert frame["a-set_final_test_top1_published"][1] == 76.29
+    assert frame["notes"][1] == "a: Mixed commits: x."
+    assert pd.isna(frame["a-set_final_test_top1_gain"][0])
+
+
+def test_what_would_be_a_tag_stays_text() -> None:
+    hostile = replace(TABLE, caption=("<script>x</script>",))
+    assert "<script>" not in markdown(hostile)
 
 
 def test_csv_has_every_number_in_full() -> None:
@@ -102,19 +139,19 @@ def test_latex_has_its_environments_and_rules_in_pairs() -> None:
         "toprule",
         "midrule",
         "bottomrule",
-    ]
+    ]  # one midrule a backbone
     assert words.count("{") == words.count("}")
     assert r"\begin{tabular}{llrrrrr}" in words
     assert r"50 \% \& more\_or\_less \{x\}" in words
     assert r"\label{tab:my-study-1}" in words
-    assert r"Title \& 5 \% of \$x\_1\$. mean $\pm$ std. Unfinished: 1 of 2 runs." in words
+    assert r"Title \& 5 \% of \$x\_1\$. mean $\pm$ std. Unfinished: 1 of 2 runs. $^{a}$ Mixed commits: x." in words
 
 
 def test_latex_rows_have_a_cell_for_each_column_and_the_best_in_bold() -> None:
     lines = [line for line in latex(TABLE).splitlines() if line.endswith(r"\\")]
     assert [len(re.split(r"(?<!\\)&", line)) for line in lines] == [7, 7, 7]
     assert lines[1] == r"ViT & 0.001 & 12,346 & 189.5 & 2.71 & 78.50 (1) & 70.00 (1 of 2) \\"
-    assert lines[2] == r"S-ViT & 0.002 & -- & 199.0 / 1.0 & 2.75 & \textbf{81.25 $\pm$ 0.40 (2)} & -- \\"
+    assert lines[2] == r"S-ViT$^{a}$ & 0.002 & -- & 199.0 / 1.0 & 2.75 & \textbf{81.25 $\pm$ 0.40 (2)} & -- \\"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

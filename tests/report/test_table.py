@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 
 from slbench.errors import StoreError
+from slbench.layout import AS_IT_COMES, Layout
 from slbench.measured import Throughput
-from slbench.report.table import Accuracy, Table, make_table
-from slbench.store import RunRecord
+from slbench.report.table import Cell, Table, make_table
+from slbench.store import Failure, RunRecord
 from slbench.study import StudyRun
-from tests.support import TINY, make_record, make_speed, runs
+from tests.support import TINY, gathered, make_record, make_speed, runs
 
 ROWS = ["none", "spt", "lsa", "both"]
 
@@ -18,9 +19,13 @@ def table(
     records: list[RunRecord],
     *,
     speeds: dict[str, Throughput] | None = None,
+    layout: Layout = AS_IT_COMES,
+    unread: tuple[str, ...] = (),
+    failures: dict[str, Failure] | None = None,
     **options: Any,
 ) -> Table:
-    return make_table("study", "Title", made, records, speeds or {}, **options)
+    chosen = gathered(made, records, speeds=speeds or {}, layout=layout, unread=unread, failures=failures or {})
+    return make_table(chosen, **options)
 
 
 def with_top1(made: tuple[StudyRun, ...], *values: float) -> list[RunRecord]:
@@ -28,8 +33,23 @@ def with_top1(made: tuple[StudyRun, ...], *values: float) -> list[RunRecord]:
     return [make_record(run, final_test_top1=value) for run, value in zip(made, values, strict=False)]
 
 
-def cells(made: Table) -> list[Accuracy | None]:
-    return [row.accuracies[0] for row in made.rows]
+def cells(made: Table) -> list[Cell | None]:
+    """The cells of the first measure, row by row."""
+    column = next(column for column in made.columns if column.kind == "measure")
+    return [row.cells.get((column.dataset, column.name)) for row in made.rows]
+
+
+def numbers(made: Table) -> list[tuple[float, float | None, int, int] | None]:
+    """Mean, deviation, n and N of those cells."""
+    return [None if cell is None else (cell.mean, cell.std, cell.n, cell.expected) for cell in cells(made)]
+
+
+def measures(made: Table) -> list[tuple[str, str]]:
+    return [(column.dataset, column.name) for column in made.columns if column.kind == "measure"]
+
+
+def lines(made: Table) -> list[str]:
+    return [note.line for note in made.notes]
 
 
 def test_mean_and_sample_deviation_are_those_by_hand() -> None:
@@ -43,7 +63,7 @@ def test_mean_and_sample_deviation_are_those_by_hand() -> None:
 
 def test_one_seed_has_no_deviation() -> None:
     made = runs()
-    assert cells(table(made, with_top1(made, 80.0))) == [Accuracy(80.0, None, 1, 1)]
+    assert numbers(table(made, with_top1(made, 80.0))) == [(80.0, None, 1, 1)]
 
 
 def test_rows_are_named_as_in_the_paper_and_stand_in_the_order_of_the_study() -> None:
@@ -78,18 +98,18 @@ def test_one_row_alone_is_not_the_best_of_anything() -> None:
 def test_an_unfinished_grid_shows_n_of_n_notes_what_is_missing_and_calls_nothing_best() -> None:
     made = runs({"method": ["none", "spt"], "seed": [0, 1]})
     found = table(made, with_top1(made, 80.0, 82.0, 90.0))
-    assert cells(found) == [Accuracy(81.0, 2**0.5, 2, 2), Accuracy(90.0, None, 1, 2)]
-    assert found.notes == (
+    assert numbers(found) == [(81.0, 2**0.5, 2, 2), (90.0, None, 1, 2)]
+    assert lines(found) == [
         "Unfinished: 3 of 4 runs. Cells marked (n of N) lack seeds and are not comparable.",
         "Missing: S-Tiny on fashion-mnist-12k, seed 1.",
-    )
+    ]
 
 
 def test_a_row_without_any_run_is_noted() -> None:
     made = runs({"method": ["none", "spt"], "seed": [0, 1]})
     found = table(made, with_top1(made, 80.0, 82.0))
     assert [row.method for row in found.rows] == ["none"]
-    assert found.notes[1] == "Missing: S-Tiny on fashion-mnist-12k, seed 0, 1."
+    assert lines(found)[1] == "Missing: S-Tiny on fashion-mnist-12k, seed 0, 1."
 
 
 def test_a_finished_grid_has_no_note() -> None:
@@ -107,10 +127,8 @@ def test_experiments_of_one_name_are_rows_of_their_own_told_apart_by_a_column() 
     made = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
     found = table(made, with_top1(made, 70.0, 72.0, 80.0, 84.0))
     assert found.settings == ("recipe_lr",)
-    assert [(row.settings, row.accuracies[0].mean) for row in found.rows if row.accuracies[0]] == [
-        (("0.001",), 71.0),
-        (("0.002",), 82.0),
-    ]
+    assert [row.settings for row in found.rows] == [("0.001",), ("0.002",)]
+    assert [cell.mean for cell in cells(found) if cell] == [71.0, 82.0]
 
 
 def test_backbones_of_one_label_are_rows_of_their_own() -> None:
@@ -129,9 +147,9 @@ def test_protocols_are_rows_of_their_own() -> None:
 @pytest.mark.parametrize(("name", "value"), [("final", 80.0), ("selected", 81.0), ("best", 82.0)])
 def test_the_accuracy_that_is_asked_for_is_shown_and_said(name: str, value: float) -> None:
     made = runs()
-    found = table(made, [make_record(made[0])], accuracies=[name])
-    assert found.columns == (("fashion-mnist-12k", name),)
-    assert cells(found) == [Accuracy(value, None, 1, 1)]
+    found = table(made, [make_record(made[0])], columns=[name])
+    assert measures(found) == [("fashion-mnist-12k", name)]
+    assert numbers(found) == [(value, None, 1, 1)]
     words = {
         "final": "final: test accuracy of the last epoch;",
         "selected": "selected: test accuracy of the epoch with the best validation accuracy;",
@@ -144,19 +162,19 @@ def test_unless_asked_the_final_accuracy_is_shown_and_under_protocol_paper_the_b
     names = {}
     for protocol in ("holdout", "full", "paper"):
         made = runs(protocol=protocol)
-        names[protocol] = [name for _, name in table(made, [make_record(made[0])]).columns]
+        names[protocol] = [name for _, name in measures(table(made, [make_record(made[0])]))]
     assert names == {"holdout": ["final"], "full": ["final"], "paper": ["final", "best"]}
 
 
 def test_where_nothing_was_selected_the_cell_is_empty() -> None:
     made = runs(protocol="full")
-    assert cells(table(made, [make_record(made[0])], accuracies=["selected"])) == [None]
+    assert cells(table(made, [make_record(made[0])], columns=["selected"])) == [None]
 
 
 def test_costs_stand_in_the_row_once() -> None:
     made = runs({"seed": [0, 1]})
     (row,) = table(made, [make_record(run, macs=1_500_000, params=7) for run in made]).rows
-    assert (row.macs, row.params, row.images_per_second) == ((1_500_000,), (7,), ())
+    assert row.costs == {"images_per_second": (), "macs": (1_500_000,), "params": (7,)}
 
 
 def test_speeds_are_those_measured_alone_and_never_those_of_training() -> None:
@@ -164,7 +182,7 @@ def test_speeds_are_those_measured_alone_and_never_those_of_training() -> None:
     records = [make_record(run, train_images_per_second=1.0) for run in made]
     speeds = {made[0].spec.run_id: make_speed(median=4321.5)}
     found = table(made, records, speeds=speeds)
-    assert [row.images_per_second for row in found.rows] == [(4321.5,), ()]
+    assert [row.costs["images_per_second"] for row in found.rows] == [(4321.5,), ()]
     assert (
         "Images/s: inference, batch 128, fp32, 1 thread, median of 9 interleaved rounds, on Processor "
         "with no job beside." in found.caption
@@ -211,8 +229,8 @@ def test_rows_that_were_trained_in_other_ways_say_so() -> None:
 def test_protocol_paper_shows_the_best_epoch_beside_the_last() -> None:
     made = runs(protocol="paper")
     shown = table(made, [make_record(made[0], final_test_top1=80.0, best_test_top1=83.0)])
-    assert shown.columns == (("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best"))
-    assert [cell.mean for cell in shown.rows[0].accuracies if cell is not None] == [80.0, 83.0]
+    assert measures(shown) == [("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best")]
+    assert [cell.mean for cell in shown.rows[0].cells.values()] == [80.0, 83.0]
     assert any("chosen on the test images, as in the paper" in sentence for sentence in shown.caption)
 
 
@@ -243,3 +261,104 @@ def test_the_caption_says_how_noisy_the_validation_split_is(protocol: str, said:
     made = runs(protocol=protocol)
     sentence = "Validation: 1,000 images; the standard error of an accuracy of 80 % there is ±1.3 points."
     assert (sentence in table(made, with_top1(made, 80.0)).caption) is said
+
+
+def test_the_gain_is_the_paired_difference_to_the_plain_backbone() -> None:
+    made = runs({"method": ROWS, "seed": [0, 1]})
+    found = table(made, with_top1(made, 80.0, 82.0, 81.0, 84.0, 80.0, 82.0, 79.0, 80.0))
+    gains = [None if cell is None or cell.gain is None else cell.gain for cell in cells(found)]
+    assert gains[0] is None
+    assert [(gain.estimate, gain.n) for gain in gains[1:] if gain] == [(1.5, 2), (0.0, 2), (-1.5, 2)]
+    assert gains[1] is not None and gains[1].interval is not None
+    assert gains[1].interval.half_width == pytest.approx(12.706 * 0.5, abs=1e-3)  # t of one degree times 0.707 / 1.414
+    assert [column.kind for column in found.columns] == ["cost", "cost", "cost", "measure", "gain"]
+
+
+def test_a_gain_takes_the_seeds_that_both_rows_have() -> None:
+    made = runs({"method": ["none", "lsa"], "seed": [0, 1, 2]})
+    records = with_top1(made, 80.0, 81.0, 82.0, 85.0, 85.0)
+    (_, cell) = cells(table(made, records))
+    assert cell is not None and cell.gain is not None
+    assert (cell.gain.n, cell.gain.estimate) == (2, 4.5)
+
+
+def test_a_gain_is_over_the_plain_backbone_that_was_trained_in_the_same_way() -> None:
+    made = runs({"method": ["none", "lsa"], "recipe.lr": [0.001, 0.002]})
+    by_row = {(run.labels.method, run.spec.recipe.lr): run for run in made}
+    values = {("none", 0.001): 70.0, ("none", 0.002): 80.0, ("lsa", 0.001): 71.0, ("lsa", 0.002): 83.0}
+    records = [make_record(by_row[key], final_test_top1=value) for key, value in values.items()]
+    found = table(made, records)
+    gains = {(row.method, row.settings): cell.gain for row, cell in zip(found.rows, cells(found), strict=True) if cell}
+    assert gains["lsa", ("0.001",)].estimate == 1.0  # type: ignore[union-attr]
+    assert gains["lsa", ("0.002",)].estimate == 3.0  # type: ignore[union-attr]
+
+
+def test_a_swept_field_of_the_method_is_compared_with_the_one_plain_row() -> None:
+    made = runs({"method": ["none"]}) + runs({"method": ["lsa"], "method.initial_temperature": [0.5, 2.0]})
+    found = table(made, with_top1(made, 80.0, 81.0, 82.0))
+    assert found.settings == ("method_initial_temperature",)
+    assert [cell.gain.estimate for cell in cells(found) if cell and cell.gain] == [1.0, 2.0]
+
+
+def test_without_a_plain_row_there_is_no_column_of_gains() -> None:
+    made = runs({"method": ["spt", "lsa"]})
+    assert "gain" not in {column.kind for column in table(made, with_top1(made, 80.0, 81.0)).columns}
+
+
+def test_columns_stand_in_the_order_that_is_asked_for_those_of_data_sets_together() -> None:
+    made = runs({"method": ["none", "lsa"], "dataset.fraction": [1.0]})
+    found = table(made, with_top1(made, 80.0, 81.0), columns=["nll", "final", "gain", "params", "top5"])
+    assert [(column.kind, column.name) for column in found.columns] == [
+        ("measure", "nll"), ("measure", "final"), ("gain", "final"), ("cost", "params"), ("measure", "top5"),
+    ]  # fmt: skip
+
+
+def test_the_lowest_loss_is_the_best() -> None:
+    made = runs({"method": ["none", "lsa"]})
+    records = [make_record(run, final_test_loss=value) for run, value in zip(made, (0.7, 0.5), strict=True)]
+    assert [cell.best for cell in cells(table(made, records, columns=["nll"])) if cell] == [False, True]
+
+
+def test_a_layout_chooses_rows_columns_and_their_order() -> None:
+    made = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ROWS})
+    layout = Layout(backbone=("Other", "Tiny"), method=("both", "none"), columns=("macs", "final"))
+    found = table(made, with_top1(made, *range(8)), layout=layout)
+    assert [(row.backbone, row.method) for row in found.rows] == [
+        ("Other", "both"), ("Other", "none"), ("Tiny", "both"), ("Tiny", "none"),
+    ]  # fmt: skip
+    assert [column.name for column in found.columns] == ["macs", "final"]
+
+
+def test_a_layout_of_rows_alone_keeps_a_backbones_rows_together() -> None:
+    made = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ["none", "both"]})
+    found = table(made, with_top1(made, *range(4)), layout=Layout(method=("both", "none")))
+    assert [row.title for row in found.rows] == ["SL-Tiny", "Tiny", "SL-Other", "Other"]
+
+
+def test_runs_of_another_commit_or_device_are_marked_and_noted() -> None:
+    made = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    records = with_top1(made, 80.0, 81.0, 82.0, 83.0)
+    other = records[3].code.model_copy(update={"commit": "beef" + "0" * 36})
+    records[3] = records[3].model_copy(update={"code": other, "threads": 2})
+    found = table(made, records)
+    assert lines(found) == [
+        "a: Mixed commits: 1 run with commit beef00000; 3 of the 4 with commit c0ffee000.",
+        "b: Mixed devices: 1 run with Processor (cpu, 2 threads, fp32); "
+        "3 of the 4 with Processor (cpu, 1 thread, fp32).",
+    ]
+    assert [row.marks for row in found.rows] == [(), ("a", "b")]
+
+
+def test_records_that_cannot_be_read_are_counted_and_named() -> None:
+    made = runs({"seed": [0, 1]})
+    found = table(made, with_top1(made, 80.0), unread=("x/record.json: damaged",))
+    assert lines(found)[2:] == ["Left out: 1 record that cannot be read.", "x/record.json: damaged"]
+
+
+def test_failures_are_noted_once_for_those_that_died_the_same_way() -> None:
+    made = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    failures = {
+        run.spec.run_id: Failure(kind="timeout", reason=f"took {number} s") for number, run in enumerate(made[1:])
+    }
+    found = table(made, with_top1(made, 80.0), failures=failures)
+    assert lines(found)[-1] == "Failed: Tiny on fashion-mnist-12k, seed 1 and 2 more: took 0 s"

@@ -1,0 +1,64 @@
+"""Numbers made from stored test logits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from slbench.layout import MEASURES
+from slbench.report.measures import balanced_accuracy, calibration_error, from_logits, value_of
+from tests.support import make_record, runs
+
+
+def log_odds(*rows: tuple[float, ...]) -> np.ndarray:
+    return np.log(np.array(rows))
+
+
+def test_balanced_accuracy_counts_each_class_alike_however_many_images_it_has() -> None:
+    logits = log_odds((0.9, 0.1), (0.8, 0.2), (0.7, 0.3), (0.6, 0.4))
+    assert balanced_accuracy(logits, np.array([0, 0, 0, 1])) == 50.0  # 3 of 3, and 0 of 1
+    assert balanced_accuracy(logits, np.array([0, 0, 1, 1])) == 50.0
+    assert balanced_accuracy(logits, np.array([0, 1, 0, 0])) == pytest.approx(50.0)
+
+
+def test_a_class_without_test_images_does_not_count() -> None:
+    assert balanced_accuracy(log_odds((0.9, 0.05, 0.05)), np.array([0])) == 100.0
+
+
+def test_calibration_error_is_confidence_less_accuracy_weighted_by_bin() -> None:
+    logits = log_odds((0.9, 0.1), (0.9, 0.1), (0.6, 0.4), (0.6, 0.4))
+    labels = np.array([0, 1, 0, 0])  # confidence 0.9 and half right; 0.6 and all right
+    assert calibration_error(logits, labels) == pytest.approx(100 * (0.5 * 0.4 + 0.5 * 0.4))
+
+
+def test_a_calibrated_network_has_no_calibration_error() -> None:
+    logits = log_odds(*[(0.75, 0.25)] * 4)
+    assert calibration_error(logits, np.array([0, 0, 0, 1])) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_certainty_falls_into_the_last_bin() -> None:
+    assert calibration_error(np.array([[1000.0, 0.0]]), np.array([1])) == pytest.approx(100.0)
+
+
+def test_measures_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> None:
+    (run,) = runs()
+    record = make_record(run)
+    save_file(
+        {"logits": np.array([[2.0, 1.0], [2.0, 1.0]], dtype="float16"), "labels": np.array([0, 1])},
+        tmp_path / "test_logits.safetensors",
+    )
+    found = {name: value_of(record, measure, tmp_path) for name, measure in MEASURES.items()}
+    assert found["final"] == 80.0 and found["nll"] == 0.625 and found["top5"] == 97.5
+    assert found["balanced_accuracy"] == 50.0
+    assert found["ece"] == pytest.approx(100 * (1 / (1 + np.exp(-1)) - 0.5), abs=0.01)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no tensors"])
+def test_without_readable_logits_there_is_no_value(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "test_logits.safetensors").write_bytes(content)
+    assert from_logits(tmp_path / "test_logits.safetensors") == {}
+    (run,) = runs()
+    assert value_of(make_record(run), MEASURES["ece"], tmp_path) is None
+    assert value_of(make_record(run), MEASURES["ece"], None) is None

@@ -1,0 +1,105 @@
+"""Published numbers beside ours."""
+
+from typing import Any
+
+import pytest
+
+from slbench.report.published import table_named
+from slbench.report.verdicts import judge, model_of, papers_gain, row_of
+from slbench.store import RunRecord
+from slbench.study import StudyRun
+from tests.support import make_record, study
+
+
+def papers(method: str = "both", *, backbone: Any = "vit", seeds: int = 3, **changes: Any) -> tuple[StudyRun, ...]:
+    """Runs of what the paper trained on CIFAR-100: its number is 76.92 for SL-ViT, 73.81 for ViT."""
+    grid = {"backbone": [backbone], "method": [method], "dataset": ["cifar100"], "seed": list(range(seeds))}
+    return study({"recipe": "paper", "protocol": "paper", "grid": grid, **changes}).runs
+
+
+def with_best(made: tuple[StudyRun, ...], *values: float) -> list[RunRecord]:
+    return [make_record(run, best_test_top1=value) for run, value in zip(made, values, strict=True)]
+
+
+def test_a_published_number_inside_the_prediction_interval_is_reproduced() -> None:
+    judged = judge(with_best(papers(), 76.7, 76.9, 77.0))  # 76.87 ± 4.303 * 0.1528 * 1.1547 = ± 0.76
+    assert judged is not None
+    assert (judged.published.value, judged.verdict) == (76.92, "reproduced")
+    assert judged.reason == "76.11 to 77.63 for one further run"
+
+
+def test_it_is_the_best_epoch_that_is_compared_as_in_the_paper() -> None:
+    records = with_best(papers(), 76.7, 76.9, 77.0)
+    judged = judge([record.model_copy(update={"final_test_top1": 10.0}) for record in records])
+    assert judged is not None and judged.verdict == "reproduced"
+
+
+@pytest.mark.parametrize(("values", "verdict"), [((75.0, 75.1, 75.2), "lower"), ((79.0, 79.1, 79.2), "higher")])
+def test_outside_it_ours_is_lower_or_higher(values: tuple[float, ...], verdict: str) -> None:
+    judged = judge(with_best(papers(), *values))
+    assert judged is not None and judged.verdict == verdict
+
+
+def test_an_interval_wider_than_the_published_gain_decides_nothing() -> None:
+    judged = judge(with_best(papers(), 75.0, 77.0, 79.0))  # the gain is 76.92 - 73.81 = 3.11
+    assert judged is not None and judged.verdict == "undecided"
+    assert judged.reason.endswith("wider than the gain of 3.11 that it should judge")
+
+
+def test_one_seed_decides_nothing() -> None:
+    judged = judge(with_best(papers(seeds=1), 76.92))
+    assert judged is not None
+    assert (judged.verdict, judged.reason) == ("undecided", "one seed has no prediction interval")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"protocol": "full"}, "protocol full, not paper"),
+        ({"set": {"recipe.epochs": 5}}, "5 epochs, not 100"),
+        ({"set": {"recipe.lr": 0.1, "recipe.mixup": 0.0}}, "lr 0.1, not 0.003, mixup 0.0, not 0.25"),
+        ({"set": {"dataset.fraction": 0.1}}, "trained on a part of the data"),
+        ({"set": {"dataset.image_size": 64}}, "images of 64 x 64 px, not 32"),
+        ({"backbone": {"name": "vit", "dim": 96}}, "other sizes of the backbone"),
+    ],
+)
+def test_what_the_paper_did_not_train_is_not_comparable_and_says_why(changes: dict[str, Any], reason: str) -> None:
+    judged = judge(with_best(papers(**changes), 76.9, 76.9, 76.9))
+    assert judged is not None
+    assert (judged.published.value, judged.verdict, judged.reason) == (76.92, "not comparable", reason)
+
+
+def test_a_released_recipe_in_bf16_is_comparable_too() -> None:
+    made = papers(recipe="released", precision="bf16")
+    judged = judge(with_best(made, 76.8, 76.9, 77.0))
+    assert judged is not None and judged.verdict == "reproduced"
+
+
+def test_what_was_never_published_has_no_verdict() -> None:
+    assert judge(with_best(papers("spt-cardinal"), 1.0, 2.0, 3.0)) is None
+    assert judge([]) is None
+
+
+def test_a_study_that_names_a_table_is_judged_by_that_table() -> None:
+    assert table_named("arXiv:2112.13492 Table 5") == "table5"
+    assert table_named("arXiv:2112.13492") is table_named("Table 5 of another paper") is None
+    judged = judge(with_best(papers("spt"), 76.2, 76.3, 76.4), source="arXiv:2112.13492 Table 5")
+    assert judged is not None and judged.published.table == "table5"
+    assert judge(with_best(papers("spt"), 76.2, 76.3, 76.4), source="arXiv:2112.13492 Table 2") is None
+
+
+def test_models_and_rows_are_known_by_what_they_are() -> None:
+    (run,) = papers("both-no-pool", backbone={"name": "pit", "label": "mine"}, seeds=1)
+    assert (model_of(run.spec), row_of(run.spec)) == ("pit", "both-no-pool")
+    (run,) = papers(backbone={"name": "cait", "variant": "released"}, seeds=1)
+    assert model_of(run.spec) == "cait"
+    (run,) = papers(backbone={"name": "vit", "depth": 3}, seeds=1)
+    assert model_of(run.spec) is None
+
+
+def test_the_gain_that_is_judged_is_the_rows_own_and_for_the_plain_backbone_that_of_both() -> None:
+    spt, plain = papers("spt", seeds=1)[0].spec, papers("none", seeds=1)[0].spec
+    assert papers_gain(spt, table=None) == pytest.approx(76.29 - 73.81)
+    assert papers_gain(plain, table=None) == pytest.approx(76.92 - 73.81)
+    (resnet,) = papers("none", backbone="resnet56", seeds=1)
+    assert papers_gain(resnet.spec, table=None) is None
