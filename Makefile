@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -29,6 +29,9 @@ bench-grid: install
 
 bench-tune: install
 	$(BIN)/python -m benchmarks.tune
+
+bench-report: install
+	$(BIN)/python -m benchmarks.report
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed

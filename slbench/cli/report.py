@@ -104,11 +104,13 @@ def finished_runs(path: Path | None, store: Store) -> "Gathered":
 
 def show(gathered: "Gathered", *, columns: Sequence[str], published: bool, formats: Sequence[str], out: Path) -> None:
     """Write a report, print its table, and say what was written."""
-    from slbench.report.render import markdown
+    from slbench.report.render import markdown, sections_markdown
     from slbench.report.write import report as write
 
     made = write(gathered, columns=columns, published=published, formats=formats, out=out)
     print(markdown(made.table), end="")
+    if made.sections:
+        print(f"\n{sections_markdown(made.sections)}", end="")
     print(f"\nwritten to {out}: {', '.join(made.files)}")
     for figure, shown in made.figures:
         print(f"{out / figure}.png, .svg, .pdf: {shown}")

@@ -5,6 +5,7 @@ A number that nobody here has seen is not in the file; it is never filled in.
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -82,3 +83,13 @@ def find(backbone: str, method: str, metric: str, *, dataset: str, table: str | 
         ):
             return number
     return None
+
+
+def mean_gain(backbones: Sequence[str], *, dataset: str, base: str, row: str) -> float | None:
+    """The mean over backbones of what a row's published top-1 is above another's; None if one of them is missing."""
+    pairs = [
+        tuple(find(backbone, method, "top1", dataset=dataset, table=None) for method in (base, row))
+        for backbone in backbones
+    ]
+    gains = [one.value - other.value for other, one in pairs if one is not None and other is not None]
+    return sum(gains) / len(gains) if gains and len(gains) == len(pairs) else None

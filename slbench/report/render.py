@@ -2,17 +2,17 @@
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from slbench.layout import COSTS
 from slbench.report.columns import Column
+from slbench.report.sections import NOTHING, Section, signed
 from slbench.report.statistics import PairedDifference
 from slbench.report.table import Cell, Row, Table
 from slbench.report.verdicts import Judged
 
-NOTHING = "–"
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -62,25 +62,24 @@ def latex(table: Table) -> str:
     """A table environment that needs the package booktabs and nothing else; a rule between backbones."""
     format_ = "l" * (1 + len(table.settings)) + "r" * len(table.columns)
     notes = [(f"$^{{{note.mark}}}$ " if note.mark else "") + escape_latex(note.text) for note in table.notes]
-    words = " ".join((escape_latex(" ".join(table.caption)), *notes)).strip()
-    label = "tab:" + re.sub(r"[^A-Za-z0-9-]+", "-", table.name)
-    lines = [
-        r"% \usepackage{booktabs}",
-        r"\begin{table}[htbp]",
-        rf"\caption{{{words}}}",
-        rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{{format_}}}",
-        r"\toprule",
-        " & ".join(escape_latex(head) for head in heads(table)) + r" \\",
+    groups = [
+        [latex_cells(row, table) for row in rows]
+        for _, rows in itertools.groupby(table.rows, key=lambda row: row.backbone)
     ]
-    for _, rows in itertools.groupby(table.rows, key=lambda row: row.backbone):
-        lines.append(r"\midrule")
-        for row in rows:
-            title = escape_latex(row.title) + "".join(f"$^{{{mark}}}$" for mark in row.marks)
-            cells = [title, *map(escape_latex, row.settings)]
-            cells += [cell_text(row, column, latex_bold, escape_latex) for column in table.columns]
-            lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    return environment(
+        format_,
+        [[escape_latex(head) for head in heads(table)]],
+        groups or [[]],
+        caption=" ".join((escape_latex(" ".join(table.caption)), *notes)).strip(),
+        label=table.name,
+    )
+
+
+def latex_cells(row: Row, table: Table) -> list[str]:
+    """The cells of a line."""
+    title = escape_latex(row.title) + "".join(f"$^{{{mark}}}$" for mark in row.marks)
+    cells = [cell_text(row, column, latex_bold, escape_latex) for column in table.columns]
+    return [title, *map(escape_latex, row.settings), *cells]
 
 
 def csv(table: Table) -> str:
@@ -96,6 +95,54 @@ def csv(table: Table) -> str:
         line["notes"] = " ".join(note.line for note in table.notes if note.mark in row.marks)
         lines.append(line)
     return pd.DataFrame(lines).to_csv(index=False)
+
+
+def sections_markdown(sections: Sequence[Section]) -> str:
+    """Sections as Markdown, each with its table."""
+    parts = []
+    for section in sections:
+        lines = [[escape_markdown(escape_html(cell)) for cell in line] for line in section.lines]
+        frame = pd.DataFrame(lines, columns=[escape_markdown(head) for head in section.heads])
+        body = frame.to_markdown(index=False, disable_numparse=True)
+        parts += [
+            f"### {section.title}",
+            escape_html(" ".join(section.words)),
+            body,
+            escape_html(" ".join(section.notes)),
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n" if parts else ""
+
+
+def sections_latex(sections: Sequence[Section], *, name: str) -> str:
+    """A table environment for each section."""
+    return "\n".join(
+        environment(
+            "l" * len(section.heads),
+            [[escape_latex(head) for head in section.heads]],
+            [[[escape_latex(cell) for cell in line] for line in section.lines]],
+            caption=escape_latex(" ".join((f"{section.title}.", *section.words, *section.notes))),
+            label=f"{name} {section.title}",
+        )
+        for section in sections
+    )
+
+
+def environment(
+    format_: str, head: Sequence[Sequence[str]], groups: Sequence[Sequence[Sequence[str]]], *, caption: str, label: str
+) -> str:
+    """A LaTeX table with a rule before each group of lines; all that it is given is LaTeX already, but the label."""
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}[htbp]",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', label)}}}",
+        rf"\begin{{tabular}}{{{format_}}}",
+        r"\toprule",
+        *(" & ".join(line) + r" \\" for line in head),
+    ]
+    for group in groups:
+        lines += [r"\midrule", *(" & ".join(line) + r" \\" for line in group)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def in_full(cell: Cell | None, column: Column) -> dict[str, object]:
@@ -181,11 +228,6 @@ def gain_text(gain: PairedDifference | None) -> str:
         return NOTHING
     ends = "" if gain.interval is None else f" ({signed(gain.interval.low)} to {signed(gain.interval.high)})"
     return signed(gain.estimate) + ends
-
-
-def signed(value: float) -> str:
-    """With its sign, and a minus that is as wide as a plus."""
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def judged_text(judged: Judged | None) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from slbench.errors import StoreError
 from slbench.layout import MEASURES, Measure
 from slbench.methods import row_title
-from slbench.report.caption import caption, distinct
+from slbench.report.caption import caption, distinct, plural
 from slbench.report.columns import Column, columns_of
 from slbench.report.footnotes import Note, footnotes, marked
 from slbench.report.gather import Gathered
@@ -98,7 +98,7 @@ def make_table(
         rows = [with_verdicts(row, of_cell[key_of(row)], gathered.source) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
         shown = [column for column in shown if column.kind != "gain"]
-    notes = footnotes(gathered, shown_columns=[column.name for column in shown])
+    notes = [*footnotes(gathered, shown_columns=[column.name for column in shown]), *incomparable(rows)]
     measures = distinct(column.name for column in shown if column.kind == "measure")
     return Table(
         gathered.name,
@@ -241,6 +241,17 @@ def with_verdicts(row: Row, records: Sequence[RunRecord], source: str) -> Row:
             own = [record for record in records if record.labels.dataset == dataset]
             cells[dataset, name] = replace(cell, judged=judge(own, source=source))
     return replace(row, cells=cells)
+
+
+def incomparable(rows: Sequence[Row]) -> list[Note]:
+    """Why cells are not comparable with the published numbers beside them."""
+    counts = Counter(
+        cell.judged.reason
+        for row in rows
+        for cell in row.cells.values()
+        if cell.judged is not None and cell.judged.verdict == "not comparable"
+    )
+    return [Note(f"Not comparable with the paper ({plural(count, 'cell')}): {why}.") for why, count in counts.items()]
 
 
 def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

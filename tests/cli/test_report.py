@@ -1,0 +1,127 @@
+"""`slbench report` on finished runs that were never made."""
+
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slbench.store import Store
+from slbench.study import load_study
+from tests.cli.conftest import Command
+from tests.support import TINY_STUDY
+from tests.upkeep.conftest import finish
+
+FOUR = TINY_STUDY.replace('["none", "lsa"]', '["none", "spt", "lsa", "both"]\nseed = [0, 1, 2]')
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "four.toml"
+    path.write_text(FOUR)
+    return path
+
+
+@pytest.fixture
+def store(study: Path, tmp_path: Path) -> Path:
+    store = Store(tmp_path / "results")
+    for number, run in enumerate(load_study(study).runs):
+        finish(store, run, final_test_top1=80 + number**1.5 / 10)
+    return store.root
+
+
+def test_table_and_findings_are_written_in_each_format_and_printed(slbench: Command, study: Path, store: Path) -> None:
+    said = slbench("report", study, "--store", store)
+    assert (said.code, said.err) == (0, "")
+    folder = store / "reports" / "four"
+    names = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")} | {"runs.csv"}
+    assert {path.name for path in folder.iterdir()} == names
+    table, findings = ((folder / name).read_text() for name in ("table.md", "findings.md"))
+    assert said.out.startswith(f"{table}\n{findings}\nwritten to {folder}: runs.csv, table.md, ")
+    assert "### The 2x2: SPT, LSA, and both" in findings
+    assert len(pd.read_csv(folder / "findings.csv")) == 3 + 3
+
+
+def test_the_same_store_gives_the_same_bytes(slbench: Command, study: Path, store: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert slbench("report", study, "--store", store, "--out", tmp_path / name).code == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_columns_are_those_that_are_asked_for(slbench: Command, study: Path, store: Path) -> None:
+    said = slbench("report", study, "--store", store, "--columns", "nll,params,best,gain", "--format", "csv")
+    assert said.code == 0
+    head = next(line for line in said.out.splitlines() if line.startswith("| Model"))
+    assert [cell.strip() for cell in head.split("|")[2:-1]] == [
+        "fashion-mnist-12k NLL", "Params (M)", "fashion-mnist-12k best top-1", "fashion-mnist-12k gain",
+    ]  # fmt: skip
+
+
+def test_a_query_narrows_the_report_and_the_caption_says_so(slbench: Command, study: Path, store: Path) -> None:
+    said = slbench(
+        "report", study, "--store", store, "--query", "method in ['none', 'lsa'] and seed < 2", "--format", "md"
+    )
+    assert said.code == 0
+    assert "Only runs with method in ['none', 'lsa'] and seed &lt; 2." in said.out
+    frame = pd.read_csv(store / "reports" / "four" / "runs.csv")
+    assert sorted(set(frame["method"])) == ["lsa", "none"] and len(frame) == 4
+
+
+def test_several_studies_are_reported_one_after_the_other(
+    slbench: Command, study: Path, store: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(TINY_STUDY.replace("[grid]", 'title = "Two rows"\n[grid]'))
+    said = slbench("report", study, other, "--store", store, "--out", tmp_path / "out", "--format", "md")
+    assert said.code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"four", "other"}
+    assert "Two rows." in said.out
+
+
+def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command, study: Path, store: Path) -> None:
+    assert "published |" not in slbench("report", study, "--store", store).out
+    asked = slbench("report", study, "--store", store, "--published", "--format", "csv")
+    frame = pd.read_csv(StringIO((store / "reports" / "four" / "table.csv").read_text()))
+    assert asked.code == 0
+    assert frame["fashion-mnist-12k_final_test_top1_verdict"].isna().all()  # the paper has no such data
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--columns", "finl"), "--columns: unknown column 'finl'; did you mean 'final'?"),
+        (("--columns", "gain"), "--columns: 'gain' says something of the column before it"),
+        (("--columns", "final", "--accuracy", "final"), "--accuracy is short for --columns: keep one of the two"),
+        (("--format", "mdd"), "unknown format 'mdd'; did you mean 'md'?"),
+        (("--query", "nothing > 1"), "--query nothing > 1: name 'nothing' is not defined"),
+        (("--columns", "macs", "--published"), "--published: stands beside an accuracy, and the table has none"),
+    ],
+)
+def test_what_there_is_not_is_one_line_and_writes_nothing(
+    slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: str
+) -> None:
+    said = slbench("report", study, "--store", store, *flags)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert words in said.err
+    assert not (store / "reports").exists()
+
+
+def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
+    slbench: Command, study: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slbench.errors import StoreError
+    from slbench.report import gather
+
+    read, victim = gather.read_record, next(store.glob("runs/*-both-*-s0-*/record.json"))
+
+    def vanishing(path: Path) -> object:
+        if path == victim:
+            victim.unlink()
+            raise StoreError(f"{path}: cannot be read: No such file or directory")
+        return read(path)
+
+    monkeypatch.setattr(gather, "read_record", vanishing)
+    said = slbench("report", study, "--store", store, "--format", "md")
+    assert said.code == 0
+    assert "Left out" not in said.out and "Unfinished: 11 of 12 runs." in said.out
