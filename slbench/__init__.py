@@ -62,4 +62,4 @@ def load_runs(store: str | Path = "results") -> "pd.DataFrame":
     gathered = gather_store(Store(Path(store)))
     for line in gathered.unread:
         warnings.warn(f"left out: {line}", stacklevel=2)
-    return gathered.frame()
+    return gathered.frame

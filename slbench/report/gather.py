@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,11 @@ class Gathered:
     unread: tuple[str, ...] = ()  # a line for each record that is there and cannot be read
     layout: Layout = AS_IT_COMES
     query: str = ""  # what the runs were chosen by, beside the study
+    is_study: bool = True  # not a whole store
 
+    @cached_property
     def frame(self) -> "pd.DataFrame":
-        """A tidy row for each record."""
+        """A tidy row for each record. Not to be changed: it is made once."""
         return tidy(self.records)
 
 
@@ -50,7 +53,7 @@ def gather_store(store: Store) -> Gathered:
     records, unread = read_records(store.ids())
     runs = [StudyRun(record.spec, record.labels) for record in records]
     gathered = gather(sorted(runs, key=table_order), store, name="all", title="Every run of the store")
-    return replace(gathered, unread=tuple(unread))
+    return replace(gathered, unread=tuple(unread), is_study=False)
 
 
 def gather(
@@ -124,7 +127,7 @@ def only(gathered: Gathered, query: str) -> Gathered:
     Raises:
         InputError: for an expression that cannot be evaluated, or that holds for no run.
     """
-    frame = gathered.frame()
+    frame = gathered.frame
     try:
         chosen = set(frame.query(query, engine="python").index) if len(frame) else set()
     except Exception as error:  # whatever a person's expression makes pandas raise

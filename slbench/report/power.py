@@ -1,6 +1,7 @@
 """What so many seeds can show: how many an effect takes, the smallest effect that shows, the limit of rank tests."""
 
 from collections.abc import Sequence
+from functools import cache
 
 LEVEL = 0.95
 POWER = 0.8  # with which so many seeds would show an effect
@@ -46,6 +47,12 @@ def smallest_effect(std: float, n: int, *, level: float = LEVEL, power: float = 
         std: of the paired differences; the result is in its unit.
         n: seeds, two or more.
     """
+    return std * smallest_size(n, level, power)
+
+
+@cache
+def smallest_size(n: int, level: float, power: float) -> float:
+    """The smallest effect that n seeds show, in standard deviations of the paired differences."""
     if n < 2:
         raise ValueError(f"an effect shows with two seeds or more, got {n}")
     low, high = 0.0, 1.0
@@ -54,7 +61,7 @@ def smallest_effect(std: float, n: int, *, level: float = LEVEL, power: float = 
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if powers(middle, [n], level)[0] >= power else (middle, high)
-    return high * std
+    return high
 
 
 def smallest_rank_p(n: int) -> float:

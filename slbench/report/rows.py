@@ -21,9 +21,9 @@ def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
     `dataset` are the names that the study gave; `run` and `cell` end in the ids of the run and of the
     experiment it repeats (the same run but for the seed), and are never numbers for a reader of the CSV.
     """
-    held = list(records)
+    held, specs = list(records), dict[str, dict[str, Any]]()
     index = pd.Index([record.run_id for record in held], name="run_id", dtype="str")
-    frame = pd.DataFrame([row(record) for record in held], index=index)
+    frame = pd.DataFrame([row(record, specs) for record in held], index=index)
     for column in frame:
         if frame[column].isna().all():
             frame[column] = frame[column].astype("float64")
@@ -32,10 +32,17 @@ def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
     return frame
 
 
-def row(record: RunRecord) -> dict[str, Any]:
-    """One record as flat columns."""
+def row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One record as flat columns.
+
+    Args:
+        specs: the flat columns of specs, but for their seeds, by the ids of experiments; filled here.
+    """
     labels = record.labels
-    spec = record.spec.as_dict()
+    if record.spec.cell_id not in specs:
+        spec = record.spec.as_dict()
+        del spec["seed"], spec["protocol"]
+        specs[record.spec.cell_id] = flat(spec)
     name = f"{labels.backbone}-{labels.method}-{labels.dataset}"
     leading = {
         "run": f"{name}-s{record.spec.seed}-{record.run_id}",
@@ -43,15 +50,15 @@ def row(record: RunRecord) -> dict[str, Any]:
         "backbone": labels.backbone,
         "method": labels.method,
         "dataset": labels.dataset,
-        "seed": spec.pop("seed"),
-        "protocol": spec.pop("protocol"),
+        "seed": record.spec.seed,
+        "protocol": record.spec.protocol,
     }
     results = record.model_dump(mode="json", exclude={"spec", "labels", "run_id"})
     # As JSON, versions and counts are text for every reader of the CSV; a host's name may look like a number.
     results["uncounted_operators"] = json.dumps(results["uncounted_operators"])
     results["code"]["versions"] = json.dumps(results["code"]["versions"])
     del results["host"]["hostname"]
-    return {**leading, **flat(results), **flat(spec)}
+    return {**leading, **flat(results), **specs[record.spec.cell_id]}
 
 
 def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:

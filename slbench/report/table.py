@@ -83,7 +83,7 @@ def make_table(
         InputError: if the layout leaves no row or data set.
     """
     check_data(gathered.records)
-    frame = gathered.frame()
+    frame = gathered.frame
     settings = varying(frame) if len(frame) else []
     of_cell = defaultdict[Key, list[RunRecord]](list)
     values = [frame[column].tolist() for column in settings]

@@ -39,7 +39,7 @@ def report(
     table = make_table(gathered, columns=columns, published=published)
     found = findings(gathered, table)
     told = sections(gathered, table, found)
-    files = {"runs.csv": gathered.frame().to_csv(index=False)}
+    files = {"runs.csv": gathered.frame.to_csv(index=False)}
     files |= {f"table.{SUFFIXES[name]}": FORMATS[name](table) for name in formats if name in FORMATS}
     if found:
         texts = {
@@ -51,5 +51,7 @@ def report(
     for name, content in files.items():
         write_atomic(out / name, content.encode())
     swept = next((column.name for column in table.columns if column.kind == "measure"), "final")
-    figures = draw_sweeps(gathered.records, out, accuracy="best" if swept == "best" else "final")
+    figures = (
+        draw_sweeps(gathered.records, out, accuracy="best" if swept == "best" else "final") if gathered.is_study else []
+    )
     return Report(table, tuple(told), tuple(files), tuple(figures))
