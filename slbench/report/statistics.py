@@ -29,6 +29,7 @@ __all__ = [
     "prediction_interval",
     "seeds_needed",
     "spread_of",
+    "t_bound",
     "t_interval",
 ]
 
