@@ -83,9 +83,10 @@ def rule_words(rule: SeedRule) -> str:
     level = sequential_level(rule.min, rule.max)
     return (
         f"Seeds: {rule.min}, and one more at a time up to {rule.max} where a row and its plain backbone were not told "
-        f"apart. Each look is a paired t test at {level:.4f}, so that all {rule.max - rule.min + 1} together err with "
-        f"{1 - LEVEL:.0%}; the {100 * (1 - level):.4g} % intervals hold the truth in 95 of 100 studies however the "
-        "sampling stopped (repeated confidence intervals, Pocock's boundary)."
+        f"apart. Each look is a paired t test at {level:.4f}, so that all {rule.max - rule.min + 1} together err in "
+        f"{100 * (1 - LEVEL):.0f} of 100 studies; the {100 * (1 - level):.4g} % intervals hold the truth in "
+        f"{100 * LEVEL:.0f} of 100 studies however the sampling stopped (repeated confidence intervals, Pocock's "
+        "boundary)."
     )
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from slbench.grid.further import wanted_runs
 from slbench.store import Store
 from slbench.study import Study, load_study
 from tests.cli.conftest import Command
-from tests.grid.conftest import python  # noqa: F401  (a fixture)
 from tests.support import ROOT, TINY_STUDY, make_record
 
 RULED = 'seeds = { min = 2, max = 3, until = "decided" }' + TINY_STUDY.replace(
@@ -99,20 +97,6 @@ def line_id(study: Path, index: int) -> str:
     return f"({load_study(study).runs[index].at(2).spec.run_id}):"
 
 
-def test_a_grid_whose_added_runs_fail_ends(
-    slbench: Command,
-    study: Path,
-    store: Store,
-    python: Callable[[str], None],  # noqa: F811
-) -> None:
-    python("exit 3")
-    said = slbench("run-grid", study, "--store", store.root, "--devices", "cpu", "--no-throughput")
-    assert said.code == 1
-    assert said.out.count("FAILED") == 2
-    assert said.out.splitlines()[-1] == "ruled: 6 of 8 done, 2 failed"
-    assert "waiting: L-Tiny on fashion-mnist-12k (for 3 seeds of both)" in said.out.splitlines()[-2]
-
-
 def test_seeds_on_the_command_line_take_the_place_of_the_rule(slbench: Command, study: Path, store: Store) -> None:
     said = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
     assert said.out.splitlines()[-1] == "ruled: 6 of 15 done, 9 missing"
@@ -123,7 +107,7 @@ def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, stud
     added = [run for run in wanted_runs(load_study(study), store) if run.spec.seed == 2]
     for run in added:
         store.finish(store.begin(run.spec, run.labels), make_record(run))
-    said = slbench("export", study, store.root.parent / "runs.zip", "--store", store.root)
+    said = slbench("export", study, store.root.parent / "runs.tar", "--store", store.root)
     assert said.code == 0
     assert "8 runs" in said.out
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from slbench.grid.events import Added, Event, Finished
+from slbench.grid.events import Added, Event, Failed, Finished, Started
 from slbench.grid.further import Further, Rule, decisions, summary, wanted_runs, with_further
+from slbench.grid.launch import launch_jobs, prepare
 from slbench.grid.slots import Device, Slot
+from slbench.grid.tasks import Policy
 from slbench.store import Store
 from slbench.study import Study, StudyRun
 from tests.support import TINY, make_record, study
@@ -152,6 +154,20 @@ def test_a_launcher_is_given_each_further_run_once_also_if_it_fails(tmp_path: Pa
     assert [event.run.spec.seed for event in launcher.events if isinstance(event, Added)] == [2, 2]
     launcher.finish(found.runs[0].at(2), NONE[2])  # and lsa with seed 2 fails
     assert launcher.given() == []
+
+
+def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, python: Callable[[str], None]) -> None:
+    python("exit 3")
+    found, store, events = made(), Store(tmp_path / "results"), list[Event]()
+    values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
+    for run in found.runs:
+        fill(store, run, values[run.labels.method][run.spec.seed])
+    grid = prepare(found.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=False)
+    assert grid.todo == []
+    assert not launch_jobs(grid, policy=Policy(), on_event=events.append, study=found)
+    assert [type(event) for event in events] == [Added, Started, Failed] * 2
+    failed = [event.run for event in events if isinstance(event, Failed)]
+    assert named(tuple(failed)) == [("none", 2), ("lsa", 2)]
 
 
 def test_what_another_launcher_has_made_is_not_given_and_counts(
