@@ -58,7 +58,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of a contrast of rows and how far it can be trusted; its values are of one seed, or one backbone, each."""
+    """The mean of a contrast of rows and how far it can be trusted; each value is one seed's, or one backbone's."""
 
     estimate: float
     std: float | None  # sample standard deviation of the values; None with one
