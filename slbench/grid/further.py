@@ -6,6 +6,7 @@ Nothing is kept but records; so a grid that was killed goes on, and several laun
 for all its seeds: where a run failed, its comparison goes no further until that run is made.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections import defaultdict
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from slbench.errors import StoreError
 from slbench.grid.events import Added, Event, Finished, Found
 from slbench.report.sequential import Look, look
-from slbench.store import Store
+from slbench.store import Store, read_record
 from slbench.study import Comparison, SeedRule, Study, StudyRun
 
 LOOK_SECONDS = 2.0  # between two looks for what other launchers have finished
@@ -94,11 +95,7 @@ def decisions(study: Study, accuracies: Mapping[str, float]) -> tuple[Decision, 
 
 
 def wanted_runs(study: Study, store: Store) -> tuple[StudyRun, ...]:
-    """The runs of a study with those that its rule of seeds has asked for so far, by what the store holds.
-
-    Raises:
-        StoreError: at a damaged record.
-    """
+    """The runs of a study with those that its rule of seeds has asked for so far, by what the store holds."""
     if study.seeds is None:
         return study.runs
     rule = Rule(study)
@@ -111,8 +108,18 @@ def with_further(study: Study, store: Store) -> Study:
 
 
 def accuracies_in(store: Store, run_ids: Iterable[str]) -> dict[str, float]:
-    """Test accuracy of the last epoch of the finished among these runs. Raises StoreError at a damaged record."""
-    return {record.run_id: record.final_test_top1 for record in store.records(run_ids)}
+    """Test accuracy of the last epoch of the finished among these runs.
+
+    A record that cannot be read counts as none: what its comparison would want is not known. Who lists runs names it.
+    """
+    folders, found = store.ids(), dict[str, float]()
+    for run_id in run_ids:
+        if run_id in folders and (path := folders[run_id] / "record.json").exists():
+            with contextlib.suppress(StoreError):
+                record = read_record(path)
+                if record.run_id == run_id:
+                    found[run_id] = record.final_test_top1
+    return found
 
 
 class Further:
@@ -152,10 +159,7 @@ class Further:
     def _look(self) -> None:
         """Read what was finished since the last look."""
         before = len(self.accuracies)
-        try:
-            self.accuracies |= accuracies_in(self.store, self.rule.possible() - self.accuracies.keys())
-        except StoreError:
-            return  # a damaged record, which the report on the grid names: nothing is added on its account
+        self.accuracies |= accuracies_in(self.store, self.rule.possible() - self.accuracies.keys())
         if not self._wanted or len(self.accuracies) > before:
             self._wanted = self.rule.wanted(self.accuracies)
 

@@ -81,8 +81,8 @@ class Estimate:
         return smallest_effect(self.std, self.n, level=self.interval.level)
 
     @property
-    def more_needed(self) -> int | None:
-        """How many more values show a mean of the size seen with power 0.8; None if it is decided, or none do."""
+    def more_seeds(self) -> int | None:
+        """How many more seeds, or backbones, show a mean of this size with power 0.8; None if it is decided."""
         if self.interval is None or self.verdict != "undecided":
             return None
         needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)

@@ -186,12 +186,16 @@ def test_what_another_launcher_has_made_is_not_given_and_counts(
     assert launcher.given() == [("lsa", 3)]
 
 
-def test_a_damaged_record_adds_nothing_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_damaged_record_counts_as_none_and_holds_up_its_own_comparison_alone(tmp_path: Path) -> None:
     found, store = made(), Store(tmp_path)
     launcher = Launcher(found, store)
-    run = found.runs[0]
-    fill(store, run, 80.0)
-    path = store.folder(run.spec, run.labels) / "record.json"
-    path.write_text(path.read_text().replace('"final_test_top1": 80.0', '"final_test_top1": "eighty"'))
-    launcher.further.see(Finished(run, SLOT, 80.0, 1.0))
-    assert launcher.given() == []
+    values = {"none": NONE, "lsa": CLOSE, "spt": CLOSE}
+    for run in found.runs:
+        launcher.finish(run, values[run.labels.method][run.spec.seed])
+    damaged = found.runs[4]  # spt, seed 0
+    path = store.folder(damaged.spec, damaged.labels) / "record.json"
+    content = path.read_text()
+    path.write_text(content.replace(str(CLOSE[0]), '"eighty"'))
+    assert path.read_text() != content
+    assert launcher.given() == [("none", 2), ("lsa", 2)]
+    assert named(wanted_runs(found, store)) == [*FIRST, ("none", 2), ("lsa", 2)]

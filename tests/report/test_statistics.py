@@ -134,8 +134,8 @@ def test_holms_correction_by_hand_and_as_statsmodels_has_it_with_gaps_left_gaps(
     assert holm([]) == []
 
 
-def test_an_undecided_difference_tells_how_many_more_needed_it_takes_and_a_decided_one_none() -> None:
+def test_an_undecided_difference_tells_how_many_more_seeds_it_takes_and_a_decided_one_none() -> None:
     undecided = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0})
-    assert undecided.more_needed == seeds_needed(0.5, 0.5) - 3 == 7  # type: ignore[operator]
-    assert paired_difference(SLEEP_1, SLEEP_2).more_needed is None
-    assert paired_difference(SLEEP_1, SLEEP_1).more_needed is None
+    assert undecided.more_seeds == seeds_needed(0.5, 0.5) - 3 == 7  # type: ignore[operator]
+    assert paired_difference(SLEEP_1, SLEEP_2).more_seeds is None
+    assert paired_difference(SLEEP_1, SLEEP_1).more_seeds is None
