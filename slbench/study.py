@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
@@ -17,7 +17,7 @@ from slbench.data import DEFAULT_DATASET, Found, find
 from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
 from slbench.layout import AS_IT_COMES, Layout, check_columns, check_labels
-from slbench.methods import METHODS, Method
+from slbench.methods import METHODS, Method, row_title
 from slbench.names import lookup, suggestion
 from slbench.recipes import RECIPES, Recipe
 from slbench.spec import Protocol, RunSpec
@@ -48,6 +48,24 @@ NEEDED_BY = {  # fields of a method that mean something only where another is on
 }
 ROWS_OF_TABLES = ("backbone", "method", "dataset")  # labels by which a table's layout names them
 Seed = Annotated[int, Field(ge=0)]
+MOST_SEEDS = 100  # that a rule may add up to
+PLAIN = "none"  # the row that others are compared with
+
+
+class SeedRule(BaseModel):
+    """Seeds 0 to min - 1 for every cell, and more, one at a time, where a row and its plain backbone are undecided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min: Annotated[int, Field(ge=2)]
+    max: Annotated[int, Field(le=MOST_SEEDS)]
+    until: Literal["decided"]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max <= self.min:
+            raise InputError(f"max must be above min, got min = {self.min}, max = {self.max}")
+        return self
 
 
 class StudyFile(BaseModel):
@@ -62,6 +80,7 @@ class StudyFile(BaseModel):
     precision: str | None = None  # short for set.recipe.precision
     keep: Keep = "last"  # which weights stay
     report: Layout = AS_IT_COMES  # rows and columns of its table
+    seeds: Value = None  # a SeedRule, in place of grid.seed
     grid: dict[str, Value] = {}
     set: dict[str, Value] = {}
     method: list[dict[str, Value]] = []
@@ -81,10 +100,33 @@ class StudyRun:
         parts = (self.labels.backbone, self.labels.method, self.labels.dataset, f"seed {self.spec.seed}")
         return f"{' '.join(part for part in parts if part)} ({self.spec.run_id})"
 
+    def at(self, seed: int) -> "StudyRun":
+        """The run of the same cell with another seed."""
+        return StudyRun(dataclasses.replace(self.spec, seed=seed), self.labels)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row and its plain backbone, alike in all else; each as its run with seed 0."""
+
+    row: StudyRun
+    plain: StudyRun
+    settings: tuple[str, ...]  # of the grid's other axes, "recipe.lr 0.003", if it has any
+
+    @property
+    def title(self) -> str:
+        """The row for a person: "SL-ViT on cifar100, recipe.lr 0.003"."""
+        labels = self.row.labels
+        return ", ".join([f"{row_title(labels.backbone, labels.method)} on {labels.dataset}", *self.settings])
+
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study: its runs in file order, duplicates merged."""
+    """A checked study: its runs in file order, duplicates merged.
+
+    Where it has a rule of seeds, its runs are those of the first `min` seeds; which others the rule wants follows from
+    records: see slbench.grid.further.
+    """
 
     name: str
     title: str
@@ -92,6 +134,8 @@ class Study:
     runs: tuple[StudyRun, ...]
     notes: tuple[str, ...]  # what a rule decided and the user should know
     layout: Layout = AS_IT_COMES  # of its table
+    seeds: SeedRule | None = None
+    comparisons: tuple[Comparison, ...] = ()  # that the rule of seeds decides; none without one
 
 
 @dataclass(frozen=True)
@@ -151,6 +195,7 @@ class Expansion:
             self._recipe(flags.recipe, "--recipe") if flags.recipe else self._recipe(file.recipe, f"{where}: recipe")
         )
         self.settings = self._settings()
+        self.rule = self._rule()
         self.axes = self._axes()
 
     def study(self, name: str) -> Study:
@@ -161,12 +206,13 @@ class Expansion:
         """
         runs: dict[str, StudyRun] = {}
         meant, notes, refused = list[str](), list[str](), list[InapplicableError]()
+        resolved = list[tuple[dict[str, Setting], StudyRun]]()
         for cell in self._cells():
             settings = {**self.settings, **cell}
             try:
                 run, said = self._resolve(settings)
                 meant.append(run.spec.run_id)
-                runs.setdefault(run.spec.run_id, run)
+                resolved.append((cell, runs.setdefault(run.spec.run_id, run)))
             except InapplicableError as error:
                 refused.append(error)
                 plain = self._plain(settings)
@@ -191,6 +237,8 @@ class Expansion:
             tuple(runs.values()),
             tuple(dict.fromkeys(notes)),
             layout=self.file.report,
+            seeds=self.rule,
+            comparisons=self._comparisons(resolved) if self.rule is not None else (),
         )
 
     def _check_layout(self, runs: Iterable[StudyRun]) -> None:
@@ -199,6 +247,55 @@ class Expansion:
         if not self.flags.grid:
             known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in ROWS_OF_TABLES}
             check_labels(self.file.report, known, self.where)
+
+    def _comparisons(self, resolved: Iterable[tuple[dict[str, Setting], StudyRun]]) -> tuple[Comparison, ...]:
+        """Each row beside row "none" at the same values of all other axes; equal pairs once, and none with itself.
+
+        Raises:
+            InputError: for a row without its "none", and if nothing is left to compare.
+        """
+        first = [(cell, run) for cell, run in resolved if run.spec.seed == 0]
+        plain = {beside(cell): run for cell, run in first if cell["method"].value == PLAIN}
+        found = dict[tuple[str, str], Comparison]()
+        for cell, run in first:
+            other = plain.get(beside(cell))
+            if other is None:
+                raise InputError(
+                    f"{self.where}: seeds: row '{cell['method'].value}' of {run.labels.backbone} on "
+                    f"{run.labels.dataset} has no row '{PLAIN}' to be compared with: add it to grid.method, or give a "
+                    "fixed number of seeds, grid.seed or --seeds N"
+                )
+            if run.spec != other.spec:
+                pair = Comparison(run, other, self._other_axes(cell))
+                found.setdefault((run.spec.run_id, other.spec.run_id), pair)
+        if not found:
+            raise InputError(
+                f"{self.where}: seeds: no row is left to be compared with '{PLAIN}': give a fixed number of seeds, "
+                "grid.seed or --seeds N"
+            )
+        return tuple(found.values())
+
+    def _other_axes(self, cell: Mapping[str, Setting]) -> tuple[str, ...]:
+        """A cell's values on axes of several, but for those that labels name and the seed."""
+        several = [path for path, values in self.axes.items() if len(values) > 1 and path not in DEFAULT_AXES]
+        return tuple(f"{path} {shown(cell[path].value)}" for path in several)
+
+    def _rule(self) -> SeedRule | None:
+        """The rule of seeds, unless flags give seeds in its place."""
+        given, origin = self.file.seeds, f"{self.where}: seeds"
+        if given is None:
+            return None
+        if not isinstance(given, dict):
+            raise InputError(
+                f'{origin}: must be a rule such as {{ min = 3, max = 10, until = "decided" }}, got {shown(given)}; '
+                "fixed seeds are grid.seed = [0, 1, 2]"
+            )
+        rule: SeedRule = checked(SeedRule, given, where=origin)
+        if "seed" in self.file.grid:
+            raise InputError(f"{origin}: also set by {self.where}: grid.seed: keep one of the two")
+        if any("seed" in table for table in self.file.exclude):
+            raise InputError(f"{self.where}: exclude: 'seed' is what the rule of {origin} decides: keep one of the two")
+        return None if "seed" in self.flags.grid else rule
 
     def _plain(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]] | None:
         """The plain run in place of a cell, and a note, where no row means anything on its backbone."""
@@ -257,8 +354,14 @@ class Expansion:
         given = {**self.file.grid, **self.flags.grid}
         axes: dict[str, list[Setting]] = {}
         defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in given}
+        if self.rule is not None:
+            defaults["seed"] = list(range(self.rule.min))
         for path, value in {**given, **defaults}.items():
             origin = f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}"
+            if path == "seeds":
+                raise InputError(
+                    f"{origin}: a rule of seeds stands above [grid]; fixed seeds are grid.seed = [0, 1, 2]"
+                )
             check_path(path, origin, known=[*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()])
             entries = value if is_axis(path, value) else [value]
             if not entries:
@@ -367,6 +470,13 @@ class Expansion:
         if "shift_ratio" in meant or "shift_pixels" in meant:
             row = dataclasses.replace(row, shift_ratio=None, shift_pixels=None)
         return changed(row, meant, where=f"{self.where}: method '{entry.value}'"), notes
+
+
+def beside(cell: Mapping[str, Setting]) -> str:
+    """The same for cells that differ in row and seed alone."""
+    return json.dumps(
+        {path: entry.value for path, entry in cell.items() if path not in ("method", "seed")}, default=str
+    )
 
 
 def check_names_of_data(runs: Iterable[StudyRun], where: str) -> None:

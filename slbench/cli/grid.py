@@ -13,12 +13,13 @@ from rich.console import Console
 from slbench import machine
 from slbench.cli import options
 from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
-from slbench.cli.status import as_document, causes, counts, line
+from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.views import make_view
 from slbench.data import check_here
 from slbench.errors import InputError, TrainingError
 from slbench.grid.children import in_child
 from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
+from slbench.grid.further import with_further
 from slbench.grid.launch import Launch, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
 from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.space import lacking
@@ -84,6 +85,8 @@ def run_grid(
     check_plan_flags(plan=plan, probe=probe, speeds=speeds, save_speeds=save_speeds)
     results, console = Store(store), Console(stderr=as_json)
     others = [] if speeds is None else load_probes(speeds)
+    results.check(writing=False)
+    chosen = with_further(chosen, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
         writing=not plan or probe, with_data=not plan, elsewhere=kinds_of(others),
@@ -100,7 +103,7 @@ def run_grid(
         show_plan(console, chosen, grid, probes, as_json=as_json)
     else:
         do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tensorboard=board)
-        show_outcome(console, chosen, results, as_json=as_json)
+        show_outcome(console, with_further(chosen, results), results, as_json=as_json)
 
 
 def show_plan(console: Console, study: Study, grid: Launch, probes: Probes, *, as_json: bool) -> None:
@@ -111,8 +114,8 @@ def show_plan(console: Console, study: Study, grid: Launch, probes: Probes, *, a
         print(json.dumps(as_document(study, standing) | plan_document(grid, cost), indent=2))
         return
     say_notes(console, study, grid.store)
-    told = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing)]
-    for words in [*told, *causes(standing), counts(study, standing.states)]:
+    told = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, rule=study.seeds)]
+    for words in [*told, *rule_lines(study, standing), *causes(standing), counts(study, standing.states)]:
         say(console, words)
 
 
@@ -130,7 +133,7 @@ def do_grid(
     say_notes(console, study, grid.store)
     cost, began = cost_of(grid, probes), time.monotonic()
     with make_view(console, grid.todo) as view:
-        clean = launch_jobs(grid, policy=policy, on_event=view, tensorboard=tensorboard)
+        clean = launch_jobs(grid, policy=policy, on_event=view, tensorboard=tensorboard, study=study)
         took = time.monotonic() - began
         if throughput:
             measure_speeds(grid, on_event=view)
@@ -144,7 +147,7 @@ def show_outcome(console: Console, study: Study, store: Store, *, as_json: bool)
     if as_json:
         print(json.dumps(as_document(study, standing), indent=2))
     else:
-        for words in [*causes(standing), counts(study, standing.states)]:
+        for words in [*causes(standing), *rule_lines(study, standing), counts(study, standing.states)]:
             say(console, words)
     if any(state != "done" for state in standing.states.values()):
         raise typer.Exit(1)

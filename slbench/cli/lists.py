@@ -127,7 +127,8 @@ def studies() -> list[tuple[str, str]]:
     for path in sorted(Path("studies").glob("*.toml")):
         try:
             study = load_study(path)
-            rows.append((str(path), f"{study.title}; {len(study.runs)} runs"))
+            more = "" if study.seeds is None else f", and seeds up to {study.seeds.max} where undecided"
+            rows.append((str(path), f"{study.title}; {len(study.runs)} runs{more}"))
         except InputError as error:
             rows.append((str(path), f"not valid: {error}"))
     return rows

@@ -11,7 +11,9 @@ from slbench.errors import InputError
 from slbench.grid.estimate import Estimate, Probes, setting_of, unprobed
 from slbench.grid.launch import Launch
 from slbench.grid.standing import Standing
-from slbench.study import StudyRun
+from slbench.report.sequential import confidence
+from slbench.report.statistics import t_bound
+from slbench.study import SeedRule, StudyRun
 
 
 def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speeds: Path | None) -> None:
@@ -24,8 +26,14 @@ def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speed
         raise InputError("--probe measures here, and --speeds brings what another machine measured: choose one")
 
 
-def plan_lines(grid: Launch, probes: Probes, cost: Estimate | None, standing: Standing) -> Iterator[str]:
-    """Work, time and space of the runs that are not finished, and what their seeds can show."""
+def plan_lines(
+    grid: Launch, probes: Probes, cost: Estimate | None, standing: Standing, *, rule: SeedRule | None = None
+) -> Iterator[str]:
+    """Work, time and space of the runs that are not finished, and what their seeds can show.
+
+    Args:
+        rule: of the study's seeds, which may add runs to these.
+    """
     todo = grid.todo
     if not todo:
         return
@@ -41,7 +49,9 @@ def plan_lines(grid: Launch, probes: Probes, cost: Estimate | None, standing: St
         yield f"time: not known for {missing} kind{'' if missing == 1 else 's'} of job: --plan --probe measures"
     else:
         yield from time_lines(grid, probes, cost)
-    yield smallest_effect(standing)
+    if rule is not None:
+        yield f"seeds: one more at a time, up to {rule.max}, where a comparison with the plain row is undecided"
+    yield smallest_effect(standing, level=confidence(rule))
 
 
 def time_lines(grid: Launch, probes: Probes, cost: Estimate) -> Iterator[str]:
@@ -65,16 +75,15 @@ def time_lines(grid: Launch, probes: Probes, cost: Estimate) -> Iterator[str]:
     )
 
 
-def smallest_effect(standing: Standing) -> str:
+def smallest_effect(standing: Standing, *, level: float = 0.95) -> str:
     """How large a difference between two rows must be for a paired t test of all seeds to tell it from none."""
     seeds = len({run.spec.seed for run in standing.runs})
     if seeds == 1:
         return "smallest effect: with one seed no difference between rows can be told from noise"
-    from scipy.stats import t
-
-    times = float(t.ppf(0.975, seeds - 1)) / seeds**0.5
+    times = t_bound(seeds - 1, level) / seeds**0.5
     spread = paired_spread(standing)
-    words = f"smallest effect: with {seeds} seeds a paired difference shows (t, 95 %) above {times:.2f} times"
+    at = f"(t, {100 * level:.4g} %) above {times:.2f} times"
+    words = f"smallest effect: with {seeds} seeds a paired difference shows {at}"
     if spread is None:
         return f"{words} its standard deviation over seeds, which no finished runs tell yet"
     return f"{words} its standard deviation over seeds; as finished so far {spread:.2f} points, so {times * spread:.2f}"

@@ -16,7 +16,10 @@ from slbench.cli import options
 from slbench.cli.views import accuracy_of, minutes
 from slbench.errors import InputError
 from slbench.grid.children import LOG
+from slbench.grid.further import decisions, with_further
+from slbench.grid.further import summary as seeds_summary
 from slbench.grid.standing import Standing
+from slbench.report.sequential import confidence
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
 
@@ -37,7 +40,7 @@ def status(
     options.use_data_root(data_root)
     results = Store(store)
     results.check(writing=False)
-    chosen = everything(results) if study is None else study_file(study)
+    chosen = everything(results) if study is None else with_further(study_file(study), results)
     console = Console()
     standing = Standing.of(chosen.runs, results)
     if watch:
@@ -67,6 +70,7 @@ def keep_looking(console: Console, study: Study, store: Store) -> Standing:
     """Show the state anew until all is over."""
     with Live(console=console, auto_refresh=False) as live:
         while True:
+            study = with_further(study, store)
             standing = Standing.of(study.runs, store)
             live.update(Text("\n".join(lines(study, standing))), refresh=True)
             if standing.is_over:
@@ -96,7 +100,18 @@ def logs(
 
 def lines(study: Study, standing: Standing) -> list[str]:
     """The state of a study for a person: each run, what failed the same way, the summary."""
-    return [*(line(run, standing) for run in study.runs), *causes(standing), summary(study, standing)]
+    runs = [line(run, standing) for run in study.runs]
+    return [*runs, *causes(standing), *rule_lines(study, standing), summary(study, standing)]
+
+
+def rule_lines(study: Study, standing: Standing) -> list[str]:
+    """What the study's rule of seeds has come to, if it has one."""
+    return [] if study.seeds is None else [seeds_summary(decisions(study, accuracies(standing)))]
+
+
+def accuracies(standing: Standing) -> dict[str, float]:
+    """Of the finished runs, by id."""
+    return {run: record.final_test_top1 for run, record in standing.records.items()}
 
 
 def line(run: StudyRun, standing: Standing) -> str:
@@ -157,6 +172,26 @@ def as_document(study: Study, standing: Standing) -> dict[str, Any]:
         **{state: number[state] for state in STATES},
         "seconds_left": standing.total_seconds_left(),
         "runs": [entry(run, standing) for run in study.runs],
+        **({} if study.seeds is None else rule_document(study, standing)),
+    }
+
+
+def rule_document(study: Study, standing: Standing) -> dict[str, Any]:
+    """What a study's rule of seeds adds to `--json`."""
+    assert study.seeds is not None
+    return {
+        "seeds": {**study.seeds.model_dump(), "level": confidence(study.seeds)},
+        "comparisons": [
+            {
+                "row": found.comparison.row.spec.cell_id,
+                "plain": found.comparison.plain.spec.cell_id,
+                "title": found.comparison.title,
+                "state": found.look.state,
+                "seeds": found.look.seeds,
+                "verdict": found.look.verdict,
+            }
+            for found in decisions(study, accuracies(standing))
+        ],
     }
 
 

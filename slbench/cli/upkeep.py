@@ -10,6 +10,7 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
+from slbench.grid.further import with_further
 from slbench.store import RunRecord, Store
 from slbench.study import load_study
 from slbench.upkeep.archive import export
@@ -31,9 +32,9 @@ def export_runs(
     if len(names) != (1 if everything else 2):
         raise InputError("name a study and an archive, slbench export STUDY FILE, or slbench export --all FILE")
     options.use_data_root(data_root)
-    chosen = None if everything else load_study(names[0])
     results = Store(store)
     results.check(writing=False)
+    chosen = None if everything else with_further(load_study(names[0]), results)
     wanted = None if chosen is None else [run.spec.run_id for run in chosen.runs]
     manifest = export(results, wanted, names[-1], replace=replace)
     left = len(results.ids() if wanted is None else wanted) - len(manifest.runs)

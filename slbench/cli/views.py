@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from slbench.grid.events import (
+    Added,
     Dropped,
     Elsewhere,
     Ended,
@@ -60,6 +61,8 @@ def lasting(event: Event) -> str | None:
         return failed(event)
     if isinstance(event, Found):
         return f"found   {event.run.title}: another launcher has finished it"
+    if isinstance(event, Added):
+        return f"added   {event.run.title}: undecided after {event.run.spec.seed} seeds"
     if isinstance(event, Elsewhere):
         return f"{event.runs} left, all claimed by other launchers: waiting for them, or for their end"
     if isinstance(event, Fewer):
@@ -93,15 +96,22 @@ class Totals:
     """How much of a grid is done, in steps, and how long the rest will take."""
 
     def __init__(self, runs: list[StudyRun]) -> None:
-        self.steps = {run.spec.run_id: run.spec.recipe.epochs * run.spec.steps_per_epoch for run in runs}
-        self.done = dict.fromkeys(self.steps, 0)
-        self.before = dict.fromkeys(self.steps, 0)  # steps that were done when a run was first seen
+        self.steps, self.done = dict[str, int](), dict[str, int]()
+        self.before = dict[str, int]()  # steps that were done when a run was first seen
+        for run in runs:
+            self._add(run)
         self.seen = set[str]()
         self.ended = 0
         self.started = time.monotonic()
 
+    def _add(self, run: StudyRun) -> None:
+        self.steps[run.spec.run_id] = run.spec.recipe.epochs * run.spec.steps_per_epoch
+        self.done[run.spec.run_id] = self.before[run.spec.run_id] = 0
+
     def see(self, event: Event) -> None:
-        if isinstance(event, Moved):
+        if isinstance(event, Added):
+            self._add(event.run)
+        elif isinstance(event, Moved):
             self._first(event.run, event.said.step - 1)
             self.done[event.run.spec.run_id] = event.said.step
         elif isinstance(event, Finished | Found | Failed) and not goes_on(event):
@@ -211,7 +221,8 @@ class LiveView:
         if (line := lasting(event)) is not None:
             self.progress.console.print(line, markup=False, highlight=False)
         detail = f"{self.totals.ended} of {len(self.totals.steps)}"
-        self.progress.update(self._grid, completed=sum(self.totals.done.values()), detail=detail)
+        total, done = sum(self.totals.steps.values()), sum(self.totals.done.values())
+        self.progress.update(self._grid, total=total, completed=done, detail=detail)
 
 
 def make_view(console: Console, runs: list[StudyRun]) -> View:

@@ -55,6 +55,13 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Added:
+    """A study's rule of seeds wants a further run: its comparison is undecided after the seeds before."""
+
+    run: StudyRun
+
+
+@dataclass(frozen=True)
 class Dropped:
     """A job was ended by the launcher, and is no failure: --fail-fast, or its claim went to another launcher."""
 
@@ -109,5 +116,17 @@ class NotMeasured:
 
 
 Event = (
-    Started | Moved | Finished | Failed | Found | Dropped | Ended | Elsewhere | Fewer | Halted | Measuring | NotMeasured
+    Started
+    | Moved
+    | Finished
+    | Failed
+    | Found
+    | Added
+    | Dropped
+    | Ended
+    | Elsewhere
+    | Fewer
+    | Halted
+    | Measuring
+    | NotMeasured
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from slbench.data import check_here
 from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, setting_of, unprobed
-from slbench.grid.events import Elsewhere, Event, Failed, Found, Halted
+from slbench.grid.events import Added, Elsewhere, Event, Failed, Found, Halted
+from slbench.grid.further import Further
 from slbench.grid.local import LocalExecutor
 from slbench.grid.packing import choose
 from slbench.grid.slots import NOWHERE, Device, Resolved, Slot, make_slots, resolve_precision
@@ -16,7 +17,7 @@ from slbench.grid.tasks import Policy
 from slbench.measured import Probe
 from slbench.recipes import Precision
 from slbench.store import State, Store
-from slbench.study import StudyRun
+from slbench.study import Study, StudyRun
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,28 @@ def prepare(
 
 
 def launch_jobs(
-    grid: Launch, *, policy: Policy, on_event: Callable[[Event], None], tensorboard: Path | None = None
+    grid: Launch,
+    *,
+    policy: Policy,
+    on_event: Callable[[Event], None],
+    tensorboard: Path | None = None,
+    study: Study | None = None,
 ) -> bool:
-    """Run what is not finished; whether this launcher did it all at the first try, so that its time says something."""
+    """Run what is not finished; whether this launcher did just that at the first try, so that its time says something.
+
+    Args:
+        study: whose rule of seeds, if it has one, may want further runs when these have ended.
+    """
     unclean: list[Event] = []
 
     def see(event: Event) -> None:
-        if isinstance(event, Failed | Found | Elsewhere | Halted):
+        if isinstance(event, Added | Failed | Found | Elsewhere | Halted):
             unclean.append(event)
+        if further is not None:
+            further.see(event)
         on_event(event)
 
+    further = Further(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
     executor = LocalExecutor(
         grid.slots,
         store=grid.store,
@@ -85,10 +98,15 @@ def launch_jobs(
         policy=policy,
         tensorboard=tensorboard,
     )
-    executor.run(largest_first(grid.todo, slots=len(grid.slots)))
-    after = grid.store.states(run.spec for run in grid.runs)
+    executor.run(largest_first(grid.todo, slots=len(grid.slots)), more=further or nothing)
+    runs = grid.runs if further is None else further.given.values()
+    after = grid.store.states(run.spec for run in runs)
     grid.store.claims.forget(run for run, state in after.items() if state == "done")
     return not unclean
+
+
+def nothing() -> None:
+    """No further run."""
 
 
 def measure_speeds(grid: Launch, *, on_event: Callable[[Event], None]) -> None:

@@ -11,29 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 
-from slbench.report.statistics import LEVEL, Interval, Verdict, mean_interval, paired_p, spread_of, t_interval
+from slbench.report.statistics import LEVEL, Estimate, Interval, mean_interval, paired_p, spread_of, t_interval
 
 ROWS = ("none", "spt", "lsa", "both")
 BySeed = Mapping[int, float]  # accuracies, or a contrast of them, in points
 
 
 @dataclass(frozen=True)
-class Effect:
-    """A contrast of rows: its mean over seeds, or over backbones, and how far that can be trusted."""
+class Effect(Estimate):
+    """An effect of a 2x2, or a mean over backbones."""
 
-    estimate: float
-    std: float | None  # sample standard deviation of what the mean is over; None with one
-    n: int  # of what the mean is over
-    over: str  # "seed" or "backbone"
-    interval: Interval | None  # None with one
-    p_value: float | None  # of Student's t test, two-sided; None with one, or without spread
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the interval leaves out zero, and on which side. Without spread nothing is decided."""
-        if self.interval is None or not self.std or self.interval.low <= 0 <= self.interval.high:
-            return "undecided"
-        return "better" if self.estimate > 0 else "worse"
+    over: str  # what its values are: "seed" or "backbone"
 
     @property
     def words(self) -> str:

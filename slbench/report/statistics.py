@@ -18,6 +18,7 @@ from slbench.report.power import LEVEL, seeds_needed, smallest_effect
 
 __all__ = [
     "LEVEL",
+    "Estimate",
     "Interval",
     "PairedDifference",
     "Verdict",
@@ -29,6 +30,7 @@ __all__ = [
     "prediction_interval",
     "seeds_needed",
     "spread_of",
+    "t_bound",
     "t_interval",
 ]
 
@@ -55,15 +57,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """One row less another, over the seeds that both have."""
+class Estimate:
+    """The mean of a contrast of rows and how far it can be trusted; each value is one seed's, or one backbone's."""
 
-    estimate: float  # mean of the differences
-    std: float | None  # sample standard deviation of the differences; None with one seed
+    estimate: float
+    std: float | None  # sample standard deviation of the values; None with one
     n: int
-    interval: Interval | None  # None with one seed
-    p_value: float | None  # of the paired t test, two-sided; None with one seed or equal differences
-    correlation: float | None  # between the rows over the seeds; None below three seeds or without spread
+    interval: Interval | None  # None with one value
+    p_value: float | None  # of Student's t test, two-sided; None with one value or without spread
 
     @property
     def verdict(self) -> Verdict:
@@ -74,18 +75,25 @@ class PairedDifference:
 
     @property
     def smallest_effect(self) -> float | None:
-        """The smallest true difference that so many seeds of this spread show with power 0.8, in points."""
+        """The smallest true mean that so many values of this spread show with power 0.8, in points."""
         if self.interval is None or not self.std:
             return None
         return smallest_effect(self.std, self.n, level=self.interval.level)
 
     @property
     def more_seeds(self) -> int | None:
-        """How many more seeds show a difference of the size seen with power 0.8; None if it is decided, or none do."""
+        """How many more seeds, or backbones, show a mean of this size with power 0.8; None if it is decided."""
         if self.interval is None or self.verdict != "undecided":
             return None
         needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
         return None if needed is None else max(needed - self.n, 1)
+
+
+@dataclass(frozen=True)
+class PairedDifference(Estimate):
+    """One row less another, over the seeds that both have."""
+
+    correlation: float | None  # between the rows over the seeds; None below three seeds or without spread
 
     @property
     def words(self) -> str:

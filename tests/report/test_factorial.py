@@ -125,7 +125,7 @@ def test_means_over_backbones_refuse_what_they_cannot_average() -> None:
 def test_the_2x2_question_over_backbones_is_its_contrasts_pooled() -> None:
     grids = {"ViT": drawn(5, draw=1), "PiT": drawn(5, draw=2), "Swin": drawn(5, draw=3)}
     found = factorial_over(grids, pool=over_these_backbones, level=0.9)
-    mean_of_grids = {row: {s: np.mean([grids[b][row][s] for b in grids]) for s in range(5)} for row in ROWS}
+    mean_of_grids = {row: {s: float(np.mean([grids[b][row][s] for b in grids])) for s in range(5)} for row in ROWS}
     expected = factorial(mean_of_grids, level=0.9)
     assert found.interaction.estimate == pytest.approx(expected.interaction.estimate)
     assert found.lsa.std == pytest.approx(expected.lsa.std)

@@ -1,0 +1,153 @@
+"""`seeds = { min, max, until }` from end to end."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slbench.grid.further import wanted_runs
+from slbench.store import Store
+from slbench.study import Study, load_study
+from tests.cli.conftest import Command
+from tests.support import ROOT, TINY_STUDY, make_record
+
+RULED = 'seeds = { min = 2, max = 3, until = "decided" }' + TINY_STUDY.replace(
+    '["none", "lsa"]', '["none", "spt", "lsa"]'
+)
+ACCURACIES = {"none": (20.0, 21.0), "spt": (60.0, 61.01), "lsa": (21.0, 20.5)}  # spt is decided, lsa is not
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "ruled.toml"
+    path.write_text(RULED)
+    return path
+
+
+@pytest.fixture
+def store(study: Path, tmp_path: Path) -> Store:
+    """A store with the first two seeds of all rows."""
+    store = Store(tmp_path / "results")
+    for run in load_study(study).runs:
+        accuracy = ACCURACIES[run.labels.method][run.spec.seed]
+        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=accuracy))
+    return store
+
+
+def wanted(study: Path, store: Store) -> list[tuple[str, int]]:
+    return [(run.labels.method, run.spec.seed) for run in wanted_runs(load_study(study), store)][6:]
+
+
+def test_plan_and_status_know_the_runs_that_were_asked_for(slbench: Command, study: Path, store: Store) -> None:
+    assert wanted(study, store) == [("none", 2), ("lsa", 2)]
+    for said in (
+        slbench("run-grid", study, "--store", store.root, "--plan"),
+        slbench("status", study, "--store", store.root),
+    ):
+        lines = said.out.splitlines()
+        assert (said.code, lines[-1]) == (0, "ruled: 6 of 8 done, 2 missing")
+        assert lines[-2] == (
+            "against the plain rows: decided after 2 seeds: S-Tiny on fashion-mnist-12k (better); "
+            "waiting: L-Tiny on fashion-mnist-12k (for 3 seeds of both)"
+        )
+        assert sum(line.startswith("missing Tiny") and "seed 2" in line for line in lines) == 2
+    plan = slbench("run-grid", study, "--store", store.root, "--plan").out
+    assert "to do: 2 runs" in plan
+    assert "seeds: one more at a time, up to 3, where a comparison with the plain row is undecided" in plan
+    assert "with 3 seeds a paired difference shows (t, 97.24 %) above" in plan
+
+
+def test_a_grid_adds_seeds_only_where_undecided_and_says_what_came_of_it(
+    slbench: Command, study: Path, store: Store
+) -> None:
+    for run in load_study(study).runs:  # one of them is yet to be made, so that the rest is asked for on the way
+        if (run.labels.method, run.spec.seed) == ("lsa", 1):
+            shutil.rmtree(store.folder(run.spec, run.labels))
+    assert wanted(study, store) == []
+    command = ("run-grid", study, "--store", store.root, "--devices", "cpu", "--jobs-per-device", 2, "--no-throughput")
+    said = slbench(*command)
+    lines = said.out.splitlines()
+    assert said.code == 0
+    assert [line.split()[2:7] for line in lines if line.startswith("added")] == [
+        ["none", "fashion-mnist-12k", "seed", "2", line_id(study, 0)],
+        ["lsa", "fashion-mnist-12k", "seed", "2", line_id(study, 4)],
+    ]
+    assert sum(line.startswith("start") for line in lines) == 3
+    assert lines[-2].startswith("against the plain rows: decided after 2 seeds: S-Tiny on fashion-mnist-12k (better); ")
+    assert lines[-1] == "ruled: 8 of 8 done"
+    assert wanted(study, store) == [("none", 2), ("lsa", 2)]
+    again = slbench(*command)  # the same store wants the same runs: nothing is left to do
+    assert (again.code, again.out.splitlines()[-2:]) == (0, lines[-2:])
+    assert "start" not in again.out
+    document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
+    assert (document["total"], document["done"]) == (8, 8)
+    assert document["seeds"]["max"] == 3
+    assert document["seeds"]["level"] == pytest.approx(1 - 0.0276, abs=1e-4)
+    spt, lsa = document["comparisons"]
+    assert (spt["state"], spt["seeds"], spt["verdict"]) == ("decided", 2, "better")
+    assert (lsa["seeds"], lsa["title"]) == (3, "L-Tiny on fashion-mnist-12k")
+
+
+def line_id(study: Path, index: int) -> str:
+    """The id of a cell's run with seed 2, as a line has it."""
+    return f"({load_study(study).runs[index].at(2).spec.run_id}):"
+
+
+def test_seeds_on_the_command_line_take_the_place_of_the_rule(slbench: Command, study: Path, store: Store) -> None:
+    said = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
+    assert said.out.splitlines()[-1] == "ruled: 6 of 15 done, 9 missing"
+    assert "against the plain rows" not in said.out
+
+
+def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, study: Path, store: Store) -> None:
+    added = [run for run in wanted_runs(load_study(study), store) if run.spec.seed == 2]
+    for run in added:
+        store.finish(store.begin(run.spec, run.labels), make_record(run))
+    said = slbench("export", study, store.root.parent / "runs.tar", "--store", store.root)
+    assert said.code == 0
+    assert "8 runs" in said.out
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ("{ min = 1, max = 3, until = 'decided' }", "ruled.toml: seeds: min: must be at least 2, got 1"),
+        ("{ min = 3, max = 3, until = 'decided' }", "seeds: max must be above min, got min = 3, max = 3"),
+        ("5", "seeds: must be a rule such as { min = 3, max = 10, until"),
+    ],
+)
+def test_a_wrong_rule_is_one_line(slbench: Command, study: Path, tmp_path: Path, seeds: str, words: str) -> None:
+    study.write_text(RULED.replace('{ min = 2, max = 3, until = "decided" }', seeds))
+    said = slbench("run-grid", study, "--store", tmp_path / "r", "--plan")
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
+    assert words in said.err
+
+
+@pytest.mark.slow
+def test_two_launchers_and_a_kill_on_one_store_make_the_runs_that_one_makes(study: Path, tmp_path: Path) -> None:
+    def launch(store: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(store), "--no-throughput"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+        )
+
+    assert launch(tmp_path / "one").wait() == 0
+    first, second = launch(tmp_path / "two"), launch(tmp_path / "two")
+    try:
+        first.wait(12)
+    except subprocess.TimeoutExpired:
+        first.kill()
+    first.wait()
+    assert second.wait() == 0
+    found: Study = load_study(study)
+    runs = wanted_runs(found, Store(tmp_path / "one"))
+    assert wanted_runs(found, Store(tmp_path / "two")) == runs
+    for run in runs:
+        one, other = (Store(tmp_path / name).record(run.spec.run_id) for name in ("one", "two"))
+        assert one is not None and other is not None
+        assert one.differences(other) == {}

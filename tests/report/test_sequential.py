@@ -1,0 +1,181 @@
+"""Seeds added until a comparison is decided: the level of each look, what it holds, and when it stops."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import stdtr
+
+from slbench.report.sequential import (
+    chance_to_cross,
+    confidence,
+    look,
+    rule_words,
+    sequential_difference,
+    sequential_level,
+)
+from slbench.report.statistics import paired_difference, t_bound
+from slbench.study import SeedRule
+
+# The 5 % quantile of the lowest p value in 2,000,000 simulated studies; it has a standard error of some 0.5 %.
+LEVELS = {(2, 3): 0.0278, (2, 10): 0.0099, (3, 5): 0.0230, (3, 10): 0.0120, (5, 10): 0.0174, (5, 20): 0.0098}
+RULE = SeedRule(min=3, max=10, until="decided")
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def p_values(differences: Array, rule: SeedRule) -> Array:
+    """Of the paired t test at each look, of each study; studies are rows of differences by seed."""
+    looks = []
+    for n in range(rule.min, rule.max + 1):
+        first = differences[:, :n]
+        looks.append(2 * stdtr(n - 1, -np.abs(first.mean(axis=1) / first.std(axis=1, ddof=1) * n**0.5)))
+    return np.stack(looks, axis=1)
+
+
+def studies(count: int, *, effect: float = 0.0, seed: int = 1) -> Array:
+    """Differences of two rows, in standard deviations, up to the rule's last seed."""
+    return np.random.default_rng(seed).normal(effect, 1, (count, RULE.max))
+
+
+def stopped_at(differences: Array, level: float) -> Array:
+    """Seeds of each study when some look was below the level, else the last."""
+    below = p_values(differences, RULE) < level
+    return np.where(below.any(axis=1), RULE.min + below.argmax(axis=1), RULE.max)
+
+
+def held(differences: Array, seeds: Array, level: float, truth: float) -> float:
+    """How often the t interval at this level, over as many seeds as each study stopped at, holds the truth."""
+    within = [
+        abs(line[:n].mean() - truth) <= t_bound(n - 1, level) * line[:n].std(ddof=1) / n**0.5
+        for line, n in zip(differences, seeds.tolist(), strict=True)
+    ]
+    return float(np.mean(within))
+
+
+@pytest.mark.parametrize(("looks", "level"), LEVELS.items())
+def test_the_level_of_each_look_is_this(looks: tuple[int, int], level: float) -> None:
+    assert sequential_level(*looks) == pytest.approx(level, rel=0.015)
+
+
+def test_two_looks_err_as_often_as_a_direction_in_space_passes_either_bound() -> None:
+    """Three differences without a mean are a random direction; t is large near that of (1, 1, 0), or of (1, 1, 1)."""
+    level = 0.03
+    cosines = [
+        bound / (n - 1 + bound**2) ** 0.5 for n, bound in ((2, t_bound(1, 1 - level)), (3, t_bound(2, 1 - level)))
+    ]
+    angles = (np.arange(4000) + 0.5) / 4000 * np.pi / 2  # from (1, 1, 0) towards (1, -1, 0)
+    heights = (np.arange(4000) + 0.5) / 2000 - 1  # along (0, 0, 1), uniform on a sphere
+    flat = np.cos(angles)[:, None] * np.sqrt(1 - heights**2)
+    passed = (np.cos(angles)[:, None] > cosines[0]) | (np.abs(2**0.5 * flat + heights) / 3**0.5 > cosines[1])
+    assert chance_to_cross(level, 2, 3) == pytest.approx(passed.mean(), abs=5e-5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 30])
+def test_a_single_look_errs_as_its_level_says(n: int) -> None:
+    assert chance_to_cross(0.03, n, n) == pytest.approx(0.03, abs=1e-5)
+    assert sequential_level(n, n) == pytest.approx(0.05)
+
+
+def test_the_level_lies_between_bonferronis_and_that_of_one_look_and_falls_with_the_looks() -> None:
+    levels = [sequential_level(3, last) for last in range(3, 12)]
+    assert levels == sorted(levels, reverse=True)
+    assert all(0.05 / (looks + 1) < level < 0.05 for looks, level in enumerate(levels[1:], start=1))
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 4), (3, 10), (5, 9)])
+def test_the_integral_is_what_simulation_gives(first: int, last: int) -> None:
+    rule = SeedRule(min=first, max=last, until="decided")
+    lowest = p_values(np.random.default_rng(last).normal(0, 3, (60_000, last)), rule).min(axis=1)
+    for level in (0.05, 0.02, 0.005):
+        chance = chance_to_cross(level, first, last)
+        assert (lowest < level).mean() == pytest.approx(chance, abs=4 * (chance / 60_000) ** 0.5)
+
+
+def test_naive_stopping_errs_in_17_of_100_studies_and_the_rule_in_5() -> None:
+    equal = studies(40_000)
+    lowest = p_values(equal, RULE).min(axis=1)
+    assert (lowest < 0.05).mean() == pytest.approx(0.167, abs=0.01)
+    assert (lowest < sequential_level(3, 10)).mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_after_naive_stopping_a_95_percent_interval_covers_83_percent() -> None:
+    equal = studies(20_000)
+    assert held(equal, stopped_at(equal, 0.05), 0.95, 0.0) == pytest.approx(0.833, abs=0.01)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.3, 0.7, 1.5, 4.0])
+def test_the_interval_that_is_reported_covers_however_the_sampling_stopped(effect: float) -> None:
+    drawn = studies(20_000, effect=effect)
+    level = sequential_level(3, 10)
+    seeds = stopped_at(drawn, level)
+    assert held(drawn, seeds, 1 - level, effect) > 0.945
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.7])
+def test_the_interval_of_a_contrast_that_stopped_nothing_covers_too(effect: float) -> None:
+    stopping = studies(20_000, effect=effect)
+    other = 0.8 * (stopping - effect) + 0.6 * studies(20_000, seed=2)
+    level = sequential_level(3, 10)
+    assert held(other, stopped_at(stopping, level), 1 - level, 0.0) > 0.945
+
+
+def test_looks_stop_where_the_simulated_ones_do() -> None:
+    drawn = studies(150, effect=0.9)
+    level = sequential_level(3, 10)
+    found = [look(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
+    assert [each.seeds for each in found] == stopped_at(drawn, level).tolist()
+    decided = (p_values(drawn, RULE) < level).any(axis=1)
+    assert [each.state == "decided" for each in found] == decided.tolist()
+    assert 20 < decided.sum() < 150
+
+
+def seeds(*values: float) -> dict[int, float]:
+    return dict(enumerate(values))
+
+
+def test_a_look_waits_for_all_its_seeds() -> None:
+    rule = SeedRule(min=2, max=4, until="decided")
+    plain = seeds(80.0, 80.0, 80.0, 80.0)
+    nothing = look({}, plain, rule)
+    assert (nothing.state, nothing.seeds, nothing.difference, nothing.verdict) == ("waiting", 2, None, "undecided")
+    gap = look({0: 81.0, 2: 81.0, 3: 81.0}, plain, rule)
+    assert (gap.state, gap.seeds) == ("waiting", 2)
+    further = look(seeds(81.0, 79.5), plain, rule)
+    assert (further.state, further.seeds) == ("waiting", 3)
+    assert further.difference is not None and further.difference.n == 2
+    last = look(seeds(81.0, 79.5, 81.5, 79.0), plain, rule)
+    assert (last.state, last.seeds, last.verdict) == ("undecided", 4, "undecided")
+
+
+def test_the_first_look_that_decides_is_the_last_whatever_later_seeds_say() -> None:
+    rule = SeedRule(min=2, max=4, until="decided")
+    plain = seeds(80.0, 80.0, 80.0, 80.0)
+    decided = look(seeds(78.0, 77.99), plain, rule)  # t = 401, and the bound is 31.6
+    assert (decided.state, decided.seeds, decided.verdict) == ("decided", 2, "worse")
+    assert look(seeds(78.0, 77.99, 95.0, 99.0), plain, rule) == decided
+
+
+def test_two_equal_differences_decide_nothing() -> None:
+    rule = SeedRule(min=2, max=3, until="decided")
+    found = look(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
+    assert (found.state, found.seeds) == ("waiting", 3)
+
+
+def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also_of_many_seeds() -> None:
+    drawn = np.random.default_rng(0).normal(80, 1, (2, 24)).tolist()
+    rule = SeedRule(min=3, max=30, until="decided")
+    found = sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), rule)
+    assert found.interval is not None
+    assert (found.interval.method, found.interval.level) == ("t", 1 - sequential_level(3, 30))
+    assert sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), None) == paired_difference(
+        seeds(*drawn[0]), seeds(*drawn[1])
+    )
+    assert (confidence(None), confidence(RULE)) == (0.95, 1 - sequential_level(3, 10))
+
+
+def test_a_caption_says_what_the_looks_and_the_intervals_are() -> None:
+    assert rule_words(RULE) == (
+        "Seeds: 3, and one more at a time up to 10 where a row and its plain backbone were not told apart. Each look "
+        "is a paired t test at 0.0120, so that all 8 together err in 5 of 100 studies; the 98.8 % intervals hold the "
+        "truth in 95 of 100 studies however the sampling stopped (repeated confidence intervals, Pocock's boundary)."
+    )
