@@ -91,9 +91,10 @@ def asked_columns(accuracy: str, columns: str) -> list[str]:
 
 def finished_runs(path: Path | None, store: Store) -> "Gathered":
     """The runs of a study, or of a whole store. Raises InputError if none of them is finished."""
+    from slbench.grid.further import with_further
     from slbench.report.gather import gather_store, gather_study
 
-    gathered = gather_store(store) if path is None else gather_study(load_study(path), store)
+    gathered = gather_store(store) if path is None else gather_study(with_further(load_study(path), store), store)
     if not gathered.records:
         what, start = ("", "STUDY") if path is None else (f" of {gathered.name}", path)
         if gathered.unread:

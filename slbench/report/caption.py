@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from slbench.layout import MEASURES
 from slbench.measured import Throughput
+from slbench.report.sequential import confidence, rule_words
 from slbench.store import RunRecord
 
 if TYPE_CHECKING:
@@ -14,13 +15,12 @@ T = TypeVar("T")
 AccuracyName = Literal["final", "selected", "best"]
 
 
-def caption(gathered: "Gathered", measures: Sequence[str], *, kinds: Collection[str], level: float) -> list[str]:
+def caption(gathered: "Gathered", measures: Sequence[str], *, kinds: Collection[str]) -> list[str]:
     """What was done, with what, on what, as sentences.
 
     Args:
         measures: that the table shows, by name.
         kinds: of its columns: "cost", "measure", "gain", "published".
-        level: of the gains' intervals.
     """
     records, title = gathered.records, gathered.title
     if not records:
@@ -49,7 +49,8 @@ def caption(gathered: "Gathered", measures: Sequence[str], *, kinds: Collection[
         if any(MEASURES[name].is_accuracy for name in measures)
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{words}." for words in measure_words(measures, accuracies=False)),
-        gain_sentence(level) if "gain" in kinds else "",
+        gain_sentence(confidence(gathered.seeds)) if "gain" in kinds else "",
+        "" if gathered.seeds is None else rule_words(gathered.seeds),
         PUBLISHED if "published" in kinds else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(gathered.speeds.values()),

@@ -21,7 +21,8 @@ from slbench.report.factorial import (
 )
 from slbench.report.gather import Gathered
 from slbench.report.power import LEVEL
-from slbench.report.statistics import Interval, PairedDifference, holm, mean_interval
+from slbench.report.sequential import confidence
+from slbench.report.statistics import Interval, PairedDifference, holm, mean_interval, t_interval
 from slbench.report.table import Row, Table, plain_key
 
 POOLED = {"these backbones": over_these_backbones, "backbones at large": over_backbones_at_large}
@@ -51,21 +52,19 @@ Key = tuple[str, str, str]  # data set, backbone, settings of training
 Group = dict[str, BySeed]  # accuracies of a backbone's rows by seed
 
 
-def findings(
-    gathered: Gathered, table: Table, *, level: float = LEVEL, interval: Callable[..., Interval] = mean_interval
-) -> list[Finding]:
+def findings(gathered: Gathered, table: Table) -> list[Finding]:
     """Every comparison that the finished runs allow: rows against their plain backbone, then the 2x2 effects.
 
-    Args:
-        level, interval: as `paired_difference` has them; at another level than 95 %, which is that of seeds that were
-            added until a comparison was decided, p values are not corrected: they know nothing of the looks.
+    Where seeds were added until a comparison was decided, intervals have the level of that rule, and p values are not
+    corrected: they know nothing of the looks.
     """
-    name = main_accuracy(table)
+    rule, name = gathered.seeds, main_accuracy(table)
+    level, interval = confidence(rule), mean_interval if rule is None else t_interval
     if name is None:
         return []
     gains = list(gains_of(table, name))
     effects = list(effects_of(grouped(gathered, table, name), level=level, interval=interval))
-    return [*gains, *effects] if level != LEVEL else [*adjusted(gains), *adjusted(effects)]
+    return [*gains, *effects] if rule is not None else [*adjusted(gains), *adjusted(effects)]
 
 
 def main_accuracy(table: Table) -> str | None:

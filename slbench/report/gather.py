@@ -14,7 +14,7 @@ from slbench.methods import METHODS
 from slbench.names import suggestion
 from slbench.report.rows import tidy
 from slbench.store import Failure, RunRecord, Store, read_failure, read_record
-from slbench.study import Study, StudyRun
+from slbench.study import SeedRule, Study, StudyRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ class Gathered:
     layout: Layout = AS_IT_COMES
     query: str = ""  # what the runs were chosen by, beside the study
     is_study: bool = True  # not a whole store
+    seeds: SeedRule | None = None  # by which seeds were added
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -44,8 +45,9 @@ class Gathered:
 
 
 def gather_study(study: Study, store: Store) -> Gathered:
-    """The runs of a study."""
-    return gather(study.runs, store, name=study.name, title=study.title, source=study.source, layout=study.layout)
+    """The runs of a study; of one with a rule of seeds, those that it has asked for are to be among them."""
+    found = gather(study.runs, store, name=study.name, title=study.title, source=study.source, layout=study.layout)
+    return replace(found, seeds=study.seeds)
 
 
 def gather_store(store: Store) -> Gathered:

@@ -10,6 +10,7 @@ from slbench.report.findings import POOLED, Finding, grouped, main_accuracy
 from slbench.report.gather import Gathered
 from slbench.report.power import LEVEL, rank_words, smallest_rank_p
 from slbench.report.published import mean_gain
+from slbench.report.sequential import confidence
 from slbench.report.statistics import PairedDifference
 from slbench.report.table import PLAIN, Table
 from slbench.report.verdicts import BASE, TOP, model_of, not_comparable
@@ -28,16 +29,16 @@ class Section:
     notes: tuple[str, ...] = ()  # sentences below it
 
 
-def sections(gathered: Gathered, table: Table, found: Sequence[Finding], *, level: float = LEVEL) -> list[Section]:
+def sections(gathered: Gathered, table: Table, found: Sequence[Finding]) -> list[Section]:
     """What the findings of a table say, section by section."""
     name = main_accuracy(table)
     if name is None:
         return []
-    adjust = level == LEVEL
+    adjust = gathered.seeds is None
     told = [
         gains_section([each for each in found if each.question == "gain"], name, adjust=adjust),
         effects_section([each for each in found if each.question != "gain"], name, adjust=adjust),
-        claim_section(gathered, table, name, level=level),
+        claim_section(gathered, table, name, level=confidence(gathered.seeds)),
     ]
     return [section for section in told if section is not None]
 

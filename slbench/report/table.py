@@ -16,9 +16,11 @@ from slbench.report.footnotes import Note, footnotes, marked
 from slbench.report.gather import Gathered
 from slbench.report.measures import value_of
 from slbench.report.rows import varying
-from slbench.report.statistics import PairedDifference, paired_difference
+from slbench.report.sequential import sequential_difference
+from slbench.report.statistics import PairedDifference
 from slbench.report.verdicts import Judged, judge
 from slbench.store import RunRecord
+from slbench.study import SeedRule
 
 PLAIN = "none"  # the row that gains are differences to
 Key = tuple[str, ...]  # backbone, method, and the values of the table's settings
@@ -68,16 +70,13 @@ class Table:
     notes: tuple[Note, ...] = ()  # what a reader must know before comparing
 
 
-def make_table(
-    gathered: Gathered, *, columns: Sequence[str] = (), published: bool = False, level: float = 0.95
-) -> Table:
+def make_table(gathered: Gathered, *, columns: Sequence[str] = (), published: bool = False) -> Table:
     """The table of a study, finished or not.
 
     Args:
         columns: names of slbench.layout.COLUMNS; unless given those of the study's layout, else costs and the
             final accuracy with its gain, and beside it the best one where every run follows protocol paper.
         published: put the paper's numbers, and what ours say of them, beside the accuracies.
-        level: of the gains' intervals.
     Raises:
         StoreError: if runs on what should be one data set were trained on different images.
         InputError: if the layout leaves no row or data set.
@@ -93,7 +92,7 @@ def make_table(
     shown = columns_of(gathered, columns, published=published)
     expected = Counter(run.spec.cell_id for run in gathered.runs)
     rows = [make_row(key, of_cell[key], shown, expected, gathered) for key in ordered(of_cell, gathered)]
-    rows = mark_best(with_gains(rows, of_cell, settings, shown, level=level), shown)
+    rows = mark_best(with_gains(rows, of_cell, settings, shown, rule=gathered.seeds), shown)
     if any(column.kind == "published" for column in shown):
         rows = [with_verdicts(row, of_cell[key_of(row)], gathered.source) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
@@ -105,7 +104,7 @@ def make_table(
         tuple(settings),
         tuple(shown),
         tuple(replace(row, marks=marked(notes, of_cell[key_of(row)])) for row in rows),
-        tuple(caption(gathered, measures, kinds={column.kind for column in shown}, level=level)),
+        tuple(caption(gathered, measures, kinds={column.kind for column in shown})),
         tuple(notes),
     )
 
@@ -205,7 +204,7 @@ def with_gains(
     settings: Sequence[str],
     columns: Sequence[Column],
     *,
-    level: float,
+    rule: SeedRule | None,
 ) -> list[Row]:
     """The rows with the gain of each accuracy over the plain backbone that was trained in the same way."""
     same = [number for number, name in enumerate(settings) if not name.startswith("method_")]
@@ -223,7 +222,7 @@ def with_gains(
                 for records in (of_cell[key_of(row)], base)
             )
             if one.keys() & other.keys():
-                cells[dataset, name] = replace(cells[dataset, name], gain=paired_difference(one, other, level=level))
+                cells[dataset, name] = replace(cells[dataset, name], gain=sequential_difference(one, other, rule))
         gained.append(replace(row, cells=cells))
     return gained
 

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from slbench.report.findings import Finding, findings, full
+from slbench.report.gather import Gathered
 from slbench.report.render import sections_latex, sections_markdown
 from slbench.report.sections import Section, sections
+from slbench.report.sequential import sequential_level
 from slbench.report.statistics import PairedDifference
 from slbench.report.table import make_table
-from slbench.study import StudyRun
+from slbench.study import SeedRule, StudyRun
 from tests.support import TINY, gathered, make_record, runs, study
 
 ROWS = ["none", "spt", "lsa", "both"]
@@ -18,17 +20,20 @@ OTHER = {**TINY, "label": "Other", "dim": 16}
 BY_ROW = {"none": (70, 71, 72), "spt": (71, 72, 73), "lsa": (72, 73, 74), "both": (75, 76.5, 76)}
 
 
-def found(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **options: Any) -> list[Finding]:
+def known(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **changes: Any) -> Gathered:
     records = [make_record(run, final_test_top1=values[run.labels.method][run.spec.seed]) for run in made]
-    chosen = gathered(made, records)
-    return findings(chosen, make_table(chosen), **options)
+    return gathered(made, records, **changes)
 
 
-def told(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **options: Any) -> list[Section]:
-    records = [make_record(run, final_test_top1=values[run.labels.method][run.spec.seed]) for run in made]
-    chosen = gathered(made, records)
+def found(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **changes: Any) -> list[Finding]:
+    chosen = known(made, values, **changes)
+    return findings(chosen, make_table(chosen))
+
+
+def told(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **changes: Any) -> list[Section]:
+    chosen = known(made, values, **changes)
     table = make_table(chosen)
-    return sections(chosen, table, findings(chosen, table, **options), **options)
+    return sections(chosen, table, findings(chosen, table))
 
 
 def grid(**more: Any) -> tuple[StudyRun, ...]:
@@ -118,10 +123,17 @@ def test_with_few_seeds_it_is_said_that_a_rank_test_says_nothing() -> None:
 
 
 def test_seeds_that_were_added_until_decided_have_no_corrected_p_and_say_so() -> None:
-    sequential = told(grid(), BY_ROW, level=0.98)
+    rule = SeedRule(min=3, max=10, until="decided")
+    sequential = told(grid(), BY_ROW, seeds=rule)
     assert "p (Holm)" in sequential[0].heads
     assert {dict(zip(sequential[0].heads, line, strict=True))["p (Holm)"] for line in sequential[0].lines} == {"–"}
     assert "Seeds were added until a comparison was decided" in sequential[0].words[0]
+    gains = [each.answer for each in found(grid(), BY_ROW, seeds=rule) if each.question == "gain"]
+    assert {answer.interval.level for answer in gains if answer.interval} == {1 - sequential_level(3, 10)}
+    caption = " ".join(make_table(known(grid(), BY_ROW, seeds=rule)).caption)
+    assert (
+        "Seeds: 3, and one more at a time up to 10 where a row and its plain backbone were not told apart." in caption
+    )
 
 
 def test_findings_in_full_have_every_number() -> None:
