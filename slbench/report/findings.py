@@ -6,6 +6,7 @@ All are about one accuracy, the first that the table shows, and about runs that 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from slbench.layout import MEASURES
 from slbench.report.caption import distinct
@@ -14,6 +15,7 @@ from slbench.report.factorial import (
     BySeed,
     Effect,
     Factorial,
+    Pool,
     factorial,
     factorial_over,
     over_backbones_at_large,
@@ -25,7 +27,7 @@ from slbench.report.sequential import confidence
 from slbench.report.statistics import Interval, PairedDifference, holm, mean_interval, t_interval
 from slbench.report.table import Row, Table, plain_key
 
-POOLED = {"these backbones": over_these_backbones, "backbones at large": over_backbones_at_large}
+POOLED = ("these backbones", "backbones at large")
 EFFECTS = {"spt": "SPT", "lsa": "LSA", "interaction": "SPT x LSA"}
 
 
@@ -59,7 +61,7 @@ def findings(gathered: Gathered, table: Table) -> list[Finding]:
     corrected: they know nothing of the looks.
     """
     rule, name = gathered.seeds, main_accuracy(table)
-    level, interval = confidence(rule), mean_interval if rule is None else t_interval
+    level, interval = confidence(rule), interval_of(gathered)
     if name is None:
         return []
     gains = list(gains_of(table, name))
@@ -151,11 +153,25 @@ def effects_of(groups: Mapping[Key, Group], *, level: float, interval: Callable[
         for backbone, group in of_backbone.items():
             yield from told(factorial(group, level=level, interval=interval), backbone, dataset, settings)
         if len(of_backbone) > 1:
-            for words, pool in POOLED.items():
-                if pool is over_these_backbones and not shared(of_backbone.values()):
+            for words, pool in pools(interval).items():
+                if words == POOLED[0] and not shared(of_backbone.values()):
                     continue
                 pooled = factorial_over(of_backbone, pool=pool, level=level)
                 yield from told(pooled, f"{words} ({len(of_backbone)})", dataset, settings)
+
+
+def pools(interval: Callable[..., Interval]) -> dict[str, Pool]:
+    """The two ways to one number over backbones, by what they are over.
+
+    Args:
+        interval: over seeds, as `paired_difference` has it.
+    """
+    return dict(zip(POOLED, (partial(over_these_backbones, interval=interval), over_backbones_at_large), strict=True))
+
+
+def interval_of(gathered: Gathered) -> Callable[..., Interval]:
+    """How intervals over seeds are made: by Student's t alone where seeds were added until decided."""
+    return mean_interval if gathered.seeds is None else t_interval
 
 
 def has_all(group: Group) -> bool:

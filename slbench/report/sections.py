@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from slbench.report.caption import distinct
 from slbench.report.factorial import BySeed, gain
-from slbench.report.findings import POOLED, Finding, grouped, main_accuracy
+from slbench.report.findings import POOLED, Finding, grouped, interval_of, main_accuracy, pools
 from slbench.report.gather import Gathered
 from slbench.report.power import LEVEL, rank_words, smallest_rank_p
 from slbench.report.published import mean_gain
@@ -100,7 +100,7 @@ def effects_section(found: Sequence[Finding], name: str, *, adjust: bool) -> Sec
         "These backbones: the mean over just these, with its interval over seeds. Backbones at large: over backbones "
         "as a sample of what there may be, with its interval over backbones.",
     )
-    pooled = any(each.subject.startswith(tuple(POOLED)) for each in found)
+    pooled = any(each.subject.startswith(POOLED) for each in found)
     heads = ("Effect", "Backbone", "Data", "Settings", "Estimate", "Interval", "n", "p", "p (Holm)", "Verdict")
     return Section("The 2x2: SPT, LSA, and both", words, *without_empty(heads, lines), notes if pooled else ())
 
@@ -118,7 +118,7 @@ def claim_section(gathered: Gathered, table: Table, name: str, *, level: float) 
         if len(by_backbone) < 2:
             continue
         published, reasons = papers_claim(gathered, dataset, list(by_backbone))
-        for words, pool in POOLED.items():
+        for words, pool in pools(interval_of(gathered)).items():
             try:
                 answer = pool(by_backbone, level=level)
             except ValueError:
