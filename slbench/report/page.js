@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const results = document.querySelector("table.results");
   const SVG = document.getElementById("pen").namespaceURI;
-  const FIRST_RESULT = 6, CURVE = 7; // places in data.runs
+  const CURVE = 8; // its place in data.runs
 
   function set(node, attributes, children) {
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -107,7 +107,7 @@
     const held = data.runs[run]?.[CURVE];
     if (!held) return null;
     const [epochs, total, ...columns] = held;
-    const found = { epochs: typeof epochs === "number" ? [...Array(epochs).keys()].map((one) => one + 1) : epochs, total };
+    const found = { epochs: data.parts.epochs[epochs], total };
     columns.forEach((column, number) => {
       let last = 0;
       found[data.series.names[number]] = column === 0 ? null : column.map((step) => {
@@ -120,7 +120,7 @@
   }
 
   function ticks(low, high) {
-    const rough = (high - low) / 4 || 1;
+    const rough = (high - low) / 5 || 1;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find((one) => one * power >= rough);
     const found = [];
@@ -129,7 +129,7 @@
   }
 
   function chart(title, curves, kinds) {
-    const [width, height, left, right, top, bottom] = [420, 230, 44, 8, 8, 34];
+    const [width, height, left, right, top, bottom] = [420, 230, 44, 14, 8, 34];
     const lines = curves.flatMap((held) =>
       kinds.filter(([key]) => held[key]).map(([key, words, look]) => ({ epochs: held.epochs, values: held[key], words, look })));
     const values = lines.flatMap((line) => line.values.filter((value) => value !== null));
@@ -199,22 +199,22 @@
 
   // A run.
 
-  const told = (value) => value === null ? "\u2013" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  const told = (value) => value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : String(value);
   function facts(title, content) {
     const lines = Object.entries(content).flatMap(([key, value]) => [element("dt", {}, key), element("dd", {}, told(value))]);
     return element("section", {}, element("h4", {}, title), element("dl", {}, ...lines));
   }
 
   function runView(run) {
-    const [seed, cell, code, host, device, folder] = data.runs[run];
+    const [seed, cell, code, host, device, folder, network, results] = data.runs[run];
     const spec = data.cells[cell];
     const part = (key, number = spec[key]) => data.parts[key][number];
     const [kind, deviceName, threads, precision] = part("device", device);
-    const result = Object.fromEntries(data.fields.map((key, number) => [key, data.runs[run][FIRST_RESULT][number]]));
+    const result = Object.fromEntries(data.fields.map((key, number) => [key, results[number]]));
     const { versions, ...made } = part("code", code);
     return element("div", { class: "run" }, element("h4", {}, `Run ${run}, seed ${seed}`), charts([run]), values(run),
       element("div", { class: "columns" },
-        facts("Record", { folder, ...result }),
+        facts("Record", { folder, ...result, ...part("network", network) }),
         facts("Made with", { device: kind, device_name: deviceName, threads, precision, ...made, ...versions }),
         facts("Machine", part("host", host)),
         facts("Spec", { run_id: run, cell_id: cell, seed, protocol: spec.protocol, schema: spec.schema }),

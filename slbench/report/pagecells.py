@@ -187,7 +187,8 @@ def groups(gathered: Gathered, table: Table) -> list[Behind]:
     found = []
     for number, row in enumerate(table.rows):
         for dataset in distinct(column.dataset for column in table.columns if column.dataset):
-            cells = [(c, row.cells[dataset, c.name]) for c in table.columns if (dataset, c.name) in row.cells]
+            shown_here = [column for column in table.columns if column.dataset == dataset]
+            cells = [(c, row.cells[dataset, c.name]) for c in shown_here if (dataset, c.name) in row.cells]
             if not cells:
                 continue
             own = tuple(records[run_id] for run_id in cells[0][1].run_ids)

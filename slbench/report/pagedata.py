@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,38 @@ if TYPE_CHECKING:
 
 HISTORY = "metrics.csv"
 SERIES = {  # columns of it that are drawn, and what they are multiplied by before they are rounded
-    "train_loss": 10_000,
-    "val_loss": 10_000,
-    "test_loss": 10_000,
+    "train_loss": 1_000,
+    "val_loss": 1_000,
+    "test_loss": 1_000,
     "val_top1": 100,
     "test_top1": 100,
 }
 MOST_EPOCHS, FEWEST_EPOCHS = 200, 30  # of a run's curve that are kept
 EPOCHS_IN_ALL = 100_000  # of all curves together, some 3 MB
-ELSEWHERE = {"run_id", "spec", "labels", "code", "host", "device", "device_name", "threads", "precision", "history"}
+NETWORK = ("macs", "norm_operations", "uncounted_operators", "params")  # of a record; the same over its seeds
+ELSEWHERE = {
+    *NETWORK,
+    "run_id",
+    "spec",
+    "labels",
+    "code",
+    "host",
+    "device",
+    "device_name",
+    "threads",
+    "precision",
+    "history",
+}
 SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run did by epoch, for a drawing."""
+
+    epochs: list[int]  # those that are kept
+    total: int  # epochs that there are
+    series: list[list[int | None] | int]  # of each of SERIES, rounded, less the one before; 0 without any value
 
 
 class Pool:
@@ -45,11 +68,12 @@ class Pool:
 def embedded(gathered: Gathered, behind: "Sequence[Behind]") -> str:
     """JSON of the runs behind the numbers, which no text in it can end or turn into a tag.
 
-    `parts` are the pools, `cells` a spec as places in them, `runs` by id: seed, cell, places of code, host and device,
-    name of the folder, the record's other `fields`, and the curve. Curves are differences between successive epochs of
-    rounded values; the first value of each is whole.
+    `parts` are the pools, `cells` specs without seeds as places in them, `runs` by id: seed, cell, places of code, host
+    and device, name of the folder, place of the network, the record's other `fields`, and the curve: place of the
+    epochs, how many there were, and each series.
     """
-    pools = {name: Pool() for name in ("backbone", "method", "dataset", "recipe", "numerics", "code", "host", "device")}
+    of_spec = ("backbone", "method", "dataset", "recipe", "numerics")
+    pools = {name: Pool() for name in (*of_spec, "network", "code", "host", "device", "epochs")}
     fields = [name for name in RunRecord.model_fields if name not in ELSEWHERE]
     records = [record for group in behind for record in group.records]
     most = max(FEWEST_EPOCHS, min(MOST_EPOCHS, EPOCHS_IN_ALL // max(1, len(records))))
@@ -58,9 +82,11 @@ def embedded(gathered: Gathered, behind: "Sequence[Behind]") -> str:
     for record in records:
         if record.spec.cell_id not in cells:
             spec = record.spec.as_dict()
-            shared = {name: pools[name].place(spec.pop(name)) for name in list(spec) if name in pools}
-            cells[record.spec.cell_id] = {**shared, "protocol": spec["protocol"], "schema": spec["schema"]}
+            shared = {name: pools[name].place(spec.pop(name)) for name in of_spec}
+            del spec["seed"]
+            cells[record.spec.cell_id] = shared | spec
         folder = gathered.folders.get(record.run_id)
+        found = None if folder is None else curve(folder / HISTORY, most=most)
         runs[record.run_id] = [
             record.spec.seed,
             record.spec.cell_id,
@@ -68,8 +94,9 @@ def embedded(gathered: Gathered, behind: "Sequence[Behind]") -> str:
             pools["host"].place(record.host.model_dump(mode="json", exclude={"hostname"})),
             pools["device"].place([record.device, record.device_name, record.threads, record.precision]),
             "" if folder is None else folder.name.encode(errors="replace").decode(),
+            pools["network"].place({name: getattr(record, name) for name in NETWORK}),
             [finite(getattr(record, name)) for name in fields],
-            None if folder is None else curve(folder / HISTORY, most=most),
+            None if found is None else [pools["epochs"].place(found.epochs), found.total, *found.series],
         ]
     parts = {name: pool.values for name, pool in pools.items()}
     series = {"names": list(SERIES), "scales": list(SERIES.values())}
@@ -86,11 +113,8 @@ def finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def curve(path: Path, *, most: int) -> list[Any] | None:
-    """A run's epochs and its series, as differences of rounded values; None if they are not there or not readable.
-
-    Epochs are a number where all of 1, 2, ... are kept, else a list; a series without any value is 0.
-    """
+def curve(path: Path, *, most: int) -> Curve | None:
+    """A run's curve at no more than so many epochs; None if its file is not there or not readable."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         names = lines[0].split(",")
@@ -100,8 +124,7 @@ def curve(path: Path, *, most: int) -> list[Any] | None:
         series = [differences(column, scale) for column, scale in zip(columns, SERIES.values(), strict=True)]
     except (OSError, ValueError, IndexError):
         return None
-    whole = epochs == list(range(1, len(epochs) + 1)) and len(epochs) == len(lines) - 1
-    return [len(epochs) if whole else epochs, len(lines) - 1, *series] if epochs else None
+    return Curve(epochs, len(lines) - 1, series) if epochs else None
 
 
 def thinned(lines: Sequence[str], most: int) -> list[str]:
