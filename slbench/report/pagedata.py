@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ SERIES = {  # columns of it that are drawn, and what they are multiplied by befo
 }
 MOST_EPOCHS, FEWEST_EPOCHS = 200, 30  # of a run's curve that are kept
 EPOCHS_IN_ALL = 100_000  # of all curves together, some 3 MB
+OF_SPEC = ("backbone", "method", "dataset", "recipe", "numerics")
 NETWORK = ("macs", "norm_operations", "uncounted_operators", "params")  # of a record; the same over its seeds
 ELSEWHERE = {
     *NETWORK,
@@ -37,6 +38,7 @@ ELSEWHERE = {
     "precision",
     "history",
 }
+FIELDS = [name for name in RunRecord.model_fields if name not in ELSEWHERE]
 SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
@@ -68,39 +70,41 @@ class Pool:
 def embedded(gathered: Gathered, behind: "Sequence[Behind]") -> str:
     """JSON of the runs behind the numbers, which no text in it can end or turn into a tag.
 
-    `parts` are the pools, `cells` specs without seeds as places in them, `runs` by id: seed, cell, places of code, host
-    and device, name of the folder, place of the network, the record's other `fields`, and the curve: place of the
-    epochs, how many there were, and each series.
+    `parts` are the pools, `cells` specs without seeds as places in them, `runs` what `entry` gives, by id.
     """
-    of_spec = ("backbone", "method", "dataset", "recipe", "numerics")
-    pools = {name: Pool() for name in (*of_spec, "network", "code", "host", "device", "epochs")}
-    fields = [name for name in RunRecord.model_fields if name not in ELSEWHERE]
+    pools = {name: Pool() for name in (*OF_SPEC, "network", "code", "host", "device", "epochs")}
     records = [record for group in behind for record in group.records]
     most = max(FEWEST_EPOCHS, min(MOST_EPOCHS, EPOCHS_IN_ALL // max(1, len(records))))
     cells: dict[str, Any] = {}
-    runs = {}
     for record in records:
         if record.spec.cell_id not in cells:
             spec = record.spec.as_dict()
-            shared = {name: pools[name].place(spec.pop(name)) for name in of_spec}
+            shared = {name: pools[name].place(spec.pop(name)) for name in OF_SPEC}
             del spec["seed"]
             cells[record.spec.cell_id] = shared | spec
-        folder = gathered.folders.get(record.run_id)
-        found = None if folder is None else curve(folder / HISTORY, most=most)
-        runs[record.run_id] = [
-            record.spec.seed,
-            record.spec.cell_id,
-            pools["code"].place(record.code.model_dump(mode="json")),
-            pools["host"].place(record.host.model_dump(mode="json", exclude={"hostname"})),
-            pools["device"].place([record.device, record.device_name, record.threads, record.precision]),
-            "" if folder is None else folder.name.encode(errors="replace").decode(),
-            pools["network"].place({name: getattr(record, name) for name in NETWORK}),
-            [finite(getattr(record, name)) for name in fields],
-            None if found is None else [pools["epochs"].place(found.epochs), found.total, *found.series],
-        ]
+    runs = {record.run_id: entry(record, gathered.folders.get(record.run_id), pools, most=most) for record in records}
     parts = {name: pool.values for name, pool in pools.items()}
     series = {"names": list(SERIES), "scales": list(SERIES.values())}
-    return dumped({"parts": parts, "cells": cells, "fields": fields, "series": series, "runs": runs})
+    return dumped({"parts": parts, "cells": cells, "fields": FIELDS, "series": series, "runs": runs})
+
+
+def entry(record: RunRecord, folder: Path | None, pools: Mapping[str, Pool], *, most: int) -> list[Any]:
+    """A run: seed, cell, places of code, host and device, name of its folder, place of its network, its `FIELDS`, curve.
+
+    A curve is the place of its epochs, how many there were, and each of SERIES.
+    """
+    found = None if folder is None else curve(folder / HISTORY, most=most)
+    return [
+        record.spec.seed,
+        record.spec.cell_id,
+        pools["code"].place(record.code.model_dump(mode="json")),
+        pools["host"].place(record.host.model_dump(mode="json", exclude={"hostname"})),
+        pools["device"].place([record.device, record.device_name, record.threads, record.precision]),
+        "" if folder is None else folder.name.encode(errors="replace").decode(),
+        pools["network"].place({name: getattr(record, name) for name in NETWORK}),
+        [finite(getattr(record, name)) for name in FIELDS],
+        None if found is None else [pools["epochs"].place(found.epochs), found.total, *found.series],
+    ]
 
 
 def dumped(content: Any) -> str:
