@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from slbench import __version__
 from slbench.report.findings import Section
 from slbench.report.gather import Gathered
-from slbench.report.pagecells import Shown, blocks, groups, head_rows, in_column, places_of, unfinished, without
+from slbench.report.pagebehind import groups, places_of, unfinished, without
+from slbench.report.pagecells import Shown, blocks, head_rows, in_column
 from slbench.report.pagedata import embedded
 from slbench.report.pagefigures import PageFigure, inlined
 from slbench.report.table import Table
@@ -48,7 +49,7 @@ def page(gathered: Gathered, table: Table, sections: Sequence[Section] = (), fig
         blocks=blocks(table),
         notes=[(note.mark, without(note.text, places)) for note in table.notes],
         behind=behind,
-        unfinished=list(unfinished(gathered)),
+        unfinished=unfinished(gathered, table),
         unread=[without(line, places) for line in gathered.unread],
         sections=[(section, section_lines(section)) for section in sections],
         figures=[

@@ -1,22 +1,15 @@
-"""What a page shows of a table: heads in two rows, cells that sort by full numbers, and behind each its runs."""
+"""What a page shows of a table: heads in two rows, and cells that sort by full numbers and lead to their runs."""
 
 import itertools
-import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slbench.layout import BESIDE, COSTS
-from slbench.methods import row_title
-from slbench.report.caption import commit, distinct, package
+from slbench.report.caption import distinct
 from slbench.report.columns import Column
-from slbench.report.footnotes import device
-from slbench.report.gather import Gathered
-from slbench.report.render import cell_text, cost_text, gain_text, measure_text
+from slbench.report.render import cell_text, cost_text
 from slbench.report.table import Cell, Row, Table
-from slbench.spec import RunSpec
-from slbench.store import RunRecord
 
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -54,41 +47,6 @@ class Line:
     marks: tuple[str, ...]
     settings: tuple[Shown, ...]
     cells: tuple[Shown, ...]
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """A run without a record."""
-
-    run_id: str
-    title: str
-    dataset: str
-    seed: int
-    state: str  # "failed" or "not finished"
-    reason: str  # empty unless it failed
-    when: str
-
-
-@dataclass(frozen=True)
-class Behind:
-    """What stands behind the numbers of one row on one data set."""
-
-    id: str
-    title: str
-    dataset: str
-    facts: tuple[tuple[str, str], ...]
-    records: tuple[RunRecord, ...]  # by seed
-    missing: tuple[Unfinished, ...]
-
-    @property
-    def runs(self) -> list[tuple[RunRecord, str, str]]:
-        """Each run with its device and its code, in words."""
-        return [(record, device(record), commit(record)) for record in self.records]
-
-    @property
-    def selects(self) -> bool:
-        """Whether some run has an epoch that was selected by validation."""
-        return any(record.selected_test_top1 is not None for record in self.records)
 
 
 def head_rows(table: Table) -> list[list[Head]]:
@@ -176,56 +134,6 @@ def behind_id(number: int, table: Table, dataset: str) -> str:
     return f"runs-{number}-{distinct(column.dataset for column in table.columns).index(dataset)}"
 
 
-def groups(gathered: Gathered, table: Table) -> list[Behind]:
-    """What stands behind each row and data set that has a number."""
-    records = {record.run_id: record for record in gathered.records}
-    missing = defaultdict[str, list[Unfinished]](list)
-    for spec, run in zip(
-        (run.spec for run in gathered.runs if run.spec.run_id not in records), unfinished(gathered), strict=True
-    ):
-        missing[spec.cell_id].append(run)
-    found = []
-    for number, row in enumerate(table.rows):
-        for dataset in distinct(column.dataset for column in table.columns if column.dataset):
-            shown_here = [column for column in table.columns if column.dataset == dataset]
-            cells = [(c, row.cells[dataset, c.name]) for c in shown_here if (dataset, c.name) in row.cells]
-            if not cells:
-                continue
-            own = tuple(records[run_id] for run_id in cells[0][1].run_ids)
-            settings = (f"{name} {value}" for name, value in zip(table.settings, row.settings, strict=True))
-            found.append(
-                Behind(
-                    id=behind_id(number, table, dataset),
-                    title=", ".join((row.title, *settings)),
-                    dataset=dataset,
-                    facts=(*numbers_in_full(cells), *origins(own)),
-                    records=own,
-                    missing=tuple(missing[own[0].spec.cell_id]),
-                )
-            )
-    return found
-
-
-def numbers_in_full(cells: Sequence[tuple[Column, Cell]]) -> Iterator[tuple[str, str]]:
-    """What a table rounds, in full, and where what it cites comes from."""
-    for column, cell in cells:
-        if column.kind == "measure":
-            yield column.measure.head, f"{measure_text(cell, column.measure.digits)}: {in_full(cell)}"
-        elif column.kind == "gain" and cell.gain is not None:
-            yield f"gain in {column.measure.head}", f"{gain_text(cell.gain)}: {gain_in_full(cell)}"
-        elif column.kind == "published" and cell.judged is not None:
-            number = cell.judged.published
-            yield (
-                "published",
-                (
-                    f"{number.value:.2f} {number.unit}, {number.model} {number.variant} on {number.dataset} in "
-                    f"{number.table}; confidence: {number.confidence}; source: {number.source}"
-                    + (f"; {number.note}" if number.note else "")
-                ),
-            )
-            yield "verdict", f"{cell.judged.verdict}: {cell.judged.reason}"
-
-
 def in_full(cell: Cell) -> str:
     """A measure's mean and deviation without rounding for a table."""
     spread = "" if cell.std is None else f", sample standard deviation {cell.std:.6g}"
@@ -242,51 +150,6 @@ def gain_in_full(cell: Cell) -> str:
     p_value = "" if gain.p_value is None else f", p = {gain.p_value:.3g} (paired t test, not corrected)"
     together = "" if gain.correlation is None else f", correlation of the rows {gain.correlation:.2f}"
     return f"{gain.estimate:+.6g} over {gain.n} seeds in common ({how}){p_value}{together}"
-
-
-def origins(records: Sequence[RunRecord]) -> Iterator[tuple[str, str]]:
-    """With what runs were made, where it is one thing or a few."""
-    yield "trained on", "; ".join(distinct(map(device, records)))
-    yield (
-        "made with",
-        "; ".join(
-            distinct(
-                f"{package(r, 'slbench')}, {package(r, 'torch')}, Python {r.code.python}, {commit(r)}" for r in records
-            )
-        ),
-    )
-    yield "data sha256", "; ".join(distinct(record.data_sha256 for record in records))
-
-
-def unfinished(gathered: Gathered) -> Iterator[Unfinished]:
-    """The runs that have no record, in the order of the study, with why the last attempt failed."""
-    done, places = {record.run_id for record in gathered.records}, places_of(gathered)
-    for run in gathered.runs:
-        spec: RunSpec = run.spec
-        if spec.run_id in done:
-            continue
-        failure = gathered.failures.get(spec.run_id)
-        yield Unfinished(
-            spec.run_id,
-            row_title(run.labels.backbone, run.labels.method),
-            run.labels.dataset,
-            spec.seed,
-            "not finished" if failure is None else f"failed ({failure.kind})",
-            "" if failure is None else without(failure.reason, places),
-            "" if failure is None else failure.ended_at,
-        )
-
-
-def places_of(gathered: Gathered) -> tuple[str, ...]:
-    """Where on this machine the runs lie."""
-    return distinct(f"{folder.parent}{os.sep}" for folder in gathered.folders.values())
-
-
-def without(line: str, places: Sequence[str]) -> str:
-    """A line without where on this machine the store lies: a page says the same wherever it was made."""
-    for place in places:
-        line = line.replace(place, "")
-    return line
 
 
 def leading_number(text: str) -> float | None:

@@ -11,7 +11,7 @@ from slbench.report.gather import Gathered
 from slbench.store import RunRecord
 
 if TYPE_CHECKING:
-    from slbench.report.pagecells import Behind
+    from slbench.report.pagebehind import Behind
 
 HISTORY = "metrics.csv"
 SERIES = {  # columns of it that are drawn, and what they are multiplied by before they are rounded
@@ -89,7 +89,7 @@ def embedded(gathered: Gathered, behind: "Sequence[Behind]") -> str:
 
 
 def entry(record: RunRecord, folder: Path | None, pools: Mapping[str, Pool], *, most: int) -> list[Any]:
-    """A run: seed, cell, places of code, host and device, name of its folder, place of its network, its `FIELDS`, curve.
+    """A run: seed, cell, places of code, host, device, its folder's name, place of its network, its `FIELDS`, curve.
 
     A curve is the place of its epochs, how many there were, and each of SERIES.
     """
