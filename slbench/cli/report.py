@@ -29,7 +29,7 @@ def report(
         ),
     ] = None,
     store: options.StoreFolder = Path("results"),
-    formats: Annotated[str, typer.Option("--format", help="md, csv, latex: with commas.")] = "md,csv,latex",
+    formats: Annotated[str, typer.Option("--format", help="md, csv, latex, html: with commas.")] = "md,csv,latex",
     accuracy: Annotated[
         str, typer.Option("--accuracy", help="final, selected, best: with commas. Default: final.", show_default=False)
     ] = "",

@@ -8,13 +8,16 @@ import pandas as pd
 
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES, render
-from slbench.report.findings import findings, full
+from slbench.report.findings import Finding, findings, full
 from slbench.report.gather import Gathered
+from slbench.report.page import page
+from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section, sections
 from slbench.report.sweep import draw_sweeps
 from slbench.report.table import Table, make_table
 
-FORMATS: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
+TABLES: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,29 @@ def report(
     table = make_table(gathered, columns=columns, published=published)
     found = findings(gathered, table)
     told = sections(gathered, table, found)
-    files = {"runs.csv": gathered.frame.to_csv(index=False)}
-    files |= {f"table.{SUFFIXES[name]}": FORMATS[name](table) for name in formats if name in FORMATS}
-    if found:
-        texts = {
-            "md": lambda: render.sections_markdown(told),
-            "csv": lambda: pd.DataFrame(full(found)).to_csv(index=False),
-            "latex": lambda: render.sections_latex(told, name=gathered.name),
-        }
-        files |= {f"findings.{SUFFIXES[name]}": texts[name]() for name in formats if name in texts}
-    for name, content in files.items():
-        write_atomic(out / name, content.encode())
     swept = next((column.name for column in table.columns if column.kind == "measure"), "final")
     figures = (
         draw_sweeps(gathered.records, out, accuracy="best" if swept == "best" else "final") if gathered.is_study else []
     )
+    files = {"runs.csv": gathered.frame.to_csv(index=False)}
+    files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
+    files |= {
+        f"findings.{SUFFIXES[name]}": in_format(name, found, told, gathered.name)
+        for name in formats
+        if found and name in TABLES
+    }
+    if "html" in formats:
+        shown = [PageFigure(name, words, (out / f"{name}.svg").read_text(encoding="utf-8")) for name, words in figures]
+        files[PAGE] = page(gathered, table, told, shown)
+    for name, content in files.items():
+        write_atomic(out / name, content.encode())
     return Report(table, tuple(told), tuple(files), tuple(figures))
+
+
+def in_format(name: str, found: Sequence[Finding], told: Sequence[Section], study: str) -> str:
+    """The findings in one of the formats of tables: in words and tables, or as a CSV with every number in full."""
+    if name == "md":
+        return render.sections_markdown(told)
+    if name == "latex":
+        return render.sections_latex(told, name=study)
+    return pd.DataFrame(full(found)).to_csv(index=False)
