@@ -2,31 +2,52 @@
 
 Everything is in points of accuracy. Rows of one grid that share a seed share initial values, batches and augmentation,
 so differences are taken seed by seed.
+
+`factorial.py` has the 2x2 question and means over backbones, `sequential.py` seeds that are added until a comparison
+is decided. Student's t is taken from scipy.special, which starts at once; it is what scipy.stats computes with.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import correlation as pearson
 from statistics import mean, stdev
 from typing import Literal
 
-LEVEL = 0.95
+from slbench.report.power import LEVEL, seeds_needed, smallest_effect
+
+__all__ = [
+    "LEVEL",
+    "Interval",
+    "PairedDifference",
+    "Verdict",
+    "correlation",
+    "holm",
+    "mean_interval",
+    "paired_difference",
+    "paired_p",
+    "prediction_interval",
+    "seeds_needed",
+    "spread_of",
+    "t_interval",
+]
+
 FEW = 20  # values below which an interval is Student's: a percentile bootstrap of 3 covers 75 %, not 95 %
 DRAWS = 9999  # of the bootstrap
-POWER = 0.8  # with which so many seeds would show an effect
-MOST_SEEDS = 1000
+ROUNDING = 1e-9  # points; a spread below it is that of subtracting floats, and none
 Verdict = Literal["better", "worse", "undecided"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the interval that holds the true one in 95 of 100 repetitions of the study."""
+    """A mean and the interval that holds the true one in 95 of 100 repetitions of the study, or as its level says."""
 
     estimate: float
     low: float
     high: float
     n: int
     method: Literal["t", "bootstrap"]
+    level: float = LEVEL  # in (0, 1)
 
     @property
     def half_width(self) -> float:
@@ -46,24 +67,41 @@ class PairedDifference:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval leaves out zero, and on which side."""
-        if self.interval is None or self.interval.low <= 0 <= self.interval.high:
+        """Whether the interval leaves out zero, and on which side. Without spread nothing is decided."""
+        if self.interval is None or not self.std or self.interval.low <= 0 <= self.interval.high:
             return "undecided"
         return "better" if self.estimate > 0 else "worse"
+
+    @property
+    def smallest_effect(self) -> float | None:
+        """The smallest true difference that so many seeds of this spread show with power 0.8, in points."""
+        if self.interval is None or not self.std:
+            return None
+        return smallest_effect(self.std, self.n, level=self.interval.level)
+
+    @property
+    def more_seeds(self) -> int | None:
+        """How many more seeds show a difference of the size seen with power 0.8; None if it is decided, or none do."""
+        if self.interval is None or self.verdict != "undecided":
+            return None
+        needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
+        return None if needed is None else max(needed - self.n, 1)
 
     @property
     def words(self) -> str:
         """The difference in a sentence, with what it rests on."""
         if self.interval is None:
             return f"{self.estimate:+.2f} points with one seed, which cannot be told from noise."
+        if not self.std and self.estimate:
+            return f"{self.estimate:+.2f} points in each of {self.n} paired seeds, without spread to judge it by."
         how = {"t": "Student's t", "bootstrap": "bootstrap"}[self.interval.method]
         told = (
-            f"{self.estimate:+.2f} points, 95 % interval {self.interval.low:+.2f} to {self.interval.high:+.2f} "
-            f"({self.n} paired seeds, {how})"
+            f"{self.estimate:+.2f} points, {100 * self.interval.level:.4g} % interval "
+            f"{self.interval.low:+.2f} to {self.interval.high:+.2f} ({self.n} paired seeds, {how})"
         )
         if self.verdict != "undecided":
             return f"{told}."
-        needed = seeds_needed(self.std or 0.0, self.estimate)
+        needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
         more = "" if needed is None else f"; to show one of this size takes some {needed} seeds"
         return f"{told}; so few seeds show nothing below {self.interval.half_width:.2f} points{more}."
 
@@ -74,16 +112,43 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
     Raises:
         ValueError: for fewer than two values, which have no spread.
     """
+    if len(values) < FEW or len(set(values)) == 1:
+        return t_interval(values, level=level)
+    low, high = studentized(values, level=level)
+    return Interval(mean(values), low, high, len(values), "bootstrap", level)
+
+
+def t_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
+    """Mean and Student's interval, however many values there are. Raises ValueError for fewer than two."""
+    check_values(values)
+    centre, n = mean(values), len(values)
+    half = t_bound(n - 1, level) * stdev(values) / math.sqrt(n)
+    return Interval(centre, centre - half, centre + half, n, "t", level)
+
+
+def prediction_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
+    """Where ONE further run falls in 95 of 100 repetitions of the study: mean ± t s sqrt(1 + 1/n).
+
+    For a published accuracy, which is one run. It takes runs to be normal, and more of them make it narrower only
+    down to ± 1.96 s. Raises ValueError for fewer than two values.
+    """
+    check_values(values)
+    centre, n = mean(values), len(values)
+    half = t_bound(n - 1, level) * stdev(values) * math.sqrt(1 + 1 / n)
+    return Interval(centre, centre - half, centre + half, n, "t", level)
+
+
+def check_values(values: Sequence[float]) -> None:
+    """Raise ValueError for fewer than two values."""
     if len(values) < 2:
         raise ValueError(f"an interval needs two values or more, got {len(values)}")
-    centre, n = mean(values), len(values)
-    if n < FEW or len(set(values)) == 1:
-        from scipy.stats import t
 
-        half = float(t.ppf((1 + level) / 2, n - 1)) * stdev(values) / math.sqrt(n)
-        return Interval(centre, centre - half, centre + half, n, "t")
-    low, high = studentized(values, level=level)
-    return Interval(centre, low, high, n, "bootstrap")
+
+def t_bound(freedom: int, level: float) -> float:
+    """What Student's t stays below, in size, with this probability."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def prediction_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
@@ -114,12 +179,17 @@ def studentized(values: Sequence[float], *, level: float) -> tuple[float, float]
 
 
 def paired_difference(
-    one: Mapping[int, float], other: Mapping[int, float], *, level: float = LEVEL
+    one: Mapping[int, float],
+    other: Mapping[int, float],
+    *,
+    level: float = LEVEL,
+    interval: Callable[..., Interval] = mean_interval,
 ) -> PairedDifference:
     """The first row less the second, over the seeds that both have.
 
     Args:
         one, other: accuracy of each by seed.
+        interval: how, from the differences and the level; `t_interval` where seeds were added until decided.
     Raises:
         ValueError: if they share no seed.
     """
@@ -127,46 +197,48 @@ def paired_difference(
     if not seeds:
         raise ValueError("the rows share no seed")
     differences = [one[seed] - other[seed] for seed in seeds]
-    n, spread = len(seeds), stdev(differences) if len(seeds) > 1 else None
+    n, spread = len(seeds), spread_of(differences)
     return PairedDifference(
         estimate=mean(differences),
         std=spread,
         n=n,
-        interval=mean_interval(differences, level=level) if n > 1 else None,
+        interval=interval(differences, level=level) if n > 1 else None,
         p_value=paired_p(differences) if spread else None,
         correlation=correlation([one[seed] for seed in seeds], [other[seed] for seed in seeds]),
     )
 
 
-def paired_p(differences: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test."""
-    from scipy.stats import ttest_1samp
+def spread_of(values: Sequence[float]) -> float | None:
+    """Sample standard deviation in points; 0 for values that are equal but for rounding, None for fewer than two."""
+    spread = stdev(values) if len(values) > 1 else None
+    return 0.0 if spread is not None and spread < ROUNDING else spread
 
-    return float(ttest_1samp(differences, 0.0).pvalue)
+
+def paired_p(differences: Sequence[float]) -> float:
+    """Two-sided p value of the paired t test; the differences must have a spread."""
+    from scipy.special import stdtr
+
+    n = len(differences)
+    return 2 * float(stdtr(n - 1, -abs(mean(differences)) / stdev(differences) * math.sqrt(n)))
 
 
 def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Pearson's; None for fewer than three pairs, or where a row does not vary."""
     if len(one) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
         return None
-    from scipy.stats import pearsonr
-
-    return float(pearsonr(one, other).statistic)
+    return pearson(one, other)
 
 
-def seeds_needed(std: float, effect: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
-    """Seeds with which a paired t test shows an effect of this size with this power; None if no number seen here does.
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p values corrected for being many (Holm 1979): at most 5 in 100 such families then hold a false claim.
 
     Args:
-        std: of the paired differences, as far as it is known.
+        p_values: None where a comparison has none; it stays None, and is not counted.
     """
-    if std == 0 or effect == 0:
-        return None
-    from scipy.stats import nct, t
+    known = [value for value in p_values if value is not None]
+    if not known:
+        return list(p_values)
+    from statsmodels.stats.multitest import multipletests
 
-    for n in range(2, MOST_SEEDS + 1):
-        bound = t.ppf((1 + level) / 2, n - 1)
-        shift = abs(effect) / std * math.sqrt(n)
-        if 1 - nct.cdf(bound, n - 1, shift) + nct.cdf(-bound, n - 1, shift) >= power:
-            return n
-    return None
+    adjusted = iter(multipletests(known, method="holm")[1])
+    return [None if value is None else float(next(adjusted)) for value in p_values]

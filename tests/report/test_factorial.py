@@ -1,0 +1,146 @@
+"""The 2x2 question: by hand, against an analysis of variance, and pooled over backbones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_1samp
+from statsmodels.stats.anova import AnovaRM
+
+from slbench.report.factorial import (
+    ROWS,
+    contrasts,
+    factorial,
+    factorial_over,
+    gain,
+    over_backbones_at_large,
+    over_these_backbones,
+)
+from slbench.report.statistics import t_interval
+
+# Two seeds and a third that "both" lacks.
+BY_HAND = {
+    "none": {0: 70.0, 1: 71.0, 2: 50.0},
+    "spt": {0: 74.0, 1: 73.0, 2: 50.0},
+    "lsa": {0: 71.0, 1: 73.0, 2: 50.0},
+    "both": {0: 76.0, 1: 78.0},
+}
+
+
+def drawn(seeds: int, *, draw: int = 0) -> dict[str, dict[int, float]]:
+    noise = np.random.default_rng(draw).normal(0, 1, (4, seeds))
+    return {row: dict(enumerate(80 + values)) for row, values in zip(ROWS, noise, strict=True)}
+
+
+def test_the_effects_of_two_seeds_by_hand() -> None:
+    found = contrasts(BY_HAND)
+    assert found.spt == {0: (4 + 5) / 2, 1: (2 + 5) / 2}
+    assert found.lsa == {0: (1 + 2) / 2, 1: (2 + 5) / 2}
+    assert found.interaction == {0: 5 - 4, 1: 5 - 2}
+    effects = factorial(BY_HAND)
+    assert (effects.spt.estimate, effects.lsa.estimate, effects.interaction.estimate) == (4.0, 2.5, 2.0)
+    assert (effects.spt.n, effects.spt.over) == (2, "seed")
+    assert effects.interaction.std == pytest.approx(2**0.5)
+    # t of two values is mean / half their distance: 4 / 0.5 = 8, and with one degree of freedom p = 1 - 2/pi atan(8)
+    assert effects.spt.p_value == pytest.approx(1 - 2 / np.pi * np.arctan(8))
+    assert effects.spt.words == "+4.00 points, 95 % interval -2.35 to +10.35 (2 seeds, p = 0.079)"
+    assert effects.spt.verdict == "undecided"
+
+
+def test_two_parts_that_add_up_do_not_interact() -> None:
+    rows = {
+        "none": {0: 70.0, 1: 60.0},
+        "spt": {0: 73.0, 1: 64.0},
+        "lsa": {0: 71.0, 1: 61.0},
+        "both": {0: 74.0, 1: 65.0},
+    }
+    found = factorial(rows)
+    assert (found.spt.estimate, found.lsa.estimate, found.interaction.estimate) == (3.5, 1.0, 0.0)
+    assert (found.lsa.std, found.lsa.p_value, found.lsa.verdict) == (0.0, None, "undecided")
+
+
+def test_one_seed_gives_effects_without_intervals() -> None:
+    found = factorial({row: {7: accuracy[0]} for row, accuracy in BY_HAND.items()})
+    assert (found.spt.estimate, found.spt.std, found.spt.interval, found.spt.p_value) == (4.5, None, None, None)
+    assert found.spt.words == "+4.50 points (1 seed: cannot be told from noise)"
+
+
+def test_a_row_that_is_missing_is_named() -> None:
+    with pytest.raises(ValueError, match="a 2x2 needs the rows none, spt, lsa, both: lsa, both missing"):
+        factorial({"none": {0: 1.0}, "spt": {0: 1.0}})
+    with pytest.raises(ValueError, match="the four rows share no seed"):
+        factorial({row: {seed: 1.0} for seed, row in enumerate(ROWS)})
+
+
+def test_squared_t_statistics_are_the_f_of_a_repeated_measures_analysis_of_variance() -> None:
+    rows = drawn(7)
+    frame = pd.DataFrame(
+        {"seed": seed, "spt": row in ("spt", "both"), "lsa": row in ("lsa", "both"), "top1": accuracy}
+        for row, by_seed in rows.items()
+        for seed, accuracy in by_seed.items()
+    )
+    anova = AnovaRM(frame, "top1", "seed", within=["spt", "lsa"]).fit().anova_table
+    found = factorial(rows)
+    for name, effect in (("spt", found.spt), ("lsa", found.lsa), ("spt:lsa", found.interaction)):
+        assert effect.std is not None
+        statistic = effect.estimate / effect.std * 7**0.5
+        assert statistic**2 == pytest.approx(anova.loc[name, "F Value"], rel=1e-9)
+        assert effect.p_value == pytest.approx(anova.loc[name, "Pr > F"], rel=1e-9)
+
+
+def test_over_these_backbones_each_seed_is_averaged_first() -> None:
+    gains = {"ViT": {0: 3.0, 1: 5.0, 2: 99.0}, "Swin": {0: 1.0, 1: -1.0}}  # 2 and 2: what they share of luck cancels
+    found = over_these_backbones(gains)
+    assert (found.estimate, found.std, found.n, found.over) == (2.0, 0.0, 2, "seed")
+    gains = {"ViT": {0: 3.0, 1: 5.0, 4: 4.0}, "Swin": {0: 1.0, 1: 2.0, 4: 0.0}}
+    found = over_these_backbones(gains)
+    theirs = ttest_1samp([2.0, 3.5, 2.0], 0.0)
+    assert found.interval is not None
+    low, high = theirs.confidence_interval()
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high))
+    assert found.p_value == pytest.approx(theirs.pvalue)
+
+
+def test_over_backbones_at_large_each_backbone_is_one_number() -> None:
+    # Gains of SL over the plain backbone on Tiny-ImageNet: arXiv:2112.13492, Table 2; their mean is the paper's 2.96.
+    paper = {"ViT": {0: 4.00}, "T2T": {0: 1.26}, "CaiT": {0: 2.81}, "PiT": {0: 2.66}, "Swin": {0: 4.08}}
+    found = over_backbones_at_large(paper)
+    assert found.estimate == pytest.approx(2.96, abs=0.005)
+    assert (found.n, found.over) == (5, "backbone")
+    assert found.interval is not None
+    low, high = ttest_1samp([4.00, 1.26, 2.81, 2.66, 4.08], 0.0).confidence_interval()
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high))
+    assert over_these_backbones(paper).interval is None  # one seed
+
+
+def test_means_over_backbones_refuse_what_they_cannot_average() -> None:
+    with pytest.raises(ValueError, match="the backbones share no seed"):
+        over_these_backbones({"ViT": {0: 1.0}, "Swin": {1: 1.0}})
+    for pool in (over_these_backbones, over_backbones_at_large):
+        with pytest.raises(ValueError, match="no backbone to pool"):
+            pool({})
+    with pytest.raises(ValueError, match="a backbone has no seed"):
+        over_backbones_at_large({"ViT": {0: 1.0}, "Swin": {}})
+
+
+def test_the_2x2_question_over_backbones_is_its_contrasts_pooled() -> None:
+    grids = {"ViT": drawn(5, draw=1), "PiT": drawn(5, draw=2), "Swin": drawn(5, draw=3)}
+    found = factorial_over(grids, pool=over_these_backbones, level=0.9)
+    mean_of_grids = {row: {s: np.mean([grids[b][row][s] for b in grids]) for s in range(5)} for row in ROWS}
+    expected = factorial(mean_of_grids, level=0.9)
+    assert found.interaction.estimate == pytest.approx(expected.interaction.estimate)
+    assert found.lsa.std == pytest.approx(expected.lsa.std)
+    assert found.lsa.interval is not None and found.lsa.interval.level == 0.9
+    at_large = factorial_over(grids, pool=over_backbones_at_large)
+    assert at_large.spt.estimate == pytest.approx(found.spt.estimate)
+    assert (at_large.spt.n, at_large.spt.over) == (3, "backbone")
+
+
+def test_a_gain_is_over_shared_seeds_and_its_interval_can_be_students_however_many() -> None:
+    assert gain({0: 3.0, 1: 5.0, 9: 1.0}, {1: 2.0, 0: 2.0}) == {0: 1.0, 1: 3.0}
+    many = {seed: float(seed % 7) for seed in range(30)}
+    methods = [
+        effect.interval.method
+        for effect in (over_these_backbones({"ViT": many}), over_these_backbones({"ViT": many}, interval=t_interval))
+        if effect.interval is not None
+    ]
+    assert methods == ["bootstrap", "t"]

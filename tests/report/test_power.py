@@ -1,0 +1,74 @@
+"""What so many seeds can show, against statsmodels and by hand."""
+
+import pytest
+from scipy.integrate import quad
+from scipy.stats import chi, norm, t, wilcoxon
+from statsmodels.stats.power import TTestPower
+
+from slbench.report.power import rank_words, seeds_needed, smallest_effect, smallest_rank_p
+
+
+@pytest.mark.parametrize(("std", "effect"), [(1.0, 0.5), (0.5, 0.5), (2.0, -1.0), (0.2, 1.0)])
+def test_the_seeds_that_an_effect_takes_are_those_of_statsmodels(std: float, effect: float) -> None:
+    needed = seeds_needed(std, effect)
+    power = TTestPower()
+    assert needed is not None
+    assert power.power(abs(effect) / std, needed, 0.05) >= 0.8
+    assert needed == 2 or power.power(abs(effect) / std, needed - 1, 0.05) < 0.8
+
+
+def test_an_effect_of_many_standard_deviations_takes_two_seeds() -> None:
+    assert seeds_needed(1.0, 12.0) == seeds_needed(1.0, 500.0) == 2
+    assert seeds_needed(1.0, 8.0) == 3  # power 0.62 with two: scipy has no number for the wrong side
+
+
+def test_an_effect_too_small_for_a_thousand_seeds_takes_none() -> None:
+    assert seeds_needed(1.0, 0.09) == 971
+    assert seeds_needed(1.0, 0.08) is None
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 25])
+def test_the_smallest_effect_is_that_of_statsmodels(n: int) -> None:
+    theirs = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
+    assert smallest_effect(0.7, n) == pytest.approx(0.7 * theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 11])
+@pytest.mark.parametrize("level", [0.95, 0.983, 0.999])
+def test_the_smallest_effect_shows_with_power_0_8_by_integration(n: int, level: float) -> None:
+    """The chance that a normal deviate around the effect passes the bound, over all standard deviations seen."""
+    bound = t.ppf((1 + level) / 2, n - 1) / (n - 1) ** 0.5
+    shift = smallest_effect(1.0, n, level=level) * n**0.5
+
+    def passed(spread: float) -> float:
+        return float(chi.pdf(spread, n - 1) * (norm.sf(bound * spread - shift) + norm.cdf(-bound * spread - shift)))
+
+    assert quad(passed, 0, 12, limit=500, points=[shift / bound])[0] == pytest.approx(0.8, abs=5e-4)
+
+
+def test_the_smallest_effect_of_two_seeds_is_a_matter_of_one_normal_deviate() -> None:
+    # t = (z + shift) / |z'| above 12.706 with power 0.8: nearly P(|z'| < shift / 12.706) = 0.8, shift = 12.706 x 1.2816
+    assert smallest_effect(1.0, 2) == pytest.approx(12.706 * 1.2816 / 2**0.5, rel=0.01)
+    with pytest.raises(ValueError, match="with two seeds or more, got 1"):
+        smallest_effect(1.0, 1)
+
+
+@pytest.mark.parametrize(("std", "n"), [(1.0, 4), (0.3, 7), (2.5, 12)])
+def test_seeds_needed_is_the_smallest_effect_turned_round(std: float, n: int) -> None:
+    shown = smallest_effect(std, n)
+    assert seeds_needed(std, shown * 1.001) == n
+    assert seeds_needed(std, shown * 0.999) == n + 1
+
+
+def test_five_paired_seeds_keep_a_rank_test_at_0_0625_and_it_says_so() -> None:
+    assert smallest_rank_p(5) == 0.0625
+    assert rank_words(5) == (
+        "With 5 paired seeds a rank test cannot go below p = 0.0625, whatever the difference: none is claimed."
+    )
+    assert rank_words(6) == "With 6 paired seeds a rank test can go down to p = 0.03125."
+    assert rank_words(1).startswith("With 1 paired seed a rank test cannot go below p = 1,")
+
+
+@pytest.mark.parametrize("n", [2, 5, 6])
+def test_the_limit_of_rank_tests_is_what_scipy_gives_for_differences_of_one_sign(n: int) -> None:
+    assert wilcoxon([1.0 + 0.1 * i for i in range(n)], method="exact").pvalue == smallest_rank_p(n)
