@@ -151,17 +151,6 @@ def t_bound(freedom: int, level: float) -> float:
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-def prediction_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Where one further run falls: mean ± t s sqrt(1 + 1/n). Raises ValueError for fewer than two values."""
-    if len(values) < 2:
-        raise ValueError(f"an interval needs two values or more, got {len(values)}")
-    from scipy.stats import t
-
-    centre, n = mean(values), len(values)
-    half = float(t.ppf((1 + level) / 2, n - 1)) * stdev(values) * math.sqrt(1 + 1 / n)
-    return Interval(centre, centre - half, centre + half, n, "t")
-
-
 def studentized(values: Sequence[float], *, level: float) -> tuple[float, float]:
     """Ends of the bootstrap's t interval: quantiles of resampled means, each by its own standard error.
 
