@@ -9,7 +9,7 @@ from slbench.errors import InputError
 from slbench.layout import MEASURES
 from slbench.report.caption import AccuracyName, distinct
 from slbench.report.columns import datasets_of
-from slbench.report.figures import MOST_FIGURES, Looks, percent, plain
+from slbench.report.figures import MOST_FIGURES, Looks, percent
 from slbench.report.gather import Gathered
 from slbench.report.rows import EQUAL, TRAINING_HEADS, flat
 from slbench.report.statistics import Interval, mean_interval
@@ -20,6 +20,10 @@ from slbench.store import RunRecord, safe
 CellKey = tuple[str, str, str, str]  # data set, backbone, method, cell
 TRAINING = (*TRAINING_HEADS, "protocol")
 OFTEN_ABSENT = (EQUAL, "numerics_")  # heads of fields that some specs lack, which says nothing against the others
+
+
+class TooManyError(InputError):
+    """More figures of a kind than a report has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,10 +198,10 @@ def file_names(stem: str, shown: Sequence[Context]) -> list[str]:
     """A file name for the figure of each, without suffix: only what tells them apart is in it.
 
     Raises:
-        InputError: if there are too many for a report.
+        TooManyError: if there are more than a report has.
     """
     if len(shown) > MOST_FIGURES:
-        raise InputError(
+        raise TooManyError(
             f"--figures {stem}: would be {len(shown)} figures, one for each way of training, and a report has at most "
             f"{MOST_FIGURES}: choose among the runs with --query"
         )
@@ -224,7 +228,3 @@ def device_words(found: Iterable[Experiment]) -> str:
     """What they were trained on."""
     names = distinct(record.device_name for experiment in found for record in experiment.records)
     return f"trained on {', '.join(names)}"
-
-
-def panel_title(text_: str) -> str:
-    return plain(text_, most=60)

@@ -22,6 +22,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 # Rows where a panel shows one backbone: Paul Tol's high contrast, which grey print keeps in order, then his muted.
 ROW_PALETTE = ("#DDAA33", "#BB5566", "#44AA99", "#882255", "#999933", "#88CCEE")
 PLAIN, FULL = "none", "both"  # the rows that the paper's figures are about: a dot and a star
+ROW_WORDS = {PLAIN: "plain", "spt": "SPT", "lsa": "LSA", FULL: "SPT and LSA"}
 WIDTH, HEIGHT = 5.5, 3.6  # inches: a column of text
 PAGE = 7.2  # inches: the text of a page of two columns
 WIDE = 5  # a range whose ends differ by a larger factor is drawn on a logarithmic axis
@@ -133,6 +134,21 @@ def scale_across(axes: "Axes", places: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def spread_out(places: Sequence[float]) -> list[float]:
+    """Of rising values those that can be written below a logarithmic axis without touching."""
+    apart = (places[-1] / places[0]) ** (1 / 9)
+    kept = [places[-1]]
+    for place in reversed(places[:-1]):
+        if kept[-1] / place >= apart:
+            kept.append(place)
+    return kept[::-1]
+
+
+def row_words(row: str) -> str:
+    """What a legend of rows calls one."""
+    return plain(ROW_WORDS.get(row, row))
 
 
 def percent(level: float) -> str:

@@ -20,26 +20,27 @@ def place_names(
     axes: "Axes",
     names: Sequence[tuple[str, float, float, str]],
     *,
-    avoid: Sequence[tuple[float, float]],
+    avoid: Sequence[tuple[float, float, float]],
 ) -> None:
     """Write each name beside its place, where it covers least of other names and points and stays in the axes.
 
     Args:
         names: text, place in data, colour.
-        avoid: places of points.
+        avoid: places of points with their bars: across, lowest, highest.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     figure.draw_without_rendering()
     frame, unit = axes.get_window_extent(renderer), figure.dpi / 72
-    centres = [axes.transData.transform(place) for place in avoid]
-    taken = [
-        Bbox.from_extents(x - POINT * unit, y - POINT * unit, x + POINT * unit, y + POINT * unit) for x, y in centres
-    ]
+    taken = []
+    for across_at, low, high in avoid:
+        (left, bottom), (right, top) = axes.transData.transform([(across_at, low), (across_at, high)])
+        taken.append(Bbox.from_extents(left - 1, bottom, right + 1, top).padded(POINT * unit))
     for text, x, y, colour in names:
-        tries = []
+        tries = list[tuple[float, int, Annotation, Bbox]]()
         for away in (NEAR, FAR):
             for across, up in AROUND:
                 reach = away if 0 in (across, up) else away * 0.7

@@ -1,7 +1,7 @@
 """Accuracy against what a network costs, as in Fig. 1 of arXiv:2112.13492: a dot, a star, a dashed line between."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -11,14 +11,13 @@ from slbench.measured import Throughput
 from slbench.methods import row_title
 from slbench.report.caption import distinct
 from slbench.report.experiments import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
-from slbench.report.figures import FULL, PLAIN, STAR, new_figure, plain, save, scale_across, style
+from slbench.report.figures import FULL, PLAIN, STAR, new_figure, plain, row_words, save, scale_across, style
 from slbench.report.placing import place_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW_WORDS = {PLAIN: "plain", "spt": "SPT", "lsa": "LSA", FULL: "SPT and LSA"}
 MACS = "multiply-adds of one image (M)"
 
 
@@ -61,12 +60,12 @@ def macs(context: Context) -> Costs:
     return Costs(MACS, "multiply-adds of one image, counted with fvcore", of)
 
 
-def throughputs(found: Sequence[Experiment], speeds: dict[str, Throughput] | None) -> Costs | None:
-    """Images per second, of those networks that were measured in the way in which most of them were; None if none was."""
+def throughputs(found: Sequence[Experiment], speeds: Mapping[str, Throughput]) -> Costs | None:
+    """Images per second of those networks that were measured in the way most of them were; None if none was."""
     by_way = defaultdict[tuple[object, ...], dict[int, Throughput]](dict)
     for number, experiment in enumerate(found):
         for record in experiment.records:
-            if speeds and record.run_id in speeds:
+            if record.run_id in speeds:
                 speed = speeds[record.run_id]
                 by_way[way(speed)][number] = speed
     if not by_way:
@@ -99,7 +98,8 @@ def draw(context: Context, costs: Costs, shown: Shown) -> "Figure":
     axes.set_title(plain(context.title, most=80), fontsize=9)
     axes.margins(x=0.12, y=0.12)
     key_of_markers(axes, [experiment for experiment, _ in there], shown)
-    place_names(figure, axes, names(there, shown), avoid=[(x, mean(e.by_seed(shown.accuracy).values())) for e, x in there])
+    avoid = [(place, *ends(experiment, shown)) for experiment, place in there]
+    place_names(figure, axes, names(there, shown), avoid=avoid)
     return figure
 
 
@@ -129,13 +129,20 @@ def point(axes: "Axes", experiment: Experiment, place: float, shown: Shown) -> N
     )  # fmt: skip
 
 
+def ends(experiment: Experiment, shown: Shown) -> tuple[float, float]:
+    """The lowest and highest that is drawn of it."""
+    values = list(experiment.by_seed(shown.accuracy).values())
+    interval = shown.interval(values)
+    return (mean(values), mean(values)) if interval is None else (interval.low, interval.high)
+
+
 def key_of_markers(axes: "Axes", found: Sequence[Experiment], shown: Shown) -> None:
     """What each marker stands for, in grey, below the axes."""
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], linestyle="none", marker=shown.looks.marker(row), color="#555555",
-               markersize=6 * (STAR if shown.looks.marker(row) == "*" else 1), label=plain(ROW_WORDS.get(row, row)))
+               markersize=6 * (STAR if shown.looks.marker(row) == "*" else 1), label=row_words(row))
         for row in distinct(experiment.row for experiment in found)
     ]  # fmt: skip
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)

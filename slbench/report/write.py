@@ -6,8 +6,8 @@ from pathlib import Path
 
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES, render
+from slbench.report.drawings import draw
 from slbench.report.gather import Gathered
-from slbench.report.sweep import draw_sweeps
 from slbench.report.table import Table, make_table
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
@@ -28,16 +28,14 @@ def report(
     columns: Sequence[str] = (),
     published: bool = False,
     formats: Sequence[str],
+    figures: Sequence[str] = (),
     out: Path,
 ) -> Report:
-    """Write `runs.csv`, the table in each format, and the figures that are asked for, under `out`."""
+    """Write `runs.csv`, the table in each format, and figures as slbench.report.drawings.draw has them, under `out`."""
     table = make_table(gathered, columns=columns, published=published)
     files = {"runs.csv": gathered.frame().to_csv(index=False)}
     files |= {f"table.{SUFFIXES[name]}": FORMATS[name](table) for name in formats}
+    drawn = draw(gathered, table, figures, out)  # first: a figure that cannot be drawn as asked is bad input
     for name, content in files.items():
         write_atomic(out / name, content.encode())
-    swept = next((column.name for column in table.columns if column.kind == "measure"), "final")
-    figures = (
-        draw_sweeps(gathered.records, out, accuracy="best" if swept == "best" else "final") if gathered.records else []
-    )
-    return Report(table, tuple(files), tuple(figures))
+    return Report(table, tuple(files), tuple(drawn))
