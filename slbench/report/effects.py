@@ -181,7 +181,7 @@ def caption(context: Context, there: list[Square], pooled: Factorial | None, sho
     """What the figure shows."""
     counts = {square.seeds for square in there}
     over = {
-        "seed": "over just these backbones, its interval over their common seeds",
+        "seed": "over just these backbones, seed by seed",
         "backbone": "over backbones as a sample of others, for want of common seeds",
     }
     devices = device_words(experiment for experiment in context.experiments if experiment.method in ROWS)
@@ -190,7 +190,9 @@ def caption(context: Context, there: list[Square], pooled: Factorial | None, sho
         f"means over the seeds that all four rows have, {seeds_words(counts, 'backbone')}",
         f"{shown.bars}; those of rows are not paired: compare rows by the effects" if max(counts) > 1 else "",
         "interaction: what SPT gives beside LSA less what it gives alone",
-        f"the mean is {over[pooled.spt.over]} (n = {pooled.spt.n})" if pooled is not None else "",
+        f"the mean is {over[pooled.spt.over]} (n = {pooled.spt.n} {pooled.spt.over}{'' if pooled.spt.n == 1 else 's'})"
+        if pooled is not None
+        else "",
         devices,
     ]
     return "; ".join(part for part in parts if part)

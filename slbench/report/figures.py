@@ -50,11 +50,8 @@ class Looks:
     backbones: tuple[str, ...]  # by order of appearance
     rows: tuple[str, ...]
 
-    def colour(self, backbone: str, row: str) -> str:
-        """Of a line or point in a panel of several backbones; where there is but one, rows are told apart by it."""
-        return self.of_backbone(backbone) if len(self.backbones) > 1 else self.of_row(row)
-
     def of_backbone(self, backbone: str) -> str:
+        """Its colour in a panel of several."""
         return PALETTE[self.backbones.index(backbone) % len(PALETTE)]
 
     def of_row(self, row: str) -> str:
@@ -136,9 +133,9 @@ def scale_across(axes: "Axes", places: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def spread_out(places: Sequence[float]) -> list[float]:
-    """Of rising values those that can be written below a logarithmic axis without touching."""
-    apart = (places[-1] / places[0]) ** (1 / 9)
+def spread_out(places: Sequence[float], *, most: int = 8) -> list[float]:
+    """Of rising values those, some `most`, that can be written below a logarithmic axis without touching."""
+    apart = (places[-1] / places[0]) ** (1 / most)
     kept = [places[-1]]
     for place in reversed(places[:-1]):
         if kept[-1] / place >= apart:

@@ -1,24 +1,20 @@
 """Accuracy against the number of images that were trained on."""
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING
 
-from slbench.methods import row_title
 from slbench.report.caption import SUBSET_WORDS, plural
 from slbench.report.experiments import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
-from slbench.report.figures import STAR, new_figure, plain, save, spread_out, style
+from slbench.report.figures import save, spread_out, style
+from slbench.report.lines import Line, counts_of, draw_lines, values_of
 from slbench.report.rows import EQUAL
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SIZES = ("dataset_fraction", "dataset_per_class")
-Line = dict[int, Experiment]  # by images trained on
 
 
 def draw_sizes(shown: Shown, out: Path) -> list[tuple[str, str]]:
@@ -50,57 +46,30 @@ def lines_of(found: Sequence[Experiment]) -> list[Line]:
 
     Of several of one size, such as a share and as many of each class, the first stands.
     """
-    lines = defaultdict[tuple[str, str], Line](dict)
-    for experiment in found:
-        lines[experiment.backbone, experiment.row].setdefault(experiment.spec.num_images, experiment)
-    return [dict(sorted(line.items())) for line in lines.values() if len(line) > 1]
+    points = defaultdict[tuple[str, str, str], dict[float, Experiment]](dict)
+    for each in found:
+        points[each.backbone, each.row, each.dataset].setdefault(each.spec.num_images, each)
+    return [Line(*key, dict(sorted(of.items()))) for key, of in points.items() if len(of) > 1]
 
 
 def draw(context: Context, lines: Sequence[Line], way: str, shown: Shown) -> "Figure":
-    """Means with intervals over the seeds; images on a logarithmic axis, as each factor of them counts alike."""
-    from matplotlib.ticker import NullFormatter
-
-    figure, axes = new_figure(height=3.9)
-    for line in lines:
-        draw_line(axes, line, shown)
-    places = spread_out(sorted({size for line in lines for size in line}))
-    axes.set_xscale("log")
-    axes.set_xticks(places, labels=[f"{place:,}" for place in places])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
-    axes.set_xlabel("training images")
-    axes.set_ylabel(shown.axis)
-    title = ", ".join(
-        [context.dataset, *(f"{name} {value}" for name, value in context.settings.items() if name != EQUAL)]
-    )
-    axes.set_title(f"{plain(title, most=80)}, equal {way}", fontsize=9)
-    axes.figure.legend(loc="outside lower center", ncols=4, fontsize=8, handlelength=3)
+    """Lines against the images trained on, on a logarithmic axis, as each factor of them counts alike."""
+    own = [f"{name} {value}" for name, value in context.settings.items() if name != EQUAL]
+    title = ", ".join([context.dataset, f"equal {way}", *own])
+    figure, panels = draw_lines(lines, shown, title=title, across="training images")
+    places = spread_out(values_of(lines), most=8 if len(panels) == 1 else 4)
+    for axes in panels:
+        axes.set_xscale("log")
+        axes.set_xticks(places, labels=[f"{place:,}" for place in places])
+        axes.minorticks_off()
     return figure
-
-
-def draw_line(axes: "Axes", line: Line, shown: Shown) -> None:
-    """One row."""
-    first = next(iter(line.values()))
-    means, below, above = [], [], []
-    for experiment in line.values():
-        values = list(experiment.by_seed(shown.accuracy).values())
-        interval = shown.interval(values)
-        means.append(mean(values))
-        below.append(means[-1] - interval.low if interval else math.nan)
-        above.append(interval.high - means[-1] if interval else math.nan)
-    marker = shown.looks.marker(first.row)
-    axes.errorbar(
-        list(line), means, yerr=[below, above], color=shown.looks.colour(first.backbone, first.row), marker=marker,
-        markersize=5 * (STAR if marker == "*" else 1), linestyle=shown.looks.line(first.row), linewidth=1.2,
-        elinewidth=0.8, capsize=2, label=plain(row_title(first.backbone, first.row)),
-    )  # fmt: skip
 
 
 def caption(context: Context, lines: Sequence[Line], way: str, shown: Shown) -> str:
     """What the figure shows."""
-    there = [experiment for line in lines for experiment in line.values()]
-    counts = {len(experiment.by_seed(shown.accuracy)) for experiment in there}
-    rows = {(experiment.backbone, experiment.row) for experiment in there}
+    there = [experiment for line in lines for experiment in line.points.values()]
+    counts = counts_of(lines, shown)
+    rows = {(line.backbone, line.row) for line in lines}
     second = sum((each.backbone, each.row) in rows for each in context.experiments) - len(there)
     parts = [
         f"{context.title}: {shown.words} against the number of images trained on",
