@@ -10,7 +10,7 @@ from slbench.cli import options
 from slbench.errors import InputError
 from slbench.layout import COLUMNS, COSTS, MEASURES, check_columns
 from slbench.names import lookup
-from slbench.report import SUFFIXES
+from slbench.report import DEFAULT_FIGURES, FIGURES, SUFFIXES
 from slbench.store import Store
 from slbench.study import load_study
 from slbench.tuning.record import FILE, load, searches
@@ -40,6 +40,14 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="The paper's numbers beside ours, with a verdict for each.")
     ] = False,
+    figures: Annotated[
+        str,
+        typer.Option(
+            "--figures",
+            help=f"{', '.join(FIGURES)}: with commas; or all, none. Default: {', '.join(DEFAULT_FIGURES)}.",
+            show_default=False,
+        ),
+    ] = "",
     query: Annotated[
         str,
         typer.Option(
@@ -56,7 +64,7 @@ def report(
     wanted = options.split([formats])
     for format_ in wanted:
         lookup(SUFFIXES, format_, "format")
-    asked = asked_columns(accuracy, columns)
+    asked, drawn = asked_columns(accuracy, columns), asked_figures(figures)
     results = Store(store)
     results.check(writing=out is None)
     paths: Sequence[Path | None] = studies or [None]
@@ -73,7 +81,7 @@ def report(
         if out is not None and len(paths) > 1:
             folder = out / gathered.name
         Store(folder).check(writing=True)
-        show(gathered, columns=asked, published=published, formats=wanted, out=folder)
+        show(gathered, columns=asked, published=published, formats=wanted, figures=drawn, out=folder)
     for search in searches(results) if not studies else []:
         print(f"\n{tuning_summary(search, search)}", end="")
 
@@ -87,6 +95,16 @@ def asked_columns(accuracy: str, columns: str) -> list[str]:
     check_columns(named, "--columns")
     gains = [part for name in accuracies for part in (name, "gain")]
     return named or ([*COSTS, *gains] if gains else [])
+
+
+def asked_figures(figures: str) -> list[str]:
+    """The figures that the flag names; none if it names none. Raises InputError for one that there is not."""
+    named = options.split([figures])
+    for name in named:
+        lookup(dict.fromkeys([*FIGURES, "all", "none"]), name, "figure")
+    if "none" in named and set(named) != {"none"}:
+        raise InputError(f"--figures {figures}: 'none' stands alone")
+    return list(dict.fromkeys(named))
 
 
 def finished_runs(path: Path | None, store: Store) -> "Gathered":
@@ -103,12 +121,20 @@ def finished_runs(path: Path | None, store: Store) -> "Gathered":
     return gathered
 
 
-def show(gathered: "Gathered", *, columns: Sequence[str], published: bool, formats: Sequence[str], out: Path) -> None:
+def show(
+    gathered: "Gathered",
+    *,
+    columns: Sequence[str],
+    published: bool,
+    formats: Sequence[str],
+    figures: Sequence[str],
+    out: Path,
+) -> None:
     """Write a report, print its table, and say what was written."""
     from slbench.report.render import markdown, sections_markdown
     from slbench.report.write import report as write
 
-    made = write(gathered, columns=columns, published=published, formats=formats, out=out)
+    made = write(gathered, columns=columns, published=published, formats=formats, figures=figures, out=out)
     print(markdown(made.table), end="")
     if made.sections:
         print(f"\n{sections_markdown(made.sections)}", end="")

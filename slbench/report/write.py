@@ -8,12 +8,13 @@ import pandas as pd
 
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES, render
+from slbench.report.drawings import draw
 from slbench.report.findings import Finding, findings, full
 from slbench.report.gather import Gathered
 from slbench.report.page import page
 from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section, sections
-from slbench.report.sweep import draw_sweeps
+from slbench.report.sequential import confidence
 from slbench.report.table import Table, make_table
 
 TABLES: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
@@ -36,16 +37,20 @@ def report(
     columns: Sequence[str] = (),
     published: bool = False,
     formats: Sequence[str],
+    figures: Sequence[str] = (),
     out: Path,
 ) -> Report:
-    """Write `runs.csv`, table and findings in each format, and the figures that are asked for, under `out`."""
+    """Write `runs.csv`, table and findings in each format, and figures, under `out`.
+
+    Args:
+        formats: of SUFFIXES.
+        figures: as slbench.report.drawings.draw has them; a page shows all unless told otherwise.
+    """
     table = make_table(gathered, columns=columns, published=published)
     found = findings(gathered, table)
     told = sections(gathered, table, found)
-    swept = next((column.name for column in table.columns if column.kind == "measure"), "final")
-    figures = (
-        draw_sweeps(gathered.records, out, accuracy="best" if swept == "best" else "final") if gathered.is_study else []
-    )
+    wanted = figures or (["all"] if "html" in formats else [])
+    drawn = draw(gathered, table, wanted, out, level=confidence(gathered.seeds))  # first: one by name may be impossible
     files = {"runs.csv": gathered.frame.to_csv(index=False)}
     files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
     files |= {
@@ -54,11 +59,11 @@ def report(
         if found and name in TABLES
     }
     if "html" in formats:
-        shown = [PageFigure(name, words, (out / f"{name}.svg").read_text(encoding="utf-8")) for name, words in figures]
+        shown = [PageFigure(name, words, (out / f"{name}.svg").read_text(encoding="utf-8")) for name, words in drawn]
         files[PAGE] = page(gathered, table, told, shown)
     for name, content in files.items():
         write_atomic(out / name, content.encode())
-    return Report(table, tuple(told), tuple(files), tuple(figures))
+    return Report(table, tuple(told), tuple(files), tuple(drawn))
 
 
 def in_format(name: str, found: Sequence[Finding], told: Sequence[Section], study: str) -> str:
