@@ -7,7 +7,7 @@ of CUDA itself compares it with itself; that is how the tests see that they can 
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,8 @@ FP32_SHARE = 1e-3  # by which a loss may differ between devices in fp32: sums in
 BF16_SHARE = 0.05  # and in bf16 from that in fp32 on the same device, in the first step
 
 # The smallest network of every backbone in which each of its parts is there, and an image (height, width) in px.
-SMALL: dict[str, tuple[BackboneSpec, tuple[int, int]]] = {
+Sizes = Mapping[str, tuple[BackboneSpec, tuple[int, int]]]
+SMALL: Sizes = {
     "vit": (ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), (8, 12)),
     "t2t": (T2TSpec(num_splits=3, token_dim=5, dim=6, depth=2, num_heads=3), (13, 17)),
     "cait": (CaiTSpec(patch_size=4, dim=7, depth=2, class_depth=2, num_heads=3, head_dim=5), (8, 12)),
@@ -78,20 +79,20 @@ def applies(backbone: str, method: str) -> bool:
 PAIRS = [(backbone, method) for backbone in BACKBONES for method in METHODS if applies(backbone, method)]
 
 
-def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0) -> "Backbone":
+def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0, sizes: Sizes = SMALL) -> "Backbone":
     """A small network of a pair."""
-    given, image_size = SMALL[backbone]
+    given, image_size = sizes[backbone]
     spec, row = fitted(given, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
     return build(
         spec, row, image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES, drop_path=drop_path, seed=seed
     )
 
 
-def images(backbone: str, *, count: int = IMAGES) -> "torch.Tensor":
+def images(backbone: str, *, count: int = IMAGES, sizes: Sizes = SMALL) -> "torch.Tensor":
     """The same random images (b c h w) for a backbone each time."""
     import torch
 
-    return torch.randn(count, CHANNELS, *SMALL[backbone][1], generator=torch.Generator().manual_seed(0))
+    return torch.randn(count, CHANNELS, *sizes[backbone][1], generator=torch.Generator().manual_seed(0))
 
 
 def stirred(network: "Backbone") -> "Backbone":

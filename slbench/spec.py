@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import fitted
-from slbench.backbones.specs import BackboneSpec
+from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -18,6 +18,16 @@ from slbench.recipes import Recipe
 
 SCHEMA = 2  # 2: data sets by `content` and the counts of their classes
 Protocol = Literal["holdout", "full", "paper"]
+
+# Fields that came later, each with the value that stood before there was a choice. At that value identities leave them
+# out, so that older runs, speeds and searches are found again. It must stay the field's default, which is what a
+# record of before reads as.
+CAME_LATER: dict[type, dict[str, Any]] = {
+    Recipe: {"equal": None},
+    ViTSpec: {"qkv_bias": False},
+    PiTSpec: {"variant": "paper"},
+    SwinSpec: {"absolute_positions": True},
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -122,17 +132,31 @@ class RunSpec:
         return digest(content)
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON holds them; without `recipe.equal` where it means nothing."""
-        content: dict[str, Any] = adapter().dump_python(self, mode="json")
-        if self.recipe.equal is None:
-            del content["recipe"]["equal"]  # and runs on whole sets keep the ids they had before there was a choice
-        return content
+        """Nested plain values, as JSON holds them: what the ids are of. See CAME_LATER for what is left out."""
+        return identity(self)
 
 
 @functools.cache
-def adapter() -> TypeAdapter[RunSpec]:
-    """How a spec is written and read: some twenty times as fast as the standard library's way."""
-    return TypeAdapter(RunSpec)
+def adapter(kind: type) -> TypeAdapter[Any]:
+    """How a dataclass is written: some twenty times as fast as the standard library's way."""
+    return TypeAdapter(kind)
+
+
+def written_out(value: Any) -> dict[str, Any]:
+    """A dataclass as nested plain values, as JSON holds them, every field of it."""
+    content: dict[str, Any] = adapter(type(value)).dump_python(value, mode="json")
+    return content
+
+
+def identity(value: Any) -> dict[str, Any]:
+    """The same without those fields of its parts that came later and have the value of before: what may be hashed."""
+    content = written_out(value)
+    for name in content:
+        part = getattr(value, name)
+        for field, before in CAME_LATER.get(type(part), {}).items():
+            if getattr(part, field) == before:
+                del content[name][field]
+    return content
 
 
 def digest(content: Any) -> str:

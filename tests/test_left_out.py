@@ -71,6 +71,11 @@ def test_an_unknown_variant_is_refused_with_those_that_there_are(backbone: str) 
         study({"backbone": [backbone]}, **{"backbone.variant": "old"})
 
 
+def test_pit_is_the_papers_or_the_original() -> None:
+    with pytest.raises(InputError, match="must be 'paper' or 'original', got \"released\""):
+        study({"backbone": ["pit"]}, **{"backbone.variant": "released"})
+
+
 def test_a_run_of_each_backbone_reads_back_as_it_was_written() -> None:
     from slbench.spec import RunSpec
     from slbench.validation import checked

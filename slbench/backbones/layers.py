@@ -26,13 +26,15 @@ class Backbone(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention over tokens, with plain or LSA scores.
 
+    Args:
+        qkv_bias: queries, keys and values have a bias. That of the keys never gets a gradient but zero.
     Source: arXiv:1706.03762; heads * head_dim may differ from dim.
     """
 
-    def __init__(self, dim: int, *, num_heads: int, head_dim: int, method: Method) -> None:
+    def __init__(self, dim: int, *, num_heads: int, head_dim: int, method: Method, qkv_bias: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * num_heads * head_dim, bias=False)
+        self.qkv = nn.Linear(dim, 3 * num_heads * head_dim, bias=qkv_bias)
         self.logits = AttentionLogits.of(method, num_heads=num_heads, head_dim=head_dim)
         self.project = nn.Linear(num_heads * head_dim, dim)
 

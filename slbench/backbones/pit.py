@@ -1,5 +1,8 @@
 """PiT: arXiv:2103.16302 in the sizes of arXiv:2112.13492."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -16,20 +19,71 @@ from slbench.backbones.layers import (
 )
 from slbench.backbones.specs import PiTSpec
 from slbench.methods import Method
-from slbench.methods.spt import pooling, tokenizer
+from slbench.methods.spt import Tokenizer, pooling, tokenizer
+
+
+class ConvEmbedding(nn.Module):
+    """One convolution of kernel 2P and stride P without padding: (b c h w) to tokens (b n d), n = (h/P - 1)(w/P - 1).
+
+    Source: arXiv:2103.16302, its released code.
+    """
+
+    def __init__(self, in_channels: int, dim: int, *, patch_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, dim, kernel_size=2 * patch_size, stride=patch_size)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
+        tokens: Tensor = rearrange(self.conv(x), "b d h w -> b (h w) d")
+        return tokens
 
 
 class GroupedConvPool(nn.Module):
-    """A 3 x 3 convolution of each channel at stride 2, then a 1 x 1 convolution: (b c h w) to tokens (b n d)."""
+    """A 3 x 3 convolution of each channel at stride 2, then `mix`: (b c h w) to tokens (b n d), sides rounded up."""
 
-    def __init__(self, dim: int, next_dim: int) -> None:
+    def __init__(self, dim: int, next_dim: int, *, mix: nn.Module) -> None:
         super().__init__()
         self.each = nn.Conv2d(dim, next_dim, kernel_size=3, stride=2, padding=1, groups=dim)
-        self.mix = nn.Conv2d(next_dim, next_dim, kernel_size=1)
+        self.mix = mix
 
     def forward(self, grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
         tokens: Tensor = rearrange(self.mix(self.each(grid)), "b d h w -> b (h w) d")
         return tokens
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the variants of `PiTSpec` do not share."""
+
+    embedding: Callable[..., nn.Module]  # of (channels, width, patch_size=)
+    place: Callable[[Tensor, Tensor, Tensor], Tensor]  # class token, patches, positions: what the blocks begin with
+    class_positions: int  # of the positions, those of the class token
+    mix: Callable[[int], nn.Module]  # of a width: what ends the pooling
+    qkv_bias: bool
+
+
+def place_all(
+    class_token: Float[Tensor, "1 1 d"], patches: Float[Tensor, "b n d"], positions: Float[Tensor, "1 n_plus_1 d"]
+) -> Float[Tensor, "b n_plus_1 d"]:
+    """Positions for the class token and the patches."""
+    return with_class_token(class_token, patches) + positions
+
+
+def place_patches(
+    class_token: Float[Tensor, "1 1 d"], patches: Float[Tensor, "b n d"], positions: Float[Tensor, "1 n d"]
+) -> Float[Tensor, "b n_plus_1 d"]:
+    """Positions for the patches alone."""
+    return with_class_token(class_token, patches + positions)
+
+
+def convolution(dim: int) -> nn.Module:
+    """A 1 x 1 convolution."""
+    return nn.Conv2d(dim, dim, kernel_size=1)
+
+
+LAYERS: dict[str, Layers] = {
+    "paper": Layers(Tokenizer, place_all, class_positions=1, mix=convolution, qkv_bias=False),
+    "original": Layers(ConvEmbedding, place_patches, class_positions=0, mix=nn.Identity, qkv_bias=True),
+}
 
 
 class Pool(nn.Module):
@@ -37,14 +91,14 @@ class Pool(nn.Module):
 
     Args:
         rows: of the grid that comes in.
-    Source: arXiv:2103.16302, section 3.2; with the 1 x 1 convolution of the released code of
-    arXiv:2112.13492.
+        own: halves and widens it in rows without S_pool.
+    Source: arXiv:2103.16302, section 3.2.
     """
 
-    def __init__(self, dim: int, next_dim: int, *, rows: int, method: Method) -> None:
+    def __init__(self, dim: int, next_dim: int, *, rows: int, method: Method, own: nn.Module) -> None:
         super().__init__()
         self.rows = rows
-        self.grid = pooling(method, dim, next_dim, own=GroupedConvPool(dim, next_dim))
+        self.grid = pooling(method, dim, next_dim, own=own)
         self.class_token = nn.Linear(dim, next_dim)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b m next_d"]:
@@ -63,8 +117,8 @@ class PiT(Backbone):
     Raises:
         InputError: if the patch does not divide the image, the stages cannot halve the grid, or the
             shift comes to 0 px.
-    Source: sizes and initial values as in the released code of arXiv:2112.13492: patches without
-    overlap, learned positions that like the class token start from a standard normal; no qkv bias.
+    Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
+    that like the class token start from a standard normal. `variant` is in `PiTSpec`.
     """
 
     def __init__(
@@ -81,22 +135,23 @@ class PiT(Backbone):
         spec = spec.resolved(image_size)
         method = method.resolved(pools=True)
         assert spec.patch_size is not None
-        rows, columns = (side // spec.patch_size for side in image_size)
+        layers = LAYERS[spec.variant]
+        rows, columns = spec.grid(image_size, own=not method.changes_tokenizer)
         self.image_size = image_size
-        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size)
+        self.place = layers.place
+        embedding = layers.embedding(in_channels, spec.dims[0], patch_size=spec.patch_size)
+        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size, own=embedding)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dims[0]))
-        self.positions = nn.Parameter(torch.zeros(1, 1 + rows * columns, spec.dims[0]))
+        self.positions = nn.Parameter(torch.zeros(1, layers.class_positions + rows * columns, spec.dims[0]))
         stages: list[nn.Module] = []
         for stage, (dim, depth, num_heads) in enumerate(zip(spec.dims, spec.depths, spec.num_heads, strict=True)):
             if stage > 0:
-                stages.append(Pool(spec.dims[stage - 1], dim, rows=rows // 2 ** (stage - 1), method=method))
+                before = spec.dims[stage - 1]
+                own = GroupedConvPool(before, dim, mix=layers.mix(dim))
+                stages.append(Pool(before, dim, rows=rows, method=method, own=own))
+                rows = -(-rows // 2)
             stages += [
-                Block(
-                    dim,
-                    attention=Attention(dim, num_heads=num_heads, head_dim=dim // num_heads, method=method),
-                    mlp=MLP(dim, int(dim * spec.mlp_ratio)),
-                    drop_path=drop_path,
-                )
+                block(dim, num_heads, spec.mlp_ratio, method, qkv_bias=layers.qkv_bias, drop_path=drop_path)
                 for _ in range(depth)
             ]
         self.blocks = nn.Sequential(*stages)
@@ -105,8 +160,7 @@ class PiT(Backbone):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
-        x = with_class_token(self.class_token, self.tokenizer(images))
-        x = self.blocks(x + self.positions)
+        x = self.blocks(self.place(self.class_token, self.tokenizer(images), self.positions))
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
@@ -115,3 +169,13 @@ class PiT(Backbone):
             nn.init.normal_(parameter, generator=source)
         else:
             draw_xavier_normal(module, name, parameter, source=source)
+
+
+def block(dim: int, num_heads: int, mlp_ratio: float, method: Method, *, qkv_bias: bool, drop_path: float) -> Block:
+    """One block of a stage."""
+    return Block(
+        dim,
+        attention=Attention(dim, num_heads=num_heads, head_dim=dim // num_heads, method=method, qkv_bias=qkv_bias),
+        mlp=MLP(dim, int(dim * mlp_ratio)),
+        drop_path=drop_path,
+    )

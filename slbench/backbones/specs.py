@@ -76,7 +76,11 @@ def check_stages(dims: tuple[int, ...], depths: tuple[int, ...], num_heads: tupl
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ViTSpec:
-    """Sizes of a ViT; the defaults are the paper's (arXiv:2112.13492, section 4; its released code)."""
+    """Sizes of a ViT; the defaults are the paper's (arXiv:2112.13492, section 4; its released code).
+
+    qkv_bias: whether queries, keys and values have a bias, as in arXiv:2010.11929 and in DeiT,
+    arXiv:2012.12877. The released code has none.
+    """
 
     tokens_per_side: ClassVar[int] = 8
 
@@ -86,6 +90,7 @@ class ViTSpec:
     depth: Size = 9  # blocks
     num_heads: Size = 12
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
+    qkv_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads:
@@ -189,7 +194,18 @@ class CaiTSpec:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PiTSpec:
-    """Sizes of a PiT; the defaults are those of arXiv:2112.13492, section 4, and its released code."""
+    """Sizes of a PiT; the defaults are those of arXiv:2112.13492, section 4, and its released code.
+
+    variant: "paper" is the released code of arXiv:2112.13492: patches without overlap, a position for the
+    class token too, a 1 x 1 convolution after the grouped one of the pooling, no qkv bias.
+    "original" is arXiv:2103.16302, section 3.2, and its released code: the embedding is one convolution
+    of kernel 2P and stride P without padding, which leaves one row and one column of tokens less than
+    there are patches (27 x 27 at 224 px and P = 8); these alone get positions; pooling is the grouped
+    convolution alone; queries, keys and values have a bias.
+    A row that replaces the embedding does so in both alike, and so has a token a patch (28 x 28): SPT,
+    the overlapping windows, which are padded, and layer-norm-only, which is SPT without its copies and
+    so reads patches without overlap.
+    """
 
     tokens_per_side: ClassVar[int] = 16
 
@@ -199,6 +215,7 @@ class PiTSpec:
     depths: Sizes = (2, 6, 4)
     num_heads: Sizes = (2, 4, 8)
     mlp_ratio: Ratio = 2.0
+    variant: Literal["paper", "original"] = "paper"
 
     def __post_init__(self) -> None:
         check_stages(self.dims, self.depths, self.num_heads)
@@ -207,21 +224,44 @@ class PiTSpec:
                 raise InputError(f"dims: {after} must be a multiple of {before}, the width of the stage before")
         check_mlp(self.dims[0], self.mlp_ratio)
 
+    def grid(self, image_size: tuple[int, int], *, own: bool) -> tuple[int, int]:
+        """Tokens (down, across) of the first stage, once the patch is settled; each pooling leaves half, rounded up.
+
+        Args:
+            own: the backbone's own embedding makes them, not a row's.
+        """
+        assert self.patch_size is not None
+        lost = 1 if own and self.variant == "original" else 0
+        height, width = (side // self.patch_size - lost for side in image_size)
+        return height, width
+
     def resolved(self, image_size: tuple[int, int]) -> "PiTSpec":
         """The same sizes with the patch written out and checked against the image (height, width).
 
         Raises:
-            InputError: if the patch does not divide the image, or the stages cannot halve the grid.
+            InputError: if the patch does not divide the image, the stages cannot halve the grid, or the
+                first convolution of the original leaves no token.
         """
         multiple = 2 ** (len(self.dims) - 1)
         patch = self.patch_size or rule_patch(image_size, tokens_per_side=self.tokens_per_side, grid_multiple=multiple)
         check_patch(patch, image_size, grid_multiple=multiple)
-        return dataclasses.replace(self, patch_size=patch)
+        sized = dataclasses.replace(self, patch_size=patch)
+        if min(sized.grid(image_size, own=True)) < 1:
+            raise InputError(
+                f"patch_size {patch} leaves no token of an image of {image_size[0]} x {image_size[1]} px: "
+                f"the first convolution of variant 'original' reads {2 * patch} x {2 * patch} px"
+            )
+        return sized
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SwinSpec:
-    """Sizes of a Swin; the defaults are those of arXiv:2112.13492, section 4, and its released code."""
+    """Sizes of a Swin; the defaults are those of arXiv:2112.13492, section 4, and its released code.
+
+    absolute_positions: whether tokens also get learned positions after the embedding, beside the
+    relative bias of each window. The released code has them; arXiv:2103.14030, section 3.2, leaves them
+    out.
+    """
 
     tokens_per_side: ClassVar[int] = 16
 
@@ -232,6 +272,7 @@ class SwinSpec:
     depths: Sizes = (2, 6, 4)
     num_heads: Sizes = (3, 6, 12)
     mlp_ratio: Ratio = 2.0
+    absolute_positions: bool = True
 
     def __post_init__(self) -> None:
         check_stages(self.dims, self.depths, self.num_heads)

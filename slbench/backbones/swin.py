@@ -135,8 +135,8 @@ class Swin(Backbone):
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
     Raises:
         InputError: if patch, stages and windows do not divide the image, or the shift comes to 0 px.
-    Source: sizes and initial values as in the released code of arXiv:2112.13492, with absolute
-    positions beside the relative bias. The norm after the embedding moves before its linear map in
+    Source: sizes and initial values as in the released code of arXiv:2112.13492; `absolute_positions`
+    is in `SwinSpec`. The norm after the embedding moves before its linear map in
     rows that put one there, as SPT does.
     """
 
@@ -158,7 +158,8 @@ class Swin(Backbone):
         self.image_size = image_size
         self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size)
         self.embedding_norm = nn.Identity() if method.layer_norm else nn.LayerNorm(spec.dims[0])
-        self.positions = nn.Parameter(torch.zeros(1, rows * columns, spec.dims[0]))
+        absolute = torch.zeros(1, rows * columns, spec.dims[0])
+        self.positions = nn.Parameter(absolute) if spec.absolute_positions else None
         rates = iter(rising_rates(drop_path, sum(spec.depths)))
         stages: list[nn.Module] = []
         for stage, dim in enumerate(spec.dims):
@@ -176,8 +177,10 @@ class Swin(Backbone):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
-        x = self.blocks(self.embedding_norm(self.tokenizer(images)) + self.positions)
-        logits: Tensor = self.head(self.norm(x).mean(dim=1))
+        x = self.embedding_norm(self.tokenizer(images))
+        if self.positions is not None:
+            x = x + self.positions
+        logits: Tensor = self.head(self.norm(self.blocks(x)).mean(dim=1))
         return logits
 
     def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:

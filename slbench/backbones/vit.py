@@ -29,7 +29,7 @@ class ViT(Backbone):
     Raises:
         InputError: if the patch does not divide the image, or the shift comes to 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions,
-    which like the class token start from a standard normal; no qkv bias. Its dropout of 0 is left out.
+    which like the class token start from a standard normal. Its dropout of 0 is left out.
     """
 
     def __init__(
@@ -56,7 +56,11 @@ class ViT(Backbone):
                 Block(
                     spec.dim,
                     attention=Attention(
-                        spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method
+                        spec.dim,
+                        num_heads=spec.num_heads,
+                        head_dim=spec.dim // spec.num_heads,
+                        method=method,
+                        qkv_bias=spec.qkv_bias,
                     ),
                     mlp=MLP(spec.dim, int(spec.dim * spec.mlp_ratio)),
                     drop_path=drop_path,

@@ -1,14 +1,12 @@
 """What a measured speed is filed under, so that it is found again. Free of torch."""
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 from slbench.errors import InputError
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.names import lookup
-from slbench.spec import digest
+from slbench.spec import digest, identity
 from slbench.store import RunRecord
 
 Mode = Literal["inference", "train"]
@@ -66,9 +64,8 @@ def network_key(
     batch_size: int = BATCH_SIZE,
 ) -> str:
     """Everything that decides the speed of a network but the machine."""
-    content = json.loads(json.dumps(dataclasses.asdict(network)))
     how = {"device": device_kind, "threads": threads, "precision": precision, "batch_size": batch_size, "mode": mode}
-    return digest({"network": content, "how": how})
+    return digest({"network": identity(network), "how": how})
 
 
 def record_key(record: RunRecord) -> str:

@@ -150,9 +150,18 @@ def require_divisible(x: Tensor, patch_size: int) -> None:
         raise ValueError(f"a patch of {patch_size} px does not divide a {height} x {width} grid")
 
 
-def tokenizer(method: Method, in_channels: int, dim: int, *, patch_size: int) -> nn.Module:
-    """The tokenizer of a row: (b c h w) to (b n d), n = h w / P^2 tokens row by row."""
+def tokenizer(
+    method: Method, in_channels: int, dim: int, *, patch_size: int, own: nn.Module | None = None
+) -> nn.Module:
+    """The tokenizer of a row: (b c h w) to (b n d), n = h w / P^2 tokens row by row.
+
+    Args:
+        own: the backbone's own, for rows that leave it as it is, whatever n it gives; unless given, a
+            linear map of patches without overlap.
+    """
     row = method.resolved(pools=method.s_pool == "yes")
+    if own is not None and not row.changes_tokenizer:
+        return own
     if row.window == 2 and not row.layer_norm:
         return OverlappingConv(in_channels, dim, patch_size=patch_size)
     return Tokenizer(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from slbench.spec import written_out
 from slbench.store import RunRecord
 
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
@@ -40,7 +41,7 @@ def row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """
     labels = record.labels
     if record.spec.cell_id not in specs:
-        spec = record.spec.as_dict()
+        spec = written_out(record.spec)
         del spec["seed"], spec["protocol"]
         specs[record.spec.cell_id] = flat(spec)
     name = f"{labels.backbone}-{labels.method}-{labels.dataset}"

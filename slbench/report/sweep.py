@@ -19,6 +19,7 @@ from slbench.report.figures import WIDE, plain, save, spread_out, style
 from slbench.report.lines import Line, counts_of, draw_lines, values_of
 from slbench.report.rows import flat
 from slbench.report.size import SIZES
+from slbench.spec import written_out
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ def find_sweeps(found: Iterable[Experiment]) -> dict[str, list[Line]]:
     for (backbone, method, dataset), group in groups.items():
         if len(group) < 2:
             continue
-        fields = [flat(experiment.spec.as_dict()) for experiment in group]
+        fields = [flat(written_out(experiment.spec)) for experiment in group]
         names = distinct(name for each in fields for name in each if name != "seed")
         varying = [name for name in names if differs(name, [each.get(name) for each in fields])]
         if len(varying) != 1 or not varying[0].startswith(SWEPT) or varying[0] in SIZES:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slbench.backbones import BACKBONES, PRESETS, default_spec
-from slbench.backbones.specs import BackboneSpec
+from slbench.backbones.specs import BackboneSpec, CaiTSpec, T2TSpec
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
@@ -75,14 +75,16 @@ def model_of(spec: RunSpec) -> str | None:
             sizes = default_spec(name).resolved(spec.dataset.image_size)
         except InputError:
             continue
-        if without_variant(sizes) == without_variant(spec.backbone):
+        if as_in_the_paper(sizes) == as_in_the_paper(spec.backbone):
             return name
     return None
 
 
-def without_variant(sizes: BackboneSpec) -> dict[str, object]:
-    """Sizes alone: what the released code does otherwise is the paper's code too."""
-    return {key: value for key, value in dataclasses.asdict(sizes).items() if key != "variant"}
+def as_in_the_paper(sizes: BackboneSpec) -> BackboneSpec:
+    """Sizes as the paper has them: what its released code does otherwise is the paper's code too."""
+    if isinstance(sizes, T2TSpec | CaiTSpec):
+        return dataclasses.replace(sizes, variant="paper")
+    return sizes
 
 
 def row_of(spec: RunSpec) -> str | None:

@@ -164,3 +164,13 @@ def test_s_pool_is_not_free(backbone: str, params: tuple[float, float], macs: tu
     plain, both = cost(backbone, "none"), cost(backbone, "both")
     assert params[0] < both.params / plain.params - 1 < params[1]
     assert macs[0] < both.macs / plain.macs - 1 < macs[1]
+
+
+@pytest.mark.parametrize(("preset", "billions"), [("vit-tiny", 1.26), ("pit-xs", 1.4), ("swin-tiny", 4.5)])
+def test_macs_of_an_imagenet_preset_are_near_the_published(preset: str, billions: float) -> None:
+    """DeiT-Ti as timm tells it, PiT-XS and Swin-T as their papers do, all rounded: hence one percent."""
+    network = Network.resolve(
+        default_spec(preset), METHODS["none"], image_size=(224, 224), in_channels=3, num_classes=1000
+    )
+    found = count(network.build(), image_size=(224, 224), in_channels=3)
+    assert found.macs / 1e9 == pytest.approx(billions, rel=0.01)

@@ -9,7 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from slbench.report.rows import flat, tidy, varying
 from slbench.store import RunRecord
-from tests.support import make_record, runs
+from tests.support import TINY, make_record, runs
 
 
 def read_back(frame: pd.DataFrame) -> pd.DataFrame:
@@ -83,6 +83,14 @@ def test_columns_that_vary_are_those_in_which_runs_of_one_name_differ() -> None:
     assert varying(tidy(records({"method": ["none", "both"], "seed": [0, 1]}))) == []
     assert varying(tidy(records({"recipe.lr": [0.1, 0.2], "seed": [0, 1]}))) == ["recipe_lr"]
     assert varying(tidy(records({"protocol": ["full", "holdout"]}))) == ["protocol"]
+
+
+def test_a_field_that_ids_leave_out_is_written_out_and_tells_rows_apart() -> None:
+    made = [{**TINY, "qkv_bias": bias} for bias in (False, True)]
+    frame = tidy(records({"backbone": made}))
+    assert frame["backbone_qkv_bias"].tolist() == [False, True]
+    assert frame["backbone_qkv_bias"].dtype == bool
+    assert varying(frame) == ["backbone_qkv_bias"]
 
 
 def test_a_value_beside_an_empty_one_varies() -> None:

@@ -97,6 +97,30 @@ def test_models_and_rows_are_known_by_what_they_are() -> None:
     assert model_of(run.spec) is None
 
 
+@pytest.mark.parametrize(
+    ("preset", "layers"),
+    [
+        ("vit-tiny", {"qkv_bias": False}),
+        ("pit-xs", {"variant": "paper"}),
+        ("swin-tiny", {"absolute_positions": True}),
+    ],
+)
+def test_a_preset_is_known_by_its_layers_too(preset: str, layers: dict[str, Any]) -> None:
+    at_224 = {"dataset": ["tiny-imagenet"], "method": ["both"], "dataset.image_size": [[224, 224]]}
+    same, other = study({"grid": {"backbone": [preset, {"name": preset, "label": "other", **layers}], **at_224}}).runs
+    assert model_of(same.spec) == preset
+    assert model_of(other.spec) is None
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layers"),
+    [("vit", {"qkv_bias": True}), ("pit", {"variant": "original"}), ("swin", {"absolute_positions": False})],
+)
+def test_the_papers_small_backbones_with_other_layers_are_not_the_papers(backbone: str, layers: dict[str, Any]) -> None:
+    (run,) = papers(backbone={"name": backbone, "label": "mine", **layers}, seeds=1)
+    assert model_of(run.spec) is None
+
+
 def test_the_gain_that_is_judged_is_the_rows_own_and_for_the_plain_backbone_that_of_both() -> None:
     spt, plain = papers("spt", seeds=1)[0].spec, papers("none", seeds=1)[0].spec
     assert papers_gain(spt, table=None) == pytest.approx(76.29 - 73.81)

@@ -1,0 +1,97 @@
+"""What older stores hold is found again: ids of runs, keys of speeds and probes, definitions of searches."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from slbench.backbones.specs import PiTSpec, SwinSpec, ViTSpec
+from slbench.grid.estimate import Setting, probe_key
+from slbench.measure.network import Network
+from slbench.measure.speeds import network_key
+from slbench.spec import CAME_LATER, RunSpec, digest, identity, written_out
+from slbench.store import RunRecord
+from slbench.study import StudyRun
+from slbench.tuning.launch import definition
+from slbench.tuning.search import Plan
+from slbench.tuning.searchfile import space_of
+from slbench.tuning.subject import Subject
+from slbench.validation import checked
+from tests.support import make_record, study
+
+# Computed at commit 3625b16, before qkv_bias, absolute_positions and PiT's variant were there: the ids of the run and
+# of its cell, the keys of its speed on two threads of a processor, of a training step's on a GPU in bf16, and of its
+# probe.
+BEFORE: dict[tuple[str, str], tuple[str, str, str, str, str]] = {
+    ("vit", "none"): ("320c76bbf08a", "b81fea4ed413", "f83170052970", "94f637b30759", "fff334622529"),
+    ("vit", "both"): ("45d1412888ee", "55c253be453b", "c7eb2032fb35", "cc15ebe01e91", "733968659050"),
+    ("t2t", "both"): ("dca1963de44c", "5038cb37506d", "d60a52ffd3a7", "b0b0f454cb54", "0fd38a0b0ee5"),
+    ("cait", "both"): ("c978545c8e1c", "21808bc8a980", "76c1fc1e7566", "6e42a7e8dc48", "b0c705c7719c"),
+    ("pit", "none"): ("44d4f2d8c359", "4d8d482edf93", "15d9de49e38d", "4a301f936098", "e80e02038a6d"),
+    ("pit", "both"): ("4d2215a3423f", "42be14c35cd4", "68e0c504d28c", "5f37fb25a5df", "3facc7987423"),
+    ("swin", "none"): ("62134c61c248", "4de63e43e599", "a9d6fad512a4", "4dc8d3a99803", "c94eb71cc6cd"),
+    ("swin", "both"): ("6e26ec5a3289", "29804fe5a8c5", "31827bbebbd7", "c33b41b41026", "828e657bf820"),
+    ("resnet56", "none"): ("61a1c309b155", "78c8ef48e57d", "34482a80836a", "ce352c1e3c07", "851c1a0e2bc8"),
+}
+LATER = [(kind, field) for kind, fields in CAME_LATER.items() for field in fields]
+OTHER = {ViTSpec: {"qkv_bias": True}, PiTSpec: {"variant": "original"}, SwinSpec: {"absolute_positions": False}}
+
+
+def one(backbone: Any, method: str = "none") -> StudyRun:
+    (run,) = study({"grid": {"backbone": [backbone], "method": [method], "dataset": ["fashion-mnist-12k"]}}).runs
+    return run
+
+
+def keys(spec: RunSpec) -> tuple[str, str, str, str, str]:
+    network = Network.of(spec)
+    inference = network_key(network, device_kind="cpu", threads=2, precision="fp32")
+    training = network_key(network, device_kind="cuda", threads=1, precision="bf16", mode="train")
+    return spec.run_id, spec.cell_id, inference, training, probe_key(spec, Setting("cpu", 2, "fp32", 1))
+
+
+@pytest.mark.parametrize(("backbone", "method"), BEFORE)
+def test_what_was_filed_before_a_field_came_is_found_again(backbone: str, method: str) -> None:
+    assert keys(one(backbone, method).spec) == BEFORE[backbone, method]
+
+
+@pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
+def test_a_search_begun_before_goes_on(backbone: str) -> None:
+    """Its definition holds the run without the seed, which is what the id of a cell is of."""
+    subject = Subject(backbone, "fashion-mnist-12k", "both")
+    plan = Plan(name="search", trials=2, seeds=1, sampler="random", pruner="none")
+    assert digest(definition(subject, space_of(subject), plan)["run"]) == BEFORE[backbone, "both"][1]
+
+
+@pytest.mark.parametrize(("kind", "field"), LATER)
+def test_the_value_of_before_is_the_default_that_an_old_record_reads_as(kind: type, field: str) -> None:
+    defaults = {each.name: each.default for each in dataclasses.fields(kind)}
+    assert defaults[field] == CAME_LATER[kind][field]
+
+
+@pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
+def test_a_record_of_before_loads_as_the_run_that_it_was_of(backbone: str) -> None:
+    record = make_record(one(backbone))
+    content = record.model_dump(mode="json")
+    (field,) = CAME_LATER[type(record.spec.backbone)]
+    del content["spec"]["backbone"][field], content["spec"]["recipe"]["equal"]
+    again = RunRecord.model_validate_json(json.dumps(content))
+    assert again == record
+    assert again.spec.run_id == again.run_id == BEFORE[backbone, "none"][0]
+
+
+@pytest.mark.parametrize("kind", OTHER)
+def test_another_value_is_another_run_speed_and_probe_and_reads_back(kind: Any) -> None:
+    name = kind().name
+    run = one({"name": name, **OTHER[kind]})
+    assert not set(keys(run.spec)) & set(BEFORE[name, "none"])
+    assert identity(run.spec)["backbone"].items() >= OTHER[kind].items()
+    assert checked(RunSpec, run.spec.as_dict(), where="record") == run.spec
+
+
+def test_nothing_but_what_came_later_is_left_out() -> None:
+    spec = one("pit").spec
+    whole, hashed = written_out(spec), identity(spec)
+    assert whole["backbone"] == hashed["backbone"] | {"variant": "paper"}
+    assert whole["recipe"] == hashed["recipe"] | {"equal": None}
+    assert {**whole, "backbone": 0, "recipe": 0} == {**hashed, "backbone": 0, "recipe": 0}
