@@ -13,7 +13,6 @@ from slbench.report.caption import AccuracyName, distinct
 from slbench.report.figures import LINES, MARKERS, PALETTE, new_figure, save, style
 from slbench.report.rows import flat
 from slbench.report.statistics import mean_interval
-from slbench.spec import written_out
 from slbench.store import RunRecord
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def find_sweeps(records: Sequence[RunRecord], *, accuracy: AccuracyName) -> dict
         groups[record.labels.backbone, record.labels.method, record.labels.dataset].append(record)
     found = defaultdict[str, list[Sweep]](list)
     for (backbone, method, dataset), group in groups.items():
-        columns = [flat(written_out(record.spec)) for record in group]
+        columns = [flat(record.spec.as_dict()) for record in group]
         varying = [
             name for name in columns[0] if name.startswith(SWEPT) and len({str(line.get(name)) for line in columns}) > 1
         ]
