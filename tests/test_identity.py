@@ -35,7 +35,11 @@ BEFORE: dict[tuple[str, str], tuple[str, str, str, str, str]] = {
     ("resnet56", "none"): ("61a1c309b155", "78c8ef48e57d", "34482a80836a", "ce352c1e3c07", "851c1a0e2bc8"),
 }
 LATER = [(kind, field) for kind, fields in CAME_LATER.items() for field in fields]
-OTHER = {ViTSpec: {"qkv_bias": True}, PiTSpec: {"variant": "original"}, SwinSpec: {"absolute_positions": False}}
+OTHER: dict[type, dict[str, Any]] = {
+    ViTSpec: {"qkv_bias": True},
+    PiTSpec: {"variant": "original"},
+    SwinSpec: {"absolute_positions": False},
+}
 
 
 def one(backbone: Any, method: str = "none") -> StudyRun:

@@ -14,7 +14,7 @@ from slbench.report.gather import Gathered
 from slbench.report.rows import EQUAL, TRAINING_HEADS, flat
 from slbench.report.statistics import Interval, mean_interval
 from slbench.report.table import Table, text
-from slbench.spec import RunSpec
+from slbench.spec import RunSpec, written_out
 from slbench.store import RunRecord, safe
 
 CellKey = tuple[str, str, str, str]  # data set, backbone, method, cell
@@ -121,7 +121,7 @@ def experiments(gathered: Gathered, rows: Sequence[tuple[str, str]]) -> tuple[Ex
         labels = record.labels
         if (labels.backbone, labels.method) in place and labels.dataset in datasets:
             cells[labels.dataset, labels.backbone, labels.method, record.spec.cell_id].append(record)
-    fields = {key: flat(records[0].spec.as_dict()) for key, records in cells.items()}
+    fields = {key: flat(written_out(records[0].spec)) for key, records in cells.items()}
     trained = told_apart(fields, TRAINING, within=2, among=1)
     networks = told_apart(fields, ("backbone_",), within=3, among=2)
     methods = told_apart(fields, ("method_", "numerics_"), within=3, among=3)

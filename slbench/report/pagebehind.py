@@ -15,6 +15,7 @@ from slbench.report.render import gain_text, measure_text
 from slbench.report.rows import flat
 from slbench.report.sections import NOTHING
 from slbench.report.table import Cell, Table, text
+from slbench.spec import written_out
 from slbench.store import RunRecord
 
 
@@ -117,7 +118,7 @@ def unfinished(gathered: Gathered, table: Table) -> list[Unfinished]:
     for run in gathered.runs:
         if run.spec.run_id in done:
             continue
-        fields = flat(run.spec.as_dict()) if table.settings else {}
+        fields = flat(written_out(run.spec)) if table.settings else {}
         values = [NOTHING if fields.get(name) is None else text(fields[name]) for name in table.settings]
         failure = gathered.failures.get(run.spec.run_id)
         found.append(

@@ -95,9 +95,9 @@ def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:
 
 
 def test_without_absolute_positions_swin_has_no_such_parameter() -> None:
-    small = {"patch_size": 2, "dims": (6, 12), "depths": (1, 1), "num_heads": (3, 2)}
+    small: dict[str, Any] = {"patch_size": 2, "dims": (6, 12), "depths": (1, 1), "num_heads": (3, 2)}
     names = {
-        absolute: set(dict(made(SwinSpec(**small, absolute_positions=absolute), "both", (8, 8)).named_parameters()))  # type: ignore[arg-type]
+        absolute: set(dict(made(SwinSpec(**small, absolute_positions=absolute), "both", (8, 8)).named_parameters()))
         for absolute in (True, False)
     }
     assert names[True] - names[False] == {"positions"}
@@ -105,7 +105,7 @@ def test_without_absolute_positions_swin_has_no_such_parameter() -> None:
 
 
 def test_a_qkv_bias_adds_its_parameter_and_leaves_the_others_as_they_start() -> None:
-    size = {"patch_size": 4, "dim": 6, "depth": 2, "num_heads": 3}
+    size: dict[str, Any] = {"patch_size": 4, "dim": 6, "depth": 2, "num_heads": 3}
     plain, biased = (
         dict(made(ViTSpec(**size, qkv_bias=bias), "none", (8, 12)).named_parameters()) for bias in (False, True)
     )

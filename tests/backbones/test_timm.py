@@ -8,6 +8,7 @@ less, theirs is 0. timm adds 1e-6 in the norms of ViT and PiT, as their authors 
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_the_pooling_of_pit_is_timms_but_for_the_last_convolution(mixes: bool) -
 
     (ours,) = (module for module in made(PIT, "none", (8, 12)).modules() if isinstance(module, Pool))
     own = ours.grid
-    assert isinstance(own, GroupedConvPool)
+    assert isinstance(own, GroupedConvPool) and isinstance(own.mix, nn.Conv2d)
     if not mixes:
         own.mix.weight.copy_(torch.eye(12)[:, :, None, None])
         assert own.mix.bias is not None
@@ -169,7 +170,7 @@ def test_a_vit_with_a_qkv_bias_is_timms() -> None:
     ours = made(spec, "none", (8, 12))
     state = whole(ours, {"tokenizer.project": "patch_embed.proj"})
     state["patch_embed.proj.weight"] = as_convolution(state["patch_embed.proj.weight"], 4)
-    size = {"img_size": (8, 12), "patch_size": 4, "in_chans": 5, "num_classes": 7}
+    size: dict[str, Any] = {"img_size": (8, 12), "patch_size": 4, "in_chans": 5, "num_classes": 7}
     theirs = VisionTransformer(**size, embed_dim=6, depth=2, num_heads=3, mlp_ratio=2.0)
     assert_same(ours, load(theirs, state), (8, 12))
 
@@ -185,7 +186,7 @@ def test_the_original_pit_is_timms() -> None:
     pool = {r"pool\.grid\.each": "pool.conv", r"pool\.class_token|pool\.cls_token": "pool.fc"}
     state = whole(ours, {"tokenizer.conv": "patch_embed.conv", **named, **pool})
     state["pos_embed"] = rearrange(state["pos_embed"], "one (h w) d -> one d h w", h=7)  # 8 x 12 patches, 7 x 11 tokens
-    size = {"img_size": (16, 24), "patch_size": 4, "stride": 2, "in_chans": 5, "num_classes": 7}
+    size: dict[str, Any] = {"img_size": (16, 24), "patch_size": 4, "stride": 2, "in_chans": 5, "num_classes": 7}
     theirs = PoolingVisionTransformer(**size, base_dims=(2, 6, 24), depth=(1, 2, 1), heads=(3, 2, 1), mlp_ratio=2.0)
     assert_same(ours, load(theirs, state), (16, 24))
 
@@ -206,6 +207,6 @@ def test_a_swin_without_absolute_positions_is_timms() -> None:
     for name in ("norm.weight", "norm.bias", "reduction.weight"):  # theirs go down first within four neighbours
         key = f"layers.1.downsample.{name}"
         state[key] = rearrange(state[key], "... (h w c) -> ... (w h c)", h=2, w=2)
-    size = {"img_size": (16, 24), "patch_size": 2, "in_chans": 5, "num_classes": 7}
+    size: dict[str, Any] = {"img_size": (16, 24), "patch_size": 2, "in_chans": 5, "num_classes": 7}
     theirs = SwinTransformer(**size, embed_dim=6, depths=depths, num_heads=heads, window_size=2, mlp_ratio=2.0)
     assert_same(ours, load(theirs, state), (16, 24))
