@@ -1,0 +1,146 @@
+"""Sharpness and self-relation: measures of every layer over many images, of many runs, averaged over seeds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+
+from slbench.analysis import relation, sharpness
+from slbench.analysis.capture import Seen
+from slbench.analysis.chosen import Choice, Finished, Split
+from slbench.analysis.figures import draw_by_depth
+from slbench.analysis.frames import CELL, LAYER, as_table, averages, identity, over_seeds, parts, told_apart
+from slbench.analysis.layers import Layer, layers_of
+from slbench.analysis.load import Data, OnProgress, Pass, load_network, look, spread
+from slbench.analysis.words import Written, looked_into, made_with, page, trained, write
+from slbench.compute import reproducible
+from slbench.data.batches import Batches
+from slbench.report.figures import style
+
+
+class Meter(Protocol):
+    """What is shown every batch of every layer, and then gives the means of each."""
+
+    def see(self, seen: Seen) -> None: ...
+
+    def of(self, layer: Layer) -> dict[str, float]: ...
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is measured by depth."""
+
+    name: str
+    title: str
+    meter: Callable[[], Meter]
+    measures: dict[str, str]  # as tables head them
+    definitions: tuple[str, ...]
+    figures: dict[str, tuple[str, ...]]  # the measures in each, by the tail of its name
+
+
+SHARPNESS = Analysis(
+    "sharpness",
+    "Sharpness of attention by depth",
+    sharpness.Sharpness,
+    sharpness.MEASURES,
+    sharpness.DEFINITIONS,
+    {"": ("kl", "kl_support"), "-more": ("entropy", "self_weight", "distance")},
+)
+SELF_RELATION = Analysis(
+    "self-relation",
+    "How tokens score themselves against others, by depth",
+    relation.SelfRelation,
+    relation.MEASURES,
+    relation.DEFINITIONS,
+    {"": ("excess_share", "self_largest", "excess"), "-norms": ("query_norm", "key_norm")},
+)
+BY_DEPTH = {analysis.name: analysis for analysis in (SHARPNESS, SELF_RELATION)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """On what, and how, runs are looked into."""
+
+    split: Split
+    max_images: int | None  # of the split, at equal steps; None for all
+    device: torch.device
+    threads: int
+    batch_size: int
+
+
+def measure(
+    analysis: Analysis, runs: Sequence[Finished], setting: Setting, *, on_run: Callable[[Finished], OnProgress]
+) -> tuple[pd.DataFrame, int]:
+    """A row for each run and layer; and how many images the split has, at most.
+
+    Args:
+        on_run: called at each run's start, for what is then told of its progress.
+    Raises:
+        InputError: see `load_network` and `Data.part`.
+    """
+    data, lines, largest = Data(), list[dict[str, Any]](), 0
+    with reproducible(setting.threads):
+        for run in runs:
+            part = data.part(run, setting.split)
+            network = load_network(run, device=setting.device)
+            layers, meter = layers_of(network), analysis.meter()
+            rows = spread(len(part), at_most=setting.max_images)
+            how = Pass(device=setting.device, batch_size=setting.batch_size, on_progress=on_run(run))
+            batches = Batches(part, run.record.spec.dataset, device=setting.device)
+            look(network, layers, batches, rows, meter.see, how=how)
+            facts = identity(run) | {"split": setting.split, "images": len(rows)}
+            lines += [
+                facts | {"number": layer.number, "layer": layer.name, "axis": layer.short, "kind": layer.kind}
+                | {"learned_scale": layer.logits.scale is not None, "masks_self": layer.logits.mask_self}
+                | meter.of(layer)
+                for layer in layers
+            ]  # fmt: skip
+            largest = max(largest, len(part))
+    return told_apart(pd.DataFrame(lines)), largest
+
+
+def analyse(
+    analysis: Analysis,
+    choice: Choice,
+    setting: Setting,
+    *,
+    out: Path,
+    on_run: Callable[[Finished], OnProgress] = lambda run: lambda done, total: None,
+) -> Written:
+    """Measure, then write tables, figures and the page that has both, under `out`."""
+    frame, of = measure(analysis, choice.runs, setting, on_run=on_run)
+    measures, runs = list(analysis.measures), choice.runs
+    by_layer = over_seeds(frame, measures, [*CELL, *LAYER])
+    mean = averages(frame, measures)
+    several = len(set(frame["seed"])) > 1
+    caption = (
+        f"{analysis.title}.",
+        looked_into(runs, setting.split, images=int(frame["images"].max()), of=of),
+        "Mean ± sample standard deviation over seeds." if several else "One seed: no spread is known.",
+        *analysis.definitions,
+        made_with(setting.device, setting.threads),
+        *choice.notes,
+    )
+    with style():
+        figures = {
+            f"{analysis.name}{tail}{suffix}": draw_by_depth(part, kept, analysis.measures)
+            for suffix, part in parts(frame).items()
+            for tail, kept in analysis.figures.items()
+        }
+    data = {"dataset": "data"} if frame["dataset"].nunique() > 1 else {}
+    text = page(
+        analysis.title,
+        caption,
+        [
+            ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "row"} | data)),
+            ("By layer", as_table(by_layer, analysis.measures, {"row": "row"} | data | {"layer": "layer"})),
+            ("Runs", trained(runs)),
+        ],
+        list(figures),
+    )
+    frames = {analysis.name: frame.drop(columns="axis"), f"{analysis.name}-rows": by_layer}
+    files = write(out, analysis.name, text, frames, figures)
+    return Written(out, files, text, caption, frame)
