@@ -1,6 +1,6 @@
 """The figures of what is measured by depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Reference = tuple[str, Callable[[int], float]]  # a name, and a value for a number of keys
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")  # so that bars differ in grey too
 PANEL = 1.9  # inches
 CROWDED = 14  # layers, above which their names stand upright
 
 
-def draw_by_depth(frame: pd.DataFrame, measures: Sequence[str], heads: dict[str, str]) -> "Figure":
+def draw_by_depth(
+    frame: pd.DataFrame, measures: Sequence[str], heads: dict[str, str], references: dict[str, Reference]
+) -> "Figure":
     """Each measure by layer, a line a row, and beside it the bars of its averages; as Fig. 4 of arXiv:2112.13492.
 
     Args:
         frame: lines of runs of one backbone on one data set, as `measure` gives them.
         heads: what each measure is called.
+        references: what some are compared with.
     """
     figure, _ = new_figure(width=1.25 * WIDTH, height=0.7 + PANEL * len(measures))
     figure.clear()
@@ -35,6 +39,8 @@ def draw_by_depth(frame: pd.DataFrame, measures: Sequence[str], heads: dict[str,
             line(along, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
             bar(beside, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
         along.set_ylabel(heads[name])
+        if name in references:
+            compare(along, frame[frame[name].notna()].drop_duplicates("number"), references[name])
     names = frame.drop_duplicates("number")
     turned = 90 if len(names) > CROWDED else 0
     panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=turned)
@@ -42,9 +48,18 @@ def draw_by_depth(frame: pd.DataFrame, measures: Sequence[str], heads: dict[str,
     panels[-1, 1].set_xticks([])
     panels[0, 1].set_title("mean over layers", fontsize=8)
     panels[0, 0].set_title(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}", fontsize=9)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    handles, labels = panels[0, 0].get_legend_handles_labels()  # of the rows
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
     return figure
+
+
+def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
+    """A grey line of what a measure would be by its number of keys alone, named within the panel."""
+    name, value = reference
+    (grey,) = axes.plot(
+        layers["number"], [value(keys) for keys in layers["keys"]], color="#777777", linewidth=1, linestyle=":"
+    )
+    axes.legend([grey], [name], fontsize=7, loc="best")
 
 
 def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:

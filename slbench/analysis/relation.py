@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 from einops import repeat
@@ -17,6 +18,11 @@ MEASURES: dict[str, str] = {
     "self_largest": "R_ii largest",
     "query_norm": "norm of q",
     "key_norm": "norm of k",
+}
+REFERENCES: dict[str, tuple[str, Callable[[int], float]]] = {  # by the number of keys
+    "excess": ("no relation", lambda keys: 0.0),
+    "excess_share": ("no relation", lambda keys: 0.0),
+    "self_largest": ("by chance", lambda keys: 1 / keys),
 }
 DEFINITIONS: tuple[str, ...] = (
     "R_ij: query i times key j, times the layer's own scale (1/sqrt(d_k) in rows with a fixed temperature, else what "

@@ -1,6 +1,8 @@
 """How sharp attention is, layer by layer: arXiv:2112.13492's measure, and others beside it."""
 
+import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 from einops import repeat
@@ -18,6 +20,11 @@ MEASURES: dict[str, str] = {
     "self_weight": "weight on itself",
     "distance": "distance (patches)",
 }
+REFERENCES: dict[str, tuple[str, Callable[[int], float]]] = {  # by the number of keys
+    "kl": ("uniform, diagonal masked", lambda keys: masked_uniform(keys)),
+    "entropy": ("uniform", lambda keys: math.log(keys)),
+    "self_weight": ("uniform", lambda keys: 1 / keys),
+}
 DEFINITIONS: tuple[str, ...] = (
     "KL, the paper's: KL(uniform || attention) as arXiv:2112.13492 and its code compute it, "
     "-(1/N) sum_j log(N a_j + 1e-12) over all N keys, averaged over queries, heads and images.",
@@ -28,13 +35,20 @@ DEFINITIONS: tuple[str, ...] = (
     "those of its region), the weights renormalised over them: rows with and without the mask are comparable here.",
     "Entropy of the whole attention, in nats. Weight on itself: what a token gives to itself. Distance: mean distance "
     "from query to key in patches of that layer, weights renormalised over patches, class tokens left out, within "
-    "windows in Swin (as in arXiv:2010.11929, appendix D.7).",
+    "windows in Swin (as in arXiv:2010.11929, appendix D.7). The mask takes the key at distance 0 away, which by "
+    "itself lengthens that mean.",
 )
 
 
 def divergence(weights: Float[Tensor, "*b m"]) -> Float[Tensor, "*b"]:
     """-(1/N) sum_j log(N a_j + 1e-12): KL(uniform || attention) of each query. Source: code of arXiv:2112.13492."""
     return -(weights.shape[-1] * weights + EPSILON).log().mean(dim=-1)
+
+
+def masked_uniform(keys: int) -> float:
+    """What `divergence` gives a uniform attention whose diagonal is masked: 0.41 at 65 keys."""
+    others = keys - 1
+    return -(others * math.log(keys / others) + math.log(EPSILON)) / keys if others else 0.0
 
 
 def divergence_on(

@@ -117,7 +117,7 @@ def write_sheet(
     names = [f"class {part.labels[row]}\nno. {row}" for row in rows]
     caption = (
         *caption_of(maps, setting),
-        looked_into(choice.runs, setting.split, images=len(rows), of=len(part)),
+        looked_into(choice.runs, setting.split, {choice.runs[0].record.labels.dataset: (len(rows), len(part))}),
         made_with(setting.device, setting.threads),
         *choice.notes,
     )
@@ -180,7 +180,7 @@ def draw(
     """A row for each image: the image, then its map in every column, from black (least read) to bright (most)."""
     height, width = pixels[0].shape[:2]
     wide, high = 1 + len(columns), len(pixels)
-    figure, _ = new_figure(width=0.6 + CELL * wide, height=0.55 + CELL * height / width * high)
+    figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + CELL * height / width * high)
     figure.clear()
     panels = figure.subplots(high, wide, squeeze=False)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels[0].ndim == 2 else {}
@@ -191,9 +191,11 @@ def draw(
     for number, (title, maps) in enumerate(columns.items(), start=1):
         panels[0, number].set_title("\n".join(textwrap.wrap(title, 15)), fontsize=7)
         for axes, shown in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
-            axes.imshow(shown.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
+            colours = axes.imshow(shown.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
     for axes in panels.ravel():
         bare(axes)
+    key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)
+    key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=7)
     if over:
         figure.suptitle(over, fontsize=9)
     return figure

@@ -31,15 +31,21 @@ class Written:
     frame: pd.DataFrame  # every value, tidy
 
 
-def looked_into(runs: Sequence[Finished], split: Split, *, images: int, of: int) -> str:
-    """Data, images, seeds, and which weights."""
-    data = ", ".join(distinct(run.record.labels.dataset for run in runs))
+def looked_into(runs: Sequence[Finished], split: Split, counts: dict[str, tuple[int, int]]) -> str:
+    """Data, images, seeds, and which weights.
+
+    Args:
+        counts: of each data set the images that were looked at, and how many there are.
+    """
+    data = ", ".join(
+        f"{name}, {'all' if images == of else f'{images:,} of the'} {of:,} {SPLIT_WORDS[split]}"
+        for name, (images, of) in counts.items()
+    )
     seeds = sorted({run.seed for run in runs})
     weights = " or ".join(distinct(WHICH[run.weights.name] for run in runs if run.weights))
-    some = "all" if images == of else f"{images:,} of the"
     return (
-        f"Data: {data}, {some} {of:,} {SPLIT_WORDS[split]}, without augmentation; {plural(len(runs), 'run')}, "
-        f"{plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))}); weights of the {weights}."
+        f"Data: {data}, without augmentation; {plural(len(runs), 'run')}, {plural(len(seeds), 'seed')} "
+        f"({', '.join(map(str, seeds))}); weights of the {weights}."
     )
 
 
