@@ -81,7 +81,7 @@ def self_weight(layer: Layer, weights: Float[Tensor, "b h n m"]) -> Float[Tensor
     return weights.diagonal(dim1=-2, dim2=-1)
 
 
-def distance(layer: Layer, scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n"] | None:
+def distance(layer: Layer, scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h patches"] | None:
     """Mean distance from each patch to the patches that it reads, in patches; None where no patch asks.
 
     Weights are renormalised over patches. In windows, places are those in the window.
