@@ -140,10 +140,8 @@ def analyse(
     mean = averages(frame, measures)
     several = len(set(frame["seed"])) > 1
     caption = (
-        f"{analysis.title}.",
         looked_into(runs, setting.split, counts),
         "Mean ± sample standard deviation over seeds." if several else "One seed: no spread is known.",
-        *analysis.definitions,
         made_with(setting.device, setting.threads),
         *choice.notes,
     )
@@ -157,6 +155,7 @@ def analyse(
     text = page(
         analysis.title,
         caption,
+        analysis.definitions,
         [
             ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "row"} | data)),
             ("By layer", as_table(layers, analysis.measures, {"row": "row"} | data | {"layer": "layer"})),
@@ -166,4 +165,4 @@ def analyse(
     )
     frames = {analysis.name: frame.drop(columns="axis"), f"{analysis.name}-rows": layers}
     files = write(out, analysis.name, text, frames, figures)
-    return Written(out, files, text, caption, frame)
+    return Written(out, files, text, (*caption, *analysis.definitions), frame)

@@ -75,6 +75,7 @@ def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:
 def bar(axes: "Axes", values: pd.DataFrame, number: int) -> None:
     """One row's average over layers, with the standard deviation over its seeds."""
     style = number % len(PALETTE)
+    axes.set_axisbelow(True)
     spread = values["std"] if (values["n"] > 1).any() else None
     axes.bar(
         [number], values["mean"], yerr=spread, color=PALETTE[style], hatch=HATCHES[style], edgecolor="white",

@@ -30,8 +30,13 @@ COLOURS = "cividis"  # brighter is more, in grey too, and for any colour vision
 
 
 BRIGHT = (
-    "Attention over images: the brightest place of a map is where most is read, the darkest where least, image by "
-    "image (min-max); maps are brought from the grid of tokens to the image's size bilinearly."
+    "The brightest place of a map is where most is read, the darkest where least, image by image (min-max); maps are "
+    "brought from the grid of tokens to the image's size bilinearly."
+)
+STRETCHED = (
+    "So a map that is nearly flat is stretched like any other: patches read, in the table, is exp(entropy) of a map, "
+    "its mean over the images, and comes near the number of tokens where attention is nearly uniform. "
+    "Weight on patches: the rest is on the class token itself."
 )
 ROLLOUT = (
     "Shown: attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
@@ -115,8 +120,8 @@ def write_sheet(
         maps = [read_maps(run, part, rows, setting, on_run(run)) for run in choice.runs]
     pixels = pictures(part, rows)
     names = [f"class {part.labels[row]}\nno. {row}" for row in rows]
+    meaning = definitions(maps, setting)
     caption = (
-        *caption_of(maps, setting),
         looked_into(choice.runs, setting.split, {choice.runs[0].record.labels.dataset: (len(rows), len(part))}),
         made_with(setting.device, setting.threads),
         *choice.notes,
@@ -127,15 +132,17 @@ def write_sheet(
             for number, (title, found) in enumerate(titled(maps).items(), start=1):
                 columns = {layer.name: values for layer, values in found.by_layer.items()}
                 figures[f"attention-blocks-{number}"] = draw(pixels, names, columns, over=title)
-    text = page("Attention over images", caption, [("Maps", summary(maps)), ("Runs", trained(choice.runs))], [*figures])
+    tables = [("Maps", summary(maps)), ("Runs", trained(choice.runs))]
+    text = page("Attention over images", caption, meaning, tables, list(figures))
     frame = tidy(maps, part, rows, setting)
-    return Written(out, write(out, "attention", text, {"attention": frame}, figures), text, caption, frame)
+    files = write(out, "attention", text, {"attention": frame}, figures)
+    return Written(out, files, text, (*caption, *meaning), frame)
 
 
-def caption_of(maps: Sequence[Maps], setting: Setting) -> list[str]:
+def definitions(maps: Sequence[Maps], setting: Setting) -> list[str]:
     """What the maps are, for the backbones that are there."""
     backbones = {found.run.record.spec.backbone.name for found in maps}
-    parts = [BRIGHT]
+    parts = [BRIGHT, STRETCHED]
     if setting.rollout:
         parts.append(ROLLOUT)
         told = ROLLOUT_WORDS

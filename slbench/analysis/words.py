@@ -27,7 +27,7 @@ class Written:
     folder: Path
     files: tuple[str, ...]  # names in it
     text: str  # Markdown: title, caption, tables
-    caption: tuple[str, ...]
+    caption: tuple[str, ...]  # what a figure's caption must say, and what the words mean
     frame: pd.DataFrame  # every value, tidy
 
 
@@ -90,9 +90,15 @@ def escaped(words: str) -> str:
     return " ".join(words.replace("|", "\\|").split())
 
 
-def page(title: str, caption: Sequence[str], tables: Sequence[tuple[str, str]], figures: Sequence[str]) -> str:
-    """A Markdown page: caption, tables under their heads, figures."""
-    parts = [f"# {title}", " ".join(caption)]
+def page(
+    title: str,
+    caption: Sequence[str],
+    definitions: Sequence[str],
+    tables: Sequence[tuple[str, str]],
+    figures: Sequence[str],
+) -> str:
+    """A Markdown page: caption, what the words mean, tables under their heads, figures."""
+    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {words}" for words in definitions)]
     for head, content in tables:
         parts += [f"## {head}", content]
     parts += [f"![{name}]({name}.png)" for name in figures]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,9 +172,12 @@ def chosen_runs(
     if seeds and study is None:
         raise InputError("--seed: chooses among the runs of a study: give --study FILE with it")
     loaded = None if study is None else load_study(study)
-    if loaded is not None and one_seed and not seeds:
-        seeds = [min(run.spec.seed for run in loaded.runs)]
-    return choose(results, names, study=loaded, seeds=seeds or None)
+    if loaded is None or not one_seed or seeds:
+        return choose(results, names, study=loaded, seeds=seeds or None)
+    known = sorted({run.spec.seed for run in loaded.runs})
+    chosen = choose(results, names, study=loaded, seeds=known[:1])
+    others = [f"Of the study's seeds {', '.join(map(str, known))} the first is shown."] if len(known) > 1 else []
+    return replace(chosen, notes=(*others, *chosen.notes))
 
 
 def numbers(values: Sequence[str], flag: str) -> list[int]:
@@ -228,4 +232,13 @@ def tell(written: "Written", *, as_json: bool) -> None:
         print(json.dumps(document, indent=2))
         return
     print("\n".join(line for line in written.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
-    say(Console(), f"written to {written.folder}: {', '.join(written.files)}")
+    say(Console(), f"written to {written.folder}: {'; '.join(grouped(written.files))}")
+
+
+def grouped(files: Sequence[str]) -> list[str]:
+    """Files that differ in their suffix alone as one: "sharpness.png, .svg, .pdf"."""
+    stems = dict[str, list[str]]()
+    for file in files:
+        stem, _, suffix = file.rpartition(".")
+        stems.setdefault(stem, []).append(f".{suffix}")
+    return [f"{stem}{', '.join(suffixes)}" for stem, suffixes in stems.items()]
