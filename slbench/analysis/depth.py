@@ -1,6 +1,6 @@
 """Sharpness and self-relation: measures of every layer over many images, of many runs, averaged over seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,7 @@ class Analysis:
     definitions: tuple[str, ...]
     figures: dict[str, tuple[str, ...]]  # the measures in each, by the tail of its name
     references: dict[str, Reference]  # what a figure compares a measure with
+    remark: Callable[[Iterable[int]], str] = lambda keys: ""  # on layers with so many keys
 
 
 SHARPNESS = Analysis(
@@ -51,6 +52,7 @@ SHARPNESS = Analysis(
     sharpness.DEFINITIONS,
     {"": ("kl", "kl_support"), "-more": ("entropy", "self_weight", "distance")},
     sharpness.REFERENCES,
+    sharpness.artefact,
 )
 SELF_RELATION = Analysis(
     "self-relation",
@@ -142,6 +144,7 @@ def analyse(
     caption = (
         looked_into(runs, setting.split, counts),
         "Mean ± sample standard deviation over seeds." if several else "One seed: no spread is known.",
+        *filter(None, [analysis.remark(frame.loc[frame["kind"] != "class", "keys"])]),
         made_with(setting.device, setting.threads),
         *choice.notes,
     )

@@ -57,7 +57,7 @@ def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
     """A grey line of what a measure would be by its number of keys alone, named within the panel."""
     name, value = reference
     (grey,) = axes.plot(
-        layers["number"], [value(keys) for keys in layers["keys"]], color="#777777", linewidth=1, linestyle=":"
+        layers["number"], [value(keys) for keys in layers["keys"]], color="#999999", linewidth=0.9, zorder=1
     )
     axes.legend([grey], [name], fontsize=7, loc="best")
 

@@ -13,8 +13,8 @@ from slbench.analysis.capture import Seen
 from slbench.analysis.layers import Layer
 
 MEASURES: dict[str, str] = {
-    "excess": "R_ii − mean R_ij",
-    "excess_share": "in spreads of R_ij",
+    "excess": "excess of R_ii",
+    "excess_share": "excess / spread",
     "self_largest": "R_ii largest",
     "query_norm": "norm of q",
     "key_norm": "norm of k",
@@ -28,10 +28,10 @@ DEFINITIONS: tuple[str, ...] = (
     "R_ij: query i times key j, times the layer's own scale (1/sqrt(d_k) in rows with a fixed temperature, else what "
     "was learned in its place), before relative bias, mix of heads and any mask; so rows with the diagonal mask "
     "have an R_ii too.",
-    "R_ii − mean R_ij: of each query, over the keys j that it may read other than itself (in Swin's shifted windows "
-    "those of its region); averaged over queries, heads and images. In spreads of R_ij: that average over the root of "
-    "the mean variance of R_ij over the same keys, which no scale changes. R_ii largest: share of queries whose own "
-    "key scores above every other; 1 / N by chance.",
+    "Excess of R_ii: of each query R_ii less the mean of R_ij over the keys j that it may read other than itself (in "
+    "Swin's shifted windows those of its region); averaged over queries, heads and images. Excess / spread: that "
+    "average over the root of the mean variance of R_ij over the same keys, which no scale changes. R_ii largest: "
+    "share of queries whose own key scores above every other; 1 / N by chance.",
     "Norms of queries and keys are means over tokens, heads and images, before any scale. Class attention is left "
     "out: its one query is no key of the patches.",
 )

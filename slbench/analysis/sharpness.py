@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from einops import repeat
@@ -49,6 +49,12 @@ def masked_uniform(keys: int) -> float:
     """What `divergence` gives a uniform attention whose diagonal is masked: 0.41 at 65 keys."""
     others = keys - 1
     return -(others * math.log(keys / others) + math.log(EPSILON)) / keys if others else 0.0
+
+
+def artefact(keys: Iterable[int]) -> str:
+    """A sentence on what the mask alone adds where layers have so many keys."""
+    told = ", ".join(f"{masked_uniform(count):.2f} at N = {count}" for count in sorted(set(keys)))
+    return f"A uniform attention without its diagonal scores in the paper's definition here: {told}."
 
 
 def divergence_on(

@@ -119,7 +119,8 @@ def write_sheet(
     with reproducible(setting.threads):
         maps = [read_maps(run, part, rows, setting, on_run(run)) for run in choice.runs]
     pixels = pictures(part, rows)
-    names = [f"class {part.labels[row]}\nno. {row}" for row in rows]
+    heads = [f"class {part.labels[row]}\nno. {row}" for row in rows]
+    name = "attention" + "-rollout" * setting.rollout + "-mixed" * setting.mixed
     meaning = definitions(maps, setting)
     caption = (
         looked_into(choice.runs, setting.split, {choice.runs[0].record.labels.dataset: (len(rows), len(part))}),
@@ -127,15 +128,15 @@ def write_sheet(
         *choice.notes,
     )
     with style():
-        figures = {"attention": draw(pixels, names, {title: found.main for title, found in titled(maps).items()})}
+        figures = {name: draw(pixels, heads, {title: found.main for title, found in titled(maps).items()})}
         if setting.all_blocks:
             for number, (title, found) in enumerate(titled(maps).items(), start=1):
                 columns = {layer.name: values for layer, values in found.by_layer.items()}
-                figures[f"attention-blocks-{number}"] = draw(pixels, names, columns, over=title)
+                figures[f"{name}-blocks-{number}"] = draw(pixels, heads, columns, over=title)
     tables = [("Maps", summary(maps)), ("Runs", trained(choice.runs))]
     text = page("Attention over images", caption, meaning, tables, list(figures))
     frame = tidy(maps, part, rows, setting)
-    files = write(out, "attention", text, {"attention": frame}, figures)
+    files = write(out, name, text, {name: frame}, figures)
     return Written(out, files, text, (*caption, *meaning), frame)
 
 

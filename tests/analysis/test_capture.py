@@ -60,7 +60,7 @@ def owner(network: Backbone, layer: Layer) -> nn.Module:
 
 def heads(tokens: Tensor, count: int) -> Tensor:
     """(b n (h d)) to (b h n d)."""
-    return tokens.unflatten(-1, (count, -1)).transpose(1, 2)
+    return tokens.reshape(*tokens.shape[:2], count, -1).transpose(1, 2)
 
 
 def queries_and_keys(module: Any, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,8 @@ def expected(module: Any, layer: Layer, q: Tensor, k: Tensor) -> Tensor:
     powers = scores.exp()
     if layer.logits.mask_self:
         powers = powers * (1 - torch.eye(powers.shape[-1], dtype=torch.float64))
-    return powers / powers.sum(dim=-1, keepdim=True)
+    weights: Tensor = powers / powers.sum(dim=-1, keepdim=True)
+    return weights
 
 
 @every
@@ -144,7 +145,8 @@ def test_what_is_seen_is_what_the_formulas_give_and_what_multiplies_the_values(b
 def expected_products(module: Any, q: Tensor, k: Tensor) -> Tensor:
     scale = module.logits.scale
     factor = module.logits.initial_scale if scale is None else scale.detach().double()[None, :, None, None]
-    return torch.einsum("bhnd,bhmd->bhnm", q, k) * factor
+    products: Tensor = torch.einsum("bhnd,bhmd->bhnm", q, k) * factor
+    return products
 
 
 @every

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from slbench.analysis import chosen
 from slbench.analysis.chosen import Finished, choose, split_named
 from slbench.errors import InputError
+from slbench.numerics import NUMERICS
 from slbench.store import Failure, Store
 from slbench.study import Study
 from tests.analysis.made import SMALL, birds, finish, study_of
@@ -104,7 +104,7 @@ def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Sto
 def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = finish(store, study.runs[0])
     assert made.outdated is None
-    monkeypatch.setitem(chosen.NUMERICS, "vit", 7)
+    monkeypatch.setitem(NUMERICS, "vit", 7)
     (note,) = choose(store, [made.record.run_id]).notes
     assert note == f"{made.title}: trained with other numerics than its network has now (vit 1, now 7)"
     other = dataclasses.replace(made, record=made.record.model_copy())

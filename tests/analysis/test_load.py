@@ -51,7 +51,7 @@ def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store
 def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) -> None:
     data = birds(tmp_path)
     run = finish(store, study_of(data).runs[0])
-    sizes = {split: len(Data().part(run, split)) for split in ("test", "val", "train")}  # type: ignore[arg-type]
+    sizes = {split: len(Data().part(run, split)) for split in ("test", "val", "train")}
     assert sizes == {"test": 13, "val": 6, "train": 61}  # 67 less a tenth of each class, rounded
     part = finish(store, study_of(data, set={"dataset.per_class": 5}).runs[0])
     assert len(Data().part(part, "train")) == 15

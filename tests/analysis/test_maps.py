@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slbench.analysis.capture import watched
+from slbench.analysis.capture import Seen, watched
 from slbench.analysis.layers import Layer, layers_of
 from slbench.analysis.maps import Rollout, brought, displayed, readers, reading, shared, start, step
 from slbench.backbones.layers import Backbone
@@ -115,10 +115,10 @@ def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
     for place in set(range(rows_ * columns)) - corners:  # a shift leaves the corners alone in their regions
         tokens = torch.zeros(2, rows_ * columns, 3)
         tokens[:, place, 0] = 1.0
-        found: list[Tensor] = []
-        with torch.no_grad(), watched((there,), lambda seen, found=found: found.append(reading(seen))):
+        found: list[Seen] = []
+        with torch.no_grad(), watched((there,), found.append):
             attention(tokens)
-        assert brightest(found[0], layer.grid) == [divmod(place, columns)] * 2
+        assert brightest(reading(found[0]), layer.grid) == [divmod(place, columns)] * 2
 
 
 def test_windows_and_back_leave_every_token_in_its_place() -> None:

@@ -107,8 +107,8 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
         with watched(layers, together.see):
             network(images(backbone))
         with watched(layers, apart.see):
-            for image in images(backbone).split(1):
-                network(image)
+            for image in images(backbone):
+                network(image[None])
     for layer in layers:
         found = together.of(layer)
         assert list(found) == list(MEASURES)

@@ -80,13 +80,14 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
     wanted = setting(images=(0, 7, 12), rollout=rollout, all_blocks=not rollout)
-    once, again = (write_sheet(Choice("birds", runs, ()), wanted, out=tmp_path / name) for name in ("once", "again"))
+    once, again = (write_sheet(Choice("birds", runs, ()), wanted, out=tmp_path / at) for at in ("once", "again"))
     assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
     for file in once.files:
         assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
+    name = "attention-rollout" if rollout else "attention"
     sheets = {f"attention-blocks-{number}.svg" for number in range(1, 7)}
     assert sheets.isdisjoint(once.files) if rollout else sheets <= set(once.files)
-    frame = pd.read_csv(once.folder / "attention.csv")
+    frame = pd.read_csv(once.folder / f"{name}.csv")
     assert set(frame["image"]) == {0, 7, 12}
     layers = frame.groupby("backbone")["layer"].unique().map(list).to_dict()
     assert layers == {
@@ -98,11 +99,11 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
     assert (totals <= 1 + 1e-5).all() and (totals > 0).all()
     of_swin = totals[totals.index.get_level_values("run").str.startswith("Swin")]
     assert of_swin.tolist() == pytest.approx([1.0] * len(of_swin), rel=1e-5)
-    text = (once.folder / "attention.md").read_text()
+    text = (once.folder / f"{name}.md").read_text()
     assert "Data: birds, 3 of the 13 test images" in text
     assert ("arXiv:2005.00928): from the output back through all layers" in text) == rollout
     assert ("the row of the class token in the last block, mean over heads" in text) != rollout
     assert "Swin" in text and "CaiT's attention is the softmax, before its heads are mixed once more." in text
-    svg = (once.folder / "attention.svg").read_text()
+    svg = (once.folder / f"{name}.svg").read_text()
     for title in ("ViT-x", "SL-ViT-x", "CaiT-x", "SL-Swin-x", "no. 12", "most read"):
         assert title in svg
