@@ -55,6 +55,14 @@ class Finished:
         return next((file for file in files if file.exists()), None)
 
     @property
+    def test_top1(self) -> float:
+        """Test accuracy in % of the weights that were kept."""
+        record, path = self.record, self.weights
+        if path is not None and path.name == WEIGHTS["best"] and record.selected_test_top1 is not None:
+            return record.selected_test_top1
+        return record.final_test_top1
+
+    @property
     def outdated(self) -> str | None:
         """A note if parts of its network have changed their arithmetic since it was trained."""
         spec = self.record.spec

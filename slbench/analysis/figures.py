@@ -40,17 +40,23 @@ def draw_by_depth(
             bar(beside, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
         along.set_ylabel(heads[name])
         if name in references:
-            compare(along, frame[frame[name].notna()].drop_duplicates("number"), references[name])
+            among = frame[frame[name].notna() & (frame["kind"] != "class")]  # no mask applies to a class token alone
+            compare(along, among.drop_duplicates("number"), references[name])
     names = frame.drop_duplicates("number")
     turned = 90 if len(names) > CROWDED else 0
     panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=turned)
     panels[-1, 0].set_xlabel("layer")
     panels[-1, 1].set_xticks([])
     panels[0, 1].set_title("mean over layers", fontsize=8)
-    panels[0, 0].set_title(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}", fontsize=9)
+    panels[0, 0].set_title(plain(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}"), fontsize=9)
     handles, labels = panels[0, 0].get_legend_handles_labels()  # of the rows
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
     return figure
+
+
+def plain(words: str) -> str:
+    """Words for matplotlib to draw as they are: it takes $ for mathematics, and leaves a leading _ out of legends."""
+    return (" " if words.startswith("_") else "") + words.replace("$", r"\$")
 
 
 def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
@@ -68,7 +74,7 @@ def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:
     axes.errorbar(
         values["number"], values["mean"], yerr=values["std"] if (values["n"] > 1).any() else None,
         color=PALETTE[style], marker=MARKERS[style], linestyle=LINES[style], markersize=4, capsize=2, linewidth=1.2,
-        label=row,
+        label=plain(row),
     )  # fmt: skip
 
 

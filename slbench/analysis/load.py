@@ -111,11 +111,17 @@ def look(
     *,
     how: Pass,
 ) -> torch.Tensor:
-    """Run the images of some rows through a network, telling `see` what each layer computes; the logits (n k)."""
+    """Run the images of some rows through a network, telling `see` what each layer computes; the logits (n k).
+
+    Raises:
+        InputError: if a logit is not a finite number: what was seen means nothing then.
+    """
     choices = [rows[start : start + how.batch_size] for start in range(0, len(rows), how.batch_size)]
     logits = []
     with torch.no_grad(), watched(layers, see):
         for pixels, _ in batches.taken(choices):
             logits.append(network(batches.normalise(pixels)).cpu())
+            if not logits[-1].isfinite().all():
+                raise InputError("a network of these runs gives logits that are not finite: its weights are of no use")
             how.on_progress(sum(map(len, logits)), len(rows))
     return torch.cat(logits)

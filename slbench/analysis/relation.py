@@ -31,7 +31,8 @@ DEFINITIONS: tuple[str, ...] = (
     "Excess of R_ii: of each query R_ii less the mean of R_ij over the keys j that it may read other than itself (in "
     "Swin's shifted windows those of its region); averaged over queries, heads and images. Excess / spread: that "
     "average over the root of the mean variance of R_ij over the same keys, which no scale changes. R_ii largest: "
-    "share of queries whose own key scores above every other; 1 / N by chance.",
+    "share of queries whose own key scores above every other; 1 / N by chance, and more in shifted windows, where "
+    "fewer than N may be read.",
     "Norms of queries and keys are means over tokens, heads and images, before any scale. Class attention is left "
     "out: its one query is no key of the patches.",
 )

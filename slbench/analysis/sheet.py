@@ -13,6 +13,7 @@ from torch import Tensor
 
 from slbench.analysis.attention import Maps, Setting, check_comparable, chosen_rows, read_maps
 from slbench.analysis.chosen import Choice, Finished
+from slbench.analysis.figures import plain
 from slbench.analysis.frames import identity
 from slbench.analysis.load import Data, OnProgress
 from slbench.analysis.maps import displayed
@@ -197,7 +198,7 @@ def draw(
         line[0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
     panels[0, 0].set_title("image", fontsize=7)
     for number, (title, maps) in enumerate(columns.items(), start=1):
-        panels[0, number].set_title("\n".join(textwrap.wrap(title, 15)), fontsize=7)
+        panels[0, number].set_title(plain("\n".join(textwrap.wrap(title, 15))), fontsize=7)
         for axes, shown in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
             colours = axes.imshow(shown.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
     for axes in panels.ravel():
@@ -205,7 +206,7 @@ def draw(
     key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)
     key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=7)
     if over:
-        figure.suptitle(over, fontsize=9)
+        figure.suptitle(plain(over), fontsize=9)
     return figure
 
 

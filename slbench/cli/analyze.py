@@ -76,6 +76,8 @@ def attention(
     """Show where runs look on the same images: a contact sheet of the class token's attention, a column a run."""
     if images and per_class is not None:
         raise InputError("--images and --per-class exclude each other: give one")
+    if mixed and rollout:
+        raise InputError("--mixed and --rollout exclude each other: rollout follows the softmax")
     rows = numbers(images, "--images")
     chosen = chosen_runs(store, runs, study, seed, one_seed=True)
     options.use_data_root(data_root)

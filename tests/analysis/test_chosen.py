@@ -63,6 +63,8 @@ def test_weights_of_the_selected_epoch_are_taken_where_they_alone_were_kept(stud
     made = finish(store, study.runs[0], keep="best")
     assert made.weights is not None
     assert made.weights.name == "weights-selected.safetensors"
+    assert made.test_top1 == made.record.selected_test_top1 == 81
+    assert finish(store, study.runs[1]).test_top1 == 80  # of the last epoch
 
 
 def test_runs_whose_weights_were_not_kept_are_told_of(study: Study, store: Store) -> None:

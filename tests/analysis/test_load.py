@@ -105,3 +105,13 @@ def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study
     with torch.no_grad():
         whole = torch.cat([network(images) for images, _ in batches.in_order(13)])
     assert torch.allclose(logits, whole[rows], atol=1e-5)
+
+
+def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[0])
+    network, part = load_network(made, device=CPU), Data().part(made, "test")
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    batches, how = Batches(part, made.record.spec.dataset, device=CPU), Pass(device=CPU, batch_size=2)
+    with pytest.raises(InputError, match="logits that are not finite"):
+        look(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, how=how)

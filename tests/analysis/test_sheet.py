@@ -11,6 +11,8 @@ import torch
 from slbench.analysis import words
 from slbench.analysis.attention import Setting, check_comparable, chosen_rows
 from slbench.analysis.chosen import Choice
+from slbench.analysis.depth import SHARPNESS, analyse
+from slbench.analysis.depth import Setting as DepthSetting
 from slbench.analysis.sheet import pictures, write_sheet
 from slbench.data.splits import Part
 from slbench.errors import InputError
@@ -107,3 +109,19 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
     svg = (once.folder / f"{name}.svg").read_text()
     for title in ("ViT-x", "SL-ViT-x", "CaiT-x", "SL-Swin-x", "no. 12", "most read"):
         assert title in svg
+
+
+def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "FORMATS", ("svg",))
+    name = "_a$x_{$|<i>../"
+    study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
+    choice = Choice("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())
+    sheet = write_sheet(choice, setting(images=(1,), all_blocks=True), out=tmp_path / "out")
+    by_depth = DepthSetting(split="test", max_images=2, device=torch.device("cpu"), threads=1, batch_size=2)
+    depth = analyse(SHARPNESS, choice, by_depth, out=tmp_path / "out")
+    for file in ("attention.svg", "attention-blocks-1.svg", "sharpness.svg"):
+        assert "_a$x_{$|&lt;i&gt;../" in (tmp_path / "out" / file).read_text(), file
+    for text in (sheet.text, depth.text):
+        assert "_a$x_{$\\|<i>../" in text

@@ -161,10 +161,11 @@ def pick(word: str, places: dict[str, object]) -> tuple[str, object]:
     [
         (["--images", "0,13"], "--images 13: there are 13 test images: allowed: 0 to 12"),
         (["--images", "-1"], "--images -1: must be whole numbers from 0"),
+        (["--mixed", "--rollout"], "--mixed and --rollout exclude each other: rollout follows the softmax"),
         (["--images", "1", "--per-class", "2"], "--images and --per-class exclude each other: give one"),
     ],
 )
-def test_images_that_are_not_there_are_refused(
+def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
     flags: list[str], message: str, slbench: Command, world: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, store = world
