@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from jaxtyping import install_import_hook
 
-SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train.loop"]
+SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train.loop", "slbench.analysis"]
 
 _hook = install_import_hook(SHAPED, "beartype.beartype")
 

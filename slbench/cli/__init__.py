@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from slbench import __version__
+from slbench.cli.analyze import app as analyze_commands
 from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
 from slbench.cli.grid import run_grid, train
@@ -40,6 +41,7 @@ app.command("clean")(clean)
 app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
+app.add_typer(analyze_commands, name="analyze")
 app.add_typer(data_commands, name="data")
 
 

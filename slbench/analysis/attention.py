@@ -1,0 +1,118 @@
+"""Where runs look, on the same images: the maps of the class token's attention, read from each network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slbench.analysis.capture import Seen
+from slbench.analysis.chosen import Finished, Split
+from slbench.analysis.layers import Layer, layers_of
+from slbench.analysis.load import OnProgress, Pass, load_network, look, spread
+from slbench.analysis.maps import Rollout, readers, reading
+from slbench.analysis.words import SPLIT_WORDS
+from slbench.data.batches import Batches
+from slbench.data.splits import Part, Rows
+from slbench.errors import InputError
+from slbench.report.caption import distinct
+
+HANDFUL = 6  # images, unless told
+MOST_IMAGES, MOST_COLUMNS = 100, 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Which images are looked at, and how."""
+
+    split: Split
+    images: tuple[int, ...] | None  # rows of the split
+    per_class: int | None  # in place of them, the first so many of each class
+    rollout: bool
+    all_blocks: bool  # also a sheet of each run's blocks
+    mixed: bool  # of CaiT, see `maps.reading`
+    device: torch.device
+    threads: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What one run reads of each image."""
+
+    run: Finished
+    by_layer: dict[Layer, Float[Tensor, "b down across"]]  # in which the output reads, by depth
+    rolled: Float[Tensor, "b down across"] | None
+    predicted: tuple[int, ...]  # classes
+
+    @property
+    def last(self) -> Layer:
+        return list(self.by_layer)[-1]
+
+    @property
+    def main(self) -> Float[Tensor, "b down across"]:
+        """The maps of the contact sheet."""
+        return self.by_layer[self.last] if self.rolled is None else self.rolled
+
+
+def chosen_rows(part: Part, setting: Setting) -> Rows:
+    """Rows of the images to show: those asked for, or a handful at equal steps of a split in order of class.
+
+    Raises:
+        InputError: for a row that there is not, or more images than a sheet holds.
+    """
+    if setting.images is not None:
+        wrong = [row for row in setting.images if not 0 <= row < len(part)]
+        if wrong:
+            words = SPLIT_WORDS[setting.split]
+            raise InputError(f"--images {wrong[0]}: there are {len(part):,} {words}: allowed: 0 to {len(part) - 1}")
+        rows = np.array(distinct(setting.images), dtype=np.int64)
+    elif setting.per_class is not None:
+        each = [np.flatnonzero(part.labels == label)[: setting.per_class] for label in np.unique(part.labels)]
+        rows = np.concatenate(each)
+    else:
+        rows = spread(len(part), at_most=HANDFUL)
+    if len(rows) > MOST_IMAGES:
+        raise InputError(f"{len(rows):,} images: a sheet holds at most {MOST_IMAGES}: ask for fewer with --images")
+    return rows
+
+
+def check_comparable(runs: Sequence[Finished], split: Split) -> None:
+    """Raise InputError unless all runs can be shown on the same images, and fit on one sheet."""
+    if len(runs) > MOST_COLUMNS:
+        raise InputError(f"{len(runs)} runs: a sheet holds at most {MOST_COLUMNS}: name fewer")
+
+    def images(run: Finished) -> tuple[object, ...]:
+        record, spec = run.record, run.record.spec
+        seed = spec.seed if split == "train" and (spec.dataset.fraction or spec.dataset.per_class) else None
+        size = (spec.dataset.fraction, spec.dataset.per_class) if split == "train" else None
+        return record.data_sha256, spec.dataset.image_size, spec.protocol if split != "test" else None, size, seed
+
+    for run in runs[1:]:
+        if images(run) != images(runs[0]):
+            raise InputError(f"runs on different data in one sheet: {runs[0].title} and {run.title}: name one's alone")
+
+
+def read_maps(run: Finished, part: Part, rows: Rows, setting: Setting, on_progress: OnProgress) -> Maps:
+    """The maps of one run, image by image; batches do not change them but for rounding."""
+    network = load_network(run, device=setting.device)
+    layers = layers_of(network)
+    asking = readers(layers)
+    found: dict[Layer, list[Tensor]] = {layer: [] for layer in asking}
+    rollout, rolled = Rollout(), list[Tensor]()
+
+    def see(seen: Seen) -> None:
+        if seen.layer in found:
+            found[seen.layer].append(torch.cat([reading(piece, mixed=setting.mixed) for piece in seen.pieces()]).cpu())
+        if setting.rollout:
+            rollout.see(seen)
+            if seen.layer is layers[-1]:
+                rolled.append(rollout.take().cpu())
+
+    batches = Batches(part, run.record.spec.dataset, device=setting.device)
+    how = Pass(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
+    logits = look(network, layers if setting.rollout else asking, batches, rows, see, how=how)
+    by_layer = {layer: torch.cat(maps) for layer, maps in found.items()}
+    return Maps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))

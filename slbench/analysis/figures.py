@@ -1,0 +1,89 @@
+"""The figures of what is measured by depth."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from slbench.analysis.frames import CELL, LAYER, averages, over_seeds
+from slbench.report.caption import distinct
+from slbench.report.figures import LINES, MARKERS, PALETTE, WIDTH, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Reference = tuple[str, Callable[[int], float]]  # a name, and a value for a number of keys
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")  # so that bars differ in grey too
+PANEL = 1.9  # inches
+CROWDED = 14  # layers, above which their names stand upright
+
+
+def draw_by_depth(
+    frame: pd.DataFrame, measures: Sequence[str], heads: dict[str, str], references: dict[str, Reference]
+) -> "Figure":
+    """Each measure by layer, a line a row, and beside it the bars of its averages; as Fig. 4 of arXiv:2112.13492.
+
+    Args:
+        frame: lines of runs of one backbone on one data set, as `measure` gives them.
+        heads: what each measure is called.
+        references: what some are compared with.
+    """
+    figure, _ = new_figure(width=1.25 * WIDTH, height=0.7 + PANEL * len(measures))
+    figure.clear()
+    panels = figure.subplots(len(measures), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
+    by_layer, mean = over_seeds(frame, measures, [*CELL, *LAYER]), averages(frame, measures)
+    rows = list(distinct(frame["row"]))
+    for (along, beside), name in zip(panels, measures, strict=True):
+        for number, row in enumerate(rows):
+            line(along, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
+            bar(beside, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
+        along.set_ylabel(heads[name])
+        if name in references:
+            among = frame[frame[name].notna() & (frame["kind"] != "class")]  # no mask applies to a class token alone
+            compare(along, among.drop_duplicates("number"), references[name])
+    names = frame.drop_duplicates("number")
+    turned = 90 if len(names) > CROWDED else 0
+    panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=turned)
+    panels[-1, 0].set_xlabel("layer")
+    panels[-1, 1].set_xticks([])
+    panels[0, 1].set_title("mean over layers", fontsize=8)
+    panels[0, 0].set_title(plain(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}"), fontsize=9)
+    handles, labels = panels[0, 0].get_legend_handles_labels()  # of the rows
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
+    return figure
+
+
+def plain(words: str) -> str:
+    """Words for matplotlib to draw as they are: it takes $ for mathematics, and leaves a leading _ out of legends."""
+    return (" " if words.startswith("_") else "") + words.replace("$", r"\$")
+
+
+def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
+    """A grey line of what a measure would be by its number of keys alone, named within the panel."""
+    name, value = reference
+    (grey,) = axes.plot(
+        layers["number"], [value(keys) for keys in layers["keys"]], color="#999999", linewidth=0.9, zorder=1
+    )
+    axes.legend([grey], [name], fontsize=7, loc="best")
+
+
+def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:
+    """One row's means by depth, with the standard deviation over its seeds."""
+    style = number % len(PALETTE)
+    axes.errorbar(
+        values["number"], values["mean"], yerr=values["std"] if (values["n"] > 1).any() else None,
+        color=PALETTE[style], marker=MARKERS[style], linestyle=LINES[style], markersize=4, capsize=2, linewidth=1.2,
+        label=plain(row),
+    )  # fmt: skip
+
+
+def bar(axes: "Axes", values: pd.DataFrame, number: int) -> None:
+    """One row's average over layers, with the standard deviation over its seeds."""
+    style = number % len(PALETTE)
+    axes.set_axisbelow(True)
+    spread = values["std"] if (values["n"] > 1).any() else None
+    axes.bar(
+        [number], values["mean"], yerr=spread, color=PALETTE[style], hatch=HATCHES[style], edgecolor="white",
+        capsize=2, width=0.8,
+    )  # fmt: skip

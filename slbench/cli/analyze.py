@@ -1,0 +1,246 @@
+"""`slbench analyze`: what finished runs have learned, looked into."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from slbench.analysis.chosen import Choice, Finished, choose, split_named
+from slbench.cli import options
+from slbench.cli.grid import say
+from slbench.errors import InputError
+from slbench.grid.slots import make_slots
+from slbench.store import Store
+from slbench.study import load_study
+
+if TYPE_CHECKING:
+    import torch
+
+    from slbench.analysis.load import OnProgress
+    from slbench.analysis.words import Written
+
+app = typer.Typer(
+    name="analyze",
+    help="What finished runs have learned: where they look, how sharply, and how tokens score themselves.",
+    no_args_is_help=True,
+)
+
+Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs, by id, its beginning, or folder.")]
+StudyFile = Annotated[
+    Path | None, typer.Option("--study", help="Every finished run of a study file.", metavar="FILE", show_default=False)
+]
+StudySeeds = Annotated[list[str], typer.Option("--seed", help="Of the study's runs: with commas.", metavar="N,...")]
+SplitName = Annotated[str, typer.Option("--split", help="test, val or train.")]
+MaxImages = Annotated[
+    int | None, typer.Option("--max-images", help="So many of the split, at equal steps.", min=1, show_default=False)
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Images at once.", min=1)]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="[default: STORE/analysis/NAME]", metavar="DIR", show_default=False),
+]
+ThreadCount = Annotated[int, typer.Option("--threads", help="CPU threads.", min=1)]
+DeviceName = Annotated[str, typer.Option("--device", help="cpu, cuda:0 or mps.")]
+
+
+@app.command("attention")
+def attention(
+    runs: Runs = [],  # noqa: B006
+    study: StudyFile = None,
+    seed: StudySeeds = [],  # noqa: B006
+    images: Annotated[
+        list[str], typer.Option("--images", help="Their numbers in the split: with commas.", metavar="N,...")
+    ] = [],  # noqa: B006
+    per_class: Annotated[
+        int | None,
+        typer.Option("--per-class", help="The first so many of each class.", min=1, metavar="N", show_default=False),
+    ] = None,
+    rollout: Annotated[bool, typer.Option("--rollout", help="Through all layers, by attention rollout.")] = False,
+    all_blocks: Annotated[bool, typer.Option("--all-blocks", help="Also a sheet of each run's blocks.")] = False,
+    mixed: Annotated[bool, typer.Option("--mixed", help="CaiT: after the last mix of heads, by magnitude.")] = False,
+    split: SplitName = "test",
+    store: options.StoreFolder = options.RESULTS,
+    out: Out = None,
+    data_root: options.DataRoot = None,
+    batch_size: BatchSize = 50,
+    threads: ThreadCount = 1,
+    device: DeviceName = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Show where runs look on the same images: a contact sheet of the class token's attention, a column a run."""
+    if images and per_class is not None:
+        raise InputError("--images and --per-class exclude each other: give one")
+    if mixed and rollout:
+        raise InputError("--mixed and --rollout exclude each other: rollout follows the softmax")
+    rows = numbers(images, "--images")
+    chosen = chosen_runs(store, runs, study, seed, one_seed=True)
+    options.use_data_root(data_root)
+    where = torch_device(device, threads)
+    from slbench.analysis.attention import Setting
+    from slbench.analysis.sheet import write_sheet
+
+    setting = Setting(
+        split=split_named(split),
+        images=tuple(rows) if rows else None,
+        per_class=per_class,
+        rollout=rollout,
+        all_blocks=all_blocks,
+        mixed=mixed,
+        device=where,
+        threads=threads,
+        batch_size=batch_size,
+    )
+    with progress() as on_run:
+        written = write_sheet(chosen, setting, out=folder_for(chosen, store, out), on_run=on_run)
+    tell(written, as_json=as_json)
+
+
+@app.command("sharpness")
+def sharpness(
+    runs: Runs = [],  # noqa: B006
+    study: StudyFile = None,
+    seed: StudySeeds = [],  # noqa: B006
+    split: SplitName = "test",
+    max_images: MaxImages = None,
+    store: options.StoreFolder = options.RESULTS,
+    out: Out = None,
+    data_root: options.DataRoot = None,
+    batch_size: BatchSize = 50,
+    threads: ThreadCount = 1,
+    device: DeviceName = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Measure how sharp attention is by layer: KL from uniform in two definitions, entropy, self weight, distance."""
+    by_depth("sharpness", locals())
+
+
+@app.command("self-relation")
+def self_relation(
+    runs: Runs = [],  # noqa: B006
+    study: StudyFile = None,
+    seed: StudySeeds = [],  # noqa: B006
+    split: SplitName = "test",
+    max_images: MaxImages = None,
+    store: options.StoreFolder = options.RESULTS,
+    out: Out = None,
+    data_root: options.DataRoot = None,
+    batch_size: BatchSize = 50,
+    threads: ThreadCount = 1,
+    device: DeviceName = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Measure by layer how much a token scores itself above others, before any mask, and norms of queries and keys."""
+    by_depth("self-relation", locals())
+
+
+def by_depth(name: str, flags: dict[str, Any]) -> None:
+    """What the two commands that measure by depth do."""
+    chosen = chosen_runs(flags["store"], flags["runs"], flags["study"], flags["seed"])
+    options.use_data_root(flags["data_root"])
+    split = split_named(flags["split"])
+    device = torch_device(flags["device"], flags["threads"])
+    from slbench.analysis.depth import BY_DEPTH, Setting, analyse
+
+    setting = Setting(
+        split=split,
+        max_images=flags["max_images"],
+        device=device,
+        threads=flags["threads"],
+        batch_size=flags["batch_size"],
+    )
+    with progress() as on_run:
+        out = folder_for(chosen, flags["store"], flags["out"])
+        written = analyse(BY_DEPTH[name], chosen, setting, out=out, on_run=on_run)
+    tell(written, as_json=flags["as_json"])
+
+
+def chosen_runs(
+    store: Path, names: Sequence[str], study: Path | None, seed: Sequence[str], *, one_seed: bool = False
+) -> Choice:
+    """The runs that were named.
+
+    Args:
+        one_seed: of a study take the first seed alone, unless told.
+    """
+    results = Store(store)
+    results.check(writing=False)
+    seeds = numbers(seed, "--seed")
+    if seeds and study is None:
+        raise InputError("--seed: chooses among the runs of a study: give --study FILE with it")
+    loaded = None if study is None else load_study(study)
+    if loaded is None or not one_seed or seeds:
+        return choose(results, names, study=loaded, seeds=seeds or None)
+    known = sorted({run.spec.seed for run in loaded.runs})
+    chosen = choose(results, names, study=loaded, seeds=known[:1])
+    others = [f"Of the study's seeds {', '.join(map(str, known))} the first is shown."] if len(known) > 1 else []
+    return replace(chosen, notes=(*others, *chosen.notes))
+
+
+def numbers(values: Sequence[str], flag: str) -> list[int]:
+    """Whole numbers with commas or repeated."""
+    found = options.split(values)
+    for value in found:
+        if not value.isdecimal():
+            raise InputError(f"{flag} {value}: must be whole numbers from 0, with commas")
+    return [int(value) for value in found]
+
+
+def torch_device(name: str, threads: int) -> "torch.device":
+    """The device of this name. Raises InputError if it is not here."""
+    slots = make_slots(name, jobs_per_device=1, threads=threads)
+    if len(slots) > 1:
+        raise InputError(f"--device {name}: must be one device")
+    import torch
+
+    return torch.device(slots[0].device.label)
+
+
+def folder_for(chosen: Choice, store: Path, out: Path | None) -> Path:
+    """Where the files go, which can be written."""
+    folder = out or store / "analysis" / chosen.name
+    Store(folder).check(writing=True)
+    return folder
+
+
+@contextmanager
+def progress() -> "Iterator[Callable[[Finished], OnProgress]]":
+    """Shows how far each run is, on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def on_run(run: Finished) -> "OnProgress":
+            task = bars.add_task(run.title, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield on_run
+
+
+def tell(written: "Written", *, as_json: bool) -> None:
+    """Print the page, or everything as one JSON document, and where the files are."""
+    if as_json:
+        document = {
+            "folder": str(written.folder),
+            "files": list(written.files),
+            "caption": list(written.caption),
+            "rows": json.loads(written.frame.to_json(orient="records", double_precision=15)),
+        }
+        print(json.dumps(document, indent=2))
+        return
+    print("\n".join(line for line in written.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
+    say(Console(), f"written to {written.folder}: {'; '.join(grouped(written.files))}")
+
+
+def grouped(files: Sequence[str]) -> list[str]:
+    """Files that differ in their suffix alone as one: "sharpness.png, .svg, .pdf"."""
+    stems = dict[str, list[str]]()
+    for file in files:
+        stem, _, suffix = file.rpartition(".")
+        stems.setdefault(stem, []).append(f".{suffix}")
+    return [f"{stem}{', '.join(suffixes)}" for stem, suffixes in stems.items()]

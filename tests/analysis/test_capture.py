@@ -1,0 +1,249 @@
+"""What is seen of attention, against the same computed from each layer's queries and keys in float64."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slbench.analysis import capture
+from slbench.analysis.capture import Seen, watched
+from slbench.analysis.layers import Layer, layers_of
+from slbench.backbones import build
+from slbench.backbones.layers import Backbone
+from slbench.backbones.specs import CaiTSpec
+from slbench.backbones.swin import OTHER_REGION, WindowAttention
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.methods.lsa import AttentionLogits
+from slbench.selftest import stirred
+from tests.contracts.small import CHANNELS, IMAGES, images, small
+
+ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
+every = pytest.mark.parametrize("backbone", ATTENDING)
+rows = pytest.mark.parametrize("method", ["none", "both"])
+
+
+def network_of(backbone: str, method: str) -> Backbone:
+    """A small network in which every part does something."""
+    return stirred(small(backbone, method)).eval()
+
+
+def seen_by(network: Backbone, backbone: str) -> list[Seen]:
+    found: list[Seen] = []
+    with torch.no_grad(), watched(layers_of(network), found.append):
+        network(images(backbone))
+    return found
+
+
+@contextmanager
+def outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """What modules give, in float64, by name."""
+    given: dict[str, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _m, _i, out, name=name: given.__setitem__(name, out.detach().double()))
+        for name, module in modules.items()
+    ]
+    yield given
+    for hook in hooks:
+        hook.remove()
+
+
+def owner(network: Backbone, layer: Layer) -> nn.Module:
+    """The attention module that a layer's logits belong to."""
+    (found,) = (module for module in network.modules() if getattr(module, "logits", None) is layer.logits)
+    return found
+
+
+def heads(tokens: Tensor, count: int) -> Tensor:
+    """(b n (h d)) to (b h n d)."""
+    return tokens.reshape(*tokens.shape[:2], count, -1).transpose(1, 2)
+
+
+def queries_and_keys(module: Any, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    if "q" in given:
+        return heads(given["q"], module.num_heads), heads(given["kv"].chunk(2, dim=-1)[0], module.num_heads)
+    q, k, _ = given["qkv"].chunk(3, dim=-1)
+    return heads(q, getattr(module, "num_heads", 1)), heads(k, getattr(module, "num_heads", 1))
+
+
+def window_terms(module: WindowAttention) -> Tensor:
+    """Relative bias and the mask between regions, token by token: (windows h n n)."""
+    down, across = module.grid
+    side = module.window
+    terms = torch.zeros(down // side * (across // side), module.num_heads, side**2, side**2, dtype=torch.float64)
+    bias = module.relative_bias.detach().double()
+
+    def region(place: int, length: int) -> int:
+        if not module.shift:
+            return 0
+        return 2 if place >= length - module.shift else 1 if place >= length - side else 0
+
+    for window, row in enumerate(terms):
+        top, left = window // (across // side) * side, window % (across // side) * side
+        for query in range(side**2):
+            for key in range(side**2):
+                (qy, qx), (ky, kx) = divmod(query, side), divmod(key, side)
+                row[:, query, key] = bias[(qy - ky + side - 1) * (2 * side - 1) + qx - kx + side - 1]
+                places = [(region(top + y, down), region(left + x, across)) for y, x in ((qy, qx), (ky, kx))]
+                if places[0] != places[1]:
+                    row[:, query, key] += OTHER_REGION
+    return terms
+
+
+def expected(module: Any, layer: Layer, q: Tensor, k: Tensor) -> Tensor:
+    """Attention by the formulas of the papers."""
+    scale: Any = module.logits.scale
+    scale = module.logits.initial_scale if scale is None else scale.detach().double()[:, None, None]
+    scores = torch.einsum("bhnd,bhmd->bhnm", q, k) * scale
+    if isinstance(module, WindowAttention):
+        scores = scores + window_terms(module).repeat(IMAGES, 1, 1, 1)
+    if layer.mix is not None:
+        scores = torch.einsum("bfnm,fh->bhnm", scores, module.mix_scores.weight.detach().double())
+    powers = scores.exp()
+    if layer.logits.mask_self:
+        powers = powers * (1 - torch.eye(powers.shape[-1], dtype=torch.float64))
+    weights: Tensor = powers / powers.sum(dim=-1, keepdim=True)
+    return weights
+
+
+@every
+@rows
+def test_what_is_seen_is_what_the_formulas_give_and_what_multiplies_the_values(backbone: str, method: str) -> None:
+    network = network_of(backbone, method)
+    for seen in seen_by(network, backbone):
+        module = owner(network, seen.layer)
+        parts = {name: child for name, child in module.named_children() if name in ("q", "kv", "qkv", "project")}
+        with torch.no_grad(), outputs(parts) as given:
+            network(images(backbone))
+        q, k = queries_and_keys(module, given)
+        assert torch.allclose(seen.q.double(), q) and torch.allclose(seen.k.double(), k)
+        weights = expected(module, seen.layer, q, k)
+        assert torch.allclose(seen.weights.double(), weights, atol=1e-5), seen.layer.name
+        assert torch.allclose(seen.products.double(), expected_products(module, q, k), atol=1e-4, rtol=1e-4), (
+            seen.layer.name
+        )
+        if seen.layer.mix is not None:
+            mixed = torch.einsum("bfnm,fh->bhnm", weights, seen.layer.mix.weight.detach().double())
+            assert torch.allclose(seen.mixed.double(), mixed, atol=1e-5)
+            weights = mixed
+        else:
+            assert torch.equal(seen.mixed, seen.weights)
+        values = heads(
+            given.get("kv", given.get("qkv", torch.empty(0))).chunk(2 if "kv" in given else 3, -1)[-1], q.shape[1]
+        )
+        read = (weights @ values).transpose(1, 2).flatten(2)
+        project = module.get_submodule("project")
+        assert isinstance(project, nn.Linear)
+        through = read @ project.weight.detach().double().T + project.bias.detach().double()
+        assert torch.allclose(through, given["project"].reshape(through.shape), atol=1e-4), seen.layer.name
+
+
+def expected_products(module: Any, q: Tensor, k: Tensor) -> Tensor:
+    scale = module.logits.scale
+    factor = module.logits.initial_scale if scale is None else scale.detach().double()[None, :, None, None]
+    products: Tensor = torch.einsum("bhnd,bhmd->bhnm", q, k) * factor
+    return products
+
+
+@every
+@rows
+def test_every_row_sums_to_one_and_a_masked_diagonal_is_zero(backbone: str, method: str) -> None:
+    for seen in seen_by(network_of(backbone, method), backbone):
+        weights = seen.weights
+        assert torch.allclose(weights.sum(dim=-1), torch.ones(weights.shape[:-1]), atol=1e-6)
+        assert seen.layer.logits.mask_self == (method == "both" and seen.layer.kind != "class")
+        if seen.layer.logits.mask_self:
+            assert weights.diagonal(dim1=-2, dim2=-1).eq(0).all()
+            assert seen.products.isfinite().all()
+        else:
+            assert weights.gt(0).any()
+
+
+@every
+def test_layers_are_found_in_the_order_in_which_they_compute_and_none_is_left_out(backbone: str) -> None:
+    network = network_of(backbone, "both")
+    layers = layers_of(network)
+    assert [seen.layer.logits for seen in seen_by(network, backbone)] == [layer.logits for layer in layers]
+    assert [layer.number for layer in layers] == list(range(1, len(layers) + 1))
+    assert {layer.logits for layer in layers} == {
+        module for module in network.modules() if isinstance(module, AttentionLogits)
+    }
+    assert len({layer.name for layer in layers}) == len({layer.short for layer in layers}) == len(layers)
+
+
+FACTS = {  # kind, tokens (down, across), class token among keys and queries, window, shift
+    "vit": [("patches", (2, 3), True, True, 0, 0)] * 2,
+    "t2t": [
+        ("soft split", (7, 9), False, False, 0, 0),
+        ("soft split", (4, 5), False, False, 0, 0),
+        *[("patches", (2, 3), True, True, 0, 0)] * 2,
+    ],
+    "cait": [*[("patches", (2, 3), False, False, 0, 0)] * 2, *[("class", (2, 3), True, True, 0, 0)] * 2],
+    "pit": [
+        ("patches", (8, 12), True, True, 0, 0),
+        *[("patches", (4, 6), True, True, 0, 0)] * 2,
+        ("patches", (2, 3), True, True, 0, 0),
+    ],
+    "swin": [
+        ("window", (8, 12), False, False, 2, 0),
+        ("window", (8, 12), False, False, 2, 1),
+        ("window", (4, 6), False, False, 2, 0),
+        ("window", (4, 6), False, False, 2, 1),
+    ],
+}
+
+
+@every
+def test_each_layer_knows_its_tokens(backbone: str) -> None:
+    network = network_of(backbone, "none")
+    for seen, facts in zip(seen_by(network, backbone), FACTS[backbone], strict=True):
+        layer = seen.layer
+        told = (layer.kind, layer.grid, layer.class_key, layer.class_query, layer.window, layer.shift)
+        assert told == facts, layer.name
+        patches = layer.window**2 or math.prod(layer.grid)
+        keys, queries = patches + layer.class_key, 1 if layer.kind == "class" else patches + layer.class_query
+        assert seen.scores.shape[-2:] == (queries, keys)
+        assert len(seen.scores) == IMAGES * layer.windows
+
+
+def test_the_released_cait_has_patches_alone_among_the_keys_of_its_class_token() -> None:
+    spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
+    network = build(
+        spec, METHODS["both"], image_size=(8, 12), in_channels=CHANNELS, num_classes=7, drop_path=0.0, seed=0
+    )
+    patches, asking = seen_by(network.eval(), "cait")
+    assert (asking.layer.kind, asking.layer.class_key, asking.layer.class_query) == ("class", False, True)
+    assert asking.scores.shape == (IMAGES, 3, 1, 6)
+    assert not asking.layer.self_among_keys
+    assert not patches.layer.logits.mask_self  # its mask is -1e-9, which masks nothing
+    assert patches.weights.diagonal(dim1=-2, dim2=-1).gt(0).all()
+
+
+def test_nothing_watches_any_more_afterwards_and_logits_stay_as_they_are() -> None:
+    network = network_of("swin", "both")
+    with torch.no_grad():
+        before = network(images("swin"))
+        found = seen_by(network, "swin")
+        count = len(found)
+        assert torch.equal(network(images("swin")), before)
+    assert len(found) == count
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_pieces_are_whole_images_and_together_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of("swin", "none")
+    monkeypatch.setattr(capture, "PIECE", 1)
+    for seen in seen_by(network, "swin"):
+        pieces = list(seen.pieces())
+        assert [len(piece.scores) for piece in pieces] == [seen.layer.windows] * IMAGES
+        assert torch.equal(torch.cat([piece.scores for piece in pieces]), seen.scores)
+        assert torch.equal(torch.cat([piece.q for piece in pieces]), seen.q)
+
+
+def test_a_convolutional_network_has_nothing_to_look_into() -> None:
+    with pytest.raises(InputError, match="ResNet has no attention to look into"):
+        layers_of(small("resnet56", "none"))

@@ -1,0 +1,119 @@
+"""Which runs an analysis takes, and one line for each that it cannot."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from slbench.analysis.chosen import Finished, choose, split_named
+from slbench.errors import InputError
+from slbench.numerics import NUMERICS
+from slbench.store import Failure, Store
+from slbench.study import Study
+from tests.analysis.made import SMALL, birds, finish, study_of
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return study_of(birds(tmp_path), seeds=2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def test_a_run_is_found_by_id_by_its_beginning_and_by_folder_and_taken_once(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[0])
+    run_id = made.record.run_id
+    choice = choose(store, [run_id, run_id[:7], str(made.folder)])
+    assert choice.runs == (made,)
+    assert (choice.name, choice.notes) == (made.folder.name, ())
+    assert made.title == f"ViT-x on birds, seed 0 ({run_id})"
+
+
+def test_a_study_gives_its_finished_runs_and_says_how_many_are_not(study: Study, store: Store) -> None:
+    made = [finish(store, run) for run in study.runs[:3]]
+    choice = choose(store, [], study=study)
+    assert [run.record.run_id for run in choice.runs] == [run.record.run_id for run in made]
+    assert (choice.name, choice.notes) == ("birds", ("3 of 4 runs are finished.",))
+    assert [run.seed for run in choose(store, [], study=study, seeds=[1]).runs] == [1]
+    with pytest.raises(InputError, match=r"^--seed 2: study birds has the seeds 0, 1$"):
+        choose(store, [], study=study, seeds=[2])
+
+
+def test_several_runs_have_a_name_that_does_not_depend_on_their_order(study: Study, store: Store) -> None:
+    ids = [finish(store, run).record.run_id for run in study.runs[:2]]
+    names = {choose(store, order).name for order in (ids, ids[::-1])}
+    assert len(names) == 1
+    assert names.pop().startswith("2-runs-")
+
+
+def test_networks_without_attention_are_left_out_of_a_study_and_refused_by_name(tmp_path: Path, store: Store) -> None:
+    mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
+    plain, vit = (finish(store, run) for run in mixed.runs)
+    choice = choose(store, [], study=mixed)
+    assert choice.runs == (vit,)
+    assert choice.notes == ("Left out, having no attention: ResNet-x.",)
+    with pytest.raises(InputError, match="has no attention to look into: name runs of ViT, T2T, CaiT, PiT or Swin"):
+        choose(store, [plain.record.run_id])
+
+
+def test_weights_of_the_selected_epoch_are_taken_where_they_alone_were_kept(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[0], keep="best")
+    assert made.weights is not None
+    assert made.weights.name == "weights-selected.safetensors"
+    assert made.test_top1 == made.record.selected_test_top1 == 81
+    assert finish(store, study.runs[1]).test_top1 == 80  # of the last epoch
+
+
+def test_runs_whose_weights_were_not_kept_are_told_of(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[0], keep="none")
+    with pytest.raises(InputError, match='its weights were not kept \\(its study says keep = "none"\\)'):
+        choose(store, [made.record.run_id])
+    with pytest.raises(InputError, match="its weights were not kept"):
+        choose(store, [], study=study)
+    finish(store, study.runs[1])
+    assert "Left out, their weights not being kept: 1 run." in choose(store, [], study=study).notes
+    gone = finish(store, study.runs[2])
+    assert gone.weights is not None
+    gone.weights.unlink()
+    with pytest.raises(InputError, match=r"its weights were not kept \(they are gone\)"):
+        choose(store, [gone.record.run_id])
+
+
+def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Store, tmp_path: Path) -> None:
+    run = study.runs[0]
+    folder = store.begin(run.spec, run.labels)
+    store.fail(run.spec, run.labels, Failure(kind="killed", reason="killed by SIGKILL"))
+    for name, words in {
+        run.spec.run_id: "the run is not finished (failed): slbench run-grid goes on with it",
+        str(folder): "the run is not finished (failed)",
+        "0123456789ab": "no run's id begins with '0123456789ab'",
+        "zebra": "'zebra': is neither a run's folder nor the beginning of a run's id",
+        str(tmp_path): "is not the folder of a run: it has no spec.json",
+    }.items():
+        with pytest.raises(InputError) as error:
+            choose(store, [name])
+        assert words in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="no finished run with attention of birds"):
+        choose(store, [], study=study)
+    with pytest.raises(InputError, match="nothing to look into: name runs by id or folder, or a study"):
+        choose(store, [])
+
+
+def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = finish(store, study.runs[0])
+    assert made.outdated is None
+    monkeypatch.setitem(NUMERICS, "vit", 7)
+    (note,) = choose(store, [made.record.run_id]).notes
+    assert note == f"{made.title}: trained with other numerics than its network has now (vit 1, now 7)"
+    other = dataclasses.replace(made, record=made.record.model_copy())
+    assert isinstance(other, Finished) and other.outdated == note
+
+
+def test_an_unknown_split_is_refused() -> None:
+    assert split_named("val") == "val"
+    with pytest.raises(InputError, match=r"^--split tset: unknown; did you mean 'test'\? known: test, val, train$"):
+        split_named("tset")

@@ -1,0 +1,147 @@
+"""Measures by depth as frames: a line for each run and layer, averaged over seeds and nothing else."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from slbench.analysis import words
+from slbench.analysis.chosen import Choice, Finished
+from slbench.analysis.depth import BY_DEPTH, SELF_RELATION, SHARPNESS, Setting, analyse, measure
+from slbench.analysis.frames import CELL, LAYER, averages, over_seeds, parts, shown, told_apart
+from slbench.analysis.load import OnProgress
+from slbench.store import Store
+from tests.analysis.made import SMALL, birds, finish, study_of
+
+SETTING = Setting(split="test", max_images=None, device=torch.device("cpu"), threads=1, batch_size=5)
+
+
+def quiet(_run: Finished) -> OnProgress:
+    return lambda done, total: None
+
+
+def frame(values: dict[tuple[str, int, str], list[float]], kinds: dict[str, str] | None = None) -> pd.DataFrame:
+    """Lines with one measure, "x": values of the seeds by (row, number of the layer, cell)."""
+    return pd.DataFrame(
+        [
+            {
+                "run": f"{row}-{seed}", "cell": cell, "row": row, "backbone": "ViT", "method": row, "dataset": "birds",
+                "seed": seed, "number": number, "layer": f"block {number}",
+                "kind": (kinds or {}).get(f"{number}", "patches"), "x": value,
+            }
+            for (row, number, cell), of_seeds in values.items()
+            for seed, value in enumerate(of_seeds)
+        ]
+    )  # fmt: skip
+
+
+def test_seeds_are_averaged_with_their_sample_standard_deviation_in_the_order_of_the_runs() -> None:
+    lines = frame({("z", 1, "z-1"): [1.0, 4.0], ("a", 1, "a-1"): [5.0, math.nan], ("z", 2, "z-1"): [7.0, 7.0]})
+    found = over_seeds(lines, ["x"], [*CELL, *LAYER])
+    assert found["row"].tolist() == ["z", "z", "a"]
+    assert found["mean"].tolist() == [2.5, 7.0, 5.0]
+    assert found["std"].tolist()[:2] == pytest.approx([math.sqrt(4.5), 0])
+    assert found["n"].tolist() == [2, 2, 1]
+    assert math.isnan(found["std"].tolist()[2])
+
+
+def test_class_attention_has_no_part_in_the_average_over_layers() -> None:
+    lines = frame({("a", 1, "c"): [1.0], ("a", 2, "c"): [3.0], ("a", 3, "c"): [100.0]}, kinds={"3": "class"})
+    assert averages(lines, ["x"])["mean"].tolist() == [2.0]
+
+
+def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
+    lines = frame({("a", 1, "c"): [1.0, 3.0], ("a", 2, "c"): [11.0, 13.0]})
+    found = averages(lines, ["x"])
+    assert found["mean"].tolist() == [7.0]
+    assert found["std"].tolist() == pytest.approx([math.sqrt(2)])
+    assert found["n"].tolist() == [2]
+
+
+def test_different_experiments_of_one_name_are_never_averaged() -> None:
+    lines = told_apart(frame({("a", 1, "x-a-birds-111"): [1.0], ("a", 1, "x-a-birds-222"): [3.0]}))
+    assert lines["row"].tolist() == ["a [111]", "a [222]"]
+    assert over_seeds(lines, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
+
+
+def test_a_number_stands_with_its_spread_if_there_is_one() -> None:
+    assert [shown(0.12345, math.nan, 1), shown(0.12345, 0.01, 2), shown(math.nan, math.nan, 0)] == [
+        "0.123", "0.123 ± 0.010", "–",
+    ]  # fmt: skip
+
+
+def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
+    lines = pd.concat(
+        [
+            frame({("a", 1, "c"): [1.0]}).assign(backbone=name, dataset=data)
+            for name in ("B", "A")
+            for data in ("x", "y")
+        ]
+    )
+    assert list(parts(lines)) == ["-1-b-x", "-2-b-y", "-3-a-x", "-4-a-y"]
+    assert list(parts(frame({("a", 1, "c"): [1.0]}))) == [""]
+
+
+def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path: Path) -> None:
+    study = study_of(birds(tmp_path), seeds=2)
+    runs = [finish(Store(tmp_path / "results"), run) for run in study.runs]
+    found, counts = measure(SHARPNESS, runs, SETTING, on_run=quiet)
+    assert counts == {"birds": (13, 13)}
+    assert len(found) == 4 * 2
+    assert found["run"].tolist() == [
+        f"ViT-x-{run.record.labels.method}-birds-s{run.seed}-{run.record.run_id}" for run in runs for _ in range(2)
+    ]
+    assert set(found["keys"]) == {7} and set(found["images"]) == {13}
+    assert found["masks_self"].tolist() == [run.record.labels.method == "both" for run in runs for _ in range(2)]
+    whole, _ = measure(SHARPNESS, runs, Setting(**{**vars(SETTING), "batch_size": 13}), on_run=quiet)
+    for measured in SHARPNESS.measures:
+        assert found[measured].tolist() == pytest.approx(whole[measured].tolist(), rel=1e-4)
+    some, counts = measure(SHARPNESS, runs, Setting(**{**vars(SETTING), "max_images": 5}), on_run=quiet)
+    assert counts == {"birds": (5, 13)} and set(some["images"]) == {5}
+
+
+@pytest.mark.parametrize("name", BY_DEPTH)
+def test_what_is_written_says_what_it_is_and_is_the_same_twice(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "FORMATS", ("svg",))  # the others take time
+    grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
+    study = study_of(birds(tmp_path), seeds=2, grid=grid)
+    runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
+    choice = Choice("birds", runs, ("a note.",))
+    once = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "once")
+    again = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "again")
+    assert once.files == again.files
+    assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
+    for file in once.files:
+        assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
+    text = (once.folder / f"{name}.md").read_text()
+    assert once.text == text
+    for said in (
+        "Data: birds, all 13 test images, without augmentation; 8 runs, 2 seeds (0, 1); weights of the last epoch.",
+        "Mean ± sample standard deviation over seeds.",
+        "Computed in fp32",
+        "(cpu, 1 thread)",
+        "a note.",
+        *(["4.45 at N = 6, 3.82 at N = 7"] if name == "sharpness" else []),
+        "SL-CaiT-x",
+        "class block 1",
+        *once.caption,
+    ):
+        assert said in text, said
+    frame = pd.read_csv(once.folder / f"{name}.csv")
+    assert list(frame["layer"].unique()) == list(once.frame["layer"].unique())
+    for measured in BY_DEPTH[name].measures:
+        assert frame[measured].tolist() == pytest.approx(once.frame[measured].tolist(), rel=1e-15, nan_ok=True)
+    rows = pd.read_csv(once.folder / f"{name}-rows.csv")
+    assert set(rows["n"]) <= {0, 2}
+    svg = (once.folder / f"{name}-2-cait-x-birds.svg").read_text()
+    assert "SL-CaiT-x" in svg and ">c1<" in svg
+
+
+def test_the_artefact_of_the_mask_is_explained() -> None:
+    said = " ".join(SHARPNESS.definitions)
+    assert "0.41 at N = 65" in said and "by construction" in said and "renormalised" in said
+    assert "1/sqrt(d_k)" in " ".join(SELF_RELATION.definitions)

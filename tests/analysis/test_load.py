@@ -1,0 +1,117 @@
+"""A run brought back: weights and images that are those of its record, or none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from slbench.analysis.chosen import Finished
+from slbench.analysis.layers import layers_of
+from slbench.analysis.load import Data, Pass, load_network, look, spread
+from slbench.data.batches import Batches
+from slbench.errors import InputError
+from slbench.store import Store
+from slbench.study import Study, make_study
+from tests.analysis.made import birds, finish, study_of
+from tests.support import TINY, make_record
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return study_of(birds(tmp_path))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def test_the_network_has_the_weights_that_were_kept_and_does_not_train(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[1])
+    network = load_network(made, device=CPU)
+    assert not network.training
+    assert made.weights is not None
+    kept = load_file(made.weights)
+    assert list(kept) == sorted(network.state_dict())
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in kept.items())
+
+
+def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store) -> None:
+    made, other = (finish(store, run) for run in study.runs)
+    assert made.weights is not None and other.weights is not None
+    made.weights.write_bytes(other.weights.read_bytes())
+    with pytest.raises(InputError, match="are not the weights that the run's record names by their hash"):
+        load_network(made, device=CPU)
+
+
+def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) -> None:
+    data = birds(tmp_path)
+    run = finish(store, study_of(data).runs[0])
+    sizes = {split: len(Data().part(run, split)) for split in ("test", "val", "train")}
+    assert sizes == {"test": 13, "val": 6, "train": 61}  # 67 less a tenth of each class, rounded
+    part = finish(store, study_of(data, set={"dataset.per_class": 5}).runs[0])
+    assert len(Data().part(part, "train")) == 15
+    full = finish(store, study_of(data, protocol="full").runs[0])
+    assert len(Data().part(full, "train")) == 67
+    with pytest.raises(InputError, match="--split val: protocol 'full' keeps no validation images"):
+        Data().part(full, "val")
+
+
+def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store) -> None:
+    study = study_of(birds(tmp_path))
+    made = finish(store, study.runs[0], data_sha256="5" * 64)
+    with pytest.raises(InputError, match="not those that it was trained on: expected sha256 555555555555, got"):
+        Data().part(made, "test")
+    changed = finish(store, study.runs[1])
+    birds(tmp_path, seed=6)
+    with pytest.raises(InputError) as error:
+        Data().part(changed, "test")
+    assert "\n" not in str(error.value)
+    (tmp_path / "birds.npz").unlink()
+    with pytest.raises(InputError, match=r"birds.npz: no such file"):
+        Data().part(changed, "test")
+
+
+def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -> None:
+    (run,) = make_study(
+        {"grid": {"backbone": [TINY], "method": ["none"], "dataset": ["cifar10"]}}, name="x", where="x.toml"
+    ).runs
+    folder = store.begin(run.spec, run.labels)
+    store.finish(folder, make_record(run))
+    with pytest.raises(InputError, match="slbench data fetch cifar10"):
+        Data().part(Finished(make_record(run), folder), "test")
+
+
+def test_rows_are_spread_over_a_split_at_equal_steps() -> None:
+    assert spread(13, at_most=None).tolist() == spread(13, at_most=20).tolist() == list(range(13))
+    assert spread(13, at_most=5).tolist() == [0, 2, 5, 7, 10]
+
+
+def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[0])
+    network, part = load_network(made, device=CPU), Data().part(made, "test")
+    batches = Batches(part, made.record.spec.dataset, device=CPU)
+    told: list[tuple[int, int]] = []
+    seen: list[int] = []
+    how = Pass(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
+    rows = np.array([7, 1, 12])
+    logits = look(network, layers_of(network), batches, rows, lambda s: seen.append(s.layer.number), how=how)
+    assert told == [(2, 3), (3, 3)]
+    assert seen == [1, 2, 1, 2]
+    with torch.no_grad():
+        whole = torch.cat([network(images) for images, _ in batches.in_order(13)])
+    assert torch.allclose(logits, whole[rows], atol=1e-5)
+
+
+def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store: Store) -> None:
+    made = finish(store, study.runs[0])
+    network, part = load_network(made, device=CPU), Data().part(made, "test")
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    batches, how = Batches(part, made.record.spec.dataset, device=CPU), Pass(device=CPU, batch_size=2)
+    with pytest.raises(InputError, match="logits that are not finite"):
+        look(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, how=how)

@@ -1,0 +1,127 @@
+"""The contact sheet: which images, which runs beside each other, and what is written of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from slbench.analysis import words
+from slbench.analysis.attention import Setting, check_comparable, chosen_rows
+from slbench.analysis.chosen import Choice
+from slbench.analysis.depth import SHARPNESS, analyse
+from slbench.analysis.depth import Setting as DepthSetting
+from slbench.analysis.sheet import pictures, write_sheet
+from slbench.data.splits import Part
+from slbench.errors import InputError
+from slbench.store import Store
+from tests.analysis.made import SMALL, birds, finish, study_of
+
+PART = Part(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
+
+
+def setting(**changes: Any) -> Setting:
+    plain = {
+        "split": "test", "images": None, "per_class": None, "rollout": False, "all_blocks": False, "mixed": False,
+        "device": torch.device("cpu"), "threads": 1, "batch_size": 2,
+    }  # fmt: skip
+    return Setting(**(plain | changes))
+
+
+def test_images_are_those_asked_for_or_some_of_each_class_or_a_handful() -> None:
+    assert chosen_rows(PART, setting(images=(7, 3, 7))).tolist() == [7, 3]
+    assert chosen_rows(PART, setting(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
+    assert chosen_rows(PART, setting()).tolist() == [0, 1, 3, 5, 7, 9]
+
+
+def test_an_image_that_is_not_there_or_too_many_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^--images 11: there are 11 test images: allowed: 0 to 10$"):
+        chosen_rows(PART, setting(images=(0, 11)))
+    many = Part(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
+    with pytest.raises(InputError, match="300 images: a sheet holds at most 100"):
+        chosen_rows(many, setting(per_class=1))
+
+
+def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    here, there = birds(tmp_path / "here"), birds(tmp_path / "there", seed=6)
+    one, same = (finish(store, run) for run in study_of(here).runs)
+    other = finish(store, study_of(there).runs[0])
+    full = finish(store, study_of(here, protocol="full").runs[0])
+    few, others = (finish(store, run) for run in study_of(here, seeds=2, set={"dataset.per_class": 5}).runs[:2])
+    check_comparable([one, same], "test")
+    check_comparable([one, full], "test")  # whatever they were trained on, they are tested on the same
+    check_comparable([few, one], "test")
+    for pair, split in (
+        ((one, other), "test"),
+        ((one, full), "train"),
+        ((one, few), "train"),
+        ((few, others), "train"),
+    ):
+        with pytest.raises(InputError, match="runs on different data in one sheet: "):
+            check_comparable(pair, split)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="25 runs: a sheet holds at most 24"):
+        check_comparable([one] * 25, "test")
+
+
+def test_pictures_are_in_colour_or_grey() -> None:
+    assert [picture.shape for picture in pictures(PART, np.array([1, 2]))] == [(5, 7, 3)] * 2
+    two = Part(np.stack([np.full((2, 4, 3), 10), np.full((2, 4, 3), 30)], axis=1).astype(np.uint8), np.array([0, 1]))
+    (picture,) = pictures(two, np.array([1]))
+    assert picture.shape == (4, 3) and (picture == 20).all()
+
+
+@pytest.mark.parametrize("rollout", [False, True])
+def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_same_twice(
+    rollout: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "FORMATS", ("svg",))  # the others take time
+    grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
+    study = study_of(birds(tmp_path), grid=grid)
+    runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
+    wanted = setting(images=(0, 7, 12), rollout=rollout, all_blocks=not rollout)
+    once, again = (write_sheet(Choice("birds", runs, ()), wanted, out=tmp_path / at) for at in ("once", "again"))
+    assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
+    for file in once.files:
+        assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
+    name = "attention-rollout" if rollout else "attention"
+    sheets = {f"attention-blocks-{number}.svg" for number in range(1, 7)}
+    assert sheets.isdisjoint(once.files) if rollout else sheets <= set(once.files)
+    frame = pd.read_csv(once.folder / f"{name}.csv")
+    assert set(frame["image"]) == {0, 7, 12}
+    layers = frame.groupby("backbone")["layer"].unique().map(list).to_dict()
+    assert layers == {
+        "ViT-x": ["rollout"] if rollout else ["block 1", "block 2"],
+        "CaiT-x": ["rollout"] if rollout else ["class block 1"],
+        "Swin-x": ["rollout"] if rollout else [f"stage {stage} block {block}" for stage in (1, 2) for block in (1, 2)],
+    }
+    totals = frame.groupby(["run", "layer", "image"])["weight"].sum()
+    assert (totals <= 1 + 1e-5).all() and (totals > 0).all()
+    of_swin = totals[totals.index.get_level_values("run").str.startswith("Swin")]
+    assert of_swin.tolist() == pytest.approx([1.0] * len(of_swin), rel=1e-5)
+    text = (once.folder / f"{name}.md").read_text()
+    assert "Data: birds, 3 of the 13 test images" in text
+    assert ("arXiv:2005.00928): from the output back through all layers" in text) == rollout
+    assert ("the row of the class token in the last block, mean over heads" in text) != rollout
+    assert "Swin" in text and "CaiT's attention is the softmax, before its heads are mixed once more." in text
+    svg = (once.folder / f"{name}.svg").read_text()
+    for title in ("ViT-x", "SL-ViT-x", "CaiT-x", "SL-Swin-x", "no. 12", "most read"):
+        assert title in svg
+
+
+def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "FORMATS", ("svg",))
+    name = "_a$x_{$|<i>../"
+    study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
+    choice = Choice("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())
+    sheet = write_sheet(choice, setting(images=(1,), all_blocks=True), out=tmp_path / "out")
+    by_depth = DepthSetting(split="test", max_images=2, device=torch.device("cpu"), threads=1, batch_size=2)
+    depth = analyse(SHARPNESS, choice, by_depth, out=tmp_path / "out")
+    for file in ("attention.svg", "attention-blocks-1.svg", "sharpness.svg"):
+        assert "_a$x_{$|&lt;i&gt;../" in (tmp_path / "out" / file).read_text(), file
+    for text in (sheet.text, depth.text):
+        assert "_a$x_{$\\|<i>../" in text

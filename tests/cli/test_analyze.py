@@ -1,0 +1,187 @@
+"""`slbench analyze`: what it prints and writes of runs that were really trained, and bad input in one line each."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from slbench.store import Store
+from tests.cli.conftest import Command
+from tests.data.made import made_arrays, write_npz
+
+STUDY = """
+[grid]
+backbone = [
+    {{ name = "vit", label = "ViT-x", patch_size = 8, dim = 8, depth = 2, num_heads = 2 }},
+    {{ name = "swin", label = "Swin-x", patch_size = 2, dims = [6, 12], depths = [2, 2], num_heads = [2, 2] }},
+    {{ name = "resnet56", label = "ResNet-x", width = 3, blocks_per_stage = 1 }},
+]
+method = ["none", "both"]
+dataset = ["{data}"]
+[set]
+recipe.epochs = 2
+recipe.batch_size = 8
+recipe.precision = "fp32"
+"""
+ANALYSES = ["attention", "sharpness", "self-relation"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study and the store that its five runs were trained in."""
+    import os
+
+    from slbench.cli import main
+
+    root = tmp_path_factory.mktemp("analyze")
+    data = write_npz(root / "birds.npz", made_arrays(train=67, test=13, shape=(16, 24, 3)))
+    study, store = root / "birds.toml", root / "results"
+    study.write_text(STUDY.format(data=f"npz:{data}"))
+    before = os.environ.get("SLBENCH_DATA")
+    os.environ["SLBENCH_DATA"] = str(root / "root")
+    command = ["run-grid", study, "--store", store, "--no-throughput", "--devices", "cpu", "--jobs-per-device", "1"]
+    assert main([str(word) for word in command]) == 0
+    if before is not None:
+        os.environ["SLBENCH_DATA"] = before
+    return study, store
+
+
+def ids(store: Path) -> dict[str, str]:
+    """Ids of the runs by backbone and row."""
+    return {f"{record.labels.backbone} {record.labels.method}": record.run_id for record in Store(store).records()}
+
+
+@pytest.fixture(autouse=True)
+def _one_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures as SVG alone: the others take time."""
+    monkeypatch.setattr("slbench.analysis.words.FORMATS", ("svg",))
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_a_study_is_looked_into_printed_and_written(name: str, slbench: Command, world: tuple[Path, Path]) -> None:
+    study, store = world
+    said = slbench("analyze", name, "--study", study, "--store", store)
+    assert said.code == 0, said.err
+    assert "Left out, having no attention: ResNet-x." in said.out
+    assert "SL-Swin-x" in said.out and "![" not in said.out
+    folder = store / "analysis" / "birds"
+    assert f"written to {folder}: {name}.md, .csv" in said.out
+    assert (folder / f"{name}.md").stat().st_size > 500
+    assert list(folder.glob(f"{name}*.svg"))
+    frame = pd.read_csv(folder / f"{name}.csv")
+    assert list(frame)[:7] == ["run", "cell", "row", "backbone", "method", "dataset", "seed"]
+    assert set(frame["row"]) == {"ViT-x", "SL-ViT-x", "Swin-x", "SL-Swin-x"}
+
+
+def test_json_is_one_document_and_figures_come_in_every_format(
+    slbench: Command, world: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    _, store = world
+    said = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path, "--json")
+    document = json.loads(said.out)
+    assert set(document["files"]) == {path.name for path in tmp_path.iterdir()}
+    assert set(document["files"]) >= {f"sharpness.{suffix}" for suffix in ("md", "csv", "png", "svg", "pdf")}
+    frame = pd.read_csv(tmp_path / "sharpness.csv")
+    assert [row["kl"] for row in document["rows"]] == pytest.approx(frame["kl"].tolist(), rel=1e-12)
+    assert any("1 thread" in sentence for sentence in document["caption"])
+
+
+def test_the_network_that_is_looked_into_is_the_one_that_was_tested(
+    slbench: Command, world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, store = world
+    images = ",".join(map(str, range(13)))
+    for run_id in (ids(store)["ViT-x both"], ids(store)["Swin-x none"]):
+        out = tmp_path / run_id
+        said = slbench("analyze", "attention", run_id[:8], "--images", images, "--store", store, "--out", out)
+        assert said.code == 0, said.err
+        frame = pd.read_csv(out / "attention.csv").drop_duplicates("image")
+        tested = load_file(Store(store).ids()[run_id] / "test_logits.safetensors")
+        assert frame["predicted"].tolist() == tested["logits"].float().argmax(dim=1).tolist()
+        assert frame["label"].tolist() == tested["labels"].tolist()
+
+
+def test_sharpness_of_some_validation_images_by_folder(
+    slbench: Command, world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, store = world
+    folder = Store(store).ids()[ids(store)["ViT-x both"]]
+    flags = ["--split", "val", "--max-images", "4", "--batch-size", "3", "--threads", "2", "--out", tmp_path / "out"]
+    said = slbench("analyze", "sharpness", folder, *flags, "--store", tmp_path / "elsewhere")
+    assert said.code == 0, said.err
+    assert "4 of the 6 validation images" in said.out
+    assert "2 threads" in said.out
+    frame = pd.read_csv(tmp_path / "out" / "sharpness.csv")
+    assert frame["self_weight"].tolist() == [0, 0]
+    assert (frame["kl"] - frame["kl_support"] > 3).all()  # 27.6 / 7 is what the masked key counts
+
+
+BAD = {
+    "nothing": ([], "nothing to look into: name runs by id or folder, or a study with --study FILE"),
+    "unknown id": (["0123456789ab"], "no run's id begins with '0123456789ab'"),
+    "no run": (["nonsense"], "'nonsense': is neither a run's folder nor the beginning of a run's id"),
+    "seed without study": (["{vit}", "--seed", "1"], "--seed: chooses among the runs of a study: give --study FILE"),
+    "unknown seed": (["--study", "{study}", "--seed", "3"], "--seed 3: study birds has the seeds 0"),
+    "seed in words": (["--study", "{study}", "--seed", "two"], "--seed two: must be whole numbers from 0"),
+    "convolutional": (["{cnn}"], "has no attention to look into: name runs of ViT, T2T, CaiT, PiT or Swin"),
+    "split": (["{vit}", "--split", "dev"], "--split dev: unknown; known: test, val, train"),
+    "device": (["{vit}", "--device", "cuda:7"], "cuda:7"),
+    "study file": (["--study", "{study}x"], "no such file"),
+}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    name: str, case: str, slbench: Command, world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    study, store = world
+    words, message = BAD[case]
+    known = ids(store)
+    places = {"{vit}": known["ViT-x none"], "{cnn}": known["ResNet-x none"], "{study}": study}
+    arguments = [word.replace(key, str(place)) for word in words for key, place in [pick(word, places)]]
+    said = slbench("analyze", name, *arguments, "--store", store, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert said.err.count("\n") == 1 and said.err.startswith("slbench: ")
+    assert message in said.err
+    assert said.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def pick(word: str, places: dict[str, object]) -> tuple[str, object]:
+    """The placeholder in a word and what stands for it."""
+    return next(((key, place) for key, place in places.items() if key in word), ("", ""))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--images", "0,13"], "--images 13: there are 13 test images: allowed: 0 to 12"),
+        (["--images", "-1"], "--images -1: must be whole numbers from 0"),
+        (["--mixed", "--rollout"], "--mixed and --rollout exclude each other: rollout follows the softmax"),
+        (["--images", "1", "--per-class", "2"], "--images and --per-class exclude each other: give one"),
+    ],
+)
+def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
+    flags: list[str], message: str, slbench: Command, world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, store = world
+    said = slbench("analyze", "attention", ids(store)["ViT-x none"], *flags, "--store", store, "--out", tmp_path / "x")
+    assert (said.code, said.out) == (2, "")
+    assert message in said.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_data_that_have_gone_are_one_line(slbench: Command, world: tuple[Path, Path], tmp_path: Path) -> None:
+    study, store = world
+    data = study.with_name("birds.npz")
+    aside = data.rename(tmp_path / "aside.npz")
+    try:
+        said = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path / "out")
+    finally:
+        aside.rename(data)
+    assert said.code == 2
+    assert f"{data}: no such file" in said.err and said.err.count("\n") == 1
