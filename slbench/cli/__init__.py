@@ -9,6 +9,7 @@ import typer
 from slbench import __version__
 from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
+from slbench.cli.fields import temperature
 from slbench.cli.grid import run_grid, train
 from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
@@ -41,6 +42,9 @@ app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
 app.add_typer(data_commands, name="data")
+analyze = typer.Typer(help="What finished runs have learned, looked into.", no_args_is_help=True)
+analyze.command("temperature")(temperature)
+app.add_typer(analyze, name="analyze")
 
 
 @app.callback(invoke_without_command=True)
