@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Output = Literal["tokens", "class"]
-OUTPUTS: dict[str, Output] = {"tokens": "tokens", "class": "class"}
 BATCH = 32  # images
 FAINT = 1 - 0.9545  # of the strongest pixel: what is weaker is outside the effective field; arXiv:1701.04128
 Map = NDArray[np.float64]  # (height, width)

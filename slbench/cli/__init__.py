@@ -9,7 +9,7 @@ import typer
 from slbench import __version__
 from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
-from slbench.cli.fields import temperature
+from slbench.cli.fields import receptive_field, temperature
 from slbench.cli.grid import run_grid, train
 from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
@@ -44,6 +44,7 @@ app.command("doctor")(doctor)
 app.add_typer(data_commands, name="data")
 analyze = typer.Typer(help="What finished runs have learned, looked into.", no_args_is_help=True)
 analyze.command("temperature")(temperature)
+analyze.command("receptive-field")(receptive_field)
 app.add_typer(analyze, name="analyze")
 
 

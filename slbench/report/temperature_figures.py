@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GREY = "#777777"
 WIDE = 10  # a range whose ends differ by more is drawn on a logarithmic axis
 PANELS = 3  # beside each other
+PARTS = {"class block": "class attention", "soft split": "soft splits"}  # layers that are no plain blocks
 SPREAD = 0.16  # of a layer, between the points of two lines
 ROOT = "$\\sqrt{d_k}$"
 
@@ -91,7 +92,7 @@ def draw_by_depth(frame: pd.DataFrame, title: str) -> "Figure":
     name_parts(axes, last)
     axes.set_xlabel("depth (layer)")
     axes.set_ylabel(label)
-    axes.set_title(title, fontsize=9)
+    figure.suptitle(title, fontsize=9)  # above the names of parts
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
     return figure
 
@@ -147,12 +148,12 @@ def name_parts(axes: "Axes", rows: pd.DataFrame) -> None:
         depths = rows.loc[parts == part, "depth"]
         if part == "block":
             continue
-        axes.axvspan(depths.min() - 0.5, depths.max() + 0.5, color="#999999", alpha=0.15, linewidth=0, zorder=0)
-        name = {"class block": "class attention", "soft split": "soft splits"}.get(part, part)
-        middle = (depths.min() + depths.max()) / 2
+        first, last = depths.min() - 0.5, depths.max() + 0.5
+        axes.axvspan(first, last, color="#999999", alpha=0.15, linewidth=0, zorder=0)
+        place, side = (first, "left") if first < 1 else (last, "right")  # they stand at the ends of a network
         axes.text(
-            middle, 0.98, name, transform=axes.get_xaxis_transform(), rotation=90, ha="center", va="top",
-            fontsize=7, color="#444444",
+            place, 1.01, PARTS.get(part, part), transform=axes.get_xaxis_transform(), ha=side, va="bottom",
+            fontsize=8, color="#444444",
         )  # fmt: skip
 
 
@@ -178,6 +179,7 @@ def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
             drawn += curve(axes, layer, column, colours[int(str(depth))])
         axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
         axes.set_title(wrapped(line), fontsize=8)
+    grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in list(grid.flat)[len(lines) :]:
         axes.set_visible(False)
     scale_for(grid[0][0], [value for value in drawn if not math.isnan(value)])
@@ -196,7 +198,11 @@ def curve(axes: "Axes", layer: pd.DataFrame, column: str, colour: Any) -> list[f
     epochs = range(max(means) + 1)
     values = [means.get(epoch, math.nan) for epoch in epochs]
     marked = len(means) < len(values) or len(values) < 12
-    axes.plot(epochs, values, color=colour, linewidth=1, marker="." if marked else "", markersize=4)
+    plain = layer["layer"].iloc[0].startswith("block ")
+    axes.plot(
+        epochs, values, color=colour, linewidth=1 if plain else 1.5, linestyle="-" if plain else ":",
+        marker="." if marked else "", markersize=4,
+    )  # fmt: skip
     return values
 
 
@@ -228,11 +234,13 @@ def training_words(frame: pd.DataFrame) -> str:
     seeds = frame.groupby("line")["run"].nunique()
     column, root, _ = unit_of(frame)
     unit = f"dashed: sqrt(d_k) = {root:.4g}" if column == "temperature" else "in multiples of sqrt(d_k), dashed: 1"
+    parts = distinct(PARTS[part] for part in frame["layer"].str.rpartition(" ")[0] if part in PARTS)
+    dotted = f"; dotted: {' and '.join(parts)}" if parts else ""
     unknown = "; an epoch that was not recorded is a gap" if has_gaps(frame) else ""
     count = int((frame["scale"] <= 0).sum())
     left = f"; {count} of {len(frame)} values with a scale not above zero are left out of the means" if count else ""
     means = f"mean over heads, {count_words(seeds)}"
-    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{unknown}{left}"
+    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{left}"
 
 
 def has_gaps(frame: pd.DataFrame) -> bool:
