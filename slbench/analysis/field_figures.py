@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-PANELS = 4  # beside each other
+PANELS = 5  # beside each other
 SIDE = 1.65  # inches, of a panel
 
 
@@ -61,7 +61,7 @@ def draw_panel(axes: "Axes", panel: Panel) -> "AxesImage":
             axes.add_patch(
                 Rectangle(corner, *size, fill=False, edgecolor=colour, linestyle=line, linewidth=1.2, clip_on=False)
             )
-        title += f"\n{panel.box.side} px"
+        title += f"\nfield {panel.box.side} px"
     axes.set_title(title, fontsize=8)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -16,6 +16,7 @@ from slbench.analysis.written import FORMATS, Written, computed_with, write_page
 from slbench.backbones import PRESETS, fitted, make
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec
+from slbench.backbones.t2t import T2T
 from slbench.compute import reproducible
 from slbench.methods import METHODS, Method, row_title
 from slbench.report.caption import distinct, plural
@@ -23,6 +24,7 @@ from slbench.report.figures import save
 from slbench.store import safe
 
 OnProgress = Callable[[str], None]
+SHOWN = 8  # layers of a chain, in a table
 CONTRAST = 224  # px, of the paper's contrast of a ViT of patch 16 with ResNet-50
 
 
@@ -93,8 +95,13 @@ def words_of(chain: Chain) -> str:
             counted[-1] = step, counted[-1][1] + 1
         else:
             counted.append((step, 1))
-    words = [name if count == 1 else f"{count} x {name}" for name, count in counted]
-    return ", ".join(words) if len(words) <= 8 else f"{', '.join(words[:4])}, ... ({len(chain)} layers)"
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counted)
+
+
+def shortened(words: str) -> str:
+    """Layers for a table: what is long is cut, and told of."""
+    names = words.split(", ")
+    return words if len(names) <= SHOWN else f"{', '.join(names[:4])}, ... (all in the CSV)"
 
 
 def contrast() -> list[dict[str, Any]]:
@@ -130,7 +137,7 @@ def effective_row(field: Field, output: Output) -> dict[str, Any]:
         "backbone": first.backbone,
         "method": first.method,
         "dataset": first.dataset or "noise",
-        "output": output,
+        "output": parts_of(first.network)[0].name if tokens else "class",
         "seeds": len(field.seeds),
         "images": len(first.images),
         "field_in_image": formula.cut(first.image_size).side if tokens else max(first.image_size),
@@ -196,7 +203,7 @@ def formula_shown(frame: pd.DataFrame) -> pd.DataFrame:
             "grid": frame["grid_rows"].astype(str) + " x " + frame["grid_columns"].astype(str),
             "stride (px)": frame["stride"],
             "field (px)": frame["field"],
-            "layers": frame["chain"],
+            "layers": frame["chain"].map(shortened),
         }
     )
 
@@ -252,6 +259,10 @@ def words(group: Sequence[Field], output: Output) -> str:
     trained = f"weights of the {weights}" if weights else "untrained"
     count = " to ".join(dict.fromkeys(str(f(len(field.seeds) for field in group)) for f in (min, max)))
     box = "; dashed: the field by the formula" if output == "tokens" else ""
+    if output == "tokens" and isinstance(first.network, T2T):
+        box += ", beyond which attention between the soft splits reads"
+    if not weights and not is_token:
+        trained += ", batch norm at its initial statistics"
     return (
         f"how strongly each pixel moves the {what}, as a share of the strongest pixel; mean over {on}; {trained}; "
         f"n = {plural(int(count), 'seed') if count.isdecimal() else f'{count} seeds'} (seeds {seeds}){box}"

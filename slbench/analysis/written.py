@@ -73,4 +73,4 @@ def computed_with() -> str:
     commit = "no commit" if code.commit is None else f"commit {code.commit[:9]}"
     dirty = " with uncommitted changes" if code.dirty else ""
     versions = ", ".join(f"{name} {code.versions[name]}" for name in ("slbench", "torch"))
-    return f"computed in fp32 on {machine.cpu_name()} (cpu, 1 thread); {versions}, {commit}{dirty}"
+    return f"Computed in fp32 on {machine.cpu_name()} (cpu, 1 thread); {versions}, {commit}{dirty}"

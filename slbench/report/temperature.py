@@ -1,9 +1,9 @@
 """Learned temperatures by layer, before training and after each epoch, from the temperatures.csv of runs."""
 
-import io
+import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +13,15 @@ from slbench.methods import row_title
 from slbench.report.rows import flat
 from slbench.store import TEMPERATURES, RunRecord
 
-COLUMNS = {
-    "epoch": "int64",  # 0: before training
-    "layer": "str",
-    "depth": "int64",  # from 1
-    "head": "int64",  # from 1; 0: all heads share one
-    "scale": "float64",  # learned; it multiplies
-    "temperature": "float64",  # 1 / scale
-    "sqrt_dk": "float64",
-    "multiple": "float64",  # temperature / sqrt(d_k)
+COLUMNS: dict[str, Callable[[str], int | float | str]] = {
+    "epoch": int,  # 0: before training
+    "layer": str,
+    "depth": int,  # from 1
+    "head": int,  # from 1; 0: all heads share one
+    "scale": float,  # learned; it multiplies
+    "temperature": float,  # 1 / scale
+    "sqrt_dk": float,
+    "multiple": float,  # temperature / sqrt(d_k)
 }
 MOST_FIELDS = 3  # that a line of a figure is told apart by, beside its names
 
@@ -36,12 +36,16 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        frame = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=COLUMNS, float_precision="round_trip")
-    except (OSError, ValueError) as error:
+        with path.open(newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file, strict=True)
+        if head != list(COLUMNS) or not rows:
+            raise ValueError(f"must have the columns {', '.join(COLUMNS)}, and rows")
+        columns = zip(*rows, strict=True)  # by hand, as pandas may round the last bit
+        return pd.DataFrame(
+            {name: list(map(kind, values)) for (name, kind), values in zip(COLUMNS.items(), columns, strict=True)}
+        )
+    except (OSError, ValueError, csv.Error) as error:
         raise StoreError(f"{path}: damaged: {' '.join(str(error).split())}") from error
-    if list(frame) != list(COLUMNS) or frame.empty or frame.isna().any(axis=None):
-        raise StoreError(f"{path}: damaged: must have the columns {', '.join(COLUMNS)}, and every value")
-    return frame
 
 
 def with_names(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFrame:
