@@ -15,7 +15,7 @@ The rooms, from the top; each imports only from rooms below it:
     selftest.py   what the owner of a GPU runs once
     tuning/       the search for a temperature and a shift: Optuna asks, trials are ordinary runs
     grid/         slots, the local executor and its children, failures, what a grid takes, the proof of exact resume
-    analysis/     what finished runs have learned: attention, its sharpness, how tokens score themselves
+    analysis/     what finished runs have learned: attention and its sharpness, temperatures, receptive fields
     report/       tidy rows, tables, Markdown, CSV, LaTeX
     train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory

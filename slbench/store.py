@@ -36,6 +36,7 @@ STATES: tuple[State, ...] = get_args(State)
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": "weights.safetensors", "best": "weights-selected.safetensors"}
+TEMPERATURES = "temperatures.csv"  # of a run that learns any: a row for each epoch, layer and head
 KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 

@@ -1,1 +1,1 @@
-"""What finished runs have learned, looked into: attention over images, its sharpness, how tokens score themselves."""
+"""What finished runs have learned, looked into: attention, temperatures, what a token and a class read of an image."""

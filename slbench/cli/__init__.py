@@ -10,6 +10,7 @@ from slbench import __version__
 from slbench.cli.analyze import app as analyze_commands
 from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
+from slbench.cli.fields import receptive_field, temperature
 from slbench.cli.grid import run_grid, train
 from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
@@ -41,6 +42,8 @@ app.command("clean")(clean)
 app.command("profile")(profile)
 app.command("list")(list_names)
 app.command("doctor")(doctor)
+analyze_commands.command("temperature")(temperature)
+analyze_commands.command("receptive-field")(receptive_field)
 app.add_typer(analyze_commands, name="analyze")
 app.add_typer(data_commands, name="data")
 

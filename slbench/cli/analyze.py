@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="analyze",
-    help="What finished runs have learned: where they look, how sharply, and how tokens score themselves.",
+    help="What finished runs have learned: where they look, how sharply, at which temperatures, from how far.",
     no_args_is_help=True,
 )
 

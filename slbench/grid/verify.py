@@ -14,7 +14,7 @@ from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Resolved, Slot
 from slbench.grid.tasks import Child, Policy
 from slbench.recipes import Precision
-from slbench.store import RunRecord, Store
+from slbench.store import TEMPERATURES, RunRecord, Store
 from slbench.study import StudyRun
 
 CHECKPOINT_SECONDS = 1.0  # between two within an epoch, in the run that is killed
@@ -125,23 +125,23 @@ class Verification:
 
 
 def proof(run: StudyRun, calm: Store, stormy: Store, killed_at: Sequence[int]) -> Proof:
-    """Compare what two stores hold of a run: every field that is not a time, a speed or a memory, and the history."""
+    """Compare what two stores hold of a run: every field that is no time, speed or memory, and its histories."""
     first, second = calm.record(run.spec.run_id), stormy.record(run.spec.run_id)
     differences: dict[str, tuple[Any, Any]] = {}
     if first is not None and second is not None:
         differences = first.differences(second)
-        for name, pair in compare_histories(calm.folder(run.spec, run.labels), stormy, run, first.history).items():
-            differences[name] = pair
+        folders = [store.folder(run.spec, run.labels) for store in (calm, stormy)]
+        for name in (first.history, TEMPERATURES):
+            one, other = (read_rows(folder / name) for folder in folders)
+            if one != other:
+                differences[name] = (one, other)
     return Proof(run, tuple(killed_at), first, second, differences)
 
 
-def compare_histories(folder: Path, stormy: Store, run: StudyRun, name: str) -> dict[str, tuple[Any, Any]]:
-    rows = [read_rows(where / name) for where in (folder, stormy.folder(run.spec, run.labels))]
-    return {} if rows[0] == rows[1] else {name: (rows[0], rows[1])}
-
-
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """A history without its times."""
+    """A history without its times; empty where there is none."""
+    if not path.exists():
+        return []
     with path.open(newline="") as file:
         return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
 

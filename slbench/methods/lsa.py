@@ -40,8 +40,10 @@ class AttentionLogits(nn.Module):
     ) -> None:
         super().__init__()
         self.mask_self = mask_self
-        self.initial_scale = (scale_dim or head_dim) ** -0.5 / initial_temperature
-        entries = num_heads if temperature_per == "head" else 1
+        self.scale_dim = scale_dim or head_dim
+        self.initial_scale = self.scale_dim**-0.5 / initial_temperature
+        self.per_head = temperature_per == "head"
+        entries = num_heads if self.per_head else 1
         self.scale = nn.Parameter(torch.full((entries,), self.initial_scale)) if learn_temperature else None
 
     @classmethod

@@ -20,6 +20,7 @@ from slbench.methods.lsa import AttentionLogits
 from slbench.spec import RunSpec
 from slbench.streams import derive
 from slbench.train.optim import learning_rate, make_optimizer
+from slbench.train.temperatures import TemperatureHistory
 
 EVALUATION_BATCH = 500  # images
 
@@ -92,6 +93,7 @@ class Training:
             else AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
         )
         self.history: list[EpochMetrics] = []
+        self.temperatures = TemperatureHistory(self.evaluated)
         self.done = 0  # steps of the epoch that is running
         self.total = self._zero()  # of their losses
         self.seconds = 0.0  # that they took
@@ -120,6 +122,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "history": [dataclasses.asdict(metrics) for metrics in self.history],
+            "temperatures": self.temperatures.state(),
             "done": self.done,
             "total": self.total,
             "seconds": self.seconds,
@@ -132,6 +135,7 @@ class Training:
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.history = [EpochMetrics(**metrics) for metrics in state["history"]]
+        self.temperatures.restore(state.get("temperatures"))
         self.done, self.seconds = state["done"], state["seconds"]
         self.total = state["total"].to(self.device)
 
@@ -157,6 +161,7 @@ class Training:
                 scales_below_zero=count_below_zero(self.evaluated),
                 train_seconds=self.seconds,
             )
+            self.temperatures.add(self.epoch)
             self.history.append(metrics)
             self.done, self.total, self.seconds = 0, self._zero(), 0.0
             yield metrics

@@ -27,10 +27,11 @@ from slbench.files import write_atomic
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.spec import RunSpec
-from slbench.store import WEIGHTS, Keep, Labels, RunRecord, Store
+from slbench.store import TEMPERATURES, WEIGHTS, Keep, Labels, RunRecord, Store
 from slbench.train.board import board
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
+from slbench.train.temperatures import TemperatureHistory, as_csv
 
 HISTORY = "metrics.csv"
 CHECKPOINT_SECONDS = 300.0
@@ -82,10 +83,12 @@ def execute(
             for metrics in training.epochs():
                 keeper.select()
                 write_history(folder / HISTORY, training.history)
+                write_temperatures(folder / TEMPERATURES, training.temperatures)
                 log_epoch(metrics)
                 keeper.save()
                 keeper.stop_if_unwanted()
         write_history(folder / HISTORY, training.history)
+        write_temperatures(folder / TEMPERATURES, training.temperatures)
         hashes = file_results(folder, training, keep=labels.keep, selected=keeper.selected)
     record = RunRecord(
         run_id=spec.run_id,
@@ -244,6 +247,12 @@ def write_history(path: Path, history: list[EpochMetrics]) -> None:
     writer.writeheader()
     writer.writerows(dataclasses.asdict(metrics) for metrics in history)
     write_atomic(path, text.getvalue().encode())
+
+
+def write_temperatures(path: Path, temperatures: TemperatureHistory) -> None:
+    """Write the learned temperatures of all epochs at once, if the network learns any."""
+    if temperatures.layers:
+        write_atomic(path, as_csv(temperatures.rows()))
 
 
 def weights_of(training: Training) -> dict[str, Tensor]:

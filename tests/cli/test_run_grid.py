@@ -99,6 +99,7 @@ def test_a_runs_folder_holds_what_the_design_names(made: Grid) -> None:
             "spec.json",
             "test_logits.safetensors",
             "weights.safetensors",
+            *(["temperatures.csv"] if record.labels.method == "lsa" else []),
         }
         history = pd.read_csv(folder / record.history)
         assert list(history["epoch"]) == [1]

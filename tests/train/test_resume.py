@@ -48,9 +48,10 @@ def lasting(record: RunRecord) -> dict[str, Any]:
 
 
 def rows(store: Store) -> list[list[str]]:
-    """The history, without its last column, which is a time."""
-    lines = (store.folder(SPEC, LABELS) / "metrics.csv").read_text().splitlines()
-    return [line.split(",")[:-1] for line in lines]
+    """The history, without its last column, which is a time; and the learned temperatures."""
+    folder = store.folder(SPEC, LABELS)
+    metrics = [line.split(",")[:-1] for line in (folder / "metrics.csv").read_text().splitlines()]
+    return metrics + [line.split(",") for line in (folder / "temperatures.csv").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_a_run_that_was_killed_between_steps_ends_as_the_calm_one(
     assert rows(store) == calm[1]
 
 
-@pytest.mark.parametrize("stage", ["write_history", "file_results", "count"])
+@pytest.mark.parametrize("stage", ["write_history", "write_temperatures", "file_results", "count"])
 def test_a_run_that_was_killed_after_an_epoch_ends_as_the_calm_one(
     calm: tuple[RunRecord, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:

@@ -16,6 +16,8 @@ def finish(store: Store, run: StudyRun, *, weights: bytes = b"weights", **change
     """File a finished run with the files that a real one leaves; give its folder."""
     folder = store.begin(run.spec, run.labels)
     (folder / "metrics.csv").write_text("epoch,lr\n1,0.5\n")
+    if run.spec.method.learn_temperature:
+        (folder / "temperatures.csv").write_text("epoch,layer\n0,block 1\n")
     (folder / "log.txt").write_text("nothing to say\n")
     (folder / "weights.safetensors").write_bytes(weights)
     (folder / "test_logits.safetensors").write_bytes(b"logits")

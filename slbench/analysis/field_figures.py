@@ -1,0 +1,71 @@
+"""Pictures of receptive fields, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slbench.analysis.effective import Box, Map
+from slbench.report.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+PANELS = 5  # beside each other
+SIDE = 1.65  # inches, of a panel
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One network's field."""
+
+    title: str
+    values: Map  # (height, width)
+    box: Box | None  # by the formula
+
+
+def draw_panels(panels: Sequence[Panel]) -> "Figure":
+    """A picture for each panel, each in shares of its own strongest pixel, with one scale beside them."""
+    from matplotlib.figure import Figure
+
+    columns = min(PANELS, len(panels))
+    rows = -(-len(panels) // columns)
+    with style():
+        figure = Figure(figsize=(SIDE * columns + 0.9, (SIDE + 0.45) * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, panel in zip(grid.flat, panels, strict=False):
+            picture = draw_panel(axes, panel)
+        for axes in list(grid.flat)[len(panels) :]:
+            axes.set_visible(False)
+        bar = figure.colorbar(picture, ax=grid.ravel().tolist(), shrink=0.9)
+        bar.set_label("share of the strongest pixel", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def draw_panel(axes: "Axes", panel: Panel) -> "AxesImage":
+    """One picture, its pixels as squares; the box dashed around whole pixels, cut to the image."""
+    from matplotlib.patches import Rectangle
+
+    height, width = panel.values.shape
+    picture = axes.imshow(
+        panel.values / panel.values.max(), cmap="cividis", vmin=0, vmax=1, interpolation="nearest", origin="upper"
+    )
+    title = panel.title
+    if panel.box is not None:
+        box = panel.box.cut((height, width))
+        corner = (box.left - 0.5, box.top - 0.5)
+        size = (box.right - box.left + 1, box.bottom - box.top + 1)
+        for colour, line in (("black", "-"), ("white", (0, (3, 3)))):  # seen on light and on dark
+            axes.add_patch(
+                Rectangle(corner, *size, fill=False, edgecolor=colour, linestyle=line, linewidth=1.2, clip_on=False)
+            )
+        title += f"\nfield {panel.box.side} px"
+    axes.set_title(title, fontsize=8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return picture

@@ -1,0 +1,269 @@
+"""`slbench analyze receptive-field`: what a token is computed from, by the formula and by gradients."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+
+from slbench.analysis.chain import Chain, Part, parts_of, receptive_field, resnet50, stride_of
+from slbench.analysis.effective import Box, Map, Output, boxes, effective_field, effective_side, support
+from slbench.analysis.field_figures import Panel, draw_panels
+from slbench.analysis.subjects import Subject
+from slbench.analysis.written import FORMATS, Written, computed_with, write_page
+from slbench.backbones import PRESETS, fitted, make
+from slbench.backbones.layers import Backbone
+from slbench.backbones.specs import BackboneSpec
+from slbench.backbones.t2t import T2T
+from slbench.compute import reproducible
+from slbench.methods import METHODS, Method, row_title
+from slbench.report.caption import distinct, plural
+from slbench.report.figures import save
+from slbench.store import safe
+
+OnProgress = Callable[[str], None]
+SHOWN = 8  # layers of a chain, in a table
+CONTRAST = 224  # px, of the paper's contrast of a ViT of patch 16 with ResNet-50
+
+
+@dataclass
+class Field:
+    """What was found of a line: fields of its networks, summed over seeds."""
+
+    first: Subject
+    seeds: list[int]
+    maps: dict[Output, Map]
+
+    @property
+    def boxes(self) -> tuple[Box, Box]:
+        return boxes(self.first.network, self.first.image_size)
+
+
+def look(
+    subjects: Iterator[Subject], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
+) -> dict[str, Field]:
+    """The effective fields of networks, by line: mean over images, then over seeds."""
+    fields: dict[str, Field] = {}
+    with reproducible(1):
+        for subject in subjects:
+            on_progress(subject.line)
+            maps = {
+                output: effective_field(subject.network, subject.images, output=output, seed=subject.seed)
+                for output in outputs
+            }
+            before = fields.get(subject.line)
+            if before is None:
+                fields[subject.line] = Field(subject, [subject.seed], maps)
+                continue
+            before.seeds.append(subject.seed)
+            for output, values in maps.items():
+                before.maps[output] = before.maps[output] + values
+    for field in fields.values():
+        field.maps = {output: values / len(field.seeds) for output, values in field.maps.items()}
+    return fields
+
+
+def by_formula(backbone: str, method: str, line: str, network: Backbone, image_size: tuple[int, int]) -> list[Any]:
+    """Rows of the table of fields by the formula, one for each part of a network."""
+    return [formula_row(backbone, method, line, part, image_size) for part in parts_of(network)]
+
+
+def formula_row(backbone: str, method: str, line: str, part: Part, image_size: tuple[int, int]) -> dict[str, Any]:
+    side, grid = receptive_field(part.chain), part.grid(image_size)
+    return {
+        "line": line,
+        "backbone": backbone,
+        "method": method,
+        "part": part.name,
+        "image_size": min(image_size),
+        "grid_rows": grid[0],
+        "grid_columns": grid[1],
+        "stride": stride_of(part.chain),
+        "field": side,
+        "share_of_side": min(1.0, side / min(image_size)),
+        "chain": words_of(part.chain),
+    }
+
+
+def words_of(chain: Chain) -> str:
+    """Kernel/stride of each layer from the image on; what repeats is counted: "shift 5/1, patch 4/4"."""
+    counted: list[tuple[str, int]] = []
+    for step in map(str, chain):
+        if counted and counted[-1][0] == step:
+            counted[-1] = step, counted[-1][1] + 1
+        else:
+            counted.append((step, 1))
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counted)
+
+
+def shortened(words: str) -> str:
+    """Layers for a table: what is long is cut, and told of."""
+    names = words.split(", ")
+    return words if len(names) <= SHOWN else f"{', '.join(names[:4])}, ... (all in the CSV)"
+
+
+def contrast() -> list[dict[str, Any]]:
+    """The paper's contrast at 224 px: a ViT of patch 16, the same with SPT, and ResNet-50 in both its layouts."""
+    size = (CONTRAST, CONTRAST)
+    rows = []
+    for method in ("none", "spt"):
+        network = shaped(PRESETS["vit-tiny"].spec, METHODS[method], size)
+        rows += by_formula("vit-tiny", method, row_title(PRESETS["vit-tiny"].title, method), network, size)
+    layouts: dict[str, Literal["1x1", "3x3"]] = {
+        "ResNet-50 (stride on the first 1x1, as published)": "1x1",
+        "ResNet-50 (stride on the 3x3, as in torchvision)": "3x3",
+    }
+    for title, layout in layouts.items():
+        rows.append(formula_row("resnet50", "none", title, Part("last features", resnet50(layout)), size))
+    return rows
+
+
+def shaped(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> Backbone:
+    """A network without values, for the sake of its layers."""
+    spec, method = fitted(spec, method, image_size=image_size, in_channels=3, num_classes=10)
+    with torch.device("meta"):
+        return make(spec, method, image_size=image_size, in_channels=3, num_classes=10, drop_path=0.0)
+
+
+def effective_row(field: Field, output: Output) -> dict[str, Any]:
+    """A row of the table of fields by gradients. Of what the head reads there is neither box nor own patch."""
+    values, first = field.maps[output], field.first
+    formula, own = field.boxes
+    tokens = output == "tokens"
+    return {
+        "line": first.line,
+        "backbone": first.backbone,
+        "method": first.method,
+        "dataset": first.dataset or "noise",
+        "output": parts_of(first.network)[0].name if tokens else "class",
+        "seeds": len(field.seeds),
+        "images": len(first.images),
+        "field_in_image": formula.cut(first.image_size).side if tokens else max(first.image_size),
+        "support": support(values).side,
+        "effective_side": effective_side(values),
+        "share_in_field": formula.share(values) if tokens else None,
+        "share_in_own_patch": own.share(values) if tokens else None,
+    }
+
+
+def analyse(
+    subjects: Iterator[Subject],
+    outputs: Sequence[Output],
+    out: Path,
+    *,
+    notes: Sequence[str] = (),
+    on_progress: OnProgress = lambda line: None,
+) -> Written:
+    """Write the fields of networks by the formula and by gradients, and a figure of each backbone and output."""
+    fields = look(subjects, outputs, on_progress=on_progress)
+    formula = pd.DataFrame(
+        [
+            row
+            for field in fields.values()
+            for row in by_formula(
+                field.first.backbone, field.first.method, field.first.line, field.first.network, field.first.image_size
+            )
+        ]
+        + contrast()
+    )
+    effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
+    figures = [drawn for output in outputs for drawn in draw(list(fields.values()), output, out)]
+    return write_page(
+        out,
+        "receptive-field",
+        "Receptive fields",
+        tables=[("By the formula", formula_shown(formula)), ("By gradients", effective_shown(effective))],
+        frames={"receptive-field": formula, "receptive-field-effective": effective},
+        figures=figures,
+        notes=[FORMULA, GRADIENTS, computed_with(), *notes],
+    )
+
+
+FORMULA = (
+    "By the formula: r = r_trans j + (k - j) of arXiv:2112.13492, kernel k and stride j of each layer, chained from "
+    "the last layer to the first with r_trans = 1: attention is not counted, neither that between the soft splits of "
+    "T2T nor that of the stages before a pooling, nor are the gates of squeeze-excitation; sides in px, layers as "
+    "kernel/stride"
+)
+GRADIENTS = (
+    "By gradients, after arXiv:1701.04128: mean over images of |d output / d pixel|, summed over the image's "
+    "channels, with random signs on the channels of the output; support: side of the smallest box around all pixels "
+    "that matter at all; effective side: of a square of as many pixels as have 4.55 % or more of the strongest"
+)
+
+
+def formula_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "network": frame["line"],
+            "of": frame["part"],
+            "image (px)": frame["image_size"],
+            "grid": frame["grid_rows"].astype(str) + " x " + frame["grid_columns"].astype(str),
+            "stride (px)": frame["stride"],
+            "field (px)": frame["field"],
+            "layers": frame["chain"].map(shortened),
+        }
+    )
+
+
+def effective_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    def percent(values: pd.Series) -> pd.Series:
+        return values.map(lambda value: "" if pd.isna(value) else f"{100 * value:.1f}")
+
+    return pd.DataFrame(
+        {
+            "network": frame["line"],
+            "data": frame["dataset"],
+            "output": frame["output"],
+            "seeds": frame["seeds"],
+            "images": frame["images"],
+            "field in the image (px)": frame["field_in_image"],
+            "support (px)": frame["support"],
+            "effective side (px)": frame["effective_side"].map(lambda value: f"{value:.1f}"),
+            "in the field (%)": percent(frame["share_in_field"]),
+            "in its own patch (%)": percent(frame["share_in_own_patch"]),
+        }
+    )
+
+
+def draw(fields: Sequence[Field], output: Output, out: Path) -> list[tuple[str, str]]:
+    """Write a figure of each backbone: its lines side by side. Names without suffix, and what each shows."""
+    drawn = []
+    backbones = distinct(field.first.backbone for field in fields)
+    for backbone in backbones:
+        group = [field for field in fields if field.first.backbone == backbone]
+        panels = [
+            Panel(field.first.line, field.maps[output], field.boxes[0] if output == "tokens" else None)
+            for field in group
+        ]
+        name = f"receptive-field-{output}{f'-{safe(backbone)}' if len(backbones) > 1 else ''}"
+        save(draw_panels(panels), out / name, formats=FORMATS)
+        drawn.append((name, words(group, output)))
+    return drawn
+
+
+def words(group: Sequence[Field], output: Output) -> str:
+    """What a figure shows, on how many images, of how many seeds."""
+    first = group[0].first
+    is_token = "last features" not in parts_of(first.network)[0].name
+    what = (
+        ("central token" if is_token else "central one of the last features") if output == "tokens" else "head's input"
+    )
+    images = " or ".join(distinct(str(len(field.first.images)) for field in group))
+    data = ", ".join(distinct(field.first.dataset for field in group if field.first.dataset))
+    on = f"{images} test images of {data}" if data else f"{images} images of noise"
+    seeds = ", ".join(map(str, sorted({seed for field in group for seed in field.seeds})))
+    weights = ", ".join(distinct(field.first.weights for field in group if field.first.weights))
+    trained = f"weights of the {weights}" if weights else "untrained"
+    count = " to ".join(dict.fromkeys(str(f(len(field.seeds) for field in group)) for f in (min, max)))
+    box = "; dashed: the field by the formula" if output == "tokens" else ""
+    if output == "tokens" and isinstance(first.network, T2T):
+        box += ", beyond which attention between the soft splits reads"
+    if not weights and not is_token:
+        trained += ", batch norm at its initial statistics"
+    return (
+        f"how strongly each pixel moves the {what}, as a share of the strongest pixel; mean over {on}; {trained}; "
+        f"n = {plural(int(count), 'seed') if count.isdecimal() else f'{count} seeds'} (seeds {seeds}){box}"
+    )

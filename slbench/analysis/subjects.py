@@ -1,0 +1,136 @@
+"""The networks whose receptive fields are looked into: untrained on noise, or of finished runs on their test images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from slbench.analysis.runs import Chosen, network_of, run_title
+from slbench.backbones import BACKBONES, NAMED, build, default_spec
+from slbench.backbones.layers import Backbone
+from slbench.data import check_here, load
+from slbench.data.batches import Batches
+from slbench.data.splits import Splits, content_hash
+from slbench.errors import InapplicableError, InputError
+from slbench.measure.network import Network
+from slbench.methods import METHODS, row_title
+from slbench.report.caption import distinct
+from slbench.report.temperature import line_titles
+from slbench.store import RunRecord
+from slbench.streams import generator
+
+ROWS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")  # that differ in what a token reads
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to look into, one of a line of figures and tables."""
+
+    line: str
+    backbone: str  # as tables print it
+    method: str
+    dataset: str  # empty: noise
+    seed: int
+    image_size: tuple[int, int]
+    network: Backbone
+    images: torch.Tensor  # (n c h w), normalised
+    weights: str  # of which epoch; empty: not trained
+
+
+def networks(
+    backbones: Sequence[str], methods: Sequence[str], *, side: int, in_channels: int, num_classes: int
+) -> tuple[dict[tuple[str, str], Network], list[str]]:
+    """Networks by (backbone, row) for square images, and a note on each pair that means nothing.
+
+    Args:
+        backbones: names of backbones or presets; none: every backbone.
+        methods: names of rows; none: those of ROWS that mean something, without notes on the others.
+    Raises:
+        InputError: for sizes that do not fit.
+        InapplicableError: if none of the pairs means something.
+    """
+    found: dict[tuple[str, str], Network] = {}
+    notes = []
+    for backbone in backbones or BACKBONES:
+        for method in methods or ROWS:
+            try:
+                found[backbone, method] = Network.resolve(
+                    default_spec(backbone),
+                    METHODS[method],
+                    image_size=(side, side),
+                    in_channels=in_channels,
+                    num_classes=num_classes,
+                )
+            except InapplicableError as error:
+                notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
+    if not found:
+        raise InapplicableError(notes[0].removeprefix("left out: "))
+    return found, notes if methods else []
+
+
+def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[Subject]:
+    """Untrained networks on noise: a standard normal, the same for all networks of one image size."""
+    for (backbone, method), network in found.items():
+        noise = generator(seed, "noise")
+        made = build(
+            network.backbone,
+            network.method,
+            image_size=network.image_size,
+            in_channels=network.in_channels,
+            num_classes=network.num_classes,
+            drop_path=0.0,
+            seed=seed,
+        )
+        yield Subject(
+            line=row_title(NAMED[backbone].title, method),
+            backbone=backbone,
+            method=method,
+            dataset="",
+            seed=seed,
+            image_size=network.image_size,
+            network=made.eval(),
+            images=torch.randn(count, network.in_channels, *network.image_size, generator=noise),
+            weights="",
+        )
+
+
+def finished(chosen: Chosen, *, count: int) -> Iterator[Subject]:
+    """Networks of finished runs, on images of their test splits at equal steps, so that every class has some."""
+    titles = line_titles(chosen.records)
+    several = len(distinct(record.labels.dataset for record in chosen.records)) > 1
+    loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
+    for record in chosen.records:
+        network, weights = network_of(record, chosen.folders[record.run_id])
+        title = titles[record.run_id]
+        yield Subject(
+            line=title if several else title.replace(f", {record.labels.dataset}", "", 1),
+            backbone=record.labels.backbone,
+            method=record.labels.method,
+            dataset=record.labels.dataset,
+            seed=record.spec.seed,
+            image_size=record.spec.dataset.image_size,
+            network=network,
+            images=test_images(record, count, loaded),
+            weights=weights,
+        )
+
+
+def test_images(record: RunRecord, count: int, loaded: dict[tuple[str, str], tuple[Splits, str]]) -> torch.Tensor:
+    """Images of a run's test split, as it saw them. Raises InputError if they are not here, or not those."""
+    data, source = record.spec.dataset, record.labels.data
+    key = (repr(data), source)
+    if key not in loaded:
+        if not source:
+            check_here(data)
+        splits = load(data, source)
+        loaded[key] = splits, content_hash(splits)
+    splits, found = loaded[key]
+    if found != record.data_sha256:
+        raise InputError(
+            f"{run_title(record)}: the data here are not those that it was trained on: "
+            f"expected sha256 {record.data_sha256[:12]}, got {found[:12]}"
+        )
+    rows = np.arange(min(count, len(splits.test))) * len(splits.test) // min(count, len(splits.test))
+    batches = Batches(splits.test.take(rows), data, device=torch.device("cpu"))
+    return torch.cat([images for images, _ in batches.in_order(500)])

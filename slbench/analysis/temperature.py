@@ -1,0 +1,139 @@
+"""`slbench analyze temperature`: what the temperatures of finished runs have become, layer by layer."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from slbench.analysis.runs import Chosen, run_title
+from slbench.analysis.written import Written, write_page
+from slbench.errors import InputError, StoreError
+from slbench.report.temperature import by_layer, gathered, line_titles, with_names
+from slbench.report.temperature_figures import draw_frame
+from slbench.store import WEIGHTS, RunRecord
+
+
+def from_weights(record: RunRecord, folder: Path) -> pd.DataFrame | None:
+    """Temperatures before training and after the last epoch, from the weights of a run that did not file them.
+
+    None if the weights of the last epoch were not kept.
+
+    Raises:
+        StoreError: if they cannot be read.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from slbench.backbones import make
+    from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
+
+    path = folder / WEIGHTS["last"]
+    if not path.exists():
+        return None
+    spec, data = record.spec, record.spec.dataset
+    with torch.device("meta"):  # shaped but not filled: only the order of the layers is asked for
+        network = make(
+            spec.backbone,
+            spec.method,
+            image_size=data.image_size,
+            in_channels=data.in_channels,
+            num_classes=data.num_classes,
+            drop_path=0.0,
+        )
+    layers = learned_layers(network)
+    try:
+        scales = read_scales(layers, load(path.read_bytes()))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise StoreError(f"{path}: damaged: {error}; delete its folder to run it again") from error
+    rows = rows_of(layers, initial_scales(layers), epoch=0)
+    return pd.DataFrame(rows + rows_of(layers, scales, epoch=spec.recipe.epochs))
+
+
+def temperatures_of(chosen: Chosen) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
+    """The learned temperatures of runs, tidy, the runs that have any, and notes on what was left out or is not known.
+
+    From temperatures.csv; where a run has none, before and after training from its weights.
+
+    Raises:
+        InputError: if no run learns a temperature that is known.
+    """
+    frame, without, notes = gathered(chosen.records, chosen.folders)
+    frames = [] if frame is None else [frame]
+    titles = line_titles(chosen.records)
+    for record in without:
+        found = from_weights(record, chosen.folders[record.run_id])
+        if found is None:
+            notes.append(f"left out: {run_title(record)}: has neither temperatures.csv nor weights of its last epoch")
+            continue
+        frames.append(with_names(record, found, titles[record.run_id]))
+        notes.append(f"{run_title(record)}: without temperatures.csv: the start and the last epoch, from its weights")
+    fixed = [record for record in chosen.records if not record.spec.method.learn_temperature]
+    if not frames:
+        raise InputError(
+            notes[0]
+            if notes
+            else f"{run_title(fixed[0])}: learns no temperature; rows that do: lsa, both, "
+            "temperature-only, both-no-pool, or learn_temperature = true"
+        )
+    if fixed:
+        names = ", ".join(dict.fromkeys(run_title(record).partition(" on ")[0] for record in fixed))
+        notes.append(f"Left out, learning no temperature: {names}")
+    order = {record.run_id: place for place, record in enumerate(chosen.records)}
+    frames.sort(key=lambda part: order[part["run"].iloc[0].rpartition("-")[2]])
+    whole = pd.concat(frames, ignore_index=True)
+    drawn = set(whole["run"].str.rpartition("-")[2])
+    return whole, [record for record in chosen.records if record.run_id in drawn], notes
+
+
+def analyse(chosen: Chosen, out: Path) -> Written:
+    """Write the temperatures of runs, a table by layer and the figures of each backbone."""
+    frame, records, notes = temperatures_of(chosen)
+    layers = by_layer(frame)
+    figures = draw_frame(frame, records, out)
+    tables = [(str(line), shown(layers[layers["line"] == line])) for line in dict.fromkeys(layers["line"])]
+    return write_page(
+        out,
+        "temperature",
+        "Learned temperatures",
+        tables=tables,
+        frames={"temperature": frame, "temperature-layers": layers},
+        figures=figures,
+        notes=[how_to_read(layers), *chosen.notes, *notes],
+    )
+
+
+def shown(layers: pd.DataFrame) -> pd.DataFrame:
+    """One experiment's layers as text."""
+    several = layers["seeds"].max() > 1
+    columns = {
+        "layer": layers["layer"],
+        "sqrt(d_k)": number(layers["sqrt_dk"]),
+        "initial": number(layers["initial"]),
+        "final, mean over heads": number(layers["mean"]),
+        **({"std over seeds": number(layers["std"])} if several else {}),
+        "lowest head": number(layers["min"]),
+        "highest head": number(layers["max"]),
+        "final / sqrt(d_k)": number(layers["multiple"]),
+        "scales not above 0": layers["not_positive"].map(lambda count: str(count) if count else ""),
+    }
+    return pd.DataFrame(columns)
+
+
+def number(values: "pd.Series[float]") -> "pd.Series[str]":
+    return values.map(lambda value: "" if math.isnan(value) else f"{value:.3f}")
+
+
+def how_to_read(layers: pd.DataFrame) -> str:
+    """What the numbers of the tables are."""
+    count = int(layers["not_positive"].sum())
+    flagged = (
+        f"; {count} learned scales are not above zero: their temperature is negative or infinite, scores count the "
+        "wrong way round there, and they are in no mean, lowest or highest"
+        if count
+        else "; all learned scales are above zero"
+    )
+    return (
+        "Temperature: 1 / (the learned scale), which divides the scores; at sqrt(d_k) attention is plain; "
+        f"final: after the last epoch, of the weights that are evaluated{flagged}"
+    )

@@ -1,0 +1,76 @@
+"""What an analysis leaves in its folder, and the words around it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from slbench import machine
+from slbench.files import write_atomic
+
+FORMATS = ("png", "svg", "pdf")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an analysis left in its folder."""
+
+    folder: Path
+    files: tuple[str, ...]  # names in it
+    text: str  # Markdown: title, tables, captions
+    caption: tuple[str, ...]
+    frame: pd.DataFrame  # every value, tidy
+
+
+def write_page(
+    folder: Path,
+    name: str,
+    title: str,
+    *,
+    tables: Sequence[tuple[str, pd.DataFrame]],
+    frames: dict[str, pd.DataFrame],
+    figures: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> Written:
+    """Write NAME.md and each frame as CSV in full precision, beside figures that are there already.
+
+    Args:
+        tables: of text, each under its head.
+        frames: by the stem of their file; the first is the tidy one.
+        figures: names without suffix, and what each shows.
+    """
+    parts = [f"# {title}"]
+    for head, table in tables:
+        parts += [f"## {head}", as_table(table)]
+    for stem, shown in figures:
+        parts += [f"![{stem}]({stem}.png)", f"{stem}: {shown}."]
+    parts += [f"{note}." for note in notes]
+    text = "\n\n".join(parts) + "\n"
+    write_atomic(folder / f"{name}.md", text.encode())
+    for stem, frame in frames.items():
+        write_atomic(folder / f"{stem}.csv", frame.to_csv(index=False).encode())
+    files = [f"{name}.md", *(f"{stem}.csv" for stem in frames)]
+    files += [f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS]
+    caption = (*(f"{stem}: {shown}" for stem, shown in figures), *notes)
+    return Written(folder, tuple(files), text, caption, next(iter(frames.values())))
+
+
+def as_table(frame: pd.DataFrame) -> str:
+    """A frame of text as a GitHub table, its first column to the left."""
+    safe = frame.astype(str).map(escaped)
+    align = ["left", *["right"] * (len(safe.columns) - 1)]
+    return str(safe.to_markdown(index=False, disable_numparse=True, colalign=align))
+
+
+def escaped(words: str) -> str:
+    return " ".join(words.replace("|", "\\|").split())
+
+
+def computed_with() -> str:
+    """Device and code of an analysis on the CPU."""
+    code = machine.code()
+    commit = "no commit" if code.commit is None else f"commit {code.commit[:9]}"
+    dirty = " with uncommitted changes" if code.dirty else ""
+    versions = ", ".join(f"{name} {code.versions[name]}" for name in ("slbench", "torch"))
+    return f"Computed in fp32 on {machine.cpu_name()} (cpu, 1 thread); {versions}, {commit}{dirty}"

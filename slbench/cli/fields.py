@@ -1,0 +1,131 @@
+"""`slbench analyze temperature` and `slbench analyze receptive-field`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from slbench.backbones import NAMED
+from slbench.cli import options
+from slbench.cli.grid import say
+from slbench.errors import InputError
+from slbench.methods import METHODS
+from slbench.names import lookup
+from slbench.store import Store
+from slbench.study import load_study
+
+if TYPE_CHECKING:
+    from slbench.analysis.effective import Output
+    from slbench.analysis.runs import Chosen
+    from slbench.analysis.written import Written
+
+Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs, by the beginnings of their ids.")]
+StudyFile = Annotated[
+    Path | None, typer.Option("--study", help="Every finished run of a study file.", metavar="FILE", show_default=False)
+]
+OUTPUTS: "dict[str, Output]" = {"tokens": "tokens", "class": "class"}
+Out = Annotated[
+    Path | None, typer.Option("--out", help="[default: STORE/analysis/NAME]", metavar="DIR", show_default=False)
+]
+
+
+def temperature(
+    runs: Runs = [],  # noqa: B006
+    study: StudyFile = None,
+    store: options.StoreFolder = options.RESULTS,
+    out: Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what learned temperatures have become, by layer and head, and how: Fig. 3 of the paper."""
+    chosen = chosen_runs(store, runs, study)
+    folder = folder_for(chosen.name or "temperature", store, out)
+    from slbench.analysis.temperature import analyse
+
+    tell(analyse(chosen, folder), as_json=as_json)
+
+
+def receptive_field(
+    runs: Runs = [],  # noqa: B006
+    study: StudyFile = None,
+    backbone: options.Backbones = [],  # noqa: B006
+    method: options.Methods = [],  # noqa: B006
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image-size", "--img-size", help="Side in px. [default: 32]", min=1, show_default=False),
+    ] = None,
+    in_chans: Annotated[int, typer.Option("--in-chans", help="Channels of an image.", min=1)] = 3,
+    classes: Annotated[int, typer.Option("--classes", "--num-classes", min=2)] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="Of networks that are not trained, and of noise.", min=0)] = 0,
+    of: Annotated[list[str], typer.Option("--of", help="tokens, class: with commas.")] = ["tokens"],  # noqa: B006
+    images: Annotated[int, typer.Option("--images", help="So many, of the test split or of noise.", min=1)] = 64,
+    store: options.StoreFolder = options.RESULTS,
+    out: Out = None,
+    data_root: options.DataRoot = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what a token is computed from: by the paper's formula for every tokenizer, and by gradients as a picture.
+
+    Of finished runs on their test images, or else of networks that are not trained, on noise.
+    """
+    backbones, methods = options.split(backbone), options.split(method)
+    is_finished = bool(runs) or study is not None
+    if is_finished and (backbones or methods or image_size is not None):
+        raise InputError("runs and --study bring their networks: drop --backbone, --method and --image-size")
+    for name in backbones:
+        lookup(NAMED, name, "backbone")
+    for name in methods:
+        lookup(METHODS, name, "method")
+    outputs = [lookup(OUTPUTS, name, "output") for name in options.split(of)]
+    options.use_data_root(data_root)
+    chosen = chosen_runs(store, runs, study) if is_finished else None
+    folder = folder_for((chosen.name if chosen else "") or "receptive-field", store, out)
+    from slbench.analysis import subjects
+    from slbench.analysis.receptive_field import analyse
+
+    notes: list[str] = []
+    if chosen is not None:
+        found, notes = subjects.finished(chosen, count=images), list(chosen.notes)
+    else:
+        networks, notes = subjects.networks(
+            backbones, methods, side=image_size or 32, in_channels=in_chans, num_classes=classes
+        )
+        found = subjects.fresh(networks, seed=seed, count=images)
+    console = Console(stderr=True)
+    with console.status("") as status:
+        written = analyse(found, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
+    tell(written, as_json=as_json)
+
+
+def chosen_runs(store: Path, names: list[str], study: Path | None) -> "Chosen":
+    """The finished runs that were named."""
+    from slbench.analysis.runs import choose
+
+    results = Store(store)
+    results.check(writing=False)
+    return choose(results, options.split(names), None if study is None else load_study(study))
+
+
+def folder_for(name: str, store: Path, out: Path | None) -> Path:
+    """Where the files go, which can be written."""
+    folder = out or store / "analysis" / name
+    Store(folder).check(writing=True)
+    return folder
+
+
+def tell(written: "Written", *, as_json: bool) -> None:
+    """Print the page, or everything as one JSON document, and where the files are."""
+    if as_json:
+        document = {
+            "folder": str(written.folder),
+            "files": list(written.files),
+            "caption": list(written.caption),
+            "rows": json.loads(written.frame.to_json(orient="records", double_precision=15)),
+        }
+        print(json.dumps(document, indent=2))
+        return
+    lines = [line for line in written.text.splitlines() if not line.startswith("![")]
+    print("\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n")
+    say(Console(), f"written to {written.folder}: {', '.join(written.files)}")

@@ -1,0 +1,143 @@
+"""Learned temperatures as tables and figures."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slbench.errors import StoreError
+from slbench.report.temperature import by_layer, gathered, line_titles, read_temperatures, with_names
+from slbench.report.temperature_figures import draw_temperatures, unit_of
+from slbench.store import RunRecord
+from slbench.train.temperatures import Layer, as_csv, rows_of
+from tests.support import make_record, runs
+
+HEADS = (1, 2, 3)
+
+
+def layer(depth: int, *, name: str = "block", sqrt_dk: float = 4.0) -> Layer:
+    return Layer(name=f"{name} {depth}", depth=depth, parameter="x", heads=HEADS, sqrt_dk=sqrt_dk, initial=1 / sqrt_dk)
+
+
+LAYERS = (layer(1), layer(2))
+
+
+def file(folder: Path, finals: list[list[float]], layers: tuple[Layer, ...] = LAYERS, *, epochs: int = 3) -> None:
+    """A run's temperatures.csv: temperatures go from sqrt(d_k) to these in equal steps of the scale."""
+    rows = []
+    for epoch in range(epochs + 1):
+        scales = [
+            [one.initial + (1 / final - one.initial) * epoch / epochs for final in of_heads]
+            for one, of_heads in zip(layers, finals, strict=True)
+        ]
+        rows += rows_of(layers, scales, epoch=epoch)
+    folder.mkdir(parents=True)
+    (folder / "temperatures.csv").write_bytes(as_csv(rows))
+
+
+def filed(tmp_path: Path, finals: list[list[list[float]]], **how: object) -> tuple[list[RunRecord], dict[str, Path]]:
+    """Runs of the row "lsa", one a seed, with these temperatures."""
+    records = [make_record(run) for run in runs({"method": ["lsa"], "seed": list(range(len(finals)))})]
+    folders = {record.run_id: tmp_path / record.run_id for record in records}
+    for record, final in zip(records, finals, strict=True):
+        file(folders[record.run_id], final, **how)  # type: ignore[arg-type]
+    return records, folders
+
+
+def test_means_are_over_heads_and_then_over_seeds(tmp_path: Path) -> None:
+    records, folders = filed(tmp_path, [[[1, 2, 6], [4, 4, 4]], [[4, 5, 6], [8, 8, 8]]])
+    frame, without, notes = gathered(records, folders)
+    assert frame is not None and (without, notes) == ([], [])
+    first, second = by_layer(frame).to_dict("records")
+    assert (first["mean"], first["min"], first["max"]) == pytest.approx((4, 1, 6))
+    assert first["std"] == pytest.approx(2**0.5)
+    assert (first["initial"], first["multiple"], first["epoch"]) == pytest.approx((4, 1, 3))
+    assert (first["seeds"], first["heads"], first["not_positive"]) == (2, 3, 0)
+    assert (second["layer"], second["mean"]) == ("block 2", pytest.approx(6))
+
+
+def test_a_negative_scale_is_counted_and_in_no_mean(tmp_path: Path) -> None:
+    records, folders = filed(tmp_path, [[[2, 4, -5], [-1, -1, -1]]])
+    frame, _, _ = gathered(records, folders)
+    assert frame is not None
+    first, second = by_layer(frame).to_dict("records")
+    assert (first["mean"], first["min"], first["max"]) == pytest.approx((3, 2, 4))
+    assert first["not_positive"] == 1
+    assert second["not_positive"] == 3
+    assert pd.isna(second["mean"])
+    drawn = draw_temperatures(records, folders, tmp_path / "out")
+    assert "4 of 6 learned scales are not above zero" in drawn[0][1]
+    assert "scale not above 0" in (tmp_path / "out" / "temperature-depth.svg").read_text()
+
+
+def test_both_figures_are_drawn_with_seeds_and_device_and_the_same_twice(tmp_path: Path) -> None:
+    records, folders = filed(tmp_path, [[[1, 2, 6], [4, 4, 4]], [[4, 5, 6], [8, 8, 8]]])
+    drawn = draw_temperatures(records, folders, tmp_path / "one")
+    assert draw_temperatures(records, folders, tmp_path / "two") == drawn
+    assert [name for name, _ in drawn] == ["temperature-depth", "temperature-training"]
+    for name, words in drawn:
+        assert "n = 2 seeds" in words and "Seeds 0, 1; trained on Processor (cpu, fp32)" in words
+        for suffix in ("png", "svg", "pdf"):
+            one, two = (tmp_path / run / f"{name}.{suffix}" for run in ("one", "two"))
+            assert one.read_bytes() == two.read_bytes()
+    assert "after the last epoch (3)" in drawn[0][1] and "dashed: sqrt(d_k) = 4" in drawn[0][1]
+
+
+def test_layers_with_other_d_k_are_drawn_in_multiples_of_it_and_named(tmp_path: Path) -> None:
+    layers = (layer(1, name="soft split", sqrt_dk=5.0), layer(2))
+    records, folders = filed(tmp_path, [[[5, 5, 5], [2, 2, 2]]], layers=layers)
+    frame, _, _ = gathered(records, folders)
+    assert frame is not None
+    assert unit_of(frame)[:2] == ("multiple", 1.0)
+    depth, training = draw_temperatures(records, folders, tmp_path / "out")
+    assert "as multiples of sqrt(d_k), which differs from layer to layer" in depth[1]
+    assert "dotted: soft splits" in training[1]
+    assert ">soft splits<" in (tmp_path / "out" / "temperature-depth.svg").read_text()
+
+
+def test_rows_without_a_learned_temperature_draw_nothing(tmp_path: Path) -> None:
+    (run,) = runs()
+    record = make_record(run)
+    assert draw_temperatures([record], {record.run_id: tmp_path}, tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_the_file_or_with_a_damaged_one_is_left_out_with_its_line(tmp_path: Path) -> None:
+    records, folders = filed(tmp_path, [[[4, 4, 4]] * 2] * 3)
+    (folders[records[0].run_id] / "temperatures.csv").unlink()
+    (folders[records[1].run_id] / "temperatures.csv").write_text("epoch,layer\n1,block 1\n")
+    with pytest.raises(StoreError, match=r"temperatures\.csv: damaged: "):
+        read_temperatures(folders[records[1].run_id])
+    drawn = draw_temperatures(records, folders, tmp_path / "out")
+    assert "left out: 1 run without temperatures.csv" in drawn[0][1]
+    assert "n = 1 seed;" in drawn[0][1]
+    assert "damaged" in drawn[0][1]
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "epoch,layer,depth,head,scale,temperature,sqrt_dk,multiple\n1,a\n"])
+def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "temperatures.csv").write_text(content)
+    with pytest.raises(StoreError, match=r"temperatures\.csv: damaged: ") as caught:
+        read_temperatures(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_never_one_line() -> None:
+    made = runs({"method": ["lsa"], "seed": [0, 1], "recipe.lr": [0.125, 0.5]})
+    titles = line_titles([make_record(run) for run in made])
+    assert sorted(set(titles.values())) == [
+        "L-Tiny, fashion-mnist-12k (recipe_lr 0.125)",
+        "L-Tiny, fashion-mnist-12k (recipe_lr 0.5)",
+    ]
+    assert len(titles) == 4
+    alone = line_titles([make_record(run) for run in runs({"method": ["lsa"], "seed": [0, 1]})])
+    assert set(alone.values()) == {"L-Tiny, fashion-mnist-12k"}
+
+
+def test_a_frame_carries_the_names_of_its_run(tmp_path: Path) -> None:
+    (record,), folders = filed(tmp_path, [[[4, 4, 4]] * 2])
+    frame = read_temperatures(folders[record.run_id])
+    assert frame is not None
+    named = with_names(record, frame, "line")
+    assert list(named)[:6] == ["run", "backbone", "method", "dataset", "line", "seed"]
+    assert named["run"].iloc[0].endswith(f"-s0-{record.run_id}")
