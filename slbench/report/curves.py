@@ -129,7 +129,7 @@ def line(axes: "Axes", seeds: tuple[tuple[float, ...], ...], row: str, shown: Sh
         epochs, [mean(values) for values in by_epoch], color=colour, linestyle=shown.looks.line(row), linewidth=1.3,
         marker=shown.looks.marker(row) if len(epochs) == 1 else None, label=row_words(row),
     )  # fmt: skip
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
     return drawn
 
 

@@ -56,6 +56,7 @@ def draw_lines(lines: Sequence[Line], shown: Shown, *, title: str, across: str) 
     if apart:
         for backbone, axes in zip(backbones, panels, strict=True):
             axes.set_title(plain(backbone), fontsize=9)
+            axes.tick_params(labelsize=7.5)
     figure.suptitle(plain(title, most=80), fontsize=9)
     figure.legend(
         handles=list(handles.values()), labels=list(handles), loc="outside lower center", ncols=4, fontsize=8,
