@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
 
 from slbench.report.experiments import Shown, show
 from slbench.report.gather import Gathered
@@ -38,14 +40,19 @@ def write_history(folder: Path, record: RunRecord, test: list[float], validation
     (folder / record.history).write_text("\n".join([HEADS, *lines]) + "\n")
 
 
+def points_of(line: Line2D) -> tuple[list[float], list[float]]:
+    """What is drawn of a line: across, up."""
+    return np.asarray(line.get_xdata(), float).tolist(), np.asarray(line.get_ydata(), float).tolist()
+
+
 def bars(axes: Axes) -> list[tuple[float, float, float, float]]:
     """Every point with error bars: across, up, and the ends of its bar; without one both ends are its own height."""
     found = []
     for container in axes.containers:
         assert isinstance(container, ErrorbarContainer)
         line, _, collections = container
-        segments = collections[0].get_segments() if collections else [None] * len(line.get_xdata())
-        for x, y, segment in zip(line.get_xdata(), line.get_ydata(), segments, strict=True):
-            low, high = (y, y) if segment is None else (float(segment[0][1]), float(segment[1][1]))
-            found.append((float(x), float(y), low, high))
+        across, up = points_of(line)
+        ends = [(float(low[1]), float(high[1])) for low, high in collections[0].get_segments()] if collections else []
+        for x, y, (low, high) in zip(across, up, ends or [(y, y) for y in up], strict=True):
+            found.append((x, y, low, high))
     return found

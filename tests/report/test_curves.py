@@ -12,7 +12,7 @@ from slbench.report.curves import draw, draw_curves, read_curves
 from slbench.report.experiments import Shown, contexts
 from slbench.report.figures import style
 from slbench.report.gather import Gathered
-from tests.report.made import gathered_of, shown_of, write_history
+from tests.report.made import gathered_of, points_of, shown_of, write_history
 from tests.support import TINY, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
@@ -43,8 +43,8 @@ def test_a_panel_a_backbone_and_a_line_a_row_the_mean_over_the_seeds(tmp_path: P
     for axes in figure.axes:
         assert [line.get_label() for line in axes.lines] == ["plain", "SPT and LSA"]
         for line in axes.lines:
-            assert list(line.get_xdata()) == [1, 2, 3]
-            assert list(line.get_ydata()) == [5.75, 10.75, 15.75]  # (10 + 13) / 2 / 2, ...
+            assert points_of(line)[0] == [1, 2, 3]
+            assert points_of(line)[1] == [5.75, 10.75, 15.75]  # (10 + 13) / 2 / 2, ...
 
 
 def test_the_band_reaches_from_the_lowest_to_the_highest_seed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from slbench.report.experiments import Shown, contexts
 from slbench.report.figures import style
 from slbench.report.gather import Gathered
 from slbench.study import StudyRun
-from tests.report.made import bars, gathered_of, shown_of
+from tests.report.made import bars, gathered_of, points_of, shown_of
 from tests.support import TINY, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
@@ -41,7 +41,7 @@ def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> Non
     above, below = figure.subfigs
     assert [axes.get_title() for axes in above.axes] == ["Tiny", "Second"]
     for axes in above.axes:
-        lines = {line.get_label(): (line.get_linestyle(), list(line.get_ydata())) for line in axes.lines}
+        lines = {line.get_label(): (line.get_linestyle(), points_of(line)[1]) for line in axes.lines}
         assert lines["without LSA"] == ("-", [70.0, 72.0])
         assert lines["with LSA"] == ("--", [71.0, 77.0])
         points = bars(axes)
@@ -61,7 +61,7 @@ def test_the_forest_shows_the_paired_effects_a_line_a_backbone_and_their_mean_la
     for axes in below.axes:
         estimate, half = by_hand[axes.get_title()]
         places = []
-        for line, _, (collection,) in axes.containers:  # type: ignore[misc]
+        for line, _, (collection,) in axes.containers:
             ((left, place), (right, _)) = collection.get_segments()[0]
             assert (float(line.get_xdata()[0]), left, right) == pytest.approx(
                 (estimate, estimate - half, estimate + half)

@@ -13,7 +13,7 @@ from slbench.report.figures import style
 from slbench.report.gather import Gathered
 from slbench.report.tradeoff import Costs, draw, draw_tradeoff, draw_tradeoff_macs, macs, throughputs
 from slbench.study import StudyRun
-from tests.report.made import bars, gathered_of, shown_of
+from tests.report.made import bars, gathered_of, points_of, shown_of
 from tests.support import TINY, make_speed, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
@@ -65,9 +65,9 @@ def test_a_dashed_line_leads_from_the_dot_to_the_star_of_each_backbone_in_its_co
     shown = shown_of(with_speeds(report()))
     _, axes, _ = drawn(shown, measured=True)
     (line,) = [line for line in axes.lines if line.get_gid() == "join"]
-    assert (list(line.get_xdata()), list(line.get_ydata())) == ([900.0, 700.0], [70.0, 73.0])
+    assert points_of(line) == ([900.0, 700.0], [70.0, 73.0])
     assert (line.get_linestyle(), line.get_color()) == ("--", shown.looks.of_backbone("Tiny"))
-    markers = [container[0].get_marker() for container in axes.containers]  # type: ignore[index]
+    markers = [container[0].get_marker() for container in axes.containers]
     assert markers == ["o", "s", "*"]
 
 
