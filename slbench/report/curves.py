@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slbench.report.caption import distinct, plural
 from slbench.report.experiments import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
-from slbench.report.figures import new_panels, plain, row_words, save, style
+from slbench.report.figures import MOST_IN_TITLE, new_panels, plain, row_words, save, style
 from slbench.store import RunRecord
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def draw(context: Context, there: list[Curves], column: str, shown: Shown) -> "F
                 row = curves.experiment.row
                 handles[row] = line(axes, curves.validation if column == "val_top1" else curves.test, row, shown)
         axes.set_title(plain(backbone), fontsize=9)
-    figure.suptitle(plain(context.title, most=80), fontsize=9)
+    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
     for axes in panels[-COLUMNS:]:
         axes.set_xlabel("epoch")
     cut = lower_end(there, column)
