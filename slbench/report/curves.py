@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slbench.report.caption import distinct, plural
 from slbench.report.experiments import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
-from slbench.report.figures import new_panels, plain, row_words, save, style
+from slbench.report.figures import MOST_IN_TITLE, new_panels, plain, row_words, save, style
 from slbench.store import RunRecord
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def draw(context: Context, there: list[Curves], column: str, shown: Shown) -> "F
                 row = curves.experiment.row
                 handles[row] = line(axes, curves.validation if column == "val_top1" else curves.test, row, shown)
         axes.set_title(plain(backbone), fontsize=9)
-    figure.suptitle(plain(context.title, most=80), fontsize=9)
+    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
     for axes in panels[-COLUMNS:]:
         axes.set_xlabel("epoch")
     cut = lower_end(there, column)
@@ -129,7 +129,7 @@ def line(axes: "Axes", seeds: tuple[tuple[float, ...], ...], row: str, shown: Sh
         epochs, [mean(values) for values in by_epoch], color=colour, linestyle=shown.looks.line(row), linewidth=1.3,
         marker=shown.looks.marker(row) if len(epochs) == 1 else None, label=row_words(row),
     )  # fmt: skip
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
     return drawn
 
 

@@ -12,6 +12,7 @@ from slbench.report.gather import Gathered
 from slbench.report.size import draw_sizes
 from slbench.report.sweep import draw_sweeps
 from slbench.report.table import Table
+from slbench.report.temperature_figures import draw_temperatures
 from slbench.report.tradeoff import draw_tradeoff, draw_tradeoff_macs
 
 # In this order, under the names of slbench.report.FIGURES.
@@ -21,6 +22,7 @@ DRAWINGS: dict[str, Callable[[Shown, Path], list[tuple[str, str]]]] = {
     "curves": draw_curves,
     "effects": draw_effects,
     "size": draw_sizes,
+    "temperature": lambda shown, out: draw_temperatures(shown.gathered.records, shown.gathered.folders, out),
     "sweep": draw_sweeps,
 }
 

@@ -16,7 +16,7 @@ from slbench.report.factorial import (
     over_backbones_at_large,
     over_these_backbones,
 )
-from slbench.report.figures import PAGE, STAR, plain, save, style
+from slbench.report.figures import MOST_IN_TITLE, PAGE, STAR, plain, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,7 +111,7 @@ def draw(context: Context, there: list[Square], pooled: Factorial | None, shown:
     for (name, words), axes in zip(EFFECTS.items(), forests, strict=True):
         forest(axes, name, words, there, pooled, shown)
     below.supxlabel("points of accuracy", fontsize=8)
-    figure.suptitle(plain(context.title, most=80), fontsize=9)
+    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
     return figure
 
 

@@ -28,6 +28,7 @@ PAGE = 7.2  # inches: the text of a page of two columns
 WIDE = 5  # a range whose ends differ by a larger factor is drawn on a logarithmic axis
 STAR = 1.6  # a star looks smaller than other markers of its size
 MOST_LETTERS = 40  # of a name in a figure
+MOST_IN_TITLE = 60  # letters above a figure of a column
 MOST_FIGURES = 12  # of one kind: more are no report
 STYLE = {
     "font.size": 9,

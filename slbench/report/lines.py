@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from slbench.methods import row_title
 from slbench.report.caption import distinct
 from slbench.report.experiments import Experiment, Shown
-from slbench.report.figures import STAR, new_panels, plain, row_words
+from slbench.report.figures import MOST_IN_TITLE, STAR, new_panels, plain, row_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,8 @@ def draw_lines(lines: Sequence[Line], shown: Shown, *, title: str, across: str) 
     if apart:
         for backbone, axes in zip(backbones, panels, strict=True):
             axes.set_title(plain(backbone), fontsize=9)
-    figure.suptitle(plain(title, most=80), fontsize=9)
+            axes.tick_params(labelsize=7.5)
+    figure.suptitle(plain(title, most=MOST_IN_TITLE), fontsize=9)
     figure.legend(
         handles=list(handles.values()), labels=list(handles), loc="outside lower center", ncols=4, fontsize=8,
         handlelength=3,

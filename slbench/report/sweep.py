@@ -98,7 +98,7 @@ def draw(column: str, lines: Sequence[Line], shown: Shown) -> "Figure":
             axes.set_xticks(places, labels=[f"{place:g}" for place in places])
             axes.minorticks_off()
         if column in PAPERS:
-            axes.axvline(PAPERS[column], color="#999999", linestyle="--", linewidth=1)
+            axes.axvline(PAPERS[column], color="#999999", linestyle="--", linewidth=1, zorder=0)
             axes.annotate("the paper's", (PAPERS[column], 1), xycoords=("data", "axes fraction"), xytext=(2, 0),
                           textcoords="offset points", va="top", fontsize=7, color="#666666")  # fmt: skip
     return figure

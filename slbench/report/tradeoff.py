@@ -11,7 +11,18 @@ from slbench.measured import Throughput
 from slbench.methods import row_title
 from slbench.report.caption import distinct
 from slbench.report.experiments import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
-from slbench.report.figures import FULL, PLAIN, STAR, new_figure, plain, row_words, save, scale_across, style
+from slbench.report.figures import (
+    FULL,
+    MOST_IN_TITLE,
+    PLAIN,
+    STAR,
+    new_figure,
+    plain,
+    row_words,
+    save,
+    scale_across,
+    style,
+)
 from slbench.report.placing import place_names
 
 if TYPE_CHECKING:
@@ -95,7 +106,7 @@ def draw(context: Context, costs: Costs, shown: Shown) -> "Figure":
         point(axes, experiment, place, shown)
     axes.set_xlabel(costs.axis)
     axes.set_ylabel(shown.axis)
-    axes.set_title(plain(context.title, most=80), fontsize=9)
+    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
     axes.margins(x=0.12, y=0.12)
     key_of_markers(axes, [experiment for experiment, _ in there], shown)
     avoid = [(place, *ends(experiment, shown)) for experiment, place in there]

@@ -1,0 +1,58 @@
+"""Reports of runs that were never made, and what is in their figures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
+
+from slbench.report.experiments import Shown, show
+from slbench.report.gather import Gathered
+from slbench.report.table import make_table
+from slbench.store import RunRecord
+from slbench.study import StudyRun
+from tests.support import make_record
+
+Accuracy = Callable[[StudyRun], float]
+HEADS = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds"
+
+
+def gathered_of(found: tuple[StudyRun, ...], accuracy: Accuracy, **changes: Any) -> Gathered:
+    """A report of runs with these final accuracies."""
+    records = tuple(make_record(run, final_test_top1=accuracy(run), **changes) for run in found)
+    return Gathered(name="test", runs=found, records=records)
+
+
+def shown_of(gathered: Gathered, *, level: float = 0.95, **table: Any) -> Shown:
+    return show(gathered, make_table(gathered, **table), level=level)
+
+
+def write_history(folder: Path, record: RunRecord, test: list[float], validation: list[float] | None) -> None:
+    """A run's metrics.csv with these accuracies by epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        f"{epoch},0.1,1.0,1.0,{'' if validation is None else validation[epoch - 1]},1.0,{top1},99.0,0,1.0"
+        for epoch, top1 in enumerate(test, start=1)
+    ]
+    (folder / record.history).write_text("\n".join([HEADS, *lines]) + "\n")
+
+
+def points_of(line: Line2D) -> tuple[list[float], list[float]]:
+    """What is drawn of a line: across, up."""
+    return np.asarray(line.get_xdata(), float).tolist(), np.asarray(line.get_ydata(), float).tolist()
+
+
+def bars(axes: Axes) -> list[tuple[float, float, float, float]]:
+    """Every point with error bars: across, up, and the ends of its bar; without one both ends are its own height."""
+    found = []
+    for container in axes.containers:
+        assert isinstance(container, ErrorbarContainer)
+        line, _, collections = container
+        across, up = points_of(line)
+        ends = [(float(low[1]), float(high[1])) for low, high in collections[0].get_segments()] if collections else []
+        for x, y, (low, high) in zip(across, up, ends or [(y, y) for y in up], strict=True):
+            found.append((x, y, low, high))
+    return found

@@ -1,0 +1,90 @@
+"""Learning curves, from the history of each run."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from slbench.report.curves import draw, draw_curves, read_curves
+from slbench.report.experiments import Shown, contexts
+from slbench.report.figures import style
+from slbench.report.gather import Gathered
+from tests.report.made import gathered_of, points_of, shown_of, write_history
+from tests.support import TINY, runs
+
+SECOND = {**TINY, "label": "Second", "dim": 11}
+EPOCHS = 3
+
+
+def report(folder: Path, *, validation: bool = True, epochs: int = EPOCHS, **content: Any) -> Gathered:
+    """Two backbones and two rows; at epoch e seed s has 10 e + s on the test images, a half less in validation."""
+    grid = {"backbone": [TINY, SECOND], "method": ["none", "both"], "seed": [0, 3]}
+    gathered = gathered_of(runs(grid, set={"recipe.epochs": epochs}, **content), lambda run: 80.0)
+    folders = {}
+    for record in gathered.records:
+        test = [10.0 * epoch + record.spec.seed for epoch in range(1, epochs + 1)]
+        folders[record.run_id] = folder / "runs" / record.run_id
+        write_history(folders[record.run_id], record, test, [top1 / 2 for top1 in test] if validation else None)
+    return replace(gathered, folders=folders)
+
+
+def drawn(shown: Shown, column: str) -> Figure:
+    (context,) = contexts(shown.experiments)
+    with style():
+        return draw(context, [read_curves(each, shown) for each in context.experiments], column, shown)
+
+
+def test_a_panel_a_backbone_and_a_line_a_row_the_mean_over_the_seeds(tmp_path: Path) -> None:
+    figure = drawn(shown_of(report(tmp_path)), "val_top1")
+    assert [axes.get_title() for axes in figure.axes] == ["Tiny", "Second"]
+    for axes in figure.axes:
+        assert [line.get_label() for line in axes.lines] == ["plain", "SPT and LSA"]
+        for line in axes.lines:
+            assert points_of(line)[0] == [1, 2, 3]
+            assert points_of(line)[1] == [5.75, 10.75, 15.75]  # (10 + 13) / 2 / 2, ...
+
+
+def test_the_band_reaches_from_the_lowest_to_the_highest_seed(tmp_path: Path) -> None:
+    axes = drawn(shown_of(report(tmp_path)), "test_top1").axes[0]
+    corners = np.asarray(axes.collections[0].get_paths()[0].vertices)
+    ends = {float(x): (corners[corners[:, 0] == x, 1].min(), corners[corners[:, 0] == x, 1].max()) for x in (1, 2, 3)}
+    assert ends == {1.0: (10, 13), 2.0: (20, 23), 3.0: (30, 33)}
+
+
+def test_validation_is_shown_where_every_run_has_it_else_the_test_images(tmp_path: Path) -> None:
+    ((_, words),) = draw_curves(shown_of(report(tmp_path)), tmp_path / "with")
+    assert words == (
+        "fashion-mnist-12k: validation top-1 by epoch; mean, n = 2 seeds a line; "
+        "band: lowest to highest of the seeds; trained on Processor"
+    )
+    assert "validation top-1 (%)" in (tmp_path / "with" / "curves.svg").read_text()
+    ((_, words),) = draw_curves(shown_of(report(tmp_path, validation=False, protocol="full")), tmp_path / "without")
+    assert words.startswith("fashion-mnist-12k: test top-1 by epoch")
+    assert "test top-1 (%)" in (tmp_path / "without" / "curves.svg").read_text()
+
+
+@pytest.mark.parametrize("damage", ["", "epoch,val_top1\n1,", "\x00", "gone", "short"])
+def test_a_history_that_is_not_whole_is_left_out_and_counted(tmp_path: Path, damage: str) -> None:
+    gathered = report(tmp_path)
+    path = gathered.folders[gathered.records[0].run_id] / "metrics.csv"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text("\n".join(path.read_text().splitlines()[:-1]) if damage == "short" else damage)
+    ((_, words),) = draw_curves(shown_of(gathered), tmp_path)
+    assert "n = 1 to 2 seeds a line" in words
+    assert words.endswith("left out, without a whole history: 1 run")
+
+
+def test_without_any_history_nothing_is_drawn(tmp_path: Path) -> None:
+    assert draw_curves(shown_of(replace(report(tmp_path), folders={})), tmp_path) == []
+
+
+def test_the_first_fifth_of_a_long_run_lies_below_the_axis_and_the_caption_says_so(tmp_path: Path) -> None:
+    shown = shown_of(report(tmp_path, epochs=11))
+    assert {axes.get_ylim()[0] for axes in drawn(shown, "test_top1").axes} == {30.0}  # of epoch 3, after 11 // 5
+    ((_, words),) = draw_curves(shown, tmp_path)
+    assert "the first epochs lie below the axis" in words

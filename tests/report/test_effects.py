@@ -1,0 +1,112 @@
+"""The 2x2 of SPT and LSA, drawn."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from slbench.report.effects import draw, draw_effects, pool, squares
+from slbench.report.experiments import Shown, contexts
+from slbench.report.figures import style
+from slbench.report.gather import Gathered
+from slbench.study import StudyRun
+from tests.report.made import bars, gathered_of, points_of, shown_of
+from tests.support import TINY, runs
+
+SECOND = {**TINY, "label": "Second", "dim": 11}
+ROWS = {"none": 70.0, "spt": 72.0, "lsa": 71.0, "both": 77.0}  # SPT gives 4, LSA 3, and together 4 more than apart
+T = 12.706204736  # of one degree of freedom, 95 %
+
+
+def accuracy(run: StudyRun) -> float:
+    """Seed 1 two points above seed 0 in every row, and in the rows with SPT two more; so SPT gives 3 and 5."""
+    more = run.labels.method in ("spt", "both")
+    return ROWS[run.labels.method] + (2 * run.spec.seed - 1) * (1 + more)
+
+
+def report(**grid: object) -> Gathered:
+    return gathered_of(runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy)
+
+
+def drawn(shown: Shown) -> Figure:
+    (context,) = contexts(shown.experiments)
+    there = squares(context, shown)
+    with style():
+        return draw(context, there, pool(there, shown), shown)
+
+
+def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> None:
+    figure = drawn(shown_of(report()))
+    above, below = figure.subfigs
+    assert [axes.get_title() for axes in above.axes] == ["Tiny", "Second"]
+    for axes in above.axes:
+        lines = {line.get_label(): (line.get_linestyle(), points_of(line)[1]) for line in axes.lines}
+        assert lines["without LSA"] == ("-", [70.0, 72.0])
+        assert lines["with LSA"] == ("--", [71.0, 77.0])
+        points = bars(axes)
+        assert [round(x) for x, *_ in points] == [0, 1, 0, 1]
+        assert [y for _, y, *_ in points] == [70.0, 72.0, 71.0, 77.0]
+        assert [(high - low) / 2 for _, _, low, high in points] == pytest.approx([T, 2 * T, T, 2 * T])
+    assert [axes.get_title() for axes in below.axes] == ["main effect of SPT", "main effect of LSA", "interaction"]
+
+
+def test_the_forest_shows_the_paired_effects_a_line_a_backbone_and_their_mean_last() -> None:
+    _, below = drawn(shown_of(report())).subfigs
+    by_hand = {
+        "main effect of SPT": (4, T),
+        "main effect of LSA": (3, 0),
+        "interaction": (4, 0),
+    }  # estimate, half width
+    for axes in below.axes:
+        estimate, half = by_hand[axes.get_title()]
+        places = []
+        for line, _, (collection,) in axes.containers:
+            ((left, place), (right, _)) = collection.get_segments()[0]
+            assert (float(line.get_xdata()[0]), left, right) == pytest.approx(
+                (estimate, estimate - half, estimate + half)
+            )
+            places.append(float(place))
+        assert places == [0, 1, 2]
+        assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first line is above
+    assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny", "Second", "mean of these"]
+
+
+def test_rows_and_effects_rest_on_the_seeds_that_all_four_rows_have(tmp_path: Path) -> None:
+    gathered = report(backbone=[TINY])
+    gone = next(r for r in gathered.records if (r.labels.method, r.spec.seed) == ("both", 1))
+    shown = shown_of(replace(gathered, records=tuple(record for record in gathered.records if record is not gone)))
+    above, _ = drawn(shown).subfigs
+    assert [bar[1] for bar in bars(above.axes[0])] == [69.0, 70.0, 70.0, 75.0]  # of seed 0
+    ((_, words),) = draw_effects(shown, tmp_path)
+    assert "n = 1 seed a backbone" in words
+    assert "bars" not in words
+
+
+def test_a_single_backbone_has_no_mean() -> None:
+    _, below = drawn(shown_of(report(backbone=[TINY]))).subfigs
+    assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny"]
+
+
+def test_backbones_without_a_common_seed_are_pooled_as_a_sample_and_the_caption_says_so(tmp_path: Path) -> None:
+    gathered = report()
+    seeds = {"Tiny": 0, "Second": 1}
+    kept = tuple(each for each in gathered.records if each.spec.seed == seeds[each.labels.backbone])
+    ((_, words),) = draw_effects(shown_of(replace(gathered, records=kept)), tmp_path)
+    assert "over backbones as a sample of others, for want of common seeds (n = 2 backbones)" in words
+
+
+def test_without_one_of_the_four_rows_there_is_nothing_to_show(tmp_path: Path) -> None:
+    assert draw_effects(shown_of(report(method=["none", "spt", "both"])), tmp_path) == []
+
+
+def test_the_caption_says_what_n_and_bars_are(tmp_path: Path) -> None:
+    ((name, words),) = draw_effects(shown_of(report()), tmp_path)
+    assert name == "effects"
+    assert words == (
+        "fashion-mnist-12k: test accuracy of the last epoch without and with SPT and LSA; below the effects, paired by "
+        "seed, in points; means over the seeds that all four rows have, n = 2 seeds a backbone; bars: 95 % intervals "
+        "over the seeds; those of rows are not paired: compare rows by the effects; interaction: what SPT gives beside "
+        "LSA less what it gives alone; the mean is over just these backbones, seed by seed (n = 2 seeds); trained on "
+        "Processor"
+    )

@@ -1,0 +1,83 @@
+"""Accuracy against the number of images trained on."""
+
+from pathlib import Path
+
+import pytest
+
+from slbench.report.experiments import contexts
+from slbench.report.figures import style
+from slbench.report.rows import EQUAL
+from slbench.report.size import SIZES, draw, draw_sizes, lines_of
+from slbench.report.sweep import draw_sweeps
+from slbench.study import StudyRun
+from tests.report.made import bars, gathered_of, shown_of
+from tests.support import TINY, runs
+
+SHARES = [0.25, 0.5, 1.0]  # of the 9,000 that are left without validation
+SHORT = {"recipe.batch_size": 512}
+T = 12.706204736
+
+
+def accuracy(run: StudyRun) -> float:
+    return run.spec.num_images / 100 + (1 if run.spec.seed else -1)
+
+
+def test_points_stand_at_the_images_trained_on_with_intervals_on_a_logarithmic_axis() -> None:
+    shown = shown_of(gathered_of(runs({"dataset.fraction": SHARES, "seed": [0, 1]}, set=SHORT), accuracy))
+    (context,) = contexts(shown.experiments, apart_from=(*SIZES, EQUAL))
+    lines = lines_of(context.experiments)
+    with style():
+        figure = draw(context, lines, "epochs", shown)
+    axes = figure.axes[0]
+    assert [bar[:2] for bar in bars(axes)] == [(2250, 22.5), (4500, 45.0), (9000, 90.0)]
+    assert [(high - low) / 2 for _, _, low, high in bars(axes)] == pytest.approx([T, T, T])
+    assert axes.get_xscale() == "log"
+    assert figure.get_suptitle() == "fashion-mnist-12k, equal epochs"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2,250", "4,500", "9,000"]
+
+
+def test_equal_epochs_and_equal_steps_are_two_figures_that_share_the_whole_set(tmp_path: Path) -> None:
+    found = runs({"dataset.fraction": SHARES, "recipe.equal": ["epochs", "steps"]}, set=SHORT)
+    assert len({run.spec.run_id for run in found}) == 5
+    drawn = draw_sizes(shown_of(gathered_of(found, accuracy)), tmp_path)
+    assert [name for name, _ in drawn] == ["size-equal-epochs", "size-equal-steps"]
+    for way, (name, words) in zip(("epochs", "steps"), drawn, strict=True):
+        svg = (tmp_path / f"{name}.svg").read_text()
+        assert all(text in svg for text in (f"equal {way}", "9,000", "2,250"))
+        assert f"equal {way}: subsets train for as many {way}" in words
+        assert "n = 1 seed a point" in words
+
+
+def test_images_of_each_class_are_counted_together(tmp_path: Path) -> None:
+    shown = shown_of(gathered_of(runs({"dataset.per_class": [70, 300]}, set=SHORT), accuracy))
+    (context,) = contexts(shown.experiments, apart_from=(*SIZES, EQUAL))
+    (line,) = lines_of(context.experiments)
+    assert list(line.points) == [700, 3000]
+    assert [name for name, _ in draw_sizes(shown, tmp_path)] == ["size"]
+
+
+def test_of_two_ways_to_one_size_the_first_stands_and_the_other_is_counted(tmp_path: Path) -> None:
+    found = (*runs({"dataset.fraction": SHARES}, set=SHORT), *runs({"dataset.per_class": [450]}, set=SHORT))
+    ((_, words),) = draw_sizes(shown_of(gathered_of(found, accuracy)), tmp_path)
+    assert words.endswith("left out, as of a size that is there: 1 point")
+
+
+def test_one_size_is_no_figure_and_sizes_are_no_sweep(tmp_path: Path) -> None:
+    assert draw_sizes(shown_of(gathered_of(runs({"seed": [0, 1]}), accuracy)), tmp_path) == []
+    several = shown_of(gathered_of(runs({"dataset.fraction": SHARES}, set=SHORT), accuracy))
+    assert draw_sweeps(several, tmp_path) == []
+
+
+def test_several_rows_of_several_backbones_have_a_panel_each() -> None:
+    grid = {
+        "backbone": [TINY, {**TINY, "label": "Second", "dim": 11}],
+        "method": ["none", "both"],
+        "dataset.fraction": SHARES,
+    }
+    shown = shown_of(gathered_of(runs(grid, set=SHORT), accuracy))
+    (context,) = contexts(shown.experiments, apart_from=(*SIZES, EQUAL))
+    with style():
+        figure = draw(context, lines_of(context.experiments), "epochs", shown)
+    assert [axes.get_title() for axes in figure.axes] == ["Tiny", "Second"]
+    assert [len(axes.containers) for axes in figure.axes] == [2, 2]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "SPT and LSA"]

@@ -1,0 +1,127 @@
+"""Accuracy against what a network costs."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slbench.report.experiments import Shown, contexts
+from slbench.report.figures import style
+from slbench.report.gather import Gathered
+from slbench.report.tradeoff import Costs, draw, draw_tradeoff, draw_tradeoff_macs, macs, throughputs
+from slbench.study import StudyRun
+from tests.report.made import bars, gathered_of, points_of, shown_of
+from tests.support import TINY, make_speed, runs
+
+SECOND = {**TINY, "label": "Second", "dim": 11}
+ROWS = {"none": 70.0, "spt": 71.0, "both": 73.0}
+HALF = 12.706204736  # of Student's interval around two values that are 2 points apart: t of one degree of freedom
+
+
+def accuracy(run: StudyRun) -> float:
+    """Seeds one point below and above the row's; the second backbone five points higher."""
+    return ROWS[run.labels.method] + 5 * (run.labels.backbone == "Second") + (1 if run.spec.seed else -1)
+
+
+def report(**grid: object) -> Gathered:
+    return gathered_of(
+        runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy, macs=7_000_000
+    )
+
+
+def drawn(shown: Shown, *, measured: bool) -> tuple[Figure, Axes, Costs]:
+    (context,) = contexts(shown.experiments)
+    costs = throughputs(context.experiments, shown.gathered.speeds) if measured else macs(context)
+    assert costs is not None
+    with style():
+        figure = draw(context, costs, shown)
+    return figure, figure.axes[0], costs
+
+
+def with_speeds(gathered: Gathered) -> Gathered:
+    speed = {("Tiny", "none"): 900.0, ("Tiny", "spt"): 800.0, ("Tiny", "both"): 700.0}
+    return replace(
+        gathered,
+        speeds={
+            record.run_id: make_speed(median=speed[record.labels.backbone, record.labels.method])
+            for record in gathered.records
+            if record.labels.backbone == "Tiny"
+        },
+    )
+
+
+def test_points_are_means_and_bars_their_intervals_over_the_seeds() -> None:
+    _, axes, _ = drawn(shown_of(report()), measured=False)
+    points = bars(axes)
+    assert [(x, y) for x, y, *_ in points] == [(7.0, 70), (7.0, 71), (7.0, 73), (7.0, 75), (7.0, 76), (7.0, 78)]
+    for _, y, low, high in points:
+        assert (low, high) == pytest.approx((y - HALF, y + HALF))
+
+
+def test_a_dashed_line_leads_from_the_dot_to_the_star_of_each_backbone_in_its_colour() -> None:
+    shown = shown_of(with_speeds(report()))
+    _, axes, _ = drawn(shown, measured=True)
+    (line,) = [line for line in axes.lines if line.get_gid() == "join"]
+    assert points_of(line) == ([900.0, 700.0], [70.0, 73.0])
+    assert (line.get_linestyle(), line.get_color()) == ("--", shown.looks.of_backbone("Tiny"))
+    markers = [container[0].get_marker() for container in axes.containers]
+    assert markers == ["o", "s", "*"]
+
+
+def test_names_stand_beside_the_stars_and_cover_no_other() -> None:
+    figure, axes, _ = drawn(shown_of(report()), measured=False)
+    names = [text for text in axes.texts if text.get_text()]
+    assert [(text.get_text(), text.xy) for text in names] == [("Tiny", (7.0, 73.0)), ("Second", (7.0, 78.0))]  # type: ignore[attr-defined]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in names]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    assert all(axes.get_window_extent().contains(*corner) for box in boxes for corner in box.corners())
+
+
+def test_speeds_are_compared_only_where_they_were_measured_in_one_way(tmp_path: Path) -> None:
+    gathered = with_speeds(report())
+    odd = next(record.run_id for record in gathered.records if record.labels.method == "spt")
+    other = next(
+        record.run_id
+        for record in gathered.records
+        if record.labels.method == "spt" and record.run_id != odd and record.labels.backbone == "Tiny"
+    )
+    slower = make_speed(median=3.0, threads=5)
+    gathered = replace(gathered, speeds={**gathered.speeds, odd: slower, other: slower})
+    _, axes, costs = drawn(shown_of(gathered), measured=True)
+    assert sorted(costs.of.values()) == [700.0, 900.0]
+    assert len(axes.containers) == 2
+    ((name, words),) = draw_tradeoff(shown_of(gathered), tmp_path)
+    assert name == "tradeoff"
+    assert "left out, as not measured in that way: S-Tiny, Second, S-Second, SL-Second" in words
+
+
+def test_without_speeds_multiply_adds_stand_for_them(tmp_path: Path) -> None:
+    shown = shown_of(report())
+    ((name, words),) = draw_tradeoff(shown, tmp_path)
+    ((other, same),) = draw_tradeoff_macs(shown, tmp_path)
+    assert (name, other) == ("tradeoff", "tradeoff-macs")
+    assert words == same
+    assert words == (
+        "fashion-mnist-12k: test accuracy of the last epoch against multiply-adds of one image, counted with fvcore; "
+        "means, n = 2 seeds a point; bars: 95 % intervals over the seeds; trained on Processor"
+    )
+    for suffix in ("png", "svg", "pdf"):
+        assert (tmp_path / f"tradeoff.{suffix}").read_bytes() == (tmp_path / f"tradeoff-macs.{suffix}").read_bytes()
+
+
+def test_runs_trained_otherwise_are_no_neighbours(tmp_path: Path) -> None:
+    shown = shown_of(report(**{"recipe.lr": [0.001, 0.003]}))
+    assert [name for name, _ in draw_tradeoff_macs(shown, tmp_path)] == [
+        "tradeoff-macs-lr-0.001",
+        "tradeoff-macs-lr-0.003",
+    ]
+
+
+def test_the_interval_has_the_level_that_is_asked_for() -> None:
+    _, axes, _ = drawn(shown_of(report(), level=0.5), measured=False)
+    _, y, low, high = bars(axes)[0]  # half of Student's t with one degree of freedom lies within ±1
+    assert (low, high) == pytest.approx((y - 1, y + 1))
