@@ -16,15 +16,8 @@ from typing import Any
 import pytest
 
 OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-pipe",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe"),
 ]
 # The browser reads its orders at descriptor 3 and answers at 4.
 LAUNCH = """
@@ -61,7 +54,7 @@ class Tab:
         self._held, self._count = b"", 0
         self._session: str | None = None
         self.told: list[str] = []  # what the console, exceptions and the browser's own warnings said
-        self.asked: list[str] = []  # addresses that anything was loaded from
+        self._requests: dict[str, str] = {}  # addresses by request, less those that a policy stopped
         self._loaded = 0
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -81,7 +74,9 @@ class Tab:
         if method in TOLD:
             self.told.append(json.dumps(content["params"]))
         elif method == "Network.requestWillBeSent":
-            self.asked.append(content["params"]["request"]["url"])
+            self._requests[content["params"]["requestId"]] = content["params"]["request"]["url"]
+        elif method == "Network.loadingFailed" and content["params"].get("blockedReason") == "csp":
+            self._requests.pop(content["params"]["requestId"], None)
         elif method == "Page.loadEventFired":
             self._loaded += 1
         elif method == "Page.javascriptDialogOpening":
@@ -99,12 +94,17 @@ class Tab:
         assert "error" not in content, content
         return content["result"]
 
+    @property
+    def asked(self) -> list[str]:
+        """Addresses that anything was loaded from; not what is part of the page."""
+        return [url for url in self._requests.values() if not url.startswith("data:")]
+
     def open(self, path: Path, place: str = "") -> None:
         """Load a file anew, at a place of it: "#sort=2"."""
         self.call("Page.navigate", url="about:blank")
         self.evaluate("1")
         self.told.clear()
-        self.asked.clear()
+        self._requests.clear()
         self._loaded = 0
         self.call("Page.navigate", url=path.as_uri() + place)
         while not self._loaded:

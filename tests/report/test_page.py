@@ -328,12 +328,13 @@ def test_figures_of_one_page_share_no_id_and_keep_their_references() -> None:
     assert one.one("g").attributes["clip-path"] == "url(#figure-1-frame)"
     picture = one.one("svg").attributes
     assert (picture["role"], picture["aria-labelledby"]) == ("img", "figure-1-title figure-1-desc")
+    assert picture["style"].endswith("; width: 396pt")
     assert (one.one("title").text, one.one("desc").text, one.one("text").text) == ("name", "caption", "72.5")
     assert "http" not in figures[0] and not one.all("metadata") and not one.all("style")
 
 
 def test_what_a_figure_could_load_or_run_is_dropped() -> None:
-    bad = SVG.replace(
+    bad = SVG.replace('width="396pt"', 'width="1pt; background: url(http://example.org/)"').replace(
         "<text>72.5</text>",
         """<script>alert(1)</script><foreignObject><p>x</p></foreignObject><a href="javascript:alert(1)"><path/></a>
         <image xlink:href="http://example.org/x.png"/><use href="other.svg#x"/><animate attributeName="href"/>
@@ -349,6 +350,7 @@ def test_what_a_figure_could_load_or_run_is_dropped() -> None:
     assert [node.attributes for node in tree.all("image")] == [{}]
     assert [node.attributes.get("href") for node in tree.all("use")] == ["#f-dot", None]
     assert tree.one("text").text == "</svg><script>"
+    assert tree.one("svg").attributes["style"].endswith("; width: 100%")
     assert "http" not in html and "alert" not in html
 
 
