@@ -123,3 +123,14 @@ def page_of(
 ) -> str:
     """The page of what was gathered."""
     return page(gathered, make_table(gathered, **options), sections, figures)
+
+
+def a_section(
+    title: str,
+    words: tuple[str, ...],
+    heads: tuple[str, ...],
+    lines: tuple[tuple[str, ...], ...],
+    notes: tuple[str, ...] = (),
+) -> Section:
+    """A section of findings."""
+    return Section(title, words, heads, lines, notes)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slbench.report.findings import Section
 from slbench.report.pagefigures import PageFigure
 from tests.report.chromium import Tab, chromium
-from tests.report.pages import SVG, page_of
+from tests.report.pages import SVG, a_section, page_of
 from tests.report.test_page import HOSTILE, hostile_page, two_backbones
 
 pytestmark = pytest.mark.slow
@@ -32,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A page, and the ids of its runs."""
     folder = tmp_path_factory.mktemp("page")
     gathered = two_backbones(folder / "store")
-    section = Section("Effects", (), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "−1.20")))
+    section = a_section("Effects", (), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "−1.20")))
     path = folder / "report.html"
     path.write_text(page_of(gathered, sections=(section,), figures=(PageFigure("f", "c", SVG),)), encoding="utf-8")
     return path, [record.run_id for record in gathered.records]

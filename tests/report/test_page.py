@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from slbench.cli import app
 from slbench.errors import InputError
-from slbench.report.findings import Section
 from slbench.report.gather import Gathered
 from slbench.report.page import asset
 from slbench.report.pagedata import curve, thinned
@@ -23,7 +22,7 @@ from slbench.report.table import make_table
 from slbench.report.write import report
 from slbench.spec import RunSpec
 from slbench.study import StudyRun
-from tests.report.pages import HISTORY, SVG, Node, gathered_in, page_of, parsed
+from tests.report.pages import HISTORY, SVG, Node, a_section, gathered_in, page_of, parsed
 from tests.support import CODE, TINY, make_record, runs
 
 HOSTILE = [
@@ -35,7 +34,7 @@ HOSTILE = [
     "a\u2028b\u2029&lt;",
 ]
 ROWS = ["none", "spt", "lsa"]
-SECTION = Section(
+SECTION = a_section(
     "Effects", ("Of SPT.",), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "–")), ("n = 3",)
 )
 
@@ -209,7 +208,7 @@ def hostile_page(folder: Path, name: str) -> str:
         )
         for record in gathered.records
     )
-    section = Section(name, (name,), (name, name), ((name, name), (name, name)), (name,))
+    section = a_section(name, (name,), (name, name), ((name, name), (name, name)), (name,))
     unusual = replace(
         gathered,
         name=name,
