@@ -119,13 +119,14 @@
     return found;
   }
 
-  function ticks(low, high) {
-    const rough = (high - low) / 5 || 1;
+  function ticks(low, high, least = 0) {
+    const rough = Math.max((high - low) / 5, least) || 1;
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = power * [1, 2, 5, 10].find((one) => one * power >= rough);
+    const step = power * [1, 2, 5, 10].find((one) => one * power >= rough * (1 - 1e-9));
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     const found = [];
-    for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) found.push(at);
-    return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+    for (let number = Math.ceil(low / step - 1e-9); number * step <= high + step * 1e-9; number += 1) found.push(number * step);
+    return { found, digits };
   }
 
   function chart(title, curves, kinds) {
@@ -147,7 +148,7 @@
       picture.append(drawn("path", { class: "grid", d: `M${left} ${y(at).toFixed(1)}H${width - right}` }),
         drawn("text", { x: left - 5, y: y(at) + 4, "text-anchor": "end" }, at.toFixed(marks.digits)));
     }
-    for (const at of last === first ? [first] : ticks(first, last).found.filter(Number.isInteger)) {
+    for (const at of last === first ? [first] : ticks(first, last, 1).found) {
       picture.append(drawn("text", { x: x(at), y: height - bottom + 14, "text-anchor": "middle" }, String(at)));
     }
     picture.append(drawn("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }),

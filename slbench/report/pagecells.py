@@ -11,6 +11,7 @@ from slbench.report.columns import Column
 from slbench.report.render import cell_text, cost_text
 from slbench.report.table import Cell, Row, Table
 
+SHORT = 32  # characters
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -37,6 +38,13 @@ class Shown:
     hint: str = ""
     best: bool = False
     whole: bool = True  # whether no seed is missing
+    number: bool = True  # whether its column is one of numbers
+
+    @property
+    def looks(self) -> str:
+        """The classes of its place: words that are short stay on one line."""
+        names = {"number": self.number, "partial": not self.whole, "short": len(self.text) <= SHORT}
+        return " ".join(name for name, is_so in names.items() if is_so)
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,9 @@ def in_column(texts: Sequence[str]) -> list[Shown]:
     """The places of a column; it sorts by numbers if all that it tells begin with one, else by words."""
     values = [leading_number(text) for text in texts]
     is_number = all(value is not None or not text.strip("–- ") for text, value in zip(texts, values, strict=True))
+    is_number = is_number and any(value is not None for value in values)
     return [
-        Shown(text, repr(value) if is_number and value is not None else "")
+        Shown(text, repr(value) if is_number and value is not None else "", number=is_number)
         for text, value in zip(texts, values, strict=True)
     ]
 

@@ -11,6 +11,7 @@ DRAWN = {  # elements that stay; whatever else there is would load, run or resty
     *("path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "textPath"),
     *("linearGradient", "radialGradient", "stop"),
 }
+LENGTH = re.compile(r"[0-9.]+(pt|px|in|%)?")
 LINKS = ("href", "src")
 JOINS = "stroke-linejoin: round; stroke-linecap: butt"  # matplotlib's style sheet, which here would be the page's
 
@@ -39,10 +40,11 @@ def inlined(figure: PageFigure, *, prefix: str) -> str:
     if local(root.tag) != "svg":
         raise InputError(f"{figure.name}.svg: no SVG: its root is '{local(root.tag)}'")
     clean(root, prefix)
+    width = root.get("width", "")
     root.attrib = {key: value for key, value in root.attrib.items() if key == "viewBox"} | {
         "role": "img",
         "aria-labelledby": f"{prefix}-title {prefix}-desc",
-        "style": f"{JOINS}; max-width: {root.get('width', '100%')}",
+        "style": f"{JOINS}; width: {width if LENGTH.fullmatch(width) else '100%'}",
     }
     for place, (tag, words) in enumerate((("title", figure.name), ("desc", figure.caption))):
         element = ElementTree.Element(tag, {"id": f"{prefix}-{tag}"})

@@ -1,0 +1,223 @@
+"""The page in headless Chromium from Debian, which the test installs where it may."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slbench.report.pagefigures import PageFigure
+from tests.report.chromium import Tab, chromium
+from tests.report.pages import SVG, a_section, page_of
+from tests.report.test_page import HOSTILE, hostile_page, two_backbones
+
+pytestmark = pytest.mark.slow
+TITLES = "[...document.querySelectorAll('table.results tbody > tr > th')].map(one => one.firstChild.textContent)"
+SORTED = "[...document.querySelectorAll('[aria-sort]')].map(one => [one.dataset.column, one.getAttribute('aria-sort')])"
+PAPER = "getComputedStyle(document.body).backgroundColor"
+ORDER = ["Tiny", "S-Tiny", "L-Tiny", "Wide", "S-Wide"]  # 71.25, 80 (1 of 2), 75.5, 61, 64
+BUTTON = "table.results th[data-column='{}'] button"
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as opened:
+        opened.resize(1280, 900)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A page, and the ids of its runs."""
+    folder = tmp_path_factory.mktemp("page")
+    gathered = two_backbones(folder / "store")
+    section = a_section("Effects", (), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "−1.20")))
+    path = folder / "report.html"
+    path.write_text(page_of(gathered, sections=(section,), figures=(PageFigure("f", "c", SVG),)), encoding="utf-8")
+    return path, [record.run_id for record in gathered.records]
+
+
+def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing_else(
+    tab: Tab, made: tuple[Path, list[str]]
+) -> None:
+    tab.open(made[0])
+    assert tab.evaluate(TITLES) == ORDER
+    assert tab.evaluate("document.querySelector('#theme').hidden") is False  # the script has run
+    assert tab.told == []
+    assert tab.asked == [made[0].as_uri()]
+
+
+def test_a_head_sorts_down_up_and_back_by_the_mean(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    tab.open(made[0])
+    tab.click(BUTTON.format(4))
+    assert tab.evaluate(TITLES) == ["S-Tiny", "L-Tiny", "Tiny", "S-Wide", "Wide"]
+    assert tab.evaluate(SORTED) == [["4", "descending"]]
+    assert tab.evaluate("location.hash") == "#sort=4%3Adescending"
+    tab.click(BUTTON.format(4))
+    assert tab.evaluate(TITLES) == ["Wide", "S-Wide", "Tiny", "L-Tiny", "S-Tiny"]
+    assert tab.evaluate(SORTED) == [["4", "ascending"]]
+    tab.click(BUTTON.format(4))
+    assert tab.evaluate(TITLES) == ORDER
+    assert tab.evaluate(SORTED) == []
+    assert tab.evaluate("[...document.querySelectorAll('table.results tbody')].map(one => one.rows.length)") == [3, 2]
+    assert tab.evaluate("location.hash") == ""
+
+
+def test_what_has_no_value_is_last_either_way(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    tab.open(made[0], "#sort=5:descending")  # gains: +10, +4.25 and +3 of three rows
+    assert tab.evaluate(TITLES) == ["S-Tiny", "L-Tiny", "S-Wide", "Tiny", "Wide"]
+    tab.open(made[0], "#sort=5:ascending")
+    assert tab.evaluate(TITLES) == ["S-Wide", "L-Tiny", "S-Tiny", "Tiny", "Wide"]
+
+
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_the_keyboard_sorts_and_opens(tab: Tab, made: tuple[Path, list[str]], key: str) -> None:
+    tab.open(made[0])
+    tab.evaluate(f'document.querySelector("{BUTTON.format(0)}").focus()')
+    tab.press(key)
+    assert tab.evaluate(TITLES) == sorted(ORDER, key=str.casefold)
+    tab.evaluate("document.querySelector('a.behind').focus()")
+    tab.press("Enter")
+    assert tab.evaluate("document.querySelectorAll('.panel').length") == 1
+    tab.evaluate("document.querySelector('.panel button').focus()")
+    tab.press("Escape")
+    assert tab.evaluate("document.querySelectorAll('.panel').length") == 0
+    assert tab.evaluate("document.activeElement === document.querySelector('a.behind')") is True
+
+
+def test_a_number_opens_its_runs_and_a_run_its_spec_commit_versions_data_and_curves(
+    tab: Tab, made: tuple[Path, list[str]]
+) -> None:
+    path, ids = made
+    tab.open(path)
+    tab.click("a.behind")
+    assert tab.evaluate("document.querySelector('a.behind').getAttribute('aria-expanded')") == "true"
+    listed = "[...document.querySelectorAll('.panel tr[data-run]')].map(one => one.dataset.run)"
+    assert tab.evaluate(listed) == ids[:2]
+    tab.click(f".panel tr[data-run='{ids[1]}'] a")
+    words = tab.evaluate("document.querySelector('.run').innerText")
+    for told in (f"Run {ids[1]}, seed 1", "c0ffee", "2.9.1", "da7a", "patch_size", "weight_decay", "fp32", "threads"):
+        assert told in words
+    curves = tab.evaluate(
+        "[...document.querySelectorAll('.run .charts > figure > svg')].map(one => "
+        "[...one.querySelectorAll('path.series')].map(path => path.getAttribute('d').match(/[ML]/g).join('')))"
+    )
+    assert curves == [["ML", "MLL"], ["MLL", "ML", "MLL"]]  # validation has no third epoch
+    below = "[...document.querySelectorAll('.run .charts svg')].map(one => [...one.querySelectorAll('text[y=\"210\"]')]"
+    assert tab.evaluate(below + ".map(text => text.textContent).join(' ')).filter(words => words)") == ["1 2 3"] * 2
+    shown = "[...document.querySelectorAll('.run details tbody tr')].map(row => row.innerText.trim().split(/\\s+/))"
+    tab.evaluate("document.querySelector('.run details').open = true")
+    assert tab.evaluate(shown)[2] == ["3", "1.000", "–", "1.500", "–", "60.12"]
+    assert tab.evaluate("location.hash") == f"#run={ids[1]}"
+    tab.click(f".panel tr[data-run='{ids[1]}'] a")
+    assert tab.evaluate("document.querySelectorAll('.run').length") == 0
+    tab.click("a.behind")
+    assert tab.evaluate("document.querySelectorAll('.panel').length") == 0
+    assert tab.told == []
+
+
+def test_an_opened_row_keeps_its_runs_when_the_table_is_sorted(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    tab.open(made[0])
+    tab.click("a.behind")
+    tab.click(BUTTON.format(4))
+    before = "document.querySelector('.panel').closest('tr').previousElementSibling.querySelector('th').innerText"
+    assert tab.evaluate(before) == "Tiny"
+
+
+def test_an_address_opens_a_run_a_sorting_and_a_theme_together(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    path, ids = made
+    tab.open(path, f"#theme=dark&sort=4:ascending&run={ids[3]}")
+    assert tab.evaluate(TITLES)[0] == "Wide"
+    assert tab.evaluate("document.querySelector('.run h4').innerText") == f"Run {ids[3]}, seed 0"
+    assert tab.evaluate(PAPER) == "rgb(20, 23, 26)"
+    tab.open(path, "#run=none&sort=99&theme=%3Cscript%3E&x=%E0%A4%A")
+    assert tab.evaluate(TITLES) == ORDER
+    assert tab.told == []
+
+
+def test_it_is_dark_where_dark_is_preferred_and_the_button_turns_it(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    for preferred, first, second in (("light", "rgb(255, 255, 255)", "rgb(20, 23, 26)"),
+                                     ("dark", "rgb(20, 23, 26)", "rgb(255, 255, 255)")):  # fmt: skip
+        tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": preferred}])
+        tab.open(made[0])
+        assert tab.evaluate(PAPER) == first
+        tab.click("#theme")
+        assert tab.evaluate(PAPER) == second
+        tab.click("#theme")
+        assert tab.evaluate(PAPER) == first
+    tab.call("Emulation.setEmulatedMedia", features=[])
+
+
+def test_hostile_names_are_text_also_in_what_the_script_builds(tab: Tab, tmp_path: Path) -> None:
+    for number, name in enumerate(HOSTILE):
+        path = tmp_path / f"{number}.html"
+        path.write_text(hostile_page(tmp_path / str(number), name), encoding="utf-8")
+        tab.open(path)
+        tab.click("a.behind")
+        tab.click(".panel tr[data-run] a")
+        assert name in tab.evaluate("document.querySelector('.run').textContent")
+        assert tab.evaluate("[document.scripts.length, document.images.length]") == [2, 0]
+        assert (
+            tab.evaluate("[...document.querySelectorAll('*')].filter(one => one.onmouseover || one.onerror).length")
+            == 0
+        )
+        assert tab.told == []
+        assert tab.asked == [path.as_uri()]
+
+
+def test_the_policy_stops_what_escaping_would_have_let_through(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    bad = made[0].with_name("bad.html")
+    slipped = (
+        "<script>document.title = 'ran'</script><img src='http://192.0.2.7/x.png' onerror=\"document.title = 'ran'\">"
+        "<script src='file:///tmp/x.js'></script><iframe src='file:///'></iframe>"
+    )
+    bad.write_text(made[0].read_text(encoding="utf-8").replace("<main>", f"<main>{slipped}"), encoding="utf-8")
+    tab.open(bad)
+    assert tab.evaluate("document.title") != "ran"
+    refused = [told for told in tab.told if "Content Security Policy" in told]
+    assert {name for name in ("script-src", "img-src", "frame-src") if any(name in told for told in refused)} == {
+        "script-src", "img-src", "frame-src"
+    }  # fmt: skip
+    assert tab.asked == [bad.as_uri()]
+    tab.click(BUTTON.format(4))
+    assert tab.evaluate(TITLES)[0] == "S-Tiny"
+
+
+def test_without_scripts_a_number_still_leads_to_its_runs(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        tab.open(made[0])
+        tab.click("a.behind")
+        place = tab.evaluate("location.hash")
+        assert re.fullmatch(r"#runs-\d+-\d+", place)
+        assert tab.evaluate(f"document.querySelector('{place}').closest('details').open") is True
+        assert "Without scripts" in tab.evaluate("document.querySelector('noscript').innerText")
+    finally:
+        tab.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_on_a_narrow_screen_only_tables_scroll_sideways(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    tab.resize(360, 740)
+    try:
+        tab.open(made[0], f"#run={made[1][0]}")
+        whole = "document.documentElement"
+        assert tab.evaluate(f"{whole}.scrollWidth - {whole}.clientWidth") == 0
+        assert (
+            tab.evaluate("(one => one.scrollWidth > one.clientWidth)(document.querySelector('#table .wide'))") is True
+        )
+        inside = f"(box => [box.left >= 0, box.right <= {whole}.clientWidth])"
+        inside += "(document.querySelector('.panel').getBoundingClientRect())"
+        assert tab.evaluate(inside) == [True, True]
+    finally:
+        tab.resize(1280, 900)
+
+
+def test_pictures_of_it_in_light_dark_and_narrow_differ(tab: Tab, made: tuple[Path, list[str]], tmp_path: Path) -> None:
+    pictures = []
+    for name, place, width in (("light", "#theme=light", 1280), ("dark", "#theme=dark", 1280), ("narrow", "", 390)):
+        tab.resize(width, 900)
+        tab.open(made[0], place)
+        pictures.append(tab.screenshot(tmp_path / f"{name}.png"))
+    tab.resize(1280, 900)
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert len(set(pictures)) == 3

@@ -1,0 +1,390 @@
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from typer.testing import CliRunner
+
+from slbench.cli import app
+from slbench.errors import InputError
+from slbench.report.gather import Gathered
+from slbench.report.page import asset
+from slbench.report.pagedata import curve, thinned
+from slbench.report.pagefigures import PageFigure, inlined
+from slbench.report.render import cell_text
+from slbench.report.table import make_table
+from slbench.report.write import report
+from slbench.spec import RunSpec
+from slbench.study import StudyRun
+from tests.report.pages import HISTORY, SVG, Node, a_section, gathered_in, page_of, parsed
+from tests.support import CODE, TINY, make_record, runs
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><!--",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{ 7*7 }}{% raw %}",
+    "a\u2028b\u2029&lt;",
+]
+ROWS = ["none", "spt", "lsa"]
+SECTION = a_section(
+    "Effects", ("Of SPT.",), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "–")), ("n = 3",)
+)
+
+
+def two_backbones(folder: Path, **words: Any) -> Gathered:
+    """Two backbones with three rows and two seeds, of which one run failed and two of one row never began."""
+    made = runs({"backbone": [TINY, {**TINY, "label": "Wide", "dim": 16}], "method": ROWS, "seed": [0, 1]})
+    why = "no memory in HERE/x"
+    top1: list[float | str | None] = [70.0, 72.5, 80.0, why, 75.0, 76.0, 60.0, 62.0, 61.0, 67.0, None, None]
+    return gathered_in(folder, made, top1, **words)
+
+
+def results(page: Node) -> Node:
+    """The table of a page."""
+    return page.one("table", class_="results sorts")
+
+
+def data_of(page: Node) -> Any:
+    return json.loads(page.one("script", id="data").text)
+
+
+def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_value(tmp_path: Path) -> None:
+    gathered = two_backbones(tmp_path)
+    table = make_table(gathered)
+    lines = [line for body in results(parsed(page_of(gathered))).all("tbody") for line in body.all("tr")]
+    assert [line.one("th").text for line in lines] == [row.title for row in table.rows]
+    for line, row in zip(lines, table.rows, strict=True):
+        shown = line.all("td")
+        assert [cell.text for cell in shown] == [cell_text(row, column, str) for column in table.columns]
+        for cell, column in zip(shown, table.columns, strict=True):
+            held = row.cells.get((column.dataset, column.name))
+            if column.kind == "measure" and held:
+                assert float(cell.attributes["data-value"]) == held.mean
+            if column.kind == "gain":
+                value = cell.attributes.get("data-value")
+                assert (float(value) if value else None) == (held.gain.estimate if held and held.gain else None)
+        macs = shown[[column.name for column in table.columns].index("macs")]
+        assert float(macs.attributes["data-value"]) == 11_232
+
+
+def test_the_rows_of_each_backbone_are_a_body_of_their_own_under_two_rows_of_heads(tmp_path: Path) -> None:
+    table = results(parsed(page_of(two_backbones(tmp_path))))
+    assert [[line.one("th").text for line in body.all("tr")] for body in table.all("tbody")] == [
+        ["Tiny", "S-Tiny", "L-Tiny"],
+        ["Wide", "S-Wide"],
+    ]
+    upper, lower = table.one("thead").all("tr")
+    words = ["Model", "Images/s", "MACs (M)", "Params (M)", "fashion-mnist-12k"]
+    assert [head.text for head in upper.all("th")] == words
+    assert [head.text for head in lower.all("th")] == ["final top-1", "gain"]
+    assert [head.attributes["data-column"] for head in [*upper.all("th")[:4], *lower.all("th")]] == list("012345")
+
+
+def test_behind_each_number_are_its_runs_and_those_that_are_missing(tmp_path: Path) -> None:
+    gathered = two_backbones(tmp_path)
+    page = parsed(page_of(gathered))
+    by_row = {line.one("th").text: line for line in results(page).all("tr") if line.all("td")}
+    done = {record.run_id for record in gathered.records}
+    names = {"Tiny": 0, "S-Tiny": 2, "L-Tiny": 4, "Wide": 6, "S-Wide": 8}
+    for title, first in names.items():
+        links = by_row[title].all("a", class_="behind")
+        (target,) = {link.attributes["href"] for link in links}
+        group = page.one(id=target[1:])
+        wanted = [run.spec.run_id for run in gathered.runs[first : first + 2]]
+        assert [row.attributes["data-run"] for row in group.all("tr") if "data-run" in row.attributes] == [
+            run for run in wanted if run in done
+        ]
+        assert all(run in group.text for run in wanted)
+    assert "mean 71.25, sample standard deviation 1.76777, 2 of 2 seeds" in page.text
+    assert "+10 with one seed in common, which cannot be told from noise" in page.text
+
+
+def test_unfinished_runs_are_listed_with_why_they_failed_and_without_the_place_of_the_store(tmp_path: Path) -> None:
+    gathered = two_backbones(tmp_path)
+    html = page_of(replace(gathered, unread=(f"{tmp_path}/runs/some-folder/record.json: damaged",)))
+    lines = parsed(html).one(id="unfinished").one("tbody").all("tr")
+    told = [[cell.text for cell in line.all("td")] for line in lines]
+    failed, *others = told
+    run = gathered.runs[3].spec.run_id
+    assert failed == [
+        "1", run, "S-Tiny", "fashion-mnist-12k", "failed (out of memory)",
+        f"no memory in tiny-spt-fashion-mnist-12k-s1-{run}/x",
+    ]  # fmt: skip
+    assert [line[2:] for line in others] == [["L-Wide", "fashion-mnist-12k", "not finished", ""]] * 2
+    assert parsed(html).one(id="unread").one("li").text == "some-folder/record.json: damaged"
+    assert str(tmp_path) not in html
+
+
+def test_unfinished_runs_tell_the_settings_by_which_rows_differ(tmp_path: Path) -> None:
+    made = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
+    page = parsed(page_of(gathered_in(tmp_path, made, [70.0, 71.0, 80.0, None])))
+    assert "Tiny, recipe_lr 0.002" in [cell.text for cell in page.one(id="unfinished").all("td")]
+    (head,) = [head for head in results(page).all("th") if head.text == "recipe_lr"]
+    cells = [line.all("td")[0] for line in results(page).one("tbody").all("tr")]
+    assert head.attributes["data-column"] == "1"
+    assert [cell.attributes["data-value"] for cell in cells] == ["0.001", "0.002"]
+
+
+def test_the_data_hold_each_runs_spec_in_full_and_shared_parts_once(tmp_path: Path) -> None:
+    gathered = two_backbones(tmp_path)
+    data = data_of(parsed(page_of(gathered)))
+    assert list(data["runs"]) == [record.run_id for record in gathered.records]
+    for record in gathered.records:
+        seed, cell, code, host, device, folder, network, fields, _ = data["runs"][record.run_id]
+        whole = {
+            key: data["parts"][key][value] if key in data["parts"] else value
+            for key, value in data["cells"][cell].items()
+        }
+        assert TypeAdapter(RunSpec).validate_python({**whole, "seed": seed}, strict=False).run_id == record.run_id
+        assert data["parts"]["code"][code] == json.loads(CODE.model_dump_json())
+        assert data["parts"]["device"][device] == ["cpu", "Processor", 1, "fp32"]
+        assert "hostname" not in data["parts"]["host"][host]
+        assert folder == gathered.folders[record.run_id].name
+        assert data["parts"]["network"][network]["macs"] == 11_232
+        assert dict(zip(data["fields"], fields, strict=True))["final_test_top1"] == record.final_test_top1
+        assert dict(zip(data["fields"], fields, strict=True))["data_sha256"] == record.data_sha256
+    assert {name: len(values) for name, values in data["parts"].items()} == {
+        "backbone": 2, "method": 3, "dataset": 1, "recipe": 1, "numerics": 3, "network": 1, "code": 1, "host": 1,
+        "device": 1, "epochs": 1,
+    }  # fmt: skip
+
+
+def test_a_curve_is_the_rounded_differences_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(HISTORY.replace("\n", "\r\n"), newline="")
+    held = curve(path, most=7)
+    assert held is not None
+    assert (held.epochs, held.total) == ([1, 2, 3], 3)
+    train, val, test, val_top1, test_top1 = held.series
+    assert train == [2500, -1250, -250]
+    assert val == [2250, -750, None]  # not a number
+    assert test == [2000, -250, -250]
+    assert val_top1 == [2050, 1950, None]  # nothing
+    assert test_top1 == [2525, 2525, 962]  # 60.12, half to even
+
+
+def test_a_series_without_any_value_is_a_zero_and_a_file_that_cannot_be_read_no_curve(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,train_loss,val_loss,val_top1,test_loss,test_top1\n1,2.0,,,2.0,10.0\n")
+    held = curve(path, most=7)
+    assert held is not None
+    assert held.series == [[2000], 0, [2000], 0, [1000]]
+    for damaged in ("", "epoch,lr\n1,2\n", "epoch,train_loss,val_loss,val_top1,test_loss,test_top1\n1,x,,,2.0,10.0\n",
+                    "epoch,train_loss,val_loss,val_top1,test_loss,test_top1\n"):  # fmt: skip
+        path.write_text(damaged)
+        assert curve(path, most=7) is None
+    path.write_bytes(b"\xff\xfe")
+    assert curve(path, most=7) is None
+    assert curve(tmp_path / "none.csv", most=7) is None
+
+
+def test_long_curves_keep_their_first_and_last_epoch_and_evenly_what_is_between() -> None:
+    lines = [str(number) for number in range(1, 102)]
+    assert thinned(lines, 5) == ["1", "26", "51", "76", "101"]
+    assert thinned(lines, 101) == lines
+
+
+def hostile_page(folder: Path, name: str) -> str:
+    """A page in which every text that somebody may choose is this one."""
+    gathered = two_backbones(folder)
+
+    def named(run: StudyRun) -> StudyRun:
+        labels = run.labels.model_copy(update={"backbone": run.labels.backbone + name, "dataset": name})
+        return StudyRun(replace(run.spec, dataset=replace(run.spec.dataset, name=name)), labels)
+
+    made = {run.spec.run_id: named(run) for run in gathered.runs}
+    code = CODE.model_copy(update={"versions": {"slbench": name, "torch": name}, "python": name})
+    records = tuple(
+        make_record(
+            made[record.run_id], final_test_top1=record.final_test_top1, device_name=name, code=code, data_sha256=name
+        )
+        for record in gathered.records
+    )
+    section = a_section(name, (name,), (name, name), ((name, name), (name, name)), (name,))
+    unusual = replace(
+        gathered,
+        name=name,
+        title=name,
+        source=name,
+        runs=tuple(made.values()),
+        records=records,
+        folders={record.run_id: folder / "runs" / name.replace("/", "") for record in records},
+        failures={
+            made[run_id].spec.run_id: failure.model_copy(update={"reason": name})
+            for run_id, failure in gathered.failures.items()
+        },
+        unread=(name,),
+        query=name,
+    )
+    return page_of(unusual, sections=(section,), figures=(PageFigure(name, name, SVG),))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_whatever_a_name_holds_is_text_and_the_page_is_built_as_with_any_other(name: str, tmp_path: Path) -> None:
+    html = hostile_page(tmp_path / "hostile", name)
+    page, harmless = parsed(html), parsed(hostile_page(tmp_path / "harmless", "any name"))
+    assert page.skeleton == harmless.skeleton
+    assert page.one("main").text.count(name) == harmless.one("main").text.count("any name") > 50
+    assert page.one("head").one("title").text == page.one("h1").text == name
+    raw = page.one("script", id="data").text
+    assert not re.search("[<>&\u2028\u2029]", raw)
+    assert data_of(page)["parts"]["dataset"][0]["name"] == name
+    assert data_of(page)["parts"]["code"][0]["versions"]["torch"] == name
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_is_loaded_and_nothing_runs_but_the_pages_own_script(name: str, tmp_path: Path) -> None:
+    html = hostile_page(tmp_path, name)
+    page = parsed(html)
+    assert not {node.tag for node in page.walk()} & {
+        "img",
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "audio",
+        "video",
+    }
+    for node in page.walk():
+        assert not [
+            key for key in node.attributes if key.startswith("on") or key in ("src", "srcset", "action", "data")
+        ]
+        assert node.attributes.get("href", "#").startswith("#")
+        assert "url(" not in node.attributes.get("style", "")
+    data, script = page.all("script")
+    assert data.attributes["type"] == "application/json"
+    digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+    policy = page.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
+    assert policy.startswith(f"default-src 'none'; script-src 'sha256-{digest}'; ")
+    style = page.one("style").text
+    assert "url(" not in style and "@import" not in style
+    assert not re.search(r"https?:|//[a-z]", html.replace("sha256-" + digest, "").replace(script.text, ""))
+    assert "http" not in script.text
+
+
+def test_the_script_can_stand_in_a_page() -> None:
+    assert not re.search(
+        r"</script|<!--|innerHTML|insertAdjacentHTML|document\.write|\beval\(|\r", asset("page.js"), re.IGNORECASE
+    )
+    assert "</style" not in asset("page.css")
+
+
+def test_the_same_records_in_another_place_give_the_same_bytes(tmp_path: Path) -> None:
+    one, other = (page_of(two_backbones(tmp_path / name), figures=(PageFigure("f", "c", SVG),)) for name in ("a", "b"))
+    assert one == other
+
+
+def test_notes_are_linked_from_the_rows_that_carry_their_marks(tmp_path: Path) -> None:
+    made = runs({"method": ["none", "spt"]})
+    gathered = gathered_in(tmp_path, made, [70.0, 80.0])
+    mixed = replace(gathered, records=(gathered.records[0], gathered.records[1].model_copy(update={"threads": 2})))
+    page = parsed(page_of(mixed))
+    marked = [line for line in results(page).one("tbody").all("tr") if line.all("sup")]
+    (link,) = {mark.attributes["href"] for line in marked for mark in line.one("sup").all("a")}
+    assert page.one(id=link[1:]).text.startswith("a Mixed devices: ")
+
+
+def test_published_numbers_tell_their_origin_confidence_and_the_reason_of_the_verdict(tmp_path: Path) -> None:
+    made = runs({"backbone": ["vit"], "method": ["none", "both"], "dataset": ["cifar100"], "seed": [0, 1]})
+    page = parsed(page_of(gathered_in(tmp_path, made, [70.0, 71.0, 80.0, 81.0]), published=True))
+    terms = page.all(class_="group-body")[0].one("dl")
+    facts = dict(zip([term.text for term in terms.all("dt")], [fact.text for fact in terms.all("dd")], strict=True))
+    assert re.match(
+        r"73\.81 %, ViT base on cifar100 in table2; confidence: \S+; source: arXiv:2112\.13492", facts["published"]
+    )
+    assert facts["verdict"].startswith("not comparable: protocol holdout, not paper")
+    cell = results(page).one("tbody").all("tr")[0].all("td")[-1]
+    assert cell.attributes["data-value"] == "73.81"
+    assert cell.one("a").attributes["title"].startswith("not comparable: protocol holdout, not paper")
+
+
+def test_sections_are_shown_and_their_columns_of_numbers_sort_by_them(tmp_path: Path) -> None:
+    page = parsed(page_of(two_backbones(tmp_path), sections=(SECTION,))).one(id="findings")
+    assert [node.text for node in (page.one("h3"), page.one("p"), page.one("li"))] == ["Effects", "Of SPT.", "n = 3"]
+    assert [[cell.text for cell in line.all("td")] for line in page.one("tbody").all("tr")] == [
+        list(line) for line in SECTION.lines
+    ]
+    assert [cell.attributes.get("data-value") for cell in page.one("tbody").all("td")] == [None, "0.68", None, None]
+
+
+def test_figures_of_one_page_share_no_id_and_keep_their_references() -> None:
+    figures = [inlined(PageFigure("name", "caption", SVG), prefix=f"figure-{number}") for number in (1, 2)]
+    one, other = map(parsed, figures)
+    ids = [[node.attributes["id"] for node in tree.all() if "id" in node.attributes] for tree in (one, other)]
+    assert ids[0] == [f"figure-1-{name}" for name in ("title", "desc", "dot", "frame", "axes")]
+    assert not set(ids[0]) & set(ids[1])
+    assert one.one("use").attributes["href"] == "#figure-1-dot"
+    assert one.one("g").attributes["clip-path"] == "url(#figure-1-frame)"
+    picture = one.one("svg").attributes
+    assert (picture["role"], picture["aria-labelledby"]) == ("img", "figure-1-title figure-1-desc")
+    assert picture["style"].endswith("; width: 396pt")
+    assert (one.one("title").text, one.one("desc").text, one.one("text").text) == ("name", "caption", "72.5")
+    assert "http" not in figures[0] and not one.all("metadata") and not one.all("style")
+
+
+def test_what_a_figure_could_load_or_run_is_dropped() -> None:
+    bad = SVG.replace('width="396pt"', 'width="1pt; background: url(http://example.org/)"').replace(
+        "<text>72.5</text>",
+        """<script>alert(1)</script><foreignObject><p>x</p></foreignObject><a href="javascript:alert(1)"><path/></a>
+        <image xlink:href="http://example.org/x.png"/><use href="other.svg#x"/><animate attributeName="href"/>
+        <path onload="alert(1)" style="fill: url(http://example.org/#x)" class="sorts"/>
+        <text>&lt;/svg>&lt;script></text>""",
+    )
+    html = inlined(PageFigure("name", "caption", bad), prefix="f")
+    tree = parsed(html)
+    assert {node.tag for node in tree.walk()} == {
+        "svg", "title", "desc", "defs", "path", "clippath", "rect", "g", "use", "image", "text"
+    }  # fmt: skip
+    assert [node.attributes for node in tree.all("path")] == [{"id": "f-dot", "d": "M0 0h3"}, {}]
+    assert [node.attributes for node in tree.all("image")] == [{}]
+    assert [node.attributes.get("href") for node in tree.all("use")] == ["#f-dot", None]
+    assert tree.one("text").text == "</svg><script>"
+    assert tree.one("svg").attributes["style"].endswith("; width: 100%")
+    assert "http" not in html and "alert" not in html
+
+
+@pytest.mark.parametrize("svg", ["", "<html/>", "<svg", "plain"])
+def test_what_is_no_svg_is_refused_by_name(svg: str) -> None:
+    with pytest.raises(InputError, match=r"^sweep\.svg: no SVG: "):
+        inlined(PageFigure("sweep", "", svg), prefix="f")
+
+
+@pytest.mark.parametrize("name", ["page.html.j2", "page.css", "page.js"])
+def test_the_package_holds_what_the_page_is_made_of(name: str) -> None:
+    assert (files("slbench.report") / name).is_file()
+
+
+def test_a_page_without_any_finished_run_says_so(tmp_path: Path) -> None:
+    made = runs({"method": ["none"]})
+    page = parsed(page_of(gathered_in(tmp_path, made, [None])))
+    assert "No run is finished yet." in page.one(id="table").text
+    assert not page.all("table", class_="results sorts")
+    assert len(page.one(id="unfinished").one("tbody").all("tr")) == 1
+
+
+def test_a_report_in_html_holds_the_figures_that_were_drawn(tmp_path: Path) -> None:
+    made = runs({"recipe.lr": [0.001, 0.002]})
+    done = report(gathered_in(tmp_path / "store", made, [70.0, 80.0]), formats=["html"], out=tmp_path / "out")
+    assert done.files[-1] == "report.html"
+    page = parsed((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    (figure,) = [one for one in page.all("figure") if one.one("figcaption").text.startswith("sweep-recipe-lr ")]
+    assert figure.one("svg").attributes["role"] == "img"
+    assert "learning rate" in figure.text
+
+
+def test_the_command_writes_the_page(tmp_path: Path) -> None:
+    gathered_in(tmp_path, runs(), [70.0])
+    result = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--format", "html"])
+    assert result.exit_code == 0, result.output
+    assert "report.html" in result.output
+    assert "70.00 (1)" in parsed((tmp_path / "reports/all/report.html").read_text(encoding="utf-8")).text
