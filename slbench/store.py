@@ -6,6 +6,7 @@
     <store>/memory/<machine>/<key>.json                            peak memory, filed by machine
     <store>/probes/<machine>/<key>.json                            what a job costs, filed by machine
     <store>/reports/<study>/                                       tables
+    <store>/analysis/<study>/                                      what finished runs have learned
     <store>/conflicts/<machine>/                                   runs that came out otherwise there: slbench.upkeep
 
 A run is finished when its folder holds record.json, which is written last, at once, and only if none is there.

@@ -59,7 +59,7 @@ def beside_runs(store: Store, held: set[str]) -> Iterator[tuple[Kind, Path]]:
     for folder in folders(store.root):
         if folder.name.startswith(STAGING) and folder.name not in held:
             yield "import", folder
-    for pattern in (".*", "runs/.*", *(f"{kind}/*/.*" for kind in (*MEASURED, "reports"))):
+    for pattern in (".*", "runs/.*", *(f"{kind}/*/.*" for kind in (*MEASURED, "reports", "analysis"))):
         for path in sorted(store.root.glob(pattern)):
             if is_temporary(path) and time.time() - path.stat().st_mtime > OLD_SECONDS:
                 yield "temporary file", path
