@@ -81,9 +81,9 @@ def network_of(record: RunRecord, folder: Path) -> "tuple[Backbone, str]":
     }
     path = next((folder / name for name in kept if (folder / name).exists()), None)
     if path is None:
+        why = "its study says keep = 'none'" if record.labels.keep == "none" else "they are gone"
         raise InputError(
-            f"{run_title(record)}: its weights were not kept (keep = '{record.labels.keep}'): train it again with "
-            "keep = 'last' and another --store"
+            f"{run_title(record)}: has no weights ({why}): train it again with keep = 'last' and another --store"
         )
     changed = [part for part in network_parts(spec.backbone, spec.method) if spec.numerics.get(part) != NUMERICS[part]]
     if changed:

@@ -112,8 +112,9 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
 ) -> None:
     from slbench.errors import StoreError
     from slbench.report import gather
+    from slbench.store import read_record as read
 
-    read, victim = gather.read_record, next(store.glob("runs/*-both-*-s0-*/record.json"))
+    victim = next(store.glob("runs/*-both-*-s0-*/record.json"))
 
     def vanishing(path: Path) -> object:
         if path == victim:

@@ -1,5 +1,6 @@
 """Comparisons of a made grid, and what is said of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,17 +21,17 @@ OTHER = {**TINY, "label": "Other", "dim": 16}
 BY_ROW = {"none": (70, 71, 72), "spt": (71, 72, 73), "lsa": (72, 73, 74), "both": (75, 76.5, 76)}
 
 
-def known(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **changes: Any) -> Gathered:
+def known(made: tuple[StudyRun, ...], values: Mapping[str, tuple[float, ...]], **changes: Any) -> Gathered:
     records = [make_record(run, final_test_top1=values[run.labels.method][run.spec.seed]) for run in made]
     return gathered(made, records, **changes)
 
 
-def found(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **changes: Any) -> list[Finding]:
+def found(made: tuple[StudyRun, ...], values: Mapping[str, tuple[float, ...]], **changes: Any) -> list[Finding]:
     chosen = known(made, values, **changes)
     return findings(chosen, make_table(chosen))
 
 
-def told(made: tuple[StudyRun, ...], values: dict[str, tuple[float, ...]], **changes: Any) -> list[Section]:
+def told(made: tuple[StudyRun, ...], values: Mapping[str, tuple[float, ...]], **changes: Any) -> list[Section]:
     chosen = known(made, values, **changes)
     table = make_table(chosen)
     return sections(chosen, table, findings(chosen, table))
@@ -79,7 +80,8 @@ def test_over_several_backbones_the_effects_are_pooled_in_both_ways() -> None:
     subjects = {each.subject for each in found(made, BY_ROW) if each.question == "SPT"}
     assert subjects == {"Tiny", "Other", "these backbones (2)", "backbones at large (2)"}
     (over_seeds,) = [e.answer for e in found(made, BY_ROW) if (e.question, e.subject) == ("LSA", "these backbones (2)")]
-    assert (over_seeds.n, over_seeds.estimate) == (3, pytest.approx((2 + 2 + 2 + 4 + 4.5 + 3) / 6))
+    assert over_seeds.n == 3
+    assert over_seeds.estimate == pytest.approx((2 + 2 + 2 + 4 + 4.5 + 3) / 6)
 
 
 def test_backbones_with_learning_rates_of_their_own_by_a_rule_are_pooled() -> None:

@@ -12,7 +12,8 @@ from tests.support import make_record, runs
 
 
 def log_odds(*rows: tuple[float, ...]) -> np.ndarray:
-    return np.log(np.array(rows))
+    logits: np.ndarray = np.log(np.array(rows))
+    return logits
 
 
 def test_balanced_accuracy_counts_each_class_alike_however_many_images_it_has() -> None:

@@ -1,0 +1,103 @@
+"""`slbench analyze temperature` and `slbench analyze receptive-field`, from outside."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slbench.store import Store
+from slbench.train.temperatures import as_csv, initial_scales, rows_of
+from tests.cli.conftest import Command
+from tests.report.test_temperature import LAYERS
+from tests.support import TINY_STUDY, make_record, runs
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Finished runs of the rows "none" and "lsa", made without training; the second has learned temperatures."""
+    store = Store(tmp_path / "results")
+    for run in runs(
+        {"method": ["none", "lsa"]}, set={"recipe.epochs": 1, "recipe.batch_size": 512, "recipe.precision": "fp32"}
+    ):
+        folder = store.begin(run.spec, run.labels)
+        if run.spec.method.learn_temperature:
+            rows = [*rows_of(LAYERS, initial_scales(LAYERS), epoch=0), *rows_of(LAYERS, [[0.5] * 3] * 2, epoch=1)]
+            (folder / "temperatures.csv").write_bytes(as_csv(rows))
+        store.finish(folder, make_record(run))
+    (tmp_path / "study.toml").write_text(TINY_STUDY)
+    return store
+
+
+def ids(store: Store) -> dict[str, str]:
+    return {record.labels.method: record.run_id for record in store.records()}
+
+
+def test_a_study_has_its_temperatures_in_a_folder_of_its_name(slbench: Command, store: Store, tmp_path: Path) -> None:
+    said = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
+    assert (said.code, said.err) == (0, "")
+    assert "| block 2 | " in said.out and "2.000" in said.out
+    assert "Left out, learning no temperature: Tiny." in said.out
+    layers = pd.read_csv(store.root / "analysis" / "study" / "temperature-layers.csv")
+    assert list(layers["mean"]) == [2.0, 2.0]
+    assert list(layers["multiple"]) == [0.5, 0.5]
+
+
+def test_json_has_every_row(slbench: Command, store: Store, tmp_path: Path) -> None:
+    run = ids(store)["lsa"]
+    said = slbench("analyze", "temperature", run[:5], "--store", store.root, "--out", tmp_path / "out", "--json")
+    found = json.loads(said.out)
+    assert len(found["rows"]) == 2 * 2 * 3
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(found["files"])
+
+
+def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Command, tmp_path: Path) -> None:
+    said = slbench(
+        "analyze", "receptive-field", "--backbone", "vit", "--method", "none,spt", "--image-size", "16",
+        "--of", "tokens,class", "--images", "2", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert (said.code, said.err) == (0, "")
+    formula = pd.read_csv(tmp_path / "out" / "receptive-field.csv")
+    assert list(formula["field"]) == [2, 4, 16, 32, 483, 427]
+    effective = pd.read_csv(tmp_path / "out" / "receptive-field-effective.csv")
+    assert list(effective["support"]) == [2, 4, 16, 16]
+    assert (tmp_path / "out" / "receptive-field-class.pdf").exists()
+    assert "mean over 2 images of noise; untrained; n = 1 seed (seeds 0)" in said.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["temperature"], "nothing to look into: name runs by their ids, or a study with --study FILE"),
+        (["temperature", "ffff"], "no run's id begins with 'ffff': slbench status STUDY --json lists them"),
+        (["temperature", "--study", "none.toml"], "none.toml"),
+        (["temperature", "{none}"], "learns no temperature; rows that do: lsa, both"),
+        (["receptive-field", "{none}"], "has no weights (they are gone): train it again"),
+        (["receptive-field", "{none}", "--backbone", "vit"], "runs and --study bring their networks: drop --backbone"),
+        (["receptive-field", "--backbone", "vitt"], "unknown backbone 'vitt'; did you mean 'vit'?"),
+        (["receptive-field", "--method", "sptt"], "unknown method 'sptt'; did you mean 'spt'?"),
+        (["receptive-field", "--of", "token"], "unknown output 'token'; did you mean 'tokens'? known: tokens, class"),
+        (["receptive-field", "--backbone", "resnet56", "--method", "spt"], "has neither tokens nor attention"),
+        (["receptive-field", "--backbone", "pit", "--image-size", "7"], "no patch cuts an image of 7 x 7 px"),
+        (["receptive-field", "--backbone", "vit", "--out", "{file}"], "must be a folder"),
+    ],
+)
+def test_bad_input_is_one_line(slbench: Command, store: Store, tmp_path: Path, flags: list[str], words: str) -> None:
+    (tmp_path / "file").write_text("")
+    flags = [flag.format(**ids(store), file=tmp_path / "file") for flag in flags]
+    said = slbench("analyze", *flags, "--store", store.root)
+    assert said.code == 2
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert not (store.root / "analysis").exists()
+
+
+def test_an_unfinished_run_is_named_with_its_state(slbench: Command, store: Store, tmp_path: Path) -> None:
+    run = ids(store)["lsa"]
+    (store.ids()[run] / "record.json").unlink()
+    said = slbench("analyze", "temperature", run, "--store", store.root)
+    assert said.code == 2
+    assert "the run is not finished (missing): slbench run-grid goes on with it" in said.err
+    said = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
+    assert said.code == 2
+    assert "learns no temperature" in said.err
