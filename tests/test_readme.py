@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from slbench.cli import main
 from slbench.methods import METHODS
 from slbench.tuning.record import SearchRecord
 from tests.data.made import made_arrays, write_npz
-from tests.support import ROOT
+from tests.support import ROOT, study
 
 NO_TRIALS = SearchRecord(
     name="any", command="", backbone="", dataset="", seeds=1, epochs=1, images_per_epoch=1, validation_images=1,
@@ -65,7 +66,10 @@ def test_the_commands_are_understood(
         assert re.search("no finished run|no such file", capsys.readouterr().err)
     elif arguments[0] == "report":  # understood, but there is nothing to report
         assert code == 2
-        assert re.search("no finished run of study yet|no such file", capsys.readouterr().err)
+        assert re.search("no finished run( of study)? yet|no such file", capsys.readouterr().err)
+    elif arguments[0] == "analyze" and "--study" in arguments:  # understood, but there is nothing to look into
+        assert code == 2
+        assert re.search("no finished run", capsys.readouterr().err)
     elif arguments[0] == "verify-resume":  # understood, but nothing was trained
         assert code == 1
         assert "NOT SHOWN" in capsys.readouterr().out
@@ -77,6 +81,13 @@ def test_the_commands_are_understood(
         assert re.search("no such file|is not in", capsys.readouterr().err)
     else:
         assert code == 0
+
+
+def test_what_a_study_may_say_of_seeds_and_table_is_understood() -> None:
+    grid = {"backbone": ["vit"], "method": ["none", "both"]}
+    found = study(tomllib.loads(blocks("toml")[1]) | {"grid": grid})
+    assert found.seeds is not None and found.layout.columns
+    assert "seed" not in grid and len(found.runs) == 2 * found.seeds.min
 
 
 def test_every_row_is_described() -> None:

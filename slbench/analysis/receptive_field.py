@@ -12,7 +12,8 @@ from slbench.analysis.chain import Chain, Part, parts_of, receptive_field, resne
 from slbench.analysis.effective import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
 from slbench.analysis.subjects import Subject
-from slbench.analysis.written import FORMATS, Written, computed_with, write_page
+from slbench.analysis.words import FORMATS, Written
+from slbench.analysis.written import computed_with, write_page
 from slbench.backbones import PRESETS, fitted, make
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec

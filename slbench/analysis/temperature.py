@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from slbench.analysis.runs import Chosen, run_title
-from slbench.analysis.written import Written, write_page
+from slbench.analysis.words import Written
+from slbench.analysis.written import write_page
 from slbench.errors import InputError, StoreError
 from slbench.report.temperature import by_layer, gathered, line_titles, with_names
 from slbench.report.temperature_figures import draw_frame

@@ -1,26 +1,13 @@
 """What an analysis leaves in its folder, and the words around it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from slbench import machine
+from slbench.analysis.words import FORMATS, Written, table
 from slbench.files import write_atomic
-
-FORMATS = ("png", "svg", "pdf")
-
-
-@dataclass(frozen=True)
-class Written:
-    """What an analysis left in its folder."""
-
-    folder: Path
-    files: tuple[str, ...]  # names in it
-    text: str  # Markdown: title, tables, captions
-    caption: tuple[str, ...]
-    frame: pd.DataFrame  # every value, tidy
 
 
 def write_page(
@@ -41,8 +28,8 @@ def write_page(
         figures: names without suffix, and what each shows.
     """
     parts = [f"# {title}"]
-    for head, table in tables:
-        parts += [f"## {head}", as_table(table)]
+    for head, frame in tables:
+        parts += [f"## {head}", table(frame)]
     for stem, shown in figures:
         parts += [f"![{stem}]({stem}.png)", f"{stem}: {shown}."]
     parts += [f"{note}." for note in notes]
@@ -54,17 +41,6 @@ def write_page(
     files += [f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS]
     caption = (*(f"{stem}: {shown}" for stem, shown in figures), *notes)
     return Written(folder, tuple(files), text, caption, next(iter(frames.values())))
-
-
-def as_table(frame: pd.DataFrame) -> str:
-    """A frame of text as a GitHub table, its first column to the left."""
-    safe = frame.astype(str).map(escaped)
-    align = ["left", *["right"] * (len(safe.columns) - 1)]
-    return str(safe.to_markdown(index=False, disable_numparse=True, colalign=align))
-
-
-def escaped(words: str) -> str:
-    return " ".join(words.replace("|", "\\|").split())
 
 
 def computed_with() -> str:

@@ -1,6 +1,5 @@
 """`slbench analyze temperature` and `slbench analyze receptive-field`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from rich.markup import escape
 
 from slbench.backbones import NAMED
 from slbench.cli import options
-from slbench.cli.grid import say
+from slbench.cli.analyze import Out, StudyFile, tell
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.names import lookup
@@ -20,16 +19,9 @@ from slbench.study import load_study
 if TYPE_CHECKING:
     from slbench.analysis.effective import Output
     from slbench.analysis.runs import Chosen
-    from slbench.analysis.written import Written
 
 Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs, by the beginnings of their ids.")]
-StudyFile = Annotated[
-    Path | None, typer.Option("--study", help="Every finished run of a study file.", metavar="FILE", show_default=False)
-]
 OUTPUTS: "dict[str, Output]" = {"tokens": "tokens", "class": "class"}
-Out = Annotated[
-    Path | None, typer.Option("--out", help="[default: STORE/analysis/NAME]", metavar="DIR", show_default=False)
-]
 
 
 def temperature(
@@ -113,19 +105,3 @@ def folder_for(name: str, store: Path, out: Path | None) -> Path:
     folder = out or store / "analysis" / name
     Store(folder).check(writing=True)
     return folder
-
-
-def tell(written: "Written", *, as_json: bool) -> None:
-    """Print the page, or everything as one JSON document, and where the files are."""
-    if as_json:
-        document = {
-            "folder": str(written.folder),
-            "files": list(written.files),
-            "caption": list(written.caption),
-            "rows": json.loads(written.frame.to_json(orient="records", double_precision=15)),
-        }
-        print(json.dumps(document, indent=2))
-        return
-    lines = [line for line in written.text.splitlines() if not line.startswith("![")]
-    print("\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n")
-    say(Console(), f"written to {written.folder}: {', '.join(written.files)}")

@@ -221,7 +221,8 @@ def test_the_report_of_a_grid_shows_its_records(slbench: Command, grid: Grid) ->
     assert f"{none.final_test_top1:.2f} (1)" in said.out
     assert f"**{max(none.final_test_top1, lsa.final_test_top1):.2f} (1)**" in said.out
     folder = grid.store / "reports" / "tiny"
-    assert {path.name for path in folder.iterdir()} == {"runs.csv", "table.md", "table.csv", "table.tex"}
+    written = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")}
+    assert {path.name for path in folder.iterdir()} == {"runs.csv", *written}
     assert said.out.startswith((folder / "table.md").read_text())
     frame = pd.read_csv(folder / "runs.csv")
     assert list(frame["final_test_top1"]) == [none.final_test_top1, lsa.final_test_top1]
@@ -234,7 +235,7 @@ def test_a_report_reads_a_renamed_study_under_its_names(slbench: Command, grid: 
     said = slbench("report", other, "--store", grid.store, "--format", "md", "--out", tmp_path / "out")
     assert said.code == 0
     assert "| L-Renamed " in said.out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"runs.csv", "table.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"runs.csv", "table.md", "findings.md"}
 
 
 def launch(study: Path, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
