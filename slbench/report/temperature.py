@@ -143,7 +143,8 @@ def gathered(
         if not record.spec.method.learn_temperature:
             continue
         try:
-            frame = read_temperatures(folders[record.run_id])
+            folder = folders.get(record.run_id)
+            frame = None if folder is None else read_temperatures(folder)
         except StoreError as error:
             notes.append(f"left out: {error}")
             continue
