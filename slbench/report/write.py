@@ -19,6 +19,9 @@ from slbench.report.table import Table, make_table
 
 TABLES: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
 PAGE = "report.html"
+MANY = (
+    300  # runs; of more, a page comes without its figures unless they are asked for: they would take most of its time
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,12 @@ def report(
 
     Args:
         formats: of SUFFIXES.
-        figures: as slbench.report.drawings.draw has them; a page shows all unless told otherwise.
+        figures: as slbench.report.drawings.draw has them; unless told otherwise a page of up to MANY runs shows all.
     """
     table = make_table(gathered, columns=columns, published=published)
     found = findings(gathered, table)
     told = sections(gathered, table, found)
-    wanted = figures or (["all"] if "html" in formats else [])
+    wanted = figures or (["all"] if "html" in formats and len(gathered.records) <= MANY else [])
     drawn = draw(gathered, table, wanted, out, level=confidence(gathered.seeds))  # first: one by name may be impossible
     files = {"runs.csv": gathered.frame.to_csv(index=False)}
     files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
