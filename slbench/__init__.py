@@ -16,7 +16,7 @@ The rooms, from the top; each imports only from rooms below it:
     tuning/       the search for a temperature and a shift: Optuna asks, trials are ordinary runs
     grid/         slots, the local executor and its children, failures, what a grid takes, the proof of exact resume
     analysis/     what finished runs have learned: attention and its sharpness, temperatures, receptive fields
-    report/       tidy rows, tables, Markdown, CSV, LaTeX
+    report/       tidy rows, tables, statistics, verdicts on published numbers, figures, one HTML page
     train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
     study.py      a TOML file or flags, checked and expanded into runs
