@@ -73,6 +73,7 @@ def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_
     assert "a search 'vit-fashion-mnist-12k-both' is there with another seeds_per_trial: 2, and now 3" in other.err
 
 
+@pytest.mark.slow
 def test_a_time_limit_begins_no_further_trial_and_says_how_many_are_left(slbench: Command, tmp_path: Path) -> None:
     command = ["tune-temperature", *TINY, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path]
     said = slbench(*command, "--trials", "50", "--timeout", "1", "--jobs-per-device", "1")
@@ -181,6 +182,7 @@ def test_a_backbone_that_no_row_means_anything_on_is_refused(slbench: Command, t
     assert "ResNet56 has neither tokens nor attention: only the row 'none' means something" in said.err
 
 
+@pytest.mark.slow
 def test_rows_that_lack_a_parameter_are_searched_without_it_beside_others(slbench: Command, tmp_path: Path) -> None:
     file = tmp_path / "search.toml"
     file.write_text(

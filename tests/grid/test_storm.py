@@ -95,7 +95,7 @@ def content(store: Path, study: Path) -> list[RunRecord]:
 
 @pytest.mark.parametrize(
     ("kills", "epochs", "seeds"),
-    [pytest.param(50, 12, 3, marks=pytest.mark.slow), pytest.param(3, 1, 1)],
+    [pytest.param(50, 12, 3, marks=pytest.mark.slow), pytest.param(3, 1, 1, marks=pytest.mark.slow)],
     ids=["50 kills", "3 kills"],
 )
 def test_a_storm_of_kills_leaves_every_run_finished_once_with_the_weights_of_the_calm_grid(
