@@ -15,6 +15,8 @@ from slbench.report.table import Table
 from slbench.report.temperature_figures import draw_temperatures
 from slbench.report.tradeoff import draw_tradeoff, draw_tradeoff_macs
 
+QUICK = 3_000  # runs, of more of which nothing is drawn unless it is asked for
+
 # In this order, under the names of slbench.report.FIGURES.
 DRAWINGS: dict[str, Callable[[Shown, Path], list[tuple[str, str]]]] = {
     "tradeoff": draw_tradeoff,
@@ -33,15 +35,17 @@ def draw(
     """Write figures of a report under `out`, each as PNG, SVG and PDF.
 
     Args:
-        names: of FIGURES; "all" or "none" alone; nothing means those that are quick, and of a whole store none. A
-            figure that is not asked for by its name is skipped where there is nothing to show in it.
+        names: of FIGURES; "all" or "none" alone; nothing means those that are quick, and of a whole store or of
+            more than QUICK runs none. A figure that is not asked for by its name is skipped where there is nothing
+            to show in it.
         level: of intervals.
     Returns:
         Of each its file name without suffix, and what it shows: n, device, what bars are.
     Raises:
         InputError: for a figure by name that there is nothing to show in, with what it needs.
     """
-    if not gathered.records or list(names) == ["none"] or not (names or gathered.is_study):
+    quick = gathered.is_study and len(gathered.records) <= QUICK
+    if not gathered.records or list(names) == ["none"] or not (names or quick):
         return []
     by_name = bool(names) and "all" not in names
     wanted = [name for name in DRAWINGS if name in names] if by_name else list(FIGURES if names else DEFAULT_FIGURES)
