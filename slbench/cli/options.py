@@ -92,7 +92,7 @@ Stream = Annotated[
     bool,
     typer.Option(
         "--stream",
-        help="Leave images of folders on the disk and decode them batch by batch, also if they fit into memory.",
+        help="Leave the images on the disk and read them batch by batch, also if they fit into memory.",
         rich_help_panel=WHERE,
     ),
 ]
@@ -165,7 +165,7 @@ def seconds_of(time: str | None) -> float | None:
 
 
 def use_stream(wanted: bool) -> None:
-    """Have this process and the children it starts leave images of folders on the disk."""
+    """Have this process and the children it starts leave images on the disk."""
     if wanted:
         os.environ[STREAM_VARIABLE] = "1"
 

@@ -4,7 +4,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from slbench.data import imagenet
-from slbench.data.facts import as_source, find_spec, load_own
+from slbench.data.facts import as_source, find_spec, load_own, note_file
+from slbench.data.places import one_at_a_time
 from slbench.data.published import (
     CIFAR10,
     CIFAR100,
@@ -15,7 +16,7 @@ from slbench.data.published import (
     Archive,
     published,
 )
-from slbench.data.sources import call, check_present, load_published
+from slbench.data.sources import check_present, function_of, load_published
 from slbench.data.specs import ARRAYS, DatasetSpec
 from slbench.errors import InputError
 from slbench.names import suggestion
@@ -175,23 +176,32 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
     Raises:
         InputError: if what is found is not the data that the spec names by its hash.
     """
-    from slbench.data.own import check_memory, resized
-    from slbench.data.splits import check_content
+    from slbench.data.own import resized, streams
+    from slbench.data.splits import check_content, content_hash
+    from slbench.data.streamed import at_size
 
     own = as_source(source)
     splits = load_named(spec) if own is None else load_own(spec, own)
-    if splits.survey is not None:
-        return splits  # from the disk: checked when it was looked at, and image by image since
+    if own is not None and splits.survey is not None:
+        return splits  # of the spec's size: checked when it was looked at, and image by image since
     check_content(splits, spec)
-    if splits.train.images.shape[2:] != spec.image_size:
-        check_memory(f"data set '{spec.name}'", spec.num_bytes)
+    if splits.train.images.shape[2:] == spec.image_size:
+        return splits
+    if splits.lazy or streams(spec.num_bytes):
+        content = content_hash(splits)
+        note = note_file(content, "arrays", spec.image_size)
+        with one_at_a_time(note):
+            return at_size(splits, spec.image_size, note, files=content)
     return resized(splits, spec.image_size)
 
 
 def load_named(spec: DatasetSpec) -> "Splits":
     """The images of one of DATASETS, of the size it is published in."""
     entry = DATASETS[spec.name]
-    return load_published(spec, entry.archives, entry.loader) if entry.archives else call(entry.loader)
+    if not entry.archives:
+        embedded: Splits = function_of(entry.loader)()
+        return embedded
+    return load_published(dataclasses.replace(spec, image_size=entry.spec.image_size), entry.archives, entry.loader)
 
 
 def check_here(spec: DatasetSpec) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from slbench.data.augment import augment
 from slbench.data.erasing import erase, rectangles
-from slbench.data.files import Files
+from slbench.data.lazy import Lazy
 from slbench.data.mixing import Mix, mixed
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import Images, Part, Rows
@@ -50,7 +50,7 @@ class Batches:
     """A part of a data set, given out in normalised batches on a device."""
 
     def __init__(self, part: Part, spec: DatasetSpec, *, device: torch.device) -> None:
-        self.images = part.images if isinstance(part.images, Files) else Kept(part.images, device=device)
+        self.images = part.images if isinstance(part.images, Lazy) else Kept(part.images, device=device)
         self.labels = torch.from_numpy(part.labels).to(device)
         self.mean = torch.tensor(spec.mean, device=device)[:, None, None]
         self.std = torch.tensor(spec.std, device=device)[:, None, None]

@@ -4,47 +4,48 @@ Source: www.cs.toronto.edu/~kriz/cifar.html: pickled dicts; a row of `data` is a
 channel first, then green, then blue, each row by row.
 """
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from slbench.data.archives import members, unpickled
-from slbench.data.splits import Part, Splits, in_content_order
+from slbench.data.samples import Sample
+from slbench.data.splits import PartName
 from slbench.errors import InputError
 
 
-def load_cifar10(archive: Path) -> Splits:
+def load_cifar10(archive: Path) -> Iterator[Sample]:
     """50,000 and 10,000 images, (n, 3, 32, 32)."""
-    return read_batches(archive, [f"data_batch_{number}" for number in range(1, 6)], ["test_batch"], "labels")
+    train: dict[str, PartName] = {f"data_batch_{number}": "train" for number in range(1, 6)}
+    return read_batches(archive, {**train, "test_batch": "test"}, "labels")
 
 
-def load_cifar100(archive: Path) -> Splits:
+def load_cifar100(archive: Path) -> Iterator[Sample]:
     """50,000 and 10,000 images, (n, 3, 32, 32), with the 100 fine labels."""
-    return read_batches(archive, ["train"], ["test"], "fine_labels")
+    return read_batches(archive, {"train": "train", "test": "test"}, "fine_labels")
 
 
-def read_batches(archive: Path, train: list[str], test: list[str], labels: str) -> Splits:
-    """Splits from files of an archive, which are named without their folder."""
-    wanted = {*train, *test}
-    batches: dict[str, Any] = {}
-    for name, content in members(archive, lambda name: PurePosixPath(name).name in wanted):
-        batches[PurePosixPath(name).name] = unpickled(content, f"{archive}: {name}")
-    missing = [name for name in (*train, *test) if name not in batches]
+def read_batches(archive: Path, wanted: dict[str, PartName], labels: str) -> Iterator[Sample]:
+    """The images of files of an archive, which are named without their folder."""
+    missing = list(wanted)
+    for name, content in members(archive, lambda name: PurePosixPath(name).name in missing):
+        missing.remove(PurePosixPath(name).name)
+        images, numbers = images_of(archive, unpickled(content, f"{archive}: {name}"), labels)
+        for image, number in zip(images, numbers, strict=True):
+            yield Sample(wanted[PurePosixPath(name).name], image, number)
     if missing:
         raise InputError(f"{archive}: has no file '{missing[0]}'")
-    return Splits(
-        joined(archive, [batches[name] for name in train], labels),
-        joined(archive, [batches[name] for name in test], labels),
-    )
 
 
-def joined(archive: Path, batches: list[Any], labels: str) -> Part:
+def images_of(archive: Path, batch: Any, labels: str) -> tuple[np.ndarray, list[int]]:
+    """Images, (n, 3, 32, 32), and labels of one file."""
     try:
-        images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
-        numbers = np.concatenate([np.asarray(batch[labels], dtype=np.int64) for batch in batches])
+        images = np.asarray(batch["data"]).reshape(-1, 3, 32, 32)
+        numbers = np.asarray(batch[labels], dtype=np.int64).tolist()
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{archive}: not laid out as CIFAR is: {error}") from error
     if images.dtype != np.uint8 or len(images) != len(numbers):
         raise InputError(f"{archive}: {len(images)} images of {images.dtype} and {len(numbers)} labels")
-    return in_content_order(Part(images, numbers))
+    return images, numbers

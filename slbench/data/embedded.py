@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from slbench.data.splits import Labels, Part, Splits, in_content_order
+from slbench.data.splits import Images, Part, Splits, in_content_order
 
 PADDING = 2  # px on each side: 28 x 28 becomes 32 x 32
 
@@ -18,13 +18,14 @@ def load_fashion_mnist_12k() -> Splits:
         (files("slbench.data") / "fashion-mnist-12k.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as arrays,
     ):
-        return Splits(
-            train=padded(arrays["train_images"], arrays["train_labels"]),
-            test=padded(arrays["test_images"], arrays["test_labels"]),
+        train, test = (
+            Part(padded(arrays[f"{name}_images"]), arrays[f"{name}_labels"].astype(np.int64))
+            for name in ("train", "test")
         )
+    return Splits(in_content_order(train), in_content_order(test))
 
 
-def padded(images: np.ndarray, labels: Labels) -> Part:
-    """Grey images (n, 28, 28) with a border of zeros and a channel axis, in content order."""
+def padded(images: np.ndarray) -> Images:
+    """Grey images (n, 28, 28) with a border of zeros and a channel axis."""
     border = ((0, 0), (PADDING, PADDING), (PADDING, PADDING))
-    return in_content_order(Part(np.pad(images, border)[:, None], labels.astype(np.int64)))
+    return np.pad(images, border)[:, None]

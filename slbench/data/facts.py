@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +15,9 @@ from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError
 
 if TYPE_CHECKING:
+    from slbench.data.lazy import Lazy
     from slbench.data.splits import Splits, Survey
+    from slbench.data.streamed import About
 
 OWN = "own"  # in a spec: the same images are the same data, whatever file they came in
 VERSION = 1  # raised when what is found changes for the same file
@@ -63,26 +64,25 @@ def find_spec(source: Source, image_size: Size | None) -> DatasetSpec:
         return remembered(note)
     except (OSError, ValidationError):
         splits = read(source, image_size)
-    if splits.on_disk:
+    if splits.lazy:
         from slbench.data.streamed import surveyed
 
         splits = surveyed(splits)
     spec = spec_of(splits)
     with contextlib.suppress(OSError):  # without the note it is found again: slower, not wrong
-        if source.kind == "folder":
-            keep_found(splits, spec, source)
+        keep_found(splits, spec, source)
         with whole(note) as file:
             file.write(json.dumps(dataclasses.asdict(spec)).encode())
     return spec
 
 
 def keep_found(splits: "Splits", spec: DatasetSpec, source: Source) -> None:
-    """Keep the images of a folder in slbench's order or, if they stay on the disk, a note of it."""
-    if splits.on_disk:
+    """Keep the images of a folder in slbench's order or, of images that stay on the disk, a note of it."""
+    if splits.lazy:
         from slbench.data.streamed import note
 
-        note(splits, note_file(spec.content), files=identity(source, None))
-    else:
+        note(splits, note_file(spec.content, source.kind), files=identity(source, None))
+    elif source.kind == "folder":
         from slbench.data.prepared import keep
 
         keep(splits, prepared_file(spec.content), of=spec.content)
@@ -111,17 +111,17 @@ def identity(source: Source, image_size: Size | None) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def read(source: Source, image_size: Size | None, *, on_disk: bool = False) -> "Splits":
-    """The images of a source, in slbench's order; those of a folder on the disk if so asked, or if memory is short."""
+def read(source: Source, image_size: Size | None, *, lazy: bool = False) -> "Splits":
+    """The images of a source, in slbench's order; they stay on the disk if so asked, or if memory is short."""
     from slbench.data.own import splits_of
 
     if source.kind == "npz":
         from slbench.data.npz import read_npz
 
-        return splits_of(read_npz(source.path))
+        return splits_of(read_npz(source.path, lazy=lazy))
     from slbench.data.folder import layout, read_folder
 
-    return splits_of(read_folder(layout(source.path), image_size, on_disk=on_disk))
+    return splits_of(read_folder(layout(source.path), image_size, lazy=lazy))
 
 
 def load_own(spec: DatasetSpec, source: Source) -> "Splits":
@@ -129,52 +129,59 @@ def load_own(spec: DatasetSpec, source: Source) -> "Splits":
     from slbench.data.own import in_memory, streams
     from slbench.data.prepared import kept
 
-    if source.kind == "npz":
-        return read(source, spec.image_size)
     if streams(spec.num_bytes):
         return streamed(spec, source)
-    splits = kept(prepared_file(spec.content), of=spec.content)
-    if splits is None and not note_file(spec.content).exists():
+    splits = kept(prepared_file(spec.content), of=spec.content) if source.kind == "folder" else None
+    if splits is None and not note_file(spec.content, source.kind).exists():
         splits = read(source, spec.image_size)
-    return splits if splits is not None and not splits.on_disk else in_memory(streamed(spec, source))
+    return splits if splits is not None and not splits.lazy else in_memory(streamed(spec, source))
 
 
 def streamed(spec: DatasetSpec, source: Source) -> "Splits":
-    """The images of a folder, on the disk, brought to the spec's size; what a note says of them, or else a new one.
+    """The images of a source, on the disk, brought to the spec's size; what a note says of them, or else a new one.
 
     Raises:
         InputError: if what is found is not the data that the spec names by its hash.
     """
-    from slbench.data.own import resized
+    from slbench.data.places import one_at_a_time
     from slbench.data.splits import check_content
-    from slbench.data.streamed import note, noted, one_at_a_time, surveyed
+    from slbench.data.streamed import at_size, looked_at_once
 
-    def found(path: Path, make: Callable[[], "Splits"]) -> "Splits":
-        there = noted(path, source.path, files=files)
-        if there is not None:
-            return there
-        made = surveyed(make())
-        with contextlib.suppress(OSError):
-            note(made, path, files=files)
-        return made
+    def make() -> "Splits":
+        return read(source, spec.image_size, lazy=True)
 
-    files = identity(source, None)
-    with one_at_a_time(note_file(spec.content)):
-        splits = found(note_file(spec.content), lambda: read(source, spec.image_size, on_disk=True))
+    def reopen(part: str, about: "About") -> "Lazy":
+        return reopened(source, part, about)
+
+    files, path = identity(source, None), note_file(spec.content, source.kind)
+    with one_at_a_time(path):
+        splits = looked_at_once(path, make, reopen, files=files)
         check_content(splits, spec)
-        if splits.train.images.shape[2:] == spec.image_size:
-            return splits
-        return found(note_file(spec.content, spec.image_size), lambda: resized(splits, spec.image_size))
+        return at_size(splits, spec.image_size, note_file(spec.content, source.kind, spec.image_size), files=files)
+
+
+def reopened(source: Source, part: str, about: "About") -> "Lazy":
+    """The images of a part of a source that was looked at, whatever their keys."""
+    if source.kind == "npz":
+        from slbench.data.npz import images_there
+
+        return images_there(source.path)[part]
+    import numpy as np
+
+    from slbench.data.files import Files
+
+    assert about.mode is not None
+    return Files(root=source.path, keys=np.empty(0, dtype=np.bytes_), mode=about.mode, sizes=about.sizes)
 
 
 def prepared_file(content: str) -> Path:
     return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}.npz"
 
 
-def note_file(content: str, size: Size | None = None) -> Path:
-    """Where it is noted what images on the disk are: as they came, or brought to a size."""
+def note_file(content: str, kind: str, size: Size | None = None) -> Path:
+    """Where it is noted what images that stay on the disk are: as they came, or brought to a size."""
     at = "" if size is None else f"-{size[0]}x{size[1]}"
-    return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}{at}.files.npz"
+    return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}{at}.{kind}.note.npz"
 
 
 def spec_of(splits: "Splits") -> DatasetSpec:

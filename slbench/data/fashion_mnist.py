@@ -4,22 +4,25 @@ Source: the idx format of yann.lecun.com/exdb/mnist: two zero bytes, 8 for unsig
 lengths as 32-bit integers, highest byte first, then the bytes.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from slbench.data.archives import unpacked
 from slbench.data.embedded import padded
-from slbench.data.splits import Splits
+from slbench.data.samples import Sample
 from slbench.errors import InputError
 
 
-def load_fashion_mnist(train_images: Path, train_labels: Path, test_images: Path, test_labels: Path) -> Splits:
+def load_fashion_mnist(
+    train_images: Path, train_labels: Path, test_images: Path, test_labels: Path
+) -> Iterator[Sample]:
     """60,000 and 10,000 images, (n, 1, 32, 32) grey, padded from 28 px."""
-    return Splits(
-        padded(read_idx(train_images, 3), read_idx(train_labels, 1).astype(np.int64)),
-        padded(read_idx(test_images, 3), read_idx(test_labels, 1).astype(np.int64)),
-    )
+    for image, label in zip(padded(read_idx(train_images, 3)), read_idx(train_labels, 1).tolist(), strict=True):
+        yield Sample("train", image, label)
+    for image, label in zip(padded(read_idx(test_images, 3)), read_idx(test_labels, 1).tolist(), strict=True):
+        yield Sample("test", image, label)
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:

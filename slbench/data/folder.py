@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from slbench.data.ahead import ahead
-from slbench.data.files import Files, Form, named
-from slbench.data.images import EXTENSIONS, Header, Pixels, digest_of, header
+from slbench.data.files import Files, paths_as_keys
+from slbench.data.images import CHANNELS, EXTENSIONS, Header, Pixels, digest_of, header
 from slbench.data.own import Loose, Raw, common_size, in_class_order, streams
 from slbench.data.splits import Images
 from slbench.errors import InputError
@@ -100,24 +100,25 @@ def common_mode(headers: Sequence[Header], root: Path) -> str:
     return "RGB"
 
 
-def read_folder(files: Layout, image_size: tuple[int, int] | None, *, on_disk: bool = False) -> Raw:
+def read_folder(files: Layout, image_size: tuple[int, int] | None, *, lazy: bool = False) -> Raw:
     """Every image of a layout; those of different sizes brought to `image_size`.
 
     Args:
-        on_disk: the images stay there, as they do if they would not fit into memory.
+        lazy: the images stay on the disk, as they do if they would not fit into memory.
     Raises:
         InputError: at the first image that is damaged, or if sizes differ and none is given.
     """
     headers = list(ahead(files.files, header))
     size = common_size(str(files.root), (one.size for one in headers), image_size)
-    form = Form(common_mode(headers, files.root), (size,))
-    on_disk = on_disk or streams(len(headers) * math.prod(form.shape))
+    mode = common_mode(headers, files.root)
+    lazy = lazy or streams(len(headers) * CHANNELS[mode] * math.prod(size))
     labels = {name: label for label, name in enumerate(files.train)}
 
     def read(part: dict[str, list[Path]]) -> Loose:
         paths = [path for paths in part.values() for path in paths]
         of_class = np.array([labels[name] for name in part], dtype=np.int64)
-        images, digests = looked_at(Files(files.root, named(paths, files.root), form), on_disk=on_disk)
+        there = Files(root=files.root, keys=paths_as_keys(paths, files.root), mode=mode, sizes=(size,))
+        images, digests = looked_at(there, lazy=lazy)
         return Loose(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
 
     return Raw(
@@ -129,14 +130,14 @@ def read_folder(files: Layout, image_size: tuple[int, int] | None, *, on_disk: b
     )
 
 
-def looked_at(files: Files, *, on_disk: bool) -> tuple[Images | Files, list[bytes]]:
+def looked_at(files: Files, *, lazy: bool) -> tuple[Images | Files, list[bytes]]:
     """The images of files, or the files again if they are to stay there, and digests of the images as they came."""
-    if on_disk:
-        return files, list(ahead(range(len(files)), lambda row: digest_of(files.decoded(row))))
+    if lazy:
+        return files, files.seen()
 
     def look(row: int) -> tuple[Pixels, bytes]:
         pixels = files.decoded(row)
-        return files.form.fitted(pixels), digest_of(pixels)
+        return files.fitted(pixels), digest_of(pixels)
 
     images, digests = np.empty(files.shape, dtype=np.uint8), []
     for row, (pixels, digest) in enumerate(ahead(range(len(files)), look)):

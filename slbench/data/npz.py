@@ -1,65 +1,93 @@
 """An npz file of images and labels: `npz:PATH`."""
 
+import contextlib
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from slbench.data.arrays import Arrays
 from slbench.data.images import digest_of
-from slbench.data.own import Loose, Raw, check_memory, in_class_order
+from slbench.data.npy import header, stored
+from slbench.data.own import Loose, Raw, in_class_order, streams
+from slbench.data.splits import Images
 from slbench.errors import InputError
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
-PARTS = ("train", "val", "test")
-OPTIONAL = ("val_images", "val_labels", "classes")
+VALIDATING = ("val_images", "val_labels")
+DAMAGED = (OSError, ValueError, EOFError, AttributeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_npz(path: Path) -> Raw:
+def read_npz(path: Path, *, lazy: bool = False) -> Raw:
     """The images of an npz file with train_*, test_* and, if there are any, val_images and val_labels.
 
     Images are uint8, (n, h, w) or (n, h, w, c); labels are integers, (n,) or (n, 1) as MedMNIST has them. With
     `classes`, names by label, classes are numbered in the order of their names, as in a folder.
 
+    Args:
+        lazy: the images stay on the disk, as they do if they would not fit into memory.
     Raises:
         InputError: for anything else, or an array of objects, which would have to be unpickled.
     """
-    arrays = read_arrays(path)
-    images = {part: images_of(path, part, arrays[f"{part}_images"]) for part in PARTS if f"{part}_images" in arrays}
+    with damage_named(path), zipfile.ZipFile(path) as archive:
+        lazy = lazy or streams(sum(member.file_size for member in archive.infolist()))
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+            parts = parts_of(path, list(file))
+            images = {part: images_of(path, f"{part}_images", file, lazy=lazy) for part in parts}
+            arrays = {part: one_array(path, f"{part}_labels", file) for part in parts}
+            names = one_array(path, "classes", file) if "classes" in file else None
     if len({part.shape[1:] for part in images.values()}) > 1:
         shapes = ", ".join(f"{name} {part.shape[1:]}" for name, part in images.items())
         raise InputError(f"{path}: images of different shapes (channels, height, width): {shapes}")
-    labels = {name: labels_of(path, name, arrays[f"{name}_labels"], len(images[name])) for name in images}
-    classes = classes_of(path, arrays.get("classes"), labels)
+    labels = {name: labels_of(path, name, arrays[name], len(images[name])) for name in images}
+    classes = classes_of(path, names, labels)
     ordered = in_class_order(classes)
     rank = np.array([ordered.index(name) for name in classes], dtype=np.int64)
-    parts = {
-        name: Loose(images[name], [digest_of(image) for image in images[name]], rank[labels[name]]) for name in images
-    }
-    return Raw(str(path), tuple(ordered), parts["train"], parts.get("val"), parts["test"])
+    parts_read = {name: Loose(images[name], digests_of(images[name]), rank[labels[name]]) for name in images}
+    return Raw(str(path), tuple(ordered), parts_read["train"], parts_read.get("val"), parts_read["test"])
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays that slbench knows, none of them unpickled."""
+def digests_of(images: Images | Arrays) -> list[bytes]:
+    return images.seen() if isinstance(images, Arrays) else [digest_of(image) for image in images]
+
+
+def images_there(path: Path) -> dict[str, Arrays]:
+    """The images of a file that `read_npz` has read, on the disk: "train", those that validate at its end, and "test".
+
+    Raises:
+        InputError: if it is not that file any more.
+    """
+    with damage_named(path), zipfile.ZipFile(path) as archive:
+        parts = parts_of(path, [name.removesuffix(".npy") for name in archive.namelist()])
+        images = {part: Arrays.of(stored(path, f"{part}_images")) for part in parts}
+    train = images["train"].joined(images["val"]) if "val" in images else images["train"]
+    return {"train": train, "test": images["test"]}
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Has whatever a damaged file makes numpy and zipfile raise be an InputError that names the file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            check_memory(str(path), sum(member.file_size for member in archive.infolist()))
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            there = list(file)
-            missing = [name for name in NEEDED if name not in there]
-            given = [name for name in ("val_images", "val_labels") if name in there]
-            missing += [name for name in ("val_images", "val_labels") if given and name not in given]
-            if missing:
-                raise InputError(f"{path}: has no array '{missing[0]}'; needed: {', '.join(NEEDED)}")
-            return {name: one_array(path, name, file) for name in (*NEEDED, *OPTIONAL) if name in there}
+        yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (PermissionError, IsADirectoryError) as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not an npz file, or a damaged one") from error
+
+
+def parts_of(path: Path, there: Sequence[str]) -> list[str]:
+    """Which of "train", "val" and "test" a file has. Raises InputError for one without its images or its labels."""
+    given = any(name in there for name in VALIDATING)
+    missing = [name for name in (*NEEDED, *(VALIDATING if given else ())) if name not in there]
+    if missing:
+        raise InputError(f"{path}: has no array '{missing[0]}'; needed: {', '.join(NEEDED)}")
+    return ["train", "val", "test"] if given else ["train", "test"]
 
 
 def one_array(path: Path, name: str, file: "np.lib.npyio.NpzFile") -> np.ndarray:
@@ -68,20 +96,34 @@ def one_array(path: Path, name: str, file: "np.lib.npyio.NpzFile") -> np.ndarray
     except ValueError as error:
         if "pickle" not in str(error):
             raise
-        raise InputError(
-            f"{path}: {name}: an array of objects, which is never unpickled: save it as numbers or as text"
-        ) from error
+        raise objects_refused(path, name) from error
     return array
 
 
-def images_of(path: Path, name: str, images: np.ndarray) -> np.ndarray:
-    """Images as (n, c, h, w)."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        raise InputError(
-            f"{path}: {name}_images: must be uint8 of shape (n, h, w) or (n, h, w, c), "
-            f"got {images.dtype} of shape {images.shape}"
-        )
+def objects_refused(path: Path, name: str) -> InputError:
+    return InputError(f"{path}: {name}: an array of objects, which is never unpickled: save it as numbers or as text")
+
+
+def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | Arrays:
+    """Images as (n, c, h, w), in memory or on the disk."""
+    if lazy:
+        with zipfile.ZipFile(path) as archive:
+            found = header(archive, name)
+        check_images(path, name, found.dtype, found.shape)
+        return Arrays.of(stored(path, name))
+    images = one_array(path, name, file)
+    check_images(path, name, images.dtype, images.shape)
     return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless an array can be one of images."""
+    if dtype.hasobject:
+        raise objects_refused(path, name)
+    if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
+        raise InputError(
+            f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c), got {dtype} of shape {shape}"
+        )
 
 
 def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:

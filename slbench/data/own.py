@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import psutil
 
-from slbench.data.files import Files
+from slbench.data.arrays import Arrays
 from slbench.data.images import resize
+from slbench.data.lazy import Lazy
 from slbench.data.places import STREAM_VARIABLE
 from slbench.data.splits import Images, Labels, Part, Rows, Splits, content_order
 from slbench.errors import InputError
@@ -24,7 +25,7 @@ COPIES = 3  # of all images while they are put in order
 class Loose:
     """Images of one size with their labels, in no order."""
 
-    images: Images | Files
+    images: Images | Lazy
     digests: Sequence[bytes]  # of the images as they came, before any resizing
     labels: Labels
 
@@ -77,11 +78,12 @@ def splits_of(raw: Raw) -> Splits:
     return Splits(both.ordered(), test.ordered(), given=np.flatnonzero(both.order >= len(train)))
 
 
-def joined(first: Images | Files, second: Images | Files) -> Images | Files:
+def joined(first: Images | Lazy, second: Images | Lazy) -> Images | Lazy:
     """The images of two parts of one set, one after the other."""
-    if isinstance(first, Files):
-        assert isinstance(second, Files) and first.digests is second.digests is None
-        return replace(first, names=np.concatenate([first.names, second.names]))
+    if isinstance(first, Lazy):
+        assert isinstance(second, Lazy) and first.digests is second.digests is None
+        return first.joined(second)
+    assert not isinstance(second, Lazy)
     return np.concatenate([first, second])
 
 
@@ -117,24 +119,13 @@ def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[i
     return image_size
 
 
-def check_memory(name: str, needed: int) -> None:
-    """Raise InputError if decoded images would not fit into memory, and cannot stay on the disk."""
-    if not fits(needed):
-        available = psutil.virtual_memory().available
-        raise InputError(
-            f"{name}: {needed / 2**30:.1f} GiB of pixels, and {available / 2**30:.1f} GiB of memory are free for "
-            f"{COPIES} copies of them: set a smaller dataset.image_size, bring fewer images, or bring them as "
-            "folder:PATH, whose images can stay on the disk"
-        )
-
-
 def fits(needed: int) -> bool:
     """Whether decoded images of so many bytes can be put in order in the memory that is free."""
     return COPIES * needed <= psutil.virtual_memory().available
 
 
 def streams(needed: int) -> bool:
-    """Whether images of folders stay on the disk: because they do not fit into memory, or because a user says so."""
+    """Whether images are read when they are asked for: they do not fit into memory, or a user says so."""
     return os.environ.get(STREAM_VARIABLE, "") not in ("", "0") or not fits(needed)
 
 
@@ -144,9 +135,8 @@ def resized(splits: Splits, size: tuple[int, int]) -> Splits:
         return splits
 
     def part(of: Part) -> Part:
-        if isinstance(of.images, Files):
-            form = replace(of.images.form, sizes=(*of.images.form.sizes, size))
-            return Part(replace(of.images, form=form, digests=None), of.labels)
+        if isinstance(of.images, Lazy):
+            return Part(of.images.resized(size), of.labels)
         return Part(np.stack([resize(image, size) for image in of.images]), of.labels)
 
     return Splits(part(splits.train), part(splits.test), given=splits.held_out)
@@ -155,4 +145,12 @@ def resized(splits: Splits, size: tuple[int, int]) -> Splits:
 def in_memory(splits: Splits) -> Splits:
     """The same splits with every image read."""
     parts = [Part(np.stack(list(part.images)), part.labels) for part in (splits.train, splits.test)]
+    return replace(splits, train=parts[0], test=parts[1])
+
+
+def lazily(splits: Splits) -> Splits:
+    """The same splits, an image of which is read only when it is asked for."""
+    if splits.lazy:
+        return splits
+    parts = [Part(Arrays.of(part.array), part.labels) for part in (splits.train, splits.test)]
     return replace(splits, train=parts[0], test=parts[1])

@@ -1,17 +1,18 @@
 """Where data are kept on this machine, and writing there so that a file is whole or not there."""
 
+import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from slbench.errors import InputError
 
 ROOT_VARIABLE = "SLBENCH_DATA"  # children of a grid inherit it
-STREAM_VARIABLE = "SLBENCH_STREAM"  # anything but 0: images of folders stay on the disk; inherited too
+STREAM_VARIABLE = "SLBENCH_STREAM"  # anything but 0: images are read when they are asked for; inherited too
 
 
 def data_root() -> Path:
@@ -32,7 +33,7 @@ def is_there(path: Path) -> bool:
         ) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes its place under `path` only when all is written and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Make a folder of the data root and write in it. Raises InputError, with the cure, where that cannot be."""
     try:
@@ -71,3 +72,31 @@ def check_writable(folder: Path) -> None:
         raise InputError(
             f"{folder}: cannot write here ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
         ) from error
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise InputError if a folder's disk has not so many bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free: "
+            f"make room, or name another folder with --data-root or {ROOT_VARIABLE}"
+        )
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Held against other processes that would make the same file; not held where nothing can be written."""
+    from filelock import FileLock
+
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from slbench.data.arrays import Arrays
+from slbench.data.lazy import Lazy
+from slbench.data.npy import stored
 from slbench.data.places import whole
-from slbench.data.splits import Part, Splits, content_hash
+from slbench.data.splits import PARTS, Images, Part, PartName, Rows, Splits, content_hash
+from slbench.data.streamed import About, looked_at_once
+from slbench.errors import InputError
 
-IMAGES = ("train_images", "train_labels", "test_images", "test_labels")
+DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
 def keep(splits: Splits, path: Path, *, of: str) -> None:
@@ -20,29 +25,83 @@ def keep(splits: Splits, path: Path, *, of: str) -> None:
     Raises:
         OSError: if there is no room or no right to.
     """
-    arrays = dict(
-        zip(IMAGES, (splits.train.array, splits.train.labels, splits.test.array, splits.test.labels), strict=True)
-    )
-    if splits.given is not None:
-        arrays["given"] = splits.given
-    with whole(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own flags
+    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
+            write_images(archive, f"{name}_images", part.images)
+            write_rows(archive, f"{name}_labels", part.labels)
+        if splits.given is not None:
+            write_rows(archive, "given", splits.given)
     with whole(sidecar(path)) as file:
         file.write(json.dumps({"of": of, "content": content_hash(splits)}).encode())
 
 
+def write_images(archive: zipfile.ZipFile, name: str, images: Images | Lazy) -> None:
+    """An array of images, no more than a few of which are in memory at a time."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        head = {"descr": images.dtype.str, "fortran_order": False, "shape": images.shape}
+        np.lib.format.write_array_header_1_0(file, head)
+        for image in images:
+            file.write(image.tobytes())
+
+
+def write_rows(archive: zipfile.ZipFile, name: str, rows: Rows) -> None:
+    with archive.open(f"{name}.npy", "w") as file:
+        np.lib.format.write_array(file, rows, allow_pickle=False)
+
+
 def kept(path: Path, *, of: str) -> Splits | None:
-    """The splits kept under a path; None if there are none, or if they are not what was written."""
+    """The splits kept under a path, in memory; None if there are none, or if they are not what was written."""
     try:
-        noted = json.loads(sidecar(path).read_bytes())
-        if noted["of"] != of:
-            return None
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            train, test = Part(file[IMAGES[0]], file[IMAGES[1]]), Part(file[IMAGES[2]], file[IMAGES[3]])
-            splits = Splits(train, test, given=file.get("given"))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        content = content_noted(path, of=of)
+        with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
+            parts = [Part(file[f"{name}_images"], file[f"{name}_labels"]) for name in PARTS]
+            splits = Splits(parts[0], parts[1], given=file.get("given"))
+    except DAMAGED:
         return None
-    return splits if content_hash(splits) == noted["content"] else None
+    return splits if content_hash(splits) == content else None
+
+
+def kept_lazily(path: Path, *, of: str) -> Splits | None:
+    """Like `kept`, the images staying in the file, surveyed."""
+
+    def reopen(part: PartName, _: About) -> Lazy:
+        return images_there(path, part)
+
+    try:
+        content, stat = content_noted(path, of=of), path.stat()
+        note = path.with_suffix(".note.npz")
+        splits = looked_at_once(
+            note, lambda: opened(path), reopen, files=f"{content} {stat.st_size} {stat.st_mtime_ns}"
+        )
+    except (*DAMAGED, InputError):
+        return None
+    return splits if content_hash(splits) == content else None
+
+
+def content_kept(path: Path, *, of: str) -> str | None:
+    """The hash of what is kept under a path; None if there is nothing, or if it is not what was written."""
+    try:
+        content, found = content_noted(path, of=of), content_hash(opened(path))
+    except (*DAMAGED, InputError):
+        return None
+    return found if found == content else None
+
+
+def opened(path: Path) -> Splits:
+    """The splits of a file, the images staying there. Raises some of DAMAGED."""
+    with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
+        parts = [Part(images_there(path, name), file[f"{name}_labels"]) for name in PARTS]
+        return Splits(parts[0], parts[1], given=file.get("given"))
+
+
+def images_there(path: Path, part: PartName) -> Arrays:
+    return Arrays.of(stored(path, f"{part}_images", channels_first=True))
+
+
+def content_noted(path: Path, *, of: str) -> str | None:
+    """The hash of what was written; None if that was for another data set. Raises some of DAMAGED."""
+    noted = json.loads(sidecar(path).read_bytes())
+    return str(noted["content"]) if noted["of"] == of else None
 
 
 def sidecar(path: Path) -> Path:

@@ -2,12 +2,11 @@
 
 import hashlib
 import importlib
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from slbench.data.places import data_root, is_there, writing
+from slbench.data.places import check_space, data_root, is_there, writing
 from slbench.data.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -44,32 +43,46 @@ def check_present(name: str, archives: Sequence[Archive]) -> None:
 def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Splits":
     """The images of a published set: as they were kept, or else from its archives, and kept from then on.
 
+    Args:
+        spec: of the images as they are published; if they do not fit into memory they stay on the disk.
     Raises:
         InputError: if the set is not here, or its archives are not what their checksums say.
     """
-    from slbench.data.prepared import kept
-
     check_present(spec.name, archives)
-    splits = kept(folder_of(spec.name) / PREPARED, of=spec.content)
-    return splits if splits is not None else prepare(spec, archives, loader)
+    splits = kept_of(spec)
+    if splits is not None:
+        return splits
+    prepare(spec, archives, loader)
+    splits = kept_of(spec)
+    if splits is None:
+        raise InputError(f"{folder_of(spec.name) / PREPARED}: cannot be read back as it was written: check the disk")
+    return splits
 
 
-def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Splits":
-    """Read a set from its archives, check it, put it in order and keep it."""
-    from slbench.data.own import check_memory
+def kept_of(spec: DatasetSpec) -> "Splits | None":
+    """The images of a published set if they were put in order before and are whole."""
+    from slbench.data.own import streams
+    from slbench.data.prepared import kept, kept_lazily
+
+    read = kept_lazily if streams(spec.num_bytes) else kept
+    return read(folder_of(spec.name) / PREPARED, of=spec.content)
+
+
+def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
+    """Read a set from its archives, check it, put it in order on the disk and keep it."""
     from slbench.data.prepared import keep
+    from slbench.data.samples import in_order
     from slbench.data.splits import check_counts
 
-    check_memory(f"data set '{spec.name}'", spec.num_bytes)
-    paths = [folder_of(spec.name) / archive.name for archive in archives]
+    folder = folder_of(spec.name)
+    paths = [folder / archive.name for archive in archives]
     for archive, path in zip(archives, paths, strict=True):
         check_archive(archive, path)
-    splits = call(loader, *paths)
-    check_counts(splits, spec)
-    check_space(folder_of(spec.name), splits.train.array.nbytes + splits.test.array.nbytes)
-    with writing(folder_of(spec.name)):
-        keep(splits, folder_of(spec.name) / PREPARED, of=spec.content)
-    return splits
+    check_space(folder, 2 * spec.num_bytes)
+    with writing(folder):
+        splits = in_order(function_of(loader)(*paths), folder)
+        check_counts(splits, spec)
+        keep(splits, folder / PREPARED, of=spec.content)
 
 
 def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
@@ -78,21 +91,21 @@ def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
     Raises:
         InputError: if an archive or what is kept of it is not what it must be.
     """
-    from slbench.data.prepared import kept
-    from slbench.data.splits import content_hash
+    from slbench.data.prepared import content_kept
 
     check_present(spec.name, archives)
-    there = kept(folder_of(spec.name) / PREPARED, of=spec.content)
-    again = prepare(spec, archives, loader)
-    if there is not None and content_hash(there) != content_hash(again):
-        raise InputError(f"{folder_of(spec.name) / PREPARED}: was not what its archives hold; it has been made again")
+    path = folder_of(spec.name) / PREPARED
+    before = content_kept(path, of=spec.content)
+    prepare(spec, archives, loader)
+    if before is not None and before != content_kept(path, of=spec.content):
+        raise InputError(f"{path}: was not what its archives hold; it has been made again")
 
 
-def call(loader: str, *paths: Path) -> "Splits":
-    """What a "module:function" reads from its archives."""
+def function_of(loader: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
     module, name = loader.split(":")
-    splits: Splits = getattr(importlib.import_module(module), name)(*paths)
-    return splits
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def check_archive(archive: Archive, path: Path) -> None:
@@ -114,13 +127,3 @@ def md5_of(path: Path) -> str:
         while block := file.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Raise InputError if a folder's disk has not so many bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"{folder}: needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free: "
-            "make room, or name another folder with --data-root or SLBENCH_DATA"
-        )

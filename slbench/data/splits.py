@@ -3,25 +3,28 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slbench.data.files import Files
 from slbench.data.images import digest_of
+from slbench.data.lazy import Lazy
 from slbench.data.specs import ARRAYS, TENTH, DatasetSpec, of_each, short
 from slbench.errors import InputError
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
 Labels = NDArray[np.int64]  # (n,)
 Rows = NDArray[np.int64]
+PartName = Literal["train", "test"]
+PARTS: tuple[PartName, PartName] = ("train", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
     """Images and their labels, row by row."""
 
-    images: Images | Files
+    images: Images | Lazy
     labels: Labels
 
     def __len__(self) -> int:
@@ -30,7 +33,7 @@ class Part:
     @property
     def array(self) -> Images:
         """The images of a part that is known to be in memory."""
-        assert not isinstance(self.images, Files)
+        assert not isinstance(self.images, Lazy)
         return self.images
 
     def take(self, rows: Rows) -> "Part":
@@ -53,11 +56,12 @@ class Splits:
     train: Part
     test: Part
     given: Rows | None = None  # of train, those that came as a validation split; None: a tenth of each class
-    survey: Survey | None = None  # of images on the disk, each of which is held to its digest since
+    survey: Survey | None = None  # of lazy images, each of which is held to its digest since
 
     @property
-    def on_disk(self) -> bool:
-        return isinstance(self.train.images, Files)
+    def lazy(self) -> bool:
+        """Whether images are read when they are asked for, and are not kept."""
+        return isinstance(self.train.images, Lazy)
 
     @property
     def held_out(self) -> Rows:

@@ -1,22 +1,23 @@
-"""Images of folders that stay on the disk: looked at once, with a note of what was found."""
+"""Data sets whose images are read when they are asked for: looked at once, with a note of what was found."""
 
 import contextlib
 import dataclasses
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from slbench.data.files import Digests, Files, Form
+from slbench.data.files import Files
 from slbench.data.images import Pixels, digest_of
+from slbench.data.lazy import Digests, Lazy
 from slbench.data.levels import levels, moments
+from slbench.data.own import lazily, resized
 from slbench.data.places import whole
-from slbench.data.splits import Part, Splits, Survey, content_hash
+from slbench.data.splits import PARTS, Part, PartName, Splits, Survey, content_hash
 
-PARTS = ("train", "test")
 ABOUT = "about"  # everything of a note that is no array, as JSON
 
 
@@ -25,12 +26,50 @@ class About:
     """What a note says beside its arrays."""
 
     files: str  # identity of the files it was made from
-    form: Form
+    mode: str | None  # that image files are read as
+    sizes: tuple[tuple[int, int], ...]  # see `Lazy`
     survey: Survey
 
 
+Reopen = Callable[[PartName, About], Lazy]  # images of a part, whatever their keys
+
+
+def looked_at_once(path: Path, make: Callable[[], Splits], reopen: Reopen, *, files: str) -> Splits:
+    """The splits that a note is on or, if there is none on these files, those made, surveyed and noted.
+
+    Args:
+        files: the identity of the files.
+    """
+    there = noted(path, reopen, files=files)
+    if there is not None:
+        return there
+    made = surveyed(make())
+    with contextlib.suppress(OSError):  # without the note it is looked at again: slower, not wrong
+        note(made, path, files=files)
+    return made
+
+
+def at_size(splits: Splits, size: tuple[int, int], path: Path, *, files: str) -> Splits:
+    """Splits brought to (height, width), each image when it is asked for.
+
+    Args:
+        path: of the note on the images of that size.
+        files: the identity of what the splits hold.
+    """
+    if splits.train.images.shape[2:] == size:
+        return splits
+    native = lazily(splits)
+
+    def reopen(part: PartName, _: About) -> Lazy:
+        images = getattr(native, part).images
+        assert isinstance(images, Lazy)
+        return images
+
+    return looked_at_once(path, lambda: resized(native, size), reopen, files=files)
+
+
 def surveyed(splits: Splits) -> Splits:
-    """Splits on the disk with the digest of every image and what their survey found. Reads each image once."""
+    """Lazy splits with the digest of every image and what their survey found. Reads each image once."""
     digests: list[bytes] = []
     found = np.zeros((splits.train.images.shape[1], 256), dtype=np.int64)
 
@@ -39,7 +78,7 @@ def surveyed(splits: Splits) -> Splits:
             np.add(found, levels(image[None]), out=found)
         digests.append(digest_of(image))
 
-    content = content_hash(splits, see=see)
+    content = content_hash(dataclasses.replace(splits, survey=None), see=see)
     each = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
     train, test = np.split(each, [len(splits.train)])
     return Splits(
@@ -51,12 +90,12 @@ def surveyed(splits: Splits) -> Splits:
 
 
 def with_digests(part: Part, digests: Digests) -> Part:
-    assert isinstance(part.images, Files)
+    assert isinstance(part.images, Lazy)
     return Part(dataclasses.replace(part.images, digests=digests), part.labels)
 
 
 def note(splits: Splits, path: Path, *, files: str) -> None:
-    """Write down where the images of surveyed splits are, and what was found.
+    """Write down how the images of surveyed splits are found, and what was seen.
 
     Args:
         files: the identity of the files; the note is not believed for others.
@@ -64,12 +103,13 @@ def note(splits: Splits, path: Path, *, files: str) -> None:
         OSError: if there is no room or no right to.
     """
     images, survey = splits.train.images, splits.survey
-    assert isinstance(images, Files) and survey is not None
-    about = json.dumps(dataclasses.asdict(About(files, images.form, survey)))
+    assert isinstance(images, Lazy) and survey is not None
+    mode = images.mode if isinstance(images, Files) else None
+    about = json.dumps(dataclasses.asdict(About(files, mode, images.sizes, survey)))
     arrays: dict[str, np.ndarray] = {ABOUT: np.frombuffer(about.encode(), dtype=np.uint8)}
     for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
-        assert isinstance(part.images, Files) and part.images.digests is not None
-        arrays |= {f"{name}_names": part.images.names, f"{name}_digests": part.images.digests}
+        assert isinstance(part.images, Lazy) and part.images.digests is not None
+        arrays |= {f"{name}_keys": part.images.keys, f"{name}_digests": part.images.digests}
         arrays[f"{name}_labels"] = part.labels
     if splits.given is not None:
         arrays["given"] = splits.given
@@ -77,38 +117,20 @@ def note(splits: Splits, path: Path, *, files: str) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own flags
 
 
-def noted(path: Path, root: Path, *, files: str) -> Splits | None:
+def noted(path: Path, reopen: Reopen, *, files: str) -> Splits | None:
     """The splits that a note is on; None if there is none, or if it is damaged or on other files."""
     try:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             about: About = TypeAdapter(About).validate_json(arrays[ABOUT].tobytes())
             if about.files != files:
                 return None
-            parts = [
-                Part(
-                    Files(root, arrays[f"{name}_names"], about.form, digests=arrays[f"{name}_digests"]),
-                    arrays[f"{name}_labels"],
-                )
-                for name in PARTS
-            ]
-            return Splits(parts[0], parts[1], given=arrays.get("given"), survey=about.survey)
+            found = {name: (arrays[f"{name}_keys"], arrays[f"{name}_digests"]) for name in PARTS}
+            labels = {name: arrays[f"{name}_labels"] for name in PARTS}
+            given = arrays.get("given")
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ValidationError):
         return None
-
-
-@contextlib.contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Held against other processes that would make the same note; not held where nothing can be written."""
-    from filelock import FileLock
-
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
+    parts = []
+    for name, (keys, digests) in found.items():
+        images = dataclasses.replace(reopen(name, about), keys=keys, sizes=about.sizes, digests=digests)
+        parts.append(Part(images, labels[name]))
+    return Splits(parts[0], parts[1], given=given, survey=about.survey)

@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
-from slbench.data.files import Files
 from slbench.data.images import digest_of
+from slbench.data.lazy import Lazy
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import Images, Part
 from slbench.streams import derive
@@ -28,9 +28,9 @@ def subset(part: Part, spec: DatasetSpec, *, seed: int) -> Part:
     return part.take(np.array(sorted(taken), dtype=np.int64))
 
 
-def digests(images: Images | Files) -> list[bytes]:
-    """sha256 of each image; of images on the disk as it was noted, without reading them."""
-    if isinstance(images, Files):
-        assert images.digests is not None, "images on the disk are surveyed first"
+def digests(images: Images | Lazy) -> list[bytes]:
+    """sha256 of each image; of lazy ones as it was noted, without reading them."""
+    if isinstance(images, Lazy):
+        assert images.digests is not None, "lazy images are surveyed first"
         return [digest.tobytes() for digest in images.digests]
     return [digest_of(image) for image in images]

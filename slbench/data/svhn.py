@@ -3,20 +3,23 @@
 Source: ufldl.stanford.edu/housenumbers: X is (32, 32, 3, n), y is (n, 1), and the digit 0 has label 10.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from slbench.data.splits import Part, Splits, in_content_order
+from slbench.data.samples import Sample
+from slbench.data.splits import PartName
 from slbench.errors import InputError
 
 
-def load_svhn(train: Path, test: Path) -> Splits:
+def load_svhn(train: Path, test: Path) -> Iterator[Sample]:
     """73,257 and 26,032 images, (n, 3, 32, 32), labelled by their digit."""
-    return Splits(read_digits(train), read_digits(test))
+    yield from read_digits(train, "train")
+    yield from read_digits(test, "test")
 
 
-def read_digits(path: Path) -> Part:
+def read_digits(path: Path, part: PartName) -> Iterator[Sample]:
     import scipy.io
 
     try:
@@ -26,4 +29,5 @@ def read_digits(path: Path) -> Part:
         raise InputError(f"{path}: not laid out as SVHN is, or damaged: {error}") from error
     if images.dtype != np.uint8 or len(images) != len(labels) or ((labels < 1) | (labels > 10)).any():
         raise InputError(f"{path}: not laid out as SVHN is: images of {images.dtype}, labels that are not 1 to 10")
-    return in_content_order(Part(np.ascontiguousarray(images), labels % 10))
+    for image, label in zip(images, labels.tolist(), strict=True):
+        yield Sample(part, np.ascontiguousarray(image), label % 10)

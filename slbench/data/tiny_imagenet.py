@@ -6,13 +6,12 @@ classes in val/val_annotations.txt, wnids.txt. Its `test` has no labels, so `val
 
 import io
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-
-import numpy as np
 
 from slbench.data.archives import members
 from slbench.data.images import Pixels, decode
-from slbench.data.splits import Labels, Part, Splits, in_content_order
+from slbench.data.samples import Sample
 from slbench.errors import InputError
 
 NUM_CLASSES = 200
@@ -20,22 +19,22 @@ TEST_IMAGES = 50  # of each class
 SIDE = 64  # px
 
 
-def load_tiny_imagenet(archive: Path) -> Splits:
+def load_tiny_imagenet(archive: Path) -> Iterator[Sample]:
     """100,000 and 10,000 images, (n, 3, 64, 64); classes are numbered in the order of their wnids."""
     texts = dict(members(archive, lambda name: name.endswith(("/wnids.txt", "/val_annotations.txt"))))
     wnids = sorted(text_of(texts, archive, "wnids.txt").split())
     annotated = annotations(archive, text_of(texts, archive, "val_annotations.txt"), wnids)
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    train, test = list[tuple[Pixels, int]](), list[tuple[Pixels, int]]()
+    found = 0
     for name, content in members(archive, lambda name: name.endswith(".JPEG") and "/test/" not in name):
         path = PurePosixPath(name)
         if "/train/" in name:
-            train.append((image(archive, name, content), number[path.parts[2]]))
+            yield Sample("train", image(archive, name, content), number[path.parts[2]])
         elif path.name in annotated:
-            test.append((image(archive, name, content), number[annotated[path.name]]))
-    if len(test) != len(annotated):
-        raise InputError(f"{archive}: {len(test)} images under val, and {len(annotated)} are annotated")
-    return Splits(ordered(train), ordered(test))
+            found += 1
+            yield Sample("test", image(archive, name, content), number[annotated[path.name]])
+    if found != len(annotated):
+        raise InputError(f"{archive}: {found} images under val, and {len(annotated)} are annotated")
 
 
 def text_of(texts: dict[str, bytes], archive: Path, name: str) -> str:
@@ -62,9 +61,3 @@ def image(archive: Path, name: str, content: bytes) -> Pixels:
     if pixels.shape != (3, SIDE, SIDE):
         raise InputError(f"{archive}: {name}: {pixels.shape[1]} x {pixels.shape[2]} px, and all have {SIDE} x {SIDE}")
     return pixels
-
-
-def ordered(pairs: list[tuple[Pixels, int]]) -> Part:
-    images = np.stack([pixels for pixels, _ in pairs]) if pairs else np.zeros((0, 3, SIDE, SIDE), dtype=np.uint8)
-    labels: Labels = np.array([label for _, label in pairs], dtype=np.int64)
-    return in_content_order(Part(images, labels))

@@ -116,14 +116,27 @@ def test_another_count_than_published_is_refused(
 
 
 @pytest.mark.usefixtures("server")
-def test_a_fetched_set_trains(slbench: Command, root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [32, 40])
+def test_a_fetched_set_trains_from_memory_and_from_the_disk_alike(
+    slbench: Command, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     slbench("data", "fetch", "fashion-mnist", "--data-root", root / "other")
-    arguments = ("train", "--dataset", "fashion-mnist", "--method", "none", "--store", tmp_path / "results")
+    arguments = ("train", "--dataset", "fashion-mnist", "--method", "none", "--data-root", root / "other", "--json")
     small = ("--epochs", 1, "--batch-size", 10, "--set", "backbone.dim=8", "--set", "backbone.depth=1")
-    said = slbench(*arguments, *small, "--set", "backbone.num_heads=1", "--data-root", root / "other", "--json")
-    assert said.code == 0
-    record = json.loads(said.out)
-    assert (record["samples_seen"], record["labels"]["data"]) == (50, "")
+    shape = ("--set", "backbone.num_heads=1", "--set", f"dataset.image_size={size}")
+    records = []
+    for store in ("kept", "streamed"):
+        said = slbench(
+            *arguments, *small, *shape, "--store", tmp_path / store, *(["--stream"] if store == "streamed" else [])
+        )
+        assert said.code == 0, said.err
+        records.append(json.loads(said.out))
+        monkeypatch.setenv("SLBENCH_STREAM", "")
+    kept, streamed = records
+    assert (kept["samples_seen"], kept["labels"]["data"]) == (50, "")
+    for key in ("run_id", "weights_sha256", "data_sha256", "final_test_loss"):
+        assert kept[key] == streamed[key]
+    assert list(root.rglob("*.note.npz"))
 
 
 def test_missing_data_are_said_before_any_job_starts(slbench: Command, root: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
         study.write_text(STUDY.format(dataset=source))
         said = slbench(*commands[name], study, "--store", tmp_path / name, "--devices", "cpu")
         assert said.code == 0, said.out + said.err
-        assert (name == "streamed") == bool(list((tmp_path / "root" / "prepared").glob("*.files.npz")))
+        assert (name == "streamed") == bool(list((tmp_path / "root" / "prepared").glob("*.note.npz")))
     first, second = records(tmp_path / "file"), records(tmp_path / "folder")
     assert len(first) == 1
     streamed = records(tmp_path / "streamed")

@@ -7,7 +7,7 @@ import pickle
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from slbench.data import archives
 from slbench.data.archives import members, unpacked, unpickled
 from slbench.data.cifar import load_cifar10, load_cifar100
 from slbench.data.fashion_mnist import load_fashion_mnist
+from slbench.data.own import in_memory
+from slbench.data.samples import Sample, in_order
+from slbench.data.splits import Splits
 from slbench.data.svhn import load_svhn
 from slbench.data.tiny_imagenet import load_tiny_imagenet
 from slbench.errors import InputError
@@ -42,6 +45,11 @@ def zip_of(path: Path, files: Mapping[str, bytes]) -> Path:
     return path
 
 
+def read(samples: Iterable[Sample], folder: Path) -> Splits:
+    """Samples put in order, as a set is that was fetched, and then read."""
+    return in_memory(in_order(samples, folder))
+
+
 def batch(count: int, labels: str, classes: int) -> dict[str, Any]:
     """A batch as CIFAR pickles it: rows of 3072 bytes, red first."""
     images = DRAW.integers(0, 256, (count, 3072), dtype=np.uint8)
@@ -51,7 +59,9 @@ def batch(count: int, labels: str, classes: int) -> dict[str, Any]:
 def test_cifar_10_is_read_channel_by_channel_with_its_labels(tmp_path: Path) -> None:
     batches = {name: batch(7, "labels", 10) for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch")}
     files = {f"cifar-10-batches-py/{name}": pickle.dumps(content, protocol=2) for name, content in batches.items()}
-    splits = load_cifar10(tar_of(tmp_path / "cifar.tar.gz", {**files, "cifar-10-batches-py/readme.html": b"x"}))
+    splits = read(
+        load_cifar10(tar_of(tmp_path / "cifar.tar.gz", {**files, "cifar-10-batches-py/readme.html": b"x"})), tmp_path
+    )
     assert splits.train.images.shape == (35, 3, 32, 32)
     assert splits.test.images.shape == (7, 3, 32, 32)
     first = batches["test_batch"]
@@ -64,7 +74,7 @@ def test_cifar_100_is_read_with_its_fine_labels(tmp_path: Path) -> None:
     train, test = batch(11, "fine_labels", 100), batch(5, "fine_labels", 100)
     train["coarse_labels"] = [0] * 11
     files = {"cifar-100-python/train": pickle.dumps(train, 2), "cifar-100-python/test": pickle.dumps(test, 2)}
-    splits = load_cifar100(tar_of(tmp_path / "cifar.tar.gz", files))
+    splits = read(load_cifar100(tar_of(tmp_path / "cifar.tar.gz", files)), tmp_path)
     assert splits.train.labels.tolist() == sorted(train["fine_labels"])
     assert len(splits.test) == 5
 
@@ -72,7 +82,7 @@ def test_cifar_100_is_read_with_its_fine_labels(tmp_path: Path) -> None:
 def test_an_archive_without_a_batch_is_refused(tmp_path: Path) -> None:
     path = tar_of(tmp_path / "cifar.tar.gz", {"cifar-100-python/train": pickle.dumps(batch(3, "fine_labels", 9), 2)})
     with pytest.raises(InputError) as refused:
-        load_cifar100(path)
+        read(load_cifar100(path), tmp_path)
     assert str(refused.value) == f"{path}: has no file 'test'"
 
 
@@ -109,7 +119,7 @@ def test_svhn_is_read_with_the_digit_0_in_place_of_10(tmp_path: Path) -> None:
     )
     train = write_mat(tmp_path / "train.mat", images, labels)
     test = write_mat(tmp_path / "test.mat", images[:5], labels[:5])
-    splits = load_svhn(train, test)
+    splits = read(load_svhn(train, test), tmp_path)
     assert splits.train.labels.tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert splits.test.images.shape == (5, 3, 32, 32)
     assert np.array_equal(splits.train.array[2], images[1].transpose(2, 0, 1))
@@ -118,7 +128,7 @@ def test_svhn_is_read_with_the_digit_0_in_place_of_10(tmp_path: Path) -> None:
 def test_an_svhn_file_that_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "train.mat").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"train\.mat: not laid out as SVHN is, or damaged: "):
-        load_svhn(tmp_path / "train.mat", tmp_path / "train.mat")
+        read(load_svhn(tmp_path / "train.mat", tmp_path / "train.mat"), tmp_path)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -131,16 +141,16 @@ def test_fashion_mnist_is_read_and_padded(tmp_path: Path) -> None:
     paths = [tmp_path / str(number) for number in range(4)]
     for path, array in zip(paths, (images, labels, images[:3], labels[:3]), strict=True):
         path.write_bytes(idx(array))
-    splits = load_fashion_mnist(*paths)
+    splits = read(load_fashion_mnist(*paths), tmp_path)
     assert splits.train.labels.tolist() == [1, 1, 2, 3, 4, 5, 9]
     assert splits.test.images.shape == (3, 1, 32, 32)
     assert np.array_equal(splits.train.array[2, 0, 2:-2, 2:-2], images[6])
     paths[0].write_bytes(idx(images)[:-20])
     with pytest.raises(InputError, match="a damaged archive"):
-        load_fashion_mnist(*paths)
+        read(load_fashion_mnist(*paths), tmp_path)
     paths[0].write_bytes(idx(labels))
     with pytest.raises(InputError, match="not an idx file of bytes with 3 axes"):
-        load_fashion_mnist(*paths)
+        read(load_fashion_mnist(*paths), tmp_path)
 
 
 def jpeg(side: int = 64) -> bytes:
@@ -168,7 +178,7 @@ def tiny_archive(tmp_path: Path, *, of_last: int = 50, side: int = 64) -> Path:
 
 
 def test_tiny_imagenets_val_is_sorted_into_classes_from_its_annotations(tmp_path: Path) -> None:
-    splits = load_tiny_imagenet(tiny_archive(tmp_path))
+    splits = read(load_tiny_imagenet(tiny_archive(tmp_path)), tmp_path)
     assert splits.train.images.shape == (200, 3, 64, 64)
     assert splits.train.labels.tolist() == list(range(200))
     assert np.bincount(splits.test.labels).tolist() == [50] * 200
@@ -176,7 +186,7 @@ def test_tiny_imagenets_val_is_sorted_into_classes_from_its_annotations(tmp_path
 
 def test_a_tiny_imagenet_with_another_number_of_test_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
-        load_tiny_imagenet(tiny_archive(tmp_path, of_last=49))
+        read(load_tiny_imagenet(tiny_archive(tmp_path, of_last=49)), tmp_path)
     assert str(refused.value) == (
         f"{tmp_path}/tiny.zip: 200 classes with 49 to 50 images in val; there must be 200 with 50 each"
     )
@@ -184,7 +194,7 @@ def test_a_tiny_imagenet_with_another_number_of_test_images_is_refused(tmp_path:
 
 def test_a_tiny_imagenet_with_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"n00000200_0.JPEG: 32 x 32 px, and all have 64 x 64"):
-        load_tiny_imagenet(tiny_archive(tmp_path, side=32))
+        read(load_tiny_imagenet(tiny_archive(tmp_path, side=32)), tmp_path)
 
 
 def everything(path: Path) -> list[tuple[str, bytes]]:

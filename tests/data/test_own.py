@@ -19,13 +19,6 @@ from slbench.errors import InputError
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root of this test's own."""
-    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
-    return tmp_path / "root"
-
-
 def npz(path: Path, **changes: Any) -> str:
     arrays = {**made_arrays(), **changes}
     return f"npz:{write_npz(path, {name: array for name, array in arrays.items() if array is not None})}"
@@ -190,6 +183,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"train_labels": OBJECTS},
         "train_labels: an array of objects, which is never unpickled: save it as numbers or as text",
     ),
+    "objects in place of images": (
+        {"train_images": OBJECTS},
+        "train_images: an array of objects, which is never unpickled: save it as numbers or as text",
+    ),
     "floats": (
         {"train_images": np.zeros((31, 17, 19, 3))},
         "train_images: must be uint8 of shape (n, h, w) or (n, h, w, c), got float64 of shape (31, 17, 19, 3)",
@@ -237,10 +234,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
 @pytest.mark.parametrize(("changes", "complaint"), WRONG.values(), ids=WRONG)
 def test_an_npz_file_that_is_wrong_is_refused_in_one_line(
-    tmp_path: Path, changes: dict[str, Any], complaint: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], complaint: str, stream: str
 ) -> None:
+    monkeypatch.setenv("SLBENCH_STREAM", stream)
     with pytest.raises(InputError) as refused:
         find(npz(tmp_path / "birds.npz", **changes))
     assert str(refused.value) == f"{tmp_path}/birds.npz: {complaint}"
@@ -321,16 +320,3 @@ def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> Non
     shutil.copy(next(folder.rglob("*.png")), folder / "test" / "emu")
     with pytest.raises(InputError, match=r"birds/test: class 'emu' is not in .*birds/train"):
         find(f"folder:{folder}")
-
-
-def test_images_that_memory_cannot_hold_are_refused_before_they_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = npz(tmp_path / "birds.npz")
-
-    class Little:
-        available = 1000
-
-    monkeypatch.setattr("psutil.virtual_memory", Little)
-    with pytest.raises(InputError, match=r"birds.npz: 0.0 GiB of pixels, and 0.0 GiB of memory are free for 3 copies"):
-        find(name)

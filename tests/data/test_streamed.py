@@ -17,6 +17,7 @@ from PIL import Image
 from slbench.backbones.specs import ViTSpec
 from slbench.data import Found, find, load
 from slbench.data.ahead import ahead
+from slbench.data.arrays import Arrays
 from slbench.data.files import Files
 from slbench.data.own import in_memory
 from slbench.data.splits import content_hash
@@ -30,20 +31,8 @@ from slbench.train.loop import Training
 from slbench.train.run import execute
 from tests.data.made import made_arrays, write_folder
 
+pytestmark = pytest.mark.usefixtures("root")
 RECIPE = dataclasses.replace(RECIPES["paper"], epochs=2, batch_size=16, lr=0.001, drop_path=0.1)
-
-
-class Little:
-    """A machine whose memory holds hardly anything."""
-
-    available = 1000
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root of this test's own."""
-    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
-    return tmp_path / "root"
 
 
 @pytest.fixture
@@ -52,26 +41,39 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 
 Stream = Callable[[bool], None]
+KINDS = ("folder", "npz", "packed")
 
 
 def folder(path: Path, **how: Any) -> str:
     return f"folder:{write_folder(path / 'birds', made_arrays(**how))}"
 
 
+def made(kind: str, path: Path, **how: Any) -> str:
+    """The same images as a folder, as an npz file, or as one whose arrays are packed."""
+    if kind == "folder":
+        return folder(path, **how)
+    save = np.savez if kind == "npz" else np.savez_compressed
+    save(path / "birds.npz", **made_arrays(**how))  # type: ignore[arg-type]
+    return f"npz:{path / 'birds.npz'}"
+
+
 def of_size(found: Found, size: tuple[int, int]) -> Found:
     return dataclasses.replace(found, spec=dataclasses.replace(found.spec, image_size=size))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("val", [0, 7])
 @pytest.mark.parametrize("size", [(17, 19), (7, 5)])
 def test_on_the_disk_are_the_images_labels_split_and_hash_of_memory(
-    tmp_path: Path, stream: Stream, size: tuple[int, int], val: int
+    tmp_path: Path, stream: Stream, size: tuple[int, int], val: int, kind: str
 ) -> None:
-    found = of_size(find(folder(tmp_path, val=val)), size)
+    found = of_size(find(made(kind, tmp_path, val=val)), size)
     kept = load(found.spec, found.source)
     stream(True)
     streamed = load(found.spec, found.source)
-    assert streamed.on_disk and not kept.on_disk
+    again = load(found.spec, found.source)  # from the note
+    assert streamed.lazy and again.lazy and not kept.lazy
+    assert np.array_equal(np.stack(list(streamed.test.images)), np.stack(list(again.test.images)))
     for one, other in ((kept.train, streamed.train), (kept.test, streamed.test)):
         assert np.array_equal(one.array, np.stack(list(other.images)))
         assert np.array_equal(one.labels, other.labels)
@@ -83,9 +85,25 @@ def test_on_the_disk_are_the_images_labels_split_and_hash_of_memory(
     assert np.array_equal(few[0].array, np.stack(list(few[1].images)))
 
 
+@pytest.mark.parametrize("shape", [(17, 19), (17, 19, 3), (17, 19, 5)])
+@pytest.mark.parametrize("kind", ["npz", "packed"])
+def test_a_file_is_found_the_same_when_memory_is_short(
+    tmp_path: Path, root: Path, request: pytest.FixtureRequest, kind: str, shape: tuple[int, ...]
+) -> None:
+    name = made(kind, tmp_path, shape=shape, val=7)
+    plenty = find(name)
+    kept = load(plenty.spec, plenty.source)
+    shutil.rmtree(root)
+    request.getfixturevalue("little")
+    assert find(name) == plenty
+    streamed = load(plenty.spec, plenty.source)
+    assert streamed.lazy and not kept.lazy
+    assert np.array_equal(kept.train.array, np.stack(list(streamed.train.images)))
+
+
 @pytest.mark.parametrize("split", [True, False])
 def test_what_is_found_is_the_same_when_memory_is_short(
-    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, split: bool
+    tmp_path: Path, root: Path, request: pytest.FixtureRequest, split: bool
 ) -> None:
     name = folder(tmp_path)
     if not split:
@@ -94,11 +112,11 @@ def test_what_is_found_is_the_same_when_memory_is_short(
     Image.fromarray(np.arange(23 * 29, dtype=np.uint8).reshape(23, 29)).save(odd)
     plenty = find(name, image_size=(11, 13))
     shutil.rmtree(root)
-    monkeypatch.setattr("psutil.virtual_memory", Little)
+    request.getfixturevalue("little")
     short = find(name, image_size=(11, 13))
     assert short == plenty
-    assert load(short.spec, short.source).on_disk
-    assert not list((root / "prepared").glob("*[!s].npz"))  # a note, no images
+    assert load(short.spec, short.source).lazy
+    assert {path.suffixes[-2] for path in (root / "prepared").glob("*.npz")} == {".note"}  # no images
 
 
 def trained(found: Found, store: Path, **changes: Any) -> RunRecord:
@@ -126,11 +144,21 @@ def trained(found: Found, store: Path, **changes: Any) -> RunRecord:
     )
 
 
-@pytest.mark.parametrize("changes", [{}, {"image_size": (24, 16)}, {"fraction": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("folder", {}),
+        ("folder", {"image_size": (24, 16)}),
+        ("folder", {"fraction": 0.5}),
+        ("npz", {}),
+        ("packed", {"image_size": (24, 16), "fraction": 0.5}),
+    ],
+    ids=str,
+)
 def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_an_epoch(
-    tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, kind: str, changes: dict[str, Any]
 ) -> None:
-    found = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
+    found = find(made(kind, tmp_path, train=67, test=13, shape=(16, 24, 3)))
     kept = trained(found, tmp_path / "kept", **changes)
     stream(True)
     counted = decoded(monkeypatch)
@@ -198,14 +226,20 @@ def test_an_image_that_changes_while_a_run_trains_ends_it_by_name(
 
 
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts the images that are decoded from now on."""
-    counted, right = Counter[str](), Files.decoded
+    """Counts the images that are read from now on."""
+    counted = Counter[str]()
 
-    def counting(self: Files, row: int) -> Any:
-        counted["images"] += 1
-        return right(self, row)
+    def count(kind: type[Files] | type[Arrays]) -> None:
+        right = kind.decoded
 
-    monkeypatch.setattr(Files, "decoded", counting)
+        def counting(self: Any, row: int) -> Any:
+            counted["images"] += 1
+            return right(self, row)
+
+        monkeypatch.setattr(kind, "decoded", counting)
+
+    count(Files)
+    count(Arrays)
     return counted
 
 
@@ -220,7 +254,7 @@ def test_images_are_looked_at_once_and_again_when_the_files_or_the_note_change(
     assert content_hash(load(found.spec, found.source)) == content_hash(first)
     assert content_hash(load(small.spec, small.source)) == content_hash(resized)
     assert not counted
-    for path in (root / "prepared").glob("*.files.npz"):
+    for path in (root / "prepared").glob("*.note.npz"):
         path.write_bytes(path.read_bytes()[:300])
     assert content_hash(load(small.spec, small.source)) == content_hash(resized)
     assert counted["images"] == 3 * 42  # for their order, their hash, and their hash at the other size
@@ -240,7 +274,7 @@ def test_a_moved_folder_is_looked_at_where_it_is_now(tmp_path: Path, stream: Str
 
 
 def test_large_images_that_fit_when_they_are_small_are_kept_small(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     class Enough:
         available = 3 * 42 * 3 * 7 * 5
@@ -249,10 +283,10 @@ def test_large_images_that_fit_when_they_are_small_are_kept_small(
     monkeypatch.setattr("psutil.virtual_memory", Enough)
     small = of_size(find(name), (7, 5))
     splits = load(small.spec, small.source)
-    assert not splits.on_disk
-    monkeypatch.setattr("psutil.virtual_memory", Little)
+    assert not splits.lazy
+    request.getfixturevalue("little")
     streamed = load(small.spec, small.source)
-    assert streamed.on_disk
+    assert streamed.lazy
     assert np.array_equal(splits.train.array, in_memory(streamed).train.array)
     assert content_hash(splits) == content_hash(streamed)
 
@@ -261,7 +295,7 @@ def test_a_data_root_that_cannot_be_written_to_is_no_hindrance(tmp_path: Path, r
     root.write_text("a file where the folder should be")
     stream(True)
     found = find(folder(tmp_path))
-    assert load(found.spec, found.source).on_disk
+    assert load(found.spec, found.source).lazy
     assert root.read_text() == "a file where the folder should be"
 
 

@@ -1,0 +1,228 @@
+"""Arrays on the disk: npz files as they are or unpacked, and the data sets by name, read image by image."""
+
+import dataclasses
+import os
+import tracemalloc
+import zipfile
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slbench.data import DATASETS, find, load
+from slbench.data.arrays import Arrays
+from slbench.data.npz import read_npz
+from slbench.data.own import in_memory
+from slbench.data.prepared import keep, kept, kept_lazily
+from slbench.data.samples import Sample, in_order
+from slbench.data.splits import Splits, content_hash, in_content_order
+from slbench.errors import InputError
+from tests.data.made import made_arrays, write_npz
+
+DRAW = np.random.default_rng(7)
+pytestmark = pytest.mark.usefixtures("root")
+
+
+def packed(path: Path, **how: Any) -> Path:
+    np.savez_compressed(path, **made_arrays(**how))  # type: ignore[arg-type]
+    return path
+
+
+def unpacked(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "unpacked").rglob("*") if path.is_file() and path.suffix != ".lock")
+
+
+@pytest.mark.usefixtures("little")
+def test_what_is_packed_is_unpacked_once_and_what_is_not_stays_where_it_is(tmp_path: Path, root: Path) -> None:
+    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}")
+    assert load(found.spec, found.source).lazy
+    assert not (root / "unpacked").exists()
+    path = packed(tmp_path / "packed.npz")
+    same = find(f"npz:{path}")
+    assert same.spec == found.spec
+    files = unpacked(root)
+    assert [file.stat().st_size for file in files] == [11 * 17 * 19 * 3, 31 * 17 * 19 * 3]
+    times = [file.stat().st_mtime_ns for file in files]
+    first = load(same.spec, same.source)
+    assert [file.stat().st_mtime_ns for file in unpacked(root)] == times
+    packed(path, seed=6)  # under the same name: what was unpacked of the other is of no use any more
+    other = find(f"npz:{path}")
+    assert other.spec.content != found.spec.content
+    assert len(unpacked(root)) == 2 and not set(unpacked(root)) & set(files)
+    assert content_hash(dataclasses.replace(first, survey=None)) == content_hash(first)  # whoever reads it still can
+
+
+@pytest.mark.usefixtures("little")
+def test_what_was_unpacked_and_then_damaged_is_named_with_the_cure(tmp_path: Path, root: Path) -> None:
+    found = find(f"npz:{packed(tmp_path / 'birds.npz')}")
+    splits = load(found.spec, found.source)
+    images = unpacked(root)[1]
+    with images.open("r+b") as file:
+        file.write(bytes([255 - byte for byte in images.read_bytes()[:1]]))
+    with pytest.raises(InputError) as refused:
+        in_memory(splits)
+    assert str(refused.value).startswith(
+        f"{images}, unpacked from {tmp_path}/birds.npz (delete it to have that done again): image 0: not the image that"
+    )
+    images.unlink()
+    assert content_hash(load(found.spec, found.source)) == content_hash(splits)
+    in_memory(load(found.spec, found.source))
+
+
+@pytest.mark.usefixtures("little")
+def test_a_file_that_is_cut_while_it_is_read_ends_it_by_name(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "birds.npz", made_arrays())
+    found = find(f"npz:{path}")
+    splits = load(found.spec, found.source)
+    os.truncate(path, 5000)
+    with pytest.raises(InputError, match=r"birds\.npz: train_images: ends within image \d+: restore the file"):
+        in_memory(splits)
+
+
+@pytest.mark.usefixtures("little")
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_array_whose_images_do_not_lie_one_after_the_other_is_refused(
+    tmp_path: Path, save: Callable[..., None]
+) -> None:
+    arrays = made_arrays()
+    save(tmp_path / "birds.npz", **{**arrays, "train_images": np.asfortranarray(arrays["train_images"])})
+    with pytest.raises(InputError) as refused:
+        find(f"npz:{tmp_path}/birds.npz")
+    assert str(refused.value) == (
+        f"{tmp_path}/birds.npz: train_images: is in Fortran order, so that its images cannot be read one by one: "
+        "save it again with numpy.ascontiguousarray"
+    )
+
+
+@pytest.mark.usefixtures("little")
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_file_is_one_line(tmp_path: Path, root: Path, save: Callable[..., None]) -> None:
+    path = tmp_path / "birds.npz"
+    save(path, **made_arrays())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("train_images.npy").header_offset
+    content = path.read_bytes()
+    for broken in (
+        content[: start + 40] + bytes(200) + content[start + 240 :],  # its header
+        content[: start + 2000] + bytes(3000) + content[start + 5000 :],  # its pixels
+    ):
+        path.write_bytes(broken)
+        if save is np.savez and broken[:2000] == content[:2000]:
+            continue  # pixels like any others: a new file is new data
+        with pytest.raises(InputError) as refused:
+            find(f"npz:{path}")
+        assert str(refused.value) == f"{path}: not an npz file, or a damaged one"
+        assert not unpacked(root)
+
+
+@pytest.mark.usefixtures("little")
+def test_a_disk_without_room_for_what_is_packed_is_one_line(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(free=10_000))
+    with pytest.raises(
+        InputError, match=r"root/unpacked/.*: needs 0 MB, and 0 MB are free: make room, or name another"
+    ):
+        find(f"npz:{packed(tmp_path / 'birds.npz')}")
+    assert not unpacked(root)
+
+
+@pytest.mark.usefixtures("little")
+def test_a_data_root_that_cannot_be_written_to_matters_to_what_is_packed_alone(tmp_path: Path, root: Path) -> None:
+    root.write_text("a file where the folder should be")
+    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}")
+    assert load(found.spec, found.source).lazy
+    with pytest.raises(
+        InputError, match=r"root/unpacked/.*: cannot write here \(Not a directory\): name another folder"
+    ):
+        find(f"npz:{packed(tmp_path / 'packed.npz')}")
+
+
+def peak(work: Callable[[], Any]) -> int:
+    """The most memory that Python and numpy held at a time, in bytes."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def samples(count: int) -> Iterator[Sample]:
+    for number in range(count):
+        pixels = DRAW.integers(0, 256, (3, 32, 32), dtype=np.uint8)
+        yield Sample("test" if number % 5 == 0 else "train", pixels, number % 7)
+
+
+def test_neither_reading_nor_putting_in_order_holds_more_than_a_few_images(
+    tmp_path: Path,
+) -> None:
+    count = 2_500
+    total = count * 3 * 32 * 32  # 7.7 MB; threads read 512 images ahead
+
+    def put_in_order() -> None:
+        keep(in_order(samples(count), tmp_path), tmp_path / "kept.npz", of="made")
+
+    assert peak(put_in_order) < total / 2
+    splits = kept_lazily(tmp_path / "kept.npz", of="made")
+    assert splits is not None and len(splits.train) == count * 4 // 5
+
+    def read() -> None:
+        again = kept_lazily(tmp_path / "kept.npz", of="made")
+        assert again is not None and sum(1 for _ in again.train.images) == count * 4 // 5
+
+    assert peak(read) < total / 2
+    arrays = {
+        f"{name}_{what}": array
+        for name in ("train", "test")
+        for what, array in (
+            ("images", DRAW.integers(0, 256, (count // 2, 32, 32, 3), dtype=np.uint8)),
+            ("labels", np.arange(count // 2) % 7),
+        )
+    }
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "birds.npz", **arrays)  # type: ignore[arg-type]
+        assert peak(lambda: read_npz(tmp_path / "birds.npz", lazy=True)) < total / 2
+
+
+def put(splits: Splits) -> list[np.ndarray]:
+    return [np.stack(list(part.images)) for part in (splits.train, splits.test)]
+
+
+def test_what_is_kept_is_read_the_same_from_memory_and_from_the_disk_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "kept.npz"
+    keep(in_order(samples(40), tmp_path), path, of="made")
+    in_one, streamed = kept(path, of="made"), kept_lazily(path, of="made")
+    assert in_one is not None and streamed is not None and streamed.lazy and not in_one.lazy
+    assert content_hash(in_one) == content_hash(streamed)
+    assert all(np.array_equal(one, other) for one, other in zip(put(in_one), put(streamed), strict=True))
+    assert np.array_equal(in_one.train.array, in_memory(streamed).train.array)
+    assert np.array_equal(in_content_order(in_one.train).array, in_one.train.array)
+    for read in (kept, kept_lazily):
+        assert read(path, of="another") is None
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1
+    path.write_bytes(content)
+    for read in (kept, kept_lazily):
+        assert read(path, of="made") is None
+
+
+def test_images_that_fit_as_they_came_but_not_at_their_size_are_brought_to_it_as_they_are_asked_for(
+    request: pytest.FixtureRequest,
+) -> None:
+    spec = dataclasses.replace(DATASETS["fashion-mnist-12k"].spec, image_size=(36, 40))
+    whole = load(spec)
+    request.getfixturevalue("little")
+    streamed = load(spec)
+    assert streamed.lazy and isinstance(streamed.train.images, Arrays) and not whole.lazy
+    assert streamed.train.images.shape == whole.train.images.shape == (10_000, 1, 36, 40)
+    assert content_hash(streamed) == content_hash(whole)
+    assert np.array_equal(streamed.held_out, whole.held_out)
+    few = np.array([17, 3, 9_999])
+    assert np.array_equal(np.stack(list(streamed.train.take(few).images)), whole.train.array[few])
+    again = load(spec)  # from the note
+    assert again.survey == streamed.survey is not None
