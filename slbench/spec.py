@@ -3,12 +3,12 @@
 import functools
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import fitted
+from slbench.backbones import build, fitted
 from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -16,6 +16,9 @@ from slbench.methods import Method
 from slbench.numerics import NUMERICS
 from slbench.recipes import Recipe
 from slbench.validation import adapter
+
+if TYPE_CHECKING:
+    from slbench.backbones.layers import Backbone
 
 SCHEMA = 2  # 2: data sets by `content` and the counts of their classes
 Protocol = Literal["holdout", "full", "paper"]
@@ -131,6 +134,18 @@ class RunSpec:
         content = self.as_dict()
         del content["seed"]
         return digest(content)
+
+    def build_network(self) -> "Backbone":
+        """The network with the initial values of the run's seed, on the CPU."""
+        return build(
+            self.backbone,
+            self.method,
+            image_size=self.dataset.image_size,
+            in_channels=self.dataset.in_channels,
+            num_classes=self.dataset.num_classes,
+            drop_path=self.recipe.drop_path,
+            seed=self.seed,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as JSON holds them: what the ids are of. See CAME_LATER for what is left out."""

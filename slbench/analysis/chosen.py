@@ -55,6 +55,12 @@ class Finished:
         return next((file for file in files if file.exists()), None)
 
     @property
+    def epoch(self) -> str:
+        """Of which epoch those weights are, in words."""
+        selected = f"epoch {self.record.selected_epoch}, selected by validation"
+        return selected if self.weights is not None and self.weights.name == WEIGHTS["best"] else "last epoch"
+
+    @property
     def test_top1(self) -> float:
         """Test accuracy in % of the weights that were kept."""
         record, path = self.record, self.weights
@@ -78,31 +84,47 @@ class Finished:
 
 @dataclass(frozen=True)
 class Choice:
-    """The runs to look into, all with attention and weights, and what to call them together."""
+    """The runs to look into, and what to call them together."""
 
     name: str  # fit for a folder
     runs: tuple[Finished, ...]
     notes: tuple[str, ...]  # what was left out, and why
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a run must have to be looked into."""
+
+    attention: bool = True
+    weights: bool = True  # those that were kept
+
+
 def choose(
-    store: Store, names: Sequence[str], *, study: Study | None = None, seeds: Sequence[int] | None = None
+    store: Store,
+    names: Sequence[str],
+    *,
+    study: Study | None = None,
+    seeds: Sequence[int] | None = None,
+    needs: Needs = Needs(),
 ) -> Choice:
     """Runs by name, then those of a study, in its order; each once.
 
     Args:
         names: ids, beginnings of ids, or folders of runs.
         seeds: of the study's runs; None for all.
+        needs: a run of the study that has not these is left out, and noted.
     Raises:
-        InputError: for a name that is no finished run with attention and weights, or if nothing is left.
+        InputError: for a name that is no finished run or has not what is needed, or if nothing is left.
     """
     if not names and study is None:
         raise InputError("nothing to look into: name runs by id or folder, or a study with --study FILE")
-    runs = {run.record.run_id: run for run in (named_run(store, name) for name in names)}
-    of_study, notes = ([], []) if study is None else study_runs(store, study, seeds)
+    runs = {run.record.run_id: run for run in (named_run(store, name, needs) for name in names)}
+    of_study, notes = ([], []) if study is None else study_runs(store, study, seeds, needs)
     for run in of_study:
         runs.setdefault(run.record.run_id, run)
-    return Choice(name_of(tuple(runs.values()), study, names), tuple(runs.values()), (*notes, *outdated(runs.values())))
+    if needs.weights:
+        notes += outdated(runs.values())
+    return Choice(name_of(tuple(runs.values()), study, names), tuple(runs.values()), tuple(notes))
 
 
 def outdated(runs: Iterable[Finished]) -> list[str]:
@@ -119,8 +141,8 @@ def name_of(runs: Sequence[Finished], study: Study | None, names: Sequence[str])
     return f"{len(runs)}-runs-{hashlib.sha256(ids.encode()).hexdigest()[:8]}"
 
 
-def named_run(store: Store, name: str) -> Finished:
-    """A finished run with attention and weights by its id, the beginning of it, or its folder."""
+def named_run(store: Store, name: str, needs: Needs) -> Finished:
+    """A finished run with what is needed by its id, the beginning of it, or its folder."""
     if re.fullmatch(r"[0-9a-f]{1,12}", name):
         folder = store.find(name)[1]
     elif Path(name).is_dir():
@@ -134,9 +156,9 @@ def named_run(store: Store, name: str) -> Finished:
             raise InputError(f"{folder}: is not the folder of a run: it has no spec.json")
         raise InputError(f"{folder}: the run is not finished ({state_of(folder)}): slbench run-grid goes on with it")
     run = Finished(read_record(folder / "record.json"), folder)
-    if not run.attends:
+    if needs.attention and not run.attends:
         raise InputError(f"{run.title}: has no attention to look into: name runs of ViT, T2T, CaiT, PiT or Swin")
-    if run.weights is None:
+    if needs.weights and run.weights is None:
         raise InputError(no_weights(run))
     return run
 
@@ -146,7 +168,9 @@ def no_weights(run: Finished) -> str:
     return f'{run.title}: its weights were not kept ({kept}): train it again with keep = "last" and another --store'
 
 
-def study_runs(store: Store, study: Study, seeds: Sequence[int] | None) -> tuple[list[Finished], list[str]]:
+def study_runs(
+    store: Store, study: Study, seeds: Sequence[int] | None, needs: Needs
+) -> tuple[list[Finished], list[str]]:
     """The finished runs of a study that can be looked into, under its names, and what was left out."""
     known = sorted({run.spec.seed for run in study.runs})
     for seed in seeds or ():
@@ -160,17 +184,18 @@ def study_runs(store: Store, study: Study, seeds: Sequence[int] | None) -> tuple
         for record in store.records(labels)
     ]
     notes = [] if len(finished) == len(asked) else [f"{len(finished)} of {plural(len(asked), 'run')} are finished."]
-    without = [run for run in finished if not run.attends]
+    without = [run for run in finished if needs.attention and not run.attends]
     if without:
         notes.append(f"Left out, having no attention: {', '.join(distinct(run.row for run in without))}.")
-    left = [run for run in finished if run.attends]
-    usable = [run for run in left if run.weights is not None]
+    left = [run for run in finished if run.attends or not needs.attention]
+    usable = [run for run in left if run.weights is not None or not needs.weights]
     if len(usable) < len(left):
         notes.append(f"Left out, their weights not being kept: {plural(len(left) - len(usable), 'run')}.")
     if left and not usable:
         raise InputError(no_weights(left[0]))
     if not usable:
-        raise InputError(f"{store.root}: no finished run with attention of {study.name}: start with slbench run-grid")
+        kind = "run with attention" if needs.attention else "run"
+        raise InputError(f"{store.root}: no finished {kind} of {study.name}: start with slbench run-grid")
     return usable, notes
 
 

@@ -10,7 +10,6 @@ import torch
 from slbench.analysis.capture import Seen, watched
 from slbench.analysis.chosen import Finished, Split
 from slbench.analysis.layers import Layer
-from slbench.backbones import build
 from slbench.backbones.layers import Backbone
 from slbench.data import check_here, load
 from slbench.data.batches import Batches
@@ -29,21 +28,13 @@ def load_network(run: Finished, *, device: torch.device) -> Backbone:
     """
     from safetensors.torch import load as read
 
-    spec, path = run.record.spec, run.weights
+    path = run.weights
     if path is None:
         raise InputError(f"{run.title}: its weights were not kept")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() not in (run.record.weights_sha256, run.record.selected_weights_sha256):
         raise InputError(f"{path}: are not the weights that the run's record names by their hash: restore the file")
-    network = build(
-        spec.backbone,
-        spec.method,
-        image_size=spec.dataset.image_size,
-        in_channels=spec.dataset.in_channels,
-        num_classes=spec.dataset.num_classes,
-        drop_path=spec.recipe.drop_path,
-        seed=spec.seed,
-    )
+    network = run.record.spec.build_network()
     try:
         network.load_state_dict(read(content))
     except RuntimeError as error:

@@ -3,21 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from slbench.analysis.runs import Chosen, network_of, run_title
+from slbench.analysis.chosen import Choice
+from slbench.analysis.load import Data, load_network, spread
 from slbench.backbones import BACKBONES, NAMED, build, default_spec
 from slbench.backbones.layers import Backbone
-from slbench.data import check_here, load
 from slbench.data.batches import Batches
-from slbench.data.splits import Splits, content_hash
-from slbench.errors import InapplicableError, InputError
+from slbench.errors import InapplicableError
 from slbench.measure.network import Network
 from slbench.methods import METHODS, row_title
 from slbench.report.caption import distinct
 from slbench.report.temperature import line_titles
-from slbench.store import RunRecord
 from slbench.streams import generator
 
 ROWS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")  # that differ in what a token reads
@@ -95,42 +92,24 @@ def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> It
         )
 
 
-def finished(chosen: Chosen, *, count: int) -> Iterator[Subject]:
+def finished(chosen: Choice, *, count: int) -> Iterator[Subject]:
     """Networks of finished runs, on images of their test splits at equal steps, so that every class has some."""
-    titles = line_titles(chosen.records)
-    several = len(distinct(record.labels.dataset for record in chosen.records)) > 1
-    loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
-    for record in chosen.records:
-        network, weights = network_of(record, chosen.folders[record.run_id])
-        title = titles[record.run_id]
+    cpu = torch.device("cpu")
+    records = [run.record for run in chosen.runs]
+    titles = line_titles(records)
+    several = len(distinct(record.labels.dataset for record in records)) > 1
+    data = Data()
+    for run in chosen.runs:
+        record, title, test = run.record, titles[run.record.run_id], data.part(run, "test")
+        batches = Batches(test.take(spread(len(test), at_most=count)), record.spec.dataset, device=cpu)
         yield Subject(
             line=title if several else title.replace(f", {record.labels.dataset}", "", 1),
             backbone=record.labels.backbone,
             method=record.labels.method,
             dataset=record.labels.dataset,
-            seed=record.spec.seed,
+            seed=run.seed,
             image_size=record.spec.dataset.image_size,
-            network=network,
-            images=test_images(record, count, loaded),
-            weights=weights,
+            network=load_network(run, device=cpu),
+            images=torch.cat([images for images, _ in batches.in_order(500)]),
+            weights=run.epoch,
         )
-
-
-def test_images(record: RunRecord, count: int, loaded: dict[tuple[str, str], tuple[Splits, str]]) -> torch.Tensor:
-    """Images of a run's test split, as it saw them. Raises InputError if they are not here, or not those."""
-    data, source = record.spec.dataset, record.labels.data
-    key = (repr(data), source)
-    if key not in loaded:
-        if not source:
-            check_here(data)
-        splits = load(data, source)
-        loaded[key] = splits, content_hash(splits)
-    splits, found = loaded[key]
-    if found != record.data_sha256:
-        raise InputError(
-            f"{run_title(record)}: the data here are not those that it was trained on: "
-            f"expected sha256 {record.data_sha256[:12]}, got {found[:12]}"
-        )
-    rows = np.arange(min(count, len(splits.test))) * len(splits.test) // min(count, len(splits.test))
-    batches = Batches(splits.test.take(rows), data, device=torch.device("cpu"))
-    return torch.cat([images for images, _ in batches.in_order(500)])

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from slbench.analysis.runs import Chosen, run_title
+from slbench.analysis.chosen import Choice, Finished
 from slbench.analysis.words import Written
 from slbench.analysis.written import write_page
 from slbench.errors import InputError, StoreError
+from slbench.report.caption import distinct
 from slbench.report.temperature import by_layer, gathered, line_titles, with_names
 from slbench.report.temperature_figures import draw_frame
 from slbench.store import WEIGHTS, RunRecord
 
 
-def from_weights(record: RunRecord, folder: Path) -> pd.DataFrame | None:
+def from_weights(run: Finished) -> pd.DataFrame | None:
     """Temperatures before training and after the last epoch, from the weights of a run that did not file them.
 
     None if the weights of the last epoch were not kept.
@@ -29,10 +30,10 @@ def from_weights(record: RunRecord, folder: Path) -> pd.DataFrame | None:
     from slbench.backbones import make
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
-    path = folder / WEIGHTS["last"]
+    path = run.folder / WEIGHTS["last"]
     if not path.exists():
         return None
-    spec, data = record.spec, record.spec.dataset
+    spec, data = run.record.spec, run.record.spec.dataset
     with torch.device("meta"):  # shaped but not filled: only the order of the layers is asked for
         network = make(
             spec.backbone,
@@ -51,7 +52,7 @@ def from_weights(record: RunRecord, folder: Path) -> pd.DataFrame | None:
     return pd.DataFrame(rows + rows_of(layers, scales, epoch=spec.recipe.epochs))
 
 
-def temperatures_of(chosen: Chosen) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
+def temperatures_of(chosen: Choice) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
     """The learned temperatures of runs, tidy, the runs that have any, and notes on what was left out or is not known.
 
     From temperatures.csv; where a run has none, before and after training from its weights.
@@ -59,35 +60,37 @@ def temperatures_of(chosen: Chosen) -> tuple[pd.DataFrame, list[RunRecord], list
     Raises:
         InputError: if no run learns a temperature that is known.
     """
-    frame, without, notes = gathered(chosen.records, chosen.folders)
+    runs = {run.record.run_id: run for run in chosen.runs}
+    records = [run.record for run in chosen.runs]
+    frame, without, notes = gathered(records, {run_id: run.folder for run_id, run in runs.items()})
     frames = [] if frame is None else [frame]
-    titles = line_titles(chosen.records)
+    titles = line_titles(records)
     for record in without:
-        found = from_weights(record, chosen.folders[record.run_id])
+        run = runs[record.run_id]
+        found = from_weights(run)
         if found is None:
-            notes.append(f"left out: {run_title(record)}: has neither temperatures.csv nor weights of its last epoch")
+            notes.append(f"left out: {run.title}: has neither temperatures.csv nor weights of its last epoch")
             continue
         frames.append(with_names(record, found, titles[record.run_id]))
-        notes.append(f"{run_title(record)}: without temperatures.csv: the start and the last epoch, from its weights")
-    fixed = [record for record in chosen.records if not record.spec.method.learn_temperature]
+        notes.append(f"{run.title}: without temperatures.csv: the start and the last epoch, from its weights")
+    fixed = [run for run in chosen.runs if not run.record.spec.method.learn_temperature]
     if not frames:
         raise InputError(
             notes[0]
             if notes
-            else f"{run_title(fixed[0])}: learns no temperature; rows that do: lsa, both, "
+            else f"{fixed[0].title}: learns no temperature; rows that do: lsa, both, "
             "temperature-only, both-no-pool, or learn_temperature = true"
         )
     if fixed:
-        names = ", ".join(dict.fromkeys(run_title(record).partition(" on ")[0] for record in fixed))
-        notes.append(f"Left out, learning no temperature: {names}")
-    order = {record.run_id: place for place, record in enumerate(chosen.records)}
+        notes.append(f"Left out, learning no temperature: {', '.join(distinct(run.row for run in fixed))}")
+    order = {run_id: place for place, run_id in enumerate(runs)}
     frames.sort(key=lambda part: order[part["run"].iloc[0].rpartition("-")[2]])
     whole = pd.concat(frames, ignore_index=True)
     drawn = set(whole["run"].str.rpartition("-")[2])
-    return whole, [record for record in chosen.records if record.run_id in drawn], notes
+    return whole, [record for record in records if record.run_id in drawn], notes
 
 
-def analyse(chosen: Chosen, out: Path) -> Written:
+def analyse(chosen: Choice, out: Path) -> Written:
     """Write the temperatures of runs, a table by layer and the figures of each backbone."""
     frame, records, notes = temperatures_of(chosen)
     layers = by_layer(frame)

@@ -32,6 +32,7 @@ def write_page(
         parts += [f"## {head}", table(frame)]
     for stem, shown in figures:
         parts += [f"![{stem}]({stem}.png)", f"{stem}: {shown}."]
+    notes = [note.removesuffix(".") for note in notes]
     parts += [f"{note}." for note in notes]
     text = "\n\n".join(parts) + "\n"
     write_atomic(folder / f"{name}.md", text.encode())

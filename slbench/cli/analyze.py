@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slbench.analysis.chosen import Choice, Finished, choose, split_named
+from slbench.analysis.chosen import Choice, Finished, Needs, choose, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
@@ -97,7 +97,7 @@ def attention(
         batch_size=batch_size,
     )
     with progress() as on_run:
-        written = write_sheet(chosen, setting, out=folder_for(chosen, store, out), on_run=on_run)
+        written = write_sheet(chosen, setting, out=folder_for(chosen.name, store, out), on_run=on_run)
     tell(written, as_json=as_json)
 
 
@@ -155,13 +155,19 @@ def by_depth(name: str, flags: dict[str, Any]) -> None:
         batch_size=flags["batch_size"],
     )
     with progress() as on_run:
-        out = folder_for(chosen, flags["store"], flags["out"])
+        out = folder_for(chosen.name, flags["store"], flags["out"])
         written = analyse(BY_DEPTH[name], chosen, setting, out=out, on_run=on_run)
     tell(written, as_json=flags["as_json"])
 
 
 def chosen_runs(
-    store: Path, names: Sequence[str], study: Path | None, seed: Sequence[str], *, one_seed: bool = False
+    store: Path,
+    names: Sequence[str],
+    study: Path | None,
+    seed: Sequence[str] = (),
+    *,
+    one_seed: bool = False,
+    needs: Needs = Needs(),  # noqa: B008  (it cannot change)
 ) -> Choice:
     """The runs that were named.
 
@@ -175,9 +181,9 @@ def chosen_runs(
         raise InputError("--seed: chooses among the runs of a study: give --study FILE with it")
     loaded = None if study is None else load_study(study)
     if loaded is None or not one_seed or seeds:
-        return choose(results, names, study=loaded, seeds=seeds or None)
+        return choose(results, names, study=loaded, seeds=seeds or None, needs=needs)
     known = sorted({run.spec.seed for run in loaded.runs})
-    chosen = choose(results, names, study=loaded, seeds=known[:1])
+    chosen = choose(results, names, study=loaded, seeds=known[:1], needs=needs)
     others = [f"Of the study's seeds {', '.join(map(str, known))} the first is shown."] if len(known) > 1 else []
     return replace(chosen, notes=(*others, *chosen.notes))
 
@@ -201,9 +207,9 @@ def torch_device(name: str, threads: int) -> "torch.device":
     return torch.device(slots[0].device.label)
 
 
-def folder_for(chosen: Choice, store: Path, out: Path | None) -> Path:
+def folder_for(name: str, store: Path, out: Path | None) -> Path:
     """Where the files go, which can be written."""
-    folder = out or store / "analysis" / chosen.name
+    folder = out or store / "analysis" / name
     Store(folder).check(writing=True)
     return folder
 

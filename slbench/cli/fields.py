@@ -1,39 +1,36 @@
 """`slbench analyze temperature` and `slbench analyze receptive-field`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from slbench.analysis.chosen import Needs
 from slbench.backbones import NAMED
 from slbench.cli import options
-from slbench.cli.analyze import Out, StudyFile, tell
+from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, tell
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.names import lookup
-from slbench.store import Store
-from slbench.study import load_study
 
 if TYPE_CHECKING:
     from slbench.analysis.effective import Output
-    from slbench.analysis.runs import Chosen
 
-Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs, by the beginnings of their ids.")]
 OUTPUTS: "dict[str, Output]" = {"tokens": "tokens", "class": "class"}
 
 
 def temperature(
     runs: Runs = [],  # noqa: B006
     study: StudyFile = None,
+    seed: StudySeeds = [],  # noqa: B006
     store: options.StoreFolder = options.RESULTS,
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what learned temperatures have become, by layer and head, and how: Fig. 3 of the paper."""
-    chosen = chosen_runs(store, runs, study)
-    folder = folder_for(chosen.name or "temperature", store, out)
+    chosen = chosen_runs(store, runs, study, seed, needs=Needs(attention=False, weights=False))
+    folder = folder_for(chosen.name, store, out)
     from slbench.analysis.temperature import analyse
 
     tell(analyse(chosen, folder), as_json=as_json)
@@ -72,8 +69,8 @@ def receptive_field(
         lookup(METHODS, name, "method")
     outputs = [lookup(OUTPUTS, name, "output") for name in options.split(of)]
     options.use_data_root(data_root)
-    chosen = chosen_runs(store, runs, study) if is_finished else None
-    folder = folder_for((chosen.name if chosen else "") or "receptive-field", store, out)
+    chosen = chosen_runs(store, runs, study, needs=Needs(attention=False)) if is_finished else None
+    folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
     from slbench.analysis import subjects
     from slbench.analysis.receptive_field import analyse
 
@@ -89,19 +86,3 @@ def receptive_field(
     with console.status("") as status:
         written = analyse(found, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
     tell(written, as_json=as_json)
-
-
-def chosen_runs(store: Path, names: list[str], study: Path | None) -> "Chosen":
-    """The finished runs that were named."""
-    from slbench.analysis.runs import choose
-
-    results = Store(store)
-    results.check(writing=False)
-    return choose(results, options.split(names), None if study is None else load_study(study))
-
-
-def folder_for(name: str, store: Path, out: Path | None) -> Path:
-    """Where the files go, which can be written."""
-    folder = out or store / "analysis" / name
-    Store(folder).check(writing=True)
-    return folder

@@ -17,7 +17,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from slbench import machine
-from slbench.backbones import build
 from slbench.compute import reproducible
 from slbench.data import load
 from slbench.data.batches import Batches
@@ -219,15 +218,7 @@ def prepare(
 ) -> tuple[Training, nn.Module]:
     """The network on its device, and the training that is about to start."""
     training, validation, test = splits.for_protocol(spec.protocol)
-    network = build(
-        spec.backbone,
-        spec.method,
-        image_size=spec.dataset.image_size,
-        in_channels=spec.dataset.in_channels,
-        num_classes=spec.dataset.num_classes,
-        drop_path=spec.recipe.drop_path,
-        seed=spec.seed,
-    ).to(device)
+    network = spec.build_network().to(device)
     return Training(
         spec,
         network,

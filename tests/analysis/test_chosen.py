@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.analysis.chosen import Finished, choose, split_named
+from slbench.analysis.chosen import Finished, Needs, choose, split_named
 from slbench.errors import InputError
 from slbench.numerics import NUMERICS
 from slbench.store import Failure, Store
@@ -117,3 +117,13 @@ def test_an_unknown_split_is_refused() -> None:
     assert split_named("val") == "val"
     with pytest.raises(InputError, match=r"^--split tset: unknown; did you mean 'test'\? known: test, val, train$"):
         split_named("tset")
+
+
+def test_an_analysis_that_needs_neither_attention_nor_weights_takes_runs_without(tmp_path: Path, store: Store) -> None:
+    mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
+    made = [finish(store, run, keep="none") for run in mixed.runs]
+    choice = choose(store, [], study=mixed, needs=Needs(attention=False, weights=False))
+    assert [run.folder for run in choice.runs] == [run.folder for run in made]
+    assert choice.notes == ()
+    with pytest.raises(InputError, match="its weights were not kept"):
+        choose(store, [made[0].record.run_id], needs=Needs(attention=False))

@@ -6,12 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slbench.analysis.runs import Chosen, choose
+from slbench.analysis.chosen import Choice, Finished, Needs, choose
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
 from slbench.errors import InputError, StoreError
 from slbench.report.temperature import read_temperatures
 from slbench.store import RunRecord, Store
 from tests.train.test_run import RECIPE, run, tiny
+
+NEEDS = Needs(attention=False, weights=False)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Pa
 
 def test_weights_tell_the_start_and_the_last_epoch_as_the_file_does(made: tuple[Store, RunRecord, Path]) -> None:
     _, record, folder = made
-    filed, found = read_temperatures(folder), from_weights(record, folder)
+    filed, found = read_temperatures(folder), from_weights(Finished(record, folder))
     assert filed is not None and found is not None
     pd.testing.assert_frame_equal(found, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
 
@@ -35,13 +37,13 @@ def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
     store, record, folder = made
     (folder / "temperatures.csv").rename(tmp_path / "kept.csv")
     try:
-        written = analyse(choose(store, [record.run_id[:6]], None), tmp_path / "out")
+        written = analyse(choose(store, [record.run_id[:6]], needs=NEEDS), tmp_path / "out")
         (folder / "weights.safetensors").rename(tmp_path / "weights")
         with pytest.raises(InputError, match=r"has neither temperatures\.csv nor weights of its last epoch"):
-            temperatures_of(choose(store, [record.run_id], None))
+            temperatures_of(choose(store, [record.run_id], needs=NEEDS))
         (folder / "weights.safetensors").write_bytes(b"garbage")
         with pytest.raises(StoreError, match=r"weights\.safetensors: damaged: .*; delete its folder"):
-            temperatures_of(choose(store, [record.run_id], None))
+            temperatures_of(choose(store, [record.run_id], needs=NEEDS))
     finally:
         (tmp_path / "kept.csv").rename(folder / "temperatures.csv")
         (tmp_path / "weights").rename(folder / "weights.safetensors")
@@ -53,7 +55,7 @@ def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
 def test_the_page_and_the_files_are_the_same_twice(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
     store, record, _ = made
     for name in ("one", "two"):
-        written = analyse(choose(store, [record.run_id], None), tmp_path / name)
+        written = analyse(choose(store, [record.run_id], needs=NEEDS), tmp_path / name)
     assert "temperature-depth.pdf" in written.files and "temperature-training.svg" in written.files
     assert {path.name for path in (tmp_path / "two").iterdir()} == set(written.files)
     for name in written.files:
@@ -74,6 +76,6 @@ def test_a_row_that_learns_none_is_refused_alone_and_left_out_with_a_word_beside
         update={"run_id": "0" * 12, "spec": fixed, "labels": record.labels.model_copy(update={"method": "spt"})}
     )
     with pytest.raises(InputError, match=r"S-tiny on .*: learns no temperature; rows that do: lsa, both"):
-        temperatures_of(Chosen("", (plain,), {plain.run_id: folder}))
-    both = Chosen("", (plain, record), {plain.run_id: folder, record.run_id: folder})
+        temperatures_of(Choice("", (Finished(plain, folder),), ()))
+    both = Choice("", (Finished(plain, folder), Finished(record, folder)), ())
     assert temperatures_of(both)[2] == ["Left out, learning no temperature: S-tiny"]

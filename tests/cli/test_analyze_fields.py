@@ -68,11 +68,11 @@ def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Comm
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["temperature"], "nothing to look into: name runs by their ids, or a study with --study FILE"),
+        (["temperature"], "nothing to look into: name runs by id or folder, or a study with --study FILE"),
         (["temperature", "ffff"], "no run's id begins with 'ffff': slbench status STUDY --json lists them"),
         (["temperature", "--study", "none.toml"], "none.toml"),
         (["temperature", "{none}"], "learns no temperature; rows that do: lsa, both"),
-        (["receptive-field", "{none}"], "has no weights (they are gone): train it again"),
+        (["receptive-field", "{none}"], "its weights were not kept (they are gone): train it again"),
         (["receptive-field", "{none}", "--backbone", "vit"], "runs and --study bring their networks: drop --backbone"),
         (["receptive-field", "--backbone", "vitt"], "unknown backbone 'vitt'; did you mean 'vit'?"),
         (["receptive-field", "--method", "sptt"], "unknown method 'sptt'; did you mean 'spt'?"),
