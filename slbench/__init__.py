@@ -19,7 +19,7 @@ The rooms, from the top; each imports only from rooms below it:
     report/       tidy rows, tables, statistics, verdicts on published numbers, figures, one HTML page
     train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
-    study.py      a TOML file or flags, checked and expanded into runs
+    study/        a TOML file or flags, checked and expanded into runs
     layout.py     what a study says of its table, and what columns there are
     upkeep/       runs from one store to another, as an archive; what a store need not keep
     store.py      RunRecord, Store: where results are kept, and how anything gets there

@@ -167,7 +167,7 @@ def chosen_runs(
     seed: Sequence[str] = (),
     *,
     one_seed: bool = False,
-    needs: Needs = Needs(),  # noqa: B008  (it cannot change)
+    needs: Needs = Needs(),
 ) -> Choice:
     """The runs that were named.
 

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from slbench.errors import InputError
-from slbench.study import NEEDED_BY
+from slbench.study.resolve import NEEDED_BY
 from slbench.tuning.space import (
     SHIFT,
     Parameter,

@@ -1,0 +1,43 @@
+"""What a study file and the command line say, before names are looked up."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from slbench.layout import AS_IT_COMES, Layout
+from slbench.spec import Protocol
+from slbench.store import Keep
+
+Value = Any  # of a TOML key
+
+
+class StudyFile(BaseModel):
+    """The keys of a study file, before names are looked up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str = ""
+    source: str = ""  # of published numbers for the same table: "arXiv:2112.13492 Table 5"
+    recipe: str = "quick"
+    protocol: Protocol = "holdout"
+    precision: str | None = None  # short for set.recipe.precision
+    keep: Keep = "last"  # which weights stay
+    report: Layout = AS_IT_COMES  # rows and columns of its table
+    seeds: Value = None  # a SeedRule, in place of grid.seed
+    grid: dict[str, Value] = {}
+    set: dict[str, Value] = {}
+    method: list[dict[str, Value]] = []
+    exclude: list[dict[str, Value]] = []
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line adds to a study, or says in place of one."""
+
+    grid: Mapping[str, list[Value]] = dataclasses.field(default_factory=dict)  # axes, in place of the file's
+    set: Mapping[str, Value] = dataclasses.field(default_factory=dict)  # dotted paths
+    recipe: str | None = None
+    protocol: str | None = None

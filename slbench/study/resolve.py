@@ -1,0 +1,168 @@
+"""One cell of a grid as a run: names looked up, every default written out, and notes on what rules decided."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from slbench.backbones import BACKBONES, NAMED, Preset
+from slbench.backbones.specs import BackboneSpec
+from slbench.data import Found, find
+from slbench.data.specs import Side
+from slbench.errors import InapplicableError, InputError
+from slbench.methods import METHODS, Method
+from slbench.names import lookup
+from slbench.recipes import RECIPES, Recipe
+from slbench.spec import Protocol, RunSpec
+from slbench.store import Labels
+from slbench.study.file import StudyFile
+from slbench.study.paths import named, under
+from slbench.study.runs import StudyRun
+from slbench.validation import Setting, changed, check_label, checked, is_label, shown
+
+NEEDED_BY = {  # fields of a method that mean something only where another is on
+    "shift_ratio": "shift",
+    "shift_pixels": "shift",
+    "s_pool": "shift",
+    "temperature_per": "learn_temperature",
+}
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Resolver:
+    """Makes runs of settings by dotted path."""
+
+    def __init__(self, file: StudyFile, *, where: str, recipe: str | None) -> None:
+        """
+        Args:
+            recipe: that the command line names in place of the file's.
+        """
+        self.file, self.where = file, where
+        self.methods = {**METHODS, **self._inline_methods()}
+        self.found: dict[tuple[str, tuple[int, int] | None], Found] = {}  # a user's own are looked at once
+        self.recipe = self._recipe(recipe, "--recipe") if recipe else self._recipe(file.recipe, f"{where}: recipe")
+
+    def run(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]]:
+        """The run of one cell's settings, and what rules decided in it."""
+        backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
+        method_name, dataset_name = settings["method"], settings["dataset"]
+        method, notes = self._method(method_name, under("method", settings))
+        recipe = (
+            self._recipe(settings["recipe"].value, settings["recipe"].origin) if "recipe" in settings else self.recipe
+        )
+        recipe = changed(recipe, under("recipe", settings), where=f"{self.where}: recipe")
+        dataset = self._dataset(dataset_name, under("dataset", settings))
+        protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
+        seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
+        labels = Labels(
+            backbone=backbone_label,
+            method=method_name.value,
+            dataset=dataset.label,
+            data=dataset.source,
+            keep=self.file.keep,
+        )
+        if labels.keep == "best" and protocol != "holdout":
+            raise InputError(
+                f"{self.where}: keep: 'best' is chosen by validation accuracy, and protocol '{protocol}' validates "
+                "nothing: take 'last', 'none' or protocol 'holdout'"
+            )
+        try:
+            spec = RunSpec.resolve(
+                backbone=backbone, method=method, dataset=dataset.spec, recipe=recipe, protocol=protocol, seed=seed
+            )
+        except InapplicableError as error:
+            raise InapplicableError(f"{labels.backbone}, {labels.method}: {error}") from error
+        except InputError as error:
+            raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
+        return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
+
+    def plain(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]] | None:
+        """The plain run in place of a cell, and a note, where no row means anything on its backbone."""
+        backbone, label = self._backbone(settings["backbone"], under("backbone", settings))
+        if BACKBONES[backbone.name].tokens != "none":
+            return None
+        without_row = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
+        run, said = self.run({**without_row, "method": Setting("none", settings["method"].origin)})
+        return run, [*said, f"{label} runs as 'none' only: it has neither tokens nor attention"]
+
+    def _recipe(self, name: str, origin: str) -> Recipe:
+        try:
+            return lookup(RECIPES, name, "recipe")
+        except InputError as error:
+            raise InputError(f"{origin}: {error}") from error
+
+    def _inline_methods(self) -> dict[str, Method]:
+        rows: dict[str, Method] = {}
+        for number, table in enumerate(self.file.method):
+            origin = f"{self.where}: method[{number}]"
+            name = table.get("name")
+            if not isinstance(name, str):
+                raise InputError(f"{origin}: needs a name in quotes, got {name!r}")
+            check_label(name, origin)
+            if name in METHODS:
+                raise InputError(f"{origin}: '{name}' is a row that slbench ships; give yours another name")
+            if name in rows:
+                raise InputError(f"{origin}: '{name}' is defined twice")
+            values = {key: value for key, value in table.items() if key != "name"}
+            rows[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
+        return rows
+
+    def _dataset(self, entry: Setting, changes: Mapping[str, Setting]) -> Found:
+        """A data set from its name or the path of a user's own, changed by what a study may change of it."""
+        if not isinstance(entry.value, str):
+            raise InputError(f"{entry.origin}: must be the name of a data set in quotes, got {shown(entry.value)}")
+        if isinstance(side := getattr(changes.get("image_size"), "value", None), int):
+            changes = {**changes, "image_size": Setting([side, side], changes["image_size"].origin)}
+        size = changes.get("image_size")
+        pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
+        if (entry.value, pair) not in self.found:
+            try:
+                self.found[entry.value, pair] = find(entry.value, image_size=pair)
+            except InputError as error:
+                raise InputError(f"{entry.origin}: {error}") from error
+        found = self.found[entry.value, pair]
+        label = found.label if is_label(found.label) else entry.value.partition(":")[0] + "-" + found.label
+        spec = changed(found.spec, changes, where=f"{self.where}: data set '{label}'")
+        return Found(spec, label, found.source)
+
+    def _backbone(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[BackboneSpec, str]:
+        """A backbone's sizes and its label, from a name or an inline table."""
+        table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
+        known = named(NAMED, Setting(table.get("name"), entry.origin), "backbone")
+        label = table.pop("label", known.title if len(table) == 1 else table["name"])
+        check_label(label, f"{entry.origin}: label")
+        if isinstance(known, Preset):
+            table = dataclasses.asdict(known.spec) | table | {"name": known.spec.name}
+        kind = type(known.spec) if isinstance(known, Preset) else known.spec
+        return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
+
+    def _method(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[Method, list[str]]:
+        """A row, changed by what means something for it, and notes on what does not."""
+        row = named(self.methods, entry, "method")
+        meant, notes = {}, []
+        for field, setting in changes.items():
+            needed = NEEDED_BY.get(field)
+            if needed and (changes[needed].value if needed in changes else getattr(row, needed)) in ("none", False):
+                notes.append(f"method.{field} means nothing for '{entry.value}', which has no {needed}: left out there")
+            else:
+                meant[field] = setting
+        if "shift_ratio" in meant or "shift_pixels" in meant:
+            row = dataclasses.replace(row, shift_ratio=None, shift_pixels=None)
+        return changed(row, meant, where=f"{self.where}: method '{entry.value}'"), notes
+
+
+def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
+    """What rules decided for a run that its user might not expect."""
+    notes = []
+    height, width = spec.dataset.image_size
+    given, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
+    share = getattr(backbone, "tokens_per_side", 1)
+    if given is None and patch is not None and patch != min(height, width) / share:
+        share_word = {8: "an eighth", 16: "a sixteenth"}[share]
+        notes.append(f"patch {patch} px: {share_word} of {height} x {width} px, rounded to a divisor")
+    asked = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
+    steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
+    if steps < asked:
+        notes.append(f"warm-up shortened from {asked} to {steps} steps, a tenth of the run")
+    return notes

@@ -1,0 +1,82 @@
+"""A checked study, its runs, and what it compares."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from slbench.errors import InputError
+from slbench.layout import AS_IT_COMES, Layout
+from slbench.methods import row_title
+from slbench.spec import RunSpec
+from slbench.store import Labels
+
+MOST_SEEDS = 100  # that a rule may add up to
+
+
+class SeedRule(BaseModel):
+    """Seeds 0 to min - 1 for every cell, and more, one at a time, where a row and its plain backbone are undecided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min: Annotated[int, Field(ge=2)]
+    max: Annotated[int, Field(le=MOST_SEEDS)]
+    until: Literal["decided"]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max <= self.min:
+            raise InputError(f"max must be above min, got min = {self.min}, max = {self.max}")
+        return self
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study, and what the study calls its parts."""
+
+    spec: RunSpec
+    labels: Labels
+
+    @property
+    def title(self) -> str:
+        """One line for a person: "ViT-small both fashion-mnist-12k seed 0 (1a2b3c4d5e6f)"."""
+        parts = (self.labels.backbone, self.labels.method, self.labels.dataset, f"seed {self.spec.seed}")
+        return f"{' '.join(part for part in parts if part)} ({self.spec.run_id})"
+
+    def at(self, seed: int) -> "StudyRun":
+        """The run of the same cell with another seed."""
+        return StudyRun(dataclasses.replace(self.spec, seed=seed), self.labels)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row and its plain backbone, alike in all else; each as its run with seed 0."""
+
+    row: StudyRun
+    plain: StudyRun
+    settings: tuple[str, ...]  # of the grid's other axes, "recipe.lr 0.003", if it has any
+
+    @property
+    def title(self) -> str:
+        """The row for a person: "SL-ViT on cifar100, recipe.lr 0.003"."""
+        labels = self.row.labels
+        return ", ".join([f"{row_title(labels.backbone, labels.method)} on {labels.dataset}", *self.settings])
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: its runs in file order, duplicates merged.
+
+    Where it has a rule of seeds, its runs are those of the first `min` seeds; which others the rule wants follows from
+    records: see slbench.grid.further.
+    """
+
+    name: str
+    title: str
+    source: str
+    runs: tuple[StudyRun, ...]
+    notes: tuple[str, ...]  # what a rule decided and the user should know
+    layout: Layout = AS_IT_COMES  # of its table
+    seeds: SeedRule | None = None
+    comparisons: tuple[Comparison, ...] = ()  # that the rule of seeds decides; none without one
