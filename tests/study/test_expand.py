@@ -1,0 +1,195 @@
+"""A study file and flags become runs."""
+
+from typing import Any
+
+import pytest
+
+from tests.study.made import cells, refusal, vit
+from tests.support import TINY, runs, study
+
+
+def test_an_empty_file_is_the_four_rows_of_the_paper_on_the_embedded_data() -> None:
+    found = study({})
+    assert cells(*found.runs) == [("ViT", method, 0) for method in ("none", "spt", "lsa", "both")]
+    assert {run.labels.dataset for run in found.runs} == {"fashion-mnist-12k"}
+    assert {run.spec.protocol for run in found.runs} == {"holdout"}
+    assert {run.spec.recipe.precision for run in found.runs} == {"auto"}
+    assert {run.spec.recipe.epochs for run in found.runs} == {6}
+    assert found.notes == ()
+
+
+def test_the_grid_is_the_product_in_file_order_with_the_last_axis_fastest() -> None:
+    grid = {"seed": [1, 0], "method": ["spt", "none"]}
+    assert [(run.spec.seed, run.labels.method) for run in study({"grid": grid}).runs] == [
+        (1, "spt"),
+        (1, "none"),
+        (0, "spt"),
+        (0, "none"),
+    ]
+
+
+def test_an_axis_of_one_value_needs_no_list() -> None:
+    assert cells(*study({"grid": {"method": "lsa", "seed": 3}}).runs) == [("ViT", "lsa", 3)]
+
+
+def test_any_field_can_be_an_axis() -> None:
+    grid = {"recipe.lr": [0.001, 0.003], "backbone.depth": [1, 2], "method.initial_temperature": [0.5, 2]}
+    found = [(run.spec.recipe.lr, vit(run).depth, run.spec.method.initial_temperature) for run in runs(grid)]
+    assert found == [(lr, depth, start) for lr in (0.001, 0.003) for depth in (1, 2) for start in (0.5, 2.0)]
+
+
+def test_protocol_and_precision_can_be_axes() -> None:
+    grid = {"protocol": ["full", "paper"], "precision": ["fp32", "bf16"]}
+    assert [(run.spec.protocol, run.spec.recipe.precision) for run in runs(grid)] == [
+        ("full", "fp32"),
+        ("full", "bf16"),
+        ("paper", "fp32"),
+        ("paper", "bf16"),
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"recipe": {"epochs": 3, "lr": 0.5}}, {"recipe.epochs": 3, "recipe.lr": 0.5}])
+def test_nested_and_dotted_settings_are_the_same(settings: dict[str, Any]) -> None:
+    (run,) = runs(set=settings)
+    assert (run.spec.recipe.epochs, run.spec.recipe.lr) == (3, 0.5)
+
+
+def test_an_integer_rate_and_a_float_rate_are_one_run() -> None:
+    (integer,) = runs(set={"recipe.lr": 1})
+    (real,) = runs(set={"recipe.lr": 1.0})
+    assert integer.spec.run_id == real.spec.run_id
+    found = study({"grid": {"backbone": [TINY], "method": ["none"], "recipe.lr": [1, 1.0]}})
+    assert len(found.runs) == 1
+
+
+def test_a_list_that_is_a_value_is_one_value() -> None:
+    (run,) = runs(set={"recipe.betas": [0.8, 0.9]})
+    assert run.spec.recipe.betas == (0.8, 0.9)
+
+
+@pytest.mark.parametrize("keep", ["last", "best", "none"])
+def test_what_a_study_keeps_is_no_part_of_its_runs(keep: str) -> None:
+    (run,) = runs(keep=keep)
+    assert run.labels.keep == keep
+    assert run.spec == runs()[0].spec
+
+
+def test_precision_at_the_top_is_short_for_the_recipes() -> None:
+    assert runs(precision="bf16")[0].spec == runs(set={"recipe.precision": "bf16"})[0].spec
+    assert runs(precision="bf16")[0].spec.recipe.precision == "bf16"
+
+
+def test_flags_win_over_the_file() -> None:
+    content = {"grid": {"method": ["spt"], "seed": [0, 1, 2]}, "protocol": "full", "set": {"recipe.epochs": 3}}
+    content["precision"] = "bf16"
+    found = study(
+        content, grid={"method": ["lsa", "none"]}, set={"recipe.epochs": 5, "precision": "fp32"}, protocol="paper"
+    ).runs
+    assert cells(*found) == [("ViT", method, seed) for method in ("lsa", "none") for seed in (0, 1, 2)]
+    assert {(run.spec.recipe.epochs, run.spec.recipe.precision, run.spec.protocol) for run in found} == {
+        (5, "fp32", "paper")
+    }
+
+
+def test_an_inline_backbone_has_its_own_sizes_and_label() -> None:
+    (run,) = runs({"backbone": [TINY]})
+    assert run.labels.backbone == "Tiny"
+    assert (vit(run).dim, vit(run).depth, vit(run).mlp_ratio) == (8, 1, 2.0)
+
+
+def test_a_backbone_by_name_has_its_title_and_one_with_other_sizes_has_not() -> None:
+    found = study({"grid": {"backbone": ["vit", {"name": "vit", "depth": 3}], "method": ["none"]}}).runs
+    assert [run.labels.backbone for run in found] == ["ViT", "vit"]
+
+
+def test_an_inline_method_is_a_row_like_any_other() -> None:
+    row = {"name": "mask-only-2x", "mask_self": True, "initial_temperature": 2}
+    (run,) = runs({"method": ["mask-only-2x"]}, method=[row])
+    assert run.labels.method == "mask-only-2x"
+    assert (run.spec.method.mask_self, run.spec.method.initial_temperature) == (True, 2.0)
+
+
+def test_an_inline_method_that_is_not_in_the_grid_is_no_run() -> None:
+    assert len(runs(method=[{"name": "other", "mask_self": True}])) == 1
+
+
+def test_excluded_cells_are_left_out() -> None:
+    content = {
+        "grid": {"method": ["none", "spt", "lsa"], "seed": [0, 1]},
+        "exclude": [{"method": ["spt", "lsa"], "seed": 1}],
+    }
+    assert [cell[1:] for cell in cells(*study(content).runs)] == [("none", 0), ("none", 1), ("spt", 0), ("lsa", 0)]
+
+
+def test_an_inline_backbone_is_excluded_by_its_label() -> None:
+    content = {"grid": {"backbone": ["vit", TINY], "method": ["none"]}, "exclude": [{"backbone": "Tiny"}]}
+    assert cells(*study(content).runs) == [("ViT", "none", 0)]
+
+
+def test_an_exclusion_must_match_something() -> None:
+    content = {"grid": {"method": ["none"]}, "exclude": [{"method": "spt"}]}
+    assert refusal(content) == 'test.toml: exclude: {"method": "spt"} matches no cell of the grid'
+    assert refusal({"exclude": [{"methd": "spt"}]}).startswith(
+        "test.toml: exclude: 'methd' is no axis of this grid; did you mean 'method'?"
+    )
+    assert refusal({"grid": {"method": ["spt"]}, "exclude": [{"method": "spt"}]}) == (
+        "test.toml: exclude: leaves no run of the grid"
+    )
+
+
+def test_equal_cells_are_one_run_with_a_note() -> None:
+    row = {"name": "my-lsa", "learn_temperature": True, "mask_self": True}
+    found = study({"grid": {"method": ["lsa", "my-lsa", "lsa", "none"]}, "method": [row]})
+    assert cells(*found.runs) == [("ViT", "lsa", 0), ("ViT", "none", 0)]
+    assert found.notes == ("4 cells of the grid are 2 different runs: equal ones are made once",)
+
+
+def test_a_short_run_shortens_its_warm_up_and_says_so_once() -> None:
+    found = study({"set": {"recipe.epochs": 2, "recipe.warmup_epochs": 1.0}})
+    assert found.notes == ("warm-up shortened from 140 to 28 steps, a tenth of the run",)
+
+
+def test_a_patch_that_the_rule_rounds_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    from slbench.data import DATASETS
+
+    entry = DATASETS["fashion-mnist-12k"]
+    odd = dataclasses.replace(entry.spec, image_size=(28, 28))
+    monkeypatch.setitem(DATASETS, "fashion-mnist-12k", dataclasses.replace(entry, spec=odd))
+    found = study({"grid": {"method": ["none"]}})
+    assert vit(found.runs[0]).patch_size == 4  # 28 / 8 = 3.5: 4 and not 2
+    assert found.notes == ("patch 4 px: an eighth of 28 x 28 px, rounded to a divisor",)
+
+
+def test_fields_that_mean_nothing_for_a_row_are_left_out_there_with_a_note() -> None:
+    found = study({"grid": {"method": ["none", "spt", "lsa"]}, "set": {"method": {"shift_pixels": 3}}})
+    assert [run.spec.method.shift_pixels for run in found.runs] == [None, 3, None]
+    assert [run.spec.method.shift_ratio for run in found.runs] == [None, None, None]
+    assert found.notes == tuple(
+        f"method.shift_pixels means nothing for '{row}', which has no shift: left out there" for row in ("none", "lsa")
+    )
+
+
+def test_a_field_that_is_switched_on_beside_means_something() -> None:
+    found = study({"grid": {"method": ["none"]}, "set": {"method": {"shift": "cardinal", "shift_pixels": 2}}})
+    assert found.notes == ()
+    assert (found.runs[0].spec.method.shift, found.runs[0].spec.method.shift_pixels) == ("cardinal", 2)
+
+
+def test_temperature_per_layer_is_left_out_where_no_temperature_is_learned() -> None:
+    found = study({"grid": {"method": ["mask-only", "lsa"]}, "set": {"method.temperature_per": "layer"}})
+    assert [run.spec.method.temperature_per for run in found.runs] == ["head", "layer"]
+    assert found.notes == (
+        "method.temperature_per means nothing for 'mask-only', which has no learn_temperature: left out there",
+    )
+
+
+def test_an_exclusion_may_use_a_short_name() -> None:
+    found = study({"grid": {"method": ["none"], "precision": ["fp32", "bf16"]}, "exclude": [{"precision": "fp32"}]})
+    assert [run.spec.recipe.precision for run in found.runs] == ["bf16"]
+
+
+def test_a_list_of_lists_is_an_axis_of_a_field_that_is_a_list() -> None:
+    found = study({"grid": {"method": ["none"], "recipe.betas": [[0.9, 0.99], [0.8, 0.9]]}})
+    assert [run.spec.recipe.betas for run in found.runs] == [(0.9, 0.99), (0.8, 0.9)]

@@ -1,0 +1,54 @@
+"""A study file on the disk: its name, and what is no study file."""
+
+from pathlib import Path
+
+import pytest
+
+from slbench.errors import InputError
+from slbench.study import Flags, load_study
+from tests.study.made import cells
+from tests.support import ROOT
+
+
+def test_a_study_file_is_named_after_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a b.toml"
+    path.write_text('title = "T"\nsource = "S"\n', encoding="utf-8")
+    found = load_study(path, Flags(grid={"method": ["none"]}))
+    assert (found.name, found.title, found.source, len(found.runs)) == ("a b", "T", "S", 1)
+
+
+def test_a_missing_file_is_answered_with_the_nearest_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "quick.toml").touch()
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "quik.toml")
+    assert str(caught.value) == (
+        f"{tmp_path / 'quik.toml'}: no such file; did you mean 'quick.toml'? known: quick.toml (in {tmp_path})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'title = "x"\nrecipe = \n', "not valid TOML: Invalid value (at line 2, column 10)"),
+        (b"[grid]\n[grid]\n", "not valid TOML: Cannot declare ('grid',) twice (at line 2, column 6)"),
+        (b"title = '\xff'\n", "not a text file in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load_study(path)
+    assert str(caught.value) == f"{path}: {words}"
+
+
+def test_a_folder_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r": cannot be read: Is a directory$"):
+        load_study(tmp_path)
+
+
+def test_the_shipped_quick_study_is_four_rows_of_two_seeds() -> None:
+    found = load_study(ROOT / "studies" / "quick.toml")
+    assert [cell[1:] for cell in cells(*found.runs)] == [
+        (method, seed) for method in ("none", "spt", "lsa", "both") for seed in (0, 1)
+    ]

@@ -1,0 +1,83 @@
+"""A rule of seeds: how many at first, and what is compared."""
+
+from typing import Any
+
+import pytest
+
+from tests.study.made import refusal
+from tests.support import TINY, runs, study
+
+RULE = {"min": 3, "max": 10, "until": "decided"}
+
+
+def test_a_rule_of_seeds_gives_every_cell_its_first_seeds_and_pairs_each_row_with_its_plain_backbone() -> None:
+    grid = {"backbone": [TINY], "method": ["lsa", "none", "spt"], "recipe.lr": [0.001, 0.003]}
+    found = study({"seeds": RULE, "grid": grid})
+    assert found.seeds is not None and (found.seeds.min, found.seeds.max) == (3, 10)
+    fixed = study({"grid": {**grid, "seed": [0, 1, 2]}})
+    assert (found.runs, fixed.seeds, fixed.comparisons) == (fixed.runs, None, ())
+    pairs = [(each.row.spec, each.plain.spec) for each in found.comparisons]
+    assert [(row.recipe.lr, plain.recipe.lr) for row, plain in pairs] == [(lr, lr) for lr in (0.001, 0.003)] * 2
+    assert [each.row.labels.method for each in found.comparisons] == ["lsa", "lsa", "spt", "spt"]
+    assert {each.plain.labels.method for each in found.comparisons} == {"none"}
+    assert found.comparisons[1].title == "L-Tiny on fashion-mnist-12k, recipe.lr 0.003"
+
+
+def test_the_run_of_a_cell_at_another_seed_is_that_of_a_study_with_this_seed() -> None:
+    assert runs({"seed": [0]})[0].at(7) == runs({"seed": [7]})[0]
+
+
+def test_rows_that_are_one_run_are_compared_once_and_none_with_itself() -> None:
+    # Without pooling layers spt-no-pool is spt; a plain row has no shift to vary.
+    grid = {"backbone": [TINY], "method": ["none", "spt", "spt-no-pool"], "method.shift_ratio": [0.25, 0.5]}
+    found = study({"seeds": RULE, "grid": grid})
+    assert [(each.row.labels.method, each.settings) for each in found.comparisons] == [
+        ("spt", ("method.shift_ratio 0.25",)),
+        ("spt", ("method.shift_ratio 0.5",)),
+    ]
+    assert len({each.plain.spec.run_id for each in found.comparisons}) == 1
+
+
+def test_a_network_without_rows_is_compared_with_nothing() -> None:
+    found = study({"seeds": RULE, "grid": {"backbone": ["resnet56", TINY], "method": ["none", "both"]}})
+    assert [each.row.labels.backbone for each in found.comparisons] == ["Tiny"]
+    assert [run.spec.seed for run in found.runs if run.labels.backbone == "ResNet56"] == [0, 1, 2]
+
+
+def test_seeds_of_the_command_line_take_the_place_of_a_rule() -> None:
+    found = study({"seeds": RULE, "grid": {"backbone": [TINY], "method": ["spt"]}}, grid={"seed": [0, 1]})
+    assert (found.seeds, found.comparisons, len(found.runs)) == (None, (), 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"seeds": {**RULE, "min": 1}}, "test.toml: seeds: min: must be at least 2, got 1"),
+        ({"seeds": {**RULE, "max": 3}}, "test.toml: seeds: max must be above min, got min = 3, max = 3"),
+        ({"seeds": {**RULE, "max": 101}}, "test.toml: seeds: max: must be at most 100, got 101"),
+        ({"seeds": {**RULE, "max": 7.5}}, "test.toml: seeds: max: must be an integer, got 7.5"),
+        ({"seeds": {**RULE, "until": "never"}}, "test.toml: seeds: until: must be 'decided', got \"never\""),
+        ({"seeds": {"min": 3, "max": 5}}, "test.toml: seeds: until: is missing"),
+        ({"seeds": {**RULE, "mix": 3}}, "test.toml: seeds: unknown key 'mix'; did you mean 'min'?"),
+        ({"seeds": 5}, 'test.toml: seeds: must be a rule such as { min = 3, max = 10, until = "decided" }, got 5;'),
+        ({"seeds": [0, 1]}, "fixed seeds are grid.seed = [0, 1, 2]"),
+        ({"seeds": RULE, "grid": {"seed": [0, 1]}}, "test.toml: seeds: also set by test.toml: grid.seed: keep one"),
+        ({"grid": {"seeds": RULE}}, "test.toml: grid.seeds: a rule of seeds stands above [grid]"),
+        (
+            {"seeds": RULE, "exclude": [{"seed": 2, "method": "spt"}]},
+            "test.toml: exclude: 'seed' is what the rule of test.toml: seeds decides: keep one of the two",
+        ),
+        (
+            {"seeds": RULE, "grid": {"method": ["spt", "both"]}},
+            "test.toml: seeds: row 'spt' of ViT on fashion-mnist-12k has no row 'none' to be compared with: add it",
+        ),
+        (
+            {"seeds": RULE, "grid": {"backbone": ["vit", "pit"]}, "exclude": [{"method": "none", "backbone": "pit"}]},
+            "test.toml: seeds: row 'spt' of PiT on fashion-mnist-12k has no row 'none'",
+        ),
+        ({"seeds": RULE, "grid": {"method": ["none"]}}, "test.toml: seeds: no row is left to be compared with 'none'"),
+        ({"seeds": RULE, "grid": {"backbone": ["resnet56"]}}, "seeds: no row is left to be compared with 'none'"),
+    ],
+)
+def test_a_rule_of_seeds_that_cannot_be_followed_is_refused(content: dict[str, Any], words: str) -> None:
+    assert words in refusal(content)
