@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from slbench.store import Pruned
+from slbench.record import Pruned
 from slbench.study import StudyRun
 from slbench.tuning.search import Row, Search, Told
 

@@ -6,7 +6,7 @@ The flow, in which no arrow goes back:
 2. each run is a `spec.RunSpec`, every default written out; its hash is its id;
 3. `store.Store` knows which runs have a record;
 4. `grid.local` hands each of the others to a free slot, in a child process that sees one device;
-5. the child, `train.run.execute`, trains it and files its `store.RunRecord`;
+5. the child, `train.run.execute`, trains it and files its `record.RunRecord`;
 6. `report` reads records, and nothing else, into tidy rows and tables.
 
 The rooms, from the top; each imports only from rooms below it:
@@ -22,7 +22,8 @@ The rooms, from the top; each imports only from rooms below it:
     study/        a TOML file or flags, checked and expanded into runs
     layout.py     what a study says of its table, and what columns there are
     upkeep/       runs from one store to another, as an archive; what a store need not keep
-    store.py      RunRecord, Store: where results are kept, and how anything gets there
+    store.py      Store: where results are kept, and how anything gets there
+    record.py     RunRecord: what is filed of a run, finished, failed or stopped
     measured.py   what was measured of a network or a job, as it is filed
     claims.py     who is at work on which run
     files.py      files that are whole or not there

@@ -6,8 +6,8 @@ from typing import Any
 
 from slbench.machine import Code, Host
 from slbench.measured import Throughput
+from slbench.record import RunRecord
 from slbench.report.gather import Gathered
-from slbench.store import RunRecord
 from slbench.study import Flags, Study, StudyRun, make_study
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,8 @@ from slbench.backbones.specs import PiTSpec, SwinSpec, ViTSpec
 from slbench.grid.estimate import Setting, probe_key
 from slbench.measure.network import Network
 from slbench.measure.speeds import network_key
+from slbench.record import RunRecord
 from slbench.spec import CAME_LATER, RunSpec, digest, identity, written_out
-from slbench.store import RunRecord
 from slbench.study import StudyRun
 from slbench.tuning.launch import definition
 from slbench.tuning.search import Plan

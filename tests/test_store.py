@@ -7,7 +7,8 @@ import pytest
 
 from slbench.errors import StoreError
 from slbench.files import write_atomic
-from slbench.store import Failure, Labels, Store, safe
+from slbench.record import Failure, Labels
+from slbench.store import Store, safe
 from tests.support import make_record, make_speed, runs
 
 

@@ -12,9 +12,10 @@ from slbench.errors import InputError
 from slbench.methods import row_title
 from slbench.names import suggestion
 from slbench.numerics import NUMERICS
+from slbench.record import WEIGHTS, RunRecord, read_record
 from slbench.report.caption import distinct, plural
 from slbench.spec import network_parts
-from slbench.store import WEIGHTS, RunRecord, Store, read_record, state_of
+from slbench.store import Store, state_of
 from slbench.study import Study
 
 Split = Literal["test", "val", "train"]

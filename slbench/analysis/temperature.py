@@ -9,10 +9,10 @@ from slbench.analysis.chosen import Choice, Finished
 from slbench.analysis.words import Written
 from slbench.analysis.written import write_page
 from slbench.errors import InputError, StoreError
+from slbench.record import WEIGHTS, RunRecord
 from slbench.report.caption import distinct
 from slbench.report.temperature import by_layer, gathered, line_titles, with_names
 from slbench.report.temperature_figures import draw_frame
-from slbench.store import WEIGHTS, RunRecord
 
 
 def from_weights(run: Finished) -> pd.DataFrame | None:

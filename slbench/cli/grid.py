@@ -25,7 +25,8 @@ from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.space import lacking
 from slbench.grid.standing import Standing
 from slbench.grid.tasks import Policy
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from slbench.study import Study, StudyRun
 
 

@@ -11,7 +11,8 @@ from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
 from slbench.grid.further import with_further
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from slbench.study import load_study
 from slbench.upkeep.archive import export
 from slbench.upkeep.arriving import Arrivals, Conflict, bring

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slbench.grid.jobs import Said
 from slbench.grid.slots import Device, Slot
-from slbench.store import Failure, Pruned
+from slbench.record import Failure, Pruned
 from slbench.study import StudyRun
 
 

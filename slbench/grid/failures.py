@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slbench.errors import DivergedError
 from slbench.grid.jobs import Died
-from slbench.store import Failure, Kind
+from slbench.record import Failure, Kind
 
 LAST_LINES = 10
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from slbench.errors import StoreError
 from slbench.grid.events import Added, Event, Finished, Found
+from slbench.record import read_record
 from slbench.report.sequential import Look, look
-from slbench.store import Store, read_record
+from slbench.store import Store
 from slbench.study import Comparison, SeedRule, Study, StudyRun
 
 LOOK_SECONDS = 2.0  # between two looks for what other launchers have finished

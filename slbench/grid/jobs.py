@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from slbench.measure.network import Network
+from slbench.record import Kind, Labels
 from slbench.spec import RunSpec
-from slbench.store import Kind, Labels
 
 
 class Job(BaseModel):

@@ -40,7 +40,8 @@ from slbench.grid.slots import Device, Resolved, Slot
 from slbench.grid.space import lacking
 from slbench.grid.tasks import DEFAULT_POLICY, Child, Policy, Task, Worker
 from slbench.recipes import Precision
-from slbench.store import Failure, Pruned, Store
+from slbench.record import Failure, Pruned
+from slbench.store import Store
 from slbench.study import StudyRun
 
 TICK_SECONDS = 0.5  # between two looks at claims and time limits

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from slbench.claims import Holder
 from slbench.grid.jobs import Said
-from slbench.store import Failure, Pruned, RunRecord, State, Store
+from slbench.record import Failure, Pruned, RunRecord
+from slbench.store import State, Store
 from slbench.study import StudyRun
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from slbench.claims import Claim
 from slbench.grid.jobs import Died
 from slbench.grid.slots import Device, Slot
-from slbench.store import Pruned
+from slbench.record import Pruned
 from slbench.study import StudyRun
 
 

@@ -14,7 +14,8 @@ from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Resolved, Slot
 from slbench.grid.tasks import Child, Policy
 from slbench.recipes import Precision
-from slbench.store import TEMPERATURES, RunRecord, Store
+from slbench.record import TEMPERATURES, RunRecord
+from slbench.store import Store
 from slbench.study import StudyRun
 
 CHECKPOINT_SECONDS = 1.0  # between two within an epoch, in the run that is killed

@@ -6,8 +6,8 @@ from typing import Literal
 from slbench.errors import InputError
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.names import lookup
+from slbench.record import RunRecord
 from slbench.spec import digest, identity
-from slbench.store import RunRecord
 
 Mode = Literal["inference", "train"]
 

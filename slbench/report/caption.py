@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from slbench.layout import MEASURES
 from slbench.measured import Throughput
+from slbench.record import RunRecord
 from slbench.report.sequential import confidence, rule_words
-from slbench.store import RunRecord
 
 if TYPE_CHECKING:
     from slbench.report.gather import Gathered

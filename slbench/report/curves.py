@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from slbench.record import RunRecord
 from slbench.report.caption import distinct, plural
 from slbench.report.experiments import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
 from slbench.report.figures import MOST_IN_TITLE, new_panels, plain, row_words, save, style
-from slbench.store import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

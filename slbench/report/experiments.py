@@ -7,6 +7,7 @@ from typing import Any
 
 from slbench.errors import InputError
 from slbench.layout import MEASURES
+from slbench.record import RunRecord
 from slbench.report.caption import AccuracyName, distinct
 from slbench.report.columns import datasets_of
 from slbench.report.figures import MOST_FIGURES, Looks, percent
@@ -15,7 +16,7 @@ from slbench.report.rows import EQUAL, TRAINING_HEADS, flat
 from slbench.report.statistics import Interval, mean_interval
 from slbench.report.table import Table, text
 from slbench.spec import RunSpec, written_out
-from slbench.store import RunRecord, safe
+from slbench.store import safe
 
 CellKey = tuple[str, str, str, str]  # data set, backbone, method, cell
 TRAINING = (*TRAINING_HEADS, "protocol")

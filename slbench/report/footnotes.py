@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from slbench.layout import MEASURES
 from slbench.methods import row_title
+from slbench.record import RunRecord
 from slbench.report.caption import commit, plural
 from slbench.report.gather import Gathered
 from slbench.report.measures import missing_logits
-from slbench.store import RunRecord
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

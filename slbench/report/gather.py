@@ -12,8 +12,9 @@ from slbench.measure.speeds import record_key
 from slbench.measured import Throughput
 from slbench.methods import METHODS
 from slbench.names import suggestion
+from slbench.record import Failure, RunRecord, read_failure, read_record
 from slbench.report.rows import tidy
-from slbench.store import Failure, RunRecord, Store, read_failure, read_record
+from slbench.store import Store
 from slbench.study import SeedRule, Study, StudyRun
 
 if TYPE_CHECKING:

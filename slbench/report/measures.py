@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.layout import MEASURES, Measure
-from slbench.store import RunRecord
+from slbench.record import RunRecord
 
 if TYPE_CHECKING:
     import numpy as np

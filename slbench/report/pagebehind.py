@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.methods import row_title
+from slbench.record import RunRecord
 from slbench.report.caption import commit, distinct, package
 from slbench.report.columns import Column
 from slbench.report.footnotes import device
@@ -16,7 +17,6 @@ from slbench.report.rows import flat
 from slbench.report.sections import NOTHING
 from slbench.report.table import Cell, Table, text
 from slbench.spec import written_out
-from slbench.store import RunRecord
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slbench.record import RunRecord
 from slbench.report.gather import Gathered
-from slbench.store import RunRecord
 
 if TYPE_CHECKING:
     from slbench.report.pagebehind import Behind

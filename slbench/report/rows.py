@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from slbench.record import RunRecord
 from slbench.spec import written_out
-from slbench.store import RunRecord
 
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
 ROW_HEADS = ("backbone_", "method_", "numerics_")  # spec fields that the names of a row stand for

@@ -10,6 +10,7 @@ import pandas as pd
 from slbench.errors import StoreError
 from slbench.layout import MEASURES, Measure
 from slbench.methods import row_title
+from slbench.record import RunRecord
 from slbench.report.caption import caption, distinct, plural
 from slbench.report.columns import Column, columns_of
 from slbench.report.footnotes import Note, footnotes, marked
@@ -19,7 +20,6 @@ from slbench.report.rows import varying
 from slbench.report.sequential import sequential_difference
 from slbench.report.statistics import PairedDifference
 from slbench.report.verdicts import Judged, judge
-from slbench.store import RunRecord
 from slbench.study import SeedRule
 
 PLAIN = "none"  # the row that gains are differences to

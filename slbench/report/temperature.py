@@ -10,8 +10,8 @@ import pandas as pd
 
 from slbench.errors import StoreError
 from slbench.methods import row_title
+from slbench.record import TEMPERATURES, RunRecord
 from slbench.report.rows import flat
-from slbench.store import TEMPERATURES, RunRecord
 
 COLUMNS: dict[str, Callable[[str], int | float | str]] = {
     "epoch": int,  # 0: before training

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from slbench.record import RunRecord
 from slbench.report.caption import distinct, plural
 from slbench.report.figures import LINES, MARKERS, PALETTE, WIDTH, new_figure, save, style
 from slbench.report.temperature import final, gathered, negative_words, of_positive
-from slbench.store import RunRecord, safe
+from slbench.store import safe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,10 +14,10 @@ from slbench.backbones.specs import BackboneSpec, CaiTSpec, T2TSpec
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
+from slbench.record import RunRecord
 from slbench.report.published import Published, find, table_named
 from slbench.report.statistics import prediction_interval
 from slbench.spec import RunSpec
-from slbench.store import RunRecord
 
 Verdict = Literal["reproduced", "lower", "higher", "undecided", "not comparable"]
 AS_PUBLISHED = ("paper", "released")  # recipes that stand for the paper's training

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from slbench.layout import AS_IT_COMES, Layout
+from slbench.record import Keep
 from slbench.spec import Protocol
-from slbench.store import Keep
 
 Value = Any  # of a TOML key
 

@@ -14,8 +14,8 @@ from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
 from slbench.names import lookup
 from slbench.recipes import RECIPES, Recipe
+from slbench.record import Labels
 from slbench.spec import Protocol, RunSpec
-from slbench.store import Labels
 from slbench.study.file import StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from slbench.errors import InputError
 from slbench.layout import AS_IT_COMES, Layout
 from slbench.methods import row_title
+from slbench.record import Labels
 from slbench.spec import RunSpec
-from slbench.store import Labels
 
 MOST_SEEDS = 100  # that a rule may add up to
 

@@ -16,8 +16,8 @@ from slbench.compute import autocast, reproducible, synchronize
 from slbench.data import is_here, load
 from slbench.data.splits import Part, Splits
 from slbench.measure.macs import count
+from slbench.record import Labels
 from slbench.spec import RunSpec
-from slbench.store import Labels
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EVALUATION_BATCH, Training
 from slbench.train.optim import make_optimizer

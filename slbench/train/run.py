@@ -25,8 +25,9 @@ from slbench.data.subset import subset
 from slbench.files import write_atomic
 from slbench.machine import Code
 from slbench.measure.macs import count
+from slbench.record import TEMPERATURES, WEIGHTS, Keep, Labels, RunRecord
 from slbench.spec import RunSpec
-from slbench.store import TEMPERATURES, WEIGHTS, Keep, Labels, RunRecord, Store
+from slbench.store import Store
 from slbench.train.board import board
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training

@@ -13,7 +13,8 @@ from slbench.grid.events import Event, Failed, Finished, Found, Halted, Moved
 from slbench.grid.launch import Launch, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.tasks import Policy
-from slbench.store import Pruned, Store
+from slbench.record import Pruned
+from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning import record
 from slbench.tuning.compare import compare, comparison_runs

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
 from slbench.files import dump_json, write_atomic
+from slbench.record import first_wrong
 from slbench.spec import Protocol
-from slbench.store import Store, first_wrong
+from slbench.store import Store
 from slbench.tuning.search import State
 
 FILE = "search.json"

@@ -14,7 +14,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
-from slbench.store import Pruned
+from slbench.record import Pruned
 from slbench.streams import derive
 from slbench.study import StudyRun
 from slbench.tuning.space import Space, Value

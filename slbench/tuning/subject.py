@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slbench.record import Keep
 from slbench.spec import Protocol, RunSpec
-from slbench.store import Keep
 from slbench.study import StudyRun, make_study
 
 WHERE = "command line"

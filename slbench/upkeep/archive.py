@@ -30,7 +30,8 @@ from slbench.data.places import whole
 from slbench.errors import InputError, StoreError
 from slbench.files import dump_json
 from slbench.measured import Probe, Throughput, TrainingMemory
-from slbench.store import WEIGHTS, RunRecord, Store, first_wrong, read_record, state_of
+from slbench.record import WEIGHTS, RunRecord, first_wrong, read_record
+from slbench.store import Store, state_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
 from slbench.files import sync
-from slbench.store import WEIGHTS, RunRecord, Store, first_wrong, safe, state_of
+from slbench.record import WEIGHTS, RunRecord, first_wrong
+from slbench.store import Store, safe, state_of
 from slbench.upkeep.archive import MEASURED, Listed, Reader, reading
 
 M = TypeVar("M", bound=BaseModel)

@@ -10,8 +10,9 @@ from slbench.analysis.chosen import Finished
 from slbench.backbones import build
 from slbench.data import load
 from slbench.data.splits import content_hash
+from slbench.record import WEIGHTS, Keep
 from slbench.selftest import stirred
-from slbench.store import WEIGHTS, Keep, Store
+from slbench.store import Store
 from slbench.study import Study, StudyRun, make_study
 from tests.data.made import made_arrays, write_npz
 from tests.support import make_record

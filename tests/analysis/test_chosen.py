@@ -8,7 +8,8 @@ import pytest
 from slbench.analysis.chosen import Finished, Needs, choose, split_named
 from slbench.errors import InputError
 from slbench.numerics import NUMERICS
-from slbench.store import Failure, Store
+from slbench.record import Failure
+from slbench.store import Store
 from slbench.study import Study
 from tests.analysis.made import SMALL, birds, finish, study_of
 

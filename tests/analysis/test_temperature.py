@@ -9,8 +9,9 @@ import pytest
 from slbench.analysis.chosen import Choice, Finished, Needs, choose
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
 from slbench.errors import InputError, StoreError
+from slbench.record import RunRecord
 from slbench.report.temperature import read_temperatures
-from slbench.store import RunRecord, Store
+from slbench.store import Store
 from tests.train.test_run import RECIPE, run, tiny
 
 NEEDS = Needs(attention=False, weights=False)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from tests.cli.conftest import Command
 from tests.data.made import made_arrays, write_folder, write_npz
 

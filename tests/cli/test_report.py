@@ -111,8 +111,8 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
     slbench: Command, study: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slbench.errors import StoreError
+    from slbench.record import read_record as read
     from slbench.report import gather
-    from slbench.store import read_record as read
 
     victim = next(store.glob("runs/*-both-*-s0-*/record.json"))
 

@@ -18,7 +18,8 @@ import pytest
 
 from slbench import machine
 from slbench.cli import main
-from slbench.store import Failure, RunRecord, Store
+from slbench.record import Failure, RunRecord
+from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
 from tests.support import ROOT, TINY_STUDY

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from slbench.store import Failure, Pruned, Store
+from slbench.record import Failure, Pruned
+from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
 from tests.support import ROOT, make_record

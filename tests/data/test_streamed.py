@@ -25,8 +25,9 @@ from slbench.data.subset import subset
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
+from slbench.record import Labels, RunRecord
 from slbench.spec import RunSpec
-from slbench.store import Labels, RunRecord, Store
+from slbench.store import Store
 from slbench.train.loop import Training
 from slbench.train.run import execute
 from tests.data.made import made_arrays, write_folder

@@ -16,7 +16,8 @@ from slbench.grid.failures import failure
 from slbench.grid.jobs import Job, Said
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import TINY, runs
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from slbench.grid.events import Ended, Event, Finished, Found, Moved, Started
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
-from slbench.store import Pruned, Store
+from slbench.record import Pruned
+from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import runs
 

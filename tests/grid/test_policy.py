@@ -15,7 +15,8 @@ from slbench.grid.jobs import Died
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
 from slbench.grid.tasks import Policy, Task
-from slbench.store import Kind, Store
+from slbench.record import Kind
+from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import TINY, runs
 

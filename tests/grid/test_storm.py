@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from slbench.study import load_study
 from tests.support import ROOT
 

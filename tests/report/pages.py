@@ -6,12 +6,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from slbench.record import Failure
 from slbench.report.gather import Gathered, gather
 from slbench.report.page import page
 from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section
 from slbench.report.table import make_table
-from slbench.store import Failure, Store
+from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import make_record
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from slbench.record import RunRecord
 from slbench.report.rows import flat, tidy, varying
-from slbench.store import RunRecord
 from tests.support import TINY, make_record, runs
 
 

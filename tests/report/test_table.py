@@ -6,8 +6,8 @@ import pytest
 from slbench.errors import StoreError
 from slbench.layout import AS_IT_COMES, Layout
 from slbench.measured import Throughput
+from slbench.record import Failure, RunRecord
 from slbench.report.table import Cell, Table, make_table
-from slbench.store import Failure, RunRecord
 from slbench.study import StudyRun
 from tests.support import TINY, gathered, make_record, make_speed, runs
 

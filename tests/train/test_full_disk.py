@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from slbench.grid.failures import kind_of
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from tests.train.test_keep import LONGER, execute, kept
 from tests.train.test_resume import lasting
 from tests.train.test_run import LABELS

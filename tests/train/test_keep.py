@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.store import Keep, RunRecord, Store
+from slbench.record import Keep, RunRecord
+from slbench.store import Store
 from slbench.train import run as running
 from slbench.train.loop import Evaluation, Training
 from tests.train.test_resume import SPEC, Killed, die_at, lasting

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from slbench.errors import StoreError, TrainingError
+from slbench.record import PASSING, RunRecord
 from slbench.spec import RunSpec
-from slbench.store import PASSING, RunRecord, Store
+from slbench.store import Store
 from slbench.train import run as running
 from slbench.train.checkpoint import CURRENT, PREVIOUS, Checkpoints
 from slbench.train.loop import Training

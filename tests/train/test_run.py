@@ -16,8 +16,9 @@ from slbench.data import DATASETS
 from slbench.errors import TrainingError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES, Recipe
+from slbench.record import Labels, RunRecord
 from slbench.spec import Protocol, RunSpec
-from slbench.store import Labels, RunRecord, Store
+from slbench.store import Store
 from slbench.train.loop import EpochMetrics, Evaluation
 from slbench.train.run import accuracies, execute
 

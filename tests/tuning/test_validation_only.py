@@ -14,7 +14,8 @@ import slbench.tuning
 from slbench.grid.events import Ended, Event, Finished, Moved
 from slbench.grid.jobs import Said
 from slbench.grid.tasks import Policy
-from slbench.store import Pruned, Store
+from slbench.record import Pruned
+from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning import launch
 from slbench.tuning.launch import plan_tuning

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from slbench.store import RunRecord, Store
+from slbench.record import RunRecord
+from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import make_record, make_speed, runs
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from slbench.errors import StoreError
-from slbench.store import Pruned, Store
+from slbench.record import Pruned
+from slbench.store import Store
 from slbench.upkeep.cleaning import OLD_SECONDS, remove, waste
 from tests.upkeep.conftest import RUNS, files, finish
 
