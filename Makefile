@@ -13,7 +13,7 @@ test: install
 	$(MAKE) check
 
 test-slow: install
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n auto --dist worksteal
 
 # For owners of a GPU: what no processor can show.
 gpu-check: install

@@ -1,13 +1,16 @@
-"""How fast a batch is made ready: torchvision, an image at a time, against ours; and what training loses to it.
+"""How fast a batch is made ready: torchvision, an image at a time, against ours; from the disk; what training loses.
 
 Both in turns in one process, on one core, at 32 px with the paper's full list: flip, padded crop, AutoAugment,
 normalise, random erasing, CutMix or Mixup. Prints images/s and ratios; nothing here is a test.
 """
 
 import dataclasses
+import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,8 +22,9 @@ from torchvision.transforms import v2  # type: ignore[import-untyped]
 from slbench import machine
 from slbench.backbones import default_spec
 from slbench.compute import reproducible
-from slbench.data import DATASETS
+from slbench.data import DATASETS, find, load
 from slbench.data.batches import Batch, Batches
+from slbench.data.places import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.data.splits import Part
 from slbench.measure.network import Network
 from slbench.measure.speeds import Timing
@@ -68,9 +72,12 @@ def torchvision_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[tupl
             yield mix(batch, targets[rows]) if mix else (batch, targets[rows])
 
 
-def our_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[Batch]:
+def in_memory(images: np.ndarray, labels: np.ndarray) -> Part:
+    return Part(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
+
+
+def our_batches(part: Part) -> Iterator[Batch]:
     """Batches for ever, by slbench."""
-    part = Part(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
     batches, epoch = Batches(part, SPEC, device=torch.device("cpu")), 0
     while True:
         epoch += 1
@@ -90,7 +97,7 @@ def preparing() -> None:
     images, labels = pictures()
     passes = {
         "torchvision": drawn(torchvision_batches(images, labels), 4),
-        "slbench": drawn(our_batches(images, labels), 4),
+        "slbench": drawn(our_batches(in_memory(images, labels)), 4),
     }
     timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
     speeds = interleaved(passes, images=4 * BATCH, timing=timing, wait=lambda: None)
@@ -100,11 +107,43 @@ def preparing() -> None:
     print(f"{'ratio':<12} {spread(ratios, digits=2)}")
 
 
+def from_disk(root: Path) -> dict[str, Part]:
+    """The same images left on the disk: in an npz file, in one that is packed, and as a PNG file each."""
+    images, labels = pictures()
+    arrays = {"train_images": images, "train_labels": labels, "test_images": images[:100], "test_labels": labels[:100]}
+    np.savez(root / "plain.npz", **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(root / "packed.npz", **arrays)  # type: ignore[arg-type]
+    for part in ("train", "test"):
+        for number, (image, label) in enumerate(zip(arrays[f"{part}_images"], arrays[f"{part}_labels"], strict=True)):
+            folder = root / "files" / part / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number}.png")
+    os.environ |= {ROOT_VARIABLE: str(root / "data"), STREAM_VARIABLE: "1"}
+    found = {
+        "npz": find(f"npz:{root / 'plain.npz'}"),
+        "packed npz": find(f"npz:{root / 'packed.npz'}"),
+        "PNG files": find(f"folder:{root / 'files'}"),
+    }
+    return {name: load(one.spec, one.source).train for name, one in found.items()}
+
+
+def streaming() -> None:
+    """Images/s of batches from memory and from the disk (its cache, most likely), and their ratio in each round."""
+    with tempfile.TemporaryDirectory() as root:
+        parts = {"memory": in_memory(*pictures()), **from_disk(Path(root))}
+        timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
+        passes = {name: drawn(our_batches(part), 4) for name, part in parts.items()}
+        speeds = interleaved(passes, images=4 * BATCH, timing=timing, wait=lambda: None)
+    for name, values in speeds.items():
+        ratios = [one / memory for one, memory in zip(values, speeds["memory"], strict=True)]
+        print(f"{name:<12} {spread(values)} images/s, ratio {spread(ratios, digits=2)}")
+
+
 def training() -> None:
     """Steps of the paper's ViT on one batch again and again, and on batches made ready for each step."""
     network = Network.resolve(default_spec("vit"), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=10)
     step = make_pass(network, "train", batch_size=BATCH, device=torch.device("cpu"), precision="fp32")
-    batches = our_batches(*pictures())
+    batches = our_batches(in_memory(*pictures()))
 
     def with_data() -> None:
         next(batches)
@@ -130,6 +169,8 @@ if __name__ == "__main__":
     with reproducible(1):
         print("\nbatches of 128 at 32 px, the paper's augmentation")
         preparing()
+        print("\nthe same batches from memory and from the disk")
+        streaming()
         print("\nsteps of the paper's ViT at 32 px, batch 128, fp32")
         training()
     sys.stdout.flush()

@@ -19,8 +19,8 @@ from tests.train.test_run import LABELS
 
 VALIDATED = (50.0, 70.0, 70.0, 60.0)  # of four epochs; the second is the first of the best
 TESTED = (10.0, 20.0, 30.0, 90.0)  # on which nothing may be chosen
-RECIPE = dataclasses.replace(SPEC.recipe, epochs=4, batch_size=100)
-LONGER = dataclasses.replace(SPEC, recipe=RECIPE, dataset=dataclasses.replace(SPEC.dataset, fraction=0.1))
+RECIPE = dataclasses.replace(SPEC.recipe, epochs=4)
+LONGER = dataclasses.replace(SPEC, recipe=RECIPE)
 STEPS = 9  # of an epoch
 
 

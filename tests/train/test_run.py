@@ -23,12 +23,12 @@ from slbench.train.loop import EpochMetrics, Evaluation
 from slbench.train.run import accuracies, execute
 
 TINY = ViTSpec(patch_size=16, dim=12, depth=2, num_heads=3)
-RECIPE = dataclasses.replace(RECIPES["quick"], epochs=2, batch_size=1000, precision="fp32", drop_path=0.1)
+RECIPE = dataclasses.replace(RECIPES["quick"], epochs=2, batch_size=100, precision="fp32", drop_path=0.1)
 LABELS = Labels(backbone="tiny", method="both", dataset="fashion-mnist-12k")
 
 
 def tiny(method: str = "both", *, recipe: Recipe = RECIPE, protocol: Protocol = "holdout", seed: int = 0) -> RunSpec:
-    dataset = DATASETS["fashion-mnist-12k"].spec
+    dataset = dataclasses.replace(DATASETS["fashion-mnist-12k"].spec, fraction=0.1)
     return RunSpec.resolve(
         backbone=TINY, method=METHODS[method], dataset=dataset, recipe=recipe, protocol=protocol, seed=seed
     )
@@ -54,7 +54,7 @@ def test_a_run_leaves_its_record_history_weights_and_logits(tmp_path: Path) -> N
     assert float(rows[-1]["test_top1"]) == record.final_test_top1
     assert float(rows[record.selected_epoch - 1]["test_top1"]) == record.selected_test_top1  # type: ignore[operator]
     assert record.best_test_top1 == max(float(row["test_top1"]) for row in rows)
-    assert (record.steps, record.samples_seen) == (18, 18_000)
+    assert (record.steps, record.samples_seen) == (18, 1_800)
     assert hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest() == record.weights_sha256
     stored = load_file(folder / "test_logits.safetensors")
     assert stored["logits"].dtype == torch.float16
@@ -87,7 +87,7 @@ def test_without_a_validation_split_nothing_is_selected(tmp_path: Path, protocol
     assert record.selected_test_top1 is None
     assert record.selected_epoch is None
     assert record.final_val_top1 is None
-    assert record.samples_seen == 20_000
+    assert record.samples_seen == 2_000
     assert ",,," not in (folder / record.history).read_text().splitlines()[0]
     assert record.final_test_top1 > 10
 
