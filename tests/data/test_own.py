@@ -156,6 +156,22 @@ def test_images_of_different_sizes_need_one_to_be_brought_to(tmp_path: Path) -> 
     assert load(found.spec, found.source).train.images.shape == (32, 3, 11, 13)
 
 
+def test_images_with_a_side_that_no_network_gets_need_a_size_too(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays(shape=(3, 4097)))
+    with pytest.raises(InputError) as refused:
+        find(f"folder:{folder}")
+    assert str(refused.value) == (
+        f"{folder}: images of 3 x 4097 px, and a side has at most 4096: set dataset.image_size"
+    )
+    found = find(f"folder:{folder}", image_size=(11, 13))
+    assert load(found.spec, found.source).train.images.shape == (31, 1, 11, 13)
+
+
+def test_few_rows_are_images_where_the_other_axes_are_short_too(tmp_path: Path) -> None:
+    found = find(f"npz:{write_npz(tmp_path / 'patches.npz', made_arrays(shape=(3, 3, 200)))}")
+    assert (found.spec.image_size, found.spec.in_channels) == ((3, 3), 200)
+
+
 def test_resizing_keeps_the_order_and_the_split(tmp_path: Path) -> None:
     found = find(npz(tmp_path / "birds.npz"))
     as_it_is = load(found.spec, found.source)
@@ -190,6 +206,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "floats": (
         {"train_images": np.zeros((31, 17, 19, 3))},
         "train_images: must be uint8 of shape (n, h, w) or (n, h, w, c), got float64 of shape (31, 17, 19, 3)",
+    ),
+    "channels first": (
+        {"train_images": np.zeros((31, 3, 17, 19), dtype=np.uint8)},
+        "train_images: shape (31, 3, 17, 19) looks like (n, c, h, w) and must be (n, h, w, c): "
+        "save it again with numpy.moveaxis(images, 1, -1)",
+    ),
+    "a side that no network gets": (
+        {"train_images": np.zeros((31, 4097, 1), dtype=np.uint8)},
+        "train_images: images of 4097 x 1 px, and a side has at most 4096: shrink them",
     ),
     "labels of another length": (
         {"test_labels": np.zeros(7, dtype=np.int64)},
