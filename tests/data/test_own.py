@@ -1,6 +1,7 @@
 """A user's own images: what is found in an npz file and in folders, and that both are the same data."""
 
 import dataclasses
+import errno
 import os
 import shutil
 import zlib
@@ -331,6 +332,39 @@ def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: i
     with pytest.raises(InputError) as refused:
         find(name)
     assert str(refused.value) == f"{bad}:{shown} larger than 64 megapixels: shrink or delete it"
+
+
+def test_images_are_found_through_links_and_a_link_to_nothing_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    spec = find(f"folder:{folder}").spec
+    elsewhere = tmp_path / "elsewhere"
+    (folder / "train" / "finch").rename(elsewhere)
+    (folder / "train" / "finch").mkdir()
+    (folder / "train" / "finch" / "deeper").symlink_to(elsewhere)
+    assert find(f"folder:{folder}").spec == spec
+    lost = folder / "train" / "heron" / "lost.png"
+    lost.symlink_to(tmp_path / "absent.png")
+    with pytest.raises(InputError) as refused:
+        find(f"folder:{folder}")
+    assert str(refused.value) == f"{lost}: a link to nothing: restore what it leads to or delete it"
+
+
+def test_a_folder_below_a_class_that_cannot_be_read_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    locked, scan = folder / "train" / "finch" / "locked", os.scandir
+    locked.mkdir()
+
+    def scanned(path: Any) -> Any:
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", scanned)
+    with pytest.raises(InputError) as refused:
+        find(f"folder:{folder}")
+    assert str(refused.value) == f"{locked}: cannot be read: Permission denied"
 
 
 def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> None:
