@@ -56,6 +56,34 @@ def state(slbench: Command) -> str:
     return words
 
 
+def test_the_data_root_is_the_flags_else_the_variables_else_in_the_platforms_cache_folder(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setenv("SLBENCH_DATA", "")  # the flag sets it for children, and monkeypatch takes that back
+
+    def rooted(*flags: str | Path) -> str:
+        root: str = json.loads(slbench("data", "list", "--json", *flags).out)["root"]
+        return root
+
+    assert rooted() == f"{tmp_path}/cache/slbench/data"
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "variable"))
+    assert rooted() == f"{tmp_path}/variable"
+    assert rooted("--data-root", tmp_path / "flag") == f"{tmp_path}/flag"
+
+
+@pytest.mark.parametrize("command", ["doctor", "report"])
+def test_every_command_that_needs_data_takes_their_root(
+    slbench: Command, tmp_path: Path, root: Path, command: str
+) -> None:
+    """A report on a study of `imagenet` looks for it there."""
+    study = tmp_path / "study.toml"
+    study.write_text('[grid]\nmethod = ["none"]\ndataset = ["imagenet"]\n')
+    about = (study,) if command == "report" else ()
+    said = slbench(command, *about, "--store", tmp_path / "results", "--data-root", root / "mine")
+    assert str(root / "mine") in said.out + said.err
+
+
 @pytest.mark.usefixtures("server")
 def test_a_set_is_fetched_put_in_order_and_verified(slbench: Command, root: Path) -> None:
     assert state(slbench) == "not here"
