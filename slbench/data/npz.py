@@ -80,7 +80,9 @@ def damage_named(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{path}: not an npz file, or a damaged one") from error
+        raise InputError(
+            f"{path}: not an npz file, or a damaged one: restore it, or save it again with numpy.savez"
+        ) from error
 
 
 def parts_of(path: Path, there: Sequence[str]) -> list[str]:
