@@ -12,6 +12,7 @@ NUMERICS: dict[str, int] = {
     "autoaugment": 1,
     "erasing": 1,
     "mixing": 1,  # CutMix and Mixup
+    "averaging": 1,  # of the weights, where a recipe has ema_decay
     "vit": 1,
     "t2t": 1,
     "cait": 1,

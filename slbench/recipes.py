@@ -147,6 +147,7 @@ _RELEASED = dict.fromkeys(Recipe.__dataclass_fields__, "verbatim: released code"
     "betas": "verbatim: released code, torch's default",
     "clip_norm": _OFF,
     "ema_decay": _OFF,
+    "drop_path": "verbatim: 0.1 in the released transformers; guess: also in the CNNs",
     "auto_augment": "verbatim: released code; magnitudes and operations as torchvision has them",
     "erase_aspect": "verbatim: released code",
     "erase_aspect_draw": "verbatim: released code; not log-uniform, as later implementations draw it",
@@ -163,7 +164,6 @@ RECIPE_SOURCES: dict[str, dict[str, str]] = {
         "drop_last": "history: the last batch is kept",
         "precision": "guess: fp32, as released",
         "epochs": "verbatim: 100, as the paper says",
-        "drop_path": "verbatim: 0.1 in the released transformers; guess: also in the CNNs",
     },
     "modern": _RELEASED
     | {

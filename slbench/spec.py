@@ -187,6 +187,7 @@ def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: 
         "autoaugment": recipe.auto_augment != "none",
         "erasing": recipe.erase > 0,
         "mixing": recipe.cutmix > 0 or recipe.mixup > 0,
+        "averaging": recipe.ema_decay is not None,
     }
     return ["trainer", *(part for part, is_used in used.items() if is_used), *network_parts(backbone, method)]
 

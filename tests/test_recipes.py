@@ -81,6 +81,8 @@ def test_the_policy_is_that_of_the_data_set(dataset: str, policy: str) -> None:
 def test_a_part_that_is_off_is_no_part_of_a_run() -> None:
     (quick,) = runs()
     assert set(quick.spec.numerics) == {"trainer", "augmentation", "vit"}
+    (averaged,) = runs(set={"recipe.ema_decay": 0.99})
+    assert set(averaged.spec.numerics) == {"trainer", "augmentation", "averaging", "vit"}
     (paper,) = runs(recipe="paper")
     assert set(paper.spec.numerics) == {"trainer", "augmentation", "autoaugment", "erasing", "mixing", "vit"}
 

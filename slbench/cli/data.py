@@ -13,9 +13,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from slbench.cli import options
 from slbench.data import DATASETS, DatasetEntry, find, imagenet, load
+from slbench.data.facts import as_source
 from slbench.data.fetch import OnProgress, bring, fetch, missing
 from slbench.data.places import data_root, is_there
 from slbench.data.sources import prepare, state_of, verify
+from slbench.data.specs import short
 from slbench.errors import InputError
 from slbench.names import lookup
 
@@ -69,7 +71,10 @@ def fetch_set(
 
 @app.command("verify")
 def verify_set(name: Name, data_root_folder: options.DataRoot = None) -> None:
-    """Check a data set on this machine against its published checksums and counts, from its archives on."""
+    """Check a data set on this machine against its published checksums and counts, from its archives on.
+
+    Data of your own, which nobody has published, are read again and held to the hash under which runs know them.
+    """
     options.use_data_root(data_root_folder)
     entry = DATASETS.get(name)
     if entry is not None and entry.archives:
@@ -77,6 +82,9 @@ def verify_set(name: Name, data_root_folder: options.DataRoot = None) -> None:
     else:
         found = find(name)
         load(found.spec, found.source)
+        if as_source(name) is not None:
+            print(f"{name}: whole, {short(found.spec.content)}")
+            return
     print(f"{name}: as published")
 
 
@@ -111,12 +119,16 @@ def state_words(name: str, entry: DatasetEntry) -> str:
 def download_bars(console: Console) -> Iterator[OnProgress]:
     """A bar for each file that is being fetched."""
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars, tasks = Progress(*columns, console=console), dict[str, TaskID]()
 
-        def show(file: str, done: int, total: int | None) -> None:
-            if file not in tasks:
-                tasks[file] = bars.add_task(file)
-            bars.update(tasks[file], completed=done, total=total)
+    def show(file: str, done: int, total: int | None) -> None:
+        bars.start()  # not before: where nothing comes, nothing but the error is printed
+        if file not in tasks:
+            tasks[file] = bars.add_task(file)
+        bars.update(tasks[file], completed=done, total=total)
 
+    try:
         yield show
+    finally:
+        if tasks:
+            bars.stop()

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from slbench import machine
 from slbench.cli import options
-from slbench.data import DATASETS, load
-from slbench.data.places import check_writable, data_root
+from slbench.data import DATASETS, load, places
 from slbench.data.sources import state_of
 from slbench.data.specs import short
 from slbench.errors import SlbenchError
@@ -34,11 +33,13 @@ def doctor(
     store: options.StoreFolder = Path("results"),
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
+    data_root: options.DataRoot = None,
     selftest: Annotated[
         bool, typer.Option("--selftest", help="Also compare each GPU with the processor, and time it (minutes).")
     ] = False,
 ) -> None:
     """Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."""
+    options.use_data_root(data_root)
     console = Console(highlight=False, markup=False)
     unwell = False
     for finding in examine(store, threads):
@@ -123,9 +124,9 @@ def examine_torch() -> Iterator[Finding]:
 
 def examine_data() -> Iterator[Finding]:
     """Where data are kept, which sets are here, and that those that ship with slbench hold what their hash says."""
-    root, states = data_root(), list[str]()
+    root, states = places.data_root(), list[str]()
     try:
-        check_writable(root)
+        places.check_writable(root)
         yield Finding("data root", str(root))
     except SlbenchError as error:
         yield Finding("data root", str(error), "set SLBENCH_DATA, or give --data-root")

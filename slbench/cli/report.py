@@ -29,6 +29,7 @@ def report(
         ),
     ] = None,
     store: options.StoreFolder = Path("results"),
+    data_root: options.DataRoot = None,
     formats: Annotated[str, typer.Option("--format", help="md, csv, latex, html: with commas.")] = "md,csv,latex",
     accuracy: Annotated[
         str, typer.Option("--accuracy", help="final, selected, best: with commas. Default: final.", show_default=False)
@@ -61,6 +62,7 @@ def report(
     ] = None,
 ) -> None:
     """Print a study's table and write it, with a tidy runs.csv. Without a study: every run and search of the store."""
+    options.use_data_root(data_root)
     wanted = options.split([formats])
     for format_ in wanted:
         lookup(SUFFIXES, format_, "format")

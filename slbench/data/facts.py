@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slbench.data.streamed import About
 
 OWN = "own"  # in a spec: the same images are the same data, whatever file they came in
-VERSION = 1  # raised when what is found changes for the same file
+VERSION = 2  # raised when what is found changes for the same file, or it is refused
 Size = tuple[int, int]
 
 

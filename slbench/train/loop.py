@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slbench.compute import autocast, seed_forward
 from slbench.data.batches import Batch, Batches
@@ -19,7 +18,7 @@ from slbench.errors import DivergedError
 from slbench.methods.lsa import AttentionLogits
 from slbench.spec import RunSpec
 from slbench.streams import derive
-from slbench.train.optim import learning_rate, make_optimizer
+from slbench.train.optim import averaged, learning_rate, make_optimizer
 from slbench.train.temperatures import TemperatureHistory
 
 EVALUATION_BATCH = 500  # images
@@ -87,11 +86,7 @@ class Training:
         self.optimizer = make_optimizer(network, spec.recipe)
         self.steps_per_epoch = spec.steps_per_epoch
         decay = spec.recipe.ema_decay
-        self.averaged = (
-            None
-            if decay is None
-            else AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
-        )
+        self.averaged = None if decay is None else averaged(network, decay)
         self.history: list[EpochMetrics] = []
         self.temperatures = TemperatureHistory(self.evaluated)
         self.done = 0  # steps of the epoch that is running

@@ -1,14 +1,16 @@
-"""The optimizer, which parameters it decays, and its learning rate at each step."""
+"""The optimizer, which parameters it decays, its learning rate at each step, and the average of the weights."""
 
 import math
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slbench.methods.lsa import AttentionLogits
 from slbench.recipes import ParameterKind, Recipe
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
 POSITIONS = ("positions", "relative_bias")  # learned ones, and Swin's bias of relative places
 
 
@@ -55,3 +57,22 @@ def learning_rate(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * step / warmup
     progress = (step - warmup) / (total - warmup)
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """A copy of a network whose weights and running statistics follow its own as exponential moving averages.
+
+    Whole numbers among the buffers, such as the places in Swin's table of biases, are copied: in float32 0.0001 and
+    0.9999 of an 11 do not add up to 11, and would be cut to 10.
+    """
+    moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def follow(averages: Tensors, values: Tensors, count: Tensor | int) -> None:
+        if averages[0].is_floating_point():  # the lists are of one kind
+            moving(averages, values, count)
+            return
+        for average, value in zip(averages, values, strict=True):
+            average.copy_(value)
+
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)

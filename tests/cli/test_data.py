@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,34 @@ def state(slbench: Command) -> str:
     document = json.loads(slbench("data", "list", "--json").out)
     words: str = document["sets"]["fashion-mnist"]
     return words
+
+
+def test_the_data_root_is_the_flags_else_the_variables_else_in_the_platforms_cache_folder(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setenv("SLBENCH_DATA", "")  # the flag sets it for children, and monkeypatch takes that back
+
+    def rooted(*flags: str | Path) -> str:
+        root: str = json.loads(slbench("data", "list", "--json", *flags).out)["root"]
+        return root
+
+    assert rooted() == f"{tmp_path}/cache/slbench/data"
+    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "variable"))
+    assert rooted() == f"{tmp_path}/variable"
+    assert rooted("--data-root", tmp_path / "flag") == f"{tmp_path}/flag"
+
+
+@pytest.mark.parametrize("command", ["doctor", "report"])
+def test_every_command_that_needs_data_takes_their_root(
+    slbench: Command, tmp_path: Path, root: Path, command: str
+) -> None:
+    """A report on a study of `imagenet` looks for it there."""
+    study = tmp_path / "study.toml"
+    study.write_text('[grid]\nmethod = ["none"]\ndataset = ["imagenet"]\n')
+    about = (study,) if command == "report" else ()
+    said = slbench(command, *about, "--store", tmp_path / "results", "--data-root", root / "mine")
+    assert str(root / "mine") in said.out + said.err
 
 
 @pytest.mark.usefixtures("server")
@@ -137,6 +166,34 @@ def test_a_fetched_set_trains_from_memory_and_from_the_disk_alike(
     for key in ("run_id", "weights_sha256", "data_sha256", "final_test_loss"):
         assert kept[key] == streamed[key]
     assert list(root.rglob("*.note.npz"))
+
+
+def test_what_cannot_be_fetched_is_one_line_and_the_bars_of_what_can_be_stand_before_it(
+    slbench: Command, root: Path, server: Server
+) -> None:
+    content = server.files.pop("/train-labels-idx1-ubyte.gz")
+    said = slbench("data", "fetch", "fashion-mnist")
+    assert said.code == 1 and "train-images-idx3-ubyte.gz" in said.err and "HTTP Error 404" in said.err
+    assert listing(root / "fashion-mnist") == ["train-images-idx3-ubyte.gz"]
+    again = slbench("data", "fetch", "fashion-mnist")
+    assert again.err.startswith("slbench: train-labels-idx1-ubyte.gz could not be fetched: ")
+    assert again.err.count("\n") == 1
+    server.files["/train-labels-idx1-ubyte.gz"] = content
+    assert slbench("data", "fetch", "fashion-mnist").code == 0
+
+
+@pytest.mark.usefixtures("root")
+def test_a_users_own_data_are_verified_by_their_hash(slbench: Command, tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "birds.npz", made_arrays())
+    content = json.loads(slbench("data", "info", f"npz:{path}").out)["content"]
+    said = slbench("data", "verify", f"npz:{path}")
+    assert (said.code, said.out) == (0, f"npz:{path}: whole, {content[: len('arrays sha256:') + 12]}\n")
+    times = path.stat()
+    write_npz(path, made_arrays(seed=6))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # a change that hides behind size and time
+    said = slbench("data", "verify", f"npz:{path}")
+    assert (said.code, said.out) == (2, "")
+    assert "the images have changed: expected " + content[: len("arrays sha256:") + 12] in said.err
 
 
 def test_missing_data_are_said_before_any_job_starts(slbench: Command, root: Path, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from slbench import __version__
 from slbench.methods import METHODS
+from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from tests.cli.conftest import Command
 from tests.support import ROOT, TINY_STUDY
 
@@ -34,6 +36,23 @@ def test_each_kind_is_listed_by_name_with_a_word_about_it(
     assert about in line
     document = json.loads(slbench("list", kind, "--json").out)
     assert about in {entry["name"]: entry["about"] for entry in document}[name]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_shown_value_by_value_each_with_its_source(
+    slbench: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    shown = slbench("list", "recipes", "--show", name).out.splitlines()
+    lines = {line.split()[0]: line for line in shown if not line.startswith(" ")}  # long values go on below
+    document = json.loads(slbench("list", "recipes", "--show", name, "--json").out)
+    assert [entry["field"] for entry in document] == list(lines) == [field.name for field in fields(Recipe)]
+    for entry in document:
+        kept = getattr(RECIPES[name], entry["field"])
+        assert entry["value"] == (list(kept) if isinstance(kept, tuple) else kept)
+        assert entry["source"] == RECIPE_SOURCES[name][entry["field"]]
+        assert lines[entry["field"]].rstrip().endswith(entry["source"])
+    assert ("0.003 for ViT" if name == "paper" else f"{RECIPES[name].lr}") in lines["lr"]
 
 
 def test_every_shipped_row_is_listed_in_its_order(slbench: Command) -> None:

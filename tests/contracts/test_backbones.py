@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slbench.backbones import BACKBONES
+from slbench.backbones.layers import DropPath
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.contracts.small import CLASSES, IMAGES, PAIRS, SMALL, images, loss, small
@@ -85,6 +86,19 @@ def test_what_a_row_leaves_as_it_is_starts_as_in_the_plain_row(backbone: str, me
 def test_evaluation_ignores_stochastic_depth(backbone: str, method: str) -> None:
     dropping, whole = small(backbone, method, drop_path=0.9).eval(), small(backbone, method).eval()
     assert torch.equal(dropping(images(backbone)), whole(images(backbone)))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "rates"),
+    [(name, "constant") for name in ("vit", "pit", "cait")]
+    + [(name, "rising") for name in ("swin", "t2t", "resnet56", "efficientnet-b0")],
+)
+def test_stochastic_depth_is_constant_or_rises_from_0_as_each_backbone_has_it(backbone: str, rates: str) -> None:
+    network = small(backbone, "none", drop_path=0.25)
+    found = [module.rate for module in network.modules() if isinstance(module, DropPath)]
+    count = len(found)
+    expected = [0.25] * count if rates == "constant" else [0.25 * block / (count - 1) for block in range(count)]
+    assert count > 1 and found == pytest.approx(expected)
 
 
 @every_backbone

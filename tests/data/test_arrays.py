@@ -114,7 +114,10 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, root: Path, save: Callable[.
             continue  # pixels like any others: a new file is new data
         with pytest.raises(InputError) as refused:
             find(f"npz:{path}")
-        assert str(refused.value) == f"{path}: not an npz file, or a damaged one"
+        assert (
+            str(refused.value)
+            == f"{path}: not an npz file, or a damaged one: restore it, or save it again with numpy.savez"
+        )
         assert not unpacked(root)
 
 

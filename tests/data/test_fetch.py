@@ -1,7 +1,10 @@
 """Fetching: whole, cut and resumed, from a second mirror, twice at once, and refused with one line."""
 
+import errno
 import hashlib
+import http.client
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +89,25 @@ def test_a_server_that_cuts_at_once_is_given_up(server: Server, folder: Path) ->
         fetch("made", [archive(server.url("/data.bin"))])
     assert len(server.asked) == 5
     assert not (folder / "data.bin").exists()
+
+
+def test_a_network_that_fails_in_the_middle_is_a_cut_and_not_the_disks_fault(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failures = (
+        http.client.HTTPResponse.read,
+        [OSError(errno.EHOSTUNREACH, "No route to host"), ssl.SSLError("bad")],
+    )
+
+    def failing(answer: http.client.HTTPResponse, amount: int) -> bytes:
+        if failures:
+            raise failures.pop()
+        return read(answer, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
+    fetch("made", [archive(server.url("/data.bin"))])
+    assert (folder / "data.bin").read_bytes() == CONTENT
+    assert len(server.asked) == 3
 
 
 def test_a_mirror_without_the_file_is_followed_by_the_next(server: Server, folder: Path) -> None:

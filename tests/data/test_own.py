@@ -1,6 +1,7 @@
 """A user's own images: what is found in an npz file and in folders, and that both are the same data."""
 
 import dataclasses
+import errno
 import os
 import shutil
 import zlib
@@ -156,6 +157,22 @@ def test_images_of_different_sizes_need_one_to_be_brought_to(tmp_path: Path) -> 
     assert load(found.spec, found.source).train.images.shape == (32, 3, 11, 13)
 
 
+def test_images_with_a_side_that_no_network_gets_need_a_size_too(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays(shape=(3, 4097)))
+    with pytest.raises(InputError) as refused:
+        find(f"folder:{folder}")
+    assert str(refused.value) == (
+        f"{folder}: images of 3 x 4097 px, and a side has at most 4096: set dataset.image_size"
+    )
+    found = find(f"folder:{folder}", image_size=(11, 13))
+    assert load(found.spec, found.source).train.images.shape == (31, 1, 11, 13)
+
+
+def test_few_rows_are_images_where_the_other_axes_are_short_too(tmp_path: Path) -> None:
+    found = find(f"npz:{write_npz(tmp_path / 'patches.npz', made_arrays(shape=(3, 3, 200)))}")
+    assert (found.spec.image_size, found.spec.in_channels) == ((3, 3), 200)
+
+
 def test_resizing_keeps_the_order_and_the_split(tmp_path: Path) -> None:
     found = find(npz(tmp_path / "birds.npz"))
     as_it_is = load(found.spec, found.source)
@@ -190,6 +207,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "floats": (
         {"train_images": np.zeros((31, 17, 19, 3))},
         "train_images: must be uint8 of shape (n, h, w) or (n, h, w, c), got float64 of shape (31, 17, 19, 3)",
+    ),
+    "channels first": (
+        {"train_images": np.zeros((31, 3, 17, 19), dtype=np.uint8)},
+        "train_images: shape (31, 3, 17, 19) looks like (n, c, h, w) and must be (n, h, w, c): "
+        "save it again with numpy.moveaxis(images, 1, -1)",
+    ),
+    "a side that no network gets": (
+        {"train_images": np.zeros((31, 4097, 1), dtype=np.uint8)},
+        "train_images: images of 4097 x 1 px, and a side has at most 4096: shrink them",
     ),
     "labels of another length": (
         {"test_labels": np.zeros(7, dtype=np.int64)},
@@ -306,6 +332,39 @@ def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: i
     with pytest.raises(InputError) as refused:
         find(name)
     assert str(refused.value) == f"{bad}:{shown} larger than 64 megapixels: shrink or delete it"
+
+
+def test_images_are_found_through_links_and_a_link_to_nothing_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    spec = find(f"folder:{folder}").spec
+    elsewhere = tmp_path / "elsewhere"
+    (folder / "train" / "finch").rename(elsewhere)
+    (folder / "train" / "finch").mkdir()
+    (folder / "train" / "finch" / "deeper").symlink_to(elsewhere)
+    assert find(f"folder:{folder}").spec == spec
+    lost = folder / "train" / "heron" / "lost.png"
+    lost.symlink_to(tmp_path / "absent.png")
+    with pytest.raises(InputError) as refused:
+        find(f"folder:{folder}")
+    assert str(refused.value) == f"{lost}: a link to nothing: restore what it leads to or delete it"
+
+
+def test_a_folder_below_a_class_that_cannot_be_read_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    locked, scan = folder / "train" / "finch" / "locked", os.scandir
+    locked.mkdir()
+
+    def scanned(path: Any) -> Any:
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", scanned)
+    with pytest.raises(InputError) as refused:
+        find(f"folder:{folder}")
+    assert str(refused.value) == f"{locked}: cannot be read: Permission denied"
 
 
 def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> None:

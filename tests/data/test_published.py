@@ -1,6 +1,7 @@
 """What is said of the published data sets, before any of them is on this machine."""
 
 import pytest
+from torchvision import datasets  # type: ignore[import-untyped]
 
 from slbench.data import DATASETS
 from slbench.data.published import SVHN_COUNTS, tenths
@@ -39,6 +40,22 @@ def test_a_set_is_pinned_by_the_checksums_of_all_its_archives() -> None:
     assert contents["svhn"] == "archives md5:e26dedcc434d2e4c54c9b2d4a06d8373+eb5a983be6a315427106f1b164d9cef3"
     assert contents["fashion-mnist"].count("+") == 3
     assert len(set(contents.values())) == len(contents)
+
+
+def test_checksums_and_servers_are_torchvisions() -> None:
+    theirs = {
+        "cifar10": [(datasets.CIFAR10.tgz_md5, datasets.CIFAR10.url)],
+        "cifar100": [(datasets.CIFAR100.tgz_md5, datasets.CIFAR100.url)],
+        "svhn": [(md5, url) for url, _, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))],
+        "fashion-mnist": [
+            (md5, f"{datasets.FashionMNIST.mirrors[0]}{name}") for name, md5 in datasets.FashionMNIST.resources
+        ],
+    }
+    for name, published in theirs.items():
+        for archive, (md5, url) in zip(DATASETS[name].archives, published, strict=True):
+            assert archive.md5 == md5
+            assert url in archive.urls
+            assert all(archive.name in mirror for mirror in archive.urls)
 
 
 def test_counts_are_one_number_where_classes_have_as_many() -> None:

@@ -1,4 +1,4 @@
-"""The learning rate at each step, and what the optimizer is given."""
+"""The learning rate at each step, what the optimizer is given, and what an average of weights follows."""
 
 import math
 
@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from slbench.recipes import Recipe
-from slbench.train.optim import kinds, learning_rate, make_optimizer
-from tests.contracts.small import PAIRS, small
+from slbench.train.optim import averaged, kinds, learning_rate, make_optimizer
+from tests.contracts.small import PAIRS, SMALL, small
 
 RECIPE = Recipe(epochs=10, lr=1.0, warmup_epochs=1, warmup_lr=0.0, min_lr=0.2)
 
@@ -82,3 +82,21 @@ def test_what_is_exempt_does_not_shrink_and_the_rest_does() -> None:
     for name, parameter in network.named_parameters():
         stays = name.rpartition(".")[0] in exempt or name.endswith("logits.scale")
         torch.testing.assert_close(parameter, before[name] * (1.0 if stays else 0.95), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("backbone", SMALL)
+def test_the_average_of_a_network_that_stands_still_is_that_network_with_every_table_of_places(backbone: str) -> None:
+    """0.9 of a 7 and 0.1 of a 7 in float32, cut to a whole number, would be a 6."""
+    network = small(backbone, "none")
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.num_batches_tracked is not None
+            module.num_batches_tracked.fill_(7)
+    follower = averaged(network, 0.9)
+    for _ in range(100):
+        follower.update_parameters(network)
+    theirs = dict(follower.module.named_buffers())
+    for name, buffer in network.named_buffers():
+        assert torch.equal(theirs[name], buffer), name
+    for parameter, average in zip(network.parameters(), follower.module.parameters(), strict=True):
+        torch.testing.assert_close(average, parameter)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from slbench.data import DATASETS
 from slbench.errors import TrainingError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES, Recipe
-from slbench.record import Labels, RunRecord
+from slbench.record import TEMPERATURES, Labels, RunRecord
 from slbench.spec import Protocol, RunSpec
 from slbench.store import Store
 from slbench.train.loop import EpochMetrics, Evaluation
@@ -104,14 +105,31 @@ def test_the_three_accuracies_are_of_the_epochs_they_name() -> None:
             test_loss=1.0,
             test_top1=test,
             test_top5=99.0,
-            scales_below_zero=0,
+            scales_below_zero=number % 3,
             train_seconds=1.0,
         )
         for number, (val, test) in enumerate(curve, start=1)
     ]
     found = accuracies(history)
+    assert found["scales_below_zero"] == 2  # after the second epoch, though one is left after the last
     assert (found["final_test_top1"], found["selected_test_top1"], found["best_test_top1"]) == (42, 45, 70)
     assert (found["selected_epoch"], found["best_test_epoch"]) == (2, 3)  # the first of equals
+
+
+def test_a_scale_that_crosses_zero_is_flagged_in_the_record(tmp_path: Path) -> None:
+    """A thousandth of the usual scale is crossed by a step or two at this rate."""
+    method = dataclasses.replace(METHODS["both"], initial_temperature=1000.0)
+    record, folder = run(
+        dataclasses.replace(tiny(recipe=dataclasses.replace(RECIPE, lr=0.01)), method=method), tmp_path
+    )
+    below = Counter[str]()
+    with (folder / TEMPERATURES).open() as file:
+        for row in csv.DictReader(file):
+            below[row["epoch"]] += float(row["scale"]) < 0
+    assert below["0"] == 0
+    assert record.scales_below_zero == max(below.values()) > 0
+    with (folder / record.history).open() as file:
+        assert [int(row["scales_below_zero"]) for row in csv.DictReader(file)] == [below["1"], below["2"]]
 
 
 def test_accuracies_are_counted_in_percent() -> None:
