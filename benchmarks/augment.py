@@ -5,6 +5,7 @@ normalise, random erasing, CutMix or Mixup. Prints images/s and ratios; nothing 
 """
 
 import dataclasses
+import itertools
 import os
 import platform
 import sys
@@ -34,6 +35,7 @@ from slbench.recipes import RECIPES
 
 BATCH, IMAGES = 128, 8192
 ROUNDS = 15
+EPOCH, EPOCHS = 1280, 9  # images of a whole epoch, and how many are timed
 SPEC = DATASETS["cifar10"].spec
 RECIPE = dataclasses.replace(
     RECIPES["released"].resolved(backbone="vit", dataset="cifar10"), batch_size=BATCH, passes=1
@@ -140,17 +142,22 @@ def streaming() -> None:
 
 
 def training() -> None:
-    """Steps of the paper's ViT on one batch again and again, and on batches made ready for each step."""
+    """Epochs of the paper's ViT with their data, each beside as many steps on one batch again and again."""
     network = Network.resolve(default_spec("vit"), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=10)
     step = make_pass(network, "train", batch_size=BATCH, device=torch.device("cpu"), precision="fp32")
-    batches = our_batches(in_memory(*pictures()))
+    part = in_memory(*pictures()).take(np.arange(EPOCH))
+    batches, epochs = Batches(part, SPEC, device=torch.device("cpu")), itertools.count(1)
+
+    def bare() -> None:
+        for _ in range(EPOCH // BATCH):
+            step()
 
     def with_data() -> None:
-        next(batches)
-        step()
+        for _ in batches.training(RECIPE, seed=0, epoch=next(epochs)):
+            step()
 
-    timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
-    speeds = interleaved({"bare": step, "with data": with_data}, images=BATCH, timing=timing, wait=lambda: None)
+    timing = Timing(name="augment", warmup=1, rounds=EPOCHS, passes=1, seconds=0.0)
+    speeds = interleaved({"bare": bare, "with data": with_data}, images=EPOCH, timing=timing, wait=lambda: None)
     for name, values in speeds.items():
         print(f"{name:<12} {spread(values)} images/s")
     shares = [both / bare for both, bare in zip(speeds["with data"], speeds["bare"], strict=True)]
@@ -171,6 +178,6 @@ if __name__ == "__main__":
         preparing()
         print("\nthe same batches from memory and from the disk")
         streaming()
-        print("\nsteps of the paper's ViT at 32 px, batch 128, fp32")
+        print(f"\nwhole epochs of {EPOCH:,} images, the paper's ViT at 32 px, batch 128, fp32")
         training()
     sys.stdout.flush()

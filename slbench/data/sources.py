@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slbench.data.places import check_space, data_root, is_there, writing
+from slbench.data.places import check_space, data_root, is_there, one_at_a_time, writing
 from slbench.data.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -52,8 +52,11 @@ def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) 
     splits = kept_of(spec)
     if splits is not None:
         return splits
-    prepare(spec, archives, loader)
-    splits = kept_of(spec)
+    with one_at_a_time(folder_of(spec.name) / PREPARED):
+        splits = kept_of(spec)  # another process may have been quicker
+        if splits is None:
+            prepare(spec, archives, loader)
+            splits = kept_of(spec)
     if splits is None:
         raise InputError(f"{folder_of(spec.name) / PREPARED}: cannot be read back as it was written: check the disk")
     return splits
