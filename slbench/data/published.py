@@ -19,8 +19,8 @@ class Archive:
 
 
 # URLs and md5s of both CIFARs: torchvision 0.29, torchvision/datasets/cifar.py. Their server is slow
-# (github.com/pytorch/vision/issues/9536), so copies are asked first: one of CIFAR-10 that was found byte-identical
-# (github.com/callummcdougall/ARENA_3.0/issues/359), and those of github.com/PaddlePaddle/Paddle at 01fbd77c319d,
+# (github.com/pytorch/vision/issues/9536), so copies are asked first: one of CIFAR-10 that many repositories fetch under
+# the same md5, and those of github.com/PaddlePaddle/Paddle at 01fbd77c319d,
 # python/paddle/vision/datasets/cifar.py, with the same md5s.
 CIFAR10 = Archive(
     "cifar-10-python.tar.gz",
