@@ -13,7 +13,8 @@ from tests.cli.conftest import Command
 
 TINY = [
     *("--set", "backbone.patch_size=16", "--set", "backbone.dim=8", "--set", "backbone.depth=1"),
-    *("--set", "backbone.num_heads=1", "--batch-size", "512", "--epochs", "2", "--set", "recipe.precision=fp32"),
+    *("--set", "backbone.num_heads=1", "--batch-size", "90", "--epochs", "2", "--set", "recipe.precision=fp32"),
+    *("--set", "dataset.per_class=90"),
 ]
 SHORT = ["--trials", "3", "--seeds-per-trial", "2", "--compare-seeds", "2", "--jobs-per-device", "1"]
 

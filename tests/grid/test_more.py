@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from slbench.grid.events import Ended, Event, Finished, Found, Moved, Started
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
@@ -64,6 +66,7 @@ def test_a_pruned_run_keeps_its_metrics_and_says_so_and_its_process_goes_on_with
     assert not (folder / "failure.json").exists()
 
 
+@pytest.mark.slow
 def test_a_pruned_run_that_is_asked_for_again_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     calm, pruned_once = Store(tmp_path / "calm"), Store(tmp_path / "pruned")
     (run,) = runs(set=SHORT)

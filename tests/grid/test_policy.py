@@ -157,6 +157,7 @@ def test_nothing_runs_beside_a_job_that_is_to_be_alone(tmp_path: Path, python: S
     assert beside[-1] == 0
 
 
+@pytest.mark.slow
 def test_a_limit_of_memory_is_a_failure_for_want_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = tmp_path / "limited"
     limited.write_text(f'#!/bin/sh\nulimit -v 8000000\nexec "{sys.executable}" "$@"\n')
