@@ -36,3 +36,11 @@ class DivergedError(TrainingError):
 
 class FetchError(SlbenchError):
     """A file that no server gave as it was published."""
+
+
+def unreadable(name: object, error: OSError) -> InputError:
+    """The line on a file or folder that the system would not give, with what helps."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{name}: no such file: check the path, or restore it")
+    cure = ": give yourself the right to read it" if isinstance(error, PermissionError) else ""
+    return InputError(f"{name}: cannot be read: {error.strerror}{cure}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from slbench.data.images import Pixels
 from slbench.data.lazy import Lazy
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 
 
 class Held:
@@ -58,7 +58,7 @@ class Stored:
         try:
             content = self.file.read(size, start=self.start + row * size)
         except OSError as error:
-            raise InputError(f"{self.name}: cannot be read: {error.strerror}") from error
+            raise unreadable(self.name, error) from error
         if len(content) != size:
             raise InputError(f"{self.name}: ends within image {row}: restore the file")
         pixels = np.frombuffer(content, dtype=np.uint8).reshape(self.saved[1:])

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from slbench.data.places import data_root, whole
 from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 
 if TYPE_CHECKING:
     from slbench.data.lazy import Lazy
@@ -103,10 +103,8 @@ def identity(source: Source, image_size: Size | None) -> str:
         files = layout(source.path).files
     try:
         stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: no such file") from error
     except OSError as error:
-        raise InputError(f"{source.path}: cannot be read: {error.strerror}") from error
+        raise unreadable(error.filename or source.path, error) from error
     content = json.dumps([VERSION, source.kind, image_size, stats])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 

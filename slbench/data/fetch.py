@@ -12,7 +12,7 @@ from slbench import __version__
 from slbench.data.places import check_space, is_there, whole, writing
 from slbench.data.published import Archive
 from slbench.data.sources import CHUNK, folder_of, md5_of
-from slbench.errors import FetchError, InputError
+from slbench.errors import FetchError, InputError, unreadable
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 5  # in a row that bring nothing, at one mirror
@@ -126,12 +126,10 @@ def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:
     Raises:
         InputError: if it is none of the set's archives, or cannot be read.
     """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
     try:
         found = md5_of(file)
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+        raise unreadable(file, error) from error
     archive = next((archive for archive in archives if archive.md5 == found), None)
     if archive is None:
         known = ", ".join(f"{archive.name} {archive.md5}" for archive in archives)

@@ -13,7 +13,7 @@ from slbench.data.files import Files, paths_as_keys
 from slbench.data.images import CHANNELS, EXTENSIONS, Header, Pixels, digest_of, header
 from slbench.data.own import Loose, Raw, common_size, in_class_order, streams
 from slbench.data.splits import Images
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def layout(root: Path) -> Layout:
     try:
         return laid_out(root)
     except OSError as error:
-        raise InputError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+        raise unreadable(error.filename or root, error) from error
 
 
 def laid_out(root: Path) -> Layout:
     """As `layout`, with what the system raises."""
     if not root.is_dir():
-        raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
+        raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}: check the path")
     if not (root / "train").is_dir():
         return Layout(root, classes(root), None, None)
     there = [name for name in ("val", "test") if (root / name).is_dir()]

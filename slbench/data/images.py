@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 
@@ -37,7 +37,7 @@ def opened(file: Path | BytesIO | BufferedReader, name: str) -> Iterator[Image.I
     try:
         stream = file.open("rb") if isinstance(file, Path) else nullcontext(file)
     except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        raise unreadable(name, error) from error
     with stream as content:
         yield open_image(content, name)
 

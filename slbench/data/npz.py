@@ -14,7 +14,7 @@ from slbench.data.npy import header, stored
 from slbench.data.own import Loose, Raw, in_class_order, streams, too_large
 from slbench.data.specs import MOST_SIDE
 from slbench.data.splits import Images
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
@@ -73,10 +73,8 @@ def damage_named(path: Path) -> Iterator[None]:
     """Has whatever a damaged file makes numpy and zipfile raise be an InputError that names the file."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (PermissionError, IsADirectoryError) as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise unreadable(path, error) from error
     except InputError:
         raise
     except DAMAGED as error:

@@ -364,7 +364,7 @@ def test_a_folder_below_a_class_that_cannot_be_read_is_refused_by_name(
     monkeypatch.setattr("os.scandir", scanned)
     with pytest.raises(InputError) as refused:
         find(f"folder:{folder}")
-    assert str(refused.value) == f"{locked}: cannot be read: Permission denied"
+    assert str(refused.value) == f"{locked}: cannot be read: Permission denied: give yourself the right to read it"
 
 
 def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> None:

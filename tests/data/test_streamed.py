@@ -199,7 +199,7 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "complaint"),
     [
-        ("gone", "cannot be read: No such file or directory"),
+        ("gone", "no such file: check the path, or restore it"),
         ("cut", "a damaged image: restore or delete the file"),
         ("another", "not the image that it was when the data were looked at: restore the file, or begin again"),
     ],
