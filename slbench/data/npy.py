@@ -18,6 +18,11 @@ from slbench.errors import InputError
 LOCAL_HEADER = struct.Struct(
     "<4s5H3L2H"
 )  # of a zip's member, as the format's specification (APPNOTE.TXT, 4.3.7) has it
+READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,  # which differs in the encoding of names of fields alone
+}
 NOT_PACKED = zipfile.ZIP_STORED
 COLUMNS_FIRST = (
     "is in Fortran order, so that its images cannot be read one by one: save it again with numpy.ascontiguousarray"
@@ -35,14 +40,20 @@ class Header:
 
 
 def header(archive: zipfile.ZipFile, name: str) -> Header:
-    """The header of an array. Raises ValueError, or what zipfile raises, for a damaged one."""
+    """The header of an array.
+
+    Raises:
+        ValueError: if it is damaged, or says another size than the array has; also what zipfile raises.
+    """
     with archive.open(f"{name}.npy") as content:
         version = np.lib.format.read_magic(content)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
+        if version not in READERS:
             raise ValueError(f"npy version {version}")
-        shape, fortran_order, dtype = readers[version](content)
-        return Header(shape, fortran_order, dtype, content.tell())
+        found = Header(*READERS[version](content), content.tell())
+    size = archive.getinfo(f"{name}.npy").file_size
+    if not found.dtype.hasobject and size != found.size + math.prod(found.shape) * found.dtype.itemsize:
+        raise ValueError(f"{name}: {size} bytes")
+    return found
 
 
 def stored(path: Path, name: str, *, channels_first: bool = False) -> Stored:
@@ -56,8 +67,8 @@ def stored(path: Path, name: str, *, channels_first: bool = False) -> Stored:
     """
     with zipfile.ZipFile(path) as archive:
         found, member = header(archive, name), archive.getinfo(f"{name}.npy")
-        if member.file_size != found.size + math.prod(found.shape) or found.dtype != np.uint8:
-            raise ValueError(f"{name}: {member.file_size} bytes")
+        if found.dtype != np.uint8:
+            raise ValueError(f"{name}: {found.dtype}")
         if found.fortran_order:
             raise InputError(f"{path}: {name}: {COLUMNS_FIRST}")
         if member.compress_type == NOT_PACKED:
@@ -87,6 +98,8 @@ def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: Header, pat
     with writing(folder), one_at_a_time(folder / member.filename):
         if target.exists() and target.stat().st_size == size:
             return target
+        for left in folder.glob(f".{member.filename}-*.tmp"):  # by a process that was killed at this
+            left.unlink()
         check_space(folder, size)
         with whole(target) as file, archive.open(member) as content:
             content.read(found.size)

@@ -19,7 +19,17 @@ from slbench.errors import InputError, unreadable
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
 MOST_COLOURS = 4  # so many rows of images with more columns and channels are channels that came first
-DAMAGED = (OSError, ValueError, EOFError, AttributeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    MemoryError,  # of an array that says it is larger than it is
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npz(path: Path, *, lazy: bool = False) -> Raw:
@@ -108,13 +118,12 @@ def objects_refused(path: Path, name: str) -> InputError:
 
 def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | Arrays:
     """Images as (n, c, h, w), in memory or on the disk."""
+    with zipfile.ZipFile(path) as archive:
+        found = header(archive, name)
+    check_images(path, name, found.dtype, found.shape)
     if lazy:
-        with zipfile.ZipFile(path) as archive:
-            found = header(archive, name)
-        check_images(path, name, found.dtype, found.shape)
         return Arrays.of(stored(path, name))
     images = one_array(path, name, file)
-    check_images(path, name, images.dtype, images.shape)
     return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 

@@ -1,6 +1,7 @@
 """Arrays on the disk: npz files as they are or unpacked, and the data sets by name, read image by image."""
 
 import dataclasses
+import io
 import os
 import tracemalloc
 import zipfile
@@ -42,14 +43,17 @@ def test_what_is_packed_is_unpacked_once_and_what_is_not_stays_where_it_is(tmp_p
     assert not (root / "unpacked").exists()
     path = packed(tmp_path / "packed.npz")
     same = find(f"npz:{path}")
+    first_file = unpacked(root)[0]
+    (left := first_file.with_name(f".{first_file.name}.123.tmp")).write_bytes(b"of a process that was killed")
     assert same.spec == found.spec
-    files = unpacked(root)
+    files = [file for file in unpacked(root) if file != left]
     assert [file.stat().st_size for file in files] == [11 * 17 * 19 * 3, 31 * 17 * 19 * 3]
     times = [file.stat().st_mtime_ns for file in files]
     first = load(same.spec, same.source)
-    assert [file.stat().st_mtime_ns for file in unpacked(root)] == times
+    assert [file.stat().st_mtime_ns for file in files] == times
     packed(path, seed=6)  # under the same name: what was unpacked of the other is of no use any more
     other = find(f"npz:{path}")
+    assert not left.exists()
     assert other.spec.content != found.spec.content
     assert len(unpacked(root)) == 2 and not set(unpacked(root)) & set(files)
     assert content_hash(dataclasses.replace(first, survey=None)) == content_hash(first)  # whoever reads it still can
@@ -119,6 +123,47 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, root: Path, save: Callable[.
             == f"{path}: not an npz file, or a damaged one: restore it, or save it again with numpy.savez"
         )
         assert not unpacked(root)
+
+
+def as_npy(array: np.ndarray, **how: Any) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False, **how)
+    return file.getvalue()
+
+
+def zipped(path: Path, compression: int = zipfile.ZIP_STORED, **members: bytes) -> str:
+    """An npz file put together by hand, some of its members given as they lie there."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, array in made_arrays().items():
+            archive.writestr(f"{name}.npy", members.get(name, as_npy(array)))
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_however_an_npz_file_is_written_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, packing: int, version: tuple[int, int]
+) -> None:
+    expected = find(f"npz:{write_npz(tmp_path / 'usual.npz', made_arrays())}").spec
+    monkeypatch.setenv("SLBENCH_STREAM", stream)
+    members = {name: as_npy(array, version=version) for name, array in made_arrays().items()}
+    found = find(zipped(tmp_path / "birds.npz", packing, **members))
+    assert found.spec == expected
+    in_memory(load(found.spec, found.source))
+
+
+@pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
+@pytest.mark.parametrize("shape", [(30, 17, 19, 3), (10**9, 17, 19, 3), (2**60, 2**10, 3), (-31, 17, 19, 3)])
+def test_an_array_that_says_another_size_than_it_has_is_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, shape: tuple[int, ...]
+) -> None:
+    monkeypatch.setenv("SLBENCH_STREAM", stream)
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    lying = file.getvalue() + made_arrays()["train_images"].tobytes()
+    with pytest.raises(InputError, match=r"birds\.npz: not an npz file, or a damaged one: restore it, or save"):
+        find(zipped(tmp_path / "birds.npz", train_images=lying))
 
 
 @pytest.mark.usefixtures("little")
