@@ -15,9 +15,8 @@ from slbench.data.arrays import Held, Stored
 from slbench.data.places import check_space, data_root, one_at_a_time, whole, writing
 from slbench.errors import InputError
 
-LOCAL_HEADER = struct.Struct(
-    "<4s5H3L2H"
-)  # of a zip's member, as the format's specification (APPNOTE.TXT, 4.3.7) has it
+# Of a zip's member, as the format's specification (APPNOTE.TXT, 4.3.7) has it.
+LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
