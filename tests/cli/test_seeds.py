@@ -61,6 +61,7 @@ def test_plan_and_status_know_the_runs_that_were_asked_for(slbench: Command, stu
     assert "with 3 seeds a paired difference shows (t, 97.24 %) above" in plan
 
 
+@pytest.mark.slow
 def test_a_grid_adds_seeds_only_where_undecided_and_says_what_came_of_it(
     slbench: Command, study: Path, store: Store
 ) -> None:

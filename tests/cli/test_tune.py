@@ -19,6 +19,7 @@ TINY = [
 SHORT = ["--trials", "3", "--seeds-per-trial", "2", "--compare-seeds", "2", "--jobs-per-device", "1"]
 
 
+@pytest.mark.slow
 def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_path: Path) -> None:
     store = tmp_path / "results"
     command = ["tune-temperature", "--method", "both", *TINY, *SHORT, "--sampler", "random", "--store", store]

@@ -206,6 +206,7 @@ def samples(count: int) -> Iterator[Sample]:
         yield Sample("test" if number % 5 == 0 else "train", pixels, number % 7)
 
 
+@pytest.mark.slow
 def test_neither_reading_nor_putting_in_order_holds_more_than_a_few_images(
     tmp_path: Path,
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path
     assert estimate([], two, precisions=FP32, probes=probes) is None
 
 
+@pytest.mark.slow
 def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path: Path) -> None:
     store, two, told = Store(tmp_path), slots(2), list[str]()
     made = runs({"seed": [0, 1]}, set=SHORT)

@@ -44,6 +44,7 @@ def job(run: StudyRun, store: Path) -> Job:
     )
 
 
+@pytest.mark.slow
 def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_and_stops_no_other(
     tmp_path: Path,
 ) -> None:

@@ -15,6 +15,7 @@ CPU = Device("cpu", "Processor", False)
 LONG = {"recipe.epochs": 2, "recipe.batch_size": 64, "recipe.precision": "fp32"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_shown_to_be_the_calm_one(tmp_path: Path) -> None:
     (run,) = runs(set=LONG)
     twice = Verification([run], tmp_path, slots=[Slot(0, CPU, 1)], precisions={"fp32": "fp32"}, kills=2, seed=3)

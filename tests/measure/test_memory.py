@@ -50,6 +50,7 @@ def test_a_step_holds_at_least_weights_gradients_and_the_optimizers_two_moments(
     assert found.median - found.idle < 12 * parameters * 4
 
 
+@pytest.mark.slow
 def test_a_larger_batch_holds_larger_activations() -> None:
     one, many = measure(NETWORK, batch_size=1), measure(NETWORK, batch_size=4096)
     images = 4096 * 3 * 32 * 32 * 4  # bytes
