@@ -22,16 +22,16 @@ from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from slbench import machine
 from slbench.backbones import default_spec
-from slbench.compute import reproducible
 from slbench.data import DATASETS, find, load
 from slbench.data.batches import Batch, Batches
-from slbench.data.places import ROOT_VARIABLE, STREAM_VARIABLE
+from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.data.splits import Part
 from slbench.measure.network import Network
-from slbench.measure.speeds import Timing
 from slbench.measure.throughput import interleaved, make_pass
+from slbench.measure.throughput_keys import Timing
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
+from slbench.torch_runtime import reproducible
 
 BATCH, IMAGES = 128, 8192
 ROUNDS = 15

@@ -20,13 +20,13 @@ from pathlib import Path
 import optuna
 
 from benchmarks.world import World
-from slbench.streams import derive
+from slbench.rng import derive
 from slbench.study import StudyRun
 from slbench.tuning.search import Plan, Row, Told
-from slbench.tuning.searchfile import NOTHING, SearchFile, space_of
+from slbench.tuning.search_file import NOTHING, SearchFile, space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE, TEMPERATURES, Value, own_shift
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS, PrunerName, SamplerName
-from slbench.tuning.subject import Subject
+from slbench.tuning.target import Subject
 
 EPOCHS, SEEDS, TRIALS, SLOTS = 10, 3, 40, 2
 SHARE = 0.9  # of the exhaustive grid's gain

@@ -12,32 +12,37 @@ The flow, in which no arrow goes back:
 The rooms, from the top; each imports only from rooms below it:
 
     cli/          the commands: parse, one library call, print. Only here are typer and rich imported
-    selftest.py   what the owner of a GPU runs once
+    gpu_check.py  what the owner of a GPU runs once
+    report/       tables, findings, figures and one HTML page, from the records of a store
     tuning/       the search for a temperature and a shift: Optuna asks, trials are ordinary runs
-    grid/         slots, the local executor and its children, failures, what a grid takes, the proof of exact resume
+    grid/         slots, the local executor and its processes, failures, cost of a grid, the proof of exact resume
     analysis/     what finished runs have learned: attention and its sharpness, temperatures, receptive fields
-    report/       tidy rows, tables, statistics, verdicts on published numbers, figures, one HTML page
+    published/    the paper's numbers, and verdicts on reproducing them
     train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
     study/        a TOML file or flags, checked and expanded into runs
     layout.py     what a study says of its table, and what columns there are
-    upkeep/       runs from one store to another, as an archive; what a store need not keep
+    plotting/     matplotlib style and label placement
+    stats/        intervals, the 2x2, power, sequential seeds: numbers in, numbers out
+    archive/      export and import of runs, removal of leftovers
+    provenance.py devices, versions and commits of records, as one sentence each
     store.py      Store: where results are kept, and how anything gets there
     record.py     RunRecord: what is filed of a run, finished, failed or stopped
-    measured.py   what was measured of a network or a job, as it is filed
+    measurement_records.py  what was measured of a network or a job, as it is filed
     claims.py     who is at work on which run
     files.py      files that are whole or not there
+    differing.py  which fields tell runs apart
     spec.py       RunSpec: everything that can change a result
     data/         the data sets by name, a user's own; in memory or on the disk; order, splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
-    methods/      method.py: a row of an ablation as a value; spt.py, lsa.py: each written once
+    methods/      method.py: a method of an ablation as a value; spt.py, lsa.py: each written once
     recipes.py    Recipe: how a network is trained
-    compute.py    threads, determinism and precision of torch
+    torch_runtime.py  threads, determinism and precision of torch
     machine.py    facts of this machine and this code
     validation.py what a person wrote against a type, in one line
-    numerics.py   the version of every part that decides a number
-    streams.py    random streams by name
-    names.py, errors.py
+    numerics_versions.py  the version of every part that decides a number
+    rng.py        random streams by name
+    names.py, text.py, errors.py
 """
 
 from pathlib import Path
@@ -58,7 +63,7 @@ def load_runs(store: str | Path = "results") -> "pd.DataFrame":
     """
     import warnings
 
-    from slbench.report.gather import gather_store
+    from slbench.report.inputs import gather_store
     from slbench.store import Store
 
     gathered = gather_store(Store(Path(store)))

@@ -13,7 +13,7 @@ from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
-from slbench.numerics import NUMERICS
+from slbench.numerics_versions import NUMERICS
 from slbench.recipes import Recipe
 from slbench.validation import adapter
 
@@ -47,7 +47,7 @@ class RunSpec:
     recipe: Recipe
     protocol: Protocol
     seed: Annotated[int, Field(ge=0)]
-    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics
+    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics_versions
     schema: int = SCHEMA
 
     @classmethod
@@ -180,7 +180,7 @@ def digest(content: Any) -> str:
 
 
 def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: DatasetSpec) -> list[str]:
-    """Names of the parts whose numerics decide a run, as in slbench.numerics."""
+    """Names of the parts whose numerics decide a run, as in slbench.numerics_versions."""
     used = {
         "subset": dataset.fraction is not None or dataset.per_class is not None,
         "augmentation": recipe.flip or recipe.crop_padding > 0,

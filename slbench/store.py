@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from slbench import claims
 from slbench.errors import InputError, StoreError
 from slbench.files import dump_json, read_json, write_atomic, write_new
-from slbench.measured import Probe, Throughput, TrainingMemory
+from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import WEIGHTS, Failure, Labels, Pruned, RunRecord, read_failure, read_record
 from slbench.spec import RunSpec
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from slbench.machine import Code, Host
-from slbench.measured import Throughput
+from slbench.measurement_records import Throughput
 from slbench.record import RunRecord
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 from slbench.study import Flags, Study, StudyRun, make_study
 
 ROOT = Path(__file__).parent.parent

@@ -9,14 +9,14 @@ import pytest
 from slbench.backbones.specs import PiTSpec, SwinSpec, ViTSpec
 from slbench.grid.estimate import Setting, probe_key
 from slbench.measure.network import Network
-from slbench.measure.speeds import network_key
+from slbench.measure.throughput_keys import network_key
 from slbench.record import RunRecord
 from slbench.spec import CAME_LATER, RunSpec, digest, identity, written_out
 from slbench.study import StudyRun
-from slbench.tuning.launch import definition
+from slbench.tuning.run import definition
 from slbench.tuning.search import Plan
-from slbench.tuning.searchfile import space_of
-from slbench.tuning.subject import Subject
+from slbench.tuning.search_file import space_of
+from slbench.tuning.target import Subject
 from slbench.validation import checked
 from tests.support import make_record, study
 

@@ -64,7 +64,7 @@ def test_the_map_names_every_room_once() -> None:
 def test_the_map_has_the_rooms_in_the_order_of_the_design() -> None:
     order = ["cli", "report", "train", "measure", "study", "store", "spec", "data", "backbones", "methods", "recipes"]
     assert [room for room in rooms() if room in order] == order
-    assert rooms()[-2:] == ["names", "errors"]
+    assert rooms()[-3:] == ["names", "text", "errors"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -89,7 +89,19 @@ def test_only_the_command_line_and_the_child_print_and_exit() -> None:
 
 
 def test_nothing_of_torch_is_imported_at_the_top_of_what_lists_and_checks_names() -> None:
-    free = ("study", "store", "spec", "machine", "validation", "recipes", "numerics", "names", "errors", "cli", "grid")
+    free = (
+        "study",
+        "store",
+        "spec",
+        "machine",
+        "validation",
+        "recipes",
+        "numerics_versions",
+        "names",
+        "errors",
+        "cli",
+        "grid",
+    )
     heavy = {"torch", "torchvision", "pandas", "fvcore", "matplotlib", "numpy"}
     for path in FILES:
         if room_of(path) in free:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from slbench import selftest
+from slbench import gpu_check
+from slbench.gpu_check import Check, attempt, binding, memory, near_losses, same_losses, share
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
-from slbench.measure.speeds import TIMINGS
+from slbench.measure.throughput_keys import TIMINGS
 from slbench.methods import METHODS
-from slbench.selftest import Check, attempt, binding, memory, near_losses, same_losses, share
 
 CPU, PROCESSOR = torch.device("cpu"), Device("cpu", "Processor", False)
 FEW = [("vit", "both"), ("swin", "none")]
@@ -21,7 +21,7 @@ FEW = [("vit", "both"), ("swin", "none")]
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selftest, "PAIRS", FEW)
+    monkeypatch.setattr(gpu_check, "PAIRS", FEW)
 
 
 @pytest.mark.usefixtures("few")
@@ -36,13 +36,13 @@ def test_on_one_device_the_losses_are_the_same_and_those_of_bf16_near() -> None:
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("wrong", [1.01, math.nan])
 def test_a_device_that_computes_something_else_fails(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
-    right, calls = selftest.losses, iter(range(100))
+    right, calls = gpu_check.losses, iter(range(100))
 
     def disturbed(*pair: str, **how: Any) -> list[float]:
         found = right(*pair, **how)
         return [found[0] * wrong, *found[1:]] if next(calls) == 0 else found
 
-    monkeypatch.setattr(selftest, "losses", disturbed)
+    monkeypatch.setattr(gpu_check, "losses", disturbed)
     found, passed = same_losses(CPU)
     assert not passed and "(vit, both; allowed 0.001)" in found
 
@@ -66,7 +66,7 @@ def test_a_child_that_sees_another_gpu_or_more_than_one_fails(
         asked.append(how["env"])
         return SimpleNamespace(stdout=seen + "\n")
 
-    monkeypatch.setattr(selftest.subprocess, "run", run)  # type: ignore[attr-defined]
+    monkeypatch.setattr(gpu_check.subprocess, "run", run)  # type: ignore[attr-defined]
     found = binding(Device("cuda:1", "GPU", True, cuda="GPU-a1"))
     assert found == (f"a child that is given cuda:1 sees {seen} as cuda:0", passed)
     assert asked[0]["CUDA_VISIBLE_DEVICES"] == "GPU-a1"
@@ -91,8 +91,8 @@ def test_an_error_becomes_a_line_that_failed() -> None:
 @pytest.mark.usefixtures("few")
 def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("binding", "memory", "throughput", "graphs"):
-        monkeypatch.setattr(selftest, name, lambda *arguments, name=name: (f"{name} done", True))
-    assert [check.what for check in selftest.selftest(PROCESSOR)] == [
+        monkeypatch.setattr(gpu_check, name, lambda *arguments, name=name: (f"{name} done", True))
+    assert [check.what for check in gpu_check.selftest(PROCESSOR)] == [
         "binding",
         "golden losses",
         "bf16",
@@ -102,16 +102,18 @@ def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_throughput_tells_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Network.resolve(selftest.SMALL["vit"][0], METHODS["none"], image_size=(8, 12), in_channels=5, num_classes=7)
-    monkeypatch.setattr(selftest, "paper_network", lambda method: small)
+    small = Network.resolve(
+        gpu_check.SMALL["vit"][0], METHODS["none"], image_size=(8, 12), in_channels=5, num_classes=7
+    )
+    monkeypatch.setattr(gpu_check, "paper_network", lambda method: small)
     timing = dataclasses.replace(TIMINGS["paper"], warmup=1, rounds=2, passes=2)
-    monkeypatch.setattr(selftest, "row_title", lambda title, row: row)
+    monkeypatch.setattr(gpu_check, "row_title", lambda title, row: row)
     with pytest.raises(ValueError, match="zip"):  # one network, so one speed, for two rows
-        selftest.throughput(CPU, PROCESSOR, timing)
+        gpu_check.throughput(CPU, PROCESSOR, timing)
     networks = {
         "none": small,
         "both": dataclasses.replace(small, num_classes=8),
     }
-    monkeypatch.setattr(selftest, "paper_network", lambda method: networks[method])
-    found, passed = selftest.throughput(CPU, PROCESSOR, timing)
+    monkeypatch.setattr(gpu_check, "paper_network", lambda method: networks[method])
+    found, passed = gpu_check.throughput(CPU, PROCESSOR, timing)
     assert passed and found.startswith("images/s at 64 px in fp32, 1 + 4 passes of batch 128: none ")

@@ -8,7 +8,7 @@ import pytest
 from slbench.data import DATASETS
 from slbench.errors import InputError
 from slbench.methods import METHODS
-from slbench.numerics import NUMERICS
+from slbench.numerics_versions import NUMERICS
 from slbench.recipes import Recipe
 from slbench.spec import RunSpec, digest
 from tests.support import TINY, runs, study

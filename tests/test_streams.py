@@ -2,7 +2,7 @@ import hashlib
 
 import torch
 
-from slbench.streams import derive, generator
+from slbench.rng import derive, generator
 
 
 def test_a_seed_is_the_first_63_bits_of_the_sha256_of_its_purpose() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from slbench.cli import main
 from slbench.data import DATASETS, imagenet
-from slbench.report.published import MODELS, VARIANTS, published
+from slbench.published.numbers import MODELS, VARIANTS, published
 from slbench.store import Store
 from slbench.study import load_study
 from tests.support import ROOT

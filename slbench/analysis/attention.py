@@ -8,16 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from slbench.analysis.captions import SPLIT_WORDS
 from slbench.analysis.capture import Seen
-from slbench.analysis.chosen import Finished, Split
 from slbench.analysis.layers import Layer, layers_of
 from slbench.analysis.load import OnProgress, Pass, load_network, look, spread
 from slbench.analysis.maps import Rollout, readers, reading
-from slbench.analysis.words import SPLIT_WORDS
+from slbench.analysis.run_selection import Finished, Split
 from slbench.data.batches import Batches
 from slbench.data.splits import Part, Rows
 from slbench.errors import InputError
-from slbench.report.caption import distinct
+from slbench.text import distinct
 
 HANDFUL = 6  # images, unless told
 MOST_IMAGES, MOST_COLUMNS = 100, 24

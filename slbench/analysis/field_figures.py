@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slbench.analysis.effective import Box, Map
-from slbench.report.figures import style
+from slbench.analysis.effective_receptive_field import Box, Map
+from slbench.plotting.style import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from slbench.analysis.frames import CELL, LAYER, averages, over_seeds
-from slbench.report.caption import distinct
-from slbench.report.figures import LINES, MARKERS, PALETTE, WIDTH, new_figure
+from slbench.analysis.seed_aggregation import CELL, LAYER, averages, over_seeds
+from slbench.plotting.style import LINES, MARKERS, PALETTE, WIDTH, new_figure
+from slbench.text import distinct
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from slbench.analysis.capture import Seen, watched
-from slbench.analysis.chosen import Finished, Split
 from slbench.analysis.layers import Layer
+from slbench.analysis.run_selection import Finished, Split
 from slbench.backbones.layers import Backbone
 from slbench.data import check_here, load
 from slbench.data.batches import Batches

@@ -8,21 +8,21 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from slbench.analysis.chain import Chain, Part, parts_of, receptive_field, resnet50, stride_of
-from slbench.analysis.effective import Box, Map, Output, boxes, effective_field, effective_side, support
+from slbench.analysis.analyzed_networks import Subject
+from slbench.analysis.captions import FORMATS, Written
+from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
-from slbench.analysis.subjects import Subject
-from slbench.analysis.words import FORMATS, Written
-from slbench.analysis.written import computed_with, write_page
+from slbench.analysis.output import computed_with, write_page
+from slbench.analysis.receptive_field_formula import Chain, Part, parts_of, receptive_field, resnet50, stride_of
 from slbench.backbones import PRESETS, fitted, make
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec
 from slbench.backbones.t2t import T2T
-from slbench.compute import reproducible
 from slbench.methods import METHODS, Method, row_title
-from slbench.report.caption import distinct, plural
-from slbench.report.figures import save
+from slbench.plotting.style import save
 from slbench.store import safe
+from slbench.text import distinct, plural
+from slbench.torch_runtime import reproducible
 
 OnProgress = Callable[[str], None]
 SHOWN = 8  # layers of a chain, in a table

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from slbench.analysis.chosen import Choice, Finished
-from slbench.analysis.words import Written
-from slbench.analysis.written import write_page
+from slbench.analysis.captions import Written
+from slbench.analysis.learned_temperatures import by_layer, gathered, line_titles, with_names
+from slbench.analysis.output import write_page
+from slbench.analysis.run_selection import Choice, Finished
+from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError, StoreError
 from slbench.record import WEIGHTS, RunRecord
-from slbench.report.caption import distinct
-from slbench.report.temperature import by_layer, gathered, line_titles, with_names
-from slbench.report.temperature_figures import draw_frame
+from slbench.text import distinct
 
 
 def from_weights(run: Finished) -> pd.DataFrame | None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
-from slbench.streams import generator
+from slbench.rng import generator
 
 
 class Backbone(nn.Module):

@@ -8,16 +8,16 @@ import typer
 
 from slbench import __version__
 from slbench.cli.analyze import app as analyze_commands
+from slbench.cli.archive import clean, export_runs, import_runs
 from slbench.cli.data import app as data_commands
 from slbench.cli.doctor import doctor
-from slbench.cli.fields import receptive_field, temperature
 from slbench.cli.grid import run_grid, train
 from slbench.cli.lists import list_names
 from slbench.cli.profile import profile
+from slbench.cli.receptive_field import receptive_field, temperature
 from slbench.cli.report import report
 from slbench.cli.status import logs, status
 from slbench.cli.tune import tune_temperature
-from slbench.cli.upkeep import clean, export_runs, import_runs
 from slbench.cli.verify import verify_resume
 from slbench.errors import SlbenchError
 

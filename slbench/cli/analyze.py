@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slbench.analysis.chosen import Choice, Finished, Needs, choose, split_named
+from slbench.analysis.run_selection import Choice, Finished, Needs, choose, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
@@ -22,8 +22,8 @@ from slbench.study import load_study
 if TYPE_CHECKING:
     import torch
 
+    from slbench.analysis.captions import Written
     from slbench.analysis.load import OnProgress
-    from slbench.analysis.words import Written
 
 app = typer.Typer(
     name="analyze",
@@ -83,7 +83,7 @@ def attention(
     options.use_data_root(data_root)
     where = torch_device(device, threads)
     from slbench.analysis.attention import Setting
-    from slbench.analysis.sheet import write_sheet
+    from slbench.analysis.contact_sheet import write_sheet
 
     setting = Setting(
         split=split_named(split),
@@ -145,7 +145,7 @@ def by_depth(name: str, flags: dict[str, Any]) -> None:
     options.use_data_root(flags["data_root"])
     split = split_named(flags["split"])
     device = torch_device(flags["device"], flags["threads"])
-    from slbench.analysis.depth import BY_DEPTH, Setting, analyse
+    from slbench.analysis.layer_metrics import BY_DEPTH, Setting, analyse
 
     setting = Setting(
         split=split,

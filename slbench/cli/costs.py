@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slbench.backbones import BACKBONES
-from slbench.measure.speeds import Mode
+from slbench.measure.throughput_keys import Mode
 from slbench.methods import row_title
 
 MODES: tuple[Mode, ...] = ("inference", "train")

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from slbench.cli import options
 from slbench.data import DATASETS, DatasetEntry, find, imagenet, load
-from slbench.data.facts import as_source
 from slbench.data.fetch import OnProgress, bring, fetch, missing
-from slbench.data.places import data_root, is_there
-from slbench.data.sources import prepare, state_of, verify
+from slbench.data.own_dataset import as_source
+from slbench.data.paths import data_root, is_there
+from slbench.data.published_cache import prepare, state_of, verify
 from slbench.data.specs import short
 from slbench.errors import InputError
 from slbench.names import lookup

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from slbench import machine
 from slbench.cli import options
-from slbench.data import DATASETS, load, places
-from slbench.data.sources import state_of
+from slbench.data import DATASETS, load, paths
+from slbench.data.published_cache import state_of
 from slbench.data.specs import short
 from slbench.errors import SlbenchError
 from slbench.grid.slots import choose, make_slots, resolve_precision
@@ -55,7 +55,7 @@ def doctor(
 
 def test_gpus(console: Console, wanted: str) -> bool:
     """Print the self-test of every GPU asked for; whether all was run, and well."""
-    from slbench.selftest import selftest
+    from slbench.gpu_check import selftest
 
     chosen = [device for device in choose(wanted) if device.kind == "cuda"]
     console.print("\nself-test of GPUs")
@@ -124,9 +124,9 @@ def examine_torch() -> Iterator[Finding]:
 
 def examine_data() -> Iterator[Finding]:
     """Where data are kept, which sets are here, and that those that ship with slbench hold what their hash says."""
-    root, states = places.data_root(), list[str]()
+    root, states = paths.data_root(), list[str]()
     try:
-        places.check_writable(root)
+        paths.check_writable(root)
         yield Finding("data root", str(root))
     except SlbenchError as error:
         yield Finding("data root", str(error), "set SLBENCH_DATA, or give --data-root")

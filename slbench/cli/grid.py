@@ -17,14 +17,14 @@ from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.views import make_view
 from slbench.data import check_here
 from slbench.errors import InputError, TrainingError
-from slbench.grid.children import in_child
+from slbench.grid.adaptive_seeds import with_further
+from slbench.grid.disk_budget import lacking
 from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
-from slbench.grid.further import with_further
 from slbench.grid.launch import Launch, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
+from slbench.grid.processes import in_child
+from slbench.grid.queue import Policy
 from slbench.grid.slots import make_slots, resolve_precision
-from slbench.grid.space import lacking
-from slbench.grid.standing import Standing
-from slbench.grid.tasks import Policy
+from slbench.grid.status import Standing
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import Study, StudyRun

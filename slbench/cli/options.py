@@ -11,12 +11,12 @@ import typer
 
 from slbench.backbones import NAMED
 from slbench.data import DATASETS
-from slbench.data.places import ROOT_VARIABLE, STREAM_VARIABLE
+from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.study import Flags, Study, load_study, make_study
-from slbench.train.board import check_board
+from slbench.train.tensorboard import check_board
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Where", "Failures"
 RESULTS = Path("results")

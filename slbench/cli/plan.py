@@ -10,9 +10,9 @@ from slbench.cli.views import minutes
 from slbench.errors import InputError
 from slbench.grid.estimate import Estimate, Probes, setting_of, unprobed
 from slbench.grid.launch import Launch
-from slbench.grid.standing import Standing
-from slbench.report.sequential import confidence
-from slbench.report.statistics import t_bound
+from slbench.grid.status import Standing
+from slbench.stats.intervals import t_bound
+from slbench.stats.sequential import confidence
 from slbench.study import SeedRule, StudyRun
 
 
@@ -37,7 +37,7 @@ def plan_lines(
     todo = grid.todo
     if not todo:
         return
-    from slbench.measure.work import total
+    from slbench.measure.compute_budget import total
 
     work = total(run.spec for run in todo)
     yield (
@@ -121,7 +121,7 @@ def compared(cost: Estimate, took: float) -> str:
 
 def plan_document(grid: Launch, cost: Estimate | None) -> dict[str, Any]:
     """What a plan adds to `--json`."""
-    from slbench.measure.work import total
+    from slbench.measure.compute_budget import total
 
     work = total(run.spec for run in grid.todo)
     return {

@@ -16,11 +16,11 @@ from slbench.cli.costs import MODES, as_csv_text, show
 from slbench.errors import InputError
 from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
 from slbench.measure.network import Network
-from slbench.measure.speeds import Timing, choose_timing, network_key
-from slbench.measured import Throughput
+from slbench.measure.throughput_keys import Timing, choose_timing, network_key
+from slbench.measurement_records import Throughput
 from slbench.methods import METHODS
 from slbench.names import lookup
-from slbench.report.published import Published, find
+from slbench.published.numbers import Published, find
 from slbench.store import Store
 
 if TYPE_CHECKING:

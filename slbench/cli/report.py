@@ -16,7 +16,7 @@ from slbench.study import load_study
 from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
-    from slbench.report.gather import Gathered
+    from slbench.report.inputs import Gathered
 
 ACCURACIES = {name: name for name, measure in MEASURES.items() if measure.is_accuracy}
 
@@ -76,7 +76,7 @@ def report(
             continue
         gathered = finished_runs(path, results)
         if query:
-            from slbench.report.gather import only
+            from slbench.report.inputs import only
 
             gathered = only(gathered, query)
         folder = out or store / "reports" / gathered.name
@@ -111,8 +111,8 @@ def asked_figures(figures: str) -> list[str]:
 
 def finished_runs(path: Path | None, store: Store) -> "Gathered":
     """The runs of a study, or of a whole store. Raises InputError if none of them is finished."""
-    from slbench.grid.further import with_further
-    from slbench.report.gather import gather_store, gather_study
+    from slbench.grid.adaptive_seeds import with_further
+    from slbench.report.inputs import gather_store, gather_study
 
     gathered = gather_store(store) if path is None else gather_study(with_further(load_study(path), store), store)
     if not gathered.records:
@@ -151,6 +151,6 @@ def tuning_summary(folder: Path, out: Path) -> str:
         raise InputError(
             f"{folder}: is a folder, and not that of a search: it has no {FILE}; known: results/tuning/NAME"
         )
-    from slbench.tuning.write import write_tables
+    from slbench.tuning.outputs import write_tables
 
     return write_tables(load(folder), out)

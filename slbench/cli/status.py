@@ -15,11 +15,11 @@ from rich.text import Text
 from slbench.cli import options
 from slbench.cli.views import accuracy_of, minutes
 from slbench.errors import InputError
-from slbench.grid.children import LOG
-from slbench.grid.further import decisions, with_further
-from slbench.grid.further import summary as seeds_summary
-from slbench.grid.standing import Standing
-from slbench.report.sequential import confidence
+from slbench.grid.adaptive_seeds import decisions, with_further
+from slbench.grid.adaptive_seeds import summary as seeds_summary
+from slbench.grid.processes import LOG
+from slbench.grid.status import Standing
+from slbench.stats.sequential import confidence
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
 

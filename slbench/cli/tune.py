@@ -12,18 +12,18 @@ from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
-from slbench.cli.tuneviews import make_view
+from slbench.cli.tune_views import make_view
 from slbench.data import DEFAULT_DATASET
 from slbench.errors import InputError
-from slbench.grid.tasks import Policy
+from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
-from slbench.tuning.launch import Tuning, plan_tuning, run_tuning
 from slbench.tuning.record import SearchRecord, folder_of
+from slbench.tuning.run import Tuning, plan_tuning, run_tuning
 from slbench.tuning.search import Plan
-from slbench.tuning.searchfile import NOTHING, load_search_file, space_of
+from slbench.tuning.search_file import NOTHING, load_search_file, space_of
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS
-from slbench.tuning.subject import Subject
+from slbench.tuning.target import Subject
 
 SEARCH = "Search"
 

@@ -24,7 +24,7 @@ from slbench.grid.events import (
     NotMeasured,
     Started,
 )
-from slbench.grid.jobs import Said
+from slbench.grid.messages import Said
 from slbench.study import StudyRun
 
 LINE_SECONDS = 30  # between plain lines on one run

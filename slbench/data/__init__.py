@@ -4,8 +4,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from slbench.data import imagenet
-from slbench.data.facts import as_source, find_spec, load_own, note_file
-from slbench.data.places import one_at_a_time
+from slbench.data.own_dataset import as_source, find_spec, load_own, note_file
+from slbench.data.paths import one_at_a_time
 from slbench.data.published import (
     CIFAR10,
     CIFAR100,
@@ -16,7 +16,7 @@ from slbench.data.published import (
     Archive,
     published,
 )
-from slbench.data.sources import check_present, function_of, load_published
+from slbench.data.published_cache import check_present, function_of, load_published
 from slbench.data.specs import ARRAYS, DatasetSpec
 from slbench.errors import InputError
 from slbench.names import suggestion
@@ -51,7 +51,7 @@ DATASETS: dict[str, DatasetEntry] = {
             mean=(0.21924,),
             std=(0.33242,),
         ),
-        "slbench.data.embedded:load_fashion_mnist_12k",
+        "slbench.data.bundled:load_fashion_mnist_12k",
         "Fashion-MNIST (arXiv:1708.07747), a stratified subset that ships with slbench, padded to 32 px",
     ),
     # Sizes, and mean and standard deviation of the paper's four sets: the paper's released code
@@ -176,9 +176,9 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
     Raises:
         InputError: if what is found is not the data that the spec names by its hash.
     """
-    from slbench.data.own import resized, streams
+    from slbench.data.index_cache import at_size
+    from slbench.data.own_split import resized, streams
     from slbench.data.splits import check_content, content_hash
-    from slbench.data.streamed import at_size
 
     own = as_source(source)
     splits = load_named(spec) if own is None else load_own(spec, own)

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from slbench.data.augment import augment
 from slbench.data.erasing import erase, rectangles
-from slbench.data.lazy import Lazy
+from slbench.data.lazy_images import Lazy
 from slbench.data.mixing import Mix, mixed
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import Images, Part, Rows
 from slbench.recipes import Recipe
-from slbench.streams import generator
+from slbench.rng import generator
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from slbench.data.archives import members, unpickled
-from slbench.data.samples import Sample
 from slbench.data.splits import PartName
+from slbench.data.spool import Sample
 from slbench.errors import InputError
 
 

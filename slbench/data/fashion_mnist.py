@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from slbench.data.archives import unpacked
-from slbench.data.embedded import padded
-from slbench.data.samples import Sample
+from slbench.data.bundled import padded
+from slbench.data.spool import Sample
 from slbench.errors import InputError
 
 

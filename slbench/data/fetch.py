@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from slbench import __version__
-from slbench.data.places import check_space, is_there, whole, writing
+from slbench.data.paths import check_space, is_there, whole, writing
 from slbench.data.published import Archive
-from slbench.data.sources import CHUNK, folder_of, md5_of
+from slbench.data.published_cache import CHUNK, folder_of, md5_of
 from slbench.errors import FetchError, InputError, unreadable
 
 TIMEOUT = 30  # seconds without a byte

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.ahead import ahead
-from slbench.data.files import Files, paths_as_keys
+from slbench.data.image_files import Files, paths_as_keys
 from slbench.data.images import CHANNELS, EXTENSIONS, Header, Pixels, digest_of, header
-from slbench.data.own import Loose, Raw, common_size, in_class_order, streams
+from slbench.data.own_split import Loose, Raw, common_size, in_class_order, streams
+from slbench.data.prefetch import ahead
 from slbench.data.splits import Images
 from slbench.errors import InputError, unreadable
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from slbench.data.facts import Size, Source, find_spec
-from slbench.data.places import data_root, is_there
+from slbench.data.own_dataset import Size, Source, find_spec
+from slbench.data.paths import data_root, is_there
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.arrays import Arrays
+from slbench.data.image_arrays import Arrays
 from slbench.data.images import digest_of
-from slbench.data.npy import header, stored
-from slbench.data.own import Loose, Raw, in_class_order, streams, too_large
+from slbench.data.npz_members import header, stored
+from slbench.data.own_split import Loose, Raw, in_class_order, streams, too_large
 from slbench.data.specs import MOST_SIDE
 from slbench.data.splits import Images
 from slbench.errors import InputError, unreadable

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slbench.data.images import digest_of
-from slbench.data.lazy import Lazy
+from slbench.data.lazy_images import Lazy
 from slbench.data.specs import ARRAYS, TENTH, DatasetSpec, of_each, short
 from slbench.errors import InputError
 

@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 
 from slbench.data.images import digest_of
-from slbench.data.lazy import Lazy
+from slbench.data.lazy_images import Lazy
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import Images, Part
-from slbench.streams import derive
+from slbench.rng import derive
 
 
 def subset(part: Part, spec: DatasetSpec, *, seed: int) -> Part:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from slbench.data.archives import members
 from slbench.data.images import Pixels, decode
-from slbench.data.samples import Sample
+from slbench.data.spool import Sample
 from slbench.errors import InputError
 
 NUM_CLASSES = 200

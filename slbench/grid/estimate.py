@@ -10,12 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 from slbench import machine
 from slbench.errors import InputError
 from slbench.files import dump_json, write_atomic
-from slbench.grid.children import LOG, in_child, spawn, stop
+from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
-from slbench.grid.jobs import Job, ProbeTask
+from slbench.grid.messages import Job, ProbeTask
+from slbench.grid.processes import LOG, in_child, spawn, stop
 from slbench.grid.slots import Device, Resolved, Slot
-from slbench.grid.space import checkpoint_bytes, kept_bytes
-from slbench.measured import Probe
+from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.spec import RunSpec, digest
 from slbench.store import Store

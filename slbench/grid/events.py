@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slbench.grid.jobs import Said
+from slbench.grid.messages import Said
 from slbench.grid.slots import Device, Slot
 from slbench.record import Failure, Pruned
 from slbench.study import StudyRun

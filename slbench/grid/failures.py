@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slbench.errors import DivergedError
-from slbench.grid.jobs import Died
+from slbench.grid.messages import Died
 from slbench.record import Failure, Kind
 
 LAST_LINES = 10

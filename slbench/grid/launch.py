@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slbench.data import check_here
+from slbench.grid.adaptive_seeds import Further
+from slbench.grid.concurrency import choose
 from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, setting_of, unprobed
 from slbench.grid.events import Added, Elsewhere, Event, Failed, Found, Halted
-from slbench.grid.further import Further
 from slbench.grid.local import LocalExecutor
-from slbench.grid.packing import choose
+from slbench.grid.queue import Policy
 from slbench.grid.slots import NOWHERE, Device, Resolved, Slot, make_slots, resolve_precision
-from slbench.grid.speeds import measure_missing
-from slbench.grid.tasks import Policy
-from slbench.measured import Probe
+from slbench.grid.throughput import measure_missing
+from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.store import State, Store
 from slbench.study import Study, StudyRun
@@ -115,7 +115,7 @@ def measure_speeds(grid: Launch, *, on_event: Callable[[Event], None]) -> None:
 
 
 def packed(grid: Launch, *, devices: str, threads: int, tell: Callable[[str], None]) -> Launch:
-    """The grid with as many jobs a device as end it first; see `slbench.grid.packing`."""
+    """The grid with as many jobs a device as end it first; see `slbench.grid.concurrency`."""
     jobs = choose(grid.todo, devices, threads=threads, precisions=grid.precisions, store=grid.store, tell=tell)
     return dataclasses.replace(grid, slots=tuple(make_slots(devices, jobs_per_device=jobs, threads=threads)))
 
@@ -148,6 +148,6 @@ def largest_first(runs: Sequence[StudyRun], *, slots: int) -> list[StudyRun]:
     networks = {(run.spec.backbone, run.spec.method, run.spec.dataset.name, run.spec.recipe.epochs) for run in runs}
     if slots == 1 or len(runs) <= slots or len(networks) == 1:
         return list(runs)  # no order is better than another, and counting takes torch
-    from slbench.measure.work import work
+    from slbench.measure.compute_budget import work
 
     return sorted(runs, key=lambda run: work(run.spec).macs, reverse=True)

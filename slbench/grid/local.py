@@ -10,17 +10,7 @@ from pathlib import Path
 
 from slbench.claims import BEAT_SECONDS, Claim
 from slbench.errors import StoreError
-from slbench.grid.children import (
-    GRACE_SECONDS,
-    LOG,
-    ask_to_cease,
-    close_pipes,
-    hand,
-    in_child,
-    on_interrupt,
-    spawn,
-    stop,
-)
+from slbench.grid.disk_budget import lacking
 from slbench.grid.events import (
     Dropped,
     Elsewhere,
@@ -35,10 +25,20 @@ from slbench.grid.events import (
     Started,
 )
 from slbench.grid.failures import failure, memory_kills
-from slbench.grid.jobs import Ceased, Died, Done, Job, Line, Said
+from slbench.grid.messages import Ceased, Died, Done, Job, Line, Said
+from slbench.grid.processes import (
+    GRACE_SECONDS,
+    LOG,
+    ask_to_cease,
+    close_pipes,
+    hand,
+    in_child,
+    on_interrupt,
+    spawn,
+    stop,
+)
+from slbench.grid.queue import DEFAULT_POLICY, Child, Policy, Task, Worker
 from slbench.grid.slots import Device, Resolved, Slot
-from slbench.grid.space import lacking
-from slbench.grid.tasks import DEFAULT_POLICY, Child, Policy, Task, Worker
 from slbench.recipes import Precision
 from slbench.record import Failure, Pruned
 from slbench.store import Store

@@ -11,8 +11,8 @@ from typing import Any
 
 from slbench.grid.events import Event, Failed, Moved
 from slbench.grid.local import LocalExecutor
+from slbench.grid.queue import Child, Policy
 from slbench.grid.slots import Resolved, Slot
-from slbench.grid.tasks import Child, Policy
 from slbench.recipes import Precision
 from slbench.record import TEMPERATURES, RunRecord
 from slbench.store import Store

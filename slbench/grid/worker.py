@@ -22,8 +22,8 @@ from pydantic import BaseModel
 from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import death_of
-from slbench.grid.jobs import Ceased, Done, Job, ProbeTask, Said, SpeedTest
-from slbench.measured import Probe
+from slbench.grid.messages import Ceased, Done, Job, ProbeTask, Said, SpeedTest
+from slbench.measurement_records import Probe
 from slbench.store import Store
 
 KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
@@ -172,7 +172,7 @@ def do_probe(task: ProbeTask) -> None:
     keep_to(job.cores)
     import torch
 
-    from slbench.train.probe import probe
+    from slbench.train.job_probe import probe
 
     cost = probe(
         job.spec,

@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from slbench import machine
-from slbench.compute import reproducible, synchronize
 from slbench.errors import TrainingError
 from slbench.measure.network import BATCH_SIZE, Network
-from slbench.measure.speeds import network_key
 from slbench.measure.throughput import make_pass
-from slbench.measured import TrainingMemory
+from slbench.measure.throughput_keys import network_key
+from slbench.measurement_records import TrainingMemory
+from slbench.torch_runtime import reproducible, synchronize
 
 REPEATS = 3  # how a C library lays out its heap moves a resident set by some percent
 STEPS = 2  # the first makes the optimizer's state, the second has it beside the activations

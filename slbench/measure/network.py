@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from slbench.backbones import build, fitted
 from slbench.backbones.specs import BackboneSpec
 from slbench.methods import Method
-from slbench.numerics import NUMERICS
+from slbench.numerics_versions import NUMERICS
 from slbench.spec import RunSpec, network_parts
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Network:
     image_size: tuple[int, int]  # (height, width) in px
     in_channels: int
     num_classes: int
-    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics
+    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics_versions
 
     @classmethod
     def resolve(

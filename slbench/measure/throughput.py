@@ -8,10 +8,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from slbench.compute import autocast, reproducible, synchronize
 from slbench.measure.network import BATCH_SIZE, Network
-from slbench.measure.speeds import TIMINGS, Mode, Timing, network_key
-from slbench.measured import Throughput
+from slbench.measure.throughput_keys import TIMINGS, Mode, Timing, network_key
+from slbench.measurement_records import Throughput
+from slbench.torch_runtime import autocast, reproducible, synchronize
 
 
 def interleaved(

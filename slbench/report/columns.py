@@ -6,8 +6,8 @@ from typing import Literal
 
 from slbench.errors import InputError
 from slbench.layout import BESIDE, COSTS, DEFAULT_COLUMNS, MEASURES, PAPER_COLUMNS, Measure
-from slbench.report.caption import distinct
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
+from slbench.text import distinct
 
 Kind = Literal["cost", "measure", "gain", "published"]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from slbench.layout import MEASURES
-from slbench.report.caption import distinct
-from slbench.report.factorial import (
+from slbench.report.inputs import Gathered
+from slbench.report.table import Row, Table, plain_key
+from slbench.stats.factorial import (
     ROWS,
     BySeed,
     Effect,
@@ -21,11 +22,10 @@ from slbench.report.factorial import (
     over_backbones_at_large,
     over_these_backbones,
 )
-from slbench.report.gather import Gathered
-from slbench.report.power import LEVEL
-from slbench.report.sequential import confidence
-from slbench.report.statistics import Interval, PairedDifference, holm, mean_interval, t_interval
-from slbench.report.table import Row, Table, plain_key
+from slbench.stats.intervals import Interval, PairedDifference, holm, mean_interval, t_interval
+from slbench.stats.power import LEVEL
+from slbench.stats.sequential import confidence
+from slbench.text import distinct
 
 POOLED = ("these backbones", "backbones at large")
 EFFECTS = {"spt": "SPT", "lsa": "LSA", "interaction": "SPT x LSA"}

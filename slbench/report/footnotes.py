@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from slbench.layout import MEASURES
 from slbench.methods import row_title
+from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
-from slbench.report.caption import commit, plural
-from slbench.report.gather import Gathered
-from slbench.report.measures import missing_logits
+from slbench.report.inputs import Gathered
+from slbench.report.metrics import missing_logits
+from slbench.text import plural
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -30,8 +31,8 @@ class Note:
 def footnotes(gathered: Gathered, *, shown_columns: Collection[str]) -> list[Note]:
     """All notes of a table; marks count from a."""
     notes = [*map(Note, missing(gathered)), *map(Note, failed(gathered)), *map(Note, left_out(gathered))]
-    notes += list(mixed(gathered.records, "commits", commit))
-    notes += list(mixed(gathered.records, "devices", device))
+    notes += list(mixed(gathered.records, "commits", lambda record: commit_text(record.code)))
+    notes += list(mixed(gathered.records, "devices", device_text))
     if any(MEASURES[name].field is None for name in shown_columns if name in MEASURES):
         without = missing_logits(gathered.folders, [record.run_id for record in gathered.records])
         if without:
@@ -98,9 +99,3 @@ def mixed(records: Sequence[RunRecord], what: str, of: Callable[[RunRecord], str
             ids = frozenset(record.run_id for record in records if of(record) == value)
             text = f"Mixed {what}: {plural(count, 'run')} with {value}; {most} of the {len(records)} with {usual}."
             yield Note(text, "?", ids)
-
-
-def device(record: RunRecord) -> str:
-    """What decides a run's bits beside its spec."""
-    kind = record.device.partition(":")[0]
-    return f"{record.device_name} ({kind}, {plural(record.threads, 'thread')}, {record.precision})"

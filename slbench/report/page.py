@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from slbench import __version__
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 from slbench.report.pagebehind import groups, places_of, unfinished, without
 from slbench.report.pagecells import Shown, blocks, head_rows, in_column
 from slbench.report.pagedata import embedded
@@ -30,7 +30,7 @@ def page(gathered: Gathered, table: Table, sections: Sequence[Section] = (), fig
     """The HTML of a report; the same for the same store.
 
     Args:
-        figures: drawn by slbench.report.figures.save.
+        figures: drawn by slbench.plotting.style.save.
     Raises:
         InputError: for a figure that is no SVG.
     """

@@ -5,18 +5,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from slbench.differing import flat
 from slbench.methods import row_title
+from slbench.provenance import code_text, commit_text, device_text
 from slbench.record import RunRecord
-from slbench.report.caption import commit, distinct, package
 from slbench.report.columns import Column
-from slbench.report.footnotes import device
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 from slbench.report.pagecells import behind_id, gain_in_full, in_full
 from slbench.report.render import gain_text, measure_text
-from slbench.report.rows import flat
 from slbench.report.sections import NOTHING
 from slbench.report.table import Cell, Table, text
 from slbench.spec import written_out
+from slbench.text import distinct
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Behind:
     @property
     def runs(self) -> list[tuple[RunRecord, str, str]]:
         """Each run with its device and its code, in words."""
-        return [(record, device(record), commit(record)) for record in self.records]
+        return [(record, device_text(record), commit_text(record.code)) for record in self.records]
 
     @property
     def selects(self) -> bool:
@@ -101,14 +101,14 @@ def numbers_in_full(cells: Sequence[tuple[Column, Cell]]) -> Iterator[tuple[str,
 
 def origins(records: Sequence[RunRecord]) -> Iterator[tuple[str, str]]:
     """With what runs were made, each thing once."""
-    yield "trained on", "; ".join(distinct(map(device, records)))
+    yield "trained on", "; ".join(distinct(map(device_text, records)))
     yield "made with", "; ".join(distinct(map(made_with, records)))
     yield "data sha256", "; ".join(distinct(record.data_sha256 for record in records))
 
 
 def made_with(record: RunRecord) -> str:
     """The code of a run."""
-    return f"{package(record, 'slbench')}, {package(record, 'torch')}, Python {record.code.python}, {commit(record)}"
+    return f"{code_text(record.code)}, Python {record.code.python}"
 
 
 def unfinished(gathered: Gathered, table: Table) -> list[Unfinished]:

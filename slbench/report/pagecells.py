@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slbench.layout import BESIDE, COSTS
-from slbench.report.caption import distinct
 from slbench.report.columns import Column
 from slbench.report.render import cell_text, cost_text
 from slbench.report.table import Cell, Row, Table
+from slbench.text import distinct
 
 SHORT = 32  # characters
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")

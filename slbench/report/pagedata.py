@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slbench.record import RunRecord
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 
 if TYPE_CHECKING:
     from slbench.report.pagebehind import Behind

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from slbench.layout import COSTS
+from slbench.published.reproduction import Judged
 from slbench.report.columns import Column
 from slbench.report.sections import NOTHING, Section, signed
-from slbench.report.statistics import PairedDifference
 from slbench.report.table import Cell, Row, Table
-from slbench.report.verdicts import Judged
+from slbench.stats.intervals import PairedDifference
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -4,16 +4,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slbench.report.caption import distinct
-from slbench.report.factorial import BySeed, gain
+from slbench.published.numbers import mean_gain
+from slbench.published.reproduction import BASE, TOP, model_of, not_comparable
 from slbench.report.findings import POOLED, Finding, grouped, interval_of, main_accuracy, pools
-from slbench.report.gather import Gathered
-from slbench.report.power import LEVEL, rank_words, smallest_rank_p
-from slbench.report.published import mean_gain
-from slbench.report.sequential import confidence
-from slbench.report.statistics import PairedDifference
+from slbench.report.inputs import Gathered
 from slbench.report.table import PLAIN, Table
-from slbench.report.verdicts import BASE, TOP, model_of, not_comparable
+from slbench.stats.factorial import BySeed, gain
+from slbench.stats.intervals import PairedDifference
+from slbench.stats.power import LEVEL, rank_words, smallest_rank_p
+from slbench.stats.sequential import confidence
+from slbench.text import distinct
 
 NOTHING = "–"
 

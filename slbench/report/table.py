@@ -10,17 +10,18 @@ import pandas as pd
 from slbench.errors import StoreError
 from slbench.layout import MEASURES, Measure
 from slbench.methods import row_title
+from slbench.published.reproduction import Judged, judge
 from slbench.record import RunRecord
-from slbench.report.caption import caption, distinct, plural
+from slbench.report.captions import caption
 from slbench.report.columns import Column, columns_of
 from slbench.report.footnotes import Note, footnotes, marked
-from slbench.report.gather import Gathered
-from slbench.report.measures import value_of
-from slbench.report.rows import varying
-from slbench.report.sequential import sequential_difference
-from slbench.report.statistics import PairedDifference
-from slbench.report.verdicts import Judged, judge
+from slbench.report.inputs import Gathered
+from slbench.report.metrics import value_of
+from slbench.report.tidy import varying
+from slbench.stats.intervals import PairedDifference
+from slbench.stats.sequential import sequential_difference
 from slbench.study import SeedRule
+from slbench.text import distinct, plural
 
 PLAIN = "none"  # the row that gains are differences to
 Key = tuple[str, ...]  # backbone, method, and the values of the table's settings

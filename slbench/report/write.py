@@ -8,14 +8,14 @@ import pandas as pd
 
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES, render
-from slbench.report.drawings import draw
+from slbench.report.figures.registry import draw
 from slbench.report.findings import Finding, findings, full
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 from slbench.report.page import page
 from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section, sections
-from slbench.report.sequential import confidence
 from slbench.report.table import Table, make_table
+from slbench.stats.sequential import confidence
 
 TABLES: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
 PAGE = "report.html"
@@ -47,7 +47,7 @@ def report(
 
     Args:
         formats: of SUFFIXES.
-        figures: as slbench.report.drawings.draw has them; unless told otherwise a page of up to MANY runs shows all.
+        figures: as in figures.registry.draw; by default a page of up to MANY runs shows all.
     """
     table = make_table(gathered, columns=columns, published=published)
     found = findings(gathered, table)

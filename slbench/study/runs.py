@@ -69,7 +69,7 @@ class Study:
     """A checked study: its runs in file order, duplicates merged.
 
     Where it has a rule of seeds, its runs are those of the first `min` seeds; which others the rule wants follows from
-    records: see slbench.grid.further.
+    records: see slbench.grid.adaptive_seeds.
     """
 
     name: str

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from slbench.compute import autocast, seed_forward
 from slbench.data.batches import Batch, Batches
 from slbench.errors import DivergedError
 from slbench.methods.lsa import AttentionLogits
+from slbench.rng import derive
 from slbench.spec import RunSpec
-from slbench.streams import derive
+from slbench.torch_runtime import autocast, seed_forward
 from slbench.train.optim import averaged, learning_rate, make_optimizer
 from slbench.train.temperatures import TemperatureHistory
 

@@ -17,7 +17,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from slbench import machine
-from slbench.compute import reproducible
 from slbench.data import load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
@@ -28,10 +27,11 @@ from slbench.measure.macs import count
 from slbench.record import TEMPERATURES, WEIGHTS, Keep, Labels, RunRecord
 from slbench.spec import RunSpec
 from slbench.store import Store
-from slbench.train.board import board
+from slbench.torch_runtime import reproducible
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EpochMetrics, Progress, Training
 from slbench.train.temperatures import TemperatureHistory, as_csv
+from slbench.train.tensorboard import board
 
 HISTORY = "metrics.csv"
 CHECKPOINT_SECONDS = 300.0

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from slbench.report.statistics import paired_difference
 from slbench.spec import Protocol
+from slbench.stats.intervals import paired_difference
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning.record import Comparison, RowRecord
 from slbench.tuning.space import Space
-from slbench.tuning.subject import Subject
+from slbench.tuning.target import Subject
 
 PROTOCOL: Protocol = "full"  # trains on the validation images too, and selects nothing
 Pair = tuple[tuple[StudyRun, ...], tuple[StudyRun, ...]]  # of the winner, and of the row's own setting

@@ -5,7 +5,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slbench.report.figures import PALETTE, new_figure, save, style
+from slbench.plotting.style import PALETTE, new_figure, save, style
 from slbench.tuning.record import RowRecord, SearchRecord, TrialRecord
 from slbench.tuning.space import TEMPERATURE
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
 from slbench.record import Pruned
-from slbench.streams import derive
+from slbench.rng import derive
 from slbench.study import StudyRun
 from slbench.tuning.space import Space, Value
 from slbench.tuning.strategy import PrunerName, SamplerName, make_pruner, make_sampler, standard_error
-from slbench.tuning.subject import Subject
+from slbench.tuning.target import Subject
 
 if TYPE_CHECKING:
     import optuna

@@ -15,7 +15,7 @@ from slbench.methods import Method
 from slbench.names import suggestion
 from slbench.recipes import Recipe
 from slbench.spec import RunSpec
-from slbench.tuning.subject import WHERE, Subject
+from slbench.tuning.target import WHERE, Subject
 
 Value = float | int | str | bool
 TEMPERATURE, SHIFT, LR = "method.initial_temperature", "method.shift_pixels", "recipe.lr"

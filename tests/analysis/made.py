@@ -6,12 +6,12 @@ from typing import Any
 
 from safetensors.torch import save
 
-from slbench.analysis.chosen import Finished
+from slbench.analysis.run_selection import Finished
 from slbench.backbones import build
 from slbench.data import load
 from slbench.data.splits import content_hash
+from slbench.gpu_check import stirred
 from slbench.record import WEIGHTS, Keep
-from slbench.selftest import stirred
 from slbench.store import Store
 from slbench.study import Study, StudyRun, make_study
 from tests.data.made import made_arrays, write_npz

@@ -17,9 +17,9 @@ from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import CaiTSpec
 from slbench.backbones.swin import OTHER_REGION, WindowAttention
 from slbench.errors import InputError
+from slbench.gpu_check import stirred
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
-from slbench.selftest import stirred
 from tests.contracts.small import CHANNELS, IMAGES, images, small
 
 ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]

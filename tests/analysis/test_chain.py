@@ -5,9 +5,18 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from slbench.analysis.chain import Part, Step, parts_of, reach, receptive_field, resnet50, steps_of, stride_of
-from slbench.analysis.effective import boxes, effective_field, support
+from slbench.analysis.effective_receptive_field import boxes, effective_field, support
 from slbench.analysis.receptive_field import contrast
+from slbench.analysis.receptive_field_formula import (
+    Part,
+    Step,
+    parts_of,
+    reach,
+    receptive_field,
+    resnet50,
+    steps_of,
+    stride_of,
+)
 from slbench.backbones import BACKBONES, build, default_spec, fitted, make
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec

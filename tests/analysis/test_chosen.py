@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from slbench.analysis.chosen import Finished, Needs, choose, split_named
+from slbench.analysis.run_selection import Finished, Needs, choose, split_named
 from slbench.errors import InputError
-from slbench.numerics import NUMERICS
+from slbench.numerics_versions import NUMERICS
 from slbench.record import Failure
 from slbench.store import Store
 from slbench.study import Study

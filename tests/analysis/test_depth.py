@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from slbench.analysis import words
-from slbench.analysis.chosen import Choice, Finished
-from slbench.analysis.depth import BY_DEPTH, SELF_RELATION, SHARPNESS, Setting, analyse, measure
-from slbench.analysis.frames import CELL, LAYER, averages, over_seeds, parts, shown, told_apart
+from slbench.analysis import captions
+from slbench.analysis.layer_metrics import BY_DEPTH, SELF_RELATION, SHARPNESS, Setting, analyse, measure
 from slbench.analysis.load import OnProgress
+from slbench.analysis.run_selection import Choice, Finished
+from slbench.analysis.seed_aggregation import CELL, LAYER, averages, over_seeds, parts, shown, told_apart
 from slbench.store import Store
 from tests.analysis.made import SMALL, birds, finish, study_of
 
@@ -106,7 +106,7 @@ def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path
 def test_what_is_written_says_what_it_is_and_is_the_same_twice(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "FORMATS", ("svg",))  # the others take time
+    monkeypatch.setattr(captions, "FORMATS", ("svg",))  # the others take time
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)

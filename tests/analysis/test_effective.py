@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from slbench.analysis.effective import Box, effective_field, effective_side, support
+from slbench.analysis.effective_receptive_field import Box, effective_field, effective_side, support
 from slbench.backbones import BACKBONES
 from slbench.backbones.specs import ViTSpec
 from slbench.methods import METHODS
-from slbench.streams import generator
+from slbench.rng import generator
 from tests.analysis.test_chain import network_of
 from tests.contracts.small import images, small
 

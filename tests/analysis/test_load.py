@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.analysis.chosen import Finished
 from slbench.analysis.layers import layers_of
 from slbench.analysis.load import Data, Pass, load_network, look, spread
+from slbench.analysis.run_selection import Finished
 from slbench.data.batches import Batches
 from slbench.errors import InputError
 from slbench.store import Store

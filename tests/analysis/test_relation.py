@@ -7,7 +7,7 @@ import torch
 
 from slbench.analysis.capture import Seen, watched
 from slbench.analysis.layers import layers_of
-from slbench.analysis.relation import MEASURES, SelfRelation, compared
+from slbench.analysis.self_relation import MEASURES, SelfRelation, compared
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.test_capture import ATTENDING, network_of, seen_by
 from tests.analysis.test_sharpness import others, plain

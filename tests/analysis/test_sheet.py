@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from slbench.analysis import words
+from slbench.analysis import captions
 from slbench.analysis.attention import Setting, check_comparable, chosen_rows
-from slbench.analysis.chosen import Choice
-from slbench.analysis.depth import SHARPNESS, analyse
-from slbench.analysis.depth import Setting as DepthSetting
-from slbench.analysis.sheet import pictures, write_sheet
+from slbench.analysis.contact_sheet import pictures, write_sheet
+from slbench.analysis.layer_metrics import SHARPNESS, analyse
+from slbench.analysis.layer_metrics import Setting as DepthSetting
+from slbench.analysis.run_selection import Choice
 from slbench.data.splits import Part
 from slbench.errors import InputError
 from slbench.store import Store
@@ -77,7 +77,7 @@ def test_pictures_are_in_colour_or_grey() -> None:
 def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_same_twice(
     rollout: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "FORMATS", ("svg",))  # the others take time
+    monkeypatch.setattr(captions, "FORMATS", ("svg",))  # the others take time
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
@@ -114,7 +114,7 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
 def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "FORMATS", ("svg",))
+    monkeypatch.setattr(captions, "FORMATS", ("svg",))
     name = "_a$x_{$|<i>../"
     study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
     choice = Choice("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slbench.analysis.chosen import Choice, Finished, Needs, choose
+from slbench.analysis.learned_temperatures import read_temperatures
+from slbench.analysis.run_selection import Choice, Finished, Needs, choose
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
 from slbench.errors import InputError, StoreError
 from slbench.record import RunRecord
-from slbench.report.temperature import read_temperatures
 from slbench.store import Store
 from tests.train.test_run import RECIPE, run, tiny
 

@@ -10,8 +10,8 @@ from slbench.backbones import count_parameters, default_spec, fitted
 from slbench.backbones.pit import GroupedConvPool, Pool
 from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.errors import InputError
+from slbench.gpu_check import applies
 from slbench.methods import METHODS
-from slbench.selftest import applies
 from tests.backbones.test_references import made, tokens
 
 TIMM = {"vit-tiny": "deit_tiny_patch16_224", "pit-xs": "pit_xs_224", "swin-tiny": "swin_tiny_patch4_window7_224"}

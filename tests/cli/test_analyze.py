@@ -56,7 +56,7 @@ def ids(store: Path) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def _one_format(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures as SVG alone: the others take time."""
-    monkeypatch.setattr("slbench.analysis.words.FORMATS", ("svg",))
+    monkeypatch.setattr("slbench.analysis.captions.FORMATS", ("svg",))
 
 
 @pytest.mark.parametrize("name", ANALYSES)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slbench import machine
-from slbench.measure import memory, speeds
+from slbench.measure import memory, throughput_keys
 from slbench.store import Store
 from tests.cli.conftest import Command
 
@@ -19,8 +19,8 @@ COUNT = ["profile", "--no-throughput"]
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds in two short rounds; memory as a child would tell it."""
-    brief = dataclasses.replace(speeds.TIMINGS["short"], warmup=0, rounds=2, seconds=0.0)
-    monkeypatch.setitem(speeds.TIMINGS, "short", brief)
+    brief = dataclasses.replace(throughput_keys.TIMINGS["short"], warmup=0, rounds=2, seconds=0.0)
+    monkeypatch.setitem(throughput_keys.TIMINGS, "short", brief)
     monkeypatch.setattr(memory, "in_child", lambda request: memory.Peak(3 * 2**20, 2**20))
 
 

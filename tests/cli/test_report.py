@@ -112,7 +112,7 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
 ) -> None:
     from slbench.errors import StoreError
     from slbench.record import read_record as read
-    from slbench.report import gather
+    from slbench.report import inputs
 
     victim = next(store.glob("runs/*-both-*-s0-*/record.json"))
 
@@ -122,7 +122,7 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
             raise StoreError(f"{path}: cannot be read: No such file or directory")
         return read(path)
 
-    monkeypatch.setattr(gather, "read_record", vanishing)
+    monkeypatch.setattr(inputs, "read_record", vanishing)
     said = slbench("report", study, "--store", store, "--format", "md")
     assert said.code == 0
     assert "Left out" not in said.out and "Unfinished: 11 of 12 runs." in said.out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.further import wanted_runs
+from slbench.grid.adaptive_seeds import wanted_runs
 from slbench.store import Store
 from slbench.study import Study, load_study
 from tests.cli.conftest import Command

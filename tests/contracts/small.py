@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from slbench import selftest
-from slbench.selftest import CHANNELS, CLASSES, IMAGES
+from slbench import gpu_check
+from slbench.gpu_check import CHANNELS, CLASSES, IMAGES
 
 __all__ = ["CHANNELS", "CLASSES", "IMAGES", "PAIRS", "SMALL", "images", "loss", "small"]
 
@@ -17,16 +17,16 @@ PRESETS: dict[str, Any] = {
     "pit": {"variant": "original"},
     "swin": {"absolute_positions": False},
 }
-VARIANTS: selftest.Sizes = {
-    f"{name}-as-preset": (replace(selftest.SMALL[name][0], **fields), selftest.SMALL[name][1])
+VARIANTS: gpu_check.Sizes = {
+    f"{name}-as-preset": (replace(gpu_check.SMALL[name][0], **fields), gpu_check.SMALL[name][1])
     for name, fields in PRESETS.items()
 }
-SMALL: selftest.Sizes = {**selftest.SMALL, **VARIANTS}
+SMALL: gpu_check.Sizes = {**gpu_check.SMALL, **VARIANTS}
 PAIRS = [
-    *selftest.PAIRS,
-    *((name, method) for name in VARIANTS for plain, method in selftest.PAIRS if plain == VARIANTS[name][0].name),
+    *gpu_check.PAIRS,
+    *((name, method) for name in VARIANTS for plain, method in gpu_check.PAIRS if plain == VARIANTS[name][0].name),
 ]
-small, images = partial(selftest.small, sizes=SMALL), partial(selftest.images, sizes=SMALL)
+small, images = partial(gpu_check.small, sizes=SMALL), partial(gpu_check.images, sizes=SMALL)
 
 
 def loss(network: nn.Module, backbone: str) -> torch.Tensor:

@@ -19,9 +19,9 @@ from slbench.data import archives
 from slbench.data.archives import members, unpacked, unpickled
 from slbench.data.cifar import load_cifar10, load_cifar100
 from slbench.data.fashion_mnist import load_fashion_mnist
-from slbench.data.own import in_memory
-from slbench.data.samples import Sample, in_order
+from slbench.data.own_split import in_memory
 from slbench.data.splits import Splits
+from slbench.data.spool import Sample, in_order
 from slbench.data.svhn import load_svhn
 from slbench.data.tiny_imagenet import load_tiny_imagenet
 from slbench.errors import InputError

@@ -10,7 +10,7 @@ from slbench.data.augment import augment, flip, padded_crop
 from slbench.data.batches import Batches
 from slbench.data.splits import Part
 from slbench.recipes import RECIPES
-from slbench.streams import generator
+from slbench.rng import generator
 
 RECIPE = dataclasses.replace(RECIPES["quick"], crop_padding=2, batch_size=4)
 

@@ -12,7 +12,7 @@ from torchvision.transforms.autoaugment import _apply_op  # type: ignore[import-
 
 from slbench.data import operations
 from slbench.data.autoaugment import OPERATIONS, POLICIES, Draws, apply, auto_augment
-from slbench.streams import generator
+from slbench.rng import generator
 
 LEVELS = 10
 SIGNED = {*OPERATIONS[:7], "Color", "Sharpness"}

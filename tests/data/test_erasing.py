@@ -10,7 +10,7 @@ from scipy.stats import binomtest, kstest
 
 from slbench.data.erasing import erase, rectangles
 from slbench.recipes import RECIPES
-from slbench.streams import generator
+from slbench.rng import generator
 
 ALWAYS = dataclasses.replace(RECIPES["released"], erase=1.0)
 

@@ -9,7 +9,7 @@ from scipy.stats import binomtest, kstest
 
 from slbench.data.mixing import Mix, mixed
 from slbench.recipes import RECIPES, Recipe
-from slbench.streams import generator
+from slbench.rng import generator
 
 RELEASED = RECIPES["released"]
 

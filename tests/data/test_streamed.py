@@ -16,10 +16,10 @@ from PIL import Image
 
 from slbench.backbones.specs import ViTSpec
 from slbench.data import Found, find, load
-from slbench.data.ahead import ahead
-from slbench.data.arrays import Arrays
-from slbench.data.files import Files
-from slbench.data.own import in_memory
+from slbench.data.image_arrays import Arrays
+from slbench.data.image_files import Files
+from slbench.data.own_split import in_memory
+from slbench.data.prefetch import ahead
 from slbench.data.splits import content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError

@@ -15,7 +15,7 @@ from slbench.data.erasing import erase, rectangles
 from slbench.data.mixing import Mix, mixed
 from slbench.data.splits import Part
 from slbench.recipes import RECIPES
-from slbench.streams import generator
+from slbench.rng import generator
 
 COUNT, HEIGHT, WIDTH = 23, 13, 17
 SOURCE = torch.Generator().manual_seed(0)

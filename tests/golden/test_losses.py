@@ -1,7 +1,7 @@
 """Golden losses: the first steps of small runs. They move when the numerics of a part do.
 
 Taken on a CPU with AVX2, one thread, fp32. Another processor sums in another order: hence the
-tolerance. When these fail and the change was meant, raise the part's version in slbench.numerics and
+tolerance. When these fail and the change was meant, raise the part's version in slbench.numerics_versions and
 write the new numbers here, in one commit.
 """
 
@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from slbench.backbones.specs import ViTSpec
-from slbench.compute import reproducible
 from slbench.data import DATASETS, load
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.spec import RunSpec
+from slbench.torch_runtime import reproducible
 from slbench.train.run import prepare
 
 TOLERANCE = 1e-4

@@ -8,7 +8,7 @@ from slbench.backbones import default_spec
 from slbench.measure.macs import Cost, count
 from slbench.measure.network import Network
 from slbench.methods import METHODS
-from slbench.report.published import find
+from slbench.published.numbers import find
 
 CLASSES = 200
 

@@ -2,7 +2,7 @@
 
 Taken on a CPU with AVX2, one thread, fp32, by `python -m tests.golden.test_pairs > tests/golden/pairs.csv`.
 Another processor sums in another order: hence the tolerance. When some of these fail and the change was
-meant, raise the part's version in slbench.numerics and write the file anew, in one commit.
+meant, raise the part's version in slbench.numerics_versions and write the file anew, in one commit.
 """
 
 import csv
@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 
+from slbench.gpu_check import CHANNELS, CLASSES, PAIRS, SMALL, losses
 from slbench.measure.network import Network
 from slbench.methods import METHODS
-from slbench.numerics import NUMERICS
-from slbench.selftest import CHANNELS, CLASSES, PAIRS, SMALL, losses
+from slbench.numerics_versions import NUMERICS
 
 FILE = Path(__file__).with_name("pairs.csv")
 TOLERANCE = 1e-3

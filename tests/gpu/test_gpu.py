@@ -5,16 +5,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from slbench import selftest
+from slbench import gpu_check
 from slbench.grid.slots import Device, devices
 
 pytestmark = pytest.mark.gpu
 CHECKS: dict[str, Callable[[Device, torch.device], tuple[str, bool]]] = {
-    "each child sees its own device alone": lambda device, there: selftest.binding(device),
-    "golden losses are the processor's": lambda device, there: selftest.same_losses(there),
-    "bf16 is near fp32": lambda device, there: selftest.near_losses(there),
-    "a step holds what it must": lambda device, there: selftest.memory(there, device),
-    "a captured graph computes the same": lambda device, there: selftest.graphs(there),
+    "each child sees its own device alone": lambda device, there: gpu_check.binding(device),
+    "golden losses are the processor's": lambda device, there: gpu_check.same_losses(there),
+    "bf16 is near fp32": lambda device, there: gpu_check.near_losses(there),
+    "a step holds what it must": lambda device, there: gpu_check.memory(there, device),
+    "a captured graph computes the same": lambda device, there: gpu_check.graphs(there),
 }
 
 
@@ -30,5 +30,5 @@ def test_every_gpu(check: str) -> None:
 def test_memory_is_given_back_after_it_was_measured() -> None:
     device = next(device for device in devices().values() if device.kind == "cuda")
     before = torch.cuda.memory_allocated()
-    selftest.memory(torch.device(device.label), device)
+    gpu_check.memory(torch.device(device.label), device)
     assert torch.cuda.memory_allocated() == before

@@ -9,7 +9,7 @@ import pytest
 
 from slbench import machine
 from slbench.errors import InputError
-from slbench.grid import packing
+from slbench.grid import concurrency
 from slbench.grid.estimate import (
     Estimate,
     Probes,
@@ -24,7 +24,7 @@ from slbench.grid.estimate import (
     unprobed,
 )
 from slbench.grid.slots import Device, Resolved, Slot
-from slbench.measured import Probe
+from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -170,14 +170,14 @@ def test_as_many_jobs_are_chosen_as_end_first_and_fit_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = runs(set=SHORT)
-    monkeypatch.setattr(packing, "candidates", lambda devices, threads: [slots(n, GPU) for n in (1, 2, 4)])
-    monkeypatch.setattr(packing, "unprobed", lambda *_, **__: [])
+    monkeypatch.setattr(concurrency, "candidates", lambda devices, threads: [slots(n, GPU) for n in (1, 2, 4)])
+    monkeypatch.setattr(concurrency, "unprobed", lambda *_, **__: [])
     found = {1: wall(100, 10**8), 2: wall(80, 4 * 10**8), 4: wall(60, 3 * 10**8)}  # four need 1.2 GB of 1 GB
-    monkeypatch.setattr(packing, "estimate", lambda runs, slots, **_: found[len(slots)])
+    monkeypatch.setattr(concurrency, "estimate", lambda runs, slots, **_: found[len(slots)])
     told: list[str] = []
 
     def choose() -> int:
-        return packing.choose(made, "cuda:0", threads=1, precisions=FP32, store=Store(tmp_path), tell=told.append)
+        return concurrency.choose(made, "cuda:0", threads=1, precisions=FP32, store=Store(tmp_path), tell=told.append)
 
     assert choose() == 2
     assert told == ["1 at a time on a device: 100 s in all", "2 at a time on a device: 80 s in all"]
@@ -190,10 +190,10 @@ def test_as_many_jobs_are_chosen_as_end_first_and_fit_into_memory(
 
 def test_packings_to_try_end_with_a_job_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slbench.machine.usable_cores", lambda: 12)
-    assert [len(each) for each in packing.candidates("cpu", threads=1)] == [1, 2, 4, 8, 12]
-    assert [len(each) for each in packing.candidates("cpu", threads=4)] == [1, 2, 3]
+    assert [len(each) for each in concurrency.candidates("cpu", threads=1)] == [1, 2, 4, 8, 12]
+    assert [len(each) for each in concurrency.candidates("cpu", threads=4)] == [1, 2, 3]
     monkeypatch.setattr("slbench.machine.usable_cores", lambda: 1)
-    assert [len(each) for each in packing.candidates("cpu", threads=1)] == [1]
+    assert [len(each) for each in concurrency.candidates("cpu", threads=1)] == [1]
 
 
 def test_epochs_of_an_attempt_that_was_killed_are_not_counted_again(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_epochs_of_an_attempt_that_was_killed_are_not_counted_again(tmp_path: Pa
 def test_a_probe_of_a_run_with_few_steps_an_epoch_ends() -> None:
     import torch
 
-    from slbench.train.probe import probe
+    from slbench.train.job_probe import probe
 
     (run,) = runs(set={**SHORT, "recipe.epochs": 100_000, "recipe.batch_size": 4096})
     assert run.spec.steps_per_epoch == 2

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from slbench.grid.adaptive_seeds import Further, Rule, decisions, summary, wanted_runs, with_further
 from slbench.grid.events import Added, Event, Failed, Finished, Started
-from slbench.grid.further import Further, Rule, decisions, summary, wanted_runs, with_further
 from slbench.grid.launch import launch_jobs, prepare
+from slbench.grid.queue import Policy
 from slbench.grid.slots import Device, Slot
-from slbench.grid.tasks import Policy
 from slbench.store import Store
 from slbench.study import Study, StudyRun
 from tests.support import TINY, make_record, study
@@ -173,7 +173,7 @@ def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, 
 def test_what_another_launcher_has_made_is_not_given_and_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.grid.further.LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("slbench.grid.adaptive_seeds.LOOK_SECONDS", -1.0)
     found, store = made(), Store(tmp_path)
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
     launcher = Launcher(found, store)

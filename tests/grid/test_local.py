@@ -10,11 +10,11 @@ from typing import IO
 import psutil
 import pytest
 
-from slbench.grid.children import in_child, spawn, stop
 from slbench.grid.events import Event, Failed, Fewer, Finished, Moved, Started
 from slbench.grid.failures import failure
-from slbench.grid.jobs import Job, Said
 from slbench.grid.local import LocalExecutor
+from slbench.grid.messages import Job, Said
+from slbench.grid.processes import in_child, spawn, stop
 from slbench.grid.slots import Device, Slot
 from slbench.record import RunRecord
 from slbench.store import Store
@@ -167,7 +167,7 @@ def test_a_child_ends_when_its_launchers_end_of_stdin_closes(tmp_path: Path) -> 
 
 
 def test_children_that_do_not_listen_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slbench.grid.children.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("slbench.grid.processes.GRACE_SECONDS", 0.2)
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     deaf = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     meek = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], text=True)

@@ -11,10 +11,10 @@ from slbench.claims import Claim
 from slbench.errors import DivergedError
 from slbench.grid.events import Event, Failed, Fewer, Halted, Started
 from slbench.grid.failures import death_of, failure, kind_of
-from slbench.grid.jobs import Died
 from slbench.grid.local import LocalExecutor
+from slbench.grid.messages import Died
+from slbench.grid.queue import Policy, Task
 from slbench.grid.slots import Device, Slot
-from slbench.grid.tasks import Policy, Task
 from slbench.record import Kind
 from slbench.store import Store
 from slbench.study import StudyRun

@@ -6,7 +6,7 @@ import pytest
 
 from slbench import machine
 from slbench.errors import InputError
-from slbench.grid.children import child_environment
+from slbench.grid.processes import child_environment
 from slbench.grid.slots import Device, Slot, devices, make_slots, resolve_precision, visible_gpus
 from slbench.machine import Gpu
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from slbench.grid import local
+from slbench.grid.disk_budget import PLENTY, SLACK, lacking, needed_bytes
 from slbench.grid.events import Event, Finished, Halted, Started
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
-from slbench.grid.space import PLENTY, SLACK, lacking, needed_bytes
 from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import make_record, runs
@@ -58,7 +58,7 @@ def test_what_runs_hold_already_they_need_no_more(tmp_path: Path, free: Free) ->
 
 
 def test_with_plenty_free_nothing_is_counted(tmp_path: Path, free: Free, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slbench.grid.space.needed_bytes", lambda run: pytest.fail("counted"))
+    monkeypatch.setattr("slbench.grid.disk_budget.needed_bytes", lambda run: pytest.fail("counted"))
     free(2 * PLENTY)
     assert lacking(Store(tmp_path), RUNS[0], [RUNS[1]]) is None
 

@@ -12,7 +12,7 @@ from slbench.backbones.specs import ViTSpec
 from slbench.errors import TrainingError
 from slbench.measure import memory
 from slbench.measure.network import Network
-from slbench.measured import TrainingMemory
+from slbench.measurement_records import TrainingMemory
 from slbench.methods import METHODS
 from slbench.store import Store
 

@@ -9,8 +9,8 @@ import torch
 from slbench.errors import InputError
 from slbench.measure import throughput
 from slbench.measure.network import Network
-from slbench.measure.speeds import TIMINGS, Timing, choose_timing, network_key, record_key
 from slbench.measure.throughput import interleaved, measure
+from slbench.measure.throughput_keys import TIMINGS, Timing, choose_timing, network_key, record_key
 from tests.support import make_record, runs
 
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from slbench.gpu_check import CHANNELS, CLASSES, PAIRS, SMALL
+from slbench.measure.compute_budget import Work, forward_macs, total, work
 from slbench.measure.macs import count
 from slbench.measure.network import Network
-from slbench.measure.work import Work, forward_macs, total, work
 from slbench.methods import METHODS
-from slbench.selftest import CHANNELS, CLASSES, PAIRS, SMALL
 from tests.support import runs
 
 FORWARD = 11_232  # multiply-adds of the tiny network of tests/support.py, by fvcore

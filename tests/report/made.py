@@ -10,8 +10,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.lines import Line2D
 
 from slbench.record import RunRecord
-from slbench.report.experiments import Shown, show
-from slbench.report.gather import Gathered
+from slbench.report.figures.inputs import Shown, show
+from slbench.report.inputs import Gathered
 from slbench.report.table import make_table
 from slbench.study import StudyRun
 from tests.support import make_record

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slbench.record import Failure
-from slbench.report.gather import Gathered, gather
+from slbench.report.inputs import Gathered, gather
 from slbench.report.page import page
 from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section

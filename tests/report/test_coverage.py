@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from slbench.report.factorial import (
+from slbench.stats.factorial import (
     ROWS,
     Effect,
     factorial,
@@ -18,7 +18,7 @@ from slbench.report.factorial import (
     over_backbones_at_large,
     over_these_backbones,
 )
-from slbench.report.statistics import Interval, mean_interval, paired_difference, prediction_interval
+from slbench.stats.intervals import Interval, mean_interval, paired_difference, prediction_interval
 
 SHARED, OWN = 0.9, 0.3  # standard deviations over seeds, in points
 TRUTH = {"none": 73.8, "spt": 76.3, "lsa": 74.9, "both": 76.9}  # arXiv:2112.13492, Table 5
@@ -43,7 +43,7 @@ def covered(intervals: list[Interval | None], truth: float) -> float:
 
 @pytest.fixture
 def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slbench.report.statistics.DRAWS", 999)
+    monkeypatch.setattr("slbench.stats.intervals.DRAWS", 999)
 
 
 def check(interval_of: Callable[[Grid], Interval | None], truth: float, *, seeds: int, studies: int) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from slbench.report.curves import draw, draw_curves, read_curves
-from slbench.report.experiments import Shown, contexts
-from slbench.report.figures import style
-from slbench.report.gather import Gathered
+from slbench.plotting.style import style
+from slbench.report.figures.curves import draw, draw_curves, read_curves
+from slbench.report.figures.inputs import Shown, contexts
+from slbench.report.inputs import Gathered
 from tests.report.made import gathered_of, points_of, shown_of, write_history
 from tests.support import TINY, runs
 

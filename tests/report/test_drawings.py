@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from slbench.cli import app
 from slbench.errors import InputError
+from slbench.plotting.style import FULL, PLAIN, Looks, new_figure, plain, spread_out, style
 from slbench.report import DEFAULT_FIGURES, FIGURES
-from slbench.report.drawings import DRAWINGS, draw
-from slbench.report.experiments import contexts, experiments, file_names
-from slbench.report.figures import FULL, PLAIN, Looks, new_figure, plain, spread_out, style
-from slbench.report.gather import Gathered
+from slbench.report.figures.inputs import contexts, experiments, file_names
+from slbench.report.figures.registry import DRAWINGS, draw
+from slbench.report.inputs import Gathered
 from slbench.report.table import make_table
 from slbench.store import Store
 from slbench.study import StudyRun

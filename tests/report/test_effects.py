@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from slbench.report.effects import draw, draw_effects, pool, squares
-from slbench.report.experiments import Shown, contexts
-from slbench.report.figures import style
-from slbench.report.gather import Gathered
+from slbench.plotting.style import style
+from slbench.report.figures.inputs import Shown, contexts
+from slbench.report.figures.interaction import draw, draw_effects, pool, squares
+from slbench.report.inputs import Gathered
 from slbench.study import StudyRun
 from tests.report.made import bars, gathered_of, points_of, shown_of
 from tests.support import TINY, runs

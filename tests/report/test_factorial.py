@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.anova import AnovaRM
 
-from slbench.report.factorial import (
+from slbench.stats.factorial import (
     ROWS,
     contrasts,
     factorial,
@@ -15,7 +15,7 @@ from slbench.report.factorial import (
     over_backbones_at_large,
     over_these_backbones,
 )
-from slbench.report.statistics import t_interval
+from slbench.stats.intervals import t_interval
 
 # Two seeds and a third that "both" lacks.
 BY_HAND = {

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from slbench.report.findings import Finding, findings, full
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 from slbench.report.render import sections_latex, sections_markdown
 from slbench.report.sections import Section, sections
-from slbench.report.sequential import sequential_level
-from slbench.report.statistics import PairedDifference
 from slbench.report.table import make_table
+from slbench.stats.intervals import PairedDifference
+from slbench.stats.sequential import sequential_level
 from slbench.study import SeedRule, StudyRun
 from tests.support import TINY, gathered, make_record, runs, study
 

@@ -6,9 +6,9 @@ import pytest
 
 import slbench
 from slbench.errors import InputError
-from slbench.measure.speeds import record_key
+from slbench.measure.throughput_keys import record_key
 from slbench.record import Failure
-from slbench.report.gather import gather, gather_store, only
+from slbench.report.inputs import gather, gather_store, only
 from slbench.store import Store
 from tests.support import TINY, make_record, make_speed, runs
 from tests.upkeep.conftest import finish

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from slbench.layout import MEASURES
-from slbench.report.measures import balanced_accuracy, calibration_error, from_logits, value_of
+from slbench.report.metrics import balanced_accuracy, calibration_error, from_logits, value_of
 from tests.support import make_record, runs
 
 

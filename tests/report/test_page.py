@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from slbench.cli import app
 from slbench.errors import InputError
-from slbench.report.gather import Gathered
+from slbench.report.inputs import Gathered
 from slbench.report.page import asset
 from slbench.report.pagedata import curve, thinned
 from slbench.report.pagefigures import PageFigure, inlined

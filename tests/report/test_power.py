@@ -5,7 +5,7 @@ from scipy.integrate import quad
 from scipy.stats import chi, norm, t, wilcoxon
 from statsmodels.stats.power import TTestPower
 
-from slbench.report.power import rank_words, seeds_needed, smallest_effect, smallest_rank_p
+from slbench.stats.power import rank_words, seeds_needed, smallest_effect, smallest_rank_p
 
 
 @pytest.mark.parametrize(("std", "effect"), [(1.0, 0.5), (0.5, 0.5), (2.0, -1.0), (0.2, 1.0)])

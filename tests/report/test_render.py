@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from slbench.published.numbers import Published
+from slbench.published.reproduction import Judged
 from slbench.report.columns import Column
 from slbench.report.footnotes import Note
-from slbench.report.published import Published
 from slbench.report.render import csv, escape_latex, latex, markdown
-from slbench.report.statistics import paired_difference
 from slbench.report.table import Cell, Row, Table
-from slbench.report.verdicts import Judged
+from slbench.stats.intervals import paired_difference
 
 GAIN = paired_difference({0: 81.0, 1: 82.0}, {0: 80.0, 1: 80.0})
 CITED = Published("table2", "ViT", "S", "top1", "a-set", 76.29, "%", "verbatim", "", "somewhere")

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from slbench.differing import flat
 from slbench.record import RunRecord
-from slbench.report.rows import flat, tidy, varying
+from slbench.report.tidy import tidy, varying
 from tests.support import TINY, make_record, runs
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.special import stdtr
 
-from slbench.report.sequential import (
+from slbench.report.captions import rule_words
+from slbench.stats.intervals import paired_difference, t_bound
+from slbench.stats.sequential import (
     chance_to_cross,
     confidence,
     look,
-    rule_words,
     sequential_difference,
     sequential_level,
 )
-from slbench.report.statistics import paired_difference, t_bound
 from slbench.study import SeedRule
 
 # The 5 % quantile of the lowest p value in 2,000,000 simulated studies; it has a standard error of some 0.5 %.

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from slbench.report.experiments import contexts
-from slbench.report.figures import style
-from slbench.report.rows import EQUAL
-from slbench.report.size import SIZES, draw, draw_sizes, lines_of
-from slbench.report.sweep import draw_sweeps
+from slbench.plotting.style import style
+from slbench.report.figures.data_scaling import SIZES, draw, draw_sizes, lines_of
+from slbench.report.figures.inputs import contexts
+from slbench.report.figures.sweep import draw_sweeps
+from slbench.report.tidy import EQUAL
 from slbench.study import StudyRun
 from tests.report.made import bars, gathered_of, shown_of
 from tests.support import TINY, runs

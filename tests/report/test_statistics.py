@@ -6,7 +6,7 @@ from scipy.stats import bootstrap, t, ttest_1samp, ttest_rel
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from slbench.report.statistics import (
+from slbench.stats.intervals import (
     holm,
     mean_interval,
     paired_difference,

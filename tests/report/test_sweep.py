@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from slbench.report.experiments import Shown
-from slbench.report.figures import style
-from slbench.report.sweep import caption, draw, draw_sweeps, find_sweeps
+from slbench.plotting.style import style
+from slbench.report.figures.inputs import Shown
+from slbench.report.figures.sweep import caption, draw, draw_sweeps, find_sweeps
 from tests.report.made import bars, gathered_of, shown_of
 from tests.support import runs
 

@@ -5,7 +5,7 @@ import pytest
 
 from slbench.errors import StoreError
 from slbench.layout import AS_IT_COMES, Layout
-from slbench.measured import Throughput
+from slbench.measurement_records import Throughput
 from slbench.record import Failure, RunRecord
 from slbench.report.table import Cell, Table, make_table
 from slbench.study import StudyRun

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from slbench.analysis.learned_temperatures import by_layer, gathered, line_titles, read_temperatures, with_names
+from slbench.analysis.temperature_figures import draw_temperatures, unit_of
 from slbench.errors import StoreError
 from slbench.record import RunRecord
-from slbench.report.temperature import by_layer, gathered, line_titles, read_temperatures, with_names
-from slbench.report.temperature_figures import draw_temperatures, unit_of
 from slbench.train.temperatures import Layer, as_csv, rows_of
 from tests.support import make_record, runs
 

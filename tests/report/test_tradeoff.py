@@ -8,10 +8,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from slbench.report.experiments import Shown, contexts
-from slbench.report.figures import style
-from slbench.report.gather import Gathered
-from slbench.report.tradeoff import Costs, draw, draw_tradeoff, draw_tradeoff_macs, macs, throughputs
+from slbench.plotting.style import style
+from slbench.report.figures.inputs import Shown, contexts
+from slbench.report.figures.tradeoff import Costs, draw, draw_tradeoff, draw_tradeoff_macs, macs, throughputs
+from slbench.report.inputs import Gathered
 from slbench.study import StudyRun
 from tests.report.made import bars, gathered_of, points_of, shown_of
 from tests.support import TINY, make_speed, runs

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from slbench.published.numbers import table_named
+from slbench.published.reproduction import judge, model_of, papers_gain, row_of
 from slbench.record import RunRecord
-from slbench.report.published import table_named
-from slbench.report.verdicts import judge, model_of, papers_gain, row_of
 from slbench.study import StudyRun
 from tests.support import make_record, study
 

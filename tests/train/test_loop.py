@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from slbench.compute import reproducible
 from slbench.data import load
 from slbench.data.batches import Batch, Batches
 from slbench.data.splits import Part
 from slbench.recipes import RECIPES
+from slbench.torch_runtime import reproducible
 from slbench.train.loop import Training, count_below_zero
 from slbench.train.run import prepare
 from tests.contracts.small import small

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from slbench.backbones.specs import ViTSpec
-from slbench.compute import reproducible
 from slbench.data import DATASETS
 from slbench.errors import TrainingError
 from slbench.methods import METHODS
@@ -20,6 +19,7 @@ from slbench.recipes import RECIPES, Recipe
 from slbench.record import TEMPERATURES, Labels, RunRecord
 from slbench.spec import Protocol, RunSpec
 from slbench.store import Store
+from slbench.torch_runtime import reproducible
 from slbench.train.loop import EpochMetrics, Evaluation
 from slbench.train.run import accuracies, execute
 

@@ -6,9 +6,9 @@ import optuna
 import pytest
 
 from slbench.study import StudyRun
-from slbench.tuning.reading import read_row
+from slbench.tuning.from_optuna import read_row
 from slbench.tuning.search import Row
-from slbench.tuning.searchfile import space_of
+from slbench.tuning.search_file import space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE
 from slbench.tuning.strategy import PRUNERS, SAMPLERS, PrunerName, SamplerName
 from tests.tuning.world import PAPER, World, curve_of, new_study, plan, states, subject

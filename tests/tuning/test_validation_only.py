@@ -12,18 +12,18 @@ import pytest
 
 import slbench.tuning
 from slbench.grid.events import Ended, Event, Finished, Moved
-from slbench.grid.jobs import Said
-from slbench.grid.tasks import Policy
+from slbench.grid.messages import Said
+from slbench.grid.queue import Policy
 from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
-from slbench.tuning import launch
-from slbench.tuning.launch import plan_tuning
-from slbench.tuning.searchfile import space_of
+from slbench.tuning import run as tuning_run
+from slbench.tuning.run import plan_tuning
+from slbench.tuning.search_file import space_of
 from slbench.tuning.validation import validation_curve
 from tests.tuning.world import curve_of, plan, subject
 
-CHOOSING = ("search", "space", "searchfile", "strategy", "validation", "reading", "storage", "subject")
+CHOOSING = ("search", "space", "search_file", "strategy", "validation", "reading", "storage", "target")
 HEADER = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
 
 
@@ -99,14 +99,14 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
     outcomes = []
     for chance in (1, 2, 3):
         store = Store(tmp_path / str(chance))
-        monkeypatch.setattr(launch, "LocalExecutor", made_up_executor(random.Random(chance)))
+        monkeypatch.setattr(tuning_run, "LocalExecutor", made_up_executor(random.Random(chance)))
         who = subject()
         tuning = plan_tuning(
             plan(trials=12, sampler=sampler, pruner="median"), [who], [space_of(who)], store,
             devices="cpu", jobs_per_device=1, threads=1, storage=None, policy=Policy(), compare_seeds=0, seconds=None,
             command="slbench tune-temperature",
         )  # fmt: skip
-        record, is_whole = launch.run_tuning(tuning, on_event=lambda event: None)
+        record, is_whole = tuning_run.run_tuning(tuning, on_event=lambda event: None)
         assert is_whole
         outcomes.append(record.model_dump())
         told = json.dumps(record.model_dump(mode="json"))
@@ -146,11 +146,11 @@ def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.Mon
             self.on_event(Moved(run, self.slot, said))
             self.on_event(Finished(run, self.slot, 61.0, 1.0))
 
-    monkeypatch.setattr(launch, "Search", Listening)
-    monkeypatch.setattr(launch, "LocalExecutor", Executor)
+    monkeypatch.setattr(tuning_run, "Search", Listening)
+    monkeypatch.setattr(tuning_run, "LocalExecutor", Executor)
     tuning = SimpleNamespace(
         grid=SimpleNamespace(slots=["a slot"], precisions={}), store=Store(tmp_path), policy=Policy(), seconds=None
     )
-    launch.search(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
+    tuning_run.search(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
     run_id = run.spec.run_id
     assert heard == [("moved", (run_id,), {}), ("ended", (run_id,), {})]

@@ -8,10 +8,10 @@ import optuna
 from benchmarks.world import World as AnyWorld
 from slbench.study import StudyRun
 from slbench.tuning.search import Plan, Row
-from slbench.tuning.searchfile import space_of
+from slbench.tuning.search_file import space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE
 from slbench.tuning.strategy import PrunerName, SamplerName
-from slbench.tuning.subject import Subject
+from slbench.tuning.target import Subject
 
 SMALL = {
     "recipe.epochs": 4,

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from slbench.archive.clean import waste
+from slbench.archive.export import export
+from slbench.archive.import_archive import bring
 from slbench.errors import InputError, StoreError
 from slbench.store import Store
-from slbench.upkeep.archive import export
-from slbench.upkeep.arriving import bring
-from slbench.upkeep.cleaning import waste
 from tests.support import HOST, ROOT, make_speed
 from tests.upkeep.conftest import RUNS, files, finish, record_of
 
@@ -378,7 +378,7 @@ def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slbench.upkeep.archive.copied", full)
+    monkeypatch.setattr("slbench.archive.export.copied", full)
     with pytest.raises(StoreError, match="here: cannot be written: No space left on device"):
         bring(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from slbench.archive.clean import OLD_SECONDS, remove, waste
 from slbench.errors import StoreError
 from slbench.record import Pruned
 from slbench.store import Store
-from slbench.upkeep.cleaning import OLD_SECONDS, remove, waste
 from tests.upkeep.conftest import RUNS, files, finish
 
 NONE, LSA = RUNS

@@ -1,0 +1,120 @@
+"""The words around what an analysis has found: what was looked into, on what, with what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from slbench import machine
+from slbench.analysis.run_selection import WHICH, Finished, Split
+from slbench.files import write_atomic
+from slbench.plotting.style import save
+from slbench.provenance import code_text
+from slbench.text import distinct, plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPLIT_WORDS: dict[Split, str] = {"test": "test images", "val": "validation images", "train": "training images"}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an analysis left in its folder."""
+
+    folder: Path
+    files: tuple[str, ...]  # names in it
+    text: str  # Markdown: title, caption, tables
+    caption: tuple[str, ...]  # what a figure's caption must say, and what the words mean
+    frame: pd.DataFrame  # every value, tidy
+
+
+def looked_into(runs: Sequence[Finished], split: Split, counts: dict[str, tuple[int, int]]) -> str:
+    """Data, images, seeds, and which weights.
+
+    Args:
+        counts: of each data set the images that were looked at, and how many there are.
+    """
+    data = ", ".join(
+        f"{name}, {'all' if images == of else f'{images:,} of the'} {of:,} {SPLIT_WORDS[split]}"
+        for name, (images, of) in counts.items()
+    )
+    seeds = sorted({run.seed for run in runs})
+    weights = " or ".join(distinct(WHICH[run.weights.name] for run in runs if run.weights))
+    return (
+        f"Data: {data}, without augmentation; {plural(len(runs), 'run')}, {plural(len(seeds), 'seed')} "
+        f"({', '.join(map(str, seeds))}); weights of the {weights}."
+    )
+
+
+def made_with(device: torch.device, threads: int) -> str:
+    """Device, precision and versions of the analysis."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine.cpu_name()
+    return (
+        f"Computed in fp32, whatever the runs were trained in, on {name} ({device}, {plural(threads, 'thread')}); "
+        f"{code_text(machine.code())}."
+    )
+
+
+def trained(runs: Sequence[Finished]) -> str:
+    """The runs as a Markdown table; accuracies are those of the weights that were looked into."""
+    lines = [
+        {
+            "row": run.row,
+            "data": run.record.labels.dataset,
+            "seed": run.seed,
+            "epochs": run.record.spec.recipe.epochs,
+            "test top-1 (%)": f"{run.test_top1:.2f}",
+            "run": run.record.run_id,
+        }
+        for run in runs
+    ]
+    return table(pd.DataFrame(lines))
+
+
+def table(frame: pd.DataFrame) -> str:
+    """A frame of text as a GitHub table, its first column to the left."""
+    safe = frame.astype(str).map(escaped)
+    safe.columns = pd.Index([escaped(str(column)) for column in frame.columns])
+    align = ["left", *["right"] * (len(safe.columns) - 1)]
+    return str(safe.to_markdown(index=False, disable_numparse=True, colalign=align))
+
+
+def escaped(words: str) -> str:
+    return " ".join(words.replace("|", "\\|").split())
+
+
+def page(
+    title: str,
+    caption: Sequence[str],
+    definitions: Sequence[str],
+    tables: Sequence[tuple[str, str]],
+    figures: Sequence[str],
+) -> str:
+    """A Markdown page: caption, what the words mean, tables under their heads, figures."""
+    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {words}" for words in definitions)]
+    for head, content in tables:
+        parts += [f"## {head}", content]
+    parts += [f"![{name}]({name}.png)" for name in figures]
+    return "\n\n".join(parts) + "\n"
+
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def write(
+    folder: Path, name: str, text: str, frames: dict[str, pd.DataFrame], figures: "dict[str, Figure]"
+) -> tuple[str, ...]:
+    """Write NAME.md, each frame as CSV in full precision and each figure in every format; the names of the files."""
+    files = [f"{name}.md"]
+    write_atomic(folder / files[0], text.encode())
+    for stem, frame in frames.items():
+        write_atomic(folder / f"{stem}.csv", frame.to_csv(index=False).encode())
+        files.append(f"{stem}.csv")
+    for stem, figure in figures.items():
+        save(figure, folder / stem, formats=FORMATS)
+        files += [f"{stem}.{suffix}" for suffix in FORMATS]
+    return tuple(files)

@@ -1,0 +1,219 @@
+"""The contact sheet of attention over images, its values and its page."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slbench.analysis.attention import Maps, Setting, check_comparable, chosen_rows, read_maps
+from slbench.analysis.captions import Written, looked_into, made_with, page, table, trained, write
+from slbench.analysis.figures import plain
+from slbench.analysis.load import Data, OnProgress
+from slbench.analysis.maps import displayed
+from slbench.analysis.run_selection import Choice, Finished
+from slbench.analysis.seed_aggregation import identity
+from slbench.data.splits import Part, Rows
+from slbench.plotting.style import new_figure, style
+from slbench.torch_runtime import reproducible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELL = 0.95  # inches of an image on the sheet
+COLOURS = "cividis"  # brighter is more, in grey too, and for any colour vision
+
+
+BRIGHT = (
+    "The brightest place of a map is where most is read, the darkest where least, image by image (min-max); maps are "
+    "brought from the grid of tokens to the image's size bilinearly."
+)
+STRETCHED = (
+    "So a map that is nearly flat is stretched like any other: patches read, in the table, is exp(entropy) of a map, "
+    "its mean over the images, and comes near the number of tokens where attention is nearly uniform. "
+    "Weight on patches: the rest is on the class token itself."
+)
+ROLLOUT = (
+    "Shown: attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
+    "(A + I) / 2, A the mean over heads."
+)
+ROLLOUT_WORDS = {  # what it does where the network is not a plain stack of blocks
+    "t2t": "T2T: followed back to the tokens of the last soft split, not through the soft splits.",
+    "cait": "CaiT: in class blocks only the class token moves.",
+    "pit": "PiT: a pooled token's share goes to the four places of its patch alike.",
+    "swin": "Swin: begins at the mean of all tokens, which is its output; windows in place; "
+    "a merged token's share goes to its four alike.",
+}
+LAST_WORDS = {
+    "cait": "CaiT: the last class block.",
+    "pit": "PiT: the grid of its last stage is coarse.",
+    "swin": "Swin has no class token: shown is the mean over all queries of the last block's attention, put back in "
+    "place from the windows: what the average of the tokens, which is its output, reads there (the first step of "
+    "attention rollout, arXiv:2005.00928, begun at that average).",
+}
+UNMIXED = "CaiT's attention is the softmax, before its heads are mixed once more."
+MIXED = "CaiT's attention is that after its last mix of heads, by magnitude: the sign of a mixed weight means nothing."
+
+
+def tidy(maps: Sequence[Maps], part: Part, rows: Rows, setting: Setting) -> pd.DataFrame:
+    """Every value of every map before it is brought to the image's size: a line for each token."""
+    frames = []
+    for found in maps:
+        shown = dict[str, tuple[str, Tensor]]()
+        if setting.all_blocks or found.rolled is None:
+            layers = found.by_layer if setting.all_blocks else {found.last: found.by_layer[found.last]}
+            shown |= {layer.name: (layer.kind, values) for layer, values in layers.items()}
+        if found.rolled is not None:
+            shown["rollout"] = ("rollout", found.rolled)
+        for layer, (kind, values) in shown.items():
+            image, down, across = (axis.ravel() for axis in np.indices(tuple(values.shape)))
+            line = identity(found.run) | {"split": setting.split, "layer": layer, "kind": kind}
+            frame = pd.DataFrame({"image": rows[image], "label": part.labels[rows[image]]})
+            frame["predicted"] = np.array(found.predicted)[image]
+            frame = frame.assign(down=down, across=across, weight=values.numpy().ravel())
+            frames.append(frame.assign(**line)[[*line, *frame]])
+    return pd.concat(frames, ignore_index=True)
+
+
+def summary(maps: Sequence[Maps]) -> str:
+    """A line for each run: what was shown, how much of the attention is on patches and on how many."""
+    lines = []
+    for found in maps:
+        values = found.main.flatten(1).double()
+        share = values / values.sum(dim=1, keepdim=True)
+        effective = torch.special.entr(share).sum(dim=1).exp()
+        lines.append(
+            {
+                "row": found.run.row,
+                "seed": found.run.seed,
+                "map": "rollout" if found.rolled is not None else found.last.name,
+                "tokens": " x ".join(map(str, found.main.shape[1:])),
+                "weight on patches": f"{values.sum(dim=1).mean():.3f}",
+                "patches read": f"{effective.mean():.1f} of {values.shape[1]}",
+            }
+        )
+    return table(pd.DataFrame(lines))
+
+
+def write_sheet(
+    choice: Choice,
+    setting: Setting,
+    *,
+    out: Path,
+    on_run: Callable[[Finished], OnProgress] = lambda run: lambda done, total: None,
+) -> Written:
+    """Write the contact sheet, its values and its page, under `out`.
+
+    Raises:
+        InputError: if the runs have not the same images, or one cannot be read.
+    """
+    check_comparable(choice.runs, setting.split)
+    data = Data()
+    parts = [data.part(run, setting.split) for run in choice.runs]
+    part, rows = parts[0], chosen_rows(parts[0], setting)
+    with reproducible(setting.threads):
+        maps = [read_maps(run, part, rows, setting, on_run(run)) for run in choice.runs]
+    pixels = pictures(part, rows)
+    heads = [f"class {part.labels[row]}\nno. {row}" for row in rows]
+    name = "attention" + "-rollout" * setting.rollout + "-mixed" * setting.mixed
+    meaning = definitions(maps, setting)
+    caption = (
+        looked_into(choice.runs, setting.split, {choice.runs[0].record.labels.dataset: (len(rows), len(part))}),
+        made_with(setting.device, setting.threads),
+        *choice.notes,
+    )
+    with style():
+        figures = {name: draw(pixels, heads, {title: found.main for title, found in titled(maps).items()})}
+        if setting.all_blocks:
+            for number, (title, found) in enumerate(titled(maps).items(), start=1):
+                columns = {layer.name: values for layer, values in found.by_layer.items()}
+                figures[f"{name}-blocks-{number}"] = draw(pixels, heads, columns, over=title)
+    tables = [("Maps", summary(maps)), ("Runs", trained(choice.runs))]
+    text = page("Attention over images", caption, meaning, tables, list(figures))
+    frame = tidy(maps, part, rows, setting)
+    files = write(out, name, text, {name: frame}, figures)
+    return Written(out, files, text, (*caption, *meaning), frame)
+
+
+def definitions(maps: Sequence[Maps], setting: Setting) -> list[str]:
+    """What the maps are, for the backbones that are there."""
+    backbones = {found.run.record.spec.backbone.name for found in maps}
+    parts = [BRIGHT, STRETCHED]
+    if setting.rollout:
+        parts.append(ROLLOUT)
+        told = ROLLOUT_WORDS
+    else:
+        parts.append("Shown: the row of the class token in the last block, mean over heads.")
+        told = LAST_WORDS
+    parts += [words for backbone, words in told.items() if backbone in backbones]
+    if "cait" in backbones:
+        parts.append(MIXED if setting.mixed and not setting.rollout else UNMIXED)
+    if setting.all_blocks:
+        parts.append(
+            "A further sheet for each run has every block in which the class token asks (Swin: every block), by depth."
+        )
+    return parts
+
+
+def titled(maps: Sequence[Maps]) -> dict[str, Maps]:
+    """Maps under what heads their column: the row, with what else tells two of the same name apart."""
+    rows = [found.run.row for found in maps]
+    seeds = len({found.run.seed for found in maps}) > 1
+    titles = [f"{row}, seed {found.run.seed}" if seeds else row for row, found in zip(rows, maps, strict=True)]
+    return {
+        title if titles.count(title) == 1 else f"{title} {found.run.record.run_id}": found
+        for title, found in zip(titles, maps, strict=True)
+    }
+
+
+def pictures(part: Part, rows: Rows) -> list[np.ndarray]:
+    """The images as they are, each (h w) in grey or (h w 3) in colour; of other channels the mean."""
+    stack = np.stack(list(part.take(rows).images))
+    if stack.shape[1] == 3:
+        return list(stack.transpose(0, 2, 3, 1))
+    return list(stack.mean(axis=1).round().astype(np.uint8))
+
+
+def draw(
+    pixels: Sequence[np.ndarray],
+    names: Sequence[str],
+    columns: dict[str, Float[Tensor, "b down across"]],
+    over: str = "",
+) -> "Figure":
+    """A row for each image: the image, then its map in every column, from black (least read) to bright (most)."""
+    height, width = pixels[0].shape[:2]
+    wide, high = 1 + len(columns), len(pixels)
+    figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + CELL * height / width * high)
+    figure.clear()
+    panels = figure.subplots(high, wide, squeeze=False)
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels[0].ndim == 2 else {}
+    for line, picture, name in zip(panels, pixels, names, strict=True):
+        line[0].imshow(picture, interpolation="nearest", **grey)
+        line[0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
+    panels[0, 0].set_title("image", fontsize=7)
+    for number, (title, maps) in enumerate(columns.items(), start=1):
+        panels[0, number].set_title(plain("\n".join(textwrap.wrap(title, 15))), fontsize=7)
+        for axes, shown in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
+            colours = axes.imshow(shown.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
+    for axes in panels.ravel():
+        bare(axes)
+    key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)
+    key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=7)
+    if over:
+        figure.suptitle(plain(over), fontsize=9)
+    return figure
+
+
+def bare(axes: "Axes") -> None:
+    """No frame, no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

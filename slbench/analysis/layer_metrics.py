@@ -1,0 +1,171 @@
+"""Sharpness and self-relation: measures of every layer over many images, of many runs, averaged over seeds."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+
+from slbench.analysis import self_relation, sharpness
+from slbench.analysis.captions import Written, looked_into, made_with, page, trained, write
+from slbench.analysis.capture import Seen
+from slbench.analysis.figures import Reference, draw_by_depth
+from slbench.analysis.layers import Layer, layers_of
+from slbench.analysis.load import Data, OnProgress, Pass, load_network, look, spread
+from slbench.analysis.run_selection import Choice, Finished, Split
+from slbench.analysis.seed_aggregation import CELL, LAYER, as_table, averages, identity, over_seeds, parts, told_apart
+from slbench.data.batches import Batches
+from slbench.data.splits import Part, Rows
+from slbench.plotting.style import style
+from slbench.torch_runtime import reproducible
+
+
+class Meter(Protocol):
+    """What is shown every batch of every layer, and then gives the means of each."""
+
+    def see(self, seen: Seen) -> None: ...
+
+    def of(self, layer: Layer) -> dict[str, float]: ...
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is measured by depth."""
+
+    name: str
+    title: str
+    meter: Callable[[], Meter]
+    measures: dict[str, str]  # as tables head them
+    definitions: tuple[str, ...]
+    figures: dict[str, tuple[str, ...]]  # the measures in each, by the tail of its name
+    references: dict[str, Reference]  # what a figure compares a measure with
+    remark: Callable[[Iterable[int]], str] = lambda keys: ""  # on layers with so many keys
+
+
+SHARPNESS = Analysis(
+    "sharpness",
+    "Sharpness of attention by depth",
+    sharpness.Sharpness,
+    sharpness.MEASURES,
+    sharpness.DEFINITIONS,
+    {"": ("kl", "kl_support"), "-more": ("entropy", "self_weight", "distance")},
+    sharpness.REFERENCES,
+    sharpness.artefact,
+)
+SELF_RELATION = Analysis(
+    "self-relation",
+    "How tokens score themselves against others, by depth",
+    self_relation.SelfRelation,
+    self_relation.MEASURES,
+    self_relation.DEFINITIONS,
+    {"": ("excess_share", "self_largest", "excess"), "-norms": ("query_norm", "key_norm")},
+    self_relation.REFERENCES,
+)
+BY_DEPTH = {analysis.name: analysis for analysis in (SHARPNESS, SELF_RELATION)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """On what, and how, runs are looked into."""
+
+    split: Split
+    max_images: int | None  # of the split, at equal steps; None for all
+    device: torch.device
+    threads: int
+    batch_size: int
+
+
+def measure(
+    analysis: Analysis, runs: Sequence[Finished], setting: Setting, *, on_run: Callable[[Finished], OnProgress]
+) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
+    """A row for each run and layer; and of each data set how many images were looked at, of how many.
+
+    Args:
+        on_run: called at each run's start, for what is then told of its progress.
+    Raises:
+        InputError: see `load_network` and `Data.part`.
+    """
+    data, lines, counts = Data(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
+    with reproducible(setting.threads):
+        for run in runs:
+            part = data.part(run, setting.split)
+            rows = spread(len(part), at_most=setting.max_images)
+            counts[run.record.labels.dataset] = len(rows), len(part)
+            lines += by_layer(analysis, run, part, rows, setting, on_run(run))
+    return told_apart(pd.DataFrame(lines)), counts
+
+
+def by_layer(
+    analysis: Analysis, run: Finished, part: Part, rows: Rows, setting: Setting, on_progress: OnProgress
+) -> list[dict[str, Any]]:
+    """A line for each layer of one run."""
+    network = load_network(run, device=setting.device)
+    layers, meter, keys = layers_of(network), analysis.meter(), dict[int, int]()
+
+    def see(seen: Seen) -> None:
+        keys[seen.layer.number] = seen.scores.shape[-1]
+        meter.see(seen)
+
+    how = Pass(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
+    look(network, layers, Batches(part, run.record.spec.dataset, device=setting.device), rows, see, how=how)
+    facts = identity(run) | {"split": setting.split, "images": len(rows)}
+    return [
+        {
+            **facts,
+            "number": layer.number,
+            "layer": layer.name,
+            "axis": layer.short,
+            "kind": layer.kind,
+            "keys": keys[layer.number],
+            "learned_scale": layer.logits.scale is not None,
+            "masks_self": layer.logits.mask_self,
+            **meter.of(layer),
+        }
+        for layer in layers
+    ]
+
+
+def analyse(
+    analysis: Analysis,
+    choice: Choice,
+    setting: Setting,
+    *,
+    out: Path,
+    on_run: Callable[[Finished], OnProgress] = lambda run: lambda done, total: None,
+) -> Written:
+    """Measure, then write tables, figures and the page that has both, under `out`."""
+    frame, counts = measure(analysis, choice.runs, setting, on_run=on_run)
+    measures, runs = list(analysis.measures), choice.runs
+    layers = over_seeds(frame, measures, [*CELL, *LAYER])
+    mean = averages(frame, measures)
+    several = len(set(frame["seed"])) > 1
+    caption = (
+        looked_into(runs, setting.split, counts),
+        "Mean ± sample standard deviation over seeds." if several else "One seed: no spread is known.",
+        *filter(None, [analysis.remark(frame.loc[frame["kind"] != "class", "keys"])]),
+        made_with(setting.device, setting.threads),
+        *choice.notes,
+    )
+    with style():
+        figures = {
+            f"{analysis.name}{tail}{suffix}": draw_by_depth(part, kept, analysis.measures, analysis.references)
+            for suffix, part in parts(frame).items()
+            for tail, kept in analysis.figures.items()
+        }
+    data = {"dataset": "data"} if frame["dataset"].nunique() > 1 else {}
+    text = page(
+        analysis.title,
+        caption,
+        analysis.definitions,
+        [
+            ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "row"} | data)),
+            ("By layer", as_table(layers, analysis.measures, {"row": "row"} | data | {"layer": "layer"})),
+            ("Runs", trained(runs)),
+        ],
+        list(figures),
+    )
+    frames = {analysis.name: frame.drop(columns="axis"), f"{analysis.name}-rows": layers}
+    files = write(out, analysis.name, text, frames, figures)
+    return Written(out, files, text, (*caption, *analysis.definitions), frame)

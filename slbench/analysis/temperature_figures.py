@@ -1,0 +1,267 @@
+"""Learned temperature by depth, as in Fig. 3 of arXiv:2112.13492, and over training, layer by layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from slbench.analysis.learned_temperatures import final, gathered, negative_words, of_positive
+from slbench.plotting.style import LINES, MARKERS, PALETTE, WIDTH, new_figure, save, style
+from slbench.record import RunRecord
+from slbench.store import safe
+from slbench.text import distinct, plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GREY = "#777777"
+WIDE = 10  # a range whose ends differ by more is drawn on a logarithmic axis
+PANELS = 3  # beside each other
+PARTS = {"class block": "class attention", "soft split": "soft splits"}  # layers that are no plain blocks
+SPREAD = 0.16  # of a layer, between the points of two lines
+ROOT = "$\\sqrt{d_k}$"
+
+
+def draw_temperatures(records: Sequence[RunRecord], folders: Mapping[str, Path], out: Path) -> list[tuple[str, str]]:
+    """Write both figures of each backbone whose runs learned temperatures; names without suffix, and what each shows.
+
+    Args:
+        records: of any runs; those that learn none, or have no temperatures.csv, are not drawn.
+        folders: of the runs, by id.
+    """
+    frame, without, notes = gathered(records, folders)
+    left = [*notes, *([f"left out: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
+    if frame is None:
+        return []
+    drawn = set(frame["run"].str.rpartition("-")[2])
+    return draw_frame(frame, [record for record in records if record.run_id in drawn], out, notes=left)
+
+
+def draw_frame(
+    frame: pd.DataFrame, records: Sequence[RunRecord], out: Path, *, notes: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Write the figures of what was gathered.
+
+    Args:
+        records: those that were drawn.
+        notes: what is to be said beside.
+    """
+    drawn = []
+    backbones = distinct(frame["backbone"])
+    for backbone in backbones:
+        part = frame[frame["backbone"] == backbone]
+        told = "; ".join([made_with([one for one in records if one.labels.backbone == backbone]), *notes])
+        tail = f"-{safe(backbone)}" if len(backbones) > 1 else ""
+        with style():
+            save(draw_by_depth(part, backbone), out / f"temperature-depth{tail}", formats=("png", "svg", "pdf"))
+        drawn.append((f"temperature-depth{tail}", f"{backbone}: {depth_words(part)}. {told}"))
+        if part["epoch"].nunique() > 2:
+            with style():
+                save(draw_training(part, backbone), out / f"temperature-training{tail}", formats=("png", "svg", "pdf"))
+            drawn.append((f"temperature-training{tail}", f"{backbone}: {training_words(part)}. {told}"))
+    return drawn
+
+
+def unit_of(frame: pd.DataFrame) -> tuple[str, float, str]:
+    """The column to draw, where sqrt(d_k) stands in it, and what it is called.
+
+    The temperature itself where d_k is the same in all layers, else its multiple of sqrt(d_k).
+    """
+    roots = frame["sqrt_dk"].unique()
+    if len(roots) == 1:
+        return "temperature", float(roots[0]), "learned temperature"
+    return "multiple", 1.0, f"learned temperature (multiples of {ROOT})"
+
+
+def draw_by_depth(frame: pd.DataFrame, title: str) -> "Figure":
+    """A line for each experiment: means over heads; each head a faint point; a band over the seeds."""
+    figure, axes = new_figure()
+    column, root, label = unit_of(frame)
+    last = final(frame)
+    lines = distinct(last["line"])
+    for number, line in enumerate(lines):
+        moved = (number - (len(lines) - 1) / 2) * SPREAD
+        draw_line(axes, last[last["line"] == line], column, number, moved)
+    axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1, label=root_label(column, root))
+    positive = last.loc[(last["scale"] > 0) & (last[column] < math.inf), column]
+    scale_for(axes, [*positive, root])
+    if (last["scale"] <= 0).any():
+        axes.plot([], [], "x", color="black", label="scale not above 0")
+    name_parts(axes, last)
+    axes.set_xlabel("depth (layer)")
+    axes.set_ylabel(label)
+    figure.suptitle(title, fontsize=9)  # above the names of parts
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
+    return figure
+
+
+def root_label(column: str, root: float) -> str:
+    return f"{ROOT} = {root:.3g}" if column == "temperature" else ROOT
+
+
+def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved: float) -> None:
+    """One experiment, over all its seeds. What has no positive temperature is a cross at the bottom."""
+    colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+    depths, low, centre, high = [], [], [], []
+    for depth, layer in rows.groupby("depth"):
+        by_seed = [of_positive(seed[column]) for _, seed in layer.groupby("run")]
+        known = [value for value in by_seed if not math.isnan(value)]
+        depths.append(float(str(depth)))
+        centre.append(of_positive(by_seed))
+        low.append(min(known, default=math.nan))
+        high.append(max(known, default=math.nan))
+    positive = rows[rows["scale"] > 0]
+    axes.plot(positive["depth"] + moved, positive[column], ".", color=colour, alpha=0.25, markersize=4, zorder=2)
+    if rows["run"].nunique() > 1:
+        axes.fill_between(depths, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+    axes.plot(
+        depths, centre, color=colour, marker=marker, markersize=4, linestyle=LINES[number % len(LINES)],
+        label=rows["line"].iloc[0], zorder=3,
+    )  # fmt: skip
+    crosses = rows[rows["scale"] <= 0]
+    axes.plot(
+        crosses["depth"] + moved, [0.02] * len(crosses), "x", color=colour, markersize=5,
+        transform=axes.get_xaxis_transform(), clip_on=False, zorder=4,
+    )  # fmt: skip
+
+
+def scale_for(axes: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic axis for values that lie far apart; with plain numbers on it."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    if max(values) / min(values) > WIDE:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def name_parts(axes: "Axes", rows: pd.DataFrame) -> None:
+    """Layers as whole numbers; what is no plain block (soft splits, class attention) shaded and named."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(0.4, rows["depth"].max() + 0.6)
+    parts = rows["layer"].str.rpartition(" ")[0]
+    for part in distinct(parts):
+        depths = rows.loc[parts == part, "depth"]
+        if part == "block":
+            continue
+        first, last = depths.min() - 0.5, depths.max() + 0.5
+        axes.axvspan(first, last, color="#999999", alpha=0.15, linewidth=0, zorder=0)
+        place, side = (first, "left") if first < 1 else (last, "right")  # they stand at the ends of a network
+        axes.text(
+            place, 1.01, PARTS.get(part, part), transform=axes.get_xaxis_transform(), ha=side, va="bottom",
+            fontsize=8, color="#444444",
+        )  # fmt: skip
+
+
+def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
+    """A panel for each experiment: the mean over heads and seeds by epoch, a line for each layer."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    lines = distinct(frame["line"])
+    columns = min(PANELS, len(lines))
+    rows = -(-len(lines) // columns)
+    figure = Figure(figsize=(max(WIDTH, 2.5 * columns + 1), 2.6 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    column, root, label = unit_of(frame)
+    shade = ScalarMappable(Normalize(1, max(2, int(frame["depth"].max()))), cmap="viridis")
+    colours = {depth: shade.cmap(shade.norm(depth)) for depth in distinct(frame["depth"])}
+    drawn = [root]
+    for axes, line in zip(grid.flat, lines, strict=False):
+        part = frame[frame["line"] == line]
+        for depth, layer in part.groupby("depth"):
+            drawn += curve(axes, layer, column, colours[int(str(depth))])
+        axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
+        axes.set_title(wrapped(line), fontsize=8)
+    grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    for axes in list(grid.flat)[len(lines) :]:
+        axes.set_visible(False)
+    scale_for(grid[0][0], [value for value in drawn if not math.isnan(value)])
+    figure.supxlabel("epoch (0: before training)", fontsize=9)
+    figure.supylabel(label, fontsize=9)
+    figure.suptitle(title, fontsize=9)
+    figure.colorbar(
+        shade, ax=grid.ravel().tolist(), label="depth (layer)", ticks=MaxNLocator(integer=True, min_n_ticks=1)
+    )
+    return figure
+
+
+def curve(axes: "Axes", layer: pd.DataFrame, column: str, colour: Any) -> list[float]:
+    """Draw a layer's means by epoch, with a gap where an epoch is not known; give them."""
+    means = {int(str(epoch)): of_positive(group[column]) for epoch, group in layer.groupby("epoch")}
+    epochs = range(max(means) + 1)
+    values = [means.get(epoch, math.nan) for epoch in epochs]
+    marked = len(means) < len(values) or len(values) < 12
+    plain = layer["layer"].iloc[0].startswith("block ")
+    axes.plot(
+        epochs, values, color=colour, linewidth=1 if plain else 1.5, linestyle="-" if plain else ":",
+        marker="." if marked else "", markersize=4,
+    )  # fmt: skip
+    return values
+
+
+def wrapped(words: str) -> str:
+    """A title on lines of some 34 letters."""
+    import textwrap
+
+    return "\n".join(textwrap.wrap(words, 34))
+
+
+def depth_words(frame: pd.DataFrame) -> str:
+    """What the figure by depth shows."""
+    column, root, _ = unit_of(frame)
+    last = final(frame)
+    seeds = last.groupby("line")["run"].nunique()
+    band = "; band: from the lowest seed to the highest" if seeds.max() > 1 else ""
+    heads = "heads" if last["head"].max() > 0 else "layers, one temperature each"
+    what = "1 / scale" if column == "temperature" else "as multiples of sqrt(d_k), which differs from layer to layer"
+    dashed = f"sqrt(d_k) = {root:.4g}" if column == "temperature" else "sqrt(d_k)"
+    return (
+        f"learned temperature, {what}, after the last epoch ({spread(last['epoch'])}), by depth; "
+        f"line: mean over heads, {count_words(seeds)}; faint points: {heads}{band}; dashed: {dashed}"
+        f"{negative_words(last)}"
+    )
+
+
+def training_words(frame: pd.DataFrame) -> str:
+    """What the figure over training shows."""
+    seeds = frame.groupby("line")["run"].nunique()
+    column, root, _ = unit_of(frame)
+    unit = f"dashed: sqrt(d_k) = {root:.4g}" if column == "temperature" else "in multiples of sqrt(d_k), dashed: 1"
+    parts = distinct(PARTS[part] for part in frame["layer"].str.rpartition(" ")[0] if part in PARTS)
+    dotted = f"; dotted: {' and '.join(parts)}" if parts else ""
+    unknown = "; an epoch that was not recorded is a gap" if has_gaps(frame) else ""
+    count = int((frame["scale"] <= 0).sum())
+    left = f"; {count} of {len(frame)} values with a scale not above zero are left out of the means" if count else ""
+    means = f"mean over heads, {count_words(seeds)}"
+    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{left}"
+
+
+def has_gaps(frame: pd.DataFrame) -> bool:
+    by_run = frame.groupby("run")["epoch"]
+    return bool((by_run.nunique() <= by_run.max()).any())
+
+
+def count_words(seeds: "pd.Series[int]") -> str:
+    """ "n = 3 seeds", "n = 2 to 3 seeds"."""
+    return f"n = {spread(seeds)} seed{'' if seeds.max() == 1 else 's'}"
+
+
+def spread(numbers: "pd.Series[int]") -> str:
+    return " to ".join(dict.fromkeys((str(numbers.min()), str(numbers.max()))))
+
+
+def made_with(records: Sequence[RunRecord]) -> str:
+    """Seeds, device and whose weights, of the runs of a figure."""
+    seeds = ", ".join(map(str, sorted({record.spec.seed for record in records})))
+    devices = "; ".join(distinct(f"{record.device_name} ({record.device}, {record.precision})" for record in records))
+    averaged = any(record.spec.recipe.ema_decay is not None for record in records)
+    weights = "; of the averaged weights, which are evaluated" if averaged else ""
+    return f"Seeds {seeds}; trained on {devices}{weights}"

@@ -1,0 +1,310 @@
+"""An archive of finished runs: a tar whose first member lists all others with their sizes and checksums.
+
+    manifest.json
+    runs/<folder>/<file>                    every file of a finished run
+    throughput/<machine>/<key>.json         speeds of the machines that made them
+    memory/<machine>/<key>.json             their peaks of memory
+    probes/<machine>/<key>.json             what jobs cost there
+
+Names are those of the store. Nothing else is taken out of an archive.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slbench import __version__
+from slbench.data.archives import DAMAGED, Budget
+from slbench.data.paths import whole
+from slbench.errors import InputError, StoreError
+from slbench.files import dump_json
+from slbench.measurement_records import Probe, Throughput, TrainingMemory
+from slbench.record import WEIGHTS, RunRecord, first_wrong, read_record
+from slbench.store import Store, state_of
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MOST_MANIFEST_BYTES = 2**28
+SUFFIXES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
+MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
+    "throughput": Throughput,
+    "memory": TrainingMemory,
+    "probes": Probe,
+}
+CHUNK = 2**20  # bytes
+FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
+MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
+RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that no finished one needs
+
+
+class Frozen(BaseModel):
+    """What crosses the disk here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listed(Frozen):
+    """A run in an archive."""
+
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    folder: str
+    weights_sha256: str  # as its record has it
+
+
+class Member(Frozen):
+    """A file in an archive."""
+
+    name: str
+    size: Annotated[int, Field(ge=0)]  # bytes
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(Frozen):
+    """What an archive holds."""
+
+    format: int = FORMAT
+    slbench: str = __version__
+    created_at: str  # ISO 8601, UTC
+    runs: tuple[Listed, ...]
+    files: tuple[Member, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, unpacked."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass
+class Contents:
+    """What is to be put into an archive, gathered."""
+
+    runs: list[Listed] = field(default_factory=list)
+    files: list[tuple[Path, Member]] = field(default_factory=list)
+
+    def add(self, path: Path, name: str) -> Member:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            member = Member(name=name, size=file.tell(), sha256=digest)
+        self.files.append((path, member))
+        return member
+
+
+def check_name(path: Path) -> None:
+    """Raise InputError unless an archive can be written under this name."""
+    if mode_of(path) is None:
+        raise InputError(f"{path}: the name of an archive must end in {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: name a file in it")
+
+
+def mode_of(path: Path) -> str | None:
+    """How tarfile writes a file of this name; None if it is no name of an archive."""
+    return next((mode for suffix, mode in SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
+
+
+def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace: bool = False) -> Manifest:
+    """Write the finished among these runs, or of the whole store, into an archive that is whole or not there.
+
+    Raises:
+        InputError: for a name that is no archive's, or a file that is there already unless it is to be replaced.
+        StoreError: if no run is finished, one is damaged, or the archive cannot be written.
+    """
+    check_name(target)
+    if target.exists() and not replace:
+        raise InputError(f"{target}: exists already: name another file, or say --replace")
+    contents = gathered(store, store.ids() if run_ids is None else run_ids)
+    if not contents.runs:
+        raise StoreError(f"{store.root}: no finished run to export: slbench status STUDY says what is there")
+    manifest = Manifest(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        runs=tuple(contents.runs),
+        files=tuple(member for _, member in contents.files),
+    )
+    try:
+        with whole(target) as file:
+            write(file, manifest, contents, mode=mode_of(target) or "w")
+    except OSError as error:
+        raise StoreError(f"{target}: cannot be written: {error.strerror}") from error
+    return manifest
+
+
+def gathered(store: Store, run_ids: Iterable[str]) -> Contents:
+    """Files of the finished among these runs, and what was measured on the machines that made them."""
+    folders, contents, machines = store.ids(), Contents(), dict[str, None]()
+    try:
+        for run_id in run_ids:
+            folder = folders.get(run_id)
+            if folder is not None and state_of(folder) == "done":
+                machines[add_run(contents, folder).host.machine_id] = None
+        for kind in MEASURED:
+            for machine in machines:
+                for path in sorted((store.root / kind / machine).glob("*.json")):
+                    if MEMBER.fullmatch(name := f"{kind}/{machine}/{path.name}"):
+                        contents.add(path, name)
+    except OSError as error:
+        raise StoreError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return contents
+
+
+def add_run(contents: Contents, folder: Path) -> RunRecord:
+    """Add a run's files. Raises StoreError if its record or its weights are damaged."""
+    record = read_record(folder / "record.json")
+    named = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
+            continue
+        member = contents.add(path, f"runs/{folder.name}/{path.name}")
+        if member.sha256 != named.get(path.name, member.sha256):
+            raise StoreError(f"{path}: damaged: not what its record names; delete its folder to run it again")
+    contents.runs.append(Listed(run_id=record.run_id, folder=folder.name, weights_sha256=record.weights_sha256))
+    return record
+
+
+def write(file: IO[bytes], manifest: Manifest, contents: Contents, *, mode: str) -> None:
+    with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+        listing = dump_json(manifest.model_dump(mode="json"))
+        archive.addfile(entry(MANIFEST, len(listing)), io.BytesIO(listing))
+        for path, member in contents.files:
+            with path.open("rb") as source:
+                archive.addfile(entry(member.name, member.size), source)
+
+
+def entry(name: str, size: int) -> tarfile.TarInfo:
+    """A member without owner and time, so that equal stores give equal archives but for the manifest's date."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info
+
+
+@dataclass
+class Reader:
+    """An archive that is being read, from its manifest on."""
+
+    path: Path
+    manifest: Manifest
+    members: Iterator[tuple[tarfile.TarInfo, IO[bytes]]]
+
+    def unpack(self, folder: Path) -> Iterator[Member]:
+        """Write every file under a folder, by its name; give each that is there, whole, with its checksum right.
+
+        Raises:
+            InputError: at the first thing that is not as the manifest has it, or if anything is missing.
+            OSError: if it cannot be written.
+        """
+        listed = {member.name: member for member in self.manifest.files}
+        for info, source in self.members:
+            member = listed.pop(info.name, None)
+            if member is None:
+                raise InputError(f"{self.path}: damaged: '{info.name}' is not in its manifest, or is there twice")
+            if info.size != member.size:
+                raise InputError(
+                    f"{self.path}: damaged: {info.name} has {info.size:,} bytes; its manifest says {member.size:,}"
+                )
+            target = folder / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if copied(source, target) != member.sha256:
+                raise InputError(f"{self.path}: damaged: the checksum of {info.name} is not that of its manifest")
+            yield member
+        if listed:
+            raise InputError(f"{self.path}: cut off: {next(iter(listed))} is missing, and {len(listed) - 1} more files")
+
+
+def copied(source: IO[bytes], target: Path) -> str:
+    """Write a file onto the disk; give its sha256."""
+    digest = hashlib.sha256()
+    with target.open("xb") as file:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reader]:
+    """An archive, opened, its manifest checked.
+
+    Raises:
+        InputError: for what is no archive of slbench, is damaged or of another format; also within the block.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: not a file: name an archive that slbench export wrote")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read: no permission")
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
+            manifest = first_member(path, archive)
+            yield Reader(path, manifest, admitted(path, archive, manifest))
+    except DAMAGED as error:
+        if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise InputError(f"{path}: not an archive that slbench export wrote, or a damaged one: {error}") from error
+
+
+def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
+    """The manifest."""
+    info = archive.next()
+    if info is None or info.name != MANIFEST or not info.isreg():
+        raise InputError(f"{path}: not an archive that slbench export wrote: it does not begin with {MANIFEST}")
+    if info.size > MOST_MANIFEST_BYTES:
+        raise InputError(f"{path}: refused: its {MANIFEST} has {info.size:,} bytes")
+    source = archive.extractfile(info)
+    assert source is not None
+    content = json.loads(source.read())
+    written = content.get("format") if isinstance(content, dict) else None
+    if written != FORMAT:
+        raise InputError(f"{path}: of format {written!r}; this slbench, {__version__}, reads format {FORMAT}")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {MANIFEST}: damaged: {first_wrong(error)}") from error
+    check_manifest(path, manifest)
+    return manifest
+
+
+def check_manifest(path: Path, manifest: Manifest) -> None:
+    """Raise InputError unless every name in it is one that an archive of runs has."""
+    folders = {run.folder: run for run in manifest.runs}
+    names = {file.name for file in manifest.files}
+    if len(folders) < len(manifest.runs) or len({run.run_id for run in manifest.runs}) < len(manifest.runs):
+        raise InputError(f"{path}: {MANIFEST}: damaged: a run is listed twice")
+    for folder, run in folders.items():
+        if not folder.endswith(f"-{run.run_id}"):
+            raise InputError(f"{path}: {MANIFEST}: damaged: folder {shown(folder)} is not of run {run.run_id}")
+        if f"runs/{folder}/record.json" not in names:
+            raise InputError(f"{path}: {MANIFEST}: damaged: {shown(folder)} has no record.json")
+    for file in manifest.files:
+        match = MEMBER.fullmatch(file.name)
+        if match is None or (match[1] == "runs" and match[2] not in folders):
+            raise InputError(f"{path}: refused: no run or measurement has a file {shown(file.name)}")
+
+
+def shown(name: Any) -> str:
+    """A name from an archive on one line."""
+    return repr(str(name)[:200])
+
+
+def admitted(path: Path, archive: tarfile.TarFile, manifest: Manifest) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """The members after the first. Raises InputError at one that leaves its folder, is no file or is too much."""
+    budget = Budget(path, most_members=len(manifest.files), most_bytes=manifest.size)
+    for info in archive:
+        if info.name == MANIFEST:
+            continue
+        budget.admit(info.name, info.size, is_link=not info.isreg())
+        source = archive.extractfile(info)
+        assert source is not None
+        yield info, source

@@ -1,0 +1,108 @@
+"""Images in arrays, in memory or in a file, each read and brought to its size when it is asked for."""
+
+import math
+import os
+import weakref
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slbench.data.images import Pixels
+from slbench.data.lazy_images import Lazy
+from slbench.errors import InputError, unreadable
+
+
+class Held:
+    """A file held open until nobody reads it any more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.number = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self.number)
+
+    def read(self, size: int, *, start: int) -> bytes:
+        """So many bytes from a place on, fewer if the file ends there. Safe in threads. Raises OSError."""
+        return os.pread(self.number, size, start)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An array of uint8 images in a file, indexed image by image like one (n, channels, height, width) in memory.
+
+    What is read is the file that was opened, even when another has taken its name since.
+    """
+
+    file: Held
+    name: str  # as errors call the array
+    start: int  # in the file, in bytes
+    saved: tuple[int, ...]  # shape: (n, h, w), (n, h, w, c) or, channels first, (n, c, h, w)
+    channels_first: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        if len(self.saved) == 3:
+            count, height, width = self.saved
+            return count, 1, height, width
+        count, *rest = self.saved
+        channels, height, width = rest if self.channels_first else (rest[2], rest[0], rest[1])
+        return count, channels, height, width
+
+    def __len__(self) -> int:
+        return self.saved[0]
+
+    def __getitem__(self, row: int) -> Pixels:
+        """One image. Raises InputError if it cannot be read."""
+        size = math.prod(self.saved[1:])
+        try:
+            content = self.file.read(size, start=self.start + row * size)
+        except OSError as error:
+            raise unreadable(self.name, error) from error
+        if len(content) != size:
+            raise InputError(f"{self.name}: ends within image {row}: restore the file")
+        pixels = np.frombuffer(content, dtype=np.uint8).reshape(self.saved[1:])
+        if pixels.ndim == 2:
+            return pixels[None]
+        return pixels if self.channels_first else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arrays(Lazy):
+    """Images of arrays; a key is the number of an image, through all of them."""
+
+    arrays: tuple[NDArray[np.uint8] | Stored, ...]  # each (n, channels, height, width)
+
+    @classmethod
+    def of(cls, array: NDArray[np.uint8] | Stored) -> "Arrays":
+        """All images of an array, in order, of the size that they have."""
+        return cls(arrays=(array,), keys=np.arange(len(array)), sizes=(array.shape[2:],))
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """For each array, how many images it and those before it have."""
+        return np.cumsum([len(array) for array in self.arrays])
+
+    @property
+    def channels(self) -> int:
+        return int(self.arrays[0].shape[1])
+
+    def place(self, row: int) -> tuple[NDArray[np.uint8] | Stored, int]:
+        """The array that a row's image is in, and its number there."""
+        key = int(self.keys[row])
+        which = int(np.searchsorted(self.ends, key, side="right"))
+        array = self.arrays[which]
+        return array, key - int(self.ends[which]) + len(array)
+
+    def decoded(self, row: int) -> Pixels:
+        array, number = self.place(row)
+        return array[number]
+
+    def name(self, row: int) -> str:
+        array, number = self.place(row)
+        return f"{array.name}: image {number}" if isinstance(array, Stored) else f"image {number}"
+
+    def joined(self, other: Lazy) -> "Arrays":
+        assert isinstance(other, Arrays)
+        keys = np.concatenate([self.keys, other.keys + self.ends[-1]])
+        return replace(self, arrays=(*self.arrays, *other.arrays), keys=keys)

@@ -1,0 +1,40 @@
+"""Images in a file each, decoded when they are asked for."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from slbench.data.images import CHANNELS, Pixels, decode
+from slbench.data.lazy_images import Keys, Lazy
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Files(Lazy):
+    """Image files; a key is the path below the root, in bytes, as the file system has it."""
+
+    root: Path
+    mode: str  # that they are read as: "L", "RGB" or "RGBA"
+
+    @property
+    def channels(self) -> int:
+        return CHANNELS[self.mode]
+
+    def path(self, row: int) -> Path:
+        return self.root / os.fsdecode(bytes(self.keys[row]))
+
+    def name(self, row: int) -> str:
+        return str(self.path(row))
+
+    def decoded(self, row: int) -> Pixels:
+        return decode(self.path(row), self.mode, name=self.name(row))
+
+    def joined(self, other: Lazy) -> "Files":
+        return replace(self, keys=np.concatenate([self.keys, other.keys]))
+
+
+def paths_as_keys(paths: Iterable[Path], root: Path) -> Keys:
+    """Paths below a root as `Files` keeps them."""
+    return np.array([os.fsencode(path.relative_to(root)) for path in paths], dtype=np.bytes_)

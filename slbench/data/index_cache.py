@@ -1,0 +1,136 @@
+"""Data sets whose images are read when they are asked for: looked at once, with a note of what was found."""
+
+import contextlib
+import dataclasses
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from slbench.data.image_files import Files
+from slbench.data.images import Pixels, digest_of
+from slbench.data.lazy_images import Digests, Lazy
+from slbench.data.own_split import lazily, resized
+from slbench.data.paths import whole
+from slbench.data.pixel_statistics import levels, moments
+from slbench.data.splits import PARTS, Part, PartName, Splits, Survey, content_hash
+
+ABOUT = "about"  # everything of a note that is no array, as JSON
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a note says beside its arrays."""
+
+    files: str  # identity of the files it was made from
+    mode: str | None  # that image files are read as
+    sizes: tuple[tuple[int, int], ...]  # see `Lazy`
+    survey: Survey
+
+
+Reopen = Callable[[PartName, About], Lazy]  # images of a part, whatever their keys
+
+
+def looked_at_once(path: Path, make: Callable[[], Splits], reopen: Reopen, *, files: str) -> Splits:
+    """The splits that a note is on or, if there is none on these files, those made, surveyed and noted.
+
+    Args:
+        files: the identity of the files.
+    """
+    there = noted(path, reopen, files=files)
+    if there is not None:
+        return there
+    made = surveyed(make())
+    with contextlib.suppress(OSError):  # without the note it is looked at again: slower, not wrong
+        note(made, path, files=files)
+    return made
+
+
+def at_size(splits: Splits, size: tuple[int, int], path: Path, *, files: str) -> Splits:
+    """Splits brought to (height, width), each image when it is asked for.
+
+    Args:
+        path: of the note on the images of that size.
+        files: the identity of what the splits hold.
+    """
+    if splits.train.images.shape[2:] == size:
+        return splits
+    native = lazily(splits)
+
+    def reopen(part: PartName, _: About) -> Lazy:
+        images = getattr(native, part).images
+        assert isinstance(images, Lazy)
+        return images
+
+    return looked_at_once(path, lambda: resized(native, size), reopen, files=files)
+
+
+def surveyed(splits: Splits) -> Splits:
+    """Lazy splits with the digest of every image and what their survey found. Reads each image once."""
+    digests: list[bytes] = []
+    found = np.zeros((splits.train.images.shape[1], 256), dtype=np.int64)
+
+    def see(image: Pixels) -> None:
+        if len(digests) < len(splits.train):
+            np.add(found, levels(image[None]), out=found)
+        digests.append(digest_of(image))
+
+    content = content_hash(dataclasses.replace(splits, survey=None), see=see)
+    each = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
+    train, test = np.split(each, [len(splits.train)])
+    return Splits(
+        with_digests(splits.train, train),
+        with_digests(splits.test, test),
+        given=splits.given,
+        survey=Survey(content, *moments(found)),
+    )
+
+
+def with_digests(part: Part, digests: Digests) -> Part:
+    assert isinstance(part.images, Lazy)
+    return Part(dataclasses.replace(part.images, digests=digests), part.labels)
+
+
+def note(splits: Splits, path: Path, *, files: str) -> None:
+    """Write down how the images of surveyed splits are found, and what was seen.
+
+    Args:
+        files: the identity of the files; the note is not believed for others.
+    Raises:
+        OSError: if there is no room or no right to.
+    """
+    images, survey = splits.train.images, splits.survey
+    assert isinstance(images, Lazy) and survey is not None
+    mode = images.mode if isinstance(images, Files) else None
+    about = json.dumps(dataclasses.asdict(About(files, mode, images.sizes, survey)))
+    arrays: dict[str, np.ndarray] = {ABOUT: np.frombuffer(about.encode(), dtype=np.uint8)}
+    for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
+        assert isinstance(part.images, Lazy) and part.images.digests is not None
+        arrays |= {f"{name}_keys": part.images.keys, f"{name}_digests": part.images.digests}
+        arrays[f"{name}_labels"] = part.labels
+    if splits.given is not None:
+        arrays["given"] = splits.given
+    with whole(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own flags
+
+
+def noted(path: Path, reopen: Reopen, *, files: str) -> Splits | None:
+    """The splits that a note is on; None if there is none, or if it is damaged or on other files."""
+    try:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
+            about: About = TypeAdapter(About).validate_json(arrays[ABOUT].tobytes())
+            if about.files != files:
+                return None
+            found = {name: (arrays[f"{name}_keys"], arrays[f"{name}_digests"]) for name in PARTS}
+            labels = {name: arrays[f"{name}_labels"] for name in PARTS}
+            given = arrays.get("given")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ValidationError):
+        return None
+    parts = []
+    for name, (keys, digests) in found.items():
+        images = dataclasses.replace(reopen(name, about), keys=keys, sizes=about.sizes, digests=digests)
+        parts.append(Part(images, labels[name]))
+    return Splits(parts[0], parts[1], given=given, survey=about.survey)

@@ -1,0 +1,111 @@
+"""Arrays of images in an npz file, found without reading them."""
+
+import hashlib
+import math
+import shutil
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from slbench.data.image_arrays import Held, Stored
+from slbench.data.paths import check_space, data_root, one_at_a_time, whole, writing
+from slbench.errors import InputError
+
+# Of a zip's member, as the format's specification (APPNOTE.TXT, 4.3.7) has it.
+LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,  # which differs in the encoding of names of fields alone
+}
+NOT_PACKED = zipfile.ZIP_STORED
+COLUMNS_FIRST = (
+    "is in Fortran order, so that its images cannot be read one by one: save it again with numpy.ascontiguousarray"
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an array in an npz file says of itself."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    size: int  # of the header, in bytes
+
+
+def header(archive: zipfile.ZipFile, name: str) -> Header:
+    """The header of an array.
+
+    Raises:
+        ValueError: if it is damaged, or says another size than the array has; also what zipfile raises.
+    """
+    with archive.open(f"{name}.npy") as content:
+        version = np.lib.format.read_magic(content)
+        if version not in READERS:
+            raise ValueError(f"npy version {version}")
+        found = Header(*READERS[version](content), content.tell())
+    size = archive.getinfo(f"{name}.npy").file_size
+    if not found.dtype.hasobject and size != found.size + math.prod(found.shape) * found.dtype.itemsize:
+        raise ValueError(f"{name}: {size} bytes")
+    return found
+
+
+def stored(path: Path, name: str, *, channels_first: bool = False) -> Stored:
+    """An array of bytes of an npz file: in it where it is not packed, else unpacked once into the data root.
+
+    Args:
+        channels_first: the array is (n, c, h, w), where a user's are (n, h, w) or (n, h, w, c).
+    Raises:
+        InputError: if it is in an order in which images cannot be read one by one, or cannot be unpacked.
+        ValueError: if the file is damaged; also what zipfile raises.
+    """
+    with zipfile.ZipFile(path) as archive:
+        found, member = header(archive, name), archive.getinfo(f"{name}.npy")
+        if found.dtype != np.uint8:
+            raise ValueError(f"{name}: {found.dtype}")
+        if found.fortran_order:
+            raise InputError(f"{path}: {name}: {COLUMNS_FIRST}")
+        if member.compress_type == NOT_PACKED:
+            with path.open("rb") as file:
+                start = content_of(file, member) + found.size
+                return Stored(Held(file), f"{path}: {name}", start, found.shape, channels_first)
+        unpacked = unpack(archive, member, found, path)
+    words = f"{unpacked}, unpacked from {path} (delete it to have that done again)"
+    with unpacked.open("rb") as file:
+        return Stored(Held(file), words, 0, found.shape, channels_first)
+
+
+def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
+    """Where in a zip file a member's content begins, in bytes."""
+    file.seek(member.header_offset)
+    fields = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+    name, extra = fields[-2:]
+    return member.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
+
+
+def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: Header, path: Path) -> Path:
+    """The file in the data root that holds a packed array's bytes; made if it is not there."""
+    folder = data_root() / "unpacked" / hashlib.sha256(str(path).encode()).hexdigest()[:32]
+    stat = path.stat()
+    target = folder / f"{member.filename}-{stat.st_size}-{stat.st_mtime_ns}"
+    size = math.prod(found.shape)
+    with writing(folder), one_at_a_time(folder / member.filename):
+        if target.exists() and target.stat().st_size == size:
+            return target
+        for left in folder.glob(f".{member.filename}-*.tmp"):  # by a process that was killed at this
+            left.unlink()
+        check_space(folder, size)
+        with whole(target) as file, archive.open(member) as content:
+            content.read(found.size)
+            shutil.copyfileobj(content, file, 2**18)
+            if file.tell() != size:
+                raise ValueError(f"{member.filename}: {file.tell()} bytes")
+        for old in folder.glob(f"{member.filename}-*"):  # of a file that this one has replaced
+            if old != target:
+                old.unlink()
+    return target

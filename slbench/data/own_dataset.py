@@ -1,0 +1,214 @@
+"""A user's own data as a data set: its spec, found once and remembered by the file's identity, and its images."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from slbench.data.paths import data_root, whole
+from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
+from slbench.errors import InputError, unreadable
+
+if TYPE_CHECKING:
+    from slbench.data.index_cache import About
+    from slbench.data.lazy_images import Lazy
+    from slbench.data.splits import Splits, Survey
+
+OWN = "own"  # in a spec: the same images are the same data, whatever file they came in
+VERSION = 2  # raised when what is found changes for the same file, or it is refused
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a user's own data lie."""
+
+    kind: Literal["npz", "folder"]
+    path: Path  # absolute
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}"
+
+
+def as_source(name: str) -> Source | None:
+    """The place that `npz:PATH` or `folder:PATH` names; None for any other name.
+
+    Raises:
+        InputError: if no path follows.
+    """
+    kind, colon, path = name.partition(":")
+    if not colon or kind not in ("npz", "folder"):
+        return None
+    if not path.strip() or "\0" in path:
+        raise InputError(f"'{name}': needs a path after the colon")
+    return Source("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
+
+
+def find_spec(source: Source, image_size: Size | None) -> DatasetSpec:
+    """What a run must know of a user's data, its content by hash in place of its path.
+
+    Reads the images the first time; afterwards, while the files keep their size and time, a note beside them.
+
+    Args:
+        image_size: (height, width) that images of different sizes are brought to.
+    Raises:
+        InputError: for anything wrong with the data, in one line that names the file.
+    """
+    note = data_root() / "facts" / f"{identity(source, image_size)}.json"
+    try:
+        return remembered(note)
+    except (OSError, ValidationError):
+        splits = read(source, image_size)
+    if splits.lazy:
+        from slbench.data.index_cache import surveyed
+
+        splits = surveyed(splits)
+    spec = spec_of(splits)
+    with contextlib.suppress(OSError):  # without the note it is found again: slower, not wrong
+        keep_found(splits, spec, source)
+        with whole(note) as file:
+            file.write(json.dumps(dataclasses.asdict(spec)).encode())
+    return spec
+
+
+def keep_found(splits: "Splits", spec: DatasetSpec, source: Source) -> None:
+    """Keep the images of a folder in slbench's order or, of images that stay on the disk, a note of it."""
+    if splits.lazy:
+        from slbench.data.index_cache import note
+
+        note(splits, note_file(spec.content, source.kind), files=identity(source, None))
+    elif source.kind == "folder":
+        from slbench.data.prepared_cache import keep
+
+        keep(splits, prepared_file(spec.content), of=spec.content)
+
+
+def remembered(note: Path) -> DatasetSpec:
+    spec: DatasetSpec = TypeAdapter(DatasetSpec).validate_json(note.read_bytes())
+    return spec
+
+
+def identity(source: Source, image_size: Size | None) -> str:
+    """A hash of path, size and time of all the files of a source."""
+    if source.kind == "npz":
+        files = [source.path]
+    else:
+        from slbench.data.folder import layout
+
+        files = layout(source.path).files
+    try:
+        stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    except OSError as error:
+        raise unreadable(error.filename or source.path, error) from error
+    content = json.dumps([VERSION, source.kind, image_size, stats])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def read(source: Source, image_size: Size | None, *, lazy: bool = False) -> "Splits":
+    """The images of a source, in slbench's order; they stay on the disk if so asked, or if memory is short."""
+    from slbench.data.own_split import splits_of
+
+    if source.kind == "npz":
+        from slbench.data.npz import read_npz
+
+        return splits_of(read_npz(source.path, lazy=lazy))
+    from slbench.data.folder import layout, read_folder
+
+    return splits_of(read_folder(layout(source.path), image_size, lazy=lazy))
+
+
+def load_own(spec: DatasetSpec, source: Source) -> "Splits":
+    """The images of a source that `find_spec` has seen, as they came or, from the disk, already of the spec's size."""
+    from slbench.data.own_split import in_memory, streams
+    from slbench.data.prepared_cache import kept
+
+    if streams(spec.num_bytes):
+        return streamed(spec, source)
+    splits = kept(prepared_file(spec.content), of=spec.content) if source.kind == "folder" else None
+    if splits is None and not note_file(spec.content, source.kind).exists():
+        splits = read(source, spec.image_size)
+    return splits if splits is not None and not splits.lazy else in_memory(streamed(spec, source))
+
+
+def streamed(spec: DatasetSpec, source: Source) -> "Splits":
+    """The images of a source, on the disk, brought to the spec's size; what a note says of them, or else a new one.
+
+    Raises:
+        InputError: if what is found is not the data that the spec names by its hash.
+    """
+    from slbench.data.index_cache import at_size, looked_at_once
+    from slbench.data.paths import one_at_a_time
+    from slbench.data.splits import check_content
+
+    def make() -> "Splits":
+        return read(source, spec.image_size, lazy=True)
+
+    def reopen(part: str, about: "About") -> "Lazy":
+        return reopened(source, part, about)
+
+    files, path = identity(source, None), note_file(spec.content, source.kind)
+    with one_at_a_time(path):
+        splits = looked_at_once(path, make, reopen, files=files)
+        check_content(splits, spec)
+        return at_size(splits, spec.image_size, note_file(spec.content, source.kind, spec.image_size), files=files)
+
+
+def reopened(source: Source, part: str, about: "About") -> "Lazy":
+    """The images of a part of a source that was looked at, whatever their keys."""
+    if source.kind == "npz":
+        from slbench.data.npz import images_there
+
+        return images_there(source.path)[part]
+    import numpy as np
+
+    from slbench.data.image_files import Files
+
+    assert about.mode is not None
+    return Files(root=source.path, keys=np.empty(0, dtype=np.bytes_), mode=about.mode, sizes=about.sizes)
+
+
+def prepared_file(content: str) -> Path:
+    return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}.npz"
+
+
+def note_file(content: str, kind: str, size: Size | None = None) -> Path:
+    """Where it is noted what images that stay on the disk are: as they came, or brought to a size."""
+    at = "" if size is None else f"-{size[0]}x{size[1]}"
+    return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}{at}.{kind}.note.npz"
+
+
+def spec_of(splits: "Splits") -> DatasetSpec:
+    """Sizes, counts and statistics of images, and the hash of their content."""
+    import numpy as np
+
+    num_classes = int(splits.train.labels.max()) + 1
+    validating = splits.train.labels[splits.held_out]
+    _, channels, height, width = splits.train.images.shape
+    survey = survey_of(splits)
+    return DatasetSpec(
+        name=OWN,
+        content=ARRAYS + survey.content,
+        image_size=(height, width),
+        in_channels=channels,
+        num_classes=num_classes,
+        train_counts=as_counts(np.bincount(splits.train.labels, minlength=num_classes).tolist()),
+        validation_counts=as_counts(np.bincount(validating, minlength=num_classes).tolist()),
+        num_test=len(splits.test),
+        mean=survey.mean,
+        std=survey.std,
+    )
+
+
+def survey_of(splits: "Splits") -> "Survey":
+    """What there is to know of images: as it was found, or, in memory, from them."""
+    from slbench.data.pixel_statistics import levels, moments
+    from slbench.data.splits import Survey, content_hash
+
+    if splits.survey is not None:
+        return splits.survey
+    return Survey(content_hash(splits), *moments(levels(splits.train.array)))

@@ -1,0 +1,132 @@
+"""The published data sets on this machine: where their archives are, whether they are right, reading them once."""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from slbench.data.paths import check_space, data_root, is_there, one_at_a_time, writing
+from slbench.data.published import Archive
+from slbench.data.specs import DatasetSpec
+from slbench.errors import InputError
+
+if TYPE_CHECKING:
+    from slbench.data.splits import Splits
+
+State = Literal["ready", "fetched", "missing"]
+CHUNK = 2**20  # bytes
+PREPARED = "prepared-1.npz"  # raised when a loader gives other arrays for the same archives
+
+
+def folder_of(name: str) -> Path:
+    return data_root() / name
+
+
+def state_of(name: str, archives: Sequence[Archive]) -> State:
+    """Whether a set has been read and put in order, only fetched, or neither. By the files' names alone.
+
+    Raises:
+        InputError: if the data root may not be looked into.
+    """
+    if is_there(folder_of(name) / PREPARED):
+        return "ready"
+    return "fetched" if all(is_there(folder_of(name) / archive.name) for archive in archives) else "missing"
+
+
+def check_present(name: str, archives: Sequence[Archive]) -> None:
+    """Raise InputError, saying how to get it, if a published set is not on this machine."""
+    if archives and state_of(name, archives) == "missing":
+        raise InputError(f"data set '{name}' is not in {data_root()}: get it with: slbench data fetch {name}")
+
+
+def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Splits":
+    """The images of a published set: as they were kept, or else from its archives, and kept from then on.
+
+    Args:
+        spec: of the images as they are published; if they do not fit into memory they stay on the disk.
+    Raises:
+        InputError: if the set is not here, or its archives are not what their checksums say.
+    """
+    check_present(spec.name, archives)
+    splits = kept_of(spec)
+    if splits is not None:
+        return splits
+    with one_at_a_time(folder_of(spec.name) / PREPARED):
+        splits = kept_of(spec)  # another process may have been quicker
+        if splits is None:
+            prepare(spec, archives, loader)
+            splits = kept_of(spec)
+    if splits is None:
+        raise InputError(f"{folder_of(spec.name) / PREPARED}: cannot be read back as it was written: check the disk")
+    return splits
+
+
+def kept_of(spec: DatasetSpec) -> "Splits | None":
+    """The images of a published set if they were put in order before and are whole."""
+    from slbench.data.own_split import streams
+    from slbench.data.prepared_cache import kept, kept_lazily
+
+    read = kept_lazily if streams(spec.num_bytes) else kept
+    return read(folder_of(spec.name) / PREPARED, of=spec.content)
+
+
+def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
+    """Read a set from its archives, check it, put it in order on the disk and keep it."""
+    from slbench.data.prepared_cache import keep
+    from slbench.data.splits import check_counts
+    from slbench.data.spool import in_order
+
+    folder = folder_of(spec.name)
+    paths = [folder / archive.name for archive in archives]
+    for archive, path in zip(archives, paths, strict=True):
+        check_archive(archive, path)
+    check_space(folder, 2 * spec.num_bytes)
+    with writing(folder):
+        splits = in_order(function_of(loader)(*paths), folder)
+        check_counts(splits, spec)
+        keep(splits, folder / PREPARED, of=spec.content)
+
+
+def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
+    """Read a set again from its archives and compare with what is kept.
+
+    Raises:
+        InputError: if an archive or what is kept of it is not what it must be.
+    """
+    from slbench.data.prepared_cache import content_kept
+
+    check_present(spec.name, archives)
+    path = folder_of(spec.name) / PREPARED
+    before = content_kept(path, of=spec.content)
+    prepare(spec, archives, loader)
+    if before is not None and before != content_kept(path, of=spec.content):
+        raise InputError(f"{path}: was not what its archives hold; it has been made again")
+
+
+def function_of(loader: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, name = loader.split(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def check_archive(archive: Archive, path: Path) -> None:
+    """Raise InputError unless a file is there and is the archive."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file: get it with: slbench data fetch {path.parent.name}")
+    found = md5_of(path)
+    if found != archive.md5:
+        raise InputError(
+            f"{path}: md5 {found}, and the published one is {archive.md5}: delete it and fetch it again with: "
+            f"slbench data fetch {path.parent.name}"
+        )
+
+
+def md5_of(path: Path) -> str:
+    """md5 of a file, in hex: what publishers give; against damage, not against forgery."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""Images of a published archive as they come, put in order without all of them being in memory."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from slbench.data.image_arrays import Arrays, Held, Stored
+from slbench.data.images import Pixels
+from slbench.data.splits import Part, PartName, Splits, in_content_order
+
+
+class Sample(NamedTuple):
+    """One image of an archive."""
+
+    part: PartName
+    pixels: Pixels
+    label: int
+
+
+class Spool:
+    """Images of one size, one after the other in a file that vanishes with whoever reads it, also in a crash."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.shape: tuple[int, ...] = ()
+        self.labels: list[int] = []
+
+    def add(self, sample: Sample) -> None:
+        self.shape = self.shape or sample.pixels.shape
+        assert sample.pixels.shape == self.shape
+        self.file.write(sample.pixels.tobytes())
+        self.labels.append(sample.label)
+
+    def part(self) -> Part:
+        """All images, in content order, on the disk."""
+        self.file.flush()
+        saved = (len(self.labels), *(self.shape or (1, 1, 1)))
+        images = Arrays.of(Stored(Held(self.file), "the images being put in order", 0, saved, channels_first=True))
+        return in_content_order(Part(images, np.array(self.labels, dtype=np.int64)))
+
+
+def in_order(samples: Iterable[Sample], folder: Path) -> Splits:
+    """The samples of a set as splits, on the disk.
+
+    Args:
+        folder: takes files without a name that are as large as all of them.
+    Raises:
+        OSError: if there is no room or no right to.
+    """
+    with tempfile.TemporaryFile(dir=folder) as first, tempfile.TemporaryFile(dir=folder) as second:
+        spools = {"train": Spool(first), "test": Spool(second)}
+        for sample in samples:
+            spools[sample.part].add(sample)
+        return Splits(spools["train"].part(), spools["test"].part())

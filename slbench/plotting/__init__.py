@@ -1,0 +1,1 @@
+"""Matplotlib style, label placement and line plots shared by all figures."""

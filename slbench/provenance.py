@@ -1,0 +1,42 @@
+"""Devices, versions and commits of results, as one sentence each."""
+
+from collections.abc import Iterable
+
+from slbench.machine import Code
+from slbench.record import RunRecord
+from slbench.text import distinct, plural
+
+
+def version_text(code: Code, package: str) -> str:
+    """Return "torch 2.9.0"."""
+    return f"{package} {code.versions.get(package, 'of unknown version')}"
+
+
+def commit_text(code: Code) -> str:
+    """Return "commit 2c11378aa with uncommitted changes", or "no commit"."""
+    if code.commit is None:
+        return "no commit"
+    return f"commit {code.commit[:9]}{' with uncommitted changes' if code.dirty else ''}"
+
+
+def code_text(code: Code) -> str:
+    """Return "slbench 0.1.0, torch 2.9.0, commit 2c11378aa"."""
+    return f"{version_text(code, 'slbench')}, {version_text(code, 'torch')}, {commit_text(code)}"
+
+
+def device_text(record: RunRecord, *, index: bool = False) -> str:
+    """Return "NVIDIA H100 (cuda, 1 thread, bf16)": what decides the bits of a run beside its spec.
+
+    Args:
+        index: keep the device's index, "cuda:1".
+    """
+    device = record.device if index else record.device.partition(":")[0]
+    return f"{record.device_name} ({device}, {plural(record.threads, 'thread')}, {record.precision})"
+
+
+def provenance_texts(records: Iterable[RunRecord]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the distinct devices and the distinct code versions of some records."""
+    held = list(records)
+    return distinct(device_text(record, index=True) for record in held), distinct(
+        code_text(record.code) for record in held
+    )

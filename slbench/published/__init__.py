@@ -1,0 +1,1 @@
+"""Numbers published in the paper, and the comparison of our runs with them."""

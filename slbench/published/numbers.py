@@ -1,0 +1,95 @@
+"""Numbers that others published, as data: published.csv, each with its confidence and source.
+
+A number that nobody here has seen is not in the file; it is never filled in.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+MODELS = {  # our backbones, as the paper's tables name them
+    "vit": "ViT",
+    "t2t": "T2T",
+    "cait": "CaiT",
+    "pit": "PiT",
+    "swin": "Swin",
+    "resnet56": "ResNet56",
+    "resnet110": "ResNet110",
+    "efficientnet-b0": "EfficientNetB0",
+    "vit-tiny": "ViT-Tiny",
+    "pit-xs": "PiT-XS",
+    "swin-tiny": "Swin-T",
+}
+VARIANTS = {  # our rows, as the file names them
+    "none": ("base",),
+    "spt": ("S",),
+    "lsa": ("L",),
+    "both": ("SL", "SL w/ S_pool"),
+    "both-no-pool": ("SL w/o S_pool",),
+    "temperature-only": ("T",),
+    "mask-only": ("M",),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number."""
+
+    table: str  # "table2"
+    model: str
+    variant: str
+    metric: str  # "top1" in %, "macs" and "params" in millions, "throughput" in images/s
+    dataset: str
+    value: float
+    unit: str
+    confidence: str  # verbatim, recomputed, second-hand
+    note: str
+    source: str
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """Every number of the file."""
+    text = (files("slbench.published") / "published.csv").read_text(encoding="utf-8")
+    lines = csv.DictReader(text.splitlines())
+    return tuple(Published(value=float(line.pop("value")), **line) for line in lines)
+
+
+TABLES = ("table2", "table3", "table4", "table5")
+
+
+def table_named(source: str) -> str | None:
+    """The table that a study's source names: "table5" of "arXiv:2112.13492 Table 5"; None if it names none of ours."""
+    found = re.search(r"2112\.13492.*\btable\s*(\d)", source, re.IGNORECASE)
+    name = f"table{found[1]}" if found else ""
+    return name if name in TABLES else None
+
+
+def find(backbone: str, method: str, metric: str, *, dataset: str, table: str | None = "table2") -> Published | None:
+    """The published number for a backbone and a row by our names, None if there is none.
+
+    Args:
+        table: where to look; None: in all, the first that has it.
+    """
+    for number in published():
+        if (
+            (number.metric, number.dataset) == (metric, dataset)
+            and table in (None, number.table)
+            and number.model == MODELS.get(backbone)
+            and number.variant in VARIANTS.get(method, ())
+        ):
+            return number
+    return None
+
+
+def mean_gain(backbones: Sequence[str], *, dataset: str, base: str, row: str) -> float | None:
+    """The mean over backbones of what a row's published top-1 is above another's; None if one of them is missing."""
+    pairs = [
+        tuple(find(backbone, method, "top1", dataset=dataset, table=None) for method in (base, row))
+        for backbone in backbones
+    ]
+    gains = [one.value - other.value for other, one in pairs if one is not None and other is not None]
+    return sum(gains) / len(gains) if gains and len(gains) == len(pairs) else None

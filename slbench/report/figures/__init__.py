@@ -1,0 +1,1 @@
+"""Figures of a report: one file a figure, listed in `registry`."""

@@ -1,0 +1,164 @@
+"""A job tried for some seconds: what its parts take, and how much memory it needs."""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from slbench.data import is_here, load
+from slbench.data.splits import Part, Splits
+from slbench.measure.macs import count
+from slbench.record import Labels
+from slbench.spec import RunSpec
+from slbench.torch_runtime import autocast, reproducible, synchronize
+from slbench.train.checkpoint import Checkpoints
+from slbench.train.loop import EVALUATION_BATCH, Training
+from slbench.train.optim import make_optimizer
+from slbench.train.run import peak_memory, prepare
+
+WARMUP_STEPS = 2  # of each epoch: not timed
+FEWEST_STEPS = 5  # that are timed
+MOST_SECONDS = 60.0  # a network so slow is timed with fewer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What parts of a job take. As slbench.measurement_records.Probe has it."""
+
+    data: Literal["its own", "random"]
+    startup_seconds: float
+    load_seconds: float
+    step_seconds: float
+    steps: int
+    evaluation_seconds: float
+    save_seconds: float
+    finish_seconds: float
+    params: int
+    peak_memory_bytes: int
+
+
+class Enough(Exception):  # noqa: N818  (it ends a loop, and is no error)
+    """The probe has seen what it needs."""
+
+
+def probe(
+    spec: RunSpec,
+    labels: Labels,
+    *,
+    device: torch.device,
+    precision: Literal["bf16", "fp32"],
+    threads: int,
+    seconds: float,
+    asked_at: float,
+) -> Cost:
+    """Train a run for some seconds in this process, then evaluate, save and count once. Nothing is filed.
+
+    Args:
+        seconds: of training, at least; five steps are timed anyhow, unless they take more than a minute.
+        asked_at: when the launcher asked, in seconds since 1970.
+    """
+    here = is_here(spec.dataset)
+    if not here:  # as many images as a probe can see: of a share of them there would be too few
+        spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
+    make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # which imports much, once in a process
+    ready = time.time()
+    with reproducible(threads):
+        splits = load(spec.dataset, labels.data) if here else random_splits(spec)
+        training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
+        loaded = time.time()
+        times = step_times(training, seconds)
+        evaluation = evaluation_seconds(training)
+        save = save_seconds(training)
+        began = time.perf_counter()
+        params = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels).params
+        finish = time.perf_counter() - began + save
+    return Cost(
+        data="its own" if here else "random",
+        startup_seconds=ready - asked_at,
+        load_seconds=loaded - ready,
+        step_seconds=statistics.median(times),
+        steps=len(times),
+        evaluation_seconds=evaluation,
+        save_seconds=save,
+        finish_seconds=finish,
+        params=params,
+        peak_memory_bytes=peak_memory(device),
+    )
+
+
+def step_times(training: Training, seconds: float) -> list[float]:
+    """How long steps of the optimizer take, each with its batch."""
+    times: list[float] = []
+    ends: list[float] = []  # of the steps of this epoch
+    began = time.perf_counter()
+
+    def see() -> None:
+        synchronize(training.device)
+        now = time.perf_counter()
+        if training.done == 1:
+            ends.clear()
+        ends.append(now)
+        if len(ends) > WARMUP_STEPS:
+            times.append(ends[-1] - ends[-2])
+        enough = len(times) >= FEWEST_STEPS and now - began > seconds
+        if enough or (times and now - began > MOST_SECONDS):
+            raise Enough
+
+    training.on_step = see
+    try:
+        for _ in training.epochs():
+            if time.perf_counter() - began > seconds:
+                break
+    except Enough:
+        pass
+    if times:
+        return times
+    # So few steps an epoch that each is among its first or the last.
+    taken = sum(metrics.train_seconds for metrics in training.history)
+    return [taken / (training.steps_per_epoch * len(training.history))]
+
+
+def evaluation_seconds(training: Training) -> float:
+    """Of an image: the second and third batch of the test images, or the only one again."""
+    network = training.evaluated.eval()
+    taken, images_seen = 0.0, 0
+    with torch.no_grad(), autocast(training.device, training.precision):
+        for number, (images, _) in enumerate([*islice(training.test.in_order(EVALUATION_BATCH), 3)]):
+            began = time.perf_counter()
+            network(images)
+            synchronize(training.device)
+            if number == 0:
+                first = (time.perf_counter() - began, len(images))
+            else:
+                taken, images_seen = taken + time.perf_counter() - began, images_seen + len(images)
+    return taken / images_seen if images_seen else first[0] / first[1]
+
+
+def save_seconds(training: Training) -> float:
+    """Of a checkpoint, into a temporary folder."""
+    state: dict[str, Any] = {"training": training.state()}
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        Checkpoints(Path(folder)).save(state)
+        return time.perf_counter() - began
+
+
+def random_splits(spec: RunSpec) -> Splits:
+    """Images of the data set's shape, as many as it has but no more than a probe can see."""
+    data = spec.dataset
+    source = np.random.default_rng(0)
+
+    def part(count: int) -> Part:
+        shape = (count, data.in_channels, *data.image_size)
+        labels = np.sort(np.arange(count) % data.num_classes).astype(np.int64)
+        return Part(source.integers(0, 256, shape, dtype=np.uint8), labels)
+
+    drawn = 40 * spec.recipe.batch_size * spec.recipe.accumulate
+    return Splits(train=part(min(drawn, data.num_train)), test=part(min(3 * EVALUATION_BATCH, data.num_test)))

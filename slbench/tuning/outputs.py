@@ -1,0 +1,87 @@
+"""What a search leaves beside its record: tables, figures, study files of the winners."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from slbench.files import write_atomic
+from slbench.provenance import provenance_texts
+from slbench.store import Store
+from slbench.tuning.compare import PROTOCOL
+from slbench.tuning.record import RowRecord, SearchRecord, setting_words
+from slbench.tuning.space import Space
+from slbench.tuning.target import Subject
+
+SUMMARY, TRIALS = "summary.md", "trials.csv"
+
+
+def write(
+    record: SearchRecord, folder: Path, subjects: Sequence[Subject], spaces: Sequence[Space], seeds: Sequence[int]
+) -> None:
+    """Everything: the study files of the winners, then what `write_tables` writes."""
+    for name, row, subject, space in winners(record, subjects, spaces):
+        won = row.trial(row.winner)
+        assert won is not None
+        text = subject.study_file(
+            space.changes(won.setting),
+            seeds=seeds or [0],
+            protocol=PROTOCOL,
+            title=f"{row.title}, tuned by the search {record.name}",
+            comments=[
+                f"The winner of the search {record.name} (trial {won.number}): {setting_words(won.setting)}.",
+                f"Found by: {record.command}",
+            ],
+        )
+        write_atomic(folder / name, text.encode())
+    write_tables(record, folder)
+
+
+def write_tables(record: SearchRecord, folder: Path) -> str:
+    """`trials.csv`, the figures and `summary.md`, from the record alone; the summary's text."""
+    from slbench.tuning.figures import draw
+    from slbench.tuning.summary import summary
+
+    write_trials(record, folder)
+    files = [name for name in study_files(record) if (folder / name).exists()]
+    text = summary(record, draw(record, folder), files)
+    write_atomic(folder / SUMMARY, text.encode())
+    return text
+
+
+def write_trials(record: SearchRecord, folder: Path) -> None:
+    """`trials.csv` alone."""
+    from slbench.tuning.summary import trials_frame
+
+    write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
+
+
+def best_row(record: SearchRecord) -> RowRecord | None:
+    """The row whose winner is the best of all, on the validation images."""
+    chosen = [(row, won.value) for row in record.rows if (won := row.trial(row.winner)) and won.value is not None]
+    return max(chosen, key=lambda pair: pair[1])[0] if chosen else None
+
+
+def study_files(record: SearchRecord) -> list[str]:
+    """Names of the winners' study files: `best.toml`, and one for each row where there are several."""
+    if len(record.rows) == 1:
+        return ["best.toml"]
+    return ["best.toml", *(f"best-{row.method}.toml" for row in record.rows)]
+
+
+def winners(
+    record: SearchRecord, subjects: Sequence[Subject], spaces: Sequence[Space]
+) -> Iterator[tuple[str, RowRecord, Subject, Space]]:
+    """Each study file that there is to write, and what it is of."""
+    best = best_row(record)
+    for row, subject, space in zip(record.rows, subjects, spaces, strict=True):
+        if row.winner is None:
+            continue
+        if row is best:
+            yield "best.toml", row, subject, space
+        if len(record.rows) > 1:
+            yield f"best-{row.method}.toml", row, subject, space
+
+
+def made_with(store: Store, run_ids: Sequence[str]) -> tuple[str, ...]:
+    """Devices, versions and commits of the finished among these runs."""
+    devices, codes = provenance_texts(store.records(run_ids))
+    return (*devices, *codes)
