@@ -23,7 +23,7 @@ from slbench.tuning.search_file import space_of
 from slbench.tuning.validation import validation_curve
 from tests.tuning.world import curve_of, plan, subject
 
-CHOOSING = ("search", "space", "search_file", "strategy", "validation", "reading", "storage", "target")
+CHOOSING = ("search", "space", "search_file", "strategy", "validation", "from_optuna", "storage", "target")
 HEADER = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
 
 
