@@ -25,7 +25,7 @@ from slbench.backbones import default_spec
 from slbench.data import DATASETS, find, load
 from slbench.data.batches import Batch, Batches
 from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
-from slbench.data.splits import Part
+from slbench.data.splits import ImageSet
 from slbench.measure.network import Network
 from slbench.measure.throughput import interleaved, make_pass
 from slbench.measure.throughput_keys import Timing
@@ -74,11 +74,11 @@ def torchvision_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[tupl
             yield mix(batch, targets[rows]) if mix else (batch, targets[rows])
 
 
-def in_memory(images: np.ndarray, labels: np.ndarray) -> Part:
-    return Part(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
+def in_memory(images: np.ndarray, labels: np.ndarray) -> ImageSet:
+    return ImageSet(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
 
 
-def our_batches(part: Part) -> Iterator[Batch]:
+def our_batches(part: ImageSet) -> Iterator[Batch]:
     """Batches for ever, by slbench."""
     batches, epoch = Batches(part, SPEC, device=torch.device("cpu")), 0
     while True:
@@ -109,7 +109,7 @@ def preparing() -> None:
     print(f"{'ratio':<12} {spread(ratios, digits=2)}")
 
 
-def from_disk(root: Path) -> dict[str, Part]:
+def from_disk(root: Path) -> dict[str, ImageSet]:
     """The same images left on the disk: in an npz file, in one that is packed, and as a PNG file each."""
     images, labels = pictures()
     arrays = {"train_images": images, "train_labels": labels, "test_images": images[:100], "test_labels": labels[:100]}

@@ -22,11 +22,11 @@ import optuna
 from benchmarks.world import World
 from slbench.rng import derive
 from slbench.study import StudyRun
-from slbench.tuning.search import Plan, Row, Told
+from slbench.tuning.search import MethodSearch, SearchConfig, TrialOutcome
 from slbench.tuning.search_file import NOTHING, SearchFile, space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE, TEMPERATURES, Value, own_shift
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS, PrunerName, SamplerName
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 
 EPOCHS, SEEDS, TRIALS, SLOTS = 10, 3, 40, 2
 SHARE = 0.9  # of the exhaustive grid's gain
@@ -55,8 +55,8 @@ class Landscape:
     epochs: int = EPOCHS
 
     @property
-    def subject(self) -> Subject:
-        return Subject(
+    def subject(self) -> TuningTarget:
+        return TuningTarget(
             "vit",
             "fashion-mnist-12k",
             "both",
@@ -101,7 +101,7 @@ class Recorded:
     """A grid that was really trained: each point's curves over its seeds. Its truth is the mean over the seeds."""
 
     name: str
-    subject: Subject
+    subject: TuningTarget
     search_file: SearchFile
     curves: Mapping[tuple[float, int], Sequence[tuple[float, ...]]]
     margin: None = None  # that of its data
@@ -155,23 +155,23 @@ def search_once(truth: Truth, arm: Arm, *, repeat: int, trials: int, seeds: int)
     own = own_shift(subject.spec())
     threshold = goal(truth, own)
     seen: list[tuple[int, bool]] = []
-    best: list[Told] = []
+    best: list[TrialOutcome] = []
 
     def curve(run: StudyRun) -> tuple[float, ...]:
         return truth.curve(setting_of(run, own), run.spec.seed, repeat=repeat)
 
-    def hear(told: Told) -> None:
+    def hear(told: TrialOutcome) -> None:
         if told.state == "complete" and (not best or (told.value or 0) > (best[-1].value or 0)):
             best.append(told)
         if best:
             seen.append((world.epochs, truth.true(best[-1].setting) >= threshold))
 
     study = optuna.create_study(direction="maximize", study_name=f"bench-{repeat}")
-    plan = Plan(
+    plan = SearchConfig(
         name="bench", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, seed=repeat, parallel=SLOTS > 1
     )
     world = World(cached(curve), slots=SLOTS, on_told=hear)
-    world.search([Row(subject, space, study, plan=plan, margin=truth.margin)])
+    world.search([MethodSearch(subject, space, study, plan=plan, margin=truth.margin)])
     late = [index for index, (_, there) in enumerate(seen) if not there]
     first = late[-1] + 1 if late else 0
     arrived = first < len(seen)
@@ -216,7 +216,7 @@ def load_curves(path: Path) -> Recorded:
         shifted = [tuple(value + final - first[-1] for value in first) for final in trial["by_seed"]]
         curves[float(trial["setting"][TEMPERATURE]), int(trial["setting"][SHIFT])] = shifted
     changes = {"recipe.epochs": content["epochs"], "backbone.patch_size": 8}
-    subject = Subject("vit", "fashion-mnist-12k", row["method"], changes=changes)
+    subject = TuningTarget("vit", "fashion-mnist-12k", row["method"], changes=changes)
     return Recorded(f"{content['name']}: {len(curves)} points trained", subject, NOTHING, curves)
 
 

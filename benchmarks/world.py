@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from slbench.record import Pruned
 from slbench.study import StudyRun
-from slbench.tuning.search import Row, Search, Told
+from slbench.tuning.search import MethodSearch, Search, TrialOutcome
 
 Curve = Callable[[StudyRun], tuple[float, ...]]
 
@@ -17,14 +17,14 @@ class World:
     curve: Curve  # validation accuracy of a run after each of its epochs
     slots: int = 1
     steps: int | None = None  # epochs until somebody pulls the plug
-    on_told: Callable[[Told], None] = lambda told: None
+    on_told: Callable[[TrialOutcome], None] = lambda told: None
     done: dict[str, int] = field(default_factory=dict)  # epochs, by run id
     started: list[StudyRun] = field(default_factory=list)
     pruned: dict[str, Pruned] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)
+    told: list[TrialOutcome] = field(default_factory=list)
     epochs: int = 0
 
-    def search(self, rows: Sequence[Row]) -> bool:
+    def search(self, rows: Sequence[MethodSearch]) -> bool:
         """Run the search; False if the plug was pulled."""
         at_work: list[StudyRun] = []
         search = Search(rows, curve=self._seen, stop=self._stop, tell=self._tell)
@@ -60,6 +60,6 @@ class World:
     def _stop(self, run: StudyRun, pruned: Pruned) -> None:
         self.pruned[run.spec.run_id] = pruned
 
-    def _tell(self, told: Told) -> None:
+    def _tell(self, told: TrialOutcome) -> None:
         self.told.append(told)
         self.on_told(told)

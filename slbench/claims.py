@@ -28,7 +28,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-BEAT_SECONDS = 10.0  # between two signs of life
+HEARTBEAT_SECONDS = 10.0  # between two signs of life
 STALE_SECONDS = 120.0  # without one, and the claim of another machine is taken over
 NAME = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9._-]*")  # a run's id, or that of an import; never a way out of the folder
 NUMBERED = re.compile(r"(\d+)\.(json|free)")
@@ -54,10 +54,10 @@ class Claim:
     owner: Owner
     beaten: float = field(default_factory=time.monotonic)
 
-    def beat(self) -> bool:
+    def heartbeat(self) -> bool:
         """Give a sign of life; False if the claim is no longer ours."""
         self.beaten = time.monotonic()
-        newest = top(self.path.parent)
+        newest = current_claim(self.path.parent)
         if newest is None or newest.path != self.path or not self._is_ours():
             return False
         try:
@@ -73,7 +73,7 @@ class Claim:
 
     def add(self, pid: int, device: str) -> None:
         """Note a process that works on the run, and where."""
-        processes = (*self.owner.processes, (pid, started(pid)))
+        processes = (*self.owner.processes, (pid, process_start_time(pid)))
         self.owner = self.owner.model_copy(update={"processes": processes, "device": device})
         replace(self.path, self.owner.model_dump_json())
 
@@ -98,8 +98,8 @@ class Claim:
         over, lost = threading.Event(), threading.Event()
 
         def give_signs() -> None:
-            while not over.wait(BEAT_SECONDS):
-                if not self.beat():
+            while not over.wait(HEARTBEAT_SECONDS):
+                if not self.heartbeat():
                     lost.set()
 
         thread = threading.Thread(target=give_signs, daemon=True)
@@ -112,7 +112,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Numbered:
+class ClaimFile:
     """A claim's file and its number."""
 
     number: int
@@ -124,7 +124,7 @@ class Numbered:
 
 
 @dataclass(frozen=True)
-class Holder:
+class ActiveClaim:
     """Who is doing a run, and how far it is."""
 
     owner: Owner
@@ -143,15 +143,15 @@ class Claims:
         assert NAME.fullmatch(run_id), f"no name of a claim: {run_id!r}"
         folder = self.root / run_id
         folder.mkdir(parents=True, exist_ok=True)
-        newest = top(folder)
+        newest = current_claim(folder)
         if newest is not None and not newest.is_free and not self._abandoned(newest.path):
             return None
         number = 1 if newest is None else newest.number + 1
         owner = Owner(
             token=uuid.uuid4().hex,
             hostname=platform.node(),
-            boot=boot(),
-            processes=((os.getpid(), started(os.getpid())),),
+            boot=boot_id(),
+            processes=((os.getpid(), process_start_time(os.getpid())),),
         )
         path = folder / f"{number}.json"
         if not create(path, owner.model_dump_json()):
@@ -162,17 +162,17 @@ class Claims:
         (folder / "progress.json").unlink(missing_ok=True)  # of whoever had it before
         return Claim(path, owner)
 
-    def holders(self) -> dict[str, Holder]:
+    def holders(self) -> dict[str, ActiveClaim]:
         """Who is at work, by run id. A claim of another machine counts by the clock alone, as far as it goes."""
         found = {}
         for folder in sorted(self.root.glob("*")):
-            newest = top(folder)
+            newest = current_claim(folder)
             if newest is None or newest.is_free:
                 continue
             owner, changed = read(newest.path)
-            if owner is None or not lives(owner, age_seconds=time.time() - changed / 1e9):
+            if owner is None or not is_owner_alive(owner, age_seconds=time.time() - changed / 1e9):
                 continue
-            found[folder.name] = Holder(owner, read_progress(folder))
+            found[folder.name] = ActiveClaim(owner, read_progress(folder))
         return found
 
     def forget(self, run_ids: Iterable[str]) -> None:
@@ -190,8 +190,8 @@ class Claims:
     def _abandoned(self, path: Path) -> bool:
         """Whether a claim's owner is known to be dead, or has not moved while we looked."""
         owner, changed = read(path)
-        if owner is not None and owner.boot == boot():
-            return not any(alive(pid, start) for pid, start in owner.processes)
+        if owner is not None and owner.boot == boot_id():
+            return not any(is_alive(pid, start) for pid, start in owner.processes)
         key = (path, owner.token if owner else "")
         before, since = self._seen.get(key, (None, 0.0))
         if before != changed:
@@ -200,25 +200,25 @@ class Claims:
         return time.monotonic() - since > STALE_SECONDS
 
 
-def lives(owner: Owner, *, age_seconds: float) -> bool:
+def is_owner_alive(owner: Owner, *, age_seconds: float) -> bool:
     """Whether an owner is at work, as far as one look can tell."""
-    if owner.boot == boot():
-        return any(alive(pid, start) for pid, start in owner.processes)
+    if owner.boot == boot_id():
+        return any(is_alive(pid, start) for pid, start in owner.processes)
     return age_seconds < STALE_SECONDS
 
 
-def numbered(folder: Path) -> list[Numbered]:
+def numbered(folder: Path) -> list[ClaimFile]:
     """The claims in a folder, by number."""
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError:
         return []
     matches = [match for match in map(NUMBERED.fullmatch, names) if match]
-    found = (Numbered(int(match[1]), folder / match[0]) for match in matches)
+    found = (ClaimFile(int(match[1]), folder / match[0]) for match in matches)
     return sorted(found, key=lambda each: (each.number, not each.is_free))
 
 
-def top(folder: Path) -> Numbered | None:
+def current_claim(folder: Path) -> ClaimFile | None:
     """The claim that counts."""
     return next(reversed(numbered(folder)), None)
 
@@ -285,7 +285,7 @@ def replace(path: Path, content: str) -> None:
 
 
 @cache
-def boot() -> str:
+def boot_id() -> str:
     """The same for all processes of this start of this machine that see each other's process numbers."""
     try:
         started_once = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -294,7 +294,7 @@ def boot() -> str:
         return f"{platform.node()} {uuid.getnode()} {psutil.boot_time():.0f}"
 
 
-def started(pid: int) -> str:
+def process_start_time(pid: int) -> str:
     """When a process started, so that its number can be told from a later use of it; empty if it is not there.
 
     On Linux in ticks since the machine's start, which a clock that is set does not move.
@@ -314,6 +314,6 @@ def started(pid: int) -> str:
         return ""
 
 
-def alive(pid: int, start: str) -> bool:
+def is_alive(pid: int, start: str) -> bool:
     """Whether this very process still runs."""
-    return start != "" and started(pid) == start
+    return start != "" and process_start_time(pid) == start

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slbench import machine
-from slbench.backbones import BACKBONES, build, check_method, default_spec, fitted
+from slbench.backbones import BACKBONES, build, check_method, default_spec, resolve_network
 from slbench.backbones.specs import (
     BackboneSpec,
     CaiTSpec,
@@ -28,7 +28,7 @@ from slbench.grid.processes import child_environment, in_child
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import TIMINGS, Timing
-from slbench.methods import METHODS, row_title
+from slbench.methods import METHODS, model_title
 from slbench.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ PAIRS = [(backbone, method) for backbone in BACKBONES for method in METHODS if a
 def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0, sizes: Sizes = SMALL) -> "Backbone":
     """A small network of a pair."""
     given, image_size = sizes[backbone]
-    spec, row = fitted(given, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
+    spec, row = resolve_network(
+        given, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES
+    )
     return build(
         spec, row, image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES, drop_path=drop_path, seed=seed
     )
@@ -95,7 +97,7 @@ def images(backbone: str, *, count: int = IMAGES, sizes: Sizes = SMALL) -> "torc
     return torch.randn(count, CHANNELS, *sizes[backbone][1], generator=torch.Generator().manual_seed(0))
 
 
-def stirred(network: "Backbone") -> "Backbone":
+def perturbed(network: "Backbone") -> "Backbone":
     """The network with noise on every parameter: as they start, some parts hardly change what comes out."""
     import torch
 
@@ -115,7 +117,7 @@ def losses(backbone: str, method: str, *, device: "torch.device", precision: str
     from slbench.train.optim import make_optimizer
 
     with reproducible(1):
-        network = stirred(small(backbone, method)).to(device).train()
+        network = perturbed(small(backbone, method)).to(device).train()
         batch, labels = images(backbone).to(device), torch.arange(IMAGES, device=device)
         optimizer = make_optimizer(network, RECIPES["quick"])
         found = []
@@ -130,7 +132,7 @@ def losses(backbone: str, method: str, *, device: "torch.device", precision: str
     return found
 
 
-def selftest(device: Device, *, timing: Timing = TIMINGS["paper"]) -> Iterator[Check]:
+def run_gpu_check(device: Device, *, timing: Timing = TIMINGS["paper"]) -> Iterator[Check]:
     """Every check on one device, each as it ends."""
     import torch
 
@@ -255,7 +257,7 @@ def throughput(device: "torch.device", found: Device, timing: Timing) -> tuple[s
         timing=timing,
     )
     words = [
-        f"{row_title('ViT', row)} {speed.median:,.0f} ({speed.q1:,.0f}-{speed.q3:,.0f})"
+        f"{model_title('ViT', row)} {speed.median:,.0f} ({speed.q1:,.0f}-{speed.q3:,.0f})"
         for row, speed in zip(("none", "both"), speeds, strict=True)
     ]
     passes = f"{timing.warmup} + {timing.rounds * timing.passes} passes of batch {speeds[0].batch_size}"

@@ -12,7 +12,7 @@ from slbench.errors import StoreError
 from slbench.machine import Code, Host
 from slbench.spec import SCHEMA, RunSpec
 
-PASSING = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
+VOLATILE_FIELDS = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}  # of a record: not science
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": "weights.safetensors", "best": "weights-selected.safetensors"}
@@ -76,7 +76,7 @@ class RunRecord(BaseModel):
     def differences(self, other: "RunRecord") -> dict[str, tuple[Any, Any]]:
         """The fields that differ from another record of the same run, but for times, speeds and memory."""
         mine, its = self.model_dump(mode="json"), other.model_dump(mode="json")
-        passing = PASSING | ({"selected_weights_sha256"} if self.labels.keep != other.labels.keep else set())
+        passing = VOLATILE_FIELDS | ({"selected_weights_sha256"} if self.labels.keep != other.labels.keep else set())
         return {key: (mine[key], its[key]) for key in mine if key not in passing and mine[key] != its[key]}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import build, fitted
+from slbench.backbones import build, resolve_network
 from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -68,7 +68,7 @@ class RunSpec:
                 a shift of 0 px.
             InapplicableError: if the row means nothing on the backbone.
         """
-        backbone, method = fitted(
+        backbone, method = resolve_network(
             backbone,
             method,
             image_size=dataset.image_size,
@@ -149,10 +149,10 @@ class RunSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, as JSON holds them: what the ids are of. See CAME_LATER for what is left out."""
-        return identity(self)
+        return identity_dict(self)
 
 
-def written_out(value: Any) -> dict[str, Any]:
+def to_dict(value: Any) -> dict[str, Any]:
     """A dataclass as nested plain values, as JSON holds them, every field of it.
 
     Pydantic's way is some twenty times as fast as the standard library's.
@@ -162,9 +162,9 @@ def written_out(value: Any) -> dict[str, Any]:
     return content
 
 
-def identity(value: Any) -> dict[str, Any]:
+def identity_dict(value: Any) -> dict[str, Any]:
     """The same without those fields of its parts that came later and have the value of before: what may be hashed."""
-    content = written_out(value)
+    content = to_dict(value)
     for name in content:
         part = getattr(value, name)
         for field, before in CAME_LATER.get(type(part), {}).items():

@@ -30,7 +30,7 @@ from slbench.spec import RunSpec
 
 State = Literal["done", "running", "failed", "pruned", "missing"]
 STATES: tuple[State, ...] = get_args(State)
-KEPT = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
+SURVIVES_RESTART = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # of an attempt that did not end
 
 
 def safe(name: str) -> str:
@@ -135,7 +135,7 @@ class Store:
         """How many epochs of a run need not be made again: those in the history of an attempt that has a checkpoint."""
         folder = self.ids().get(run.run_id)
         try:
-            if folder is None or not any((folder / name).exists() for name in KEPT[:2]):
+            if folder is None or not any((folder / name).exists() for name in SURVIVES_RESTART[:2]):
                 return 0
             return max(0, len((folder / "metrics.csv").read_text().splitlines()) - 1)
         except (OSError, UnicodeDecodeError):
@@ -159,7 +159,7 @@ class Store:
         write_atomic(folder / "spec.json", dump_json(run.as_dict()))
         assert state_of(folder) != "done", f"{folder}: a finished run is not begun again"
         for left_over in folder.iterdir():
-            if left_over.name in (*KEPT, "spec.json"):
+            if left_over.name in (*SURVIVES_RESTART, "spec.json"):
                 continue
             if left_over.is_dir():
                 shutil.rmtree(left_over)

@@ -14,7 +14,7 @@ from slbench.names import suggestion
 
 
 @dataclass(frozen=True)
-class Setting:
+class Override:
     """A value and where it was written, for the error line."""
 
     value: Any
@@ -58,7 +58,7 @@ def checked(kind: Any, value: Any, *, where: str) -> Any:
         raise InputError(": ".join([where, *([".".join(keys)] if keys else []), complaint])) from error
 
 
-def changed(value: Any, changes: Mapping[str, Setting], *, where: str) -> Any:
+def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
     """A dataclass value with some fields replaced, checked anew.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 from slbench.machine import Code, Host
 from slbench.measurement_records import Throughput
 from slbench.record import RunRecord
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.study import Flags, Study, StudyRun, make_study
 
 ROOT = Path(__file__).parent.parent
@@ -84,10 +84,10 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
     return RunRecord(**(content | changes))
 
 
-def gathered(made: tuple[StudyRun, ...], records: Sequence[RunRecord] | None = None, **changes: Any) -> Gathered:
+def gathered(made: tuple[StudyRun, ...], records: Sequence[RunRecord] | None = None, **changes: Any) -> ReportInputs:
     """What a report would gather of some runs: all finished, unless their records are given."""
     found = tuple(make_record(run) for run in made) if records is None else tuple(records)
-    return Gathered(**{"name": "study", "title": "Title", "runs": made, "records": found, **changes})
+    return ReportInputs(**{"name": "study", "title": "Title", "runs": made, "records": found, **changes})
 
 
 def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Throughput:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from slbench import claims
-from slbench.claims import Claim, Claims, Owner, alive, boot, started, top
+from slbench.claims import Claim, Claims, Owner, boot_id, current_claim, is_alive, process_start_time
 
 
 def elsewhere(path: Path, *, processes: tuple[tuple[int, str], ...] = ((1, "1"),)) -> None:
@@ -35,7 +35,7 @@ def test_a_run_is_claimed_once_and_again_when_it_is_given_back(tmp_path: Path) -
     claim.release(done=False)
     assert Claims(tmp_path).holders() == {}
     second = held(tmp_path)
-    assert (second.path.name, second.beat(), claim.beat()) == ("2.json", True, False)
+    assert (second.path.name, second.heartbeat(), claim.heartbeat()) == ("2.json", True, False)
     second.release(done=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -98,18 +98,18 @@ def test_a_claim_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_pat
     assert Claims(tmp_path).holders() == {}
     assert Claims(tmp_path).stale() == [tmp_path / "run"]
     again = held(tmp_path)
-    assert (again.path.name, claim.beat()) == ("2.json", False)
+    assert (again.path.name, claim.heartbeat()) == ("2.json", False)
     claim.release(done=False)  # of one that was taken over: nothing happens to the new one
-    assert again.beat()
+    assert again.heartbeat()
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_is_another(tmp_path: Path) -> None:
-    assert alive(os.getpid(), started(os.getpid()))
-    assert not alive(os.getpid(), "1")
-    assert not alive(2**22 + 1, "1")
+    assert is_alive(os.getpid(), process_start_time(os.getpid()))
+    assert not is_alive(os.getpid(), "1")
+    assert not is_alive(2**22 + 1, "1")
     path = tmp_path / "run" / "1.json"
     elsewhere(path)
-    owner = Owner(token="t", hostname="h", boot=boot(), processes=((os.getpid(), "1"),))
+    owner = Owner(token="t", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
     path.write_text(owner.model_dump_json())
     assert held(tmp_path).path.name == "2.json"
 
@@ -158,17 +158,17 @@ def test_how_far_a_run_is_can_be_asked_for_while_it_runs(tmp_path: Path) -> None
     claim.release(done=True)
     claim.note({"epoch": 4})  # late: the folder is gone
     claim.add(os.getpid(), "cpu")
-    assert top(tmp_path / "run") is None
+    assert current_claim(tmp_path / "run") is None
 
 
 def test_a_claim_whose_folder_went_is_not_mistaken_for_one_of_the_same_name(tmp_path: Path) -> None:
     lost = held(tmp_path)
     shutil.rmtree(tmp_path / "run")
     other = held(tmp_path)
-    assert (lost.path, lost.beat(), other.beat()) == (other.path, False, True)
+    assert (lost.path, lost.heartbeat(), other.heartbeat()) == (other.path, False, True)
     lost.release(done=True)
     lost.release(done=False)
-    assert other.beat()
+    assert other.heartbeat()
 
 
 def test_what_a_dead_owner_left_is_forgotten_and_a_live_claim_of_a_slow_clock_is_not(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_what_a_dead_owner_left_is_forgotten_and_a_live_claim_of_a_slow_clock_is
     os.utime(path, (10**6, 10**6))
     Claims(tmp_path).forget(["run", "nothing"])
     assert path.exists()
-    dead = Owner(token="t", hostname="h", boot=boot(), processes=((os.getpid(), "1"),))
+    dead = Owner(token="t", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
     path.write_text(dead.model_dump_json())
     Claims(tmp_path).forget(["run"])
     assert not path.exists()
@@ -193,7 +193,7 @@ def test_a_claim_stays_in_its_folder(tmp_path: Path, name: str) -> None:
 def test_a_kept_claim_gives_signs_of_life_and_says_when_it_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.02)
     claim = held(tmp_path)
     os.utime(claim.path, (10**6, 10**6))
     with claim.kept() as still_ours:
@@ -209,6 +209,6 @@ def test_a_free_claim_does_not_hide_one_of_its_number(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for name in ("4.free", "4.json"):
         (tmp_path / "run" / name).touch()
-    newest = top(tmp_path / "run")
+    newest = current_claim(tmp_path / "run")
     assert newest is not None
     assert newest.path.name == "4.json"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from slbench.data.batches import Batches
-from slbench.data.splits import Part
+from slbench.data.splits import ImageSet
 from slbench.errors import InputError
 from slbench.recipes import Recipe
 from slbench.report.table import make_table
@@ -57,7 +57,7 @@ def test_as_an_axis_it_makes_the_run_on_all_once() -> None:
 
 
 def test_images_of_a_subset_come_again_in_new_orders_until_the_epoch_is_as_long_as_one_of_all() -> None:
-    part = Part(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
+    part = ImageSet(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
     (run,) = runs()
     batches = Batches(part, run.spec.dataset, device=torch.device("cpu"))
     recipe = Recipe(batch_size=4, repeats=2, drop_last=False)

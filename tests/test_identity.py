@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from slbench.backbones.specs import PiTSpec, SwinSpec, ViTSpec
-from slbench.grid.estimate import Setting, probe_key
+from slbench.grid.estimate import JobSetting, probe_key
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import network_key
 from slbench.record import RunRecord
-from slbench.spec import CAME_LATER, RunSpec, digest, identity, written_out
+from slbench.spec import CAME_LATER, RunSpec, digest, identity_dict, to_dict
 from slbench.study import StudyRun
 from slbench.tuning.run import definition
-from slbench.tuning.search import Plan
+from slbench.tuning.search import SearchConfig
 from slbench.tuning.search_file import space_of
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 from slbench.validation import checked
 from tests.support import make_record, study
 
@@ -51,7 +51,7 @@ def keys(spec: RunSpec) -> tuple[str, str, str, str, str]:
     network = Network.of(spec)
     inference = network_key(network, device_kind="cpu", threads=2, precision="fp32")
     training = network_key(network, device_kind="cuda", threads=1, precision="bf16", mode="train")
-    return spec.run_id, spec.cell_id, inference, training, probe_key(spec, Setting("cpu", 2, "fp32", 1))
+    return spec.run_id, spec.cell_id, inference, training, probe_key(spec, JobSetting("cpu", 2, "fp32", 1))
 
 
 @pytest.mark.parametrize(("backbone", "method"), BEFORE)
@@ -62,8 +62,8 @@ def test_what_was_filed_before_a_field_came_is_found_again(backbone: str, method
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
 def test_a_search_begun_before_goes_on(backbone: str) -> None:
     """Its definition holds the run without the seed, which is what the id of a cell is of."""
-    subject = Subject(backbone, "fashion-mnist-12k", "both")
-    plan = Plan(name="search", trials=2, seeds=1, sampler="random", pruner="none")
+    subject = TuningTarget(backbone, "fashion-mnist-12k", "both")
+    plan = SearchConfig(name="search", trials=2, seeds=1, sampler="random", pruner="none")
     assert digest(definition(subject, space_of(subject), plan)["run"]) == BEFORE[backbone, "both"][1]
 
 
@@ -89,13 +89,13 @@ def test_another_value_is_another_run_speed_and_probe_and_reads_back(kind: Any) 
     name = kind().name
     run = one({"name": name, **OTHER[kind]})
     assert not set(keys(run.spec)) & set(BEFORE[name, "none"])
-    assert identity(run.spec)["backbone"].items() >= OTHER[kind].items()
+    assert identity_dict(run.spec)["backbone"].items() >= OTHER[kind].items()
     assert checked(RunSpec, run.spec.as_dict(), where="record") == run.spec
 
 
 def test_nothing_but_what_came_later_is_left_out() -> None:
     spec = one("pit").spec
-    whole, hashed = written_out(spec), identity(spec)
+    whole, hashed = to_dict(spec), identity_dict(spec)
     assert whole["backbone"] == hashed["backbone"] | {"variant": "paper"}
     assert whole["recipe"] == hashed["recipe"] | {"equal": None}
     assert {**whole, "backbone": 0, "recipe": 0} == {**hashed, "backbone": 0, "recipe": 0}

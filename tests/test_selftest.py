@@ -92,7 +92,7 @@ def test_an_error_becomes_a_line_that_failed() -> None:
 def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("binding", "memory", "throughput", "graphs"):
         monkeypatch.setattr(gpu_check, name, lambda *arguments, name=name: (f"{name} done", True))
-    assert [check.what for check in gpu_check.selftest(PROCESSOR)] == [
+    assert [check.what for check in gpu_check.run_gpu_check(PROCESSOR)] == [
         "binding",
         "golden losses",
         "bf16",
@@ -107,7 +107,7 @@ def test_throughput_tells_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(gpu_check, "paper_network", lambda method: small)
     timing = dataclasses.replace(TIMINGS["paper"], warmup=1, rounds=2, passes=2)
-    monkeypatch.setattr(gpu_check, "row_title", lambda title, row: row)
+    monkeypatch.setattr(gpu_check, "model_title", lambda title, row: row)
     with pytest.raises(ValueError, match="zip"):  # one network, so one speed, for two rows
         gpu_check.throughput(CPU, PROCESSOR, timing)
     networks = {

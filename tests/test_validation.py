@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from slbench.errors import InputError
-from slbench.validation import Setting, changed, checked, shown
+from slbench.validation import Override, changed, checked, shown
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -84,12 +84,12 @@ def test_a_nested_key_is_named_with_its_path() -> None:
 
 def test_a_changed_value_is_checked_and_the_change_is_blamed() -> None:
     with pytest.raises(InputError) as caught:
-        changed(Sample(), {"width": Setting(-1, "--set x.width"), "rate": Setting(0.1, "--set x.rate")}, where="f")
+        changed(Sample(), {"width": Override(-1, "--set x.width"), "rate": Override(0.1, "--set x.rate")}, where="f")
     assert str(caught.value) == "--set x.width: must be at least 1, got -1"
 
 
 def test_changes_that_exclude_each_other_are_blamed_on_the_whole() -> None:
-    changes = {"width": Setting(11, "--set x.width"), "flip": Setting(True, "--set x.flip")}
+    changes = {"width": Override(11, "--set x.width"), "flip": Override(True, "--set x.flip")}
     with pytest.raises(InputError) as caught:
         changed(Sample(), changes, where="f: x")
     assert str(caught.value) == "f: x: width 11 and flip exclude each other"
@@ -101,7 +101,7 @@ def test_a_change_of_nothing_gives_the_value_itself() -> None:
 
 
 def test_a_change_keeps_the_other_fields() -> None:
-    assert changed(Sample(width=5, kind="b"), {"rate": Setting(0, "x")}, where="f") == Sample(
+    assert changed(Sample(width=5, kind="b"), {"rate": Override(0, "x")}, where="f") == Sample(
         width=5, kind="b", rate=0.0
     )
 

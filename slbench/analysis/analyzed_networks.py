@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 
 from slbench.analysis.learned_temperatures import line_titles
-from slbench.analysis.load import Data, load_network, spread
-from slbench.analysis.run_selection import Choice
+from slbench.analysis.load import LoadedDatasets, evenly_spaced, load_network
+from slbench.analysis.run_selection import RunSelection
 from slbench.backbones import BACKBONES, NAMED, build, default_spec
 from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batches
 from slbench.errors import InapplicableError
 from slbench.measure.network import Network
-from slbench.methods import METHODS, row_title
+from slbench.methods import METHODS, model_title
 from slbench.rng import generator
 from slbench.text import distinct
 
@@ -21,7 +21,7 @@ ROWS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")  #
 
 
 @dataclass(frozen=True)
-class Subject:
+class AnalyzedNetwork:
     """A network to look into, one of a line of figures and tables."""
 
     line: str
@@ -66,7 +66,7 @@ def networks(
     return found, notes if methods else []
 
 
-def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[Subject]:
+def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
     """Untrained networks on noise: a standard normal, the same for all networks of one image size."""
     for (backbone, method), network in found.items():
         noise = generator(seed, "noise")
@@ -79,8 +79,8 @@ def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> It
             drop_path=0.0,
             seed=seed,
         )
-        yield Subject(
-            line=row_title(NAMED[backbone].title, method),
+        yield AnalyzedNetwork(
+            line=model_title(NAMED[backbone].title, method),
             backbone=backbone,
             method=method,
             dataset="",
@@ -92,17 +92,17 @@ def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> It
         )
 
 
-def finished(chosen: Choice, *, count: int) -> Iterator[Subject]:
+def finished(chosen: RunSelection, *, count: int) -> Iterator[AnalyzedNetwork]:
     """Networks of finished runs, on images of their test splits at equal steps, so that every class has some."""
     cpu = torch.device("cpu")
     records = [run.record for run in chosen.runs]
     titles = line_titles(records)
     several = len(distinct(record.labels.dataset for record in records)) > 1
-    data = Data()
+    data = LoadedDatasets()
     for run in chosen.runs:
         record, title, test = run.record, titles[run.record.run_id], data.part(run, "test")
-        batches = Batches(test.take(spread(len(test), at_most=count)), record.spec.dataset, device=cpu)
-        yield Subject(
+        batches = Batches(test.take(evenly_spaced(len(test), at_most=count)), record.spec.dataset, device=cpu)
+        yield AnalyzedNetwork(
             line=title if several else title.replace(f", {record.labels.dataset}", "", 1),
             backbone=record.labels.backbone,
             method=record.labels.method,

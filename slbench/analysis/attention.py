@@ -9,22 +9,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slbench.analysis.captions import SPLIT_WORDS
-from slbench.analysis.capture import Seen
-from slbench.analysis.layers import Layer, layers_of
-from slbench.analysis.load import OnProgress, Pass, load_network, look, spread
+from slbench.analysis.capture import AttentionCapture
+from slbench.analysis.layers import AttentionLayer, layers_of
+from slbench.analysis.load import OnProgress, PassOptions, evenly_spaced, load_network, look
 from slbench.analysis.maps import Rollout, readers, reading
-from slbench.analysis.run_selection import Finished, Split
+from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.data.batches import Batches
-from slbench.data.splits import Part, Rows
+from slbench.data.splits import ImageSet, Rows
 from slbench.errors import InputError
 from slbench.text import distinct
 
 HANDFUL = 6  # images, unless told
-MOST_IMAGES, MOST_COLUMNS = 100, 24
+MAX_IMAGES, MAX_COLUMNS = 100, 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class AttentionOptions:
     """Which images are looked at, and how."""
 
     split: Split
@@ -39,16 +39,16 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Maps:
+class AttentionMaps:
     """What one run reads of each image."""
 
-    run: Finished
-    by_layer: dict[Layer, Float[Tensor, "b down across"]]  # in which the output reads, by depth
+    run: FinishedRun
+    by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # in which the output reads, by depth
     rolled: Float[Tensor, "b down across"] | None
     predicted: tuple[int, ...]  # classes
 
     @property
-    def last(self) -> Layer:
+    def last(self) -> AttentionLayer:
         return list(self.by_layer)[-1]
 
     @property
@@ -57,7 +57,7 @@ class Maps:
         return self.by_layer[self.last] if self.rolled is None else self.rolled
 
 
-def chosen_rows(part: Part, setting: Setting) -> Rows:
+def chosen_rows(part: ImageSet, setting: AttentionOptions) -> Rows:
     """Rows of the images to show: those asked for, or a handful at equal steps of a split in order of class.
 
     Raises:
@@ -73,18 +73,18 @@ def chosen_rows(part: Part, setting: Setting) -> Rows:
         each = [np.flatnonzero(part.labels == label)[: setting.per_class] for label in np.unique(part.labels)]
         rows = np.concatenate(each)
     else:
-        rows = spread(len(part), at_most=HANDFUL)
-    if len(rows) > MOST_IMAGES:
-        raise InputError(f"{len(rows):,} images: a sheet holds at most {MOST_IMAGES}: ask for fewer with --images")
+        rows = evenly_spaced(len(part), at_most=HANDFUL)
+    if len(rows) > MAX_IMAGES:
+        raise InputError(f"{len(rows):,} images: a sheet holds at most {MAX_IMAGES}: ask for fewer with --images")
     return rows
 
 
-def check_comparable(runs: Sequence[Finished], split: Split) -> None:
+def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
     """Raise InputError unless all runs can be shown on the same images, and fit on one sheet."""
-    if len(runs) > MOST_COLUMNS:
-        raise InputError(f"{len(runs)} runs: a sheet holds at most {MOST_COLUMNS}: name fewer")
+    if len(runs) > MAX_COLUMNS:
+        raise InputError(f"{len(runs)} runs: a sheet holds at most {MAX_COLUMNS}: name fewer")
 
-    def images(run: Finished) -> tuple[object, ...]:
+    def images(run: FinishedRun) -> tuple[object, ...]:
         record, spec = run.record, run.record.spec
         seed = spec.seed if split == "train" and (spec.dataset.fraction or spec.dataset.per_class) else None
         size = (spec.dataset.fraction, spec.dataset.per_class) if split == "train" else None
@@ -95,15 +95,17 @@ def check_comparable(runs: Sequence[Finished], split: Split) -> None:
             raise InputError(f"runs on different data in one sheet: {runs[0].title} and {run.title}: name one's alone")
 
 
-def read_maps(run: Finished, part: Part, rows: Rows, setting: Setting, on_progress: OnProgress) -> Maps:
+def read_maps(
+    run: FinishedRun, part: ImageSet, rows: Rows, setting: AttentionOptions, on_progress: OnProgress
+) -> AttentionMaps:
     """The maps of one run, image by image; batches do not change them but for rounding."""
     network = load_network(run, device=setting.device)
     layers = layers_of(network)
     asking = readers(layers)
-    found: dict[Layer, list[Tensor]] = {layer: [] for layer in asking}
+    found: dict[AttentionLayer, list[Tensor]] = {layer: [] for layer in asking}
     rollout, rolled = Rollout(), list[Tensor]()
 
-    def see(seen: Seen) -> None:
+    def see(seen: AttentionCapture) -> None:
         if seen.layer in found:
             found[seen.layer].append(torch.cat([reading(piece, mixed=setting.mixed) for piece in seen.pieces()]).cpu())
         if setting.rollout:
@@ -112,7 +114,7 @@ def read_maps(run: Finished, part: Part, rows: Rows, setting: Setting, on_progre
                 rolled.append(rollout.take().cpu())
 
     batches = Batches(part, run.record.spec.dataset, device=setting.device)
-    how = Pass(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
+    how = PassOptions(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
     logits = look(network, layers if setting.rollout else asking, batches, rows, see, how=how)
     by_layer = {layer: torch.cat(maps) for layer, maps in found.items()}
-    return Maps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))
+    return AttentionMaps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from slbench import machine
-from slbench.analysis.run_selection import WHICH, Finished, Split
+from slbench.analysis.run_selection import WHICH, FinishedRun, Split
 from slbench.files import write_atomic
 from slbench.plotting.style import save
 from slbench.provenance import code_text
@@ -22,7 +22,7 @@ SPLIT_WORDS: dict[Split, str] = {"test": "test images", "val": "validation image
 
 
 @dataclass(frozen=True)
-class Written:
+class AnalysisOutput:
     """What an analysis left in its folder."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Written:
     frame: pd.DataFrame  # every value, tidy
 
 
-def looked_into(runs: Sequence[Finished], split: Split, counts: dict[str, tuple[int, int]]) -> str:
+def looked_into(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tuple[int, int]]) -> str:
     """Data, images, seeds, and which weights.
 
     Args:
@@ -59,7 +59,7 @@ def made_with(device: torch.device, threads: int) -> str:
     )
 
 
-def trained(runs: Sequence[Finished]) -> str:
+def trained(runs: Sequence[FinishedRun]) -> str:
     """The runs as a Markdown table; accuracies are those of the weights that were looked into."""
     lines = [
         {

@@ -10,16 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slbench.analysis.layers import Layer
+from slbench.analysis.layers import AttentionLayer
 
 PIECE = 2**24  # scores that are looked at at once; 64 MiB in fp32
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class AttentionCapture:
     """What one layer computed for a batch; b counts images, in window layers the windows of each image in turn."""
 
-    layer: Layer
+    layer: AttentionLayer
     q: Float[Tensor, "b h n d"]
     k: Float[Tensor, "b h m d"]
     scores: Float[Tensor, "b h n m"]  # before the softmax: scaled, adjusted, masked
@@ -50,23 +50,27 @@ class Seen:
         scale = logits.initial_scale if logits.scale is None else logits.scale[:, None, None]
         return (self.q * scale) @ self.k.transpose(-2, -1)
 
-    def pieces(self) -> "Iterator[Seen]":
+    def pieces(self) -> "Iterator[AttentionCapture]":
         """The same, some whole images at a time, so that what is computed from it stays small."""
         windows = self.layer.windows
         size = max(1, PIECE // (self.scores[0].numel() * windows)) * windows
         for start in range(0, len(self.scores), size):
             here = slice(start, start + size)
-            yield Seen(self.layer, self.q[here], self.k[here], self.scores[here])
+            yield AttentionCapture(self.layer, self.q[here], self.k[here], self.scores[here])
 
 
 @contextmanager
-def watched(layers: Sequence[Layer], see: Callable[[Seen], None]) -> Iterator[None]:
+def capture_attention(layers: Sequence[AttentionLayer], see: Callable[[AttentionCapture], None]) -> Iterator[None]:
     """Within it, `see` is told what each of the layers computes, as soon as it has."""
 
     def tell(
-        layer: Layer, _module: torch.nn.Module, inputs: tuple[Tensor, ...], _named: dict[str, Any], scores: Tensor
+        layer: AttentionLayer,
+        _module: torch.nn.Module,
+        inputs: tuple[Tensor, ...],
+        _named: dict[str, Any],
+        scores: Tensor,
     ) -> None:
-        see(Seen(layer, inputs[0].detach(), inputs[1].detach(), scores.detach()))
+        see(AttentionCapture(layer, inputs[0].detach(), inputs[1].detach(), scores.detach()))
 
     with ExitStack() as hooks:
         for layer in layers:

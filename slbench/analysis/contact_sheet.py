@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slbench.analysis.attention import Maps, Setting, check_comparable, chosen_rows, read_maps
-from slbench.analysis.captions import Written, looked_into, made_with, page, table, trained, write
+from slbench.analysis.attention import AttentionMaps, AttentionOptions, check_comparable, chosen_rows, read_maps
+from slbench.analysis.captions import AnalysisOutput, looked_into, made_with, page, table, trained, write
 from slbench.analysis.figures import plain
-from slbench.analysis.load import Data, OnProgress
+from slbench.analysis.load import LoadedDatasets, OnProgress
 from slbench.analysis.maps import displayed
-from slbench.analysis.run_selection import Choice, Finished
+from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.seed_aggregation import identity
-from slbench.data.splits import Part, Rows
+from slbench.data.splits import ImageSet, Rows
 from slbench.plotting.style import new_figure, style
 from slbench.torch_runtime import reproducible
 
@@ -61,7 +61,7 @@ UNMIXED = "CaiT's attention is the softmax, before its heads are mixed once more
 MIXED = "CaiT's attention is that after its last mix of heads, by magnitude: the sign of a mixed weight means nothing."
 
 
-def tidy(maps: Sequence[Maps], part: Part, rows: Rows, setting: Setting) -> pd.DataFrame:
+def tidy(maps: Sequence[AttentionMaps], part: ImageSet, rows: Rows, setting: AttentionOptions) -> pd.DataFrame:
     """Every value of every map before it is brought to the image's size: a line for each token."""
     frames = []
     for found in maps:
@@ -81,7 +81,7 @@ def tidy(maps: Sequence[Maps], part: Part, rows: Rows, setting: Setting) -> pd.D
     return pd.concat(frames, ignore_index=True)
 
 
-def summary(maps: Sequence[Maps]) -> str:
+def summary(maps: Sequence[AttentionMaps]) -> str:
     """A line for each run: what was shown, how much of the attention is on patches and on how many."""
     lines = []
     for found in maps:
@@ -102,19 +102,19 @@ def summary(maps: Sequence[Maps]) -> str:
 
 
 def write_sheet(
-    choice: Choice,
-    setting: Setting,
+    choice: RunSelection,
+    setting: AttentionOptions,
     *,
     out: Path,
-    on_run: Callable[[Finished], OnProgress] = lambda run: lambda done, total: None,
-) -> Written:
+    on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
+) -> AnalysisOutput:
     """Write the contact sheet, its values and its page, under `out`.
 
     Raises:
         InputError: if the runs have not the same images, or one cannot be read.
     """
     check_comparable(choice.runs, setting.split)
-    data = Data()
+    data = LoadedDatasets()
     parts = [data.part(run, setting.split) for run in choice.runs]
     part, rows = parts[0], chosen_rows(parts[0], setting)
     with reproducible(setting.threads):
@@ -138,10 +138,10 @@ def write_sheet(
     text = page("Attention over images", caption, meaning, tables, list(figures))
     frame = tidy(maps, part, rows, setting)
     files = write(out, name, text, {name: frame}, figures)
-    return Written(out, files, text, (*caption, *meaning), frame)
+    return AnalysisOutput(out, files, text, (*caption, *meaning), frame)
 
 
-def definitions(maps: Sequence[Maps], setting: Setting) -> list[str]:
+def definitions(maps: Sequence[AttentionMaps], setting: AttentionOptions) -> list[str]:
     """What the maps are, for the backbones that are there."""
     backbones = {found.run.record.spec.backbone.name for found in maps}
     parts = [BRIGHT, STRETCHED]
@@ -161,7 +161,7 @@ def definitions(maps: Sequence[Maps], setting: Setting) -> list[str]:
     return parts
 
 
-def titled(maps: Sequence[Maps]) -> dict[str, Maps]:
+def titled(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
     """Maps under what heads their column: the row, with what else tells two of the same name apart."""
     rows = [found.run.row for found in maps]
     seeds = len({found.run.seed for found in maps}) > 1
@@ -172,7 +172,7 @@ def titled(maps: Sequence[Maps]) -> dict[str, Maps]:
     }
 
 
-def pictures(part: Part, rows: Rows) -> list[np.ndarray]:
+def pictures(part: ImageSet, rows: Rows) -> list[np.ndarray]:
     """The images as they are, each (h w) in grey or (h w 3) in colour; of other channels the mean."""
     stack = np.stack(list(part.take(rows).images))
     if stack.shape[1] == 3:

@@ -9,25 +9,34 @@ import pandas as pd
 import torch
 
 from slbench.analysis import self_relation, sharpness
-from slbench.analysis.captions import Written, looked_into, made_with, page, trained, write
-from slbench.analysis.capture import Seen
+from slbench.analysis.captions import AnalysisOutput, looked_into, made_with, page, trained, write
+from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.figures import Reference, draw_by_depth
-from slbench.analysis.layers import Layer, layers_of
-from slbench.analysis.load import Data, OnProgress, Pass, load_network, look, spread
-from slbench.analysis.run_selection import Choice, Finished, Split
-from slbench.analysis.seed_aggregation import CELL, LAYER, as_table, averages, identity, over_seeds, parts, told_apart
+from slbench.analysis.layers import AttentionLayer, layers_of
+from slbench.analysis.load import LoadedDatasets, OnProgress, PassOptions, evenly_spaced, load_network, look
+from slbench.analysis.run_selection import FinishedRun, RunSelection, Split
+from slbench.analysis.seed_aggregation import (
+    CELL,
+    LAYER,
+    as_table,
+    averages,
+    distinguishing_columns,
+    identity,
+    over_seeds,
+    parts,
+)
 from slbench.data.batches import Batches
-from slbench.data.splits import Part, Rows
+from slbench.data.splits import ImageSet, Rows
 from slbench.plotting.style import style
 from slbench.torch_runtime import reproducible
 
 
-class Meter(Protocol):
+class LayerMetric(Protocol):
     """What is shown every batch of every layer, and then gives the means of each."""
 
-    def see(self, seen: Seen) -> None: ...
+    def see(self, seen: AttentionCapture) -> None: ...
 
-    def of(self, layer: Layer) -> dict[str, float]: ...
+    def of(self, layer: AttentionLayer) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Analysis:
 
     name: str
     title: str
-    meter: Callable[[], Meter]
+    meter: Callable[[], LayerMetric]
     measures: dict[str, str]  # as tables head them
     definitions: tuple[str, ...]
     figures: dict[str, tuple[str, ...]]  # the measures in each, by the tail of its name
@@ -67,7 +76,7 @@ BY_DEPTH = {analysis.name: analysis for analysis in (SHARPNESS, SELF_RELATION)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class LayerMetricOptions:
     """On what, and how, runs are looked into."""
 
     split: Split
@@ -78,7 +87,11 @@ class Setting:
 
 
 def measure(
-    analysis: Analysis, runs: Sequence[Finished], setting: Setting, *, on_run: Callable[[Finished], OnProgress]
+    analysis: Analysis,
+    runs: Sequence[FinishedRun],
+    setting: LayerMetricOptions,
+    *,
+    on_run: Callable[[FinishedRun], OnProgress],
 ) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
     """A row for each run and layer; and of each data set how many images were looked at, of how many.
 
@@ -87,28 +100,33 @@ def measure(
     Raises:
         InputError: see `load_network` and `Data.part`.
     """
-    data, lines, counts = Data(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
+    data, lines, counts = LoadedDatasets(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
     with reproducible(setting.threads):
         for run in runs:
             part = data.part(run, setting.split)
-            rows = spread(len(part), at_most=setting.max_images)
+            rows = evenly_spaced(len(part), at_most=setting.max_images)
             counts[run.record.labels.dataset] = len(rows), len(part)
             lines += by_layer(analysis, run, part, rows, setting, on_run(run))
-    return told_apart(pd.DataFrame(lines)), counts
+    return distinguishing_columns(pd.DataFrame(lines)), counts
 
 
 def by_layer(
-    analysis: Analysis, run: Finished, part: Part, rows: Rows, setting: Setting, on_progress: OnProgress
+    analysis: Analysis,
+    run: FinishedRun,
+    part: ImageSet,
+    rows: Rows,
+    setting: LayerMetricOptions,
+    on_progress: OnProgress,
 ) -> list[dict[str, Any]]:
     """A line for each layer of one run."""
     network = load_network(run, device=setting.device)
     layers, meter, keys = layers_of(network), analysis.meter(), dict[int, int]()
 
-    def see(seen: Seen) -> None:
+    def see(seen: AttentionCapture) -> None:
         keys[seen.layer.number] = seen.scores.shape[-1]
         meter.see(seen)
 
-    how = Pass(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
+    how = PassOptions(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
     look(network, layers, Batches(part, run.record.spec.dataset, device=setting.device), rows, see, how=how)
     facts = identity(run) | {"split": setting.split, "images": len(rows)}
     return [
@@ -129,12 +147,12 @@ def by_layer(
 
 def analyse(
     analysis: Analysis,
-    choice: Choice,
-    setting: Setting,
+    choice: RunSelection,
+    setting: LayerMetricOptions,
     *,
     out: Path,
-    on_run: Callable[[Finished], OnProgress] = lambda run: lambda done, total: None,
-) -> Written:
+    on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
+) -> AnalysisOutput:
     """Measure, then write tables, figures and the page that has both, under `out`."""
     frame, counts = measure(analysis, choice.runs, setting, on_run=on_run)
     measures, runs = list(analysis.measures), choice.runs
@@ -168,4 +186,4 @@ def analyse(
     )
     frames = {analysis.name: frame.drop(columns="axis"), f"{analysis.name}-rows": layers}
     files = write(out, analysis.name, text, frames, figures)
-    return Written(out, files, text, (*caption, *analysis.definitions), frame)
+    return AnalysisOutput(out, files, text, (*caption, *analysis.definitions), frame)

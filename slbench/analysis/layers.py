@@ -24,7 +24,7 @@ Grid = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Layer:
+class AttentionLayer:
     """One attention layer: its place in the network, and what its queries and keys are.
 
     Tokens stand row by row. In a window layer images become windows (window by window within an image), whose
@@ -82,7 +82,7 @@ class Layer:
         return rearrange(grid.roll((self.shift, self.shift), dims=(1, 2)), "b h w -> b (h w)")
 
 
-def layers_of(network: Backbone) -> tuple[Layer, ...]:
+def layers_of(network: Backbone) -> tuple[AttentionLayer, ...]:
     """Every attention layer of a network, by depth.
 
     Raises:
@@ -91,7 +91,7 @@ def layers_of(network: Backbone) -> tuple[Layer, ...]:
     if type(network) not in FINDERS:
         raise InputError(f"{type(network).__name__} has no attention to look into")
     found = enumerate(FINDERS[type(network)](network), start=1)
-    return tuple(Layer(number=number, **facts) for number, facts in found)
+    return tuple(AttentionLayer(number=number, **facts) for number, facts in found)
 
 
 def inside(block: nn.Module) -> dict[str, Any]:

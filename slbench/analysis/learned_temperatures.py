@@ -10,7 +10,7 @@ import pandas as pd
 
 from slbench.differing import flat
 from slbench.errors import StoreError
-from slbench.methods import row_title
+from slbench.methods import model_title
 from slbench.record import TEMPERATURES, RunRecord
 
 COLUMNS: dict[str, Callable[[str], int | float | str]] = {
@@ -23,7 +23,7 @@ COLUMNS: dict[str, Callable[[str], int | float | str]] = {
     "sqrt_dk": float,
     "multiple": float,  # temperature / sqrt(d_k)
 }
-MOST_FIELDS = 3  # that a line of a figure is told apart by, beside its names
+MAX_FIELDS = 3  # that a line of a figure is told apart by, beside its names
 
 
 def read_temperatures(folder: Path) -> pd.DataFrame | None:
@@ -73,7 +73,7 @@ def line_titles(records: Iterable[RunRecord]) -> dict[str, str]:
     named = {}
     for record in records:
         labels = record.labels
-        named[record.run_id] = (f"{row_title(labels.backbone, labels.method)}, {labels.dataset}", record.spec.cell_id)
+        named[record.run_id] = (f"{model_title(labels.backbone, labels.method)}, {labels.dataset}", record.spec.cell_id)
         cells[named[record.run_id][0]][named[record.run_id][1]] = record
     return {run: title + distinction(cells[title], cell) for run, (title, cell) in named.items()}
 
@@ -85,7 +85,7 @@ def distinction(cells: Mapping[str, RunRecord], cell: str) -> str:
     columns = {name: flat(record.spec.as_dict()) for name, record in cells.items()}
     names = dict.fromkeys(name for line in columns.values() for name in line if name != "seed")
     differing = [name for name in names if len({str(line.get(name)) for line in columns.values()}) > 1]
-    if len(differing) > MOST_FIELDS:
+    if len(differing) > MAX_FIELDS:
         return f" ({cell})"
     return f" ({', '.join(f'{name} {columns[cell].get(name)}' for name in differing)})"
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from slbench.analysis.capture import Seen, watched
-from slbench.analysis.layers import Layer
-from slbench.analysis.run_selection import Finished, Split
+from slbench.analysis.capture import AttentionCapture, capture_attention
+from slbench.analysis.layers import AttentionLayer
+from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.backbones.layers import Backbone
 from slbench.data import check_here, load
 from slbench.data.batches import Batches
-from slbench.data.splits import Part, Rows, Splits, content_hash
+from slbench.data.splits import ImageSet, Rows, Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError
 
 OnProgress = Callable[[int, int], None]  # images done, of how many
 
 
-def load_network(run: Finished, *, device: torch.device) -> Backbone:
+def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
     """The network of a run in eval mode, in fp32, with the weights that were kept.
 
     Raises:
@@ -42,13 +42,13 @@ def load_network(run: Finished, *, device: torch.device) -> Backbone:
     return network.to(device).eval()
 
 
-class Data:
+class LoadedDatasets:
     """The data sets of some runs, each loaded and checked once."""
 
     def __init__(self) -> None:
         self.loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
 
-    def part(self, run: Finished, split: Split) -> Part:
+    def part(self, run: FinishedRun, split: Split) -> ImageSet:
         """The images of a split, uint8, in order; "train": those that the run was trained on.
 
         Raises:
@@ -77,7 +77,7 @@ class Data:
         return validation
 
 
-def spread(count: int, *, at_most: int | None) -> Rows:
+def evenly_spaced(count: int, *, at_most: int | None) -> Rows:
     """Rows of a split, all of them or so many at equal steps: splits are in order of class, so every class has some."""
     if at_most is None or at_most >= count:
         return np.arange(count)
@@ -85,7 +85,7 @@ def spread(count: int, *, at_most: int | None) -> Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pass:
+class PassOptions:
     """How a pass over images is made."""
 
     device: torch.device
@@ -95,12 +95,12 @@ class Pass:
 
 def look(
     network: Backbone,
-    layers: tuple[Layer, ...],
+    layers: tuple[AttentionLayer, ...],
     batches: Batches,
     rows: Rows,
-    see: Callable[[Seen], None],
+    see: Callable[[AttentionCapture], None],
     *,
-    how: Pass,
+    how: PassOptions,
 ) -> torch.Tensor:
     """Run the images of some rows through a network, telling `see` what each layer computes; the logits (n k).
 
@@ -109,7 +109,7 @@ def look(
     """
     choices = [rows[start : start + how.batch_size] for start in range(0, len(rows), how.batch_size)]
     logits = []
-    with torch.no_grad(), watched(layers, see):
+    with torch.no_grad(), capture_attention(layers, see):
         for pixels, _ in batches.taken(choices):
             logits.append(network(batches.normalise(pixels)).cpu())
             if not logits[-1].isfinite().all():

@@ -6,18 +6,18 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from slbench.analysis.capture import Seen
-from slbench.analysis.layers import Grid, Layer
+from slbench.analysis.capture import AttentionCapture
+from slbench.analysis.layers import AttentionLayer, Grid
 
 FLAT = 1e-5  # a map's spread as a share of its highest value, at or below which it is rounding alone
 
 
-def readers(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+def readers(layers: tuple[AttentionLayer, ...]) -> tuple[AttentionLayer, ...]:
     """The layers in which the output reads patches: those whose class token asks; without one, as in Swin, all."""
     return tuple(layer for layer in layers if layer.class_query) or layers
 
 
-def reading(seen: Seen, *, mixed: bool = False) -> Float[Tensor, "b down across"]:
+def reading(seen: AttentionCapture, *, mixed: bool = False) -> Float[Tensor, "b down across"]:
     """What the output reads of each patch in one layer, the mean over heads.
 
     Where the class token asks: its row of the attention. Where none does (Swin), the mean of all queries' rows,
@@ -50,9 +50,9 @@ class Rollout:
     """
 
     def __init__(self) -> None:
-        self.seen: list[tuple[Layer, Tensor]] = []  # with attention averaged over heads, by depth
+        self.seen: list[tuple[AttentionLayer, Tensor]] = []  # with attention averaged over heads, by depth
 
-    def see(self, seen: Seen) -> None:
+    def see(self, seen: AttentionCapture) -> None:
         if seen.layer.kind != "soft split":
             self.seen.append((seen.layer, seen.weights.mean(dim=1)))
 
@@ -68,7 +68,7 @@ class Rollout:
         return rearrange(relevance[:, -first:], "b (h w) -> b h w", h=layer.grid[0])
 
 
-def start(layer: Layer, *, images: int) -> Float[Tensor, "b n"]:
+def start(layer: AttentionLayer, *, images: int) -> Float[Tensor, "b n"]:
     """Relevance at the output: all on the class token, or the same on every token where there is none."""
     count = layer.grid[0] * layer.grid[1]
     if not layer.class_query:
@@ -76,7 +76,7 @@ def start(layer: Layer, *, images: int) -> Float[Tensor, "b n"]:
     return F.one_hot(torch.zeros(images, dtype=torch.long), 1 + count).float()
 
 
-def brought(relevance: Float[Tensor, "b n"], layer: Layer, before: Layer) -> Float[Tensor, "b m"]:
+def brought(relevance: Float[Tensor, "b n"], layer: AttentionLayer, before: AttentionLayer) -> Float[Tensor, "b m"]:
     """Relevance of the tokens of a layer as one of the tokens that the layer before it gave out."""
     if layer.class_query and not before.class_query:
         return relevance[:, 1:]  # the class token comes in here: what is left on it is of no patch
@@ -93,7 +93,7 @@ def shared(relevance: Float[Tensor, "b n"], grid: Grid, finer: Grid) -> Float[Te
     return image.repeat_interleave(down, dim=1).repeat_interleave(across, dim=2).flatten(1)
 
 
-def step(layer: Layer, attention: Tensor, relevance: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+def step(layer: AttentionLayer, attention: Tensor, relevance: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     """r (A + I) / 2 for one layer. Attention (b n m), of windows (b_windows n m), of a class token (b 1 m)."""
     if layer.kind == "class":
         own, patches = relevance[:, :1], relevance[:, 1:]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from slbench import machine
-from slbench.analysis.captions import FORMATS, Written, table
+from slbench.analysis.captions import FORMATS, AnalysisOutput, table
 from slbench.files import write_atomic
 from slbench.provenance import code_text
 
@@ -20,7 +20,7 @@ def write_page(
     frames: dict[str, pd.DataFrame],
     figures: Sequence[tuple[str, str]],
     notes: Sequence[str],
-) -> Written:
+) -> AnalysisOutput:
     """Write NAME.md and each frame as CSV in full precision, beside figures that are there already.
 
     Args:
@@ -42,7 +42,7 @@ def write_page(
     files = [f"{name}.md", *(f"{stem}.csv" for stem in frames)]
     files += [f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS]
     caption = (*(f"{stem}: {shown}" for stem, shown in figures), *notes)
-    return Written(folder, tuple(files), text, caption, next(iter(frames.values())))
+    return AnalysisOutput(folder, tuple(files), text, caption, next(iter(frames.values())))
 
 
 def computed_with() -> str:

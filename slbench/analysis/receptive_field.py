@@ -8,17 +8,17 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from slbench.analysis.analyzed_networks import Subject
-from slbench.analysis.captions import FORMATS, Written
+from slbench.analysis.analyzed_networks import AnalyzedNetwork
+from slbench.analysis.captions import FORMATS, AnalysisOutput
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
 from slbench.analysis.output import computed_with, write_page
 from slbench.analysis.receptive_field_formula import Chain, Part, parts_of, receptive_field, resnet50, stride_of
-from slbench.backbones import PRESETS, fitted, make
+from slbench.backbones import PRESETS, construct, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec
 from slbench.backbones.t2t import T2T
-from slbench.methods import METHODS, Method, row_title
+from slbench.methods import METHODS, Method, model_title
 from slbench.plotting.style import save
 from slbench.store import safe
 from slbench.text import distinct, plural
@@ -30,10 +30,10 @@ CONTRAST = 224  # px, of the paper's contrast of a ViT of patch 16 with ResNet-5
 
 
 @dataclass
-class Field:
+class FieldResult:
     """What was found of a line: fields of its networks, summed over seeds."""
 
-    first: Subject
+    first: AnalyzedNetwork
     seeds: list[int]
     maps: dict[Output, Map]
 
@@ -43,10 +43,10 @@ class Field:
 
 
 def look(
-    subjects: Iterator[Subject], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
-) -> dict[str, Field]:
+    subjects: Iterator[AnalyzedNetwork], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
+) -> dict[str, FieldResult]:
     """The effective fields of networks, by line: mean over images, then over seeds."""
-    fields: dict[str, Field] = {}
+    fields: dict[str, FieldResult] = {}
     with reproducible(1):
         for subject in subjects:
             on_progress(subject.line)
@@ -56,7 +56,7 @@ def look(
             }
             before = fields.get(subject.line)
             if before is None:
-                fields[subject.line] = Field(subject, [subject.seed], maps)
+                fields[subject.line] = FieldResult(subject, [subject.seed], maps)
                 continue
             before.seeds.append(subject.seed)
             for output, values in maps.items():
@@ -111,7 +111,7 @@ def contrast() -> list[dict[str, Any]]:
     rows = []
     for method in ("none", "spt"):
         network = shaped(PRESETS["vit-tiny"].spec, METHODS[method], size)
-        rows += by_formula("vit-tiny", method, row_title(PRESETS["vit-tiny"].title, method), network, size)
+        rows += by_formula("vit-tiny", method, model_title(PRESETS["vit-tiny"].title, method), network, size)
     layouts: dict[str, Literal["1x1", "3x3"]] = {
         "ResNet-50 (stride on the first 1x1, as published)": "1x1",
         "ResNet-50 (stride on the 3x3, as in torchvision)": "3x3",
@@ -123,12 +123,12 @@ def contrast() -> list[dict[str, Any]]:
 
 def shaped(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> Backbone:
     """A network without values, for the sake of its layers."""
-    spec, method = fitted(spec, method, image_size=image_size, in_channels=3, num_classes=10)
+    spec, method = resolve_network(spec, method, image_size=image_size, in_channels=3, num_classes=10)
     with torch.device("meta"):
-        return make(spec, method, image_size=image_size, in_channels=3, num_classes=10, drop_path=0.0)
+        return construct(spec, method, image_size=image_size, in_channels=3, num_classes=10, drop_path=0.0)
 
 
-def effective_row(field: Field, output: Output) -> dict[str, Any]:
+def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
     """A row of the table of fields by gradients. Of what the head reads there is neither box nor own patch."""
     values, first = field.maps[output], field.first
     formula, own = field.boxes
@@ -150,13 +150,13 @@ def effective_row(field: Field, output: Output) -> dict[str, Any]:
 
 
 def analyse(
-    subjects: Iterator[Subject],
+    subjects: Iterator[AnalyzedNetwork],
     outputs: Sequence[Output],
     out: Path,
     *,
     notes: Sequence[str] = (),
     on_progress: OnProgress = lambda line: None,
-) -> Written:
+) -> AnalysisOutput:
     """Write the fields of networks by the formula and by gradients, and a figure of each backbone and output."""
     fields = look(subjects, outputs, on_progress=on_progress)
     formula = pd.DataFrame(
@@ -229,7 +229,7 @@ def effective_shown(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(fields: Sequence[Field], output: Output, out: Path) -> list[tuple[str, str]]:
+def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple[str, str]]:
     """Write a figure of each backbone: its lines side by side. Names without suffix, and what each shows."""
     drawn = []
     backbones = distinct(field.first.backbone for field in fields)
@@ -245,7 +245,7 @@ def draw(fields: Sequence[Field], output: Output, out: Path) -> list[tuple[str, 
     return drawn
 
 
-def words(group: Sequence[Field], output: Output) -> str:
+def words(group: Sequence[FieldResult], output: Output) -> str:
     """What a figure shows, on how many images, of how many seeds."""
     first = group[0].first
     is_token = "last features" not in parts_of(first.network)[0].name

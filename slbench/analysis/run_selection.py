@@ -9,7 +9,7 @@ from typing import Literal
 
 from slbench.backbones import BACKBONES
 from slbench.errors import InputError
-from slbench.methods import row_title
+from slbench.methods import model_title
 from slbench.names import suggestion
 from slbench.numerics_versions import NUMERICS
 from slbench.record import WEIGHTS, RunRecord, read_record
@@ -24,7 +24,7 @@ WHICH = {"weights.safetensors": "last epoch", "weights-selected.safetensors": "e
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A finished run and the folder that holds its weights."""
 
     record: RunRecord
@@ -33,7 +33,7 @@ class Finished:
     @property
     def row(self) -> str:
         """As tables name it: "SL-ViT"."""
-        return row_title(self.record.labels.backbone, self.record.labels.method)
+        return model_title(self.record.labels.backbone, self.record.labels.method)
 
     @property
     def seed(self) -> int:
@@ -84,16 +84,16 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RunSelection:
     """The runs to look into, and what to call them together."""
 
     name: str  # fit for a folder
-    runs: tuple[Finished, ...]
+    runs: tuple[FinishedRun, ...]
     notes: tuple[str, ...]  # what was left out, and why
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """What a run must have to be looked into."""
 
     attention: bool = True
@@ -106,8 +106,8 @@ def choose(
     *,
     study: Study | None = None,
     seeds: Sequence[int] | None = None,
-    needs: Needs = Needs(),
-) -> Choice:
+    needs: Requirements = Requirements(),
+) -> RunSelection:
     """Runs by name, then those of a study, in its order; each once.
 
     Args:
@@ -125,14 +125,14 @@ def choose(
         runs.setdefault(run.record.run_id, run)
     if needs.weights:
         notes += outdated(runs.values())
-    return Choice(name_of(tuple(runs.values()), study, names), tuple(runs.values()), tuple(notes))
+    return RunSelection(name_of(tuple(runs.values()), study, names), tuple(runs.values()), tuple(notes))
 
 
-def outdated(runs: Iterable[Finished]) -> list[str]:
+def outdated(runs: Iterable[FinishedRun]) -> list[str]:
     return [note for run in runs if (note := run.outdated)]
 
 
-def name_of(runs: Sequence[Finished], study: Study | None, names: Sequence[str]) -> str:
+def name_of(runs: Sequence[FinishedRun], study: Study | None, names: Sequence[str]) -> str:
     """What the runs are called together: their study, the only one's folder, or a hash of their ids."""
     if study is not None and not names:
         return study.name
@@ -142,7 +142,7 @@ def name_of(runs: Sequence[Finished], study: Study | None, names: Sequence[str])
     return f"{len(runs)}-runs-{hashlib.sha256(ids.encode()).hexdigest()[:8]}"
 
 
-def named_run(store: Store, name: str, needs: Needs) -> Finished:
+def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
     """A finished run with what is needed by its id, the beginning of it, or its folder."""
     if re.fullmatch(r"[0-9a-f]{1,12}", name):
         folder = store.find(name)[1]
@@ -156,7 +156,7 @@ def named_run(store: Store, name: str, needs: Needs) -> Finished:
         if not (folder / "spec.json").exists():
             raise InputError(f"{folder}: is not the folder of a run: it has no spec.json")
         raise InputError(f"{folder}: the run is not finished ({state_of(folder)}): slbench run-grid goes on with it")
-    run = Finished(read_record(folder / "record.json"), folder)
+    run = FinishedRun(read_record(folder / "record.json"), folder)
     if needs.attention and not run.attends:
         raise InputError(f"{run.title}: has no attention to look into: name runs of ViT, T2T, CaiT, PiT or Swin")
     if needs.weights and run.weights is None:
@@ -164,14 +164,14 @@ def named_run(store: Store, name: str, needs: Needs) -> Finished:
     return run
 
 
-def no_weights(run: Finished) -> str:
+def no_weights(run: FinishedRun) -> str:
     kept = f'its study says keep = "{run.record.labels.keep}"' if run.record.labels.keep == "none" else "they are gone"
     return f'{run.title}: its weights were not kept ({kept}): train it again with keep = "last" and another --store'
 
 
 def study_runs(
-    store: Store, study: Study, seeds: Sequence[int] | None, needs: Needs
-) -> tuple[list[Finished], list[str]]:
+    store: Store, study: Study, seeds: Sequence[int] | None, needs: Requirements
+) -> tuple[list[FinishedRun], list[str]]:
     """The finished runs of a study that can be looked into, under its names, and what was left out."""
     known = sorted({run.spec.seed for run in study.runs})
     for seed in seeds or ():
@@ -181,7 +181,7 @@ def study_runs(
     folders = store.ids()
     labels = {run.spec.run_id: run.labels for run in asked}
     finished = [
-        Finished(record.model_copy(update={"labels": labels[record.run_id]}), folders[record.run_id])
+        FinishedRun(record.model_copy(update={"labels": labels[record.run_id]}), folders[record.run_id])
         for record in store.records(labels)
     ]
     notes = [] if len(finished) == len(asked) else [f"{len(finished)} of {plural(len(asked), 'run')} are finished."]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from slbench.analysis.captions import table
-from slbench.analysis.run_selection import Finished
+from slbench.analysis.run_selection import FinishedRun
 from slbench.store import safe
 from slbench.text import distinct
 
@@ -14,7 +14,7 @@ CELL = ["row", "backbone", "method", "dataset", "cell"]
 LAYER = ["number", "layer", "kind"]
 
 
-def identity(run: Finished) -> dict[str, Any]:
+def identity(run: FinishedRun) -> dict[str, Any]:
     """The columns that say which run a line is of. `run` and `cell` are never numbers for a reader of the CSV."""
     labels, spec = run.record.labels, run.record.spec
     name = f"{labels.backbone}-{labels.method}-{labels.dataset}"
@@ -29,7 +29,7 @@ def identity(run: Finished) -> dict[str, Any]:
     }
 
 
-def told_apart(frame: pd.DataFrame) -> pd.DataFrame:
+def distinguishing_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the cell's id in the title of rows that share backbone, method and data by name alone."""
     cells = frame.groupby(["row", "dataset"])["cell"].transform("nunique")
     ids = frame["cell"].str.rsplit("-", n=1).str[-1]

@@ -9,8 +9,8 @@ from einops import repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from slbench.analysis.capture import Seen
-from slbench.analysis.layers import Layer
+from slbench.analysis.capture import AttentionCapture
+from slbench.analysis.layers import AttentionLayer
 
 MEASURES: dict[str, str] = {
     "excess": "excess of R_ii",
@@ -48,7 +48,7 @@ class SelfRelation:
         self.sums = defaultdict[tuple[int, str], float](float)
         self.counts = defaultdict[tuple[int, str], int](int)
 
-    def see(self, seen: Seen) -> None:
+    def see(self, seen: AttentionCapture) -> None:
         layer = seen.layer
         if layer.kind == "class":
             return
@@ -62,7 +62,7 @@ class SelfRelation:
                 self.sums[layer.number, measure] += known.sum().item()
                 self.counts[layer.number, measure] += known.numel()
 
-    def of(self, layer: Layer) -> dict[str, float]:
+    def of(self, layer: AttentionLayer) -> dict[str, float]:
         """The means of one layer; NaN where nothing was seen."""
 
         def mean(measure: str) -> float:

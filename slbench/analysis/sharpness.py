@@ -9,8 +9,8 @@ from einops import repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from slbench.analysis.capture import Seen
-from slbench.analysis.layers import Layer
+from slbench.analysis.capture import AttentionCapture
+from slbench.analysis.layers import AttentionLayer
 
 EPSILON = 1e-12  # in the released code's logarithm
 MEASURES: dict[str, str] = {
@@ -80,14 +80,14 @@ def entropy(weights: Float[Tensor, "*b m"]) -> Float[Tensor, "*b"]:
     return nats
 
 
-def self_weight(layer: Layer, weights: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n"] | None:
+def self_weight(layer: AttentionLayer, weights: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n"] | None:
     """What each query gives to itself; None where it is not among the keys."""
     if not layer.self_among_keys:
         return None
     return weights.diagonal(dim1=-2, dim2=-1)
 
 
-def distance(layer: Layer, scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h patches"] | None:
+def distance(layer: AttentionLayer, scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h patches"] | None:
     """Mean distance from each patch to the patches that it reads, in patches; None where no patch asks.
 
     Weights are renormalised over patches. In windows, places are those in the window.
@@ -108,7 +108,7 @@ class Sharpness:
         self.sums = defaultdict[tuple[int, str], float](float)
         self.counts = defaultdict[tuple[int, str], int](int)
 
-    def see(self, seen: Seen) -> None:
+    def see(self, seen: AttentionCapture) -> None:
         layer = seen.layer
         allowed = layer.allowed(*seen.scores.shape[-2:])
         for piece in seen.pieces():
@@ -124,12 +124,12 @@ class Sharpness:
                 if values is not None:
                     self.add(layer, measure, values)
 
-    def add(self, layer: Layer, measure: str, values: Tensor) -> None:
+    def add(self, layer: AttentionLayer, measure: str, values: Tensor) -> None:
         known = values[~values.isnan()].cpu().double()
         self.sums[layer.number, measure] += known.sum().item()
         self.counts[layer.number, measure] += known.numel()
 
-    def of(self, layer: Layer) -> dict[str, float]:
+    def of(self, layer: AttentionLayer) -> dict[str, float]:
         """The means of one layer; NaN where a measure means nothing."""
         return {
             measure: self.sums[layer.number, measure] / count

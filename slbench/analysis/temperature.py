@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from slbench.analysis.captions import Written
+from slbench.analysis.captions import AnalysisOutput
 from slbench.analysis.learned_temperatures import by_layer, gathered, line_titles, with_names
 from slbench.analysis.output import write_page
-from slbench.analysis.run_selection import Choice, Finished
+from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError, StoreError
 from slbench.record import WEIGHTS, RunRecord
 from slbench.text import distinct
 
 
-def from_weights(run: Finished) -> pd.DataFrame | None:
+def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     """Temperatures before training and after the last epoch, from the weights of a run that did not file them.
 
     None if the weights of the last epoch were not kept.
@@ -27,7 +27,7 @@ def from_weights(run: Finished) -> pd.DataFrame | None:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from slbench.backbones import make
+    from slbench.backbones import construct
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
     path = run.folder / WEIGHTS["last"]
@@ -35,7 +35,7 @@ def from_weights(run: Finished) -> pd.DataFrame | None:
         return None
     spec, data = run.record.spec, run.record.spec.dataset
     with torch.device("meta"):  # shaped but not filled: only the order of the layers is asked for
-        network = make(
+        network = construct(
             spec.backbone,
             spec.method,
             image_size=data.image_size,
@@ -52,7 +52,7 @@ def from_weights(run: Finished) -> pd.DataFrame | None:
     return pd.DataFrame(rows + rows_of(layers, scales, epoch=spec.recipe.epochs))
 
 
-def temperatures_of(chosen: Choice) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
+def temperatures_of(chosen: RunSelection) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
     """The learned temperatures of runs, tidy, the runs that have any, and notes on what was left out or is not known.
 
     From temperatures.csv; where a run has none, before and after training from its weights.
@@ -90,7 +90,7 @@ def temperatures_of(chosen: Choice) -> tuple[pd.DataFrame, list[RunRecord], list
     return whole, [record for record in records if record.run_id in drawn], notes
 
 
-def analyse(chosen: Choice, out: Path) -> Written:
+def analyse(chosen: RunSelection, out: Path) -> AnalysisOutput:
     """Write the temperatures of runs, a table by layer and the figures of each backbone."""
     frame, records, notes = temperatures_of(chosen)
     layers = by_layer(frame)

@@ -23,7 +23,7 @@ OLD_SECONDS = 3600  # a temporary file in nobody's folder is left over if it is 
 
 
 @dataclass(frozen=True)
-class Waste:
+class Removable:
     """Something that can go."""
 
     kind: Kind
@@ -31,18 +31,18 @@ class Waste:
     size: int  # bytes
 
 
-def waste(store: Store, *, unfinished: bool = False) -> list[Waste]:
+def find_removable(store: Store, *, unfinished: bool = False) -> list[Removable]:
     """All that can go. Nothing of a run that somebody is at work on, no record, nothing that is a link.
 
     Args:
         unfinished: also the folders of runs that were begun and not finished, with their checkpoints and logs.
     """
     held = set(store.claims.holders())
-    found = [Waste("claim", path, size(path)) for path in store.claims.stale()]
-    found += [Waste(kind, path, size(path)) for kind, path in beside_runs(store, held)]
+    found = [Removable("claim", path, size(path)) for path in store.claims.stale()]
+    found += [Removable(kind, path, size(path)) for kind, path in beside_runs(store, held)]
     for folder in folders(store.root / "runs"):
         if run_of(folder) not in held:
-            found += [Waste(kind, path, size(path)) for kind, path in in_run(folder, unfinished=unfinished)]
+            found += [Removable(kind, path, size(path)) for kind, path in in_run(folder, unfinished=unfinished)]
     return found
 
 
@@ -104,7 +104,7 @@ def size(path: Path) -> int:
     return total
 
 
-def remove(store: Store, found: list[Waste]) -> list[Waste]:
+def remove(store: Store, found: list[Removable]) -> list[Removable]:
     """Remove what was found, but for what somebody has begun to work on; give what went.
 
     Raises:
@@ -113,7 +113,7 @@ def remove(store: Store, found: list[Waste]) -> list[Waste]:
     return [each for each in found if remove_one(store, each)]
 
 
-def remove_one(store: Store, each: Waste) -> bool:
+def remove_one(store: Store, each: Removable) -> bool:
     try:
         if each.kind == "claim":
             store.claims.forget([each.path.name])

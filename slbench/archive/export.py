@@ -25,7 +25,7 @@ from typing import IO, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slbench import __version__
-from slbench.data.archives import DAMAGED, Budget
+from slbench.data.archives import DAMAGED, UnpackBudget
 from slbench.data.paths import whole
 from slbench.errors import InputError, StoreError
 from slbench.files import dump_json
@@ -35,7 +35,7 @@ from slbench.store import Store, state_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-MOST_MANIFEST_BYTES = 2**28
+MAX_MANIFEST_BYTES = 2**28
 SUFFIXES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
 MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
     "throughput": Throughput,
@@ -48,13 +48,13 @@ MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+
 RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that no finished one needs
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """What crosses the disk here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Listed(Frozen):
+class ArchivedRun(FrozenModel):
     """A run in an archive."""
 
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
@@ -62,7 +62,7 @@ class Listed(Frozen):
     weights_sha256: str  # as its record has it
 
 
-class Member(Frozen):
+class ArchivedFile(FrozenModel):
     """A file in an archive."""
 
     name: str
@@ -70,14 +70,14 @@ class Member(Frozen):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Manifest(Frozen):
+class Manifest(FrozenModel):
     """What an archive holds."""
 
     format: int = FORMAT
     slbench: str = __version__
     created_at: str  # ISO 8601, UTC
-    runs: tuple[Listed, ...]
-    files: tuple[Member, ...]
+    runs: tuple[ArchivedRun, ...]
+    files: tuple[ArchivedFile, ...]
 
     @property
     def size(self) -> int:
@@ -86,16 +86,16 @@ class Manifest(Frozen):
 
 
 @dataclass
-class Contents:
+class ArchiveContents:
     """What is to be put into an archive, gathered."""
 
-    runs: list[Listed] = field(default_factory=list)
-    files: list[tuple[Path, Member]] = field(default_factory=list)
+    runs: list[ArchivedRun] = field(default_factory=list)
+    files: list[tuple[Path, ArchivedFile]] = field(default_factory=list)
 
-    def add(self, path: Path, name: str) -> Member:
+    def add(self, path: Path, name: str) -> ArchivedFile:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            member = Member(name=name, size=file.tell(), sha256=digest)
+            member = ArchivedFile(name=name, size=file.tell(), sha256=digest)
         self.files.append((path, member))
         return member
 
@@ -139,9 +139,9 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
     return manifest
 
 
-def gathered(store: Store, run_ids: Iterable[str]) -> Contents:
+def gathered(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
     """Files of the finished among these runs, and what was measured on the machines that made them."""
-    folders, contents, machines = store.ids(), Contents(), dict[str, None]()
+    folders, contents, machines = store.ids(), ArchiveContents(), dict[str, None]()
     try:
         for run_id in run_ids:
             folder = folders.get(run_id)
@@ -157,7 +157,7 @@ def gathered(store: Store, run_ids: Iterable[str]) -> Contents:
     return contents
 
 
-def add_run(contents: Contents, folder: Path) -> RunRecord:
+def add_run(contents: ArchiveContents, folder: Path) -> RunRecord:
     """Add a run's files. Raises StoreError if its record or its weights are damaged."""
     record = read_record(folder / "record.json")
     named = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
@@ -167,11 +167,11 @@ def add_run(contents: Contents, folder: Path) -> RunRecord:
         member = contents.add(path, f"runs/{folder.name}/{path.name}")
         if member.sha256 != named.get(path.name, member.sha256):
             raise StoreError(f"{path}: damaged: not what its record names; delete its folder to run it again")
-    contents.runs.append(Listed(run_id=record.run_id, folder=folder.name, weights_sha256=record.weights_sha256))
+    contents.runs.append(ArchivedRun(run_id=record.run_id, folder=folder.name, weights_sha256=record.weights_sha256))
     return record
 
 
-def write(file: IO[bytes], manifest: Manifest, contents: Contents, *, mode: str) -> None:
+def write(file: IO[bytes], manifest: Manifest, contents: ArchiveContents, *, mode: str) -> None:
     with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
         listing = dump_json(manifest.model_dump(mode="json"))
         archive.addfile(entry(MANIFEST, len(listing)), io.BytesIO(listing))
@@ -195,7 +195,7 @@ class Reader:
     manifest: Manifest
     members: Iterator[tuple[tarfile.TarInfo, IO[bytes]]]
 
-    def unpack(self, folder: Path) -> Iterator[Member]:
+    def unpack(self, folder: Path) -> Iterator[ArchivedFile]:
         """Write every file under a folder, by its name; give each that is there, whole, with its checksum right.
 
         Raises:
@@ -260,7 +260,7 @@ def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
     info = archive.next()
     if info is None or info.name != MANIFEST or not info.isreg():
         raise InputError(f"{path}: not an archive that slbench export wrote: it does not begin with {MANIFEST}")
-    if info.size > MOST_MANIFEST_BYTES:
+    if info.size > MAX_MANIFEST_BYTES:
         raise InputError(f"{path}: refused: its {MANIFEST} has {info.size:,} bytes")
     source = archive.extractfile(info)
     assert source is not None
@@ -300,7 +300,7 @@ def shown(name: Any) -> str:
 
 def admitted(path: Path, archive: tarfile.TarFile, manifest: Manifest) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     """The members after the first. Raises InputError at one that leaves its folder, is no file or is too much."""
-    budget = Budget(path, most_members=len(manifest.files), most_bytes=manifest.size)
+    budget = UnpackBudget(path, most_members=len(manifest.files), most_bytes=manifest.size)
     for info in archive:
         if info.name == MANIFEST:
             continue

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from slbench.archive.export import MEASURED, Listed, Reader, reading
-from slbench.claims import BEAT_SECONDS, Claim
+from slbench.archive.export import MEASURED, ArchivedRun, Reader, reading
+from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
 from slbench.files import sync
 from slbench.record import WEIGHTS, RunRecord, first_wrong
@@ -41,7 +41,7 @@ class Conflict:
 
 
 @dataclass
-class Arrivals:
+class ImportResult:
     """What became of an archive's runs, by folder name."""
 
     added: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ def different(here: RunRecord, there: RunRecord) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in here.differences(there).items() if name not in CIRCUMSTANCES}
 
 
-def bring(path: Path, store: Store) -> Arrivals:
+def import_archive(path: Path, store: Store) -> ImportResult:
     """Bring the runs of an archive into a store, which may be new. What is there already is never overwritten.
 
     Killed at any moment, it leaves whole runs and a staging folder that `slbench clean` removes; the same
@@ -76,12 +76,12 @@ def bring(path: Path, store: Store) -> Arrivals:
         try:
             with staging(store) as (folder, claim):
                 for _ in reader.unpack(folder):
-                    beat(claim)
+                    send_heartbeats(claim)
                 records = checked(reader, folder)
                 before = {run: store.record(run) for run in records if is_done(store, run)}
-                arrivals = Arrivals(measurements=place_measurements(folder, store))
+                arrivals = ImportResult(measurements=place_measurements(folder, store))
                 for listed in reader.manifest.runs:
-                    beat(claim)
+                    send_heartbeats(claim)
                     place(listed, records[listed.run_id], before.get(listed.run_id), folder, store, arrivals)
                 return arrivals
         except OSError as error:
@@ -125,9 +125,9 @@ def remove_empty(folders: list[Path]) -> None:
             return
 
 
-def beat(claim: Claim) -> None:
-    if time.monotonic() - claim.beaten > BEAT_SECONDS:
-        claim.beat()
+def send_heartbeats(claim: Claim) -> None:
+    if time.monotonic() - claim.beaten > HEARTBEAT_SECONDS:
+        claim.heartbeat()
 
 
 def checked(reader: Reader, folder: Path) -> dict[str, RunRecord]:
@@ -178,7 +178,7 @@ def place_measurements(folder: Path, store: Store) -> int:
 
 
 def place(
-    listed: Listed, record: RunRecord, here: RunRecord | None, staged: Path, store: Store, arrivals: Arrivals
+    listed: ArchivedRun, record: RunRecord, here: RunRecord | None, staged: Path, store: Store, arrivals: ImportResult
 ) -> None:
     """Move a run into the store, aside, or leave it, and note which."""
     source = staged / "runs" / listed.folder

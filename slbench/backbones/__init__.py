@@ -143,7 +143,7 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
         raise InapplicableError(str(error)) from error
 
 
-def fitted(
+def resolve_network(
     spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
 ) -> tuple[BackboneSpec, Method]:
     """A backbone and a row with every default written out, checked against each other and the image (height, width).
@@ -179,7 +179,7 @@ def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int
     """
 
     def parameters(sized: BackboneSpec, row: str) -> int:
-        sized, method = fitted(
+        sized, method = resolve_network(
             sized, METHODS[row], image_size=image_size, in_channels=in_channels, num_classes=num_classes
         )
         return count_parameters(sized, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
@@ -211,7 +211,7 @@ def count_parameters(
     import torch
 
     with torch.device("meta"):
-        network = make(
+        network = construct(
             spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=0.0
         )
     return sum(parameter.numel() for parameter in network.parameters())
@@ -246,14 +246,14 @@ def build(
     """
     from slbench.backbones.layers import initialize
 
-    network = make(
+    network = construct(
         spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=drop_path
     )
     initialize(network, seed=seed)
     return network
 
 
-def make(
+def construct(
     spec: BackboneSpec,
     method: Method,
     *,

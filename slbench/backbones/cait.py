@@ -10,7 +10,7 @@ from slbench.backbones.layers import (
     Backbone,
     Block,
     DropPath,
-    draw_xavier_normal,
+    init_xavier_normal,
     require_image_size,
 )
 from slbench.backbones.specs import CaiTSpec
@@ -32,7 +32,7 @@ class HeadMix(nn.Module):
         return rearrange(mixed, "b h (n m) -> b h n m", m=keys)
 
 
-class TinyDiagonal(nn.Module):
+class ReleasedDiagonalMask(nn.Module):
     """Scores with -1e-9 on their diagonal, which forbids nothing: the mask of the released code."""
 
     def forward(self, scores: Float[Tensor, "b h n n"]) -> Float[Tensor, "b h n n"]:
@@ -192,11 +192,11 @@ class CaiT(Backbone):
         logits: Tensor = self.head(self.norm(token[:, 0]))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token or parameter is self.positions or isinstance(module, HeadMix):
             nn.init.normal_(parameter, generator=source)
         else:
-            draw_xavier_normal(module, name, parameter, source=source)
+            init_xavier_normal(module, name, parameter, source=source)
 
 
 def patch_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
@@ -207,7 +207,7 @@ def patch_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
         num_heads=spec.num_heads,
         head_dim=spec.head_dim,
         logits=AttentionLogits.of(method, num_heads=spec.num_heads, head_dim=spec.head_dim, masks=not released),
-        before_mix=TinyDiagonal() if released and method.mask_self else nn.Identity(),
+        before_mix=ReleasedDiagonalMask() if released and method.mask_self else nn.Identity(),
     )
 
 

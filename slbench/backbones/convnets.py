@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from slbench.backbones.layers import Backbone, DropPath, draw_kaiming_normal, require_image_size, rising_rates
+from slbench.backbones.layers import Backbone, DropPath, init_kaiming_normal, require_image_size, rising_rates
 from slbench.backbones.specs import EfficientNetSpec, ResNetSpec
 from slbench.errors import InapplicableError
 from slbench.methods import Method
@@ -105,8 +105,8 @@ class ResNet(Backbone):
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-        draw_kaiming_normal(module, name, parameter, source=source)
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+        init_kaiming_normal(module, name, parameter, source=source)
 
 
 class SqueezeExcitation(nn.Module):
@@ -190,5 +190,5 @@ class EfficientNet(Backbone):
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-        draw_kaiming_normal(module, name, parameter, source=source)
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+        init_kaiming_normal(module, name, parameter, source=source)

@@ -13,7 +13,7 @@ from slbench.rng import generator
 class Backbone(nn.Module):
     """A classifier of images: (b c h w) to logits (b k). Says how its own parameters start."""
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         """Give one parameter its initial value in place. What is not touched stays as constructed.
 
         Args:
@@ -114,10 +114,10 @@ def initialize(network: Backbone, *, seed: int) -> None:
         for path, module in network.named_modules():
             for name, parameter in module.named_parameters(recurse=False):
                 source = generator(seed, "initial", f"{path}.{name}")
-                network.draw_parameter(module, name, parameter, source=source)
+                network.init_parameter(module, name, parameter, source=source)
 
 
-def draw_xavier_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+def init_xavier_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
     """Weights of linears and convolutions Xavier normal, their biases 0; norms stay (1, 0).
 
     A convolution counts as the linear map on its window that it is, so that a tokenizer starts with
@@ -131,7 +131,7 @@ def draw_xavier_normal(module: nn.Module, name: str, parameter: Tensor, *, sourc
         nn.init.xavier_normal_(parameter.view(parameter.shape[0], -1), generator=source)
 
 
-def draw_truncated_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+def init_truncated_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
     """Weights of linears and convolutions from a normal of 0.02, cut at +-2, their biases 0; norms stay (1, 0)."""
     if not isinstance(module, nn.Linear | nn.Conv2d):
         return
@@ -141,7 +141,7 @@ def draw_truncated_normal(module: nn.Module, name: str, parameter: Tensor, *, so
         nn.init.trunc_normal_(parameter, std=0.02, generator=source)
 
 
-def draw_kaiming_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+def init_kaiming_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
     """Weights of convolutions Kaiming normal by what leaves them, of linears normal 0.01; biases 0; norms stay (1, 0).
 
     Source: arXiv:1502.01852 for convolutions.

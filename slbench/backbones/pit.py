@@ -13,7 +13,7 @@ from slbench.backbones.layers import (
     Attention,
     Backbone,
     Block,
-    draw_xavier_normal,
+    init_xavier_normal,
     require_image_size,
     with_class_token,
 )
@@ -51,7 +51,7 @@ class GroupedConvPool(nn.Module):
 
 
 @dataclass(frozen=True)
-class Layers:
+class VariantLayers:
     """What the variants of `PiTSpec` do not share."""
 
     embedding: Callable[..., nn.Module]  # of (channels, width, patch_size=)
@@ -80,9 +80,9 @@ def convolution(dim: int) -> nn.Module:
     return nn.Conv2d(dim, dim, kernel_size=1)
 
 
-LAYERS: dict[str, Layers] = {
-    "paper": Layers(Tokenizer, place_all, class_positions=1, mix=convolution, qkv_bias=False),
-    "original": Layers(ConvEmbedding, place_patches, class_positions=0, mix=nn.Identity, qkv_bias=True),
+LAYERS: dict[str, VariantLayers] = {
+    "paper": VariantLayers(Tokenizer, place_all, class_positions=1, mix=convolution, qkv_bias=False),
+    "original": VariantLayers(ConvEmbedding, place_patches, class_positions=0, mix=nn.Identity, qkv_bias=True),
 }
 
 
@@ -164,11 +164,11 @@ class PiT(Backbone):
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token or parameter is self.positions:
             nn.init.normal_(parameter, generator=source)
         else:
-            draw_xavier_normal(module, name, parameter, source=source)
+            init_xavier_normal(module, name, parameter, source=source)
 
 
 def block(dim: int, num_heads: int, mlp_ratio: float, method: Method, *, qkv_bias: bool, drop_path: float) -> Block:

@@ -22,7 +22,7 @@ def patch_sizes(image_size: tuple[int, int], *, grid_multiple: int = 1) -> list[
     return [size for size in range(1, common + 1) if common % (size * grid_multiple) == 0]
 
 
-def rule_patch(image_size: tuple[int, int], *, tokens_per_side: int, grid_multiple: int = 1) -> int:
+def default_patch_size(image_size: tuple[int, int], *, tokens_per_side: int, grid_multiple: int = 1) -> int:
     """The paper's patch for an image (height, width): its smaller side over the tokens per side.
 
     Rounded to the nearest size that divides both sides; the larger of two that are as near.
@@ -104,7 +104,9 @@ class ViTSpec:
             InputError: if the patch does not divide the image, naming those that do.
         """
         if self.patch_size is None:
-            return dataclasses.replace(self, patch_size=rule_patch(image_size, tokens_per_side=self.tokens_per_side))
+            return dataclasses.replace(
+                self, patch_size=default_patch_size(image_size, tokens_per_side=self.tokens_per_side)
+            )
         check_patch(self.patch_size, image_size)
         return self
 
@@ -183,7 +185,7 @@ class CaiTSpec:
         Raises:
             InputError: if the patch does not divide the image, or leaves fewer than two tokens.
         """
-        patch = self.patch_size or rule_patch(image_size, tokens_per_side=self.tokens_per_side)
+        patch = self.patch_size or default_patch_size(image_size, tokens_per_side=self.tokens_per_side)
         check_patch(patch, image_size)
         if image_size == (patch, patch):
             raise InputError(
@@ -243,7 +245,9 @@ class PiTSpec:
                 first convolution of the original leaves no token.
         """
         multiple = 2 ** (len(self.dims) - 1)
-        patch = self.patch_size or rule_patch(image_size, tokens_per_side=self.tokens_per_side, grid_multiple=multiple)
+        patch = self.patch_size or default_patch_size(
+            image_size, tokens_per_side=self.tokens_per_side, grid_multiple=multiple
+        )
         check_patch(patch, image_size, grid_multiple=multiple)
         sized = dataclasses.replace(self, patch_size=patch)
         if min(sized.grid(image_size, own=True)) < 1:
@@ -294,7 +298,9 @@ class SwinSpec:
                 windows do not tile the grid of each stage.
         """
         multiple = 2 ** (len(self.dims) - 1)
-        patch = self.patch_size or rule_patch(image_size, tokens_per_side=self.tokens_per_side, grid_multiple=multiple)
+        patch = self.patch_size or default_patch_size(
+            image_size, tokens_per_side=self.tokens_per_side, grid_multiple=multiple
+        )
         check_patch(patch, image_size, grid_multiple=multiple)
         sized = dataclasses.replace(self, patch_size=patch)
         grids = [sized.grid(image_size, stage) for stage in range(len(self.dims))]

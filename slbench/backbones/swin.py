@@ -9,7 +9,7 @@ from slbench.backbones.layers import (
     MLP,
     Backbone,
     Block,
-    draw_truncated_normal,
+    init_truncated_normal,
     require_image_size,
     rising_rates,
 )
@@ -183,11 +183,11 @@ class Swin(Backbone):
         logits: Tensor = self.head(self.norm(self.blocks(x)).mean(dim=1))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.positions or name == "relative_bias":
             nn.init.trunc_normal_(parameter, std=0.02, generator=source)
         else:
-            draw_truncated_normal(module, name, parameter, source=source)
+            init_truncated_normal(module, name, parameter, source=source)
 
 
 def block(

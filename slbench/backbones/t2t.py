@@ -11,7 +11,7 @@ from slbench.backbones.layers import (
     Attention,
     Backbone,
     Block,
-    draw_truncated_normal,
+    init_truncated_normal,
     require_image_size,
     rising_rates,
     with_class_token,
@@ -72,7 +72,7 @@ class TokenTransformer(nn.Module):
         return grown
 
 
-class PlusInput(nn.Module):
+class ResidualAttention(nn.Module):
     """A module's output plus what went in: the second residual of the released code."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -151,11 +151,11 @@ class T2T(Backbone):
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token:
             nn.init.trunc_normal_(parameter, std=0.02, generator=source)
         else:
-            draw_truncated_normal(module, name, parameter, source=source)
+            init_truncated_normal(module, name, parameter, source=source)
 
 
 def block(spec: T2TSpec, method: Method, *, drop_path: float) -> Block:
@@ -163,7 +163,7 @@ def block(spec: T2TSpec, method: Method, *, drop_path: float) -> Block:
     attention = Attention(spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method)
     return Block(
         spec.dim,
-        attention=PlusInput(attention) if spec.variant == "released" else attention,
+        attention=ResidualAttention(attention) if spec.variant == "released" else attention,
         mlp=MLP(spec.dim, int(spec.dim * spec.mlp_ratio)),
         drop_path=drop_path,
     )

@@ -9,7 +9,7 @@ from slbench.backbones.layers import (
     Attention,
     Backbone,
     Block,
-    draw_xavier_normal,
+    init_xavier_normal,
     require_image_size,
     with_class_token,
 )
@@ -78,8 +78,8 @@ class ViT(Backbone):
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
-    def draw_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
+    def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token or parameter is self.positions:
             nn.init.normal_(parameter, generator=source)
         else:
-            draw_xavier_normal(module, name, parameter, source=source)
+            init_xavier_normal(module, name, parameter, source=source)

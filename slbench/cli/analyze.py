@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slbench.analysis.run_selection import Choice, Finished, Needs, choose, split_named
+from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, choose, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
@@ -22,7 +22,7 @@ from slbench.study import load_study
 if TYPE_CHECKING:
     import torch
 
-    from slbench.analysis.captions import Written
+    from slbench.analysis.captions import AnalysisOutput
     from slbench.analysis.load import OnProgress
 
 app = typer.Typer(
@@ -82,10 +82,10 @@ def attention(
     chosen = chosen_runs(store, runs, study, seed, one_seed=True)
     options.use_data_root(data_root)
     where = torch_device(device, threads)
-    from slbench.analysis.attention import Setting
+    from slbench.analysis.attention import AttentionOptions
     from slbench.analysis.contact_sheet import write_sheet
 
-    setting = Setting(
+    setting = AttentionOptions(
         split=split_named(split),
         images=tuple(rows) if rows else None,
         per_class=per_class,
@@ -145,9 +145,9 @@ def by_depth(name: str, flags: dict[str, Any]) -> None:
     options.use_data_root(flags["data_root"])
     split = split_named(flags["split"])
     device = torch_device(flags["device"], flags["threads"])
-    from slbench.analysis.layer_metrics import BY_DEPTH, Setting, analyse
+    from slbench.analysis.layer_metrics import BY_DEPTH, LayerMetricOptions, analyse
 
-    setting = Setting(
+    setting = LayerMetricOptions(
         split=split,
         max_images=flags["max_images"],
         device=device,
@@ -167,8 +167,8 @@ def chosen_runs(
     seed: Sequence[str] = (),
     *,
     one_seed: bool = False,
-    needs: Needs = Needs(),
-) -> Choice:
+    needs: Requirements = Requirements(),
+) -> RunSelection:
     """The runs that were named.
 
     Args:
@@ -215,20 +215,20 @@ def folder_for(name: str, store: Path, out: Path | None) -> Path:
 
 
 @contextmanager
-def progress() -> "Iterator[Callable[[Finished], OnProgress]]":
+def progress() -> "Iterator[Callable[[FinishedRun], OnProgress]]":
     """Shows how far each run is, on a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def on_run(run: Finished) -> "OnProgress":
+        def on_run(run: FinishedRun) -> "OnProgress":
             task = bars.add_task(run.title, total=None)
             return lambda done, total: bars.update(task, completed=done, total=total)
 
         yield on_run
 
 
-def tell(written: "Written", *, as_json: bool) -> None:
+def tell(written: "AnalysisOutput", *, as_json: bool) -> None:
     """Print the page, or everything as one JSON document, and where the files are."""
     if as_json:
         document = {

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from slbench.archive.clean import Waste, remove, waste
+from slbench.archive.clean import Removable, find_removable, remove
 from slbench.archive.export import export
-from slbench.archive.import_archive import Arrivals, Conflict, bring
+from slbench.archive.import_archive import Conflict, ImportResult, import_archive
 from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
-from slbench.grid.adaptive_seeds import with_further
+from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import load_study
@@ -35,7 +35,7 @@ def export_runs(
     options.use_data_root(data_root)
     results = Store(store)
     results.check(writing=False)
-    chosen = None if everything else with_further(load_study(names[0]), results)
+    chosen = None if everything else with_adaptive_seeds(load_study(names[0]), results)
     wanted = None if chosen is None else [run.spec.run_id for run in chosen.runs]
     manifest = export(results, wanted, names[-1], replace=replace)
     left = len(results.ids() if wanted is None else wanted) - len(manifest.runs)
@@ -53,7 +53,7 @@ def import_runs(
     as_json: options.Json = False,
 ) -> None:
     """Bring an archive's runs into a store. Exit code 1 if a run came out otherwise here, or is being made."""
-    arrivals = bring(file, Store(store))
+    arrivals = import_archive(file, Store(store))
     if as_json:
         print(json.dumps(arrivals_document(arrivals), indent=2))
     else:
@@ -79,7 +79,7 @@ def clean(
     """List, or remove, what a store need not keep: leftovers, dead claims, old checkpoints. Never a record."""
     results = Store(store)
     results.check(writing=False)
-    found = waste(results, unfinished=unfinished)
+    found = find_removable(results, unfinished=unfinished)
     gone = remove(results, found) if yes else found
     if as_json:
         print(json.dumps(waste_document(gone, removed=yes), indent=2))
@@ -130,7 +130,7 @@ def circumstances(record: RunRecord) -> str:
     )
 
 
-def arrivals_words(arrivals: Arrivals) -> str:
+def arrivals_words(arrivals: ImportResult) -> str:
     parts = [
         f"{len(arrivals.added)} runs added",
         f"{len(arrivals.same)} here already with the same results" if arrivals.same else "",
@@ -141,7 +141,7 @@ def arrivals_words(arrivals: Arrivals) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def arrivals_document(arrivals: Arrivals) -> dict[str, Any]:
+def arrivals_document(arrivals: ImportResult) -> dict[str, Any]:
     """What `--json` prints of an import."""
     return {
         "added": arrivals.added,
@@ -169,7 +169,7 @@ def made_with(record: RunRecord) -> dict[str, Any]:
     return record.model_dump(mode="json", include=kept)
 
 
-def waste_document(found: list[Waste], *, removed: bool) -> dict[str, Any]:
+def waste_document(found: list[Removable], *, removed: bool) -> dict[str, Any]:
     """What `--json` prints of a cleaning."""
     return {
         "removed": removed,

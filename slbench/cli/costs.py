@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slbench.backbones import BACKBONES
 from slbench.measure.throughput_keys import Mode
-from slbench.methods import row_title
+from slbench.methods import model_title
 
 MODES: tuple[Mode, ...] = ("inference", "train")
 
@@ -94,7 +94,7 @@ def speeds_of(row: dict[str, Any]) -> list[Mode]:
 def cells(row: dict[str, Any]) -> list[str]:
     published, params = row["paper_flops_millions"], row["paper_params_millions"]
     line = [
-        row_title(BACKBONES[row["backbone"]].title, row["method"]),
+        model_title(BACKBONES[row["backbone"]].title, row["method"]),
         f"{row['macs'] / 1e6:.1f}",
         "" if published is None else f"{published:g}",
         "" if published is None else f"{difference(row['macs'], published):+.2f} %",
@@ -128,5 +128,5 @@ def explanations(rows: Sequence[dict[str, Any]]) -> list[str]:
             )
             lines.append(f"{title}: {reason}.")
         if row["paper_params_millions"] is not None and (row["backbone"], row["method"]) in WHY_PARAMS:
-            lines.append(f"{row_title(title, row['method'])}: {WHY_PARAMS[row['backbone'], row['method']]}.")
+            lines.append(f"{model_title(title, row['method'])}: {WHY_PARAMS[row['backbone'], row['method']]}.")
     return lines

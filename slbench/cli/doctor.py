@@ -21,7 +21,7 @@ from slbench.store import Store
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at."""
 
     what: str
@@ -35,7 +35,7 @@ def doctor(
     devices: options.Devices = "auto",
     data_root: options.DataRoot = None,
     selftest: Annotated[
-        bool, typer.Option("--selftest", help="Also compare each GPU with the processor, and time it (minutes).")
+        bool, typer.Option("--run_gpu_check", help="Also compare each GPU with the processor, and time it (minutes).")
     ] = False,
 ) -> None:
     """Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."""
@@ -55,7 +55,7 @@ def doctor(
 
 def test_gpus(console: Console, wanted: str) -> bool:
     """Print the self-test of every GPU asked for; whether all was run, and well."""
-    from slbench.gpu_check import selftest
+    from slbench.gpu_check import run_gpu_check
 
     chosen = [device for device in choose(wanted) if device.kind == "cuda"]
     console.print("\nself-test of GPUs")
@@ -65,29 +65,29 @@ def test_gpus(console: Console, wanted: str) -> bool:
     passed = True
     for device in chosen:
         console.print(f"{device.label}: {device.name}", soft_wrap=True)
-        for check in selftest(device):
+        for check in run_gpu_check(device):
             passed = passed and check.passed
             console.print(f"{'ok' if check.passed else 'FAILED':<7}{check.what:<14}{check.found}", soft_wrap=True)
     return passed
 
 
-def examine(store: Path, threads: int) -> Iterator[Finding]:
+def examine(store: Path, threads: int) -> Iterator[CheckResult]:
     """Every finding, cheap ones first."""
     code, host = machine.code(), machine.host()
     versions = ", ".join(f"{name} {number}" for name, number in code.versions.items())
-    yield Finding("versions", f"python {code.python}, {versions}")
-    yield Finding(
+    yield CheckResult("versions", f"python {code.python}, {versions}")
+    yield CheckResult(
         "commit",
         "not run from its repository"
         if code.commit is None
         else f"{code.commit[:12]}{' (changed)' if code.dirty else ''}",
     )
-    yield Finding(
+    yield CheckResult(
         "machine", f"{host.cpu}, {host.cores} cores usable, {host.memory_bytes / 2**30:.1f} GiB, {platform.system()}"
     )
     yield from examine_torch()
     for device in all_devices().values():
-        yield Finding(
+        yield CheckResult(
             "device", f"{device.label}: {device.name}, {'bf16' if device.computes_bf16 else 'no native bf16'}"
         )
     yield from examine_data()
@@ -95,58 +95,58 @@ def examine(store: Path, threads: int) -> Iterator[Finding]:
     try:
         slots = make_slots("auto", jobs_per_device=None, threads=threads)
     except SlbenchError as error:
-        yield Finding("slots", str(error), f"give --threads {host.cores} or fewer")
+        yield CheckResult("slots", str(error), f"give --threads {host.cores} or fewer")
         return
     names = ", ".join(slot.device.label for slot in slots)
-    yield Finding("slots", f"{len(slots)} with --devices auto and --threads {threads}: {names}")
+    yield CheckResult("slots", f"{len(slots)} with --devices auto and --threads {threads}: {names}")
     try:
-        yield Finding("precision", f"'auto' is {resolve_precision('auto', slots)} here")
+        yield CheckResult("precision", f"'auto' is {resolve_precision('auto', slots)} here")
     except SlbenchError as error:
-        yield Finding("precision", str(error), "name the precision in the study, or the devices with --devices")
+        yield CheckResult("precision", str(error), "name the precision in the study, or the devices with --devices")
 
 
-def examine_torch() -> Iterator[Finding]:
+def examine_torch() -> Iterator[CheckResult]:
     try:
         import torch
     except ImportError as error:
-        yield Finding("torch", f"cannot be imported: {error}", "make install, or pip install 'torch>=2.9'")
+        yield CheckResult("torch", f"cannot be imported: {error}", "make install, or pip install 'torch>=2.9'")
         return
     seen, there = torch.cuda.device_count(), len(machine.gpus())
     if there and not seen:
-        yield Finding(
+        yield CheckResult(
             "torch",
             f"{torch.__version__} sees none of {there} GPUs",
             "install a CUDA build of torch that fits the driver (nvidia-smi)",
         )
     else:
-        yield Finding("torch", f"{torch.__version__} imports, {seen} CUDA devices")
+        yield CheckResult("torch", f"{torch.__version__} imports, {seen} CUDA devices")
 
 
-def examine_data() -> Iterator[Finding]:
+def examine_data() -> Iterator[CheckResult]:
     """Where data are kept, which sets are here, and that those that ship with slbench hold what their hash says."""
     root, states = paths.data_root(), list[str]()
     try:
         paths.check_writable(root)
-        yield Finding("data root", str(root))
+        yield CheckResult("data root", str(root))
     except SlbenchError as error:
-        yield Finding("data root", str(error), "set SLBENCH_DATA, or give --data-root")
+        yield CheckResult("data root", str(error), "set SLBENCH_DATA, or give --data-root")
     for name, entry in DATASETS.items():
         if entry.archives:
             states.append(f"{name} {state_of(name, entry.archives)}")
             continue
         try:
             load(entry.spec)
-            yield Finding("data", f"{name}: {short(entry.spec.content)} verified")
+            yield CheckResult("data", f"{name}: {short(entry.spec.content)} verified")
         except (SlbenchError, OSError) as error:
-            yield Finding("data", f"{name}: {error}", "reinstall slbench: make install")
-    yield Finding("data", ", ".join(states))
+            yield CheckResult("data", f"{name}: {error}", "reinstall slbench: make install")
+    yield CheckResult("data", ", ".join(states))
 
 
-def examine_store(store: Path) -> Iterator[Finding]:
+def examine_store(store: Path) -> Iterator[CheckResult]:
     try:
         Store(store).check(writing=True)
     except SlbenchError as error:
-        yield Finding("store", str(error), "give a folder that can be written to with --store DIR")
+        yield CheckResult("store", str(error), "give a folder that can be written to with --store DIR")
         return
     damaged = []
     finished = 0
@@ -158,5 +158,5 @@ def examine_store(store: Path) -> Iterator[Finding]:
             except SlbenchError as error:
                 damaged.append(str(error))
     if damaged:
-        yield Finding("store", damaged[0], "delete the folder of that run; the next grid makes it again")
-    yield Finding("store", f"{store}: {finished} finished runs")
+        yield CheckResult("store", damaged[0], "delete the folder of that run; the next grid makes it again")
+    yield CheckResult("store", f"{store}: {finished} finished runs")

@@ -17,14 +17,14 @@ from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.views import make_view
 from slbench.data import check_here
 from slbench.errors import InputError, TrainingError
-from slbench.grid.adaptive_seeds import with_further
-from slbench.grid.disk_budget import lacking
-from slbench.grid.estimate import Probes, kinds_of, load_probes, save_probes
-from slbench.grid.launch import Launch, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
+from slbench.grid.adaptive_seeds import with_adaptive_seeds
+from slbench.grid.disk_budget import disk_shortfall
+from slbench.grid.estimate import ProbeResults, kinds_of, load_probes, save_probes
+from slbench.grid.launch import PreparedGrid, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
 from slbench.grid.processes import in_child
 from slbench.grid.queue import Policy
 from slbench.grid.slots import make_slots, resolve_precision
-from slbench.grid.status import Standing
+from slbench.grid.status import GridStatus
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import Study, StudyRun
@@ -87,12 +87,12 @@ def run_grid(
     results, console = Store(store), Console(stderr=as_json)
     others = [] if speeds is None else load_probes(speeds)
     results.check(writing=False)
-    chosen = with_further(chosen, results)
+    chosen = with_adaptive_seeds(chosen, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
         writing=not plan or probe, with_data=not plan, elsewhere=kinds_of(others),
     )  # fmt: skip
-    probes = Probes(results, machine_id=machine.host().machine_id, others=others)
+    probes = ProbeResults(results, machine_id=machine.host().machine_id, others=others)
     signal.signal(signal.SIGTERM, interrupt)
     if jobs_per_device == "auto" and grid.todo and speeds is None and (probe or not plan):
         grid = packed(grid, devices=devices, threads=threads, tell=lambda words: say(console, words))
@@ -104,12 +104,12 @@ def run_grid(
         show_plan(console, chosen, grid, probes, as_json=as_json)
     else:
         do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tensorboard=board)
-        show_outcome(console, with_further(chosen, results), results, as_json=as_json)
+        show_outcome(console, with_adaptive_seeds(chosen, results), results, as_json=as_json)
 
 
-def show_plan(console: Console, study: Study, grid: Launch, probes: Probes, *, as_json: bool) -> None:
+def show_plan(console: Console, study: Study, grid: PreparedGrid, probes: ProbeResults, *, as_json: bool) -> None:
     """Each run with its state, and what those that are left will take."""
-    standing = Standing.of(study.runs, grid.store)
+    standing = GridStatus.of(study.runs, grid.store)
     cost = cost_of(grid, probes)
     if as_json:
         print(json.dumps(as_document(study, standing) | plan_document(grid, cost), indent=2))
@@ -123,8 +123,8 @@ def show_plan(console: Console, study: Study, grid: Launch, probes: Probes, *, a
 def do_grid(
     console: Console,
     study: Study,
-    grid: Launch,
-    probes: Probes,
+    grid: PreparedGrid,
+    probes: ProbeResults,
     *,
     policy: Policy,
     throughput: bool,
@@ -144,7 +144,7 @@ def do_grid(
 
 def show_outcome(console: Console, study: Study, store: Store, *, as_json: bool) -> None:
     """What has become of a study's runs; exit code 1 unless all are done."""
-    standing = Standing.of(study.runs, store)
+    standing = GridStatus.of(study.runs, store)
     if as_json:
         print(json.dumps(as_document(study, standing), indent=2))
     else:
@@ -219,7 +219,7 @@ def train_here(
     import torch
 
     from slbench.train.loop import Progress
-    from slbench.train.run import Stopped, execute
+    from slbench.train.run import RunInterrupted, execute
 
     def tell(progress: Progress) -> None:
         if progress.step % (progress.steps // progress.epochs) == 0:
@@ -240,7 +240,7 @@ def train_here(
         with claim.kept() as still_ours:
             if (record := store.record(run.spec.run_id)) is not None:
                 return record  # another process has finished it just now
-            if (lack := lacking(store, run, [])) is not None:
+            if (lack := disk_shortfall(store, run, [])) is not None:
                 raise TrainingError(lack)
             store.begin(run.spec, run.labels)
             return execute(
@@ -256,7 +256,7 @@ def train_here(
                 on_progress=tell,
                 wanted=still_ours,
             )
-    except Stopped as stopped:
+    except RunInterrupted as stopped:
         raise TrainingError(f"{run.title}: another process has taken the run over") from stopped
     finally:
         claim.release(done=store.is_done(run.spec))

@@ -14,7 +14,7 @@ from slbench.backbones import BACKBONES, NAMED, check_method
 from slbench.cli import options
 from slbench.data import DATASETS, imagenet
 from slbench.errors import InapplicableError, InputError
-from slbench.methods import METHODS, row_title
+from slbench.methods import METHODS, model_title
 from slbench.methods.method import Method
 from slbench.names import lookup
 from slbench.recipes import LR_BY_BACKBONE, OTHER_LR, RECIPE_SOURCES, RECIPES, Recipe
@@ -51,7 +51,7 @@ def backbones() -> list[tuple[str, str]]:
 
 
 def methods() -> list[tuple[str, str]]:
-    return [(name, f"{row_title(first_backbone(row), name)}: {words(row)}") for name, row in METHODS.items()]
+    return [(name, f"{model_title(first_backbone(row), name)}: {words(row)}") for name, row in METHODS.items()]
 
 
 def first_backbone(row: Method) -> str:

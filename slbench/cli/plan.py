@@ -8,9 +8,9 @@ from typing import Any
 
 from slbench.cli.views import minutes
 from slbench.errors import InputError
-from slbench.grid.estimate import Estimate, Probes, setting_of, unprobed
-from slbench.grid.launch import Launch
-from slbench.grid.status import Standing
+from slbench.grid.estimate import Estimate, ProbeResults, setting_of, unprobed
+from slbench.grid.launch import PreparedGrid
+from slbench.grid.status import GridStatus
 from slbench.stats.intervals import t_bound
 from slbench.stats.sequential import confidence
 from slbench.study import SeedRule, StudyRun
@@ -27,7 +27,12 @@ def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speed
 
 
 def plan_lines(
-    grid: Launch, probes: Probes, cost: Estimate | None, standing: Standing, *, rule: SeedRule | None = None
+    grid: PreparedGrid,
+    probes: ProbeResults,
+    cost: Estimate | None,
+    standing: GridStatus,
+    *,
+    rule: SeedRule | None = None,
 ) -> Iterator[str]:
     """Work, time and space of the runs that are not finished, and what their seeds can show.
 
@@ -54,7 +59,7 @@ def plan_lines(
     yield smallest_effect(standing, level=confidence(rule))
 
 
-def time_lines(grid: Launch, probes: Probes, cost: Estimate) -> Iterator[str]:
+def time_lines(grid: PreparedGrid, probes: ProbeResults, cost: Estimate) -> Iterator[str]:
     """The time of each kind of job, and of all of them."""
     kinds = defaultdict[tuple[str, str, str], list[float]](list)
     for run in grid.todo:
@@ -75,7 +80,7 @@ def time_lines(grid: Launch, probes: Probes, cost: Estimate) -> Iterator[str]:
     )
 
 
-def smallest_effect(standing: Standing, *, level: float = 0.95) -> str:
+def smallest_effect(standing: GridStatus, *, level: float = 0.95) -> str:
     """How large a difference between two rows must be for a paired t test of all seeds to tell it from none."""
     seeds = len({run.spec.seed for run in standing.runs})
     if seeds == 1:
@@ -89,7 +94,7 @@ def smallest_effect(standing: Standing, *, level: float = 0.95) -> str:
     return f"{words} its standard deviation over seeds; as finished so far {spread:.2f} points, so {times * spread:.2f}"
 
 
-def paired_spread(standing: Standing) -> float | None:
+def paired_spread(standing: GridStatus) -> float | None:
     """Standard deviation over seeds of the difference of two rows, pooled, in points; None with too few runs."""
     cells = defaultdict[tuple[str, ...], dict[int, float]](dict)
     for run in standing.runs:
@@ -119,7 +124,7 @@ def compared(cost: Estimate, took: float) -> str:
     return f"planned {minutes(cost.wall_seconds)}, took {minutes(took)} ({100 * (took / cost.wall_seconds - 1):+.0f} %)"
 
 
-def plan_document(grid: Launch, cost: Estimate | None) -> dict[str, Any]:
+def plan_document(grid: PreparedGrid, cost: Estimate | None) -> dict[str, Any]:
     """What a plan adds to `--json`."""
     from slbench.measure.compute_budget import total
 

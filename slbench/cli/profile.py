@@ -80,7 +80,7 @@ def profile(
         backbones, methods, image_size=(image_size, image_size), in_channels=in_chans, num_classes=classes
     )
     rows = [as_row(found) for found in measure.costs(networks)]
-    setting = Setting(slot=slot, precision=resolved, batch_size=batch_size)
+    setting = MeasurementContext(slot=slot, precision=resolved, batch_size=batch_size)
     if throughput:
         add_speeds(rows, list(networks.values()), setting, chosen, Store(store))
     if memory:
@@ -94,7 +94,7 @@ def profile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class MeasurementContext:
     """What speeds and memory are measured with."""
 
     slot: Slot
@@ -117,7 +117,7 @@ class Setting:
         }
 
 
-def how(setting: Setting, timing: Timing) -> list[str]:
+def how(setting: MeasurementContext, timing: Timing) -> list[str]:
     """How the images/s were taken, and that a processor's are not by the paper's protocol."""
     turn = f"{timing.passes} passes" if timing.seconds == 0 else f"at least {timing.seconds:g} s"
     lines = [
@@ -157,7 +157,7 @@ def paper(backbone: str, method: str, metric: str) -> Published | None:
 
 
 def add_speeds(
-    rows: list[dict[str, Any]], networks: Sequence[Network], setting: Setting, timing: Timing, store: Store
+    rows: list[dict[str, Any]], networks: Sequence[Network], setting: MeasurementContext, timing: Timing, store: Store
 ) -> None:
     """Measure every network in turns with the others, file it by machine, and add it to its row."""
     from slbench.measure.throughput import measure
@@ -178,7 +178,9 @@ def add_speeds(
             row[f"{mode}_images_per_second"] = as_speed(by_key[key])
 
 
-def add_memory(rows: list[dict[str, Any]], networks: Sequence[Network], setting: Setting, store: Store) -> None:
+def add_memory(
+    rows: list[dict[str, Any]], networks: Sequence[Network], setting: MeasurementContext, store: Store
+) -> None:
     """Measure each network's peak memory in training, file it by machine, and add it to its row."""
     from slbench.measure.memory import measure
 
@@ -191,7 +193,7 @@ def add_memory(rows: list[dict[str, Any]], networks: Sequence[Network], setting:
 
 
 @contextmanager
-def enough_memory(setting: Setting) -> Iterator[None]:
+def enough_memory(setting: MeasurementContext) -> Iterator[None]:
     """Turn torch's want of memory into one line."""
     import torch
 

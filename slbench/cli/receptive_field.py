@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from slbench.analysis.run_selection import Needs
+from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
 from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, tell
@@ -29,7 +29,7 @@ def temperature(
     as_json: options.Json = False,
 ) -> None:
     """Show what learned temperatures have become, by layer and head, and how: Fig. 3 of the paper."""
-    chosen = chosen_runs(store, runs, study, seed, needs=Needs(attention=False, weights=False))
+    chosen = chosen_runs(store, runs, study, seed, needs=Requirements(attention=False, weights=False))
     folder = folder_for(chosen.name, store, out)
     from slbench.analysis.temperature import analyse
 
@@ -69,7 +69,7 @@ def receptive_field(
         lookup(METHODS, name, "method")
     outputs = [lookup(OUTPUTS, name, "output") for name in options.split(of)]
     options.use_data_root(data_root)
-    chosen = chosen_runs(store, runs, study, needs=Needs(attention=False)) if is_finished else None
+    chosen = chosen_runs(store, runs, study, needs=Requirements(attention=False)) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
     from slbench.analysis import analyzed_networks
     from slbench.analysis.receptive_field import analyse

@@ -16,7 +16,7 @@ from slbench.study import load_study
 from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
-    from slbench.report.inputs import Gathered
+    from slbench.report.inputs import ReportInputs
 
 ACCURACIES = {name: name for name, measure in MEASURES.items() if measure.is_accuracy}
 
@@ -109,12 +109,14 @@ def asked_figures(figures: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def finished_runs(path: Path | None, store: Store) -> "Gathered":
+def finished_runs(path: Path | None, store: Store) -> "ReportInputs":
     """The runs of a study, or of a whole store. Raises InputError if none of them is finished."""
-    from slbench.grid.adaptive_seeds import with_further
+    from slbench.grid.adaptive_seeds import with_adaptive_seeds
     from slbench.report.inputs import gather_store, gather_study
 
-    gathered = gather_store(store) if path is None else gather_study(with_further(load_study(path), store), store)
+    gathered = (
+        gather_store(store) if path is None else gather_study(with_adaptive_seeds(load_study(path), store), store)
+    )
     if not gathered.records:
         what, start = ("", "STUDY") if path is None else (f" of {gathered.name}", path)
         if gathered.unread:
@@ -124,7 +126,7 @@ def finished_runs(path: Path | None, store: Store) -> "Gathered":
 
 
 def show(
-    gathered: "Gathered",
+    gathered: "ReportInputs",
     *,
     columns: Sequence[str],
     published: bool,

@@ -15,10 +15,10 @@ from rich.text import Text
 from slbench.cli import options
 from slbench.cli.views import accuracy_of, minutes
 from slbench.errors import InputError
-from slbench.grid.adaptive_seeds import decisions, with_further
+from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.processes import LOG
-from slbench.grid.status import Standing
+from slbench.grid.status import GridStatus
 from slbench.stats.sequential import confidence
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
@@ -40,9 +40,9 @@ def status(
     options.use_data_root(data_root)
     results = Store(store)
     results.check(writing=False)
-    chosen = everything(results) if study is None else with_further(study_file(study), results)
+    chosen = everything(results) if study is None else with_adaptive_seeds(study_file(study), results)
     console = Console()
-    standing = Standing.of(chosen.runs, results)
+    standing = GridStatus.of(chosen.runs, results)
     if watch:
         standing = keep_looking(console, chosen, results)
     elif as_json:
@@ -66,12 +66,12 @@ def everything(store: Store) -> Study:
     return Study(name=str(store.root), title="", source="", runs=runs, notes=())
 
 
-def keep_looking(console: Console, study: Study, store: Store) -> Standing:
+def keep_looking(console: Console, study: Study, store: Store) -> GridStatus:
     """Show the state anew until all is over."""
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            study = with_further(study, store)
-            standing = Standing.of(study.runs, store)
+            study = with_adaptive_seeds(study, store)
+            standing = GridStatus.of(study.runs, store)
             live.update(Text("\n".join(lines(study, standing))), refresh=True)
             if standing.is_over:
                 return standing
@@ -98,23 +98,23 @@ def logs(
         raise InputError(f"{folder}: has no log: the run was made by `slbench train`, or has not begun") from None
 
 
-def lines(study: Study, standing: Standing) -> list[str]:
+def lines(study: Study, standing: GridStatus) -> list[str]:
     """The state of a study for a person: each run, what failed the same way, the summary."""
     runs = [line(run, standing) for run in study.runs]
     return [*runs, *causes(standing), *rule_lines(study, standing), summary(study, standing)]
 
 
-def rule_lines(study: Study, standing: Standing) -> list[str]:
+def rule_lines(study: Study, standing: GridStatus) -> list[str]:
     """What the study's rule of seeds has come to, if it has one."""
     return [] if study.seeds is None else [seeds_summary(decisions(study, accuracies(standing)))]
 
 
-def accuracies(standing: Standing) -> dict[str, float]:
+def accuracies(standing: GridStatus) -> dict[str, float]:
     """Of the finished runs, by id."""
     return {run: record.final_test_top1 for run, record in standing.records.items()}
 
 
-def line(run: StudyRun, standing: Standing) -> str:
+def line(run: StudyRun, standing: GridStatus) -> str:
     state = standing.states[run.spec.run_id]
     epochs = f"{run.spec.recipe.epochs} epoch{'' if run.spec.recipe.epochs == 1 else 's'}"
     told = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
@@ -125,7 +125,7 @@ def line(run: StudyRun, standing: Standing) -> str:
     return told + (f": {running(run, standing)}" if state == "running" else "")
 
 
-def running(run: StudyRun, standing: Standing) -> str:
+def running(run: StudyRun, standing: GridStatus) -> str:
     """How far a run is, and where."""
     holder = standing.holders.get(run.spec.run_id)
     if holder is None:
@@ -139,7 +139,7 @@ def running(run: StudyRun, standing: Standing) -> str:
     return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {minutes(left)} left, {where}"
 
 
-def causes(standing: Standing) -> list[str]:
+def causes(standing: GridStatus) -> list[str]:
     """A line for each way that several runs died."""
     return [
         f"{len(group)} failed the same way: {why.reason}: {', '.join(run.spec.run_id for run in group)}"
@@ -148,7 +148,7 @@ def causes(standing: Standing) -> list[str]:
     ]
 
 
-def summary(study: Study, standing: Standing) -> str:
+def summary(study: Study, standing: GridStatus) -> str:
     """ "8 of 8 done", and what else there is."""
     left = standing.total_seconds_left()
     return counts(study, standing.states) + ("" if left is None else f", {minutes(left)} left")
@@ -162,7 +162,7 @@ def counts(study: Study, states: Mapping[str, State]) -> str:
     return f"{study.name}: {number['done']} of {len(study.runs)} done{', ' + others if others else ''}"
 
 
-def as_document(study: Study, standing: Standing) -> dict[str, Any]:
+def as_document(study: Study, standing: GridStatus) -> dict[str, Any]:
     """What `--json` prints: runs with their states; of the done accuracies, of the running how far they are."""
     number = Counter(standing.states.values())
     return {
@@ -176,7 +176,7 @@ def as_document(study: Study, standing: Standing) -> dict[str, Any]:
     }
 
 
-def rule_document(study: Study, standing: Standing) -> dict[str, Any]:
+def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
     """What a study's rule of seeds adds to `--json`."""
     assert study.seeds is not None
     return {
@@ -195,7 +195,7 @@ def rule_document(study: Study, standing: Standing) -> dict[str, Any]:
     }
 
 
-def entry(run: StudyRun, standing: Standing) -> dict[str, Any]:
+def entry(run: StudyRun, standing: GridStatus) -> dict[str, Any]:
     run_id = run.spec.run_id
     record, why = standing.records.get(run_id), standing.failures.get(run_id)
     holder = standing.holders.get(run_id)

@@ -19,11 +19,11 @@ from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
 from slbench.tuning.record import SearchRecord, folder_of
-from slbench.tuning.run import Tuning, plan_tuning, run_tuning
-from slbench.tuning.search import Plan
+from slbench.tuning.run import PreparedSearch, plan_tuning, run_tuning
+from slbench.tuning.search import SearchConfig
 from slbench.tuning.search_file import NOTHING, load_search_file, space_of
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 
 SEARCH = "Search"
 
@@ -125,14 +125,14 @@ def tune_temperature(
     given = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
     settings = {path: value for path, value in given.items() if value is not None} | options.parsed(changes)
     subjects = [
-        Subject(backbone, dataset, row, recipe or "quick", settings) for row in options.split(method) or ["both"]
+        TuningTarget(backbone, dataset, row, recipe or "quick", settings) for row in options.split(method) or ["both"]
     ]
     if len({subject.method for subject in subjects}) < len(subjects):
         raise InputError("--method names a row twice")
     file = NOTHING if search is None else load_search_file(search)
     spaces = [space_of(subject, file, with_lr=with_lr, alone=len(subjects) == 1) for subject in subjects]
     label = subjects[0].runs({}, seeds=[0])[0].labels
-    plan = Plan(
+    plan = SearchConfig(
         name=name or f"{backbone}-{label.dataset}",
         trials=trials,
         seeds=seeds_per_trial,
@@ -188,7 +188,7 @@ def command_line() -> str:
     return shlex.join(["slbench", *words])
 
 
-def opening(tuning: Tuning) -> list[str]:
+def opening(tuning: PreparedSearch) -> list[str]:
     """What will be searched."""
     plan, run = tuning.plan, tuning.grid.runs[0]
     seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from slbench.cli.views import lasting, minutes
-from slbench.grid.events import Dropped, Ended, Failed, Finished, Found, Moved, Started
+from slbench.cli.views import log_line, minutes
+from slbench.grid.events import AlreadyFinished, Failed, Finished, JobCancelled, JobPruned, Progressed, Started
 from slbench.tuning.record import setting_words
-from slbench.tuning.run import Comparing, Searching, TimedOut, Tuning, TuningEvent
-from slbench.tuning.search import Told
+from slbench.tuning.run import Comparing, PreparedSearch, Searching, TimedOut, TuningEvent
+from slbench.tuning.search import TrialOutcome
 
 
 class TuneView(Protocol):
@@ -25,14 +25,14 @@ class TuneView(Protocol):
     def __call__(self, event: TuningEvent) -> None: ...
 
 
-class Standings:
+class SearchProgress:
     """How far a search is: trials over, pruned, running, the best so far, and how long the rest may take."""
 
-    def __init__(self, tuning: Tuning) -> None:
+    def __init__(self, tuning: PreparedSearch) -> None:
         self.many = len(tuning.subjects) > 1
         self.wanted = self.before = self.over = self.pruned = self.failed = 0
         self.running = set[str]()
-        self.best: dict[str, Told] = {}
+        self.best: dict[str, TrialOutcome] = {}
         self.comparing: int | None = None
         self.compared = 0
         self.started = time.monotonic()
@@ -44,15 +44,15 @@ class Standings:
             self.wanted, self.before, self.over, self.started = event.wanted, len(event.over), 0, time.monotonic()
         elif isinstance(event, Comparing):
             self.comparing, self.started = event.runs, time.monotonic()
-        elif isinstance(event, Told):
+        elif isinstance(event, TrialOutcome):
             self._told(event)
         elif isinstance(event, Started):
             self.running.add(event.run.spec.run_id)
-        elif isinstance(event, Finished | Failed | Dropped | Ended | Found):
+        elif isinstance(event, Finished | Failed | JobCancelled | JobPruned | AlreadyFinished):
             self.running.discard(event.run.spec.run_id)
             self.compared += self.comparing is not None and isinstance(event, Finished)
 
-    def _told(self, told: Told) -> None:
+    def _told(self, told: TrialOutcome) -> None:
         self.over += 1
         self.pruned += told.state == "pruned"
         self.failed += told.state == "failed"
@@ -82,7 +82,7 @@ class Standings:
         return ", ".join([*parts, *([f"{minutes(left)} left"] if left is not None else [])])
 
 
-def told_words(told: Told, *, many: bool) -> str:
+def told_words(told: TrialOutcome, *, many: bool) -> str:
     """What a trial came to."""
     row = f" {told.method}" if many else ""
     value = "" if told.value is None else f"validation top-1 {told.value:.2f} %, "
@@ -91,7 +91,7 @@ def told_words(told: Told, *, many: bool) -> str:
 
 def lasting_words(event: TuningEvent, *, many: bool) -> str | None:
     """The line that stays after an event. A run's own end leaves none: it would tell a test accuracy."""
-    if isinstance(event, Told):
+    if isinstance(event, TrialOutcome):
         return told_words(event, many=many)
     if isinstance(event, Comparing):
         return f"comparing on the test images, with fresh seeds: {event.runs} runs"
@@ -99,14 +99,14 @@ def lasting_words(event: TuningEvent, *, many: bool) -> str | None:
         return f"{len(event.over)} of {event.wanted} trials were made before: going on" if event.over else None
     if isinstance(event, TimedOut):
         return f"--timeout: {event.left} trials are not made; the same command without it makes them"
-    return None if isinstance(event, Finished | Found) else lasting(event)
+    return None if isinstance(event, Finished | AlreadyFinished) else log_line(event)
 
 
 class PlainTuneView:
     """A line for each trial that is over, with where the search stands."""
 
-    def __init__(self, console: Console, tuning: Tuning) -> None:
-        self.console, self.standings = console, Standings(tuning)
+    def __init__(self, console: Console, tuning: PreparedSearch) -> None:
+        self.console, self.standings = console, SearchProgress(tuning)
 
     def __enter__(self) -> Self:
         return self
@@ -120,15 +120,15 @@ class PlainTuneView:
         self.standings.see(event)
         line = lasting_words(event, many=self.standings.many)
         if line is not None:
-            tail = f"  [{self.standings.words()}]" if isinstance(event, Told) else ""
+            tail = f"  [{self.standings.words()}]" if isinstance(event, TrialOutcome) else ""
             self.console.print(line + tail, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTuneView:
     """A bar for the search with the best so far, and one for each run; trials that are over scroll above them."""
 
-    def __init__(self, console: Console, tuning: Tuning) -> None:
-        self.standings = Standings(tuning)
+    def __init__(self, console: Console, tuning: PreparedSearch) -> None:
+        self.standings = SearchProgress(tuning)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
@@ -154,11 +154,11 @@ class LiveTuneView:
             title = f"{event.slot.device.label} {event.run.labels.method} seed {event.run.spec.seed}"
             steps = event.run.spec.recipe.epochs * event.run.spec.steps_per_epoch
             self._slots[event.slot.index] = self.progress.add_task(escape(title), total=steps, detail="starting")
-        elif isinstance(event, Moved):
+        elif isinstance(event, Progressed):
             top1 = "" if event.said.val_top1 is None else f" validation top-1 {event.said.val_top1:.1f}"
             detail = f"{event.said.epoch}/{event.said.epochs} loss {event.said.loss:.3f}{top1}"
             self.progress.update(self._slots[event.slot.index], completed=event.said.step, detail=detail)
-        elif isinstance(event, Finished | Failed | Dropped | Ended) and event.slot.index in self._slots:
+        elif isinstance(event, Finished | Failed | JobCancelled | JobPruned) and event.slot.index in self._slots:
             self.progress.remove_task(self._slots.pop(event.slot.index))
         line = lasting_words(event, many=self.standings.many)
         if line is not None:
@@ -170,6 +170,6 @@ class LiveTuneView:
         self.progress.update(self._search, total=total or None, completed=done, detail=standings.words())
 
 
-def make_view(console: Console, tuning: Tuning) -> TuneView:
+def make_view(console: Console, tuning: PreparedSearch) -> TuneView:
     """Bars if the console is a terminal, else lines."""
     return LiveTuneView(console, tuning) if console.is_terminal else PlainTuneView(console, tuning)

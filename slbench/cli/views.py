@@ -9,22 +9,22 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from slbench.grid.events import (
-    Added,
-    Dropped,
-    Elsewhere,
-    Ended,
+    AlreadyFinished,
     Event,
     Failed,
-    Fewer,
     Finished,
-    Found,
-    Halted,
+    GridStopped,
+    JobCancelled,
+    JobPruned,
     Measuring,
-    Moved,
-    NotMeasured,
+    Progressed,
+    SeedAdded,
+    SlotsReduced,
     Started,
+    ThroughputFailed,
+    WaitingForOthers,
 )
-from slbench.grid.messages import Said
+from slbench.grid.messages import ProgressMessage
 from slbench.study import StudyRun
 
 LINE_SECONDS = 30  # between plain lines on one run
@@ -48,35 +48,35 @@ def minutes(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def accuracy_of(said: Said) -> float | None:
+def accuracy_of(said: ProgressMessage) -> float | None:
     """The accuracy to show while a run goes on: validation if there is one."""
     return said.test_top1 if said.val_top1 is None else said.val_top1
 
 
-def lasting(event: Event) -> str | None:
+def log_line(event: Event) -> str | None:
     """The line that stays on the screen after an event, if it leaves one."""
     if isinstance(event, Finished):
         return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {minutes(event.seconds)}"
     if isinstance(event, Failed):
         return failed(event)
-    if isinstance(event, Found):
+    if isinstance(event, AlreadyFinished):
         return f"found   {event.run.title}: another launcher has finished it"
-    if isinstance(event, Added):
+    if isinstance(event, SeedAdded):
         return f"added   {event.run.title}: undecided after {event.run.spec.seed} seeds"
-    if isinstance(event, Elsewhere):
+    if isinstance(event, WaitingForOthers):
         return f"{event.runs} left, all claimed by other launchers: waiting for them, or for their end"
-    if isinstance(event, Fewer):
+    if isinstance(event, SlotsReduced):
         return f"{event.device.label}: from now on {event.jobs or 'no'} job{'' if event.jobs == 1 else 's'} at a time"
-    if isinstance(event, Halted):
+    if isinstance(event, GridStopped):
         return f"stopped, {event.left} not started: {event.reason}"
     if isinstance(event, Measuring):
         return f"measuring images/s of {event.networks} networks in turns, with no job beside"
-    if isinstance(event, NotMeasured):
+    if isinstance(event, ThroughputFailed):
         return f"images/s could not be measured: {event.reason}"
     return None
 
 
-def goes_on(event: Event) -> bool:
+def will_retry(event: Event) -> bool:
     """Whether a run that failed is tried again."""
     return isinstance(event, Failed) and event.again
 
@@ -109,13 +109,13 @@ class Totals:
         self.done[run.spec.run_id] = self.before[run.spec.run_id] = 0
 
     def see(self, event: Event) -> None:
-        if isinstance(event, Added):
+        if isinstance(event, SeedAdded):
             self._add(event.run)
-        elif isinstance(event, Moved):
+        elif isinstance(event, Progressed):
             self._first(event.run, event.said.step - 1)
             self.done[event.run.spec.run_id] = event.said.step
-        elif isinstance(event, Finished | Found | Failed) and not goes_on(event):
-            if isinstance(event, Found):
+        elif isinstance(event, Finished | AlreadyFinished | Failed) and not will_retry(event):
+            if isinstance(event, AlreadyFinished):
                 self._first(event.run, self.steps[event.run.spec.run_id])
             self.done[event.run.spec.run_id] = self.steps[event.run.spec.run_id]
             self.ended += 1
@@ -152,15 +152,15 @@ class PlainView:
         if isinstance(event, Started):
             self._last[event.run.spec.run_id] = time.monotonic()
             self._print(f"start   {event.run.title} on {event.slot.device.label}, slot {event.slot.index}")
-        elif isinstance(event, Moved):
+        elif isinstance(event, Progressed):
             self._moved(event)
-        elif (line := lasting(event)) is not None:
+        elif (line := log_line(event)) is not None:
             left = self.totals.remaining()
-            ended = isinstance(event, Finished | Found | Failed)
+            ended = isinstance(event, Finished | AlreadyFinished | Failed)
             tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {minutes(left or 0)} left]" if ended else ""
             self._print(line + tail)
 
-    def _moved(self, event: Moved) -> None:
+    def _moved(self, event: Progressed) -> None:
         now = time.monotonic()
         if now - self._last[event.run.spec.run_id] < LINE_SECONDS:
             return
@@ -211,14 +211,14 @@ class LiveView:
                 total=self.totals.steps[event.run.spec.run_id],
                 detail="starting",
             )
-        elif isinstance(event, Moved):
+        elif isinstance(event, Progressed):
             said, accuracy = event.said, accuracy_of(event.said)
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
             detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
             self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)
-        elif isinstance(event, Finished | Failed | Dropped | Ended):
+        elif isinstance(event, Finished | Failed | JobCancelled | JobPruned):
             self.progress.remove_task(self._slots.pop(event.slot.index))
-        if (line := lasting(event)) is not None:
+        if (line := log_line(event)) is not None:
             self.progress.console.print(line, markup=False, highlight=False)
         detail = f"{self.totals.ended} of {len(self.totals.steps)}"
         total, done = sum(self.totals.steps.values()), sum(self.totals.done.values())

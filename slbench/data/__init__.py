@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from slbench.data import imagenet
-from slbench.data.own_dataset import as_source, find_spec, load_own, note_file
+from slbench.data.own_dataset import as_source, find_spec, index_file, load_own
 from slbench.data.paths import one_at_a_time
 from slbench.data.published import (
     CIFAR10,
@@ -138,7 +138,7 @@ DATASETS: dict[str, DatasetEntry] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class ResolvedDataset:
     """A data set that a name stands for."""
 
     spec: DatasetSpec
@@ -146,7 +146,7 @@ class Found:
     source: str  # where a user's own data lie, "npz:/absolute/path"; empty for a named set
 
 
-def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
+def find(name: str, *, image_size: tuple[int, int] | None = None) -> ResolvedDataset:
     """The data set that a name stands for: one of DATASETS, `imagenet`, `npz:PATH` or `folder:PATH`.
 
     A named set need not be on this machine; a user's own is read, the first time.
@@ -158,14 +158,14 @@ def find(name: str, *, image_size: tuple[int, int] | None = None) -> Found:
     """
     source = as_source(name)
     if source is not None:
-        return Found(find_spec(source, image_size), source.path.stem or source.kind, str(source))
+        return ResolvedDataset(find_spec(source, image_size), source.path.stem or source.kind, str(source))
     if name == imagenet.NAME:
-        return Found(imagenet.find_imagenet(image_size), name, str(imagenet.source()))
+        return ResolvedDataset(imagenet.find_imagenet(image_size), name, str(imagenet.source()))
     if name not in DATASETS:
         raise InputError(
             f"unknown data set '{name}'{suggestion(name, [*DATASETS, imagenet.NAME])}, npz:PATH, folder:PATH"
         )
-    return Found(DATASETS[name].spec, name, "")
+    return ResolvedDataset(DATASETS[name].spec, name, "")
 
 
 def load(spec: DatasetSpec, source: str = "") -> "Splits":
@@ -189,7 +189,7 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
         return splits
     if splits.lazy or streams(spec.num_bytes):
         content = content_hash(splits)
-        note = note_file(content, "arrays", spec.image_size)
+        note = index_file(content, "arrays", spec.image_size)
         with one_at_a_time(note):
             return at_size(splits, spec.image_size, note, files=content)
     return resized(splits, spec.image_size)

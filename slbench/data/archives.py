@@ -13,8 +13,8 @@ from typing import Any
 
 from slbench.errors import InputError
 
-MOST_MEMBERS = 300_000  # Tiny-ImageNet has 120,609
-MOST_BYTES = 2 * 2**30  # unpacked; the largest, Tiny-ImageNet, has 0.25 GB
+MAX_MEMBERS = 300_000  # Tiny-ImageNet has 120,609
+MAX_BYTES = 2 * 2**30  # unpacked; the largest, Tiny-ImageNet, has 0.25 GB
 DAMAGED = (
     OSError,
     EOFError,
@@ -34,7 +34,7 @@ ARRAY_PARTS = {  # of a pickled numpy array; whatever else a pickle asks for is 
 }
 
 
-class Budget:
+class UnpackBudget:
     """What an archive may still unpack to, and which names it may use."""
 
     def __init__(self, archive: Path, *, most_members: int, most_bytes: int) -> None:
@@ -69,7 +69,7 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
 
 
 def tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    budget = Budget(path, most_members=MOST_MEMBERS, most_bytes=MOST_BYTES)
+    budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
     with tarfile.open(path) as archive:
         for member in archive:
             budget.admit(member.name, member.size, is_link=not (member.isreg() or member.isdir()))
@@ -80,7 +80,7 @@ def tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str
 
 
 def zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    budget = Budget(path, most_members=MOST_MEMBERS, most_bytes=MOST_BYTES)
+    budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
     with zipfile.ZipFile(path) as archive:
         everything = archive.infolist()
         for member in everything:
@@ -94,11 +94,11 @@ def unpacked(path: Path) -> bytes:
     """The content of a .gz file. Raises InputError if it is damaged or unpacks to too much."""
     try:
         with gzip.open(path) as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except DAMAGED as error:
         raise InputError(f"{path}: a damaged archive: {error}") from error
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{path}: refused: unpacks to more than {MOST_BYTES / 2**30:g} GiB")
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: refused: unpacks to more than {MAX_BYTES / 2**30:g} GiB")
     return content
 
 

@@ -118,7 +118,7 @@ Equalize 0.8 0, Equalize 0.6 0
 
 
 @dataclass(frozen=True)
-class Draws:
+class DrawnOperations:
     """What was drawn for each image of a batch."""
 
     sub_policy: Int64[Tensor, " b"]
@@ -126,7 +126,7 @@ class Draws:
     positive: Bool[Tensor, "b two"]  # the side of shears, translations, rotations and enhancements
 
     @classmethod
-    def of(cls, count: int, *, source: torch.Generator, policies: int = 25) -> "Draws":
+    def of(cls, count: int, *, source: torch.Generator, policies: int = 25) -> "DrawnOperations":
         """For so many images, from a CPU stream."""
         return cls(
             torch.randint(policies, (count,), generator=source),
@@ -135,7 +135,7 @@ class Draws:
         )
 
 
-def auto_augment(images: Images, name: str, draws: Draws) -> Images:
+def auto_augment(images: Images, name: str, draws: DrawnOperations) -> Images:
     """The images under one of the published policies."""
     sub_policies = POLICIES[name]
     numbers = {operation: number for number, operation in enumerate(OPERATIONS)}

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from slbench.data.augment import augment
 from slbench.data.erasing import erase, rectangles
-from slbench.data.lazy_images import Lazy
+from slbench.data.lazy_images import LazyImages
 from slbench.data.mixing import Mix, mixed
 from slbench.data.specs import DatasetSpec
-from slbench.data.splits import Images, Part, Rows
+from slbench.data.splits import Images, ImageSet, Rows
 from slbench.recipes import Recipe
 from slbench.rng import generator
 
@@ -29,13 +29,13 @@ class Batch:
     share: float  # of the images' own labels; 1 where nothing was mixed
 
 
-class Kept:
+class InMemoryImages:
     """Images in memory: the device's, or ours if they would fill more than half of what is free there."""
 
     def __init__(self, images: Images, *, device: torch.device) -> None:
         self.images = torch.from_numpy(images).to(device if fits(images.nbytes, device) else "cpu")
 
-    def stacks(self, choices: Sequence[Rows]) -> Generator[UInt8[Tensor, "b c h w"], None, None]:
+    def batches_of(self, choices: Sequence[Rows]) -> Generator[UInt8[Tensor, "b c h w"], None, None]:
         """For each choice of rows those images."""
         for rows in choices:
             yield self.images[torch.from_numpy(rows).to(self.images.device)]
@@ -49,8 +49,8 @@ def fits(size: int, device: torch.device) -> bool:
 class Batches:
     """A part of a data set, given out in normalised batches on a device."""
 
-    def __init__(self, part: Part, spec: DatasetSpec, *, device: torch.device) -> None:
-        self.images = part.images if isinstance(part.images, Lazy) else Kept(part.images, device=device)
+    def __init__(self, part: ImageSet, spec: DatasetSpec, *, device: torch.device) -> None:
+        self.images = part.images if isinstance(part.images, LazyImages) else InMemoryImages(part.images, device=device)
         self.labels = torch.from_numpy(part.labels).to(device)
         self.mean = torch.tensor(spec.mean, device=device)[:, None, None]
         self.std = torch.tensor(spec.std, device=device)[:, None, None]
@@ -85,7 +85,7 @@ class Batches:
     ) -> Generator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"]], None, None]:
         """For each choice of rows its images and labels, on the device."""
         device = self.labels.device
-        with closing(self.images.stacks(choices)) as stacks:
+        with closing(self.images.batches_of(choices)) as stacks:
             for rows, images in zip(choices, stacks, strict=True):
                 yield torch.as_tensor(images).to(device), self.labels[torch.from_numpy(rows).to(device)]
 

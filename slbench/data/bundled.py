@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from slbench.data.splits import Images, Part, Splits, in_content_order
+from slbench.data.splits import Images, ImageSet, Splits, in_content_order
 
 PADDING = 2  # px on each side: 28 x 28 becomes 32 x 32
 
@@ -19,7 +19,7 @@ def load_fashion_mnist_12k() -> Splits:
         np.load(file, allow_pickle=False) as arrays,
     ):
         train, test = (
-            Part(padded(arrays[f"{name}_images"]), arrays[f"{name}_labels"].astype(np.int64))
+            ImageSet(padded(arrays[f"{name}_images"]), arrays[f"{name}_labels"].astype(np.int64))
             for name in ("train", "test")
         )
     return Splits(in_content_order(train), in_content_order(test))

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.image_files import Files, paths_as_keys
-from slbench.data.images import CHANNELS, EXTENSIONS, Header, Pixels, digest_of, header
-from slbench.data.own_split import Loose, Raw, common_size, in_class_order, streams
-from slbench.data.prefetch import ahead
+from slbench.data.image_files import ImageFiles, paths_as_keys
+from slbench.data.images import CHANNELS, EXTENSIONS, ImageHeader, Pixels, digest_of, header
+from slbench.data.own_split import RawDataset, UnorderedImages, common_size, in_class_order, streams
+from slbench.data.prefetch import prefetch
 from slbench.data.splits import Images
 from slbench.errors import InputError, unreadable
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """The image files of a folder, by part and class, sorted by path."""
 
     root: Path
@@ -34,7 +34,7 @@ class Layout:
         return [path for part in self.parts for paths in part.values() for path in paths]
 
 
-def layout(root: Path) -> Layout:
+def layout(root: Path) -> FolderLayout:
     """What is where, as torchvision's ImageFolder lays it out: a folder for each class, at any depth below it.
 
     - train/ and test/: those two;
@@ -51,12 +51,12 @@ def layout(root: Path) -> Layout:
         raise unreadable(error.filename or root, error) from error
 
 
-def laid_out(root: Path) -> Layout:
+def laid_out(root: Path) -> FolderLayout:
     """As `layout`, with what the system raises."""
     if not root.is_dir():
         raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}: check the path")
     if not (root / "train").is_dir():
-        return Layout(root, classes(root), None, None)
+        return FolderLayout(root, classes(root), None, None)
     there = [name for name in ("val", "test") if (root / name).is_dir()]
     if not there:
         raise InputError(f"{root}: has train/ but neither test/ nor val/")
@@ -66,7 +66,7 @@ def laid_out(root: Path) -> Layout:
         unknown = [label for label in part or () if label not in train]
         if unknown:
             raise InputError(f"{root / name}: class '{unknown[0]}' is not in {root / 'train'}")
-    return Layout(root, train, validation, test)
+    return FolderLayout(root, train, validation, test)
 
 
 def classes(folder: Path) -> dict[str, list[Path]]:
@@ -110,7 +110,7 @@ def is_class(entry: Path) -> bool:
     return entry.is_dir() and not entry.name.startswith(".")
 
 
-def common_mode(headers: Sequence[Header], root: Path) -> str:
+def common_mode(headers: Sequence[ImageHeader], root: Path) -> str:
     """The mode that all images are read as: their own, or RGB where some are grey and some are not."""
     modes = {header.mode for header in headers}
     if len(modes) == 1:
@@ -120,7 +120,7 @@ def common_mode(headers: Sequence[Header], root: Path) -> str:
     return "RGB"
 
 
-def read_folder(files: Layout, image_size: tuple[int, int] | None, *, lazy: bool = False) -> Raw:
+def read_folder(files: FolderLayout, image_size: tuple[int, int] | None, *, lazy: bool = False) -> RawDataset:
     """Every image of a layout; those of different sizes brought to `image_size`.
 
     Args:
@@ -128,20 +128,20 @@ def read_folder(files: Layout, image_size: tuple[int, int] | None, *, lazy: bool
     Raises:
         InputError: at the first image that is damaged, or if sizes differ and none is given.
     """
-    headers = list(ahead(files.files, header))
+    headers = list(prefetch(files.files, header))
     size = common_size(str(files.root), (one.size for one in headers), image_size)
     mode = common_mode(headers, files.root)
     lazy = lazy or streams(len(headers) * CHANNELS[mode] * math.prod(size))
     labels = {name: label for label, name in enumerate(files.train)}
 
-    def read(part: dict[str, list[Path]]) -> Loose:
+    def read(part: dict[str, list[Path]]) -> UnorderedImages:
         paths = [path for paths in part.values() for path in paths]
         of_class = np.array([labels[name] for name in part], dtype=np.int64)
-        there = Files(root=files.root, keys=paths_as_keys(paths, files.root), mode=mode, sizes=(size,))
+        there = ImageFiles(root=files.root, keys=paths_as_keys(paths, files.root), mode=mode, sizes=(size,))
         images, digests = looked_at(there, lazy=lazy)
-        return Loose(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
+        return UnorderedImages(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
 
-    return Raw(
+    return RawDataset(
         str(files.root),
         tuple(files.train),
         read(files.train),
@@ -150,7 +150,7 @@ def read_folder(files: Layout, image_size: tuple[int, int] | None, *, lazy: bool
     )
 
 
-def looked_at(files: Files, *, lazy: bool) -> tuple[Images | Files, list[bytes]]:
+def looked_at(files: ImageFiles, *, lazy: bool) -> tuple[Images | ImageFiles, list[bytes]]:
     """The images of files, or the files again if they are to stay there, and digests of the images as they came."""
     if lazy:
         return files, files.seen()
@@ -160,7 +160,7 @@ def looked_at(files: Files, *, lazy: bool) -> tuple[Images | Files, list[bytes]]
         return files.fitted(pixels), digest_of(pixels)
 
     images, digests = np.empty(files.shape, dtype=np.uint8), []
-    for row, (pixels, digest) in enumerate(ahead(range(len(files)), look)):
+    for row, (pixels, digest) in enumerate(prefetch(range(len(files)), look)):
         images[row] = pixels
         digests.append(digest)
     return images, digests

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slbench.data.images import Pixels
-from slbench.data.lazy_images import Lazy
+from slbench.data.lazy_images import LazyImages
 from slbench.errors import InputError, unreadable
 
 
-class Held:
+class OpenFile:
     """A file held open until nobody reads it any more."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -28,13 +28,13 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class FileArray:
     """An array of uint8 images in a file, indexed image by image like one (n, channels, height, width) in memory.
 
     What is read is the file that was opened, even when another has taken its name since.
     """
 
-    file: Held
+    file: OpenFile
     name: str  # as errors call the array
     start: int  # in the file, in bytes
     saved: tuple[int, ...]  # shape: (n, h, w), (n, h, w, c) or, channels first, (n, c, h, w)
@@ -68,13 +68,13 @@ class Stored:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Arrays(Lazy):
+class ImageArrays(LazyImages):
     """Images of arrays; a key is the number of an image, through all of them."""
 
-    arrays: tuple[NDArray[np.uint8] | Stored, ...]  # each (n, channels, height, width)
+    arrays: tuple[NDArray[np.uint8] | FileArray, ...]  # each (n, channels, height, width)
 
     @classmethod
-    def of(cls, array: NDArray[np.uint8] | Stored) -> "Arrays":
+    def of(cls, array: NDArray[np.uint8] | FileArray) -> "ImageArrays":
         """All images of an array, in order, of the size that they have."""
         return cls(arrays=(array,), keys=np.arange(len(array)), sizes=(array.shape[2:],))
 
@@ -87,7 +87,7 @@ class Arrays(Lazy):
     def channels(self) -> int:
         return int(self.arrays[0].shape[1])
 
-    def place(self, row: int) -> tuple[NDArray[np.uint8] | Stored, int]:
+    def place(self, row: int) -> tuple[NDArray[np.uint8] | FileArray, int]:
         """The array that a row's image is in, and its number there."""
         key = int(self.keys[row])
         which = int(np.searchsorted(self.ends, key, side="right"))
@@ -100,9 +100,9 @@ class Arrays(Lazy):
 
     def name(self, row: int) -> str:
         array, number = self.place(row)
-        return f"{array.name}: image {number}" if isinstance(array, Stored) else f"image {number}"
+        return f"{array.name}: image {number}" if isinstance(array, FileArray) else f"image {number}"
 
-    def joined(self, other: Lazy) -> "Arrays":
-        assert isinstance(other, Arrays)
+    def joined(self, other: LazyImages) -> "ImageArrays":
+        assert isinstance(other, ImageArrays)
         keys = np.concatenate([self.keys, other.keys + self.ends[-1]])
         return replace(self, arrays=(*self.arrays, *other.arrays), keys=keys)

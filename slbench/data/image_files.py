@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from slbench.data.images import CHANNELS, Pixels, decode
-from slbench.data.lazy_images import Keys, Lazy
+from slbench.data.lazy_images import Keys, LazyImages
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Files(Lazy):
+class ImageFiles(LazyImages):
     """Image files; a key is the path below the root, in bytes, as the file system has it."""
 
     root: Path
@@ -31,7 +31,7 @@ class Files(Lazy):
     def decoded(self, row: int) -> Pixels:
         return decode(self.path(row), self.mode, name=self.name(row))
 
-    def joined(self, other: Lazy) -> "Files":
+    def joined(self, other: LazyImages) -> "ImageFiles":
         return replace(self, keys=np.concatenate([self.keys, other.keys]))
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from slbench.data.own_dataset import Size, Source, find_spec
+from slbench.data.own_dataset import DatasetSource, Size, find_spec
 from slbench.data.paths import data_root, is_there
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -14,8 +14,8 @@ CLASSES, TRAIN, TEST = 1000, 1_281_167, 50_000  # arXiv:1409.0575, table 2; its 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's models have it
 
 
-def source() -> Source:
-    return Source("folder", data_root() / NAME)
+def source() -> DatasetSource:
+    return DatasetSource("folder", data_root() / NAME)
 
 
 def find_imagenet(image_size: Size | None) -> DatasetSpec:

@@ -17,14 +17,14 @@ from slbench.errors import InputError, unreadable
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-MOST_PIXELS = 64_000_000  # of one image; a larger one is a mistake or a bomb
-TOO_LARGE = f"larger than {MOST_PIXELS // 1_000_000} megapixels: shrink or delete it"
+MAX_PIXELS = 64_000_000  # of one image; a larger one is a mistake or a bomb
+TOO_LARGE = f"larger than {MAX_PIXELS // 1_000_000} megapixels: shrink or delete it"
 MODES = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "RGBA": "RGBA"}  # and as read
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """What an image file says of itself before it is decoded."""
 
     size: tuple[int, int]  # (height, width) in px
@@ -59,17 +59,17 @@ def open_image(file: BytesIO | BufferedReader, name: str) -> Image.Image:
         raise InputError(f"{name}: {TOO_LARGE}") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{name}: not an image that can be read: restore or delete the file") from error
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         raise InputError(f"{name}: {image.width} x {image.height} px: {TOO_LARGE}")
     if image.mode not in MODES:
         raise InputError(f"{name}: pixels of kind '{image.mode}'; known: {', '.join(MODES)}: convert it to 8 bits")
     return image
 
 
-def header(path: Path) -> Header:
+def header(path: Path) -> ImageHeader:
     """Size and mode of an image file, without decoding it. Raises InputError like `open_image`."""
     with opened(path, str(path)) as image:
-        return Header((image.height, image.width), MODES[image.mode])
+        return ImageHeader((image.height, image.width), MODES[image.mode])
 
 
 def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pixels:

@@ -10,28 +10,28 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from slbench.data.image_files import Files
+from slbench.data.image_files import ImageFiles
 from slbench.data.images import Pixels, digest_of
-from slbench.data.lazy_images import Digests, Lazy
+from slbench.data.lazy_images import Digests, LazyImages
 from slbench.data.own_split import lazily, resized
 from slbench.data.paths import whole
 from slbench.data.pixel_statistics import levels, moments
-from slbench.data.splits import PARTS, Part, PartName, Splits, Survey, content_hash
+from slbench.data.splits import PARTS, DatasetStatistics, ImageSet, PartName, Splits, content_hash
 
 ABOUT = "about"  # everything of a note that is no array, as JSON
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
+class IndexHeader:
     """What a note says beside its arrays."""
 
     files: str  # identity of the files it was made from
     mode: str | None  # that image files are read as
     sizes: tuple[tuple[int, int], ...]  # see `Lazy`
-    survey: Survey
+    survey: DatasetStatistics
 
 
-Reopen = Callable[[PartName, About], Lazy]  # images of a part, whatever their keys
+Reopen = Callable[[PartName, IndexHeader], LazyImages]  # images of a part, whatever their keys
 
 
 def looked_at_once(path: Path, make: Callable[[], Splits], reopen: Reopen, *, files: str) -> Splits:
@@ -60,9 +60,9 @@ def at_size(splits: Splits, size: tuple[int, int], path: Path, *, files: str) ->
         return splits
     native = lazily(splits)
 
-    def reopen(part: PartName, _: About) -> Lazy:
+    def reopen(part: PartName, _: IndexHeader) -> LazyImages:
         images = getattr(native, part).images
-        assert isinstance(images, Lazy)
+        assert isinstance(images, LazyImages)
         return images
 
     return looked_at_once(path, lambda: resized(native, size), reopen, files=files)
@@ -85,13 +85,13 @@ def surveyed(splits: Splits) -> Splits:
         with_digests(splits.train, train),
         with_digests(splits.test, test),
         given=splits.given,
-        survey=Survey(content, *moments(found)),
+        survey=DatasetStatistics(content, *moments(found)),
     )
 
 
-def with_digests(part: Part, digests: Digests) -> Part:
-    assert isinstance(part.images, Lazy)
-    return Part(dataclasses.replace(part.images, digests=digests), part.labels)
+def with_digests(part: ImageSet, digests: Digests) -> ImageSet:
+    assert isinstance(part.images, LazyImages)
+    return ImageSet(dataclasses.replace(part.images, digests=digests), part.labels)
 
 
 def note(splits: Splits, path: Path, *, files: str) -> None:
@@ -103,12 +103,12 @@ def note(splits: Splits, path: Path, *, files: str) -> None:
         OSError: if there is no room or no right to.
     """
     images, survey = splits.train.images, splits.survey
-    assert isinstance(images, Lazy) and survey is not None
-    mode = images.mode if isinstance(images, Files) else None
-    about = json.dumps(dataclasses.asdict(About(files, mode, images.sizes, survey)))
+    assert isinstance(images, LazyImages) and survey is not None
+    mode = images.mode if isinstance(images, ImageFiles) else None
+    about = json.dumps(dataclasses.asdict(IndexHeader(files, mode, images.sizes, survey)))
     arrays: dict[str, np.ndarray] = {ABOUT: np.frombuffer(about.encode(), dtype=np.uint8)}
     for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
-        assert isinstance(part.images, Lazy) and part.images.digests is not None
+        assert isinstance(part.images, LazyImages) and part.images.digests is not None
         arrays |= {f"{name}_keys": part.images.keys, f"{name}_digests": part.images.digests}
         arrays[f"{name}_labels"] = part.labels
     if splits.given is not None:
@@ -121,7 +121,7 @@ def noted(path: Path, reopen: Reopen, *, files: str) -> Splits | None:
     """The splits that a note is on; None if there is none, or if it is damaged or on other files."""
     try:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
-            about: About = TypeAdapter(About).validate_json(arrays[ABOUT].tobytes())
+            about: IndexHeader = TypeAdapter(IndexHeader).validate_json(arrays[ABOUT].tobytes())
             if about.files != files:
                 return None
             found = {name: (arrays[f"{name}_keys"], arrays[f"{name}_digests"]) for name in PARTS}
@@ -132,5 +132,5 @@ def noted(path: Path, reopen: Reopen, *, files: str) -> Splits | None:
     parts = []
     for name, (keys, digests) in found.items():
         images = dataclasses.replace(reopen(name, about), keys=keys, sizes=about.sizes, digests=digests)
-        parts.append(Part(images, labels[name]))
+        parts.append(ImageSet(images, labels[name]))
     return Splits(parts[0], parts[1], given=given, survey=about.survey)

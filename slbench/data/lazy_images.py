@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slbench.data.images import Pixels, digest_of, resize
-from slbench.data.prefetch import ahead
+from slbench.data.prefetch import prefetch
 from slbench.errors import InputError
 
 Keys = NDArray[Any]  # (n,)
@@ -19,7 +19,7 @@ Digests = NDArray[np.uint8]  # (n, 32)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Lazy(ABC):
+class LazyImages(ABC):
     """Images used like an array (n, channels, height, width) where rows are chosen and gone through.
 
     Threads read ahead of who asks; what is given and its order do not depend on their number.
@@ -42,7 +42,7 @@ class Lazy(ABC):
         """What errors call an image."""
 
     @abstractmethod
-    def joined(self, other: "Lazy") -> "Lazy":
+    def joined(self, other: "LazyImages") -> "LazyImages":
         """These images and then those of another part of the same set, neither with digests."""
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Lazy(ABC):
     def dtype(self) -> np.dtype[np.uint8]:
         return np.dtype(np.uint8)
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> "Lazy":
+    def __getitem__(self, rows: NDArray[np.int64]) -> "LazyImages":
         return replace(self, keys=self.keys[rows], digests=None if self.digests is None else self.digests[rows])
 
     def __iter__(self) -> Iterator[Pixels]:
@@ -65,11 +65,11 @@ class Lazy(ABC):
         Raises:
             InputError: at an image that cannot be read or is not what it was, naming the file.
         """
-        return ahead(range(len(self)), self.read)
+        return prefetch(range(len(self)), self.read)
 
-    def stacks(self, choices: Sequence[NDArray[np.int64]]) -> Generator[NDArray[np.uint8], None, None]:
+    def batches_of(self, choices: Sequence[NDArray[np.int64]]) -> Generator[NDArray[np.uint8], None, None]:
         """For each choice of rows the pixels of those images, each read once. Raises like `__iter__`."""
-        with closing(ahead(distinct(choices), self.read)) as pixels:
+        with closing(prefetch(distinct(choices), self.read)) as pixels:
             for rows in choices:
                 different, places = np.unique(rows, return_inverse=True)
                 yield np.stack(list(islice(pixels, len(different))))[places]
@@ -86,7 +86,7 @@ class Lazy(ABC):
 
     def seen(self) -> list[bytes]:
         """sha256 of each image as it lies there, before it is brought to a size. Reads each once."""
-        return list(ahead(range(len(self)), lambda row: digest_of(self.decoded(row))))
+        return list(prefetch(range(len(self)), lambda row: digest_of(self.decoded(row))))
 
     def fitted(self, pixels: Pixels) -> Pixels:
         """An image brought to the sizes."""
@@ -94,7 +94,7 @@ class Lazy(ABC):
             pixels = resize(pixels, size)
         return pixels
 
-    def resized(self, size: tuple[int, int]) -> "Lazy":
+    def resized(self, size: tuple[int, int]) -> "LazyImages":
         """The same images brought to one more size."""
         return replace(self, sizes=(*self.sizes, size), digests=None)
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.image_arrays import Arrays
+from slbench.data.image_arrays import ImageArrays
 from slbench.data.images import digest_of
 from slbench.data.npz_members import header, stored
-from slbench.data.own_split import Loose, Raw, in_class_order, streams, too_large
-from slbench.data.specs import MOST_SIDE
+from slbench.data.own_split import RawDataset, UnorderedImages, in_class_order, streams, too_large
+from slbench.data.specs import MAX_SIDE
 from slbench.data.splits import Images
 from slbench.errors import InputError, unreadable
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
-MOST_COLOURS = 4  # so many rows of images with more columns and channels are channels that came first
+MAX_COLOURS = 4  # so many rows of images with more columns and channels are channels that came first
 DAMAGED = (
     OSError,
     ValueError,
@@ -32,7 +32,7 @@ DAMAGED = (
 )
 
 
-def read_npz(path: Path, *, lazy: bool = False) -> Raw:
+def read_npz(path: Path, *, lazy: bool = False) -> RawDataset:
     """The images of an npz file with train_*, test_* and, if there are any, val_images and val_labels.
 
     Images are uint8, (n, h, w) or (n, h, w, c); labels are integers, (n,) or (n, 1) as MedMNIST has them. With
@@ -57,15 +57,15 @@ def read_npz(path: Path, *, lazy: bool = False) -> Raw:
     classes = classes_of(path, names, labels)
     ordered = in_class_order(classes)
     rank = np.array([ordered.index(name) for name in classes], dtype=np.int64)
-    parts_read = {name: Loose(images[name], digests_of(images[name]), rank[labels[name]]) for name in images}
-    return Raw(str(path), tuple(ordered), parts_read["train"], parts_read.get("val"), parts_read["test"])
+    parts_read = {name: UnorderedImages(images[name], digests_of(images[name]), rank[labels[name]]) for name in images}
+    return RawDataset(str(path), tuple(ordered), parts_read["train"], parts_read.get("val"), parts_read["test"])
 
 
-def digests_of(images: Images | Arrays) -> list[bytes]:
-    return images.seen() if isinstance(images, Arrays) else [digest_of(image) for image in images]
+def digests_of(images: Images | ImageArrays) -> list[bytes]:
+    return images.seen() if isinstance(images, ImageArrays) else [digest_of(image) for image in images]
 
 
-def images_there(path: Path) -> dict[str, Arrays]:
+def images_there(path: Path) -> dict[str, ImageArrays]:
     """The images of a file that `read_npz` has read, on the disk: "train", those that validate at its end, and "test".
 
     Raises:
@@ -73,7 +73,7 @@ def images_there(path: Path) -> dict[str, Arrays]:
     """
     with damage_named(path), zipfile.ZipFile(path) as archive:
         parts = parts_of(path, [name.removesuffix(".npy") for name in archive.namelist()])
-        images = {part: Arrays.of(stored(path, f"{part}_images")) for part in parts}
+        images = {part: ImageArrays.of(stored(path, f"{part}_images")) for part in parts}
     train = images["train"].joined(images["val"]) if "val" in images else images["train"]
     return {"train": train, "test": images["test"]}
 
@@ -116,13 +116,13 @@ def objects_refused(path: Path, name: str) -> InputError:
     return InputError(f"{path}: {name}: an array of objects, which is never unpickled: save it as numbers or as text")
 
 
-def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | Arrays:
+def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | ImageArrays:
     """Images as (n, c, h, w), in memory or on the disk."""
     with zipfile.ZipFile(path) as archive:
         found = header(archive, name)
     check_images(path, name, found.dtype, found.shape)
     if lazy:
-        return Arrays.of(stored(path, name))
+        return ImageArrays.of(stored(path, name))
     images = one_array(path, name, file)
     return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
@@ -135,12 +135,12 @@ def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...])
         raise InputError(
             f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c), got {dtype} of shape {shape}"
         )
-    if len(shape) == 4 and shape[1] <= MOST_COLOURS < min(shape[2:]):
+    if len(shape) == 4 and shape[1] <= MAX_COLOURS < min(shape[2:]):
         raise InputError(
             f"{path}: {name}: shape {shape} looks like (n, c, h, w) and must be (n, h, w, c): "
             "save it again with numpy.moveaxis(images, 1, -1)"
         )
-    if max(shape[1:3]) > MOST_SIDE:
+    if max(shape[1:3]) > MAX_SIDE:
         raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}: shrink them")
 
 

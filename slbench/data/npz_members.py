@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from slbench.data.image_arrays import Held, Stored
+from slbench.data.image_arrays import FileArray, OpenFile
 from slbench.data.paths import check_space, data_root, one_at_a_time, whole, writing
 from slbench.errors import InputError
 
@@ -29,7 +29,7 @@ COLUMNS_FIRST = (
 
 
 @dataclass(frozen=True)
-class Header:
+class ArrayHeader:
     """What an array in an npz file says of itself."""
 
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class Header:
     size: int  # of the header, in bytes
 
 
-def header(archive: zipfile.ZipFile, name: str) -> Header:
+def header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
     """The header of an array.
 
     Raises:
@@ -48,14 +48,14 @@ def header(archive: zipfile.ZipFile, name: str) -> Header:
         version = np.lib.format.read_magic(content)
         if version not in READERS:
             raise ValueError(f"npy version {version}")
-        found = Header(*READERS[version](content), content.tell())
+        found = ArrayHeader(*READERS[version](content), content.tell())
     size = archive.getinfo(f"{name}.npy").file_size
     if not found.dtype.hasobject and size != found.size + math.prod(found.shape) * found.dtype.itemsize:
         raise ValueError(f"{name}: {size} bytes")
     return found
 
 
-def stored(path: Path, name: str, *, channels_first: bool = False) -> Stored:
+def stored(path: Path, name: str, *, channels_first: bool = False) -> FileArray:
     """An array of bytes of an npz file: in it where it is not packed, else unpacked once into the data root.
 
     Args:
@@ -73,11 +73,11 @@ def stored(path: Path, name: str, *, channels_first: bool = False) -> Stored:
         if member.compress_type == NOT_PACKED:
             with path.open("rb") as file:
                 start = content_of(file, member) + found.size
-                return Stored(Held(file), f"{path}: {name}", start, found.shape, channels_first)
+                return FileArray(OpenFile(file), f"{path}: {name}", start, found.shape, channels_first)
         unpacked = unpack(archive, member, found, path)
     words = f"{unpacked}, unpacked from {path} (delete it to have that done again)"
     with unpacked.open("rb") as file:
-        return Stored(Held(file), words, 0, found.shape, channels_first)
+        return FileArray(OpenFile(file), words, 0, found.shape, channels_first)
 
 
 def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
@@ -88,7 +88,7 @@ def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     return member.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
 
 
-def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: Header, path: Path) -> Path:
+def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: ArrayHeader, path: Path) -> Path:
     """The file in the data root that holds a packed array's bytes; made if it is not there."""
     folder = data_root() / "unpacked" / hashlib.sha256(str(path).encode()).hexdigest()[:32]
     stat = path.stat()

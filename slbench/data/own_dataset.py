@@ -15,9 +15,9 @@ from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError, unreadable
 
 if TYPE_CHECKING:
-    from slbench.data.index_cache import About
-    from slbench.data.lazy_images import Lazy
-    from slbench.data.splits import Splits, Survey
+    from slbench.data.index_cache import IndexHeader
+    from slbench.data.lazy_images import LazyImages
+    from slbench.data.splits import DatasetStatistics, Splits
 
 OWN = "own"  # in a spec: the same images are the same data, whatever file they came in
 VERSION = 2  # raised when what is found changes for the same file, or it is refused
@@ -25,7 +25,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetSource:
     """Where a user's own data lie."""
 
     kind: Literal["npz", "folder"]
@@ -35,7 +35,7 @@ class Source:
         return f"{self.kind}:{self.path}"
 
 
-def as_source(name: str) -> Source | None:
+def as_source(name: str) -> DatasetSource | None:
     """The place that `npz:PATH` or `folder:PATH` names; None for any other name.
 
     Raises:
@@ -46,10 +46,10 @@ def as_source(name: str) -> Source | None:
         return None
     if not path.strip() or "\0" in path:
         raise InputError(f"'{name}': needs a path after the colon")
-    return Source("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
+    return DatasetSource("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
 
 
-def find_spec(source: Source, image_size: Size | None) -> DatasetSpec:
+def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
     """What a run must know of a user's data, its content by hash in place of its path.
 
     Reads the images the first time; afterwards, while the files keep their size and time, a note beside them.
@@ -76,12 +76,12 @@ def find_spec(source: Source, image_size: Size | None) -> DatasetSpec:
     return spec
 
 
-def keep_found(splits: "Splits", spec: DatasetSpec, source: Source) -> None:
+def keep_found(splits: "Splits", spec: DatasetSpec, source: DatasetSource) -> None:
     """Keep the images of a folder in slbench's order or, of images that stay on the disk, a note of it."""
     if splits.lazy:
         from slbench.data.index_cache import note
 
-        note(splits, note_file(spec.content, source.kind), files=identity(source, None))
+        note(splits, index_file(spec.content, source.kind), files=identity(source, None))
     elif source.kind == "folder":
         from slbench.data.prepared_cache import keep
 
@@ -93,7 +93,7 @@ def remembered(note: Path) -> DatasetSpec:
     return spec
 
 
-def identity(source: Source, image_size: Size | None) -> str:
+def identity(source: DatasetSource, image_size: Size | None) -> str:
     """A hash of path, size and time of all the files of a source."""
     if source.kind == "npz":
         files = [source.path]
@@ -109,7 +109,7 @@ def identity(source: Source, image_size: Size | None) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def read(source: Source, image_size: Size | None, *, lazy: bool = False) -> "Splits":
+def read(source: DatasetSource, image_size: Size | None, *, lazy: bool = False) -> "Splits":
     """The images of a source, in slbench's order; they stay on the disk if so asked, or if memory is short."""
     from slbench.data.own_split import splits_of
 
@@ -122,7 +122,7 @@ def read(source: Source, image_size: Size | None, *, lazy: bool = False) -> "Spl
     return splits_of(read_folder(layout(source.path), image_size, lazy=lazy))
 
 
-def load_own(spec: DatasetSpec, source: Source) -> "Splits":
+def load_own(spec: DatasetSpec, source: DatasetSource) -> "Splits":
     """The images of a source that `find_spec` has seen, as they came or, from the disk, already of the spec's size."""
     from slbench.data.own_split import in_memory, streams
     from slbench.data.prepared_cache import kept
@@ -130,12 +130,12 @@ def load_own(spec: DatasetSpec, source: Source) -> "Splits":
     if streams(spec.num_bytes):
         return streamed(spec, source)
     splits = kept(prepared_file(spec.content), of=spec.content) if source.kind == "folder" else None
-    if splits is None and not note_file(spec.content, source.kind).exists():
+    if splits is None and not index_file(spec.content, source.kind).exists():
         splits = read(source, spec.image_size)
     return splits if splits is not None and not splits.lazy else in_memory(streamed(spec, source))
 
 
-def streamed(spec: DatasetSpec, source: Source) -> "Splits":
+def streamed(spec: DatasetSpec, source: DatasetSource) -> "Splits":
     """The images of a source, on the disk, brought to the spec's size; what a note says of them, or else a new one.
 
     Raises:
@@ -148,17 +148,17 @@ def streamed(spec: DatasetSpec, source: Source) -> "Splits":
     def make() -> "Splits":
         return read(source, spec.image_size, lazy=True)
 
-    def reopen(part: str, about: "About") -> "Lazy":
+    def reopen(part: str, about: "IndexHeader") -> "LazyImages":
         return reopened(source, part, about)
 
-    files, path = identity(source, None), note_file(spec.content, source.kind)
+    files, path = identity(source, None), index_file(spec.content, source.kind)
     with one_at_a_time(path):
         splits = looked_at_once(path, make, reopen, files=files)
         check_content(splits, spec)
-        return at_size(splits, spec.image_size, note_file(spec.content, source.kind, spec.image_size), files=files)
+        return at_size(splits, spec.image_size, index_file(spec.content, source.kind, spec.image_size), files=files)
 
 
-def reopened(source: Source, part: str, about: "About") -> "Lazy":
+def reopened(source: DatasetSource, part: str, about: "IndexHeader") -> "LazyImages":
     """The images of a part of a source that was looked at, whatever their keys."""
     if source.kind == "npz":
         from slbench.data.npz import images_there
@@ -166,17 +166,17 @@ def reopened(source: Source, part: str, about: "About") -> "Lazy":
         return images_there(source.path)[part]
     import numpy as np
 
-    from slbench.data.image_files import Files
+    from slbench.data.image_files import ImageFiles
 
     assert about.mode is not None
-    return Files(root=source.path, keys=np.empty(0, dtype=np.bytes_), mode=about.mode, sizes=about.sizes)
+    return ImageFiles(root=source.path, keys=np.empty(0, dtype=np.bytes_), mode=about.mode, sizes=about.sizes)
 
 
 def prepared_file(content: str) -> Path:
     return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}.npz"
 
 
-def note_file(content: str, kind: str, size: Size | None = None) -> Path:
+def index_file(content: str, kind: str, size: Size | None = None) -> Path:
     """Where it is noted what images that stay on the disk are: as they came, or brought to a size."""
     at = "" if size is None else f"-{size[0]}x{size[1]}"
     return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}{at}.{kind}.note.npz"
@@ -204,11 +204,11 @@ def spec_of(splits: "Splits") -> DatasetSpec:
     )
 
 
-def survey_of(splits: "Splits") -> "Survey":
+def survey_of(splits: "Splits") -> "DatasetStatistics":
     """What there is to know of images: as it was found, or, in memory, from them."""
     from slbench.data.pixel_statistics import levels, moments
-    from slbench.data.splits import Survey, content_hash
+    from slbench.data.splits import DatasetStatistics, content_hash
 
     if splits.survey is not None:
         return splits.survey
-    return Survey(content_hash(splits), *moments(levels(splits.train.array)))
+    return DatasetStatistics(content_hash(splits), *moments(levels(splits.train.array)))

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import psutil
 
-from slbench.data.image_arrays import Arrays
+from slbench.data.image_arrays import ImageArrays
 from slbench.data.images import resize
-from slbench.data.lazy_images import Lazy
+from slbench.data.lazy_images import LazyImages
 from slbench.data.paths import STREAM_VARIABLE
-from slbench.data.specs import MOST_SIDE
-from slbench.data.splits import Images, Labels, Part, Rows, Splits, content_order
+from slbench.data.specs import MAX_SIDE
+from slbench.data.splits import Images, ImageSet, Labels, Rows, Splits, content_order
 from slbench.errors import InputError
 
 TEST_SHARE = 5  # one image in so many of each class tests, where a folder comes undivided
@@ -23,10 +23,10 @@ COPIES = 3  # of all images while they are put in order
 
 
 @dataclass(frozen=True)
-class Loose:
+class UnorderedImages:
     """Images of one size with their labels, in no order."""
 
-    images: Images | Lazy
+    images: Images | LazyImages
     digests: Sequence[bytes]  # of the images as they came, before any resizing
     labels: Labels
 
@@ -37,22 +37,22 @@ class Loose:
     def order(self) -> Rows:
         return content_order(self.digests, self.labels)
 
-    def take(self, rows: Rows) -> "Loose":
-        return Loose(self.images[rows], [self.digests[row] for row in rows], self.labels[rows])
+    def take(self, rows: Rows) -> "UnorderedImages":
+        return UnorderedImages(self.images[rows], [self.digests[row] for row in rows], self.labels[rows])
 
-    def ordered(self) -> Part:
-        return Part(self.images[self.order], self.labels[self.order])
+    def ordered(self) -> ImageSet:
+        return ImageSet(self.images[self.order], self.labels[self.order])
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawDataset:
     """What a file or folder holds: labels count `classes`."""
 
     name: str  # as errors call it
     classes: tuple[str, ...]
-    train: Loose
-    validation: Loose | None
-    test: Loose | None  # None: to be split off by us
+    train: UnorderedImages
+    validation: UnorderedImages | None
+    test: UnorderedImages | None  # None: to be split off by us
 
 
 def in_class_order(names: Iterable[str]) -> list[str]:
@@ -61,7 +61,7 @@ def in_class_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
-def splits_of(raw: Raw) -> Splits:
+def splits_of(raw: RawDataset) -> Splits:
     """The images in content order, the validation split among the training images.
 
     Raises:
@@ -71,7 +71,7 @@ def splits_of(raw: Raw) -> Splits:
     train, test = (raw.train, raw.test) if raw.test is not None else split_off(raw.train)
     if raw.validation is None:
         return Splits(train.ordered(), test.ordered())
-    both = Loose(
+    both = UnorderedImages(
         joined(train.images, raw.validation.images),
         [*train.digests, *raw.validation.digests],
         np.append(train.labels, raw.validation.labels),
@@ -79,16 +79,16 @@ def splits_of(raw: Raw) -> Splits:
     return Splits(both.ordered(), test.ordered(), given=np.flatnonzero(both.order >= len(train)))
 
 
-def joined(first: Images | Lazy, second: Images | Lazy) -> Images | Lazy:
+def joined(first: Images | LazyImages, second: Images | LazyImages) -> Images | LazyImages:
     """The images of two parts of one set, one after the other."""
-    if isinstance(first, Lazy):
-        assert isinstance(second, Lazy) and first.digests is second.digests is None
+    if isinstance(first, LazyImages):
+        assert isinstance(second, LazyImages) and first.digests is second.digests is None
         return first.joined(second)
-    assert not isinstance(second, Lazy)
+    assert not isinstance(second, LazyImages)
     return np.concatenate([first, second])
 
 
-def split_off(loose: Loose) -> tuple[Loose, Loose]:
+def split_off(loose: UnorderedImages) -> tuple[UnorderedImages, UnorderedImages]:
     """Training and test images of a set that comes undivided: of each class the first fifth tests, in content order."""
     rows, labels = loose.order, loose.labels[loose.order]
     testing = np.zeros(len(rows), dtype=bool)
@@ -98,7 +98,7 @@ def split_off(loose: Loose) -> tuple[Loose, Loose]:
     return loose.take(rows[~testing]), loose.take(rows[testing])
 
 
-def check_classes(raw: Raw) -> None:
+def check_classes(raw: RawDataset) -> None:
     """Raise InputError unless there are two classes, each with enough images to train on."""
     if len(raw.classes) < 2:
         raise InputError(f"{raw.name}: {len(raw.classes)} class, and a network needs two or more to tell apart")
@@ -112,7 +112,7 @@ def check_classes(raw: Raw) -> None:
 def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[int, int] | None) -> tuple[int, int]:
     """(height, width) that all images have, or, if they differ or are too large for a network, are to have."""
     different = sorted(set(sizes))
-    if len(different) == 1 and max(different[0]) <= MOST_SIDE:
+    if len(different) == 1 and max(different[0]) <= MAX_SIDE:
         return different[0]
     if image_size is None:
         if len(different) == 1:
@@ -124,7 +124,7 @@ def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[i
 
 def too_large(size: tuple[int, int]) -> str:
     """What is said of images with a side that no network gets."""
-    return f"images of {size[0]} x {size[1]} px, and a side has at most {MOST_SIDE}"
+    return f"images of {size[0]} x {size[1]} px, and a side has at most {MAX_SIDE}"
 
 
 def fits(needed: int) -> bool:
@@ -142,17 +142,17 @@ def resized(splits: Splits, size: tuple[int, int]) -> Splits:
     if splits.train.images.shape[2:] == size:
         return splits
 
-    def part(of: Part) -> Part:
-        if isinstance(of.images, Lazy):
-            return Part(of.images.resized(size), of.labels)
-        return Part(np.stack([resize(image, size) for image in of.images]), of.labels)
+    def part(of: ImageSet) -> ImageSet:
+        if isinstance(of.images, LazyImages):
+            return ImageSet(of.images.resized(size), of.labels)
+        return ImageSet(np.stack([resize(image, size) for image in of.images]), of.labels)
 
     return Splits(part(splits.train), part(splits.test), given=splits.held_out)
 
 
 def in_memory(splits: Splits) -> Splits:
     """The same splits with every image read."""
-    parts = [Part(np.stack(list(part.images)), part.labels) for part in (splits.train, splits.test)]
+    parts = [ImageSet(np.stack(list(part.images)), part.labels) for part in (splits.train, splits.test)]
     return replace(splits, train=parts[0], test=parts[1])
 
 
@@ -160,5 +160,5 @@ def lazily(splits: Splits) -> Splits:
     """The same splits, an image of which is read only when it is asked for."""
     if splits.lazy:
         return splits
-    parts = [Part(Arrays.of(part.array), part.labels) for part in (splits.train, splits.test)]
+    parts = [ImageSet(ImageArrays.of(part.array), part.labels) for part in (splits.train, splits.test)]
     return replace(splits, train=parts[0], test=parts[1])

@@ -15,7 +15,7 @@ GROUP = 16  # tasks that a thread takes at once: handing over a small image cost
 GROUPS = 32  # that may be begun before their results are asked for
 
 
-def ahead(
+def prefetch(
     tasks: Iterable[T],
     do: Callable[[T], R],
     *,

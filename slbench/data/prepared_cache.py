@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.image_arrays import Arrays
-from slbench.data.index_cache import About, looked_at_once
-from slbench.data.lazy_images import Lazy
+from slbench.data.image_arrays import ImageArrays
+from slbench.data.index_cache import IndexHeader, looked_at_once
+from slbench.data.lazy_images import LazyImages
 from slbench.data.npz_members import stored
 from slbench.data.paths import whole
-from slbench.data.splits import PARTS, Images, Part, PartName, Rows, Splits, content_hash
+from slbench.data.splits import PARTS, Images, ImageSet, PartName, Rows, Splits, content_hash
 from slbench.errors import InputError
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
@@ -35,7 +35,7 @@ def keep(splits: Splits, path: Path, *, of: str) -> None:
         file.write(json.dumps({"of": of, "content": content_hash(splits)}).encode())
 
 
-def write_images(archive: zipfile.ZipFile, name: str, images: Images | Lazy) -> None:
+def write_images(archive: zipfile.ZipFile, name: str, images: Images | LazyImages) -> None:
     """An array of images, no more than a few of which are in memory at a time."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         head = {"descr": images.dtype.str, "fortran_order": False, "shape": images.shape}
@@ -54,7 +54,7 @@ def kept(path: Path, *, of: str) -> Splits | None:
     try:
         content = content_noted(path, of=of)
         with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
-            parts = [Part(file[f"{name}_images"], file[f"{name}_labels"]) for name in PARTS]
+            parts = [ImageSet(file[f"{name}_images"], file[f"{name}_labels"]) for name in PARTS]
             splits = Splits(parts[0], parts[1], given=file.get("given"))
     except DAMAGED:
         return None
@@ -64,7 +64,7 @@ def kept(path: Path, *, of: str) -> Splits | None:
 def kept_lazily(path: Path, *, of: str) -> Splits | None:
     """Like `kept`, the images staying in the file, surveyed."""
 
-    def reopen(part: PartName, _: About) -> Lazy:
+    def reopen(part: PartName, _: IndexHeader) -> LazyImages:
         return images_there(path, part)
 
     try:
@@ -90,12 +90,12 @@ def content_kept(path: Path, *, of: str) -> str | None:
 def opened(path: Path) -> Splits:
     """The splits of a file, the images staying there. Raises some of DAMAGED."""
     with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
-        parts = [Part(images_there(path, name), file[f"{name}_labels"]) for name in PARTS]
+        parts = [ImageSet(images_there(path, name), file[f"{name}_labels"]) for name in PARTS]
         return Splits(parts[0], parts[1], given=file.get("given"))
 
 
-def images_there(path: Path, part: PartName) -> Arrays:
-    return Arrays.of(stored(path, f"{part}_images", channels_first=True))
+def images_there(path: Path, part: PartName) -> ImageArrays:
+    return ImageArrays.of(stored(path, f"{part}_images", channels_first=True))
 
 
 def content_noted(path: Path, *, of: str) -> str | None:

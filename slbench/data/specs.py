@@ -10,8 +10,8 @@ from slbench.errors import InputError
 
 Count = Annotated[int, Field(ge=0)]
 Counts = Count | tuple[Count, ...]  # of each class, by label; one number where all classes have as many
-MOST_SIDE = 4096  # px, of an image as a network gets it
-Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
+MAX_SIDE = 4096  # px, of an image as a network gets it
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 TENTH = 10  # one training image in so many validates, of each class
 ARRAYS = "arrays sha256:"  # of the ordered images, labels and split; see `splits.content_hash`

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slbench.data.images import digest_of
-from slbench.data.lazy_images import Lazy
+from slbench.data.lazy_images import LazyImages
 from slbench.data.specs import ARRAYS, TENTH, DatasetSpec, of_each, short
 from slbench.errors import InputError
 
@@ -21,10 +21,10 @@ PARTS: tuple[PartName, PartName] = ("train", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class ImageSet:
     """Images and their labels, row by row."""
 
-    images: Images | Lazy
+    images: Images | LazyImages
     labels: Labels
 
     def __len__(self) -> int:
@@ -33,15 +33,15 @@ class Part:
     @property
     def array(self) -> Images:
         """The images of a part that is known to be in memory."""
-        assert not isinstance(self.images, Lazy)
+        assert not isinstance(self.images, LazyImages)
         return self.images
 
-    def take(self, rows: Rows) -> "Part":
-        return Part(self.images[rows], self.labels[rows])
+    def take(self, rows: Rows) -> "ImageSet":
+        return ImageSet(self.images[rows], self.labels[rows])
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
+class DatasetStatistics:
     """What reading every image of a data set has found, kept where that takes long."""
 
     content: str  # see `content_hash`
@@ -53,22 +53,22 @@ class Survey:
 class Splits:
     """A data set: its training images (validation among them) and its test images."""
 
-    train: Part
-    test: Part
+    train: ImageSet
+    test: ImageSet
     given: Rows | None = None  # of train, those that came as a validation split; None: a tenth of each class
-    survey: Survey | None = None  # of lazy images, each of which is held to its digest since
+    survey: DatasetStatistics | None = None  # of lazy images, each of which is held to its digest since
 
     @property
     def lazy(self) -> bool:
         """Whether images are read when they are asked for, and are not kept."""
-        return isinstance(self.train.images, Lazy)
+        return isinstance(self.train.images, LazyImages)
 
     @property
     def held_out(self) -> Rows:
         """Rows of train, ascending, that validate under protocol holdout."""
         return validation_rows(self.train.labels) if self.given is None else self.given
 
-    def for_protocol(self, protocol: str) -> tuple[Part, Part | None, Part]:
+    def for_protocol(self, protocol: str) -> tuple[ImageSet, ImageSet | None, ImageSet]:
         """What is trained on, what validates, what tests.
 
         "holdout" takes the validation split out of the training images; "full" and "paper" train on
@@ -80,7 +80,7 @@ class Splits:
         return self.train.take(rest), self.train.take(self.held_out), self.test
 
 
-def in_content_order(part: Part) -> Part:
+def in_content_order(part: ImageSet) -> ImageSet:
     """The same images in `content_order`."""
     return part.take(content_order([digest_of(image) for image in part.images], part.labels))
 

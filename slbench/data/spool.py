@@ -7,9 +7,9 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from slbench.data.image_arrays import Arrays, Held, Stored
+from slbench.data.image_arrays import FileArray, ImageArrays, OpenFile
 from slbench.data.images import Pixels
-from slbench.data.splits import Part, PartName, Splits, in_content_order
+from slbench.data.splits import ImageSet, PartName, Splits, in_content_order
 
 
 class Sample(NamedTuple):
@@ -34,12 +34,14 @@ class Spool:
         self.file.write(sample.pixels.tobytes())
         self.labels.append(sample.label)
 
-    def part(self) -> Part:
+    def part(self) -> ImageSet:
         """All images, in content order, on the disk."""
         self.file.flush()
         saved = (len(self.labels), *(self.shape or (1, 1, 1)))
-        images = Arrays.of(Stored(Held(self.file), "the images being put in order", 0, saved, channels_first=True))
-        return in_content_order(Part(images, np.array(self.labels, dtype=np.int64)))
+        images = ImageArrays.of(
+            FileArray(OpenFile(self.file), "the images being put in order", 0, saved, channels_first=True)
+        )
+        return in_content_order(ImageSet(images, np.array(self.labels, dtype=np.int64)))
 
 
 def in_order(samples: Iterable[Sample], folder: Path) -> Splits:

@@ -5,13 +5,13 @@ import hashlib
 import numpy as np
 
 from slbench.data.images import digest_of
-from slbench.data.lazy_images import Lazy
+from slbench.data.lazy_images import LazyImages
 from slbench.data.specs import DatasetSpec
-from slbench.data.splits import Images, Part
+from slbench.data.splits import Images, ImageSet
 from slbench.rng import derive
 
 
-def subset(part: Part, spec: DatasetSpec, *, seed: int) -> Part:
+def subset(part: ImageSet, spec: DatasetSpec, *, seed: int) -> ImageSet:
     """The training images that the spec's `fraction` or `per_class` leaves, in the order they had.
 
     Of each class those are taken whose digest, hashed with the seed, comes first: so a small subset lies inside every
@@ -28,9 +28,9 @@ def subset(part: Part, spec: DatasetSpec, *, seed: int) -> Part:
     return part.take(np.array(sorted(taken), dtype=np.int64))
 
 
-def digests(images: Images | Lazy) -> list[bytes]:
+def digests(images: Images | LazyImages) -> list[bytes]:
     """sha256 of each image; of lazy ones as it was noted, without reading them."""
-    if isinstance(images, Lazy):
+    if isinstance(images, LazyImages):
         assert images.digests is not None, "lazy images are surveyed first"
         return [digest.tobytes() for digest in images.digests]
     return [digest_of(image) for image in images]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from slbench.errors import StoreError
-from slbench.grid.events import Added, Event, Finished, Found
+from slbench.grid.events import AlreadyFinished, Event, Finished, SeedAdded
 from slbench.record import read_record
-from slbench.stats.sequential import Look, look
+from slbench.stats.sequential import InterimAnalysis, interim_analysis
 from slbench.store import Store
 from slbench.study import Comparison, SeedRule, Study, StudyRun
 
@@ -28,10 +28,10 @@ class Decision:
     """A comparison and where it stands."""
 
     comparison: Comparison
-    look: Look
+    look: InterimAnalysis
 
 
-class Rule:
+class SeedRuleState:
     """A study's rule of seeds, with the runs that it may want.
 
     Args:
@@ -55,7 +55,7 @@ class Rule:
         return tuple(
             Decision(
                 comparison,
-                look(
+                interim_analysis(
                     self._by_seed(comparison.row, accuracies), self._by_seed(comparison.plain, accuracies), self.seeds
                 ),
             )
@@ -92,18 +92,18 @@ def decisions(study: Study, accuracies: Mapping[str, float]) -> tuple[Decision, 
     Args:
         accuracies: test accuracy of the last epoch in percent by run id, of the finished among `wanted_runs`.
     """
-    return () if study.seeds is None else Rule(study).decisions(accuracies)
+    return () if study.seeds is None else SeedRuleState(study).decisions(accuracies)
 
 
 def wanted_runs(study: Study, store: Store) -> tuple[StudyRun, ...]:
     """The runs of a study with those that its rule of seeds has asked for so far, by what the store holds."""
     if study.seeds is None:
         return study.runs
-    rule = Rule(study)
+    rule = SeedRuleState(study)
     return rule.wanted(accuracies_in(store, rule.possible()))
 
 
-def with_further(study: Study, store: Store) -> Study:
+def with_adaptive_seeds(study: Study, store: Store) -> Study:
     """The study with `wanted_runs` as its runs; what it was without a rule."""
     return study if study.seeds is None else dataclasses.replace(study, runs=wanted_runs(study, store))
 
@@ -123,7 +123,7 @@ def accuracies_in(store: Store, run_ids: Iterable[str]) -> dict[str, float]:
     return found
 
 
-class Further:
+class AdaptiveSeeds:
     """Gives a launcher the runs that a rule asks for while its grid runs, each once: what failed is not given again.
 
     Args:
@@ -132,7 +132,7 @@ class Further:
     """
 
     def __init__(self, study: Study, store: Store, *, on_event: Callable[[Event], None]) -> None:
-        self.rule, self.store, self.on_event = Rule(study), store, on_event
+        self.rule, self.store, self.on_event = SeedRuleState(study), store, on_event
         self.given = {run.spec.run_id: run for run in study.runs}
         self.accuracies: dict[str, float] = {}
         self._wanted: tuple[StudyRun, ...] = ()
@@ -140,7 +140,7 @@ class Further:
 
     def see(self, event: Event) -> None:
         """Take note of what happens in the grid."""
-        if isinstance(event, Finished | Found):
+        if isinstance(event, Finished | AlreadyFinished):
             self._looked = None
 
     def __call__(self) -> StudyRun | None:
@@ -153,7 +153,7 @@ class Further:
             if run.spec.run_id not in self.given:
                 self.given[run.spec.run_id] = run
                 if run.spec.run_id not in self.accuracies:
-                    self.on_event(Added(run))
+                    self.on_event(SeedAdded(run))
                     return run
         return None
 

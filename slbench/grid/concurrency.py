@@ -6,13 +6,13 @@ import psutil
 
 from slbench import machine
 from slbench.errors import InputError
-from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, unprobed
+from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, unprobed
 from slbench.grid.slots import Resolved, Slot, make_slots
 from slbench.recipes import Precision
 from slbench.store import Store
 from slbench.study import StudyRun
 
-MOST_ON_A_GPU = 4  # jobs at a time
+MAX_ON_A_GPU = 4  # jobs at a time
 SHARE_OF_MEMORY = 0.9
 
 
@@ -21,7 +21,7 @@ def candidates(devices: str, *, threads: int) -> list[list[Slot]]:
     single = make_slots(devices, jobs_per_device=1, threads=threads)
     most = max(1, machine.usable_cores() // threads)
     if any(slot.device.kind != "cpu" for slot in single):
-        most = min(most, MOST_ON_A_GPU)
+        most = min(most, MAX_ON_A_GPU)
     counts = sorted({count for count in (1, 2, 4, 8, most) if count <= most})
     return [make_slots(devices, jobs_per_device=count, threads=threads) for count in counts]
 
@@ -50,7 +50,7 @@ def choose(
     Raises:
         InputError: if no number fits into memory, or none could be probed.
     """
-    probes = Probes(store, machine_id=machine.host().machine_id)
+    probes = ProbeResults(store, machine_id=machine.host().machine_id)
     walls: dict[int, float] = {}
     for slots in candidates(devices, threads=threads):
         jobs = sum(slot.device == slots[0].device for slot in slots)

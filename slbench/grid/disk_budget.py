@@ -7,7 +7,9 @@ from slbench.measure.network import Network
 from slbench.store import Store
 from slbench.study import StudyRun
 
-PLENTY = 2**30  # bytes free for each run: by their own sizes no network here needs so much, and nothing need be counted
+AMPLE_BYTES_PER_RUN = (
+    2**30
+)  # bytes free for each run: by their own sizes no network here needs so much, and nothing need be counted
 SLACK = 2**21  # bytes: log, history, spec, record, headers
 CHECKPOINTS = 3  # at once, for a moment: two, and the one that is being written
 LABEL_BYTES, LOGIT_BYTES = 8, 2
@@ -40,14 +42,14 @@ def logits_bytes(run: StudyRun) -> int:
     return run.spec.dataset.num_test * (run.spec.dataset.num_classes * LOGIT_BYTES + LABEL_BYTES)
 
 
-def lacking(store: Store, starting: StudyRun, running: Sequence[StudyRun]) -> str | None:
+def disk_shortfall(store: Store, starting: StudyRun, running: Sequence[StudyRun]) -> str | None:
     """Why there is no room to start a run beside those that are running; None if there is.
 
     What their folders hold already counts for them.
     """
     runs = [starting, *running]
     free = store.free_bytes()
-    if free >= PLENTY * len(runs):
+    if free >= AMPLE_BYTES_PER_RUN * len(runs):
         return None
     needed = sum(max(0, needed_bytes(run) - size(store.folder(run.spec, run.labels))) for run in runs)
     if free >= needed:

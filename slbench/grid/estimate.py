@@ -23,13 +23,23 @@ from slbench.study import StudyRun
 
 PROBE_SECONDS = 5.0  # of training
 # What of a recipe changes no job's speed, or only how long it lasts.
-FREE = ("epochs", "lr", "weight_decay", "betas", "warmup_epochs", "warmup_lr", "min_lr", "label_smoothing", "precision")
+COST_NEUTRAL_FIELDS = (
+    "epochs",
+    "lr",
+    "weight_decay",
+    "betas",
+    "warmup_epochs",
+    "warmup_lr",
+    "min_lr",
+    "label_smoothing",
+    "precision",
+)
 BYTES_OF_WEIGHT = 4
 PROBES = TypeAdapter(list[Probe])
 
 
 @dataclass(frozen=True)
-class Setting:
+class JobSetting:
     """Where and how a job would run."""
 
     device_kind: str
@@ -48,23 +58,23 @@ class Estimate:
     peak_memory_bytes: int  # of one job, the largest
 
 
-def setting_of(slot: Slot, slots: Sequence[Slot], precision: Resolved) -> Setting:
+def setting_of(slot: Slot, slots: Sequence[Slot], precision: Resolved) -> JobSetting:
     beside = sum(other.device == slot.device for other in slots)
-    return Setting(slot.device.kind, slot.threads, precision, beside)
+    return JobSetting(slot.device.kind, slot.threads, precision, beside)
 
 
-def probe_key(run: RunSpec, setting: Setting) -> str:
+def probe_key(run: RunSpec, setting: JobSetting) -> str:
     """Everything that decides what a job costs but the machine: not its seed, nor for how many epochs it runs."""
     content = run.as_dict()
     del content["seed"], content["protocol"], content["dataset"]["fraction"], content["dataset"]["per_class"]
     content["recipe"].pop("equal", None)  # of subsets alone, whose steps cost what those of the whole set cost
     content["numerics"].pop("subset", None)
-    for field in FREE:
+    for field in COST_NEUTRAL_FIELDS:
         del content["recipe"][field]
-    return digest({"run": content, "setting": TypeAdapter(Setting).dump_python(setting)})
+    return digest({"run": content, "setting": TypeAdapter(JobSetting).dump_python(setting)})
 
 
-class Probes:
+class ProbeResults:
     """What is known of the cost of jobs: from this machine's store, or from a file that another machine wrote.
 
     Args:
@@ -76,7 +86,7 @@ class Probes:
         self.store, self.machine_id = store, machine_id
         self.others = {probe.key: probe for probe in others}
 
-    def get(self, run: RunSpec, setting: Setting) -> Probe | None:
+    def get(self, run: RunSpec, setting: JobSetting) -> Probe | None:
         key = probe_key(run, setting)
         return self.others.get(key) if self.others else self.store.probe(self.machine_id, key)
 
@@ -117,7 +127,7 @@ def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:
 
 
 def estimate(
-    runs: Sequence[StudyRun], slots: Sequence[Slot], *, precisions: Mapping[Precision, Resolved], probes: Probes
+    runs: Sequence[StudyRun], slots: Sequence[Slot], *, precisions: Mapping[Precision, Resolved], probes: ProbeResults
 ) -> Estimate | None:
     """What runs will take on these slots, the longest first; None if a job of theirs was never probed."""
     if not runs or not slots:
@@ -155,12 +165,12 @@ class Unprobed:
     """A job that is to be tried, and where."""
 
     run: StudyRun
-    setting: Setting
+    setting: JobSetting
     key: str
 
 
 def unprobed(
-    runs: Sequence[StudyRun], slots: Sequence[Slot], *, precisions: Mapping[Precision, Resolved], probes: Probes
+    runs: Sequence[StudyRun], slots: Sequence[Slot], *, precisions: Mapping[Precision, Resolved], probes: ProbeResults
 ) -> list[Unprobed]:
     """A job for each cost that is not known yet."""
     missing: dict[str, Unprobed] = {}

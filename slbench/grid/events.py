@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slbench.grid.messages import Said
+from slbench.grid.messages import ProgressMessage
 from slbench.grid.slots import Device, Slot
 from slbench.record import Failure, Pruned
 from slbench.study import StudyRun
@@ -18,12 +18,12 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Progressed:
     """A job says how far it is."""
 
     run: StudyRun
     slot: Slot
-    said: Said
+    said: ProgressMessage
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,21 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Found:
+class AlreadyFinished:
     """Another launcher has finished a run meanwhile."""
 
     run: StudyRun
 
 
 @dataclass(frozen=True)
-class Added:
+class SeedAdded:
     """A study's rule of seeds wants a further run: its comparison is undecided after the seeds before."""
 
     run: StudyRun
 
 
 @dataclass(frozen=True)
-class Dropped:
+class JobCancelled:
     """A job was ended by the launcher, and is no failure: --fail-fast, or its claim went to another launcher."""
 
     run: StudyRun
@@ -70,7 +70,7 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobPruned:
     """A search has stopped a job: it had seen enough of the run."""
 
     run: StudyRun
@@ -79,14 +79,14 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class WaitingForOthers:
     """What is left is being done by other launchers; it is taken over if they die."""
 
     runs: int
 
 
 @dataclass(frozen=True)
-class Fewer:
+class SlotsReduced:
     """A device gets fewer jobs at a time from now on: memory ran out, or it was lost."""
 
     device: Device
@@ -94,7 +94,7 @@ class Fewer:
 
 
 @dataclass(frozen=True)
-class Halted:
+class GridStopped:
     """No further job is started."""
 
     reason: str
@@ -109,7 +109,7 @@ class Measuring:
 
 
 @dataclass(frozen=True)
-class NotMeasured:
+class ThroughputFailed:
     """The speed measurement ended without a result."""
 
     reason: str
@@ -117,16 +117,16 @@ class NotMeasured:
 
 Event = (
     Started
-    | Moved
+    | Progressed
     | Finished
     | Failed
-    | Found
-    | Added
-    | Dropped
-    | Ended
-    | Elsewhere
-    | Fewer
-    | Halted
+    | AlreadyFinished
+    | SeedAdded
+    | JobCancelled
+    | JobPruned
+    | WaitingForOthers
+    | SlotsReduced
+    | GridStopped
     | Measuring
-    | NotMeasured
+    | ThroughputFailed
 )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slbench.errors import DivergedError
-from slbench.grid.messages import Died
+from slbench.grid.messages import JobFailed
 from slbench.record import Failure, Kind
 
 LAST_LINES = 10
@@ -41,11 +41,13 @@ def kind_of(error: BaseException) -> Kind:
     return "error"
 
 
-def death_of(error: BaseException) -> Died:
+def death_of(error: BaseException) -> JobFailed:
     """What a child says of the exception that ends it."""
     words = " ".join(str(error).split())
     name = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
-    return Died(kind=kind_of(error), message=(name + words)[:500], traceback="".join(traceback.format_exception(error)))
+    return JobFailed(
+        kind=kind_of(error), message=(name + words)[:500], traceback="".join(traceback.format_exception(error))
+    )
 
 
 def failure(
@@ -53,7 +55,7 @@ def failure(
     log: Path,
     *,
     begun_at: int = 0,
-    died: Died | None = None,
+    died: JobFailed | None = None,
     timeout: float | None = None,
     killed_for_memory: bool = False,
     attempt: int = 1,

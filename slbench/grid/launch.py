@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slbench.data import check_here
-from slbench.grid.adaptive_seeds import Further
+from slbench.grid.adaptive_seeds import AdaptiveSeeds
 from slbench.grid.concurrency import choose
-from slbench.grid.estimate import Estimate, Probes, estimate, probe_missing, setting_of, unprobed
-from slbench.grid.events import Added, Elsewhere, Event, Failed, Found, Halted
+from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
+from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, SeedAdded, WaitingForOthers
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
-from slbench.grid.slots import NOWHERE, Device, Resolved, Slot, make_slots, resolve_precision
+from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, make_slots, resolve_precision
 from slbench.grid.throughput import measure_missing
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
@@ -21,7 +21,7 @@ from slbench.study import Study, StudyRun
 
 
 @dataclass(frozen=True)
-class Launch:
+class PreparedGrid:
     """A grid that is known to be good, before anything is written."""
 
     runs: tuple[StudyRun, ...]
@@ -45,8 +45,8 @@ def prepare(
     threads: int,
     writing: bool,
     with_data: bool,
-    elsewhere: Mapping[str, Device] = NOWHERE,
-) -> Launch:
+    elsewhere: Mapping[str, Device] = NO_DEVICES,
+) -> PreparedGrid:
     """Check store, devices and precision, and look up what is finished. Writes nothing.
 
     Args:
@@ -60,7 +60,7 @@ def prepare(
     slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads, elsewhere=elsewhere)
     requested = dict.fromkeys(run.spec.recipe.precision for run in runs)
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
-    grid = Launch(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
+    grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     if with_data:
         for run in grid.todo:
             check_here(run.spec.dataset)
@@ -68,7 +68,7 @@ def prepare(
 
 
 def launch_jobs(
-    grid: Launch,
+    grid: PreparedGrid,
     *,
     policy: Policy,
     on_event: Callable[[Event], None],
@@ -83,13 +83,13 @@ def launch_jobs(
     unclean: list[Event] = []
 
     def see(event: Event) -> None:
-        if isinstance(event, Added | Failed | Found | Elsewhere | Halted):
+        if isinstance(event, SeedAdded | Failed | AlreadyFinished | WaitingForOthers | GridStopped):
             unclean.append(event)
         if further is not None:
             further.see(event)
         on_event(event)
 
-    further = Further(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
+    further = AdaptiveSeeds(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
     executor = LocalExecutor(
         grid.slots,
         store=grid.store,
@@ -109,29 +109,29 @@ def nothing() -> None:
     """No further run."""
 
 
-def measure_speeds(grid: Launch, *, on_event: Callable[[Event], None]) -> None:
+def measure_speeds(grid: PreparedGrid, *, on_event: Callable[[Event], None]) -> None:
     """Measure the images/s that a report on the grid lacks."""
     measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)
 
 
-def packed(grid: Launch, *, devices: str, threads: int, tell: Callable[[str], None]) -> Launch:
+def packed(grid: PreparedGrid, *, devices: str, threads: int, tell: Callable[[str], None]) -> PreparedGrid:
     """The grid with as many jobs a device as end it first; see `slbench.grid.concurrency`."""
     jobs = choose(grid.todo, devices, threads=threads, precisions=grid.precisions, store=grid.store, tell=tell)
     return dataclasses.replace(grid, slots=tuple(make_slots(devices, jobs_per_device=jobs, threads=threads)))
 
 
-def probe_grid(grid: Launch, probes: Probes, *, tell: Callable[[str], None]) -> None:
+def probe_grid(grid: PreparedGrid, probes: ProbeResults, *, tell: Callable[[str], None]) -> None:
     """Try every kind of job of the grid whose cost is not known."""
     missing = unprobed(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
     probe_missing(missing, grid.slots, grid.store, tell=tell)
 
 
-def cost_of(grid: Launch, probes: Probes) -> Estimate | None:
+def cost_of(grid: PreparedGrid, probes: ProbeResults) -> Estimate | None:
     """What is left of the grid will take; None if a job of it was never probed."""
     return estimate(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
 
 
-def known(grid: Launch, probes: Probes) -> list[Probe]:
+def known(grid: PreparedGrid, probes: ProbeResults) -> list[Probe]:
     """What is known of the cost of the grid's jobs."""
     found = {}
     for run in grid.runs:

@@ -8,24 +8,24 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from slbench.claims import BEAT_SECONDS, Claim
+from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import StoreError
-from slbench.grid.disk_budget import lacking
+from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.events import (
-    Dropped,
-    Elsewhere,
-    Ended,
+    AlreadyFinished,
     Event,
     Failed,
-    Fewer,
     Finished,
-    Found,
-    Halted,
-    Moved,
+    GridStopped,
+    JobCancelled,
+    JobPruned,
+    Progressed,
+    SlotsReduced,
     Started,
+    WaitingForOthers,
 )
 from slbench.grid.failures import failure, memory_kills
-from slbench.grid.messages import Ceased, Died, Done, Job, Line, Said
+from slbench.grid.messages import Job, JobFailed, JobFinished, JobStopped, Line, ProgressMessage
 from slbench.grid.processes import (
     GRACE_SECONDS,
     LOG,
@@ -37,7 +37,7 @@ from slbench.grid.processes import (
     spawn,
     stop,
 )
-from slbench.grid.queue import DEFAULT_POLICY, Child, Policy, Task, Worker
+from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunningJob, WorkerProcess
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.recipes import Precision
 from slbench.record import Failure, Pruned
@@ -76,16 +76,18 @@ class LocalExecutor:
         self.precisions = precisions
         self.on_event = on_event
         self.policy, self.tensorboard = policy, tensorboard
-        self.waiting = deque[Task]()
-        self.busy = set[Child]()
-        self.idle: dict[Slot, Worker] = {}
+        self.waiting = deque[QueuedRun]()
+        self.busy = set[RunningJob]()
+        self.idle: dict[Slot, WorkerProcess] = {}
         self.failed = 0
         self._causes = Counter[str]()
         self._idle = False
         self._halted = False
         self._more: Callable[[], StudyRun | None] = lambda: None
         # Simple: putting into it is safe in a signal handler. None says that somebody interrupts.
-        self._said: queue.SimpleQueue[tuple[Worker, Said | Died | Done | Ceased | None] | None] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[
+            tuple[WorkerProcess, ProgressMessage | JobFailed | JobFinished | JobStopped | None] | None
+        ] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
         """Run them all, in order, as slots become free; give how many failed.
@@ -97,7 +99,7 @@ class LocalExecutor:
             more: asked for a further run when a slot has nothing to do; None says that there is none now, and
                 while nothing runs that there will be none. It may give a run that is finished: that is Found.
         """
-        self.waiting.extend(Task(run) for run in runs)
+        self.waiting.extend(QueuedRun(run) for run in runs)
         self._halted, self._more = False, more
         with on_interrupt(lambda: self._said.put(None)):
             try:
@@ -135,10 +137,10 @@ class LocalExecutor:
             self._halt("no device is left that could do a job")
         idle = bool(self.waiting) and not self.busy
         if idle and not self._idle:
-            self.on_event(Elsewhere(len(self.waiting)))
+            self.on_event(WaitingForOthers(len(self.waiting)))
         self._idle = idle
 
-    def _next(self, device: Device) -> tuple[Task, Claim] | None:
+    def _next(self, device: Device) -> tuple[QueuedRun, Claim] | None:
         """The first task that can be done on a device now, claimed."""
         beside = [child for child in self.busy if child.slot.device == device]
         now = time.monotonic()
@@ -147,7 +149,7 @@ class LocalExecutor:
         if beside and (lonely or any(child.task.alone for child in beside)):
             return None
         for task in [*lonely, *(task for task in ready if task.alone is None)]:
-            lack = lacking(self.store, task.run, [child.run for child in self.busy])
+            lack = disk_shortfall(self.store, task.run, [child.run for child in self.busy])
             if lack is not None and not self.busy:
                 self._halt(lack)
                 return None
@@ -159,18 +161,18 @@ class LocalExecutor:
             if not self.store.is_done(task.run.spec):
                 return task, claim
             claim.release(done=True)
-            self.on_event(Found(task.run))
+            self.on_event(AlreadyFinished(task.run))
         return None
 
-    def _further(self, device: Device) -> tuple[Task, Claim] | None:
+    def _further(self, device: Device) -> tuple[QueuedRun, Claim] | None:
         """A task that is not known yet, claimed. Those that cannot be begun wait, but no more of them than slots."""
         while len(self.waiting) < len(self.slots) and not self._halted and (run := self._more()) is not None:
-            self.waiting.append(Task(run))
+            self.waiting.append(QueuedRun(run))
             if (found := self._next(device)) is not None:
                 return found
         return None
 
-    def _start(self, task: Task, claim: Claim, slot: Slot) -> None:
+    def _start(self, task: QueuedRun, claim: Claim, slot: Slot) -> None:
         run = task.run
         if task.alone:  # processes that wait hold memory too
             for other in [other for other in self.idle if other.device == slot.device]:
@@ -183,13 +185,13 @@ class LocalExecutor:
             claim.release(done=False)
             self.waiting.appendleft(task)
             raise
-        child = worker.child = Child(task, slot, worker, folder, claim, memory_kills(), log_size)
+        child = worker.child = RunningJob(task, slot, worker, folder, claim, memory_kills(), log_size)
         self.busy.add(child)
         with contextlib.suppress(OSError):  # without room for it: the child ends with us all the same
             claim.add(worker.process.pid, slot.device.label)
         self.on_event(Started(run, slot))
 
-    def _worker(self, job: Job, slot: Slot) -> Worker:
+    def _worker(self, job: Job, slot: Slot) -> WorkerProcess:
         """A process that has begun with a job: the slot's, which did one before, or a new one."""
         worker = self.idle.pop(slot, None)
         if worker is not None:
@@ -198,7 +200,7 @@ class LocalExecutor:
             stop([worker.process])
         Path(job.log).parent.mkdir(parents=True, exist_ok=True)
         with Path(job.log).open("ab") as log:
-            worker = Worker(spawn(job, slot.device, threads=slot.threads, log=log))
+            worker = WorkerProcess(spawn(job, slot.device, threads=slot.threads, log=log))
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker
 
@@ -218,7 +220,7 @@ class LocalExecutor:
             tensorboard=None if self.tensorboard is None else str(self.tensorboard),
         )
 
-    def _listen(self, worker: Worker) -> None:
+    def _listen(self, worker: WorkerProcess) -> None:
         """Pass on what a process says until it has ended."""
         assert worker.process.stdout is not None
         try:
@@ -242,21 +244,21 @@ class LocalExecutor:
         child = worker.child
         if child is None:
             return  # it had done its job, and was ended while it waited
-        if isinstance(said, Said):
+        if isinstance(said, ProgressMessage):
             self._note(child, said)
-            self.on_event(Moved(child.run, child.slot, said))
-        elif isinstance(said, Died):
+            self.on_event(Progressed(child.run, child.slot, said))
+        elif isinstance(said, JobFailed):
             child.died = said
         elif said is None:
             self._end(child)
-        elif isinstance(said, Ceased) or self.store.is_done(child.run.spec):
+        elif isinstance(said, JobStopped) or self.store.is_done(child.run.spec):
             worker.child = None
             self.idle[child.slot] = worker
             self._end(child)
         else:
             worker.process.kill()  # it says that it is done and is not: what it does next cannot be trusted
 
-    def _note(self, child: Child, said: Said) -> None:
+    def _note(self, child: RunningJob, said: ProgressMessage) -> None:
         now = time.monotonic()
         if now - child.noted < NOTE_SECONDS:
             return
@@ -268,7 +270,7 @@ class LocalExecutor:
         """Signs of life for the claims; an end to jobs that take too long, or are not ours any more."""
         now, limit = time.monotonic(), self.policy.timeout
         for child in self.busy:
-            if now - child.claim.beaten > BEAT_SECONDS and not child.claim.beat():
+            if now - child.claim.beaten > HEARTBEAT_SECONDS and not child.claim.heartbeat():
                 child.unwanted = True
                 child.process.kill()
             if limit is not None and now - child.started > limit and not child.overdue:
@@ -277,11 +279,11 @@ class LocalExecutor:
             if child.kill_at is not None and now > child.kill_at:
                 child.process.kill()
 
-    def _ask_to_end(self, child: Child) -> None:
+    def _ask_to_end(self, child: RunningJob) -> None:
         child.process.terminate()
         child.kill_at = time.monotonic() + GRACE_SECONDS
 
-    def _end(self, child: Child) -> None:
+    def _end(self, child: RunningJob) -> None:
         """File how a job ended."""
         self.busy.discard(child)
         if child.worker.child is not None:
@@ -297,21 +299,21 @@ class LocalExecutor:
             with contextlib.suppress(OSError):  # the search knows it all the same
                 self.store.prune(child.run.spec, child.run.labels, child.pruned)
             child.claim.release(done=False)
-            self.on_event(Ended(child.run, child.slot, child.pruned))
+            self.on_event(JobPruned(child.run, child.slot, child.pruned))
         elif child.unwanted:
             child.claim.release(done=False)
             self._give_up_on(child)
         else:
             self._fail(child)
 
-    def _give_up_on(self, child: Child) -> None:
+    def _give_up_on(self, child: RunningJob) -> None:
         """Its claim went to another launcher, which did not hear of us: look at it again later, if there is a later."""
-        self.on_event(Dropped(child.run, child.slot))
+        self.on_event(JobCancelled(child.run, child.slot))
         if not self._halted:
             child.task.look_at = time.monotonic() + LOOK_SECONDS
             self.waiting.append(child.task)
 
-    def _fail(self, child: Child) -> None:
+    def _fail(self, child: RunningJob) -> None:
         task = child.task
         task.failures += 1
         why = failure(
@@ -336,7 +338,7 @@ class LocalExecutor:
             self._causes[why.cause] += 1
             self._stop_after(why)
 
-    def _again(self, child: Child, why: Failure) -> bool:
+    def _again(self, child: RunningJob, why: Failure) -> bool:
         """Whether a job that failed is to be tried again; then it waits."""
         task = child.task
         if why.kind == "out of memory":
@@ -366,7 +368,7 @@ class LocalExecutor:
             for task in self.waiting:
                 if task.alone == slots[0].device and left == 0:
                     task.alone = None  # another device may do it
-            self.on_event(Fewer(slots[0].device, left))
+            self.on_event(SlotsReduced(slots[0].device, left))
 
     def _stop_after(self, why: Failure) -> None:
         """End the grid, or start nothing more, if a failure asks for it."""
@@ -384,6 +386,6 @@ class LocalExecutor:
     def _halt(self, reason: str) -> None:
         """Start nothing more."""
         if self.waiting:
-            self.on_event(Halted(reason, len(self.waiting)))
+            self.on_event(GridStopped(reason, len(self.waiting)))
         self.waiting.clear()
         self._halted = True

@@ -57,7 +57,7 @@ class ProbeTask(BaseModel):
     asked_at: float  # seconds since 1970, when the launcher started the child
 
 
-class Said(BaseModel):
+class ProgressMessage(BaseModel):
     """A line from the child: how far it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -72,7 +72,7 @@ class Said(BaseModel):
     images_per_second: float
 
 
-class Died(BaseModel):
+class JobFailed(BaseModel):
     """The last line from a child that an exception ends."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +82,7 @@ class Died(BaseModel):
     traceback: str
 
 
-class Done(BaseModel):
+class JobFinished(BaseModel):
     """A line from a child that has finished its job, and waits for another."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,7 +90,7 @@ class Done(BaseModel):
     run_id: str
 
 
-class Ceased(BaseModel):
+class JobStopped(BaseModel):
     """A line from a child that has left its job when it was asked to, after a checkpoint, and waits for another."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,4 +98,6 @@ class Ceased(BaseModel):
     ceased: str  # the run's id
 
 
-Line: TypeAdapter[Said | Died | Done | Ceased] = TypeAdapter(Said | Died | Done | Ceased)
+Line: TypeAdapter[ProgressMessage | JobFailed | JobFinished | JobStopped] = TypeAdapter(
+    ProgressMessage | JobFailed | JobFinished | JobStopped
+)

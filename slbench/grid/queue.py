@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slbench.claims import Claim
-from slbench.grid.messages import Died
+from slbench.grid.messages import JobFailed
 from slbench.grid.slots import Device, Slot
 from slbench.record import Pruned
 from slbench.study import StudyRun
@@ -27,7 +27,7 @@ DEFAULT_POLICY = Policy()
 
 
 @dataclass(eq=False)
-class Task:
+class QueuedRun:
     """A run that is to be done, and what became of it so far."""
 
     run: StudyRun
@@ -38,27 +38,27 @@ class Task:
 
 
 @dataclass(eq=False)
-class Worker:
+class WorkerProcess:
     """A process that does one job after the other on a slot."""
 
     process: subprocess.Popen[str]
-    child: "Child | None" = None  # the job it is at
+    child: "RunningJob | None" = None  # the job it is at
 
 
 @dataclass(eq=False)
-class Child:
+class RunningJob:
     """A job that is running."""
 
-    task: Task
+    task: QueuedRun
     slot: Slot
-    worker: Worker
+    worker: WorkerProcess
     folder: Path
     claim: Claim
     memory_kills: int
     log_size: int  # when it started: what stands before is of earlier attempts
     started: float = field(default_factory=time.monotonic)
     noted: float = 0.0
-    died: Died | None = None
+    died: JobFailed | None = None
     kill_at: float | None = None  # asked to end; killed then
     overdue: bool = False
     unwanted: bool = False  # ended by us, and no failure

@@ -30,7 +30,7 @@ class Device:
         return self.label.partition(":")[0]
 
 
-NOWHERE: Mapping[str, Device] = MappingProxyType({})
+NO_DEVICES: Mapping[str, Device] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def visible_gpus() -> list[machine.Gpu]:
 
 
 def make_slots(
-    wanted: str, *, jobs_per_device: int | None, threads: int, elsewhere: Mapping[str, Device] = NOWHERE
+    wanted: str, *, jobs_per_device: int | None, threads: int, elsewhere: Mapping[str, Device] = NO_DEVICES
 ) -> list[Slot]:
     """The slots of a grid.
 
@@ -123,7 +123,7 @@ def with_cores(slots: list[Slot]) -> list[Slot]:
     ]
 
 
-def choose(wanted: str, elsewhere: Mapping[str, Device] = NOWHERE) -> list[Device]:
+def choose(wanted: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list[Device]:
     """The devices that a `--devices` value names, each once."""
     known = devices()
     if wanted == "auto":

@@ -7,26 +7,26 @@ from statistics import mean
 
 from pydantic import ValidationError
 
-from slbench.claims import Holder
-from slbench.grid.messages import Said
+from slbench.claims import ActiveClaim
+from slbench.grid.messages import ProgressMessage
 from slbench.record import Failure, Pruned, RunRecord
 from slbench.store import State, Store
 from slbench.study import StudyRun
 
 
 @dataclass(frozen=True)
-class Standing:
+class GridStatus:
     """A look at a study's runs."""
 
     runs: tuple[StudyRun, ...]
     states: Mapping[str, State]  # by run id
-    holders: Mapping[str, Holder]  # of those that run
+    holders: Mapping[str, ActiveClaim]  # of those that run
     failures: Mapping[str, Failure]  # of those that failed
     pruned: Mapping[str, Pruned]  # of those that a search has stopped
     records: Mapping[str, RunRecord]  # of those that are done
 
     @classmethod
-    def of(cls, runs: Sequence[StudyRun], store: Store) -> "Standing":
+    def of(cls, runs: Sequence[StudyRun], store: Store) -> "GridStatus":
         """Raises StoreError at a damaged record."""
         states = store.states(run.spec for run in runs)
         held = store.claims.holders()
@@ -63,11 +63,11 @@ class Standing:
         said = self.said(run)
         return None if said is None else (said.steps - said.step) * step_seconds(said, run)
 
-    def said(self, run: StudyRun) -> Said | None:
+    def said(self, run: StudyRun) -> ProgressMessage | None:
         """What a run that is running has told last; None if it has not begun, or if that cannot be read."""
         holder = self.holders.get(run.spec.run_id)
         try:
-            said = None if holder is None else Said.model_validate(holder.progress)
+            said = None if holder is None else ProgressMessage.model_validate(holder.progress)
         except ValidationError:
             return None
         return said if said is not None and said.images_per_second > 0 else None
@@ -102,7 +102,7 @@ class Standing:
         return known
 
 
-def step_seconds(said: Said, run: StudyRun) -> float:
+def step_seconds(said: ProgressMessage, run: StudyRun) -> float:
     """What a step of a run takes, at the speed it tells."""
     return run.spec.samples_per_epoch / run.spec.steps_per_epoch / said.images_per_second
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from slbench import machine
-from slbench.grid.events import Event, Measuring, NotMeasured
+from slbench.grid.events import Event, Measuring, ThroughputFailed
 from slbench.grid.failures import failure
 from slbench.grid.messages import SpeedTest
 from slbench.grid.processes import LOG, in_child, spawn, stop
@@ -67,11 +67,11 @@ def measure_missing(
             with log_path.open("wb") as log:
                 process = spawn(test, device, threads=test.threads, log=log)
         except OSError as error:
-            on_event(NotMeasured(f"{log_path}: {error.strerror}"))
+            on_event(ThroughputFailed(f"{log_path}: {error.strerror}"))
             return
         try:
             process.wait()
         finally:
             stop([process])
         if process.returncode != 0:
-            on_event(NotMeasured(failure(process.returncode, log_path).reason))
+            on_event(ThroughputFailed(failure(process.returncode, log_path).reason))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slbench.grid.events import Event, Failed, Moved
+from slbench.grid.events import Event, Failed, Progressed
 from slbench.grid.local import LocalExecutor
-from slbench.grid.queue import Child, Policy
+from slbench.grid.queue import Policy, RunningJob
 from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
 from slbench.record import TEMPERATURES, RunRecord
@@ -53,7 +53,7 @@ class Killer:
 
     def see(self, event: Event) -> bool:
         """Have a child killed that has come as far as its next target; whether the event is a death that was meant."""
-        if isinstance(event, Moved):
+        if isinstance(event, Progressed):
             self._aim(event)
         elif isinstance(event, Failed) and event.failure.signal == "SIGKILL":
             step = self.aimed.pop(event.run.spec.run_id, None)
@@ -62,7 +62,7 @@ class Killer:
                 return event.again
         return False
 
-    def _aim(self, event: Moved) -> None:
+    def _aim(self, event: Progressed) -> None:
         run_id, step = event.run.spec.run_id, event.said.step
         killed, targets = self.killed_at[run_id], self.targets[run_id]
         over = len(killed) == len(targets) or step == event.said.steps
@@ -73,7 +73,7 @@ class Killer:
                 self.aimed[run_id] = step
                 threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [child]).start()
 
-    def _kill(self, child: Child) -> None:
+    def _kill(self, child: RunningJob) -> None:
         """Kill a child unless it has ended meanwhile: its process may be at another job."""
         if child.worker.child is child and child.process.poll() is None:
             child.process.kill()

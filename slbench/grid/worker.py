@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import death_of
-from slbench.grid.messages import Ceased, Done, Job, ProbeTask, Said, SpeedTest
+from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, ProgressMessage, SpeedTest
 from slbench.measurement_records import Probe
 from slbench.store import Store
 
@@ -32,7 +32,7 @@ CEASE = "cease"  # the kind of a line that ends the run whose id follows
 
 def main() -> int:
     """Do jobs until there are no more, or the one task of another kind; give the exit code."""
-    report, orders = take_stdout(), Orders()
+    report, orders = take_stdout(), CommandReader()
     threading.Thread(target=orders.listen, daemon=True).start()
     while (task := orders.tasks.get()) is not None:
         kind, content = task
@@ -62,7 +62,7 @@ def die_of_sigterm() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Orders:
+class CommandReader:
     """What the launcher writes: tasks, one after the other, and that the run at hand is to end."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ def print_to(log: str) -> None:
         os.dup2(file.fileno(), 1)
 
 
-def do_job(job: Job, report: TextIO, orders: Orders) -> Done | Ceased:
+def do_job(job: Job, report: TextIO, orders: CommandReader) -> JobFinished | JobStopped:
     """Do a job to its end, or until it is to end; give what is to be said of it."""
     print_to(job.log)
     keep_to(job.cores)
@@ -130,14 +130,14 @@ def do_job(job: Job, report: TextIO, orders: Orders) -> Done | Ceased:
     import torch
 
     from slbench.train.loop import Progress
-    from slbench.train.run import Stopped, execute
+    from slbench.train.run import RunInterrupted, execute
 
     terminated = threading.Event()
     orders.begin(job.spec.run_id)
-    outcome: Done | Ceased = Done(run_id=job.spec.run_id)
+    outcome: JobFinished | JobStopped = JobFinished(run_id=job.spec.run_id)
 
     def tell(progress: Progress) -> None:
-        say(report, Said(**dataclasses.asdict(progress)))
+        say(report, ProgressMessage(**dataclasses.asdict(progress)))
 
     signal.signal(signal.SIGTERM, lambda _number, _frame: terminated.set())
     try:
@@ -155,10 +155,10 @@ def do_job(job: Job, report: TextIO, orders: Orders) -> Done | Ceased:
             on_progress=tell,
             wanted=lambda: not terminated.is_set() and not orders.unwanted.is_set(),
         )
-    except Stopped:
+    except RunInterrupted:
         if terminated.is_set():
             die_of_sigterm()
-        outcome = Ceased(ceased=job.spec.run_id)
+        outcome = JobStopped(ceased=job.spec.run_id)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.collect()
     if job.device.startswith("cuda"):

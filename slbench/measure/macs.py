@@ -12,7 +12,7 @@ NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class ComputeCost:
     """What one image costs, and what was not counted.
 
     MACs are the multiply-adds of matrix products, convolutions and attention products. fvcore adds
@@ -25,7 +25,7 @@ class Cost:
     uncounted_operators: dict[str, int]  # torch's operator name to the number of calls
 
 
-def count(network: nn.Module, *, image_size: tuple[int, int], in_channels: int) -> Cost:
+def count(network: nn.Module, *, image_size: tuple[int, int], in_channels: int) -> ComputeCost:
     """The cost of a forward pass for one image (height, width) on a copy of the network on the CPU."""
     with warnings.catch_warnings():
         # fvcore imports torch.jit.script, which torch 2.14 announces as deprecated; tracing warns of
@@ -38,7 +38,7 @@ def count(network: nn.Module, *, image_size: tuple[int, int], in_channels: int) 
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         by_operator = {name: int(number) for name, number in analysis.by_operator().items()}
         uncounted = {name.removeprefix("aten::"): number for name, number in analysis.unsupported_ops().items()}
-    return Cost(
+    return ComputeCost(
         macs=sum(number for name, number in by_operator.items() if name not in NORMS),
         norm_operations=sum(number for name, number in by_operator.items() if name in NORMS),
         params=sum(parameter.numel() for parameter in network.parameters()),

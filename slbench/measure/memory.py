@@ -27,7 +27,7 @@ STEPS = 2  # the first makes the optimizer's state, the second has it beside the
 
 
 @dataclass(frozen=True)
-class Request:
+class MemoryRequest:
     """What a child is to measure."""
 
     network: Network
@@ -61,7 +61,7 @@ def measure(
     Raises:
         TrainingError: if the step cannot be made; for a GPU torch's own error for want of memory.
     """
-    request = Request(network, batch_size, precision, threads)
+    request = MemoryRequest(network, batch_size, precision, threads)
     found = [allocator_peak(request, device) if device.type == "cuda" else in_child(request) for _ in range(repeats)]
     peaks = [each.peak for each in found]
     return TrainingMemory(
@@ -88,7 +88,7 @@ def measure(
     )
 
 
-def steps(request: Request, device: torch.device) -> None:
+def steps(request: MemoryRequest, device: torch.device) -> None:
     """Make the network and train it for some steps."""
     with reproducible(request.threads):
         train = make_pass(
@@ -99,7 +99,7 @@ def steps(request: Request, device: torch.device) -> None:
         synchronize(device)
 
 
-def allocator_peak(request: Request, device: torch.device) -> Peak:
+def allocator_peak(request: MemoryRequest, device: torch.device) -> Peak:
     """What torch's allocator held at most on a CUDA device, above what it held before."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
@@ -108,11 +108,11 @@ def allocator_peak(request: Request, device: torch.device) -> Peak:
     return Peak(torch.cuda.max_memory_allocated(device) - before, 0)
 
 
-def in_child(request: Request) -> Peak:
+def in_child(request: MemoryRequest) -> Peak:
     """The resident set of a child that makes these steps on the processor."""
     done = subprocess.run(
         [sys.executable, "-m", "slbench.measure.memory"],
-        input=TypeAdapter(Request).dump_json(request),
+        input=TypeAdapter(MemoryRequest).dump_json(request),
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": str(request.threads), "CUDA_VISIBLE_DEVICES": ""},
     )
@@ -125,7 +125,7 @@ def in_child(request: Request) -> Peak:
 
 def main() -> None:
     """Be that child."""
-    request = TypeAdapter(Request).validate_json(sys.stdin.buffer.read())
+    request = TypeAdapter(MemoryRequest).validate_json(sys.stdin.buffer.read())
     idle = machine.peak_resident_bytes()
     steps(request, torch.device("cpu"))
     sys.stdout.buffer.write(TypeAdapter(Peak).dump_json(Peak(machine.peak_resident_bytes(), idle)))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import build, fitted
+from slbench.backbones import build, resolve_network
 from slbench.backbones.specs import BackboneSpec
 from slbench.methods import Method
 from slbench.numerics_versions import NUMERICS
@@ -43,7 +43,7 @@ class Network:
         Raises:
             InputError: where the parts do not fit each other.
         """
-        backbone, method = fitted(
+        backbone, method = resolve_network(
             backbone, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes
         )
         return cls(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from slbench.backbones import BACKBONES, default_spec
 from slbench.errors import InapplicableError
-from slbench.measure.macs import Cost, count
+from slbench.measure.macs import ComputeCost, count
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 
@@ -17,7 +17,7 @@ class Profile:
     backbone: str
     method: str
     network: Network
-    cost: Cost
+    cost: ComputeCost
 
 
 def networks(

@@ -7,7 +7,7 @@ from slbench.errors import InputError
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.names import lookup
 from slbench.record import RunRecord
-from slbench.spec import digest, identity
+from slbench.spec import digest, identity_dict
 
 Mode = Literal["inference", "train"]
 
@@ -65,7 +65,7 @@ def network_key(
 ) -> str:
     """Everything that decides the speed of a network but the machine."""
     how = {"device": device_kind, "threads": threads, "precision": precision, "batch_size": batch_size, "mode": mode}
-    return digest({"network": identity(network), "how": how})
+    return digest({"network": identity_dict(network), "how": how})
 
 
 def record_key(record: RunRecord) -> str:

@@ -43,7 +43,7 @@ PAPER_PREFIXES: dict[str, str] = {
 PAPER_SUFFIXES: dict[str, str] = {"spt-no-pool": " without S_pool", "both-no-pool": " without S_pool"}
 
 
-def row_title(backbone: str, method: str) -> str:
+def model_title(backbone: str, method: str) -> str:
     """How a table names a row: the paper's name where it has one (SL-ViT), else "ViT, window-2p"."""
     if method in PAPER_PREFIXES:
         return PAPER_PREFIXES[method] + backbone + PAPER_SUFFIXES.get(method, "")

@@ -15,7 +15,7 @@ UP = {1: "bottom", 0: "center", -1: "top"}
 POINT = 5.0  # half the side of what a point covers, in points
 
 
-def place_names(
+def place_labels(
     figure: "Figure",
     axes: "Axes",
     names: Sequence[tuple[str, float, float, str]],

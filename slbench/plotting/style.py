@@ -27,9 +27,9 @@ WIDTH, HEIGHT = 5.5, 3.6  # inches: a column of text
 PAGE = 7.2  # inches: the text of a page of two columns
 WIDE = 5  # a range whose ends differ by a larger factor is drawn on a logarithmic axis
 STAR = 1.6  # a star looks smaller than other markers of its size
-MOST_LETTERS = 40  # of a name in a figure
-MOST_IN_TITLE = 60  # letters above a figure of a column
-MOST_FIGURES = 12  # of one kind: more are no report
+MAX_LETTERS = 40  # of a name in a figure
+MAX_IN_TITLE = 60  # letters above a figure of a column
+MAX_FIGURES = 12  # of one kind: more are no report
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -45,7 +45,7 @@ NO_DATE: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date":
 
 
 @dataclass(frozen=True)
-class Looks:
+class StyleMap:
     """One colour a backbone, and one marker, line and colour a row, in every figure of a report."""
 
     backbones: tuple[str, ...]  # by order of appearance
@@ -115,7 +115,7 @@ def new_panels(
     return figure, panels[:count]
 
 
-def plain(text: str, *, most: int = MOST_LETTERS) -> str:
+def plain(text: str, *, most: int = MAX_LETTERS) -> str:
     """A person's text as matplotlib draws it letter by letter, in one line: no formula, no private label."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     line = line if len(line) <= most else f"{line[: most - 1]}…"

@@ -21,13 +21,13 @@ from slbench.stats.intervals import prediction_interval
 
 Verdict = Literal["reproduced", "lower", "higher", "undecided", "not comparable"]
 AS_PUBLISHED = ("paper", "released")  # recipes that stand for the paper's training
-FREE = {"precision"}  # of a recipe: may differ from the paper's
+MAY_DIFFER = {"precision"}  # of a recipe: may differ from the paper's
 BASE, TOP = "none", "both"
 SIDES = {"cifar10": 32, "cifar100": 32, "svhn": 32, "tiny-imagenet": 64, "imagenet": 224}  # px, of the paper's images
 
 
 @dataclass(frozen=True)
-class Judged:
+class ReproductionVerdict:
     """A published number beside ours."""
 
     published: Published
@@ -35,7 +35,7 @@ class Judged:
     reason: str  # why, in a few words
 
 
-def judge(records: Sequence[RunRecord], *, source: str = "") -> Judged | None:
+def judge(records: Sequence[RunRecord], *, source: str = "") -> ReproductionVerdict | None:
     """What the runs of one experiment say of the paper's number for it; None if it has none.
 
     Args:
@@ -51,21 +51,23 @@ def judge(records: Sequence[RunRecord], *, source: str = "") -> Judged | None:
         return None
     reasons = list(not_comparable(spec))
     if reasons:
-        return Judged(found, "not comparable", "; ".join(reasons))
+        return ReproductionVerdict(found, "not comparable", "; ".join(reasons))
     values = [record.best_test_top1 for record in records]
     if len(values) < 2:
-        return Judged(found, "undecided", "one seed has no prediction interval")
+        return ReproductionVerdict(found, "undecided", "one seed has no prediction interval")
     interval = prediction_interval(values)
     words = f"{interval.low:.2f} to {interval.high:.2f} for one further run"
     if found.value < interval.low:
-        return Judged(found, "higher", f"ours is higher: {words}")
+        return ReproductionVerdict(found, "higher", f"ours is higher: {words}")
     if found.value > interval.high:
-        return Judged(found, "lower", f"ours is lower: {words}")
+        return ReproductionVerdict(found, "lower", f"ours is lower: {words}")
     gain = papers_gain(spec, table=table)
     width = interval.high - interval.low
     if gain is not None and width > abs(gain):
-        return Judged(found, "undecided", f"{words}, wider than the gain of {gain:.2f} that it should judge")
-    return Judged(found, "reproduced", words)
+        return ReproductionVerdict(
+            found, "undecided", f"{words}, wider than the gain of {gain:.2f} that it should judge"
+        )
+    return ReproductionVerdict(found, "reproduced", words)
 
 
 def model_of(spec: RunSpec) -> str | None:
@@ -75,12 +77,12 @@ def model_of(spec: RunSpec) -> str | None:
             sizes = default_spec(name).resolved(spec.dataset.image_size)
         except InputError:
             continue
-        if as_in_the_paper(sizes) == as_in_the_paper(spec.backbone):
+        if with_paper_variant(sizes) == with_paper_variant(spec.backbone):
             return name
     return None
 
 
-def as_in_the_paper(sizes: BackboneSpec) -> BackboneSpec:
+def with_paper_variant(sizes: BackboneSpec) -> BackboneSpec:
     """Sizes as the paper has them: what its released code does otherwise is the paper's code too."""
     if isinstance(sizes, T2TSpec | CaiTSpec):
         return dataclasses.replace(sizes, variant="paper")
@@ -138,5 +140,5 @@ def other_training(spec: RunSpec, name: str) -> Iterator[str]:
     wanted = RECIPES[name].resolved(backbone=spec.backbone.name, dataset=spec.dataset.name, subset=subset)
     for field in dataclasses.fields(wanted):
         ours, theirs = getattr(spec.recipe, field.name), getattr(wanted, field.name)
-        if ours != theirs and field.name not in FREE:
+        if ours != theirs and field.name not in MAY_DIFFER:
             yield f"{ours} epochs, not {theirs}" if field.name == "epochs" else f"{field.name} {ours}, not {theirs}"

@@ -13,12 +13,12 @@ from slbench.study import SeedRule
 from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
-    from slbench.report.inputs import Gathered
+    from slbench.report.inputs import ReportInputs
 
 AccuracyName = Literal["final", "selected", "best"]
 
 
-def caption(gathered: "Gathered", measures: Sequence[str], *, kinds: Collection[str]) -> list[str]:
+def caption(gathered: "ReportInputs", measures: Sequence[str], *, kinds: Collection[str]) -> list[str]:
     """What was done, with what, on what, as sentences.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from slbench.errors import InputError
 from slbench.layout import BESIDE, COSTS, DEFAULT_COLUMNS, MEASURES, PAPER_COLUMNS, Measure
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.text import distinct
 
 Kind = Literal["cost", "measure", "gain", "published"]
@@ -33,12 +33,12 @@ class Column:
         return f"{self.dataset} {tail}"
 
 
-def columns_of(gathered: Gathered, asked: Sequence[str], *, published: bool) -> list[Column]:
+def columns_of(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[Column]:
     """The columns of a table: those asked for, else those of its layout, else as is usual."""
     return list(laid_out(names_of(gathered, asked, published=published), datasets_of(gathered)))
 
 
-def names_of(gathered: Gathered, asked: Sequence[str], *, published: bool) -> list[str]:
+def names_of(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[str]:
     """Names of the columns, those that stand beside a measure after it."""
     paper = {run.spec.protocol for run in gathered.runs} == {"paper"}
     names = list(asked or gathered.layout.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
@@ -53,7 +53,7 @@ def names_of(gathered: Gathered, asked: Sequence[str], *, published: bool) -> li
     return names
 
 
-def datasets_of(gathered: Gathered) -> list[str]:
+def datasets_of(gathered: ReportInputs) -> list[str]:
     """Labels of the data sets that are shown, in their order."""
     there = distinct(run.labels.dataset for run in gathered.runs)
     wanted = gathered.layout.dataset

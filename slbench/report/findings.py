@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from slbench.layout import MEASURES
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.table import Row, Table, plain_key
 from slbench.stats.factorial import (
     ROWS,
@@ -54,7 +54,7 @@ Key = tuple[str, str, str]  # data set, backbone, settings of training
 Group = dict[str, BySeed]  # accuracies of a backbone's rows by seed
 
 
-def findings(gathered: Gathered, table: Table) -> list[Finding]:
+def findings(gathered: ReportInputs, table: Table) -> list[Finding]:
     """Every comparison that the finished runs allow: rows against their plain backbone, then the 2x2 effects.
 
     Where seeds were added until a comparison was decided, intervals have the level of that rule, and p values are not
@@ -100,7 +100,7 @@ def full(found: Sequence[Finding]) -> list[dict[str, object]]:
     ]
 
 
-def grouped(gathered: Gathered, table: Table, name: str) -> dict[Key, Group]:
+def grouped(gathered: ReportInputs, table: Table, name: str) -> dict[Key, Group]:
     """Accuracies of rows that differ in nothing but SPT and LSA, by data set, backbone and settings."""
     values = {
         record.run_id: (record.spec.seed, getattr(record, MEASURES[name].field or "")) for record in gathered.records
@@ -169,7 +169,7 @@ def pools(interval: Callable[..., Interval]) -> dict[str, Pool]:
     return dict(zip(POOLED, (partial(over_these_backbones, interval=interval), over_backbones_at_large), strict=True))
 
 
-def interval_of(gathered: Gathered) -> Callable[..., Interval]:
+def interval_of(gathered: ReportInputs) -> Callable[..., Interval]:
     """How intervals over seeds are made: by Student's t alone where seeds were added until decided."""
     return mean_interval if gathered.seeds is None else t_interval
 

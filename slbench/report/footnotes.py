@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.layout import MEASURES
-from slbench.methods import row_title
+from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import missing_logits
 from slbench.text import plural
 
@@ -28,7 +28,7 @@ class Note:
         return f"{self.mark}: {self.text}" if self.mark else self.text
 
 
-def footnotes(gathered: Gathered, *, shown_columns: Collection[str]) -> list[Note]:
+def footnotes(gathered: ReportInputs, *, shown_columns: Collection[str]) -> list[Note]:
     """All notes of a table; marks count from a."""
     notes = [*map(Note, missing(gathered)), *map(Note, failed(gathered)), *map(Note, left_out(gathered))]
     notes += list(mixed(gathered.records, "commits", lambda record: commit_text(record.code)))
@@ -50,7 +50,7 @@ def marked(notes: Sequence[Note], records: Sequence[RunRecord]) -> tuple[str, ..
     return tuple(note.mark for note in notes if note.mark and note.run_ids & ids)
 
 
-def missing(gathered: Gathered) -> Iterator[str]:
+def missing(gathered: ReportInputs) -> Iterator[str]:
     """Which runs are not finished."""
     done = {record.run_id for record in gathered.records}
     left = [run for run in gathered.runs if run.spec.run_id not in done]
@@ -62,18 +62,22 @@ def missing(gathered: Gathered) -> Iterator[str]:
     )
     seeds = defaultdict[str, list[str]](list)
     for run in left:
-        seeds[f"{row_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}"].append(str(run.spec.seed))
+        seeds[f"{model_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}"].append(
+            str(run.spec.seed)
+        )
     for name, numbers in seeds.items():
         yield f"Missing: {name}, seed {', '.join(dict.fromkeys(numbers))}."
 
 
-def failed(gathered: Gathered) -> Iterator[str]:
+def failed(gathered: ReportInputs) -> Iterator[str]:
     """Of those that are not finished, why the last attempt failed; those together that died the same way."""
     groups = defaultdict[str, list[str]](list)
     for run in gathered.runs:
         failure = gathered.failures.get(run.spec.run_id)
         if failure is not None:
-            name = f"{row_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}, seed {run.spec.seed}"
+            name = (
+                f"{model_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}, seed {run.spec.seed}"
+            )
             groups[failure.cause].append(f"{name}\0{failure.reason}")
     for group in groups.values():
         name, _, reason = group[0].partition("\0")
@@ -81,7 +85,7 @@ def failed(gathered: Gathered) -> Iterator[str]:
         yield f"Failed: {name}{more}: {reason}"
 
 
-def left_out(gathered: Gathered) -> Iterator[str]:
+def left_out(gathered: ReportInputs) -> Iterator[str]:
     """Records that are there and could not be read."""
     if gathered.unread:
         yield f"Left out: {plural(len(gathered.unread), 'record')} that cannot be read."

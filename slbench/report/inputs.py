@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gathered:
+class ReportInputs:
     """The runs of a study, or of a whole store, with what is known of each."""
 
     name: str
@@ -45,13 +45,13 @@ class Gathered:
         return tidy(self.records)
 
 
-def gather_study(study: Study, store: Store) -> Gathered:
+def gather_study(study: Study, store: Store) -> ReportInputs:
     """The runs of a study; of one with a rule of seeds, those that it has asked for are to be among them."""
     found = gather(study.runs, store, name=study.name, title=study.title, source=study.source, layout=study.layout)
     return replace(found, seeds=study.seeds)
 
 
-def gather_store(store: Store) -> Gathered:
+def gather_store(store: Store) -> ReportInputs:
     """Every finished run of a store."""
     records, unread = read_records(store.ids())
     runs = [StudyRun(record.spec, record.labels) for record in records]
@@ -67,7 +67,7 @@ def gather(
     title: str = "",
     source: str = "",
     layout: Layout = AS_IT_COMES,
-) -> Gathered:
+) -> ReportInputs:
     """Some runs, with what the store knows of them."""
     known = store.ids()
     folders = {run.spec.run_id: known[run.spec.run_id] for run in runs if run.spec.run_id in known}
@@ -76,7 +76,7 @@ def gather(
     records = [record.model_copy(update={"labels": labels[record.run_id]}) for record in read]
     done = {record.run_id for record in records}
     failures = {run_id: read_failure(folder) for run_id, folder in folders.items() if run_id not in done}
-    return Gathered(
+    return ReportInputs(
         name=name,
         title=title,
         source=source,
@@ -124,7 +124,7 @@ def measured_speeds(records: Iterable[RunRecord], store: Store) -> dict[str, Thr
     return speeds
 
 
-def only(gathered: Gathered, query: str) -> Gathered:
+def only(gathered: ReportInputs, query: str) -> ReportInputs:
     """Those finished runs for which a pandas expression over the columns of runs.csv holds.
 
     Raises:

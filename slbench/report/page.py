@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from slbench import __version__
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.pagebehind import groups, places_of, unfinished, without
 from slbench.report.pagecells import Shown, blocks, head_rows, in_column
 from slbench.report.pagedata import embedded
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 FEW = 12  # notes, or unfinished runs, that are shown at once
 
 
-def page(gathered: Gathered, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()) -> str:
+def page(
+    gathered: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()
+) -> str:
     """The HTML of a report; the same for the same store.
 
     Args:

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.differing import flat
-from slbench.methods import row_title
+from slbench.methods import model_title
 from slbench.provenance import code_text, commit_text, device_text
 from slbench.record import RunRecord
 from slbench.report.columns import Column
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.pagecells import behind_id, gain_in_full, in_full
 from slbench.report.render import gain_text, measure_text
 from slbench.report.sections import NOTHING
 from slbench.report.table import Cell, Table, text
-from slbench.spec import written_out
+from slbench.spec import to_dict
 from slbench.text import distinct
 
 
@@ -54,7 +54,7 @@ class Behind:
         return any(record.selected_test_top1 is not None for record in self.records)
 
 
-def groups(gathered: Gathered, table: Table) -> list[Behind]:
+def groups(gathered: ReportInputs, table: Table) -> list[Behind]:
     """What stands behind each row and data set that has a number."""
     records = {record.run_id: record for record in gathered.records}
     missing = defaultdict[str, list[Unfinished]](list)
@@ -111,21 +111,21 @@ def made_with(record: RunRecord) -> str:
     return f"{code_text(record.code)}, Python {record.code.python}"
 
 
-def unfinished(gathered: Gathered, table: Table) -> list[Unfinished]:
+def unfinished(gathered: ReportInputs, table: Table) -> list[Unfinished]:
     """The runs that have no record, in the order of the study, with why the last attempt failed."""
     done, places = {record.run_id for record in gathered.records}, places_of(gathered)
     found = []
     for run in gathered.runs:
         if run.spec.run_id in done:
             continue
-        fields = flat(written_out(run.spec)) if table.settings else {}
+        fields = flat(to_dict(run.spec)) if table.settings else {}
         values = [NOTHING if fields.get(name) is None else text(fields[name]) for name in table.settings]
         failure = gathered.failures.get(run.spec.run_id)
         found.append(
             Unfinished(
                 run_id=run.spec.run_id,
                 cell_id=run.spec.cell_id,
-                title=titled(row_title(run.labels.backbone, run.labels.method), table.settings, values),
+                title=titled(model_title(run.labels.backbone, run.labels.method), table.settings, values),
                 dataset=run.labels.dataset,
                 seed=run.spec.seed,
                 state="not finished" if failure is None else f"failed ({failure.kind})",
@@ -135,7 +135,7 @@ def unfinished(gathered: Gathered, table: Table) -> list[Unfinished]:
     return found
 
 
-def places_of(gathered: Gathered) -> tuple[str, ...]:
+def places_of(gathered: ReportInputs) -> tuple[str, ...]:
     """Where on this machine the runs lie."""
     return distinct(f"{folder.parent}{os.sep}" for folder in gathered.folders.values())
 

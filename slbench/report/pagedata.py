@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slbench.record import RunRecord
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 
 if TYPE_CHECKING:
     from slbench.report.pagebehind import Behind
@@ -21,7 +21,7 @@ SERIES = {  # columns of it that are drawn, and what they are multiplied by befo
     "val_top1": 100,
     "test_top1": 100,
 }
-MOST_EPOCHS, FEWEST_EPOCHS = 200, 30  # of a run's curve that are kept
+MAX_EPOCHS, MIN_EPOCHS = 200, 30  # of a run's curve that are kept
 EPOCHS_IN_ALL = 100_000  # of all curves together, some 3 MB
 OF_SPEC = ("backbone", "method", "dataset", "recipe", "numerics")
 NETWORK = ("macs", "norm_operations", "uncounted_operators", "params")  # of a record; the same over its seeds
@@ -67,14 +67,14 @@ class Pool:
         return self._places[key]
 
 
-def embedded(gathered: Gathered, behind: "Sequence[Behind]") -> str:
+def embedded(gathered: ReportInputs, behind: "Sequence[Behind]") -> str:
     """JSON of the runs behind the numbers, which no text in it can end or turn into a tag.
 
     `parts` are the pools, `cells` specs without seeds as places in them, `runs` what `entry` gives, by id.
     """
     pools = {name: Pool() for name in (*OF_SPEC, "network", "code", "host", "device", "epochs")}
     records = [record for group in behind for record in group.records]
-    most = max(FEWEST_EPOCHS, min(MOST_EPOCHS, EPOCHS_IN_ALL // max(1, len(records))))
+    most = max(MIN_EPOCHS, min(MAX_EPOCHS, EPOCHS_IN_ALL // max(1, len(records))))
     cells: dict[str, Any] = {}
     for record in records:
         if record.spec.cell_id not in cells:

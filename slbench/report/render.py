@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from slbench.layout import COSTS
-from slbench.published.reproduction import Judged
+from slbench.published.reproduction import ReproductionVerdict
 from slbench.report.columns import Column
 from slbench.report.sections import NOTHING, Section, signed
 from slbench.report.table import Cell, Row, Table
@@ -169,7 +169,7 @@ def gain_in_full(gain: PairedDifference | None) -> tuple[object, ...]:
     return (gain.estimate, *ends, gain.n, gain.p_value, gain.correlation)
 
 
-def judged_in_full(judged: Judged | None) -> tuple[object, ...]:
+def judged_in_full(judged: ReproductionVerdict | None) -> tuple[object, ...]:
     if judged is None:
         return (None,) * 5
     number = judged.published
@@ -230,7 +230,7 @@ def gain_text(gain: PairedDifference | None) -> str:
     return signed(gain.estimate) + ends
 
 
-def judged_text(judged: Judged | None) -> str:
+def judged_text(judged: ReproductionVerdict | None) -> str:
     return NOTHING if judged is None else f"{judged.published.value:.2f} ({judged.verdict})"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slbench.published.numbers import mean_gain
 from slbench.published.reproduction import BASE, TOP, model_of, not_comparable
 from slbench.report.findings import POOLED, Finding, grouped, interval_of, main_accuracy, pools
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.table import PLAIN, Table
 from slbench.stats.factorial import BySeed, gain
 from slbench.stats.intervals import PairedDifference
@@ -29,7 +29,7 @@ class Section:
     notes: tuple[str, ...] = ()  # sentences below it
 
 
-def sections(gathered: Gathered, table: Table, found: Sequence[Finding]) -> list[Section]:
+def sections(gathered: ReportInputs, table: Table, found: Sequence[Finding]) -> list[Section]:
     """What the findings of a table say, section by section."""
     name = main_accuracy(table)
     if name is None:
@@ -105,7 +105,7 @@ def effects_section(found: Sequence[Finding], name: str, *, adjust: bool) -> Sec
     return Section("The 2x2: SPT, LSA, and both", words, *without_empty(heads, lines), notes if pooled else ())
 
 
-def claim_section(gathered: Gathered, table: Table, name: str, *, level: float) -> Section | None:
+def claim_section(gathered: ReportInputs, table: Table, name: str, *, level: float) -> Section | None:
     """The paper's claim: a gain by SPT and LSA together, on average over backbones."""
     paper = bool(gathered.runs) and all(run.spec.protocol == "paper" for run in gathered.runs)
     measure = "best" if paper and any(column.name == "best" for column in table.columns) else name
@@ -137,7 +137,7 @@ def claim_section(gathered: Gathered, table: Table, name: str, *, level: float) 
     return Section("The paper's claim", words_above, *without_empty(heads, lines), tuple(distinct(notes)))
 
 
-def papers_claim(gathered: Gathered, dataset: str, backbones: Sequence[str]) -> tuple[float | None, list[str]]:
+def papers_claim(gathered: ReportInputs, dataset: str, backbones: Sequence[str]) -> tuple[float | None, list[str]]:
     """The mean of the paper's gains for some backbones on a data set, and why it may not be compared with ours."""
     specs = [
         next(

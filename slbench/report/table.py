@@ -9,13 +9,13 @@ import pandas as pd
 
 from slbench.errors import StoreError
 from slbench.layout import MEASURES, Measure
-from slbench.methods import row_title
-from slbench.published.reproduction import Judged, judge
+from slbench.methods import model_title
+from slbench.published.reproduction import ReproductionVerdict, judge
 from slbench.record import RunRecord
 from slbench.report.captions import caption
 from slbench.report.columns import Column, columns_of
 from slbench.report.footnotes import Note, footnotes, marked
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
 from slbench.report.tidy import varying
 from slbench.stats.intervals import PairedDifference
@@ -37,7 +37,7 @@ class Cell:
     expected: int  # seeds that the study asks for
     best: bool = False  # of its column, if that can be said
     gain: PairedDifference | None = None  # over the plain backbone; None where there is none to compare with
-    judged: Judged | None = None  # beside the published number, if that was asked for
+    judged: ReproductionVerdict | None = None  # beside the published number, if that was asked for
     run_ids: tuple[str, ...] = ()
 
     @property
@@ -71,7 +71,7 @@ class Table:
     notes: tuple[Note, ...] = ()  # what a reader must know before comparing
 
 
-def make_table(gathered: Gathered, *, columns: Sequence[str] = (), published: bool = False) -> Table:
+def make_table(gathered: ReportInputs, *, columns: Sequence[str] = (), published: bool = False) -> Table:
     """The table of a study, finished or not.
 
     Args:
@@ -127,7 +127,7 @@ def check_data(records: Sequence[RunRecord]) -> None:
             )
 
 
-def ordered(keys: Mapping[Key, object], gathered: Gathered) -> list[Key]:
+def ordered(keys: Mapping[Key, object], gathered: ReportInputs) -> list[Key]:
     """Rows in the order of the study, or of its layout; those that the layout does not name are left out."""
     layout = gathered.layout
     first = {
@@ -151,7 +151,7 @@ def ordered(keys: Mapping[Key, object], gathered: Gathered) -> list[Key]:
 
 
 def make_row(
-    key: Key, records: Sequence[RunRecord], columns: Sequence[Column], expected: Counter[str], gathered: Gathered
+    key: Key, records: Sequence[RunRecord], columns: Sequence[Column], expected: Counter[str], gathered: ReportInputs
 ) -> Row:
     """A line from all the runs of a backbone and a method, on whatever data sets."""
     backbone, method, *settings = key
@@ -165,7 +165,7 @@ def make_row(
         if cell is not None:
             cells[dataset, name] = cell
     return Row(
-        title=row_title(backbone, method),
+        title=model_title(backbone, method),
         backbone=backbone,
         method=method,
         settings=tuple(settings),
@@ -178,14 +178,16 @@ def make_row(
     )
 
 
-def by_seed(records: Sequence[RunRecord], measure: Measure, gathered: Gathered | None = None) -> dict[int, float]:
+def by_seed(records: Sequence[RunRecord], measure: Measure, gathered: ReportInputs | None = None) -> dict[int, float]:
     """A measure of each seed's run that has a value."""
     folders = {} if gathered is None else gathered.folders
     found = {record.spec.seed: value_of(record, measure, folders.get(record.run_id)) for record in records}
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def summary(records: Sequence[RunRecord], measure: Measure, expected: Counter[str], gathered: Gathered) -> Cell | None:
+def summary(
+    records: Sequence[RunRecord], measure: Measure, expected: Counter[str], gathered: ReportInputs
+) -> Cell | None:
     """Mean and spread over the seeds of one experiment; None without a value.
 
     The records of a cell are repetitions: whatever else differs has become a column before.

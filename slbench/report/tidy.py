@@ -8,7 +8,7 @@ import pandas as pd
 
 from slbench.differing import flat
 from slbench.record import RunRecord
-from slbench.spec import written_out
+from slbench.spec import to_dict
 
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
 ROW_HEADS = ("backbone_", "method_", "numerics_")  # spec fields that the names of a row stand for
@@ -42,7 +42,7 @@ def row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """
     labels = record.labels
     if record.spec.cell_id not in specs:
-        spec = written_out(record.spec)
+        spec = to_dict(record.spec)
         del spec["seed"], spec["protocol"]
         specs[record.spec.cell_id] = flat(spec)
     name = f"{labels.backbone}-{labels.method}-{labels.dataset}"

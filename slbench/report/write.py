@@ -10,7 +10,7 @@ from slbench.files import write_atomic
 from slbench.report import SUFFIXES, render
 from slbench.report.figures.registry import draw
 from slbench.report.findings import Finding, findings, full
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.page import page
 from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section, sections
@@ -35,7 +35,7 @@ class Report:
 
 
 def report(
-    gathered: Gathered,
+    gathered: ReportInputs,
     *,
     columns: Sequence[str] = (),
     published: bool = False,

@@ -5,7 +5,7 @@ from functools import cache
 
 LEVEL = 0.95
 POWER = 0.8  # with which so many seeds would show an effect
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 
 
 def seeds_needed(std: float, effect: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
@@ -17,8 +17,8 @@ def seeds_needed(std: float, effect: float, *, level: float = LEVEL, power: floa
     if std == 0 or effect == 0:
         return None
     first = 2
-    while first <= MOST_SEEDS:  # by stretches: few are needed as a rule, and a large shift of many is no number
-        stretch = range(first, min(2 * first, MOST_SEEDS + 1))
+    while first <= MAX_SEEDS:  # by stretches: few are needed as a rule, and a large shift of many is no number
+        stretch = range(first, min(2 * first, MAX_SEEDS + 1))
         shown = [
             n for n, reached in zip(stretch, powers(abs(effect) / std, stretch, level), strict=True) if reached >= power
         ]

@@ -43,7 +43,7 @@ class StoppingRule(Protocol):
 
 
 @dataclass(frozen=True)
-class Look:
+class InterimAnalysis:
     """Where a comparison stands under a rule."""
 
     state: State  # undecided: after the rule's last seed; waiting: for runs that have no record
@@ -56,7 +56,7 @@ class Look:
         return "undecided" if self.difference is None else self.difference.verdict
 
 
-def look(one: Mapping[int, float], other: Mapping[int, float], rule: StoppingRule) -> Look:
+def interim_analysis(one: Mapping[int, float], other: Mapping[int, float], rule: StoppingRule) -> InterimAnalysis:
     """Where the comparison of two rows stands, from their accuracies by seed alone.
 
     The looks are taken again one by one, each at seeds 0 to n - 1 of both rows, until one decides or finds a seed
@@ -65,12 +65,12 @@ def look(one: Mapping[int, float], other: Mapping[int, float], rule: StoppingRul
     difference = None
     for n in range(rule.min, rule.max + 1):
         if not all(seed in one and seed in other for seed in range(n)):
-            return Look("waiting", n, difference)
+            return InterimAnalysis("waiting", n, difference)
         first = {seed: one[seed] for seed in range(n)}
         difference = sequential_difference(first, other, rule)
         if difference.verdict != "undecided":
-            return Look("decided", n, difference)
-    return Look("undecided", rule.max, difference)
+            return InterimAnalysis("decided", n, difference)
+    return InterimAnalysis("undecided", rule.max, difference)
 
 
 def sequential_difference(

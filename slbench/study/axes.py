@@ -20,7 +20,7 @@ from slbench.study.paths import (
     quoted,
 )
 from slbench.study.runs import SeedRule
-from slbench.validation import Setting, checked, shown
+from slbench.validation import Override, checked, shown
 
 DEFAULT_AXES: dict[str, list[str] | list[int]] = {
     "backbone": ["vit"],
@@ -39,7 +39,7 @@ class Grid:
         self.rule = self._rule()
         self.axes = self._axes()
 
-    def cells(self) -> Iterable[dict[str, Setting]]:
+    def cells(self) -> Iterable[dict[str, Override]]:
         """The product of the axes, less what is excluded. An exclusion that matches nothing is an error."""
         for table in self.file.exclude:
             for key in table:
@@ -59,17 +59,17 @@ class Grid:
             first = json.dumps(next(iter(unused.values())), default=str)
             raise InputError(f"{self.where}: exclude: {first} matches no cell of the grid")
 
-    def other_axes(self, cell: Mapping[str, Setting]) -> tuple[str, ...]:
+    def other_axes(self, cell: Mapping[str, Override]) -> tuple[str, ...]:
         """A cell's values on axes of several, but for those that labels name and the seed."""
         several = [path for path, values in self.axes.items() if len(values) > 1 and path not in DEFAULT_AXES]
         return tuple(f"{path} {shown(cell[path].value)}" for path in several)
 
-    def _settings(self) -> dict[str, Setting]:
+    def _settings(self) -> dict[str, Override]:
         """Every override by dotted path; a flag wins over the file."""
         of_file = {
-            path: Setting(value, f"{self.where}: set.{path}") for path, value in flattened(self.file.set).items()
+            path: Override(value, f"{self.where}: set.{path}") for path, value in flattened(self.file.set).items()
         }
-        of_flags = {path: Setting(value, f"--set {path}") for path, value in self.flags.set.items()}
+        of_flags = {path: Override(value, f"--set {path}") for path, value in self.flags.set.items()}
         for path, setting in [*of_file.items(), *of_flags.items()]:
             check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
             if isinstance(setting.value, list) and path not in LIST_FIELDS | EITHER_FIELDS:
@@ -79,10 +79,10 @@ class Grid:
             if "recipe.precision" in of_file:
                 other = of_file["recipe.precision"].origin
                 raise InputError(f"{self.where}: precision: also set by {other}: keep one of the two")
-            of_file["recipe.precision"] = Setting(self.file.precision, f"{self.where}: precision")
-        of_file.setdefault("protocol", Setting(self.file.protocol, f"{self.where}: protocol"))
+            of_file["recipe.precision"] = Override(self.file.precision, f"{self.where}: precision")
+        of_file.setdefault("protocol", Override(self.file.protocol, f"{self.where}: protocol"))
         if self.flags.protocol is not None:
-            of_flags["protocol"] = Setting(self.flags.protocol, "--protocol")
+            of_flags["protocol"] = Override(self.flags.protocol, "--protocol")
         return {**of_file, **of_flags}
 
     def _rule(self) -> SeedRule | None:
@@ -102,10 +102,10 @@ class Grid:
             raise InputError(f"{self.where}: exclude: 'seed' is what the rule of {origin} decides: keep one of the two")
         return None if "seed" in self.flags.grid else rule
 
-    def _axes(self) -> dict[str, list[Setting]]:
+    def _axes(self) -> dict[str, list[Override]]:
         """Values of each axis: those of the file in its order, then those of flags, then defaults."""
         given = {**self.file.grid, **self.flags.grid}
-        axes: dict[str, list[Setting]] = {}
+        axes: dict[str, list[Override]] = {}
         defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in given}
         if self.rule is not None:
             defaults["seed"] = list(range(self.rule.min))
@@ -124,11 +124,11 @@ class Grid:
                 raise InputError(f"{origin}: also set by --recipe: keep one of the two")
             if axis in self.settings and (axis != "protocol" or self.settings[axis].origin == "--protocol"):
                 raise InputError(f"{origin}: also set by {self.settings[axis].origin}: keep one of the two")
-            axes[axis] = [Setting(entry, origin) for entry in entries]
+            axes[axis] = [Override(entry, origin) for entry in entries]
         return axes
 
 
-def matches(cell: Mapping[str, Setting], table: Mapping[str, Value]) -> bool:
+def matches(cell: Mapping[str, Override], table: Mapping[str, Value]) -> bool:
     """Whether a cell has all the values of an `[[exclude]]` table; a list there means any of them."""
 
     def same(value: Value, wanted: Value) -> bool:

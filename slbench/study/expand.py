@@ -9,7 +9,7 @@ from slbench.study.axes import Grid
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
-from slbench.validation import Setting
+from slbench.validation import Override
 
 ROWS_OF_TABLES = ("backbone", "method", "dataset")  # labels by which a table's layout names them
 PLAIN = "none"  # the row that others are compared with
@@ -31,7 +31,7 @@ class Expansion:
         """
         runs: dict[str, StudyRun] = {}
         meant, notes, refused = list[str](), list[str](), list[InapplicableError]()
-        resolved = list[tuple[dict[str, Setting], StudyRun]]()
+        resolved = list[tuple[dict[str, Override], StudyRun]]()
         for cell in self.grid.cells():
             settings = {**self.grid.settings, **cell}
             try:
@@ -73,7 +73,7 @@ class Expansion:
             known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in ROWS_OF_TABLES}
             check_labels(self.file.report, known, self.where)
 
-    def _comparisons(self, resolved: Iterable[tuple[dict[str, Setting], StudyRun]]) -> tuple[Comparison, ...]:
+    def _comparisons(self, resolved: Iterable[tuple[dict[str, Override], StudyRun]]) -> tuple[Comparison, ...]:
         """Each row beside row "none" at the same values of all other axes; equal pairs once, and none with itself.
 
         Raises:
@@ -101,7 +101,7 @@ class Expansion:
         return tuple(found.values())
 
 
-def beside(cell: Mapping[str, Setting]) -> str:
+def beside(cell: Mapping[str, Override]) -> str:
     """The same for cells that differ in row and seed alone."""
     return json.dumps(
         {path: entry.value for path, entry in cell.items() if path not in ("method", "seed")}, default=str

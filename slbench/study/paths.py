@@ -10,7 +10,7 @@ from slbench.methods import Method
 from slbench.names import lookup, suggestion
 from slbench.recipes import Recipe
 from slbench.study.file import Value
-from slbench.validation import Setting, shown
+from slbench.validation import Override, shown
 
 T = TypeVar("T")
 
@@ -23,12 +23,12 @@ EITHER_FIELDS = {  # whose value is a list or a number
 DATASET_FIELDS = ["image_size", "fraction", "per_class"]  # the others say what the data are
 
 
-def under(head: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+def under(head: str, settings: Mapping[str, Override]) -> dict[str, Override]:
     """The settings below a head: {"lr": ...} of {"recipe.lr": ...}."""
     return {path.partition(".")[2]: setting for path, setting in settings.items() if path.startswith(head + ".")}
 
 
-def named(table: Mapping[str, T], entry: Setting, kind: str) -> T:
+def named(table: Mapping[str, T], entry: Override, kind: str) -> T:
     """`lookup` for a value that a person wrote somewhere."""
     if not isinstance(entry.value, str):
         raise InputError(f"{entry.origin}: must be the name of a {kind} in quotes, got {shown(entry.value)}")
@@ -38,7 +38,7 @@ def named(table: Mapping[str, T], entry: Setting, kind: str) -> T:
         raise InputError(f"{entry.origin}: {error}") from error
 
 
-def by_full_path(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+def by_full_path(settings: Mapping[str, Override]) -> dict[str, Override]:
     """The settings under the paths that short names stand for."""
     return {ALIASES.get(path, path): setting for path, setting in settings.items()}
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
-from slbench.data import Found, find
+from slbench.data import ResolvedDataset, find
 from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
@@ -19,7 +19,7 @@ from slbench.spec import Protocol, RunSpec
 from slbench.study.file import StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun
-from slbench.validation import Setting, changed, check_label, checked, is_label, shown
+from slbench.validation import Override, changed, check_label, checked, is_label, shown
 
 NEEDED_BY = {  # fields of a method that mean something only where another is on
     "shift_ratio": "shift",
@@ -40,10 +40,10 @@ class Resolver:
         """
         self.file, self.where = file, where
         self.methods = {**METHODS, **self._inline_methods()}
-        self.found: dict[tuple[str, tuple[int, int] | None], Found] = {}  # a user's own are looked at once
+        self.found: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # a user's own are looked at once
         self.recipe = self._recipe(recipe, "--recipe") if recipe else self._recipe(file.recipe, f"{where}: recipe")
 
-    def run(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]]:
+    def run(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]]:
         """The run of one cell's settings, and what rules decided in it."""
         backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
         method_name, dataset_name = settings["method"], settings["dataset"]
@@ -77,13 +77,13 @@ class Resolver:
             raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
         return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
 
-    def plain(self, settings: Mapping[str, Setting]) -> tuple[StudyRun, list[str]] | None:
+    def plain(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]] | None:
         """The plain run in place of a cell, and a note, where no row means anything on its backbone."""
         backbone, label = self._backbone(settings["backbone"], under("backbone", settings))
         if BACKBONES[backbone.name].tokens != "none":
             return None
         without_row = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
-        run, said = self.run({**without_row, "method": Setting("none", settings["method"].origin)})
+        run, said = self.run({**without_row, "method": Override("none", settings["method"].origin)})
         return run, [*said, f"{label} runs as 'none' only: it has neither tokens nor attention"]
 
     def _recipe(self, name: str, origin: str) -> Recipe:
@@ -108,12 +108,12 @@ class Resolver:
             rows[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
         return rows
 
-    def _dataset(self, entry: Setting, changes: Mapping[str, Setting]) -> Found:
+    def _dataset(self, entry: Override, changes: Mapping[str, Override]) -> ResolvedDataset:
         """A data set from its name or the path of a user's own, changed by what a study may change of it."""
         if not isinstance(entry.value, str):
             raise InputError(f"{entry.origin}: must be the name of a data set in quotes, got {shown(entry.value)}")
         if isinstance(side := getattr(changes.get("image_size"), "value", None), int):
-            changes = {**changes, "image_size": Setting([side, side], changes["image_size"].origin)}
+            changes = {**changes, "image_size": Override([side, side], changes["image_size"].origin)}
         size = changes.get("image_size")
         pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
         if (entry.value, pair) not in self.found:
@@ -124,12 +124,12 @@ class Resolver:
         found = self.found[entry.value, pair]
         label = found.label if is_label(found.label) else entry.value.partition(":")[0] + "-" + found.label
         spec = changed(found.spec, changes, where=f"{self.where}: data set '{label}'")
-        return Found(spec, label, found.source)
+        return ResolvedDataset(spec, label, found.source)
 
-    def _backbone(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[BackboneSpec, str]:
+    def _backbone(self, entry: Override, changes: Mapping[str, Override]) -> tuple[BackboneSpec, str]:
         """A backbone's sizes and its label, from a name or an inline table."""
         table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
-        known = named(NAMED, Setting(table.get("name"), entry.origin), "backbone")
+        known = named(NAMED, Override(table.get("name"), entry.origin), "backbone")
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):
@@ -137,7 +137,7 @@ class Resolver:
         kind = type(known.spec) if isinstance(known, Preset) else known.spec
         return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
 
-    def _method(self, entry: Setting, changes: Mapping[str, Setting]) -> tuple[Method, list[str]]:
+    def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:
         """A row, changed by what means something for it, and notes on what does not."""
         row = named(self.methods, entry, "method")
         meant, notes = {}, []

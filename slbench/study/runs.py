@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slbench.errors import InputError
 from slbench.layout import AS_IT_COMES, Layout
-from slbench.methods import row_title
+from slbench.methods import model_title
 from slbench.record import Labels
 from slbench.spec import RunSpec
 
-MOST_SEEDS = 100  # that a rule may add up to
+MAX_SEEDS = 100  # that a rule may add up to
 
 
 class SeedRule(BaseModel):
@@ -21,7 +21,7 @@ class SeedRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     min: Annotated[int, Field(ge=2)]
-    max: Annotated[int, Field(le=MOST_SEEDS)]
+    max: Annotated[int, Field(le=MAX_SEEDS)]
     until: Literal["decided"]
 
     @model_validator(mode="after")
@@ -61,7 +61,7 @@ class Comparison:
     def title(self) -> str:
         """The row for a person: "SL-ViT on cifar100, recipe.lr 0.003"."""
         labels = self.row.labels
-        return ", ".join([f"{row_title(labels.backbone, labels.method)} on {labels.dataset}", *self.settings])
+        return ", ".join([f"{model_title(labels.backbone, labels.method)} on {labels.dataset}", *self.settings])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from slbench.data import is_here, load
-from slbench.data.splits import Part, Splits
+from slbench.data.splits import ImageSet, Splits
 from slbench.measure.macs import count
 from slbench.record import Labels
 from slbench.spec import RunSpec
@@ -24,12 +24,12 @@ from slbench.train.optim import make_optimizer
 from slbench.train.run import peak_memory, prepare
 
 WARMUP_STEPS = 2  # of each epoch: not timed
-FEWEST_STEPS = 5  # that are timed
-MOST_SECONDS = 60.0  # a network so slow is timed with fewer
+MIN_STEPS = 5  # that are timed
+MAX_SECONDS = 60.0  # a network so slow is timed with fewer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class JobCost:
     """What parts of a job take. As slbench.measurement_records.Probe has it."""
 
     data: Literal["its own", "random"]
@@ -44,7 +44,7 @@ class Cost:
     peak_memory_bytes: int
 
 
-class Enough(Exception):  # noqa: N818  (it ends a loop, and is no error)
+class ProbeComplete(Exception):  # noqa: N818  (it ends a loop, and is no error)
     """The probe has seen what it needs."""
 
 
@@ -57,7 +57,7 @@ def probe(
     threads: int,
     seconds: float,
     asked_at: float,
-) -> Cost:
+) -> JobCost:
     """Train a run for some seconds in this process, then evaluate, save and count once. Nothing is filed.
 
     Args:
@@ -79,7 +79,7 @@ def probe(
         began = time.perf_counter()
         params = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels).params
         finish = time.perf_counter() - began + save
-    return Cost(
+    return JobCost(
         data="its own" if here else "random",
         startup_seconds=ready - asked_at,
         load_seconds=loaded - ready,
@@ -107,16 +107,16 @@ def step_times(training: Training, seconds: float) -> list[float]:
         ends.append(now)
         if len(ends) > WARMUP_STEPS:
             times.append(ends[-1] - ends[-2])
-        enough = len(times) >= FEWEST_STEPS and now - began > seconds
-        if enough or (times and now - began > MOST_SECONDS):
-            raise Enough
+        enough = len(times) >= MIN_STEPS and now - began > seconds
+        if enough or (times and now - began > MAX_SECONDS):
+            raise ProbeComplete
 
     training.on_step = see
     try:
         for _ in training.epochs():
             if time.perf_counter() - began > seconds:
                 break
-    except Enough:
+    except ProbeComplete:
         pass
     if times:
         return times
@@ -155,10 +155,10 @@ def random_splits(spec: RunSpec) -> Splits:
     data = spec.dataset
     source = np.random.default_rng(0)
 
-    def part(count: int) -> Part:
+    def part(count: int) -> ImageSet:
         shape = (count, data.in_channels, *data.image_size)
         labels = np.sort(np.arange(count) % data.num_classes).astype(np.int64)
-        return Part(source.integers(0, 256, shape, dtype=np.uint8), labels)
+        return ImageSet(source.integers(0, 256, shape, dtype=np.uint8), labels)
 
     drawn = 40 * spec.recipe.batch_size * spec.recipe.accumulate
     return Splits(train=part(min(drawn, data.num_train)), test=part(min(3 * EVALUATION_BATCH, data.num_test)))

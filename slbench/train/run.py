@@ -70,14 +70,16 @@ def execute(
     began = time.perf_counter()
     folder = store.folder(spec, labels)
     checkpoints = Checkpoints(folder)
-    start = Start(device_kind=device.type, threads=threads, precision=precision)
+    start = RunConditions(device_kind=device.type, threads=threads, precision=precision)
     state = resumable(checkpoints.load(), start, run_id=spec.run_id, keep=labels.keep)
     if state is not None:
-        start = Start(**state["start"])
+        start = RunConditions(**state["start"])
     with reproducible(start.threads):
         splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
-        keeper = Keeper(training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted)
+        keeper = CheckpointManager(
+            training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted
+        )
         keeper.restore(state)
         with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
             for metrics in training.epochs():
@@ -113,7 +115,7 @@ def execute(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class RunConditions:
     """What a run was started with, and keeps when it goes on."""
 
     device_kind: str
@@ -125,11 +127,13 @@ class Start:
     )  # as JSON; edits made later are not in it
 
 
-def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str, keep: Keep = "last") -> dict[str, Any] | None:
+def resumable(
+    state: dict[str, Any] | None, asked: RunConditions, *, run_id: str, keep: Keep = "last"
+) -> dict[str, Any] | None:
     """A checkpoint that the run can go on from; what is kept from its start, or that it begins anew, is logged."""
     if state is None or state["run_id"] != run_id:
         return None
-    start = Start(**state["start"])
+    start = RunConditions(**state["start"])
     if start.device_kind != asked.device_kind:
         log.warning("begun on %s and now on %s: it starts again", start.device_kind, asked.device_kind)
         return None
@@ -143,11 +147,11 @@ def resumable(state: dict[str, Any] | None, asked: Start, *, run_id: str, keep: 
     return state
 
 
-class Stopped(BaseException):
+class RunInterrupted(BaseException):
     """A run was asked to stop, and did so just after a checkpoint. Not an error."""
 
 
-class Keeper:
+class CheckpointManager:
     """Saves the state of a training: when told, and between steps when some time has passed.
 
     Args:
@@ -159,7 +163,7 @@ class Keeper:
         self,
         training: Training,
         checkpoints: Checkpoints,
-        start: Start,
+        start: RunConditions,
         *,
         seconds: float,
         keep: Keep,
@@ -189,7 +193,7 @@ class Keeper:
     def stop_if_unwanted(self) -> None:
         """Raise Stopped if nobody wants the run to go on now. Its checkpoint is written."""
         if not self.wanted():
-            raise Stopped
+            raise RunInterrupted
 
     def select(self) -> None:
         """Hold the weights if the epoch that has just ended is the best so far, by validation."""

@@ -19,7 +19,7 @@ Scales = list[list[float]]  # of each layer in order of depth, of each of its he
 
 
 @dataclass(frozen=True)
-class Layer:
+class TemperatureLayer:
     """An attention whose temperature is learned."""
 
     name: str  # "block 3", "class block 1", "soft split 1"
@@ -30,7 +30,7 @@ class Layer:
     initial: float  # the scale before training
 
 
-def learned_layers(network: nn.Module) -> tuple[Layer, ...]:
+def learned_layers(network: nn.Module) -> tuple[TemperatureLayer, ...]:
     """The attentions with a learned temperature, in order of depth; none in a row that learns none."""
     layers, counts = [], Counter[str]()
     for path, module in network.named_modules():
@@ -42,7 +42,7 @@ def learned_layers(network: nn.Module) -> tuple[Layer, ...]:
         if module.scale is None:
             continue
         layers.append(
-            Layer(
+            TemperatureLayer(
                 name=f"{noun} {counts[noun]}",
                 depth=counts.total(),
                 parameter=f"{path}.scale",
@@ -54,7 +54,7 @@ def learned_layers(network: nn.Module) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def read_scales(layers: Sequence[Layer], state: Mapping[str, Tensor]) -> Scales:
+def read_scales(layers: Sequence[TemperatureLayer], state: Mapping[str, Tensor]) -> Scales:
     """The scale of every head of these layers, from a network's state. Waits for its device once."""
     if not layers:
         return []
@@ -63,7 +63,7 @@ def read_scales(layers: Sequence[Layer], state: Mapping[str, Tensor]) -> Scales:
     return [[next(starts) for _ in layer.heads] for layer in layers]
 
 
-def initial_scales(layers: Sequence[Layer]) -> Scales:
+def initial_scales(layers: Sequence[TemperatureLayer]) -> Scales:
     """The scales of an untrained network."""
     return [[layer.initial] * len(layer.heads) for layer in layers]
 
@@ -100,7 +100,7 @@ class TemperatureHistory:
         return [row for epoch, scales in self.by_epoch.items() for row in rows_of(self.layers, scales, epoch=epoch)]
 
 
-def rows_of(layers: Sequence[Layer], scales: Scales, *, epoch: int) -> list[dict[str, Any]]:
+def rows_of(layers: Sequence[TemperatureLayer], scales: Scales, *, epoch: int) -> list[dict[str, Any]]:
     """The columns of temperatures.csv. What multiplies the scores is the scale; the temperature is 1 / scale.
 
     A scale of 0 has an infinite temperature, one below 0 a negative temperature.

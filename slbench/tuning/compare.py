@@ -6,15 +6,15 @@ from slbench.spec import Protocol
 from slbench.stats.intervals import paired_difference
 from slbench.store import Store
 from slbench.study import StudyRun
-from slbench.tuning.record import Comparison, RowRecord
+from slbench.tuning.record import Comparison, MethodRecord
 from slbench.tuning.space import Space
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 
 PROTOCOL: Protocol = "full"  # trains on the validation images too, and selects nothing
 Pair = tuple[tuple[StudyRun, ...], tuple[StudyRun, ...]]  # of the winner, and of the row's own setting
 
 
-def comparison_runs(subject: Subject, space: Space, row: RowRecord, seeds: Sequence[int]) -> Pair | None:
+def comparison_runs(subject: TuningTarget, space: Space, row: MethodRecord, seeds: Sequence[int]) -> Pair | None:
     """The runs of a row's winner and of its own setting; None if the search chose the latter, or nothing."""
     won = row.trial(row.winner)
     if won is None or won.is_baseline:
@@ -24,7 +24,7 @@ def comparison_runs(subject: Subject, space: Space, row: RowRecord, seeds: Seque
     return tuned, subject.runs({}, seeds=seeds, protocol=PROTOCOL, keep="last")
 
 
-def compare(row: RowRecord, pair: Pair | None, seeds: Sequence[int], store: Store) -> Comparison | None:
+def compare(row: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: Store) -> Comparison | None:
     """The winner against the row's own setting on the test images, paired by seed; None if runs are missing."""
     if pair is None:
         return nothing_won(row)
@@ -48,7 +48,7 @@ def compare(row: RowRecord, pair: Pair | None, seeds: Sequence[int], store: Stor
     )
 
 
-def nothing_won(row: RowRecord) -> Comparison | None:
+def nothing_won(row: MethodRecord) -> Comparison | None:
     """What is said where the search chose the row's own setting."""
     if row.winner is None:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.plotting.style import PALETTE, new_figure, save, style
-from slbench.tuning.record import RowRecord, SearchRecord, TrialRecord
+from slbench.tuning.record import MethodRecord, SearchRecord, TrialRecord
 from slbench.tuning.space import TEMPERATURE
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ACCURACY = "validation top-1 (%)"
 
 def draw(record: SearchRecord, folder: Path) -> list[str]:
     """Write each figure that there is something to show in, as PNG and SVG; their names, without suffix."""
-    drawings: dict[str, Callable[[SearchRecord, RowRecord], Figure | None]] = {
+    drawings: dict[str, Callable[[SearchRecord, MethodRecord], Figure | None]] = {
         "landscape": landscape,
         "history": history,
         "importance": importance,
@@ -44,7 +44,7 @@ def draw(record: SearchRecord, folder: Path) -> list[str]:
     return names
 
 
-def landscape(record: SearchRecord, row: RowRecord) -> "Figure | None":
+def landscape(record: SearchRecord, row: MethodRecord) -> "Figure | None":
     """Objective over the first two parameters, or over the only one; every trial a point."""
     complete = [trial for trial in row.complete if trial.value is not None]
     if not complete or not row.parameters:
@@ -73,7 +73,7 @@ def landscape(record: SearchRecord, row: RowRecord) -> "Figure | None":
     return figure
 
 
-def ring(axes: "Axes", row: RowRecord, across: str, up: str) -> None:
+def ring(axes: "Axes", row: MethodRecord, across: str, up: str) -> None:
     """Mark the row's own setting and the one that was chosen."""
     won, own = row.trial(row.winner), row.baseline
     for trial, marker, label in ((own, "s", "own setting"), (won, "o", "chosen")):
@@ -84,7 +84,7 @@ def ring(axes: "Axes", row: RowRecord, across: str, up: str) -> None:
             )  # fmt: skip
 
 
-def along(record: SearchRecord, row: RowRecord, complete: list[TrialRecord]) -> "Figure":
+def along(record: SearchRecord, row: MethodRecord, complete: list[TrialRecord]) -> "Figure":
     """Objective along the only parameter, each seed a small point."""
     figure, axes = new_figure()
     (path,) = row.parameters
@@ -102,7 +102,7 @@ def along(record: SearchRecord, row: RowRecord, complete: list[TrialRecord]) -> 
     return figure
 
 
-def history(record: SearchRecord, row: RowRecord) -> "Figure | None":
+def history(record: SearchRecord, row: MethodRecord) -> "Figure | None":
     """Every trial in its turn, and the best so far."""
     complete = [trial for trial in row.complete if trial.value is not None]
     if not complete:
@@ -133,7 +133,7 @@ def history(record: SearchRecord, row: RowRecord) -> "Figure | None":
     return figure
 
 
-def importance(record: SearchRecord, row: RowRecord) -> "Figure | None":
+def importance(record: SearchRecord, row: MethodRecord) -> "Figure | None":
     """Share of each parameter in what moves the accuracy."""
     if not row.importance:
         return None
@@ -145,7 +145,7 @@ def importance(record: SearchRecord, row: RowRecord) -> "Figure | None":
     return figure
 
 
-def curves(record: SearchRecord, row: RowRecord) -> "Figure | None":
+def curves(record: SearchRecord, row: MethodRecord) -> "Figure | None":
     """Validation accuracy of each trial's first seed, by epoch."""
     drawn = [trial for trial in row.trials if trial.curve]
     if not drawn:
@@ -166,7 +166,7 @@ def curves(record: SearchRecord, row: RowRecord) -> "Figure | None":
     return figure
 
 
-def look_of(trial: TrialRecord, row: RowRecord) -> tuple[str, dict[str, object]]:
+def look_of(trial: TrialRecord, row: MethodRecord) -> tuple[str, dict[str, object]]:
     """What a trial's curve is called, and how it is drawn."""
     if trial.is_baseline:
         return "own setting", {"color": OWN, "linewidth": 2, "linestyle": "--"}
@@ -177,7 +177,7 @@ def look_of(trial: TrialRecord, row: RowRecord) -> tuple[str, dict[str, object]]
     return "complete", {"color": COMPLETE, "linewidth": 0.8, "alpha": 0.6}
 
 
-def scale(axes: "Axes", row: RowRecord, across: str, up: str | None) -> None:
+def scale(axes: "Axes", row: MethodRecord, across: str, up: str | None) -> None:
     """Name the axes, make them logarithmic where the search is, and give choices their names as ticks."""
     for path, axis, log in ((across, axes.xaxis, axes.set_xscale), (up, axes.yaxis, axes.set_yscale)):
         if path is None:
@@ -193,7 +193,7 @@ def scale(axes: "Axes", row: RowRecord, across: str, up: str | None) -> None:
         axes.minorticks_off()
 
 
-def choices(row: RowRecord, path: str) -> list[str] | None:
+def choices(row: MethodRecord, path: str) -> list[str] | None:
     """Names of what a parameter was, if it is no number."""
     values = [trial.setting[path] for trial in row.trials]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
@@ -201,7 +201,7 @@ def choices(row: RowRecord, path: str) -> list[str] | None:
     return list(dict.fromkeys(map(str, values)))
 
 
-def number(row: RowRecord, trial: TrialRecord, path: str) -> float:
+def number(row: MethodRecord, trial: TrialRecord, path: str) -> float:
     """Where a trial stands on a parameter's axis."""
     names, value = choices(row, path), trial.setting[path]
     return float(value) if names is None else float(names.index(str(value)))
@@ -211,5 +211,5 @@ def seeds(record: SearchRecord) -> str:
     return "1 seed" if record.seeds == 1 else f"{record.seeds} seeds"
 
 
-def title(axes: "Axes", record: SearchRecord, row: RowRecord) -> None:
+def title(axes: "Axes", record: SearchRecord, row: MethodRecord) -> None:
     axes.set_title(f"{row.title} on {record.dataset}: search '{record.name}'", fontsize=9)

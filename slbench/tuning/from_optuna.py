@@ -4,10 +4,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from slbench.methods import row_title
+from slbench.methods import model_title
 from slbench.study import StudyRun
-from slbench.tuning.record import Comparison, RowRecord, TrialRecord
-from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, STATES, Row
+from slbench.tuning.record import Comparison, MethodRecord, TrialRecord
+from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, STATES, MethodSearch
 
 if TYPE_CHECKING:
     import optuna
@@ -16,15 +16,15 @@ ENOUGH = 4  # complete trials before an importance says anything
 
 
 def read_row(
-    row: Row, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
-) -> RowRecord:
+    row: MethodSearch, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
+) -> MethodRecord:
     """A row's search as it stands."""
     frozen = row.study.get_trials(deepcopy=False)
     trials = tuple(read_trial(row, trial, curve) for trial in frozen if RUNS in trial.user_attrs)
     label = row.subject.runs({}, seeds=[0])[0].labels.backbone
-    return RowRecord(
+    return MethodRecord(
         method=row.subject.method,
-        title=row_title(label, row.subject.method),
+        title=model_title(label, row.subject.method),
         space=tuple(parameter.words for parameter in row.space.parameters),
         parameters=tuple(parameter.path for parameter in row.space.parameters),
         log=tuple(parameter.path for parameter in row.space.parameters if parameter.log),
@@ -36,7 +36,7 @@ def read_row(
 
 
 def read_trial(
-    row: Row, frozen: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
+    row: MethodSearch, frozen: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
 ) -> TrialRecord:
     """A trial with the validation accuracies that its runs have, also those after it was pruned by a hair."""
     setting = frozen.user_attrs[SETTING]

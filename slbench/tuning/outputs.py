@@ -7,15 +7,15 @@ from slbench.files import write_atomic
 from slbench.provenance import provenance_texts
 from slbench.store import Store
 from slbench.tuning.compare import PROTOCOL
-from slbench.tuning.record import RowRecord, SearchRecord, setting_words
+from slbench.tuning.record import MethodRecord, SearchRecord, setting_words
 from slbench.tuning.space import Space
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 
 SUMMARY, TRIALS = "summary.md", "trials.csv"
 
 
 def write(
-    record: SearchRecord, folder: Path, subjects: Sequence[Subject], spaces: Sequence[Space], seeds: Sequence[int]
+    record: SearchRecord, folder: Path, subjects: Sequence[TuningTarget], spaces: Sequence[Space], seeds: Sequence[int]
 ) -> None:
     """Everything: the study files of the winners, then what `write_tables` writes."""
     for name, row, subject, space in winners(record, subjects, spaces):
@@ -54,7 +54,7 @@ def write_trials(record: SearchRecord, folder: Path) -> None:
     write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
 
 
-def best_row(record: SearchRecord) -> RowRecord | None:
+def best_row(record: SearchRecord) -> MethodRecord | None:
     """The row whose winner is the best of all, on the validation images."""
     chosen = [(row, won.value) for row in record.rows if (won := row.trial(row.winner)) and won.value is not None]
     return max(chosen, key=lambda pair: pair[1])[0] if chosen else None
@@ -68,8 +68,8 @@ def study_files(record: SearchRecord) -> list[str]:
 
 
 def winners(
-    record: SearchRecord, subjects: Sequence[Subject], spaces: Sequence[Space]
-) -> Iterator[tuple[str, RowRecord, Subject, Space]]:
+    record: SearchRecord, subjects: Sequence[TuningTarget], spaces: Sequence[Space]
+) -> Iterator[tuple[str, MethodRecord, TuningTarget, Space]]:
     """Each study file that there is to write, and what it is of."""
     best = best_row(record)
     for row, subject, space in zip(record.rows, subjects, spaces, strict=True):

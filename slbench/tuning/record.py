@@ -17,11 +17,11 @@ FILE = "search.json"
 Value = bool | int | float | str
 
 
-class Filed(BaseModel):
+class StoredModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TrialRecord(Filed):
+class TrialRecord(StoredModel):
     """One trial: a setting, and the validation accuracies of its runs in %."""
 
     number: int
@@ -38,7 +38,7 @@ class TrialRecord(Filed):
     note: str = ""  # why it failed
 
 
-class Comparison(Filed):
+class Comparison(StoredModel):
     """The winner beside the row's own setting, both trained anew, on the test images. Accuracies in %."""
 
     protocol: Protocol
@@ -53,7 +53,7 @@ class Comparison(Filed):
     run_ids: tuple[str, ...]
 
 
-class RowRecord(Filed):
+class MethodRecord(StoredModel):
     """The search of one row of an ablation."""
 
     method: str
@@ -79,7 +79,7 @@ class RowRecord(Filed):
         return tuple(trial for trial in self.trials if trial.state == "complete")
 
 
-class SearchRecord(Filed):
+class SearchRecord(StoredModel):
     """A search, finished or not."""
 
     name: str
@@ -99,7 +99,7 @@ class SearchRecord(Filed):
     storage: str  # without a password
     made_with: tuple[str, ...]  # devices, threads, precision; versions; commits
     notes: tuple[str, ...]
-    rows: tuple[RowRecord, ...]
+    rows: tuple[MethodRecord, ...]
 
     @property
     def is_over(self) -> bool:

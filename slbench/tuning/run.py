@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
-from slbench.grid.events import Event, Failed, Finished, Found, Halted, Moved
-from slbench.grid.launch import Launch, prepare
+from slbench.grid.events import AlreadyFinished, Event, Failed, Finished, GridStopped, Progressed
+from slbench.grid.launch import PreparedGrid, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
@@ -21,10 +21,10 @@ from slbench.tuning.compare import compare, comparison_runs
 from slbench.tuning.from_optuna import read_row
 from slbench.tuning.outputs import made_with, write, write_trials
 from slbench.tuning.record import Comparison, SearchRecord, folder_of
-from slbench.tuning.search import Plan, Row, Search, Told
+from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutcome
 from slbench.tuning.space import Space
 from slbench.tuning.storage import close_storage, hidden, open_storage, open_study, release_owner, speaking
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 from slbench.tuning.validation import validation_curve
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class PreparedSearch:
     """A search that is known to be good, before anything is written."""
 
-    plan: Plan
-    subjects: tuple[Subject, ...]
+    plan: SearchConfig
+    subjects: tuple[TuningTarget, ...]
     spaces: tuple[Space, ...]
     store: Store
-    grid: Launch  # devices and precision; its runs are the rows' own
+    grid: PreparedGrid  # devices and precision; its runs are the rows' own
     storage: str | None
     policy: Policy
     compare_seeds: int  # of the comparison at the end; 0 for none
@@ -60,8 +60,8 @@ class Tuning:
 
 
 def plan_tuning(
-    plan: Plan,
-    subjects: Sequence[Subject],
+    plan: SearchConfig,
+    subjects: Sequence[TuningTarget],
     spaces: Sequence[Space],
     store: Store,
     *,
@@ -74,7 +74,7 @@ def plan_tuning(
     seconds: float | None,
     command: str,
     take_over: bool = False,
-) -> Tuning:
+) -> PreparedSearch:
     """Check name, store, devices, data and precision. Writes nothing.
 
     Raises:
@@ -86,7 +86,7 @@ def plan_tuning(
     grid = prepare(
         own, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
     )
-    return Tuning(
+    return PreparedSearch(
         plan=replace(plan, parallel=len(grid.slots) > 1),
         subjects=tuple(subjects),
         spaces=tuple(spaces),
@@ -106,7 +106,7 @@ class Searching:
     """The trials begin: so many are wanted, of all rows together, and these were over before."""
 
     wanted: int
-    over: tuple[Told, ...]
+    over: tuple[TrialOutcome, ...]
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ class Comparing:
     runs: int
 
 
-TuningEvent = Event | Told | Searching | TimedOut | Comparing
+TuningEvent = Event | TrialOutcome | Searching | TimedOut | Comparing
 Listener = Callable[[TuningEvent], None]
 
 
-def run_tuning(tuning: Tuning, *, on_event: Listener) -> tuple[SearchRecord, bool]:
+def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRecord, bool]:
     """Search, compare and write; the record, and whether nothing is missing.
 
     Interrupted, it leaves everything so that the same call goes on.
@@ -152,7 +152,7 @@ def run_tuning(tuning: Tuning, *, on_event: Listener) -> tuple[SearchRecord, boo
 
 
 @contextlib.contextmanager
-def claimed(tuning: Tuning) -> Iterator[None]:
+def claimed(tuning: PreparedSearch) -> Iterator[None]:
     """The search is ours while this lasts. Raises InputError if it is another process's on the same store."""
     claim = tuning.store.claims.acquire(f"tuning-{tuning.plan.name}")
     if claim is None:
@@ -168,7 +168,7 @@ def claimed(tuning: Tuning) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(tuning: Tuning) -> Iterator["optuna.storages.BaseStorage"]:
+def opened(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStorage"]:
     """The search's storage. Raises InputError if it cannot be reached."""
     storage = open_storage(tuning.storage, tuning.folder)
     try:
@@ -177,9 +177,9 @@ def opened(tuning: Tuning) -> Iterator["optuna.storages.BaseStorage"]:
         close_storage(storage)
 
 
-def open_rows(tuning: Tuning, storage: "optuna.storages.BaseStorage") -> list[Row]:
+def open_rows(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage") -> list[MethodSearch]:
     """Each row's study in the storage. Raises InputError for a study of that name with another definition."""
-    rows = list[Row]()
+    rows = list[MethodSearch]()
     for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
         study = open_study(
             storage,
@@ -188,24 +188,24 @@ def open_rows(tuning: Tuning, storage: "optuna.storages.BaseStorage") -> list[Ro
             store=str(tuning.store.root.absolute()),
             take_over=tuning.take_over,
         )
-        rows.append(Row(subject, space, study, plan=tuning.plan))
+        rows.append(MethodSearch(subject, space, study, plan=tuning.plan))
     return rows
 
 
-def study_name(name: str, subject: Subject) -> str:
+def study_name(name: str, subject: TuningTarget) -> str:
     return f"{name}-{subject.method}"
 
 
-def definition(subject: Subject, space: Space, plan: Plan) -> dict[str, object]:
+def definition(subject: TuningTarget, space: Space, plan: SearchConfig) -> dict[str, object]:
     """What must be the same for the trials of a search to be comparable."""
     run = subject.spec().as_dict()
     del run["seed"]
     return {"run": run, "space": space.content(), "seeds_per_trial": plan.seeds}
 
 
-def search(tuning: Tuning, rows: Sequence[Row], *, on_event: Listener) -> bool:
+def search(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event: Listener) -> bool:
     """Run the trials that are missing; whether failures or a full disk ended the search before its end."""
-    began, halts, epochs = time.monotonic(), list[Halted](), dict[str, int]()
+    began, halts, epochs = time.monotonic(), list[GridStopped](), dict[str, int]()
 
     def curve(run: StudyRun) -> tuple[float, ...]:
         return validation_curve(tuning.store, run.spec)
@@ -216,21 +216,21 @@ def search(tuning: Tuning, rows: Sequence[Row], *, on_event: Listener) -> bool:
     def goes_on() -> bool:
         return tuning.seconds is None or time.monotonic() - began < tuning.seconds
 
-    def tell(told: Told) -> None:
+    def tell(told: TrialOutcome) -> None:
         write_trials(write_record(tuning, rows), tuning.folder)  # for whoever looks meanwhile, or after a crash
         on_event(told)
 
     def hear(event: Event) -> None:
         """Pass on to the search that a run moved or ended, by its id; numbers stay here."""
-        if isinstance(event, Moved):
+        if isinstance(event, Progressed):
             if epochs.get(event.run.spec.run_id) != event.said.epoch:
                 epochs[event.run.spec.run_id] = event.said.epoch
                 trials.moved(event.run.spec.run_id)
-        elif isinstance(event, Finished | Found):
+        elif isinstance(event, Finished | AlreadyFinished):
             trials.ended(event.run.spec.run_id)
         elif isinstance(event, Failed) and not event.again:
             trials.failed(event.run.spec.run_id, kind=event.failure.kind, reason=event.failure.reason)
-        elif isinstance(event, Halted):
+        elif isinstance(event, GridStopped):
             halts.append(event)
         on_event(event)
 
@@ -250,7 +250,7 @@ def search(tuning: Tuning, rows: Sequence[Row], *, on_event: Listener) -> bool:
     return bool(halts)
 
 
-def compare_rows(tuning: Tuning, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
+def compare_rows(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
     """Train each row's winner and its own setting with fresh seeds on all training images, and compare them."""
     wanted = [
         comparison_runs(subject, space, row, tuning.fresh_seeds)
@@ -272,7 +272,7 @@ def compare_rows(tuning: Tuning, result: SearchRecord, *, on_event: Listener) ->
 
 
 def write_record(
-    tuning: Tuning, rows: Sequence[Row], *, comparisons: Sequence[Comparison | None] | None = None
+    tuning: PreparedSearch, rows: Sequence[MethodSearch], *, comparisons: Sequence[Comparison | None] | None = None
 ) -> SearchRecord:
     """File what is known of the search."""
     plan, run = tuning.plan, tuning.subjects[0].runs({}, seeds=[0])[0]

@@ -19,7 +19,7 @@ from slbench.rng import derive
 from slbench.study import StudyRun
 from slbench.tuning.space import Space, Value
 from slbench.tuning.strategy import PrunerName, SamplerName, make_pruner, make_sampler, standard_error
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 
 if TYPE_CHECKING:
     import optuna
@@ -33,7 +33,7 @@ BASELINE, SETTING, RUNS, FAILED, REPEATS, DIVERGED = "baseline", "setting", "run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SearchConfig:
     """How a search goes about it."""
 
     name: str
@@ -49,7 +49,7 @@ class Plan:
 class Trial:
     """A trial on its way: the runs of its seeds, one after the other."""
 
-    row: "Row"
+    row: "MethodSearch"
     handle: "optuna.Trial"
     setting: Mapping[str, Value]
     runs: tuple[StudyRun, ...]
@@ -72,7 +72,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Told:
+class TrialOutcome:
     """What a trial came to, for whoever shows it."""
 
     method: str
@@ -82,7 +82,7 @@ class Told:
     value: float | None  # validation accuracy in %: of a pruned one the last that was seen
 
 
-class Row:
+class MethodSearch:
     """One row's search: an Optuna study, and the trials of it that are on their way.
 
     Args:
@@ -90,7 +90,13 @@ class Row:
     """
 
     def __init__(
-        self, subject: Subject, space: Space, study: "optuna.Study", *, plan: Plan, margin: float | None = None
+        self,
+        subject: TuningTarget,
+        space: Space,
+        study: "optuna.Study",
+        *,
+        plan: SearchConfig,
+        margin: float | None = None,
     ) -> None:
         self.subject, self.space, self.study, self.plan = subject, space, study, plan
         spec = subject.spec()
@@ -120,10 +126,12 @@ class Row:
         """Trials that are still to be asked for."""
         return 0 if self._over else max(0, self.total - self.asked)
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[TrialOutcome]:
         """What the trials that are over came to."""
         return [
-            Told(self.subject.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value)
+            TrialOutcome(
+                self.subject.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value
+            )
             for trial in self._counted()
             if trial.state.is_finished()
         ]
@@ -255,11 +263,11 @@ class Search:
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[MethodSearch],
         *,
         curve: Callable[[StudyRun], tuple[float, ...]],
         stop: Callable[[StudyRun, Pruned], None],
-        tell: Callable[[Told], None] = lambda told: None,
+        tell: Callable[[TrialOutcome], None] = lambda told: None,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> None:
         self.rows = rows
@@ -355,7 +363,7 @@ class Search:
 
     def _finish(self, trial: Trial, state: State, value: float | None) -> None:
         trial.row.running.remove(trial)
-        self.tell(Told(trial.row.subject.method, trial.number, trial.setting, state, value))
+        self.tell(TrialOutcome(trial.row.subject.method, trial.number, trial.setting, state, value))
 
 
 def distributions(space: Space) -> dict[str, Any]:

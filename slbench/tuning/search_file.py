@@ -33,7 +33,7 @@ from slbench.tuning.space import (
     own_shift,
     rounded,
 )
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 from slbench.validation import checked, shown
 
 KEYS = {"low", "high", "log", "choices", "grid"}
@@ -124,7 +124,7 @@ def check_range(path: str, given: Range) -> None:
         raise InputError(f"takes whole numbers, got {given.low:g} to {given.high:g}")
 
 
-def space_of(subject: Subject, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:
+def space_of(subject: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:
     """All that a search may change of a row: what is its own, and what a search file adds or narrows.
 
     Args:

@@ -15,7 +15,7 @@ from slbench.methods import Method
 from slbench.names import suggestion
 from slbench.recipes import Recipe
 from slbench.spec import RunSpec
-from slbench.tuning.target import WHERE, Subject
+from slbench.tuning.target import WHERE, TuningTarget
 
 Value = float | int | str | bool
 TEMPERATURE, SHIFT, LR = "method.initial_temperature", "method.shift_pixels", "recipe.lr"
@@ -182,7 +182,7 @@ def widest_shift(spec: RunSpec) -> int:
     return max(1, min(width, *(side - 1 for side in spec.dataset.image_size)))
 
 
-def check_space(subject: Subject, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
+def check_space(subject: TuningTarget, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
     """Raise InputError if a row's own value is outside a parameter's, or an end of one makes no run.
 
     Args:

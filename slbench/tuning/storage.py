@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slbench.claims import alive, boot, started
+from slbench.claims import boot_id, is_alive, process_start_time
 from slbench.errors import InputError, SlbenchError
 
 if TYPE_CHECKING:
@@ -183,7 +183,13 @@ def open_study(
         )
     check_owner(name, attributes.get(OWNER), store=store, take_over=take_over)
     pid = os.getpid()
-    owner = {"store": store, "hostname": platform.node(), "boot": boot(), "pid": pid, "started": started(pid)}
+    owner = {
+        "store": store,
+        "hostname": platform.node(),
+        "boot": boot_id(),
+        "pid": pid,
+        "started": process_start_time(pid),
+    }
     study.set_user_attr(OWNER, owner)
     return study
 
@@ -192,10 +198,10 @@ def check_owner(name: str, owner: Mapping[str, Any] | None, *, store: str, take_
     """Raise InputError if another process may be at a search. One on the same store is dead: its claim is ours."""
     if owner is None or owner["store"] == store or take_over:
         return
-    if owner["boot"] == boot() and not alive(owner["pid"], owner["started"]):
+    if owner["boot"] == boot_id() and not is_alive(owner["pid"], owner["started"]):
         return
     where = f"process {owner['pid']} on {owner['hostname']}, with the store {owner['store']}"
-    cure = "" if owner["boot"] == boot() else "; if it is dead, go on with --take-over"
+    cure = "" if owner["boot"] == boot_id() else "; if it is dead, go on with --take-over"
     raise InputError(f"the search '{name}' is another's: {where}: one process alone asks and tells{cure}")
 
 

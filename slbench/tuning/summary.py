@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from slbench.tuning.record import Comparison, RowRecord, SearchRecord, TrialRecord, setting_words
+from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
 SHOWN = 10  # trials in the summary's table; all are in trials.csv
 FIGURES = {
@@ -21,7 +21,7 @@ def trials_frame(record: SearchRecord) -> pd.DataFrame:
     return pd.DataFrame([line(row, trial) for row in record.rows for trial in row.trials])
 
 
-def line(row: RowRecord, trial: TrialRecord) -> dict[str, object]:
+def line(row: MethodRecord, trial: TrialRecord) -> dict[str, object]:
     setting = {path.replace(".", "_"): value for path, value in trial.setting.items()}
     return {
         "method": row.method,
@@ -98,7 +98,7 @@ def typical_rate(record: SearchRecord) -> float:
     return mean(values) / 100 if values else 0.8
 
 
-def row_parts(record: SearchRecord, row: RowRecord) -> Iterator[str]:
+def row_parts(record: SearchRecord, row: MethodRecord) -> Iterator[str]:
     """One row's search."""
     counts = {state: sum(trial.state == state for trial in row.trials) for state in ("complete", "pruned", "failed")}
     images = sum(trial.images for trial in row.trials)
@@ -132,7 +132,7 @@ def winner_words(won: TrialRecord, own: TrialRecord) -> str:
     return f"{chosen}, {won.value:.2f} % on the validation images{beside}."
 
 
-def table(row: RowRecord) -> str:
+def table(row: MethodRecord) -> str:
     """The best trials, and the row's own setting among them wherever it stands."""
     ranked = sorted(row.complete, key=lambda trial: (-(trial.value or 0), trial.number))
     shown = [trial for rank, trial in enumerate(ranked) if rank < SHOWN or trial.is_baseline]

@@ -13,7 +13,7 @@ WHERE = "command line"
 
 
 @dataclass(frozen=True)
-class Subject:
+class TuningTarget:
     """A row, and what the user has set around it."""
 
     backbone: str

@@ -6,11 +6,11 @@ from typing import Any
 
 from safetensors.torch import save
 
-from slbench.analysis.run_selection import Finished
+from slbench.analysis.run_selection import FinishedRun
 from slbench.backbones import build
 from slbench.data import load
 from slbench.data.splits import content_hash
-from slbench.gpu_check import stirred
+from slbench.gpu_check import perturbed
 from slbench.record import WEIGHTS, Keep
 from slbench.store import Store
 from slbench.study import Study, StudyRun, make_study
@@ -44,14 +44,14 @@ def study_of(data: Path, *, seeds: int = 1, **content: Any) -> Study:
     return make_study({"grid": grid, "set": settings, **content}, name="birds", where="birds.toml")
 
 
-def finish(store: Store, run: StudyRun, *, keep: Keep = "last", **changes: Any) -> Finished:
+def finish(store: Store, run: StudyRun, *, keep: Keep = "last", **changes: Any) -> FinishedRun:
     """File a run as if it had been made."""
     spec, labels = run.spec, run.labels.model_copy(update={"keep": keep})
     network = build(
         spec.backbone, spec.method, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels,
         num_classes=spec.dataset.num_classes, drop_path=0.0, seed=spec.seed,
     )  # fmt: skip
-    content = save(dict(stirred(network).state_dict()))
+    content = save(dict(perturbed(network).state_dict()))
     digest = hashlib.sha256(content).hexdigest()
     kept = {"weights_sha256": digest, "selected_weights_sha256": digest if keep == "best" else None}
     data = {"data_sha256": content_hash(load(spec.dataset, labels.data))}
@@ -60,4 +60,4 @@ def finish(store: Store, run: StudyRun, *, keep: Keep = "last", **changes: Any) 
         (folder / WEIGHTS[keep]).write_bytes(content)
     record = make_record(StudyRun(spec, labels), **{**kept, **data, **changes})
     store.finish(folder, record)
-    return Finished(record, folder)
+    return FinishedRun(record, folder)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from slbench.analysis import capture
-from slbench.analysis.capture import Seen, watched
-from slbench.analysis.layers import Layer, layers_of
+from slbench.analysis.capture import AttentionCapture, capture_attention
+from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.backbones import build
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import CaiTSpec
 from slbench.backbones.swin import OTHER_REGION, WindowAttention
 from slbench.errors import InputError
-from slbench.gpu_check import stirred
+from slbench.gpu_check import perturbed
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.contracts.small import CHANNELS, IMAGES, images, small
@@ -29,12 +29,12 @@ rows = pytest.mark.parametrize("method", ["none", "both"])
 
 def network_of(backbone: str, method: str) -> Backbone:
     """A small network in which every part does something."""
-    return stirred(small(backbone, method)).eval()
+    return perturbed(small(backbone, method)).eval()
 
 
-def seen_by(network: Backbone, backbone: str) -> list[Seen]:
-    found: list[Seen] = []
-    with torch.no_grad(), watched(layers_of(network), found.append):
+def seen_by(network: Backbone, backbone: str) -> list[AttentionCapture]:
+    found: list[AttentionCapture] = []
+    with torch.no_grad(), capture_attention(layers_of(network), found.append):
         network(images(backbone))
     return found
 
@@ -52,7 +52,7 @@ def outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
         hook.remove()
 
 
-def owner(network: Backbone, layer: Layer) -> nn.Module:
+def owner(network: Backbone, layer: AttentionLayer) -> nn.Module:
     """The attention module that a layer's logits belong to."""
     (found,) = (module for module in network.modules() if getattr(module, "logits", None) is layer.logits)
     return found
@@ -94,7 +94,7 @@ def window_terms(module: WindowAttention) -> Tensor:
     return terms
 
 
-def expected(module: Any, layer: Layer, q: Tensor, k: Tensor) -> Tensor:
+def expected(module: Any, layer: AttentionLayer, q: Tensor, k: Tensor) -> Tensor:
     """Attention by the formulas of the papers."""
     scale: Any = module.logits.scale
     scale = module.logits.initial_scale if scale is None else scale.detach().double()[:, None, None]

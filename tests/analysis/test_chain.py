@@ -17,7 +17,7 @@ from slbench.analysis.receptive_field_formula import (
     steps_of,
     stride_of,
 )
-from slbench.backbones import BACKBONES, build, default_spec, fitted, make
+from slbench.backbones import BACKBONES, build, construct, default_spec, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
 from slbench.backbones.t2t import T2T, WINDOW
@@ -28,7 +28,7 @@ HALVING = Step("conv", 3, 2, 1)
 
 
 def network_of(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Backbone:
-    spec, method = fitted(spec, method, image_size=size, in_channels=2, num_classes=3)
+    spec, method = resolve_network(spec, method, image_size=size, in_channels=2, num_classes=3)
     made = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
     return made.eval()
 
@@ -36,9 +36,9 @@ def network_of(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Bac
 def shaped(backbone: str, method: str, size: int) -> Backbone:
     """The paper's network without values."""
     image = {"image_size": (size, size), "in_channels": 3, "num_classes": 10}
-    spec, row = fitted(default_spec(backbone), METHODS[method], **image)  # type: ignore[arg-type]
+    spec, row = resolve_network(default_spec(backbone), METHODS[method], **image)  # type: ignore[arg-type]
     with torch.device("meta"):
-        return make(spec, row, drop_path=0.0, **image)  # type: ignore[arg-type]
+        return construct(spec, row, drop_path=0.0, **image)  # type: ignore[arg-type]
 
 
 def sides(backbone: str, method: str, size: int = 32) -> list[int]:

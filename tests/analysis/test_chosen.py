@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.analysis.run_selection import Finished, Needs, choose, split_named
+from slbench.analysis.run_selection import FinishedRun, Requirements, choose, split_named
 from slbench.errors import InputError
 from slbench.numerics_versions import NUMERICS
 from slbench.record import Failure
@@ -111,7 +111,7 @@ def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkey
     (note,) = choose(store, [made.record.run_id]).notes
     assert note == f"{made.title}: trained with other numerics than its network has now (vit 1, now 7)"
     other = dataclasses.replace(made, record=made.record.model_copy())
-    assert isinstance(other, Finished) and other.outdated == note
+    assert isinstance(other, FinishedRun) and other.outdated == note
 
 
 def test_an_unknown_split_is_refused() -> None:
@@ -123,8 +123,8 @@ def test_an_unknown_split_is_refused() -> None:
 def test_an_analysis_that_needs_neither_attention_nor_weights_takes_runs_without(tmp_path: Path, store: Store) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
     made = [finish(store, run, keep="none") for run in mixed.runs]
-    choice = choose(store, [], study=mixed, needs=Needs(attention=False, weights=False))
+    choice = choose(store, [], study=mixed, needs=Requirements(attention=False, weights=False))
     assert [run.folder for run in choice.runs] == [run.folder for run in made]
     assert choice.notes == ()
     with pytest.raises(InputError, match="its weights were not kept"):
-        choose(store, [made[0].record.run_id], needs=Needs(attention=False))
+        choose(store, [made[0].record.run_id], needs=Requirements(attention=False))

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from slbench.analysis import captions
-from slbench.analysis.layer_metrics import BY_DEPTH, SELF_RELATION, SHARPNESS, Setting, analyse, measure
+from slbench.analysis.layer_metrics import BY_DEPTH, SELF_RELATION, SHARPNESS, LayerMetricOptions, analyse, measure
 from slbench.analysis.load import OnProgress
-from slbench.analysis.run_selection import Choice, Finished
-from slbench.analysis.seed_aggregation import CELL, LAYER, averages, over_seeds, parts, shown, told_apart
+from slbench.analysis.run_selection import FinishedRun, RunSelection
+from slbench.analysis.seed_aggregation import CELL, LAYER, averages, distinguishing_columns, over_seeds, parts, shown
 from slbench.store import Store
 from tests.analysis.made import SMALL, birds, finish, study_of
 
-SETTING = Setting(split="test", max_images=None, device=torch.device("cpu"), threads=1, batch_size=5)
+SETTING = LayerMetricOptions(split="test", max_images=None, device=torch.device("cpu"), threads=1, batch_size=5)
 
 
-def quiet(_run: Finished) -> OnProgress:
+def quiet(_run: FinishedRun) -> OnProgress:
     return lambda done, total: None
 
 
@@ -61,7 +61,7 @@ def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
 
 
 def test_different_experiments_of_one_name_are_never_averaged() -> None:
-    lines = told_apart(frame({("a", 1, "x-a-birds-111"): [1.0], ("a", 1, "x-a-birds-222"): [3.0]}))
+    lines = distinguishing_columns(frame({("a", 1, "x-a-birds-111"): [1.0], ("a", 1, "x-a-birds-222"): [3.0]}))
     assert lines["row"].tolist() == ["a [111]", "a [222]"]
     assert over_seeds(lines, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
 
@@ -95,10 +95,10 @@ def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path
     ]
     assert set(found["keys"]) == {7} and set(found["images"]) == {13}
     assert found["masks_self"].tolist() == [run.record.labels.method == "both" for run in runs for _ in range(2)]
-    whole, _ = measure(SHARPNESS, runs, Setting(**{**vars(SETTING), "batch_size": 13}), on_run=quiet)
+    whole, _ = measure(SHARPNESS, runs, LayerMetricOptions(**{**vars(SETTING), "batch_size": 13}), on_run=quiet)
     for measured in SHARPNESS.measures:
         assert found[measured].tolist() == pytest.approx(whole[measured].tolist(), rel=1e-4)
-    some, counts = measure(SHARPNESS, runs, Setting(**{**vars(SETTING), "max_images": 5}), on_run=quiet)
+    some, counts = measure(SHARPNESS, runs, LayerMetricOptions(**{**vars(SETTING), "max_images": 5}), on_run=quiet)
     assert counts == {"birds": (5, 13)} and set(some["images"]) == {5}
 
 
@@ -110,7 +110,7 @@ def test_what_is_written_says_what_it_is_and_is_the_same_twice(
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
-    choice = Choice("birds", runs, ("a note.",))
+    choice = RunSelection("birds", runs, ("a note.",))
     once = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "once")
     again = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "again")
     assert once.files == again.files

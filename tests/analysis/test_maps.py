@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slbench.analysis.capture import Seen, watched
-from slbench.analysis.layers import Layer, layers_of
+from slbench.analysis.capture import AttentionCapture, capture_attention
+from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.maps import Rollout, brought, displayed, readers, reading, shared, start, step
 from slbench.backbones.layers import Backbone
 from slbench.backbones.swin import WindowAttention
@@ -24,7 +24,7 @@ HIGH = 30.0  # a score that takes all the weight
 
 
 @contextmanager
-def looking_at(layer: Layer, place: tuple[int, int]) -> Iterator[None]:
+def looking_at(layer: AttentionLayer, place: tuple[int, int]) -> Iterator[None]:
     """Within it, every query of a layer but the patch itself reads the patch at a place alone."""
     down, across = place[0] - layer.shift, place[1] - layer.shift
     down, across = down % layer.grid[0], across % layer.grid[1]
@@ -45,9 +45,9 @@ def looking_at(layer: Layer, place: tuple[int, int]) -> Iterator[None]:
     hook.remove()
 
 
-def maps_of(network: Backbone, backbone: str, layer: Layer, *, mixed: bool = False) -> Tensor:
+def maps_of(network: Backbone, backbone: str, layer: AttentionLayer, *, mixed: bool = False) -> Tensor:
     found: list[Tensor] = []
-    with torch.no_grad(), watched((layer,), lambda seen: found.append(reading(seen, mixed=mixed))):
+    with torch.no_grad(), capture_attention((layer,), lambda seen: found.append(reading(seen, mixed=mixed))):
         network(images(backbone))
     return found[0]
 
@@ -110,13 +110,13 @@ def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
         attention.qkv.bias.zero_()
         attention.qkv.bias[0] = HIGH  # of every query
         attention.qkv.weight[3, 0] = 1.0  # of the key, by the token's first channel
-    there = Layer(**{**vars(layer), "logits": attention.logits})
+    there = AttentionLayer(**{**vars(layer), "logits": attention.logits})
     corners = {0, columns - 1, (rows_ - 1) * columns, rows_ * columns - 1} if layer.shift else set()
     for place in set(range(rows_ * columns)) - corners:  # a shift leaves the corners alone in their regions
         tokens = torch.zeros(2, rows_ * columns, 3)
         tokens[:, place, 0] = 1.0
-        found: list[Seen] = []
-        with torch.no_grad(), watched((there,), found.append):
+        found: list[AttentionCapture] = []
+        with torch.no_grad(), capture_attention((there,), found.append):
             attention(tokens)
         assert brightest(reading(found[0]), layer.grid) == [divmod(place, columns)] * 2
 
@@ -129,7 +129,7 @@ def test_windows_and_back_leave_every_token_in_its_place() -> None:
 
 def rolled(network: Backbone, backbone: str) -> Tensor:
     rollout = Rollout()
-    with torch.no_grad(), watched(layers_of(network), rollout.see):
+    with torch.no_grad(), capture_attention(layers_of(network), rollout.see):
         network(images(backbone))
     return rollout.take()
 
@@ -144,7 +144,7 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
         if seen.layer.kind == "patches":
             product = (seen.weights.mean(dim=1) + torch.eye(7)) / 2 @ product
 
-    with torch.no_grad(), watched(layers_of(network), see):
+    with torch.no_grad(), capture_attention(layers_of(network), see):
         network(images(backbone))
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
@@ -173,7 +173,7 @@ def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
                     whole[:, down, right] = weights[:, window, query, key]
         dense.append(whole)
 
-    with torch.no_grad(), watched(layers, see):
+    with torch.no_grad(), capture_attention(layers, see):
         network(images("swin"))
     for number in (3, 2, 1, 0):
         if number == 1:  # before it, four tokens were merged to one

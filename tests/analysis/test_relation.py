@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from slbench.analysis.capture import Seen, watched
+from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import layers_of
 from slbench.analysis.self_relation import MEASURES, SelfRelation, compared
 from slbench.methods.lsa import AttentionLogits
@@ -26,7 +26,7 @@ def test_orthonormal_queries_that_are_their_own_keys_exceed_by_their_scaled_squa
     layer, meter = plain((1, 3)), SelfRelation()
     q = 2 * torch.eye(3, 7)[None, None]
     layer.logits.mask_self = True
-    meter.see(Seen(layer, q, q, layer.logits(q, q)))
+    meter.see(AttentionCapture(layer, q, q, layer.logits(q, q)))
     found = meter.of(layer)
     assert found["excess"] == pytest.approx(4 / math.sqrt(7))  # although its own scores are masked
     assert math.isnan(found["excess_share"])  # all others are alike: there is no spread
@@ -41,7 +41,7 @@ def test_a_learned_scale_takes_the_place_of_the_root() -> None:
     object.__setattr__(layer, "logits", logits)
     q = 2 * torch.eye(3, 7)[None, None]
     with torch.no_grad():
-        meter.see(Seen(layer, q, q, logits(q, q)))
+        meter.see(AttentionCapture(layer, q, q, logits(q, q)))
     assert meter.of(layer)["excess"] == pytest.approx(2)
 
 
@@ -59,7 +59,7 @@ def test_a_query_without_others_is_left_out() -> None:
 def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers, meter = layers_of(network), SelfRelation()
-    with torch.no_grad(), watched(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.see):
         network(images(backbone))
     for layer in layers:
         found = meter.of(layer)
@@ -70,7 +70,7 @@ def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbon
 def test_means_are_those_of_products_query_by_query() -> None:
     network = network_of("pit", "both")
     layers, meter = layers_of(network), SelfRelation()
-    with torch.no_grad(), watched(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.see):
         network(images("pit"))
     for layer, seen in zip(layers, seen_by(network, "pit"), strict=True):
         products = seen.products.double()

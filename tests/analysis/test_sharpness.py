@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from slbench.analysis.capture import watched
-from slbench.analysis.layers import Layer, layers_of
+from slbench.analysis.capture import capture_attention
+from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.sharpness import (
     EPSILON,
     MEASURES,
@@ -28,8 +28,8 @@ def others(tokens: int) -> torch.Tensor:
     return ~torch.eye(tokens, dtype=torch.bool)[None]
 
 
-def plain(tokens: tuple[int, int], *, class_token: bool = False) -> Layer:
-    return Layer(
+def plain(tokens: tuple[int, int], *, class_token: bool = False) -> AttentionLayer:
+    return AttentionLayer(
         name="block 1", short="1", number=1, kind="patches", grid=tokens, class_key=class_token,
         class_query=class_token, logits=AttentionLogits(1, 7),
     )  # fmt: skip
@@ -104,9 +104,9 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
     network = network_of(backbone, method)
     layers, together, apart = layers_of(network), Sharpness(), Sharpness()
     with torch.no_grad():
-        with watched(layers, together.see):
+        with capture_attention(layers, together.see):
             network(images(backbone))
-        with watched(layers, apart.see):
+        with capture_attention(layers, apart.see):
             for image in images(backbone):
                 network(image[None])
     for layer in layers:
@@ -126,7 +126,7 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
 def test_means_are_over_queries_heads_and_images() -> None:
     network = network_of("vit", "none")
     layers, meter = layers_of(network), Sharpness()
-    with torch.no_grad(), watched(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.see):
         network(images("vit"))
     for seen in seen_by(network, "vit"):
         layer = next(layer for layer in layers if layer.number == seen.layer.number)

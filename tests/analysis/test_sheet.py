@@ -9,25 +9,24 @@ import pytest
 import torch
 
 from slbench.analysis import captions
-from slbench.analysis.attention import Setting, check_comparable, chosen_rows
+from slbench.analysis.attention import AttentionOptions, check_comparable, chosen_rows
 from slbench.analysis.contact_sheet import pictures, write_sheet
-from slbench.analysis.layer_metrics import SHARPNESS, analyse
-from slbench.analysis.layer_metrics import Setting as DepthSetting
-from slbench.analysis.run_selection import Choice
-from slbench.data.splits import Part
+from slbench.analysis.layer_metrics import SHARPNESS, LayerMetricOptions, analyse
+from slbench.analysis.run_selection import RunSelection
+from slbench.data.splits import ImageSet
 from slbench.errors import InputError
 from slbench.store import Store
 from tests.analysis.made import SMALL, birds, finish, study_of
 
-PART = Part(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
+PART = ImageSet(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
 
 
-def setting(**changes: Any) -> Setting:
+def setting(**changes: Any) -> AttentionOptions:
     plain = {
         "split": "test", "images": None, "per_class": None, "rollout": False, "all_blocks": False, "mixed": False,
         "device": torch.device("cpu"), "threads": 1, "batch_size": 2,
     }  # fmt: skip
-    return Setting(**(plain | changes))
+    return AttentionOptions(**(plain | changes))
 
 
 def test_images_are_those_asked_for_or_some_of_each_class_or_a_handful() -> None:
@@ -39,7 +38,7 @@ def test_images_are_those_asked_for_or_some_of_each_class_or_a_handful() -> None
 def test_an_image_that_is_not_there_or_too_many_are_refused() -> None:
     with pytest.raises(InputError, match=r"^--images 11: there are 11 test images: allowed: 0 to 10$"):
         chosen_rows(PART, setting(images=(0, 11)))
-    many = Part(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
+    many = ImageSet(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
     with pytest.raises(InputError, match="300 images: a sheet holds at most 100"):
         chosen_rows(many, setting(per_class=1))
 
@@ -68,7 +67,9 @@ def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None
 
 def test_pictures_are_in_colour_or_grey() -> None:
     assert [picture.shape for picture in pictures(PART, np.array([1, 2]))] == [(5, 7, 3)] * 2
-    two = Part(np.stack([np.full((2, 4, 3), 10), np.full((2, 4, 3), 30)], axis=1).astype(np.uint8), np.array([0, 1]))
+    two = ImageSet(
+        np.stack([np.full((2, 4, 3), 10), np.full((2, 4, 3), 30)], axis=1).astype(np.uint8), np.array([0, 1])
+    )
     (picture,) = pictures(two, np.array([1]))
     assert picture.shape == (4, 3) and (picture == 20).all()
 
@@ -82,7 +83,7 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
     wanted = setting(images=(0, 7, 12), rollout=rollout, all_blocks=not rollout)
-    once, again = (write_sheet(Choice("birds", runs, ()), wanted, out=tmp_path / at) for at in ("once", "again"))
+    once, again = (write_sheet(RunSelection("birds", runs, ()), wanted, out=tmp_path / at) for at in ("once", "again"))
     assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
     for file in once.files:
         assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
@@ -117,9 +118,9 @@ def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_writ
     monkeypatch.setattr(captions, "FORMATS", ("svg",))
     name = "_a$x_{$|<i>../"
     study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
-    choice = Choice("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())
+    choice = RunSelection("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())
     sheet = write_sheet(choice, setting(images=(1,), all_blocks=True), out=tmp_path / "out")
-    by_depth = DepthSetting(split="test", max_images=2, device=torch.device("cpu"), threads=1, batch_size=2)
+    by_depth = LayerMetricOptions(split="test", max_images=2, device=torch.device("cpu"), threads=1, batch_size=2)
     depth = analyse(SHARPNESS, choice, by_depth, out=tmp_path / "out")
     for file in ("attention.svg", "attention-blocks-1.svg", "sharpness.svg"):
         assert "_a$x_{$|&lt;i&gt;../" in (tmp_path / "out" / file).read_text(), file

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from slbench.analysis.learned_temperatures import read_temperatures
-from slbench.analysis.run_selection import Choice, Finished, Needs, choose
+from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, choose
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
 from slbench.errors import InputError, StoreError
 from slbench.record import RunRecord
 from slbench.store import Store
 from tests.train.test_run import RECIPE, run, tiny
 
-NEEDS = Needs(attention=False, weights=False)
+NEEDS = Requirements(attention=False, weights=False)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Pa
 
 def test_weights_tell_the_start_and_the_last_epoch_as_the_file_does(made: tuple[Store, RunRecord, Path]) -> None:
     _, record, folder = made
-    filed, found = read_temperatures(folder), from_weights(Finished(record, folder))
+    filed, found = read_temperatures(folder), from_weights(FinishedRun(record, folder))
     assert filed is not None and found is not None
     pd.testing.assert_frame_equal(found, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
 
@@ -77,6 +77,6 @@ def test_a_row_that_learns_none_is_refused_alone_and_left_out_with_a_word_beside
         update={"run_id": "0" * 12, "spec": fixed, "labels": record.labels.model_copy(update={"method": "spt"})}
     )
     with pytest.raises(InputError, match=r"S-tiny on .*: learns no temperature; rows that do: lsa, both"):
-        temperatures_of(Choice("", (Finished(plain, folder),), ()))
-    both = Choice("", (Finished(plain, folder), Finished(record, folder)), ())
+        temperatures_of(RunSelection("", (FinishedRun(plain, folder),), ()))
+    both = RunSelection("", (FinishedRun(plain, folder), FinishedRun(record, folder)), ())
     assert temperatures_of(both)[2] == ["Left out, learning no temperature: S-tiny"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from slbench.backbones import count_parameters, default_spec, fitted
+from slbench.backbones import count_parameters, default_spec, resolve_network
 from slbench.backbones.pit import GroupedConvPool, Pool
 from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.errors import InputError
@@ -20,7 +20,7 @@ SIDES = (12, 20)  # 6 x 10 patches; 5 x 9 windows of 4 px at stride 2
 
 
 def parameters(spec: BackboneSpec, row: str) -> int:
-    sized, method = fitted(spec, METHODS[row], image_size=(224, 224), in_channels=3, num_classes=1000)
+    sized, method = resolve_network(spec, METHODS[row], image_size=(224, 224), in_channels=3, num_classes=1000)
     return count_parameters(sized, method, image_size=(224, 224), in_channels=3, num_classes=1000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from slbench.backbones import BACKBONES, check_method, default_spec
 from slbench.backbones.specs import CaiTSpec, EfficientNetSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec
 from slbench.errors import InapplicableError, InputError
-from slbench.methods import METHODS, Method, row_title
+from slbench.methods import METHODS, Method, model_title
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_soft_splits_shift_by_one_pixel_unless_told_otherwise() -> None:
 
 
 def test_tables_name_rows_without_s_pool_as_the_paper_does() -> None:
-    assert row_title("PiT", "both-no-pool") == "SL-PiT without S_pool"
-    assert row_title("Swin", "spt-no-pool") == "S-Swin without S_pool"
+    assert model_title("PiT", "both-no-pool") == "SL-PiT without S_pool"
+    assert model_title("Swin", "spt-no-pool") == "S-Swin without S_pool"

@@ -5,7 +5,7 @@ import torch
 
 from slbench.backbones import build
 from slbench.backbones.layers import MLP, Attention, Backbone, Block, DropPath
-from slbench.backbones.specs import ViTSpec, rule_patch
+from slbench.backbones.specs import ViTSpec, default_patch_size
 from slbench.backbones.vit import ViT
 from slbench.errors import InputError
 from slbench.methods import METHODS
@@ -115,7 +115,7 @@ def test_a_patch_that_does_not_divide_is_refused_with_those_that_do() -> None:
     [((32, 32), 4), ((64, 64), 8), ((28, 28), 4), ((224, 224), 28), ((32, 48), 4), ((30, 30), 3), ((7, 7), 1)],
 )
 def test_the_patch_is_an_eighth_of_the_image_rounded_to_a_divisor(size: tuple[int, int], patch: int) -> None:
-    assert rule_patch(size, tokens_per_side=8) == patch
+    assert default_patch_size(size, tokens_per_side=8) == patch
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slbench.backbones import BACKBONES, count_parameters, default_spec, fitted
+from slbench.backbones import BACKBONES, count_parameters, default_spec, resolve_network
 from slbench.backbones.specs import BackboneSpec, ViTSpec
 from slbench.errors import InapplicableError
 from slbench.methods import METHODS, Method
@@ -12,7 +12,7 @@ TRANSFORMERS = [name for name, entry in BACKBONES.items() if entry.tokens != "no
 
 
 def sized(spec: BackboneSpec, row: str, side: int = 64) -> tuple[BackboneSpec, Method]:
-    return fitted(spec, METHODS[row], image_size=(side, side), in_channels=3, num_classes=200)
+    return resolve_network(spec, METHODS[row], image_size=(side, side), in_channels=3, num_classes=200)
 
 
 def parameters(spec: BackboneSpec, row: str, side: int = 64) -> int:
@@ -49,7 +49,7 @@ def test_a_run_of_it_is_the_run_of_that_backbone() -> None:
 def test_where_no_mlp_comes_near_it_is_refused_with_the_numbers() -> None:
     coarse = ViTSpec(patch_size=4, dim=4, depth=30, num_heads=1)  # a hidden unit is 270 of some 5,000 parameters
     with pytest.raises(InapplicableError, match=r"no mlp_ratio gives ViT the 5,356 parameters .* gives 5,\d+"):
-        fitted(coarse, METHODS["none-wide"], image_size=(8, 8), in_channels=1, num_classes=2)
+        resolve_network(coarse, METHODS["none-wide"], image_size=(8, 8), in_channels=1, num_classes=2)
 
 
 def test_spt_or_lsa_beside_it_are_refused() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.estimate import Setting, save_probes
+from slbench.grid.estimate import JobSetting, save_probes
 from slbench.study import load_study
 from tests.cli.conftest import Command
 from tests.grid.test_estimate import made_probe
@@ -20,7 +20,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command, study: Path, tmp_path: Path) -> None:
-    setting = Setting("cuda", 1, "fp32", 1)
+    setting = JobSetting("cuda", 1, "fp32", 1)
     probes = [
         made_probe(run, setting, device_kind="cuda", device_name="NVIDIA H100", step_seconds=0.001, computes_bf16=True)
         for run in load_study(study).runs

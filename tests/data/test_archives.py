@@ -228,7 +228,7 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
     for make in (tar_of, zip_of):
         path = make(tmp_path / f"{make.__name__}", {"a": bytes(2**19), "b": bytes(2**19), "c": b"1"})
         with pytest.raises(InputError, match=r"refused: unpacks to more than 300,000 files or 0\.000976562 GiB"):
@@ -239,7 +239,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
 
 
 def test_an_archive_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 3)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
     assert len(everything(zip_of(tmp_path / "three.zip", dict.fromkeys("abc", b"")))) == 3
     with pytest.raises(InputError, match="refused: unpacks to more than 3 files"):
         everything(zip_of(tmp_path / "four.zip", dict.fromkeys("abcd", b"")))

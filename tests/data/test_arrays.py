@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from slbench.data import DATASETS, find, load
-from slbench.data.image_arrays import Arrays
+from slbench.data.image_arrays import ImageArrays
 from slbench.data.npz import read_npz
 from slbench.data.own_split import in_memory
 from slbench.data.prepared_cache import keep, kept, kept_lazily
@@ -267,7 +267,7 @@ def test_images_that_fit_as_they_came_but_not_at_their_size_are_brought_to_it_as
     whole = load(spec)
     request.getfixturevalue("little")
     streamed = load(spec)
-    assert streamed.lazy and isinstance(streamed.train.images, Arrays) and not whole.lazy
+    assert streamed.lazy and isinstance(streamed.train.images, ImageArrays) and not whole.lazy
     assert streamed.train.images.shape == whole.train.images.shape == (10_000, 1, 36, 40)
     assert content_hash(streamed) == content_hash(whole)
     assert np.array_equal(streamed.held_out, whole.held_out)

@@ -7,15 +7,17 @@ import pytest
 
 from slbench.data import DATASETS, load
 from slbench.data.specs import as_counts
-from slbench.data.splits import Part, Splits, check_content, content_hash, in_content_order, validation_rows
+from slbench.data.splits import ImageSet, Splits, check_content, content_hash, in_content_order, validation_rows
 from slbench.errors import InputError
 
 SPEC = DATASETS["fashion-mnist-12k"].spec
 
 
-def random_part(count: int, seed: int = 0) -> Part:
+def random_part(count: int, seed: int = 0) -> ImageSet:
     draw = np.random.default_rng(seed)
-    return Part(draw.integers(0, 256, (count, 1, 3, 5), dtype=np.uint8), draw.integers(0, 3, count).astype(np.int64))
+    return ImageSet(
+        draw.integers(0, 256, (count, 1, 3, 5), dtype=np.uint8), draw.integers(0, 3, count).astype(np.int64)
+    )
 
 
 def test_the_embedded_data_are_as_their_spec_says() -> None:

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from slbench.backbones.specs import ViTSpec
-from slbench.data import Found, find, load
-from slbench.data.image_arrays import Arrays
-from slbench.data.image_files import Files
+from slbench.data import ResolvedDataset, find, load
+from slbench.data.image_arrays import ImageArrays
+from slbench.data.image_files import ImageFiles
 from slbench.data.own_split import in_memory
-from slbench.data.prefetch import ahead
+from slbench.data.prefetch import prefetch
 from slbench.data.splits import content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError
@@ -58,7 +58,7 @@ def made(kind: str, path: Path, **how: Any) -> str:
     return f"npz:{path / 'birds.npz'}"
 
 
-def of_size(found: Found, size: tuple[int, int]) -> Found:
+def of_size(found: ResolvedDataset, size: tuple[int, int]) -> ResolvedDataset:
     return dataclasses.replace(found, spec=dataclasses.replace(found.spec, image_size=size))
 
 
@@ -120,7 +120,7 @@ def test_what_is_found_is_the_same_when_memory_is_short(
     assert {path.suffixes[-2] for path in (root / "prepared").glob("*.npz")} == {".note"}  # no images
 
 
-def trained(found: Found, store: Path, **changes: Any) -> RunRecord:
+def trained(found: ResolvedDataset, store: Path, **changes: Any) -> RunRecord:
     spec = RunSpec.resolve(
         backbone=ViTSpec(patch_size=8, dim=8, depth=2, num_heads=1),
         method=METHODS["both"],
@@ -210,7 +210,7 @@ def test_an_image_that_changes_while_a_run_trains_ends_it_by_name(
     found = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
     stream(True)
     images = load(found.spec, found.source).test.images
-    assert isinstance(images, Files)
+    assert isinstance(images, ImageFiles)
     bad, right = images.path(6), Training._step
 
     def spoiling(self: Training, *arguments: Any, **given: Any) -> torch.Tensor:
@@ -230,7 +230,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts the images that are read from now on."""
     counted = Counter[str]()
 
-    def count(kind: type[Files] | type[Arrays]) -> None:
+    def count(kind: type[ImageFiles] | type[ImageArrays]) -> None:
         right = kind.decoded
 
         def counting(self: Any, row: int) -> Any:
@@ -239,8 +239,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(kind, "decoded", counting)
 
-    count(Files)
-    count(Arrays)
+    count(ImageFiles)
+    count(ImageArrays)
     return counted
 
 
@@ -271,7 +271,7 @@ def test_a_moved_folder_is_looked_at_where_it_is_now(tmp_path: Path, stream: Str
     moved = find(f"folder:{tmp_path}/moved")
     assert moved.spec == found.spec
     images = load(moved.spec, moved.source).train.images
-    assert isinstance(images, Files) and images.path(0).is_relative_to(tmp_path / "moved")
+    assert isinstance(images, ImageFiles) and images.path(0).is_relative_to(tmp_path / "moved")
 
 
 def test_large_images_that_fit_when_they_are_small_are_kept_small(
@@ -312,12 +312,12 @@ def test_results_come_in_order_whatever_the_number_of_threads(threads: int, grou
             others_done.set()
         return number**2
 
-    found = list(ahead(range(11), task, threads=threads, group=group, groups=groups))
+    found = list(prefetch(range(11), task, threads=threads, group=group, groups=groups))
     assert found == [number**2 for number in range(11)]
 
 
 def test_of_no_tasks_there_are_no_results() -> None:
-    assert list(ahead([], str)) == []
+    assert list(prefetch([], str)) == []
 
 
 def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begun() -> None:
@@ -329,7 +329,7 @@ def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begu
             raise InputError("the third")
         return number
 
-    given = ahead(range(1000), task, threads=1, group=2, groups=3)
+    given = prefetch(range(1000), task, threads=1, group=2, groups=3)
     assert [next(given) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="the third"):
         next(given)

@@ -8,23 +8,23 @@ import pytest
 
 from slbench.data import DATASETS, load
 from slbench.data.specs import DatasetSpec, as_counts
-from slbench.data.splits import Part
+from slbench.data.splits import ImageSet
 from slbench.data.subset import subset
 from slbench.errors import InputError
 from tests.support import runs, study
 
 DRAW = np.random.default_rng(4)
-PART = Part(DRAW.integers(0, 256, (90, 1, 3, 5), dtype=np.uint8), np.repeat([0, 1, 2], [20, 47, 23]))
+PART = ImageSet(DRAW.integers(0, 256, (90, 1, 3, 5), dtype=np.uint8), np.repeat([0, 1, 2], [20, 47, 23]))
 SPEC = dataclasses.replace(
     DATASETS["fashion-mnist-12k"].spec, num_classes=3, train_counts=as_counts([20, 47, 23]), validation_counts=0
 )
 
 
-def taken(*, seed: int = 0, **changes: Any) -> Part:
+def taken(*, seed: int = 0, **changes: Any) -> ImageSet:
     return subset(PART, dataclasses.replace(SPEC, **changes), seed=seed)
 
 
-def rows(part: Part) -> set[bytes]:
+def rows(part: ImageSet) -> set[bytes]:
     return {image.tobytes() for image in part.images}
 
 

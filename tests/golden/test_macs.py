@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from slbench.backbones import default_spec
-from slbench.measure.macs import Cost, count
+from slbench.measure.macs import ComputeCost, count
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 from slbench.published.numbers import find
@@ -14,7 +14,7 @@ CLASSES = 200
 
 
 @cache
-def cost(backbone: str, method: str) -> Cost:
+def cost(backbone: str, method: str) -> ComputeCost:
     network = Network.resolve(
         default_spec(backbone), METHODS[method], image_size=(64, 64), in_channels=3, num_classes=CLASSES
     )

@@ -12,8 +12,8 @@ from slbench.errors import InputError
 from slbench.grid import concurrency
 from slbench.grid.estimate import (
     Estimate,
-    Probes,
-    Setting,
+    JobSetting,
+    ProbeResults,
     estimate,
     job_seconds,
     load_probes,
@@ -36,7 +36,7 @@ FP32: dict[Precision, Resolved] = {"fp32": "fp32"}
 SHORT = {"recipe.epochs": 3, "recipe.batch_size": 512, "recipe.precision": "fp32"}
 
 
-def made_probe(run: StudyRun, setting: Setting, **changes: object) -> Probe:
+def made_probe(run: StudyRun, setting: JobSetting, **changes: object) -> Probe:
     content: dict[str, object] = {
         "key": probe_key(run.spec, setting),
         "title": "Tiny none",
@@ -70,7 +70,7 @@ def test_a_job_takes_its_start_its_epochs_and_its_end() -> None:
     (run,) = runs(set=SHORT)
     # 17 steps, 1,000 validation and 2,000 test images an epoch
     epoch = 17 * 0.5 + 3_000 * 0.001 + 0.25
-    probe = made_probe(run, Setting("cpu", 1, "fp32", 1))
+    probe = made_probe(run, JobSetting("cpu", 1, "fp32", 1))
     assert job_seconds(run.spec, probe) == pytest.approx(2 + 3 * epoch + 2_000 * 0.001 + 1)
     full = dataclasses.replace(run.spec, protocol="full")  # 19 steps, no validation
     assert job_seconds(full, probe) == pytest.approx(2 + 3 * (19 * 0.5 + 2 + 0.25) + 2 + 1)
@@ -79,7 +79,7 @@ def test_a_job_takes_its_start_its_epochs_and_its_end() -> None:
 def test_seeds_and_epochs_share_a_probe_and_rows_packings_and_batches_do_not() -> None:
     def key(*, jobs: int = 2, seed: int = 0, method: str = "none", settings: Mapping[str, float] | None = None) -> str:
         (run,) = runs({"seed": [seed], "method": [method]}, set=SHORT | dict(settings or {}))
-        return probe_key(run.spec, Setting("cpu", 1, "fp32", jobs))
+        return probe_key(run.spec, JobSetting("cpu", 1, "fp32", jobs))
 
     long, share = {"recipe.epochs": 100}, {"dataset.fraction": 0.5}
     assert key() == key(seed=5) == key(settings=long) == key(settings=share)
@@ -96,7 +96,7 @@ def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path
     made = runs({"method": ["none", "lsa"], "seed": [0, 1]}, set=SHORT)
     two = slots(2)
     setting = setting_of(two[0], two, "fp32")
-    probes = Probes(
+    probes = ProbeResults(
         Store(tmp_path),
         machine_id="m1",
         others=[
@@ -122,7 +122,7 @@ def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path
 def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path: Path) -> None:
     store, two, told = Store(tmp_path), slots(2), list[str]()
     made = runs({"seed": [0, 1]}, set=SHORT)
-    probes = Probes(store, machine_id=machine.host().machine_id)
+    probes = ProbeResults(store, machine_id=machine.host().machine_id)
     missing = unprobed(made, two, precisions=FP32, probes=probes)
     assert len(missing) == 1
     probe_missing(missing, two, store, tell=told.append)
@@ -140,7 +140,7 @@ def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path
 def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path) -> None:
     store, one, told = Store(tmp_path), slots(1), list[str]()
     made = runs({"backbone": [{**TINY, "label": "Broken", "mlp_ratio": 1e14}]}, set=SHORT)
-    probes = Probes(store, machine_id=machine.host().machine_id)
+    probes = ProbeResults(store, machine_id=machine.host().machine_id)
     probe_missing(unprobed(made, one, precisions=FP32, probes=probes), one, store, tell=told.append)
     assert told[1].startswith("could not be probed: Broken none: exit code 1: ")
     assert estimate(made, one, precisions=FP32, probes=probes) is None
@@ -148,7 +148,7 @@ def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path)
 
 def test_speeds_travel_in_a_file(tmp_path: Path) -> None:
     (run,) = runs(set=SHORT)
-    probe = made_probe(run, Setting("cuda", 1, "fp32", 1), device_kind="cuda")
+    probe = made_probe(run, JobSetting("cuda", 1, "fp32", 1), device_kind="cuda")
     save_probes(tmp_path / "speeds.json", [probe])
     assert load_probes(tmp_path / "speeds.json") == [probe]
 
@@ -205,7 +205,7 @@ def test_epochs_of_an_attempt_that_was_killed_are_not_counted_again(tmp_path: Pa
     (folder / "metrics.csv").write_text("epoch\n1\n2\n")
 
     def wall() -> float:
-        found = estimate([run], one, precisions=FP32, probes=Probes(store, machine_id="m1", others=[probe]))
+        found = estimate([run], one, precisions=FP32, probes=ProbeResults(store, machine_id="m1", others=[probe]))
         assert found is not None
         return found.wall_seconds
 

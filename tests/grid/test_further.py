@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.adaptive_seeds import Further, Rule, decisions, summary, wanted_runs, with_further
-from slbench.grid.events import Added, Event, Failed, Finished, Started
+from slbench.grid.adaptive_seeds import (
+    AdaptiveSeeds,
+    SeedRuleState,
+    decisions,
+    summary,
+    wanted_runs,
+    with_adaptive_seeds,
+)
+from slbench.grid.events import Event, Failed, Finished, SeedAdded, Started
 from slbench.grid.launch import launch_jobs, prepare
 from slbench.grid.queue import Policy
 from slbench.grid.slots import Device, Slot
@@ -48,22 +55,22 @@ FIRST = [(method, seed) for method in ("none", "lsa", "spt") for seed in (0, 1)]
 
 
 def test_before_anything_has_run_the_first_seeds_are_wanted() -> None:
-    assert named(Rule(made()).wanted({})) == FIRST
+    assert named(SeedRuleState(made()).wanted({})) == FIRST
 
 
 def test_one_more_seed_is_wanted_of_the_undecided_row_and_of_its_plain_backbone_alone() -> None:
     given = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
-    assert named(Rule(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
 
 
 def test_rows_wait_for_nobody_but_their_own_pair() -> None:
     given = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:1]})
-    assert named(Rule(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
 
 
 def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
     given = accuracies(made(), {"none": NONE, "lsa": CLOSE, "spt": ABOVE})
-    assert named(Rule(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
+    assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
     states = [(each.look.state, each.look.seeds, each.look.verdict) for each in decisions(made(), given)]
     assert states == [("undecided", 4, "undecided"), ("decided", 2, "better")]
     assert summary(decisions(made(), given)) == (
@@ -75,7 +82,7 @@ def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
 def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
     given = accuracies(made(), {"none": NONE[:3], "lsa": CLOSE[:3], "spt": CLOSE[:2]})
     without = {run: value for run, value in given.items() if run != made().runs[3].spec.run_id}  # lsa, seed 1
-    assert named(Rule(made()).wanted(without)) == [*FIRST, ("none", 2), ("spt", 2)]
+    assert named(SeedRuleState(made()).wanted(without)) == [*FIRST, ("none", 2), ("spt", 2)]
     assert summary(decisions(made(), without)) == (
         "against the plain rows: waiting: L-Tiny on fashion-mnist-12k (for 2 seeds of both), "
         "S-Tiny on fashion-mnist-12k (for 3 seeds of both)"
@@ -85,12 +92,12 @@ def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
 def test_seeds_that_another_study_made_change_nothing() -> None:
     asked = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
     more = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE})
-    assert Rule(made()).wanted(more) == Rule(made()).wanted(asked)
+    assert SeedRuleState(made()).wanted(more) == SeedRuleState(made()).wanted(asked)
 
 
 def test_whatever_the_order_in_which_runs_end_the_same_runs_come_to_be_made() -> None:
     truth = accuracies(made(), {"none": NONE, "lsa": LATER, "spt": ABOVE})
-    rule, ends = Rule(made()), set[frozenset[str]]()
+    rule, ends = SeedRuleState(made()), set[frozenset[str]]()
     for order in itertools.permutations(range(3)):
         done = dict[str, float]()
         while left := [run.spec.run_id for run in rule.wanted(done) if run.spec.run_id not in done]:
@@ -106,15 +113,15 @@ def test_the_store_alone_says_what_is_wanted(tmp_path: Path) -> None:
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
     for run in found.runs:
         fill(store, run, values[run.labels.method][run.spec.seed])
-    grown = with_further(found, Store(tmp_path))
+    grown = with_adaptive_seeds(found, Store(tmp_path))
     assert named(grown.runs) == [*FIRST, ("none", 2), ("lsa", 2)]
-    assert with_further(grown, store) == grown
+    assert with_adaptive_seeds(grown, store) == grown
     assert dataclasses.replace(grown, runs=found.runs) == found
 
 
 def test_a_study_without_a_rule_stays_as_it_is(tmp_path: Path) -> None:
     plain = study({"grid": {"backbone": [TINY]}})
-    assert with_further(plain, Store(tmp_path / "nowhere")) is plain
+    assert with_adaptive_seeds(plain, Store(tmp_path / "nowhere")) is plain
     assert wanted_runs(plain, Store(tmp_path / "nowhere")) == plain.runs
     assert decisions(plain, {}) == ()
 
@@ -122,7 +129,7 @@ def test_a_study_without_a_rule_stays_as_it_is(tmp_path: Path) -> None:
 def test_networks_without_rows_stay_at_the_first_seeds() -> None:
     found = study({"seeds": RULE, "grid": {"backbone": [TINY, "resnet56"], "method": ["none", "lsa"]}})
     given = {run.spec.run_id: 50.0 + run.spec.seed for run in found.runs}
-    grown = Rule(found).wanted(given)
+    grown = SeedRuleState(found).wanted(given)
     assert [run.labels.backbone for run in grown if run.spec.seed > 1] == ["Tiny", "Tiny"]
     assert [run.spec.seed for run in grown if run.labels.backbone == "ResNet56"] == [0, 1]
 
@@ -132,7 +139,7 @@ class Launcher:
 
     def __init__(self, of: Study, store: Store) -> None:
         self.store, self.events = store, list[Event]()
-        self.further = Further(of, store, on_event=self.events.append)
+        self.further = AdaptiveSeeds(of, store, on_event=self.events.append)
 
     def finish(self, run: StudyRun, accuracy: float) -> None:
         fill(self.store, run, accuracy)
@@ -151,7 +158,7 @@ def test_a_launcher_is_given_each_further_run_once_also_if_it_fails(tmp_path: Pa
     for run in found.runs:
         launcher.finish(run, values[run.labels.method][run.spec.seed])
     assert launcher.given() == [("none", 2), ("lsa", 2)]
-    assert [event.run.spec.seed for event in launcher.events if isinstance(event, Added)] == [2, 2]
+    assert [event.run.spec.seed for event in launcher.events if isinstance(event, SeedAdded)] == [2, 2]
     launcher.finish(found.runs[0].at(2), NONE[2])  # and lsa with seed 2 fails
     assert launcher.given() == []
 
@@ -165,7 +172,7 @@ def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, 
     grid = prepare(found.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=False)
     assert grid.todo == []
     assert not launch_jobs(grid, policy=Policy(), on_event=events.append, study=found)
-    assert [type(event) for event in events] == [Added, Started, Failed] * 2
+    assert [type(event) for event in events] == [SeedAdded, Started, Failed] * 2
     failed = [event.run for event in events if isinstance(event, Failed)]
     assert named(tuple(failed)) == [("none", 2), ("lsa", 2)]
 

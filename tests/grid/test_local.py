@@ -10,10 +10,10 @@ from typing import IO
 import psutil
 import pytest
 
-from slbench.grid.events import Event, Failed, Fewer, Finished, Moved, Started
+from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduced, Started
 from slbench.grid.failures import failure
 from slbench.grid.local import LocalExecutor
-from slbench.grid.messages import Job, Said
+from slbench.grid.messages import Job, ProgressMessage
 from slbench.grid.processes import in_child, spawn, stop
 from slbench.grid.slots import Device, Slot
 from slbench.record import RunRecord
@@ -61,7 +61,7 @@ def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_a
         Started(broken, Slot(1, CPU, 1)),
         Started(broken, Slot(1, CPU, 1)),
     ]
-    assert [event for event in events if isinstance(event, Fewer)] == [Fewer(CPU, 1)]
+    assert [event for event in events if isinstance(event, SlotsReduced)] == [SlotsReduced(CPU, 1)]
     *before, failed = [event for event in events if isinstance(event, Failed)]
     assert ([event.again for event in before], failed.again) == ([True, True], False)
     (finished,) = [event for event in events if isinstance(event, Finished)]
@@ -80,7 +80,7 @@ def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_a
     assert record is not None
     assert record.final_test_top1 == finished.final_test_top1
     assert (record.device, record.device_name, record.threads, record.precision) == ("cpu", "Processor", 1, "fp32")
-    moves = [event.said for event in events if isinstance(event, Moved)]
+    moves = [event.said for event in events if isinstance(event, Progressed)]
     assert moves
     assert moves[-1].step == moves[-1].steps == whole.spec.steps_per_epoch == 17
     assert not psutil.Process().children(recursive=True)
@@ -119,7 +119,9 @@ def test_no_run_starts_no_child(tmp_path: Path) -> None:
 def test_an_interrupted_executor_ends_its_children(
     tmp_path: Path, python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = Said(epoch=1, epochs=2, step=1, steps=34, loss=2.5, val_top1=None, test_top1=None, images_per_second=7.0)
+    said = ProgressMessage(
+        epoch=1, epochs=2, step=1, steps=34, loss=2.5, val_top1=None, test_top1=None, images_per_second=7.0
+    )
     python(f"echo '{said.model_dump_json()}'\nexec sleep 1000")
     children: list[subprocess.Popen[str]] = []
 
@@ -128,7 +130,7 @@ def test_an_interrupted_executor_ends_its_children(
         return children[-1]
 
     def interrupt(event: Event) -> None:
-        if isinstance(event, Moved):
+        if isinstance(event, Progressed):
             assert event.said == said
             raise KeyboardInterrupt
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.events import Ended, Event, Finished, Found, Moved, Started
+from slbench.grid.events import AlreadyFinished, Event, Finished, JobPruned, Progressed, Started
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
 from slbench.record import Pruned
@@ -28,10 +28,10 @@ class Launcher:
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, Moved) and event.run == self.leave and event.said.epoch == 2:
+        if isinstance(event, Progressed) and event.run == self.leave and event.said.epoch == 2:
             self.executor.prune(event.run, pruned())
 
-    def of(self, kind: type[Started] | type[Finished] | type[Found] | type[Ended]) -> list[StudyRun]:
+    def of(self, kind: type[Started] | type[Finished] | type[AlreadyFinished] | type[JobPruned]) -> list[StudyRun]:
         return [event.run for event in self.events if isinstance(event, kind)]
 
 
@@ -48,14 +48,14 @@ def test_further_runs_are_asked_for_when_a_slot_is_free_and_a_finished_one_is_fo
     launcher = Launcher(store, iter([one, other, one]))
     assert launcher.of(Started) == [one, other]
     assert launcher.of(Finished) == [one, other]
-    assert launcher.of(Found) == [one]
+    assert launcher.of(AlreadyFinished) == [one]
 
 
 def test_a_pruned_run_keeps_its_metrics_and_says_so_and_its_process_goes_on_with_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path)
     one, other = runs({"method": ["none", "lsa"]}, set=SHORT)
     launcher = Launcher(store, iter([one, other]), leave=one)
-    assert launcher.of(Ended) == [one]
+    assert launcher.of(JobPruned) == [one]
     assert launcher.of(Finished) == [other]
     folder = store.folder(one.spec, one.labels)
     assert (folder / "metrics.csv").read_text().splitlines()[1].startswith("1,")
@@ -71,9 +71,9 @@ def test_a_pruned_run_that_is_asked_for_again_ends_as_if_nothing_had_happened(tm
     calm, pruned_once = Store(tmp_path / "calm"), Store(tmp_path / "pruned")
     (run,) = runs(set=SHORT)
     Launcher(calm, iter([run]))
-    assert Launcher(pruned_once, iter([run]), leave=run).of(Ended) == [run]
+    assert Launcher(pruned_once, iter([run]), leave=run).of(JobPruned) == [run]
     again = Launcher(pruned_once, iter([run]))
-    first = next(event for event in again.events if isinstance(event, Moved))
+    first = next(event for event in again.events if isinstance(event, Progressed))
     assert first.said.step > run.spec.steps_per_epoch  # from its checkpoint
     one, other = calm.record(run.spec.run_id), pruned_once.record(run.spec.run_id)
     assert one is not None and other is not None

@@ -9,11 +9,11 @@ import pytest
 
 from slbench.claims import Claim
 from slbench.errors import DivergedError
-from slbench.grid.events import Event, Failed, Fewer, Halted, Started
+from slbench.grid.events import Event, Failed, GridStopped, SlotsReduced, Started
 from slbench.grid.failures import death_of, failure, kind_of
 from slbench.grid.local import LocalExecutor
-from slbench.grid.messages import Died
-from slbench.grid.queue import Policy, Task
+from slbench.grid.messages import JobFailed
+from slbench.grid.queue import Policy, QueuedRun
 from slbench.grid.slots import Device, Slot
 from slbench.record import Kind
 from slbench.store import Store
@@ -45,13 +45,13 @@ def of(kind: type[T], events: list[Event]) -> list[T]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def says(died: Died) -> str:
+def says(died: JobFailed) -> str:
     """A script that ends as a child with this exception does."""
     return f"cat <<'END'\n{died.model_dump_json()}\nEND\nexit 1"
 
 
 def died(kind: Kind, message: str = "what it said") -> str:
-    return says(Died(kind=kind, message=message, traceback=""))
+    return says(JobFailed(kind=kind, message=message, traceback=""))
 
 
 def test_a_job_is_retried_as_often_as_asked(tmp_path: Path, python: Script) -> None:
@@ -87,7 +87,7 @@ def test_the_first_failure_can_end_the_grid_and_what_ran_is_no_failure(tmp_path:
     python(f"case $task in *{first.spec.run_id}*|*'\"seed\":0'*) exit 4;; esac; exec sleep 60")
     failed, events, store = run_all(tmp_path, (first, second, third), Policy(fail_fast=True), devices=(CPU, CPU))
     assert failed == 1
-    assert of(Halted, events) == [Halted("--fail-fast: a job has failed", 1)]
+    assert of(GridStopped, events) == [GridStopped("--fail-fast: a job has failed", 1)]
     states = store.states(run.spec for run in (first, second, third))
     assert list(states.values()) == ["failed", "missing", "missing"]
     assert store.claims.holders() == {}
@@ -97,7 +97,7 @@ def test_nothing_is_started_any_more_when_so_many_died_the_same_way(tmp_path: Pa
     python('echo "no file $$" >&2; exit 5')  # numbers differ
     failed, events, _ = run_all(tmp_path, many(6), Policy(max_failures=3))
     assert failed == 3
-    (halted,) = of(Halted, events)
+    (halted,) = of(GridStopped, events)
     assert halted.left == 3
     assert halted.reason.startswith("--max-failures: 3 died the same way: exit code 5: no file ")
 
@@ -105,14 +105,14 @@ def test_nothing_is_started_any_more_when_so_many_died_the_same_way(tmp_path: Pa
 def test_failures_of_different_causes_are_counted_apart(tmp_path: Path, python: Script) -> None:
     python("""case $task in *'"seed":0'*|*'"seed":2'*) echo one >&2;; *) echo other >&2;; esac; exit 6""")
     failed, events, _ = run_all(tmp_path, many(4), Policy(max_failures=3))
-    assert (failed, of(Halted, events)) == (4, [])
+    assert (failed, of(GridStopped, events)) == (4, [])
 
 
 def test_a_device_that_is_lost_gets_no_more_jobs_and_the_other_does_them(tmp_path: Path, python: Script) -> None:
     lost = says(death_of(RuntimeError("CUDA error: an illegal memory access was encountered")))
     python(f"case $CUDA_VISIBLE_DEVICES in GPU-1) sleep 0.3; exit 1;; esac\n{lost}")
     _, events, _ = run_all(tmp_path, many(4), Policy(retries=1), devices=tuple(GPUS))
-    assert of(Fewer, events) == [Fewer(GPUS[0], 0)]
+    assert of(SlotsReduced, events) == [SlotsReduced(GPUS[0], 0)]
     first = of(Failed, events)[0]
     assert (first.failure.kind, first.failure.device, first.again) == ("device lost", "cuda:0", True)
     assert [event.slot.device for event in of(Started, events)].count(GPUS[0]) == 1
@@ -122,14 +122,14 @@ def test_without_any_device_left_the_grid_stops(tmp_path: Path, python: Script) 
     python(died("device lost"))
     failed, events, _ = run_all(tmp_path, many(3), Policy(), devices=(GPUS[0],))
     assert failed == 1
-    assert of(Halted, events) == [Halted("no device is left that could do a job", 2)]
+    assert of(GridStopped, events) == [GridStopped("no device is left that could do a job", 2)]
 
 
 def test_a_full_disk_stops_the_grid(tmp_path: Path, python: Script) -> None:
     python(died("disk full", "OSError: [Errno 28] No space left on device"))
     failed, events, store = run_all(tmp_path, many(3), Policy(retries=3))
     assert failed == 1
-    (halted,) = of(Halted, events)
+    (halted,) = of(GridStopped, events)
     assert halted.reason == f"the disk is full ({store.root}): make space, and the same command goes on"
 
 
@@ -140,7 +140,7 @@ def test_a_job_without_memory_gets_the_device_for_itself_once(tmp_path: Path, py
     assert [event.again for event in of(Failed, events)] == [True, False]
     failed, events, _ = run_all(tmp_path / "two", many(1), Policy(retries=9), devices=(CPU, CPU))
     assert [event.again for event in of(Failed, events)] == [True, True, False]
-    assert of(Fewer, events) == [Fewer(CPU, 1)]
+    assert of(SlotsReduced, events) == [SlotsReduced(CPU, 1)]
 
 
 def test_nothing_runs_beside_a_job_that_is_to_be_alone(tmp_path: Path, python: Script) -> None:
@@ -192,7 +192,7 @@ def fall(depth: int, message: str) -> None:
     raise ZeroDivisionError(message)
 
 
-def raised(depth: int, message: str) -> Died:
+def raised(depth: int, message: str) -> JobFailed:
     """An exception from so deep."""
     with pytest.raises(ZeroDivisionError) as caught:
         fall(depth, message)
@@ -214,17 +214,17 @@ def test_a_kill_by_the_system_for_want_of_memory_is_told_from_another_kill(tmp_p
 def test_signs_of_life_are_given_while_a_job_runs(
     tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.grid.local.BEAT_SECONDS", 0.0)
+    monkeypatch.setattr("slbench.grid.local.HEARTBEAT_SECONDS", 0.0)
     monkeypatch.setattr("slbench.grid.local.TICK_SECONDS", 0.05)
     python("sleep 0.5; exit 1")
     beats = 0
 
-    def beat(_: Claim) -> bool:
+    def heartbeat(_: Claim) -> bool:
         nonlocal beats
         beats += 1
         return True
 
-    monkeypatch.setattr("slbench.claims.Claim.beat", beat)
+    monkeypatch.setattr("slbench.claims.Claim.heartbeat", heartbeat)
     run_all(tmp_path, many(1), Policy())
     assert beats > 2
 
@@ -232,12 +232,12 @@ def test_signs_of_life_are_given_while_a_job_runs(
 def test_a_job_whose_claim_was_taken_over_is_ended_and_not_a_failure(
     tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.grid.local.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("slbench.grid.local.HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr("slbench.grid.local.LOOK_SECONDS", 0.1)
     count = tmp_path / "count"
     python(f"echo x >> {count}; [ $(wc -l < {count}) = 2 ] && exit 9; exec sleep 60")
     answers = iter([False])
-    monkeypatch.setattr("slbench.claims.Claim.beat", lambda self: next(answers, True))
+    monkeypatch.setattr("slbench.claims.Claim.heartbeat", lambda self: next(answers, True))
     failed, events, _ = run_all(tmp_path, many(1), Policy())
     assert failed == 1
     assert len(of(Started, events)) == 2
@@ -257,7 +257,7 @@ def test_nothing_waits_any_more_after_the_grid_has_stopped(tmp_path: Path, pytho
     assert len(of(Started, events)) == 2
     python("""case $task in *'"seed":0'*) exit 4;; esac; sleep 1; exit 5""")
     _, events, _ = run_all(tmp_path / "retried", many(4), Policy(max_failures=1, retries=1), devices=(CPU, CPU))
-    (halted,) = of(Halted, events)
+    (halted,) = of(GridStopped, events)
     after = events[events.index(halted) + 1 :]
     assert of(Started, after) == []
 
@@ -278,6 +278,6 @@ def test_a_job_that_is_to_be_alone_and_is_done_elsewhere_holds_nobody(
             elsewhere.release(done=False)
 
     executor = LocalExecutor([Slot(0, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=see)
-    executor.waiting.append(Task(first, alone=CPU))
+    executor.waiting.append(QueuedRun(first, alone=CPU))
     assert executor.run([second]) == 2
     assert [event.run for event in of(Started, events)] == [second, first]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from slbench.grid import local
-from slbench.grid.disk_budget import PLENTY, SLACK, lacking, needed_bytes
-from slbench.grid.events import Event, Finished, Halted, Started
+from slbench.grid.disk_budget import AMPLE_BYTES_PER_RUN, SLACK, disk_shortfall, needed_bytes
+from slbench.grid.events import Event, Finished, GridStopped, Started
 from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
@@ -40,27 +40,27 @@ def test_averaged_and_best_weights_make_checkpoints_larger() -> None:
 def test_there_is_room_to_the_byte(tmp_path: Path, free: Free) -> None:
     store, (first, second) = Store(tmp_path), RUNS
     free(NEEDED)
-    assert lacking(store, first, []) is None
+    assert disk_shortfall(store, first, []) is None
     free(NEEDED - 1)
-    words = lacking(store, first, [])
+    words = disk_shortfall(store, first, [])
     assert words is not None
     assert words.startswith(f"disk full: {tmp_path} has 2.3 MB free, and {first.title} needs up to 2.3 MB: make space")
     free(2 * NEEDED - 1)
-    assert "2.3 MB" not in str(lacking(store, first, [second])).partition("needs")[2]
-    assert "with those that run: make space" in str(lacking(store, first, [second]))
+    assert "2.3 MB" not in str(disk_shortfall(store, first, [second])).partition("needs")[2]
+    assert "with those that run: make space" in str(disk_shortfall(store, first, [second]))
 
 
 def test_what_runs_hold_already_they_need_no_more(tmp_path: Path, free: Free) -> None:
     store, (first, second) = Store(tmp_path), RUNS
     (store.begin(second.spec, second.labels) / "checkpoint.pt").write_bytes(bytes(1000))
     free(2 * NEEDED - 1000)
-    assert lacking(store, first, [second]) is None
+    assert disk_shortfall(store, first, [second]) is None
 
 
 def test_with_plenty_free_nothing_is_counted(tmp_path: Path, free: Free, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slbench.grid.disk_budget.needed_bytes", lambda run: pytest.fail("counted"))
-    free(2 * PLENTY)
-    assert lacking(Store(tmp_path), RUNS[0], [RUNS[1]]) is None
+    free(2 * AMPLE_BYTES_PER_RUN)
+    assert disk_shortfall(Store(tmp_path), RUNS[0], [RUNS[1]]) is None
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def run_all(store: Store, slots: int, made: tuple[StudyRun, ...]) -> list[Event]
 def test_without_room_no_job_starts_and_nothing_is_written(tmp_path: Path, free: Free) -> None:
     free(NEEDED - 1)
     (halted,) = run_all(Store(tmp_path / "results"), 2, RUNS)
-    assert isinstance(halted, Halted)
+    assert isinstance(halted, GridStopped)
     assert (halted.left, halted.reason.startswith("disk full: ")) == (2, True)
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from slbench.errors import InputError
-from slbench.methods import METHODS, Method, row_title
+from slbench.methods import METHODS, Method, model_title
 
 
 def test_the_plain_backbone_changes_nothing() -> None:
@@ -28,9 +28,9 @@ def test_both_is_spt_and_lsa_together() -> None:
 
 
 def test_rows_are_titled_as_the_paper_titles_them() -> None:
-    titles = [row_title("ViT", name) for name in ("none", "spt", "lsa", "both", "temperature-only", "mask-only")]
+    titles = [model_title("ViT", name) for name in ("none", "spt", "lsa", "both", "temperature-only", "mask-only")]
     assert titles == ["ViT", "S-ViT", "L-ViT", "SL-ViT", "T-ViT", "M-ViT"]
-    assert row_title("ViT", "window-2p") == "ViT, window-2p"
+    assert model_title("ViT", "window-2p") == "ViT, window-2p"
 
 
 @pytest.mark.parametrize(

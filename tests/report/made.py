@@ -10,8 +10,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.lines import Line2D
 
 from slbench.record import RunRecord
-from slbench.report.figures.inputs import Shown, show
-from slbench.report.inputs import Gathered
+from slbench.report.figures.inputs import FigureInputs, show
+from slbench.report.inputs import ReportInputs
 from slbench.report.table import make_table
 from slbench.study import StudyRun
 from tests.support import make_record
@@ -20,13 +20,13 @@ Accuracy = Callable[[StudyRun], float]
 HEADS = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds"
 
 
-def gathered_of(found: tuple[StudyRun, ...], accuracy: Accuracy, **changes: Any) -> Gathered:
+def gathered_of(found: tuple[StudyRun, ...], accuracy: Accuracy, **changes: Any) -> ReportInputs:
     """A report of runs with these final accuracies."""
     records = tuple(make_record(run, final_test_top1=accuracy(run), **changes) for run in found)
-    return Gathered(name="test", runs=found, records=records)
+    return ReportInputs(name="test", runs=found, records=records)
 
 
-def shown_of(gathered: Gathered, *, level: float = 0.95, **table: Any) -> Shown:
+def shown_of(gathered: ReportInputs, *, level: float = 0.95, **table: Any) -> FigureInputs:
     return show(gathered, make_table(gathered, **table), level=level)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slbench.record import Failure
-from slbench.report.inputs import Gathered, gather
+from slbench.report.inputs import ReportInputs, gather
 from slbench.report.page import page
 from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section
@@ -103,7 +103,7 @@ def parsed(html: str) -> Node:
     return root
 
 
-def gathered_in(folder: Path, made: tuple[StudyRun, ...], top1: list[float | str | None], **words: Any) -> Gathered:
+def gathered_in(folder: Path, made: tuple[StudyRun, ...], top1: list[float | str | None], **words: Any) -> ReportInputs:
     """What is gathered of a new store of runs with these accuracies; a text is why one failed, None: it never began."""
     store = Store(folder)
     for run, value in zip(made, top1, strict=True):
@@ -120,7 +120,7 @@ def gathered_in(folder: Path, made: tuple[StudyRun, ...], top1: list[float | str
 
 
 def page_of(
-    gathered: Gathered, *, sections: tuple[Section, ...] = (), figures: tuple[PageFigure, ...] = (), **options: Any
+    gathered: ReportInputs, *, sections: tuple[Section, ...] = (), figures: tuple[PageFigure, ...] = (), **options: Any
 ) -> str:
     """The page of what was gathered."""
     return page(gathered, make_table(gathered, **options), sections, figures)

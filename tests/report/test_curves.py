@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from slbench.plotting.style import style
 from slbench.report.figures.curves import draw, draw_curves, read_curves
-from slbench.report.figures.inputs import Shown, contexts
-from slbench.report.inputs import Gathered
+from slbench.report.figures.inputs import FigureInputs, contexts
+from slbench.report.inputs import ReportInputs
 from tests.report.made import gathered_of, points_of, shown_of, write_history
 from tests.support import TINY, runs
 
@@ -19,7 +19,7 @@ SECOND = {**TINY, "label": "Second", "dim": 11}
 EPOCHS = 3
 
 
-def report(folder: Path, *, validation: bool = True, epochs: int = EPOCHS, **content: Any) -> Gathered:
+def report(folder: Path, *, validation: bool = True, epochs: int = EPOCHS, **content: Any) -> ReportInputs:
     """Two backbones and two rows; at epoch e seed s has 10 e + s on the test images, a half less in validation."""
     grid = {"backbone": [TINY, SECOND], "method": ["none", "both"], "seed": [0, 3]}
     gathered = gathered_of(runs(grid, set={"recipe.epochs": epochs}, **content), lambda run: 80.0)
@@ -31,7 +31,7 @@ def report(folder: Path, *, validation: bool = True, epochs: int = EPOCHS, **con
     return replace(gathered, folders=folders)
 
 
-def drawn(shown: Shown, column: str) -> Figure:
+def drawn(shown: FigureInputs, column: str) -> Figure:
     (context,) = contexts(shown.experiments)
     with style():
         return draw(context, [read_curves(each, shown) for each in context.experiments], column, shown)

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from slbench.cli import app
 from slbench.errors import InputError
-from slbench.plotting.style import FULL, PLAIN, Looks, new_figure, plain, spread_out, style
+from slbench.plotting.style import FULL, PLAIN, StyleMap, new_figure, plain, spread_out, style
 from slbench.report import DEFAULT_FIGURES, FIGURES
 from slbench.report.figures.inputs import contexts, experiments, file_names
 from slbench.report.figures.registry import DRAWINGS, draw
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.table import make_table
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -26,7 +26,7 @@ SECOND = {**TINY, "label": "Second", "dim": 11}
 HOSTILE = "$x_1$ <b>&\x00\x1b[31m\n_\\frac{"
 
 
-def report(folder: Path, **grid: Any) -> Gathered:
+def report(folder: Path, **grid: Any) -> ReportInputs:
     """Two backbones, four rows, two seeds, each with a speed and a history."""
     found = runs({"backbone": [TINY, SECOND], "method": ROWS, "seed": [0, 1], **grid}, set={"recipe.epochs": 2})
     gathered = gathered_of(found, lambda run: 70 + 2 * ROWS.index(run.labels.method) + run.spec.seed)
@@ -37,7 +37,7 @@ def report(folder: Path, **grid: Any) -> Gathered:
     return replace(gathered, folders=folders, speeds=speeds)
 
 
-def named(gathered: Gathered, **labels: str) -> Gathered:
+def named(gathered: ReportInputs, **labels: str) -> ReportInputs:
     """The same under other names."""
     runs_ = tuple(StudyRun(run.spec, run.labels.model_copy(update=labels)) for run in gathered.runs)
     records = tuple(
@@ -141,8 +141,8 @@ def test_a_persons_text_is_one_short_line_without_formulas(text: str, shown: str
 
 
 def test_a_row_and_a_backbone_look_alike_in_every_figure() -> None:
-    looks = Looks(("ViT", "PiT"), ("spt", PLAIN, "lsa", FULL))
-    fewer = Looks(("ViT",), (PLAIN, "spt", FULL))
+    looks = StyleMap(("ViT", "PiT"), ("spt", PLAIN, "lsa", FULL))
+    fewer = StyleMap(("ViT",), (PLAIN, "spt", FULL))
     for row in (PLAIN, "spt", FULL):
         assert looks.marker(row) == fewer.marker(row)
         assert looks.line(row) == fewer.line(row)
@@ -154,7 +154,7 @@ def test_a_row_and_a_backbone_look_alike_in_every_figure() -> None:
 
 def test_six_rows_beside_the_papers_are_told_apart_in_grey_print() -> None:
     rows = tuple(f"row {number}" for number in range(6))
-    looks = Looks(("ViT",), (PLAIN, *rows, FULL))
+    looks = StyleMap(("ViT",), (PLAIN, *rows, FULL))
     assert len({looks.marker(row) for row in looks.rows}) == 8
 
 

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from slbench.plotting.style import style
-from slbench.report.figures.inputs import Shown, contexts
+from slbench.report.figures.inputs import FigureInputs, contexts
 from slbench.report.figures.interaction import draw, draw_effects, pool, squares
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.study import StudyRun
 from tests.report.made import bars, gathered_of, points_of, shown_of
 from tests.support import TINY, runs
@@ -25,11 +25,11 @@ def accuracy(run: StudyRun) -> float:
     return ROWS[run.labels.method] + (2 * run.spec.seed - 1) * (1 + more)
 
 
-def report(**grid: object) -> Gathered:
+def report(**grid: object) -> ReportInputs:
     return gathered_of(runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy)
 
 
-def drawn(shown: Shown) -> Figure:
+def drawn(shown: FigureInputs) -> Figure:
     (context,) = contexts(shown.experiments)
     there = squares(context, shown)
     with style():

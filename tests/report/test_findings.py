@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slbench.report.findings import Finding, findings, full
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.render import sections_latex, sections_markdown
 from slbench.report.sections import Section, sections
 from slbench.report.table import make_table
@@ -21,7 +21,7 @@ OTHER = {**TINY, "label": "Other", "dim": 16}
 BY_ROW = {"none": (70, 71, 72), "spt": (71, 72, 73), "lsa": (72, 73, 74), "both": (75, 76.5, 76)}
 
 
-def known(made: tuple[StudyRun, ...], values: Mapping[str, tuple[float, ...]], **changes: Any) -> Gathered:
+def known(made: tuple[StudyRun, ...], values: Mapping[str, tuple[float, ...]], **changes: Any) -> ReportInputs:
     records = [make_record(run, final_test_top1=values[run.labels.method][run.spec.seed]) for run in made]
     return gathered(made, records, **changes)
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from slbench.cli import app
 from slbench.errors import InputError
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.page import asset
 from slbench.report.pagedata import curve, thinned
 from slbench.report.pagefigures import PageFigure, inlined
@@ -39,7 +39,7 @@ SECTION = a_section(
 )
 
 
-def two_backbones(folder: Path, **words: Any) -> Gathered:
+def two_backbones(folder: Path, **words: Any) -> ReportInputs:
     """Two backbones with three rows and two seeds, of which one run failed and two of one row never began."""
     made = runs({"backbone": [TINY, {**TINY, "label": "Wide", "dim": 16}], "method": ROWS, "seed": [0, 1]})
     why = "no memory in HERE/x"

@@ -11,7 +11,7 @@ from slbench.stats.intervals import paired_difference, t_bound
 from slbench.stats.sequential import (
     chance_to_cross,
     confidence,
-    look,
+    interim_analysis,
     sequential_difference,
     sequential_level,
 )
@@ -122,7 +122,7 @@ def test_the_interval_of_a_contrast_that_stopped_nothing_covers_too(effect: floa
 def test_looks_stop_where_the_simulated_ones_do() -> None:
     drawn = studies(150, effect=0.9)
     level = sequential_level(3, 10)
-    found = [look(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
+    found = [interim_analysis(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
     assert [each.seeds for each in found] == stopped_at(drawn, level).tolist()
     decided = (p_values(drawn, RULE) < level).any(axis=1)
     assert [each.state == "decided" for each in found] == decided.tolist()
@@ -136,28 +136,28 @@ def seeds(*values: float) -> dict[int, float]:
 def test_a_look_waits_for_all_its_seeds() -> None:
     rule = SeedRule(min=2, max=4, until="decided")
     plain = seeds(80.0, 80.0, 80.0, 80.0)
-    nothing = look({}, plain, rule)
+    nothing = interim_analysis({}, plain, rule)
     assert (nothing.state, nothing.seeds, nothing.difference, nothing.verdict) == ("waiting", 2, None, "undecided")
-    gap = look({0: 81.0, 2: 81.0, 3: 81.0}, plain, rule)
+    gap = interim_analysis({0: 81.0, 2: 81.0, 3: 81.0}, plain, rule)
     assert (gap.state, gap.seeds) == ("waiting", 2)
-    further = look(seeds(81.0, 79.5), plain, rule)
+    further = interim_analysis(seeds(81.0, 79.5), plain, rule)
     assert (further.state, further.seeds) == ("waiting", 3)
     assert further.difference is not None and further.difference.n == 2
-    last = look(seeds(81.0, 79.5, 81.5, 79.0), plain, rule)
+    last = interim_analysis(seeds(81.0, 79.5, 81.5, 79.0), plain, rule)
     assert (last.state, last.seeds, last.verdict) == ("undecided", 4, "undecided")
 
 
 def test_the_first_look_that_decides_is_the_last_whatever_later_seeds_say() -> None:
     rule = SeedRule(min=2, max=4, until="decided")
     plain = seeds(80.0, 80.0, 80.0, 80.0)
-    decided = look(seeds(78.0, 77.99), plain, rule)  # t = 401, and the bound is 31.6
+    decided = interim_analysis(seeds(78.0, 77.99), plain, rule)  # t = 401, and the bound is 31.6
     assert (decided.state, decided.seeds, decided.verdict) == ("decided", 2, "worse")
-    assert look(seeds(78.0, 77.99, 95.0, 99.0), plain, rule) == decided
+    assert interim_analysis(seeds(78.0, 77.99, 95.0, 99.0), plain, rule) == decided
 
 
 def test_two_equal_differences_decide_nothing() -> None:
     rule = SeedRule(min=2, max=3, until="decided")
-    found = look(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
+    found = interim_analysis(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
     assert (found.state, found.seeds) == ("waiting", 3)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slbench.plotting.style import style
-from slbench.report.figures.inputs import Shown
+from slbench.report.figures.inputs import FigureInputs
 from slbench.report.figures.sweep import caption, draw, draw_sweeps, find_sweeps
 from tests.report.made import bars, gathered_of, shown_of
 from tests.support import runs
@@ -13,7 +13,7 @@ from tests.support import runs
 TEMPERATURES = [0.25, 0.5, 1.0, 4.0]
 
 
-def swept(axis: dict[str, object], **grid: object) -> Shown:
+def swept(axis: dict[str, object], **grid: object) -> FigureInputs:
     """A study with an axis, each seed half a point better than the one before."""
     found = runs({"seed": [0, 1, 2], **axis, **grid})
     place = {run.spec.run_id: number for number, run in enumerate(found)}

@@ -9,20 +9,24 @@ from slbench.analysis.learned_temperatures import by_layer, gathered, line_title
 from slbench.analysis.temperature_figures import draw_temperatures, unit_of
 from slbench.errors import StoreError
 from slbench.record import RunRecord
-from slbench.train.temperatures import Layer, as_csv, rows_of
+from slbench.train.temperatures import TemperatureLayer, as_csv, rows_of
 from tests.support import make_record, runs
 
 HEADS = (1, 2, 3)
 
 
-def layer(depth: int, *, name: str = "block", sqrt_dk: float = 4.0) -> Layer:
-    return Layer(name=f"{name} {depth}", depth=depth, parameter="x", heads=HEADS, sqrt_dk=sqrt_dk, initial=1 / sqrt_dk)
+def layer(depth: int, *, name: str = "block", sqrt_dk: float = 4.0) -> TemperatureLayer:
+    return TemperatureLayer(
+        name=f"{name} {depth}", depth=depth, parameter="x", heads=HEADS, sqrt_dk=sqrt_dk, initial=1 / sqrt_dk
+    )
 
 
 LAYERS = (layer(1), layer(2))
 
 
-def file(folder: Path, finals: list[list[float]], layers: tuple[Layer, ...] = LAYERS, *, epochs: int = 3) -> None:
+def file(
+    folder: Path, finals: list[list[float]], layers: tuple[TemperatureLayer, ...] = LAYERS, *, epochs: int = 3
+) -> None:
     """A run's temperatures.csv: temperatures go from sqrt(d_k) to these in equal steps of the scale."""
     rows = []
     for epoch in range(epochs + 1):

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slbench.plotting.style import style
-from slbench.report.figures.inputs import Shown, contexts
+from slbench.report.figures.inputs import FigureInputs, contexts
 from slbench.report.figures.tradeoff import Costs, draw, draw_tradeoff, draw_tradeoff_macs, macs, throughputs
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.study import StudyRun
 from tests.report.made import bars, gathered_of, points_of, shown_of
 from tests.support import TINY, make_speed, runs
@@ -26,13 +26,13 @@ def accuracy(run: StudyRun) -> float:
     return ROWS[run.labels.method] + 5 * (run.labels.backbone == "Second") + (1 if run.spec.seed else -1)
 
 
-def report(**grid: object) -> Gathered:
+def report(**grid: object) -> ReportInputs:
     return gathered_of(
         runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy, macs=7_000_000
     )
 
 
-def drawn(shown: Shown, *, measured: bool) -> tuple[Figure, Axes, Costs]:
+def drawn(shown: FigureInputs, *, measured: bool) -> tuple[Figure, Axes, Costs]:
     (context,) = contexts(shown.experiments)
     costs = throughputs(context.experiments, shown.gathered.speeds) if measured else macs(context)
     assert costs is not None
@@ -41,7 +41,7 @@ def drawn(shown: Shown, *, measured: bool) -> tuple[Figure, Axes, Costs]:
     return figure, figure.axes[0], costs
 
 
-def with_speeds(gathered: Gathered) -> Gathered:
+def with_speeds(gathered: ReportInputs) -> ReportInputs:
     speed = {("Tiny", "none"): 900.0, ("Tiny", "spt"): 800.0, ("Tiny", "both"): 700.0}
     return replace(
         gathered,

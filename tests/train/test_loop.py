@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from slbench.data import load
 from slbench.data.batches import Batch, Batches
-from slbench.data.splits import Part
+from slbench.data.splits import ImageSet
 from slbench.recipes import RECIPES
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import Training, count_below_zero
@@ -95,7 +95,7 @@ def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
     recipe = dataclasses.replace(RECIPES["paper"], batch_size=7, mixup=0.0, cutmix=0.0, erase=0.0, auto_augment="none")
     spec = tiny().dataset
     pixels = torch.randint(0, 256, (9, 1, 32, 32), dtype=torch.uint8).numpy()
-    batches = Batches(Part(pixels, torch.arange(9).numpy()), spec, device=CPU)
+    batches = Batches(ImageSet(pixels, torch.arange(9).numpy()), spec, device=CPU)
     shown = list(batches.training(recipe, seed=0, epoch=1))
     assert [len(each.labels) for each in shown] == [7, 7, 7, 6]
     labels = torch.cat([each.labels for each in shown])
@@ -109,7 +109,7 @@ def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
 def test_three_passes_show_each_image_three_times_in_three_orders() -> None:
     recipe = dataclasses.replace(RECIPES["released"], batch_size=5)
     pixels = torch.zeros(20, 1, 32, 32, dtype=torch.uint8).numpy()
-    batches = Batches(Part(pixels, torch.arange(20).numpy()), tiny().dataset, device=CPU)
+    batches = Batches(ImageSet(pixels, torch.arange(20).numpy()), tiny().dataset, device=CPU)
     order = batches.order(recipe, seed=0, epoch=1, images=20)
     assert Counter(order.tolist()) == dict.fromkeys(range(20), 3)
     assert len({tuple(part.tolist()) for part in order.reshape(3, 20)}) == 3

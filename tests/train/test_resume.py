@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from slbench.errors import StoreError, TrainingError
-from slbench.record import PASSING, RunRecord
+from slbench.record import VOLATILE_FIELDS, RunRecord
 from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.train import run as running
@@ -45,7 +45,7 @@ def execute(store: Store, *, spec: RunSpec = SPEC, threads: int = 1, every: floa
 
 
 def lasting(record: RunRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.model_dump().items() if key not in PASSING}
+    return {key: value for key, value in record.model_dump().items() if key not in VOLATILE_FIELDS}
 
 
 def rows(store: Store) -> list[list[str]]:
@@ -189,9 +189,9 @@ def test_threads_are_those_of_the_start(
 
 
 def test_on_another_kind_of_device_a_run_starts_again() -> None:
-    there = running.Start(device_kind="cuda", threads=1, precision="fp32")
+    there = running.RunConditions(device_kind="cuda", threads=1, precision="fp32")
     state = {"run_id": "r", "start": dataclasses.asdict(there)}
-    here = running.Start(device_kind="cpu", threads=1, precision="fp32")
+    here = running.RunConditions(device_kind="cpu", threads=1, precision="fp32")
     assert running.resumable(state, here, run_id="r") is None
     assert running.resumable(state, there, run_id="r") is state
     assert running.resumable(state, there, run_id="other") is None
@@ -247,7 +247,7 @@ def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_ste
     calm: tuple[RunRecord, list[list[str]]], tmp_path: Path
 ) -> None:
     store, asked = Store(tmp_path), iter([True] * 4)
-    with pytest.raises(running.Stopped):
+    with pytest.raises(running.RunInterrupted):
         execute(store, every=1e9, wanted=lambda: next(asked, False))
     state = Checkpoints(store.folder(SPEC, LABELS)).load()
     assert state is not None and state["training"]["done"] == 5

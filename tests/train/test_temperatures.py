@@ -9,11 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.backbones import build, default_spec, fitted
+from slbench.backbones import build, default_spec, resolve_network
 from slbench.methods import METHODS, Method
 from slbench.store import Store
 from slbench.train.checkpoint import Checkpoints
-from slbench.train.temperatures import Layer, TemperatureHistory, initial_scales, learned_layers, read_scales, rows_of
+from slbench.train.temperatures import (
+    TemperatureHistory,
+    TemperatureLayer,
+    initial_scales,
+    learned_layers,
+    read_scales,
+    rows_of,
+)
 from tests.train.test_resume import SPEC, Killed, die_at, execute
 from tests.train.test_run import LABELS, run, tiny
 
@@ -33,9 +40,9 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def layers_of(backbone: str, method: Method, size: int) -> tuple[Layer, ...]:
+def layers_of(backbone: str, method: Method, size: int) -> tuple[TemperatureLayer, ...]:
     image = {"image_size": (size, size), "in_channels": 3, "num_classes": 7}
-    spec, method = fitted(default_spec(backbone), method, **image)  # type: ignore[arg-type]
+    spec, method = resolve_network(default_spec(backbone), method, **image)  # type: ignore[arg-type]
     network = build(spec, method, drop_path=0.0, seed=0, **image)  # type: ignore[arg-type]
     layers = learned_layers(network)
     assert read_scales(layers, network.state_dict()) == initial_scales(layers)
@@ -43,7 +50,7 @@ def layers_of(backbone: str, method: Method, size: int) -> tuple[Layer, ...]:
 
 
 def test_a_scale_of_a_quarter_is_a_temperature_of_four() -> None:
-    layer = Layer(name="block 1", depth=1, parameter="x", heads=(1, 2, 3), sqrt_dk=4.0, initial=0.25)
+    layer = TemperatureLayer(name="block 1", depth=1, parameter="x", heads=(1, 2, 3), sqrt_dk=4.0, initial=0.25)
     rows = rows_of([layer], [[0.25, -0.5, 0.0]], epoch=5)
     assert [(row["temperature"], row["multiple"]) for row in rows] == [
         (4.0, 1.0),

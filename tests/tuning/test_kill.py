@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from slbench.store import Store
-from slbench.tuning.record import RowRecord, load
+from slbench.tuning.record import MethodRecord, load
 from slbench.tuning.storage import open_storage
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def told(store: Path) -> list[tuple[object, ...]]:
     ]
 
 
-def found(store: Path) -> tuple[RowRecord, list[tuple[object, ...]]]:
+def found(store: Path) -> tuple[MethodRecord, list[tuple[object, ...]]]:
     (row,) = load(store / "tuning" / "killed").rows
     return row, told(store)
 

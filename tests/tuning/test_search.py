@@ -7,7 +7,7 @@ import pytest
 
 from slbench.study import StudyRun
 from slbench.tuning.from_optuna import read_row
-from slbench.tuning.search import Row
+from slbench.tuning.search import MethodSearch
 from slbench.tuning.search_file import space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE
 from slbench.tuning.strategy import PRUNERS, SAMPLERS, PrunerName, SamplerName
@@ -88,7 +88,7 @@ def test_a_search_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
 
 def test_a_sampler_that_comes_back_to_a_setting_gives_way_to_one_that_was_not_tried() -> None:
     study, world = new_study(), World()
-    row = Row(subject("spt"), space_of(subject("spt")), study, plan=plan(trials=20, sampler="tpe"))
+    row = MethodSearch(subject("spt"), space_of(subject("spt")), study, plan=plan(trials=20, sampler="tpe"))
     assert row.total == 8  # shifts of 1 to 8 px, and no temperature
     world.search([row])
     done = [setting[SHIFT] for state, setting, _ in states(study) if state == "COMPLETE"]
@@ -108,7 +108,7 @@ def test_a_trial_whose_run_failed_is_tried_again_by_the_next_process_and_counts_
     row = world.row(study, plan=plan(trials=2))
 
     class Failing(World):
-        def search(self, rows: list[Row]) -> bool:  # type: ignore[override]
+        def search(self, rows: list[MethodSearch]) -> bool:  # type: ignore[override]
             from slbench.tuning.search import Search
 
             search = Search(rows, curve=lambda run: (), stop=lambda run, pruned: None, tell=self.told.append)

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from slbench.claims import boot, started
+from slbench.claims import boot_id, process_start_time
 from slbench.errors import InputError
 from slbench.tuning.storage import JOURNAL, OWNER, StorageError, close_storage, open_storage, open_study, speaking
 from tests.tuning.world import World, new_study, plan, states
@@ -131,13 +131,13 @@ def test_a_study_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
 
 
 def owned_by(study: optuna.Study, **changes: object) -> None:
-    owner = {"store": "/elsewhere", "hostname": "host-7", "boot": boot(), "pid": 1, "started": started(1)}
+    owner = {"store": "/elsewhere", "hostname": "host-7", "boot": boot_id(), "pid": 1, "started": process_start_time(1)}
     study.set_user_attr(OWNER, {**owner, **changes})
 
 
 def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
     study = opened(None, tmp_path)
-    owned_by(study, pid=os.getpid(), started=started(os.getpid()))
+    owned_by(study, pid=os.getpid(), started=process_start_time(os.getpid()))
     with pytest.raises(
         InputError, match=rf"is another's: process {os.getpid()} on host-7, .* one process alone"
     ) as caught:
@@ -149,7 +149,7 @@ def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
     open_study(open_storage(None, tmp_path), "made-both", DEFINITION, store=str(tmp_path), take_over=True)
 
 
-@pytest.mark.parametrize("owner", [{"started": "long ago"}, {"store": "ours"}, {"boot": boot(), "started": ""}])
+@pytest.mark.parametrize("owner", [{"started": "long ago"}, {"store": "ours"}, {"boot": boot_id(), "started": ""}])
 def test_an_owner_that_is_dead_is_no_hindrance(owner: dict[str, object], tmp_path: Path) -> None:
     study = opened(None, tmp_path)
     owned_by(study, **{**owner, "store": str(tmp_path) if owner.get("store") else "/elsewhere"})

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import slbench.tuning
-from slbench.grid.events import Ended, Event, Finished, Moved
-from slbench.grid.messages import Said
+from slbench.grid.events import Event, Finished, JobPruned, Progressed
+from slbench.grid.messages import ProgressMessage
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
 from slbench.store import Store
@@ -67,7 +67,7 @@ def made_up_executor(chance: random.Random) -> type:
 
         def prune(self, run: StudyRun, pruned: Pruned) -> None:
             self.left.add(run.spec.run_id)
-            self.on_event(Ended(run, self.slot, pruned))
+            self.on_event(JobPruned(run, self.slot, pruned))
 
         def run(self, runs: list[StudyRun], *, more: Callable[[], StudyRun | None]) -> int:
             while (run := more()) is not None:
@@ -79,12 +79,12 @@ def made_up_executor(chance: random.Random) -> type:
             for epoch in range(1, epochs + 1):
                 write_metrics(self.store, run, epoch, chance)
                 test_top1 = 100 * chance.random()
-                said = Said(
+                said = ProgressMessage(
                     epoch=epoch + 1, epochs=epochs, step=epoch, steps=epochs, loss=chance.random(), val_top1=None,
                     test_top1=test_top1, images_per_second=1.0,
                 )  # fmt: skip
                 if epoch < epochs:
-                    self.on_event(Moved(run, self.slot, said))
+                    self.on_event(Progressed(run, self.slot, said))
                 if run.spec.run_id in self.left:
                     return
             self.on_event(Finished(run, self.slot, 100 * chance.random(), 1.0))
@@ -136,14 +136,16 @@ def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.Mon
             return lambda *arguments, **named: heard.append((name, arguments, named))
 
     (run,) = subject().runs({}, seeds=[0])
-    said = Said(epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0)
+    said = ProgressMessage(
+        epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0
+    )
 
     class Executor:
         def __init__(self, slots: Any, *, on_event: Callable[[Event], None], **_: Any) -> None:
             self.slot, self.on_event = slots[0], on_event
 
         def run(self, _runs: Any, *, more: Any) -> None:  # noqa: ARG002
-            self.on_event(Moved(run, self.slot, said))
+            self.on_event(Progressed(run, self.slot, said))
             self.on_event(Finished(run, self.slot, 61.0, 1.0))
 
     monkeypatch.setattr(tuning_run, "Search", Listening)

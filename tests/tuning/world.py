@@ -7,11 +7,11 @@ import optuna
 
 from benchmarks.world import World as AnyWorld
 from slbench.study import StudyRun
-from slbench.tuning.search import Plan, Row
+from slbench.tuning.search import MethodSearch, SearchConfig
 from slbench.tuning.search_file import space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE
 from slbench.tuning.strategy import PrunerName, SamplerName
-from slbench.tuning.target import Subject
+from slbench.tuning.target import TuningTarget
 
 SMALL = {
     "recipe.epochs": 4,
@@ -23,8 +23,8 @@ SMALL = {
 PAPER = {TEMPERATURE: 1.0, SHIFT: 4}
 
 
-def subject(method: str = "both", **changes: object) -> Subject:
-    return Subject("vit", "fashion-mnist-12k", method, changes={**SMALL, **changes})
+def subject(method: str = "both", **changes: object) -> TuningTarget:
+    return TuningTarget("vit", "fashion-mnist-12k", method, changes={**SMALL, **changes})
 
 
 def plan(
@@ -34,8 +34,8 @@ def plan(
     sampler: SamplerName = "random",
     pruner: PrunerName = "none",
     parallel: bool = False,
-) -> Plan:
-    return Plan(name="made", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, parallel=parallel)
+) -> SearchConfig:
+    return SearchConfig(name="made", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, parallel=parallel)
 
 
 def curve_of(run: StudyRun) -> tuple[float, ...]:
@@ -52,9 +52,9 @@ class World(AnyWorld):
     def __init__(self, curve=curve_of, **settings) -> None:  # type: ignore[no-untyped-def]
         super().__init__(curve, **settings)
 
-    def row(self, study: optuna.Study, method: str = "both", *, plan: Plan = plan()) -> Row:  # noqa: B008  (frozen)
+    def row(self, study: optuna.Study, method: str = "both", *, plan: SearchConfig = plan()) -> MethodSearch:  # noqa: B008  (frozen)
         who = subject(method)
-        return Row(who, space_of(who), study, plan=plan)
+        return MethodSearch(who, space_of(who), study, plan=plan)
 
 
 def new_study() -> optuna.Study:

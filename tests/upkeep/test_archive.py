@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from slbench.archive.clean import waste
+from slbench.archive.clean import find_removable
 from slbench.archive.export import export
-from slbench.archive.import_archive import bring
+from slbench.archive.import_archive import import_archive
 from slbench.errors import InputError, StoreError
 from slbench.store import Store
 from tests.support import HOST, ROOT, make_speed
@@ -34,7 +34,7 @@ def archive(there: Store, tmp_path: Path) -> Path:
 def test_what_is_exported_and_imported_is_the_same_to_the_byte(there: Store, tmp_path: Path, name: str) -> None:
     manifest = export(there, None, tmp_path / name)
     assert [run.run_id for run in manifest.runs] == list(there.ids())
-    arrivals = bring(tmp_path / name, Store(tmp_path / "here"))
+    arrivals = import_archive(tmp_path / name, Store(tmp_path / "here"))
     assert sorted(arrivals.added) == sorted(folder.name for folder in there.ids().values())
     assert arrivals.measurements == 1
     assert files(tmp_path / "here") == files(there.root)
@@ -93,11 +93,11 @@ def test_nothing_finished_or_something_damaged_is_no_archive(there: Store, tmp_p
 
 def test_again_is_nothing_new_and_overwrites_nothing(archive: Path, tmp_path: Path) -> None:
     here = Store(tmp_path / "here")
-    bring(archive, here)
+    import_archive(archive, here)
     (here.folder(NONE.spec, NONE.labels) / "notes.txt").write_text("mine")
     here.add_throughput(make_speed(median=7.0))
     before = files(here.root)
-    arrivals = bring(archive, here)
+    arrivals = import_archive(archive, here)
     assert (arrivals.added, arrivals.conflicts, arrivals.measurements) == ([], [], 0)
     assert len(arrivals.same) == 2
     assert files(here.root) == before
@@ -107,7 +107,7 @@ def test_equal_results_are_the_same_whoever_made_them_and_however_long_it_took(a
     here = Store(tmp_path / "here")
     host = HOST.model_copy(update={"hostname": "h"})
     finish(here, NONE, seconds=99.0, host=host, threads=2, device="cuda:1")
-    arrivals = bring(archive, here)
+    arrivals = import_archive(archive, here)
     assert (len(arrivals.same), len(arrivals.added), arrivals.conflicts) == (1, 1, [])
     assert record_of(here, NONE).seconds == 99.0
 
@@ -117,7 +117,9 @@ def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: St
     finish(here, NONE, final_test_top1=81.0)
     finish(here, LSA, weights=b"other", threads=2)
     before = files(here.root)
-    first, second = sorted(bring(archive, here).conflicts, key=lambda each: each.here.labels.method, reverse=True)
+    first, second = sorted(
+        import_archive(archive, here).conflicts, key=lambda each: each.here.labels.method, reverse=True
+    )
     assert first.differences == {"final_test_top1": (81.0, 80.0)}
     assert set(second.differences) == {"weights_sha256"}
     assert (first.was_made_alike, second.was_made_alike) == (True, False)
@@ -126,7 +128,7 @@ def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: St
         assert files(conflict.kept_in) == files(there.folder(run.spec, run.labels))
     after = files(here.root)
     assert {name: after[name] for name in before} == before
-    assert len(bring(archive, here).conflicts) == 2
+    assert len(import_archive(archive, here).conflicts) == 2
     assert files(here.root) == after
 
 
@@ -137,7 +139,7 @@ def test_a_finished_run_takes_the_place_of_one_that_was_only_begun(archive: Path
         (folder / "checkpoint.pt").write_bytes(b"x")
         if damage is not None:
             (folder / "record.json").write_bytes(damage)
-    assert len(bring(archive, here).added) == 2
+    assert len(import_archive(archive, here).added) == 2
     assert files(here.root / "runs") == files(there.root / "runs")
 
 
@@ -146,11 +148,11 @@ def test_a_run_that_another_process_is_at_work_on_is_left_to_it(archive: Path, t
     folder = here.begin(NONE.spec, NONE.labels)
     claim = Store(here.root).claims.acquire(NONE.spec.run_id)
     assert claim is not None
-    arrivals = bring(archive, here)
+    arrivals = import_archive(archive, here)
     assert (arrivals.busy, len(arrivals.added)) == ([folder.name], 1)
     assert [path.name for path in folder.iterdir()] == ["spec.json"]
     claim.release(done=False)
-    assert bring(archive, here).added == [folder.name]
+    assert import_archive(archive, here).added == [folder.name]
 
 
 def rewrite(archive: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> None:
@@ -278,7 +280,7 @@ def check_refused(archive: Path, tmp_path: Path, words: str, *, is_new: bool = F
         finish(here, NONE, seconds=3.0)
     before = sorted(tmp_path.rglob("*")), files(tmp_path)
     with pytest.raises(InputError, match=words):
-        bring(archive, here)
+        import_archive(archive, here)
     assert (sorted(tmp_path.rglob("*")), files(tmp_path)) == before
 
 
@@ -336,7 +338,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused(
 ) -> None:
     monkeypatch.setattr(Store, "free_bytes", lambda self: 100)
     with pytest.raises(StoreError, match=r"unpacks to 0\.0 MB, and 0\.0 MB are free: make space"):
-        bring(archive, Store(tmp_path / "here"))
+        import_archive(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
 
 
@@ -366,10 +368,10 @@ def test_an_import_that_is_killed_between_two_runs_leaves_whole_ones_and_the_nex
     assert done.returncode == -signal.SIGKILL
     assert list(here.states(run.spec for run in RUNS).values()).count("done") == 1
     (staging,) = (path for path in here.root.iterdir() if path.name.startswith(".import-"))
-    arrivals = bring(archive, here)
+    arrivals = import_archive(archive, here)
     assert (len(arrivals.added), len(arrivals.same)) == (1, 1)
     assert files(here.root / "runs") == files(there.root / "runs")
-    assert {each.path for each in waste(here)} == {staging, here.root / "claims" / staging.name}
+    assert {each.path for each in find_removable(here)} == {staging, here.root / "claims" / staging.name}
 
 
 def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
@@ -380,5 +382,5 @@ def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
 
     monkeypatch.setattr("slbench.archive.export.copied", full)
     with pytest.raises(StoreError, match="here: cannot be written: No space left on device"):
-        bring(archive, Store(tmp_path / "here"))
+        import_archive(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.archive.clean import OLD_SECONDS, remove, waste
+from slbench.archive.clean import OLD_SECONDS, find_removable, remove
 from slbench.errors import StoreError
 from slbench.record import Pruned
 from slbench.store import Store
@@ -32,12 +32,12 @@ def write(path: Path, *, age_seconds: float = 0.0, content: bytes = b"1234567") 
 
 def found(store: Store, **how: bool) -> dict[str, str]:
     """Kinds by path."""
-    return {each.path.relative_to(store.root).as_posix(): each.kind for each in waste(store, **how)}
+    return {each.path.relative_to(store.root).as_posix(): each.kind for each in find_removable(store, **how)}
 
 
 def test_a_store_in_order_has_nothing_to_remove(store: Store, tmp_path: Path) -> None:
     assert found(store) == {}
-    assert waste(Store(tmp_path / "nowhere")) == []
+    assert find_removable(Store(tmp_path / "nowhere")) == []
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -51,7 +51,7 @@ def test_checkpoints_of_a_finished_run_go_and_those_of_one_that_is_not_stay(stor
         f"runs/{folder.name}/checkpoint-previous.pt": "checkpoint",
     }
     assert files(store.root) == before
-    gone = remove(store, waste(store))
+    gone = remove(store, find_removable(store))
     assert sum(each.size for each in gone) == 14
     assert files(store.root) == {name: content for name, content in before.items() if content != b"1234567"}
 
@@ -62,7 +62,7 @@ def test_the_checkpoint_of_a_pruned_run_goes_and_its_metrics_stay(store: Store) 
     (folder / "metrics.csv").write_text("epoch\n1\n")
     store.prune(LSA.spec, LSA.labels, pruned)
     assert found(store) == {f"runs/{folder.name}/checkpoint.pt": "checkpoint"}
-    remove(store, waste(store))
+    remove(store, find_removable(store))
     names = {path.name for path in folder.iterdir()}
     assert {"metrics.csv", "pruned.json", "spec.json"} <= names
     assert "checkpoint.pt" not in names
@@ -87,7 +87,7 @@ def test_a_folder_that_is_no_runs_goes(store: Store, content: bytes | None) -> N
     if content is not None:
         write(folder / "spec.json", content=content)
     assert found(store) == {f"runs/{folder.name}": "no run"}
-    remove(store, waste(store))
+    remove(store, find_removable(store))
     assert not folder.exists()
     assert found(store) == {}
 
@@ -106,14 +106,14 @@ def test_a_record_never_goes_not_even_a_damaged_one(store: Store, content: bytes
     folder = store.folder(NONE.spec, NONE.labels)
     write(folder / "record.json", content=content)
     (folder / "spec.json").unlink()
-    remove(store, waste(store, unfinished=unfinished))
+    remove(store, find_removable(store, unfinished=unfinished))
     assert (folder / "record.json").read_bytes() == content
 
 
 def test_unfinished_runs_go_when_that_is_asked_for(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     assert found(store, unfinished=True) == {f"runs/{folder.name}": "unfinished run"}
-    remove(store, waste(store, unfinished=True))
+    remove(store, find_removable(store, unfinished=True))
     assert not folder.exists()
     assert store.is_done(NONE.spec)
 
@@ -121,7 +121,7 @@ def test_unfinished_runs_go_when_that_is_asked_for(store: Store) -> None:
 def test_nothing_goes_of_a_run_that_somebody_is_at_work_on(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     write(folder / ".checkpoint.pt.17.tmp")
-    before = waste(store, unfinished=True)
+    before = find_removable(store, unfinished=True)
     claim = Store(store.root).claims.acquire(LSA.spec.run_id)
     assert claim is not None
     assert found(store, unfinished=True) == {}
@@ -135,7 +135,7 @@ def test_claims_that_nobody_holds_go(store: Store) -> None:
     assert found(store) == {}
     claim.release(done=False)
     assert found(store) == {f"claims/{LSA.spec.run_id}": "claim"}
-    remove(store, waste(store))
+    remove(store, find_removable(store))
     assert list((store.root / "claims").iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "unlink", refuse)
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
     with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be removed: Permission denied"):
-        remove(store, waste(store))
+        remove(store, find_removable(store))
 
 
 @pytest.mark.parametrize("name", ["x-..", "x-", "x-.", "-", "..-.."])
@@ -165,7 +165,7 @@ def test_a_folder_with_an_odd_name_takes_nothing_else_with_it(tmp_path: Path, na
     claim = store.claims.acquire("0123456789ab")
     assert claim is not None
     (store.root / "runs" / name).mkdir()
-    gone = remove(store, waste(store))
+    gone = remove(store, find_removable(store))
     assert [each.path for each in gone] == [store.root / "runs" / name]
     assert (folder / "record.json").exists()
-    assert claim.beat()
+    assert claim.heartbeat()

@@ -7,9 +7,17 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from slbench.plotting.style import MOST_IN_TITLE, new_panels, plain, row_words, save, style
+from slbench.plotting.style import MAX_IN_TITLE, new_panels, plain, row_words, save, style
 from slbench.record import RunRecord
-from slbench.report.figures.inputs import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
+from slbench.report.figures.inputs import (
+    Context,
+    Experiment,
+    FigureInputs,
+    contexts,
+    device_words,
+    file_names,
+    seeds_words,
+)
 from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
@@ -32,7 +40,7 @@ class Curves:
     unread: int  # runs whose history is not there, or not whole
 
 
-def draw_curves(shown: Shown, out: Path) -> list[tuple[str, str]]:
+def draw_curves(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """Write a figure for each data set, a panel a backbone; their names without suffix, and what each shows.
 
     Validation accuracies where every run of a figure has them, else those of the test images.
@@ -52,7 +60,7 @@ def draw_curves(shown: Shown, out: Path) -> list[tuple[str, str]]:
     return drawn
 
 
-def read_curves(experiment: Experiment, shown: Shown) -> Curves:
+def read_curves(experiment: Experiment, shown: FigureInputs) -> Curves:
     """The histories of an experiment's runs."""
     folders = shown.gathered.folders
     validation, test = list[tuple[float, ...]](), list[tuple[float, ...]]()
@@ -81,7 +89,7 @@ def read_history(folder: Path, record: RunRecord) -> dict[str, tuple[float, ...]
         return None
 
 
-def draw(context: Context, there: list[Curves], column: str, shown: Shown) -> "Figure":
+def draw(context: Context, there: list[Curves], column: str, shown: FigureInputs) -> "Figure":
     """A panel a backbone, a line a row: its mean over the seeds, in a band from their lowest to their highest."""
     backbones = distinct(curves.experiment.backbone for curves in there)
     rows = distinct(curves.experiment.row for curves in there)
@@ -93,7 +101,7 @@ def draw(context: Context, there: list[Curves], column: str, shown: Shown) -> "F
                 row = curves.experiment.row
                 handles[row] = line(axes, curves.validation if column == "val_top1" else curves.test, row, shown)
         axes.set_title(plain(backbone), fontsize=9)
-    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
+    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
     for axes in panels[-COLUMNS:]:
         axes.set_xlabel("epoch")
     cut = lower_end(there, column)
@@ -115,7 +123,7 @@ def lower_end(there: Sequence[Curves], column: str) -> float | None:
     return min(later) if all(len(seed) >= LONG for seed in seeds) and min(map(min, seeds)) < min(later) else None
 
 
-def line(axes: "Axes", seeds: tuple[tuple[float, ...], ...], row: str, shown: Shown) -> object:
+def line(axes: "Axes", seeds: tuple[tuple[float, ...], ...], row: str, shown: FigureInputs) -> object:
     """One row's line and band; gives the line."""
     from matplotlib.ticker import MaxNLocator
 

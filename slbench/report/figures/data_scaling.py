@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from slbench.plotting.style import save, spread_out, style
 from slbench.report.captions import SUBSET_WORDS
-from slbench.report.figures.inputs import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
+from slbench.report.figures.inputs import (
+    Context,
+    Experiment,
+    FigureInputs,
+    contexts,
+    device_words,
+    file_names,
+    seeds_words,
+)
 from slbench.report.figures.line_plot import Line, counts_of, draw_lines, values_of
 from slbench.report.tidy import EQUAL
 from slbench.text import plural
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
 SIZES = ("dataset_fraction", "dataset_per_class")
 
 
-def draw_sizes(shown: Shown, out: Path) -> list[tuple[str, str]]:
+def draw_sizes(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """Write a figure for each data set of which several sizes were trained on, equal epochs and equal steps apart.
 
     Runs on the whole set belong to both. Gives the names without suffix, and what each shows.
@@ -53,7 +61,7 @@ def lines_of(found: Sequence[Experiment]) -> list[Line]:
     return [Line(*key, dict(sorted(of.items()))) for key, of in points.items() if len(of) > 1]
 
 
-def draw(context: Context, lines: Sequence[Line], way: str, shown: Shown) -> "Figure":
+def draw(context: Context, lines: Sequence[Line], way: str, shown: FigureInputs) -> "Figure":
     """Lines against the images trained on, on a logarithmic axis, as each factor of them counts alike."""
     own = [f"{name} {value}" for name, value in context.settings.items() if name != EQUAL]
     title = ", ".join([context.dataset, f"equal {way}", *own])
@@ -66,7 +74,7 @@ def draw(context: Context, lines: Sequence[Line], way: str, shown: Shown) -> "Fi
     return figure
 
 
-def caption(context: Context, lines: Sequence[Line], way: str, shown: Shown) -> str:
+def caption(context: Context, lines: Sequence[Line], way: str, shown: FigureInputs) -> str:
     """What the figure shows."""
     there = [experiment for line in lines for experiment in line.points.values()]
     counts = counts_of(lines, shown)

@@ -8,14 +8,14 @@ from typing import Any
 from slbench.differing import flat
 from slbench.errors import InputError
 from slbench.layout import MEASURES
-from slbench.plotting.style import MOST_FIGURES, Looks, percent
+from slbench.plotting.style import MAX_FIGURES, StyleMap, percent
 from slbench.record import RunRecord
 from slbench.report.captions import AccuracyName
 from slbench.report.columns import datasets_of
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.table import Table, text
 from slbench.report.tidy import EQUAL, TRAINING_HEADS
-from slbench.spec import RunSpec, written_out
+from slbench.spec import RunSpec, to_dict
 from slbench.stats.intervals import Interval, mean_interval
 from slbench.store import safe
 from slbench.text import distinct
@@ -72,12 +72,12 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class FigureInputs:
     """What a report's figures are drawn from."""
 
-    gathered: Gathered
+    gathered: ReportInputs
     experiments: tuple[Experiment, ...]  # those of the table, in its order
-    looks: Looks
+    looks: StyleMap
     accuracy: AccuracyName  # the first of the table
     level: float  # of intervals
 
@@ -98,20 +98,20 @@ class Shown:
         return f"bars: {percent(self.level)} intervals over the seeds"
 
 
-def show(gathered: Gathered, table: Table, *, level: float) -> Shown:
+def show(gathered: ReportInputs, table: Table, *, level: float) -> FigureInputs:
     """What the figures of a report are drawn from: the rows and data sets of its table."""
     names = [column.name for column in table.columns if column.kind == "measure" and column.measure.is_accuracy]
     found = experiments(gathered, [(row.backbone, row.method) for row in table.rows])
     asked = gathered.runs
-    looks = Looks(
+    looks = StyleMap(
         distinct([*(run.labels.backbone for run in asked), *(each.backbone for each in found)]),
         distinct([*(run.labels.method for run in asked), *(each.row for each in found)]),
     )
     accuracy: AccuracyName = "best" if names[:1] == ["best"] else "selected" if names[:1] == ["selected"] else "final"
-    return Shown(gathered=gathered, experiments=found, looks=looks, accuracy=accuracy, level=level)
+    return FigureInputs(gathered=gathered, experiments=found, looks=looks, accuracy=accuracy, level=level)
 
 
-def experiments(gathered: Gathered, rows: Sequence[tuple[str, str]]) -> tuple[Experiment, ...]:
+def experiments(gathered: ReportInputs, rows: Sequence[tuple[str, str]]) -> tuple[Experiment, ...]:
     """The finished runs of some rows, repetitions together, by data set and row.
 
     Args:
@@ -124,7 +124,7 @@ def experiments(gathered: Gathered, rows: Sequence[tuple[str, str]]) -> tuple[Ex
         labels = record.labels
         if (labels.backbone, labels.method) in place and labels.dataset in datasets:
             cells[labels.dataset, labels.backbone, labels.method, record.spec.cell_id].append(record)
-    fields = {key: flat(written_out(records[0].spec)) for key, records in cells.items()}
+    fields = {key: flat(to_dict(records[0].spec)) for key, records in cells.items()}
     trained = told_apart(fields, TRAINING, within=2, among=1)
     networks = told_apart(fields, ("backbone_",), within=3, among=2)
     methods = told_apart(fields, ("method_", "numerics_"), within=3, among=3)
@@ -203,10 +203,10 @@ def file_names(stem: str, shown: Sequence[Context]) -> list[str]:
     Raises:
         TooManyError: if there are more than a report has.
     """
-    if len(shown) > MOST_FIGURES:
+    if len(shown) > MAX_FIGURES:
         raise TooManyError(
             f"--figures {stem}: would be {len(shown)} figures, one for each way of training, and a report has at most "
-            f"{MOST_FIGURES}: choose among the runs with --query"
+            f"{MAX_FIGURES}: choose among the runs with --query"
         )
     several = len({context.dataset for context in shown}) > 1
     parts = []

@@ -7,8 +7,16 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Literal, cast
 
-from slbench.plotting.style import MOST_IN_TITLE, PAGE, STAR, plain, save, style
-from slbench.report.figures.inputs import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
+from slbench.plotting.style import MAX_IN_TITLE, PAGE, STAR, plain, save, style
+from slbench.report.figures.inputs import (
+    Context,
+    Experiment,
+    FigureInputs,
+    contexts,
+    device_words,
+    file_names,
+    seeds_words,
+)
 from slbench.stats.factorial import (
     ROWS,
     Factorial,
@@ -34,7 +42,7 @@ ACROSS = 5  # interaction plots beside each other
 
 
 @dataclass(frozen=True)
-class Square:
+class TwoByTwo:
     """The four rows of one backbone, over the seeds that all of them have."""
 
     backbone: str
@@ -46,7 +54,7 @@ class Square:
         return self.effects.spt.n
 
 
-def draw_effects(shown: Shown, out: Path) -> list[tuple[str, str]]:
+def draw_effects(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """Write a figure for each data set that has a 2x2; their names without suffix, and what each shows."""
     found = [(context, squares(context, shown)) for context in contexts(shown.experiments)]
     found = [(context, there) for context, there in found if there]
@@ -60,7 +68,7 @@ def draw_effects(shown: Shown, out: Path) -> list[tuple[str, str]]:
     return drawn
 
 
-def squares(context: Context, shown: Shown) -> list[Square]:
+def squares(context: Context, shown: FigureInputs) -> list[TwoByTwo]:
     """The backbones that have all four rows, in one variant, and a seed that these share."""
     groups = defaultdict[tuple[str, str], dict[str, Experiment]](dict)
     for experiment in context.experiments:
@@ -74,11 +82,11 @@ def squares(context: Context, shown: Shown) -> list[Square]:
         if shared:
             by_row = {row: {seed: by_seed[seed] for seed in shared} for row, by_seed in values.items()}
             name = f"{backbone} ({variant})" if variant else backbone
-            found.append(Square(name, by_row, factorial(by_row, level=shown.level)))
+            found.append(TwoByTwo(name, by_row, factorial(by_row, level=shown.level)))
     return found
 
 
-def pool(there: list[Square], shown: Shown) -> Factorial | None:
+def pool(there: list[TwoByTwo], shown: FigureInputs) -> Factorial | None:
     """The effects over all backbones; over these where they share seeds; None for a single one."""
     if len(there) < 2:
         return None
@@ -87,7 +95,7 @@ def pool(there: list[Square], shown: Shown) -> Factorial | None:
     return factorial_over({square.backbone: square.by_row for square in there}, pool=way, level=shown.level)
 
 
-def draw(context: Context, there: list[Square], pooled: Factorial | None, shown: Shown) -> "Figure":
+def draw(context: Context, there: list[TwoByTwo], pooled: Factorial | None, shown: FigureInputs) -> "Figure":
     """Above a panel a backbone with its four rows; below one an effect, a line a backbone, the mean last."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -111,17 +119,17 @@ def draw(context: Context, there: list[Square], pooled: Factorial | None, shown:
     for (name, words), axes in zip(EFFECTS.items(), forests, strict=True):
         forest(axes, name, words, there, pooled, shown)
     below.supxlabel("points of accuracy", fontsize=8)
-    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
+    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
     return figure
 
 
-def reach(square: Square, shown: Shown) -> float:
+def reach(square: TwoByTwo, shown: FigureInputs) -> float:
     """How far its bars reach from the middle of its panel."""
     low, high = bounds(square, shown)
     return max((high - low) / 2, 0.1)
 
 
-def bounds(square: Square, shown: Shown) -> tuple[float, float]:
+def bounds(square: TwoByTwo, shown: FigureInputs) -> tuple[float, float]:
     """The lowest and the highest that is drawn of its rows."""
     low, high = list[float](), list[float]()
     for by_seed in square.by_row.values():
@@ -131,7 +139,7 @@ def bounds(square: Square, shown: Shown) -> tuple[float, float]:
     return min(low), max(high)
 
 
-def interaction_plot(axes: "Axes", square: Square, shown: Shown, *, half: float) -> None:
+def interaction_plot(axes: "Axes", square: TwoByTwo, shown: FigureInputs, *, half: float) -> None:
     """Accuracy without and with SPT; a line without LSA, a line with it. All panels span as many points."""
     colour = shown.looks.of_backbone(square.backbone) if square.backbone in shown.looks.backbones else "#0072B2"
     for words, dashes, aside, rows in LINES_OF_LSA:
@@ -153,7 +161,9 @@ def interaction_plot(axes: "Axes", square: Square, shown: Shown, *, half: float)
     axes.set_title(plain(square.backbone, most=26), fontsize=8)
 
 
-def forest(axes: "Axes", name: str, words: str, there: list[Square], pooled: Factorial | None, shown: Shown) -> None:
+def forest(
+    axes: "Axes", name: str, words: str, there: list[TwoByTwo], pooled: Factorial | None, shown: FigureInputs
+) -> None:
     """One effect of every backbone, and over them all."""
     lines = [(square.backbone, square.effects) for square in there]
     lines += [] if pooled is None else [(POOLED[pooled.spt.over], pooled)]
@@ -177,7 +187,7 @@ def forest(axes: "Axes", name: str, words: str, there: list[Square], pooled: Fac
     axes.set_title(words, fontsize=8)
 
 
-def caption(context: Context, there: list[Square], pooled: Factorial | None, shown: Shown) -> str:
+def caption(context: Context, there: list[TwoByTwo], pooled: Factorial | None, shown: FigureInputs) -> str:
     """What the figure shows."""
     counts = {square.seeds for square in there}
     over = {

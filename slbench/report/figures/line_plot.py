@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from slbench.methods import row_title
-from slbench.plotting.style import MOST_IN_TITLE, STAR, new_panels, plain, row_words
-from slbench.report.figures.inputs import Experiment, Shown
+from slbench.methods import model_title
+from slbench.plotting.style import MAX_IN_TITLE, STAR, new_panels, plain, row_words
+from slbench.report.figures.inputs import Experiment, FigureInputs
 from slbench.text import distinct
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ class Line:
 
     @property
     def title(self) -> str:
-        return row_title(self.backbone, self.row)
+        return model_title(self.backbone, self.row)
 
 
-def draw_lines(lines: Sequence[Line], shown: Shown, *, title: str, across: str) -> "tuple[Figure, list[Axes]]":
+def draw_lines(lines: Sequence[Line], shown: FigureInputs, *, title: str, across: str) -> "tuple[Figure, list[Axes]]":
     """Means with intervals over the seeds, each seed a faint point.
 
     Several rows of several backbones have a panel for each backbone, where colours tell rows apart; else there is one.
@@ -57,7 +57,7 @@ def draw_lines(lines: Sequence[Line], shown: Shown, *, title: str, across: str) 
         for backbone, axes in zip(backbones, panels, strict=True):
             axes.set_title(plain(backbone), fontsize=9)
             axes.tick_params(labelsize=7.5)
-    figure.suptitle(plain(title, most=MOST_IN_TITLE), fontsize=9)
+    figure.suptitle(plain(title, most=MAX_IN_TITLE), fontsize=9)
     figure.legend(
         handles=list(handles.values()), labels=list(handles), loc="outside lower center", ncols=4, fontsize=8,
         handlelength=3,
@@ -65,7 +65,7 @@ def draw_lines(lines: Sequence[Line], shown: Shown, *, title: str, across: str) 
     return figure, panels
 
 
-def draw_line(axes: "Axes", line: Line, shown: Shown, *, colour: str) -> object:
+def draw_line(axes: "Axes", line: Line, shown: FigureInputs, *, colour: str) -> object:
     """One row; gives what a legend shows of it."""
     marker = shown.looks.marker(line.row)
     means, below, above = [], [], []
@@ -89,6 +89,6 @@ def values_of(lines: Sequence[Line]) -> list[float]:
     return sorted({value for line in lines for value in line.points})
 
 
-def counts_of(lines: Sequence[Line], shown: Shown) -> set[int]:
+def counts_of(lines: Sequence[Line], shown: FigureInputs) -> set[int]:
     """How many seeds its points have."""
     return {len(experiment.by_seed(shown.accuracy)) for line in lines for experiment in line.points.values()}

@@ -8,17 +8,17 @@ from slbench.errors import InputError
 from slbench.report import DEFAULT_FIGURES, FIGURES
 from slbench.report.figures.curves import draw_curves
 from slbench.report.figures.data_scaling import draw_sizes
-from slbench.report.figures.inputs import Shown, TooManyError, show
+from slbench.report.figures.inputs import FigureInputs, TooManyError, show
 from slbench.report.figures.interaction import draw_effects
 from slbench.report.figures.sweep import draw_sweeps
 from slbench.report.figures.tradeoff import draw_tradeoff, draw_tradeoff_macs
-from slbench.report.inputs import Gathered
+from slbench.report.inputs import ReportInputs
 from slbench.report.table import Table
 
 QUICK = 3_000  # runs, of more of which nothing is drawn unless it is asked for
 
 # In this order, under the names of slbench.report.FIGURES.
-DRAWINGS: dict[str, Callable[[Shown, Path], list[tuple[str, str]]]] = {
+DRAWINGS: dict[str, Callable[[FigureInputs, Path], list[tuple[str, str]]]] = {
     "tradeoff": draw_tradeoff,
     "tradeoff-macs": draw_tradeoff_macs,
     "curves": draw_curves,
@@ -30,7 +30,7 @@ DRAWINGS: dict[str, Callable[[Shown, Path], list[tuple[str, str]]]] = {
 
 
 def draw(
-    gathered: Gathered, table: Table, names: Sequence[str], out: Path, *, level: float = 0.95
+    gathered: ReportInputs, table: Table, names: Sequence[str], out: Path, *, level: float = 0.95
 ) -> list[tuple[str, str]]:
     """Write figures of a report under `out`, each as PNG, SVG and PDF.
 

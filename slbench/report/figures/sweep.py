@@ -11,14 +11,14 @@ from slbench.report.figures.data_scaling import SIZES
 from slbench.report.figures.inputs import (
     Context,
     Experiment,
-    Shown,
+    FigureInputs,
     device_words,
     differs,
     file_names,
     seeds_words,
 )
 from slbench.report.figures.line_plot import Line, counts_of, draw_lines, values_of
-from slbench.spec import written_out
+from slbench.spec import to_dict
 from slbench.text import distinct
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def find_sweeps(found: Iterable[Experiment]) -> dict[str, list[Line]]:
     for (backbone, method, dataset), group in groups.items():
         if len(group) < 2:
             continue
-        fields = [flat(written_out(experiment.spec)) for experiment in group]
+        fields = [flat(to_dict(experiment.spec)) for experiment in group]
         names = distinct(name for each in fields for name in each if name != "seed")
         varying = [name for name in names if differs(name, [each.get(name) for each in fields])]
         if len(varying) != 1 or not varying[0].startswith(SWEPT) or varying[0] in SIZES:
@@ -66,7 +66,7 @@ def by_value(values: Sequence[Any], group: Sequence[Experiment]) -> dict[float, 
     return dict(sorted(zip(map(float, values), group, strict=True), key=lambda pair: pair[0]))
 
 
-def draw_sweeps(shown: Shown, out: Path) -> list[tuple[str, str]]:
+def draw_sweeps(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """Write a figure for each swept setting and data set; their names without suffix, and what each shows."""
     drawn = []
     with_values = [experiment for experiment in shown.experiments if experiment.by_seed(shown.accuracy)]
@@ -87,7 +87,7 @@ def draw_sweeps(shown: Shown, out: Path) -> list[tuple[str, str]]:
     return drawn
 
 
-def draw(column: str, lines: Sequence[Line], shown: Shown) -> "Figure":
+def draw(column: str, lines: Sequence[Line], shown: FigureInputs) -> "Figure":
     """Lines against the setting, on a logarithmic axis where its values are far apart; the paper's own marked."""
     figure, panels = draw_lines(lines, shown, title=lines[0].dataset, across=NAMES.get(column, plain(column)))
     values = values_of(lines)
@@ -104,7 +104,7 @@ def draw(column: str, lines: Sequence[Line], shown: Shown) -> "Figure":
     return figure
 
 
-def caption(lines: Sequence[Line], shown: Shown) -> str:
+def caption(lines: Sequence[Line], shown: FigureInputs) -> str:
     """What the figure shows, with n and what its bars are."""
     counts = counts_of(lines, shown)
     parts = [

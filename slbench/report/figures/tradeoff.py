@@ -8,11 +8,11 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
-from slbench.methods import row_title
-from slbench.plotting.label_placement import place_names
+from slbench.methods import model_title
+from slbench.plotting.label_placement import place_labels
 from slbench.plotting.style import (
     FULL,
-    MOST_IN_TITLE,
+    MAX_IN_TITLE,
     PLAIN,
     STAR,
     new_figure,
@@ -22,7 +22,15 @@ from slbench.plotting.style import (
     scale_across,
     style,
 )
-from slbench.report.figures.inputs import Context, Experiment, Shown, contexts, device_words, file_names, seeds_words
+from slbench.report.figures.inputs import (
+    Context,
+    Experiment,
+    FigureInputs,
+    contexts,
+    device_words,
+    file_names,
+    seeds_words,
+)
 from slbench.text import distinct
 
 if TYPE_CHECKING:
@@ -41,17 +49,17 @@ class Costs:
     of: dict[int, float]  # by the experiment's place
 
 
-def draw_tradeoff(shown: Shown, out: Path) -> list[tuple[str, str]]:
+def draw_tradeoff(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """A figure for each data set, against images per second where they were measured, else against multiply-adds."""
     return draw_against(shown, out, stem="tradeoff", measured=True)
 
 
-def draw_tradeoff_macs(shown: Shown, out: Path) -> list[tuple[str, str]]:
+def draw_tradeoff_macs(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """A figure for each data set, against multiply-adds."""
     return draw_against(shown, out, stem="tradeoff-macs", measured=False)
 
 
-def draw_against(shown: Shown, out: Path, *, stem: str, measured: bool) -> list[tuple[str, str]]:
+def draw_against(shown: FigureInputs, out: Path, *, stem: str, measured: bool) -> list[tuple[str, str]]:
     """Write the figures; their names without suffix, and what each shows."""
     with_values = [each for each in shown.experiments if each.by_seed(shown.accuracy)]
     found = contexts(with_values)
@@ -96,7 +104,7 @@ def way(speed: Throughput) -> tuple[object, ...]:
     return speed.machine_id, kind, speed.device_name, speed.threads, speed.precision, speed.batch_size, speed.timing
 
 
-def draw(context: Context, costs: Costs, shown: Shown) -> "Figure":
+def draw(context: Context, costs: Costs, shown: FigureInputs) -> "Figure":
     """Means over the seeds with thin bars; a name at the star, or at the dot where there is no star."""
     figure, axes = new_figure(height=3.9)
     there = [(context.experiments[number], place) for number, place in costs.of.items()]
@@ -106,15 +114,15 @@ def draw(context: Context, costs: Costs, shown: Shown) -> "Figure":
         point(axes, experiment, place, shown)
     axes.set_xlabel(costs.axis)
     axes.set_ylabel(shown.axis)
-    figure.suptitle(plain(context.title, most=MOST_IN_TITLE), fontsize=9)
+    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
     axes.margins(x=0.12, y=0.12)
     key_of_markers(axes, [experiment for experiment, _ in there], shown)
     avoid = [(place, *ends(experiment, shown)) for experiment, place in there]
-    place_names(figure, axes, names(there, shown), avoid=avoid)
+    place_labels(figure, axes, names(there, shown), avoid=avoid)
     return figure
 
 
-def join(axes: "Axes", there: Sequence[tuple[Experiment, float]], shown: Shown) -> None:
+def join(axes: "Axes", there: Sequence[tuple[Experiment, float]], shown: FigureInputs) -> None:
     """A dashed line from each backbone's dot to its star."""
     for backbone in distinct(experiment.backbone for experiment, _ in there):
         ends = [
@@ -128,7 +136,7 @@ def join(axes: "Axes", there: Sequence[tuple[Experiment, float]], shown: Shown) 
             axes.plot([x, to_x], [y, to_y], linestyle="--", linewidth=1, color=colour, zorder=1, gid="join")
 
 
-def point(axes: "Axes", experiment: Experiment, place: float, shown: Shown) -> None:
+def point(axes: "Axes", experiment: Experiment, place: float, shown: FigureInputs) -> None:
     """One row of one backbone."""
     values = list(experiment.by_seed(shown.accuracy).values())
     interval, marker = shown.interval(values), shown.looks.marker(experiment.row)
@@ -136,18 +144,18 @@ def point(axes: "Axes", experiment: Experiment, place: float, shown: Shown) -> N
     axes.errorbar(
         [place], [mean(values)], yerr=bars, color=shown.looks.of_backbone(experiment.backbone), marker=marker,
         markersize=6 * (STAR if marker == "*" else 1), elinewidth=0.6, capsize=0, linestyle="none",
-        markeredgecolor="white", markeredgewidth=0.4, label=plain(row_title(experiment.backbone, experiment.row)),
+        markeredgecolor="white", markeredgewidth=0.4, label=plain(model_title(experiment.backbone, experiment.row)),
     )  # fmt: skip
 
 
-def ends(experiment: Experiment, shown: Shown) -> tuple[float, float]:
+def ends(experiment: Experiment, shown: FigureInputs) -> tuple[float, float]:
     """The lowest and highest that is drawn of it."""
     values = list(experiment.by_seed(shown.accuracy).values())
     interval = shown.interval(values)
     return (mean(values), mean(values)) if interval is None else (interval.low, interval.high)
 
 
-def key_of_markers(axes: "Axes", found: Sequence[Experiment], shown: Shown) -> None:
+def key_of_markers(axes: "Axes", found: Sequence[Experiment], shown: FigureInputs) -> None:
     """What each marker stands for, in grey, below the axes."""
     from matplotlib.lines import Line2D
 
@@ -159,7 +167,7 @@ def key_of_markers(axes: "Axes", found: Sequence[Experiment], shown: Shown) -> N
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
 
 
-def names(there: Sequence[tuple[Experiment, float]], shown: Shown) -> list[tuple[str, float, float, str]]:
+def names(there: Sequence[tuple[Experiment, float]], shown: FigureInputs) -> list[tuple[str, float, float, str]]:
     """The name of each backbone, where it stands, and its colour."""
     found = []
     for backbone in distinct(experiment.backbone for experiment, _ in there):
@@ -171,12 +179,12 @@ def names(there: Sequence[tuple[Experiment, float]], shown: Shown) -> list[tuple
     return found
 
 
-def caption(context: Context, costs: Costs, shown: Shown) -> str:
+def caption(context: Context, costs: Costs, shown: FigureInputs) -> str:
     """What the figure shows."""
     there = [context.experiments[number] for number in costs.of]
     counts = Counter(len(experiment.by_seed(shown.accuracy)) for experiment in there)
     without = [
-        row_title(experiment.backbone, experiment.row)
+        model_title(experiment.backbone, experiment.row)
         for number, experiment in enumerate(context.experiments)
         if number not in costs.of
     ]
