@@ -30,13 +30,13 @@ The rooms, from the top; each imports only from rooms below it:
     record.py     RunRecord: what is filed of a run, finished, failed or stopped
     measurement_records.py  what was measured of a network or a job, as it is filed
     claims.py     who is at work on which run
-    files.py      files that are whole or not there
     differing.py  which fields tell runs apart
     spec.py       RunSpec: everything that can change a result
     data/         the data sets by name, a user's own; in memory or on the disk; order, splits, batches, augmentation
     backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
     methods/      method.py: a method of an ablation as a value; spt.py, lsa.py: each written once
     recipes.py    Recipe: how a network is trained
+    files.py      files written whole or not at all
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    facts of this machine and this code
     validation.py what a person wrote against a type, in one line

@@ -28,6 +28,8 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from slbench.files import temporary_beside
+
 HEARTBEAT_SECONDS = 10.0  # between two signs of life
 STALE_SECONDS = 120.0  # without one, and the claim of another machine is taken over
 NAME = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9._-]*")  # a run's id, or that of an import; never a way out of the folder
@@ -245,20 +247,18 @@ def read_progress(folder: Path) -> dict[str, Any]:
 
 def create(path: Path, content: str) -> bool:
     """Make a file, whole from its first moment; False if it is there already."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_text(content)
-        os.link(temporary, path)
-    except FileExistsError:
-        return temporary.stat().st_nlink == 2  # NFS may ask twice, and answer the second time
-    except FileNotFoundError:
-        return False  # the run was finished just now, and its folder removed
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        return create_exclusively(path, content)  # a file system without hard links
-    finally:
-        temporary.unlink(missing_ok=True)
+    with temporary_beside(path) as temporary:
+        try:
+            temporary.write_text(content)
+            os.link(temporary, path)
+        except FileExistsError:
+            return temporary.stat().st_nlink == 2  # NFS may ask twice, and answer the second time
+        except FileNotFoundError:
+            return False  # the run was finished just now, and its folder removed
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return create_exclusively(path, content)  # a file system without hard links
     return True
 
 
@@ -274,14 +274,9 @@ def create_exclusively(path: Path, content: str) -> bool:
 
 def replace(path: Path, content: str) -> None:
     """Write a file that can be lost, at once, in the place of another."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    with temporary_beside(path) as temporary, contextlib.suppress(FileNotFoundError):  # the folder may be gone
         temporary.write_text(content)
         temporary.replace(path)
-    except FileNotFoundError:
-        return  # the folder is gone: nobody asks any more
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @cache

@@ -1,8 +1,14 @@
 """Which fields tell runs apart."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from slbench.text import distinct
+
+K = TypeVar("K", bound=Hashable)
+MAX_FIELDS = 3  # in a title; beyond that the key stands for them
 
 
 def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
@@ -16,3 +22,39 @@ def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
         else:
             columns[head + key] = value
     return columns
+
+
+def differing(items: Iterable[Mapping[str, Any]], *, optional: tuple[str, ...] = ()) -> list[str]:
+    """Return the names of the fields in which items differ, in order of first occurrence.
+
+    Args:
+        items: flat fields; a missing field counts as None.
+        optional: prefixes of names for which None (or NaN) differs from nothing.
+    """
+    held = list(items)
+    names = distinct(name for item in held for name in item)
+    return [name for name in names if len(texts(name, held, optional)) > 1]
+
+
+def texts(name: str, items: Iterable[Mapping[str, Any]], optional: tuple[str, ...]) -> set[str]:
+    """Return the different values of one field as text."""
+    values = [item.get(name) for item in items]
+    if name.startswith(optional):
+        values = [value for value in values if value is not None and value == value]
+    return {str(value) for value in values}
+
+
+def distinguished(titles: Mapping[K, str], fields: Mapping[K, Mapping[str, Any]]) -> dict[K, str]:
+    """Return titles in which keys of equal title are told apart by their fields: "ViT (recipe_lr 0.003)"."""
+    groups = defaultdict[str, list[K]](list)
+    for key, title in titles.items():
+        groups[title].append(key)
+    return {key: title + distinction(key, groups[title], fields) for key, title in titles.items()}
+
+
+def distinction(key: K, group: Iterable[K], fields: Mapping[K, Mapping[str, Any]]) -> str:
+    """Return what tells one key of a group from the others, in parentheses; "" if it is the only one."""
+    names = differing(fields[other] for other in group)
+    if len(names) > MAX_FIELDS:
+        return f" ({key})"
+    return f" ({', '.join(f'{name} {fields[key].get(name)}' for name in names)})" if names else ""

@@ -2,21 +2,33 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is whole or not there: temporary file, fsync, rename, fsync of the folder."""
-    with written(path, content) as temporary:
+    with atomic_writer(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Open a binary file that replaces `path` once everything is written and on the disk."""
+    with durable_temporary(path) as (temporary, file):
+        yield file
+        sync_file(file)
         temporary.replace(path)
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """As `write_atomic`, but what is there already stays, whoever came first by however little."""
-    with written(path, content) as temporary:
+    """Like `write_atomic`, but never overwrites: the first writer wins."""
+    with durable_temporary(path) as (temporary, file):
+        file.write(content)
+        sync_file(file)
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -27,23 +39,32 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def written(path: Path, content: bytes) -> Iterator[Path]:
-    """A temporary file with this content on the disk, to be moved to its place, which then outlives a loss of power."""
+def durable_temporary(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Open a temporary file beside `path`, making its folder; a rename within the block survives a power loss."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary_beside(path) as temporary, temporary.open("wb") as file:
+        yield temporary, file
+    sync_folder(path.parent)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Yield an unused name beside `path`; whatever still has it at the end is removed."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    sync(path.parent)
 
 
-def sync(folder: Path) -> None:
-    """Have the names in a folder outlive a loss of power."""
+def sync_file(file: IO[bytes]) -> None:
+    """Flush a file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,7 +7,7 @@
     <store>/probes/<machine>/<key>.json                            what a job costs, filed by machine
     <store>/reports/<study>/                                       tables
     <store>/analysis/<study or run>/                               what was found in weights: slbench.analysis
-    <store>/conflicts/<machine>/                                   runs that came out otherwise there: slbench.upkeep
+    <store>/conflicts/<machine>/                                   runs that came out otherwise there: slbench.archive
 
 A run is finished when its folder holds record.json, which is written last, at once, and only if none is there.
 """

@@ -20,10 +20,10 @@ from slbench.analysis.seed_aggregation import (
     LAYER,
     as_table,
     averages,
-    distinguishing_columns,
     identity,
     over_seeds,
     parts,
+    with_distinct_titles,
 )
 from slbench.data.batches import Batches
 from slbench.data.splits import ImageSet, Rows
@@ -107,7 +107,7 @@ def measure(
             rows = evenly_spaced(len(part), at_most=setting.max_images)
             counts[run.record.labels.dataset] = len(rows), len(part)
             lines += by_layer(analysis, run, part, rows, setting, on_run(run))
-    return distinguishing_columns(pd.DataFrame(lines)), counts
+    return with_distinct_titles(pd.DataFrame(lines), runs), counts
 
 
 def by_layer(

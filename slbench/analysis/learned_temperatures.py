@@ -2,13 +2,12 @@
 
 import csv
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from slbench.differing import flat
+from slbench.differing import distinguished, flat
 from slbench.errors import StoreError
 from slbench.methods import model_title
 from slbench.record import TEMPERATURES, RunRecord
@@ -23,7 +22,6 @@ COLUMNS: dict[str, Callable[[str], int | float | str]] = {
     "sqrt_dk": float,
     "multiple": float,  # temperature / sqrt(d_k)
 }
-MAX_FIELDS = 3  # that a line of a figure is told apart by, beside its names
 
 
 def read_temperatures(folder: Path) -> pd.DataFrame | None:
@@ -69,25 +67,15 @@ def line_titles(records: Iterable[RunRecord]) -> dict[str, str]:
 
     Runs that differ in nothing but their seed share a title, and no others do.
     """
-    cells = defaultdict[str, dict[str, RunRecord]](dict)
-    named = {}
-    for record in records:
-        labels = record.labels
-        named[record.run_id] = (f"{model_title(labels.backbone, labels.method)}, {labels.dataset}", record.spec.cell_id)
-        cells[named[record.run_id][0]][named[record.run_id][1]] = record
-    return {run: title + distinction(cells[title], cell) for run, (title, cell) in named.items()}
-
-
-def distinction(cells: Mapping[str, RunRecord], cell: str) -> str:
-    """What tells one experiment from others of the same name; nothing where it is the only one."""
-    if len(cells) == 1:
-        return ""
-    columns = {name: flat(record.spec.as_dict()) for name, record in cells.items()}
-    names = dict.fromkeys(name for line in columns.values() for name in line if name != "seed")
-    differing = [name for name in names if len({str(line.get(name)) for line in columns.values()}) > 1]
-    if len(differing) > MAX_FIELDS:
-        return f" ({cell})"
-    return f" ({', '.join(f'{name} {columns[cell].get(name)}' for name in differing)})"
+    held = list(records)
+    cells = {record.spec.cell_id: record for record in held}
+    titles = {
+        cell: f"{model_title(record.labels.backbone, record.labels.method)}, {record.labels.dataset}"
+        for cell, record in cells.items()
+    }
+    fields = {cell: flat({**record.spec.as_dict(), "seed": None}) for cell, record in cells.items()}
+    named = distinguished(titles, fields)
+    return {record.run_id: named[record.spec.cell_id] for record in held}
 
 
 def final(frame: pd.DataFrame) -> pd.DataFrame:

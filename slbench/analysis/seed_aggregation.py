@@ -7,6 +7,7 @@ import pandas as pd
 
 from slbench.analysis.captions import table
 from slbench.analysis.run_selection import FinishedRun
+from slbench.differing import distinguished, flat
 from slbench.store import safe
 from slbench.text import distinct
 
@@ -29,11 +30,14 @@ def identity(run: FinishedRun) -> dict[str, Any]:
     }
 
 
-def distinguishing_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the cell's id in the title of rows that share backbone, method and data by name alone."""
-    cells = frame.groupby(["row", "dataset"])["cell"].transform("nunique")
-    ids = frame["cell"].str.rsplit("-", n=1).str[-1]
-    return frame.assign(row=frame["row"].where(cells == 1, frame["row"] + " [" + ids + "]"))
+def with_distinct_titles(frame: pd.DataFrame, runs: Sequence[FinishedRun]) -> pd.DataFrame:
+    """Return the frame with what tells cells of equal title and data set apart added to the title."""
+    named: dict[str, str] = {}
+    for dataset in distinct(run.record.labels.dataset for run in runs):
+        cells = {identity(run)["cell"]: run for run in runs if run.record.labels.dataset == dataset}
+        fields = {cell: flat({**run.record.spec.as_dict(), "seed": None}) for cell, run in cells.items()}
+        named |= distinguished({cell: run.row for cell, run in cells.items()}, fields)
+    return frame.assign(row=frame["cell"].map(named))
 
 
 def over_seeds(frame: pd.DataFrame, measures: Sequence[str], by: Sequence[str]) -> pd.DataFrame:

@@ -26,9 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slbench import __version__
 from slbench.data.archives import DAMAGED, UnpackBudget
-from slbench.data.paths import whole
 from slbench.errors import InputError, StoreError
-from slbench.files import dump_json
+from slbench.files import atomic_writer, dump_json
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import WEIGHTS, RunRecord, first_wrong, read_record
 from slbench.store import Store, state_of
@@ -132,7 +131,7 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
         files=tuple(member for _, member in contents.files),
     )
     try:
-        with whole(target) as file:
+        with atomic_writer(target) as file:
             write(file, manifest, contents, mode=mode_of(target) or "w")
     except OSError as error:
         raise StoreError(f"{target}: cannot be written: {error.strerror}") from error

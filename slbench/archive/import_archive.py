@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from slbench.archive.export import MEASURED, ArchivedRun, Reader, reading
 from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
-from slbench.files import sync
+from slbench.files import sync_folder
 from slbench.record import WEIGHTS, RunRecord, first_wrong
 from slbench.store import Store, safe, state_of
 
@@ -172,7 +172,7 @@ def place_measurements(folder: Path, store: Store) -> int:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
-                sync(target.parent)
+                sync_folder(target.parent)
                 placed += 1
     return placed
 
@@ -222,6 +222,6 @@ def set_aside(source: Path, record: RunRecord, store: Store) -> Path:
 def move(source: Path, target: Path) -> None:
     """Give a whole folder its place, at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    sync(source)
+    sync_folder(source)
     source.rename(target)
-    sync(target.parent)
+    sync_folder(target.parent)

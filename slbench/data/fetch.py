@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from slbench import __version__
-from slbench.data.paths import check_space, is_there, whole, writing
+from slbench.data.paths import check_space, is_there, writing
 from slbench.data.published import Archive
 from slbench.data.published_cache import CHUNK, folder_of, md5_of
 from slbench.errors import FetchError, InputError, unreadable
+from slbench.files import atomic_writer
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 5  # in a row that bring nothing, at one mirror
@@ -136,7 +137,7 @@ def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:
         raise InputError(f"{file}: md5 {found} is that of no archive of '{name}': {known}")
     with only_one(name) as folder:
         check_space(folder, file.stat().st_size)
-        with file.open("rb") as source, whole(folder / archive.name) as target:
+        with file.open("rb") as source, atomic_writer(folder / archive.name) as target:
             shutil.copyfileobj(source, target, CHUNK)
     return archive
 

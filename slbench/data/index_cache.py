@@ -14,9 +14,9 @@ from slbench.data.image_files import ImageFiles
 from slbench.data.images import Pixels, digest_of
 from slbench.data.lazy_images import Digests, LazyImages
 from slbench.data.own_split import lazily, resized
-from slbench.data.paths import whole
 from slbench.data.pixel_statistics import levels, moments
 from slbench.data.splits import PARTS, DatasetStatistics, ImageSet, PartName, Splits, content_hash
+from slbench.files import atomic_writer
 
 ABOUT = "about"  # everything of a note that is no array, as JSON
 
@@ -113,7 +113,7 @@ def note(splits: Splits, path: Path, *, files: str) -> None:
         arrays[f"{name}_labels"] = part.labels
     if splits.given is not None:
         arrays["given"] = splits.given
-    with whole(path) as file:
+    with atomic_writer(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own flags
 
 

@@ -12,8 +12,9 @@ from typing import IO
 import numpy as np
 
 from slbench.data.image_arrays import FileArray, OpenFile
-from slbench.data.paths import check_space, data_root, one_at_a_time, whole, writing
+from slbench.data.paths import check_space, data_root, one_at_a_time, writing
 from slbench.errors import InputError
+from slbench.files import atomic_writer
 
 # Of a zip's member, as the format's specification (APPNOTE.TXT, 4.3.7) has it.
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -100,7 +101,7 @@ def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: ArrayHeader
         for left in folder.glob(f".{member.filename}-*.tmp"):  # by a process that was killed at this
             left.unlink()
         check_space(folder, size)
-        with whole(target) as file, archive.open(member) as content:
+        with atomic_writer(target) as file, archive.open(member) as content:
             content.read(found.size)
             shutil.copyfileobj(content, file, 2**18)
             if file.tell() != size:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from slbench.data.paths import data_root, whole
+from slbench.data.paths import data_root
 from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError, unreadable
+from slbench.files import atomic_writer
 
 if TYPE_CHECKING:
     from slbench.data.index_cache import IndexHeader
@@ -71,7 +72,7 @@ def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
     spec = spec_of(splits)
     with contextlib.suppress(OSError):  # without the note it is found again: slower, not wrong
         keep_found(splits, spec, source)
-        with whole(note) as file:
+        with atomic_writer(note) as file:
             file.write(json.dumps(dataclasses.asdict(spec)).encode())
     return spec
 

@@ -1,4 +1,4 @@
-"""Where data are kept on this machine, and writing there so that a file is whole or not there."""
+"""Where data are kept on this machine."""
 
 import contextlib
 import errno
@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from slbench.errors import InputError
 
@@ -31,21 +30,6 @@ def is_there(path: Path) -> bool:
         raise InputError(
             f"{path.parent}: cannot be read ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
         ) from error
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its place under `path` only when all is written and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

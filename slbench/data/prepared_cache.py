@@ -10,9 +10,9 @@ from slbench.data.image_arrays import ImageArrays
 from slbench.data.index_cache import IndexHeader, looked_at_once
 from slbench.data.lazy_images import LazyImages
 from slbench.data.npz_members import stored
-from slbench.data.paths import whole
 from slbench.data.splits import PARTS, Images, ImageSet, PartName, Rows, Splits, content_hash
 from slbench.errors import InputError
+from slbench.files import atomic_writer
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
 
@@ -25,13 +25,13 @@ def keep(splits: Splits, path: Path, *, of: str) -> None:
     Raises:
         OSError: if there is no room or no right to.
     """
-    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+    with atomic_writer(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
             write_images(archive, f"{name}_images", part.images)
             write_rows(archive, f"{name}_labels", part.labels)
         if splits.given is not None:
             write_rows(archive, "given", splits.given)
-    with whole(sidecar(path)) as file:
+    with atomic_writer(sidecar(path)) as file:
         file.write(json.dumps({"of": of, "content": content_hash(splits)}).encode())
 
 

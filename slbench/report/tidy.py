@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
-from slbench.differing import flat
+from slbench.differing import differing, flat
 from slbench.record import RunRecord
 from slbench.spec import to_dict
+from slbench.text import distinct
 
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
 ROW_HEADS = ("backbone_", "method_", "numerics_")  # spec fields that the names of a row stand for
@@ -73,10 +74,19 @@ def varying(frame: pd.DataFrame) -> list[str]:
     columns = [str(column) for column in frame]
     of_training = [column for column in columns if column.startswith(TRAINING_HEADS)] + ["protocol"]
     of_row = [column for column in columns if column.startswith(ROW_HEADS)]
-    trained = frame.groupby("dataset")[of_training].nunique(dropna=False)
-    named = frame.groupby(["backbone", "method", "dataset"])[of_row].nunique(dropna=False)
-    if EQUAL in of_training:  # it means nothing for the whole sets, which stand beside subsets of either kind
-        trained[EQUAL] = frame.groupby("dataset")[EQUAL].nunique(dropna=True)
-    return [column for column in of_row if (named[column] > 1).any()] + [
-        column for column in of_training if (trained[column] > 1).any()
-    ]
+    # recipe_equal means nothing for whole sets, which stand beside subsets of either kind
+    names = differing_within(frame, ["backbone", "method", "dataset"], of_row)
+    trained = differing_within(frame, ["dataset"], of_training, optional=(EQUAL,))
+    return [column for column in of_row if column in names] + [column for column in of_training if column in trained]
+
+
+def differing_within(
+    frame: pd.DataFrame, by: list[str], columns: list[str], *, optional: tuple[str, ...] = ()
+) -> set[str]:
+    """Return the columns in which rows of one group differ."""
+    different = frame[list(distinct([*by, *columns]))].drop_duplicates()
+    return {
+        name
+        for _, group in different.groupby(by)
+        for name in differing(cast(list[dict[str, Any]], group.to_dict("records")), optional=optional)
+    }

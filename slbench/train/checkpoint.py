@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from slbench.errors import StoreError
-from slbench.files import written
+from slbench.files import durable_temporary, sync_file
 
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 log = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ class Checkpoints:
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        with written(self.current, sealed(buffer.getvalue())) as temporary:
+        with durable_temporary(self.current) as (temporary, file):
+            file.write(sealed(buffer.getvalue()))
+            sync_file(file)
             if opened(temporary.read_bytes()) is None:
                 raise StoreError(f"{self.current}: what was written cannot be read again: check the disk")
             if self.current.exists():

@@ -11,9 +11,19 @@ from slbench.analysis import captions
 from slbench.analysis.layer_metrics import BY_DEPTH, SELF_RELATION, SHARPNESS, LayerMetricOptions, analyse, measure
 from slbench.analysis.load import OnProgress
 from slbench.analysis.run_selection import FinishedRun, RunSelection
-from slbench.analysis.seed_aggregation import CELL, LAYER, averages, distinguishing_columns, over_seeds, parts, shown
+from slbench.analysis.seed_aggregation import (
+    CELL,
+    LAYER,
+    averages,
+    identity,
+    over_seeds,
+    parts,
+    shown,
+    with_distinct_titles,
+)
 from slbench.store import Store
 from tests.analysis.made import SMALL, birds, finish, study_of
+from tests.support import make_record, runs
 
 SETTING = LayerMetricOptions(split="test", max_images=None, device=torch.device("cpu"), threads=1, batch_size=5)
 
@@ -61,9 +71,13 @@ def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
 
 
 def test_different_experiments_of_one_name_are_never_averaged() -> None:
-    lines = distinguishing_columns(frame({("a", 1, "x-a-birds-111"): [1.0], ("a", 1, "x-a-birds-222"): [3.0]}))
-    assert lines["row"].tolist() == ["a [111]", "a [222]"]
-    assert over_seeds(lines, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
+    made = [FinishedRun(make_record(run), Path()) for run in runs({"recipe.lr": [0.125, 0.5]})]
+    lines = pd.concat(
+        [frame({("Tiny", 1, identity(run)["cell"]): [value]}) for run, value in zip(made, (1.0, 3.0), strict=True)]
+    )
+    named = with_distinct_titles(lines, made)
+    assert named["row"].tolist() == ["Tiny (recipe_lr 0.125)", "Tiny (recipe_lr 0.5)"]
+    assert over_seeds(named, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
 
 
 def test_a_number_stands_with_its_spread_if_there_is_one() -> None:

@@ -346,17 +346,17 @@ DEADLY = """
 import os, signal, sys
 from pathlib import Path
 from slbench.store import Store
-from slbench.upkeep import arriving
+from slbench.archive import import_archive
 
-moves, right = iter(range(9)), arriving.move
+moves, right = iter(range(9)), import_archive.move
 
 def deadly(source, target):
     if next(moves) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     right(source, target)
 
-arriving.move = deadly
-arriving.bring(Path(sys.argv[1]), Store(Path(sys.argv[2])))
+import_archive.move = deadly
+import_archive.import_archive(Path(sys.argv[1]), Store(Path(sys.argv[2])))
 """
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slbench.differing import flat
+from slbench.differing import differing, flat
 from slbench.errors import InputError
 from slbench.layout import MEASURES
 from slbench.plotting.style import MAX_FIGURES, StyleMap, percent
@@ -158,15 +158,9 @@ def told_apart(
         groups[key[:within]].append(key)
     names = defaultdict[tuple[str, ...], dict[str, None]](dict)
     for start, keys in groups.items():
-        for name in distinct(name for key in keys for name in fields[key] if name.startswith(heads)):
-            if differs(name, [fields[key].get(name) for key in keys]):
-                names[start[:among]][name] = None
+        differences = differing((fields[key] for key in keys), optional=OFTEN_ABSENT)
+        names[start[:among]] |= dict.fromkeys(name for name in differences if name.startswith(heads))
     return {key: {name: shown_value(fields[key].get(name)) for name in names[key[:among]]} for key in fields}
-
-
-def differs(name: str, values: Iterable[Any]) -> bool:
-    kept = [value for value in values if value is not None or not name.startswith(OFTEN_ABSENT)]
-    return len({str(value) for value in kept}) > 1
 
 
 def shown_value(value: Any) -> str:

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slbench.differing import flat
+from slbench.differing import differing, flat
 from slbench.plotting.style import WIDE, plain, save, spread_out, style
 from slbench.report.figures.data_scaling import SIZES
 from slbench.report.figures.inputs import (
+    OFTEN_ABSENT,
     Context,
     Experiment,
     FigureInputs,
     device_words,
-    differs,
     file_names,
     seeds_words,
 )
@@ -47,8 +47,7 @@ def find_sweeps(found: Iterable[Experiment]) -> dict[str, list[Line]]:
         if len(group) < 2:
             continue
         fields = [flat(to_dict(experiment.spec)) for experiment in group]
-        names = distinct(name for each in fields for name in each if name != "seed")
-        varying = [name for name in names if differs(name, [each.get(name) for each in fields])]
+        varying = [name for name in differing(fields, optional=OFTEN_ABSENT) if name != "seed"]
         if len(varying) != 1 or not varying[0].startswith(SWEPT) or varying[0] in SIZES:
             continue
         values = [each.get(varying[0]) for each in fields]
