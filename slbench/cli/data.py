@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from slbench.cli import options
 from slbench.data import DATASETS, DatasetEntry, find, imagenet, load
-from slbench.data.fetch import OnProgress, bring, fetch, missing
+from slbench.data.fetch import OnProgress, add_local_file, fetch, missing
 from slbench.data.own_dataset import as_source
 from slbench.data.paths import data_root, is_there
 from slbench.data.published_cache import prepare, state_of, verify
@@ -55,7 +55,7 @@ def fetch_set(
     entry = published(name)
     console = Console(stderr=True, highlight=False, markup=False)
     for file in from_file:
-        archive = bring(name, entry.archives, file)
+        archive = add_local_file(name, entry.archives, file)
         console.print(f"{file} is {archive.name}", soft_wrap=True)
     left = missing(name, entry.archives)
     if from_file and left:

@@ -1,4 +1,4 @@
-"""The data sets by name, and loading one. The table is free of torch and numpy."""
+"""Data sets by name. Free of torch and numpy."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetEntry:
-    """What the table of data sets says of one."""
+    """Entry of the table of data sets."""
 
     spec: DatasetSpec
-    loader: str  # "module:function", of the paths of the archives
+    loader: str  # "module:function", called with the paths of the archives
     source: str
-    archives: tuple[Archive, ...] = ()  # what is fetched; none for what ships with slbench
+    archives: tuple[Archive, ...] = ()  # downloads; none for the bundled set
 
 
 DEFAULT_DATASET = "fashion-mnist-12k"
@@ -139,22 +139,22 @@ DATASETS: dict[str, DatasetEntry] = {
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedDataset:
-    """A data set that a name stands for."""
+    """Data set that a name resolves to."""
 
     spec: DatasetSpec
     label: str  # as tables print it
-    source: str  # where a user's own data lie, "npz:/absolute/path"; empty for a named set
+    source: str  # of a user's own data: "npz:/absolute/path"; empty for a named set
 
 
 def find(name: str, *, image_size: tuple[int, int] | None = None) -> ResolvedDataset:
-    """The data set that a name stands for: one of DATASETS, `imagenet`, `npz:PATH` or `folder:PATH`.
+    """Resolve a name: one of DATASETS, `imagenet`, `npz:PATH` or `folder:PATH`.
 
-    A named set need not be on this machine; a user's own is read, the first time.
+    A named set need not be on this machine; a user's own is read the first time.
 
     Args:
-        image_size: (height, width) that a user's images of different sizes are brought to.
+        image_size: (height, width) to which a user's images of different sizes are resized.
     Raises:
-        InputError: for an unknown name, or anything wrong with a user's data.
+        InputError: for an unknown name or invalid data.
     """
     source = as_source(name)
     if source is not None:
@@ -169,12 +169,12 @@ def find(name: str, *, image_size: tuple[int, int] | None = None) -> ResolvedDat
 
 
 def load(spec: DatasetSpec, source: str = "") -> "Splits":
-    """The images and labels of a data set, in slbench's order, of the spec's size; in memory or on the disk.
+    """Return the images and labels of a data set in canonical order at the spec's size, in memory or on the disk.
 
     Args:
-        source: as `find` gave it.
+        source: as returned by `find`.
     Raises:
-        InputError: if what is found is not the data that the spec names by its hash.
+        InputError: if the data do not match the hash of the spec.
     """
     from slbench.data.index_cache import at_size
     from slbench.data.own_split import resized, streams
@@ -183,7 +183,7 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
     own = as_source(source)
     splits = load_named(spec) if own is None else load_own(spec, own)
     if own is not None and splits.survey is not None:
-        return splits  # of the spec's size: checked when it was looked at, and image by image since
+        return splits  # of the spec's size: checked when indexed, then image by image
     check_content(splits, spec)
     if splits.train.images.shape[2:] == spec.image_size:
         return splits
@@ -196,7 +196,7 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
 
 
 def load_named(spec: DatasetSpec) -> "Splits":
-    """The images of one of DATASETS, of the size it is published in."""
+    """Return the images of one of DATASETS at their published size."""
     entry = DATASETS[spec.name]
     if not entry.archives:
         embedded: Splits = function_of(entry.loader)()
@@ -205,13 +205,13 @@ def load_named(spec: DatasetSpec) -> "Splits":
 
 
 def check_here(spec: DatasetSpec) -> None:
-    """Raise InputError, saying how to get it, if a data set is not on this machine. Reads nothing."""
+    """Raise InputError with the download command if a data set is not on this machine. Reads nothing."""
     if spec.name in DATASETS:
         check_present(spec.name, DATASETS[spec.name].archives)
 
 
 def is_here(spec: DatasetSpec) -> bool:
-    """Whether a data set is on this machine."""
+    """Return whether a data set is on this machine."""
     try:
         check_here(spec)
     except InputError:

@@ -1,4 +1,4 @@
-"""Reading published archives in place: nothing in them is ever written to the disk by its own name."""
+"""Read published archives in place; no member is ever written to the disk under its own name."""
 
 import gzip
 import io
@@ -25,7 +25,7 @@ DAMAGED = (
     lzma.LZMAError,
     RuntimeError,
 )
-ARRAY_PARTS = {  # of a pickled numpy array; whatever else a pickle asks for is refused
+ARRAY_PARTS = {  # globals of a pickled numpy array; any other is refused
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
@@ -35,14 +35,14 @@ ARRAY_PARTS = {  # of a pickled numpy array; whatever else a pickle asks for is 
 
 
 class UnpackBudget:
-    """What an archive may still unpack to, and which names it may use."""
+    """Limits on the members of an archive: names, count and unpacked size."""
 
     def __init__(self, archive: Path, *, most_members: int, most_bytes: int) -> None:
         self.archive, self.most_members, self.most_bytes = archive, most_members, most_bytes
         self.members, self.bytes = most_members, most_bytes
 
     def admit(self, name: str, size: int, *, is_link: bool) -> None:
-        """Count a member. Raises InputError if it leaves its folder, is a link or is too much."""
+        """Count a member. Raises InputError if it is a link, leaves its folder or exceeds the limits."""
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or (parts.parts[:1] and parts.parts[0].endswith(":")):
             raise InputError(f"{self.archive}: refused: its member '{name}' leaves the archive's folder")
@@ -55,10 +55,10 @@ class UnpackBudget:
 
 
 def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the wanted files of a .zip or a .tar, packed or not, in the archive's order.
+    """Yield name and content of the wanted files of a .zip or .tar (compressed or not), in archive order.
 
     Raises:
-        InputError: for an archive that is damaged, or that has a member that leaves its folder, a link, or too much.
+        InputError: if the archive is damaged, or a member is a link, leaves its folder or exceeds the limits.
     """
     try:
         yield from zip_members(path, wanted) if zipfile.is_zipfile(path) else tar_members(path, wanted)
@@ -91,7 +91,7 @@ def zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str
 
 
 def unpacked(path: Path) -> bytes:
-    """The content of a .gz file. Raises InputError if it is damaged or unpacks to too much."""
+    """Return the content of a .gz file. Raises InputError if it is damaged or too large."""
     try:
         with gzip.open(path) as file:
             content = file.read(MAX_BYTES + 1)
@@ -103,7 +103,7 @@ def unpacked(path: Path) -> bytes:
 
 
 class ArraysOnly(pickle.Unpickler):
-    """Unpickles numbers, text, lists, dicts and numpy arrays, and runs nothing else."""
+    """Unpickler of numbers, text, lists, dicts and numpy arrays that refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ARRAY_PARTS:
@@ -112,7 +112,7 @@ class ArraysOnly(pickle.Unpickler):
 
 
 def unpickled(content: bytes, name: str) -> Any:
-    """The plain values and arrays in a pickle, text as latin-1. Raises InputError if it asks for anything else."""
+    """Return the values and arrays of a pickle, text as latin-1. Raises InputError for any other content."""
     try:
         return ArraysOnly(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything

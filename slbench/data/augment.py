@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, each image with draws of its own. Images stay uint8."""
+"""Augmentation of whole batches with independent draws per image. Images stay uint8."""
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +10,11 @@ from slbench.recipes import Recipe
 
 
 def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.Generator) -> UInt8[Tensor, "b c h w"]:
-    """A training batch as the recipe augments it before it is normalised: flip, padded crop, AutoAugment.
+    """Return a batch augmented by flip, padded crop and AutoAugment, before normalisation.
 
     Args:
-        source: a CPU stream. The draws of flip and crop are taken whether or not they are used, and
-            those of AutoAugment come last, so that turning one off leaves the others' draws alone.
+        source: a CPU generator. Flip and crop are drawn whether used or not, and AutoAugment last, so that
+            turning one off does not change the draws of the others.
     """
     count = len(images)
     flipped = torch.rand(count, generator=source) < 0.5
@@ -29,18 +29,18 @@ def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.G
 
 
 def flip(images: UInt8[Tensor, "b c h w"], chosen: Bool[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
-    """The chosen images mirrored left to right."""
+    """Return the images, the chosen ones mirrored left to right."""
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
 def padded_crop(
     images: UInt8[Tensor, "b c h w"], offsets: Int64[Tensor, "b two"], *, padding: int
 ) -> UInt8[Tensor, "b c h w"]:
-    """A window of the image's own size out of the image with a border of zeros.
+    """Crop each image to its own size from a copy with a zero border.
 
     Args:
-        offsets: (down, right) of each window's corner in the padded image, in [0, 2 * padding];
-            (padding, padding) gives the image back.
+        offsets: (down, right) of each crop in the padded image, in [0, 2 * padding];
+            (padding, padding) returns the image unchanged.
     """
     count, channels, height, width = images.shape
     padded = F.pad(images, (padding,) * 4)

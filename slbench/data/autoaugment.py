@@ -1,4 +1,4 @@
-"""AutoAugment on whole batches: for each image a sub-policy, and whether and to which side each of its operations acts.
+"""AutoAugment on whole batches: each image draws its sub-policy, whether each operation acts, and its sign.
 
 Source: arXiv:1805.09501, appendix; what a magnitude of 0 to 9 means, and the operations, as in torchvision
 (10 bins, zeros from outside), whose operations are Pillow's.
@@ -20,11 +20,11 @@ OPERATIONS = (
     *("Brightness", "Contrast", "Posterize", "Solarize", "AutoContrast", "Equalize", "Invert"),
     *("Color", "Sharpness"),
 )
-GEOMETRIC, TABULAR = OPERATIONS[:5], OPERATIONS[5:12]  # moves of pixels; functions of a pixel's value
+GEOMETRIC, TABULAR = OPERATIONS[:5], OPERATIONS[5:12]  # geometric operations; functions of a pixel's value
 
 
 def policy(text: str) -> tuple[tuple[Step, Step], ...]:
-    """Sub-policies from lines of "operation probability magnitude, operation probability magnitude"."""
+    """Parse sub-policies from lines of "operation probability magnitude, operation probability magnitude"."""
     pairs = []
     for line in text.strip().splitlines():
         first, second = (part.split() for part in line.split(","))
@@ -119,7 +119,7 @@ Equalize 0.8 0, Equalize 0.6 0
 
 @dataclass(frozen=True)
 class DrawnOperations:
-    """What was drawn for each image of a batch."""
+    """Random draws for the images of a batch."""
 
     sub_policy: Int64[Tensor, " b"]
     chance: Float64[Tensor, "b two"]  # in [0, 1); an operation acts if it is below its probability
@@ -127,7 +127,7 @@ class DrawnOperations:
 
     @classmethod
     def of(cls, count: int, *, source: torch.Generator, policies: int = 25) -> "DrawnOperations":
-        """For so many images, from a CPU stream."""
+        """Draw for `count` images from a CPU generator."""
         return cls(
             torch.randint(policies, (count,), generator=source),
             torch.rand(count, 2, generator=source, dtype=torch.float64),
@@ -136,7 +136,7 @@ class DrawnOperations:
 
 
 def auto_augment(images: Images, name: str, draws: DrawnOperations) -> Images:
-    """The images under one of the published policies."""
+    """Return the images transformed by one of the published policies."""
     sub_policies = POLICIES[name]
     numbers = {operation: number for number, operation in enumerate(OPERATIONS)}
     for position in range(2):
@@ -153,7 +153,7 @@ def auto_augment(images: Images, name: str, draws: DrawnOperations) -> Images:
 def apply(
     images: Images, operation: Int64[Tensor, " b"], level: Int64[Tensor, " b"], positive: Bool[Tensor, " b"]
 ) -> Images:
-    """Each image under an operation of its own; -1 is none. The parameters are on the CPU, the images anywhere."""
+    """Apply to each image its own operation (-1: none). Parameters are on the CPU, images on any device."""
     out = images.clone()
     kinds = {name: operation == number for number, name in enumerate(OPERATIONS)}
     for chosen, change in (
@@ -173,12 +173,12 @@ def sign(positive: Bool[Tensor, " b"]) -> Float64[Tensor, " b"]:
 
 
 def enhancement(level: Int64[Tensor, " b"], positive: Bool[Tensor, " b"]) -> Tensor:
-    """1 and up to 0.9 more or less: the factor of brightness, colour, contrast and sharpness."""
+    """Return the factor of brightness, colour, contrast or sharpness: 1 plus or minus at most 0.9."""
     return (1 + sign(positive) * steps(0.0, 0.9)[level]).float()
 
 
 def steps(start: float, end: float) -> Float64[Tensor, " levels"]:
-    """Ten magnitudes, evenly, in float32 as torchvision has them."""
+    """Return ten evenly spaced magnitudes in float32, as torchvision does."""
     return torch.linspace(start, end, 10).double()
 
 
@@ -225,7 +225,7 @@ def move(
 def remap(
     images: Images, operation: Int64[Tensor, " b"], level: Int64[Tensor, " b"], positive: Bool[Tensor, " b"]
 ) -> Images:
-    """Replace the values of each image by a table of its own."""
+    """Map the pixel values of each image through its own lookup table."""
     device = images.device
     tables = torch.empty(*images.shape[:2], 256, dtype=torch.int64, device=device)
     makers: dict[str, Callable[[Tensor], Tensor]] = {

@@ -1,4 +1,4 @@
-"""Batches of uint8 images, augmented and normalised on the device that trains; from its memory, ours or the disk."""
+"""Batches of uint8 images from device memory, host memory or disk, augmented and normalised on the training device."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -21,33 +21,33 @@ from slbench.rng import generator
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees."""
+    """Images and labels of one training step."""
 
     images: Float[Tensor, "b c h w"]  # augmented and normalised
     labels: Int64[Tensor, " b"]
-    partners: Int64[Tensor, " b"]  # labels of what was mixed into the images
-    share: float  # of the images' own labels; 1 where nothing was mixed
+    partners: Int64[Tensor, " b"]  # labels of the images mixed in
+    share: float  # weight of the images' own labels; 1 without mixing
 
 
 class InMemoryImages:
-    """Images in memory: the device's, or ours if they would fill more than half of what is free there."""
+    """Images in device memory, or in host memory if they would fill more than half of the free device memory."""
 
     def __init__(self, images: Images, *, device: torch.device) -> None:
         self.images = torch.from_numpy(images).to(device if fits(images.nbytes, device) else "cpu")
 
     def batches_of(self, choices: Sequence[Rows]) -> Generator[UInt8[Tensor, "b c h w"], None, None]:
-        """For each choice of rows those images."""
+        """Yield the images of each selection of rows."""
         for rows in choices:
             yield self.images[torch.from_numpy(rows).to(self.images.device)]
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether images of so many bytes leave a device half of its free memory."""
+    """Return whether `size` bytes of images leave half of the free device memory."""
     return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 class Batches:
-    """A part of a data set, given out in normalised batches on a device."""
+    """Normalised batches of an image set on a device."""
 
     def __init__(self, part: ImageSet, spec: DatasetSpec, *, device: torch.device) -> None:
         self.images = part.images if isinstance(part.images, LazyImages) else InMemoryImages(part.images, device=device)
@@ -59,17 +59,17 @@ class Batches:
         return len(self.labels)
 
     def normalise(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Pixels over 255, less the mean, over the standard deviation, channel by channel."""
+        """Return (pixels / 255 - mean) / std, channel by channel."""
         return (images.float() / 255 - self.mean) / self.std
 
     def training(
         self, recipe: Recipe, *, seed: int, epoch: int, first: int = 0, images: int | None = None
     ) -> Iterator[Batch]:
-        """The batches of one epoch, shuffled and augmented by streams of (seed, epoch, number of the batch).
+        """Yield the batches of one epoch, shuffled and augmented by streams of (seed, epoch, batch number).
 
         Args:
-            first: the number of the batch to begin with.
-            images: how many a pass draws: if more than there are, they come again; by default each comes once.
+            first: number of the first batch.
+            images: images drawn per pass; more than there are repeats them; default: each image once.
         """
         images = len(self) if images is None else images
         order = self.order(recipe, seed=seed, epoch=epoch, images=images).numpy()
@@ -83,17 +83,17 @@ class Batches:
     def taken(
         self, choices: Sequence[Rows]
     ) -> Generator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"]], None, None]:
-        """For each choice of rows its images and labels, on the device."""
+        """Yield the images and labels of each selection of rows, on the device."""
         device = self.labels.device
         with closing(self.images.batches_of(choices)) as stacks:
             for rows, images in zip(choices, stacks, strict=True):
                 yield torch.as_tensor(images).to(device), self.labels[torch.from_numpy(rows).to(device)]
 
     def order(self, recipe: Recipe, *, seed: int, epoch: int, images: int) -> Int64[Tensor, " n"]:
-        """The image at each place of an epoch: shuffled passes in turn, each image `repeats` times in a row.
+        """Return the image index at each position of an epoch: shuffled passes, each image `repeats` times in a row.
 
         Args:
-            images: how many a pass of the recipe draws.
+            images: images drawn per pass of the recipe.
         """
         source = generator(seed, epoch, "order")
         drawn = images * recipe.passes
@@ -110,7 +110,7 @@ class Batches:
         epoch: int,
         number: int,
     ) -> Batch:
-        """Augmented images normalised, erased and mixed."""
+        """Return augmented images normalised, erased and mixed."""
         size = (images.shape[2], images.shape[3])
         batch = self.normalise(images)
         if recipe.erase:
@@ -123,7 +123,7 @@ class Batches:
         return Batch(mixed(batch, mix), labels, labels[mix.partners.to(labels.device)], mix.share)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]]:
-        """Every image once, in order, without augmentation; the last batch may be smaller."""
+        """Yield every image once, in order, without augmentation; the last batch may be smaller."""
         rows = np.arange(len(self))
         choices = [rows[start : start + batch_size] for start in range(0, len(self), batch_size)]
         with closing(self.taken(choices)) as batches:

@@ -10,9 +10,9 @@ PADDING = 2  # px on each side: 28 x 28 becomes 32 x 32
 
 
 def load_fashion_mnist_12k() -> Splits:
-    """Fashion-MNIST, 10,000 training and 2,000 test images, (n, 1, 32, 32) grey.
+    """Return Fashion-MNIST: 10,000 training and 2,000 test images, (n, 1, 32, 32) grey.
 
-    Source: arXiv:1708.07747; the subset is stratified: as many images of each class.
+    Source: arXiv:1708.07747; the subset is stratified.
     """
     with (
         (files("slbench.data") / "fashion-mnist-12k.npz").open("rb") as file,
@@ -26,6 +26,6 @@ def load_fashion_mnist_12k() -> Splits:
 
 
 def padded(images: np.ndarray) -> Images:
-    """Grey images (n, 28, 28) with a border of zeros and a channel axis."""
+    """Return grey images (n, 28, 28) with a zero border and a channel axis."""
     border = ((0, 0), (PADDING, PADDING), (PADDING, PADDING))
     return np.pad(images, border)[:, None]

@@ -17,18 +17,18 @@ from slbench.errors import InputError
 
 
 def load_cifar10(archive: Path) -> Iterator[Sample]:
-    """50,000 and 10,000 images, (n, 3, 32, 32)."""
+    """Yield 50,000 training and 10,000 test images, (n, 3, 32, 32)."""
     train: dict[str, PartName] = {f"data_batch_{number}": "train" for number in range(1, 6)}
     return read_batches(archive, {**train, "test_batch": "test"}, "labels")
 
 
 def load_cifar100(archive: Path) -> Iterator[Sample]:
-    """50,000 and 10,000 images, (n, 3, 32, 32), with the 100 fine labels."""
+    """Yield 50,000 training and 10,000 test images, (n, 3, 32, 32), with the 100 fine labels."""
     return read_batches(archive, {"train": "train", "test": "test"}, "fine_labels")
 
 
 def read_batches(archive: Path, wanted: dict[str, PartName], labels: str) -> Iterator[Sample]:
-    """The images of files of an archive, which are named without their folder."""
+    """Yield the images of some files of an archive; files are named without their folder."""
     missing = list(wanted)
     for name, content in members(archive, lambda name: PurePosixPath(name).name in missing):
         missing.remove(PurePosixPath(name).name)
@@ -40,7 +40,7 @@ def read_batches(archive: Path, wanted: dict[str, PartName], labels: str) -> Ite
 
 
 def images_of(archive: Path, batch: Any, labels: str) -> tuple[np.ndarray, list[int]]:
-    """Images, (n, 3, 32, 32), and labels of one file."""
+    """Return images, (n, 3, 32, 32), and labels of one file."""
     try:
         images = np.asarray(batch["data"]).reshape(-1, 3, 32, 32)
         numbers = np.asarray(batch[labels], dtype=np.int64).tolist()

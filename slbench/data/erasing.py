@@ -1,4 +1,4 @@
-"""Random erasing of normalised images: in each chosen one a rectangle of its own. Source: arXiv:1708.04896."""
+"""Random erasing of normalised images, one rectangle per chosen image. Source: arXiv:1708.04896."""
 
 import math
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from slbench.recipes import Recipe
 
-ATTEMPTS = 10  # rectangles drawn for an image, of which the first that fits counts; without one it stays whole
+ATTEMPTS = 10  # rectangles drawn per image; the first that fits is used
 
 
 def rectangles(count: int, recipe: Recipe, *, size: tuple[int, int], source: torch.Generator) -> Int64[Tensor, "b 4"]:
-    """(top, left, height, width) in px for each image; those not chosen get a height and a width of 0.
+    """Draw (top, left, height, width) in px per image; height and width are 0 for images not chosen.
 
-    The height is sqrt(area * aspect), the width sqrt(area / aspect), each rounded and below the image's.
+    Height is sqrt(area * aspect), width sqrt(area / aspect), both rounded and smaller than the image.
     """
     height, width = size
     chosen = torch.rand(count, generator=source, dtype=torch.float64) < recipe.erase
@@ -43,13 +43,13 @@ def uniform(shape: tuple[int, ...], limits: tuple[float, float], source: torch.G
 def erase(
     images: Float[Tensor, "b c h w"], boxes: Int64[Tensor, "b 4"], *, fill: Float[Tensor, "c 1 1"]
 ) -> Float[Tensor, "b c h w"]:
-    """The images with their rectangles, (top, left, height, width), filled."""
+    """Return the images with their rectangles (top, left, height, width) filled."""
     inside = within(boxes, (images.shape[2], images.shape[3]))
     return torch.where(inside[:, None], fill, images)
 
 
 def within(boxes: Int64[Tensor, "b 4"], size: tuple[int, int]) -> Tensor:
-    """Which pixels (b h w) lie in the rectangle of their image."""
+    """Return a mask (b h w) of the pixels inside the rectangle of their image."""
     top, left, tall, wide = (side[:, None] for side in boxes.unbind(dim=1))
     rows = torch.arange(size[0], device=boxes.device)
     columns = torch.arange(size[1], device=boxes.device)

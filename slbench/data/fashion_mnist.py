@@ -18,7 +18,7 @@ from slbench.errors import InputError
 def load_fashion_mnist(
     train_images: Path, train_labels: Path, test_images: Path, test_labels: Path
 ) -> Iterator[Sample]:
-    """60,000 and 10,000 images, (n, 1, 32, 32) grey, padded from 28 px."""
+    """Yield 60,000 training and 10,000 test images, (n, 1, 32, 32) grey, padded from 28 px."""
     for image, label in zip(padded(read_idx(train_images, 3)), read_idx(train_labels, 1).tolist(), strict=True):
         yield Sample("train", image, label)
     for image, label in zip(padded(read_idx(test_images, 3)), read_idx(test_labels, 1).tolist(), strict=True):
@@ -26,7 +26,7 @@ def load_fashion_mnist(
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """The bytes of a packed idx file with so many axes. Raises InputError for anything else."""
+    """Return the array of a gzipped idx file with `axes` axes. Raises InputError for anything else."""
     content = unpacked(path)
     start = 4 + 4 * axes
     if len(content) < start or content[:4] != bytes([0, 0, 8, axes]):

@@ -1,4 +1,4 @@
-"""Getting published archives: from their mirrors, resumed where they were cut, or from a local file."""
+"""Download published archives from mirrors, resuming partial files, or add them from a local file."""
 
 import contextlib
 import http.client
@@ -16,16 +16,16 @@ from slbench.errors import FetchError, InputError, unreadable
 from slbench.files import atomic_writer
 
 TIMEOUT = 30  # seconds without a byte
-ATTEMPTS = 5  # in a row that bring nothing, at one mirror
-OnProgress = Callable[[str, int, int | None], None]  # file, bytes that are here, bytes in all if the server says
+ATTEMPTS = 5  # in a row without new bytes, at one mirror
+OnProgress = Callable[[str, int, int | None], None]  # file, bytes received, total bytes if known
 
 
 def fetch(name: str, archives: Sequence[Archive], *, on_progress: OnProgress = lambda *_: None) -> None:
-    """Bring a set's archives into the data root. One process at a time does; another waits and finds them there.
+    """Download the archives of a data set into the data root; other processes wait for the one that does.
 
     Raises:
-        FetchError: if no mirror gives an archive with the published checksum.
-        InputError: if the data root cannot be written to or has no room.
+        FetchError: if no mirror serves an archive with the published checksum.
+        InputError: if the data root is not writable or lacks space.
     """
     with only_one(name) as folder:
         for archive in archives:
@@ -36,7 +36,7 @@ def fetch(name: str, archives: Sequence[Archive], *, on_progress: OnProgress = l
 
 @contextlib.contextmanager
 def only_one(name: str) -> Iterator[Path]:
-    """The set's folder, made if need be, held against every other process."""
+    """Lock the folder of a data set, creating it if needed."""
     from filelock import FileLock
 
     folder = folder_of(name)
@@ -45,57 +45,57 @@ def only_one(name: str) -> Iterator[Path]:
 
 
 def fetch_one(archive: Archive, path: Path, on_progress: OnProgress) -> None:
-    """Get one archive from the first mirror that has it whole."""
+    """Download one archive from the first mirror that serves it completely."""
     partial = path.with_name(f"{path.name}.part")
-    said = []
+    errors = []
     for url in archive.urls:
         try:
             resumed = partial.exists()
             download(url, partial, on_progress)
-            if resumed and md5_of(partial) != archive.md5:  # what lay there may have been of another file
+            if resumed and md5_of(partial) != archive.md5:  # the partial file may have been another file's
                 partial.unlink()
                 download(url, partial, on_progress)
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            said.append(f"{url}: {error}")
+            errors.append(f"{url}: {error}")
             continue
         found = md5_of(partial)
         if found == archive.md5:
             partial.replace(path)
             return
         partial.unlink()
-        said.append(f"{url}: md5 {found}, and the published one is {archive.md5}")
+        errors.append(f"{url}: md5 {found}, expected {archive.md5}")
     raise FetchError(
-        f"{archive.name} could not be fetched: {'; '.join(said)}: try again later, or bring the file from elsewhere "
-        f"with: slbench data fetch {path.parent.name} --from FILE"
+        f"{archive.name}: download failed: {'; '.join(errors)}: try again later, or add a local copy with: "
+        f"slbench data fetch {path.parent.name} --from FILE"
     )
 
 
 def download(url: str, partial: Path, on_progress: OnProgress) -> None:
-    """Bring a file, going on where an earlier attempt was cut. What has arrived stays if this fails."""
-    fruitless = 0
+    """Download a file, resuming a partial one. Received bytes are kept if this fails."""
+    failed_attempts = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
             if download_on(url, partial, on_progress):
                 return
-            error: Exception = ConnectionError("the connection was cut")
+            error: Exception = ConnectionError("connection closed early")
         except urllib.error.HTTPError as refused:
             if refused.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
                 refused.close()
-                partial.unlink()  # longer than the file: of another one
+                partial.unlink()  # longer than the file: another file's
                 continue
             refused.close()
             raise
         except (http.client.HTTPException, ConnectionError, TimeoutError) as cut:
             error = cut
         after = partial.stat().st_size if partial.exists() else 0
-        fruitless = 0 if after > before else fruitless + 1
-        if fruitless == ATTEMPTS:
+        failed_attempts = 0 if after > before else failed_attempts + 1
+        if failed_attempts == ATTEMPTS:
             raise error
 
 
 def download_on(url: str, partial: Path, on_progress: OnProgress) -> bool:
-    """One request; whether the file is whole after it."""
+    """Make one request; return whether the file is complete."""
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": f"slbench/{__version__}"} | ({"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
@@ -114,18 +114,18 @@ def download_on(url: str, partial: Path, on_progress: OnProgress) -> bool:
 
 
 def received(answer: http.client.HTTPResponse) -> bytes:
-    """The next bytes of an answer. Raises ConnectionError for any error of the network, to be told from the disk's."""
+    """Return the next bytes of a response. Network errors become ConnectionError, unlike errors of the disk."""
     try:
         return answer.read(CHUNK)
     except OSError as error:
         raise ConnectionError(str(error)) from error
 
 
-def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:
-    """Copy a local file into the data root as the archive that its checksum says it is; give that archive.
+def add_local_file(name: str, archives: Sequence[Archive], file: Path) -> Archive:
+    """Copy a local file into the data root as the archive with its checksum; return that archive.
 
     Raises:
-        InputError: if it is none of the set's archives, or cannot be read.
+        InputError: if it is no archive of the set, or not readable.
     """
     try:
         found = md5_of(file)
@@ -134,7 +134,7 @@ def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:
     archive = next((archive for archive in archives if archive.md5 == found), None)
     if archive is None:
         known = ", ".join(f"{archive.name} {archive.md5}" for archive in archives)
-        raise InputError(f"{file}: md5 {found} is that of no archive of '{name}': {known}")
+        raise InputError(f"{file}: md5 {found} matches no archive of '{name}'; allowed: {known}")
     with only_one(name) as folder:
         check_space(folder, file.stat().st_size)
         with file.open("rb") as source, atomic_writer(folder / archive.name) as target:
@@ -143,5 +143,5 @@ def bring(name: str, archives: Sequence[Archive], file: Path) -> Archive:
 
 
 def missing(name: str, archives: Sequence[Archive]) -> list[Archive]:
-    """The archives of a set that are not in the data root."""
+    """Return the archives of a set that are not in the data root."""
     return [archive for archive in archives if not is_there(folder_of(name) / archive.name)]

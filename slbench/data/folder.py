@@ -1,4 +1,4 @@
-"""Folders of image files, one a class: `folder:PATH`."""
+"""Folders of image files, one per class: `folder:PATH`."""
 
 import math
 import os
@@ -18,7 +18,7 @@ from slbench.errors import InputError, unreadable
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """The image files of a folder, by part and class, sorted by path."""
+    """Image files of a folder by split and class, sorted by path."""
 
     root: Path
     train: dict[str, list[Path]]
@@ -35,15 +35,15 @@ class FolderLayout:
 
 
 def layout(root: Path) -> FolderLayout:
-    """What is where, as torchvision's ImageFolder lays it out: a folder for each class, at any depth below it.
+    """Return the image files by split and class, as torchvision's ImageFolder finds them (any depth per class).
 
-    - train/ and test/: those two;
-    - train/, val/ and test/: val/ validates;
-    - train/ and val/: val/ tests;
-    - otherwise every folder in it is a class, and slbench splits a fifth of each off for testing.
+    - train/ and test/: used as such;
+    - train/, val/ and test/: val/ is the validation split;
+    - train/ and val/: val/ is the test set;
+    - otherwise every folder is a class, and slbench holds out a fifth of each for testing.
 
     Raises:
-        InputError: if a folder or its images are missing, or cannot be read.
+        InputError: if a folder or its images are missing or unreadable.
     """
     try:
         return laid_out(root)
@@ -52,9 +52,9 @@ def layout(root: Path) -> FolderLayout:
 
 
 def laid_out(root: Path) -> FolderLayout:
-    """As `layout`, with what the system raises."""
+    """Like `layout`, raising OSError."""
     if not root.is_dir():
-        raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}: check the path")
+        raise InputError(f"{root}: {'is a file, not a folder' if root.exists() else 'no such folder'}: check the path")
     if not (root / "train").is_dir():
         return FolderLayout(root, classes(root), None, None)
     there = [name for name in ("val", "test") if (root / name).is_dir()]
@@ -70,25 +70,25 @@ def laid_out(root: Path) -> FolderLayout:
 
 
 def classes(folder: Path) -> dict[str, list[Path]]:
-    """The image files of each class."""
+    """Return the image files of each class."""
     found = {}
     for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
         found[name] = image_files(folder / name)
         if not found[name]:
             raise InputError(
-                f"{folder / name}: a class without images ({', '.join(EXTENSIONS)}): add some or delete it"
+                f"{folder / name}: no images; allowed: {', '.join(EXTENSIONS)}; add images or delete the folder"
             )
     if not found:
-        raise InputError(f"{folder}: has no folder of images, one a class")
+        raise InputError(f"{folder}: no class folders with images")
     return found
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files at any depth below a folder, through links as ImageFolder goes, sorted.
+    """Return the image files at any depth below a folder, sorted; links are followed, as in ImageFolder.
 
     Raises:
-        InputError: for a link that leads nowhere, which would be an image less.
-        OSError: for a folder that cannot be read.
+        InputError: for a broken link, which would silently drop an image.
+        OSError: for an unreadable folder.
     """
 
     def refuse(error: OSError) -> None:
@@ -102,7 +102,7 @@ def image_files(folder: Path) -> list[Path]:
             if path.is_file():
                 paths.append(path)
             elif path.is_symlink() and not path.exists():
-                raise InputError(f"{path}: a link to nothing: restore what it leads to or delete it")
+                raise InputError(f"{path}: broken link: restore its target or delete it")
     return sorted(paths)
 
 
@@ -111,22 +111,22 @@ def is_class(entry: Path) -> bool:
 
 
 def common_mode(headers: Sequence[ImageHeader], root: Path) -> str:
-    """The mode that all images are read as: their own, or RGB where some are grey and some are not."""
+    """Return the mode in which all images are read: their own, or RGB if some are grey."""
     modes = {header.mode for header in headers}
     if len(modes) == 1:
         return modes.pop()
     if "RGBA" in modes:
-        raise InputError(f"{root}: some images have transparency and some have not: convert them to one kind")
+        raise InputError(f"{root}: only some images have transparency: convert them to one mode")
     return "RGB"
 
 
 def read_folder(files: FolderLayout, image_size: tuple[int, int] | None, *, lazy: bool = False) -> RawDataset:
-    """Every image of a layout; those of different sizes brought to `image_size`.
+    """Read every image of a layout, resized to `image_size` where sizes differ.
 
     Args:
-        lazy: the images stay on the disk, as they do if they would not fit into memory.
+        lazy: keep the images on the disk; done in any case if they do not fit into memory.
     Raises:
-        InputError: at the first image that is damaged, or if sizes differ and none is given.
+        InputError: at the first damaged image, or if sizes differ and `image_size` is None.
     """
     headers = list(prefetch(files.files, header))
     size = common_size(str(files.root), (one.size for one in headers), image_size)
@@ -151,7 +151,7 @@ def read_folder(files: FolderLayout, image_size: tuple[int, int] | None, *, lazy
 
 
 def looked_at(files: ImageFiles, *, lazy: bool) -> tuple[Images | ImageFiles, list[bytes]]:
-    """The images of files, or the files again if they are to stay there, and digests of the images as they came."""
+    """Return the images (or, if lazy, the files) and the digests of the images before resizing."""
     if lazy:
         return files, files.seen()
 

@@ -1,4 +1,4 @@
-"""Images in arrays, in memory or in a file, each read and brought to its size when it is asked for."""
+"""Images in arrays, in memory or in a file, read and resized on access."""
 
 import math
 import os
@@ -16,27 +16,27 @@ from slbench.errors import InputError, unreadable
 
 
 class OpenFile:
-    """A file held open until nobody reads it any more."""
+    """Open file that is closed with its last reader."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.number = os.dup(file.fileno())
         weakref.finalize(self, os.close, self.number)
 
     def read(self, size: int, *, start: int) -> bytes:
-        """So many bytes from a place on, fewer if the file ends there. Safe in threads. Raises OSError."""
+        """Read `size` bytes from `start`, fewer at the end of the file. Thread-safe. Raises OSError."""
         return os.pread(self.number, size, start)
 
 
 @dataclass(frozen=True, eq=False)
 class FileArray:
-    """An array of uint8 images in a file, indexed image by image like one (n, channels, height, width) in memory.
+    """uint8 images in a file, indexed by image like an array (n, channels, height, width).
 
-    What is read is the file that was opened, even when another has taken its name since.
+    Reads the file that was opened, even if another has replaced it since.
     """
 
     file: OpenFile
-    name: str  # as errors call the array
-    start: int  # in the file, in bytes
+    name: str  # name in errors
+    start: int  # offset in the file, in bytes
     saved: tuple[int, ...]  # shape: (n, h, w), (n, h, w, c) or, channels first, (n, c, h, w)
     channels_first: bool = False
 
@@ -53,14 +53,14 @@ class FileArray:
         return self.saved[0]
 
     def __getitem__(self, row: int) -> Pixels:
-        """One image. Raises InputError if it cannot be read."""
+        """Return one image. Raises InputError if it cannot be read."""
         size = math.prod(self.saved[1:])
         try:
             content = self.file.read(size, start=self.start + row * size)
         except OSError as error:
             raise unreadable(self.name, error) from error
         if len(content) != size:
-            raise InputError(f"{self.name}: ends within image {row}: restore the file")
+            raise InputError(f"{self.name}: truncated in image {row}: restore the file")
         pixels = np.frombuffer(content, dtype=np.uint8).reshape(self.saved[1:])
         if pixels.ndim == 2:
             return pixels[None]
@@ -69,18 +69,18 @@ class FileArray:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageArrays(LazyImages):
-    """Images of arrays; a key is the number of an image, through all of them."""
+    """Images of several arrays; a key is an image number counted over all of them."""
 
     arrays: tuple[NDArray[np.uint8] | FileArray, ...]  # each (n, channels, height, width)
 
     @classmethod
     def of(cls, array: NDArray[np.uint8] | FileArray) -> "ImageArrays":
-        """All images of an array, in order, of the size that they have."""
+        """Return all images of an array, in order, at their own size."""
         return cls(arrays=(array,), keys=np.arange(len(array)), sizes=(array.shape[2:],))
 
     @cached_property
     def ends(self) -> NDArray[np.int64]:
-        """For each array, how many images it and those before it have."""
+        """Return the cumulative number of images."""
         return np.cumsum([len(array) for array in self.arrays])
 
     @property
@@ -88,7 +88,7 @@ class ImageArrays(LazyImages):
         return int(self.arrays[0].shape[1])
 
     def place(self, row: int) -> tuple[NDArray[np.uint8] | FileArray, int]:
-        """The array that a row's image is in, and its number there."""
+        """Return the array of a row's image and its index there."""
         key = int(self.keys[row])
         which = int(np.searchsorted(self.ends, key, side="right"))
         array = self.arrays[which]

@@ -1,4 +1,4 @@
-"""Images in a file each, decoded when they are asked for."""
+"""Image files decoded on access."""
 
 import os
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from slbench.data.lazy_images import Keys, LazyImages
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageFiles(LazyImages):
-    """Image files; a key is the path below the root, in bytes, as the file system has it."""
+    """Image files; a key is the path below the root in the bytes of the file system."""
 
     root: Path
-    mode: str  # that they are read as: "L", "RGB" or "RGBA"
+    mode: str  # decoded as "L", "RGB" or "RGBA"
 
     @property
     def channels(self) -> int:
@@ -36,5 +36,5 @@ class ImageFiles(LazyImages):
 
 
 def paths_as_keys(paths: Iterable[Path], root: Path) -> Keys:
-    """Paths below a root as `Files` keeps them."""
+    """Return paths below a root as keys of `ImageFiles`."""
     return np.array([os.fsencode(path.relative_to(root)) for path in paths], dtype=np.bytes_)

@@ -1,4 +1,4 @@
-"""ImageNet-1k: a folder that the user has, since nobody may hand it on."""
+"""ImageNet-1k from a folder of the user; it may not be redistributed."""
 
 import dataclasses
 
@@ -9,9 +9,9 @@ from slbench.errors import InputError
 
 NAME = "imagenet"
 ABOUT = "ILSVRC 2012 (arXiv:1409.0575): your folder of it, as DATA_ROOT/imagenet with train/ and val/, or a link"
-SIZE = (224, 224)  # px, unless dataset.image_size says otherwise; the sides are scaled each by its own factor
-CLASSES, TRAIN, TEST = 1000, 1_281_167, 50_000  # arXiv:1409.0575, table 2; its `val` tests
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's models have it
+SIZE = (224, 224)  # px, unless dataset.image_size says otherwise; each side is scaled separately
+CLASSES, TRAIN, TEST = 1000, 1_281_167, 50_000  # arXiv:1409.0575, table 2; its `val` is the test set
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as for torchvision's models
 
 
 def source() -> DatasetSource:
@@ -19,10 +19,10 @@ def source() -> DatasetSource:
 
 
 def find_imagenet(image_size: Size | None) -> DatasetSpec:
-    """ImageNet as it lies in the data root, with the usual normalisation; pinned by its content at this size.
+    """Return ImageNet from the data root with the usual normalisation, pinned by its content at this size.
 
     Raises:
-        InputError: if it is not there or is not whole.
+        InputError: if it is missing or incomplete.
     """
     if not is_there(source().path):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Image files and their sizes: decoding and resizing, both by Pillow."""
+"""Decode and resize image files with Pillow."""
 
 import hashlib
 import warnings
@@ -17,7 +17,7 @@ from slbench.errors import InputError, unreadable
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 64_000_000  # of one image; a larger one is a mistake or a bomb
+MAX_PIXELS = 64_000_000  # per image; a larger one is a mistake or a decompression bomb
 TOO_LARGE = f"larger than {MAX_PIXELS // 1_000_000} megapixels: shrink or delete it"
 MODES = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "RGBA": "RGBA"}  # and as read
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
@@ -25,7 +25,7 @@ CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file says of itself before it is decoded."""
+    """Size and mode of an image file."""
 
     size: tuple[int, int]  # (height, width) in px
     mode: str  # "L", "RGB" or "RGBA"
@@ -33,7 +33,7 @@ class ImageHeader:
 
 @contextmanager
 def opened(file: Path | BytesIO | BufferedReader, name: str) -> Iterator[Image.Image]:
-    """`open_image` of a path or an open file; a path is closed afterwards, whatever happens."""
+    """Open an image from a path or an open file; a path is always closed afterwards."""
     try:
         stream = file.open("rb") if isinstance(file, Path) else nullcontext(file)
     except OSError as error:
@@ -43,39 +43,41 @@ def opened(file: Path | BytesIO | BufferedReader, name: str) -> Iterator[Image.I
 
 
 def open_image(file: BytesIO | BufferedReader, name: str) -> Image.Image:
-    """The image of a file, not decoded yet.
+    """Open an image without decoding it.
 
     Args:
-        name: what errors call the file.
+        name: file name in errors.
     Raises:
-        InputError: if it is no image that Pillow reads, or one too large, or with other pixels than 8 bits of
-            grey, RGB or RGBA.
+        InputError: if Pillow cannot read it, it is too large, or its pixels are not 8-bit grey,
+            RGB or RGBA.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below, at a lower size
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a lower limit is checked below
             image = Image.open(file)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: {TOO_LARGE}") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{name}: not an image that can be read: restore or delete the file") from error
+        raise InputError(f"{name}: not a readable image: restore or delete the file") from error
     if image.width * image.height > MAX_PIXELS:
         raise InputError(f"{name}: {image.width} x {image.height} px: {TOO_LARGE}")
     if image.mode not in MODES:
-        raise InputError(f"{name}: pixels of kind '{image.mode}'; known: {', '.join(MODES)}: convert it to 8 bits")
+        raise InputError(
+            f"{name}: pixel mode not supported (got '{image.mode}'); allowed: {', '.join(MODES)}; convert it to 8 bits"
+        )
     return image
 
 
 def header(path: Path) -> ImageHeader:
-    """Size and mode of an image file, without decoding it. Raises InputError like `open_image`."""
+    """Return size and mode of an image file without decoding it. Raises like `open_image`."""
     with opened(path, str(path)) as image:
         return ImageHeader((image.height, image.width), MODES[image.mode])
 
 
 def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pixels:
-    """The pixels of an image file as the mode: "L", "RGB" or "RGBA".
+    """Return the pixels of an image file in mode "L", "RGB" or "RGBA".
 
-    An orientation that a camera noted beside the pixels is not applied, as torchvision's ImageFolder does not.
+    The EXIF orientation is not applied, as in torchvision's ImageFolder.
 
     Raises:
         InputError: if it is damaged.
@@ -84,14 +86,14 @@ def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pi
         try:
             pixels = np.asarray(image.convert(mode))
         except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"{name}: a damaged image: restore or delete the file") from error
+            raise InputError(f"{name}: damaged image: restore or delete the file") from error
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """An image brought to (height, width), channel by channel, by Pillow's bilinear filter with antialiasing.
+    """Return an image resized to (height, width), per channel, with Pillow's antialiased bilinear filter.
 
-    The sides are scaled each by its own factor: nothing is cut off.
+    Each side is scaled separately; nothing is cropped.
     """
     if pixels.shape[1:] == size:
         return pixels
@@ -101,5 +103,5 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def digest_of(pixels: Pixels) -> bytes:
-    """sha256 of an image's bytes, (channels, height, width)."""
+    """Return the sha256 of an image's bytes (channels, height, width)."""
     return hashlib.sha256(pixels.tobytes()).digest()

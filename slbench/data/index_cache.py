@@ -1,4 +1,4 @@
-"""Data sets whose images are read when they are asked for: looked at once, with a note of what was found."""
+"""Index files of data sets on the disk, made by reading every image once."""
 
 import contextlib
 import dataclasses
@@ -18,43 +18,43 @@ from slbench.data.pixel_statistics import levels, moments
 from slbench.data.splits import PARTS, DatasetStatistics, ImageSet, PartName, Splits, content_hash
 from slbench.files import atomic_writer
 
-ABOUT = "about"  # everything of a note that is no array, as JSON
+ABOUT = "about"  # everything of an index but its arrays, as JSON
 
 
 @dataclasses.dataclass(frozen=True)
 class IndexHeader:
-    """What a note says beside its arrays."""
+    """Fields of an index beside its arrays."""
 
-    files: str  # identity of the files it was made from
-    mode: str | None  # that image files are read as
-    sizes: tuple[tuple[int, int], ...]  # see `Lazy`
+    files: str  # identity of the indexed files
+    mode: str | None  # mode of image files
+    sizes: tuple[tuple[int, int], ...]  # see `LazyImages`
     survey: DatasetStatistics
 
 
-Reopen = Callable[[PartName, IndexHeader], LazyImages]  # images of a part, whatever their keys
+Reopen = Callable[[PartName, IndexHeader], LazyImages]  # images of a split, keys not set
 
 
 def looked_at_once(path: Path, make: Callable[[], Splits], reopen: Reopen, *, files: str) -> Splits:
-    """The splits that a note is on or, if there is none on these files, those made, surveyed and noted.
+    """Return the indexed splits; if these files have no index, make, survey and index them.
 
     Args:
-        files: the identity of the files.
+        files: identity of the files.
     """
     there = noted(path, reopen, files=files)
     if there is not None:
         return there
     made = surveyed(make())
-    with contextlib.suppress(OSError):  # without the note it is looked at again: slower, not wrong
+    with contextlib.suppress(OSError):  # without an index everything is read again: slower, not wrong
         note(made, path, files=files)
     return made
 
 
 def at_size(splits: Splits, size: tuple[int, int], path: Path, *, files: str) -> Splits:
-    """Splits brought to (height, width), each image when it is asked for.
+    """Return splits resized to (height, width) on access.
 
     Args:
-        path: of the note on the images of that size.
-        files: the identity of what the splits hold.
+        path: index of the images at that size.
+        files: identity of the splits' content.
     """
     if splits.train.images.shape[2:] == size:
         return splits
@@ -69,7 +69,7 @@ def at_size(splits: Splits, size: tuple[int, int], path: Path, *, files: str) ->
 
 
 def surveyed(splits: Splits) -> Splits:
-    """Lazy splits with the digest of every image and what their survey found. Reads each image once."""
+    """Return lazy splits with image digests and statistics. Reads each image once."""
     digests: list[bytes] = []
     found = np.zeros((splits.train.images.shape[1], 256), dtype=np.int64)
 
@@ -95,12 +95,12 @@ def with_digests(part: ImageSet, digests: Digests) -> ImageSet:
 
 
 def note(splits: Splits, path: Path, *, files: str) -> None:
-    """Write down how the images of surveyed splits are found, and what was seen.
+    """Write the index of surveyed splits.
 
     Args:
-        files: the identity of the files; the note is not believed for others.
+        files: identity of the files; the index is ignored for others.
     Raises:
-        OSError: if there is no room or no right to.
+        OSError: if there is no space or no permission.
     """
     images, survey = splits.train.images, splits.survey
     assert isinstance(images, LazyImages) and survey is not None
@@ -118,7 +118,7 @@ def note(splits: Splits, path: Path, *, files: str) -> None:
 
 
 def noted(path: Path, reopen: Reopen, *, files: str) -> Splits | None:
-    """The splits that a note is on; None if there is none, or if it is damaged or on other files."""
+    """Return the indexed splits; None if the index is missing, damaged or of other files."""
     try:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             about: IndexHeader = TypeAdapter(IndexHeader).validate_json(arrays[ABOUT].tobytes())

@@ -1,4 +1,4 @@
-"""CutMix and Mixup: a batch mixed with itself in another order, images and labels alike. One draw a batch.
+"""CutMix and Mixup: a batch mixed with a permutation of itself, images and labels. One draw per batch.
 
 Source: CutMix arXiv:1905.04899, Mixup arXiv:1710.09412; one of them, or neither, for each batch as in the
 released code of arXiv:2112.13492.
@@ -17,16 +17,16 @@ from slbench.recipes import Recipe
 
 @dataclass(frozen=True)
 class Mix:
-    """How a batch is mixed."""
+    """Parameters for mixing a batch."""
 
     kind: str  # "none", "cutmix", "mixup"
-    share: float  # of the labels of the images themselves; the rest is that of their partners
-    box: tuple[int, int, int, int]  # CutMix: (top, left, height, width) in px that comes from the partner
+    share: float  # weight of the images' own labels; the rest is their partners'
+    box: tuple[int, int, int, int]  # CutMix: (top, left, height, width) in px taken from the partner
     partners: Int64[Tensor, " b"]
 
     @classmethod
     def of(cls, count: int, recipe: Recipe, *, size: tuple[int, int], source: torch.Generator) -> "Mix":
-        """Drawn for a batch of so many images of a size (height, width), from a CPU stream."""
+        """Draw for a batch of `count` images of `size` (height, width) from a CPU generator."""
         chance = torch.rand((), generator=source, dtype=torch.float64).item()
         partners = torch.randperm(count, generator=source)
         numbers = np.random.default_rng(int(torch.randint(2**62, (), generator=source)))
@@ -39,7 +39,7 @@ class Mix:
 
 
 def cut(share: float, numbers: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box of 1 - share of the image and of its shape around a uniform middle, cut at the image's edges."""
+    """Return a box of area 1 - share with the image's aspect, around a uniform centre, clipped to the image."""
     sides = []
     for length in size:
         reach = int(length * (1 - share) ** 0.5) // 2
@@ -51,7 +51,7 @@ def cut(share: float, numbers: np.random.Generator, size: tuple[int, int]) -> tu
 
 
 def mixed(images: Float[Tensor, "b c h w"], mix: Mix) -> Float[Tensor, "b c h w"]:
-    """The images, each mixed with its partner."""
+    """Return the images, each mixed with its partner."""
     if mix.kind == "none":
         return images
     others = images[mix.partners.to(images.device)]

@@ -1,4 +1,4 @@
-"""An npz file of images and labels: `npz:PATH`."""
+"""Images and labels in an npz file: `npz:PATH`."""
 
 import contextlib
 import zipfile
@@ -18,7 +18,7 @@ from slbench.errors import InputError, unreadable
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
-MAX_COLOURS = 4  # so many rows of images with more columns and channels are channels that came first
+MAX_COLOURS = 4  # at most so many rows, with more columns and channels, are channels first
 DAMAGED = (
     OSError,
     ValueError,
@@ -26,22 +26,22 @@ DAMAGED = (
     AttributeError,
     KeyError,
     RuntimeError,
-    MemoryError,  # of an array that says it is larger than it is
+    MemoryError,  # an array whose header states a larger size
     zipfile.BadZipFile,
     zlib.error,
 )
 
 
 def read_npz(path: Path, *, lazy: bool = False) -> RawDataset:
-    """The images of an npz file with train_*, test_* and, if there are any, val_images and val_labels.
+    """Read an npz file with train_*, test_* and optionally val_* images and labels.
 
     Images are uint8, (n, h, w) or (n, h, w, c); labels are integers, (n,) or (n, 1) as MedMNIST has them. With
-    `classes`, names by label, classes are numbered in the order of their names, as in a folder.
+    `classes` (names by label) classes are numbered in the order of their names, as in a folder.
 
     Args:
-        lazy: the images stay on the disk, as they do if they would not fit into memory.
+        lazy: keep the images on the disk; done in any case if they do not fit into memory.
     Raises:
-        InputError: for anything else, or an array of objects, which would have to be unpickled.
+        InputError: for any other content, or an object array, which would need unpickling.
     """
     with damage_named(path), zipfile.ZipFile(path) as archive:
         lazy = lazy or streams(sum(member.file_size for member in archive.infolist()))
@@ -66,10 +66,10 @@ def digests_of(images: Images | ImageArrays) -> list[bytes]:
 
 
 def images_there(path: Path) -> dict[str, ImageArrays]:
-    """The images of a file that `read_npz` has read, on the disk: "train", those that validate at its end, and "test".
+    """Return the images on the disk of a file that `read_npz` has read: "train" (validation images last) and "test".
 
     Raises:
-        InputError: if it is not that file any more.
+        InputError: if it is no longer that file.
     """
     with damage_named(path), zipfile.ZipFile(path) as archive:
         parts = parts_of(path, [name.removesuffix(".npy") for name in archive.namelist()])
@@ -80,7 +80,7 @@ def images_there(path: Path) -> dict[str, ImageArrays]:
 
 @contextlib.contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Has whatever a damaged file makes numpy and zipfile raise be an InputError that names the file."""
+    """Turn errors of numpy and zipfile on a damaged file into an InputError that names it."""
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
@@ -89,16 +89,16 @@ def damage_named(path: Path) -> Iterator[None]:
         raise
     except DAMAGED as error:
         raise InputError(
-            f"{path}: not an npz file, or a damaged one: restore it, or save it again with numpy.savez"
+            f"{path}: not an npz file, or damaged: restore it, or save it again with numpy.savez"
         ) from error
 
 
 def parts_of(path: Path, there: Sequence[str]) -> list[str]:
-    """Which of "train", "val" and "test" a file has. Raises InputError for one without its images or its labels."""
+    """Return which of "train", "val" and "test" a file has. Raises InputError if one is incomplete."""
     given = any(name in there for name in VALIDATING)
     missing = [name for name in (*NEEDED, *(VALIDATING if given else ())) if name not in there]
     if missing:
-        raise InputError(f"{path}: has no array '{missing[0]}'; needed: {', '.join(NEEDED)}")
+        raise InputError(f"{path}: missing array '{missing[0]}'; required: {', '.join(NEEDED)}")
     return ["train", "val", "test"] if given else ["train", "test"]
 
 
@@ -117,7 +117,7 @@ def objects_refused(path: Path, name: str) -> InputError:
 
 
 def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | ImageArrays:
-    """Images as (n, c, h, w), in memory or on the disk."""
+    """Return images as (n, c, h, w), in memory or on the disk."""
     with zipfile.ZipFile(path) as archive:
         found = header(archive, name)
     check_images(path, name, found.dtype, found.shape)
@@ -128,7 +128,7 @@ def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool
 
 
 def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """Raise InputError unless an array can be one of images."""
+    """Raise InputError unless an array has the type and shape of images."""
     if dtype.hasobject:
         raise objects_refused(path, name)
     if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
@@ -141,34 +141,34 @@ def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...])
             "save it again with numpy.moveaxis(images, 1, -1)"
         )
     if max(shape[1:3]) > MAX_SIDE:
-        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}: shrink them")
+        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}: resize them")
 
 
 def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
-    """Labels as int64, (n,)."""
+    """Return labels as int64, (n,)."""
     if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
         raise InputError(
             f"{path}: {name}_labels: must be integers of shape ({count},) or ({count}, 1), "
             f"got {labels.dtype} of shape {labels.shape}"
         )
-    within: np.ndarray = np.minimum(labels, np.iinfo(np.int64).max)  # beyond it a label would turn negative
+    within: np.ndarray = np.minimum(labels, np.iinfo(np.int64).max)  # beyond it a label would overflow
     return within.reshape(count).astype(np.int64)
 
 
 def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarray]) -> list[str]:
-    """Class names by label: those of the file, else the numbers. Checks the range of the labels."""
+    """Return class names by label (those of the file, else numbers) after checking the range of the labels."""
     if names is None:
         highest, count = int(labels["train"].max()), len(labels["train"])
         if not 0 <= highest < count:
             raise InputError(
-                f"{path}: train_labels: label {highest} is out of range: {count} training images are of at most "
+                f"{path}: train_labels: label out of range (got {highest}): {count} training images have at most "
                 f"{count} classes, 0 to {count - 1}"
             )
         classes = [str(label) for label in range(int(labels["train"].max()) + 1)]
     elif names.ndim == 1 and names.dtype.kind in "UiuS" and len(set(names.tolist())) == len(names):
         classes = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
     else:
-        raise InputError(f"{path}: classes: must be different names, one a class, got {names.dtype} {names.shape}")
+        raise InputError(f"{path}: classes: must be distinct names, one per class, got {names.dtype} {names.shape}")
     for part, of_part in labels.items():
         wrong = of_part[(of_part < 0) | (of_part >= len(classes))]
         if len(wrong):

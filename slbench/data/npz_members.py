@@ -1,4 +1,4 @@
-"""Arrays of images in an npz file, found without reading them."""
+"""Locate arrays of images in an npz file without reading them."""
 
 import hashlib
 import math
@@ -16,12 +16,12 @@ from slbench.data.paths import check_space, data_root, one_at_a_time, writing
 from slbench.errors import InputError
 from slbench.files import atomic_writer
 
-# Of a zip's member, as the format's specification (APPNOTE.TXT, 4.3.7) has it.
+# Local file header of a zip member (APPNOTE.TXT, 4.3.7).
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
-    (3, 0): np.lib.format.read_array_header_2_0,  # which differs in the encoding of names of fields alone
+    (3, 0): np.lib.format.read_array_header_2_0,  # differs only in the encoding of field names
 }
 NOT_PACKED = zipfile.ZIP_STORED
 COLUMNS_FIRST = (
@@ -31,19 +31,19 @@ COLUMNS_FIRST = (
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What an array in an npz file says of itself."""
+    """Type, shape and header size of an array in an npz file."""
 
     shape: tuple[int, ...]
     fortran_order: bool
     dtype: np.dtype
-    size: int  # of the header, in bytes
+    size: int  # size of the header, in bytes
 
 
 def header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
-    """The header of an array.
+    """Return the header of an array.
 
     Raises:
-        ValueError: if it is damaged, or says another size than the array has; also what zipfile raises.
+        ValueError: if it is damaged or states another size than the array has; also errors of zipfile.
     """
     with archive.open(f"{name}.npy") as content:
         version = np.lib.format.read_magic(content)
@@ -57,13 +57,13 @@ def header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
 
 
 def stored(path: Path, name: str, *, channels_first: bool = False) -> FileArray:
-    """An array of bytes of an npz file: in it where it is not packed, else unpacked once into the data root.
+    """Return a uint8 array of an npz file: in place if stored uncompressed, else unpacked once into the data root.
 
     Args:
-        channels_first: the array is (n, c, h, w), where a user's are (n, h, w) or (n, h, w, c).
+        channels_first: the array is (n, c, h, w) and not (n, h, w) or (n, h, w, c).
     Raises:
-        InputError: if it is in an order in which images cannot be read one by one, or cannot be unpacked.
-        ValueError: if the file is damaged; also what zipfile raises.
+        InputError: if its memory order does not allow reading image by image, or it cannot be unpacked.
+        ValueError: if the file is damaged; also errors of zipfile.
     """
     with zipfile.ZipFile(path) as archive:
         found, member = header(archive, name), archive.getinfo(f"{name}.npy")
@@ -82,7 +82,7 @@ def stored(path: Path, name: str, *, channels_first: bool = False) -> FileArray:
 
 
 def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
-    """Where in a zip file a member's content begins, in bytes."""
+    """Return the offset of a member's content in a zip file, in bytes."""
     file.seek(member.header_offset)
     fields = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
     name, extra = fields[-2:]
@@ -90,7 +90,7 @@ def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
 
 
 def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: ArrayHeader, path: Path) -> Path:
-    """The file in the data root that holds a packed array's bytes; made if it is not there."""
+    """Return the file in the data root with the bytes of a packed array, made if missing."""
     folder = data_root() / "unpacked" / hashlib.sha256(str(path).encode()).hexdigest()[:32]
     stat = path.stat()
     target = folder / f"{member.filename}-{stat.st_size}-{stat.st_mtime_ns}"
@@ -98,7 +98,7 @@ def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: ArrayHeader
     with writing(folder), one_at_a_time(folder / member.filename):
         if target.exists() and target.stat().st_size == size:
             return target
-        for left in folder.glob(f".{member.filename}-*.tmp"):  # by a process that was killed at this
+        for left in folder.glob(f".{member.filename}-*.tmp"):  # left by a killed process
             left.unlink()
         check_space(folder, size)
         with atomic_writer(target) as file, archive.open(member) as content:
@@ -106,7 +106,7 @@ def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: ArrayHeader
             shutil.copyfileobj(content, file, 2**18)
             if file.tell() != size:
                 raise ValueError(f"{member.filename}: {file.tell()} bytes")
-        for old in folder.glob(f"{member.filename}-*"):  # of a file that this one has replaced
+        for old in folder.glob(f"{member.filename}-*"):  # of a file replaced by this one
             if old != target:
                 old.unlink()
     return target

@@ -1,6 +1,6 @@
-"""The operations of AutoAugment on batches of uint8 images, each image with a parameter of its own.
+"""Operations of AutoAugment on batches of uint8 images with one parameter per image.
 
-They give what Pillow gives for one image, to the last bit, on any device and for any number of channels.
+Bit-identical to Pillow on single images, on any device and for any number of channels.
 """
 
 import torch
@@ -8,53 +8,53 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 from torch import Tensor
 
 Images = UInt8[Tensor, "b c h w"]
-Tables = Int64[Tensor, "b tables values"]  # one for each channel, or one for all
+Tables = Int64[Tensor, "b tables values"]  # per channel, or one for all channels
 LUMA = (19595, 38470, 7471)  # of red, green and blue, in 65536ths (ITU-R 601)
 
 
 def lookup(images: Images, tables: Tables) -> Images:
-    """Each pixel replaced by its value's entry in the table of its image and channel; entries are cut to [0, 255]."""
+    """Map each pixel through the table of its image and channel; entries are clipped to [0, 255]."""
     flat = images.flatten(2).long()
     found = tables.clamp(0, 255).to(torch.uint8).expand(-1, images.shape[1], -1).gather(2, flat)
     return found.reshape(images.shape)
 
 
 def values(device: torch.device) -> Int64[Tensor, "values"]:
-    """0 to 255."""
+    """Return 0 to 255."""
     return torch.arange(256, device=device)
 
 
 def inverted(count: int, device: torch.device) -> Tables:
-    """255 less the value."""
+    """Return the table 255 - value."""
     return (255 - values(device)).expand(count, 1, -1)
 
 
 def posterized(bits: Int64[Tensor, " b"]) -> Tables:
-    """The highest bits of the value."""
+    """Return the table that keeps the highest bits."""
     shift = 8 - bits[:, None, None]
     return values(bits.device).expand(len(bits), 1, -1) >> shift << shift
 
 
 def solarized(threshold: Float64[Tensor, " b"]) -> Tables:
-    """Values from the threshold on, inverted."""
+    """Return the table that inverts values from the threshold on."""
     all_values = values(threshold.device).expand(len(threshold), 1, -1)
     return torch.where(all_values < threshold[:, None, None], all_values, 255 - all_values)
 
 
 def brightened(factor: Float32[Tensor, " b"]) -> Tables:
-    """The value times the factor."""
+    """Return the table value * factor."""
     return blended(torch.zeros_like(factor)[:, None, None], values(factor.device).expand(len(factor), 1, -1), factor)
 
 
 def contrasted(images: Images, factor: Float32[Tensor, " b"]) -> Tables:
-    """The value's distance from the image's mean grey times the factor."""
+    """Return the table that scales the distance from the image's mean grey."""
     mean = grey(images).flatten(1).double().mean(dim=1)
     middle = (mean + 0.5).floor().float()[:, None, None]
     return blended(middle, values(factor.device).expand(len(factor), 1, -1), factor)
 
 
 def autocontrasted(images: Images) -> Tables:
-    """The values of each channel stretched to [0, 255]; a channel of one value stays."""
+    """Return the table that stretches each channel to [0, 255]; a constant channel is unchanged."""
     flat = images.flatten(2)
     low, high = flat.amin(dim=2, keepdim=True).double(), flat.amax(dim=2, keepdim=True).double()
     scale = torch.full_like(low, 255) / (high - low).clamp(min=1)  # not 255 / x, which is 255 * (1 / x)
@@ -64,7 +64,7 @@ def autocontrasted(images: Images) -> Tables:
 
 
 def equalized(images: Images) -> Tables:
-    """The values of each channel spread so that their histogram is flat; one of few values stays."""
+    """Return the table that equalizes the histogram of each channel; one of few values is unchanged."""
     count, channels = images.shape[:2]
     flat = images.flatten(2).long()
     place = torch.arange(count * channels, device=images.device).reshape(count, channels, 1) * 256
@@ -77,14 +77,14 @@ def equalized(images: Images) -> Tables:
 
 
 def blended(first: Tensor, second: Tensor, factor: Float32[Tensor, " b"]) -> Int64[Tensor, "..."]:
-    """first + factor * (second - first), cut to [0, 255] and then to whole numbers."""
+    """Return first + factor * (second - first), clipped to [0, 255] and truncated to integers."""
     first, second = first.float(), second.float()
     weight = factor.reshape(-1, *[1] * (second.ndim - 1))
     return (first + weight * (second - first)).clamp(0, 255).trunc().long()
 
 
 def grey(images: Images) -> UInt8[Tensor, "b 1 h w"]:
-    """The brightness of each pixel: of red, green and blue by luma, of any other channels their mean."""
+    """Return the brightness of each pixel: luma of RGB, mean of any other channels."""
     if images.shape[1] != 3:
         return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
     red, green, blue = (images[:, i : i + 1].int() * LUMA[i] for i in range(3))
@@ -92,19 +92,19 @@ def grey(images: Images) -> UInt8[Tensor, "b 1 h w"]:
 
 
 def coloured(images: Images, factor: Float32[Tensor, " b"]) -> Images:
-    """Each pixel's distance from its grey times the factor; an image of one channel stays."""
+    """Scale the distance of each pixel from its grey; one-channel images are unchanged."""
     if images.shape[1] == 1:
         return images
     return blended(grey(images), images, factor).to(torch.uint8)
 
 
 def sharpened(images: Images, factor: Float32[Tensor, " b"]) -> Images:
-    """Each pixel's distance from its smoothed neighbourhood times the factor; the border stays."""
+    """Scale the distance of each pixel from its smoothed neighbourhood; the border is unchanged."""
     return blended(smoothed(images), images, factor).to(torch.uint8)
 
 
 def smoothed(images: Images) -> Images:
-    """Means of 3 x 3 pixels, the middle one five times; the border as it was."""
+    """Return weighted means of 3 x 3 pixels, the centre counted five times; the border is unchanged."""
     height, width = images.shape[2:]
     if min(height, width) < 3:
         return images
@@ -112,15 +112,15 @@ def smoothed(images: Images) -> Images:
     rows = wide[:, :, :-2] + wide[:, :, 1:-1] + wide[:, :, 2:]
     total = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * wide[:, :, 1:-1, 1:-1]
     out = images.clone()
-    out[:, :, 1:-1, 1:-1] = ((2 * total + 13) // 26).to(torch.uint8)  # to the nearest; 13ths have no halves
+    out[:, :, 1:-1, 1:-1] = ((2 * total + 13) // 26).to(torch.uint8)  # round to nearest; 13ths have no ties
     return out
 
 
 def moved(images: Images, matrices: Float64[Tensor, "b 6"]) -> Images:
-    """Each pixel from the nearest one at (a x + b y + c, d x + e y + f) of its own image, black from outside.
+    """Resample each image at (a x + b y + c, d x + e y + f), nearest neighbour, black outside.
 
     Args:
-        matrices: (a, b, c, d, e, f) of each image; x and y are the middles of pixels.
+        matrices: (a, b, c, d, e, f) per image; x and y are pixel centres.
     """
     channels, height, width = images.shape[1:]
     a, b, c, d, e, f = fixed(matrices)
@@ -134,7 +134,7 @@ def moved(images: Images, matrices: Float64[Tensor, "b 6"]) -> Images:
 
 
 def fixed(matrices: Float64[Tensor, "b 6"]) -> list[Int64[Tensor, "b 1 1"]]:
-    """Matrices in 65536ths, as Pillow computes them; the offsets are those of the first pixel's middle."""
+    """Return matrices in 65536ths, as in Pillow; offsets refer to the centre of the first pixel."""
     a, b, c, d, e, f = matrices.unbind(dim=1)
     parts = (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)
     return [(part * 65536 + 0.5).floor().long()[:, None, None] for part in parts]

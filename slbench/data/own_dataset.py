@@ -1,4 +1,4 @@
-"""A user's own data as a data set: its spec, found once and remembered by the file's identity, and its images."""
+"""A user's own data set: its spec, cached by the identity of its files, and its images."""
 
 import contextlib
 import dataclasses
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from slbench.data.lazy_images import LazyImages
     from slbench.data.splits import DatasetStatistics, Splits
 
-OWN = "own"  # in a spec: the same images are the same data, whatever file they came in
-VERSION = 2  # raised when what is found changes for the same file, or it is refused
+OWN = "own"  # name in a spec: equal images are equal data, whatever file holds them
+VERSION = 2  # raise when the result for the same file changes
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Where a user's own data lie."""
+    """Path and kind of a user's own data."""
 
     kind: Literal["npz", "folder"]
     path: Path  # absolute
@@ -37,7 +37,7 @@ class DatasetSource:
 
 
 def as_source(name: str) -> DatasetSource | None:
-    """The place that `npz:PATH` or `folder:PATH` names; None for any other name.
+    """Return the source that `npz:PATH` or `folder:PATH` names; None for any other name.
 
     Raises:
         InputError: if no path follows.
@@ -46,19 +46,19 @@ def as_source(name: str) -> DatasetSource | None:
     if not colon or kind not in ("npz", "folder"):
         return None
     if not path.strip() or "\0" in path:
-        raise InputError(f"'{name}': needs a path after the colon")
+        raise InputError(f"'{name}': missing path after the colon")
     return DatasetSource("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
 
 
 def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
-    """What a run must know of a user's data, its content by hash in place of its path.
+    """Return the spec of a user's data, with the hash of its content in place of its path.
 
-    Reads the images the first time; afterwards, while the files keep their size and time, a note beside them.
+    Reads the images the first time, afterwards a cached note while size and time of the files are unchanged.
 
     Args:
-        image_size: (height, width) that images of different sizes are brought to.
+        image_size: (height, width) to which images of different sizes are resized.
     Raises:
-        InputError: for anything wrong with the data, in one line that names the file.
+        InputError: for invalid data, in one line that names the file.
     """
     note = data_root() / "facts" / f"{identity(source, image_size)}.json"
     try:
@@ -70,7 +70,7 @@ def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
 
         splits = surveyed(splits)
     spec = spec_of(splits)
-    with contextlib.suppress(OSError):  # without the note it is found again: slower, not wrong
+    with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
         keep_found(splits, spec, source)
         with atomic_writer(note) as file:
             file.write(json.dumps(dataclasses.asdict(spec)).encode())
@@ -78,7 +78,7 @@ def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
 
 
 def keep_found(splits: "Splits", spec: DatasetSpec, source: DatasetSource) -> None:
-    """Keep the images of a folder in slbench's order or, of images that stay on the disk, a note of it."""
+    """Cache the images of a folder in canonical order, or the index of images that stay on the disk."""
     if splits.lazy:
         from slbench.data.index_cache import note
 
@@ -95,7 +95,7 @@ def remembered(note: Path) -> DatasetSpec:
 
 
 def identity(source: DatasetSource, image_size: Size | None) -> str:
-    """A hash of path, size and time of all the files of a source."""
+    """Return a hash of path, size and time of all files of a source."""
     if source.kind == "npz":
         files = [source.path]
     else:
@@ -111,7 +111,7 @@ def identity(source: DatasetSource, image_size: Size | None) -> str:
 
 
 def read(source: DatasetSource, image_size: Size | None, *, lazy: bool = False) -> "Splits":
-    """The images of a source, in slbench's order; they stay on the disk if so asked, or if memory is short."""
+    """Return the images of a source in canonical order, on the disk if asked or if memory is short."""
     from slbench.data.own_split import splits_of
 
     if source.kind == "npz":
@@ -124,7 +124,7 @@ def read(source: DatasetSource, image_size: Size | None, *, lazy: bool = False) 
 
 
 def load_own(spec: DatasetSpec, source: DatasetSource) -> "Splits":
-    """The images of a source that `find_spec` has seen, as they came or, from the disk, already of the spec's size."""
+    """Return the images of a source seen by `find_spec`: as stored or, from the disk, at the spec's size."""
     from slbench.data.own_split import in_memory, streams
     from slbench.data.prepared_cache import kept
 
@@ -137,10 +137,10 @@ def load_own(spec: DatasetSpec, source: DatasetSource) -> "Splits":
 
 
 def streamed(spec: DatasetSpec, source: DatasetSource) -> "Splits":
-    """The images of a source, on the disk, brought to the spec's size; what a note says of them, or else a new one.
+    """Return the images of a source on the disk at the spec's size, from an existing or a new index.
 
     Raises:
-        InputError: if what is found is not the data that the spec names by its hash.
+        InputError: if the data do not match the hash of the spec.
     """
     from slbench.data.index_cache import at_size, looked_at_once
     from slbench.data.paths import one_at_a_time
@@ -160,7 +160,7 @@ def streamed(spec: DatasetSpec, source: DatasetSource) -> "Splits":
 
 
 def reopened(source: DatasetSource, part: str, about: "IndexHeader") -> "LazyImages":
-    """The images of a part of a source that was looked at, whatever their keys."""
+    """Return the images of a split of an indexed source, keys not set."""
     if source.kind == "npz":
         from slbench.data.npz import images_there
 
@@ -178,13 +178,13 @@ def prepared_file(content: str) -> Path:
 
 
 def index_file(content: str, kind: str, size: Size | None = None) -> Path:
-    """Where it is noted what images that stay on the disk are: as they came, or brought to a size."""
+    """Path of the index of lazily read images, native or resized."""
     at = "" if size is None else f"-{size[0]}x{size[1]}"
     return data_root() / "prepared" / f"{content.removeprefix(ARRAYS)}{at}.{kind}.note.npz"
 
 
 def spec_of(splits: "Splits") -> DatasetSpec:
-    """Sizes, counts and statistics of images, and the hash of their content."""
+    """Return sizes, counts, statistics and the content hash of images."""
     import numpy as np
 
     num_classes = int(splits.train.labels.max()) + 1
@@ -206,7 +206,7 @@ def spec_of(splits: "Splits") -> DatasetSpec:
 
 
 def survey_of(splits: "Splits") -> "DatasetStatistics":
-    """What there is to know of images: as it was found, or, in memory, from them."""
+    """Return the statistics of images: stored ones, or computed from images in memory."""
     from slbench.data.pixel_statistics import levels, moments
     from slbench.data.splits import DatasetStatistics, content_hash
 

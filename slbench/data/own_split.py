@@ -1,6 +1,6 @@
-"""A user's own images: an npz file or folders of image files, read and put in slbench's order.
+"""Order and split of a user's own images from an npz file or folders.
 
-The same images give the same arrays, labels and split from either.
+Equal images become equal arrays, labels and splits from either.
 """
 
 import os
@@ -18,16 +18,16 @@ from slbench.data.specs import MAX_SIDE
 from slbench.data.splits import Images, ImageSet, Labels, Rows, Splits, content_order
 from slbench.errors import InputError
 
-TEST_SHARE = 5  # one image in so many of each class tests, where a folder comes undivided
-COPIES = 3  # of all images while they are put in order
+TEST_SHARE = 5  # one in so many images per class is a test image, in an undivided folder
+COPIES = 3  # copies of all images in memory while sorting
 
 
 @dataclass(frozen=True)
 class UnorderedImages:
-    """Images of one size with their labels, in no order."""
+    """Images of one size with their labels, unordered."""
 
     images: Images | LazyImages
-    digests: Sequence[bytes]  # of the images as they came, before any resizing
+    digests: Sequence[bytes]  # of the images before resizing
     labels: Labels
 
     def __len__(self) -> int:
@@ -46,26 +46,26 @@ class UnorderedImages:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """What a file or folder holds: labels count `classes`."""
+    """Images of a file or folder; labels index `classes`."""
 
-    name: str  # as errors call it
+    name: str  # name in errors
     classes: tuple[str, ...]
     train: UnorderedImages
     validation: UnorderedImages | None
-    test: UnorderedImages | None  # None: to be split off by us
+    test: UnorderedImages | None  # None: split off by slbench
 
 
 def in_class_order(names: Iterable[str]) -> list[str]:
-    """Class names in the order that numbers them: of text, but of numbers by value, so that 10 follows 9."""
+    """Sort class names: as text, or by value if all are numbers, so that 10 follows 9."""
     names = list(names)
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
 def splits_of(raw: RawDataset) -> Splits:
-    """The images in content order, the validation split among the training images.
+    """Return the images in content order, the validation split among the training images.
 
     Raises:
-        InputError: for less than two classes, or a class without training images.
+        InputError: for fewer than two classes, or a class without training images.
     """
     check_classes(raw)
     train, test = (raw.train, raw.test) if raw.test is not None else split_off(raw.train)
@@ -80,7 +80,7 @@ def splits_of(raw: RawDataset) -> Splits:
 
 
 def joined(first: Images | LazyImages, second: Images | LazyImages) -> Images | LazyImages:
-    """The images of two parts of one set, one after the other."""
+    """Return the images of two splits of a set, concatenated."""
     if isinstance(first, LazyImages):
         assert isinstance(second, LazyImages) and first.digests is second.digests is None
         return first.joined(second)
@@ -89,7 +89,7 @@ def joined(first: Images | LazyImages, second: Images | LazyImages) -> Images | 
 
 
 def split_off(loose: UnorderedImages) -> tuple[UnorderedImages, UnorderedImages]:
-    """Training and test images of a set that comes undivided: of each class the first fifth tests, in content order."""
+    """Split an undivided set: the first fifth of each class in content order is the test set."""
     rows, labels = loose.order, loose.labels[loose.order]
     testing = np.zeros(len(rows), dtype=bool)
     for label in np.unique(labels):
@@ -99,18 +99,20 @@ def split_off(loose: UnorderedImages) -> tuple[UnorderedImages, UnorderedImages]
 
 
 def check_classes(raw: RawDataset) -> None:
-    """Raise InputError unless there are two classes, each with enough images to train on."""
+    """Raise InputError unless there are two classes with enough training images."""
     if len(raw.classes) < 2:
-        raise InputError(f"{raw.name}: {len(raw.classes)} class, and a network needs two or more to tell apart")
+        raise InputError(f"{raw.name}: number of classes must be 2 or more, got {len(raw.classes)}")
     counts = np.bincount(raw.train.labels, minlength=len(raw.classes))
-    needed = 1 if raw.test is not None else 2  # one of them will test
+    needed = 1 if raw.test is not None else 2  # one of them becomes a test image
     if (counts < needed).any():
         name = raw.classes[int(np.argmin(counts))]
-        raise InputError(f"{raw.name}: class '{name}' has {counts.min()} training images: add some or drop the class")
+        raise InputError(
+            f"{raw.name}: class '{name}' has {counts.min()} training images: add images or remove the class"
+        )
 
 
 def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[int, int] | None) -> tuple[int, int]:
-    """(height, width) that all images have, or, if they differ or are too large for a network, are to have."""
+    """Return the common (height, width), or `image_size` where sizes differ or are too large."""
     different = sorted(set(sizes))
     if len(different) == 1 and max(different[0]) <= MAX_SIDE:
         return different[0]
@@ -118,27 +120,27 @@ def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[i
         if len(different) == 1:
             raise InputError(f"{name}: {too_large(different[0])}: set dataset.image_size")
         shown = " and ".join(f"{height} x {width}" for height, width in (different[0], different[-1]))
-        raise InputError(f"{name}: images of {len(different)} sizes, {shown} px among them: set dataset.image_size")
+        raise InputError(f"{name}: images of {len(different)} sizes ({shown} px, ...): set dataset.image_size")
     return image_size
 
 
 def too_large(size: tuple[int, int]) -> str:
-    """What is said of images with a side that no network gets."""
+    """Return the error text for images larger than any network accepts."""
     return f"images of {size[0]} x {size[1]} px, and a side has at most {MAX_SIDE}"
 
 
 def fits(needed: int) -> bool:
-    """Whether decoded images of so many bytes can be put in order in the memory that is free."""
+    """Return whether `needed` bytes of decoded images can be sorted in free memory."""
     return COPIES * needed <= psutil.virtual_memory().available
 
 
 def streams(needed: int) -> bool:
-    """Whether images are read when they are asked for: they do not fit into memory, or a user says so."""
+    """Return whether images are read on access: they do not fit into memory, or the user asked for it."""
     return os.environ.get(STREAM_VARIABLE, "") not in ("", "0") or not fits(needed)
 
 
 def resized(splits: Splits, size: tuple[int, int]) -> Splits:
-    """The same splits with every image brought to (height, width); in the order of the images as they came."""
+    """Return the splits with every image resized to (height, width), in the order of the original images."""
     if splits.train.images.shape[2:] == size:
         return splits
 
@@ -151,13 +153,13 @@ def resized(splits: Splits, size: tuple[int, int]) -> Splits:
 
 
 def in_memory(splits: Splits) -> Splits:
-    """The same splits with every image read."""
+    """Return the splits with every image read into memory."""
     parts = [ImageSet(np.stack(list(part.images)), part.labels) for part in (splits.train, splits.test)]
     return replace(splits, train=parts[0], test=parts[1])
 
 
 def lazily(splits: Splits) -> Splits:
-    """The same splits, an image of which is read only when it is asked for."""
+    """Return the splits with images read on access."""
     if splits.lazy:
         return splits
     parts = [ImageSet(ImageArrays.of(part.array), part.labels) for part in (splits.train, splits.test)]

@@ -1,4 +1,4 @@
-"""Where data are kept on this machine."""
+"""Folders of data on this machine."""
 
 import contextlib
 import errno
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from slbench.errors import InputError
 
-ROOT_VARIABLE = "SLBENCH_DATA"  # children of a grid inherit it
-STREAM_VARIABLE = "SLBENCH_STREAM"  # anything but 0: images are read when they are asked for; inherited too
+ROOT_VARIABLE = "SLBENCH_DATA"  # inherited by child processes
+STREAM_VARIABLE = "SLBENCH_STREAM"  # any value but 0: images are read on access; inherited too
 
 
 def data_root() -> Path:
-    """The folder of fetched and prepared data: SLBENCH_DATA, else one in the platform's cache folder."""
+    """Return the folder of downloaded and prepared data: SLBENCH_DATA, else the platform's cache folder."""
     import platformdirs
 
     given = os.environ.get(ROOT_VARIABLE)
@@ -23,18 +23,18 @@ def data_root() -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether the data root has a file. Raises InputError, with the cure, where nobody may look."""
+    """Return whether the data root has a file. Raises InputError if it is not readable."""
     try:
         return path.exists()
     except OSError as error:
         raise InputError(
-            f"{path.parent}: cannot be read ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+            f"{path.parent}: not readable ({error.strerror}): choose another folder with --data-root or {ROOT_VARIABLE}"
         ) from error
 
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make a folder of the data root and write in it. Raises InputError, with the cure, where that cannot be."""
+    """Create a folder of the data root to write in. Raises InputError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -42,35 +42,35 @@ def writing(folder: Path) -> Iterator[None]:
         if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(
-            f"{folder}: cannot write here ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+            f"{folder}: not writable ({error.strerror}): choose another folder with --data-root or {ROOT_VARIABLE}"
         ) from error
 
 
 def check_writable(folder: Path) -> None:
-    """Raise InputError if nothing could be written in a folder, which need not exist; leaves nothing behind."""
+    """Raise InputError if a folder, which need not exist, is not writable. Leaves nothing behind."""
     try:
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot write here ({error.strerror}): name another folder with --data-root or {ROOT_VARIABLE}"
+            f"{folder}: not writable ({error.strerror}): choose another folder with --data-root or {ROOT_VARIABLE}"
         ) from error
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise InputError if a folder's disk has not so many bytes free."""
+    """Raise InputError if the disk of a folder has fewer than `needed` free bytes."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{folder}: needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free: "
-            f"make room, or name another folder with --data-root or {ROOT_VARIABLE}"
+            f"{folder}: not enough space (needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB free): "
+            f"make space, or choose another folder with --data-root or {ROOT_VARIABLE}"
         )
 
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Held against other processes that would make the same file; not held where nothing can be written."""
+    """Lock a file against other processes that would write it; no lock where nothing can be written."""
     from filelock import FileLock
 
     lock = FileLock(path.with_suffix(".lock"))

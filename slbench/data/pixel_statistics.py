@@ -1,14 +1,14 @@
-"""How often each level of each channel occurs, and what follows from it: exact, whatever the order of the images."""
+"""Exact pixel statistics from histograms, independent of the order of the images."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Levels = NDArray[np.int64]  # (channels, 256)
-BLOCK = 1000  # images counted at once: bincount makes 8 bytes of each pixel
+BLOCK = 1000  # images per call: bincount needs 8 bytes per pixel
 
 
 def levels(images: NDArray[np.uint8]) -> Levels:
-    """Counts over images (n, channels, height, width)."""
+    """Return the histogram of each channel over images (n, channels, height, width)."""
     found = np.zeros((images.shape[1], 256), dtype=np.int64)
     for block in np.array_split(images, len(images) // BLOCK + 1):
         for channel in range(len(found)):
@@ -17,7 +17,7 @@ def levels(images: NDArray[np.uint8]) -> Levels:
 
 
 def moments(found: Levels) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in [0, 1], to five digits; 1 for a channel of one value."""
+    """Return mean and standard deviation per channel in [0, 1] to five digits; std 1 for a constant channel."""
     level = np.arange(256) / 255
     means, deviations = [], []
     for counts in found:

@@ -1,4 +1,4 @@
-"""Work done by threads ahead of whoever needs its results."""
+"""Compute results in threads ahead of their use."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -11,8 +11,8 @@ from slbench.machine import usable_cores
 T = TypeVar("T")
 R = TypeVar("R")
 
-GROUP = 16  # tasks that a thread takes at once: handing over a small image costs as much as decoding it
-GROUPS = 32  # that may be begun before their results are asked for
+GROUP = 16  # tasks per thread call: passing a small image costs as much as decoding it
+GROUPS = 32  # groups in flight
 
 
 def prefetch(
@@ -23,11 +23,11 @@ def prefetch(
     group: int = GROUP,
     groups: int = GROUPS,
 ) -> Generator[R, None, None]:
-    """The result of each task, in the order of the tasks, whatever the number of threads.
+    """Yield the result of each task in order, independent of the number of threads.
 
     Args:
-        do: must be safe in threads; what it raises is raised where its result would have been given.
-        threads: by default one for each core that this process may use.
+        do: thread-safe; its exception is raised in place of its result.
+        threads: default: one per usable core.
     """
 
     def done(some: list[T]) -> tuple[list[R], Exception | None]:

@@ -1,4 +1,4 @@
-"""Images in slbench's order kept as an npz file, so that they are decoded and sorted once."""
+"""Cache of decoded images in canonical order, as npz files."""
 
 import json
 import zipfile
@@ -18,12 +18,12 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zip
 
 
 def keep(splits: Splits, path: Path, *, of: str) -> None:
-    """Write the splits under a path, and beside them the hash of their content.
+    """Write splits to a path, with the hash of their content beside them.
 
     Args:
-        of: the `content` of the data set's spec; splits kept for another are not given out.
+        of: `content` of the data set's spec; a cache of another is ignored.
     Raises:
-        OSError: if there is no room or no right to.
+        OSError: if there is no space or no permission.
     """
     with atomic_writer(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
@@ -36,7 +36,7 @@ def keep(splits: Splits, path: Path, *, of: str) -> None:
 
 
 def write_images(archive: zipfile.ZipFile, name: str, images: Images | LazyImages) -> None:
-    """An array of images, no more than a few of which are in memory at a time."""
+    """Write an array of images, a few at a time."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         head = {"descr": images.dtype.str, "fortran_order": False, "shape": images.shape}
         np.lib.format.write_array_header_1_0(file, head)
@@ -50,7 +50,7 @@ def write_rows(archive: zipfile.ZipFile, name: str, rows: Rows) -> None:
 
 
 def kept(path: Path, *, of: str) -> Splits | None:
-    """The splits kept under a path, in memory; None if there are none, or if they are not what was written."""
+    """Return the cached splits in memory; None if missing or not as written."""
     try:
         content = content_noted(path, of=of)
         with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
@@ -62,7 +62,7 @@ def kept(path: Path, *, of: str) -> Splits | None:
 
 
 def kept_lazily(path: Path, *, of: str) -> Splits | None:
-    """Like `kept`, the images staying in the file, surveyed."""
+    """Like `kept`, with the images on the disk, surveyed."""
 
     def reopen(part: PartName, _: IndexHeader) -> LazyImages:
         return images_there(path, part)
@@ -79,7 +79,7 @@ def kept_lazily(path: Path, *, of: str) -> Splits | None:
 
 
 def content_kept(path: Path, *, of: str) -> str | None:
-    """The hash of what is kept under a path; None if there is nothing, or if it is not what was written."""
+    """Return the content hash of a cache; None if missing or not as written."""
     try:
         content, found = content_noted(path, of=of), content_hash(opened(path))
     except (*DAMAGED, InputError):
@@ -88,7 +88,7 @@ def content_kept(path: Path, *, of: str) -> str | None:
 
 
 def opened(path: Path) -> Splits:
-    """The splits of a file, the images staying there. Raises some of DAMAGED."""
+    """Return the splits of a file with the images on the disk. Raises errors of DAMAGED."""
     with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
         parts = [ImageSet(images_there(path, name), file[f"{name}_labels"]) for name in PARTS]
         return Splits(parts[0], parts[1], given=file.get("given"))
@@ -99,7 +99,7 @@ def images_there(path: Path, part: PartName) -> ImageArrays:
 
 
 def content_noted(path: Path, *, of: str) -> str | None:
-    """The hash of what was written; None if that was for another data set. Raises some of DAMAGED."""
+    """Return the hash that was written; None if it is another data set's. Raises errors of DAMAGED."""
     noted = json.loads(sidecar(path).read_bytes())
     return str(noted["content"]) if noted["of"] == of else None
 

@@ -1,7 +1,6 @@
-"""The published data sets: sizes, statistics, and the archives they come in. Free of torch.
+"""Published data sets: sizes, statistics and archives. Free of torch.
 
-Nothing is taken on trust: an archive is checked against its md5, and what is read from it against
-the counts here.
+Archives are checked against their md5, and their content against the counts here.
 """
 
 import dataclasses
@@ -11,11 +10,11 @@ from slbench.data.specs import ARCHIVES, TENTH, Counts, DatasetSpec, as_counts, 
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A published file."""
+    """Archive of a published data set."""
 
     name: str
     md5: str
-    urls: tuple[str, ...]  # tried in this order
+    urls: tuple[str, ...]  # in the order they are tried
 
 
 # URLs and md5s of both CIFARs: torchvision 0.29, torchvision/datasets/cifar.py. Their server is slow
@@ -39,7 +38,7 @@ CIFAR100 = Archive(
         "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     ),
 )
-# torchvision 0.29, torchvision/datasets/svhn.py. We know of no other server that has these two files.
+# torchvision 0.29, torchvision/datasets/svhn.py. No other server of these two files is known.
 SVHN = (
     Archive(
         "train_32x32.mat",
@@ -81,12 +80,12 @@ FASHION_MNIST = tuple(
 )
 
 # Digits 0 to 9 of the `train` split as torchvision's SVHN class numbers them; they sum to the published 73,257.
-# The loader refuses images that are counted otherwise.
+# The loader refuses other counts.
 SVHN_COUNTS = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
 
 
 def tenths(counts: Counts, num_classes: int) -> Counts:
-    """The validation images of each class: a tenth, rounded (half to even)."""
+    """Return the validation images per class: a tenth, rounded half to even."""
     return as_counts([round(count / TENTH) for count in of_each(counts, num_classes)])
 
 
@@ -101,7 +100,7 @@ def published(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> DatasetSpec:
-    """The spec of a published data set of square images, pinned by the checksums of its archives."""
+    """Return the spec of a published data set of square images, pinned by its archives' checksums."""
     return DatasetSpec(
         name=name,
         content=ARCHIVES + "+".join(archive.md5 for archive in archives),

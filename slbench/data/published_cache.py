@@ -1,4 +1,4 @@
-"""The published data sets on this machine: where their archives are, whether they are right, reading them once."""
+"""Published data sets on this machine: find, verify, and read their archives once."""
 
 import hashlib
 import importlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 State = Literal["ready", "fetched", "missing"]
 CHUNK = 2**20  # bytes
-PREPARED = "prepared-1.npz"  # raised when a loader gives other arrays for the same archives
+PREPARED = "prepared-1.npz"  # raise when a loader returns other arrays for the same archives
 
 
 def folder_of(name: str) -> Path:
@@ -24,10 +24,10 @@ def folder_of(name: str) -> Path:
 
 
 def state_of(name: str, archives: Sequence[Archive]) -> State:
-    """Whether a set has been read and put in order, only fetched, or neither. By the files' names alone.
+    """Return whether a set is prepared, only downloaded, or missing, judged by file names.
 
     Raises:
-        InputError: if the data root may not be looked into.
+        InputError: if the data root is not readable.
     """
     if is_there(folder_of(name) / PREPARED):
         return "ready"
@@ -35,35 +35,35 @@ def state_of(name: str, archives: Sequence[Archive]) -> State:
 
 
 def check_present(name: str, archives: Sequence[Archive]) -> None:
-    """Raise InputError, saying how to get it, if a published set is not on this machine."""
+    """Raise InputError with the download command if a published set is not on this machine."""
     if archives and state_of(name, archives) == "missing":
-        raise InputError(f"data set '{name}' is not in {data_root()}: get it with: slbench data fetch {name}")
+        raise InputError(f"data set '{name}' not found in {data_root()}: download it with: slbench data fetch {name}")
 
 
 def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> "Splits":
-    """The images of a published set: as they were kept, or else from its archives, and kept from then on.
+    """Return the images of a published set from the cache, or from its archives, which fills the cache.
 
     Args:
-        spec: of the images as they are published; if they do not fit into memory they stay on the disk.
+        spec: of the images at their published size; they stay on the disk if they do not fit into memory.
     Raises:
-        InputError: if the set is not here, or its archives are not what their checksums say.
+        InputError: if the set is missing, or an archive does not match its checksum.
     """
     check_present(spec.name, archives)
     splits = kept_of(spec)
     if splits is not None:
         return splits
     with one_at_a_time(folder_of(spec.name) / PREPARED):
-        splits = kept_of(spec)  # another process may have been quicker
+        splits = kept_of(spec)  # another process may have been faster
         if splits is None:
             prepare(spec, archives, loader)
             splits = kept_of(spec)
     if splits is None:
-        raise InputError(f"{folder_of(spec.name) / PREPARED}: cannot be read back as it was written: check the disk")
+        raise InputError(f"{folder_of(spec.name) / PREPARED}: read back differs from what was written: check the disk")
     return splits
 
 
 def kept_of(spec: DatasetSpec) -> "Splits | None":
-    """The images of a published set if they were put in order before and are whole."""
+    """Return the cached images of a published set, None if there are none."""
     from slbench.data.own_split import streams
     from slbench.data.prepared_cache import kept, kept_lazily
 
@@ -72,7 +72,7 @@ def kept_of(spec: DatasetSpec) -> "Splits | None":
 
 
 def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
-    """Read a set from its archives, check it, put it in order on the disk and keep it."""
+    """Read a set from its archives, check it, sort it and write the cache."""
     from slbench.data.prepared_cache import keep
     from slbench.data.splits import check_counts
     from slbench.data.spool import in_order
@@ -89,10 +89,10 @@ def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None
 
 
 def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
-    """Read a set again from its archives and compare with what is kept.
+    """Read a set again from its archives and compare it with the cache.
 
     Raises:
-        InputError: if an archive or what is kept of it is not what it must be.
+        InputError: if an archive or its cache is wrong.
     """
     from slbench.data.prepared_cache import content_kept
 
@@ -101,30 +101,30 @@ def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
     before = content_kept(path, of=spec.content)
     prepare(spec, archives, loader)
     if before is not None and before != content_kept(path, of=spec.content):
-        raise InputError(f"{path}: was not what its archives hold; it has been made again")
+        raise InputError(f"{path}: differed from its archives; it has been rebuilt")
 
 
 def function_of(loader: str) -> Callable[..., Any]:
-    """The function that "module:function" names."""
+    """Import and return the function named "module:function"."""
     module, name = loader.split(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
 
 
 def check_archive(archive: Archive, path: Path) -> None:
-    """Raise InputError unless a file is there and is the archive."""
+    """Raise InputError unless a file exists and is the archive."""
     if not path.exists():
-        raise InputError(f"{path}: no such file: get it with: slbench data fetch {path.parent.name}")
+        raise InputError(f"{path}: no such file: download it with: slbench data fetch {path.parent.name}")
     found = md5_of(path)
     if found != archive.md5:
         raise InputError(
-            f"{path}: md5 {found}, and the published one is {archive.md5}: delete it and fetch it again with: "
+            f"{path}: md5 {found}, expected {archive.md5}: delete it and download it again with: "
             f"slbench data fetch {path.parent.name}"
         )
 
 
 def md5_of(path: Path) -> str:
-    """md5 of a file, in hex: what publishers give; against damage, not against forgery."""
+    """Return the md5 of a file in hex: what publishers state; detects damage, not forgery."""
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(CHUNK):

@@ -1,4 +1,4 @@
-"""Order, validation split and identity of a data set, all decided by the content of its images."""
+"""Order, validation split and identity of a data set, all derived from the content of its images."""
 
 import dataclasses
 import hashlib
@@ -22,7 +22,7 @@ PARTS: tuple[PartName, PartName] = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Images and their labels, row by row."""
+    """Images and their labels."""
 
     images: Images | LazyImages
     labels: Labels
@@ -32,7 +32,7 @@ class ImageSet:
 
     @property
     def array(self) -> Images:
-        """The images of a part that is known to be in memory."""
+        """The images, which must be in memory."""
         assert not isinstance(self.images, LazyImages)
         return self.images
 
@@ -42,37 +42,37 @@ class ImageSet:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetStatistics:
-    """What reading every image of a data set has found, kept where that takes long."""
+    """Content hash and pixel statistics from reading every image of a data set."""
 
     content: str  # see `content_hash`
-    mean: tuple[float, ...]  # of each channel over the training images, in [0, 1]
+    mean: tuple[float, ...]  # per channel over the training images, in [0, 1]
     std: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """A data set: its training images (validation among them) and its test images."""
+    """Training images (including validation) and test images of a data set."""
 
     train: ImageSet
     test: ImageSet
-    given: Rows | None = None  # of train, those that came as a validation split; None: a tenth of each class
-    survey: DatasetStatistics | None = None  # of lazy images, each of which is held to its digest since
+    given: Rows | None = None  # rows of train given as validation split; None: a tenth per class
+    survey: DatasetStatistics | None = None  # of lazy images, which are checked against their digests
 
     @property
     def lazy(self) -> bool:
-        """Whether images are read when they are asked for, and are not kept."""
+        """Whether images are read on access and not kept."""
         return isinstance(self.train.images, LazyImages)
 
     @property
     def held_out(self) -> Rows:
-        """Rows of train, ascending, that validate under protocol holdout."""
+        """Rows of train, ascending, of the validation split of protocol holdout."""
         return validation_rows(self.train.labels) if self.given is None else self.given
 
     def for_protocol(self, protocol: str) -> tuple[ImageSet, ImageSet | None, ImageSet]:
-        """What is trained on, what validates, what tests.
+        """Return the training, validation and test images of a protocol.
 
-        "holdout" takes the validation split out of the training images; "full" and "paper" train on
-        all of them and have none.
+        "holdout" removes the validation split from the training images; "full" and "paper" train on
+        all of them and have no validation split.
         """
         if protocol != "holdout":
             return self.train, None, self.test
@@ -81,32 +81,32 @@ class Splits:
 
 
 def in_content_order(part: ImageSet) -> ImageSet:
-    """The same images in `content_order`."""
+    """Return the images in `content_order`."""
     return part.take(content_order([digest_of(image) for image in part.images], part.labels))
 
 
 def content_order(digests: Sequence[bytes], labels: Labels) -> Rows:
-    """Rows by class, and within a class by the digest of the image.
+    """Return rows ordered by class and, within a class, by image digest.
 
-    So neither the container nor the order in it matters.
+    The order in the container does not matter.
     """
     return np.array(sorted(range(len(labels)), key=lambda row: (labels[row], digests[row])), dtype=np.int64)
 
 
 def validation_rows(labels: Labels) -> Rows:
-    """Rows of the validation split: of each class the first tenth, rounded, in content order.
+    """Return the rows of the validation split: the first tenth of each class, rounded, in content order.
 
-    Order by a hash is as good as a shuffle, and is the same for every seed and machine.
+    Ordering by a hash equals a shuffle that is the same for every seed and machine.
     """
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return np.concatenate([of_class[: round(len(of_class) / TENTH)] for of_class in rows])
 
 
 def content_hash(splits: Splits, *, see: Callable[[Images], None] = lambda image: None) -> str:
-    """sha256 over the images, labels and validation rows, in order, with their shapes.
+    """Return the sha256 over images, labels and validation rows, in order, with their shapes.
 
     Args:
-        see: called with each image as it passes, those of training first; with none where the hash is known.
+        see: called with each image, training first; not called if the hash is known.
     """
     if splits.survey is not None:
         return splits.survey.content
@@ -122,12 +122,12 @@ def content_hash(splits: Splits, *, see: Callable[[Images], None] = lambda image
 
 
 def as_bytes(rows: Rows) -> bytes:
-    """Labels or rows with their shape."""
+    """Return labels or rows with their shape as bytes."""
     return f"{rows.dtype.str}{rows.shape}".encode() + np.ascontiguousarray(rows).tobytes()
 
 
 def check_content(splits: Splits, spec: DatasetSpec) -> None:
-    """Raise InputError unless the data are those that the spec names by the hash of its arrays."""
+    """Raise InputError unless the data match the hash of the spec's arrays."""
     found = ARRAYS + content_hash(splits)
     if spec.content.startswith(ARRAYS) and found != spec.content:
         raise InputError(
@@ -138,7 +138,7 @@ def check_content(splits: Splits, spec: DatasetSpec) -> None:
 
 
 def check_counts(splits: Splits, spec: DatasetSpec) -> None:
-    """Raise InputError unless there are as many images of each class as the spec says, of its size."""
+    """Raise InputError unless counts per class and image size match the spec."""
     for part, labels, expected in (
         ("training", splits.train.labels, of_each(spec.train_counts, spec.num_classes)),
         ("validation", splits.train.labels[splits.held_out], of_each(spec.validation_counts, spec.num_classes)),

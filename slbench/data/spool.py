@@ -1,4 +1,4 @@
-"""Images of a published archive as they come, put in order without all of them being in memory."""
+"""Sort images of a published archive without holding all of them in memory."""
 
 import tempfile
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from slbench.data.splits import ImageSet, PartName, Splits, in_content_order
 
 
 class Sample(NamedTuple):
-    """One image of an archive."""
+    """Image of an archive."""
 
     part: PartName
     pixels: Pixels
@@ -21,7 +21,7 @@ class Sample(NamedTuple):
 
 
 class Spool:
-    """Images of one size, one after the other in a file that vanishes with whoever reads it, also in a crash."""
+    """Images of one size in an unnamed temporary file, which disappears with its process."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -35,7 +35,7 @@ class Spool:
         self.labels.append(sample.label)
 
     def part(self) -> ImageSet:
-        """All images, in content order, on the disk."""
+        """Return all images in content order, on the disk."""
         self.file.flush()
         saved = (len(self.labels), *(self.shape or (1, 1, 1)))
         images = ImageArrays.of(
@@ -45,12 +45,12 @@ class Spool:
 
 
 def in_order(samples: Iterable[Sample], folder: Path) -> Splits:
-    """The samples of a set as splits, on the disk.
+    """Return the samples of a set as splits on the disk.
 
     Args:
-        folder: takes files without a name that are as large as all of them.
+        folder: holds unnamed files as large as all images.
     Raises:
-        OSError: if there is no room or no right to.
+        OSError: if there is no space or no permission.
     """
     with tempfile.TemporaryFile(dir=folder) as first, tempfile.TemporaryFile(dir=folder) as second:
         spools = {"train": Spool(first), "test": Spool(second)}

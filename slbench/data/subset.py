@@ -1,4 +1,4 @@
-"""Fewer images of each class, for curves over the size of a data set."""
+"""Subsets of each class, for accuracy over data-set size."""
 
 import hashlib
 
@@ -12,10 +12,10 @@ from slbench.rng import derive
 
 
 def subset(part: ImageSet, spec: DatasetSpec, *, seed: int) -> ImageSet:
-    """The training images that the spec's `fraction` or `per_class` leaves, in the order they had.
+    """Return the training images selected by the spec's `fraction` or `per_class`, in their order.
 
-    Of each class those are taken whose digest, hashed with the seed, comes first: so a small subset lies inside every
-    larger one of the same seed, and each seed draws its own.
+    Images are ranked per class by their digest hashed with the seed, so that a small subset is contained in every
+    larger one of the same seed, and seeds draw different subsets.
     """
     if spec.fraction is None and spec.per_class is None:
         return part
@@ -29,7 +29,7 @@ def subset(part: ImageSet, spec: DatasetSpec, *, seed: int) -> ImageSet:
 
 
 def digests(images: Images | LazyImages) -> list[bytes]:
-    """sha256 of each image; of lazy ones as it was noted, without reading them."""
+    """Return the sha256 of each image; stored digests of lazy ones, without reading them."""
     if isinstance(images, LazyImages):
         assert images.digests is not None, "lazy images are surveyed first"
         return [digest.tobytes() for digest in images.digests]

@@ -14,7 +14,7 @@ from slbench.errors import InputError
 
 
 def load_svhn(train: Path, test: Path) -> Iterator[Sample]:
-    """73,257 and 26,032 images, (n, 3, 32, 32), labelled by their digit."""
+    """Yield 73,257 training and 26,032 test images, (n, 3, 32, 32), labelled by their digit."""
     yield from read_digits(train, "train")
     yield from read_digits(test, "test")
 
@@ -25,7 +25,7 @@ def read_digits(path: Path, part: PartName) -> Iterator[Sample]:
     try:
         arrays = scipy.io.loadmat(path, variable_names=["X", "y"])
         images, labels = arrays["X"].transpose(3, 2, 0, 1), arrays["y"].reshape(-1).astype(np.int64)
-    except Exception as error:  # a damaged file makes scipy raise anything
+    except Exception as error:  # scipy can raise anything on a damaged file
         raise InputError(f"{path}: not laid out as SVHN is, or damaged: {error}") from error
     if images.dtype != np.uint8 or len(images) != len(labels) or ((labels < 1) | (labels > 10)).any():
         raise InputError(f"{path}: not laid out as SVHN is: images of {images.dtype}, labels that are not 1 to 10")

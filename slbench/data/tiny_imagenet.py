@@ -20,7 +20,7 @@ SIDE = 64  # px
 
 
 def load_tiny_imagenet(archive: Path) -> Iterator[Sample]:
-    """100,000 and 10,000 images, (n, 3, 64, 64); classes are numbered in the order of their wnids."""
+    """Yield 100,000 training and 10,000 test images, (n, 3, 64, 64), classes in the order of their wnids."""
     texts = dict(members(archive, lambda name: name.endswith(("/wnids.txt", "/val_annotations.txt"))))
     wnids = sorted(text_of(texts, archive, "wnids.txt").split())
     annotated = annotations(archive, text_of(texts, archive, "val_annotations.txt"), wnids)
@@ -34,7 +34,7 @@ def load_tiny_imagenet(archive: Path) -> Iterator[Sample]:
             found += 1
             yield Sample("test", image(archive, name, content), number[annotated[path.name]])
     if found != len(annotated):
-        raise InputError(f"{archive}: {found} images under val, and {len(annotated)} are annotated")
+        raise InputError(f"{archive}: {found} images under val, but {len(annotated)} annotated")
 
 
 def text_of(texts: dict[str, bytes], archive: Path, name: str) -> str:
@@ -45,7 +45,7 @@ def text_of(texts: dict[str, bytes], archive: Path, name: str) -> str:
 
 
 def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
-    """The class of each image of val, by file name. Raises InputError unless there are 200, with 50 images each."""
+    """Return the class of each val image by file name. Raises InputError unless 200 classes have 50 images each."""
     annotated = dict(line.split("\t")[:2] for line in text.splitlines() if line.strip())
     counts = Counter(annotated.values())
     if len(wnids) != NUM_CLASSES or any(counts[wnid] != TEST_IMAGES for wnid in wnids) or len(counts) != NUM_CLASSES:

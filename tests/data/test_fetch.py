@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slbench.data.fetch import bring, fetch
+from slbench.data.fetch import add_local_file, fetch
 from slbench.data.published import Archive
 from slbench.errors import FetchError, InputError
 from tests.data.server import Server, listing, serving
@@ -124,7 +124,7 @@ def test_a_wrong_checksum_leaves_nothing_and_says_both(server: Server, folder: P
     assert str(refused.value) == (
         f"data.bin could not be fetched: {gone}: HTTP Error 404: Not Found; "
         f"{wrong}: md5 {found}, and the published one is {MD5}: "
-        "try again later, or bring the file from elsewhere with: slbench data fetch made --from FILE"
+        "try again later, or add_local_file the file from elsewhere with: slbench data fetch made --from FILE"
     )
     assert listing(folder) == []
 
@@ -178,16 +178,16 @@ def test_a_data_root_that_cannot_be_written_to_is_said(
 
 def test_a_local_file_is_brought_by_its_checksum_whatever_its_name(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "downloaded (1)").write_bytes(CONTENT)
-    assert bring("made", [archive()], tmp_path / "downloaded (1)").name == "data.bin"
+    assert add_local_file("made", [archive()], tmp_path / "downloaded (1)").name == "data.bin"
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
 def test_a_local_file_with_another_checksum_is_refused(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "other").write_bytes(b"other")
     with pytest.raises(InputError) as refused:
-        bring("made", [archive()], tmp_path / "other")
+        add_local_file("made", [archive()], tmp_path / "other")
     found = hashlib.md5(b"other").hexdigest()
     assert str(refused.value) == f"{tmp_path}/other: md5 {found} is that of no archive of 'made': data.bin {MD5}"
     with pytest.raises(InputError, match="absent: no such file"):
-        bring("made", [archive()], tmp_path / "absent")
+        add_local_file("made", [archive()], tmp_path / "absent")
     assert not folder.exists()
