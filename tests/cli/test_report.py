@@ -9,7 +9,7 @@ import pytest
 from slbench.store import Store
 from slbench.study import load_study
 from tests.cli.conftest import Command
-from tests.support import TINY_STUDY
+from tests.support import TINY_STUDY, missing
 from tests.upkeep.conftest import finish
 
 FOUR = TINY_STUDY.replace('["none", "lsa"]', '["none", "spt", "lsa", "both"]\nseed = [0, 1, 2]')
@@ -37,7 +37,7 @@ def test_table_and_findings_are_written_in_each_format_and_printed(slbench: Comm
     names = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")} | {"runs.csv"}
     assert {path.name for path in folder.iterdir()} == names
     table, findings = ((folder / name).read_text() for name in ("table.md", "findings.md"))
-    assert said.out.startswith(f"{table}\n{findings}\nwritten to {folder}: runs.csv, table.md, ")
+    assert not missing(said.out, table, findings, folder, "runs.csv", "table.md")
     assert "### The 2x2: SPT, LSA, and both" in findings
     assert len(pd.read_csv(folder / "findings.csv")) == 3 + 3
 
@@ -63,7 +63,7 @@ def test_a_query_narrows_the_report_and_the_caption_says_so(slbench: Command, st
         "report", study, "--store", store, "--query", "method in ['none', 'lsa'] and seed < 2", "--format", "md"
     )
     assert said.code == 0
-    assert "Only runs with method in ['none', 'lsa'] and seed &lt; 2." in said.out
+    assert not missing(said.out, "method in ['none', 'lsa'] and seed &lt; 2")
     frame = pd.read_csv(store / "reports" / "four" / "runs.csv")
     assert sorted(set(frame["method"])) == ["lsa", "none"] and len(frame) == 4
 
@@ -90,20 +90,20 @@ def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--columns", "finl"), "--columns: unknown column 'finl'; did you mean 'final'?"),
-        (("--columns", "gain"), "--columns: 'gain' says something of the column before it"),
-        (("--columns", "final", "--accuracy", "final"), "--accuracy is short for --columns: keep one of the two"),
-        (("--format", "mdd"), "unknown format 'mdd'; did you mean 'md'?"),
-        (("--query", "nothing > 1"), "--query nothing > 1: name 'nothing' is not defined"),
-        (("--columns", "macs", "--published"), "--published: stands beside an accuracy, and the table has none"),
+        (("--columns", "finl"), ("--columns", "finl", "final")),
+        (("--columns", "gain"), ("--columns", "gain")),
+        (("--columns", "final", "--accuracy", "final"), ("--accuracy", "--columns")),
+        (("--format", "mdd"), ("mdd", "md")),
+        (("--query", "nothing > 1"), ("--query", "1", "nothing")),
+        (("--columns", "macs", "--published"), ("--published", "none")),
     ],
 )
 def test_what_there_is_not_is_one_line_and_writes_nothing(
-    slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: str
+    slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
     said = slbench("report", study, "--store", store, *flags)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert words in said.err
+    assert not missing(said.err, *words)
     assert not (store / "reports").exists()
 
 
@@ -125,4 +125,4 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
     monkeypatch.setattr(inputs, "read_record", vanishing)
     said = slbench("report", study, "--store", store, "--format", "md")
     assert said.code == 0
-    assert "Left out" not in said.out and "Unfinished: 11 of 12 runs." in said.out
+    assert "Left out" not in said.out and not missing(said.out, "11 of 12")

@@ -10,7 +10,7 @@ from slbench.measure.throughput_keys import record_key
 from slbench.record import Failure
 from slbench.report.inputs import gather, gather_store, only
 from slbench.store import Store
-from tests.support import TINY, make_record, make_speed, runs
+from tests.support import TINY, make_record, make_speed, missing, naming, runs
 from tests.upkeep.conftest import finish
 
 
@@ -70,19 +70,19 @@ def test_a_query_chooses_runs_by_their_columns(store: Store) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("recipe_lrr < 1", "name 'recipe_lrr' is not defined; did you mean 'recipe_lr'? known: run, "),
-        ("seed >", "invalid syntax"),
-        ("seed > 5", "holds for none of 1 finished runs"),
-        ("seed", "--query seed: "),
+        ("recipe_lrr < 1", ("recipe_lrr", "recipe_lr", "run")),
+        ("seed >", ("seed >",)),
+        ("seed > 5", ("none of 1",)),
+        ("seed", ("--query", "seed")),
     ],
 )
-def test_a_query_that_cannot_be_is_one_line(store: Store, query: str, words: str) -> None:
+def test_a_query_that_cannot_be_is_one_line(store: Store, query: str, words: tuple[object, ...]) -> None:
     (run,) = runs()
     finish(store, run)
     with pytest.raises(InputError) as refused:
         only(gather([run], store, name="x"), query)
     assert str(refused.value).startswith(f"--query {query}: ")
-    assert words in str(refused.value)
+    assert not missing(str(refused.value), *words)
     assert "\n" not in str(refused.value)
 
 
@@ -94,5 +94,5 @@ def test_a_notebook_loads_all_runs_and_is_warned_of_what_cannot_be_read(store: S
     assert sorted(frame.index) == sorted(run.spec.run_id for run in made)
     assert set(frame["final_test_top1"]) == {80.0}
     next(store.root.glob(f"runs/*-{made[0].spec.run_id}/record.json")).write_text("{}")
-    with pytest.warns(UserWarning, match=r"left out: .*record\.json: damaged"):
+    with pytest.warns(UserWarning, match=naming("record.json")):
         assert len(slbench.load_runs(str(store.root))) == 1
