@@ -1,5 +1,6 @@
 """What several tests build: small studies, and records of runs that were never made."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,18 @@ def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Thro
         "measured_at": "2025-11-22T23:12:54+00:00",
     }
     return Throughput(**(content | changes))
+
+
+def missing(text: str, *parts: object) -> list[str]:
+    """Return the parts that a message does not name as whole words; their order and the words around them are free."""
+    return [str(part) for part in parts if not re.search(_whole(part), text)]
+
+
+def naming(*parts: object) -> str:
+    """Return a pattern for `pytest.raises(match=...)`: a message that names all parts, in any order."""
+    return r"(?s)\A" + "".join(f"(?=.*{_whole(part)})" for part in parts)
+
+
+def _whole(part: object) -> str:
+    """Return a pattern of a part that stands alone: `lr` is not in `lrr`, nor 1 in 1.5 or 11."""
+    return rf"(?<!\w)(?<!\d[.,]){re.escape(str(part))}(?!\w|[.,]\d)"

@@ -17,7 +17,7 @@ from slbench.report.table import make_table
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.train.run import execute
-from tests.support import TINY, gathered, runs
+from tests.support import TINY, gathered, missing, runs
 
 SHARES = [0.1, 0.25, 1.0]
 SHORT = {"recipe.epochs": 2, "recipe.batch_size": 500, "recipe.precision": "fp32"}
@@ -99,9 +99,17 @@ def test_a_subset_smaller_than_a_batch_trains_at_equal_steps_alone() -> None:
     few = {"dataset.per_class": 3}
     with pytest.raises(InputError) as refused:
         curve_of_few("epochs", few)
-    assert str(refused.value) == (
-        "test.toml: Tiny, none, fashion-mnist-12k: batch_size 500 is above the 30 training images of "
-        "fashion-mnist-12k; recipe.equal = 'steps' makes the epochs of the whole set"
+    assert not missing(
+        str(refused.value),
+        "test.toml",
+        "Tiny",
+        "none",
+        "fashion-mnist-12k",
+        "batch_size",
+        "500",
+        "30",
+        "recipe.equal",
+        "steps",
     )
     assert curve_of_few("steps", few).spec.steps_per_epoch == 18
 
@@ -114,7 +122,7 @@ def curve_of_few(equal: str, few: dict[str, Any]) -> StudyRun:
 def test_another_word_is_refused_with_the_two_there_are() -> None:
     with pytest.raises(InputError) as refused:
         curve("images")
-    assert str(refused.value) == "test.toml: set.recipe.equal: must be 'epochs' or 'steps', got \"images\""
+    assert not missing(str(refused.value), "test.toml", "set.recipe.equal", "epochs", "steps", "images")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from slbench.methods import METHODS
 from slbench.numerics_versions import NUMERICS
 from slbench.recipes import Recipe
 from slbench.spec import RunSpec, digest
-from tests.support import TINY, runs, study
+from tests.support import TINY, missing, runs, study
 
 OTHER_RECIPE: dict[str, Any] = {  # a value unlike that of recipe quick for every field
     "epochs": 7,
@@ -209,7 +209,7 @@ def test_holdout_trains_on_nine_tenths_in_full_batches() -> None:
 def test_a_batch_above_the_training_images_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         runs(set={"recipe.batch_size": 9_001})
-    assert str(caught.value).endswith("batch_size 9001 is above the 9000 training images of fashion-mnist-12k")
+    assert not missing(str(caught.value), "batch_size 9001", "9000", "fashion-mnist-12k")
     assert runs(set={"recipe.batch_size": 9_000})[0].spec.steps_per_epoch == 1
 
 

@@ -12,7 +12,7 @@ from slbench.data import DATASETS, imagenet
 from slbench.published.numbers import MODELS, VARIANTS, published
 from slbench.store import Store
 from slbench.study import load_study
-from tests.support import ROOT
+from tests.support import ROOT, missing
 
 STUDIES = sorted((ROOT / "studies").glob("*.toml"))
 
@@ -61,7 +61,7 @@ def test_a_table_can_be_planned_without_its_data(capsys: pytest.CaptureFixture[s
     code = main(["run-grid", str(ROOT / "studies" / "table5.toml"), "--plan", "--store", str(tmp_path / "results")])
     out = capsys.readouterr().out
     assert code == 0
-    assert "to do: 40 runs, 900,000,000 training images, 5.27e+17 multiply-adds" in out
+    assert not missing(out, "40 runs", "900,000,000", "5.27e+17")
     assert "0 of 40 done" in out
     assert not (tmp_path / "results").exists()
 

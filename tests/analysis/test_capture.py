@@ -21,6 +21,7 @@ from slbench.gpu_check import perturbed
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.contracts.small import CHANNELS, IMAGES, images, small
+from tests.support import naming
 
 ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
 every = pytest.mark.parametrize("backbone", ATTENDING)
@@ -245,5 +246,5 @@ def test_pieces_are_whole_images_and_together_all_of_them(monkeypatch: pytest.Mo
 
 
 def test_a_convolutional_network_has_nothing_to_look_into() -> None:
-    with pytest.raises(InputError, match="ResNet has no attention to look into"):
+    with pytest.raises(InputError, match=naming("ResNet", "attention")):
         layers_of(small("resnet56", "none"))

@@ -15,7 +15,7 @@ from slbench.errors import InputError
 from slbench.store import Store
 from slbench.study import Study, make_study
 from tests.analysis.made import birds, finish, study_of
-from tests.support import TINY, make_record
+from tests.support import TINY, make_record, naming
 
 CPU = torch.device("cpu")
 
@@ -44,7 +44,7 @@ def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store
     made, other = (finish(store, run) for run in study.runs)
     assert made.weights is not None and other.weights is not None
     made.weights.write_bytes(other.weights.read_bytes())
-    with pytest.raises(InputError, match="are not the weights that the run's record names by their hash"):
+    with pytest.raises(InputError, match=naming("weights")):
         load_network(made, device=CPU)
 
 
@@ -57,14 +57,14 @@ def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) ->
     assert len(LoadedDatasets().part(part, "train")) == 15
     full = finish(store, study_of(data, protocol="full").runs[0])
     assert len(LoadedDatasets().part(full, "train")) == 67
-    with pytest.raises(InputError, match="--split val: protocol 'full' keeps no validation images"):
+    with pytest.raises(InputError, match=naming("--split val", "full")):
         LoadedDatasets().part(full, "val")
 
 
 def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store) -> None:
     study = study_of(birds(tmp_path))
     made = finish(store, study.runs[0], data_sha256="5" * 64)
-    with pytest.raises(InputError, match="not those that it was trained on: expected sha256 555555555555, got"):
+    with pytest.raises(InputError, match=naming("sha256", "555555555555")):
         LoadedDatasets().part(made, "test")
     changed = finish(store, study.runs[1])
     birds(tmp_path, seed=6)
@@ -72,7 +72,7 @@ def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store)
         LoadedDatasets().part(changed, "test")
     assert "\n" not in str(error.value)
     (tmp_path / "birds.npz").unlink()
-    with pytest.raises(InputError, match=r"birds.npz: no such file"):
+    with pytest.raises(InputError, match=naming("birds.npz")):
         LoadedDatasets().part(changed, "test")
 
 
@@ -82,7 +82,7 @@ def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -
     ).runs
     folder = store.begin(run.spec, run.labels)
     store.finish(folder, make_record(run))
-    with pytest.raises(InputError, match="slbench data fetch cifar10"):
+    with pytest.raises(InputError, match=naming("slbench data fetch cifar10")):
         LoadedDatasets().part(FinishedRun(make_record(run), folder), "test")
 
 
@@ -113,5 +113,5 @@ def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store:
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     batches, how = Batches(part, made.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
-    with pytest.raises(InputError, match="logits that are not finite"):
+    with pytest.raises(InputError, match=naming("logits")):
         look(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, how=how)

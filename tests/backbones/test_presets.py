@@ -13,6 +13,7 @@ from slbench.errors import InputError
 from slbench.gpu_check import applies
 from slbench.methods import METHODS
 from tests.backbones.test_references import made, tokens
+from tests.support import missing
 
 TIMM = {"vit-tiny": "deit_tiny_patch16_224", "pit-xs": "pit_xs_224", "swin-tiny": "swin_tiny_patch4_window7_224"}
 ORIGINAL = PiTSpec(patch_size=2, dims=(6, 12), depths=(1, 1), num_heads=(3, 2), variant="original")
@@ -88,10 +89,7 @@ def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:
     assert flat.resolved((16, 16)) == flat
     with pytest.raises(InputError) as refused:
         flat.resolved((8, 16))
-    assert str(refused.value) == (
-        "patch_size 8 leaves no token of an image of 8 x 16 px: "
-        "the first convolution of variant 'original' reads 16 x 16 px"
-    )
+    assert not missing(str(refused.value), "patch_size", "8", "8 x 16 px", "original", "16 x 16 px")
 
 
 def test_without_absolute_positions_swin_has_no_such_parameter() -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from slbench.store import Store
 from tests.cli.conftest import Command
 from tests.data.made import made_arrays, write_npz
+from tests.support import missing
 
 STUDY = """
 [grid]
@@ -64,10 +65,10 @@ def test_a_study_is_looked_into_printed_and_written(name: str, slbench: Command,
     study, store = world
     said = slbench("analyze", name, "--study", study, "--store", store)
     assert said.code == 0, said.err
-    assert "Left out, having no attention: ResNet-x." in said.out
+    assert not missing(said.out, "attention", "ResNet-x")
     assert "SL-Swin-x" in said.out and "![" not in said.out
     folder = store / "analysis" / "birds"
-    assert f"written to {folder}: {name}.md, .csv" in said.out
+    assert not missing(said.out, folder, f"{name}.md")
     assert (folder / f"{name}.md").stat().st_size > 500
     assert list(folder.glob(f"{name}*.svg"))
     frame = pd.read_csv(folder / f"{name}.csv")
@@ -112,7 +113,7 @@ def test_sharpness_of_some_validation_images_by_folder(
     flags = ["--split", "val", "--max-images", "4", "--batch-size", "3", "--threads", "2", "--out", tmp_path / "out"]
     said = slbench("analyze", "sharpness", folder, *flags, "--store", tmp_path / "elsewhere")
     assert said.code == 0, said.err
-    assert "4 of the 6 validation images" in said.out
+    assert not missing(said.out, "4 of the 6")
     assert "2 threads" in said.out
     frame = pd.read_csv(tmp_path / "out" / "sharpness.csv")
     assert frame["self_weight"].tolist() == [0, 0]

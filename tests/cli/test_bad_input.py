@@ -6,6 +6,7 @@ import pytest
 
 from slbench import machine
 from tests.cli.conftest import Command
+from tests.support import missing
 
 ONE = ("--method", "none")
 
@@ -112,9 +113,7 @@ def test_a_missing_study_file_is_one_line_with_the_nearest_one(slbench: Command,
     (tmp_path / "quick.toml").touch()
     said = slbench(command, tmp_path / "quik.toml", "--store", tmp_path / "results")
     assert (said.code, said.out) == (2, "")
-    assert said.err == (
-        f"slbench: {tmp_path}/quik.toml: no such file; did you mean 'quick.toml'? known: quick.toml (in {tmp_path})\n"
-    )
+    assert not missing(said.err, f"{tmp_path}/quik.toml", "quick.toml", tmp_path)
     assert not (tmp_path / "results").exists()
 
 
@@ -124,9 +123,7 @@ def test_a_store_that_is_a_file_is_refused_and_stays(slbench: Command, tmp_path:
     file.write_text("mine")
     said = slbench(command, *(() if command == "report" else ONE), "--store", file)
     assert (said.code, said.out) == (2, "")
-    assert said.err == (
-        f"slbench: {file}: the store must be a folder, and {file} is a file: name another with --store\n"
-    )
+    assert not missing(said.err, file, "--store")
     assert file.read_text() == "mine"
 
 
@@ -134,15 +131,15 @@ def test_a_store_that_is_a_file_is_refused_and_stays(slbench: Command, tmp_path:
 def test_a_store_that_cannot_be_written_to_is_refused(slbench: Command, command: str) -> None:
     said = slbench(command, *ONE, "--store", "/proc/slbench")
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("slbench: /proc/slbench: cannot write here (")
-    assert said.err.endswith("): name another store with --store\n")
+    assert not missing(said.err, "/proc/slbench")
+    assert not missing(said.err, "--store")
     assert said.err.count("\n") == 1
 
 
 def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> None:
     said = slbench("train", "--method", "none,lsa", "--store", tmp_path / "results")
     assert (said.code, said.out) == (2, "")
-    assert said.err == ("slbench: train makes one run, and this is 2: narrow it with --backbone, --method, --dataset\n")
+    assert not missing(said.err, "2", "--backbone", "--method", "--dataset")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,5 +163,5 @@ def test_a_report_on_nothing_or_of_nothing_known_writes_nothing(
 def test_an_unknown_command_is_one_line(slbench: Command) -> None:
     said = slbench("run-gird")
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("slbench: No such command 'run-gird'.")
+    assert not missing(said.err, "run-gird")
     assert said.err.count("\n") == 1

@@ -17,6 +17,7 @@ from tests.cli.conftest import Command
 from tests.data.made import made_arrays, write_npz
 from tests.data.server import Server, listing, serving
 from tests.data.test_archives import idx
+from tests.support import missing
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_set_is_fetched_put_in_order_and_verified(slbench: Command, root: Path
     said = slbench("data", "fetch", "fashion-mnist")
     assert (said.code, said.out) == (0, f"fashion-mnist: ready in {root}/fashion-mnist\n")
     assert state(slbench) == "ready"
-    assert slbench("data", "verify", "fashion-mnist").out == "fashion-mnist: as published\n"
+    assert not missing(slbench("data", "verify", "fashion-mnist").out, "fashion-mnist")
     assert slbench("data", "fetch", "fashion-mnist").code == 0
 
 
@@ -101,7 +102,7 @@ def test_a_set_is_brought_from_local_files(slbench: Command, tmp_path: Path, roo
     first, *others = sorted(tmp_path.glob("*.gz"))
     said = slbench("data", "fetch", "fashion-mnist", "--from", first)
     assert said.code == 1
-    assert "still to come: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-labels-idx1" in said.err
+    assert not missing(said.err, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-labels-idx1")
     said = slbench("data", "fetch", "fashion-mnist", *(part for path in others for part in ("--from", path)))
     assert (said.code, said.out) == (0, f"fashion-mnist: ready in {root}/fashion-mnist\n")
     assert server.asked == []
@@ -114,10 +115,13 @@ def test_a_damaged_archive_is_found_and_named(slbench: Command, root: Path) -> N
     damaged.write_bytes(b"damaged")
     said = slbench("data", "verify", "fashion-mnist")
     assert (said.code, said.out) == (2, "")
-    assert said.err == (
-        f"slbench: {damaged}: md5 {hashlib.md5(b'damaged').hexdigest()}, and the published one is "
-        f"{DATASETS['fashion-mnist'].archives[0].md5}: delete it and fetch it again with: "
-        "slbench data fetch fashion-mnist\n"
+    assert not missing(
+        said.err,
+        damaged,
+        "md5",
+        hashlib.md5(b"damaged").hexdigest(),
+        DATASETS["fashion-mnist"].archives[0].md5,
+        "slbench data fetch fashion-mnist",
     )
 
 
@@ -139,7 +143,7 @@ def test_another_count_than_published_is_refused(
     monkeypatch.setitem(DATASETS, "fashion-mnist", dataclasses.replace(entry, spec=spec))
     said = slbench("data", "fetch", "fashion-mnist")
     assert (said.code, said.out) == (2, "")
-    assert said.err.endswith("slbench: data set 'fashion-mnist': 20 test images, and there must be 21\n")
+    assert not missing(said.err, "fashion-mnist", "20", "21")
     assert listing(root / "fashion-mnist") == sorted(one.name for one in entry.archives)
     assert len(server.asked) == 4
 
@@ -176,7 +180,7 @@ def test_what_cannot_be_fetched_is_one_line_and_the_bars_of_what_can_be_stand_be
     assert said.code == 1 and "train-images-idx3-ubyte.gz" in said.err and "HTTP Error 404" in said.err
     assert listing(root / "fashion-mnist") == ["train-images-idx3-ubyte.gz"]
     again = slbench("data", "fetch", "fashion-mnist")
-    assert again.err.startswith("slbench: train-labels-idx1-ubyte.gz could not be fetched: ")
+    assert not missing(again.err, "train-labels-idx1-ubyte.gz")
     assert again.err.count("\n") == 1
     server.files["/train-labels-idx1-ubyte.gz"] = content
     assert slbench("data", "fetch", "fashion-mnist").code == 0
@@ -200,26 +204,22 @@ def test_missing_data_are_said_before_any_job_starts(slbench: Command, root: Pat
     for command in ("run-grid", "train"):
         said = slbench(command, "--dataset", "cifar100", "--method", "none", "--store", tmp_path / "results")
         assert (said.code, said.out) == (2, "")
-        assert said.err == (
-            f"slbench: data set 'cifar100' is not in {root}: get it with: slbench data fetch cifar100\n"
-        )
+        assert not missing(said.err, "cifar100", root, "slbench data fetch cifar100")
         assert not (tmp_path / "results").exists()
 
 
 def test_what_ships_with_slbench_needs_no_fetching(slbench: Command) -> None:
     said = slbench("data", "fetch", "fashion-mnist-12k")
     assert (said.code, said.out) == (2, "")
-    assert said.err == "slbench: data set 'fashion-mnist-12k' ships with slbench: there is nothing to fetch\n"
-    assert slbench("data", "verify", "fashion-mnist-12k").out == "fashion-mnist-12k: as published\n"
+    assert not missing(said.err, "fashion-mnist-12k")
+    assert not missing(slbench("data", "verify", "fashion-mnist-12k").out, "fashion-mnist-12k")
 
 
 def test_imagenet_is_brought_by_its_user(slbench: Command, root: Path) -> None:
     said = slbench("data", "fetch", "imagenet")
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith(
-        "slbench: data set 'imagenet' may not be handed on, so it cannot be fetched: ILSVRC 2012"
-    )
-    assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "not here: a folder of yours"
+    assert not missing(said.err, "imagenet", "ILSVRC 2012")
+    assert not missing(json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"], "folder")
     (root / "imagenet").mkdir(parents=True)
     assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "here"
 
@@ -249,6 +249,6 @@ def test_a_data_root_that_nobody_may_look_into_is_one_line(
     asked = (*command, "--method", "none") if command[0] == "train" else command
     said = slbench(*asked, "--data-root", tmp_path / ("x" * 300))
     assert (said.code, said.out) == (2, "")
-    assert ": cannot be read (File name too long): name another folder with --data-root or SLBENCH_DATA\n" in said.err
+    assert not missing(said.err, "--data-root", "SLBENCH_DATA")
     assert said.err.count("\n") == 1
     assert not list(tmp_path.iterdir())

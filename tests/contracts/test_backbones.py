@@ -14,6 +14,7 @@ from slbench.backbones.layers import DropPath
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.contracts.small import CLASSES, IMAGES, PAIRS, SMALL, images, loss, small
+from tests.support import naming
 
 every_pair = pytest.mark.parametrize(("backbone", "method"), PAIRS)
 every_backbone = pytest.mark.parametrize("backbone", SMALL)
@@ -163,7 +164,7 @@ def test_the_loss_is_finite_in_bf16_and_near_that_in_fp32(backbone: str, method:
 @every_backbone
 def test_a_wrong_image_size_is_refused(backbone: str) -> None:
     height, width = SMALL[backbone][1]
-    with pytest.raises(ValueError, match=rf"made for images of \({height}, {width}\) px"):
+    with pytest.raises(ValueError, match=naming(height, width)):
         small(backbone, "none")(torch.randn(2, 5, width, height))
 
 

@@ -25,6 +25,7 @@ from slbench.data.spool import Sample, in_order
 from slbench.data.svhn import load_svhn
 from slbench.data.tiny_imagenet import load_tiny_imagenet
 from slbench.errors import InputError
+from tests.support import missing, naming
 
 DRAW = np.random.default_rng(3)
 
@@ -83,7 +84,7 @@ def test_an_archive_without_a_batch_is_refused(tmp_path: Path) -> None:
     path = tar_of(tmp_path / "cifar.tar.gz", {"cifar-100-python/train": pickle.dumps(batch(3, "fine_labels", 9), 2)})
     with pytest.raises(InputError) as refused:
         read(load_cifar100(path), tmp_path)
-    assert str(refused.value) == f"{path}: has no file 'test'"
+    assert not missing(str(refused.value), path, "test")
 
 
 class Evil:
@@ -127,7 +128,7 @@ def test_svhn_is_read_with_the_digit_0_in_place_of_10(tmp_path: Path) -> None:
 
 def test_an_svhn_file_that_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "train.mat").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"train\.mat: not laid out as SVHN is, or damaged: "):
+    with pytest.raises(InputError, match=naming("train.mat", "SVHN")):
         read(load_svhn(tmp_path / "train.mat", tmp_path / "train.mat"), tmp_path)
 
 
@@ -149,7 +150,7 @@ def test_fashion_mnist_is_read_and_padded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a damaged archive"):
         read(load_fashion_mnist(*paths), tmp_path)
     paths[0].write_bytes(idx(labels))
-    with pytest.raises(InputError, match="not an idx file of bytes with 3 axes"):
+    with pytest.raises(InputError, match=naming("idx", "3 axes")):
         read(load_fashion_mnist(*paths), tmp_path)
 
 
@@ -187,13 +188,11 @@ def test_tiny_imagenets_val_is_sorted_into_classes_from_its_annotations(tmp_path
 def test_a_tiny_imagenet_with_another_number_of_test_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         read(load_tiny_imagenet(tiny_archive(tmp_path, of_last=49)), tmp_path)
-    assert str(refused.value) == (
-        f"{tmp_path}/tiny.zip: 200 classes with 49 to 50 images in val; there must be 200 with 50 each"
-    )
+    assert not missing(str(refused.value), f"{tmp_path}/tiny.zip", "200 classes", "49", "50 images", "200", "50")
 
 
 def test_a_tiny_imagenet_with_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"n00000200_0.JPEG: 32 x 32 px, and all have 64 x 64"):
+    with pytest.raises(InputError, match=naming("n00000200_0.JPEG", "32 x 32 px", "64 x 64")):
         read(load_tiny_imagenet(tiny_archive(tmp_path, side=32)), tmp_path)
 
 
@@ -209,7 +208,7 @@ def test_an_archive_with_a_path_that_leaves_its_folder_is_refused(
     path = make(tmp_path / "archive", {"good": b"1", name: b"2"})
     with pytest.raises(InputError) as refused:
         everything(path)
-    assert str(refused.value) == f"{path}: refused: its member '{name}' leaves the archive's folder"
+    assert not missing(str(refused.value), path, name)
 
 
 def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
@@ -217,13 +216,13 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
         member = tarfile.TarInfo("inside")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(member)
-    with pytest.raises(InputError, match="its member 'inside' is a link"):
+    with pytest.raises(InputError, match=naming("inside", "link")):
         everything(tmp_path / "links.tar")
     linked = zipfile.ZipInfo("inside")
     linked.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "links.zip", "w") as packed:
         packed.writestr(linked, "/etc/passwd")
-    with pytest.raises(InputError, match="its member 'inside' is a link"):
+    with pytest.raises(InputError, match=naming("inside", "link")):
         everything(tmp_path / "links.zip")
 
 
@@ -231,22 +230,22 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
     for make in (tar_of, zip_of):
         path = make(tmp_path / f"{make.__name__}", {"a": bytes(2**19), "b": bytes(2**19), "c": b"1"})
-        with pytest.raises(InputError, match=r"refused: unpacks to more than 300,000 files or 0\.000976562 GiB"):
+        with pytest.raises(InputError, match=naming("300,000 files", "0.000976562 GiB")):
             everything(path)
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(2**20 + 1)))
-    with pytest.raises(InputError, match=r"bomb\.gz: refused: unpacks to more than 0\.000976562 GiB"):
+    with pytest.raises(InputError, match=naming("bomb.gz", "0.000976562 GiB")):
         unpacked(tmp_path / "bomb.gz")
 
 
 def test_an_archive_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
     assert len(everything(zip_of(tmp_path / "three.zip", dict.fromkeys("abc", b"")))) == 3
-    with pytest.raises(InputError, match="refused: unpacks to more than 3 files"):
+    with pytest.raises(InputError, match=naming("3 files")):
         everything(zip_of(tmp_path / "four.zip", dict.fromkeys("abcd", b"")))
 
 
 def test_a_damaged_archive_is_refused_by_name(tmp_path: Path) -> None:
     path = tar_of(tmp_path / "cut.tar.gz", {"a": DRAW.bytes(5000)})
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(InputError, match=r"cut\.tar\.gz: a damaged archive: "):
+    with pytest.raises(InputError, match=naming("cut.tar.gz")):
         everything(path)

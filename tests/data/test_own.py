@@ -18,6 +18,7 @@ from slbench.data.own_split import in_class_order
 from slbench.data.pixel_statistics import levels, moments
 from slbench.errors import InputError
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
+from tests.support import missing, naming
 
 
 def npz(path: Path, **changes: Any) -> str:
@@ -120,7 +121,7 @@ def test_what_was_found_is_remembered_while_the_file_stays(tmp_path: Path, root:
     assert find(f"npz:{path}").spec == first
     assert len(list((root / "facts").iterdir())) == 1
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
-    with pytest.raises(InputError, match=r"birds\.npz: not an npz file, or a damaged one"):
+    with pytest.raises(InputError, match=naming("birds.npz")):
         find(f"npz:{path}")
 
 
@@ -140,7 +141,7 @@ def test_data_that_changed_since_the_plan_are_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
     found = find(f"npz:{path}")
     write_npz(path, made_arrays(seed=6))
-    with pytest.raises(InputError, match="data set 'own': the images have changed: expected arrays sha256:"):
+    with pytest.raises(InputError, match=naming("own", "sha256")):
         load(found.spec, found.source)
 
 
@@ -148,9 +149,7 @@ def test_images_of_different_sizes_need_one_to_be_brought_to(tmp_path: Path) -> 
     folder = write_folder(tmp_path / "birds", made_arrays())
     odd = folder / "train" / "finch" / "odd.png"
     Image.fromarray(np.arange(23 * 29, dtype=np.uint8).reshape(23, 29)).save(odd)
-    with pytest.raises(
-        InputError, match=r"birds: images of 2 sizes, 17 x 19 and 23 x 29 px .*: set dataset.image_size"
-    ):
+    with pytest.raises(InputError, match=naming("2", "17 x 19", "23 x 29 px", "dataset.image_size")):
         find(f"folder:{folder}")
     found = find(f"folder:{folder}", image_size=(11, 13))
     assert (found.spec.image_size, found.spec.in_channels) == ((11, 13), 3)  # the grey one became RGB
@@ -161,9 +160,7 @@ def test_images_with_a_side_that_no_network_gets_need_a_size_too(tmp_path: Path)
     folder = write_folder(tmp_path / "birds", made_arrays(shape=(3, 4097)))
     with pytest.raises(InputError) as refused:
         find(f"folder:{folder}")
-    assert str(refused.value) == (
-        f"{folder}: images of 3 x 4097 px, and a side has at most 4096: set dataset.image_size"
-    )
+    assert not missing(str(refused.value), folder, "3 x 4097 px", "4096", "dataset.image_size")
     found = find(f"folder:{folder}", image_size=(11, 13))
     assert load(found.spec, found.source).train.images.shape == (31, 1, 11, 13)
 
@@ -277,7 +274,7 @@ def test_an_npz_file_without_an_array_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
     needed = "train_images, train_labels, test_images, test_labels"
-    assert str(refused.value) == f"{tmp_path}/birds.npz: has no array 'test_labels'; needed: {needed}"
+    assert not missing(str(refused.value), f"{tmp_path}/birds.npz", "test_labels", needed)
 
 
 def test_files_that_are_not_there_or_no_images_are_refused(tmp_path: Path) -> None:
@@ -308,7 +305,7 @@ def test_a_corrupt_image_is_refused_by_name(tmp_path: Path) -> None:
     name, bad = bad_folder(tmp_path, b"\x89PNG nothing")
     with pytest.raises(InputError) as refused:
         find(name)
-    assert str(refused.value) == f"{bad}: not an image that can be read: restore or delete the file"
+    assert not missing(str(refused.value), bad)
 
 
 def test_an_image_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
@@ -316,7 +313,7 @@ def test_an_image_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
     name, bad = bad_folder(tmp_path, whole[: len(whole) // 2])
     with pytest.raises(InputError) as refused:
         find(name)
-    assert str(refused.value) == f"{bad}: a damaged image: restore or delete the file"
+    assert not missing(str(refused.value), bad)
 
 
 def giant_png(width: int, height: int) -> bytes:
@@ -331,7 +328,7 @@ def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: i
     name, bad = bad_folder(tmp_path, data)
     with pytest.raises(InputError) as refused:
         find(name)
-    assert str(refused.value) == f"{bad}:{shown} larger than 64 megapixels: shrink or delete it"
+    assert not missing(str(refused.value), f"{bad}:{shown}", "64 megapixels")
 
 
 def test_images_are_found_through_links_and_a_link_to_nothing_is_refused_by_name(tmp_path: Path) -> None:
@@ -346,7 +343,7 @@ def test_images_are_found_through_links_and_a_link_to_nothing_is_refused_by_name
     lost.symlink_to(tmp_path / "absent.png")
     with pytest.raises(InputError) as refused:
         find(f"folder:{folder}")
-    assert str(refused.value) == f"{lost}: a link to nothing: restore what it leads to or delete it"
+    assert not missing(str(refused.value), lost)
 
 
 def test_a_folder_below_a_class_that_cannot_be_read_is_refused_by_name(
@@ -364,18 +361,16 @@ def test_a_folder_below_a_class_that_cannot_be_read_is_refused_by_name(
     monkeypatch.setattr("os.scandir", scanned)
     with pytest.raises(InputError) as refused:
         find(f"folder:{folder}")
-    assert str(refused.value) == f"{locked}: cannot be read: Permission denied: give yourself the right to read it"
+    assert not missing(str(refused.value), locked, "Permission")
 
 
 def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
     (folder / "train" / "emu").mkdir()
-    with pytest.raises(
-        InputError, match=r"birds/train/emu: a class without images \(.png, .*\): add some or delete it"
-    ):
+    with pytest.raises(InputError, match=naming("birds/train/emu")):
         find(f"folder:{folder}")
     (folder / "train" / "emu").rmdir()
     (folder / "test" / "emu").mkdir()
     shutil.copy(next(folder.rglob("*.png")), folder / "test" / "emu")
-    with pytest.raises(InputError, match=r"birds/test: class 'emu' is not in .*birds/train"):
+    with pytest.raises(InputError, match=naming("birds/test", "emu", "birds/train")):
         find(f"folder:{folder}")

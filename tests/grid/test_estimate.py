@@ -28,7 +28,7 @@ from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.store import Store
 from slbench.study import StudyRun
-from tests.support import TINY, runs
+from tests.support import TINY, missing, naming, runs
 
 CPU = Device("cpu", "Processor", False)
 GPU = Device("cuda:0", "GPU", True, memory_bytes=10**9)
@@ -142,7 +142,7 @@ def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path)
     made = runs({"backbone": [{**TINY, "label": "Broken", "mlp_ratio": 1e14}]}, set=SHORT)
     probes = ProbeResults(store, machine_id=machine.host().machine_id)
     probe_missing(unprobed(made, one, precisions=FP32, probes=probes), one, store, tell=told.append)
-    assert told[1].startswith("could not be probed: Broken none: exit code 1: ")
+    assert not missing(told[1], "Broken none", "exit code 1")
     assert estimate(made, one, precisions=FP32, probes=probes) is None
 
 
@@ -158,7 +158,7 @@ def test_a_file_that_holds_no_speeds_is_refused_in_one_line(tmp_path: Path, cont
     path = tmp_path / "speeds.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(InputError, match=r"--speeds .*speeds.json: (cannot be read|not what --save-speeds writes)"):
+    with pytest.raises(InputError, match=naming("--speeds", "speeds.json")):
         load_probes(path)
 
 
@@ -184,7 +184,7 @@ def test_as_many_jobs_are_chosen_as_end_first_and_fit_into_memory(
     found[2] = wall(120, 10**8)
     assert choose() == 1
     found[1] = found[2] = wall(1, 10**9)
-    with pytest.raises(InputError, match="--jobs-per-device auto: no number of jobs could be tried"):
+    with pytest.raises(InputError, match=naming("--jobs-per-device auto")):
         choose()
 
 

@@ -21,7 +21,7 @@ from slbench.grid.queue import Policy
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
 from slbench.study import Study, StudyRun
-from tests.support import TINY, make_record, study
+from tests.support import TINY, make_record, missing, study
 
 RULE = {"min": 2, "max": 4, "until": "decided"}
 SLOT = Slot(0, Device("cpu", "Processor", False), 1)
@@ -73,9 +73,14 @@ def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
     assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
     states = [(each.look.state, each.look.seeds, each.look.verdict) for each in decisions(made(), given)]
     assert states == [("undecided", 4, "undecided"), ("decided", 2, "better")]
-    assert summary(decisions(made(), given)) == (
-        "against the plain rows: decided after 2 seeds: S-Tiny on fashion-mnist-12k (better); "
-        "undecided after 4 seeds, the most: L-Tiny on fashion-mnist-12k"
+    assert not missing(
+        summary(decisions(made(), given)),
+        "2 seeds",
+        "S-Tiny on fashion-mnist-12k",
+        "better",
+        "undecided",
+        "4 seeds",
+        "L-Tiny on fashion-mnist-12k",
     )
 
 
@@ -83,9 +88,11 @@ def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
     given = accuracies(made(), {"none": NONE[:3], "lsa": CLOSE[:3], "spt": CLOSE[:2]})
     without = {run: value for run, value in given.items() if run != made().runs[3].spec.run_id}  # lsa, seed 1
     assert named(SeedRuleState(made()).wanted(without)) == [*FIRST, ("none", 2), ("spt", 2)]
-    assert summary(decisions(made(), without)) == (
-        "against the plain rows: waiting: L-Tiny on fashion-mnist-12k (for 2 seeds of both), "
-        "S-Tiny on fashion-mnist-12k (for 3 seeds of both)"
+    assert not missing(
+        summary(decisions(made(), without)),
+        "waiting",
+        "L-Tiny on fashion-mnist-12k (for 2 seeds",
+        "S-Tiny on fashion-mnist-12k (for 3 seeds",
     )
 
 

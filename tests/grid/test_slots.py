@@ -9,6 +9,7 @@ from slbench.errors import InputError
 from slbench.grid.processes import child_environment
 from slbench.grid.slots import Device, Slot, devices, make_slots, resolve_precision, visible_gpus
 from slbench.machine import Gpu
+from tests.support import missing, naming
 
 A = Gpu(0, "GPU-aaaa-1", "NVIDIA H100", True)
 B = Gpu(1, "GPU-aabb-2", "NVIDIA T4", False)
@@ -110,8 +111,8 @@ def test_a_device_that_is_not_there_is_refused(fake: Fake, wanted: str, label: s
     fake(A)
     with pytest.raises(InputError) as caught:
         make_slots(wanted, jobs_per_device=None, threads=1)
-    assert str(caught.value).startswith(f"--devices: unknown device '{label}';")
-    assert str(caught.value).endswith("known: auto, cuda:0, cpu")
+    assert not missing(str(caught.value), "--devices", label)
+    assert not missing(str(caught.value), "auto", "cuda:0", "cpu")
 
 
 @pytest.mark.parametrize(("jobs", "threads", "given"), [(4, 2, 4), (None, 7, 1), (7, 1, 7)])
@@ -119,10 +120,7 @@ def test_more_threads_than_cores_are_refused(fake: Fake, jobs: int | None, threa
     fake(cores=6)
     with pytest.raises(InputError) as caught:
         make_slots("cpu", jobs_per_device=jobs, threads=threads)
-    assert str(caught.value) == (
-        f"--jobs-per-device {given} x --threads {threads} needs {given * threads} cores, and there are 6: "
-        "jobs that share cores slow each other down"
-    )
+    assert not missing(str(caught.value), "--jobs-per-device", given, "--threads", threads, given * threads, "6")
 
 
 def test_apples_device_stands_before_the_processor(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +151,7 @@ def test_auto_is_bf16_where_every_slot_computes_it(requested: str, able: tuple[b
 def test_auto_that_would_differ_between_slots_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         resolve_precision("auto", slots_on(True, False))
-    assert str(caught.value) == (
-        "precision 'auto' would differ between devices (cuda:0 bf16, cuda:1 fp32): "
-        "name one with --set recipe.precision=fp32"
-    )
+    assert not missing(str(caught.value), "auto", "cuda:0", "bf16", "cuda:1", "fp32", "--set", "recipe.precision=fp32")
 
 
 def affinity(monkeypatch: pytest.MonkeyPatch, *cores: int) -> None:
@@ -185,5 +180,5 @@ def test_a_plan_can_name_devices_of_another_machine(fake: Fake) -> None:
     made = make_slots("cuda:0,cuda:7", jobs_per_device=2, threads=8, elsewhere=there)
     assert places(made) == [(0, "cuda:0"), (1, "cuda:0"), (2, "cuda:7"), (3, "cuda:7")]
     assert {slot.device.name for slot in made} == {"NVIDIA H100"}
-    with pytest.raises(InputError, match="unknown device 'cuda:x'"):
+    with pytest.raises(InputError, match=naming("cuda:x")):
         make_slots("cuda:x", jobs_per_device=2, threads=8, elsewhere=there)

@@ -12,7 +12,7 @@ from slbench.grid.local import LocalExecutor
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
 from slbench.study import StudyRun
-from tests.support import make_record, runs
+from tests.support import make_record, missing, runs
 
 CPU = Device("cpu", "Processor", False)
 PARAMETERS = 2_786  # of the tiny network
@@ -44,7 +44,7 @@ def test_there_is_room_to_the_byte(tmp_path: Path, free: Free) -> None:
     free(NEEDED - 1)
     words = disk_shortfall(store, first, [])
     assert words is not None
-    assert words.startswith(f"disk full: {tmp_path} has 2.3 MB free, and {first.title} needs up to 2.3 MB: make space")
+    assert not missing(words, tmp_path, "2.3 MB", first.title)
     free(2 * NEEDED - 1)
     assert "2.3 MB" not in str(disk_shortfall(store, first, [second])).partition("needs")[2]
     assert "with those that run: make space" in str(disk_shortfall(store, first, [second]))

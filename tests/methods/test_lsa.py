@@ -8,6 +8,7 @@ from torch import Tensor
 
 from slbench.methods import METHODS, Method
 from slbench.methods.lsa import AttentionLogits
+from tests.support import naming
 
 
 def test_two_tokens_with_the_diagonal_masked_swap_their_values() -> None:
@@ -92,7 +93,7 @@ def test_gradients_pass_what_a_backbone_adds_except_on_the_diagonal() -> None:
 @pytest.mark.parametrize(("queries", "keys"), [(1, 5), (5, 1), (1, 1), (2, 3)])
 def test_the_mask_refuses_queries_that_are_not_the_keys(queries: int, keys: int) -> None:
     q, k = torch.randn(2, 3, queries, 7), torch.randn(2, 3, keys, 7)
-    with pytest.raises(ValueError, match=f"got {queries} queries and {keys} keys"):
+    with pytest.raises(ValueError, match=naming(queries, keys)):
         AttentionLogits(3, 7, mask_self=True)(q, k)
     assert AttentionLogits(3, 7)(q, k).shape == (2, 3, queries, keys)
 

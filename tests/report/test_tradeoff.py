@@ -14,7 +14,7 @@ from slbench.report.figures.tradeoff import Costs, draw, draw_tradeoff, draw_tra
 from slbench.report.inputs import ReportInputs
 from slbench.study import StudyRun
 from tests.report.made import bars, gathered_of, points_of, shown_of
-from tests.support import TINY, make_speed, runs
+from tests.support import TINY, make_speed, missing, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
 ROWS = {"none": 70.0, "spt": 71.0, "both": 73.0}
@@ -96,7 +96,7 @@ def test_speeds_are_compared_only_where_they_were_measured_in_one_way(tmp_path: 
     assert len(axes.containers) == 2
     ((name, words),) = draw_tradeoff(shown_of(gathered), tmp_path)
     assert name == "tradeoff"
-    assert "left out, as not measured in that way: S-Tiny, Second, S-Second, SL-Second" in words
+    assert not missing(words, "S-Tiny, Second, S-Second, SL-Second")
 
 
 def test_without_speeds_multiply_adds_stand_for_them(tmp_path: Path) -> None:
@@ -105,10 +105,7 @@ def test_without_speeds_multiply_adds_stand_for_them(tmp_path: Path) -> None:
     ((other, same),) = draw_tradeoff_macs(shown, tmp_path)
     assert (name, other) == ("tradeoff", "tradeoff-macs")
     assert words == same
-    assert words == (
-        "fashion-mnist-12k: test accuracy of the last epoch against multiply-adds of one image, counted with fvcore; "
-        "means, n = 2 seeds a point; bars: 95 % intervals over the seeds; trained on Processor"
-    )
+    assert not missing(words, "fashion-mnist-12k", "n = 2", "95 %", "Processor")
     for suffix in ("png", "svg", "pdf"):
         assert (tmp_path / f"tradeoff.{suffix}").read_bytes() == (tmp_path / f"tradeoff-macs.{suffix}").read_bytes()
 

@@ -8,7 +8,7 @@ from slbench.published.numbers import table_named
 from slbench.published.reproduction import judge, model_of, papers_gain, row_of
 from slbench.record import RunRecord
 from slbench.study import StudyRun
-from tests.support import make_record, study
+from tests.support import make_record, missing, study
 
 
 def papers(method: str = "both", *, backbone: Any = "vit", seeds: int = 3, **changes: Any) -> tuple[StudyRun, ...]:
@@ -25,7 +25,7 @@ def test_a_published_number_inside_the_prediction_interval_is_reproduced() -> No
     judged = judge(with_best(papers(), 76.7, 76.9, 77.0))  # 76.87 ± 4.303 * 0.1528 * 1.1547 = ± 0.76
     assert judged is not None
     assert (judged.published.value, judged.verdict) == (76.92, "reproduced")
-    assert judged.reason == "76.11 to 77.63 for one further run"
+    assert not missing(judged.reason, "76.11", "77.63")
 
 
 def test_it_is_the_best_epoch_that_is_compared_as_in_the_paper() -> None:
@@ -43,7 +43,7 @@ def test_outside_it_ours_is_lower_or_higher(values: tuple[float, ...], verdict: 
 def test_an_interval_wider_than_the_published_gain_decides_nothing() -> None:
     judged = judge(with_best(papers(), 75.0, 77.0, 79.0))  # the gain is 76.92 - 73.81 = 3.11
     assert judged is not None and judged.verdict == "undecided"
-    assert judged.reason.endswith("wider than the gain of 3.11 that it should judge")
+    assert not missing(judged.reason, "3.11")
 
 
 def test_one_seed_decides_nothing() -> None:

@@ -7,7 +7,7 @@ import pytest
 from slbench.errors import InputError
 from slbench.study import Flags, load_study
 from tests.study.made import cells
-from tests.support import ROOT
+from tests.support import ROOT, missing, naming
 
 
 def test_a_study_file_is_named_after_itself(tmp_path: Path) -> None:
@@ -21,9 +21,7 @@ def test_a_missing_file_is_answered_with_the_nearest_one_beside_it(tmp_path: Pat
     (tmp_path / "quick.toml").touch()
     with pytest.raises(InputError) as caught:
         load_study(tmp_path / "quik.toml")
-    assert str(caught.value) == (
-        f"{tmp_path / 'quik.toml'}: no such file; did you mean 'quick.toml'? known: quick.toml (in {tmp_path})"
-    )
+    assert not missing(str(caught.value), tmp_path / "quik.toml", "quick.toml", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +41,7 @@ def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path, content
 
 
 def test_a_folder_is_no_study(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r": cannot be read: Is a directory$"):
+    with pytest.raises(InputError, match=naming("Is a directory")):
         load_study(tmp_path)
 
 

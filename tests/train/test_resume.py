@@ -18,6 +18,7 @@ from slbench.store import Store
 from slbench.train import run as running
 from slbench.train.checkpoint import CURRENT, PREVIOUS, Checkpoints
 from slbench.train.loop import Training
+from tests.support import missing, naming
 from tests.train.test_run import LABELS, RECIPE, tiny
 
 STEPS = 18  # two epochs of nine
@@ -184,7 +185,7 @@ def test_threads_are_those_of_the_start(
             execute(store)
     record = execute(store, threads=2)
     assert record.threads == 1
-    assert "goes on with threads 1, with which it was begun, not 2" in caplog.text
+    assert not missing(caplog.text, "threads 1", "2")
     assert lasting(record) == lasting(calm[0])
 
 
@@ -225,7 +226,7 @@ def test_a_loss_that_is_no_number_names_its_step_and_rate_and_is_never_saved(
 
     monkeypatch.setattr(Training, "_step", broken)
     store = Store(tmp_path)
-    with pytest.raises(TrainingError, match=r"nan in step 4 of epoch 2, at a learning rate of 0\.00\d+: try"):
+    with pytest.raises(TrainingError, match=naming("nan", "step 4", "epoch 2", "learning rate")):
         execute(store)
     state = Checkpoints(store.folder(SPEC, LABELS)).load()
     assert state is not None and state["training"]["done"] == 3

@@ -22,6 +22,7 @@ from slbench.store import Store
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import EpochMetrics, Evaluation
 from slbench.train.run import accuracies, execute
+from tests.support import naming
 
 TINY = ViTSpec(patch_size=16, dim=12, depth=2, num_heads=3)
 RECIPE = dataclasses.replace(RECIPES["quick"], epochs=2, batch_size=100, precision="fp32", drop_path=0.1)
@@ -141,9 +142,7 @@ def test_accuracies_are_counted_in_percent() -> None:
 
 def test_a_loss_that_is_no_number_ends_the_run_and_files_nothing(tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, lr=1e30)
-    with pytest.raises(
-        TrainingError, match=r"the loss is nan in step 3 of epoch 1, at a learning rate of .*: try a smaller recipe.lr"
-    ):
+    with pytest.raises(TrainingError, match=naming("nan", "step 3", "epoch 1", "recipe.lr")):
         run(tiny(recipe=recipe), tmp_path)
     assert Store(tmp_path).record(tiny(recipe=recipe).run_id) is None
 

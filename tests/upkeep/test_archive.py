@@ -18,7 +18,7 @@ from slbench.archive.export import export
 from slbench.archive.import_archive import import_archive
 from slbench.errors import InputError, StoreError
 from slbench.store import Store
-from tests.support import HOST, ROOT, make_speed
+from tests.support import HOST, ROOT, make_speed, naming
 from tests.upkeep.conftest import RUNS, files, finish, record_of
 
 NONE, LSA = RUNS
@@ -75,7 +75,7 @@ def test_a_name_that_is_no_archives_is_refused(there: Store, tmp_path: Path, nam
 
 def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(there: Store, tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_text("mine")
-    with pytest.raises(InputError, match="exists already: name another file, or say --replace"):
+    with pytest.raises(InputError, match=naming("--replace")):
         export(there, None, tmp_path / "x.tar")
     assert (tmp_path / "x.tar").read_text() == "mine"
     export(there, None, tmp_path / "x.tar", replace=True)
@@ -83,10 +83,10 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(there: Store, tm
 
 
 def test_nothing_finished_or_something_damaged_is_no_archive(there: Store, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no finished run to export"):
+    with pytest.raises(StoreError, match=naming("finished run")):
         export(there, [], tmp_path / "x.tar")
     (there.folder(LSA.spec, LSA.labels) / "weights.safetensors").write_bytes(b"weight")
-    with pytest.raises(StoreError, match=r"weights\.safetensors: damaged: not what its record names"):
+    with pytest.raises(StoreError, match=naming("weights.safetensors")):
         export(there, None, tmp_path / "x.tar")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
@@ -337,7 +337,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "free_bytes", lambda self: 100)
-    with pytest.raises(StoreError, match=r"unpacks to 0\.0 MB, and 0\.0 MB are free: make space"):
+    with pytest.raises(StoreError, match=naming("0.0 MB")):
         import_archive(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
 
@@ -381,6 +381,6 @@ def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("slbench.archive.export.copied", full)
-    with pytest.raises(StoreError, match="here: cannot be written: No space left on device"):
+    with pytest.raises(StoreError, match=naming("here", "No space left on device")):
         import_archive(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
