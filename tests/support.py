@@ -123,4 +123,10 @@ def naming(*parts: object) -> str:
 
 def _whole(part: object) -> str:
     """Return a pattern of a part that stands alone: `lr` is not in `lrr`, nor 1 in 1.5 or 11."""
-    return rf"(?<!\w)(?<!\d[.,]){re.escape(str(part))}(?!\w|[.,]\d)"
+    text = str(part)
+    before, after = r"(?<!\w)", r"(?!\w)"
+    if text[:1].isdigit():
+        before += r"(?<!\d[.,])"
+    if text[-1:].isdigit():
+        after += r"(?![.,]\d)"
+    return before + re.escape(text) + after

@@ -121,16 +121,16 @@ def test_sharpness_of_some_validation_images_by_folder(
 
 
 BAD = {
-    "nothing": ([], "nothing to look into: name runs by id or folder, or a study with --study FILE"),
-    "unknown id": (["0123456789ab"], "no run's id begins with '0123456789ab'"),
-    "no run": (["nonsense"], "'nonsense': is neither a run's folder nor the beginning of a run's id"),
-    "seed without study": (["{vit}", "--seed", "1"], "--seed: chooses among the runs of a study: give --study FILE"),
-    "unknown seed": (["--study", "{study}", "--seed", "3"], "--seed 3: study birds has the seeds 0"),
-    "seed in words": (["--study", "{study}", "--seed", "two"], "--seed two: must be whole numbers from 0"),
-    "convolutional": (["{cnn}"], "has no attention to look into: name runs of ViT, T2T, CaiT, PiT or Swin"),
-    "split": (["{vit}", "--split", "dev"], "--split dev: unknown; known: test, val, train"),
-    "device": (["{vit}", "--device", "cuda:7"], "cuda:7"),
-    "study file": (["--study", "{study}x"], "no such file"),
+    "nothing": ([], ("--study FILE",)),
+    "unknown id": (["0123456789ab"], ("0123456789ab",)),
+    "no run": (["nonsense"], ("nonsense", "id")),
+    "seed without study": (["{vit}", "--seed", "1"], ("--seed", "--study", "FILE")),
+    "unknown seed": (["--study", "{study}", "--seed", "3"], ("--seed 3", "birds", "0")),
+    "seed in words": (["--study", "{study}", "--seed", "two"], ("--seed two",)),
+    "convolutional": (["{cnn}"], ("attention", "ViT", "T2T", "CaiT", "PiT", "Swin")),
+    "split": (["{vit}", "--split", "dev"], ("--split", "dev", "test", "val", "train")),
+    "device": (["{vit}", "--device", "cuda:7"], ("cuda:7",)),
+    "study file": (["--study", "{study}x"], ("file",)),
 }
 
 
@@ -147,7 +147,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     said = slbench("analyze", name, *arguments, "--store", store, "--out", tmp_path / "out")
     assert said.code == 2
     assert said.err.count("\n") == 1 and said.err.startswith("slbench: ")
-    assert message in said.err
+    assert not missing(said.err, *message)
     assert said.out == ""
     assert not (tmp_path / "out").exists()
 
@@ -160,10 +160,10 @@ def pick(word: str, places: dict[str, object]) -> tuple[str, object]:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--images", "0,13"], "--images 13: there are 13 test images: allowed: 0 to 12"),
-        (["--images", "-1"], "--images -1: must be whole numbers from 0"),
-        (["--mixed", "--rollout"], "--mixed and --rollout exclude each other: rollout follows the softmax"),
-        (["--images", "1", "--per-class", "2"], "--images and --per-class exclude each other: give one"),
+        (["--images", "0,13"], ("--images", "13", "0 to 12")),
+        (["--images", "-1"], ("--images", "-1", "0")),
+        (["--mixed", "--rollout"], ("--mixed", "--rollout")),
+        (["--images", "1", "--per-class", "2"], ("--images", "--per-class")),
     ],
 )
 def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
@@ -172,7 +172,7 @@ def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
     _, store = world
     said = slbench("analyze", "attention", ids(store)["ViT-x none"], *flags, "--store", store, "--out", tmp_path / "x")
     assert (said.code, said.out) == (2, "")
-    assert message in said.err
+    assert not missing(said.err, *message)
     assert not (tmp_path / "x").exists()
 
 

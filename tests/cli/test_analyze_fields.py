@@ -68,26 +68,28 @@ def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Comm
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["temperature"], "nothing to look into: name runs by id or folder, or a study with --study FILE"),
-        (["temperature", "ffff"], "no run's id begins with 'ffff': slbench status STUDY --json lists them"),
-        (["temperature", "--study", "none.toml"], "none.toml"),
-        (["temperature", "{none}"], "learns no temperature; rows that do: lsa, both"),
-        (["receptive-field", "{none}"], "its weights were not kept (they are gone): train it again"),
-        (["receptive-field", "{none}", "--backbone", "vit"], "runs and --study bring their networks: drop --backbone"),
-        (["receptive-field", "--backbone", "vitt"], "unknown backbone 'vitt'; did you mean 'vit'?"),
-        (["receptive-field", "--method", "sptt"], "unknown method 'sptt'; did you mean 'spt'?"),
-        (["receptive-field", "--of", "token"], "unknown output 'token'; did you mean 'tokens'? known: tokens, class"),
-        (["receptive-field", "--backbone", "resnet56", "--method", "spt"], "has neither tokens nor attention"),
-        (["receptive-field", "--backbone", "pit", "--image-size", "7"], "no patch cuts an image of 7 x 7 px"),
-        (["receptive-field", "--backbone", "vit", "--out", "{file}"], "must be a folder"),
+        (["temperature"], ("--study FILE",)),
+        (["temperature", "ffff"], ("ffff", "STUDY", "--json")),
+        (["temperature", "--study", "none.toml"], ("none.toml",)),
+        (["temperature", "{none}"], ("temperature", "lsa", "both")),
+        (["receptive-field", "{none}"], ("weights",)),
+        (["receptive-field", "{none}", "--backbone", "vit"], ("--study", "--backbone")),
+        (["receptive-field", "--backbone", "vitt"], ("vitt", "vit")),
+        (["receptive-field", "--method", "sptt"], ("sptt", "spt")),
+        (["receptive-field", "--of", "token"], ("token", "tokens", "class")),
+        (["receptive-field", "--backbone", "resnet56", "--method", "spt"], ("attention",)),
+        (["receptive-field", "--backbone", "pit", "--image-size", "7"], ("7 x 7 px",)),
+        (["receptive-field", "--backbone", "vit", "--out", "{file}"], ("folder",)),
     ],
 )
-def test_bad_input_is_one_line(slbench: Command, store: Store, tmp_path: Path, flags: list[str], words: str) -> None:
+def test_bad_input_is_one_line(
+    slbench: Command, store: Store, tmp_path: Path, flags: list[str], words: tuple[object, ...]
+) -> None:
     (tmp_path / "file").write_text("")
     flags = [flag.format(**ids(store), file=tmp_path / "file") for flag in flags]
     said = slbench("analyze", *flags, "--store", store.root)
     assert said.code == 2
-    assert words in said.err
+    assert not missing(said.err, *words)
     assert said.err.count("\n") == 1
     assert not (store.root / "analysis").exists()
 

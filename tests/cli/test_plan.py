@@ -41,20 +41,20 @@ def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command,
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--probe"], "--probe, --speeds and --save-speeds belong to a plan: add --plan"),
-        (["--speeds", "x"], "add --plan"),
-        (["--plan", "--probe", "--speeds", "x"], "choose one"),
-        (["--plan", "--speeds", "x"], "--speeds x: cannot be read: No such file"),
-        (["--jobs-per-device", "many"], "--jobs-per-device many: must be a number from 1, or auto"),
-        (["--jobs-per-device", "0"], "--jobs-per-device 0: must be a number from 1, or auto"),
+        (["--probe"], ("--probe", "--speeds", "--save-speeds", "--plan")),
+        (["--speeds", "x"], ("--plan",)),
+        (["--plan", "--probe", "--speeds", "x"], ("--plan",)),
+        (["--plan", "--speeds", "x"], ("--speeds",)),
+        (["--jobs-per-device", "many"], ("--jobs-per-device", "number", "1")),
+        (["--jobs-per-device", "0"], ("--jobs-per-device", "0", "number", "1")),
     ],
 )
 def test_flags_against_each_other_are_refused(
-    slbench: Command, study: Path, tmp_path: Path, flags: list[str], words: str
+    slbench: Command, study: Path, tmp_path: Path, flags: list[str], words: tuple[object, ...]
 ) -> None:
     said = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
     assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert words in said.err
+    assert not missing(said.err, *words)
     assert not (tmp_path / "r").exists()
 
 

@@ -108,17 +108,19 @@ def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_pape
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--backbone", "vti"], "unknown backbone 'vti'; did you mean 'vit'?"),
-        (["--method", "bot"], "unknown method 'bot'; did you mean 'both'?"),
-        (["--precision", "fp8"], "--precision fp8: must be auto, bf16 or fp32"),
-        (["--timing", "long"], "unknown timing 'long'"),
-        (["--timing", "paper", "--image-size", "32"], "--timing paper: the paper's image size is 64, and 32"),
-        (["--image-size", "31", "--backbone", "vit"], "shift_ratio 0.5 of a patch of 1 px is a shift of 0 px"),
+        (["--backbone", "vti"], ("vti", "vit")),
+        (["--method", "bot"], ("bot", "both")),
+        (["--precision", "fp8"], ("--precision", "fp8", "auto", "bf16", "fp32")),
+        (["--timing", "long"], ("timing", "long")),
+        (["--timing", "paper", "--image-size", "32"], ("--timing", "64", "32")),
+        (["--image-size", "31", "--backbone", "vit"], ("shift_ratio", "0.5", "1 px", "0 px")),
     ],
 )
-def test_bad_input_is_one_line(slbench: Command, tmp_path: Path, arguments: list[str], line: str) -> None:
+def test_bad_input_is_one_line(
+    slbench: Command, tmp_path: Path, arguments: list[str], line: tuple[object, ...]
+) -> None:
     said = slbench("profile", *arguments, "--store", tmp_path / "new")
     assert (said.code, said.out) == (2, "")
-    assert line in said.err
+    assert not missing(said.err, *line)
     assert len(said.err.strip().splitlines()) == 1
     assert not (tmp_path / "new").exists()

@@ -90,20 +90,20 @@ def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--columns", "finl"), "--columns: unknown column 'finl'; did you mean 'final'?"),
-        (("--columns", "gain"), "--columns: 'gain' says something of the column before it"),
-        (("--columns", "final", "--accuracy", "final"), "--accuracy is short for --columns: keep one of the two"),
-        (("--format", "mdd"), "unknown format 'mdd'; did you mean 'md'?"),
-        (("--query", "nothing > 1"), "--query nothing > 1: name 'nothing' is not defined"),
-        (("--columns", "macs", "--published"), "--published: stands beside an accuracy, and the table has none"),
+        (("--columns", "finl"), ("--columns", "finl", "final")),
+        (("--columns", "gain"), ("--columns", "gain")),
+        (("--columns", "final", "--accuracy", "final"), ("--accuracy", "--columns")),
+        (("--format", "mdd"), ("mdd", "md")),
+        (("--query", "nothing > 1"), ("--query", "1", "nothing")),
+        (("--columns", "macs", "--published"), ("--published", "none")),
     ],
 )
 def test_what_there_is_not_is_one_line_and_writes_nothing(
-    slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: str
+    slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
     said = slbench("report", study, "--store", store, *flags)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert words in said.err
+    assert not missing(said.err, *words)
     assert not (store / "reports").exists()
 
 

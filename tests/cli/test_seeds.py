@@ -121,16 +121,18 @@ def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, stud
 @pytest.mark.parametrize(
     ("seeds", "words"),
     [
-        ("{ min = 1, max = 3, until = 'decided' }", "ruled.toml: seeds: min: must be at least 2, got 1"),
-        ("{ min = 3, max = 3, until = 'decided' }", "seeds: max must be above min, got min = 3, max = 3"),
-        ("5", "seeds: must be a rule such as { min = 3, max = 10, until"),
+        ("{ min = 1, max = 3, until = 'decided' }", ("ruled.toml", "seeds", "min", "2", "1")),
+        ("{ min = 3, max = 3, until = 'decided' }", ("seeds", "min", "3")),
+        ("5", ("seeds", "3", "10")),
     ],
 )
-def test_a_wrong_rule_is_one_line(slbench: Command, study: Path, tmp_path: Path, seeds: str, words: str) -> None:
+def test_a_wrong_rule_is_one_line(
+    slbench: Command, study: Path, tmp_path: Path, seeds: str, words: tuple[object, ...]
+) -> None:
     study.write_text(RULED.replace('{ min = 2, max = 3, until = "decided" }', seeds))
     said = slbench("run-grid", study, "--store", tmp_path / "r", "--plan")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert words in said.err
+    assert not missing(said.err, *words)
 
 
 @pytest.mark.slow

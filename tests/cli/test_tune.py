@@ -90,47 +90,31 @@ def test_a_time_limit_begins_no_further_trial_and_says_how_many_are_left(slbench
 
 
 SEARCHES = {
-    "shift of lsa": (
-        "lsa",
-        "[method.shift_pixels]\nlow = 1\nhigh = 2",
-        "'lsa' has no shift, so there is nothing to search",
-    ),
-    "no shift": (
-        "both",
-        "[method.shift_ratio]\nchoices = [0.1, 0.5]",
-        "shift_ratio 0.1 of a patch of 4 px is a shift of 0 px",
-    ),
-    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", "-1: must be above 0"),
+    "shift of lsa": ("lsa", "[method.shift_pixels]\nlow = 1\nhigh = 2", ("lsa", "shift")),
+    "no shift": ("both", "[method.shift_ratio]\nchoices = [0.1, 0.5]", ("shift_ratio", "0.1", "4 px", "0 px")),
+    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", ("-1", "0")),
     "zero on a log scale": (
         "both",
         "[method.initial_temperature]\nlow = 0\nhigh = 2\nlog = true",
-        "low 0 must be above 0 on a logarithmic scale",
+        ("low 0", "above 0", "logarithmic"),
     ),
-    "empty": ("both", "[method.initial_temperature]\nlow = 2\nhigh = 2", "low 2 must be below high 2"),
-    "one choice": ("both", '[method.shift]\nchoices = ["diagonal"]', "leave nothing to search: give two or more"),
-    "without the paper's": (
-        "both",
-        "[method.initial_temperature]\nlow = 0.1\nhigh = 0.5",
-        "does not hold 1, which 'both' has by itself and every search starts from",
-    ),
-    "unknown": ("both", "[method.temprature]\nlow = 1\nhigh = 2", "unknown parameter 'method.temprature'"),
-    "unknown key": ("both", "[recipe.lr]\nlow = 1\nhihg = 2", "unknown key 'hihg'; did you mean 'high'?"),
-    "nothing": ("both", "", "names no parameter"),
-    "no TOML": ("both", "[", "not valid TOML"),
-    "text": ("both", '[recipe.lr]\nlow = "a"\nhigh = 2', "low: must be a number"),
-    "both kinds": ("both", "[recipe.lr]\nlow = 1\nhigh = 2\nchoices = [1, 2]", "give low and high, or choices"),
-    "no end": ("both", "[recipe.lr]\nlow = 1", "is missing its high"),
-    "a choice as a range": ("both", "[method.shift]\nlow = 1\nhigh = 2", "is no number: give choices"),
-    "half pixels": ("both", "[method.shift_pixels]\nlow = 1.5\nhigh = 2", "takes whole numbers, got 1.5 to 2"),
-    "ratios": ("both", "[method.shift_ratio]\nlow = 0.25\nhigh = 0.5", "ratios between two pixels are one network"),
-    "its length": ("both", "[recipe.epochs]\nlow = 1\nhigh = 5", "cannot be searched"),
-    "no start": ("both", "[recipe.clip_norm]\nlow = 1\nhigh = 5", "give it one with --set recipe.clip_norm=VALUE"),
-    "grid outside": (
-        "both",
-        "[recipe.lr]\nlow = 0.001\nhigh = 0.01\ngrid = [1.0]",
-        "grid: 1 is outside of what is searched",
-    ),
-    "out of the image": ("both", "[method.shift_pixels]\nlow = 1\nhigh = 32", "a shift of 32 px empties an image"),
+    "empty": ("both", "[method.initial_temperature]\nlow = 2\nhigh = 2", ("low 2", "high 2")),
+    "one choice": ("both", '[method.shift]\nchoices = ["diagonal"]', ("method.shift", "two")),
+    "without the paper's": ("both", "[method.initial_temperature]\nlow = 0.1\nhigh = 0.5", ("1", "both")),
+    "unknown": ("both", "[method.temprature]\nlow = 1\nhigh = 2", ("method.temprature",)),
+    "unknown key": ("both", "[recipe.lr]\nlow = 1\nhihg = 2", ("hihg", "high")),
+    "nothing": ("both", "", ("parameter",)),
+    "no TOML": ("both", "[", ("not valid TOML",)),
+    "text": ("both", '[recipe.lr]\nlow = "a"\nhigh = 2', ("low", "number")),
+    "both kinds": ("both", "[recipe.lr]\nlow = 1\nhigh = 2\nchoices = [1, 2]", ("low", "high", "choices")),
+    "no end": ("both", "[recipe.lr]\nlow = 1", ("high",)),
+    "a choice as a range": ("both", "[method.shift]\nlow = 1\nhigh = 2", ("number", "choices")),
+    "half pixels": ("both", "[method.shift_pixels]\nlow = 1.5\nhigh = 2", ("1.5", "2")),
+    "ratios": ("both", "[method.shift_ratio]\nlow = 0.25\nhigh = 0.5", ("method.shift_ratio",)),
+    "its length": ("both", "[recipe.epochs]\nlow = 1\nhigh = 5", ("recipe.epochs",)),
+    "no start": ("both", "[recipe.clip_norm]\nlow = 1\nhigh = 5", ("--set", "recipe.clip_norm=VALUE")),
+    "grid outside": ("both", "[recipe.lr]\nlow = 0.001\nhigh = 0.01\ngrid = [1.0]", ("grid", "1")),
+    "out of the image": ("both", "[method.shift_pixels]\nlow = 1\nhigh = 32", ("32 px",)),
 }
 
 
@@ -142,7 +126,7 @@ def test_a_search_file_that_makes_no_sense_is_one_line(case: str, slbench: Comma
     said = slbench("tune-temperature", "--method", method, "--search", file, "--store", tmp_path / "results")
     assert said.code == 2
     assert said.err.startswith(f"slbench: {file}: ")
-    assert words in said.err
+    assert not missing(said.err, *words)
     assert said.err.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
@@ -150,31 +134,31 @@ def test_a_search_file_that_makes_no_sense_is_one_line(case: str, slbench: Comma
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--method", "none"], "'none' has neither a learned temperature nor a shift to tune: add --with-lr"),
-        (["--method", "both,both"], "--method names a row twice"),
-        (["--method", "bth"], "unknown method 'bth'; did you mean 'both'?"),
-        (["--backbone", "vitt"], "unknown backbone 'vitt'; did you mean 'vit'?"),
-        (["--dataset", "cifr10"], "unknown data set 'cifr10'"),
-        (["--sampler", "tpee"], "unknown sampler 'tpee'; did you mean 'tpe'?"),
-        (["--pruner", "halving"], "unknown pruner 'halving'"),
-        (["--protocol", "full"], "--protocol full: a search chooses by validation accuracy"),
-        (["--protocol", "paper"], "--protocol paper: a search chooses by validation accuracy"),
-        (["--set", "protocol=full"], "--protocol full: a search chooses by validation accuracy"),
-        (["--name", "a/b"], "--name a/b: must be letters, digits"),
-        (["--storage", "nonsense"], "--storage nonsense: must be a URL such as"),
-        (["--storage", "grpc://nobody:x"], "must be grpc://HOST:PORT"),
-        (["--search", "nowhere.toml"], "nowhere.toml: cannot be read"),
-        (["--timeout", "soon"], "--timeout soon: must be a time"),
-        (["--set", "recipe.lr=-1"], "set.recipe.lr: must be above 0"),
-        (["--set", "nonsense=1"], "unknown key 'nonsense'"),
+        (["--method", "none"], ("none", "--with-lr")),
+        (["--method", "both,both"], ("--method",)),
+        (["--method", "bth"], ("bth", "both")),
+        (["--backbone", "vitt"], ("vitt", "vit")),
+        (["--dataset", "cifr10"], ("cifr10",)),
+        (["--sampler", "tpee"], ("tpee", "tpe")),
+        (["--pruner", "halving"], ("halving",)),
+        (["--protocol", "full"], ("--protocol", "full")),
+        (["--protocol", "paper"], ("--protocol", "paper")),
+        (["--set", "protocol=full"], ("--protocol", "full")),
+        (["--name", "a/b"], ("--name", "a/b", "letters", "digits")),
+        (["--storage", "nonsense"], ("--storage", "nonsense", "URL")),
+        (["--storage", "grpc://nobody:x"], ("grpc://HOST:PORT",)),
+        (["--search", "nowhere.toml"], ("nowhere.toml",)),
+        (["--timeout", "soon"], ("--timeout", "soon")),
+        (["--set", "recipe.lr=-1"], ("set.recipe.lr", "0")),
+        (["--set", "nonsense=1"], ("nonsense",)),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_trained(
-    arguments: list[str], words: str, slbench: Command, tmp_path: Path
+    arguments: list[str], words: tuple[object, ...], slbench: Command, tmp_path: Path
 ) -> None:
     said = slbench("tune-temperature", *TINY, *arguments, "--store", tmp_path / "results")
     assert said.code == 2
-    assert words in said.err
+    assert not missing(said.err, *words)
     assert said.err.count("\n") == 1
     assert not (tmp_path / "results" / "runs").exists()
 

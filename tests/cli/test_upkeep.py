@@ -89,26 +89,30 @@ def test_a_run_that_is_being_made_here_is_left_out(slbench: Command, there: Stor
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("export",), "Missing argument '[STUDY] FILE'"),
-        (("export", "x.tar"), "name a study and an archive, slbench export STUDY FILE, or slbench export --all FILE"),
-        (("export", "--all", "a.toml", "x.tar"), "name a study and an archive"),
-        (("export", "a.toml", "x.tar"), "a.toml: no such file"),
-        (("export", "--all", "x.rar"), "x.rar: the name of an archive must end in .tar, .tar.gz, .tgz"),
-        (("export", "--all", "x.tar"), "results: no finished run to export"),
-        (("import", "x.tar"), "x.tar: no such file"),
-        (("import", "y.tar"), "y.tar: not an archive that slbench export wrote, or a damaged one: "),
-        (("import", "y.tar", "--store", "y.tar"), "y.tar: the store must be a folder"),
-        (("clean", "--store", "y.tar"), "y.tar: the store must be a folder"),
+        (("export",), ("[STUDY] FILE",)),
+        (("export", "x.tar"), ("slbench export STUDY FILE", "slbench export --all FILE")),
+        (("export", "--all", "a.toml", "x.tar"), ("study", "archive")),
+        (("export", "a.toml", "x.tar"), ("a.toml",)),
+        (("export", "--all", "x.rar"), ("x.rar", ".tar.gz")),
+        (("export", "--all", "x.tar"), ("results",)),
+        (("import", "x.tar"), ("x.tar",)),
+        (("import", "y.tar"), ("y.tar", "slbench export")),
+        (("import", "y.tar", "--store", "y.tar"), ("y.tar",)),
+        (("clean", "--store", "y.tar"), ("y.tar",)),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
-    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+    slbench: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: tuple[object, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "y.tar").write_bytes(b"no archive")
     said = slbench(*arguments)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith(f"slbench: {words}")
+    assert not missing(said.err, "slbench", *words)
     assert said.err.count("\n") == 1
     assert files(tmp_path) == {"y.tar": b"no archive"}
 

@@ -193,79 +193,57 @@ def test_a_channel_of_one_value_is_not_divided_by_nothing() -> None:
 
 OBJECTS = np.array([[1, 2], [3]], dtype=object)
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "objects": (
-        {"train_labels": OBJECTS},
-        "train_labels: an array of objects, which is never unpickled: save it as numbers or as text",
-    ),
-    "objects in place of images": (
-        {"train_images": OBJECTS},
-        "train_images: an array of objects, which is never unpickled: save it as numbers or as text",
-    ),
+    "objects": ({"train_labels": OBJECTS}, ("train_labels", "objects")),
+    "objects in place of images": ({"train_images": OBJECTS}, ("train_images", "objects")),
     "floats": (
         {"train_images": np.zeros((31, 17, 19, 3))},
-        "train_images: must be uint8 of shape (n, h, w) or (n, h, w, c), got float64 of shape (31, 17, 19, 3)",
+        ("train_images", "uint8", "(n, h, w)", "(n, h, w, c)", "float64", "(31, 17, 19, 3)"),
     ),
     "channels first": (
         {"train_images": np.zeros((31, 3, 17, 19), dtype=np.uint8)},
-        "train_images: shape (31, 3, 17, 19) looks like (n, c, h, w) and must be (n, h, w, c): "
-        "save it again with numpy.moveaxis(images, 1, -1)",
+        ("train_images", "(31, 3, 17, 19)", "(n, h, w, c)", "numpy.moveaxis(images, 1, -1)"),
     ),
     "a side that no network gets": (
         {"train_images": np.zeros((31, 4097, 1), dtype=np.uint8)},
-        "train_images: images of 4097 x 1 px, and a side has at most 4096: shrink them",
+        ("train_images", "4097 x 1 px", "4096"),
     ),
     "labels of another length": (
         {"test_labels": np.zeros(7, dtype=np.int64)},
-        "test_labels: must be integers of shape (11,) or (11, 1), got int64 of shape (7,)",
+        ("test_labels", "(11,)", "(11, 1)", "int64", "(7,)"),
     ),
-    "one hot": (
-        {"test_labels": np.zeros((11, 3))},
-        "test_labels: must be integers of shape (11,) or (11, 1), got float64 of shape (11, 3)",
-    ),
-    "a label too high": (
-        {"test_labels": np.full(11, 3)},
-        "test_labels: label 3 is out of range: there are 3 classes, 0 to 2",
-    ),
-    "a label below 0": (
-        {"train_labels": np.full(31, -1)},
-        "train_labels: label -1 is out of range: there are 3 classes, 0 to 2",
-    ),
+    "one hot": ({"test_labels": np.zeros((11, 3))}, ("test_labels", "(11,)", "(11, 1)", "float64", "(11, 3)")),
+    "a label too high": ({"test_labels": np.full(11, 3)}, ("test_labels", "3", "3 classes", "0", "2")),
+    "a label below 0": ({"train_labels": np.full(31, -1)}, ("train_labels", "-1", "3 classes", "0", "2")),
     "a label beyond any number of classes": (
         {"train_labels": np.full(31, 2**62), "classes": None},
-        f"train_labels: label {2**62} is out of range: 31 training images are of at most 31 classes, 0 to 30",
+        ("train_labels", 2**62, "31", "31 classes", "0", "30"),
     ),
     "a label beyond 64 bits": (
         {"test_labels": np.full(11, 2**63 + 5, dtype=np.uint64)},
-        f"test_labels: label {2**63 - 1} is out of range: there are 3 classes, 0 to 2",
+        ("test_labels", 2**63 - 1, "3 classes", "0", "2"),
     ),
     "labels without their images": (
         {"val_labels": np.zeros(3, dtype=np.int64)},
-        "has no array 'val_images'; needed: train_images, train_labels, test_images, test_labels",
+        ("val_images", "train_images", "train_labels", "test_images", "test_labels"),
     ),
-    "a class without images": (
-        {"train_labels": np.arange(31) % 2},
-        "class 'stork' has 0 training images: add some or drop the class",
-    ),
+    "a class without images": ({"train_labels": np.arange(31) % 2}, ("stork", "0")),
     "sizes that differ": (
         {"test_images": np.zeros((11, 17, 18, 3), dtype=np.uint8)},
-        "images of different shapes (channels, height, width): train (3, 17, 19), test (3, 17, 18)",
+        ("train (3, 17, 19)", "test (3, 17, 18)"),
     ),
-    "a name twice": (
-        {"classes": np.array(["heron", "finch", "finch"])},
-        "classes: must be different names, one a class, got <U5 (3,)",
-    ),
+    "a name twice": ({"classes": np.array(["heron", "finch", "finch"])}, ("classes", "<U5 (3,)")),
 }
 
 
 @pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
 @pytest.mark.parametrize(("changes", "complaint"), WRONG.values(), ids=WRONG)
 def test_an_npz_file_that_is_wrong_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], complaint: str, stream: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], complaint: tuple[object, ...], stream: str
 ) -> None:
     monkeypatch.setenv("SLBENCH_STREAM", stream)
     with pytest.raises(InputError) as refused:
         find(npz(tmp_path / "birds.npz", **changes))
-    assert str(refused.value) == f"{tmp_path}/birds.npz: {complaint}"
+    assert not missing(str(refused.value), f"{tmp_path}/birds.npz", *complaint)
 
 
 def test_an_npz_file_without_an_array_is_refused(tmp_path: Path) -> None:

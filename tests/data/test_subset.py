@@ -11,7 +11,7 @@ from slbench.data.specs import DatasetSpec, as_counts
 from slbench.data.splits import ImageSet
 from slbench.data.subset import subset
 from slbench.errors import InputError
-from tests.support import naming, runs, study
+from tests.support import missing, naming, runs, study
 
 DRAW = np.random.default_rng(4)
 PART = ImageSet(DRAW.integers(0, 256, (90, 1, 3, 5), dtype=np.uint8), np.repeat([0, 1, 2], [20, 47, 23]))
@@ -83,32 +83,37 @@ def test_a_side_can_be_an_axis_and_is_a_square() -> None:
 WRONG = {
     "more than there are": (
         {"dataset.per_class": 901},
-        "test.toml: Tiny, none, fashion-mnist-12k: per_class 901 is above the 900 training images of class 0",
+        ("test.toml", "Tiny", "none", "fashion-mnist-12k", "per_class", "901", "900", "0"),
     ),
     "both": (
         {"dataset.per_class": 5, "dataset.fraction": 0.5},
-        "test.toml: data set 'fashion-mnist-12k': fraction 0.5 and per_class 5: give one of the two",
+        ("test.toml", "fashion-mnist-12k", "0.5", "per_class", "5"),
     ),
-    "none": ({"dataset.fraction": 0.0}, "test.toml: set.dataset.fraction: must be above 0, got 0.0"),
-    "above all": ({"dataset.fraction": 1.5}, "test.toml: set.dataset.fraction: must be at most 1, got 1.5"),
-    "no side": ({"dataset.image_size": 0}, "test.toml: set.dataset.image_size: 0: must be at least 1, got 0"),
-    "a word": (
-        {"dataset.image_size": "big"},
-        'test.toml: set.dataset.image_size: must be a list in brackets, got "big"',
-    ),
+    "none": ({"dataset.fraction": 0.0}, ("test.toml", "set.dataset.fraction", "0", "0.0")),
+    "above all": ({"dataset.fraction": 1.5}, ("test.toml", "set.dataset.fraction", "1", "1.5")),
+    "no side": ({"dataset.image_size": 0}, ("test.toml", "set.dataset.image_size", "0", "1")),
+    "a word": ({"dataset.image_size": "big"}, ("test.toml", "set.dataset.image_size", "big")),
     "what the data are": (
         {"dataset.num_classes": 3},
-        "test.toml: set.dataset.num_classes: unknown key 'dataset.num_classes'; did you mean 'dataset.per_class'? "
-        "known: dataset.image_size, dataset.fraction, dataset.per_class",
+        (
+            "test.toml",
+            "set.dataset.num_classes",
+            "dataset.num_classes",
+            "dataset.per_class",
+            "dataset.image_size",
+            "dataset.fraction",
+        ),
     ),
 }
 
 
 @pytest.mark.parametrize(("change", "complaint"), WRONG.values(), ids=WRONG)
-def test_a_subset_or_size_that_cannot_be_is_refused_in_one_line(change: dict[str, Any], complaint: str) -> None:
+def test_a_subset_or_size_that_cannot_be_is_refused_in_one_line(
+    change: dict[str, Any], complaint: tuple[object, ...]
+) -> None:
     with pytest.raises(InputError) as refused:
         runs(set=change)
-    assert str(refused.value) == complaint
+    assert not missing(str(refused.value), *complaint)
 
 
 def test_without_a_validation_image_holdout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

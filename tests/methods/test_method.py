@@ -87,14 +87,14 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"shift": "diagonal", "shift_ratio": 0.5, "shift_pixels": 1}, "exclude each other"),
-        ({"shift_ratio": 0.5}, "a shift size needs directions"),
-        ({"s_pool": "yes"}, "needs a shift"),
-        ({"shift": "all8", "window": 2}, "a control without shifts"),
-        ({"temperature_per": "layer"}, "needs learn_temperature"),
-        ({"initial_temperature": 0}, "greater than 0"),
-        ({"shift": "diagonal", "shift_ratio": 1.5}, "less than or equal to 1"),
-        ({"shift": "sideways"}, "'none', 'diagonal', 'cardinal' or 'all8'"),
+        ({"shift": "diagonal", "shift_ratio": 0.5, "shift_pixels": 1}, naming("shift_ratio", "shift_pixels")),
+        ({"shift_ratio": 0.5}, naming("shift")),
+        ({"s_pool": "yes"}, naming("shift")),
+        ({"shift": "all8", "window": 2}, naming("control")),
+        ({"temperature_per": "layer"}, naming("learn_temperature")),
+        ({"initial_temperature": 0}, naming("initial_temperature", "0")),
+        ({"shift": "diagonal", "shift_ratio": 1.5}, naming("shift_ratio", "1")),
+        ({"shift": "sideways"}, naming("none", "diagonal", "cardinal", "all8")),
     ],
 )
 def test_contradictions_are_refused(fields: dict[str, object], words: str) -> None:

@@ -55,18 +55,21 @@ def test_one_seed_decides_nothing() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"protocol": "full"}, "protocol full, not paper"),
-        ({"set": {"recipe.epochs": 5}}, "5 epochs, not 100"),
-        ({"set": {"recipe.lr": 0.1, "recipe.mixup": 0.0}}, "lr 0.1, not 0.003, mixup 0.0, not 0.25"),
-        ({"set": {"dataset.fraction": 0.1}}, "trained on a part of the data"),
-        ({"set": {"dataset.image_size": 64}}, "images of 64 x 64 px, not 32"),
-        ({"backbone": {"name": "vit", "dim": 96}}, "other sizes of the backbone"),
+        ({"protocol": "full"}, ("protocol", "full", "paper")),
+        ({"set": {"recipe.epochs": 5}}, ("5", "100")),
+        ({"set": {"recipe.lr": 0.1, "recipe.mixup": 0.0}}, ("lr 0.1", "0.003", "mixup 0.0", "0.25")),
+        ({"set": {"dataset.fraction": 0.1}}, ("data",)),
+        ({"set": {"dataset.image_size": 64}}, ("64 x 64", "32")),
+        ({"backbone": {"name": "vit", "dim": 96}}, ("backbone",)),
     ],
 )
-def test_what_the_paper_did_not_train_is_not_comparable_and_says_why(changes: dict[str, Any], reason: str) -> None:
+def test_what_the_paper_did_not_train_is_not_comparable_and_says_why(
+    changes: dict[str, Any], reason: tuple[object, ...]
+) -> None:
     judged = judge(with_best(papers(**changes), 76.9, 76.9, 76.9))
     assert judged is not None
-    assert (judged.published.value, judged.verdict, judged.reason) == (76.92, "not comparable", reason)
+    assert (judged.published.value, judged.verdict) == (76.92, "not comparable")
+    assert not missing(judged.reason, *reason)
 
 
 def test_a_released_recipe_in_bf16_is_comparable_too() -> None:

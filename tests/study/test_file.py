@@ -27,17 +27,19 @@ def test_a_missing_file_is_answered_with_the_nearest_one_beside_it(tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'title = "x"\nrecipe = \n', "not valid TOML: Invalid value (at line 2, column 10)"),
-        (b"[grid]\n[grid]\n", "not valid TOML: Cannot declare ('grid',) twice (at line 2, column 6)"),
-        (b"title = '\xff'\n", "not a text file in UTF-8"),
+        (b'title = "x"\nrecipe = \n', ("not valid TOML", "line 2, column 10")),
+        (b"[grid]\n[grid]\n", ("not valid TOML", "grid", "line 2, column 6")),
+        (b"title = '\xff'\n", ("UTF-8",)),
     ],
 )
-def test_a_file_that_is_no_toml_is_refused_with_the_line(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_no_toml_is_refused_with_the_line(
+    tmp_path: Path, content: bytes, words: tuple[object, ...]
+) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         load_study(path)
-    assert str(caught.value) == f"{path}: {words}"
+    assert not missing(str(caught.value), f"{path}", *words)
 
 
 def test_a_folder_is_no_study(tmp_path: Path) -> None:

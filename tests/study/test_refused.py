@@ -1,106 +1,106 @@
 """What is wrong in a study or a flag is one line that names where."""
 
+import json
 from typing import Any
 
 import pytest
 
 from slbench.errors import InputError
 from tests.study.made import refusal
-from tests.support import naming, runs, study
+from tests.support import missing, naming, runs, study
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"titel": "x"}, "test.toml: unknown key 'titel'; did you mean 'title'? known: title, source, recipe,"),
-        ({"title": 3}, "test.toml: title: must be text in quotes, got 3"),
-        ({"grid": 3}, "test.toml: grid: must be a table, got 3"),
-        ({"grid": {"backbon": ["vit"]}}, "test.toml: grid.backbon: unknown key 'backbon'; did you mean 'backbone'?"),
-        ({"grid": {"backbone": ["vitt"]}}, "test.toml: grid.backbone: unknown backbone 'vitt'; did you mean 'vit'?"),
-        ({"grid": {"backbone": [3]}}, "test.toml: grid.backbone: must be the name of a backbone in quotes, got 3"),
+        ({"titel": "x"}, ("test.toml", "titel", "title", "source", "recipe")),
+        ({"title": 3}, ("test.toml", "title", "3")),
+        ({"grid": 3}, ("test.toml", "grid", "3")),
+        ({"grid": {"backbon": ["vit"]}}, ("test.toml", "grid.backbon", "backbon", "backbone")),
+        ({"grid": {"backbone": ["vitt"]}}, ("test.toml", "grid.backbone", "vitt", "vit")),
+        ({"grid": {"backbone": [3]}}, ("test.toml", "grid.backbone", "3")),
         (
             {"grid": {"backbone": [{"name": "vit", "dimm": 8}]}},
-            "test.toml: grid.backbone: unknown key 'dimm'; did you mean 'dim'? known: name, patch_size, dim, depth,",
+            ("test.toml", "grid.backbone", "dimm", "dim", "name", "patch_size", "depth"),
         ),
-        (
-            {"grid": {"backbone": [{"name": "vit", "dim": "8"}]}},
-            'test.toml: grid.backbone: dim: must be an integer, got "8"',
-        ),
-        ({"grid": {"method": ["sp"]}}, "test.toml: grid.method: unknown method 'sp'; did you mean 'spt'?"),
-        ({"grid": {"dataset": ["mnist"]}}, "test.toml: grid.dataset: unknown data set 'mnist'"),
-        ({"grid": {"seed": [-1]}}, "test.toml: grid.seed: must be at least 0, got -1"),
-        ({"grid": {"seed": [True]}}, "test.toml: grid.seed: must be an integer, got true"),
-        ({"grid": {"protocol": ["hold"]}}, "test.toml: grid.protocol: must be 'holdout', 'full' or 'paper', got"),
-        ({"grid": {"recipe.lr": ["a"]}}, 'test.toml: grid."recipe.lr": must be a number, got "a"'),
-        ({"grid": {"method": []}}, "test.toml: grid.method: an empty list leaves no run: give at least one value"),
-        ({"recipe": "quik"}, "test.toml: recipe: unknown recipe 'quik'; did you mean 'quick'? known: quick"),
-        ({"protocol": "ful"}, "test.toml: protocol: must be 'holdout', 'full' or 'paper', got \"ful\""),
-        ({"precision": "int8"}, "test.toml: precision: must be 'auto', 'bf16' or 'fp32', got \"int8\""),
-        ({"set": {"recipe": {"epoch": 3}}}, "test.toml: set.recipe.epoch: unknown key 'recipe.epoch'; did you mean "),
-        ({"set": {"recipe": 3}}, "test.toml: set.recipe: unknown key 'recipe'"),
-        ({"set": {"recipe.epochs": -3}}, "test.toml: set.recipe.epochs: must be at least 1, got -3"),
-        ({"set": {"recipe.epochs": [1, 2]}}, "test.toml: set.recipe.epochs: a list makes an axis: write it under"),
-        ({"set": {"recipe.lr": 0}}, "test.toml: set.recipe.lr: must be above 0, got 0"),
-        ({"set": {"method.shift": "up"}}, "test.toml: set.method.shift: must be 'none', 'diagonal', 'cardinal' or "),
-        (
-            {"grid": {"recipe.lr": [1]}, "set": {"recipe.lr": 2}},
-            'test.toml: grid."recipe.lr": also set by test.toml: set.recipe.lr: keep one of the two',
-        ),
-        ({"method": [{"mask_self": True}]}, "test.toml: method[0]: needs a name in quotes, got None"),
-        ({"method": [{"name": "lsa"}]}, "test.toml: method[0]: 'lsa' is a row that slbench ships; give yours another"),
-        ({"method": [{"name": "a"}, {"name": "a"}]}, "test.toml: method[1]: 'a' is defined twice"),
-        (
-            {"method": [{"name": "a", "mask_sel": True}]},
-            "test.toml: method 'a': unknown key 'mask_sel'; did you mean 'mask_self'?",
-        ),
-        (
-            {"method": [{"name": "a", "shift_pixels": 1}]},
-            "test.toml: method 'a': a shift size needs directions: set shift to diagonal, cardinal or all8",
-        ),
+        ({"grid": {"backbone": [{"name": "vit", "dim": "8"}]}}, ("test.toml", "grid.backbone", "dim", "integer", "8")),
+        ({"grid": {"method": ["sp"]}}, ("test.toml", "grid.method", "sp", "spt")),
+        ({"grid": {"dataset": ["mnist"]}}, ("test.toml", "grid.dataset", "mnist")),
+        ({"grid": {"seed": [-1]}}, ("test.toml", "grid.seed", "0", "-1")),
+        ({"grid": {"seed": [True]}}, ("test.toml", "grid.seed", "integer", "true")),
+        ({"grid": {"protocol": ["hold"]}}, ("test.toml", "grid.protocol", "holdout", "full", "paper")),
+        ({"grid": {"recipe.lr": ["a"]}}, ("test.toml", 'grid."recipe.lr"', "number", "a")),
+        ({"grid": {"method": []}}, ("test.toml", "grid.method")),
+        ({"recipe": "quik"}, ("test.toml", "recipe", "quik", "quick")),
+        ({"protocol": "ful"}, ("test.toml", "protocol", "holdout", "full", "paper", "ful")),
+        ({"precision": "int8"}, ("test.toml", "precision", "auto", "bf16", "fp32", "int8")),
+        ({"set": {"recipe": {"epoch": 3}}}, ("test.toml", "set.recipe.epoch", "recipe.epoch")),
+        ({"set": {"recipe": 3}}, ("test.toml", "set.recipe", "recipe")),
+        ({"set": {"recipe.epochs": -3}}, ("test.toml", "set.recipe.epochs", "1", "-3")),
+        ({"set": {"recipe.epochs": [1, 2]}}, ("test.toml", "set.recipe.epochs", "axis")),
+        ({"set": {"recipe.lr": 0}}, ("test.toml", "set.recipe.lr", "0")),
+        ({"set": {"method.shift": "up"}}, ("test.toml", "set.method.shift", "none", "diagonal", "cardinal")),
+        ({"grid": {"recipe.lr": [1]}, "set": {"recipe.lr": 2}}, ("test.toml", 'grid."recipe.lr"', "set.recipe.lr")),
+        ({"method": [{"mask_self": True}]}, ("test.toml", "method[0]", "None")),
+        ({"method": [{"name": "lsa"}]}, ("test.toml", "method[0]", "lsa")),
+        ({"method": [{"name": "a"}, {"name": "a"}]}, ("test.toml", "method[1]", "a")),
+        ({"method": [{"name": "a", "mask_sel": True}]}, ("test.toml", "a", "mask_sel", "mask_self")),
+        ({"method": [{"name": "a", "shift_pixels": 1}]}, ("test.toml", "a", "all8")),
         (
             {"set": {"backbone.patch_size": 7}},
-            "test.toml: ViT, none, fashion-mnist-12k: patch_size 7 does not divide an image of 32 x 32 px; "
-            "allowed: 1, 2, 4, 8, 16, 32",
+            (
+                "test.toml",
+                "ViT",
+                "none",
+                "fashion-mnist-12k",
+                "patch_size",
+                "7",
+                "32 x 32 px",
+                "1",
+                "2",
+                "4",
+                "8",
+                "16",
+                "32",
+            ),
         ),
         (
             {"grid": {"method": ["spt"]}, "set": {"method.shift_ratio": 0.2}},
-            "test.toml: ViT, spt, fashion-mnist-12k: shift_ratio 0.2 of a patch of 4 px is a shift of 0 px; "
-            "the smallest ratio that works is 1/4 = 0.25",
+            ("test.toml", "ViT", "fashion-mnist-12k", "shift_ratio", "0.2", "4 px", "0 px", "1/4", "0.25"),
         ),
     ],
 )
-def test_what_is_wrong_in_a_file_is_named_with_its_key(content: dict[str, Any], words: str) -> None:
+def test_what_is_wrong_in_a_file_is_named_with_its_key(content: dict[str, Any], words: tuple[object, ...]) -> None:
     said = refusal(content)
-    assert said.startswith(words)
+    assert not missing(said, *words)
     assert "\n" not in said
 
 
 @pytest.mark.parametrize("label", ["1e5", "12", "", "nan", "NA", "true", "-inf", " 3 ", 7, 1.5])
 def test_a_label_that_pandas_would_read_as_something_else_is_refused(label: Any) -> None:
-    words = "must be a name in quotes that is no number or empty value, got "
-    assert words in refusal({"grid": {"backbone": [{"name": "vit", "label": label}]}})
+    got = json.dumps(label)
+    assert not missing(refusal({"grid": {"backbone": [{"name": "vit", "label": label}]}}), "label", got)
     if isinstance(label, str):
-        assert words in refusal({"method": [{"name": label, "mask_self": True}]})
+        assert not missing(refusal({"method": [{"name": label, "mask_self": True}]}), "name", got)
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"set": {"recipe.lrr": 1}}, "--set recipe.lrr: unknown key 'recipe.lrr'; did you mean 'recipe.lr'?"),
-        ({"set": {"recipe.lr": "x"}}, '--set recipe.lr: must be a number, got "x"'),
-        ({"grid": {"method": ["lsaa"]}}, "--method: unknown method 'lsaa'; did you mean 'lsa'?"),
-        ({"recipe": "slow"}, "--recipe: unknown recipe 'slow'"),
-        ({"protocol": "x"}, "--protocol: must be 'holdout', 'full' or 'paper', got \"x\""),
+        ({"set": {"recipe.lrr": 1}}, ("--set", "recipe.lrr", "recipe.lr")),
+        ({"set": {"recipe.lr": "x"}}, ("--set", "recipe.lr", "number", "x")),
+        ({"grid": {"method": ["lsaa"]}}, ("--method", "lsaa", "lsa")),
+        ({"recipe": "slow"}, ("--recipe", "slow")),
+        ({"protocol": "x"}, ("--protocol", "holdout", "full", "paper", "x")),
     ],
 )
-def test_what_is_wrong_in_a_flag_is_named_by_the_flag(flags: dict[str, Any], words: str) -> None:
-    assert refusal({}, **flags).startswith(words)
+def test_what_is_wrong_in_a_flag_is_named_by_the_flag(flags: dict[str, Any], words: tuple[object, ...]) -> None:
+    assert not missing(refusal({}, **flags), *words)
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])
 def test_the_best_weights_are_refused_where_nothing_validates(protocol: str) -> None:
-    words = f"test.toml: keep: 'best' is chosen by validation accuracy, and protocol '{protocol}' validates nothing"
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=naming("test.toml: keep", "best", protocol)):
         runs(keep="best", protocol=protocol)
     assert runs(keep="none", protocol=protocol)[0].labels.keep == "none"
 

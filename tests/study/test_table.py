@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slbench.errors import InputError
-from tests.support import study
+from tests.support import missing, study
 
 
 def test_a_study_chooses_rows_and_columns_of_its_table() -> None:
@@ -23,25 +23,19 @@ def report_grid() -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("report", "words"),
     [
-        ({"colums": ["final"]}, "test.toml: report: unknown key 'colums'"),
-        ({"columns": ["finl"]}, "test.toml: report.columns: unknown column 'finl'; did you mean 'final'? known: "),
-        (
-            {"columns": ["gain"]},
-            "test.toml: report.columns: 'gain' says something of the column before it: put it ",
-        ),
-        ({"columns": ["final", "macs", "gain"]}, "'gain' says something of the column before it"),
-        (
-            {"method": ["lsaa"]},
-            "report.method: no run is called 'lsaa'; did you mean 'lsa'? known: none, lsa",
-        ),
-        ({"backbone": ["vit"]}, "report.backbone: no run is called 'vit'; known: ViT"),
-        ({"columns": "final"}, 'test.toml: report.columns: must be a list in brackets, got "final"'),
+        ({"colums": ["final"]}, ("test.toml", "report", "colums")),
+        ({"columns": ["finl"]}, ("test.toml", "report.columns", "finl", "final")),
+        ({"columns": ["gain"]}, ("test.toml", "report.columns", "gain")),
+        ({"columns": ["final", "macs", "gain"]}, ("gain",)),
+        ({"method": ["lsaa"]}, ("report.method", "lsaa", "lsa", "none")),
+        ({"backbone": ["vit"]}, ("report.backbone", "vit", "ViT")),
+        ({"columns": "final"}, ("test.toml", "report.columns", "final")),
     ],
 )
-def test_a_table_of_what_there_is_not_is_refused(report: dict[str, Any], words: str) -> None:
+def test_a_table_of_what_there_is_not_is_refused(report: dict[str, Any], words: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as refused:
         study({"grid": {"backbone": ["vit"], "method": ["none", "lsa"]}, "report": report})
-    assert words in str(refused.value)
+    assert not missing(str(refused.value), *words)
 
 
 def test_a_grid_that_is_narrowed_by_flags_keeps_the_layout_of_its_file() -> None:

@@ -55,15 +55,15 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("nonsense", r"--storage nonsense: must be a URL such as sqlite:///search.db"),
-        ("oracles://a@b/c", r"--storage oracles://a@b/c: must be a URL such as"),
-        ("grpc://", r"--storage grpc://: must be grpc://HOST:PORT"),
-        ("grpc://host:port", r"--storage grpc://host:port: must be grpc://HOST:PORT"),
-        ("mysql+nodriver://a@b/c", r"must be a URL such as"),
-        ("sqlite:////no/such/folder/search.db", r"cannot be reached: unable to open database file"),
+        ("nonsense", naming("--storage", "URL", "sqlite:///search.db")),
+        ("oracles://a@b/c", naming("--storage", "oracles://a@b/c", "URL")),
+        ("grpc://", naming("--storage", "grpc://", "grpc://HOST:PORT")),
+        ("grpc://host:port", naming("--storage", "grpc://host:port", "grpc://HOST:PORT")),
+        ("mysql+nodriver://a@b/c", naming("URL")),
+        ("sqlite:////no/such/folder/search.db", naming("database")),
         (
             "postgresql+psycopg://me:secret@127.0.0.1:1/db",
-            r"--storage postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: cannot be reached: connection failed",
+            naming("--storage", "postgresql+psycopg://me:***@127.0.0.1:1/db"),
         ),
     ],
 )
@@ -109,14 +109,14 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seeds_per_trial": 2}, "another seeds_per_trial: 3, and now 2"),
-        ({"run": {"recipe": {"lr": 0.001}}}, "another run.recipe.lr: 0.003, and now 0.001"),
-        ({"space": [{"path": "recipe.lr", "low": 0.2}]}, "another space.low: 0.1, and now 0.2"),
-        ({"space": []}, r"another space: \[{.*}\], and now \[\]"),
+        ({"seeds_per_trial": 2}, ("seeds_per_trial", "3", "2")),
+        ({"run": {"recipe": {"lr": 0.001}}}, ("run.recipe.lr", "0.003", "0.001")),
+        ({"space": [{"path": "recipe.lr", "low": 0.2}]}, ("space.low", "0.1", "0.2")),
+        ({"space": []}, ("space",)),
     ],
 )
 def test_a_name_that_stands_for_another_search_is_refused(
-    changes: dict[str, object], words: str, tmp_path: Path
+    changes: dict[str, object], words: tuple[str, ...], tmp_path: Path
 ) -> None:
     opened(None, tmp_path)
     with pytest.raises(InputError, match=naming("made-both", *words)):

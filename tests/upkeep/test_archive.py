@@ -65,7 +65,7 @@ def test_speeds_of_machines_that_made_none_of_the_runs_stay(there: Store, tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("x.zip", r"x\.zip: the name of an archive must end in \.tar, \.tar\.gz, \.tgz"), ("d.tar", "is a folder")],
+    [("x.zip", naming("x.zip", ".tar, .tar.gz, .tgz")), ("d.tar", naming("folder"))],
 )
 def test_a_name_that_is_no_archives_is_refused(there: Store, tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "d.tar").mkdir()
@@ -246,20 +246,20 @@ def a_speed_of_another_name(manifest: dict[str, Any], content: dict[str, bytes])
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (flip_a_byte, "damaged: the checksum of runs/.*/record.json is not that of its manifest"),
-        (leave_one_out, "cut off: runs/.*/record.json is missing"),
-        (grow_one, r"damaged: runs/.*/record.json has [\d,]+ bytes; its manifest says"),
+        (flip_a_byte, naming("checksum", "record.json")),
+        (leave_one_out, naming("missing", "record.json")),
+        (grow_one, naming("bytes", "record.json")),
         (add_one, "more.txt' is not in its manifest|unpacks to more than"),
-        (of_format_2, r"of format 2; this slbench, [\d.]+, reads format 1"),
-        (without_a_list, "manifest.json: damaged: files: field required"),
-        (leave_the_folder, "refused: no run or measurement has a file 'runs/../../evil/x'"),
-        (of_a_folder_not_listed, "refused: no run or measurement has a file 'runs/other-0123456789ab/x'"),
-        (listed_twice, "manifest.json: damaged: a run is listed twice"),
-        (under_another_id, "manifest.json: damaged: folder '.*' is not of run 0123456789ab"),
-        (of_another_run, "record.json: damaged: not the record of run"),
-        (with_other_weights, "record.json: damaged: its weights are not those of the archive"),
-        (no_record, "record.json: damaged or of another version: run_id: "),
-        (a_speed_of_another_name, "other.json: damaged: not what its name says"),
+        (of_format_2, naming("2", "1")),
+        (without_a_list, naming("manifest.json", "files")),
+        (leave_the_folder, naming("runs/../../evil/x")),
+        (of_a_folder_not_listed, naming("runs/other-0123456789ab/x")),
+        (listed_twice, naming("manifest.json", "twice")),
+        (under_another_id, naming("manifest.json", "0123456789ab")),
+        (of_another_run, naming("record.json")),
+        (with_other_weights, naming("record.json", "weights")),
+        (no_record, naming("record.json", "run_id")),
+        (a_speed_of_another_name, naming("other.json")),
     ],
 )
 @pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "a store"])
@@ -316,14 +316,11 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: None, "no such file"),
-        (lambda path: path.mkdir(), "not a file: name an archive that slbench export wrote"),
-        (
-            lambda path: path.write_bytes(b"\x80hello" * 999),
-            "not an archive that slbench export wrote, or a damaged one",
-        ),
-        (lambda path: tarfile.open(path, "w").close(), "not an archive that slbench export wrote"),
-        (lambda path: shutil.make_archive(str(path.with_suffix("")), "tar", path.parent / "there"), "does not begin"),
+        (lambda path: None, naming("file")),
+        (lambda path: path.mkdir(), naming("file", "slbench export")),
+        (lambda path: path.write_bytes(b"\x80hello" * 999), naming("z.tar", "slbench export")),
+        (lambda path: tarfile.open(path, "w").close(), naming("z.tar", "slbench export")),
+        (lambda path: shutil.make_archive(str(path.with_suffix("")), "tar", path.parent / "there"), naming("z.tar")),
     ],
     ids=["nothing", "folder", "garbage", "empty", "another"],
 )
