@@ -1,0 +1,184 @@
+"""The full text of what slbench tells its user, for the bad input of other tests and for commands that inform.
+
+Other tests assert keys, values and allowed values only; here a changed sentence is a changed line. When the change was
+meant, write the file anew with `python -m tests.golden.test_messages > tests/golden/messages.txt`.
+"""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import tests.test_validation as validation
+from slbench import machine
+from slbench.cli import main
+from slbench.data import find
+from slbench.errors import SlbenchError
+from slbench.record import Failure
+from slbench.store import Store
+from slbench.study import load_study
+from slbench.tuning.storage import open_storage
+from slbench.validation import checked
+from tests.cli import test_bad_input, test_plan, test_profile, test_report, test_status, test_tune
+from tests.cli import test_upkeep as upkeep
+from tests.data import test_own, test_subset
+from tests.study import test_refused, test_seeds, test_table
+from tests.support import TINY_STUDY, runs, study
+from tests.tuning import test_storage
+from tests.upkeep.conftest import finish
+
+FILE = Path(__file__).with_name("messages.txt")
+
+
+def inputs(module: ModuleType, column: str) -> Iterator[Any]:
+    """Yield the inputs of a module's tables of bad input: the first column, where the second is what must be named."""
+    for test in list(vars(module).values()):
+        for mark in getattr(test, "pytestmark", []):
+            if mark.name == "parametrize" and len(mark.args[0]) == 2 and mark.args[0][0] == column:
+                yield from (row[0] for row in mark.args[1])
+
+
+def error_of(function: Callable[[], object]) -> str:
+    """Return the text of the error that a call ends with."""
+    try:
+        function()
+    except SlbenchError as error:
+        return str(error)
+    return "no error"
+
+
+def output_of(*arguments: object) -> str:
+    """Return the exit code and all that a command prints."""
+    before = signal.getsignal(signal.SIGTERM)
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        code = main([str(argument) for argument in arguments])
+    signal.signal(signal.SIGTERM, before)
+    return f"exit code {code}\n{out.getvalue()}"
+
+
+def errors_of_studies() -> Iterator[tuple[object, str]]:
+    """Yield wrong study files, tables, rules of seeds, flags and shares of data, each with its error."""
+    for module in (test_refused, test_seeds):
+        for content in inputs(module, "content"):
+            yield content, error_of(lambda content=content: study(content))
+    for flags in inputs(test_refused, "flags"):
+        yield flags, error_of(lambda flags=flags: study({}, **flags))
+    grid = {"backbone": ["vit"], "method": ["none", "lsa"]}
+    for report in inputs(test_table, "report"):
+        yield {"report": report}, error_of(lambda report=report: study({"grid": grid, "report": report}))
+    for change in inputs(test_subset, "change"):
+        yield change, error_of(lambda change=change: runs(set=change))
+    for value in inputs(validation, "value"):
+        yield value, error_of(lambda value=value: checked(validation.Sample, value, where="f"))
+
+
+def errors_of_data(folder: Path) -> Iterator[tuple[object, str]]:
+    """Yield npz files with a wrong array, and storages that cannot be reached."""
+    for name, (changes, _) in test_own.WRONG.items():
+        yield name, error_of(lambda changes=changes: find(test_own.npz(folder / "birds.npz", **changes)))
+    for url in inputs(test_storage, "url"):
+        if "postgresql" not in url:
+            yield url, error_of(lambda url=url: open_storage(url, folder))
+
+
+def errors_of_commands(folder: Path) -> Iterator[tuple[object, str]]:
+    """Yield commands with a wrong flag, or a wrong file, with what they print."""
+    path, store = folder / "x.toml", ("--store", folder / "results")
+    for flags, _ in test_bad_input.FLAGS.values():
+        yield flags, output_of("run-grid", *flags, "--plan", *store)
+    for content, _ in test_bad_input.FILES.values():
+        path.write_text(content)
+        yield content, output_of("run-grid", path, "--plan", *store)
+    for method, content, _ in test_tune.SEARCHES.values():
+        path.write_text(content)
+        yield content, output_of("tune-temperature", "--method", method, "--search", path, *store)
+    path.write_text(TINY_STUDY)
+    for flags in inputs(test_plan, "flags"):
+        yield flags, output_of("run-grid", path, *flags, *store)
+    for arguments in inputs(test_profile, "arguments"):
+        yield arguments, output_of("profile", *arguments, *store)
+    for arguments in inputs(test_tune, "arguments"):
+        yield arguments, output_of("tune-temperature", *test_tune.TINY, *arguments, *store)
+    for arguments in inputs(test_status, "arguments"):
+        yield arguments, output_of(*(path if word == "STUDY" else word for word in arguments), *store)
+    for arguments in inputs(upkeep, "arguments"):
+        yield arguments, output_of(*arguments)
+    for arguments in [("list", "method"), ("run-gird",), ("train", "--method", "none,lsa"), ("report",)]:
+        yield arguments, output_of(*arguments, *(() if arguments[0] == "list" else store))
+
+
+def errors_of_stores(folder: Path) -> Iterator[tuple[object, str]]:
+    """Yield stores that cannot be used, or whose records cannot be read."""
+    (folder / "file").touch()
+    doctor = output_of("doctor", "--store", folder / "file").splitlines()
+    yield "a file", "\n".join(line for line in doctor if "store" in line)
+    (run,) = runs()
+    for name, content in [("no JSON", "garbage"), ("an empty record", "{}"), ("another version", '{"schema": 1}')]:
+        store = Store(folder / name)
+        (finish(store, run) / "record.json").write_text(content)
+        yield name, error_of(lambda store=store: store.record(run.spec.run_id))
+
+
+def reports(folder: Path) -> Iterator[tuple[object, str]]:
+    """Yield what commands print on a study with one run finished, one failed."""
+    path, store = folder / "tiny.toml", Store(folder / "made")
+    path.write_text(TINY_STUDY)
+    first, second = load_study(path).runs
+    finish(store, first)
+    store.begin(second.spec, second.labels)
+    store.fail(second.spec, second.labels, Failure(kind="killed", reason="killed by SIGKILL"))
+    where = ("--store", store.root)
+    yield "status", output_of("status", path, *where)
+    yield "plan", output_of("run-grid", path, *where, "--plan", "--devices", "cpu", "--jobs-per-device", "1")
+    yield "report", output_of("report", path, *where, "--format", "md")
+    for flags in inputs(test_report, "flags"):
+        yield flags, output_of("report", path, *flags, *where)
+    yield "export", output_of("export", "--all", folder / "a.tar", *where)
+    yield "import", output_of("import", folder / "a.tar", "--store", folder / "b")
+    yield "import again", output_of("import", folder / "a.tar", "--store", folder / "b")
+    (folder / "made" / "runs" / "nothing").mkdir()
+    yield "clean", output_of("clean", *where)
+
+
+def collected(folder: Path) -> str:
+    """Return all messages, each under the input that it answers, without paths and versions of this machine."""
+    (folder / "y.tar").write_bytes(b"no archive")
+    with (
+        patch.object(machine, "usable_cores", lambda: 4),
+        patch.object(machine, "gpus", lambda: ()),
+        patch.dict(os.environ, {"SLBENCH_DATA": str(folder / "data"), "SLBENCH_STREAM": ""}),
+        contextlib.chdir(folder),
+    ):
+        parts = [
+            ("STUDIES", list(errors_of_studies())),
+            ("DATA", list(errors_of_data(folder))),
+            ("COMMANDS", list(errors_of_commands(folder))),
+            ("STORES", list(errors_of_stores(folder))),
+            ("REPORTS", list(reports(folder))),
+        ]
+    return "\n".join(
+        f"{title}: {given!r}\n{settled(text, folder)}" for title, messages in parts for given, text in messages
+    )
+
+
+def settled(text: str, folder: Path) -> str:
+    """Return a message as on any machine: no path, no size of a disk, no words of the TOML reader's own."""
+    text = re.sub(r"(not valid TOML: )[^\n]*", r"\1...", text.replace(str(folder), "FOLDER"))
+    return "".join(f"    {line.rstrip()}\n" for line in text.splitlines())
+
+
+def test_every_message_reads_as_in_the_golden_file(tmp_path: Path) -> None:
+    assert collected(tmp_path).splitlines() == FILE.read_text(encoding="utf-8").splitlines()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        sys.stdout.write(collected(Path(made)))
