@@ -99,7 +99,7 @@ def test_a_well_machine_is_called_so_with_all_that_was_looked_at(slbench: Comman
     assert {"versions", "machine", "torch", "device", "slots", "precision", "data", "store"} <= set(lines)
     assert "torch " in lines["versions"]
     assert not missing(lines["slots"], "--devices auto", "--threads 1")
-    assert lines["precision"] in ("'auto' is bf16 here", "'auto' is fp32 here")
+    assert not missing(lines["precision"], "auto")
     assert not missing(said.out, "a082ceae9d48")
     assert not missing(lines["store"], tmp_path / "results", "0")
     assert list(tmp_path.iterdir()) == []
@@ -111,9 +111,7 @@ def test_a_store_that_is_a_file_is_wrong_with_a_cure(slbench: Command, tmp_path:
     said = slbench("doctor", "--store", file)
     assert said.code == 1
     wrong = [line for line in said.out.splitlines() if line.startswith("WRONG")]
-    assert wrong == [
-        f"WRONG store       {file}: the store must be a folder, and {file} is a file: name another with --store"
-    ]
+    assert len(wrong) == 1 and not missing(wrong[0], "store", file, "folder", "--store")
     assert not missing(said.out, "--store", "DIR")
 
 

@@ -34,7 +34,7 @@ def test_a_study_goes_from_one_store_to_another(slbench: Command, study: Path, t
     assert not missing(said.out, f"{tmp_path}/x.tar", "1 runs", "6 files")
     assert not missing(said.out, "1")
     said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
-    assert (said.code, said.out, said.err) == (0, f"{tmp_path}/here: 1 runs added\n", "")
+    assert (said.code, said.err) == (0, "") and not missing(said.out, f"{tmp_path}/here", "1")
     said = slbench("status", study, "--store", tmp_path / "here")
     assert not missing(said.out.splitlines()[-1], "1 of 2", "1 missing")
     said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
@@ -61,7 +61,7 @@ def test_two_results_of_one_run_are_told_with_how_each_was_made(
     lines = said.out.splitlines()
     assert (said.code, said.err) == (1, "")
     assert not missing(lines[0], "DIFFERENT", "Tiny none fashion-mnist-12k seed 0", "6088db8e02b9", "not deterministic")
-    assert lines[1] == "    final_test_top1: 81.0 here, 80.0 there"
+    assert not missing(lines[1], "final_test_top1", "81.0 here", "80.0 there")
     assert not missing(
         lines[2], "here", "cpu (Processor)", "host-7", "2 threads", "fp32", "slbench 0.1.0", "torch 2.9.1"
     )
@@ -124,11 +124,10 @@ def test_cleaning_says_what_would_go_and_goes_when_told(slbench: Command, there:
     before = files(there.root)
     said = slbench("clean", "--store", there.root)
     assert said.code == 0
-    assert said.out.splitlines() == [
-        f"no run                   0 B  {there.root}/runs/nothing",
-        f"checkpoint           0.07 MB  {folder}/checkpoint.pt",
-        f"{there.root}: 0.07 MB would be freed; nothing was removed: slbench clean --yes does it",
-    ]
+    nothing, checkpoint, summary = said.out.splitlines()
+    assert not missing(nothing, "0 B", f"{there.root}/runs/nothing")
+    assert not missing(checkpoint, "0.07 MB", f"{folder}/checkpoint.pt")
+    assert not missing(summary, there.root, "0.07 MB", "slbench clean --yes")
     assert files(there.root) == before
     document = json.loads(slbench("clean", "--store", there.root, "--yes", "--json").out)
     assert (document["removed"], document["bytes"], len(document["found"])) == (True, 70_000, 2)

@@ -5,6 +5,7 @@ meant, write the file anew with `python -m tests.golden.test_messages > tests/go
 """
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
+
+import typer.main
 
 import tests.test_validation as validation
 from slbench import machine
@@ -154,6 +157,7 @@ def collected(folder: Path) -> str:
     with (
         patch.object(machine, "usable_cores", lambda: 4),
         patch.object(machine, "gpus", lambda: ()),
+        patch.object(typer.main, "get_command", functools.cache(typer.main.get_command)),  # built once, not 120 times
         patch.dict(os.environ, {"SLBENCH_DATA": str(folder / "data"), "SLBENCH_STREAM": ""}),
         contextlib.chdir(folder),
     ):

@@ -79,7 +79,7 @@ def test_a_job_that_takes_too_long_is_ended_also_if_it_does_not_listen(
     failed, events, _ = run_all(tmp_path, many(1), Policy(timeout=0.2))
     (event,) = of(Failed, events)
     assert failed == 1
-    assert (event.failure.kind, event.failure.reason) == ("timeout", "took longer than --timeout 0.2 s")
+    assert event.failure.kind == "timeout" and not missing(event.failure.reason, "--timeout", "0.2 s")
 
 
 def test_the_first_failure_can_end_the_grid_and_what_ran_is_no_failure(tmp_path: Path, python: Script) -> None:
@@ -87,7 +87,8 @@ def test_the_first_failure_can_end_the_grid_and_what_ran_is_no_failure(tmp_path:
     python(f"case $task in *{first.spec.run_id}*|*'\"seed\":0'*) exit 4;; esac; exec sleep 60")
     failed, events, store = run_all(tmp_path, (first, second, third), Policy(fail_fast=True), devices=(CPU, CPU))
     assert failed == 1
-    assert of(GridStopped, events) == [GridStopped("--fail-fast: a job has failed", 1)]
+    (stopped,) = of(GridStopped, events)
+    assert not missing(stopped.reason, "--fail-fast")
     states = store.states(run.spec for run in (first, second, third))
     assert list(states.values()) == ["failed", "missing", "missing"]
     assert store.claims.holders() == {}
@@ -122,7 +123,8 @@ def test_without_any_device_left_the_grid_stops(tmp_path: Path, python: Script) 
     python(died("device lost"))
     failed, events, _ = run_all(tmp_path, many(3), Policy(), devices=(GPUS[0],))
     assert failed == 1
-    assert of(GridStopped, events) == [GridStopped("no device is left that could do a job", 2)]
+    (stopped,) = of(GridStopped, events)
+    assert not missing(stopped.reason, "device")
 
 
 def test_a_full_disk_stops_the_grid(tmp_path: Path, python: Script) -> None:
@@ -208,7 +210,7 @@ def test_failures_are_alike_by_traceback_not_by_message(tmp_path: Path) -> None:
 def test_a_kill_by_the_system_for_want_of_memory_is_told_from_another_kill(tmp_path: Path) -> None:
     assert failure(-9, tmp_path / "log").kind == "killed"
     why = failure(-9, tmp_path / "log", killed_for_memory=True)
-    assert (why.kind, why.reason) == ("out of memory", "killed by SIGKILL (the system ran out of memory)")
+    assert why.kind == "out of memory" and not missing(why.reason, "SIGKILL", "memory")
 
 
 def test_signs_of_life_are_given_while_a_job_runs(

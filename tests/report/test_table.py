@@ -99,10 +99,9 @@ def test_an_unfinished_grid_shows_n_of_n_notes_what_is_missing_and_calls_nothing
     made = runs({"method": ["none", "spt"], "seed": [0, 1]})
     found = table(made, with_top1(made, 80.0, 82.0, 90.0))
     assert numbers(found) == [(81.0, 2**0.5, 2, 2), (90.0, None, 1, 2)]
-    assert lines(found) == [
-        "Unfinished: 3 of 4 runs. Cells marked (n of N) lack seeds and are not comparable.",
-        "Missing: S-Tiny on fashion-mnist-12k, seed 1.",
-    ]
+    unfinished, lacking = lines(found)
+    assert not missing(unfinished, "3 of 4 runs", "(n of N)")
+    assert not missing(lacking, "S-Tiny on fashion-mnist-12k", "seed 1")
 
 
 def test_a_row_without_any_run_is_noted() -> None:
@@ -183,9 +182,8 @@ def test_speeds_are_those_measured_alone_and_never_those_of_training() -> None:
     speeds = {made[0].spec.run_id: make_speed(median=4321.5)}
     found = table(made, records, speeds=speeds)
     assert [row.costs["images_per_second"] for row in found.rows] == [(4321.5,), ()]
-    assert (
-        "Images/s: inference, batch 128, fp32, 1 thread, median of 9 interleaved rounds, on Processor "
-        "with no job beside." in found.caption
+    assert not missing(
+        " ".join(found.caption), "Images/s", "batch 128", "fp32", "1 thread", "9 interleaved rounds", "Processor"
     )
     assert "interleaved" not in " ".join(table(made, records).caption)
 
@@ -339,18 +337,17 @@ def test_runs_of_another_commit_or_device_are_marked_and_noted() -> None:
     other = records[3].code.model_copy(update={"commit": "beef" + "0" * 36})
     records[3] = records[3].model_copy(update={"code": other, "threads": 2})
     found = table(made, records)
-    assert lines(found) == [
-        "a: Mixed commits: 1 run with commit beef00000; 3 of the 4 with commit c0ffee000.",
-        "b: Mixed devices: 1 run with Processor (cpu, 2 threads, fp32); "
-        "3 of the 4 with Processor (cpu, 1 thread, fp32).",
-    ]
+    commits, devices = lines(found)
+    assert commits.startswith("a: ") and devices.startswith("b: ")
+    assert not missing(commits, "1 run", "beef00000", "3 of the 4", "c0ffee000")
+    assert not missing(devices, "1 run", "cpu, 2 threads, fp32", "3 of the 4", "cpu, 1 thread, fp32")
     assert [row.marks for row in found.rows] == [(), ("a", "b")]
 
 
 def test_records_that_cannot_be_read_are_counted_and_named() -> None:
     made = runs({"seed": [0, 1]})
     found = table(made, with_top1(made, 80.0), unread=("x/record.json: damaged",))
-    assert lines(found)[2:] == ["Left out: 1 record that cannot be read.", "x/record.json: damaged"]
+    assert not missing(lines(found)[2], "1 record") and lines(found)[3:] == ["x/record.json: damaged"]
 
 
 def test_failures_are_noted_once_for_those_that_died_the_same_way() -> None:

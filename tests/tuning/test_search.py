@@ -11,6 +11,7 @@ from slbench.tuning.search import MethodSearch
 from slbench.tuning.search_file import space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE
 from slbench.tuning.strategy import PRUNERS, SAMPLERS, PrunerName, SamplerName
+from tests.support import missing
 from tests.tuning.world import PAPER, World, curve_of, new_study, plan, states, subject
 
 
@@ -68,7 +69,7 @@ def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: Pru
     assert len(by_state["PRUNED"]) + len(by_state["COMPLETE"]) == 20
     assert world.epochs < 20 * 3 * 4
     for pruned in world.pruned.values():
-        assert pruned.reason.startswith(f"pruned by the search 'made' (trial {pruned.trial}) after")
+        assert not missing(pruned.reason, "pruned", "made", f"trial {pruned.trial}")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
