@@ -192,7 +192,7 @@ def test_a_channel_of_one_value_is_not_divided_by_nothing() -> None:
 
 
 OBJECTS = np.array([[1, 2], [3]], dtype=object)
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
+WRONG: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
     "objects": ({"train_labels": OBJECTS}, ("train_labels", "objects")),
     "objects in place of images": ({"train_images": OBJECTS}, ("train_images", "objects")),
     "floats": (

@@ -49,10 +49,10 @@ def inputs(module: ModuleType, column: str) -> Iterator[Any]:
                 yield from (row[0] for row in mark.args[1])
 
 
-def error_of(function: Callable[[], object]) -> str:
+def error_of(function: Callable[..., object], *values: Any, **named: Any) -> str:
     """Return the text of the error that a call ends with."""
     try:
-        function()
+        function(*values, **named)
     except SlbenchError as error:
         return str(error)
     return "no error"
@@ -71,25 +71,25 @@ def errors_of_studies() -> Iterator[tuple[object, str]]:
     """Yield wrong study files, tables, rules of seeds, flags and shares of data, each with its error."""
     for module in (test_refused, test_seeds):
         for content in inputs(module, "content"):
-            yield content, error_of(lambda content=content: study(content))
+            yield content, error_of(study, content)
     for flags in inputs(test_refused, "flags"):
-        yield flags, error_of(lambda flags=flags: study({}, **flags))
+        yield flags, error_of(study, {}, **flags)
     grid = {"backbone": ["vit"], "method": ["none", "lsa"]}
     for report in inputs(test_table, "report"):
-        yield {"report": report}, error_of(lambda report=report: study({"grid": grid, "report": report}))
+        yield {"report": report}, error_of(study, {"grid": grid, "report": report})
     for change in inputs(test_subset, "change"):
-        yield change, error_of(lambda change=change: runs(set=change))
+        yield change, error_of(runs, set=change)
     for value in inputs(validation, "value"):
-        yield value, error_of(lambda value=value: checked(validation.Sample, value, where="f"))
+        yield value, error_of(checked, validation.Sample, value, where="f")
 
 
 def errors_of_data(folder: Path) -> Iterator[tuple[object, str]]:
     """Yield npz files with a wrong array, and storages that cannot be reached."""
     for name, (changes, _) in test_own.WRONG.items():
-        yield name, error_of(lambda changes=changes: find(test_own.npz(folder / "birds.npz", **changes)))
+        yield name, error_of(find, test_own.npz(folder / "birds.npz", **changes))
     for url in inputs(test_storage, "url"):
         if "postgresql" not in url:
-            yield url, error_of(lambda url=url: open_storage(url, folder))
+            yield url, error_of(open_storage, url, folder)
 
 
 def errors_of_commands(folder: Path) -> Iterator[tuple[object, str]]:
@@ -127,7 +127,7 @@ def errors_of_stores(folder: Path) -> Iterator[tuple[object, str]]:
     for name, content in [("no JSON", "garbage"), ("an empty record", "{}"), ("another version", '{"schema": 1}')]:
         store = Store(folder / name)
         (finish(store, run) / "record.json").write_text(content)
-        yield name, error_of(lambda store=store: store.record(run.spec.run_id))
+        yield name, error_of(store.record, run.spec.run_id)
 
 
 def reports(folder: Path) -> Iterator[tuple[object, str]]:
