@@ -123,9 +123,9 @@ def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path
     store, two, told = Store(tmp_path), slots(2), list[str]()
     made = runs({"seed": [0, 1]}, set=SHORT)
     probes = ProbeResults(store, machine_id=machine.host().machine_id)
-    missing = unprobed(made, two, precisions=FP32, probes=probes)
-    assert len(missing) == 1
-    probe_missing(missing, two, store, tell=told.append)
+    left = unprobed(made, two, precisions=FP32, probes=probes)
+    assert len(left) == 1
+    probe_missing(left, two, store, tell=told.append)
     assert len(told) == 1 and not missing(told[0], "Tiny none", "cpu")
     assert unprobed(made, two, precisions=FP32, probes=probes) == []
     (file,) = (tmp_path / "probes" / machine.host().machine_id).iterdir()
