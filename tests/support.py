@@ -124,9 +124,6 @@ def naming(*parts: object) -> str:
 def _whole(part: object) -> str:
     """Return a pattern of a part that stands alone: `lr` is not in `lrr`, nor 1 in 1.5 or 11."""
     text = str(part)
-    before, after = r"(?<!\w)", r"(?!\w)"
-    if text[:1].isdigit():
-        before += r"(?<!\d[.,])"
-    if text[-1:].isdigit():
-        after += r"(?![.,]\d)"
-    return before + re.escape(text) + after
+    before = r"(?<!\d[.,])" if text[:1].isdigit() else ""
+    after = r"(?![.,]\d)" if text[-1:].isdigit() else ""
+    return rf"(?<!\w){before}{re.escape(text)}{after}" + (r"(?!\w)" if re.search(r"\w$", text) else "")

@@ -167,7 +167,7 @@ def pick(word: str, places: dict[str, object]) -> tuple[str, object]:
     ],
 )
 def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
-    flags: list[str], message: str, slbench: Command, world: tuple[Path, Path], tmp_path: Path
+    flags: list[str], message: tuple[str, ...], slbench: Command, world: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, store = world
     said = slbench("analyze", "attention", ids(store)["ViT-x none"], *flags, "--store", store, "--out", tmp_path / "x")

@@ -43,7 +43,7 @@ def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command,
     [
         (["--probe"], ("--probe", "--speeds", "--save-speeds", "--plan")),
         (["--speeds", "x"], ("--plan",)),
-        (["--plan", "--probe", "--speeds", "x"], ("--plan",)),
+        (["--plan", "--probe", "--speeds", "x"], ("--probe", "--speeds")),
         (["--plan", "--speeds", "x"], ("--speeds",)),
         (["--jobs-per-device", "many"], ("--jobs-per-device", "number", "1")),
         (["--jobs-per-device", "0"], ("--jobs-per-device", "0", "number", "1")),

@@ -95,7 +95,7 @@ class Evil:
 def test_a_pickle_that_would_run_something_is_refused() -> None:
     with pytest.raises(InputError, match=r"^x: .*(posix|nt)\.system"):
         unpickled(pickle.dumps(Evil(), protocol=2), "x")
-    with pytest.raises(InputError, match=r"^x: refused: "):
+    with pytest.raises(InputError, match=r"^x: "):
         unpickled(b"nothing", "x")
 
 

@@ -258,15 +258,15 @@ def test_an_npz_file_without_an_array_is_refused(tmp_path: Path) -> None:
 def test_files_that_are_not_there_or_no_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("text")
     for name, complaint in {
-        "npz:absent.npz": "absent.npz: no such file",
-        f"npz:{tmp_path}/text.npz": "text.npz: not an npz file",
-        "folder:absent": "absent: no such folder",
-        f"folder:{tmp_path}/text.npz": "a file, not a folder",
-        f"folder:{tmp_path}": "no class folders",
-        "npz:": "'npz:': missing path after the colon",
-        "npz:\0": "path after the colon",
-        f"folder:{'x' * 300}": "x: cannot be read: File name too long",
-        f"npz:{tmp_path}": ": cannot be read: Is a directory",
+        "npz:absent.npz": "absent.npz",
+        f"npz:{tmp_path}/text.npz": "text.npz.*npz",
+        "folder:absent": "absent.*folder",
+        f"folder:{tmp_path}/text.npz": "text.npz.*folder",
+        f"folder:{tmp_path}": "class",
+        "npz:": "npz:.*path",
+        "npz:\0": "path",
+        f"folder:{'x' * 300}": "x.*File name too long",
+        f"npz:{tmp_path}": "Is a directory",
     }.items():
         with pytest.raises(InputError, match=complaint):
             find(name)
