@@ -12,7 +12,7 @@ from slbench.report.table import Cell, Row, Table
 from slbench.text import distinct
 
 SHORT = 32  # characters
-NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+NUMBER = re.compile(r"(?:< )?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")  # "< 0.0001" sorts by its bound
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Shown:
+class HtmlCell:
     """One place of the table."""
 
     text: str
@@ -53,8 +53,8 @@ class Line:
 
     title: str
     marks: tuple[str, ...]
-    settings: tuple[Shown, ...]
-    cells: tuple[Shown, ...]
+    settings: tuple[HtmlCell, ...]
+    cells: tuple[HtmlCell, ...]
 
 
 def head_rows(table: Table) -> list[list[Head]]:
@@ -86,7 +86,7 @@ def column_head(column: Column, place: int, *, rows: int = 1) -> Head:
 
 def blocks(table: Table) -> list[list[Line]]:
     """The rows, those of each backbone together."""
-    settings = [in_column([row.settings[place] for row in table.rows]) for place in range(len(table.settings))]
+    settings = [text_column([row.settings[place] for row in table.rows]) for place in range(len(table.settings))]
     lines = [
         Line(
             row.title,
@@ -101,26 +101,26 @@ def blocks(table: Table) -> list[list[Line]]:
     return [[line for _, line in group] for _, group in pairs]
 
 
-def in_column(texts: Sequence[str]) -> list[Shown]:
+def text_column(texts: Sequence[str]) -> list[HtmlCell]:
     """The places of a column; it sorts by numbers if all that it tells begin with one, else by words."""
     values = [leading_number(text) for text in texts]
     is_number = all(value is not None or not text.strip("–- ") for text, value in zip(texts, values, strict=True))
     is_number = is_number and any(value is not None for value in values)
     return [
-        Shown(text, repr(value) if is_number and value is not None else "", number=is_number)
+        HtmlCell(text, repr(value) if is_number and value is not None else "", number=is_number)
         for text, value in zip(texts, values, strict=True)
     ]
 
 
-def shown(row: Row, number: int, column: Column, table: Table) -> Shown:
+def shown(row: Row, number: int, column: Column, table: Table) -> HtmlCell:
     """A row's place in a column."""
     if column.kind == "cost":
         costs = row.costs[column.name]
-        return Shown(cost_text(row, column.name), value=repr(float(costs[0])) if costs else "")
+        return HtmlCell(cost_text(row, column.name), value=repr(float(costs[0])) if costs else "")
     words = cell_text(row, column, lambda text: text)
     cell = row.cells.get((column.dataset, column.name))
     if cell is None:
-        return Shown(words)
+        return HtmlCell(words)
     value, hint, there = "", "", True
     if column.kind == "measure":
         value, hint = repr(cell.mean), in_full(cell)
@@ -133,12 +133,12 @@ def shown(row: Row, number: int, column: Column, table: Table) -> Shown:
         number_ = cell.judged.published
         value = repr(number_.value)
         hint = f"{cell.judged.verdict}: {cell.judged.reason} (published number: {number_.confidence}, {number_.source})"
-    behind = behind_id(number, table, column.dataset) if there else ""
+    behind = provenance_id(number, table, column.dataset) if there else ""
     best = cell.best and column.kind == "measure"
-    return Shown(words, value, behind, hint, best, cell.is_whole or column.kind != "measure")
+    return HtmlCell(words, value, behind, hint, best, cell.is_whole or column.kind != "measure")
 
 
-def behind_id(number: int, table: Table, dataset: str) -> str:
+def provenance_id(number: int, table: Table, dataset: str) -> str:
     """The id of the runs behind a row's numbers on a data set."""
     return f"runs-{number}-{distinct(column.dataset for column in table.columns).index(dataset)}"
 
@@ -164,4 +164,4 @@ def gain_in_full(cell: Cell) -> str:
 def leading_number(text: str) -> float | None:
     """The number that a cell begins with; None if it begins with none."""
     found = NUMBER.match(text.replace("−", "-").strip())
-    return float(found[0].replace(",", "")) if found else None
+    return float(found[1].replace(",", "")) if found else None

@@ -1,0 +1,91 @@
+"""A report as one HTML file: tables that sort, the runs behind each number, figures.
+
+Without scripts the page only loses sorting and theme. Every text is escaped, and the content security policy allows
+no script but page.js, by hash, and loads nothing.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from slbench import __version__
+from slbench.provenance import commit_text, device_text
+from slbench.report.html.cells import HtmlCell, blocks, head_rows, text_column
+from slbench.report.html.inline_svg import PageFigure, inline_figure
+from slbench.report.html.provenance import cell_provenance, store_folders, unfinished_runs, without_folders
+from slbench.report.inputs import ReportInputs
+from slbench.report.sections import Section
+from slbench.report.table import Table
+from slbench.text import plural
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+FEW = 12  # notes, or unfinished runs, that are shown at once
+MAX_DETAILED = 1_000  # runs, of more of which the details are left to runs.csv
+
+
+def page(gathered: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()) -> str:
+    """Return the HTML of a report; the same for the same store.
+
+    Raises:
+        InputError: for a figure that is no SVG.
+    """
+    script = asset("page.js")
+    folders = store_folders(gathered)
+    detailed = len(gathered.records) <= MAX_DETAILED
+    return template().render(
+        policy=policy(script),
+        style=asset("page.css"),
+        script=script,
+        version=__version__,
+        gathered=gathered,
+        title=gathered.title or gathered.name,
+        caption=table.caption[1:] if gathered.title and table.caption else table.caption,
+        head_rows=head_rows(table),
+        blocks=blocks(table),
+        notes=[(note.mark, without_folders(note.text, folders)) for note in table.notes],
+        cells=cell_provenance(gathered, table, detailed=detailed),
+        detailed=detailed,
+        max_detailed=MAX_DETAILED,
+        unfinished=unfinished_runs(gathered, table),
+        unread=[without_folders(line, folders) for line in gathered.unread],
+        sections=[(section, section_lines(section)) for section in sections],
+        figures=[
+            (figure, inline_figure(figure, prefix=f"figure-{number}")) for number, figure in enumerate(figures, start=1)
+        ],
+        few=FEW,
+        plural=plural,
+        device_text=device_text,
+        commit_text=commit_text,
+    )
+
+
+def section_lines(section: Section) -> list[list[HtmlCell]]:
+    """Return the lines of the table of a section."""
+    columns = [text_column(column) for column in zip(*section.lines, strict=True)]
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+def policy(script: str) -> str:
+    """Return the Content-Security-Policy of the page: only this script runs, and nothing is loaded."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def asset(name: str) -> str:
+    """Return the content of a file of this package."""
+    return (files("slbench.report.html") / name).read_text(encoding="utf-8").strip()
+
+
+def template() -> "Template":
+    """Return the template of the page, which escapes what it is given."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(asset("page.html.j2"))
