@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slbench.cli import app
+from slbench.differing import flat
 from slbench.errors import InputError
 from slbench.report.html.curves import LearningCurve, read_curve, thinned
 from slbench.report.html.inline_svg import PageFigure, inline_figure, line_chart
@@ -20,6 +21,7 @@ from slbench.report.inputs import ReportInputs
 from slbench.report.render import cell_text
 from slbench.report.table import make_table
 from slbench.report.write import report
+from slbench.spec import to_dict
 from slbench.study import StudyRun
 from tests.report.pages import HISTORY, SVG, Node, a_section, gathered_in, page_of, parsed
 from tests.support import CODE, TINY, make_record, runs
@@ -51,14 +53,9 @@ def results(page: Node) -> Node:
     return page.one("table", class_="results sorts")
 
 
-def facts_of(node: Node) -> dict[str, dict[str, str]]:
-    """Entries by heading of a part of a page."""
-    return {
-        section.one("h4").text: dict(
-            zip([term.text for term in section.all("dt")], [fact.text for fact in section.all("dd")], strict=True)
-        )
-        for section in node.all("section")
-    }
+def facts_of(node: Node) -> dict[str, str]:
+    """Terms and texts of a part of a page."""
+    return dict(zip([term.text for term in node.all("dt")], [fact.text for fact in node.all("dd")], strict=True))
 
 
 def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_value(tmp_path: Path) -> None:
@@ -138,33 +135,30 @@ def test_unfinished_runs_tell_the_settings_by_which_rows_differ(tmp_path: Path) 
     assert [cell.attributes["data-value"] for cell in cells] == ["0.001", "0.002"]
 
 
-def test_a_run_has_its_result_and_its_cell_the_whole_spec_and_what_the_runs_share(tmp_path: Path) -> None:
+def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_share(tmp_path: Path) -> None:
     gathered = two_backbones(tmp_path)
     page = parsed(page_of(gathered))
     for record in gathered.records:
         (cell,) = [one for one in page.all(class_="group-body") if one.all(id=f"run-{record.run_id}")]
-        run, shared = cell.one(id=f"run-{record.run_id}"), facts_of(cell.one("details", class_="shared"))
-        content = record.spec.as_dict()
-        for name, part in content.items():
-            if isinstance(part, dict):
-                held = shared[f"Spec: {name}"]
-                assert {key: json.dumps(value, ensure_ascii=False).strip('"') for key, value in part.items()} == {
-                    key: "null" if value == "none" and part[key] is None else value for key, value in held.items()
-                }
-        assert shared["Spec"] == {
-            "cell_id": record.spec.cell_id, "protocol": "holdout", "schema": str(record.spec.schema)
-        }  # fmt: skip
-        assert shared["Network"]["macs"] == "11232"
-        assert shared["Device and code"] == {
-            "device": "cpu", "device_name": "Processor", "threads": "1", "precision": "fp32", "python": CODE.python,
-            "commit": CODE.commit, "dirty": "false", **CODE.versions,
-        }  # fmt: skip
-        assert "hostname" not in shared["Machine"] and shared["Machine"]["cpu"] == "Processor"
-        own = facts_of(run)
-        assert list(own) == ["Result"]
-        assert own["Result"]["folder"] == gathered.folders[record.run_id].name
-        assert float(own["Result"]["final_test_top1"]) == record.final_test_top1
-        assert own["Result"]["data_sha256"] == record.data_sha256
+        own, shared = (facts_of(part) for part in (cell.one(id=f"run-{record.run_id}"), cell.one(class_="shared")))
+        both = own | shared
+        columns = {*gathered.frame, *(f"code_{name}" for name in CODE.versions)} - {"code_versions"}
+        assert {name for name in columns if not name.startswith("numerics_")} <= set(both) <= columns
+        for name, value in flat(to_dict(record.spec)).items():
+            assert both[name] == (value if isinstance(value, str) else "none" if value is None else json.dumps(value))
+        assert both["run"] == f"{gathered.folders[record.run_id].name}"
+        assert float(own["final_test_top1"]) == record.final_test_top1
+        assert shared["data_sha256"] == record.data_sha256
+        expected = {
+            "macs": "11232",
+            "device_name": "Processor",
+            "threads": "1",
+            "precision": "fp32",
+            "code_dirty": "false",
+        }
+        expected |= {"code_commit": str(CODE.commit), "code_torch": "2.9.1"}
+        assert expected.items() <= shared.items()
+        assert "host_hostname" not in both
 
 
 def test_what_only_some_runs_of_a_cell_have_stands_at_each(tmp_path: Path) -> None:
@@ -172,8 +166,8 @@ def test_what_only_some_runs_of_a_cell_have_stands_at_each(tmp_path: Path) -> No
     first, *others = gathered.records
     page = parsed(page_of(replace(gathered, records=(first.model_copy(update={"threads": 2}), *others))))
     (cell,) = [one for one in page.all(class_="group-body") if one.all(id=f"run-{first.run_id}")]
-    assert [facts_of(run)["Device and code"]["threads"] for run in cell.all("details", class_="run")] == ["2", "1"]
-    assert "Device and code" not in facts_of(cell.one("details", class_="shared"))
+    assert [facts_of(run)["threads"] for run in cell.all("details", class_="run")] == ["2", "1"]
+    assert "threads" not in facts_of(cell.one("details", class_="shared"))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +293,7 @@ def test_whatever_a_name_holds_is_text_and_the_page_is_built_as_with_any_other(n
     assert told == harmless.one("main").text.count("any name") > 50
     assert page.one("head").one("title").text == page.one("h1").text == name
     shared = facts_of(page.all("details", class_="shared")[0])
-    assert (shared["Spec: dataset"]["name"], shared["Device and code"]["torch"]) == (name, name)
+    assert (shared["dataset_name"], shared["code_torch"], shared["device_name"]) == (name, name, name)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,4 +1,4 @@
-"""What a page shows of a table: heads in two rows, and cells that sort by full numbers and lead to their runs."""
+"""Heads and cells of a page: cells sort by full numbers and link to the runs behind them."""
 
 import itertools
 import re
@@ -12,60 +12,57 @@ from slbench.report.table import Cell, Row, Table
 from slbench.text import distinct
 
 SHORT = 32  # characters
-NUMBER = re.compile(r"(?:< )?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")  # "< 0.0001" sorts by its bound
+NUMBER = re.compile(r"(?:< )?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w.])")  # "< 0.0001" sorts by its bound
 
 
 @dataclass(frozen=True)
 class Head:
     """A head of one or more columns."""
 
-    words: str
+    text: str
     hint: str = ""  # what the column is
     columns: int = 1
     rows: int = 1
-    place: int | None = None  # of the one column that it sorts by, counted from 0
+    place: int | None = None  # of its column, counted from 0; None for several
     is_text: bool = False
-    ascending: bool = True  # the first time that it is sorted
+    ascending: bool = True  # order of the first click
 
 
 @dataclass(frozen=True)
 class HtmlCell:
-    """One place of the table."""
+    """A cell of a table."""
 
     text: str
-    value: str = ""  # that it is sorted by, in full; empty: last
+    value: str = ""  # number to sort by, in full; empty: last
     behind: str = ""  # id of the runs behind it
     hint: str = ""
     best: bool = False
-    whole: bool = True  # whether no seed is missing
-    number: bool = True  # whether its column is one of numbers
+    partial: bool = False  # whether seeds are missing
+    is_number: bool = True  # whether its column is one of numbers
 
     @property
-    def looks(self) -> str:
-        """The classes of its place: words that are short stay on one line."""
-        names = {"number": self.number, "partial": not self.whole, "short": len(self.text) <= SHORT}
+    def classes(self) -> str:
+        """Classes of the element; short texts stay on one line."""
+        names = {"number": self.is_number, "partial": self.partial, "short": len(self.text) <= SHORT}
         return " ".join(name for name, is_so in names.items() if is_so)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table."""
+    """A line of a table."""
 
-    title: str
-    marks: tuple[str, ...]
-    settings: tuple[HtmlCell, ...]
     cells: tuple[HtmlCell, ...]
+    title: str = ""
+    marks: tuple[str, ...] = ()
 
 
 def head_rows(table: Table) -> list[list[Head]]:
-    """The heads, in one row or, with columns of data sets, in two."""
-    sets = [column for column in table.columns if column.dataset]
-    rows = 2 if sets else 1
+    """Return the heads in one row or, with columns of data sets, in two."""
+    rows = 2 if any(column.dataset for column in table.columns) else 1
     upper = [Head(name, rows=rows, place=place, is_text=True) for place, name in enumerate(("Model", *table.settings))]
     lower = []
-    for dataset, group in itertools.groupby(
-        enumerate(table.columns, start=len(upper)), key=lambda numbered: numbered[1].dataset
-    ):
+    numbered = enumerate(table.columns, start=len(upper))
+    for dataset, group in itertools.groupby(numbered, key=lambda pair: pair[1].dataset):
         columns = list(group)
         if dataset:
             upper.append(Head(dataset, columns=len(columns)))
@@ -76,7 +73,7 @@ def head_rows(table: Table) -> list[list[Head]]:
 
 
 def column_head(column: Column, place: int, *, rows: int = 1) -> Head:
-    """The head of one column, under its data set if it has one."""
+    """Return the head of one column."""
     if column.kind == "cost":
         return Head(COSTS[column.name], rows=rows, place=place, ascending=column.name != "images_per_second")
     words = column.measure.head if column.kind == "measure" else column.kind
@@ -85,61 +82,69 @@ def column_head(column: Column, place: int, *, rows: int = 1) -> Head:
 
 
 def blocks(table: Table) -> list[list[Line]]:
-    """The rows, those of each backbone together."""
-    settings = [text_column([row.settings[place] for row in table.rows]) for place in range(len(table.settings))]
+    """Return the lines of the table, those of each backbone together."""
+    settings = [text_column(column) for column in zip(*(row.settings for row in table.rows), strict=True)]
     lines = [
         Line(
+            (*(column[number] for column in settings), *(cell(row, number, column, table) for column in table.columns)),
             row.title,
             row.marks,
-            tuple(column[number] for column in settings),
-            tuple(shown(row, number, column, table) for column in table.columns),
         )
         for number, row in enumerate(table.rows)
     ]
-    backbones = [row.backbone for row in table.rows]
-    pairs = itertools.groupby(zip(backbones, lines, strict=True), key=lambda pair: pair[0])
+    pairs = itertools.groupby(zip(table.rows, lines, strict=True), key=lambda pair: pair[0].backbone)
     return [[line for _, line in group] for _, group in pairs]
 
 
+def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[list[list[Head]], list[list[Line]]]:
+    """Return heads and lines of a table of texts in which columns of numbers sort by them."""
+    columns = [text_column(column) for column in zip(*lines, strict=True)]
+    shown = [
+        Head(head, place=place, is_text=not column[0].is_number, ascending=not column[0].is_number)
+        for place, (head, column) in enumerate(zip(heads, columns, strict=bool(lines)))
+    ]
+    return [shown], [[Line(cells) for cells in zip(*columns, strict=True)]]
+
+
 def text_column(texts: Sequence[str]) -> list[HtmlCell]:
-    """The places of a column; it sorts by numbers if all that it tells begin with one, else by words."""
+    """Return the cells of a column; one in which every text begins with a number, or is a dash, sorts by them."""
     values = [leading_number(text) for text in texts]
     is_number = all(value is not None or not text.strip("–- ") for text, value in zip(texts, values, strict=True))
     is_number = is_number and any(value is not None for value in values)
     return [
-        HtmlCell(text, repr(value) if is_number and value is not None else "", number=is_number)
+        HtmlCell(text, repr(value) if is_number and value is not None else "", is_number=is_number)
         for text, value in zip(texts, values, strict=True)
     ]
 
 
-def shown(row: Row, number: int, column: Column, table: Table) -> HtmlCell:
-    """A row's place in a column."""
+def cell(row: Row, number: int, column: Column, table: Table) -> HtmlCell:
+    """Return the cell of a row in a column."""
     if column.kind == "cost":
         costs = row.costs[column.name]
         return HtmlCell(cost_text(row, column.name), value=repr(float(costs[0])) if costs else "")
     words = cell_text(row, column, lambda text: text)
-    cell = row.cells.get((column.dataset, column.name))
-    if cell is None:
+    held = row.cells.get((column.dataset, column.name))
+    if held is None:
         return HtmlCell(words)
     value, hint, there = "", "", True
     if column.kind == "measure":
-        value, hint = repr(cell.mean), in_full(cell)
+        value, hint = repr(held.mean), in_full(held)
     elif column.kind == "gain":
-        there = cell.gain is not None
-        value, hint = (repr(cell.gain.estimate), gain_in_full(cell)) if cell.gain else ("", "")
-    elif cell.judged is None:
+        there = held.gain is not None
+        value, hint = (repr(held.gain.estimate), gain_in_full(held)) if held.gain else ("", "")
+    elif held.judged is None:
         there = False
     else:
-        number_ = cell.judged.published
+        number_ = held.judged.published
         value = repr(number_.value)
-        hint = f"{cell.judged.verdict}: {cell.judged.reason} (published number: {number_.confidence}, {number_.source})"
+        hint = f"{held.judged.verdict}: {held.judged.reason} (published number: {number_.confidence}, {number_.source})"
     behind = provenance_id(number, table, column.dataset) if there else ""
-    best = cell.best and column.kind == "measure"
-    return HtmlCell(words, value, behind, hint, best, cell.is_whole or column.kind != "measure")
+    best = held.best and column.kind == "measure"
+    return HtmlCell(words, value, behind, hint, best, column.kind == "measure" and not held.is_whole)
 
 
 def provenance_id(number: int, table: Table, dataset: str) -> str:
-    """The id of the runs behind a row's numbers on a data set."""
+    """Return the id of the runs behind the numbers of a row on a data set."""
     return f"runs-{number}-{distinct(column.dataset for column in table.columns).index(dataset)}"
 
 
@@ -162,6 +167,6 @@ def gain_in_full(cell: Cell) -> str:
 
 
 def leading_number(text: str) -> float | None:
-    """The number that a cell begins with; None if it begins with none."""
+    """Return the number at the start of a text; None if there is none."""
     found = NUMBER.match(text.replace("−", "-").strip())
     return float(found[1].replace(",", "")) if found else None

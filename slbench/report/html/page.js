@@ -118,7 +118,11 @@
     if (place.has("run")) goTo(place.get("run"));
   }
 
-  const [sortResults] = [...document.querySelectorAll("table.sorts")].map(sortable); // the first is the table of results
+  let sortResults;
+  for (const table of document.querySelectorAll("table.sorts")) {
+    const sort = sortable(table);
+    if (table === results) sortResults = sort;
+  }
   for (const link of document.querySelectorAll("a.behind")) link.setAttribute("aria-expanded", "false");
   for (const node of document.querySelectorAll("#theme, .hint")) node.hidden = false;
   setTheme();

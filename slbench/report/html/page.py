@@ -11,10 +11,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from slbench import __version__
-from slbench.provenance import commit_text, device_text
-from slbench.report.html.cells import HtmlCell, blocks, head_rows, text_column
+from slbench.report.html.cells import blocks, head_rows, text_table
 from slbench.report.html.inline_svg import PageFigure, inline_figure
-from slbench.report.html.provenance import cell_provenance, store_folders, unfinished_runs, without_folders
+from slbench.report.html.provenance import (
+    UnfinishedRun,
+    cell_provenance,
+    store_folders,
+    unfinished_runs,
+    without_folders,
+)
 from slbench.report.inputs import ReportInputs
 from slbench.report.sections import Section
 from slbench.report.table import Table
@@ -27,7 +32,9 @@ FEW = 12  # notes, or unfinished runs, that are shown at once
 MAX_DETAILED = 1_000  # runs, of more of which the details are left to runs.csv
 
 
-def page(gathered: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()) -> str:
+def page(
+    gathered: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()
+) -> str:
     """Return the HTML of a report; the same for the same store.
 
     Raises:
@@ -35,6 +42,7 @@ def page(gathered: ReportInputs, table: Table, sections: Sequence[Section] = (),
     """
     script = asset("page.js")
     folders = store_folders(gathered)
+    unfinished = unfinished_runs(gathered, table)
     detailed = len(gathered.records) <= MAX_DETAILED
     return template().render(
         policy=policy(script),
@@ -46,27 +54,20 @@ def page(gathered: ReportInputs, table: Table, sections: Sequence[Section] = (),
         caption=table.caption[1:] if gathered.title and table.caption else table.caption,
         head_rows=head_rows(table),
         blocks=blocks(table),
-        notes=[(note.mark, without_folders(note.text, folders)) for note in table.notes],
+        notes_below=[(note.mark, without_folders(note.text, folders)) for note in table.notes],
         cells=cell_provenance(gathered, table, detailed=detailed),
         detailed=detailed,
         max_detailed=MAX_DETAILED,
-        unfinished=unfinished_runs(gathered, table),
-        unread=[without_folders(line, folders) for line in gathered.unread],
-        sections=[(section, section_lines(section)) for section in sections],
+        unfinished=unfinished,
+        unfinished_table=text_table(UnfinishedRun.HEADS, [run.texts for run in unfinished]),
+        unread=[("", without_folders(line, folders)) for line in gathered.unread],
+        sections=[(section, text_table(section.heads, section.lines)) for section in sections],
         figures=[
             (figure, inline_figure(figure, prefix=f"figure-{number}")) for number, figure in enumerate(figures, start=1)
         ],
         few=FEW,
         plural=plural,
-        device_text=device_text,
-        commit_text=commit_text,
     )
-
-
-def section_lines(section: Section) -> list[list[HtmlCell]]:
-    """Return the lines of the table of a section."""
-    columns = [text_column(column) for column in zip(*section.lines, strict=True)]
-    return [list(line) for line in zip(*columns, strict=True)]
 
 
 def policy(script: str) -> str:

@@ -3,14 +3,13 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from slbench.differing import flat
 from slbench.methods import model_title
-from slbench.provenance import code_text, device_text
+from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
 from slbench.report.columns import Column
 from slbench.report.html.cells import gain_in_full, in_full, provenance_id
@@ -20,14 +19,14 @@ from slbench.report.inputs import ReportInputs
 from slbench.report.render import gain_text, measure_text
 from slbench.report.sections import NOTHING
 from slbench.report.table import Cell, Table, text
-from slbench.spec import RunSpec, to_dict
+from slbench.report.tidy import row
+from slbench.spec import to_dict
+from slbench.study import StudyRun
 from slbench.text import distinct
 
-Facts = dict[str, dict[str, str]]  # entries by heading
-RESULT = "Result"
+Facts = dict[str, str]  # by columns of runs.csv
+RESULTS = ("final_", "selected_", "best_", "weights_")  # columns of each run, also where runs have the same value
 HISTORY = "metrics.csv"
-NETWORK = ("macs", "norm_operations", "uncounted_operators", "params")  # fields of a record
-DEVICE = ("device", "device_name", "threads", "precision")
 CHARTS = {"Accuracy (top-1, %)": ("val_top1", "test_top1"), "Loss": ("train_loss", "val_loss", "test_loss")}
 
 
@@ -35,13 +34,18 @@ CHARTS = {"Accuracy (top-1, %)": ("val_top1", "test_top1"), "Loss": ("train_loss
 class UnfinishedRun:
     """A run without a record."""
 
-    run_id: str
-    cell_id: str
+    HEADS: ClassVar = ("Seed", "Run", "Model", "Data", "State", "Reason")
+
+    run: StudyRun
     title: str
-    dataset: str
-    seed: int
     state: str  # "failed" or "not finished"
     reason: str  # empty unless it failed
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its line in a table."""
+        spec = self.run.spec
+        return (str(spec.seed), spec.run_id, self.title, self.run.labels.dataset, self.state, self.reason)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,19 @@ class RunDetails:
     facts: Facts = field(default_factory=dict)  # those that the runs of the cell do not share
     curve: LearningCurve | None = None
     charts: str = ""  # HTML
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its results in a line: final, selected and best top-1, top-5, NLL, device and code."""
+        record, selected = self.record, "–"
+        if record.selected_test_top1 is not None:
+            selected = f"{record.selected_test_top1:.2f} ({record.selected_epoch})"
+        best = f"{record.best_test_top1:.2f} ({record.best_test_epoch})"
+        made = f"{device_text(record)}; {commit_text(record.code)}"
+        return (
+            f"{record.final_test_top1:.2f}", selected, best, f"{record.final_test_top5:.2f}",
+            f"{record.final_test_loss:.3f}", made,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,13 +94,13 @@ def cell_provenance(gathered: ReportInputs, table: Table, *, detailed: bool) -> 
     records = {record.run_id: record for record in gathered.records}
     missing = defaultdict[str, list[UnfinishedRun]](list)
     for run in unfinished_runs(gathered, table):
-        missing[run.cell_id].append(run)
+        missing[run.run.spec.cell_id].append(run)
     found = []
-    for number, row in enumerate(table.rows):
+    for number, line in enumerate(table.rows):
         for dataset in distinct(column.dataset for column in table.columns if column.dataset):
             columns = [column for column in table.columns if column.dataset == dataset]
             cells = [
-                (column, row.cells[dataset, column.name]) for column in columns if (dataset, column.name) in row.cells
+                (column, line.cells[dataset, column.name]) for column in columns if (dataset, column.name) in line.cells
             ]
             if not cells:
                 continue
@@ -93,9 +110,9 @@ def cell_provenance(gathered: ReportInputs, table: Table, *, detailed: bool) -> 
             found.append(
                 CellProvenance(
                     id=provenance_id(number, table, dataset),
-                    title=with_settings(row.title, table.settings, row.settings),
+                    title=with_settings(line.title, table.settings, line.settings),
                     dataset=dataset,
-                    facts=(*full_numbers(cells), *origins(own)),
+                    facts=tuple(full_numbers(cells)),
                     shared=shared,
                     runs=tuple(runs),
                     missing=tuple(missing[own[0].spec.cell_id]),
@@ -106,50 +123,32 @@ def cell_provenance(gathered: ReportInputs, table: Table, *, detailed: bool) -> 
 
 
 def details(records: Sequence[RunRecord], gathered: ReportInputs) -> tuple[list[RunDetails], Facts]:
-    """Return the runs of a cell with what is their own, and what they share."""
-    folders = [gathered.folders.get(record.run_id) for record in records]
-    limit = max_epochs(len(gathered.records))
-    curves = [None if folder is None else read_curve(folder / HISTORY, limit=limit) for folder in folders]
-    facts = [run_facts(record, folder) for record, folder in zip(records, folders, strict=True)]
-    same = {name for name in facts[0] if name != RESULT and all(each[name] == facts[0][name] for each in facts)}
-    runs = [
-        RunDetails(
-            record,
-            {name: entries for name, entries in each.items() if name not in same},
-            curve,
-            "" if curve is None else charts([curve]),
-        )
-        for record, each, curve in zip(records, facts, curves, strict=True)
-    ]
-    return runs, {name: facts[0][name] for name in facts[0] if name in same} | spec_facts(records[0].spec)
+    """Return the runs of a cell with what differs between them, and what they share."""
+    folders, limit = gathered.folders, max_epochs(len(gathered.records))
+    specs = dict[str, dict[str, Any]]()
+    facts = [run_facts(record, specs) for record in records]
+    shared = {
+        name: value
+        for name, value in facts[0].items()
+        if not name.startswith(RESULTS) and all(each[name] == value for each in facts)
+    }
+    runs = []
+    for record, each in zip(records, facts, strict=True):
+        own = {name: value for name, value in each.items() if name not in shared}
+        curve = read_curve(folders[record.run_id] / HISTORY, limit=limit) if record.run_id in folders else None
+        runs.append(RunDetails(record, own, curve, charts([curve]) if curve else ""))
+    return runs, shared
 
 
-def run_facts(record: RunRecord, folder: Path | None) -> Facts:
-    """Return result and environment of a run, by heading."""
-    content = record.model_dump(mode="json", exclude={"run_id", "spec", "labels", "history"})
-    code, host = content.pop("code"), content.pop("host")
-    versions = code.pop("versions")
-    del host["hostname"]
-    network = {name: content.pop(name) for name in NETWORK}
-    device = {name: content.pop(name) for name in DEVICE}
-    name = {} if folder is None else {"folder": folder.name.encode(errors="replace").decode()}
-    result = {key: rounded(value) for key, value in content.items()}
-    parts = {RESULT: name | result, "Network": network, "Device and code": device | code | versions, "Machine": host}
-    return {heading: texts(part) for heading, part in parts.items()}
-
-
-def spec_facts(spec: RunSpec) -> Facts:
-    """Return every field of a spec but the seed, by heading."""
-    content = spec.as_dict()
-    parts = {f"Spec: {name}": texts(value) for name, value in content.items() if isinstance(value, dict)}
-    rest = {name: value for name, value in content.items() if not isinstance(value, dict) and name != "seed"}
-    return {"Spec": texts({"cell_id": spec.cell_id} | rest)} | parts
-
-
-def texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return values as a page shows them: JSON, but text without quotes."""
+def run_facts(record: RunRecord, specs: dict[str, dict[str, Any]]) -> Facts:
+    """Return the columns of a run in runs.csv, results rounded, and the version of each package by itself."""
+    columns = row(record, specs)
+    exact = specs[record.spec.cell_id]
+    values = {name: value if name in exact else rounded(value) for name, value in columns.items()}
+    del values["code_versions"]
+    values |= {f"code_{package}": version for package, version in record.code.versions.items()}
     return {
-        name: value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
+        name: value if isinstance(value, str) else "none" if value is None else json.dumps(value)
         for name, value in values.items()
     }
 
@@ -190,18 +189,6 @@ def full_numbers(cells: Sequence[tuple[Column, Cell]]) -> Iterator[tuple[str, st
             yield "verdict", f"{cell.judged.verdict}: {cell.judged.reason}"
 
 
-def origins(records: Sequence[RunRecord]) -> Iterator[tuple[str, str]]:
-    """Yield the devices, code and data of some runs, each once."""
-    yield "trained on", "; ".join(distinct(map(device_text, records)))
-    yield "made with", "; ".join(distinct(map(made_with, records)))
-    yield "data sha256", "; ".join(distinct(record.data_sha256 for record in records))
-
-
-def made_with(record: RunRecord) -> str:
-    """The code of a run."""
-    return f"{code_text(record.code)}, Python {record.code.python}"
-
-
 def unfinished_runs(gathered: ReportInputs, table: Table) -> list[UnfinishedRun]:
     """Return the runs without a record in the order of the study, with why the last attempt failed."""
     done, folders = {record.run_id for record in gathered.records}, store_folders(gathered)
@@ -211,18 +198,10 @@ def unfinished_runs(gathered: ReportInputs, table: Table) -> list[UnfinishedRun]
             continue
         fields = flat(to_dict(run.spec)) if table.settings else {}
         values = [NOTHING if fields.get(name) is None else text(fields[name]) for name in table.settings]
+        title = with_settings(model_title(run.labels.backbone, run.labels.method), table.settings, values)
         failure = gathered.failures.get(run.spec.run_id)
-        found.append(
-            UnfinishedRun(
-                run_id=run.spec.run_id,
-                cell_id=run.spec.cell_id,
-                title=with_settings(model_title(run.labels.backbone, run.labels.method), table.settings, values),
-                dataset=run.labels.dataset,
-                seed=run.spec.seed,
-                state="not finished" if failure is None else f"failed ({failure.kind})",
-                reason="" if failure is None else without_folders(failure.reason, folders),
-            )
-        )
+        state, reason = ("not finished", "") if failure is None else (f"failed ({failure.kind})", failure.reason)
+        found.append(UnfinishedRun(run, title, state, without_folders(reason, folders)))
     return found
 
 
