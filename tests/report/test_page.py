@@ -143,10 +143,10 @@ def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_sha
         own, shared = (facts_of(part) for part in (cell.one(id=f"run-{record.run_id}"), cell.one(class_="shared")))
         both = own | shared
         columns = {*gathered.frame, *(f"code_{name}" for name in CODE.versions)} - {"code_versions"}
-        assert {name for name in columns if not name.startswith("numerics_")} <= set(both) <= columns
+        assert {name for name in columns if not name.startswith("numerics_")} <= set(both) <= columns | {"folder"}
         for name, value in flat(to_dict(record.spec)).items():
             assert both[name] == (value if isinstance(value, str) else "none" if value is None else json.dumps(value))
-        assert both["run"] == f"{gathered.folders[record.run_id].name}"
+        assert own["folder"] == gathered.folders[record.run_id].name
         assert float(own["final_test_top1"]) == record.final_test_top1
         assert shared["data_sha256"] == record.data_sha256
         expected = {

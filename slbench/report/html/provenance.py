@@ -124,7 +124,7 @@ def cell_provenance(gathered: ReportInputs, table: Table, *, detailed: bool) -> 
 
 def details(records: Sequence[RunRecord], gathered: ReportInputs) -> tuple[list[RunDetails], Facts]:
     """Return the runs of a cell with what differs between them, and what they share."""
-    folders, limit = gathered.folders, max_epochs(len(gathered.records))
+    limit = max_epochs(len(gathered.records))
     specs = dict[str, dict[str, Any]]()
     facts = [run_facts(record, specs) for record in records]
     shared = {
@@ -135,7 +135,10 @@ def details(records: Sequence[RunRecord], gathered: ReportInputs) -> tuple[list[
     runs = []
     for record, each in zip(records, facts, strict=True):
         own = {name: value for name, value in each.items() if name not in shared}
-        curve = read_curve(folders[record.run_id] / HISTORY, limit=limit) if record.run_id in folders else None
+        curve = None
+        if folder := gathered.folders.get(record.run_id):
+            own["folder"] = folder.name.encode(errors="replace").decode()
+            curve = read_curve(folder / HISTORY, limit=limit)
         runs.append(RunDetails(record, own, curve, charts([curve]) if curve else ""))
     return runs, shared
 
