@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slbench.record import Failure
-from slbench.report.html.inline_svg import PageFigure
-from slbench.report.html.page import page
+from slbench.report.html.page import PageFigure, page
 from slbench.report.inputs import ReportInputs, gather
 from slbench.report.sections import Section
 from slbench.report.table import make_table

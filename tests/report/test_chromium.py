@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.report.html.inline_svg import PageFigure
+from slbench.report.html.page import PageFigure
 from tests.report.chromium import Tab, chromium
 from tests.report.pages import SVG, a_section, page_of
 from tests.report.test_page import HOSTILE, hostile_page, two_backbones
@@ -163,7 +163,7 @@ def test_hostile_names_are_text_also_in_what_the_script_builds(tab: Tab, tmp_pat
         tab.click("a.behind")
         tab.click(".panel .run > summary")
         assert name in tab.evaluate("document.querySelector('.panel').textContent")
-        assert tab.evaluate("[document.scripts.length, document.images.length]") == [1, 0]
+        assert tab.evaluate("[document.scripts.length, document.images.length]") == [1, 1]  # our script, our figure
         assert (
             tab.evaluate("[...document.querySelectorAll('*')].filter(one => one.onmouseover || one.onerror).length")
             == 0
@@ -188,6 +188,22 @@ def test_the_policy_stops_what_escaping_would_have_let_through(tab: Tab, made: t
     assert tab.asked == [bad.as_uri()]
     tab.click(BUTTON.format(4))
     assert tab.evaluate(TITLES)[0] == "S-Tiny"
+
+
+def test_a_figure_is_drawn_and_loads_and_runs_nothing(tab: Tab, tmp_path: Path) -> None:
+    bad = SVG.replace(
+        "<text>72.5</text>",
+        "<script>top.document.title = 'ran'</script><image href='http://192.0.2.7/x.png' onerror='alert(1)'/>"
+        "<foreignObject><iframe xmlns='http://www.w3.org/1999/xhtml' src='http://192.0.2.7/'/></foreignObject>",
+    )
+    path = tmp_path / "figure.html"
+    gathered = two_backbones(tmp_path / "store")
+    path.write_text(page_of(gathered, figures=(PageFigure("f", "c", bad),)), encoding="utf-8")
+    tab.open(path)
+    assert tab.evaluate("document.images[0].decode().then(() => document.images[0].naturalWidth)") == 528  # 396 pt
+    assert tab.evaluate("document.title") != "ran"
+    assert tab.told == []
+    assert tab.asked == [path.as_uri()]
 
 
 def test_without_scripts_a_number_still_leads_to_its_runs(tab: Tab, made: tuple[Path, list[str]]) -> None:

@@ -1,93 +1,9 @@
-"""SVG inside a page: figures that load nothing, run nothing and share no id; charts of learning curves."""
+"""Charts of learning curves as SVG inside a page."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from xml.etree import ElementTree
 
-from slbench.errors import InputError
 from slbench.report.html.curves import SERIES, LearningCurve
-
-ALLOWED = {  # elements; any other could load, run or restyle something
-    *("svg", "g", "defs", "symbol", "use", "clipPath", "mask", "marker", "pattern", "image"),
-    *("path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "textPath"),
-    *("linearGradient", "radialGradient", "stop"),
-}
-LENGTH = re.compile(r"[0-9.]+(pt|px|in|%)?")
-LINKS = ("href", "src")
-JOINS = "stroke-linejoin: round; stroke-linecap: butt"  # of matplotlib's style sheet, which is not copied
-
-
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure of the report, as matplotlib saved it."""
-
-    name: str
-    caption: str
-    svg: str
-
-
-def inline_figure(figure: PageFigure, *, prefix: str) -> str:
-    """Return the SVG of a figure as an element of HTML, with title and description.
-
-    Args:
-        prefix: of all ids in it; different for each figure of a page.
-    Raises:
-        InputError: if the file is no SVG.
-    """
-    try:
-        root = ElementTree.fromstring(figure.svg)
-    except ElementTree.ParseError as error:
-        raise InputError(f"{figure.name}.svg: no SVG: {error}") from error
-    if local(root.tag) != "svg":
-        raise InputError(f"{figure.name}.svg: no SVG: its root is '{local(root.tag)}'")
-    clean(root, prefix)
-    width = root.get("width", "")
-    root.attrib = {key: value for key, value in root.attrib.items() if key == "viewBox"} | {
-        "role": "img",
-        "aria-labelledby": f"{prefix}-title {prefix}-desc",
-        "style": f"{JOINS}; width: {width if LENGTH.fullmatch(width) else '100%'}",
-    }
-    for place, (tag, words) in enumerate((("title", figure.name), ("desc", figure.caption))):
-        element = ElementTree.Element(tag, {"id": f"{prefix}-{tag}"})
-        element.text = words
-        root.insert(place, element)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def clean(element: ElementTree.Element, prefix: str) -> None:
-    """Remove what could load or run; drop namespaces, which HTML does not know; prefix ids and references to them."""
-    element.tag = local(element.tag)
-    kept: dict[str, str] = {}
-    for name, value in element.attrib.items():
-        key = local(name)
-        if key in LINKS:
-            if value.startswith("#"):
-                kept[key] = f"#{prefix}-{value[1:]}"
-            elif value.startswith("data:image/png;base64,"):
-                kept[key] = value
-        elif key == "id":
-            kept[key] = f"{prefix}-{value}"
-        elif not key.lower().startswith("on") and key != "class":
-            kept[key] = re.sub(r"url\(\s*(['\"]?)#", rf"url(\1#{prefix}-", value)
-    element.attrib = {key: value for key, value in kept.items() if not loads(value)}
-    for child in list(element):
-        if isinstance(child.tag, str) and local(child.tag) in ALLOWED:
-            clean(child, prefix)
-        else:
-            element.remove(child)
-
-
-def loads(value: str) -> bool:
-    """Return whether an attribute refers to something outside the page."""
-    return any(not found.startswith("#") for found in re.findall(r"url\(\s*['\"]?([^)]*)", value))
-
-
-def local(name: str) -> str:
-    """Return a name without its namespace."""
-    return name.rpartition("}")[2]
-
 
 WIDTH, HEIGHT = 840, 460  # of a chart, in units of its view box: half a pixel
 LEFT, RIGHT, TOP, BOTTOM = 90, 812, 16, 392  # of the area between its axes

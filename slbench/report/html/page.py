@@ -7,12 +7,12 @@ no script but page.js, by hash, and loads nothing.
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from slbench import __version__
 from slbench.report.html.cells import blocks, head_rows, text_table
-from slbench.report.html.inline_svg import PageFigure, inline_figure
 from slbench.report.html.provenance import (
     UnfinishedRun,
     cell_provenance,
@@ -32,14 +32,24 @@ FEW = 12  # notes, or unfinished runs, that are shown at once
 MAX_DETAILED = 1_000  # runs, of more of which the details are left to runs.csv
 
 
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure of the report. As an image it can load and run nothing, whatever is in it."""
+
+    name: str
+    caption: str
+    svg: str
+
+    @property
+    def url(self) -> str:
+        """The figure itself."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
+
+
 def page(
     gathered: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()
 ) -> str:
-    """Return the HTML of a report; the same for the same store.
-
-    Raises:
-        InputError: for a figure that is no SVG.
-    """
+    """Return the HTML of a report; the same for the same store."""
     script = asset("page.js")
     folders = store_folders(gathered)
     unfinished = unfinished_runs(gathered, table)
@@ -62,9 +72,7 @@ def page(
         unfinished_table=text_table(UnfinishedRun.HEADS, [run.texts for run in unfinished]),
         unread=[("", without_folders(line, folders)) for line in gathered.unread],
         sections=[(section, text_table(section.heads, section.lines)) for section in sections],
-        figures=[
-            (figure, inline_figure(figure, prefix=f"figure-{number}")) for number, figure in enumerate(figures, start=1)
-        ],
+        figures=figures,
         few=FEW,
         plural=plural,
     )

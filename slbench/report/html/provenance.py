@@ -12,14 +12,14 @@ from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
 from slbench.report.columns import Column
-from slbench.report.html.cells import gain_in_full, in_full, provenance_id
+from slbench.report.html.cells import hint, provenance_id
 from slbench.report.html.curves import LearningCurve, max_epochs, read_curve
 from slbench.report.html.inline_svg import line_chart
 from slbench.report.inputs import ReportInputs
-from slbench.report.render import gain_text, measure_text
+from slbench.report.render import cell_text
 from slbench.report.sections import NOTHING
-from slbench.report.table import Cell, Table, text
-from slbench.report.tidy import row
+from slbench.report.table import Row, Table, text
+from slbench.report.tidy import row as tidy_row
 from slbench.spec import to_dict
 from slbench.study import StudyRun
 from slbench.text import distinct
@@ -96,23 +96,21 @@ def cell_provenance(gathered: ReportInputs, table: Table, *, detailed: bool) -> 
     for run in unfinished_runs(gathered, table):
         missing[run.run.spec.cell_id].append(run)
     found = []
-    for number, line in enumerate(table.rows):
+    for number, row in enumerate(table.rows):
         for dataset in distinct(column.dataset for column in table.columns if column.dataset):
             columns = [column for column in table.columns if column.dataset == dataset]
-            cells = [
-                (column, line.cells[dataset, column.name]) for column in columns if (dataset, column.name) in line.cells
-            ]
+            cells = [row.cells[key] for column in columns if (key := (dataset, column.name)) in row.cells]
             if not cells:
                 continue
-            own = [records[run_id] for run_id in cells[0][1].run_ids]
+            own = [records[run_id] for run_id in cells[0].run_ids]
             runs, shared = details(own, gathered) if detailed else (list(map(RunDetails, own)), {})
             curves = [run.curve for run in runs if run.curve is not None]
             found.append(
                 CellProvenance(
                     id=provenance_id(number, table, dataset),
-                    title=with_settings(line.title, table.settings, line.settings),
+                    title=with_settings(row.title, table.settings, row.settings),
                     dataset=dataset,
-                    facts=tuple(full_numbers(cells)),
+                    facts=tuple(full_numbers(row, columns)),
                     shared=shared,
                     runs=tuple(runs),
                     missing=tuple(missing[own[0].spec.cell_id]),
@@ -145,7 +143,7 @@ def details(records: Sequence[RunRecord], gathered: ReportInputs) -> tuple[list[
 
 def run_facts(record: RunRecord, specs: dict[str, dict[str, Any]]) -> Facts:
     """Return the columns of a run in runs.csv, results rounded, and the version of each package by itself."""
-    columns = row(record, specs)
+    columns = tidy_row(record, specs)
     exact = specs[record.spec.cell_id]
     values = {name: value if name in exact else rounded(value) for name, value in columns.items()}
     del values["code_versions"]
@@ -174,22 +172,12 @@ def with_settings(title: str, names: Sequence[str], values: Sequence[str]) -> st
     return ", ".join((title, *(f"{name} {value}" for name, value in zip(names, values, strict=True))))
 
 
-def full_numbers(cells: Sequence[tuple[Column, Cell]]) -> Iterator[tuple[str, str]]:
-    """Yield the numbers that the table rounds, in full, and the sources of those it cites."""
-    for column, cell in cells:
-        if column.kind == "measure":
-            yield column.measure.head, f"{measure_text(cell, column.measure.digits)}: {in_full(cell)}"
-        elif column.kind == "gain" and cell.gain is not None:
-            yield f"gain in {column.measure.head}", f"{gain_text(cell.gain)}: {gain_in_full(cell)}"
-        elif column.kind == "published" and cell.judged is not None:
-            number = cell.judged.published
-            where = f"{number.model} {number.variant} on {number.dataset} in {number.table}"
-            note = f"; {number.note}" if number.note else ""
-            words = (
-                f"{number.value:.2f} {number.unit}, {where}; confidence: {number.confidence}; source: {number.source}"
-            )
-            yield "published", words + note
-            yield "verdict", f"{cell.judged.verdict}: {cell.judged.reason}"
+def full_numbers(row: Row, columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+    """Yield the numbers that a row of the table rounds, in full, with n and source."""
+    for column in columns:
+        if explained := hint(row, column):
+            name = column.measure.head if column.kind == "measure" else f"{column.kind}, {column.measure.head}"
+            yield name, f"{cell_text(row, column, str)}: {explained}"
 
 
 def unfinished_runs(gathered: ReportInputs, table: Table) -> list[UnfinishedRun]:
