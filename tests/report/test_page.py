@@ -163,10 +163,13 @@ def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_sha
 def test_what_only_some_runs_of_a_cell_have_stands_at_each(tmp_path: Path) -> None:
     gathered = two_backbones(tmp_path)
     first, *others = gathered.records
-    page = parsed(page_of(replace(gathered, records=(first.model_copy(update={"threads": 2}), *others))))
+    code = first.code.model_copy(update={"versions": {**first.code.versions, "triton": "3.5.1"}})
+    changed = first.model_copy(update={"threads": 2, "code": code})
+    page = parsed(page_of(replace(gathered, records=(changed, *others))))
     (cell,) = [one for one in page.all(class_="group-body") if one.all(id=f"run-{first.run_id}")]
     assert [facts_of(run)["threads"] for run in cell.all("details", class_="run")] == ["2", "1"]
-    assert "threads" not in facts_of(cell.one("details", class_="shared"))
+    assert [facts_of(run).get("code_triton") for run in cell.all("details", class_="run")] == ["3.5.1", None]
+    assert not {"threads", "code_triton"} & set(facts_of(cell.one("details", class_="shared")))
 
 
 @pytest.mark.parametrize(

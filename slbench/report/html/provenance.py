@@ -128,7 +128,7 @@ def details(records: Sequence[RunRecord], gathered: ReportInputs) -> tuple[list[
     shared = {
         name: value
         for name, value in facts[0].items()
-        if not name.startswith(RESULTS) and all(each[name] == value for each in facts)
+        if not name.startswith(RESULTS) and all(each.get(name) == value for each in facts)
     }
     runs = []
     for record, each in zip(records, facts, strict=True):
