@@ -10,9 +10,8 @@ from slbench.files import write_atomic
 from slbench.report import SUFFIXES, render
 from slbench.report.figures.registry import draw
 from slbench.report.findings import Finding, findings, full
+from slbench.report.html.page import PageFigure, page
 from slbench.report.inputs import ReportInputs
-from slbench.report.page import page
-from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section, sections
 from slbench.report.table import Table, make_table
 from slbench.stats.sequential import confidence

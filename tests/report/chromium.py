@@ -32,17 +32,10 @@ TOLD = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
 
 def program() -> str:
-    """The browser; it is installed where that can be done, else the test is skipped."""
-    found = shutil.which("chromium")
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        quiet = {"capture_output": True, "text": True, "check": False}
-        subprocess.run(["apt-get", "update", "-q"], **quiet)  # type: ignore[call-overload]
-        done = subprocess.run(["apt-get", "install", "-qy", "chromium"], **quiet)  # type: ignore[call-overload]
-        if done.returncode:
-            pytest.skip(f"Chromium could not be installed: {done.stderr.strip().splitlines()[-1:]}")
-        found = shutil.which("chromium")
+    """Return the browser; skip the test where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
-        pytest.skip("Chromium is not installed, and only root with apt-get could install it here")
+        pytest.skip("no Chromium is installed")
     return found
 
 

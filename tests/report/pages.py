@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from slbench.record import Failure
+from slbench.report.html.page import PageFigure, page
 from slbench.report.inputs import ReportInputs, gather
-from slbench.report.page import page
-from slbench.report.pagefigures import PageFigure
 from slbench.report.sections import Section
 from slbench.report.table import make_table
 from slbench.store import Store

@@ -1,4 +1,4 @@
-"""The page in headless Chromium from Debian, which the test installs where it may."""
+"""The page in headless Chromium, where that is installed."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.report.pagefigures import PageFigure
+from slbench.report.html.page import PageFigure
 from tests.report.chromium import Tab, chromium
 from tests.report.pages import SVG, a_section, page_of
 from tests.report.test_page import HOSTILE, hostile_page, two_backbones
@@ -17,6 +17,8 @@ SORTED = "[...document.querySelectorAll('[aria-sort]')].map(one => [one.dataset.
 PAPER = "getComputedStyle(document.body).backgroundColor"
 ORDER = ["Tiny", "S-Tiny", "L-Tiny", "Wide", "S-Wide"]  # 71.25, 80 (1 of 2), 75.5, 61, 64
 BUTTON = "table.results th[data-column='{}'] button"
+OPEN_RUNS = "[...document.querySelectorAll('.panel .run[open]')].map(one => one.dataset.run)"
+LATER = "new Promise(done => setTimeout(() => done({})))"  # after the events that wait
 
 
 @pytest.fixture(scope="module")
@@ -92,25 +94,28 @@ def test_a_number_opens_its_runs_and_a_run_its_spec_commit_versions_data_and_cur
     tab.open(path)
     tab.click("a.behind")
     assert tab.evaluate("document.querySelector('a.behind').getAttribute('aria-expanded')") == "true"
-    listed = "[...document.querySelectorAll('.panel tr[data-run]')].map(one => one.dataset.run)"
-    assert tab.evaluate(listed) == ids[:2]
-    tab.click(f".panel tr[data-run='{ids[1]}'] a")
-    words = tab.evaluate("document.querySelector('.run').innerText")
-    for told in (f"Run {ids[1]}, seed 1", "c0ffee", "2.9.1", "da7a", "patch_size", "weight_decay", "fp32", "threads"):
-        assert told in words
+    assert tab.evaluate("[...document.querySelectorAll('.panel .run')].map(one => one.dataset.run)") == ids[:2]
+    assert tab.evaluate(OPEN_RUNS) == []
+    tab.click(f".panel [data-run='{ids[1]}'] > summary")
+    assert tab.evaluate(OPEN_RUNS) == [ids[1]]
+    assert tab.evaluate(LATER.format("location.hash")) == f"#run={ids[1]}"
+    tab.click(".panel .shared > summary")
+    words = tab.evaluate("document.querySelector('.panel').innerText")
+    for shown in (f"1\n{ids[1]}\n72.50", "c0ffee", "2.9.1", "da7a", "patch_size", "weight_decay", "fp32", "threads"):
+        assert shown in words
     curves = tab.evaluate(
-        "[...document.querySelectorAll('.run .charts > figure > svg')].map(one => "
-        "[...one.querySelectorAll('path.series')].map(path => path.getAttribute('d').match(/[ML]/g).join('')))"
+        "[...document.querySelectorAll('.panel .run[open] figure > svg')].map(one => "
+        "[...one.querySelectorAll('path.series')].map(path => path.getAttribute('d').match(/[Ml]/g).join('')))"
     )
-    assert curves == [["ML", "MLL"], ["MLL", "ML", "MLL"]]  # validation has no third epoch
-    below = "[...document.querySelectorAll('.run .charts svg')].map(one => [...one.querySelectorAll('text[y=\"210\"]')]"
-    assert tab.evaluate(below + ".map(text => text.textContent).join(' ')).filter(words => words)") == ["1 2 3"] * 2
-    shown = "[...document.querySelectorAll('.run details tbody tr')].map(row => row.innerText.trim().split(/\\s+/))"
-    tab.evaluate("document.querySelector('.run details').open = true")
-    assert tab.evaluate(shown)[2] == ["3", "1.000", "–", "1.500", "–", "60.12"]
-    assert tab.evaluate("location.hash") == f"#run={ids[1]}"
-    tab.click(f".panel tr[data-run='{ids[1]}'] a")
-    assert tab.evaluate("document.querySelectorAll('.run').length") == 0
+    assert curves == [["Ml", "Mll"], ["Mll", "Ml", "Mll"]]  # validation has no third epoch
+    below = "[...document.querySelectorAll('.panel .run[open] .epochs')].map(one => one.textContent)"
+    assert tab.evaluate(below) == ["123epoch"] * 2
+    tab.click(".panel .run[open] details > summary")
+    values = tab.evaluate("document.querySelector('.panel .run[open] pre').innerText").splitlines()
+    assert values[3].split() == ["3", "1.000", "–", "1.500", "–", "60.12"]
+    tab.click(f".panel [data-run='{ids[1]}'] > summary")
+    assert tab.evaluate(OPEN_RUNS) == []
+    assert tab.evaluate(LATER.format("location.hash")) == ""
     tab.click("a.behind")
     assert tab.evaluate("document.querySelectorAll('.panel').length") == 0
     assert tab.told == []
@@ -128,8 +133,10 @@ def test_an_address_opens_a_run_a_sorting_and_a_theme_together(tab: Tab, made: t
     path, ids = made
     tab.open(path, f"#theme=dark&sort=4:ascending&run={ids[3]}")
     assert tab.evaluate(TITLES)[0] == "Wide"
-    assert tab.evaluate("document.querySelector('.run h4').innerText") == f"Run {ids[3]}, seed 0"
+    assert tab.evaluate(OPEN_RUNS) == [ids[3]]
     assert tab.evaluate(PAPER) == "rgb(20, 23, 26)"
+    tab.open(path, f"#run=tiny-spt-fashion-mnist-12k-s0-{ids[2]}")
+    assert tab.evaluate(OPEN_RUNS) == [ids[2]]
     tab.open(path, "#run=none&sort=99&theme=%3Cscript%3E&x=%E0%A4%A")
     assert tab.evaluate(TITLES) == ORDER
     assert tab.told == []
@@ -154,9 +161,9 @@ def test_hostile_names_are_text_also_in_what_the_script_builds(tab: Tab, tmp_pat
         path.write_text(hostile_page(tmp_path / str(number), name), encoding="utf-8")
         tab.open(path)
         tab.click("a.behind")
-        tab.click(".panel tr[data-run] a")
-        assert name in tab.evaluate("document.querySelector('.run').textContent")
-        assert tab.evaluate("[document.scripts.length, document.images.length]") == [2, 0]
+        tab.click(".panel .run > summary")
+        assert name in tab.evaluate("document.querySelector('.panel').textContent")
+        assert tab.evaluate("[document.scripts.length, document.images.length]") == [1, 1]  # our script, our figure
         assert (
             tab.evaluate("[...document.querySelectorAll('*')].filter(one => one.onmouseover || one.onerror).length")
             == 0
@@ -181,6 +188,22 @@ def test_the_policy_stops_what_escaping_would_have_let_through(tab: Tab, made: t
     assert tab.asked == [bad.as_uri()]
     tab.click(BUTTON.format(4))
     assert tab.evaluate(TITLES)[0] == "S-Tiny"
+
+
+def test_a_figure_is_drawn_and_loads_and_runs_nothing(tab: Tab, tmp_path: Path) -> None:
+    bad = SVG.replace(
+        "<text>72.5</text>",
+        "<script>top.document.title = 'ran'</script><image href='http://192.0.2.7/x.png' onerror='alert(1)'/>"
+        "<foreignObject><iframe xmlns='http://www.w3.org/1999/xhtml' src='http://192.0.2.7/'/></foreignObject>",
+    )
+    path = tmp_path / "figure.html"
+    gathered = two_backbones(tmp_path / "store")
+    path.write_text(page_of(gathered, figures=(PageFigure("f", "c", bad),)), encoding="utf-8")
+    tab.open(path)
+    assert tab.evaluate("document.images[0].decode().then(() => document.images[0].naturalWidth)") == 528  # 396 pt
+    assert tab.evaluate("document.title") != "ran"
+    assert tab.told == []
+    assert tab.asked == [path.as_uri()]
 
 
 def test_without_scripts_a_number_still_leads_to_its_runs(tab: Tab, made: tuple[Path, list[str]]) -> None:

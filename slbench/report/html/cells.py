@@ -1,0 +1,197 @@
+"""Heads and cells of a page: cells sort by full numbers and link to the runs behind them."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slbench.layout import BESIDE, COSTS
+from slbench.published.reproduction import ReproductionVerdict
+from slbench.report.columns import Column
+from slbench.report.render import cell_text
+from slbench.report.table import Row, Table
+from slbench.stats.intervals import PairedDifference
+from slbench.text import distinct
+
+SHORT = 32  # characters
+NUMBER = re.compile(r"(?:< )?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\w.])")  # "< 0.0001" sorts by its bound
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head of one or more columns."""
+
+    text: str
+    hint: str = ""  # what the column is
+    columns: int = 1
+    rows: int = 1
+    place: int | None = None  # of its column, counted from 0; None for several
+    is_text: bool = False
+    ascending: bool = True  # order of the first click
+
+
+@dataclass(frozen=True)
+class HtmlCell:
+    """A cell of a table."""
+
+    text: str
+    value: str = ""  # number to sort by, in full; empty: last
+    behind: str = ""  # id of the runs behind it
+    hint: str = ""
+    best: bool = False
+    partial: bool = False  # whether seeds are missing
+    is_number: bool = True  # whether its column is one of numbers
+
+    @property
+    def classes(self) -> str:
+        """Classes of the element; short texts stay on one line."""
+        names = {"number": self.is_number, "partial": self.partial, "short": len(self.text) <= SHORT}
+        return " ".join(name for name, is_so in names.items() if is_so)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table."""
+
+    cells: tuple[HtmlCell, ...]
+    title: str = ""
+    marks: tuple[str, ...] = ()
+
+
+def head_rows(table: Table) -> list[list[Head]]:
+    """Return the heads in one row or, with columns of data sets, in two."""
+    rows = 2 if any(column.dataset for column in table.columns) else 1
+    upper = [Head(name, rows=rows, place=place, is_text=True) for place, name in enumerate(("Model", *table.settings))]
+    lower = []
+    numbered = enumerate(table.columns, start=len(upper))
+    for dataset, group in itertools.groupby(numbered, key=lambda pair: pair[1].dataset):
+        columns = list(group)
+        if dataset:
+            upper.append(Head(dataset, columns=len(columns)))
+            lower += [column_head(column, place) for place, column in columns]
+        else:
+            upper += [column_head(column, place, rows=rows) for place, column in columns]
+    return [upper, lower] if lower else [upper]
+
+
+def column_head(column: Column, place: int, *, rows: int = 1) -> Head:
+    """Return the head of one column."""
+    if column.kind == "cost":
+        return Head(COSTS[column.name], rows=rows, place=place, ascending=column.name != "images_per_second")
+    words = column.measure.head if column.kind == "measure" else column.kind
+    hint = column.measure.words if column.kind == "measure" else BESIDE[column.kind]
+    return Head(words, hint=hint, place=place, ascending=column.measure.lowest_is_best)
+
+
+def blocks(table: Table) -> list[list[Line]]:
+    """Return the lines of the table, those of each backbone together."""
+    settings = [text_column(column) for column in zip(*(row.settings for row in table.rows), strict=True)]
+    lines = [
+        Line(
+            (*(column[number] for column in settings), *(cell(row, number, column, table) for column in table.columns)),
+            row.title,
+            row.marks,
+        )
+        for number, row in enumerate(table.rows)
+    ]
+    pairs = itertools.groupby(zip(table.rows, lines, strict=True), key=lambda pair: pair[0].backbone)
+    return [[line for _, line in group] for _, group in pairs]
+
+
+def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[list[list[Head]], list[list[Line]]]:
+    """Return heads and lines of a table of texts in which columns of numbers sort by them."""
+    columns = [text_column(column) for column in zip(*lines, strict=True)]
+    shown = [
+        Head(head, place=place, is_text=not column[0].is_number, ascending=not column[0].is_number)
+        for place, (head, column) in enumerate(zip(heads, columns, strict=bool(lines)))
+    ]
+    return [shown], [[Line(cells) for cells in zip(*columns, strict=True)]]
+
+
+def text_column(texts: Sequence[str]) -> list[HtmlCell]:
+    """Return the cells of a column; one in which every text begins with a number, or is a dash, sorts by them."""
+    values = [leading_number(text) for text in texts]
+    is_number = all(value is not None or not text.strip("–- ") for text, value in zip(texts, values, strict=True))
+    is_number = is_number and any(value is not None for value in values)
+    return [
+        HtmlCell(text, repr(value) if is_number and value is not None else "", is_number=is_number)
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def cell(row: Row, number: int, column: Column, table: Table) -> HtmlCell:
+    """Return the cell of a row, which has this number in the table, in a column."""
+    value, explained = sort_key(row, column), hint(row, column)
+    held = row.cells.get((column.dataset, column.name)) if column.kind == "measure" else None
+    return HtmlCell(
+        cell_text(row, column, lambda text: text),
+        value="" if value is None else repr(value),
+        behind=provenance_id(number, table, column.dataset) if explained else "",
+        hint=explained,
+        best=held is not None and held.best,
+        partial=held is not None and not held.is_whole,
+    )
+
+
+def provenance_id(number: int, table: Table, dataset: str) -> str:
+    """Return the id of the runs behind the numbers of a row on a data set."""
+    return f"runs-{number}-{distinct(column.dataset for column in table.columns).index(dataset)}"
+
+
+def sort_key(row: Row, column: Column) -> float | None:
+    """Return the number by which a row is sorted in a column, in full."""
+    if column.kind == "cost":
+        return float(row.costs[column.name][0]) if row.costs[column.name] else None
+    held = row.cells.get((column.dataset, column.name))
+    if held is None:
+        return None
+    if column.kind == "measure":
+        return held.mean
+    if column.kind == "gain":
+        return held.gain.estimate if held.gain else None
+    return held.judged.published.value if held.judged else None
+
+
+def hint(row: Row, column: Column) -> str:
+    """Return what is behind the number of a row in a column: to four decimals, with n and source; empty for none."""
+    held = row.cells.get((column.dataset, column.name))
+    if held is None:
+        return ""
+    if column.kind == "measure":
+        spread = "" if held.std is None else f", sample standard deviation {decimals(held.std)}"
+        return f"mean {decimals(held.mean)}{spread}, {held.n} of {held.expected} seeds"
+    if column.kind == "gain":
+        return gain_hint(held.gain) if held.gain else ""
+    return published_hint(held.judged) if held.judged else ""
+
+
+def decimals(value: float, sign: str = "") -> str:
+    """Return a number with at most four decimals."""
+    return f"{round(value, 4):{sign}.8g}"
+
+
+def gain_hint(gain: PairedDifference) -> str:
+    """Return what a gain is based on."""
+    estimate = decimals(gain.estimate, "+")
+    if gain.interval is None:
+        return f"{estimate} with one seed in common, which cannot be told from noise"
+    how = {"t": "Student's t", "bootstrap": "studentized bootstrap"}[gain.interval.method]
+    p_value = "" if gain.p_value is None else f", p = {gain.p_value:.3g} (paired t test, not corrected)"
+    together = "" if gain.correlation is None else f", correlation of the rows {gain.correlation:.2f}"
+    return f"{estimate} over {gain.n} seeds in common ({how}){p_value}{together}"
+
+
+def published_hint(judged: ReproductionVerdict) -> str:
+    """Return the verdict on a published number, its origin, and how certain it is."""
+    number = judged.published
+    return (
+        f"{judged.verdict}: {judged.reason}; published: {number.value:.2f} {number.unit}, {number.model} "
+        f"{number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
+        f"source: {number.source}{'; ' if number.note else ''}{number.note}"
+    )
+
+
+def leading_number(text: str) -> float | None:
+    """Return the number at the start of a text; None if there is none."""
+    found = NUMBER.match(text.replace("−", "-").strip())
+    return float(found[1].replace(",", "")) if found else None
