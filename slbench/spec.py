@@ -41,7 +41,7 @@ class RunSpec:
     Device, threads, folders and logging are not in it: they must not change the science.
     """
 
-    backbone: BackboneSpec
+    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
     method: Method
     dataset: DatasetSpec
     recipe: Recipe
