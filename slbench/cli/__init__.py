@@ -79,7 +79,8 @@ ANALYZE = {
     ),
     "receptive-field": CommandEntry(
         "receptive_field:receptive_field",
-        "Show what a token is computed from: by the paper's formula for every tokenizer, and by gradients as a picture.",
+        "Show what a token is computed from: by the paper's formula for every tokenizer, and by gradients as a "
+        "picture.",
     ),
 }
 DATA = {
@@ -108,6 +109,8 @@ class Commands(CommandGroup):
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
+        for option in self.params:
+            option.default = False  # with None typer loads pydantic to find that nothing was given
         self.add_commands(COMMANDS)
         for name, (about, table) in GROUPS.items():
             group = CommandGroup(name=name, help=about, no_args_is_help=True)

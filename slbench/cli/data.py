@@ -21,7 +21,7 @@ from slbench.data.specs import short
 from slbench.errors import InputError
 from slbench.names import lookup
 
-Name = Annotated[str, typer.Argument(help="A data set.", autocompletion=lambda: list(DATASETS))]
+Name = Annotated[str, typer.Argument(help="A data set.", autocompletion=options.DATASET_NAMES)]
 WORDS = {"ready": "ready", "fetched": "fetched, to be put in order at its first use", "missing": "not here"}
 
 

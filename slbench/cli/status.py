@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from slbench.cli import options
 from slbench.cli.views import accuracy_of, minutes
@@ -41,14 +38,13 @@ def status(
     results = Store(store)
     results.check(writing=False)
     chosen = everything(results) if study is None else with_adaptive_seeds(study_file(study), results)
-    console = Console()
     standing = GridStatus.of(chosen.runs, results)
     if watch:
-        standing = keep_looking(console, chosen, results)
+        standing = keep_looking(chosen, results)
     elif as_json:
         print(json.dumps(as_document(chosen, standing), indent=2))
     else:
-        console.print("\n".join(lines(chosen, standing)), markup=False, highlight=False, soft_wrap=True)
+        print("\n".join(lines(chosen, standing)))
     if "failed" in standing.states.values():
         raise typer.Exit(1)
 
@@ -66,9 +62,12 @@ def everything(store: Store) -> Study:
     return Study(name=str(store.root), title="", source="", runs=runs, notes=())
 
 
-def keep_looking(console: Console, study: Study, store: Store) -> GridStatus:
+def keep_looking(study: Study, store: Store) -> GridStatus:
     """Show the state anew until all is over."""
-    with Live(console=console, auto_refresh=False) as live:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
         while True:
             study = with_adaptive_seeds(study, store)
             standing = GridStatus.of(study.runs, store)

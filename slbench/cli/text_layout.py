@@ -1,4 +1,4 @@
-"""Columns and panels of text in the width of the terminal, without rich: importing it takes longer than all the rest."""
+"""Columns and panels of text in the width of the terminal, without rich, whose import takes longer than the rest."""
 
 import os
 import shutil
