@@ -109,8 +109,6 @@ class Commands(CommandGroup):
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
-        for option in self.params:
-            option.default = False  # with None typer loads pydantic to find that nothing was given
         self.add_commands(COMMANDS)
         for name, (about, table) in GROUPS.items():
             group = CommandGroup(name=name, help=about, no_args_is_help=True)
