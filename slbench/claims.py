@@ -39,7 +39,7 @@ NUMBERED = re.compile(r"(\d+)\.(json|free)")
 class Owner(BaseModel):
     """Who holds a claim."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     token: str
     hostname: str

@@ -24,7 +24,7 @@ NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
 class Host(BaseModel):
     """The machine a run was made on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     machine_id: str  # of what decides speed: processor, cores, accelerators
     hostname: str
@@ -38,7 +38,7 @@ class Host(BaseModel):
 class Code(BaseModel):
     """The code that made a result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     python: str
     versions: dict[str, str]  # of the packages that can move a number

@@ -34,7 +34,9 @@ CAME_LATER: dict[type, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+@dataclass(
+    frozen=True, kw_only=True, config=ConfigDict(defer_build=True, extra="forbid", strict=True, allow_inf_nan=False)
+)
 class RunSpec:
     """One training run, every default written out.
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from slbench.cli import options
-from slbench.cli.views import accuracy_of, minutes
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
@@ -19,6 +18,7 @@ from slbench.grid.status import GridStatus
 from slbench.stats.sequential import confidence
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
+from slbench.text import minutes
 
 WATCH_SECONDS = 2.0
 FOLLOW_SECONDS = 0.5
@@ -133,7 +133,7 @@ def running(run: StudyRun, standing: GridStatus) -> str:
     said, left = standing.said(run), standing.seconds_left(run)
     if said is None or left is None:
         return where
-    accuracy = accuracy_of(said)
+    accuracy = said.top1
     top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
     return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {minutes(left)} left, {where}"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 128  # images, of random values; the paper's
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(defer_build=True, extra="forbid", strict=True))
 class Network:
     """A backbone with a row of an ablation, for images of one shape; every default written out."""
 
