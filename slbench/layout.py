@@ -91,7 +91,7 @@ class Layout(BaseModel):
     columns: tuple[str, ...] = ()
 
 
-AS_IT_COMES = Layout()
+AS_IT_COMES = Layout.model_construct()  # `Layout()`, without having its schema built
 
 
 def check_columns(columns: Iterable[str], origin: str) -> None:

@@ -12,7 +12,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 from pydantic import BaseModel, ConfigDict
 
 from slbench import __version__
@@ -141,6 +140,8 @@ def cpu_name() -> str:
 @cache
 def host() -> Host:
     """Facts of this machine."""
+    import psutil
+
     accelerators = tuple(gpu.name for gpu in gpus())
     decisive = [cpu_name(), sorted(set(cpu_info().get("flags", "").split())), os.cpu_count(), accelerators]
     return Host(

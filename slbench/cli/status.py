@@ -13,9 +13,7 @@ from slbench.cli import options
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
-from slbench.grid.processes import LOG
 from slbench.grid.status import GridStatus
-from slbench.stats.sequential import confidence
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
 from slbench.text import minutes
@@ -83,6 +81,8 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until the run has ended.")] = False,
 ) -> None:
     """Print a run's log."""
+    from slbench.grid.processes import LOG
+
     results = Store(store)
     results.check(writing=False)
     run_id, folder = results.find(run)
@@ -177,6 +177,8 @@ def as_document(study: Study, standing: GridStatus) -> dict[str, Any]:
 
 def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
     """What a study's rule of seeds adds to `--json`."""
+    from slbench.stats.sequential import confidence
+
     assert study.seeds is not None
     return {
         "seeds": {**study.seeds.model_dump(), "level": confidence(study.seeds)},
