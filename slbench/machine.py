@@ -5,11 +5,9 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -157,6 +155,8 @@ def host() -> Host:
 
 def code() -> Code:
     """Versions, commit and whether the work tree was clean."""
+    from importlib.metadata import PackageNotFoundError, version
+
     commit, dirty = git_state(Path(__file__).parent)
     versions = {"slbench": __version__}
     for package in VERSIONED:
@@ -174,6 +174,8 @@ def git_state(package: Path) -> tuple[str | None, bool | None]:
     """
 
     def git(*arguments: str) -> str | None:
+        import subprocess
+
         try:
             done = subprocess.run(["git", "-C", str(package), *arguments], capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):

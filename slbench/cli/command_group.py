@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -27,7 +28,7 @@ class QuickConversion:
     convert: Callable[[], Any]  # returns typer's own conversion
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        if value is None or type(value) is self.kind:
+        if value is None or isinstance(value, self.kind):
             return value
         return self.convert().coerce(value, param=param, ctx=ctx)
 
@@ -37,7 +38,7 @@ def with_quick_conversion(parameter: Any) -> Any:
     convert, descriptor = getattr(parameter, "get_runtime_param", None), getattr(parameter, "type_descriptor", None)
     is_single = not getattr(parameter, "multiple", False) and getattr(parameter, "nargs", 1) == 1
     if convert is not None and descriptor is not None and is_single and not hasattr(parameter, "is_quick"):
-        kind = descriptor.annotation if descriptor.annotation in (str, bool) else type(None)
+        kind = descriptor.annotation if descriptor.annotation in (str, bool, Path) else type(None)
         conversion = QuickConversion(kind, convert)
         parameter.get_runtime_param, parameter.is_quick = lambda: conversion, True
     return parameter
