@@ -1,6 +1,7 @@
 """CPU time of commands that train nothing, as ratios to `python -c pass`, taken in turns.
 
-Run by `make bench-startup`. To compare with another checkout: PYTHONPATH=CHECKOUT python benchmarks/startup.py
+Run by `make bench-startup`. To compare with another checkout: PYTHONPATH=CHECKOUT python benchmarks/startup.py.
+In both cases the slbench beside the interpreter is run.
 """
 
 import argparse
@@ -12,34 +13,26 @@ import tempfile
 from pathlib import Path
 from statistics import median, quantiles
 
+SLBENCH = str(Path(sys.executable).with_name("slbench"))
+LINES = ("--help", "--version", "list methods", "status", "data --help", "run-grid --help")
 COMMANDS = {
-    "python -c pass": ["-c", "pass"],
-    "python -c 'import typer'": ["-c", "import typer"],
-    "python -c 'import pydantic.main'": ["-c", "import pydantic.main"],
-    **{
-        f"slbench {words}": ["-m", "slbench", *words.split()]
-        for words in ("--help", "--version", "list methods", "status", "data --help", "run-grid --help")
-    },
-    "completion of commands": ["-m", "slbench"],
-    "completion of methods": ["-m", "slbench"],
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "python -c 'import typer'": [sys.executable, "-c", "import typer"],
+    "python -c 'import pydantic.main'": [sys.executable, "-c", "import pydantic.main"],
+    **{f"slbench {words}": [SLBENCH, *words.split()] for words in LINES},
+    "slbench st[TAB]": [SLBENCH],
+    "slbench run-grid --method sp[TAB]": [SLBENCH],
 }
-COMPLETED = {"completion of commands": "slbench st", "completion of methods": "slbench run-grid --method sp"}
 
 
 def cpu_seconds(name: str, folder: Path) -> float:
     """User and system time of one command and its children, in an empty folder."""
     environment = dict(os.environ)
-    if name in COMPLETED:
-        words = COMPLETED[name]
-        environment |= {
-            "_PYTHON _M SLBENCH_COMPLETE": "complete_bash",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
-        }
+    if name.endswith("[TAB]"):
+        words = name.removesuffix("[TAB]")
+        environment |= {"_SLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     before = os.times()
-    subprocess.run(
-        [sys.executable, *COMMANDS[name]], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True
-    )
+    subprocess.run(COMMANDS[name], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 
