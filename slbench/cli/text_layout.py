@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import typer
 
 LEAST = 24  # characters that a second column has, however narrow the terminal
-BOX, ASCII_BOX = "╭─╮│╰╯", "+-+|++"
+BOX, ASCII_BOX = tuple("╭─╮│╰╯"), tuple("+-+|++")
 
 
 def terminal_width() -> int:
