@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-startup install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -32,6 +32,9 @@ bench-tune: install
 
 bench-report: install
 	$(BIN)/python -m benchmarks.report
+
+bench-startup: install
+	$(BIN)/python -m benchmarks.startup
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed

@@ -25,7 +25,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.files import temporary_beside
@@ -39,7 +38,7 @@ NUMBERED = re.compile(r"(\d+)\.(json|free)")
 class Owner(BaseModel):
     """Who holds a claim."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     token: str
     hostname: str
@@ -286,6 +285,8 @@ def boot_id() -> str:
         started_once = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{started_once} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
+        import psutil
+
         return f"{platform.node()} {uuid.getnode()} {psutil.boot_time():.0f}"
 
 
@@ -302,6 +303,8 @@ def process_start_time(pid: int) -> str:
             return ""
     except (OSError, IndexError):
         return ""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"

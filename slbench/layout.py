@@ -83,7 +83,7 @@ PAPER_COLUMNS = (*COSTS, "final", "gain", "best")  # where every run follows pro
 class Layout(BaseModel):
     """The table of a study: rows by label and columns by name, in this order; what is empty is as it comes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     backbone: tuple[str, ...] = ()
     method: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Layout(BaseModel):
     columns: tuple[str, ...] = ()
 
 
-AS_IT_COMES = Layout()
+AS_IT_COMES = Layout.model_construct()  # `Layout()`, without having its schema built
 
 
 def check_columns(columns: Iterable[str], origin: str) -> None:

@@ -5,14 +5,11 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 from pydantic import BaseModel, ConfigDict
 
 from slbench import __version__
@@ -24,7 +21,7 @@ NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
 class Host(BaseModel):
     """The machine a run was made on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     machine_id: str  # of what decides speed: processor, cores, accelerators
     hostname: str
@@ -38,7 +35,7 @@ class Host(BaseModel):
 class Code(BaseModel):
     """The code that made a result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     python: str
     versions: dict[str, str]  # of the packages that can move a number
@@ -141,6 +138,8 @@ def cpu_name() -> str:
 @cache
 def host() -> Host:
     """Facts of this machine."""
+    import psutil
+
     accelerators = tuple(gpu.name for gpu in gpus())
     decisive = [cpu_name(), sorted(set(cpu_info().get("flags", "").split())), os.cpu_count(), accelerators]
     return Host(
@@ -156,6 +155,8 @@ def host() -> Host:
 
 def code() -> Code:
     """Versions, commit and whether the work tree was clean."""
+    from importlib.metadata import PackageNotFoundError, version
+
     commit, dirty = git_state(Path(__file__).parent)
     versions = {"slbench": __version__}
     for package in VERSIONED:
@@ -173,6 +174,8 @@ def git_state(package: Path) -> tuple[str | None, bool | None]:
     """
 
     def git(*arguments: str) -> str | None:
+        import subprocess
+
         try:
             done = subprocess.run(["git", "-C", str(package), *arguments], capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):

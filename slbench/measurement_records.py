@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 class Throughput(BaseModel):
     """Images per second of one network, measured alone. See slbench.measure.throughput."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     key: str
     machine_id: str
@@ -28,7 +28,7 @@ class Throughput(BaseModel):
 class TrainingMemory(BaseModel):
     """Peak memory of a training step of one network. See slbench.measure.memory."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     key: str
     machine_id: str
@@ -48,7 +48,7 @@ class TrainingMemory(BaseModel):
 class Probe(BaseModel):
     """What a job costs, from a short try of it beside as many others as there would be. See slbench.train.job_probe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     key: str
     title: str

@@ -1,33 +1,36 @@
 """Recipes: how a network is trained, every value with its source. Free of torch."""
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from annotated_types import Ge, Gt, Le, Lt
 
 from slbench.errors import InputError
+from slbench.validation import STRICT
 
 Precision = Literal["auto", "bf16", "fp32"]
 Policy = Literal["none", "dataset", "cifar10", "svhn", "imagenet"]
 ParameterKind = Literal["norm", "bias", "position", "class_token", "temperature"]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-AtLeastZero = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Ge(0), Lt(1)]
+Probability = Annotated[float, Ge(0), Le(1)]
+AtLeastZero = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(1)]
 
 LR_BY_BACKBONE, OTHER_LR = {"vit": 0.003}, 0.001  # where a recipe leaves lr open; see RECIPE_SOURCES
 POLICY_BY_DATASET: dict[str, Policy] = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn"}  # else imagenet
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything about training that can change a result.
 
     Defaults are the optimizer, schedule, flip and crop of the paper's released code, and everything
     else off.
     """
+
+    __pydantic_config__ = STRICT
 
     epochs: Count = 100
     equal: Literal["epochs", "steps"] | None = None  # what a subset of a data set shares with it; None: "epochs"
@@ -48,7 +51,7 @@ class Recipe:
     label_smoothing: Share = 0.1
     drop_path: Share = 0.1  # stochastic depth: constant in ViT, PiT, CaiT; rising from 0 in the others
     flip: bool = True  # horizontally, half of the images
-    crop_padding: Annotated[int, Field(ge=0, le=256)] = 4  # px of zeros around the image, then a random crop; 0 is off
+    crop_padding: Annotated[int, Ge(0), Le(256)] = 4  # px of zeros around the image, then a random crop; 0 is off
     auto_augment: Policy = "none"  # "dataset": the policy that was published for the data set, else ImageNet's
     erase: Probability = 0.0  # random erasing, of an image, after normalising
     erase_area: tuple[Share, Share] = (0.02, 0.4)  # of the image, uniform

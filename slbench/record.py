@@ -22,7 +22,7 @@ TEMPERATURES = "temperatures.csv"  # of a run that learns any: a row for each ep
 class Labels(BaseModel):
     """How the study that made a run called its parts, where it found and what it keeps. Not part of its identity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     backbone: str  # as tables print it
     method: str
@@ -34,7 +34,7 @@ class Labels(BaseModel):
 class RunRecord(BaseModel):
     """A finished run: its spec, what came out, and what it was made with. Accuracies in percent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=False)
 
     run_id: str
     spec: RunSpec
@@ -83,7 +83,7 @@ class RunRecord(BaseModel):
 class Failure(BaseModel):
     """Why the last attempt at a run ended without a record."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     kind: Kind
     reason: str  # one line: exit code or signal, and what it died of
@@ -108,7 +108,7 @@ class Failure(BaseModel):
 class Pruned(BaseModel):
     """Why a run was stopped before its last epoch: a search had seen enough. What it did is kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     search: str  # its name
     trial: int

@@ -34,14 +34,16 @@ CAME_LATER: dict[type, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+@dataclass(
+    frozen=True, kw_only=True, config=ConfigDict(defer_build=True, extra="forbid", strict=True, allow_inf_nan=False)
+)
 class RunSpec:
     """One training run, every default written out.
 
     Device, threads, folders and logging are not in it: they must not change the science.
     """
 
-    backbone: BackboneSpec
+    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
     method: Method
     dataset: DatasetSpec
     recipe: Recipe

@@ -14,3 +14,10 @@ def plural(count: int, noun: str) -> str:
 def distinct(values: Iterable[T]) -> tuple[T, ...]:
     """Return the different values in the order of their first occurrence."""
     return tuple(dict.fromkeys(values))
+
+
+def minutes(seconds: float) -> str:
+    """Return "1:02:03" or "2:03"."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

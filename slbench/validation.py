@@ -5,12 +5,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from slbench.errors import InputError
 from slbench.names import suggestion
+
+if TYPE_CHECKING:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+# Of plain dataclasses, which are checked when they are read from a file or become a part of a run. Pydantic and its
+# schemas take longer to load than most commands to run, so nothing here imports it before something is checked.
+STRICT: "ConfigDict" = {
+    "extra": "forbid",
+    "strict": True,
+    "allow_inf_nan": False,
+    "revalidate_instances": "always",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,9 @@ NOT_A_LABEL = {"", "nan", "-nan", "null", "n/a", "#n/a", "na", "#na", "<na>", "t
 
 
 @cache
-def adapter(kind: Any) -> TypeAdapter[Any]:
+def adapter(kind: Any) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind)
 
 
@@ -51,6 +63,8 @@ def checked(kind: Any, value: Any, *, where: str) -> Any:
     Raises:
         InputError: `where: key: what is allowed, what was got`, for the first thing wrong.
     """
+    from pydantic import ValidationError
+
     try:
         return adapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
@@ -66,6 +80,8 @@ def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
     """
     if not changes:
         return value
+    from pydantic import ValidationError
+
     content = dataclasses.asdict(value) | {field: setting.value for field, setting in changes.items()}
     kind: Any = type(value)
     try:
@@ -77,7 +93,7 @@ def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
         raise InputError(f"{origin}: {complaint}") from error
 
 
-def first_complaint(error: ValidationError, kind: Any) -> tuple[list[str], str]:
+def first_complaint(error: "ValidationError", kind: Any) -> tuple[list[str], str]:
     """Keys that lead to the first thing wrong, and a line on it."""
     first = error.errors(include_url=False)[0]
     keys = [str(part) for part in first["loc"]]
@@ -100,7 +116,7 @@ def field_names(kind: Any, keys: Sequence[str]) -> list[str]:
     """Fields of a model or dataclass; of nested ones none is known by name."""
     if keys:
         return []
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if hasattr(kind, "model_fields"):
         return list(kind.model_fields)
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 

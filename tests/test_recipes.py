@@ -3,10 +3,11 @@
 import dataclasses
 
 import pytest
-from pydantic import ValidationError
 
 from slbench.data import DATASETS
+from slbench.errors import InputError
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
+from slbench.validation import checked
 from tests.support import naming, runs
 
 SOURCES = ("verbatim: ", "history: ", "guess: ", "ours: ")
@@ -100,5 +101,5 @@ def test_a_part_that_is_off_is_no_part_of_a_run() -> None:
     ],
 )
 def test_values_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        Recipe(**changes)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=message):
+        checked(Recipe, changes, where="recipe")

@@ -50,7 +50,7 @@ RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that n
 class FrozenModel(BaseModel):
     """What crosses the disk here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
 
 class ArchivedRun(FrozenModel):

@@ -2,18 +2,18 @@
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from annotated_types import Ge, Gt, MinLen
 
 from slbench.errors import InputError
+from slbench.validation import STRICT
 
-Size = Annotated[int, Field(ge=1)]
-Sizes = Annotated[tuple[Size, ...], Field(min_length=1)]  # one a stage
-Ratio = Annotated[float, Field(gt=0)]
+Size = Annotated[int, Ge(1)]
+Sizes = Annotated[tuple[Size, ...], MinLen(1)]  # one a stage
+Ratio = Annotated[float, Gt(0)]
 Variant = Literal["paper", "released"]  # as the paper says, or as its released code does
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def patch_sizes(image_size: tuple[int, int], *, grid_multiple: int = 1) -> list[int]:
@@ -74,13 +74,15 @@ def check_stages(dims: tuple[int, ...], depths: tuple[int, ...], num_heads: tupl
             raise InputError(f"num_heads {heads} does not divide dim {dim}")
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class ViTSpec:
     """Sizes of a ViT; the defaults are the paper's (arXiv:2112.13492, section 4; its released code).
 
     qkv_bias: whether queries, keys and values have a bias, as in arXiv:2010.11929 and in DeiT,
     arXiv:2012.12877. The released code has none.
     """
+
+    __pydantic_config__ = STRICT
 
     tokens_per_side: ClassVar[int] = 8
 
@@ -111,13 +113,15 @@ class ViTSpec:
         return self
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class T2TSpec:
     """Sizes of a T2T-ViT; the defaults are those of arXiv:2112.13492, section 4, and its released code.
 
     variant: "released" adds the normed input to the output of every attention, besides the block's own
     skip, as the released code does; users of it could not reproduce the paper's T2T.
     """
+
+    __pydantic_config__ = STRICT
 
     name: Literal["t2t"] = "t2t"
     num_splits: Size | None = None  # each halves the grid; unless given, until 8 tokens a side or near it are left
@@ -155,7 +159,7 @@ class T2TSpec:
         return self
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class CaiTSpec:
     """Sizes of a CaiT; the defaults are those of arXiv:2112.13492, section 4, and its released code.
 
@@ -163,6 +167,8 @@ class CaiTSpec:
     itself and the patches, as when the paper's numbers were made. "released" writes -1e-9 on the
     diagonal before that mix, which forbids nothing, and the class token attends to the patches only.
     """
+
+    __pydantic_config__ = STRICT
 
     tokens_per_side: ClassVar[int] = 8
 
@@ -194,7 +200,7 @@ class CaiTSpec:
         return dataclasses.replace(self, patch_size=patch)
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class PiTSpec:
     """Sizes of a PiT; the defaults are those of arXiv:2112.13492, section 4, and its released code.
 
@@ -208,6 +214,8 @@ class PiTSpec:
     the overlapping windows, which are padded, and layer-norm-only, which is SPT without its copies and
     so reads patches without overlap.
     """
+
+    __pydantic_config__ = STRICT
 
     tokens_per_side: ClassVar[int] = 16
 
@@ -258,7 +266,7 @@ class PiTSpec:
         return sized
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class SwinSpec:
     """Sizes of a Swin; the defaults are those of arXiv:2112.13492, section 4, and its released code.
 
@@ -266,6 +274,8 @@ class SwinSpec:
     relative bias of each window. The released code has them; arXiv:2103.14030, section 3.2, leaves them
     out.
     """
+
+    __pydantic_config__ = STRICT
 
     tokens_per_side: ClassVar[int] = 16
 
@@ -327,9 +337,11 @@ def tiles(window: int, grid: tuple[int, int]) -> bool:
     return grid[0] % window == 0 and grid[1] % window == 0
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class ResNetSpec:
     """Sizes of a ResNet for small images; the defaults are those of arXiv:1512.03385, section 4.2."""
+
+    __pydantic_config__ = STRICT
 
     name: Literal["resnet56", "resnet110"] = "resnet56"
     width: Size = 16  # channels of the stem and first stage; doubled twice
@@ -341,9 +353,11 @@ class ResNetSpec:
         return dataclasses.replace(self, blocks_per_stage=blocks)
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True)
 class EfficientNetSpec:
     """Sizes of an EfficientNet; the defaults are B0 of arXiv:1905.11946, Table 1."""
+
+    __pydantic_config__ = STRICT
 
     name: Literal["efficientnet-b0"] = "efficientnet-b0"
     stem: Size = 32  # channels of the first convolution
@@ -359,6 +373,4 @@ class EfficientNetSpec:
         return self
 
 
-BackboneSpec = Annotated[
-    ViTSpec | T2TSpec | CaiTSpec | PiTSpec | SwinSpec | ResNetSpec | EfficientNetSpec, Field(discriminator="name")
-]
+BackboneSpec = ViTSpec | T2TSpec | CaiTSpec | PiTSpec | SwinSpec | ResNetSpec | EfficientNetSpec

@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from slbench.analysis.captions import AnalysisOutput
     from slbench.analysis.load import OnProgress
 
-app = typer.Typer(
-    name="analyze",
-    help="What finished runs have learned: where they look, how sharply, at which temperatures, from how far.",
-    no_args_is_help=True,
-)
-
 Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs, by id, its beginning, or folder.")]
 StudyFile = Annotated[
     Path | None, typer.Option("--study", help="Every finished run of a study file.", metavar="FILE", show_default=False)
@@ -49,7 +43,6 @@ ThreadCount = Annotated[int, typer.Option("--threads", help="CPU threads.", min=
 DeviceName = Annotated[str, typer.Option("--device", help="cpu, cuda:0 or mps.")]
 
 
-@app.command("attention")
 def attention(
     runs: Runs = [],  # noqa: B006
     study: StudyFile = None,
@@ -101,7 +94,6 @@ def attention(
     tell(written, as_json=as_json)
 
 
-@app.command("sharpness")
 def sharpness(
     runs: Runs = [],  # noqa: B006
     study: StudyFile = None,
@@ -120,7 +112,6 @@ def sharpness(
     by_depth("sharpness", locals())
 
 
-@app.command("self-relation")
 def self_relation(
     runs: Runs = [],  # noqa: B006
     study: StudyFile = None,

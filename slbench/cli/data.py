@@ -21,13 +21,10 @@ from slbench.data.specs import short
 from slbench.errors import InputError
 from slbench.names import lookup
 
-app = typer.Typer(name="data", help="The data sets on this machine: list, fetch, verify, info.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="A data set.", autocompletion=lambda: list(DATASETS))]
+Name = Annotated[str, typer.Argument(help="A data set.", autocompletion=options.DATASET_NAMES)]
 WORDS = {"ready": "ready", "fetched": "fetched, to be put in order at its first use", "missing": "not here"}
 
 
-@app.command("list")
 def list_sets(data_root_folder: options.DataRoot = None, as_json: options.Json = False) -> None:
     """List the data sets and which of them are on this machine."""
     options.use_data_root(data_root_folder)
@@ -42,7 +39,6 @@ def list_sets(data_root_folder: options.DataRoot = None, as_json: options.Json =
     console.print(f"data root: {data_root()}", soft_wrap=True)
 
 
-@app.command("fetch")
 def fetch_set(
     name: Name,
     from_file: Annotated[
@@ -69,7 +65,6 @@ def fetch_set(
     print(f"{name}: ready in {data_root() / name}")
 
 
-@app.command("verify")
 def verify_set(name: Name, data_root_folder: options.DataRoot = None) -> None:
     """Check a data set on this machine against its published checksums and counts, from its archives on.
 
@@ -88,7 +83,6 @@ def verify_set(name: Name, data_root_folder: options.DataRoot = None) -> None:
     print(f"{name}: as published")
 
 
-@app.command("info")
 def info(name: Name, data_root_folder: options.DataRoot = None) -> None:
     """Say as JSON what is known of a data set, or of npz:PATH or folder:PATH."""
     options.use_data_root(data_root_folder)

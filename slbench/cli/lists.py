@@ -4,21 +4,18 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from slbench.backbones import BACKBONES, NAMED, check_method
 from slbench.cli import options
-from slbench.data import DATASETS, imagenet
+from slbench.cli.text_layout import terminal_width, two_columns
 from slbench.errors import InapplicableError, InputError
-from slbench.methods import METHODS, model_title
-from slbench.methods.method import Method
 from slbench.names import lookup
-from slbench.recipes import LR_BY_BACKBONE, OTHER_LR, RECIPE_SOURCES, RECIPES, Recipe
-from slbench.study import load_study
+
+if TYPE_CHECKING:
+    from slbench.methods import Method
+    from slbench.recipes import Recipe
 
 
 def list_names(
@@ -38,24 +35,26 @@ def list_names(
     if as_json:
         print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, about in rows:
-        table.add_row(name, about, style=None)
-    Console(highlight=False, markup=False).print(table)
+    for name, about in two_columns(rows, terminal_width()):
+        print(f"{name}  {about}")
 
 
 def backbones() -> list[tuple[str, str]]:
+    from slbench.backbones import NAMED
+
     return [(name, f"{entry.title}; {entry.source}") for name, entry in NAMED.items()]
 
 
 def methods() -> list[tuple[str, str]]:
+    from slbench.methods import METHODS, model_title
+
     return [(name, f"{model_title(first_backbone(row), name)}: {words(row)}") for name, row in METHODS.items()]
 
 
-def first_backbone(row: Method) -> str:
+def first_backbone(row: "Method") -> str:
     """The title of the first backbone on which a row means something."""
+    from slbench.backbones import BACKBONES, check_method
+
     for entry in BACKBONES.values():
         with contextlib.suppress(InapplicableError):
             check_method(entry.spec(), row)
@@ -63,21 +62,24 @@ def first_backbone(row: Method) -> str:
     raise AssertionError(row)
 
 
-def words(row: Method) -> str:
+def words(row: "Method") -> str:
     """What a row changes, as the fields of a study file."""
+    from slbench.methods import Method
+
     plain = Method()
     changed = {field: value for field, value in vars(row).items() if getattr(plain, field, value) != value}
     return ", ".join(f"{field} = {json.dumps(value)}" for field, value in changed.items()) or "the plain backbone"
 
 
 OWN_DATA = {
-    imagenet.NAME: imagenet.ABOUT,
     "npz:PATH": "your own: train_images, train_labels, test_images, test_labels; also val_images, val_labels, classes",
     "folder:PATH": "your own: image files in train/CLASS/ and test/CLASS/, or in CLASS/ alone; also val/CLASS/",
 }
 
 
 def datasets() -> list[tuple[str, str]]:
+    from slbench.data import DATASETS, imagenet
+
     return [
         (
             name,
@@ -86,18 +88,23 @@ def datasets() -> list[tuple[str, str]]:
             f"{entry.spec.in_channels} channel(s), {entry.spec.num_classes} classes; {entry.source}",
         )
         for name, entry in DATASETS.items()
-    ] + list(OWN_DATA.items())
+    ] + [(imagenet.NAME, imagenet.ABOUT), *OWN_DATA.items()]
 
 
 def recipes() -> list[tuple[str, str]]:
+    from slbench.recipes import RECIPES
+
     return [
         (name, f"{recipe.epochs} epochs, batch {recipe.batch_size}, lr {rate(recipe)}, precision {recipe.precision}")
         for name, recipe in RECIPES.items()
     ]
 
 
-def rate(recipe: Recipe) -> str:
+def rate(recipe: "Recipe") -> str:
     """The learning rate, or those by backbone."""
+    from slbench.backbones import BACKBONES
+    from slbench.recipes import LR_BY_BACKBONE, OTHER_LR
+
     if recipe.lr is not None:
         return f"{recipe.lr:g}"
     rates = ", ".join(f"{lr:g} for {BACKBONES[name].title}" for name, lr in LR_BY_BACKBONE.items())
@@ -106,6 +113,11 @@ def rate(recipe: Recipe) -> str:
 
 def show_recipe(name: str, *, as_json: bool) -> None:
     """Each value of a recipe with its source."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from slbench.recipes import RECIPE_SOURCES, RECIPES
+
     recipe, sources = lookup(RECIPES, name, "recipe"), RECIPE_SOURCES[name]
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     if as_json:
@@ -123,6 +135,8 @@ def show_recipe(name: str, *, as_json: bool) -> None:
 
 def studies() -> list[tuple[str, str]]:
     """The study files below ./studies; one that is wrong says so."""
+    from slbench.study import load_study
+
     rows = []
     for path in sorted(Path("studies").glob("*.toml")):
         try:

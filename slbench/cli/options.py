@@ -1,25 +1,33 @@
 """Flags that several commands share, and what they stand for."""
 
+import importlib
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slbench.backbones import NAMED
-from slbench.data import DATASETS
-from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.errors import InputError
-from slbench.methods import METHODS
-from slbench.recipes import RECIPES
-from slbench.study import Flags, Study, load_study, make_study
-from slbench.train.tensorboard import check_board
+
+if TYPE_CHECKING:
+    from slbench.study import Study
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Where", "Failures"
 RESULTS = Path("results")
+
+
+def names_in(module: str, table: str) -> Callable[[], list[str]]:
+    """Return a completion: the names in a table of a module, which is imported when they are asked for."""
+    return lambda: list(getattr(importlib.import_module(module), table))
+
+
+BACKBONE_NAMES = names_in("slbench.backbones", "NAMED")
+METHOD_NAMES = names_in("slbench.methods", "METHODS")
+DATASET_NAMES = names_in("slbench.data", "DATASETS")
+RECIPE_NAMES = names_in("slbench.recipes", "RECIPES")
 
 StudyPath = Annotated[Path | None, typer.Argument(help="A study file, such as studies/quick.toml.", show_default=False)]
 Backbones = Annotated[
@@ -27,22 +35,20 @@ Backbones = Annotated[
     typer.Option(
         "--backbone",
         help="Backbones, with commas or repeated.",
-        autocompletion=lambda: list(NAMED),
+        autocompletion=BACKBONE_NAMES,
         rich_help_panel=GRID,
     ),
 ]
 Methods = Annotated[
     list[str],
-    typer.Option(
-        "--method", help="Rows: none, spt, lsa, both, ...", autocompletion=lambda: list(METHODS), rich_help_panel=GRID
-    ),
+    typer.Option("--method", help="Rows: none, spt, lsa, both, ...", autocompletion=METHOD_NAMES, rich_help_panel=GRID),
 ]
 Datasets = Annotated[
     list[str],
     typer.Option(
         "--dataset",
         help="Data sets, or npz:PATH, folder:PATH of your own.",
-        autocompletion=lambda: list(DATASETS),
+        autocompletion=DATASET_NAMES,
         rich_help_panel=GRID,
     ),
 ]
@@ -51,7 +57,7 @@ Seeds = Annotated[
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", help="How to train.", autocompletion=lambda: list(RECIPES), rich_help_panel=TRAINING),
+    typer.Option("--recipe", help="How to train.", autocompletion=RECIPE_NAMES, rich_help_panel=TRAINING),
 ]
 ProtocolName = Annotated[
     str | None, typer.Option("--protocol", help="holdout, full or paper.", rich_help_panel=TRAINING)
@@ -146,6 +152,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 def use_data_root(folder: Path | None) -> None:
     """Make a folder the data root of this process and of the children it starts."""
+    from slbench.data.paths import ROOT_VARIABLE
+
     if folder is not None:
         os.environ[ROOT_VARIABLE] = str(folder.expanduser().absolute())
 
@@ -166,6 +174,8 @@ def seconds_of(time: str | None) -> float | None:
 
 def use_stream(wanted: bool) -> None:
     """Have this process and the children it starts leave images on the disk."""
+    from slbench.data.paths import STREAM_VARIABLE
+
     if wanted:
         os.environ[STREAM_VARIABLE] = "1"
 
@@ -187,6 +197,8 @@ def board_in(folder: Path | None) -> Path | None:
     """The folder of TensorBoard's, absolute. Raises InputError if nothing could be logged there."""
     if folder is None:
         return None
+    from slbench.train.tensorboard import check_board
+
     folder = folder.expanduser()
     check_board(folder)
     return folder.absolute()
@@ -223,7 +235,7 @@ def study_of(
     protocol: str | None,
     changes: Sequence[str],
     **recipe_fields: float | None,
-) -> Study:
+) -> "Study":
     """The study of a file changed by flags, or of flags alone.
 
     Args:
@@ -231,6 +243,8 @@ def study_of(
     Raises:
         InputError: if nothing says what to run, or for anything wrong in what does.
     """
+    from slbench.study import Flags, load_study, make_study
+
     axes = {"backbone": split(backbone), "method": split(method), "dataset": split(dataset)}
     grid: dict[str, list[Any]] = {name: values for name, values in axes.items() if values}
     if path is None and not grid:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from slbench.cli.views import minutes
 from slbench.errors import InputError
 from slbench.grid.estimate import Estimate, ProbeResults, setting_of, unprobed
 from slbench.grid.launch import PreparedGrid
@@ -14,6 +13,7 @@ from slbench.grid.status import GridStatus
 from slbench.stats.intervals import t_bound
 from slbench.stats.sequential import confidence
 from slbench.study import SeedRule, StudyRun
+from slbench.text import minutes
 
 
 def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speeds: Path | None) -> None:

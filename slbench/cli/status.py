@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from slbench.cli import options
-from slbench.cli.views import accuracy_of, minutes
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
-from slbench.grid.processes import LOG
 from slbench.grid.status import GridStatus
-from slbench.stats.sequential import confidence
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
+from slbench.text import minutes
 
 WATCH_SECONDS = 2.0
 FOLLOW_SECONDS = 0.5
@@ -41,14 +36,13 @@ def status(
     results = Store(store)
     results.check(writing=False)
     chosen = everything(results) if study is None else with_adaptive_seeds(study_file(study), results)
-    console = Console()
     standing = GridStatus.of(chosen.runs, results)
     if watch:
-        standing = keep_looking(console, chosen, results)
+        standing = keep_looking(chosen, results)
     elif as_json:
         print(json.dumps(as_document(chosen, standing), indent=2))
     else:
-        console.print("\n".join(lines(chosen, standing)), markup=False, highlight=False, soft_wrap=True)
+        print("\n".join(lines(chosen, standing)))
     if "failed" in standing.states.values():
         raise typer.Exit(1)
 
@@ -66,9 +60,12 @@ def everything(store: Store) -> Study:
     return Study(name=str(store.root), title="", source="", runs=runs, notes=())
 
 
-def keep_looking(console: Console, study: Study, store: Store) -> GridStatus:
+def keep_looking(study: Study, store: Store) -> GridStatus:
     """Show the state anew until all is over."""
-    with Live(console=console, auto_refresh=False) as live:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
         while True:
             study = with_adaptive_seeds(study, store)
             standing = GridStatus.of(study.runs, store)
@@ -84,6 +81,8 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until the run has ended.")] = False,
 ) -> None:
     """Print a run's log."""
+    from slbench.grid.processes import LOG
+
     results = Store(store)
     results.check(writing=False)
     run_id, folder = results.find(run)
@@ -134,7 +133,7 @@ def running(run: StudyRun, standing: GridStatus) -> str:
     said, left = standing.said(run), standing.seconds_left(run)
     if said is None or left is None:
         return where
-    accuracy = accuracy_of(said)
+    accuracy = said.top1
     top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
     return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {minutes(left)} left, {where}"
 
@@ -178,6 +177,8 @@ def as_document(study: Study, standing: GridStatus) -> dict[str, Any]:
 
 def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
     """What a study's rule of seeds adds to `--json`."""
+    from slbench.stats.sequential import confidence
+
     assert study.seeds is not None
     return {
         "seeds": {**study.seeds.model_dump(), "level": confidence(study.seeds)},

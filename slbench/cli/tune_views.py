@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from slbench.cli.views import log_line, minutes
+from slbench.cli.views import log_line
 from slbench.grid.events import AlreadyFinished, Failed, Finished, JobCancelled, JobPruned, Progressed, Started
+from slbench.text import minutes
 from slbench.tuning.record import setting_words
 from slbench.tuning.run import Comparing, PreparedSearch, Searching, TimedOut, TuningEvent
 from slbench.tuning.search import TrialOutcome

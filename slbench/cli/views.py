@@ -24,8 +24,8 @@ from slbench.grid.events import (
     ThroughputFailed,
     WaitingForOthers,
 )
-from slbench.grid.messages import ProgressMessage
 from slbench.study import StudyRun
+from slbench.text import minutes
 
 LINE_SECONDS = 30  # between plain lines on one run
 SHOWN_LINES = 6  # of a traceback or log
@@ -39,18 +39,6 @@ class View(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
     def __call__(self, event: Event) -> None: ...
-
-
-def minutes(seconds: float) -> str:
-    """ "1:02:03" or "2:03"."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
-def accuracy_of(said: ProgressMessage) -> float | None:
-    """The accuracy to show while a run goes on: validation if there is one."""
-    return said.test_top1 if said.val_top1 is None else said.val_top1
 
 
 def log_line(event: Event) -> str | None:
@@ -165,7 +153,7 @@ class PlainView:
         if now - self._last[event.run.spec.run_id] < LINE_SECONDS:
             return
         self._last[event.run.spec.run_id] = now
-        said, accuracy = event.said, accuracy_of(event.said)
+        said, accuracy = event.said, event.said.top1
         top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
         self._print(
             f"        {event.run.title}: epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, "
@@ -212,7 +200,7 @@ class LiveView:
                 detail="starting",
             )
         elif isinstance(event, Progressed):
-            said, accuracy = event.said, accuracy_of(event.said)
+            said, accuracy = event.said, event.said.top1
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
             detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
             self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
 from slbench.data.paths import data_root
 from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError, unreadable
 from slbench.files import atomic_writer
+from slbench.validation import adapter
 
 if TYPE_CHECKING:
     from slbench.data.index_cache import IndexHeader
@@ -63,7 +62,7 @@ def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
     note = data_root() / "facts" / f"{identity(source, image_size)}.json"
     try:
         return remembered(note)
-    except (OSError, ValidationError):
+    except (OSError, ValueError):  # pydantic's ValidationError among them
         splits = read(source, image_size)
     if splits.lazy:
         from slbench.data.index_cache import surveyed
@@ -90,7 +89,7 @@ def keep_found(splits: "Splits", spec: DatasetSpec, source: DatasetSource) -> No
 
 
 def remembered(note: Path) -> DatasetSpec:
-    spec: DatasetSpec = TypeAdapter(DatasetSpec).validate_json(note.read_bytes())
+    spec: DatasetSpec = adapter(DatasetSpec).validate_json(note.read_bytes())
     return spec
 
 

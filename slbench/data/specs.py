@@ -1,40 +1,43 @@
 """DatasetSpec: the part of a run's identity that describes its data. Free of torch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from annotated_types import Ge, Gt, Le
 
 from slbench.errors import InputError
+from slbench.validation import STRICT
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Ge(0)]
 Counts = Count | tuple[Count, ...]  # per class, by label; one number if all are equal
 MAX_SIDE = 4096  # px, of a network's input
-Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+Side = Annotated[int, Ge(1), Le(MAX_SIDE)]
 
 TENTH = 10  # one training image in so many is a validation image, per class
 ARRAYS = "arrays sha256:"  # of the ordered images, labels and split; see `splits.content_hash`
 ARCHIVES = "archives md5:"  # of the published files, joined by "+"
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """Data set of a run: content by checksum, image shape, counts and normalisation."""
+
+    __pydantic_config__ = STRICT
 
     name: str
     content: str  # ARRAYS or ARCHIVES (what was hashed), then hex digits
     image_size: tuple[Side, Side]  # (height, width) in px of a network's input
-    in_channels: Annotated[int, Field(ge=1)]
-    num_classes: Annotated[int, Field(ge=2)]
+    in_channels: Annotated[int, Ge(1)]
+    num_classes: Annotated[int, Ge(2)]
     train_counts: Counts  # training images, including the validation split
     validation_counts: Counts  # of these, the validation split under protocol holdout
-    num_test: Annotated[int, Field(ge=1)]
+    num_test: Annotated[int, Ge(1)]
     mean: tuple[float, ...]  # per channel over the training images, in [0, 1]
     std: tuple[float, ...]
     # Subset per class of the training images without the validation split: all, a share, or a number.
-    fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    per_class: Annotated[int, Field(ge=1)] | None = None
+    fraction: Annotated[float, Gt(0), Le(1)] | None = None
+    per_class: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:

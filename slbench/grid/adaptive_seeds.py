@@ -12,13 +12,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slbench.errors import StoreError
-from slbench.grid.events import AlreadyFinished, Event, Finished, SeedAdded
 from slbench.record import read_record
-from slbench.stats.sequential import InterimAnalysis, interim_analysis
 from slbench.store import Store
 from slbench.study import Comparison, SeedRule, Study, StudyRun
+
+if TYPE_CHECKING:
+    from slbench.grid.events import Event
+    from slbench.stats.sequential import InterimAnalysis
 
 LOOK_SECONDS = 2.0  # between two looks for what other launchers have finished
 
@@ -28,7 +31,7 @@ class Decision:
     """A comparison and where it stands."""
 
     comparison: Comparison
-    look: InterimAnalysis
+    look: "InterimAnalysis"
 
 
 class SeedRuleState:
@@ -52,6 +55,8 @@ class SeedRuleState:
 
     def decisions(self, accuracies: Mapping[str, float]) -> tuple[Decision, ...]:
         """Where each comparison stands, from test accuracies of the last epoch by run id."""
+        from slbench.stats.sequential import interim_analysis
+
         return tuple(
             Decision(
                 comparison,
@@ -131,20 +136,24 @@ class AdaptiveSeeds:
         on_event: told of each run that is added.
     """
 
-    def __init__(self, study: Study, store: Store, *, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, study: Study, store: Store, *, on_event: "Callable[[Event], None]") -> None:
         self.rule, self.store, self.on_event = SeedRuleState(study), store, on_event
         self.given = {run.spec.run_id: run for run in study.runs}
         self.accuracies: dict[str, float] = {}
         self._wanted: tuple[StudyRun, ...] = ()
         self._looked: float | None = None  # on the monotonic clock; None when something has ended since
 
-    def see(self, event: Event) -> None:
+    def see(self, event: "Event") -> None:
         """Take note of what happens in the grid."""
+        from slbench.grid.events import AlreadyFinished, Finished
+
         if isinstance(event, Finished | AlreadyFinished):
             self._looked = None
 
     def __call__(self) -> StudyRun | None:
         """The next run that nobody was given here and nobody has finished; None if there is none now."""
+        from slbench.grid.events import SeedAdded
+
         now = time.monotonic()
         if self._looked is None or now - self._looked > LOOK_SECONDS:
             self._looked = now

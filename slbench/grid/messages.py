@@ -12,7 +12,7 @@ from slbench.spec import RunSpec
 class Job(BaseModel):
     """One run, and where and how to do it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     spec: RunSpec
     labels: Labels
@@ -31,7 +31,7 @@ class Job(BaseModel):
 class SpeedTest(BaseModel):
     """Networks whose speed is to be measured against each other, on a device that does nothing else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     networks: tuple[Network, ...]
     store: str
@@ -45,7 +45,7 @@ class SpeedTest(BaseModel):
 class ProbeTask(BaseModel):
     """A job that is to be tried for some seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     job: Job
     key: str
@@ -60,7 +60,7 @@ class ProbeTask(BaseModel):
 class ProgressMessage(BaseModel):
     """A line from the child: how far it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     epoch: int
     epochs: int
@@ -71,11 +71,16 @@ class ProgressMessage(BaseModel):
     test_top1: float | None
     images_per_second: float
 
+    @property
+    def top1(self) -> float | None:
+        """Accuracy in % to show while a run goes on: validation if there is one."""
+        return self.test_top1 if self.val_top1 is None else self.val_top1
+
 
 class JobFailed(BaseModel):
     """The last line from a child that an exception ends."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     kind: Kind
     message: str  # one line
@@ -85,7 +90,7 @@ class JobFailed(BaseModel):
 class JobFinished(BaseModel):
     """A line from a child that has finished its job, and waits for another."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     run_id: str
 
@@ -93,11 +98,11 @@ class JobFinished(BaseModel):
 class JobStopped(BaseModel):
     """A line from a child that has left its job when it was asked to, after a checkpoint, and waits for another."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     ceased: str  # the run's id
 
 
 Line: TypeAdapter[ProgressMessage | JobFailed | JobFinished | JobStopped] = TypeAdapter(
-    ProgressMessage | JobFailed | JobFinished | JobStopped
+    ProgressMessage | JobFailed | JobFinished | JobStopped, config=ConfigDict(defer_build=True)
 )

@@ -4,14 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from slbench.claims import ActiveClaim
-from slbench.grid.messages import ProgressMessage
 from slbench.record import Failure, Pruned, RunRecord
 from slbench.store import State, Store
 from slbench.study import StudyRun
+
+if TYPE_CHECKING:
+    from slbench.grid.messages import ProgressMessage
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,10 @@ class GridStatus:
         said = self.said(run)
         return None if said is None else (said.steps - said.step) * step_seconds(said, run)
 
-    def said(self, run: StudyRun) -> ProgressMessage | None:
+    def said(self, run: StudyRun) -> "ProgressMessage | None":
         """What a run that is running has told last; None if it has not begun, or if that cannot be read."""
+        from slbench.grid.messages import ProgressMessage
+
         holder = self.holders.get(run.spec.run_id)
         try:
             said = None if holder is None else ProgressMessage.model_validate(holder.progress)
@@ -102,7 +107,7 @@ class GridStatus:
         return known
 
 
-def step_seconds(said: ProgressMessage, run: StudyRun) -> float:
+def step_seconds(said: "ProgressMessage", run: StudyRun) -> float:
     """What a step of a run takes, at the speed it tells."""
     return run.spec.samples_per_epoch / run.spec.steps_per_epoch / said.images_per_second
 

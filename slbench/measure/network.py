@@ -1,8 +1,8 @@
 """Network: what decides the cost of a network, and nothing about how it is trained. Free of torch."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import build, resolve_network
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 BATCH_SIZE = 128  # images, of random values; the paper's
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(defer_build=True, extra="forbid", strict=True))
 class Network:
     """A backbone with a row of an ablation, for images of one shape; every default written out."""
 
-    backbone: BackboneSpec
+    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
     method: Method
     image_size: tuple[int, int]  # (height, width) in px
     in_channels: int

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from annotated_types import Ge, Gt, Le
 
 from slbench.errors import InputError
+from slbench.validation import STRICT
 
 Shift = Literal["none", "diagonal", "cardinal", "all8"]
 
@@ -21,7 +22,7 @@ DIRECTIONS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+@dataclass(frozen=True, kw_only=True)
 class Method:
     """One row of an ablation: what it changes in the tokenizer and in attention.
 
@@ -29,15 +30,17 @@ class Method:
     arXiv:2112.13492. Errors: InputError for fields that contradict each other.
     """
 
+    __pydantic_config__ = STRICT
+
     shift: Shift = "none"  # directions (down, right) of the shifted copies; the paper's is "diagonal"
-    shift_ratio: Annotated[float, Field(gt=0, le=1)] | None = None  # of the patch, floored to pixels; the paper's 0.5
-    shift_pixels: Annotated[int, Field(ge=1)] | None = None  # in place of the ratio
+    shift_ratio: Annotated[float, Gt(0), Le(1)] | None = None  # of the patch, floored to pixels; the paper's 0.5
+    shift_pixels: Annotated[int, Ge(1)] | None = None  # in place of the ratio
     window: Literal[1, 2] = 1  # side in patches of what a token reads without shifts; 2 overlaps
     layer_norm: bool | None = None  # before the linear map; unless given, exactly when shifted
     s_pool: Literal["auto", "yes", "no"] = "auto"  # the shift or window also in pooling; auto: a shift, if there is any
     learn_temperature: bool = False
     temperature_per: Literal["head", "layer"] = "head"
-    initial_temperature: Annotated[float, Field(gt=0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
+    initial_temperature: Annotated[float, Gt(0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
     mask_self: bool = False  # no token attends to itself
     widened: bool = False  # a control: the MLP is widened until the parameters are those of the row "both"
 

@@ -1,12 +1,10 @@
 """A study: a TOML file, or the flags that stand for one, checked and expanded into runs."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from slbench.errors import InputError
 from slbench.names import suggestion
-from slbench.study.expand import Expansion
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.runs import Comparison, SeedRule, Study, StudyRun
 from slbench.validation import checked
@@ -20,6 +18,8 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
     Raises:
         InputError: for anything wrong in it, as `file: key: what, what was got, what is allowed`.
     """
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -46,5 +46,7 @@ def make_study(content: Mapping[str, Value], *, name: str, where: str, flags: Fl
     Args:
         where: what error lines call the content: the file, or "command line".
     """
+    from slbench.study.expand import Expansion
+
     file: StudyFile = checked(StudyFile, content, where=where)
     return Expansion(file, where=where, flags=flags).study(name)

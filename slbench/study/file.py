@@ -17,7 +17,7 @@ Value = Any  # of a TOML key
 class StudyFile(BaseModel):
     """The keys of a study file, before names are looked up."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     title: str = ""
     source: str = ""  # of published numbers for the same table: "arXiv:2112.13492 Table 5"

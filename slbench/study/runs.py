@@ -18,7 +18,7 @@ MAX_SEEDS = 100  # that a rule may add up to
 class SeedRule(BaseModel):
     """Seeds 0 to min - 1 for every cell, and more, one at a time, where a row and its plain backbone are undecided."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     min: Annotated[int, Field(ge=2)]
     max: Annotated[int, Field(le=MAX_SEEDS)]

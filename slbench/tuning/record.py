@@ -18,7 +18,7 @@ Value = bool | int | float | str
 
 
 class StoredModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
 
 class TrialRecord(StoredModel):

@@ -44,7 +44,7 @@ EVENLY = 5  # points of a grid in a range that names none
 class Range(BaseModel):
     """What a search file says of one parameter."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     low: float | None = None
     high: float | None = None

@@ -1,9 +1,6 @@
-"""`slbench list`, `doctor`, `--version`, `--help`: and how little they import."""
+"""`slbench list`, `doctor`, `--version`, `--help`."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from slbench import __version__
 from slbench.methods import METHODS
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, missing
+from tests.support import ROOT, missing
 
 KINDS = {
     "backbones": ("vit", "ViT; arXiv:2010.11929"),
@@ -123,35 +120,3 @@ def test_a_damaged_record_is_wrong_with_a_cure(slbench: Command, tmp_path: Path)
     assert said.code == 1
     assert not missing(said.out, "WRONG", folder / "record.json", "run_id")
     assert not missing(said.out, "folder")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["list", "methods"],
-        ["list", "studies"],
-        ["status", "STUDY"],
-    ],
-    ids=" ".join,
-)
-def test_commands_that_train_nothing_import_neither_torch_nor_pandas(tmp_path: Path, arguments: list[str]) -> None:
-    study = tmp_path / "studies" / "tiny.toml"
-    study.parent.mkdir()
-    study.write_text(TINY_STUDY)
-    code = (
-        "import sys; from slbench.cli import main; code = main(sys.argv[1:]);"
-        "print(*sorted({'torch', 'pandas', 'numpy', 'fvcore'} & set(sys.modules)), file=sys.stderr);"
-        "sys.exit(code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *(str(study) if word == "STUDY" else word for word in arguments)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr.strip()) == (0, "")
-    assert done.stdout
-    assert [found.name for found in tmp_path.iterdir()] == ["studies"]

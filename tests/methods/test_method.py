@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from slbench.errors import InputError
 from slbench.methods import METHODS, Method, model_title
+from slbench.validation import checked
 from tests.support import naming
 
 
@@ -98,5 +98,5 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
     ],
 )
 def test_contradictions_are_refused(fields: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
-        Method(**fields)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=words):
+        checked(Method, fields, where="method")
