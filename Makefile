@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report docs install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -32,6 +32,14 @@ bench-tune: install
 
 bench-report: install
 	$(BIN)/python -m benchmarks.report
+
+# The documentation, into build/site; a broken link is an error.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/.docs: .venv/.installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
 
 # The set-up alone. It is redone when pyproject.toml changes.
 install: .venv/.installed
