@@ -44,22 +44,24 @@ def pixel_counts(method: str) -> Float[Tensor, "height width"]:
 def draw(file: Path) -> None:
     """Write the picture: one panel per method, with the token's own patch framed."""
     plt.rcParams |= {"svg.hashsalt": "slbench", "svg.fonttype": "none", "font.size": 9}
-    figure, axes = plt.subplots(1, len(METHOD_NAMES), figsize=(1.75 * len(METHOD_NAMES), 2.5), layout="constrained")
+    figure, grid = plt.subplots(2, 4, figsize=(7.6, 4.6), layout="constrained")
+    *axes, last = grid.flat
+    last.axis("off")
     norm = BoundaryNorm([level - 0.5 for level in range(len(COLORS) + 1)], len(COLORS))
+    side = PATCH * PATCHES
+    start = PATCH * (PATCHES // 2)
     for name, ax in zip(METHOD_NAMES, axes, strict=True):
         counts = pixel_counts(name)
         assert counts.max() < len(COLORS), f"{name}: a pixel is read {counts.max():g} times: add a color"
-        side = PATCH * PATCHES
         shown = ax.imshow(counts.numpy(), cmap=ListedColormap(COLORS), norm=norm, extent=(0, side, side, 0))
         lines = range(0, side + 1, PATCH)
         ax.set(title=name, aspect="equal", xticks=lines, yticks=lines, xticklabels=[], yticklabels=[])
         ax.tick_params(length=0)
         ax.grid(color="#b0b0b0", linewidth=0.5)
-        start = PATCH * (PATCHES // 2)
         ax.add_patch(Rectangle((start, start), PATCH, PATCH, fill=False, edgecolor="#d55e00", linewidth=2))
-        pixels = int((counts > 0).sum())
-        ax.set_xlabel(f"{pixels} px, {int(counts.sum())} features")
-    figure.colorbar(shown, ax=axes, ticks=range(len(COLORS)), label="times read", shrink=0.8)
+        ax.set_xlabel(f"{int((counts > 0).sum())} px, {int(counts.sum())} features")
+    bar = figure.colorbar(shown, cax=last.inset_axes((0.1, 0, 0.12, 1)), ticks=range(len(COLORS)), label="times read")
+    bar.ax.tick_params(length=0, which="both")
     figure.savefig(file, metadata={"Date": None})
 
 

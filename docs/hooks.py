@@ -32,7 +32,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Replace formulas by MathML, which browsers show without a script."""
-    return MATH.sub(lambda found: mathml(found[2], block=found[1] == "div"), content)
+    return MATH.sub(lambda found: f"<{found[1]}>{mathml(found[2], block=found[1] == 'div')}</{found[1]}>", content)
 
 
 def mathml(formula: str, *, block: bool) -> str:
@@ -56,12 +56,25 @@ def code(value: object) -> str:
 
 
 def recipe_table() -> str:
-    """Return a line for each field of a recipe: its value in every recipe, and the sources."""
-    rows = []
-    for field in dataclasses.fields(Recipe):
-        values = [code(getattr(recipe, field.name)) for recipe in RECIPES.values()]
-        sources = {name: RECIPE_SOURCES[name][field.name] for name in RECIPES if name != "quick"}
-        same = len(set(sources.values())) == 1
-        words = next(iter(sources.values())) if same else "; ".join(f"{name}: {text}" for name, text in sources.items())
-        rows.append([f"`recipe.{field.name}`", *values, words])
-    return markdown_table(["field", *(f"`{name}`" for name in RECIPES), "source (`quick`: ours)"], rows)
+    """Return two tables of the fields of a recipe: the value in each recipe, and where the values are from."""
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    values = [[f"`{name}`", *(code(getattr(recipe, name)) for recipe in RECIPES.values())] for name in names]
+    sources = [[f"`{name}`", sources_of(name)] for name in names]
+    return "\n\n".join(
+        [
+            markdown_table(["`recipe.`", *(f"`{name}`" for name in RECIPES)], values),
+            "Where the values are from; those of `quick` are ours:",
+            markdown_table(["`recipe.`", "source"], sources),
+        ]
+    )
+
+
+def sources_of(field: str) -> str:
+    """Return the sources of a field's values, those that several recipes share once."""
+    by_source: dict[str, list[str]] = {}
+    for recipe, sources in RECIPE_SOURCES.items():
+        if recipe != "quick":
+            by_source.setdefault(sources[field], []).append(f"`{recipe}`")
+    if len(by_source) == 1:
+        return next(iter(by_source))
+    return "; ".join(f"{', '.join(recipes)}: {source}" for source, recipes in by_source.items())

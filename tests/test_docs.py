@@ -234,6 +234,6 @@ def test_links_between_files_lead_to_files(page: Path) -> None:
 
 
 def test_every_method_and_data_set_is_described() -> None:
-    for page, names in {"methods": METHODS, "data": DATASETS}.items():
+    for page, names in {"methods": list(METHODS), "data": list(DATASETS)}.items():
         text = (ROOT / "docs" / f"{page}.md").read_text()
         assert [name for name in names if f"`{name}`" not in text] == []
