@@ -11,9 +11,20 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
+from slbench.study.schema import Key, study_keys
 
 ROOT = Path(__file__).parent.parent
 RESULTS = "results/reference"
+SECTIONS = {  # of the keys of a study file, by the part of a path before its first dot
+    "": "Keys of the file",
+    "seeds": "`seeds`: seeds until decided",
+    "report": "`[report]`: the table",
+    "grid": "`[grid]`: axes",
+    "recipe": "`recipe.*`: training",
+    "method": "`method.*`: methods",
+    "backbone": "`backbone.*`: sizes",
+    "dataset": "`dataset.*`: data",
+}
 MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
 
 
@@ -27,7 +38,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Insert generated tables; point links to results, which work in a clone too, into the site."""
-    return markdown.replace(f"](../{RESULTS}/", f"]({RESULTS}/").replace("<!-- generated: recipes -->", recipe_table())
+    for marker, table in GENERATED.items():
+        if marker in markdown:
+            markdown = markdown.replace(marker, table())
+    return markdown.replace(f"](../{RESULTS}/", f"]({RESULTS}/")
 
 
 def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
@@ -51,8 +65,9 @@ def code(value: object) -> str:
     """Return a value as TOML would write it, as code; – for none."""
     if value is None or value == ():
         return "–"
-    text = {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    return f"`{'[' + ', '.join(map(str, value)) + ']' if isinstance(value, tuple) else text}`"
+    if isinstance(value, tuple):
+        return ", ".join(map(code, value))
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def recipe_table() -> str:
@@ -78,3 +93,30 @@ def sources_of(field: str) -> str:
     if len(by_source) == 1:
         return next(iter(by_source))
     return "; ".join(f"{', '.join(recipes)}: {source}" for source, recipes in by_source.items())
+
+
+def key_tables() -> str:
+    """Return a section with a table for each part of a study file."""
+    keys: dict[str, list[Key]] = {}
+    for key in study_keys():
+        keys.setdefault(key.path.partition(".")[0] if "." in key.path else "", []).append(key)
+    assert keys.keys() == SECTIONS.keys(), keys.keys() ^ SECTIONS.keys()
+    return "\n\n".join(f"### {title}\n\n{key_table(keys[head])}" for head, title in SECTIONS.items())
+
+
+def key_table(keys: list[Key]) -> str:
+    """Return a table of keys, their types, defaults and meanings."""
+    rows = [[f"`{key.path}`", type_and_limits(key), plain(key.default), plain(key.description)] for key in keys]
+    return markdown_table(["key", "type", "default", "meaning"], rows)
+
+
+def type_and_limits(key: Key) -> str:
+    return plain(f"{key.type}: {key.allowed}" if key.allowed else key.type)
+
+
+def plain(text: str) -> str:
+    """Return text in which Markdown marks nothing up."""
+    return re.sub(r"([*_<\[\]`$])", r"\\\1", text)
+
+
+GENERATED = {"<!-- generated: recipes -->": recipe_table, "<!-- generated: keys -->": key_tables}
