@@ -233,6 +233,12 @@ def test_links_between_files_lead_to_files(page: Path) -> None:
         assert link in generated or (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_in_the_text_are_files_of_the_repository(page: Path) -> None:
+    paths = re.findall(r"`((?:slbench|studies|tests|benchmarks|docs|results/reference)/[\w./-]+)`", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_every_method_and_data_set_is_described() -> None:
     for page, names in {"methods": list(METHODS), "data": list(DATASETS)}.items():
         text = (ROOT / "docs" / f"{page}.md").read_text()
