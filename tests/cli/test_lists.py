@@ -77,8 +77,14 @@ def test_an_unknown_list_is_answered_with_those_there_are(slbench: Command) -> N
     assert (said.code, said.out) == (2, "")
     assert said.err == (
         "slbench: unknown list 'method'; did you mean 'methods'? known: "
-        "backbones, methods, datasets, recipes, studies\n"
+        "backbones, methods, datasets, recipes, studies, schema\n"
     )
+
+
+def test_the_schema_of_studies_is_printed_as_it_is_committed(slbench: Command) -> None:
+    said = slbench("list", "schema")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (ROOT / "studies" / "study.schema.json").read_text()
 
 
 def test_the_version_is_the_packages(slbench: Command) -> None:
