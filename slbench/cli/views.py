@@ -26,6 +26,7 @@ from slbench.grid.events import (
 )
 from slbench.grid.messages import ProgressMessage
 from slbench.study import StudyRun
+from slbench.text import duration
 
 LINE_SECONDS = 30  # between plain lines on one run
 SHOWN_LINES = 6  # of a traceback or log
@@ -41,13 +42,6 @@ class View(Protocol):
     def __call__(self, event: Event) -> None: ...
 
 
-def minutes(seconds: float) -> str:
-    """ "1:02:03" or "2:03"."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
 def accuracy_of(said: ProgressMessage) -> float | None:
     """The accuracy to show while a run goes on: validation if there is one."""
     return said.test_top1 if said.val_top1 is None else said.val_top1
@@ -56,7 +50,7 @@ def accuracy_of(said: ProgressMessage) -> float | None:
 def log_line(event: Event) -> str | None:
     """The line that stays on the screen after an event, if it leaves one."""
     if isinstance(event, Finished):
-        return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {minutes(event.seconds)}"
+        return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {duration(event.seconds)}"
     if isinstance(event, Failed):
         return failed(event)
     if isinstance(event, AlreadyFinished):
@@ -157,7 +151,7 @@ class PlainView:
         elif (line := log_line(event)) is not None:
             left = self.totals.remaining()
             ended = isinstance(event, Finished | AlreadyFinished | Failed)
-            tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {minutes(left or 0)} left]" if ended else ""
+            tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {duration(left or 0)} left]" if ended else ""
             self._print(line + tail)
 
     def _moved(self, event: Progressed) -> None:

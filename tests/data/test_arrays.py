@@ -173,7 +173,7 @@ def test_a_disk_without_room_for_what_is_packed_is_one_line(
     usage = namedtuple("usage", "free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(free=10_000))
     with pytest.raises(
-        InputError, match=r"root/unpacked/.*: needs 0 MB, and 0 MB are free: make room, or name another"
+        InputError, match=r"root/unpacked/.*: needs [0-9,]+ B, and 10,000 B are free: make room, or name another"
     ):
         find(f"npz:{packed(tmp_path / 'birds.npz')}")
     assert not unpacked(root)
