@@ -157,7 +157,8 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     with pytest.raises(InputError) as refused:
         fetch("made", [archive(server.url("/data.bin"))])
     assert str(refused.value) == (
-        f"{folder}: needs 0.3 MB, and 1,000 B are free: make room, or name another folder with --data-root or SLBENCH_DATA"
+        f"{folder}: needs 0.3 MB, and 1,000 B are free: make room, "
+        "or name another folder with --data-root or SLBENCH_DATA"
     )
     assert listing(folder) == []
 
