@@ -10,14 +10,14 @@ from slbench.names import suggestion
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.paths import (
     ALIASES,
-    EITHER_FIELDS,
-    LIST_FIELDS,
+    axis_values,
     by_full_path,
     check_path,
     dotted_paths,
     flattened,
-    is_axis,
+    is_list,
     quoted,
+    takes_list,
 )
 from slbench.study.runs import SeedRule
 from slbench.validation import Override, checked, shown
@@ -35,6 +35,7 @@ class Grid:
 
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
+        self.notes: list[str] = []  # how a value was read, where it could be meant otherwise
         self.settings = self._settings()
         self.rule = self._rule()
         self.axes = self._axes()
@@ -72,7 +73,7 @@ class Grid:
         of_flags = {path: Override(value, f"--set {path}") for path, value in self.flags.set.items()}
         for path, setting in [*of_file.items(), *of_flags.items()]:
             check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
-            if isinstance(setting.value, list) and path not in LIST_FIELDS | EITHER_FIELDS:
+            if isinstance(setting.value, list) and not takes_list(path):
                 raise InputError(f"{setting.origin}: a list makes an axis: write it under [grid] of a study file")
         of_file, of_flags = by_full_path(of_file), by_full_path(of_flags)
         if self.file.precision is not None:
@@ -116,7 +117,9 @@ class Grid:
                     f"{origin}: a rule of seeds stands above [grid]; fixed seeds are grid.seed = [0, 1, 2]"
                 )
             check_path(path, origin, known=[*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()])
-            entries = value if is_axis(path, value) else [value]
+            entries = axis_values(path, value, origin)
+            if is_list(path) and entries == [value]:
+                self.notes.append(f"{origin}: {shown(value)} is one value; write several as a list of lists")
             if not entries:
                 raise InputError(f"{origin}: an empty list leaves no run: give at least one value or drop the key")
             axis = ALIASES.get(path, path)
@@ -129,11 +132,11 @@ class Grid:
 
 
 def matches(cell: Mapping[str, Override], table: Mapping[str, Value]) -> bool:
-    """Whether a cell has all the values of an `[[exclude]]` table; a list there means any of them."""
+    """Return whether a cell has all the values of an `[[exclude]]` table; a list there means any of them, or itself."""
 
     def same(value: Value, wanted: Value) -> bool:
         if isinstance(value, dict):
             value = value.get("label", value.get("name"))
-        return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+        return bool(value == wanted) or (isinstance(wanted, list) and value in wanted)
 
     return all(same(cell[ALIASES.get(key, key)].value, wanted) for key, wanted in table.items())

@@ -30,7 +30,7 @@ class Expansion:
             InapplicableError: if no cell means something.
         """
         runs: dict[str, StudyRun] = {}
-        meant, notes, refused = list[str](), list[str](), list[InapplicableError]()
+        meant, notes, refused = list[str](), [*self.grid.notes], list[InapplicableError]()
         resolved = list[tuple[dict[str, Override], StudyRun]]()
         for cell in self.grid.cells():
             settings = {**self.grid.settings, **cell}

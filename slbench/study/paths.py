@@ -1,10 +1,12 @@
 """Fields of a run by dotted path, "recipe.lr", and what a person wrote for them."""
 
-import dataclasses
-from collections.abc import Mapping
-from typing import TypeVar
+import functools
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from slbench.backbones import BACKBONES
+from slbench.data.specs import DatasetSpec, Side
 from slbench.errors import InputError
 from slbench.methods import Method
 from slbench.names import lookup, suggestion
@@ -15,11 +17,7 @@ from slbench.validation import Override, shown
 T = TypeVar("T")
 
 ALIASES = {"precision": "recipe.precision"}
-LIST_FIELDS = {"recipe.betas", "backbone.dims", "backbone.depths"}  # whose value is a list
-EITHER_FIELDS = {  # whose value is a list or a number
-    "backbone.num_heads",  # a list on a backbone with stages
-    "dataset.image_size",  # [height, width], or the side of a square
-}
+ImageSize = Side | tuple[Side, Side]  # px: the side of a square, or [height, width]
 DATASET_FIELDS = ["image_size", "fraction", "per_class"]  # the others say what the data are
 
 
@@ -51,16 +49,54 @@ def flattened(nested: Mapping[str, Value], head: str = "") -> dict[str, Value]:
     return flat
 
 
+@functools.cache
+def field_types() -> Mapping[str, tuple[Any, ...]]:
+    """Return the types of every field of a run that a study can set, by dotted path: several if backbones differ."""
+    types: dict[str, tuple[Any, ...]] = {}
+    for head, owner in [("recipe", Recipe), ("method", Method), *(("backbone", each) for each in backbone_specs())]:
+        for name, kind in get_type_hints(owner, include_extras=True).items():
+            if get_origin(kind) is not ClassVar and (head, name) != ("backbone", "name"):
+                path = f"{head}.{name}"
+                types[path] = (*types.get(path, ()), kind)
+    of_data = get_type_hints(DatasetSpec, include_extras=True) | {"image_size": ImageSize}
+    return types | {f"dataset.{name}": (of_data[name],) for name in DATASET_FIELDS}
+
+
+def backbone_specs() -> list[type]:
+    """Return the classes of the backbones' sizes, each once."""
+    return list(dict.fromkeys(entry.spec for entry in BACKBONES.values()))
+
+
 def dotted_paths() -> list[str]:
-    """Every field of a run that a study can set, as a dotted path."""
-    backbone_fields = {field.name: None for entry in BACKBONES.values() for field in dataclasses.fields(entry.spec)}
-    fields = {
-        "recipe": [field.name for field in dataclasses.fields(Recipe)],
-        "method": [field.name for field in dataclasses.fields(Method)],
-        "backbone": [name for name in backbone_fields if name != "name"],
-        "dataset": DATASET_FIELDS,
-    }
-    return [f"{head}.{name}" for head, names in fields.items() for name in names]
+    """Return every field of a run that a study can set, as a dotted path."""
+    return list(field_types())
+
+
+def alternatives(kind: Any) -> Iterator[Any]:
+    """Yield the plain types that an annotation allows, without constraints and None."""
+    if get_origin(kind) is Annotated:
+        yield from alternatives(get_args(kind)[0])
+    elif get_origin(kind) in (Union, UnionType):
+        for each in get_args(kind):
+            yield from alternatives(each)
+    elif kind is not type(None):
+        yield kind
+
+
+def takes_list(path: str) -> bool:
+    """Return whether a value of this path may be a list."""
+    return any(are_tuples(path))
+
+
+def is_list(path: str) -> bool:
+    """Return whether every value of this path is a list."""
+    found = are_tuples(path)
+    return bool(found) and all(found)
+
+
+def are_tuples(path: str) -> list[bool]:
+    """Return of each type that a path takes whether it is a tuple, which TOML writes as a list."""
+    return [get_origin(each) is tuple for kind in field_types().get(path, ()) for each in alternatives(kind)]
 
 
 def check_path(path: str, origin: str, *, known: list[str]) -> None:
@@ -76,8 +112,17 @@ def quoted(path: str) -> str:
     return f'"{path}"' if "." in path else path
 
 
-def is_axis(path: str, value: Value) -> bool:
-    """Whether a list under [grid] holds the values of an axis, and is not one value itself."""
-    if path in LIST_FIELDS:
-        return isinstance(value, list) and all(isinstance(entry, list) for entry in value)
-    return isinstance(value, list)
+def axis_values(path: str, value: Value, origin: str) -> list[Value]:
+    """Return the values of an axis under [grid]: of a list its entries, but a flat list is one value of a list field.
+
+    Raises:
+        InputError: for lists beside other values, on a list field.
+    """
+    if not isinstance(value, list):
+        return [value]
+    if not is_list(path):
+        return value
+    lists = [isinstance(entry, list) for entry in value]
+    if any(lists) and not all(lists):
+        raise InputError(f"{origin}: must be a list of lists, one for each value (got {shown(value)})")
+    return value if all(lists) else [value]

@@ -159,8 +159,7 @@ def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
     given, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
     share = getattr(backbone, "tokens_per_side", 1)
     if given is None and patch is not None and patch != min(height, width) / share:
-        share_word = {8: "an eighth", 16: "a sixteenth"}[share]
-        notes.append(f"patch {patch} px: {share_word} of {height} x {width} px, rounded to a divisor")
+        notes.append(f"patch {patch} px: 1/{share} of the smaller side of {height} x {width} px, rounded to a divisor")
     asked = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
     steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
     if steps < asked:
