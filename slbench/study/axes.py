@@ -110,13 +110,19 @@ class Grid:
         defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in given}
         if self.rule is not None:
             defaults["seed"] = list(range(self.rule.min))
+        known = [*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()]
         for path, value in {**given, **defaults}.items():
             origin = f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}"
             if path == "seeds":
                 raise InputError(
                     f"{origin}: a rule of seeds stands above [grid]; fixed seeds are grid.seed = [0, 1, 2]"
                 )
-            check_path(path, origin, known=[*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()])
+            check_path(path, origin, known=known)
+            if isinstance(value, dict) and "name" not in value and any(each.startswith(path + ".") for each in known):
+                raise InputError(
+                    f"{origin}: must be a name or a list of names, got {shown(value)}; "
+                    f'the key of a field is in quotes: "{path}.{next(iter(value), "field")}"'
+                )
             entries = axis_values(path, value, origin)
             if is_list(path) and entries == [value]:
                 self.notes.append(f"{origin}: {shown(value)} is one value; write several as a list of lists")

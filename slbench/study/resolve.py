@@ -12,8 +12,7 @@ from slbench.data import ResolvedDataset, find
 from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
-from slbench.names import lookup
-from slbench.recipes import RECIPES, Recipe
+from slbench.recipes import RECIPES
 from slbench.record import Labels
 from slbench.spec import Protocol, RunSpec
 from slbench.study.file import StudyFile
@@ -41,16 +40,15 @@ class Resolver:
         self.file, self.where = file, where
         self.methods = {**METHODS, **self._inline_methods()}
         self.found: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # a user's own are looked at once
-        self.recipe = self._recipe(recipe, "--recipe") if recipe else self._recipe(file.recipe, f"{where}: recipe")
+        chosen = Override(recipe, "--recipe") if recipe else Override(file.recipe, f"{where}: recipe")
+        self.recipe = named(RECIPES, chosen, "recipe")
 
     def run(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]]:
         """The run of one cell's settings, and what rules decided in it."""
         backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
         method_name, dataset_name = settings["method"], settings["dataset"]
         method, notes = self._method(method_name, under("method", settings))
-        recipe = (
-            self._recipe(settings["recipe"].value, settings["recipe"].origin) if "recipe" in settings else self.recipe
-        )
+        recipe = named(RECIPES, settings["recipe"], "recipe") if "recipe" in settings else self.recipe
         recipe = changed(recipe, under("recipe", settings), where=f"{self.where}: recipe")
         dataset = self._dataset(dataset_name, under("dataset", settings))
         protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
@@ -85,12 +83,6 @@ class Resolver:
         without_row = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
         run, said = self.run({**without_row, "method": Override("none", settings["method"].origin)})
         return run, [*said, f"{label} runs as 'none' only: it has neither tokens nor attention"]
-
-    def _recipe(self, name: str, origin: str) -> Recipe:
-        try:
-            return lookup(RECIPES, name, "recipe")
-        except InputError as error:
-            raise InputError(f"{origin}: {error}") from error
 
     def _inline_methods(self) -> dict[str, Method]:
         rows: dict[str, Method] = {}

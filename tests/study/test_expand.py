@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from slbench.backbones.specs import ViTSpec
 from tests.study.made import cells, refusal, vit
 from tests.support import TINY, missing, runs, study
 
@@ -159,6 +160,14 @@ def test_a_patch_that_the_rule_rounds_is_noted(monkeypatch: pytest.MonkeyPatch) 
     assert vit(found.runs[0]).patch_size == 4  # 28 / 8 = 3.5: 4 and not 2
     (note,) = found.notes
     assert not missing(note, "4 px", "28 x 28 px")
+
+
+def test_a_patch_is_noted_at_any_number_of_tokens_per_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ViTSpec, "tokens_per_side", 10)
+    found = study({"grid": {"method": ["none"]}})
+    assert vit(found.runs[0]).patch_size == 4  # 32 / 10 = 3.2
+    (note,) = found.notes
+    assert not missing(note, "4 px", "1/10", "32 x 32 px")
 
 
 def test_fields_that_mean_nothing_for_a_row_are_left_out_there_with_a_note() -> None:
