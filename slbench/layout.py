@@ -85,10 +85,10 @@ class Layout(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
-    backbone: tuple[str, ...] = ()
-    method: tuple[str, ...] = ()
-    dataset: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
+    backbone: tuple[str, ...] = ()  # labels of backbones, in the order of the rows
+    method: tuple[str, ...] = ()  # names of methods, in the order of the rows
+    dataset: tuple[str, ...] = ()  # names of data sets, in the order of the columns
+    columns: tuple[str, ...] = ()  # costs, metrics, and what is said of the metric before it
 
 
 AS_IT_COMES = Layout.model_construct()  # `Layout()`, without having its schema built

@@ -32,7 +32,7 @@ class Recipe:
 
     __pydantic_config__ = STRICT
 
-    epochs: Count = 100
+    epochs: Count = 100  # of the training images, `passes` times over
     equal: Literal["epochs", "steps"] | None = None  # what a subset of a data set shares with it; None: "epochs"
     batch_size: Count = 128  # images
     drop_last: bool = True  # a last batch of an epoch that is not full is left out
@@ -48,20 +48,20 @@ class Recipe:
     warmup_epochs: AtLeastZero = 10.0  # linear, per step; cut to a tenth of the steps
     warmup_lr: AtLeastZero = 1e-6  # where the warm-up starts
     min_lr: AtLeastZero = 1e-6  # where the cosine ends
-    label_smoothing: Share = 0.1
+    label_smoothing: Share = 0.1  # probability that is spread over all classes
     drop_path: Share = 0.1  # stochastic depth: constant in ViT, PiT, CaiT; rising from 0 in the others
     flip: bool = True  # horizontally, half of the images
     crop_padding: Annotated[int, Ge(0), Le(256)] = 4  # px of zeros around the image, then a random crop; 0 is off
     auto_augment: Policy = "none"  # "dataset": the policy that was published for the data set, else ImageNet's
     erase: Probability = 0.0  # random erasing, of an image, after normalising
-    erase_area: tuple[Share, Share] = (0.02, 0.4)  # of the image, uniform
-    erase_aspect: tuple[Positive, Positive] = (0.3, 3.3)  # height / width
-    erase_aspect_draw: Literal["uniform", "log-uniform"] = "uniform"
+    erase_area: tuple[Share, Share] = (0.02, 0.4)  # of the image: lowest and highest share, uniform
+    erase_aspect: tuple[Positive, Positive] = (0.3, 3.3)  # height / width: lowest and highest
+    erase_aspect_draw: Literal["uniform", "log-uniform"] = "uniform"  # how erase_aspect is drawn
     erase_fill: Literal["mean", "raw-mean"] = "mean"  # "raw-mean": the mean in [0, 1], written into normalised images
     cutmix: Probability = 0.0  # of a batch
     cutmix_alpha: Positive = 1.0  # of its Beta(alpha, alpha)
     mixup: Probability = 0.0  # of a batch; never together with CutMix
-    mixup_alpha: Positive = 1.0
+    mixup_alpha: Positive = 1.0  # of its Beta(alpha, alpha)
     precision: Precision = "fp32"  # auto: bf16 where the device computes it natively, else fp32
 
     def __post_init__(self) -> None:

@@ -88,11 +88,11 @@ class ViTSpec:
 
     name: Literal["vit"] = "vit"
     patch_size: Size | None = None  # px; unless given, the smaller image side / 8, rounded to a divisor
-    dim: Size = 192
+    dim: Size = 192  # channels of a token
     depth: Size = 9  # blocks
-    num_heads: Size = 12
+    num_heads: Size = 12  # of attention
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
-    qkv_bias: bool = False
+    qkv_bias: bool = False  # of queries, keys and values
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads:
@@ -126,11 +126,11 @@ class T2TSpec:
     name: Literal["t2t"] = "t2t"
     num_splits: Size | None = None  # each halves the grid; unless given, until 8 tokens a side or near it are left
     token_dim: Size = 64  # width inside the soft splits
-    dim: Size = 256
+    dim: Size = 256  # channels of a token
     depth: Size = 12  # blocks after the soft splits
-    num_heads: Size = 4
-    mlp_ratio: Ratio = 2.0
-    variant: Variant = "paper"
+    num_heads: Size = 4  # of attention
+    mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
+    variant: Variant = "paper"  # "released" also adds the normed input of each attention to its output
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads:
@@ -174,12 +174,12 @@ class CaiTSpec:
 
     name: Literal["cait"] = "cait"
     patch_size: Size | None = None  # px; unless given, the smaller image side / 8, rounded to a divisor
-    dim: Size = 192
+    dim: Size = 192  # channels of a token
     depth: Size = 24  # blocks over the patches
     class_depth: Size = 2  # blocks in which only the class token is updated
-    num_heads: Size = 4
+    num_heads: Size = 4  # of attention
     head_dim: Size = 64  # num_heads * head_dim may differ from dim
-    mlp_ratio: Ratio = 2.0
+    mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
     variant: Variant = "paper"
 
     def __post_init__(self) -> None:
@@ -221,10 +221,14 @@ class PiTSpec:
 
     name: Literal["pit"] = "pit"
     patch_size: Size | None = None  # px; unless given, image side / 16, rounded to one whose grid the stages halve
-    dims: Sizes = (96, 192, 384)  # each a multiple of the one before: pooling is a grouped convolution
-    depths: Sizes = (2, 6, 4)
-    num_heads: Sizes = (2, 4, 8)
-    mlp_ratio: Ratio = 2.0
+    dims: Sizes = (
+        96,
+        192,
+        384,
+    )  # channels of each stage, each a multiple of the one before: pooling is a grouped convolution
+    depths: Sizes = (2, 6, 4)  # blocks of each stage
+    num_heads: Sizes = (2, 4, 8)  # of attention, in each stage
+    mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
     variant: Literal["paper", "original"] = "paper"
 
     def __post_init__(self) -> None:
@@ -282,11 +286,11 @@ class SwinSpec:
     name: Literal["swin"] = "swin"
     patch_size: Size | None = None  # px; unless given, image side / 16, rounded to one whose grid the stages halve
     window_size: Size | None = None  # tokens a side; unless given, 4, rounded to one that fits every stage
-    dims: Sizes = (96, 192, 384)
-    depths: Sizes = (2, 6, 4)
-    num_heads: Sizes = (3, 6, 12)
-    mlp_ratio: Ratio = 2.0
-    absolute_positions: bool = True
+    dims: Sizes = (96, 192, 384)  # channels of each stage
+    depths: Sizes = (2, 6, 4)  # blocks of each stage
+    num_heads: Sizes = (3, 6, 12)  # of attention, in each stage
+    mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
+    absolute_positions: bool = True  # learned positions after the embedding, beside the bias of each window
 
     def __post_init__(self) -> None:
         check_stages(self.dims, self.depths, self.num_heads)
@@ -361,8 +365,8 @@ class EfficientNetSpec:
 
     name: Literal["efficientnet-b0"] = "efficientnet-b0"
     stem: Size = 32  # channels of the first convolution
-    dims: Sizes = (16, 24, 40, 80, 112, 192, 320)
-    depths: Sizes = (1, 2, 2, 3, 3, 4, 1)
+    dims: Sizes = (16, 24, 40, 80, 112, 192, 320)  # channels of each stage
+    depths: Sizes = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage
 
     def __post_init__(self) -> None:
         if len(self.dims) != 7 or len(self.depths) != 7:

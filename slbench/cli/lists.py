@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="backbones, methods, datasets, recipes or studies.", metavar="KIND")],
+    kind: Annotated[
+        str, typer.Argument(help="backbones, methods, datasets, recipes, studies or schema.", metavar="KIND")
+    ],
     show: Annotated[
         str | None, typer.Option("--show", help="A recipe, each value with its source.", metavar="NAME")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what a study can name: backbones, methods, datasets, recipes, or the study files here."""
+    """List what a study can name: backbones, methods, datasets, recipes; the study files here; or their JSON schema."""
     if show is not None:
         if kind != "recipes":
             raise InputError(f"--show {show}: shows a recipe: slbench list recipes --show {show}")
         show_recipe(show, as_json=as_json)
         return
-    rows = lookup(KINDS, kind, "list")()
+    lookup(dict.fromkeys([*KINDS, "schema"]), kind, "list")
+    if kind == "schema":
+        from slbench.study.schema import study_schema
+
+        print(json.dumps(study_schema(), indent=2, ensure_ascii=False))
+        return
+    rows = KINDS[kind]()
     if as_json:
         print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
         return

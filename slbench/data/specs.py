@@ -35,9 +35,9 @@ class DatasetSpec:
     num_test: Annotated[int, Ge(1)]
     mean: tuple[float, ...]  # per channel over the training images, in [0, 1]
     std: tuple[float, ...]
-    # Subset per class of the training images without the validation split: all, a share, or a number.
-    fraction: Annotated[float, Gt(0), Le(1)] | None = None
-    per_class: Annotated[int, Ge(1)] | None = None
+    # Subset per class of the training images without the validation split: all, or one of the two.
+    fraction: Annotated[float, Gt(0), Le(1)] | None = None  # share of the training images of each class
+    per_class: Annotated[int, Ge(1)] | None = None  # number of training images of each class
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:

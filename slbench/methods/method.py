@@ -38,8 +38,8 @@ class Method:
     window: Literal[1, 2] = 1  # side in patches of what a token reads without shifts; 2 overlaps
     layer_norm: bool | None = None  # before the linear map; unless given, exactly when shifted
     s_pool: Literal["auto", "yes", "no"] = "auto"  # the shift or window also in pooling; auto: a shift, if there is any
-    learn_temperature: bool = False
-    temperature_per: Literal["head", "layer"] = "head"
+    learn_temperature: bool = False  # of the softmax of attention
+    temperature_per: Literal["head", "layer"] = "head"  # one learned temperature for each
     initial_temperature: Annotated[float, Gt(0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
     mask_self: bool = False  # no token attends to itself
     widened: bool = False  # a control: the MLP is widened until the parameters are those of the row "both"

@@ -19,18 +19,18 @@ class StudyFile(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
-    title: str = ""
+    title: str = ""  # of the report
     source: str = ""  # of published numbers for the same table: "arXiv:2112.13492 Table 5"
-    recipe: str = "quick"
-    protocol: Protocol = "holdout"
+    recipe: str = "quick"  # how a network is trained
+    protocol: Protocol = "holdout"  # holdout: a tenth of the training images validates; full, paper: none does
     precision: str | None = None  # short for set.recipe.precision
-    keep: Keep = "last"  # which weights stay
+    keep: Keep = "last"  # which weights stay: of the last epoch, of the best on the validation images, or none
     report: Layout = AS_IT_COMES  # rows and columns of its table
     seeds: Value = None  # a SeedRule, in place of grid.seed
-    grid: dict[str, Value] = {}
-    set: dict[str, Value] = {}
-    method: list[dict[str, Value]] = []
-    exclude: list[dict[str, Value]] = []
+    grid: dict[str, Value] = {}  # axes: one value or a list of values for each; a run for every combination
+    set: dict[str, Value] = {}  # fields of every run, by dotted path
+    method: list[dict[str, Value]] = []  # methods of your own, by name
+    exclude: list[dict[str, Value]] = []  # cells to leave out: all that have these values on these axes
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ class SeedRule(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
-    min: Annotated[int, Field(ge=2)]
-    max: Annotated[int, Field(le=MAX_SEEDS)]
-    until: Literal["decided"]
+    min: Annotated[int, Field(ge=2)]  # seeds of every cell
+    max: Annotated[int, Field(le=MAX_SEEDS)]  # seeds of a cell at most; above min
+    until: Literal["decided"]  # add seeds until the difference to the plain backbone is decided
 
     @model_validator(mode="after")
     def _check(self) -> Self:

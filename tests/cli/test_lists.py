@@ -72,7 +72,13 @@ def test_a_study_that_is_not_valid_says_so_in_the_list(
 def test_an_unknown_list_is_answered_with_those_there_are(slbench: Command) -> None:
     said = slbench("list", "method")
     assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "method", "methods", "backbones", "datasets", "recipes", "studies")
+    assert not missing(said.err, "method", "methods", "backbones", "datasets", "recipes", "studies", "schema")
+
+
+def test_the_schema_of_studies_is_printed_as_it_is_committed(slbench: Command) -> None:
+    said = slbench("list", "schema")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (ROOT / "studies" / "study.schema.json").read_text()
 
 
 def test_the_version_is_the_packages(slbench: Command) -> None:

@@ -1,0 +1,269 @@
+"""The keys of a study file: as a JSON schema (draft 7, which editors of TOML read), and as lines of documentation.
+
+Types, limits and defaults come from the classes that check a study, descriptions from the comments beside their fields.
+What depends on several keys ("keep = 'best' needs protocol 'holdout'") is checked when a study is loaded, not here.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from slbench.backbones import BACKBONES, NAMED, Preset, default_spec
+from slbench.data import DATASETS
+from slbench.data.specs import DatasetSpec
+from slbench.layout import COLUMNS, Layout
+from slbench.methods import METHODS, Method
+from slbench.recipes import RECIPES, Recipe
+from slbench.study.axes import DEFAULT_AXES
+from slbench.study.descriptions import field_descriptions
+from slbench.study.file import StudyFile
+from slbench.study.paths import ALIASES, backbone_specs, field_types
+from slbench.study.resolve import Seed
+from slbench.study.runs import SeedRule
+from slbench.validation import adapter
+
+Schema = dict[str, Any]
+
+AXES = {  # of a grid, besides fields of a run by dotted path
+    "backbone": "name of a backbone, or a table with its name, a label and the sizes to change",
+    "method": "name of a method: one that slbench ships, or one of a [[method]] table",
+    "dataset": "name of a data set, or npz:PATH or folder:PATH for your own",
+    "seed": "decides initial values, order and augmentation",
+    "recipe": "name of a recipe, in place of the key above [grid]",
+    "protocol": "in place of the key above [grid]",
+}
+LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+PLURALS = {"integer": "integers", "number": "numbers", "text": "texts"}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a study file, for documentation."""
+
+    path: str  # "keep", "seeds.min", "recipe.lr"
+    type: str  # "integer", "list of 2 numbers"
+    allowed: str  # "above 0", "'none', 'diagonal'"; empty: every value of the type
+    default: str  # "64 (quick), 128 (paper)"; empty: there is none
+    description: str
+
+
+def study_schema() -> Schema:
+    """Return the JSON schema of a study file, with the fields of a run as definitions by dotted path."""
+    of_file = table_of(StudyFile)["properties"]
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "slbench study",
+        "description": "A grid of training runs and how they are reported",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": of_file
+        | {
+            "recipe": of_file["recipe"] | {"enum": list(RECIPES)},
+            "precision": reference("precision"),
+            "report": layout_table(),
+            "seeds": table_of(SeedRule, required=list(SeedRule.model_fields)),
+            "grid": closed({path: or_list(path) for path in axes()}, of_file["grid"]),
+            "set": set_table(of_file["set"]),
+            "method": {**of_file["method"], "items": method_table()},
+            "exclude": {**of_file["exclude"], "items": closed({path: {} for path in axes()})},
+        },
+        "definitions": named_axes() | fields(),
+    }
+
+
+def study_keys() -> list[Key]:
+    """Return every key of a study file in the order of the file: those of its tables by dotted path.
+
+    A field of a run ("recipe.lr") stands once; it is written under [set], or as an axis under [grid].
+    """
+    schema = study_schema()["properties"]
+    tables = {"report": Layout, "seeds": SeedRule}
+    top = [name for name in schema if name not in ("grid", "set", "method", "exclude", *tables)]
+    keys = [described(name, fields()["recipe.precision"] if name == "precision" else schema[name]) for name in top]
+    keys += [described(f"{name}.{key}", each) for name in tables for key, each in schema[name]["properties"].items()]
+    keys += [described(f"grid.{name}", each) for name, each in named_axes().items()]
+    keys += [described(path, each, default=default_words(path)) for path, each in fields().items()]
+    return [*keys, described("method.name", method_table()["properties"]["name"]), EXCLUDE]
+
+
+EXCLUDE = Key("exclude", "list of tables", "axes of the grid", "", field_descriptions(StudyFile)["exclude"])
+
+
+@cache
+def fields() -> Mapping[str, Schema]:
+    """Return the schema of every field of a run that a study can set, by dotted path."""
+    return {
+        path: {"description": field_words(path), **any_of(value_schema(kind) for kind in types)}
+        for path, types in field_types().items()
+    }
+
+
+def field_words(path: str) -> str:
+    """Return the description of a field of a run: of a backbone's by backbone where they differ."""
+    head, _, name = path.partition(".")
+    owners: dict[str, type] = {"recipe": Recipe, "method": Method, "dataset": DatasetSpec}
+    if head != "backbone":
+        return field_descriptions(owners[head])[name]
+    said = {known: field_descriptions(entry.spec).get(name, "") for known, entry in BACKBONES.items()}
+    return by_value({known: words for known, words in said.items() if words}, form="{owners}: {value}", between="; ")
+
+
+def axes() -> list[str]:
+    """Return the keys that a grid can have."""
+    return [*named_axes(), *ALIASES, *fields()]
+
+
+def reference(path: str) -> Schema:
+    """Return a reference to the definition of one value of an axis."""
+    return {"$ref": f"#/definitions/{ALIASES.get(path, path)}"}
+
+
+def named_axes() -> dict[str, Schema]:
+    """Return the schema of one value of each axis that is no field by dotted path."""
+    values: dict[str, Schema] = {
+        "backbone": any_of([{"enum": list(NAMED)}, *map(backbone_table, backbone_specs())]),
+        "method": any_of([{"enum": list(METHODS)}, {"type": "string", "minLength": 1}]),
+        "dataset": any_of([{"enum": list(DATASETS)}, {"type": "string", "minLength": 1}]),
+        "seed": value_schema(Seed),
+        "recipe": {"type": "string", "enum": list(RECIPES)},
+        "protocol": value_schema(StudyFile)["properties"]["protocol"],
+    }
+    return {name: {"description": AXES[name], **value} for name, value in values.items()}
+
+
+def layout_table() -> Schema:
+    table = table_of(Layout)
+    table["properties"]["columns"]["items"] = {"type": "string", "enum": list(COLUMNS)}
+    return table
+
+
+def set_table(about: Schema) -> Schema:
+    """Return the schema of [set], where recipe.lr and "recipe.lr" are the same."""
+    nested: dict[str, dict[str, Schema]] = {}
+    for path in fields():
+        head, _, name = path.partition(".")
+        nested.setdefault(head, {})[name] = reference(path)
+    quoted = {path: reference(path) for path in [*fields(), *ALIASES, "protocol"]}
+    return closed({head: closed(each) for head, each in nested.items()} | quoted, about)
+
+
+def method_table() -> Schema:
+    """Return the schema of a [[method]] table."""
+    name = {"description": "what the grid calls it", "type": "string", "minLength": 1}
+    table = table_of(Method, required=["name"])
+    return table | {"properties": {"name": name} | table["properties"]}
+
+
+def backbone_table(spec: type) -> Schema:
+    """Return the schema of an inline table that names a backbone of this class, or a preset of it."""
+    presets = [name for name, each in NAMED.items() if isinstance(each, Preset) and type(each.spec) is spec]
+    names = [name for name, entry in BACKBONES.items() if entry.spec is spec] + presets
+    label = {"description": "what tables call it", "type": "string", "minLength": 1}
+    table = table_of(spec, required=["name"])
+    return table | {"properties": table["properties"] | {"name": {"enum": names}, "label": label}}
+
+
+def table_of(owner: type, *, required: Iterable[str] = ()) -> Schema:
+    """Return the schema of a table whose keys are the fields of a class."""
+    said = field_descriptions(owner)
+    properties = {
+        name: {**({"description": said[name]} if name in said else {}), **each}
+        for name, each in value_schema(owner)["properties"].items()
+    }
+    return closed(properties) | ({"required": list(required)} if required else {})
+
+
+def closed(properties: Mapping[str, Schema], about: Schema | None = None) -> Schema:
+    """Return the schema of a table that has these keys and no others."""
+    words = {"description": about["description"]} if about and "description" in about else {}
+    return {**words, "type": "object", "additionalProperties": False, "properties": dict(properties)}
+
+
+def or_list(path: str) -> Schema:
+    """Return the schema of an axis: one value or a list of values."""
+    return {"anyOf": [reference(path), {"type": "array", "minItems": 1, "items": reference(path)}]}
+
+
+def any_of(schemas: Iterable[Schema]) -> Schema:
+    """Return the schema of a value that one of these allows."""
+    distinct = list({json.dumps(each): each for each in schemas}.values())
+    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+
+
+def value_schema(kind: Any) -> Schema:
+    """Return what pydantic says of a type, without null, which TOML has not, and without generated titles."""
+    return simplified(adapter(kind).json_schema())
+
+
+def simplified(schema: Schema) -> Schema:
+    found = {key: value for key, value in schema.items() if key not in ("title", "anyOf", "prefixItems", "properties")}
+    if found.get("default", ...) is None:
+        del found["default"]
+    if "const" in found:
+        found["enum"] = [found.pop("const")]
+    if "items" in found:
+        found["items"] = simplified(found["items"])
+    if "prefixItems" in schema:
+        found["items"] = any_of(map(simplified, schema["prefixItems"]))
+    if "properties" in schema:
+        found["properties"] = {name: simplified(each) for name, each in schema["properties"].items()}
+    if "anyOf" in schema:
+        found |= any_of(simplified(each) for each in schema["anyOf"] if each.get("type") != "null")
+    return found
+
+
+def described(path: str, schema: Schema, *, default: str | None = None) -> Key:
+    """Return the documentation of a key from its schema."""
+    if default is None:
+        axis = DEFAULT_AXES.get(path.removeprefix("grid."), schema.get("default", ""))
+        default = toml(axis) if axis != "" else ""
+    return Key(path, type_words(schema), allowed_words(schema), default, schema.get("description", ""))
+
+
+def type_words(schema: Schema) -> str:
+    """Return the type of a value as a writer of TOML calls it."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(map(type_words, schema["anyOf"])))
+    kind = schema.get("type") or ("string" if isinstance(schema["enum"][0], str) else "integer")
+    if kind == "array":
+        item = type_words(schema["items"])
+        count = f"{schema['minItems']} " if schema.get("minItems", 0) == schema.get("maxItems") else ""
+        return f"list of {count}{PLURALS.get(item, item)}"
+    return {"string": "text", "boolean": "true or false", "object": "table"}.get(kind, kind)
+
+
+def allowed_words(schema: Schema) -> str:
+    """Return the values that are allowed, or their limits; empty if the type says it all."""
+    if "anyOf" in schema:
+        return "; ".join(filter(None, dict.fromkeys(map(allowed_words, schema["anyOf"]))))
+    if "enum" in schema:
+        return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in schema["enum"])
+    if "items" in schema:
+        return allowed_words(schema["items"])
+    return ", ".join(f"{words} {schema[key]:g}" for key, words in LIMITS.items() if key in schema)
+
+
+def default_words(path: str) -> str:
+    """Return the default of a field of a run, by recipe or by backbone where they differ."""
+    head, _, name = path.partition(".")
+    owners: dict[str, Any] = {"recipe": RECIPES, "method": {"none": Method()}}.get(head, {})
+    if head == "backbone":
+        owners = {known: default_spec(known) for known in NAMED}
+    return by_value({known: toml(getattr(each, name)) for known, each in owners.items() if hasattr(each, name)})
+
+
+def by_value(values: Mapping[str, str], *, form: str = "{value} ({owners})", between: str = ", ") -> str:
+    """Return "64 (quick), 128 (paper, modern)"; the value alone if all have the same."""
+    owners: dict[str, list[str]] = {}
+    for owner, value in values.items():
+        owners.setdefault(value, []).append(owner)
+    if len(owners) < 2:
+        return next(iter(owners), "")
+    return between.join(form.format(value=value, owners=", ".join(names)) for value, names in owners.items())
+
+
+def toml(value: Any) -> str:
+    """Return a value as TOML writes it; "not set" for None."""
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
