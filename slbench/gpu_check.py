@@ -30,6 +30,7 @@ from slbench.measure.network import Network
 from slbench.measure.throughput_keys import TIMINGS, Timing
 from slbench.methods import METHODS, model_title
 from slbench.recipes import RECIPES
+from slbench.text import mebibytes
 
 if TYPE_CHECKING:
     import torch
@@ -218,7 +219,7 @@ def memory(device: "torch.device", found: Device) -> tuple[str, bool]:
         repeats=1,
     )
     held, least = measured.median - measured.idle, 16 * sum(p.numel() for p in network.build().parameters())
-    return f"ViT, batch 16: {held / 2**20:,.0f} MiB, of which {least / 2**20:,.0f} for parameters", held > least
+    return f"ViT, batch 16: {mebibytes(held)}, of which {least / 2**20:,.0f} for parameters", held > least
 
 
 def graphs(device: "torch.device") -> tuple[str, bool]:

@@ -1,6 +1,6 @@
 """Small pieces of text that messages, tables and captions share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,8 +16,38 @@ def distinct(values: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def minutes(seconds: float) -> str:
-    """Return "1:02:03" or "2:03"."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
+def duration(seconds: float) -> str:
+    """Return "1:02:03", or "2:03" below an hour."""
+    hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def megabytes(size: int, *, digits: int = 1) -> str:
+    """Return "1,234.5 MB"; in bytes what would round to 0 MB."""
+    return f"{size:,} B" if size < 0.5e6 / 10**digits else f"{size / 1e6:,.{digits}f} MB"
+
+
+def mebibytes(size: float) -> str:
+    """Return "1,235 MiB"."""
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def markdown_table(heads: Sequence[str], lines: Iterable[Sequence[str]], *, align: str = "") -> str:
+    """Return a GitHub table, its columns as wide as their longest cell.
+
+    Args:
+        align: "l" or "r" for each column, as LaTeX has it; columns beyond it are aligned to the left.
+    """
+    rows = [[table_cell(cell) for cell in line] for line in (heads, *lines)]
+    sides = align.ljust(len(heads), "l")
+    widths = [max(len(column[0]) + 2, *map(len, column)) for column in zip(*rows, strict=True)]
+    places = [f"{'<' if side == 'l' else '>'}{width}" for side, width in zip(sides, widths, strict=True)]
+    dashes = ["-" * (width + 1) for width in widths]
+    rule = [f":{line}" if side == "l" else f"{line}:" for side, line in zip(sides, dashes, strict=True)]
+    head, *body = [f"| {' | '.join(map(format, row, places))} |" for row in rows]
+    return "\n".join([head, f"|{'|'.join(rule)}|", *body])
+
+
+def table_cell(text: str) -> str:
+    """Return a text as one cell of a Markdown table: on one line, its bars escaped."""
+    return " ".join(text.replace("|", "\\|").splitlines()).strip()

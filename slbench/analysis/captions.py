@@ -13,7 +13,7 @@ from slbench.analysis.run_selection import WHICH, FinishedRun, Split
 from slbench.files import write_atomic
 from slbench.plotting.style import save
 from slbench.provenance import code_text
-from slbench.text import distinct, plural
+from slbench.text import distinct, markdown_table, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,14 +77,8 @@ def trained(runs: Sequence[FinishedRun]) -> str:
 
 def table(frame: pd.DataFrame) -> str:
     """A frame of text as a GitHub table, its first column to the left."""
-    safe = frame.astype(str).map(escaped)
-    safe.columns = pd.Index([escaped(str(column)) for column in frame.columns])
-    align = ["left", *["right"] * (len(safe.columns) - 1)]
-    return str(safe.to_markdown(index=False, disable_numparse=True, colalign=align))
-
-
-def escaped(words: str) -> str:
-    return " ".join(words.replace("|", "\\|").split())
+    lines = frame.astype(str).to_numpy().tolist()
+    return markdown_table([str(column) for column in frame.columns], lines, align="l" + "r" * (frame.shape[1] - 1))
 
 
 def page(

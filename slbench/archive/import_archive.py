@@ -18,6 +18,7 @@ from slbench.errors import InputError, StoreError
 from slbench.files import sync_folder
 from slbench.record import WEIGHTS, RunRecord, first_wrong
 from slbench.store import Store, safe, state_of
+from slbench.text import megabytes
 
 M = TypeVar("M", bound=BaseModel)
 STAGING = ".import-"
@@ -93,8 +94,8 @@ def check_space(reader: Reader, store: Store) -> None:
     free = store.free_bytes()
     if reader.manifest.size > free:
         raise StoreError(
-            f"{store.root}: {reader.path} unpacks to {reader.manifest.size / 1e6:,.1f} MB, "
-            f"and {free / 1e6:,.1f} MB are free: make space"
+            f"{store.root}: {reader.path} unpacks to {megabytes(reader.manifest.size)}, "
+            f"and {megabytes(free)} are free: make space"
         )
 
 

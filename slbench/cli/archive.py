@@ -17,6 +17,7 @@ from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import load_study
+from slbench.text import megabytes
 
 SHOWN = 12  # fields of a conflict
 
@@ -44,7 +45,8 @@ def export_runs(
         print(json.dumps(document, indent=2))
         return
     others = f", {left} not finished and left out" if left else ""
-    print(f"{names[-1]}: {len(manifest.runs)} runs, {len(manifest.files)} files, {megabytes(manifest.size)}{others}")
+    size = megabytes(manifest.size, digits=2)
+    print(f"{names[-1]}: {len(manifest.runs)} runs, {len(manifest.files)} files, {size}{others}")
 
 
 def import_runs(
@@ -86,19 +88,14 @@ def clean(
         return
     console = Console()
     for each in gone:
-        say(console, f"{each.kind:<16}{megabytes(each.size):>12}  {each.path}")
-    total = megabytes(sum(each.size for each in gone))
+        say(console, f"{each.kind:<16}{megabytes(each.size, digits=2):>12}  {each.path}")
+    total = megabytes(sum(each.size for each in gone), digits=2)
     if not gone:
         say(console, f"{store}: nothing to remove")
     elif yes:
         say(console, f"{store}: {total} freed")
     else:
         say(console, f"{store}: {total} would be freed; nothing was removed: slbench clean --yes does it")
-
-
-def megabytes(size: int) -> str:
-    """ "0.01 MB"; what is smaller in bytes."""
-    return f"{size / 1e6:,.2f} MB" if size >= 5000 else f"{size:,} B"
 
 
 def conflict_lines(conflict: Conflict) -> list[str]:

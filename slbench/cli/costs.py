@@ -12,6 +12,7 @@ from rich.table import Table
 from slbench.backbones import BACKBONES
 from slbench.measure.throughput_keys import Mode
 from slbench.methods import model_title
+from slbench.text import mebibytes
 
 MODES: tuple[Mode, ...] = ("inference", "train")
 
@@ -78,7 +79,7 @@ def show(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
     )
     if "training_memory_bytes" in first:
         memory = first["training_memory_bytes"]
-        idle = f", {memory['idle'] / 2**20:,.0f} MiB of them before the network is made" if memory["idle"] else ""
+        idle = f", {mebibytes(memory['idle'])} of them before the network is made" if memory["idle"] else ""
         console.print(
             f"Training memory: peak of a step, median (lowest-highest) of {memory['n']} measurements{idle}.",
             soft_wrap=True,

@@ -13,7 +13,7 @@ from slbench.grid.status import GridStatus
 from slbench.stats.intervals import t_bound
 from slbench.stats.sequential import confidence
 from slbench.study import SeedRule, StudyRun
-from slbench.text import minutes
+from slbench.text import duration, megabytes
 
 
 def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speeds: Path | None) -> None:
@@ -65,7 +65,7 @@ def time_lines(grid: PreparedGrid, probes: ProbeResults, cost: Estimate) -> Iter
     for run in grid.todo:
         kinds[run.labels.backbone, run.labels.method, run.labels.dataset].append(cost.job_seconds[run.spec.run_id])
     for names, seconds in kinds.items():
-        yield f"        {' '.join(names)}: {len(seconds)} x {minutes(statistics.mean(seconds))}"
+        yield f"        {' '.join(names)}: {len(seconds)} x {duration(statistics.mean(seconds))}"
     first = grid.slots[0]
     probe = probes.get(
         grid.todo[0].spec, setting_of(first, grid.slots, grid.precisions[grid.todo[0].spec.recipe.precision])
@@ -74,8 +74,9 @@ def time_lines(grid: PreparedGrid, probes: ProbeResults, cost: Estimate) -> Iter
     devices = ", ".join(dict.fromkeys(slot.device.label for slot in grid.slots))
     random = "; with random images, for the data are not here" if probe.data == "random" else ""
     yield (
-        f"time: {minutes(cost.wall_seconds)} with {len(grid.slots)} jobs at a time on {devices}, images/s not included "
-        f"(probed on {probe.device_name}{random}); {cost.disk_bytes / 1e6:,.0f} MB on the disk; "
+        f"time: {duration(cost.wall_seconds)} with {len(grid.slots)} jobs at a time on {devices}, "
+        f"images/s not included (probed on {probe.device_name}{random}); "
+        f"{megabytes(cost.disk_bytes, digits=0)} on the disk; "
         f"{cost.peak_memory_bytes / 1e9:.2f} GB of memory for the largest job"
     )
 
@@ -121,7 +122,9 @@ def cell_of(run: StudyRun) -> tuple[str, ...]:
 
 def compared(cost: Estimate, took: float) -> str:
     """The plan beside the truth."""
-    return f"planned {minutes(cost.wall_seconds)}, took {minutes(took)} ({100 * (took / cost.wall_seconds - 1):+.0f} %)"
+    return (
+        f"planned {duration(cost.wall_seconds)}, took {duration(took)} ({100 * (took / cost.wall_seconds - 1):+.0f} %)"
+    )
 
 
 def plan_document(grid: PreparedGrid, cost: Estimate | None) -> dict[str, Any]:

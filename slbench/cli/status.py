@@ -16,7 +16,7 @@ from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.status import GridStatus
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
-from slbench.text import minutes
+from slbench.text import duration
 
 WATCH_SECONDS = 2.0
 FOLLOW_SECONDS = 0.5
@@ -135,7 +135,7 @@ def running(run: StudyRun, standing: GridStatus) -> str:
         return where
     accuracy = said.top1
     top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
-    return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {minutes(left)} left, {where}"
+    return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {duration(left)} left, {where}"
 
 
 def causes(standing: GridStatus) -> list[str]:
@@ -150,7 +150,7 @@ def causes(standing: GridStatus) -> list[str]:
 def summary(study: Study, standing: GridStatus) -> str:
     """ "8 of 8 done", and what else there is."""
     left = standing.total_seconds_left()
-    return counts(study, standing.states) + ("" if left is None else f", {minutes(left)} left")
+    return counts(study, standing.states) + ("" if left is None else f", {duration(left)} left")
 
 
 def counts(study: Study, states: Mapping[str, State]) -> str:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from slbench.cli.views import log_line
 from slbench.grid.events import AlreadyFinished, Failed, Finished, JobCancelled, JobPruned, Progressed, Started
-from slbench.text import minutes
+from slbench.text import duration
 from slbench.tuning.record import setting_words
 from slbench.tuning.run import Comparing, PreparedSearch, Searching, TimedOut, TuningEvent
 from slbench.tuning.search import TrialOutcome
@@ -80,7 +80,7 @@ class SearchProgress:
             row = f" {method}" if self.many else ""
             parts.append(f"best{row} {told.value:.2f} % ({setting_words(told.setting)})")
         left = self.remaining()
-        return ", ".join([*parts, *([f"{minutes(left)} left"] if left is not None else [])])
+        return ", ".join([*parts, *([f"{duration(left)} left"] if left is not None else [])])
 
 
 def told_words(told: TrialOutcome, *, many: bool) -> str:

@@ -25,7 +25,7 @@ from slbench.grid.events import (
     WaitingForOthers,
 )
 from slbench.study import StudyRun
-from slbench.text import minutes
+from slbench.text import duration
 
 LINE_SECONDS = 30  # between plain lines on one run
 SHOWN_LINES = 6  # of a traceback or log
@@ -44,7 +44,7 @@ class View(Protocol):
 def log_line(event: Event) -> str | None:
     """The line that stays on the screen after an event, if it leaves one."""
     if isinstance(event, Finished):
-        return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {minutes(event.seconds)}"
+        return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {duration(event.seconds)}"
     if isinstance(event, Failed):
         return failed(event)
     if isinstance(event, AlreadyFinished):
@@ -145,7 +145,7 @@ class PlainView:
         elif (line := log_line(event)) is not None:
             left = self.totals.remaining()
             ended = isinstance(event, Finished | AlreadyFinished | Failed)
-            tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {minutes(left or 0)} left]" if ended else ""
+            tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {duration(left or 0)} left]" if ended else ""
             self._print(line + tail)
 
     def _moved(self, event: Progressed) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slbench.errors import InputError
+from slbench.text import megabytes
 
 ROOT_VARIABLE = "SLBENCH_DATA"  # inherited by child processes
 STREAM_VARIABLE = "SLBENCH_STREAM"  # any value but 0: images are read on access; inherited too
@@ -63,7 +64,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{folder}: not enough space (needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB free): "
+            f"{folder}: not enough space (needs {megabytes(needed)}, {megabytes(free)} free): "
             f"make space, or choose another folder with --data-root or {ROOT_VARIABLE}"
         )
 

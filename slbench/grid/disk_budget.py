@@ -6,6 +6,7 @@ from slbench.archive.clean import size
 from slbench.measure.network import Network
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.text import megabytes
 
 AMPLE_BYTES_PER_RUN = (
     2**30
@@ -58,7 +59,3 @@ def disk_shortfall(store: Store, starting: StudyRun, running: Sequence[StudyRun]
         f"disk full: {store.root} has {megabytes(free)} free, and {starting.title} needs up to "
         f"{megabytes(needed)}{' with those that run' if running else ''}: make space, and the same command goes on"
     )
-
-
-def megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -12,6 +12,7 @@ from slbench.report.columns import Column
 from slbench.report.sections import NOTHING, Section, signed
 from slbench.report.table import Cell, Row, Table
 from slbench.stats.intervals import PairedDifference
+from slbench.text import markdown_table
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -44,16 +45,8 @@ def markdown(table: Table) -> str:
         ]
         for row in table.rows
     ]
-    frame = pd.DataFrame(
-        [[escape_markdown(cell) for cell in line] for line in body],
-        columns=[escape_markdown(head) for head in heads(table)],
-    )
-    align = ["left"] * (1 + len(table.settings)) + ["right"] * len(table.columns)
-    lines = (
-        frame.to_markdown(index=False, disable_numparse=True, colalign=align)
-        if len(frame)
-        else "No run is finished yet."
-    )
+    align = "l" * (1 + len(table.settings)) + "r" * len(table.columns)
+    lines = markdown_table(heads(table), body, align=align) if body else "No run is finished yet."
     notes = "  \n".join(escape_html(note.line) for note in table.notes)
     return "\n\n".join(part for part in (escape_html(" ".join(table.caption)), lines, notes) if part) + "\n"
 
@@ -101,9 +94,7 @@ def sections_markdown(sections: Sequence[Section]) -> str:
     """Sections as Markdown, each with its table."""
     parts = []
     for section in sections:
-        lines = [[escape_markdown(escape_html(cell)) for cell in line] for line in section.lines]
-        frame = pd.DataFrame(lines, columns=[escape_markdown(head) for head in section.heads])
-        body = frame.to_markdown(index=False, disable_numparse=True)
+        body = markdown_table(section.heads, [[escape_html(cell) for cell in line] for line in section.lines])
         parts += [
             f"### {section.title}",
             escape_html(" ".join(section.words)),
@@ -232,10 +223,6 @@ def gain_text(gain: PairedDifference | None) -> str:
 
 def judged_text(judged: ReproductionVerdict | None) -> str:
     return NOTHING if judged is None else f"{judged.published.value:.2f} ({judged.verdict})"
-
-
-def escape_markdown(words: str) -> str:
-    return " ".join(words.replace("|", "\\|").splitlines())
 
 
 def escape_html(words: str) -> str:

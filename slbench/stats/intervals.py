@@ -232,10 +232,10 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     Args:
         p_values: None where a comparison has none; it stays None, and is not counted.
     """
-    known = [value for value in p_values if value is not None]
-    if not known:
-        return list(p_values)
-    from statsmodels.stats.multitest import multipletests
-
-    adjusted = iter(multipletests(known, method="holm")[1])
-    return [None if value is None else float(next(adjusted)) for value in p_values]
+    order = sorted((value, index) for index, value in enumerate(p_values) if value is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (value, index) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * value))
+        adjusted[index] = largest
+    return adjusted

@@ -92,7 +92,7 @@ EXCLUDE = Key("exclude", "list of tables", "axes of the grid", "", field_descrip
 
 
 @cache
-def fields() -> Mapping[str, Schema]:
+def fields() -> dict[str, Schema]:
     """Return the schema of every field of a run that a study can set, by dotted path."""
     return {
         path: {"description": field_words(path), **any_of(value_schema(kind) for kind in types)}
@@ -106,7 +106,8 @@ def field_words(path: str) -> str:
     owners: dict[str, type] = {"recipe": Recipe, "method": Method, "dataset": DatasetSpec}
     if head != "backbone":
         return field_descriptions(owners[head])[name]
-    said = {known: field_descriptions(entry.spec).get(name, "") for known, entry in BACKBONES.items()}
+    specs: dict[str, Any] = {known: entry.spec for known, entry in BACKBONES.items()}
+    said = {known: field_descriptions(spec).get(name, "") for known, spec in specs.items()}
     return by_value({known: words for known, words in said.items() if words}, form="{owners}: {value}", between="; ")
 
 
@@ -217,8 +218,8 @@ def simplified(schema: Schema) -> Schema:
 def described(path: str, schema: Schema, *, default: str | None = None) -> Key:
     """Return the documentation of a key from its schema."""
     if default is None:
-        axis = DEFAULT_AXES.get(path.removeprefix("grid."), schema.get("default", ""))
-        default = toml(axis) if axis != "" else ""
+        value: Any = DEFAULT_AXES.get(path.removeprefix("grid."), schema.get("default", ""))
+        default = "" if value == "" else toml(value)
     return Key(path, type_words(schema), allowed_words(schema), default, schema.get("description", ""))
 
 
@@ -248,9 +249,12 @@ def allowed_words(schema: Schema) -> str:
 def default_words(path: str) -> str:
     """Return the default of a field of a run, by recipe or by backbone where they differ."""
     head, _, name = path.partition(".")
-    owners: dict[str, Any] = {"recipe": RECIPES, "method": {"none": Method()}}.get(head, {})
-    if head == "backbone":
-        owners = {known: default_spec(known) for known in NAMED}
+    heads: dict[str, dict[str, Any]] = {
+        "recipe": {**RECIPES},
+        "method": {"none": Method()},
+        "backbone": {known: default_spec(known) for known in NAMED},
+    }
+    owners = heads.get(head, {})
     return by_value({known: toml(getattr(each, name)) for known, each in owners.items() if hasattr(each, name)})
 
 

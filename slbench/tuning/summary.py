@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
+from slbench.text import markdown_table
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
 SHOWN = 10  # trials in the summary's table; all are in trials.csv
@@ -151,7 +152,7 @@ def table(row: MethodRecord) -> str:
                 "validation top-1 (%)": f"{trial.value:.2f}{spread} ({len(trial.by_seed)})",
             }
         )
-    text = pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
+    text = markdown_table(list(lines[0]), [list(line.values()) for line in lines])
     head = f"The best {min(SHOWN, len(ranked))} of {len(ranked)} complete trials"
     return f"{head}, mean ± sample standard deviation (seeds):\n\n{text}"
 
@@ -167,17 +168,10 @@ def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[s
         "test top-1 of the last epoch in %:"
     )
     rows = {"tuned": comparison.tuned, "own setting": comparison.own}
-    frame = pd.DataFrame(
-        [
-            {
-                "setting": name,
-                **{f"seed {seed}": f"{value:.2f}" for seed, value in zip(comparison.seeds, values, strict=True)},
-                "mean": f"{mean(values):.2f}",
-            }
-            for name, values in rows.items()
-        ]
+    heads = ["setting", *(f"seed {seed}" for seed in comparison.seeds), "mean"]
+    yield markdown_table(
+        heads, [[name, *(f"{value:.2f}" for value in (*values, mean(values)))] for name, values in rows.items()]
     )
-    yield str(frame.to_markdown(index=False, disable_numparse=True))
     yield f"The tuned setting is **{comparison.verdict}**: {comparison.words}"
 
 
@@ -196,4 +190,4 @@ def between_rows(record: SearchRecord) -> Iterator[str]:
                 "test top-1 (%), fresh seeds": f"{mean(tested):.2f} ({len(tested)})" if tested else "–",
             }
         )
-    yield str(pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True))
+    yield markdown_table(list(lines[0]), [list(line.values()) for line in lines])

@@ -167,7 +167,7 @@ def test_a_disk_without_room_for_what_is_packed_is_one_line(
 ) -> None:
     usage = namedtuple("usage", "free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(free=10_000))
-    with pytest.raises(InputError, match=naming("root/unpacked", "0 MB")):
+    with pytest.raises(InputError, match=naming("root/unpacked", "10,000 B")):
         find(f"npz:{packed(tmp_path / 'birds.npz')}")
     assert not unpacked(root)
 

@@ -164,7 +164,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError) as refused:
         fetch("made", [archive(server.url("/data.bin"))])
-    assert not missing(str(refused.value), folder, "0 MB", "--data-root", "SLBENCH_DATA")
+    assert not missing(str(refused.value), folder, "0.3 MB", "1,000 B", "--data-root", "SLBENCH_DATA")
     assert listing(folder) == []
 
 

@@ -1,10 +1,8 @@
 """The 2x2 question: by hand, against an analysis of variance, and pooled over backbones."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.stats import ttest_1samp
-from statsmodels.stats.anova import AnovaRM
+from scipy.stats import f, ttest_1samp
 
 from slbench.stats.factorial import (
     ROWS,
@@ -73,19 +71,20 @@ def test_a_row_that_is_missing_is_named() -> None:
 
 
 def test_squared_t_statistics_are_the_f_of_a_repeated_measures_analysis_of_variance() -> None:
+    """By sums of squares: those of the factors, and those of their interactions with the seeds as errors."""
     rows = drawn(7)
-    frame = pd.DataFrame(
-        {"seed": seed, "spt": row in ("spt", "both"), "lsa": row in ("lsa", "both"), "top1": accuracy}
-        for row, by_seed in rows.items()
-        for seed, accuracy in by_seed.items()
-    )
-    anova = AnovaRM(frame, "top1", "seed", within=["spt", "lsa"]).fit().anova_table
     found = factorial(rows)
-    for name, effect in (("spt", found.spt), ("lsa", found.lsa), ("spt:lsa", found.interaction)):
+    top1 = np.array([[rows[row][seed] for row in ("none", "lsa", "spt", "both")] for seed in range(7)]).reshape(7, 2, 2)
+    for effect, over in ((found.spt, (2,)), (found.lsa, (1,)), (found.interaction, ())):
+        part = top1.mean(axis=over, keepdims=True)  # of each seed, less what the other factor adds
+        for axis in {1, 2} - set(over):
+            part = part - part.mean(axis=axis, keepdims=True)
+        of_factor = 7 * (part.mean(axis=0) ** 2).sum()
+        of_error = ((part - part.mean(axis=0)) ** 2).sum() / 6
         assert effect.std is not None
         statistic = effect.estimate / effect.std * 7**0.5
-        assert statistic**2 == pytest.approx(anova.loc[name, "F Value"], rel=1e-9)
-        assert effect.p_value == pytest.approx(anova.loc[name, "Pr > F"], rel=1e-9)
+        assert statistic**2 == pytest.approx(of_factor / of_error, rel=1e-9)
+        assert effect.p_value == pytest.approx(f.sf(of_factor / of_error, 1, 6), rel=1e-9)
 
 
 def test_over_these_backbones_each_seed_is_averaged_first() -> None:

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, t, ttest_1samp, ttest_rel
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.weightstats import DescrStatsW
 
 from slbench.stats.intervals import (
     holm,
@@ -90,10 +88,10 @@ def test_a_difference_is_that_of_scipys_paired_test() -> None:
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.983])
-def test_a_mean_interval_is_that_of_statsmodels_at_any_level(level: float) -> None:
+def test_a_mean_interval_is_that_of_scipy_at_any_level(level: float) -> None:
     values = [80.5, 81.25, 79.0, 80.0, 82.0]
     found = mean_interval(values, level=level)
-    assert (found.low, found.high) == pytest.approx(DescrStatsW(values).tconfint_mean(1 - level), rel=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval(level)), rel=1e-12)
     assert (found.level, found.n, found.method) == (level, 5, "t")
 
 
@@ -121,15 +119,33 @@ def test_a_further_run_of_two_is_predicted_by_hand() -> None:
         prediction_interval([80.0])
 
 
-def test_holms_correction_by_hand_and_as_statsmodels_has_it_with_gaps_left_gaps() -> None:
+def test_holms_correction_by_hand_with_gaps_left_gaps() -> None:
     # In order 0.01 x 3, 0.03 x 2, 0.04 x 1, and none below the one before it.
     assert holm([0.01, None, 0.04, 0.03]) == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06)]
-    values = np.random.default_rng(0).uniform(0, 0.3, 11).tolist()
-    assert holm(values) == pytest.approx(list(multipletests(values, method="holm")[1]))
+    # 0.01 x 4, 0.02 x 3, 0.03 x 2, 0.9 x 1; ties are equal.
+    assert holm([0.9, 0.03, 0.01, 0.02]) == pytest.approx([0.9, 0.06, 0.04, 0.06])
+    assert holm([0.02, 0.02]) == [0.04, 0.04]
     assert holm([0.7]) == [0.7]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([None, None]) == [None, None]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("level", [0.05, 0.2])
+def test_holm_rejects_what_stepping_down_rejects_in_any_order(seed: int, level: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(0, 0.1, 11).tolist()
+    rejected = set[float]()
+    for rank, value in enumerate(sorted(values)):  # the procedure of Holm 1979: stop at the first that is too large
+        if value > level / (11 - rank):
+            break
+        rejected.add(value)
+    adjusted = holm(values)
+    assert {value for value, corrected in zip(values, adjusted, strict=True) if corrected <= level} == rejected  # type: ignore[operator]
+    order = rng.permutation(11)
+    assert holm([values[index] for index in order]) == [adjusted[index] for index in order]
+    assert all(value <= corrected <= 1 for value, corrected in zip(values, adjusted, strict=True))  # type: ignore[operator]
 
 
 def test_an_undecided_difference_tells_how_many_more_seeds_it_takes_and_a_decided_one_none() -> None:
