@@ -9,7 +9,16 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import build, resolve_network
-from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
+from slbench.backbones.specs import (
+    BackboneSpec,
+    CaiTSpec,
+    EfficientNetSpec,
+    PiTSpec,
+    ResNetSpec,
+    SwinSpec,
+    T2TSpec,
+    ViTSpec,
+)
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -22,16 +31,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 2  # 2: data sets by `content` and the counts of their classes
 Protocol = Literal["holdout", "full", "paper"]
-
-# Fields that came later, each with the value that stood before there was a choice. At that value identities leave them
-# out, so that older runs, speeds and searches are found again. It must stay the field's default, which is what a
-# record of before reads as.
-CAME_LATER: dict[type, dict[str, Any]] = {
-    Recipe: {"equal": None},
-    ViTSpec: {"qkv_bias": False},
-    PiTSpec: {"variant": "paper"},
-    SwinSpec: {"absolute_positions": True},
-}
 
 
 @dataclass(
@@ -150,8 +149,26 @@ class RunSpec:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON holds them: what the ids are of. See CAME_LATER for what is left out."""
+        """Nested plain values, as JSON holds them: what the ids are of. See IDENTITY_DEFAULTS for what is left out."""
         return identity_dict(self)
+
+
+# Fields that were added after ids were first given, each with the value that stands for what was done before. At that
+# value ids leave the field out, so that older runs, speeds and searches are found again. It must stay the field's
+# default, which is what an older record reads as. Every other field is in the id at every value.
+IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
+    RunSpec: {},
+    Method: {},
+    DatasetSpec: {},
+    Recipe: {"equal": None},
+    ViTSpec: {"qkv_bias": False},
+    T2TSpec: {},
+    CaiTSpec: {},
+    PiTSpec: {"variant": "paper"},
+    SwinSpec: {"absolute_positions": True},
+    ResNetSpec: {},
+    EfficientNetSpec: {},
+}
 
 
 def to_dict(value: Any) -> dict[str, Any]:
@@ -165,14 +182,19 @@ def to_dict(value: Any) -> dict[str, Any]:
 
 
 def identity_dict(value: Any) -> dict[str, Any]:
-    """The same without those fields of its parts that came later and have the value of before: what may be hashed."""
+    """Return the same without the fields that have their value in IDENTITY_DEFAULTS: what is hashed."""
     content = to_dict(value)
     for name in content:
-        part = getattr(value, name)
-        for field, before in CAME_LATER.get(type(part), {}).items():
-            if getattr(part, field) == before:
-                del content[name][field]
+        drop_defaults(content[name], getattr(value, name))
+    drop_defaults(content, value)
     return content
+
+
+def drop_defaults(content: dict[str, Any], value: Any) -> None:
+    """Remove from the content of a dataclass the fields that have their value in IDENTITY_DEFAULTS."""
+    for field, default in IDENTITY_DEFAULTS.get(type(value), {}).items():
+        if getattr(value, field) == default:
+            del content[field]
 
 
 def digest(content: Any) -> str:

@@ -11,7 +11,7 @@ from slbench.grid.estimate import JobSetting, probe_key
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import network_key
 from slbench.record import RunRecord
-from slbench.spec import CAME_LATER, RunSpec, digest, identity_dict, to_dict
+from slbench.spec import IDENTITY_DEFAULTS, RunSpec, digest, identity_dict, to_dict
 from slbench.study import StudyRun
 from slbench.tuning.run import definition
 from slbench.tuning.search import SearchConfig
@@ -34,7 +34,7 @@ BEFORE: dict[tuple[str, str], tuple[str, str, str, str, str]] = {
     ("swin", "both"): ("6e26ec5a3289", "29804fe5a8c5", "31827bbebbd7", "c33b41b41026", "828e657bf820"),
     ("resnet56", "none"): ("61a1c309b155", "78c8ef48e57d", "34482a80836a", "ce352c1e3c07", "851c1a0e2bc8"),
 }
-LATER = [(kind, field) for kind, fields in CAME_LATER.items() for field in fields]
+LATER = [(kind, field) for kind, fields in IDENTITY_DEFAULTS.items() for field in fields]
 OTHER: dict[type, dict[str, Any]] = {
     ViTSpec: {"qkv_bias": True},
     PiTSpec: {"variant": "original"},
@@ -70,14 +70,14 @@ def test_a_search_begun_before_goes_on(backbone: str) -> None:
 @pytest.mark.parametrize(("kind", "field"), LATER)
 def test_the_value_of_before_is_the_default_that_an_old_record_reads_as(kind: type, field: str) -> None:
     defaults = {each.name: each.default for each in dataclasses.fields(kind)}
-    assert defaults[field] == CAME_LATER[kind][field]
+    assert defaults[field] == IDENTITY_DEFAULTS[kind][field]
 
 
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
 def test_a_record_of_before_loads_as_the_run_that_it_was_of(backbone: str) -> None:
     record = make_record(one(backbone))
     content = record.model_dump(mode="json")
-    (field,) = CAME_LATER[type(record.spec.backbone)]
+    (field,) = IDENTITY_DEFAULTS[type(record.spec.backbone)]
     del content["spec"]["backbone"][field], content["spec"]["recipe"]["equal"]
     again = RunRecord.model_validate_json(json.dumps(content))
     assert again == record
