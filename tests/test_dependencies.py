@@ -16,6 +16,6 @@ MODULES = {"nvidia-ml-py": "pynvml", "pillow": "PIL"}  # where the package is im
 def test_the_file_beside_a_dependency_imports_it(dependency: str) -> None:
     ((path, comment),) = re.findall(rf'^    "{re.escape(dependency)}", # ([\w/]+\.py): (.+)$', TEXT, re.MULTILINE)
     package = re.split("[<>=]", dependency)[0]
-    imports = rf"^\s*(import|from) {MODULES.get(package, package)}\b"
+    imports = rf"^\s*(import|from) {MODULES.get(package, package.replace('-', '_'))}\b"
     found = re.search(imports, (ROOT / "slbench" / path).read_text(encoding="utf-8"), re.MULTILINE)
     assert bool(found) is not comment.startswith("not imported; ")

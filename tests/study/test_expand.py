@@ -168,6 +168,14 @@ def test_a_patch_is_noted_at_any_number_of_tokens_per_side(monkeypatch: pytest.M
     assert found.notes == ("patch 4 px: 1/10 of the smaller side of 32 x 32 px, rounded to a divisor",)
 
 
+def test_a_patch_is_noted_at_any_number_of_tokens_per_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ViTSpec, "tokens_per_side", 10)
+    found = study({"grid": {"method": ["none"]}})
+    assert vit(found.runs[0]).patch_size == 4  # 32 / 10 = 3.2
+    (note,) = found.notes
+    assert not missing(note, "4 px", "1/10", "32 x 32 px")
+
+
 def test_fields_that_mean_nothing_for_a_row_are_left_out_there_with_a_note() -> None:
     found = study({"grid": {"method": ["none", "spt", "lsa"]}, "set": {"method": {"shift_pixels": 3}}})
     assert [run.spec.method.shift_pixels for run in found.runs] == [None, 3, None]
