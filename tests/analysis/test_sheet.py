@@ -105,8 +105,7 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
     assert of_swin.tolist() == pytest.approx([1.0] * len(of_swin), rel=1e-5)
     text = (once.folder / f"{name}.md").read_text()
     assert not missing(text, "birds", "3 of the 13 test images")
-    assert (not missing(text, "arXiv:2005.00928")) == rollout
-    assert (not missing(text, "class token")) != rollout
+    assert ("Abnar" in text) == rollout
     assert "Swin" in text and not missing(text, "CaiT", "softmax")
     svg = (once.folder / f"{name}.svg").read_text()
     for title in ("ViT-x", "SL-ViT-x", "CaiT-x", "SL-Swin-x", "no. 12", "most read"):

@@ -169,7 +169,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_sa
         record = execute(store)
     assert counted["steps"] == steps_left
     assert lasting(record) == lasting(calm[0])
-    assert caplog.text.count("damaged") == damaged
+    assert len([record for record in caplog.records if ".pt" in record.getMessage()]) == damaged
 
 
 def test_threads_are_those_of_the_start(
