@@ -54,7 +54,7 @@ COMMANDS = {
     ),
     "list": CommandEntry(
         "lists:list_names",
-        "List what a study can name: backbones, methods, datasets, recipes; the study files here; or their JSON schema.",
+        "List what a study can name: backbones, methods, datasets, recipes, study files here, or their JSON schema.",
     ),
     "doctor": CommandEntry(
         "doctor:doctor", "Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."

@@ -27,7 +27,7 @@ def list_names(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what a study can name: backbones, methods, datasets, recipes; the study files here; or their JSON schema."""
+    """List what a study can name: backbones, methods, datasets, recipes, study files here, or their JSON schema."""
     if show is not None:
         if kind != "recipes":
             raise InputError(f"--show {show}: shows a recipe: slbench list recipes --show {show}")
