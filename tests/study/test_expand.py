@@ -161,7 +161,6 @@ def test_a_patch_that_the_rule_rounds_is_noted(monkeypatch: pytest.MonkeyPatch) 
     assert found.notes == ("patch 4 px: 1/8 of the smaller side of 28 x 28 px, rounded to a divisor",)
 
 
-
 def test_a_patch_is_noted_at_any_number_of_tokens_per_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ViTSpec, "tokens_per_side", 10)
     found = study({"grid": {"method": ["none"]}})
