@@ -148,10 +148,14 @@ def run_facts(record: RunRecord, specs: dict[str, dict[str, Any]]) -> Facts:
     values = {name: value if name in exact else rounded(value) for name, value in columns.items()}
     del values["code_versions"]
     values |= {f"code_{package}": version for package, version in record.code.versions.items()}
-    return {
-        name: value if isinstance(value, str) else "none" if value is None else json.dumps(value)
-        for name, value in values.items()
-    }
+    return {name: value_text(value) for name, value in values.items()}
+
+
+def value_text(value: Any) -> str:
+    """Return a value as a page shows it: JSON, but text without quotes."""
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else str(value) if type(value) in (int, float) else json.dumps(value)
 
 
 def rounded(value: Any) -> Any:
