@@ -7,6 +7,7 @@ In both cases the slbench beside the interpreter is run.
 import argparse
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,10 @@ def cpu_seconds(name: str, folder: Path) -> float:
     if name.endswith("[TAB]"):
         words = name.removesuffix("[TAB]")
         environment |= {"_SLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(COMMANDS[name], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
