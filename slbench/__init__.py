@@ -21,7 +21,7 @@ The rooms, from the top; each imports only from rooms below it:
     train/        the loop, the optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
     study/        a TOML file or flags, checked and expanded into runs
-    layout.py     what a study says of its table, and what columns there are
+    table_spec.py the table of a study: rows, data sets, columns; metrics and costs that a column can show
     plotting/     matplotlib style and label placement
     stats/        intervals, the 2x2, power, sequential seeds: numbers in, numbers out
     archive/      export and import of runs, removal of leftovers

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+NOTHING = "–"  # a cell without a value
 
 
 def plural(count: int, noun: str) -> str:
@@ -14,6 +15,11 @@ def plural(count: int, noun: str) -> str:
 def distinct(values: Iterable[T]) -> tuple[T, ...]:
     """Return the different values in the order of their first occurrence."""
     return tuple(dict.fromkeys(values))
+
+
+def signed(value: float) -> str:
+    """Return "+0.68" or "−0.68", with a minus as wide as a plus."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:

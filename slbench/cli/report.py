@@ -8,17 +8,17 @@ import typer
 
 from slbench.cli import options
 from slbench.errors import InputError
-from slbench.layout import COLUMNS, COSTS, MEASURES, check_columns
 from slbench.names import lookup
 from slbench.report import DEFAULT_FIGURES, FIGURES, SUFFIXES
 from slbench.store import Store
 from slbench.study import load_study
+from slbench.table_spec import COSTS, METRICS, check_columns, column_names
 from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
     from slbench.report.inputs import ReportInputs
 
-ACCURACIES = {name: name for name, measure in MEASURES.items() if measure.is_accuracy}
+ACCURACIES = {name: name for name, measure in METRICS.items() if measure.is_accuracy}
 
 
 def report(
@@ -36,7 +36,7 @@ def report(
     ] = "",
     columns: Annotated[
         str,
-        typer.Option("--columns", help=f"{', '.join(COLUMNS)}: with commas, in any order.", show_default=False),
+        typer.Option("--columns", help=f"{', '.join(column_names())}: with commas, in any order.", show_default=False),
     ] = "",
     published: Annotated[
         bool, typer.Option("--published", help="The paper's numbers beside ours, with a verdict for each.")
@@ -135,13 +135,13 @@ def show(
     out: Path,
 ) -> None:
     """Write a report, print its table, and say what was written."""
-    from slbench.report.render import markdown, sections_markdown
+    from slbench.report.render import markdown
     from slbench.report.write import report as write
 
     made = write(gathered, columns=columns, published=published, formats=formats, figures=figures, out=out)
-    print(markdown(made.table), end="")
+    print(markdown.render_table(made.table), end="")
     if made.sections:
-        print(f"\n{sections_markdown(made.sections)}", end="")
+        print(f"\n{markdown.render_sections(made.sections)}", end="")
     print(f"\nwritten to {out}: {', '.join(made.files)}")
     for figure, shown in made.figures:
         print(f"{out / figure}.png, .svg, .pdf: {shown}")

@@ -1,15 +1,16 @@
 """The words above a table: what was trained on what, how, with what, and which accuracy is shown."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from slbench.layout import MEASURES
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
 from slbench.record import RunRecord
+from slbench.report.columns import Column, GainColumn, MetricColumn, PublishedColumn
 from slbench.stats.intervals import LEVEL
 from slbench.stats.sequential import confidence, sequential_level
 from slbench.study import SeedRule
+from slbench.table_spec import METRICS
 from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
@@ -18,14 +19,10 @@ if TYPE_CHECKING:
 AccuracyName = Literal["final", "selected", "best"]
 
 
-def caption(gathered: "ReportInputs", measures: Sequence[str], *, kinds: Collection[str]) -> list[str]:
-    """What was done, with what, on what, as sentences.
-
-    Args:
-        measures: that the table shows, by name.
-        kinds: of its columns: "cost", "measure", "gain", "published".
-    """
+def caption(gathered: "ReportInputs", columns: Sequence[Column]) -> list[str]:
+    """What was done, with what, on what, as sentences."""
     records, title = gathered.records, gathered.title
+    measures = distinct(column.name for column in columns if isinstance(column, MetricColumn))
     if not records:
         return [title + "."] if title else []
     epochs = distinct(
@@ -43,12 +40,12 @@ def caption(gathered: "ReportInputs", measures: Sequence[str], *, kinds: Collect
         *validation_sentences(records),
         f"Top-1 in %: {'; '.join(measure_words(measures, accuracies=True))}; "
         f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}."
-        if any(MEASURES[name].is_accuracy for name in measures)
+        if any(METRICS[name].is_accuracy for name in measures)
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{words}." for words in measure_words(measures, accuracies=False)),
-        gain_sentence(confidence(gathered.seeds)) if "gain" in kinds else "",
+        gain_sentence(confidence(gathered.seeds)) if any(isinstance(column, GainColumn) for column in columns) else "",
         "" if gathered.seeds is None else rule_words(gathered.seeds),
-        PUBLISHED if "published" in kinds else "",
+        PUBLISHED if any(isinstance(column, PublishedColumn) for column in columns) else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(gathered.speeds.values()),
         "MACs: multiply-adds of one image, counted with fvcore. Bold: the best mean, which is no test.",
@@ -58,8 +55,8 @@ def caption(gathered: "ReportInputs", measures: Sequence[str], *, kinds: Collect
 
 def measure_words(measures: Sequence[str], *, accuracies: bool) -> list[str]:
     """What measures are: of top-1 accuracies "final: test accuracy of the last epoch", of the others by their heads."""
-    chosen = [name for name in measures if MEASURES[name].is_accuracy is accuracies]
-    return [f"{name if accuracies else MEASURES[name].head}: {MEASURES[name].words}" for name in chosen]
+    chosen = [name for name in measures if METRICS[name].is_accuracy is accuracies]
+    return [f"{name if accuracies else METRICS[name].head}: {METRICS[name].words}" for name in chosen]
 
 
 def gain_sentence(level: float) -> str:

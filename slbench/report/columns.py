@@ -1,71 +1,327 @@
-"""Which columns a table has."""
+"""Columns of a table: what each shows, writes to a CSV and sorts by. A new kind of column is one class here."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
-from slbench.layout import BESIDE, COSTS, DEFAULT_COLUMNS, MEASURES, PAPER_COLUMNS, Measure
 from slbench.report.inputs import ReportInputs
-from slbench.text import distinct
+from slbench.table_spec import COMPARISONS, COSTS, DEFAULT_COLUMNS, METRICS, PAPER_COLUMNS, Cost, Metric
+from slbench.text import NOTHING, distinct, signed
 
-Kind = Literal["cost", "measure", "gain", "published"]
+if TYPE_CHECKING:
+    from slbench.report.table import Cell, Row
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column after the names of the rows: a cost, or of a data set a measure or what stands beside one."""
+class Column(ABC):
+    """A column after the titles of the rows."""
 
-    kind: Kind
-    name: str  # of the cost, or of the measure
-    dataset: str = ""
-
-    @property
-    def measure(self) -> Measure:
-        return MEASURES[self.name]
+    name: str  # of its cost or metric
+    dataset: str = ""  # empty for a cost
 
     @property
     def head(self) -> str:
-        """What stands above it."""
-        if self.kind == "cost":
-            return COSTS[self.name]
-        tail = {"measure": self.measure.head, "gain": "gain", "published": "published"}[self.kind]
-        return f"{self.dataset} {tail}"
+        """Text above the column."""
+        return f"{self.dataset} {self.short_head}".strip()
+
+    @property
+    @abstractmethod
+    def short_head(self) -> str:
+        """Text above the column where the data set is given elsewhere."""
+
+    @property
+    def about(self) -> str:
+        """What the column shows, in words; may be empty."""
+        return ""
+
+    @property
+    @abstractmethod
+    def ascending(self) -> bool:
+        """Order of the first sort."""
+
+    @abstractmethod
+    def text(self, row: "Row") -> str:
+        """Return the text of a row, rounded and not escaped."""
+
+    @abstractmethod
+    def full(self, row: "Row") -> dict[str, object]:
+        """Return the columns of a CSV, with full precision."""
+
+    @abstractmethod
+    def sort_key(self, row: "Row") -> float | None:
+        """Return the number that a row is sorted by; None: last."""
+
+    def hint(self, row: "Row") -> str:  # noqa: ARG002
+        """Return the numbers behind a text to four decimals, with n and source; empty if there is nothing to add."""
+        return ""
+
+    def is_best(self, row: "Row") -> bool:  # noqa: ARG002
+        """Return whether a row has the best value."""
+        return False
+
+    def is_partial(self, row: "Row") -> bool:  # noqa: ARG002
+        """Return whether seeds are missing."""
+        return False
 
 
-def columns_of(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[Column]:
-    """The columns of a table: those asked for, else those of its layout, else as is usual."""
-    return list(laid_out(names_of(gathered, asked, published=published), datasets_of(gathered)))
+class CostColumn(Column):
+    """A cost of the network, such as MACs; one value for each image shape among the data sets."""
+
+    @property
+    def cost(self) -> Cost:
+        return COSTS[self.name]
+
+    @property
+    def short_head(self) -> str:
+        return self.cost.head
+
+    @property
+    def ascending(self) -> bool:
+        return not self.cost.highest_first
+
+    def text(self, row: "Row") -> str:
+        values = (f"{value / self.cost.scale:,.{self.cost.digits}f}" for value in row.costs[self.name])
+        return " / ".join(values) or NOTHING
+
+    def full(self, row: "Row") -> dict[str, object]:
+        return {self.name: " / ".join(map(str, row.costs[self.name]))}
+
+    def sort_key(self, row: "Row") -> float | None:
+        return float(row.costs[self.name][0]) if row.costs[self.name] else None
 
 
-def names_of(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[str]:
-    """Names of the columns, those that stand beside a measure after it."""
+class DatasetColumn(Column):
+    """A column about one metric on one data set."""
+
+    fields: tuple[str, ...]  # of a CSV, after the data set and the metric
+
+    @property
+    def metric(self) -> Metric:
+        return METRICS[self.name]
+
+    @property
+    def ascending(self) -> bool:
+        return self.metric.lowest_is_best
+
+    @property
+    def term(self) -> str:
+        """Name of the column in a list of numbers."""
+        return f"{self.short_head}, {self.metric.head}"
+
+    def cell(self, row: "Row") -> "Cell | None":
+        return row.cells.get((self.dataset, self.name))
+
+    def text(self, row: "Row") -> str:
+        cell = self.cell(row)
+        return NOTHING if cell is None else self.cell_text(cell)
+
+    def full(self, row: "Row") -> dict[str, object]:
+        cell = self.cell(row)
+        values = (None,) * len(self.fields) if cell is None else self.values(cell)
+        prefix = f"{self.dataset}_{self.metric.key}"
+        return {f"{prefix}_{field}": value for field, value in zip(self.fields, values, strict=True)}
+
+    def sort_key(self, row: "Row") -> float | None:
+        cell = self.cell(row)
+        return None if cell is None else self.number(cell)
+
+    def hint(self, row: "Row") -> str:
+        cell = self.cell(row)
+        return "" if cell is None else self.explanation(cell)
+
+    @abstractmethod
+    def cell_text(self, cell: "Cell") -> str: ...
+
+    @abstractmethod
+    def values(self, cell: "Cell") -> tuple[object, ...]: ...
+
+    @abstractmethod
+    def number(self, cell: "Cell") -> float | None: ...
+
+    @abstractmethod
+    def explanation(self, cell: "Cell") -> str: ...
+
+
+class MetricColumn(DatasetColumn):
+    """Mean and spread of a metric over the seeds: "81.25 ± 0.40 (2)", or "81.25 (1 of 2)" while seeds are missing."""
+
+    fields = ("mean", "std", "n", "expected")
+
+    @property
+    def short_head(self) -> str:
+        return self.metric.head
+
+    @property
+    def about(self) -> str:
+        return self.metric.words
+
+    @property
+    def term(self) -> str:
+        return self.metric.head
+
+    def cell_text(self, cell: "Cell") -> str:
+        digits = self.metric.digits
+        spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
+        count = f"{cell.n}" if cell.is_whole else f"{cell.n} of {cell.expected}"
+        return f"{cell.mean:.{digits}f}{spread} ({count})"
+
+    def full(self, row: "Row") -> dict[str, object]:
+        values = super().full(row)
+        if self.cell(row) is None:
+            values[f"{self.dataset}_{self.metric.key}_n"] = 0
+        return values
+
+    def values(self, cell: "Cell") -> tuple[object, ...]:
+        return cell.mean, cell.std, cell.n, cell.expected
+
+    def number(self, cell: "Cell") -> float | None:
+        return cell.mean
+
+    def explanation(self, cell: "Cell") -> str:
+        spread = "" if cell.std is None else f", sample standard deviation {decimals(cell.std)}"
+        return f"mean {decimals(cell.mean)}{spread}, {cell.n} of {cell.expected} seeds"
+
+    def is_best(self, row: "Row") -> bool:
+        cell = self.cell(row)
+        return cell is not None and cell.best
+
+    def is_partial(self, row: "Row") -> bool:
+        cell = self.cell(row)
+        return cell is not None and not cell.is_whole
+
+
+class GainColumn(DatasetColumn):
+    """Difference to the plain backbone: "+0.68 (−0.20 to +1.56)", without an interval for one seed."""
+
+    fields = ("gain", "gain_low", "gain_high", "gain_n", "gain_p", "gain_correlation")
+
+    @property
+    def short_head(self) -> str:
+        return "gain"
+
+    @property
+    def about(self) -> str:
+        return COMPARISONS["gain"]
+
+    def cell_text(self, cell: "Cell") -> str:
+        if cell.gain is None:
+            return NOTHING
+        interval = cell.gain.interval
+        return signed(cell.gain.estimate) + (
+            "" if interval is None else f" ({signed(interval.low)} to {signed(interval.high)})"
+        )
+
+    def values(self, cell: "Cell") -> tuple[object, ...]:
+        gain = cell.gain
+        if gain is None:
+            return (None,) * len(self.fields)
+        ends = (None, None) if gain.interval is None else (gain.interval.low, gain.interval.high)
+        return gain.estimate, *ends, gain.n, gain.p_value, gain.correlation
+
+    def number(self, cell: "Cell") -> float | None:
+        return None if cell.gain is None else cell.gain.estimate
+
+    def explanation(self, cell: "Cell") -> str:
+        gain = cell.gain
+        if gain is None:
+            return ""
+        estimate = decimals(gain.estimate, "+")
+        if gain.interval is None:
+            return f"{estimate} with one seed in common, which cannot be told from noise"
+        how = {"t": "Student's t", "bootstrap": "studentized bootstrap"}[gain.interval.method]
+        p_value = "" if gain.p_value is None else f", p = {gain.p_value:.3g} (paired t test, not corrected)"
+        together = "" if gain.correlation is None else f", correlation of the rows {gain.correlation:.2f}"
+        return f"{estimate} over {gain.n} seeds in common ({how}){p_value}{together}"
+
+
+class PublishedColumn(DatasetColumn):
+    """The paper's number and the verdict on reproducing it: "76.29 (undecided)"."""
+
+    fields = ("published", "verdict", "verdict_reason", "published_confidence", "published_source")
+
+    @property
+    def short_head(self) -> str:
+        return "published"
+
+    @property
+    def about(self) -> str:
+        return COMPARISONS["published"]
+
+    def cell_text(self, cell: "Cell") -> str:
+        judged = cell.judged
+        return NOTHING if judged is None else f"{judged.published.value:.2f} ({judged.verdict})"
+
+    def values(self, cell: "Cell") -> tuple[object, ...]:
+        judged = cell.judged
+        if judged is None:
+            return (None,) * len(self.fields)
+        number = judged.published
+        return number.value, judged.verdict, judged.reason, number.confidence, number.source
+
+    def number(self, cell: "Cell") -> float | None:
+        return None if cell.judged is None else cell.judged.published.value
+
+    def explanation(self, cell: "Cell") -> str:
+        judged = cell.judged
+        if judged is None:
+            return ""
+        number = judged.published
+        return (
+            f"{judged.verdict}: {judged.reason}; published: {number.value:.2f} {number.unit}, {number.model} "
+            f"{number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
+            f"source: {number.source}{'; ' if number.note else ''}{number.note}"
+        )
+
+
+def decimals(value: float, sign: str = "") -> str:
+    """Return a number with at most four decimals."""
+    return f"{round(value, 4):{sign}.8g}"
+
+
+def accuracy_names(columns: Iterable[Column]) -> list[str]:
+    """Return the names of the accuracies that a table shows, in its order."""
+    return [column.name for column in columns if isinstance(column, MetricColumn) and column.metric.is_accuracy]
+
+
+def choose_columns(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[Column]:
+    """Return the columns of a table: those asked for, else those of the study, else the default ones."""
+    return list(arranged(column_choice(gathered, asked, published=published), datasets_of(gathered)))
+
+
+def column_choice(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[str]:
+    """Return names of columns, comparisons after their metric.
+
+    Raises:
+        InputError: if `published` is set and no accuracy is shown.
+    """
     paper = {run.spec.protocol for run in gathered.runs} == {"paper"}
-    names = list(asked or gathered.layout.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
+    names = list(asked or gathered.table_spec.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
     if published and "published" not in names:
-        accuracies = [number for number, name in enumerate(names) if name in MEASURES and MEASURES[name].is_accuracy]
+        accuracies = [number for number, name in enumerate(names) if name in METRICS and METRICS[name].is_accuracy]
         if not accuracies:
-            raise InputError("--published: stands beside an accuracy, and the table has none: add final or best")
+            raise InputError("--published: needs an accuracy column; add final or best")
         last = accuracies[-1]
-        while last + 1 < len(names) and names[last + 1] in BESIDE:
+        while last + 1 < len(names) and names[last + 1] in COMPARISONS:
             last += 1
         names.insert(last + 1, "published")
     return names
 
 
 def datasets_of(gathered: ReportInputs) -> list[str]:
-    """Labels of the data sets that are shown, in their order."""
-    there = distinct(run.labels.dataset for run in gathered.runs)
-    wanted = gathered.layout.dataset
-    return [name for name in wanted if name in there] if wanted else list(there)
+    """Return the labels of the data sets that are shown, in order."""
+    labels = distinct(run.labels.dataset for run in gathered.runs)
+    chosen = gathered.table_spec.dataset
+    return [label for label in chosen if label in labels] if chosen else list(labels)
 
 
-def laid_out(names: Sequence[str], datasets: Sequence[str]) -> Iterator[Column]:
-    """Columns in their order; those between two costs are repeated for each data set."""
+def arranged(names: Sequence[str], datasets: Sequence[str]) -> Iterator[Column]:
+    """Yield columns in order; those between two costs are repeated for each data set."""
     position = 0
     while position < len(names):
         if names[position] in COSTS:
-            yield Column("cost", names[position])
+            yield CostColumn(names[position])
             position += 1
             continue
         group = []
@@ -73,8 +329,13 @@ def laid_out(names: Sequence[str], datasets: Sequence[str]) -> Iterator[Column]:
             group.append(names[position])
             position += 1
         for dataset in datasets:
-            measure = group[0]
-            for name in group:
-                measure = name if name in MEASURES else measure
-                kind: Kind = "gain" if name == "gain" else "published" if name == "published" else "measure"
-                yield Column(kind, measure, dataset)
+            yield from dataset_columns(group, dataset)
+
+
+def dataset_columns(names: Sequence[str], dataset: str) -> Iterator[Column]:
+    """Yield the columns of one data set; a comparison is about the metric before it."""
+    kinds = {"gain": GainColumn, "published": PublishedColumn}
+    metric = names[0]
+    for name in names:
+        metric = name if name in METRICS else metric
+        yield kinds.get(name, MetricColumn)(metric, dataset)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from slbench.layout import MEASURES
+from slbench.report.columns import accuracy_names
 from slbench.report.inputs import ReportInputs
 from slbench.report.table import Row, Table, plain_key
 from slbench.stats.factorial import (
@@ -25,6 +25,7 @@ from slbench.stats.factorial import (
 from slbench.stats.intervals import Interval, PairedDifference, holm, mean_interval, t_interval
 from slbench.stats.power import LEVEL
 from slbench.stats.sequential import confidence
+from slbench.table_spec import METRICS
 from slbench.text import distinct
 
 POOLED = ("these backbones", "backbones at large")
@@ -71,9 +72,7 @@ def findings(gathered: ReportInputs, table: Table) -> list[Finding]:
 
 def main_accuracy(table: Table) -> str | None:
     """The first accuracy that a table shows."""
-    return next(
-        (column.name for column in table.columns if column.kind == "measure" and column.measure.is_accuracy), None
-    )
+    return next(iter(accuracy_names(table.columns)), None)
 
 
 def full(found: Sequence[Finding]) -> list[dict[str, object]]:
@@ -103,7 +102,7 @@ def full(found: Sequence[Finding]) -> list[dict[str, object]]:
 def grouped(gathered: ReportInputs, table: Table, name: str) -> dict[Key, Group]:
     """Accuracies of rows that differ in nothing but SPT and LSA, by data set, backbone and settings."""
     values = {
-        record.run_id: (record.spec.seed, getattr(record, MEASURES[name].field or "")) for record in gathered.records
+        record.run_id: (record.spec.seed, getattr(record, METRICS[name].field or "")) for record in gathered.records
     }
     groups = defaultdict[Key, Group](dict)
     for row in table.rows:

@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from slbench.layout import MEASURES
 from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import missing_logits
+from slbench.table_spec import METRICS
 from slbench.text import plural
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -33,7 +33,7 @@ def footnotes(gathered: ReportInputs, *, shown_columns: Collection[str]) -> list
     notes = [*map(Note, missing(gathered)), *map(Note, failed(gathered)), *map(Note, left_out(gathered))]
     notes += list(mixed(gathered.records, "commits", lambda record: commit_text(record.code)))
     notes += list(mixed(gathered.records, "devices", device_text))
-    if any(MEASURES[name].field is None for name in shown_columns if name in MEASURES):
+    if any(METRICS[name].field is None for name in shown_columns if name in METRICS):
         without = missing_logits(gathered.folders, [record.run_id for record in gathered.records])
         if without:
             text = (

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError, StoreError
-from slbench.layout import AS_IT_COMES, Layout
 from slbench.measure.throughput_keys import record_key
 from slbench.measurement_records import Throughput
 from slbench.methods import METHODS
@@ -16,6 +15,7 @@ from slbench.record import Failure, RunRecord, read_failure, read_record
 from slbench.report.tidy import tidy
 from slbench.store import Store
 from slbench.study import SeedRule, Study, StudyRun
+from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ class ReportInputs:
     failures: Mapping[str, Failure] = field(default_factory=dict)  # of those that failed, by id
     speeds: Mapping[str, Throughput] = field(default_factory=dict)  # measured alone, by run id
     unread: tuple[str, ...] = ()  # a line for each record that is there and cannot be read
-    layout: Layout = AS_IT_COMES
+    table_spec: TableSpec = DEFAULT_TABLE
     query: str = ""  # what the runs were chosen by, beside the study
     is_study: bool = True  # not a whole store
     seeds: SeedRule | None = None  # by which seeds were added
@@ -46,8 +46,10 @@ class ReportInputs:
 
 
 def gather_study(study: Study, store: Store) -> ReportInputs:
-    """The runs of a study; of one with a rule of seeds, those that it has asked for are to be among them."""
-    found = gather(study.runs, store, name=study.name, title=study.title, source=study.source, layout=study.layout)
+    """Collect the runs of a study, which include those that its rule of seeds has asked for."""
+    found = gather(
+        study.runs, store, name=study.name, title=study.title, source=study.source, table_spec=study.table_spec
+    )
     return replace(found, seeds=study.seeds)
 
 
@@ -66,7 +68,7 @@ def gather(
     name: str,
     title: str = "",
     source: str = "",
-    layout: Layout = AS_IT_COMES,
+    table_spec: TableSpec = DEFAULT_TABLE,
 ) -> ReportInputs:
     """Some runs, with what the store knows of them."""
     known = store.ids()
@@ -86,7 +88,7 @@ def gather(
         failures={run_id: failure for run_id, failure in failures.items() if failure is not None},
         speeds=measured_speeds(records, store),
         unread=tuple(unread),
-        layout=layout,
+        table_spec=table_spec,
     )
 
 

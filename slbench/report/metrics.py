@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slbench.layout import MEASURES, Measure
 from slbench.record import RunRecord
+from slbench.table_spec import METRICS, Metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ LOGITS = "test_logits.safetensors"
 BINS = 15  # of the calibration error; Guo et al., arXiv:1706.04599
 
 
-def value_of(record: RunRecord, measure: Measure, folder: Path | None) -> float | None:
+def value_of(record: RunRecord, measure: Metric, folder: Path | None) -> float | None:
     """A measure of one run; None where the run has none, or its logits are not there or cannot be read."""
     if measure.field is not None:
         value: float | None = getattr(record, measure.field)
@@ -33,8 +33,8 @@ def from_logits(path: Path) -> dict[str, float]:
     except (OSError, SafetensorError, KeyError):
         return {}
     return {
-        MEASURES["balanced_accuracy"].key: balanced_accuracy(logits, labels),
-        MEASURES["ece"].key: calibration_error(logits, labels),
+        METRICS["balanced_accuracy"].key: balanced_accuracy(logits, labels),
+        METRICS["ece"].key: calibration_error(logits, labels),
     }
 
 

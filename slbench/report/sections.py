@@ -13,9 +13,7 @@ from slbench.stats.factorial import BySeed, gain
 from slbench.stats.intervals import PairedDifference
 from slbench.stats.power import LEVEL, rank_words, smallest_rank_p
 from slbench.stats.sequential import confidence
-from slbench.text import distinct
-
-NOTHING = "–"
+from slbench.text import NOTHING, distinct, signed
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,6 @@ def p_text(value: float | None) -> str:
     if value is None:
         return NOTHING
     return "< 0.0001" if value < 0.0001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
-
-
-def signed(value: float) -> str:
-    """With its sign, and a minus that is as wide as a plus."""
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def gains_section(found: Sequence[Finding], name: str, *, adjust: bool) -> Section | None:

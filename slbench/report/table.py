@@ -8,12 +8,18 @@ from statistics import mean, stdev
 import pandas as pd
 
 from slbench.errors import StoreError
-from slbench.layout import MEASURES, Measure
 from slbench.methods import model_title
 from slbench.published.reproduction import ReproductionVerdict, judge
 from slbench.record import RunRecord
 from slbench.report.captions import caption
-from slbench.report.columns import Column, columns_of
+from slbench.report.columns import (
+    Column,
+    DatasetColumn,
+    GainColumn,
+    MetricColumn,
+    PublishedColumn,
+    choose_columns,
+)
 from slbench.report.footnotes import Note, footnotes, marked
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
@@ -21,6 +27,7 @@ from slbench.report.tidy import varying
 from slbench.stats.intervals import PairedDifference
 from slbench.stats.sequential import sequential_difference
 from slbench.study import SeedRule
+from slbench.table_spec import COSTS, METRICS, Cost, Metric
 from slbench.text import distinct, plural
 
 PLAIN = "none"  # the row that gains are differences to
@@ -70,17 +77,22 @@ class Table:
     caption: tuple[str, ...]  # sentences
     notes: tuple[Note, ...] = ()  # what a reader must know before comparing
 
+    @property
+    def heads(self) -> list[str]:
+        """Text above each column, the title's first."""
+        return ["Model", *self.settings, *(column.head for column in self.columns)]
+
 
 def make_table(gathered: ReportInputs, *, columns: Sequence[str] = (), published: bool = False) -> Table:
     """The table of a study, finished or not.
 
     Args:
-        columns: names of slbench.layout.COLUMNS; unless given those of the study's layout, else costs and the
+        columns: of slbench.table_spec.column_names(); default: those of the study, else costs and the
             final accuracy with its gain, and beside it the best one where every run follows protocol paper.
         published: put the paper's numbers, and what ours say of them, beside the accuracies.
     Raises:
         StoreError: if runs on what should be one data set were trained on different images.
-        InputError: if the layout leaves no row or data set.
+        InputError: if the table of the study leaves no row or data set.
     """
     check_data(gathered.records)
     frame = gathered.frame
@@ -90,22 +102,21 @@ def make_table(gathered: ReportInputs, *, columns: Sequence[str] = (), published
     for number, record in enumerate(gathered.records):
         key = (record.labels.backbone, record.labels.method, *(text(column[number]) for column in values))
         of_cell[key].append(record)
-    shown = columns_of(gathered, columns, published=published)
+    shown = choose_columns(gathered, columns, published=published)
     expected = Counter(run.spec.cell_id for run in gathered.runs)
     rows = [make_row(key, of_cell[key], shown, expected, gathered) for key in ordered(of_cell, gathered)]
     rows = mark_best(with_gains(rows, of_cell, settings, shown, rule=gathered.seeds), shown)
-    if any(column.kind == "published" for column in shown):
+    if any(isinstance(column, PublishedColumn) for column in shown):
         rows = [with_verdicts(row, of_cell[key_of(row)], gathered.source) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
-        shown = [column for column in shown if column.kind != "gain"]
+        shown = [column for column in shown if not isinstance(column, GainColumn)]
     notes = [*footnotes(gathered, shown_columns=[column.name for column in shown]), *incomparable(rows)]
-    measures = distinct(column.name for column in shown if column.kind == "measure")
     return Table(
         gathered.name,
         tuple(settings),
         tuple(shown),
         tuple(replace(row, marks=marked(notes, of_cell[key_of(row)])) for row in rows),
-        tuple(caption(gathered, measures, kinds={column.kind for column in shown})),
+        tuple(caption(gathered, shown)),
         tuple(notes),
     )
 
@@ -129,22 +140,22 @@ def check_data(records: Sequence[RunRecord]) -> None:
 
 def ordered(keys: Mapping[Key, object], gathered: ReportInputs) -> list[Key]:
     """Rows in the order of the study, or of its layout; those that the layout does not name are left out."""
-    layout = gathered.layout
+    spec = gathered.table_spec
     first = {
         (run.labels.backbone, run.labels.method): number for number, run in reversed(list(enumerate(gathered.runs)))
     }
 
     def place(key: Key) -> tuple[int, int, int]:
-        by_backbone = layout.backbone.index(key[0]) if layout.backbone else 0
-        by_method = layout.method.index(key[1]) if layout.method else 0
+        by_backbone = spec.backbone.index(key[0]) if spec.backbone else 0
+        by_method = spec.method.index(key[1]) if spec.method else 0
         return by_backbone, by_method, first[key[0], key[1]]
 
     kept = [
         key
         for key in keys
-        if (not layout.backbone or key[0] in layout.backbone) and (not layout.method or key[1] in layout.method)
+        if (not spec.backbone or key[0] in spec.backbone) and (not spec.method or key[1] in spec.method)
     ]
-    if layout.method and not layout.backbone:  # rows of a backbone stay together
+    if spec.method and not spec.backbone:  # rows of a backbone stay together
         backbones = list(distinct(run.labels.backbone for run in gathered.runs))
         return sorted(kept, key=lambda key: (backbones.index(key[0]), *place(key)))
     return sorted(kept, key=place)
@@ -158,10 +169,11 @@ def make_row(
     by_dataset = defaultdict[str, list[RunRecord]](list)
     for record in records:
         by_dataset[record.labels.dataset].append(record)
-    speeds = [gathered.speeds[record.run_id].median for record in records if record.run_id in gathered.speeds]
     cells = {}
-    for dataset, name in distinct((column.dataset, column.name) for column in columns if column.kind != "cost"):
-        cell = summary(by_dataset.get(dataset, []), MEASURES[name], expected, gathered)
+    for dataset, name in distinct(
+        (column.dataset, column.name) for column in columns if isinstance(column, DatasetColumn)
+    ):
+        cell = summary(by_dataset.get(dataset, []), METRICS[name], expected, gathered)
         if cell is not None:
             cells[dataset, name] = cell
     return Row(
@@ -169,16 +181,19 @@ def make_row(
         backbone=backbone,
         method=method,
         settings=tuple(settings),
-        costs={
-            "images_per_second": distinct(speeds),
-            "macs": distinct(record.macs for record in records),
-            "params": distinct(record.params for record in records),
-        },
+        costs={name: cost_values(cost, records, gathered) for name, cost in COSTS.items()},
         cells=cells,
     )
 
 
-def by_seed(records: Sequence[RunRecord], measure: Measure, gathered: ReportInputs | None = None) -> dict[int, float]:
+def cost_values(cost: Cost, records: Sequence[RunRecord], gathered: ReportInputs) -> tuple[float, ...]:
+    """Return the distinct values of a cost: a field of the records, or measured images/s."""
+    if cost.field is not None:
+        return distinct(getattr(record, cost.field) for record in records)
+    return distinct(gathered.speeds[record.run_id].median for record in records if record.run_id in gathered.speeds)
+
+
+def by_seed(records: Sequence[RunRecord], measure: Metric, gathered: ReportInputs | None = None) -> dict[int, float]:
     """A measure of each seed's run that has a value."""
     folders = {} if gathered is None else gathered.folders
     found = {record.spec.seed: value_of(record, measure, folders.get(record.run_id)) for record in records}
@@ -186,7 +201,7 @@ def by_seed(records: Sequence[RunRecord], measure: Measure, gathered: ReportInpu
 
 
 def summary(
-    records: Sequence[RunRecord], measure: Measure, expected: Counter[str], gathered: ReportInputs
+    records: Sequence[RunRecord], measure: Metric, expected: Counter[str], gathered: ReportInputs
 ) -> Cell | None:
     """Mean and spread over the seeds of one experiment; None without a value.
 
@@ -212,7 +227,7 @@ def with_gains(
     """The rows with the gain of each accuracy over the plain backbone that was trained in the same way."""
     same = [number for number, name in enumerate(settings) if not name.startswith("method_")]
     plain = {plain_key(key, same): records for key, records in of_cell.items() if key[1] == PLAIN}
-    wanted = distinct((column.dataset, column.name) for column in columns if column.kind == "gain")
+    wanted = distinct((column.dataset, column.name) for column in columns if isinstance(column, GainColumn))
     gained = []
     for row in rows:
         cells = dict(row.cells)
@@ -221,7 +236,7 @@ def with_gains(
             if (dataset, name) not in cells or row.method == PLAIN:
                 continue
             one, other = (
-                by_seed([record for record in records if record.labels.dataset == dataset], MEASURES[name])
+                by_seed([record for record in records if record.labels.dataset == dataset], METRICS[name])
                 for records in (of_cell[key_of(row)], base)
             )
             if one.keys() & other.keys():
@@ -239,7 +254,7 @@ def with_verdicts(row: Row, records: Sequence[RunRecord], source: str) -> Row:
     """A row with what each of its accuracies says of the published number."""
     cells = dict(row.cells)
     for (dataset, name), cell in row.cells.items():
-        if MEASURES[name].is_accuracy:
+        if METRICS[name].is_accuracy:
             own = [record for record in records if record.labels.dataset == dataset]
             cells[dataset, name] = replace(cell, judged=judge(own, source=source))
     return replace(row, cells=cells)
@@ -260,12 +275,14 @@ def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """The best mean of each measure marked, where all rows have all their seeds, and the same number of them."""
     marked_rows = [dict(row.cells) for row in rows]
     for column in columns:
+        if not isinstance(column, MetricColumn):
+            continue
         key = (column.dataset, column.name)
         present = [cells[key] for cells in marked_rows if key in cells]
         unequal = any(not cell.is_whole for cell in present) or len({cell.n for cell in present}) > 1
-        if column.kind != "measure" or len(present) < 2 or unequal:
+        if len(present) < 2 or unequal:
             continue
-        choose = min if column.measure.lowest_is_best else max
+        choose = min if column.metric.lowest_is_best else max
         top = choose(cell.mean for cell in present)
         for cells in marked_rows:
             if key in cells and cells[key].mean == top:

@@ -7,16 +7,21 @@ from pathlib import Path
 import pandas as pd
 
 from slbench.files import write_atomic
-from slbench.report import SUFFIXES, render
+from slbench.report import SUFFIXES
 from slbench.report.figures.registry import draw
 from slbench.report.findings import Finding, findings, full
 from slbench.report.html.page import PageFigure, page
 from slbench.report.inputs import ReportInputs
+from slbench.report.render import csv, latex, markdown
 from slbench.report.sections import Section, sections
 from slbench.report.table import Table, make_table
 from slbench.stats.sequential import confidence
 
-TABLES: dict[str, Callable[[Table], str]] = {"md": render.markdown, "csv": render.csv, "latex": render.latex}
+TABLES: dict[str, Callable[[Table], str]] = {
+    "md": markdown.render_table,
+    "csv": csv.render_table,
+    "latex": latex.render_table,
+}
 PAGE = "report.html"
 MANY = (
     300  # runs; of more, a page comes without its figures unless they are asked for: they would take most of its time
@@ -71,7 +76,7 @@ def report(
 def in_format(name: str, found: Sequence[Finding], told: Sequence[Section], study: str) -> str:
     """The findings in one of the formats of tables: in words and tables, or as a CSV with every number in full."""
     if name == "md":
-        return render.sections_markdown(told)
+        return markdown.render_sections(told)
     if name == "latex":
-        return render.sections_latex(told, name=study)
+        return latex.render_sections(told, name=study)
     return pd.DataFrame(full(found)).to_csv(index=False)

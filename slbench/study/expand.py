@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 
 from slbench.errors import InapplicableError, InputError
-from slbench.layout import check_columns, check_labels
 from slbench.study.axes import Grid
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
+from slbench.table_spec import check_columns, check_labels
 from slbench.validation import Override
 
-ROWS_OF_TABLES = ("backbone", "method", "dataset")  # labels by which a table's layout names them
+ROWS_OF_TABLES = ("backbone", "method", "dataset")  # labels by which the table of a study names them
 PLAIN = "none"  # the row that others are compared with
 
 
@@ -54,19 +54,19 @@ class Expansion:
             notes.append(
                 f"{len(meant)} cells of the grid are {len(set(meant))} different runs: equal ones are made once"
             )
-        self._check_layout(runs.values())
+        self._check_table_spec(runs.values())
         return Study(
             name,
             self.file.title,
             self.file.source,
             tuple(runs.values()),
             tuple(dict.fromkeys(notes)),
-            layout=self.file.report,
+            table_spec=self.file.report,
             seeds=self.grid.rule,
             comparisons=self._comparisons(resolved) if self.grid.rule is not None else (),
         )
 
-    def _check_layout(self, runs: Iterable[StudyRun]) -> None:
+    def _check_table_spec(self, runs: Iterable[StudyRun]) -> None:
         """Raise InputError for a column that there is not; for a row or data set too, if the grid is all the file's."""
         check_columns(self.file.report.columns, f"{self.where}: report.columns")
         if not self.flags.grid:

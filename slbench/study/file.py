@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from slbench.layout import AS_IT_COMES, Layout
 from slbench.record import Keep
 from slbench.spec import Protocol
+from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
 Value = Any  # of a TOML key
 
@@ -25,7 +25,7 @@ class StudyFile(BaseModel):
     protocol: Protocol = "holdout"  # holdout: a tenth of the training images validates; full, paper: none does
     precision: str | None = None  # short for set.recipe.precision
     keep: Keep = "last"  # which weights stay: of the last epoch, of the best on the validation images, or none
-    report: Layout = AS_IT_COMES  # rows and columns of its table
+    report: TableSpec = DEFAULT_TABLE  # rows and columns of its table
     seeds: Value = None  # a SeedRule, in place of grid.seed
     grid: dict[str, Value] = {}  # axes: one value or a list of values for each; a run for every combination
     set: dict[str, Value] = {}  # fields of every run, by dotted path

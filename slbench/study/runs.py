@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slbench.errors import InputError
-from slbench.layout import AS_IT_COMES, Layout
 from slbench.methods import model_title
 from slbench.record import Labels
 from slbench.spec import RunSpec
+from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
 MAX_SEEDS = 100  # that a rule may add up to
 
@@ -77,6 +77,6 @@ class Study:
     source: str
     runs: tuple[StudyRun, ...]
     notes: tuple[str, ...]  # what a rule decided and the user should know
-    layout: Layout = AS_IT_COMES  # of its table
+    table_spec: TableSpec = DEFAULT_TABLE  # of its table
     seeds: SeedRule | None = None
     comparisons: tuple[Comparison, ...] = ()  # that the rule of seeds decides; none without one

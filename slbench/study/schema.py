@@ -13,7 +13,6 @@ from typing import Any
 from slbench.backbones import BACKBONES, NAMED, Preset, default_spec
 from slbench.data import DATASETS
 from slbench.data.specs import DatasetSpec
-from slbench.layout import COLUMNS, Layout
 from slbench.methods import METHODS, Method
 from slbench.recipes import RECIPES, Recipe
 from slbench.study.axes import DEFAULT_AXES
@@ -22,6 +21,7 @@ from slbench.study.file import StudyFile
 from slbench.study.paths import ALIASES, backbone_specs, field_types
 from slbench.study.resolve import Seed
 from slbench.study.runs import SeedRule
+from slbench.table_spec import TableSpec, column_names
 from slbench.validation import adapter
 
 Schema = dict[str, Any]
@@ -62,7 +62,7 @@ def study_schema() -> Schema:
         | {
             "recipe": of_file["recipe"] | {"enum": list(RECIPES)},
             "precision": reference("precision"),
-            "report": layout_table(),
+            "report": report_table(),
             "seeds": table_of(SeedRule, required=list(SeedRule.model_fields)),
             "grid": closed({path: or_list(path) for path in axes()}, of_file["grid"]),
             "set": set_table(of_file["set"]),
@@ -79,7 +79,7 @@ def study_keys() -> list[Key]:
     A field of a run ("recipe.lr") stands once; it is written under [set], or as an axis under [grid].
     """
     schema = study_schema()["properties"]
-    tables = {"report": Layout, "seeds": SeedRule}
+    tables = {"report": TableSpec, "seeds": SeedRule}
     top = [name for name in schema if name not in ("grid", "set", "method", "exclude", *tables)]
     keys = [described(name, fields()["recipe.precision"] if name == "precision" else schema[name]) for name in top]
     keys += [described(f"{name}.{key}", each) for name in tables for key, each in schema[name]["properties"].items()]
@@ -134,9 +134,9 @@ def named_axes() -> dict[str, Schema]:
     return {name: {"description": AXES[name], **value} for name, value in values.items()}
 
 
-def layout_table() -> Schema:
-    table = table_of(Layout)
-    table["properties"]["columns"]["items"] = {"type": "string", "enum": list(COLUMNS)}
+def report_table() -> Schema:
+    table = table_of(TableSpec)
+    table["properties"]["columns"]["items"] = {"type": "string", "enum": column_names()}
     return table
 
 

@@ -25,9 +25,8 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 def classes() -> list[type]:
     """Return RunSpec and the classes of its parts."""
-    types: list[Any] = [
-        each for kind in get_type_hints(RunSpec, include_extras=True).values() for each in alternatives(kind)
-    ]
+    kinds = get_type_hints(RunSpec, include_extras=True).values()
+    types: list[Any] = [each for kind in kinds for each in alternatives(kind)]
     return [RunSpec, *(each for each in types if dataclasses.is_dataclass(each))]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from slbench.report.findings import Finding, findings, full
 from slbench.report.inputs import ReportInputs
-from slbench.report.render import sections_latex, sections_markdown
+from slbench.report.render import latex, markdown
 from slbench.report.sections import Section, sections
 from slbench.report.table import make_table
 from slbench.stats.intervals import PairedDifference
@@ -144,9 +144,9 @@ def test_findings_in_full_have_every_number() -> None:
 
 def test_sections_are_markdown_and_latex_with_nothing_that_either_takes_for_its_own() -> None:
     section = Section("T & 5 %", ("<b> words_1.",), ("a|b", "c"), (("<i>", "1 & 2"),), ("Note.",))
-    text = sections_markdown([section])
+    text = markdown.render_sections([section])
     assert "<b>" not in text and "<i>" not in text and "a\\|b" in text and text.endswith("Note.\n")
-    latex = sections_latex([section], name="x")
-    assert not missing(latex, "1", "2") and r"5 \%" in latex
-    assert latex.count("{") == latex.count("}")
-    assert sections_markdown([]) == ""
+    tex = latex.render_sections([section], name="x")
+    assert not missing(tex, "1", "2") and r"5 \%" in tex
+    assert tex.count("{") == tex.count("}")
+    assert markdown.render_sections([]) == ""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from slbench.layout import MEASURES
 from slbench.report.metrics import balanced_accuracy, calibration_error, from_logits, value_of
+from slbench.table_spec import METRICS
 from tests.support import make_record, runs
 
 
@@ -49,7 +49,7 @@ def test_measures_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> N
         {"logits": np.array([[2.0, 1.0], [2.0, 1.0]], dtype="float16"), "labels": np.array([0, 1])},
         tmp_path / "test_logits.safetensors",
     )
-    found = {name: value_of(record, measure, tmp_path) for name, measure in MEASURES.items()}
+    found = {name: value_of(record, measure, tmp_path) for name, measure in METRICS.items()}
     assert found["final"] == 80.0 and found["nll"] == 0.625 and found["top5"] == 97.5
     assert found["balanced_accuracy"] == 50.0
     assert found["ece"] == pytest.approx(100 * (1 / (1 + np.exp(-1)) - 0.5), abs=0.01)
@@ -61,5 +61,5 @@ def test_without_readable_logits_there_is_no_value(content: bytes | None, tmp_pa
         (tmp_path / "test_logits.safetensors").write_bytes(content)
     assert from_logits(tmp_path / "test_logits.safetensors") == {}
     (run,) = runs()
-    assert value_of(make_record(run), MEASURES["ece"], tmp_path) is None
-    assert value_of(make_record(run), MEASURES["ece"], None) is None
+    assert value_of(make_record(run), METRICS["ece"], tmp_path) is None
+    assert value_of(make_record(run), METRICS["ece"], None) is None

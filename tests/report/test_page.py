@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from slbench.cli import app
 from slbench.differing import flat
+from slbench.report.columns import GainColumn, MetricColumn
 from slbench.report.html.curves import LearningCurve, read_curve, thinned
 from slbench.report.html.inline_svg import line_chart
 from slbench.report.html.page import PageFigure, asset
 from slbench.report.html.provenance import rounded
 from slbench.report.inputs import ReportInputs
-from slbench.report.render import cell_text
 from slbench.report.table import make_table
 from slbench.report.write import report
 from slbench.spec import to_dict
@@ -64,12 +64,12 @@ def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_valu
     assert [line.one("th").text for line in lines] == [row.title for row in table.rows]
     for line, row in zip(lines, table.rows, strict=True):
         shown = line.all("td")
-        assert [cell.text for cell in shown] == [cell_text(row, column, str) for column in table.columns]
+        assert [cell.text for cell in shown] == [column.text(row) for column in table.columns]
         for cell, column in zip(shown, table.columns, strict=True):
             held = row.cells.get((column.dataset, column.name))
-            if column.kind == "measure" and held:
+            if isinstance(column, MetricColumn) and held:
                 assert float(cell.attributes["data-value"]) == held.mean
-            if column.kind == "gain":
+            if isinstance(column, GainColumn):
                 value = cell.attributes.get("data-value")
                 assert (float(value) if value else None) == (held.gain.estimate if held and held.gain else None)
         macs = shown[[column.name for column in table.columns].index("macs")]

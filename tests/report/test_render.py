@@ -10,9 +10,9 @@ import pytest
 
 from slbench.published.numbers import Published
 from slbench.published.reproduction import ReproductionVerdict
-from slbench.report.columns import Column
+from slbench.report.columns import CostColumn, GainColumn, MetricColumn, PublishedColumn
 from slbench.report.footnotes import Note
-from slbench.report.render import csv, escape_latex, latex, markdown
+from slbench.report.render import csv, latex, markdown
 from slbench.report.table import Cell, Row, Table
 from slbench.stats.intervals import paired_difference
 
@@ -34,16 +34,16 @@ ROWS = (
         {"images_per_second": (), "macs": (198_960_000, 1_000_000), "params": (2_747_140,)}, {A: BEST}, ("a",),
     ),
 )  # fmt: skip
-COST_COLUMNS = tuple(Column("cost", name) for name in ("images_per_second", "macs", "params"))
+COST_COLUMNS = tuple(CostColumn(name) for name in ("images_per_second", "macs", "params"))
 TABLE = Table(
     name="my study_1",
     settings=("recipe_lr",),
-    columns=(*COST_COLUMNS, Column("measure", "final", "a-set"), Column("measure", "final", "b-set")),
+    columns=(*COST_COLUMNS, MetricColumn("final", "a-set"), MetricColumn("final", "b-set")),
     rows=ROWS,
     caption=("Title & 5 % of $x_1$.", "mean ± std."),
     notes=(Note("Unfinished: 1 of 2 runs."), Note("Mixed commits: x.", "a", frozenset({"1"}))),
 )
-BESIDE = replace(TABLE, columns=tuple(Column(kind, "final", "a-set") for kind in ("measure", "gain", "published")))
+COMPARED = replace(TABLE, columns=tuple(kind("final", "a-set") for kind in (MetricColumn, GainColumn, PublishedColumn)))
 
 
 def titled(name: str) -> Table:
@@ -55,7 +55,7 @@ def cells_of(line: str) -> list[str]:
 
 
 def test_markdown_is_a_caption_a_table_and_notes() -> None:
-    caption, body, notes = markdown(TABLE).split("\n\n")
+    caption, body, notes = markdown.render_table(TABLE).split("\n\n")
     assert caption == "Title & 5 % of $x_1$. mean ± std."
     head, rule, *lines = map(cells_of, body.splitlines())
     assert head == [
@@ -70,26 +70,26 @@ def test_markdown_is_a_caption_a_table_and_notes() -> None:
 
 
 def test_markdown_keeps_a_bar_in_its_cell() -> None:
-    line = next(line for line in markdown(titled("a|b")).splitlines() if "a\\|b" in line)
+    line = next(line for line in markdown.render_table(titled("a|b")).splitlines() if "a\\|b" in line)
     assert len(cells_of(line)) == 7
 
 
 def test_markdown_keeps_a_line_break_in_its_cell() -> None:
-    assert markdown(titled("a\nb")).count("\n") == markdown(TABLE).count("\n")
+    assert markdown.render_table(titled("a\nb")).count("\n") == markdown.render_table(TABLE).count("\n")
 
 
 def test_markdown_of_no_row_says_so() -> None:
-    assert "No run is finished yet." in markdown(replace(TABLE, rows=()))
+    assert "No run is finished yet." in markdown.render_table(replace(TABLE, rows=()))
 
 
 def test_a_gain_shows_its_interval_and_a_published_number_its_verdict() -> None:
-    _, _, plain, spt = (cells_of(line) for line in markdown(BESIDE).splitlines() if line.startswith("|"))
+    _, _, plain, spt = (cells_of(line) for line in markdown.render_table(COMPARED).splitlines() if line.startswith("|"))
     assert plain[2:] == ["78.50 (1)", "–", "–"]
     assert spt[2:] == ["**81.25 ± 0.40 (2)**", "+1.50 (−4.85 to +7.85)", "76.29 (not comparable)"]
 
 
 def test_csv_has_gains_and_verdicts_in_full() -> None:
-    frame = pd.read_csv(StringIO(csv(BESIDE)))
+    frame = pd.read_csv(StringIO(csv.render_table(COMPARED)))
     assert frame["a-set_final_test_top1_gain"][1] == 1.5
     assert frame["a-set_final_test_top1_gain_high"][1] == pytest.approx(1.5 + 12.7062 * 0.5, abs=1e-4)
     assert frame["a-set_final_test_top1_verdict_reason"][1] == "5 epochs, not 100"
@@ -100,11 +100,11 @@ def test_csv_has_gains_and_verdicts_in_full() -> None:
 
 def test_what_would_be_a_tag_stays_text() -> None:
     hostile = replace(TABLE, caption=("<script>x</script>",))
-    assert "<script>" not in markdown(hostile)
+    assert "<script>" not in markdown.render_table(hostile)
 
 
 def test_csv_has_every_number_in_full() -> None:
-    frame = pd.read_csv(StringIO(csv(TABLE)))
+    frame = pd.read_csv(StringIO(csv.render_table(TABLE)))
     assert list(frame["model"]) == ["ViT", "S-ViT"]
     assert list(frame["recipe_lr"]) == [0.001, 0.002]
     assert frame["a-set_final_test_top1_mean"][1] == 81.254
@@ -130,11 +130,11 @@ def test_csv_has_every_number_in_full() -> None:
     ],
 )
 def test_latex_escapes_what_means_something_there(words: str, escaped: str) -> None:
-    assert escape_latex(words) == escaped
+    assert latex.escape(words) == escaped
 
 
 def test_latex_has_its_environments_and_rules_in_pairs() -> None:
-    words = latex(titled("50 % & more_or_less {x}"))
+    words = latex.render_table(titled("50 % & more_or_less {x}"))
     for environment in ("table", "tabular"):
         assert words.count(rf"\begin{{{environment}}}") == words.count(rf"\end{{{environment}}}") == 1
     assert re.findall(r"\\(toprule|midrule|bottomrule)", words) == [
@@ -150,7 +150,7 @@ def test_latex_has_its_environments_and_rules_in_pairs() -> None:
 
 
 def test_latex_rows_have_a_cell_for_each_column_and_the_best_in_bold() -> None:
-    lines = [line for line in latex(TABLE).splitlines() if line.endswith(r"\\")]
+    lines = [line for line in latex.render_table(TABLE).splitlines() if line.endswith(r"\\")]
     assert [len(re.split(r"(?<!\\)&", line)) for line in lines] == [7, 7, 7]
     assert lines[1] == r"ViT & 0.001 & 12,346 & 189.5 & 2.71 & 78.50 (1) & 70.00 (1 of 2) \\"
     assert lines[2] == r"S-ViT$^{a}$ & 0.002 & -- & 199.0 / 1.0 & 2.75 & \textbf{81.25 $\pm$ 0.40 (2)} & -- \\"
@@ -158,7 +158,7 @@ def test_latex_rows_have_a_cell_for_each_column_and_the_best_in_bold() -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
-    body = latex(titled("50 % & more_or_less {x} #1 ~ ^ \\ $"))
+    body = latex.render_table(titled("50 % & more_or_less {x} #1 ~ ^ \\ $"))
     document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
     (tmp_path / "x.tex").write_text(document, encoding="utf-8")
     done = subprocess.run(

@@ -1,14 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from slbench.errors import StoreError
-from slbench.layout import AS_IT_COMES, Layout
 from slbench.measurement_records import Throughput
 from slbench.record import Failure, RunRecord
+from slbench.report.columns import CostColumn, GainColumn, MetricColumn
 from slbench.report.table import Cell, Table, make_table
+from slbench.report.write import report
 from slbench.study import StudyRun
+from slbench.table_spec import COSTS, DEFAULT_TABLE, METRICS, Cost, Metric, TableSpec
 from tests.support import TINY, gathered, make_record, make_speed, missing, runs
 
 ROWS = ["none", "spt", "lsa", "both"]
@@ -19,12 +23,12 @@ def table(
     records: list[RunRecord],
     *,
     speeds: dict[str, Throughput] | None = None,
-    layout: Layout = AS_IT_COMES,
+    table_spec: TableSpec = DEFAULT_TABLE,
     unread: tuple[str, ...] = (),
     failures: dict[str, Failure] | None = None,
     **options: Any,
 ) -> Table:
-    chosen = gathered(made, records, speeds=speeds or {}, layout=layout, unread=unread, failures=failures or {})
+    chosen = gathered(made, records, speeds=speeds or {}, table_spec=table_spec, unread=unread, failures=failures or {})
     return make_table(chosen, **options)
 
 
@@ -35,7 +39,7 @@ def with_top1(made: tuple[StudyRun, ...], *values: float) -> list[RunRecord]:
 
 def cells(made: Table) -> list[Cell | None]:
     """The cells of the first measure, row by row."""
-    column = next(column for column in made.columns if column.kind == "measure")
+    column = next(column for column in made.columns if isinstance(column, MetricColumn))
     return [row.cells.get((column.dataset, column.name)) for row in made.rows]
 
 
@@ -45,7 +49,7 @@ def numbers(made: Table) -> list[tuple[float, float | None, int, int] | None]:
 
 
 def measures(made: Table) -> list[tuple[str, str]]:
-    return [(column.dataset, column.name) for column in made.columns if column.kind == "measure"]
+    return [(column.dataset, column.name) for column in made.columns if isinstance(column, MetricColumn)]
 
 
 def lines(made: Table) -> list[str]:
@@ -267,7 +271,7 @@ def test_the_gain_is_the_paired_difference_to_the_plain_backbone() -> None:
     assert [(gain.estimate, gain.n) for gain in gains[1:] if gain] == [(1.5, 2), (0.0, 2), (-1.5, 2)]
     assert gains[1] is not None and gains[1].interval is not None
     assert gains[1].interval.half_width == pytest.approx(12.706 * 0.5, abs=1e-3)  # t of one degree times 0.707 / 1.414
-    assert [column.kind for column in found.columns] == ["cost", "cost", "cost", "measure", "gain"]
+    assert [type(column) for column in found.columns] == [CostColumn] * 3 + [MetricColumn, GainColumn]
 
 
 def test_a_gain_takes_the_seeds_that_both_rows_have() -> None:
@@ -298,14 +302,15 @@ def test_a_swept_field_of_the_method_is_compared_with_the_one_plain_row() -> Non
 
 def test_without_a_plain_row_there_is_no_column_of_gains() -> None:
     made = runs({"method": ["spt", "lsa"]})
-    assert "gain" not in {column.kind for column in table(made, with_top1(made, 80.0, 81.0)).columns}
+    assert GainColumn not in {type(column) for column in table(made, with_top1(made, 80.0, 81.0)).columns}
 
 
 def test_columns_stand_in_the_order_that_is_asked_for_those_of_data_sets_together() -> None:
     made = runs({"method": ["none", "lsa"], "dataset.fraction": [1.0]})
     found = table(made, with_top1(made, 80.0, 81.0), columns=["nll", "final", "gain", "params", "top5"])
-    assert [(column.kind, column.name) for column in found.columns] == [
-        ("measure", "nll"), ("measure", "final"), ("gain", "final"), ("cost", "params"), ("measure", "top5"),
+    assert [(type(column), column.name) for column in found.columns] == [
+        (MetricColumn, "nll"), (MetricColumn, "final"), (GainColumn, "final"), (CostColumn, "params"),
+        (MetricColumn, "top5"),
     ]  # fmt: skip
 
 
@@ -317,8 +322,8 @@ def test_the_lowest_loss_is_the_best() -> None:
 
 def test_a_layout_chooses_rows_columns_and_their_order() -> None:
     made = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ROWS})
-    layout = Layout(backbone=("Other", "Tiny"), method=("both", "none"), columns=("macs", "final"))
-    found = table(made, with_top1(made, *range(8)), layout=layout)
+    table_spec = TableSpec(backbone=("Other", "Tiny"), method=("both", "none"), columns=("macs", "final"))
+    found = table(made, with_top1(made, *range(8)), table_spec=table_spec)
     assert [(row.backbone, row.method) for row in found.rows] == [
         ("Other", "both"), ("Other", "none"), ("Tiny", "both"), ("Tiny", "none"),
     ]  # fmt: skip
@@ -327,7 +332,7 @@ def test_a_layout_chooses_rows_columns_and_their_order() -> None:
 
 def test_a_layout_of_rows_alone_keeps_a_backbones_rows_together() -> None:
     made = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ["none", "both"]})
-    found = table(made, with_top1(made, *range(4)), layout=Layout(method=("both", "none")))
+    found = table(made, with_top1(made, *range(4)), table_spec=TableSpec(method=("both", "none")))
     assert [row.title for row in found.rows] == ["SL-Tiny", "Tiny", "SL-Other", "Other"]
 
 
@@ -357,3 +362,29 @@ def test_failures_are_noted_once_for_those_that_died_the_same_way() -> None:
     }
     found = table(made, with_top1(made, 80.0), failures=failures)
     assert not missing(lines(found)[-1], "Tiny on fashion-mnist-12k", "seed 1", "2 more", "took 0 s")
+
+
+def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COSTS, "seconds", Cost(head="Seconds", field="seconds", digits=1))
+    monkeypatch.setitem(
+        METRICS,
+        "train_loss",
+        Metric(head="train NLL", words="training loss", key="final_train_loss", field="final_train_loss", digits=3,
+               lowest_is_best=True, is_accuracy=False),
+    )  # fmt: skip
+    made = runs({"method": ["none", "lsa"]})
+    records = [
+        make_record(run, seconds=61.25, final_train_loss=loss) for run, loss in zip(made, (1.5, 1.25), strict=True)
+    ]
+    report(
+        gathered(made, records),
+        columns=["seconds", "train_loss", "gain"],
+        formats=["md", "csv", "latex", "html"],
+        out=tmp_path,
+    )
+    frame = pd.read_csv(tmp_path / "table.csv")
+    assert frame["seconds"].tolist() == [61.25, 61.25]
+    assert frame["fashion-mnist-12k_final_train_loss_mean"].tolist() == [1.5, 1.25]
+    for name in ("table.md", "table.tex", "report.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert all(part in text for part in ("Seconds", "61.2", "train NLL", "1.250", "0.25"))

@@ -11,8 +11,8 @@ from tests.support import missing, study
 def test_a_study_chooses_rows_and_columns_of_its_table() -> None:
     report = {"method": ["lsa", "none"], "columns": ["params", "final", "gain"]}
     found = study({"grid": {"method": ["none", "lsa"]}, "report": report})
-    assert found.layout.method == ("lsa", "none")
-    assert found.layout.columns == ("params", "final", "gain")
+    assert found.table_spec.method == ("lsa", "none")
+    assert found.table_spec.columns == ("params", "final", "gain")
     assert [run.spec.run_id for run in found.runs] == [run.spec.run_id for run in study({"grid": report_grid()}).runs]
 
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from slbench.differing import differing, flat
 from slbench.errors import InputError
-from slbench.layout import MEASURES
 from slbench.plotting.style import MAX_FIGURES, StyleMap, percent
 from slbench.record import RunRecord
 from slbench.report.captions import AccuracyName
-from slbench.report.columns import datasets_of
+from slbench.report.columns import accuracy_names, datasets_of
 from slbench.report.inputs import ReportInputs
 from slbench.report.table import Table, text
 from slbench.report.tidy import EQUAL, TRAINING_HEADS
 from slbench.spec import RunSpec, to_dict
 from slbench.stats.intervals import Interval, mean_interval
 from slbench.store import safe
+from slbench.table_spec import METRICS
 from slbench.text import distinct
 
 CellKey = tuple[str, str, str, str]  # data set, backbone, method, cell
@@ -87,7 +87,7 @@ class FigureInputs:
 
     @property
     def words(self) -> str:
-        return MEASURES[self.accuracy].words
+        return METRICS[self.accuracy].words
 
     def interval(self, values: Sequence[float]) -> Interval | None:
         """Of their mean; None with one."""
@@ -100,7 +100,7 @@ class FigureInputs:
 
 def show(gathered: ReportInputs, table: Table, *, level: float) -> FigureInputs:
     """What the figures of a report are drawn from: the rows and data sets of its table."""
-    names = [column.name for column in table.columns if column.kind == "measure" and column.measure.is_accuracy]
+    names = accuracy_names(table.columns)
     found = experiments(gathered, [(row.backbone, row.method) for row in table.rows])
     asked = gathered.runs
     looks = StyleMap(

@@ -5,12 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slbench.layout import BESIDE, COSTS
-from slbench.published.reproduction import ReproductionVerdict
 from slbench.report.columns import Column
-from slbench.report.render import cell_text
 from slbench.report.table import Row, Table
-from slbench.stats.intervals import PairedDifference
 from slbench.text import distinct
 
 SHORT = 32  # characters
@@ -76,11 +72,7 @@ def head_rows(table: Table) -> list[list[Head]]:
 
 def column_head(column: Column, place: int, *, rows: int = 1) -> Head:
     """Return the head of one column."""
-    if column.kind == "cost":
-        return Head(COSTS[column.name], rows=rows, place=place, ascending=column.name != "images_per_second")
-    words = column.measure.head if column.kind == "measure" else column.kind
-    hint = column.measure.words if column.kind == "measure" else BESIDE[column.kind]
-    return Head(words, hint=hint, place=place, ascending=column.measure.lowest_is_best)
+    return Head(column.short_head, hint=column.about, rows=rows, place=place, ascending=column.ascending)
 
 
 def blocks(table: Table) -> list[list[Line]]:
@@ -121,74 +113,20 @@ def text_column(texts: Sequence[str]) -> list[HtmlCell]:
 
 def cell(row: Row, number: int, column: Column, table: Table) -> HtmlCell:
     """Return the cell of a row, which has this number in the table, in a column."""
-    value, explained = sort_key(row, column), hint(row, column)
-    held = row.cells.get((column.dataset, column.name)) if column.kind == "measure" else None
+    value, hint = column.sort_key(row), column.hint(row)
     return HtmlCell(
-        cell_text(row, column, lambda text: text),
+        column.text(row),
         value="" if value is None else repr(value),
-        behind=provenance_id(number, table, column.dataset) if explained else "",
-        hint=explained,
-        best=held is not None and held.best,
-        partial=held is not None and not held.is_whole,
+        behind=provenance_id(number, table, column.dataset) if hint else "",
+        hint=hint,
+        best=column.is_best(row),
+        partial=column.is_partial(row),
     )
 
 
 def provenance_id(number: int, table: Table, dataset: str) -> str:
     """Return the id of the runs behind the numbers of a row on a data set."""
     return f"runs-{number}-{distinct(column.dataset for column in table.columns).index(dataset)}"
-
-
-def sort_key(row: Row, column: Column) -> float | None:
-    """Return the number by which a row is sorted in a column, in full."""
-    if column.kind == "cost":
-        return float(row.costs[column.name][0]) if row.costs[column.name] else None
-    held = row.cells.get((column.dataset, column.name))
-    if held is None:
-        return None
-    if column.kind == "measure":
-        return held.mean
-    if column.kind == "gain":
-        return held.gain.estimate if held.gain else None
-    return held.judged.published.value if held.judged else None
-
-
-def hint(row: Row, column: Column) -> str:
-    """Return what is behind the number of a row in a column: to four decimals, with n and source; empty for none."""
-    held = row.cells.get((column.dataset, column.name))
-    if held is None:
-        return ""
-    if column.kind == "measure":
-        spread = "" if held.std is None else f", sample standard deviation {decimals(held.std)}"
-        return f"mean {decimals(held.mean)}{spread}, {held.n} of {held.expected} seeds"
-    if column.kind == "gain":
-        return gain_hint(held.gain) if held.gain else ""
-    return published_hint(held.judged) if held.judged else ""
-
-
-def decimals(value: float, sign: str = "") -> str:
-    """Return a number with at most four decimals."""
-    return f"{round(value, 4):{sign}.8g}"
-
-
-def gain_hint(gain: PairedDifference) -> str:
-    """Return what a gain is based on."""
-    estimate = decimals(gain.estimate, "+")
-    if gain.interval is None:
-        return f"{estimate} with one seed in common, which cannot be told from noise"
-    how = {"t": "Student's t", "bootstrap": "studentized bootstrap"}[gain.interval.method]
-    p_value = "" if gain.p_value is None else f", p = {gain.p_value:.3g} (paired t test, not corrected)"
-    together = "" if gain.correlation is None else f", correlation of the rows {gain.correlation:.2f}"
-    return f"{estimate} over {gain.n} seeds in common ({how}){p_value}{together}"
-
-
-def published_hint(judged: ReproductionVerdict) -> str:
-    """Return the verdict on a published number, its origin, and how certain it is."""
-    number = judged.published
-    return (
-        f"{judged.verdict}: {judged.reason}; published: {number.value:.2f} {number.unit}, {number.model} "
-        f"{number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
-        f"source: {number.source}{'; ' if number.note else ''}{number.note}"
-    )
 
 
 def leading_number(text: str) -> float | None:

@@ -11,18 +11,16 @@ from slbench.differing import flat
 from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
-from slbench.report.columns import Column
-from slbench.report.html.cells import hint, provenance_id
+from slbench.report.columns import Column, DatasetColumn
+from slbench.report.html.cells import provenance_id
 from slbench.report.html.curves import LearningCurve, max_epochs, read_curve
 from slbench.report.html.inline_svg import line_chart
 from slbench.report.inputs import ReportInputs
-from slbench.report.render import cell_text
-from slbench.report.sections import NOTHING
 from slbench.report.table import Row, Table, text
 from slbench.report.tidy import row as tidy_row
 from slbench.spec import to_dict
 from slbench.study import StudyRun
-from slbench.text import distinct
+from slbench.text import NOTHING, distinct
 
 Facts = dict[str, str]  # by columns of runs.csv
 RESULTS = ("final_", "selected_", "best_", "weights_")  # columns of each run, also where runs have the same value
@@ -179,9 +177,8 @@ def with_settings(title: str, names: Sequence[str], values: Sequence[str]) -> st
 def full_numbers(row: Row, columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
     """Yield the numbers that a row of the table rounds, in full, with n and source."""
     for column in columns:
-        if explained := hint(row, column):
-            name = column.measure.head if column.kind == "measure" else f"{column.kind}, {column.measure.head}"
-            yield name, f"{cell_text(row, column, str)}: {explained}"
+        if isinstance(column, DatasetColumn) and (explained := column.hint(row)):
+            yield column.term, f"{column.text(row)}: {explained}"
 
 
 def unfinished_runs(gathered: ReportInputs, table: Table) -> list[UnfinishedRun]:

@@ -10,7 +10,7 @@ from slbench.names import lookup, suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class Metric:
     """A number of a run that a table can show, as a mean over the seeds."""
 
     head: str  # of its column, after the data set
@@ -22,37 +22,48 @@ class Measure:
     is_accuracy: bool = True  # top-1 in %
 
 
-# In this order tables explain them.
-MEASURES: dict[str, Measure] = {
-    "final": Measure(
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """A property of a network that a table can show: one value per image shape among the data sets."""
+
+    head: str  # of its column
+    field: str | None = None  # of the record; None: measured images/s
+    scale: float = 1.0  # a table shows value / scale
+    digits: int = 0
+    highest_first: bool = False  # order of the first click on its head
+
+
+# Captions explain metrics in this order.
+METRICS: dict[str, Metric] = {
+    "final": Metric(
         head="final top-1", words="test accuracy of the last epoch", key="final_test_top1", field="final_test_top1"
     ),
-    "selected": Measure(
+    "selected": Metric(
         head="selected top-1",
         words="test accuracy of the epoch with the best validation accuracy",
         key="selected_test_top1",
         field="selected_test_top1",
     ),
-    "best": Measure(
+    "best": Metric(
         head="best top-1",
         words="best test accuracy of all epochs (chosen on the test images, as in the paper)",
         key="best_test_top1",
         field="best_test_top1",
     ),
-    "top5": Measure(
+    "top5": Metric(
         head="top-5",
         words="test top-5 accuracy of the last epoch in %",
         key="final_test_top5",
         field="final_test_top5",
         is_accuracy=False,
     ),
-    "balanced_accuracy": Measure(
+    "balanced_accuracy": Metric(
         head="balanced",
         words="mean over the classes of their test accuracy after the last epoch in %",
         key="final_test_balanced_accuracy",
         is_accuracy=False,
     ),
-    "nll": Measure(
+    "nll": Metric(
         head="NLL",
         words="cross entropy of the test labels after the last epoch, without smoothing, in nats",
         key="final_test_loss",
@@ -61,7 +72,7 @@ MEASURES: dict[str, Measure] = {
         digits=3,
         is_accuracy=False,
     ),
-    "ece": Measure(
+    "ece": Metric(
         head="ECE",
         words="expected calibration error on the test images after the last epoch in %, 15 bins of equal width "
         "(arXiv:1706.04599)",
@@ -70,17 +81,20 @@ MEASURES: dict[str, Measure] = {
         is_accuracy=False,
     ),
 }
-COSTS: dict[str, str] = {"images_per_second": "Images/s", "macs": "MACs (M)", "params": "Params (M)"}
-BESIDE = {  # columns that say something of the measure before them
-    "gain": "mean difference to the plain backbone, paired by seed",
-    "published": "the paper's number, and what ours says of it",
+COSTS: dict[str, Cost] = {
+    "images_per_second": Cost(head="Images/s", highest_first=True),
+    "macs": Cost(head="MACs (M)", field="macs", scale=1e6, digits=1),
+    "params": Cost(head="Params (M)", field="params", scale=1e6, digits=2),
 }
-COLUMNS = [*COSTS, *MEASURES, *BESIDE]
+COMPARISONS = {  # columns that compare the metric before them
+    "gain": "mean difference to the plain backbone, paired by seed",
+    "published": "the paper's number, and the verdict on reproducing it",
+}
 DEFAULT_COLUMNS = (*COSTS, "final", "gain")
 PAPER_COLUMNS = (*COSTS, "final", "gain", "best")  # where every run follows protocol paper
 
 
-class Layout(BaseModel):
+class TableSpec(BaseModel):
     """The table of a study: rows by label and columns by name, in this order; what is empty is as it comes."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
@@ -91,7 +105,12 @@ class Layout(BaseModel):
     columns: tuple[str, ...] = ()  # costs, metrics, and what is said of the metric before it
 
 
-AS_IT_COMES = Layout.model_construct()  # `Layout()`, without having its schema built
+DEFAULT_TABLE = TableSpec.model_construct()  # `TableSpec()`, without having its schema built
+
+
+def column_names() -> list[str]:
+    """Return the names of all columns that a table can have."""
+    return [*COSTS, *METRICS, *COMPARISONS]
 
 
 def check_columns(columns: Iterable[str], origin: str) -> None:
@@ -103,25 +122,25 @@ def check_columns(columns: Iterable[str], origin: str) -> None:
     before: str | None = None
     for name in columns:
         try:
-            lookup(dict.fromkeys(COLUMNS), name, "column")
+            lookup(dict.fromkeys(column_names()), name, "column")
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
-        if name in BESIDE and before is None:
+        if name in COMPARISONS and before is None:
             raise InputError(f"{origin}: '{name}' says something of the column before it: put it after one of "
-                             f"{', '.join(MEASURES)}")  # fmt: skip
-        if name in MEASURES:
+                             f"{', '.join(METRICS)}")  # fmt: skip
+        if name in METRICS:
             before = name
         elif name in COSTS:
             before = None
 
 
-def check_labels(layout: Layout, known: Mapping[str, Sequence[str]], where: str) -> None:
-    """Raise InputError for a label in the layout that no run of the study has.
+def check_labels(table_spec: TableSpec, known: Mapping[str, Sequence[str]], where: str) -> None:
+    """Raise InputError for a label in the table that no run of the study has.
 
     Args:
         known: the labels that there are: of backbones, methods and data sets.
     """
     for key, labels in known.items():
-        for label in getattr(layout, key):
+        for label in getattr(table_spec, key):
             if label not in labels:
                 raise InputError(f"{where}: report.{key}: no run is called '{label}'{suggestion(label, labels)}")

@@ -1,0 +1,93 @@
+"""Tables and findings as LaTeX tables that need the package booktabs."""
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from slbench.report.columns import Column
+from slbench.report.sections import Section
+from slbench.report.table import Row, Table
+
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "−": "$-$",
+    "≥": r"$\geq$",
+}
+
+
+def render_table(table: Table) -> str:
+    """Return a table environment with a rule between backbones."""
+    notes = [(f"$^{{{note.mark}}}$ " if note.mark else "") + escape(note.text) for note in table.notes]
+    groups = [
+        [cells(row, table) for row in rows] for _, rows in itertools.groupby(table.rows, key=lambda row: row.backbone)
+    ]
+    return environment(
+        "l" * (1 + len(table.settings)) + "r" * len(table.columns),
+        [[escape(head) for head in table.heads]],
+        groups or [[]],
+        caption=" ".join((escape(" ".join(table.caption)), *notes)).strip(),
+        label=table.name,
+    )
+
+
+def cells(row: Row, table: Table) -> list[str]:
+    """Return the cells of a row."""
+    title = escape(row.title) + "".join(f"$^{{{mark}}}$" for mark in row.marks)
+    return [title, *map(escape, row.settings), *(cell_text(row, column) for column in table.columns)]
+
+
+def cell_text(row: Row, column: Column) -> str:
+    """Return the text of a cell, bold if it is the best of its column."""
+    text = escape(column.text(row))
+    return rf"\textbf{{{text}}}" if column.is_best(row) else text
+
+
+def render_sections(sections: Sequence[Section], *, name: str) -> str:
+    """Return a table environment for each section."""
+    return "\n".join(
+        environment(
+            "l" * len(section.heads),
+            [[escape(head) for head in section.heads]],
+            [[[escape(cell) for cell in line] for line in section.lines]],
+            caption=escape(" ".join((f"{section.title}.", *section.words, *section.notes))),
+            label=f"{name} {section.title}",
+        )
+        for section in sections
+    )
+
+
+def environment(
+    format_: str, head: Sequence[Sequence[str]], groups: Sequence[Sequence[Sequence[str]]], *, caption: str, label: str
+) -> str:
+    """Return a table with a rule before each group of lines; all arguments but the label are LaTeX already."""
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}[htbp]",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', label)}}}",
+        rf"\begin{{tabular}}{{{format_}}}",
+        r"\toprule",
+        *(" & ".join(line) + r" \\" for line in head),
+    ]
+    for group in groups:
+        lines += [r"\midrule", *(" & ".join(line) + r" \\" for line in group)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text in which no character is a command."""
+    return "".join(LATEX_ESCAPES.get(character, character) for character in text)

@@ -1,0 +1,48 @@
+"""Tables and findings as GitHub Markdown."""
+
+from collections.abc import Sequence
+
+from slbench.report.columns import Column
+from slbench.report.sections import Section
+from slbench.report.table import Row, Table
+from slbench.text import markdown_table
+
+
+def render_table(table: Table) -> str:
+    """Return a table with its caption above and its notes below."""
+    body = [
+        [
+            row.title + "".join(f"<sup>{mark}</sup>" for mark in row.marks),
+            *row.settings,
+            *(cell_text(row, column) for column in table.columns),
+        ]
+        for row in table.rows
+    ]
+    align = "l" * (1 + len(table.settings)) + "r" * len(table.columns)
+    lines = markdown_table(table.heads, body, align=align) if body else "No run is finished yet."
+    notes = "  \n".join(escape_html(note.line) for note in table.notes)
+    return "\n\n".join(part for part in (escape_html(" ".join(table.caption)), lines, notes) if part) + "\n"
+
+
+def cell_text(row: Row, column: Column) -> str:
+    """Return the text of a cell, bold if it is the best of its column."""
+    return f"**{column.text(row)}**" if column.is_best(row) else column.text(row)
+
+
+def render_sections(sections: Sequence[Section]) -> str:
+    """Return sections, each with its table."""
+    parts = []
+    for section in sections:
+        body = markdown_table(section.heads, [[escape_html(cell) for cell in line] for line in section.lines])
+        parts += [
+            f"### {section.title}",
+            escape_html(" ".join(section.words)),
+            body,
+            escape_html(" ".join(section.notes)),
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n" if parts else ""
+
+
+def escape_html(text: str) -> str:
+    """Return text in which nothing is a tag."""
+    return text.replace("<", "&lt;").replace(">", "&gt;")
