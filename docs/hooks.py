@@ -12,6 +12,7 @@ from mkdocs.structure.pages import Page
 
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from slbench.study.schema import Key, study_keys
+from slbench.text import markdown_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = "results/reference"
@@ -53,12 +54,6 @@ def mathml(formula: str, *, block: bool) -> str:
     """Return a TeX formula, as HTML escapes it, as MathML."""
     math: str = convert(html.unescape(formula).strip(), display="block" if block else "inline")
     return math
-
-
-def markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; pipes inside cells are escaped."""
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def code(value: object) -> str:

@@ -25,9 +25,10 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 def classes() -> list[type]:
     """Return RunSpec and the classes of its parts."""
-    kinds = get_type_hints(RunSpec, include_extras=True).values()
-    types: list[Any] = [each for kind in kinds for each in alternatives(kind)]
-    return [RunSpec, *(each for each in types if dataclasses.is_dataclass(each))]
+    parts: list[Any] = [RunSpec]
+    for kind in get_type_hints(RunSpec, include_extras=True).values():
+        parts += [each for each in alternatives(kind) if dataclasses.is_dataclass(each)]
+    return parts
 
 
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:
