@@ -170,7 +170,9 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "slbench.cli.verify.Verification.run_calmly": run_calmly,
         "slbench.cli.verify.Verification.run_killed": run_killed,
         "slbench.cli.tune.run_tuning": lambda *_, **__: (load_search(SEARCH), True),
-        "slbench.cli.data.bring": lambda name, archives, file: next(a for a in archives if a.name == file.name),
+        "slbench.cli.data.add_local_file": lambda name, archives, file: next(
+            a for a in archives if a.name == file.name
+        ),
         "slbench.cli.data.missing": lambda *_: [],
         "slbench.cli.data.fetch": lambda *_, **__: None,
         "slbench.cli.data.prepare": lambda *_: None,
