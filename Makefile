@@ -13,7 +13,7 @@ test: install
 	$(MAKE) check
 
 test-slow: install
-	$(BIN)/pytest -m slow -n auto --dist worksteal
+	$(BIN)/pytest -m slow -n auto --dist worksteal -rs
 
 # For owners of a GPU: what no processor can show.
 gpu-check: install
@@ -57,7 +57,7 @@ check:
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal --durations=15
 
 format:
 	$(BIN)/ruff format

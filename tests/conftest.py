@@ -1,6 +1,7 @@
 """Under pytest the shapes that annotations name are checked, in every module that has them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -26,6 +27,30 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _formats() -> Iterator[set[str]]:
+    """Figures are drawn as SVG, and an empty file stands for every other format: they take most of the time."""
+    from matplotlib.figure import Figure
+
+    right, drawn = Figure.savefig, {"svg"}
+
+    def savefig(self: Figure, content: Any, *, format: str, **how: Any) -> None:
+        if format in drawn:
+            right(self, content, format=format, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        yield drawn
+
+
+@pytest.fixture
+def every_format(_formats: set[str]) -> Iterator[None]:
+    """Figures are drawn in every format."""
+    _formats.update(("png", "pdf"))
+    yield
+    _formats.difference_update(("png", "pdf"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

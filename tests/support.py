@@ -9,6 +9,7 @@ from slbench.machine import Code, Host
 from slbench.measurement_records import Throughput
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
+from slbench.store import Store
 from slbench.study import Flags, Study, StudyRun, make_study
 
 ROOT = Path(__file__).parent.parent
@@ -83,6 +84,20 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "weights_sha256": "abc" + "0" * 61,
     }
     return RunRecord(**(content | changes))
+
+
+def train_here(run: StudyRun, store: Store, **how: Any) -> RunRecord:
+    """Train a run in this process, on one thread of the processor."""
+    import torch
+
+    from slbench.train.run import execute
+
+    store.begin(run.spec, run.labels)
+    settings: dict[str, Any] = {"precision": "fp32", "threads": 1, **how}
+    return execute(
+        run.spec, run.labels, store=store, device=torch.device("cpu"), device_label="cpu",
+        device_name="a processor", **settings,
+    )  # fmt: skip
 
 
 def gathered(made: tuple[StudyRun, ...], records: Sequence[RunRecord] | None = None, **changes: Any) -> ReportInputs:

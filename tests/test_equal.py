@@ -16,8 +16,7 @@ from slbench.recipes import Recipe
 from slbench.report.table import make_table
 from slbench.store import Store
 from slbench.study import StudyRun
-from slbench.train.run import execute
-from tests.support import TINY, gathered, missing, runs
+from tests.support import TINY, gathered, missing, runs, train_here
 
 SHARES = [0.1, 0.25, 1.0]
 SHORT = {"recipe.epochs": 2, "recipe.batch_size": 500, "recipe.precision": "fp32"}
@@ -77,19 +76,9 @@ def test_a_run_at_equal_steps_takes_them_at_the_rates_of_the_whole_set(tmp_path:
     rates = {}
     for run in (curve("steps")[0], curve("steps")[-1]):
         store = Store(tmp_path)
-        folder = store.begin(run.spec, run.labels)
-        record = execute(
-            run.spec,
-            run.labels,
-            store=store,
-            device=torch.device("cpu"),
-            device_label="cpu",
-            device_name="a processor",
-            precision="fp32",
-            threads=1,
-        )
+        record = train_here(run, store)
         assert (record.steps, record.samples_seen) == (36, 18_000)
-        with (folder / record.history).open() as file:
+        with (store.folder(run.spec, run.labels) / record.history).open() as file:
             rates[run.spec.num_images] = [row["lr"] for row in csv.DictReader(file)]
     assert len(rates) == 2
     assert rates[900] == rates[9000]

@@ -56,6 +56,7 @@ def test_a_table_of_the_paper_has_all_its_rows_and_the_papers_numbers_in_its_hea
         assert f'{key} = "paper"' in header
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data")
 def test_a_table_can_be_planned_without_its_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code = main(["run-grid", str(ROOT / "studies" / "table5.toml"), "--plan", "--store", str(tmp_path / "results")])

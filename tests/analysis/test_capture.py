@@ -10,34 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from slbench.analysis import capture
-from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.backbones import build
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import CaiTSpec
 from slbench.backbones.swin import OTHER_REGION, WindowAttention
 from slbench.errors import InputError
-from slbench.gpu_check import perturbed
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
+from tests.analysis.helpers import ATTENDING, network_of, seen_by
 from tests.contracts.small import CHANNELS, IMAGES, images, small
 from tests.support import naming
 
-ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
 every = pytest.mark.parametrize("backbone", ATTENDING)
 rows = pytest.mark.parametrize("method", ["none", "both"])
-
-
-def network_of(backbone: str, method: str) -> Backbone:
-    """A small network in which every part does something."""
-    return perturbed(small(backbone, method)).eval()
-
-
-def seen_by(network: Backbone, backbone: str) -> list[AttentionCapture]:
-    found: list[AttentionCapture] = []
-    with torch.no_grad(), capture_attention(layers_of(network), found.append):
-        network(images(backbone))
-    return found
 
 
 @contextmanager

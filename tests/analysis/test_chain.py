@@ -17,20 +17,15 @@ from slbench.analysis.receptive_field_formula import (
     steps_of,
     stride_of,
 )
-from slbench.backbones import BACKBONES, build, construct, default_spec, resolve_network
+from slbench.backbones import BACKBONES, construct, default_spec, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
 from slbench.backbones.t2t import T2T, WINDOW
 from slbench.methods import METHODS, Method
 from slbench.methods.spt import OverlappingConv, Shift
+from tests.analysis.helpers import network_of_size
 
 HALVING = Step("conv", 3, 2, 1)
-
-
-def network_of(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Backbone:
-    spec, method = resolve_network(spec, method, image_size=size, in_channels=2, num_classes=3)
-    made = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
-    return made.eval()
 
 
 def shaped(backbone: str, method: str, size: int) -> Backbone:
@@ -112,9 +107,9 @@ def test_t2t_at_64_px_has_a_third_split() -> None:
 
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
 def test_spt_reads_a_patch_and_twice_the_ratio_of_it(ratio: float) -> None:
-    network = network_of(ViTSpec(patch_size=8, dim=6, depth=1, num_heads=1), METHODS["spt"], (40, 40))
+    network = network_of_size(ViTSpec(patch_size=8, dim=6, depth=1, num_heads=1), METHODS["spt"], (40, 40))
     assert receptive_field(parts_of(network)[0].chain) == 16
-    wider = network_of(
+    wider = network_of_size(
         ViTSpec(patch_size=8, dim=6, depth=1, num_heads=1), Method(shift="diagonal", shift_ratio=ratio), (40, 40)
     )
     assert receptive_field(parts_of(wider)[0].chain) == (1 + 2 * ratio) * 8
@@ -157,14 +152,14 @@ SMALL_VIT = ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1)
 @pytest.mark.parametrize("method", ["none", "spt", "spt-1px-cardinal", "spt-all8", "overlapping-conv", "window-2p"])
 def test_what_gradients_reach_is_the_box_of_the_formula(method: str) -> None:
     size = (28, 20)
-    network = network_of(SMALL_VIT, METHODS[method], size)
+    network = network_of_size(SMALL_VIT, METHODS[method], size)
     images = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0))
     assert support(effective_field(network, images, output="tokens")) == boxes(network, size)[0]
 
 
 def test_an_odd_patch_is_centred_as_the_window_is() -> None:
     size = (25, 35)
-    network = network_of(ViTSpec(patch_size=5, dim=6, depth=1, num_heads=1), METHODS["overlapping-conv"], size)
+    network = network_of_size(ViTSpec(patch_size=5, dim=6, depth=1, num_heads=1), METHODS["overlapping-conv"], size)
     images = torch.randn(2, 2, *size, generator=torch.Generator().manual_seed(0))
     assert support(effective_field(network, images, output="tokens")) == boxes(network, size)[0]
 
@@ -172,7 +167,7 @@ def test_an_odd_patch_is_centred_as_the_window_is() -> None:
 @pytest.mark.parametrize("method", ["none", "spt"])
 def test_soft_splits_reach_as_far_once_their_attention_is_taken_out(method: str) -> None:
     size = (40, 40)
-    network = network_of(T2TSpec(num_splits=2, token_dim=4, dim=6, depth=1, num_heads=1), METHODS[method], size)
+    network = network_of_size(T2TSpec(num_splits=2, token_dim=4, dim=6, depth=1, num_heads=1), METHODS[method], size)
     assert isinstance(network, T2T)
     images = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0))
     assert support(effective_field(network, images, output="tokens")).side == 40  # by attention
@@ -192,7 +187,7 @@ def test_soft_splits_reach_as_far_once_their_attention_is_taken_out(method: str)
 )
 def test_tokens_of_a_second_stage_reach_as_far_without_the_attention_before(spec: BackboneSpec, method: str) -> None:
     size = (48, 64)
-    network = network_of(spec, METHODS[method], size)
+    network = network_of_size(spec, METHODS[method], size)
     part = parts_of(network)[1]
     (pool,) = (block for block in network.blocks if hasattr(block, "grid"))  # type: ignore[union-attr]
     images = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -209,7 +204,7 @@ def test_tokens_of_a_second_stage_reach_as_far_without_the_attention_before(spec
 
 def test_a_cnns_gradients_reach_as_far_as_its_chain() -> None:
     size = (62, 62)
-    network = network_of(ResNetSpec(width=4, blocks_per_stage=1), METHODS["none"], size)
+    network = network_of_size(ResNetSpec(width=4, blocks_per_stage=1), METHODS["none"], size)
     images = torch.randn(8, 2, *size, generator=torch.Generator().manual_seed(0))
     formula = boxes(network, size)[0]
     assert formula.side == 1 + 2 * (1 + 2 + 1) + 4 * (1 + 1) + 8 * 1

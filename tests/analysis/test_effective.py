@@ -9,14 +9,14 @@ from slbench.backbones import BACKBONES
 from slbench.backbones.specs import ViTSpec
 from slbench.methods import METHODS
 from slbench.rng import generator
-from tests.analysis.test_chain import network_of
+from tests.analysis.helpers import network_of_size
 from tests.contracts.small import images, small
 
 SIZE = (12, 20)
 
 
 def test_of_a_linear_tokenizer_it_is_the_weights_that_a_pixel_meets_with_the_signs_of_each_image() -> None:
-    network = network_of(ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1), METHODS["none"], SIZE)
+    network = network_of_size(ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1), METHODS["none"], SIZE)
     found = effective_field(network, torch.randn(33, 2, *SIZE), output="tokens", seed=3)
     signs = [  # in two batches
         torch.randint(0, 2, (count, 6), generator=generator(3, "signs", start)) * 2.0 - 1

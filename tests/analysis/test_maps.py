@@ -15,7 +15,7 @@ from slbench.analysis.maps import Rollout, brought, displayed, readers, reading,
 from slbench.backbones.layers import Backbone
 from slbench.backbones.swin import WindowAttention
 from slbench.methods import METHODS
-from tests.analysis.test_capture import ATTENDING, network_of
+from tests.analysis.helpers import ATTENDING, network_of
 from tests.contracts.small import IMAGES, SMALL, images
 
 every = pytest.mark.parametrize("backbone", ATTENDING)

@@ -9,8 +9,7 @@ from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import layers_of
 from slbench.analysis.self_relation import MEASURES, SelfRelation, compared
 from slbench.methods.lsa import AttentionLogits
-from tests.analysis.test_capture import ATTENDING, network_of, seen_by
-from tests.analysis.test_sharpness import others, plain
+from tests.analysis.helpers import ATTENDING, network_of, others, plain, seen_by
 from tests.contracts.small import images
 
 

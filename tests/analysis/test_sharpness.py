@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slbench.analysis.capture import capture_attention
-from slbench.analysis.layers import AttentionLayer, layers_of
+from slbench.analysis.layers import layers_of
 from slbench.analysis.sharpness import (
     EPSILON,
     MEASURES,
@@ -17,22 +17,11 @@ from slbench.analysis.sharpness import (
     entropy,
     masked_uniform,
 )
-from slbench.methods.lsa import AttentionLogits, mask_diagonal
-from tests.analysis.test_capture import ATTENDING, network_of, seen_by
+from slbench.methods.lsa import mask_diagonal
+from tests.analysis.helpers import ATTENDING, network_of, others, plain, seen_by
 from tests.contracts.small import IMAGES, images
 
 ONE_HOT = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
-
-
-def others(tokens: int) -> torch.Tensor:
-    return ~torch.eye(tokens, dtype=torch.bool)[None]
-
-
-def plain(tokens: tuple[int, int], *, class_token: bool = False) -> AttentionLayer:
-    return AttentionLayer(
-        name="block 1", short="1", number=1, kind="patches", grid=tokens, class_key=class_token,
-        class_query=class_token, logits=AttentionLogits(1, 7),
-    )  # fmt: skip
 
 
 def test_uniform_attention_scores_zero_in_both_definitions() -> None:

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 
-from slbench.analysis import captions
 from slbench.analysis.attention import AttentionOptions, check_comparable, chosen_rows
 from slbench.analysis.contact_sheet import pictures, write_sheet
 from slbench.analysis.layer_metrics import SHARPNESS, LayerMetricOptions, analyse
@@ -77,17 +76,18 @@ def test_pictures_are_in_colour_or_grey() -> None:
 
 @pytest.mark.parametrize("rollout", [False, True])
 def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_same_twice(
-    rollout: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rollout: bool, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(captions, "FORMATS", ("svg",))  # the others take time
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
     wanted = setting(images=(0, 7, 12), rollout=rollout, all_blocks=not rollout)
-    once, again = (write_sheet(RunSelection("birds", runs, ()), wanted, out=tmp_path / at) for at in ("once", "again"))
+    once = write_sheet(RunSelection("birds", runs, ()), wanted, out=tmp_path / "once")
     assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
-    for file in once.files:
-        assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
+    if rollout:
+        again = write_sheet(RunSelection("birds", runs, ()), wanted, out=tmp_path / "again")
+        for file in once.files:
+            assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
     name = "attention-rollout" if rollout else "attention"
     sheets = {f"attention-blocks-{number}.svg" for number in range(1, 7)}
     assert sheets.isdisjoint(once.files) if rollout else sheets <= set(once.files)
@@ -112,10 +112,7 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
         assert title in svg
 
 
-def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(captions, "FORMATS", ("svg",))
+def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(tmp_path: Path) -> None:
     name = "_a$x_{$|<i>../"
     study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
     choice = RunSelection("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())

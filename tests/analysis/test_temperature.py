@@ -13,7 +13,7 @@ from slbench.errors import InputError, StoreError
 from slbench.record import RunRecord
 from slbench.store import Store
 from tests.support import missing, naming
-from tests.train.test_run import RECIPE, run, tiny
+from tests.train.helpers import RECIPE, run, tiny
 
 NEEDS = Requirements(attention=False, weights=False)
 

@@ -12,7 +12,7 @@ from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.errors import InputError
 from slbench.gpu_check import applies
 from slbench.methods import METHODS
-from tests.backbones.test_references import made, tokens
+from tests.backbones.helpers import made, tokens
 from tests.support import missing
 
 TIMM = {"vit-tiny": "deit_tiny_patch16_224", "pit-xs": "pit_xs_224", "swin-tiny": "swin_tiny_patch4_window7_224"}

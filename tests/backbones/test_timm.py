@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from slbench.backbones.pit import GroupedConvPool, Pool
 from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, ViTSpec
-from tests.backbones.test_references import blocks, made, tokens
+from tests.backbones.helpers import blocks, made, tokens
 
 CAIT = CaiTSpec(patch_size=4, dim=12, depth=2, class_depth=1, num_heads=3, head_dim=4)
 PIT = PiTSpec(patch_size=2, dims=(6, 12), depths=(1, 2), num_heads=(3, 2))

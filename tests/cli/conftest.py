@@ -3,10 +3,12 @@
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from slbench.cli import main
+from tests.support import TINY_STUDY
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,11 @@ def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
 
     yield run
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study file of two runs that train in a second."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_STUDY)
+    return path

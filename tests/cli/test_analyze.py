@@ -54,12 +54,6 @@ def ids(store: Path) -> dict[str, str]:
     return {f"{record.labels.backbone} {record.labels.method}": record.run_id for record in Store(store).records()}
 
 
-@pytest.fixture(autouse=True)
-def _one_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures as SVG alone: the others take time."""
-    monkeypatch.setattr("slbench.analysis.captions.FORMATS", ("svg",))
-
-
 @pytest.mark.parametrize("name", ANALYSES)
 def test_a_study_is_looked_into_printed_and_written(name: str, slbench: Command, world: tuple[Path, Path]) -> None:
     study, store = world
@@ -77,9 +71,8 @@ def test_a_study_is_looked_into_printed_and_written(name: str, slbench: Command,
 
 
 def test_json_is_one_document_and_figures_come_in_every_format(
-    slbench: Command, world: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slbench: Command, world: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    monkeypatch.undo()
     _, store = world
     said = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path, "--json")
     document = json.loads(said.out)

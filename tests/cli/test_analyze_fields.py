@@ -9,8 +9,8 @@ import pytest
 from slbench.store import Store
 from slbench.train.temperatures import as_csv, initial_scales, rows_of
 from tests.cli.conftest import Command
-from tests.report.test_temperature import LAYERS
 from tests.support import TINY_STUDY, make_record, missing, runs
+from tests.train.helpers import LAYERS
 
 
 @pytest.fixture

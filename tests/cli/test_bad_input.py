@@ -44,27 +44,11 @@ FLAGS = {
     "unknown flag": ((*ONE, "--epoch", "3"), ("--epoch",)),
 }
 
-FILES = {
+FILES = {  # every problem that a file can have is in tests/study/test_refused.py
     "unknown key": ("titel = 'x'", ("titel", "title")),
-    "unknown key of the grid": ("[grid]\nmetod = ['none']", ("grid.metod", "metod", "method")),
-    "unknown key two deep": ("[set.recipe]\nepoch = 3", ("set.recipe.epoch", "recipe.epoch")),
-    "unknown key of an inline backbone": (
-        "[grid]\nbackbone = [{ name = 'vit', dimm = 8 }]",
-        ("grid.backbone", "dimm", "dim"),
-    ),
-    "unknown key of an inline method": ("[[method]]\nname = 'mine'\nmask = true", ("mine", "mask", "mask_self")),
-    "unknown axis of an exclusion": ("[[exclude]]\nmetod = 'spt'", ("exclude", "metod")),
-    "unknown backbone": ("[grid]\nbackbone = ['vitt']", ("grid.backbone", "vitt", "vit")),
-    "wrong type": ("[set]\nrecipe.lr = 'high'", ("set.recipe.lr", "number", "high")),
-    "empty grid": ("[grid]\nmethod = []", ("grid.method",)),
-    "all excluded": ("[grid]\nmethod = 'spt'\n[[exclude]]\nmethod = 'spt'", ("exclude",)),
-    "a shipped row": ("[[method]]\nname = 'spt'\nshift = 'cardinal'", ("method[0]", "spt")),
-    "a shift of 0 px": (
-        "[grid]\nmethod = 'spt'\n[set]\nmethod.shift_ratio = 0.1",
-        ("ViT", "fashion-mnist-12k", "shift_ratio", "0.1", "4 px", "0 px"),
-    ),
     "invalid TOML": ("title = 'x'\n[grid\n", ("not valid TOML", "line")),
 }
+COMMANDS = ["run-grid", "status", "report", "train"]
 
 
 @pytest.fixture(autouse=True)
@@ -73,19 +57,18 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "gpus", lambda: ())
 
 
-@pytest.mark.parametrize("plan", [(), ("--plan",)], ids=["run", "plan"])
 @pytest.mark.parametrize(("flags", "words"), FLAGS.values(), ids=FLAGS)
 def test_a_bad_flag_is_one_line_and_writes_nothing(
-    slbench: Command, tmp_path: Path, flags: tuple[str, ...], words: tuple[object, ...], plan: tuple[str, ...]
+    slbench: Command, tmp_path: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
-    said = slbench("run-grid", *flags, *plan, "--store", tmp_path / "results")
+    said = slbench("run-grid", *flags, "--store", tmp_path / "results")
     assert (said.code, said.out) == (2, "")
     assert not missing(said.err, "slbench", *words)
     assert said.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["run-grid", "status", "report", "train"])
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(("content", "words"), FILES.values(), ids=FILES)
 def test_a_bad_study_file_is_one_line_with_the_file_and_the_key(
     slbench: Command, tmp_path: Path, content: str, words: tuple[object, ...], command: str
@@ -99,7 +82,7 @@ def test_a_bad_study_file_is_one_line_with_the_file_and_the_key(
     assert [found.name for found in tmp_path.iterdir()] == ["x.toml"]
 
 
-@pytest.mark.parametrize("command", ["run-grid", "status", "report", "train"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_study_file_is_one_line_with_the_nearest_one(slbench: Command, tmp_path: Path, command: str) -> None:
     (tmp_path / "quick.toml").touch()
     said = slbench(command, tmp_path / "quik.toml", "--store", tmp_path / "results")

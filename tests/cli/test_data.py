@@ -14,9 +14,8 @@ from slbench.data import DATASETS
 from slbench.data.published import FASHION_MNIST, Archive
 from slbench.data.specs import ARCHIVES
 from tests.cli.conftest import Command
-from tests.data.made import made_arrays, write_npz
+from tests.data.made import idx, made_arrays, write_npz
 from tests.data.server import Server, listing, serving
-from tests.data.test_archives import idx
 from tests.support import missing
 
 

@@ -1,6 +1,7 @@
 """`slbench list`, `doctor`, `--version`, `--help`."""
 
 import json
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,9 +24,11 @@ KINDS = {
 
 @pytest.mark.parametrize(("kind", "name", "about"), [(kind, *entry) for kind, entry in KINDS.items()], ids=KINDS)
 def test_each_kind_is_listed_by_name_with_a_word_about_it(
-    slbench: Command, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, about: str
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, about: str
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    (tmp_path / "studies").mkdir()
+    shutil.copy(ROOT / "studies" / "quick.toml", tmp_path / "studies")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "240")
     said = slbench("list", kind)
     assert (said.code, said.err) == (0, "")

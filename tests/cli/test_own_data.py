@@ -38,9 +38,9 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
         "folder": f"folder:{write_folder(tmp_path / 'birds', arrays)}",
     }
     sources["streamed"] = sources["folder"]
-    commands = {  # in this process, and in children
+    commands = {  # in this process, and in a child
         "file": ("train",),
-        "folder": ("run-grid", "--no-throughput"),
+        "folder": ("train",),
         "streamed": ("run-grid", "--no-throughput", "--stream"),
     }
     for name, source in sources.items():

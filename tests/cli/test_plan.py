@@ -8,15 +8,8 @@ import pytest
 from slbench.grid.estimate import JobSetting, save_probes
 from slbench.study import load_study
 from tests.cli.conftest import Command
-from tests.grid.test_estimate import made_probe
-from tests.support import TINY_STUDY, missing
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY_STUDY)
-    return path
+from tests.grid.helpers import made_probe
+from tests.support import missing
 
 
 def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command, study: Path, tmp_path: Path) -> None:

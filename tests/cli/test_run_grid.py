@@ -277,6 +277,7 @@ def alive(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Pro
     return left
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_ends_its_children_and_the_next_call_goes_on(
     slbench: Command, made: Grid, tmp_path: Path
 ) -> None:
@@ -294,7 +295,10 @@ def test_an_interrupted_grid_ends_its_children_and_the_next_call_goes_on(
     ]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+)
 def test_children_do_not_outlive_a_launcher_that_is_killed(
     made: Grid, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

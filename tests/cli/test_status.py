@@ -13,18 +13,9 @@ from slbench.record import Failure, Pruned
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
-from tests.support import ROOT, make_record, missing
+from tests.support import ROOT, TINY_STUDY, make_record, missing
 
-STUDY = """
-[grid]
-backbone = [{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }]
-method = ["none"]
-seed = [0, 1, 2, 3, 4]
-[set]
-recipe.epochs = 5
-recipe.batch_size = 512
-recipe.precision = "fp32"
-"""
+STUDY = TINY_STUDY.replace('["none", "lsa"]', '["none"]\nseed = [0, 1, 2, 3, 4]').replace("epochs = 1", "epochs = 5")
 AT_STEP_34 = {
     "epoch": 3,
     "epochs": 5,
@@ -186,6 +177,7 @@ def test_an_id_that_several_runs_begin_with_is_refused_with_their_names(
     assert not missing(said.err, "2 runs", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
 
 
+@pytest.mark.slow
 def test_two_launchers_on_one_store_share_the_runs_and_each_is_made_once(study: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(tmp_path / "shared")]
     more = ["--devices", "cpu", "--jobs-per-device", "1", "--no-throughput", "--epochs", "1"]

@@ -11,18 +11,10 @@ import pytest
 from slbench.store import Store
 from slbench.train.loop import Training
 from tests.cli.conftest import Command
-from tests.support import missing
+from tests.support import TINY_STUDY, missing
 
 pytest.importorskip("tensorboard")
-STUDY = """
-[grid]
-backbone = [{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }]
-method = ["none"]
-[set]
-recipe.epochs = 3
-recipe.batch_size = 3000
-recipe.precision = "fp32"
-"""
+STUDY = TINY_STUDY.replace(', "lsa"', "").replace("epochs = 1", "epochs = 3").replace("512", "3000")
 
 
 @pytest.fixture
@@ -48,6 +40,7 @@ def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
     return {name: [(int(row["epoch"]), pytest.approx(float(row[name]))) for row in rows] for name in names}
 
 
+@pytest.mark.slow
 def test_a_grid_logs_each_run_in_a_folder_of_its_name_and_its_id_does_not_change(
     tmp_path: Path, study: Path, slbench: Command
 ) -> None:

@@ -21,6 +21,7 @@ SHORT = ["--trials", "3", "--seeds-per-trial", "2", "--compare-seeds", "2", "--j
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("every_format")
 def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_path: Path) -> None:
     store = tmp_path / "results"
     command = ["tune-temperature", "--method", "both", *TINY, *SHORT, "--sampler", "random", "--store", store]

@@ -7,15 +7,8 @@ import pytest
 
 from slbench.store import Store
 from tests.cli.conftest import Command
-from tests.support import TINY_STUDY, missing
+from tests.support import missing
 from tests.upkeep.conftest import files, finish
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY_STUDY)
-    return path
 
 
 @pytest.fixture

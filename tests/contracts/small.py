@@ -1,16 +1,18 @@
 """The small networks of the self-test, and beside them those with the layers of the ImageNet presets; their loss."""
 
+import copy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from slbench import gpu_check
+from slbench.backbones.layers import Backbone
 from slbench.gpu_check import CHANNELS, CLASSES, IMAGES
 
-__all__ = ["CHANNELS", "CLASSES", "IMAGES", "PAIRS", "SMALL", "images", "loss", "small"]
+__all__ = ["CHANNELS", "CLASSES", "IMAGES", "PAIRS", "SMALL", "fresh", "images", "loss", "small"]
 
 PRESETS: dict[str, Any] = {
     "vit": {"qkv_bias": True},
@@ -26,7 +28,14 @@ PAIRS = [
     *gpu_check.PAIRS,
     *((name, method) for name in VARIANTS for plain, method in gpu_check.PAIRS if plain == VARIANTS[name][0].name),
 ]
-small, images = partial(gpu_check.small, sizes=SMALL), partial(gpu_check.images, sizes=SMALL)
+images = partial(gpu_check.images, sizes=SMALL)
+fresh = partial(gpu_check.small, sizes=SMALL)  # a small network, built anew
+built = cache(fresh)
+
+
+def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0) -> Backbone:
+    """Return a copy of a small network that is built once: initial values take most of the time."""
+    return copy.deepcopy(built(backbone, method, seed=seed, drop_path=drop_path))
 
 
 def loss(network: nn.Module, backbone: str) -> torch.Tensor:

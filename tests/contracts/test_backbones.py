@@ -13,10 +13,18 @@ from slbench.backbones import BACKBONES
 from slbench.backbones.layers import DropPath
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
-from tests.contracts.small import CLASSES, IMAGES, PAIRS, SMALL, images, loss, small
+from tests.contracts.small import CLASSES, IMAGES, PAIRS, SMALL, fresh, images, loss, small
 from tests.support import naming
 
-every_pair = pytest.mark.parametrize(("backbone", "method"), PAIRS)
+
+def is_sample(backbone: str, method: str) -> bool:
+    """Whether the quick tests have a pair: of layers as in a preset they have few rows."""
+    return not backbone.endswith("-as-preset") or method in ("none", "overlapping-conv", "both", "both-no-pool")
+
+
+every_pair = pytest.mark.parametrize(
+    ("backbone", "method"), [pytest.param(*pair, marks=() if is_sample(*pair) else pytest.mark.slow) for pair in PAIRS]
+)
 every_backbone = pytest.mark.parametrize("backbone", SMALL)
 learning_pairs = pytest.mark.parametrize(
     ("backbone", "method"), [pair for pair in PAIRS if METHODS[pair[1]].learn_temperature]
@@ -63,7 +71,7 @@ def test_a_key_bias_gets_no_gradient_since_the_softmax_does_not_see_a_shift(back
 
 @every_pair
 def test_one_seed_gives_one_network_and_another_seed_another(backbone: str, method: str) -> None:
-    first, again, other = small(backbone, method), small(backbone, method), small(backbone, method, seed=1)
+    first, again, other = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
     pairs = zip(first.named_parameters(), again.named_parameters(), other.named_parameters(), strict=True)
     for (name, value), (_, same), (_, different) in pairs:
         assert torch.equal(value, same), name

@@ -1,5 +1,7 @@
 """Small data sets made up for tests, as npz files and as folders of PNGs."""
 
+import gzip
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,3 +39,9 @@ def write_folder(root: Path, arrays: Mapping[str, np.ndarray]) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{number}.png")
     return root
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array as MNIST's files hold it."""
+    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + b"".join(struct.pack(">I", side) for side in array.shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes())

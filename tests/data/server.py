@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Server]:
     server = Server(files)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server

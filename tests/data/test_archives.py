@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import pickle
-import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +24,7 @@ from slbench.data.spool import Sample, in_order
 from slbench.data.svhn import load_svhn
 from slbench.data.tiny_imagenet import load_tiny_imagenet
 from slbench.errors import InputError
+from tests.data.made import idx
 from tests.support import missing, naming
 
 DRAW = np.random.default_rng(3)
@@ -132,11 +132,6 @@ def test_an_svhn_file_that_is_damaged_is_refused_by_name(tmp_path: Path) -> None
         read(load_svhn(tmp_path / "train.mat", tmp_path / "train.mat"), tmp_path)
 
 
-def idx(array: np.ndarray) -> bytes:
-    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + b"".join(struct.pack(">I", side) for side in array.shape)
-    return gzip.compress(header + array.astype(np.uint8).tobytes())
-
-
 def test_fashion_mnist_is_read_and_padded(tmp_path: Path) -> None:
     images, labels = DRAW.integers(0, 256, (7, 28, 28), dtype=np.uint8), np.array([3, 1, 4, 1, 5, 9, 2])
     paths = [tmp_path / str(number) for number in range(4)]
@@ -178,6 +173,7 @@ def tiny_archive(tmp_path: Path, *, of_last: int = 50, side: int = 64) -> Path:
     return zip_of(tmp_path / "tiny.zip", files)
 
 
+@pytest.mark.slow
 def test_tiny_imagenets_val_is_sorted_into_classes_from_its_annotations(tmp_path: Path) -> None:
     splits = read(load_tiny_imagenet(tiny_archive(tmp_path)), tmp_path)
     assert splits.train.images.shape == (200, 3, 64, 64)

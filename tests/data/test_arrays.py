@@ -251,6 +251,7 @@ def test_what_is_kept_is_read_the_same_from_memory_and_from_the_disk_or_not_at_a
         assert read(path, of="made") is None
 
 
+@pytest.mark.slow
 def test_images_that_fit_as_they_came_but_not_at_their_size_are_brought_to_it_as_they_are_asked_for(
     request: pytest.FixtureRequest,
 ) -> None:

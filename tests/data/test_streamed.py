@@ -28,10 +28,10 @@ from slbench.recipes import RECIPES
 from slbench.record import Labels, RunRecord
 from slbench.spec import RunSpec
 from slbench.store import Store
+from slbench.study import StudyRun
 from slbench.train.loop import Training
-from slbench.train.run import execute
 from tests.data.made import made_arrays, write_folder
-from tests.support import missing, naming
+from tests.support import missing, naming, train_here
 
 pytestmark = pytest.mark.usefixtures("root")
 RECIPE = dataclasses.replace(RECIPES["paper"], epochs=2, batch_size=16, lr=0.001, drop_path=0.1)
@@ -131,28 +131,16 @@ def trained(found: ResolvedDataset, store: Path, **changes: Any) -> RunRecord:
         seed=5,
     )
     labels = Labels(backbone="tiny", method="both", dataset=found.label, data=found.source)
-    filed = Store(store)
-    filed.begin(spec, labels)
-    return execute(
-        spec,
-        labels,
-        store=filed,
-        device=torch.device("cpu"),
-        device_label="cpu",
-        device_name="a processor",
-        precision="fp32",
-        threads=1,
-        checkpoint_seconds=0.0,
-    )
+    return train_here(StudyRun(spec, labels), Store(store), checkpoint_seconds=0.0)
 
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("folder", {}),
+        pytest.param("folder", {}, marks=pytest.mark.slow),
         ("folder", {"image_size": (24, 16)}),
-        ("folder", {"fraction": 0.5}),
-        ("npz", {}),
+        pytest.param("folder", {"fraction": 0.5}, marks=pytest.mark.slow),
+        pytest.param("npz", {}, marks=pytest.mark.slow),
         ("packed", {"image_size": (24, 16), "fraction": 0.5}),
     ],
     ids=str,

@@ -26,7 +26,9 @@ GOLDEN: dict[str, tuple[dict[str, int], list[float]]] = {
 }
 
 
-@pytest.mark.parametrize("method", GOLDEN)
+@pytest.mark.parametrize(
+    "method", ["both", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "overlapping-conv"))]
+)
 def test_losses_move_only_with_a_raised_numerics_version(method: str) -> None:
     recipe = dataclasses.replace(RECIPES["quick"], epochs=3, batch_size=1024, precision="fp32", drop_path=0.2)
     spec = RunSpec.resolve(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,39 +27,13 @@ from slbench.grid.slots import Device, Resolved, Slot
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.store import Store
-from slbench.study import StudyRun
-from tests.support import TINY, missing, naming, runs
+from tests.grid.helpers import made_probe
+from tests.support import missing, naming, runs
 
 CPU = Device("cpu", "Processor", False)
 GPU = Device("cuda:0", "GPU", True, memory_bytes=10**9)
 FP32: dict[Precision, Resolved] = {"fp32": "fp32"}
 SHORT = {"recipe.epochs": 3, "recipe.batch_size": 512, "recipe.precision": "fp32"}
-
-
-def made_probe(run: StudyRun, setting: JobSetting, **changes: object) -> Probe:
-    content: dict[str, object] = {
-        "key": probe_key(run.spec, setting),
-        "title": "Tiny none",
-        "machine_id": "m1",
-        "device_kind": setting.device_kind,
-        "device_name": "Processor",
-        "computes_bf16": False,
-        "threads": setting.threads,
-        "precision": setting.precision,
-        "jobs": setting.jobs,
-        "data": "its own",
-        "startup_seconds": 0.0,
-        "load_seconds": 2.0,
-        "step_seconds": 0.5,
-        "steps": 9,
-        "evaluation_seconds": 0.001,
-        "save_seconds": 0.25,
-        "finish_seconds": 1.0,
-        "params": 1000,
-        "peak_memory_bytes": 3 * 10**8,
-        "measured_at": "2025-11-22T23:12:54+00:00",
-    }
-    return Probe.model_validate(content | changes)
 
 
 def slots(jobs: int, device: Device = CPU) -> list[Slot]:
@@ -137,12 +111,13 @@ def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path
     assert store.states(run.spec for run in made) == {run.spec.run_id: "missing" for run in made}
 
 
-def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path) -> None:
+def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path, python: Callable[[str], None]) -> None:
+    python("echo RuntimeError: no memory >&2; exit 1")
     store, one, told = Store(tmp_path), slots(1), list[str]()
-    made = runs({"backbone": [{**TINY, "label": "Broken", "mlp_ratio": 1e14}]}, set=SHORT)
+    made = runs(set=SHORT)
     probes = ProbeResults(store, machine_id=machine.host().machine_id)
     probe_missing(unprobed(made, one, precisions=FP32, probes=probes), one, store, tell=told.append)
-    assert not missing(told[1], "Broken none", "exit code 1")
+    assert not missing(told[1], "Tiny none", "exit code 1")
     assert estimate(made, one, precisions=FP32, probes=probes) is None
 
 

@@ -16,7 +16,6 @@ from slbench.grid.local import LocalExecutor
 from slbench.grid.messages import Job, ProgressMessage
 from slbench.grid.processes import in_child, spawn, stop
 from slbench.grid.slots import Device, Slot
-from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun
 from tests.support import TINY, missing, runs
@@ -209,6 +208,7 @@ def run_all(made: tuple[StudyRun, ...], store: Path) -> tuple[int, list[Event]]:
     return executor.run(made), events
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
     failures, events = run_all(runs(set={**SHORT, "recipe.lr": 1e30}), tmp_path)
     (failed,) = [event for event in events if isinstance(event, Failed)]
@@ -217,29 +217,22 @@ def test_a_loss_that_is_no_number_is_a_failed_job(tmp_path: Path) -> None:
     assert not missing(failed.failure.reason, "exit code 1", "nan", "step 3", "epoch 1", "learning rate")
 
 
-def test_a_process_does_job_after_job_each_with_its_log_and_the_weights_it_would_have_alone(tmp_path: Path) -> None:
-    made = runs({"seed": [0, 1], "method": ["none", "lsa"]}, set=SHORT)
+def test_a_process_does_job_after_job_each_with_its_log_and_the_weights_it_would_have_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = runs({"method": ["none", "lsa"]}, set=SHORT)
     spawned: list[subprocess.Popen[str]] = []
-
-    def run_with(folder: Path, *, fresh: bool) -> list[RunRecord]:
-        executor = LocalExecutor(
-            [Slot(0, CPU, 1)], store=Store(folder), precisions={"fp32": "fp32"}, on_event=lambda event: None
-        )
-        for run in [made[2:], made[:2]] if fresh else [made]:
-            assert executor.run(run) == 0
-        return list(Store(folder).records(run.spec.run_id for run in made))
 
     def counted(task: Job, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:
         spawned.append(spawn(task, device, threads=threads, log=log))
         return spawned[-1]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slbench.grid.local.spawn", counted)
-        together = run_with(tmp_path / "together", fresh=False)
-        assert len(spawned) == 1
-        apart = run_with(tmp_path / "apart", fresh=True)
-    for one, other in zip(together, apart, strict=True):
-        assert one.differences(other) == {}
+    monkeypatch.setattr("slbench.grid.local.spawn", counted)
+    assert run_all(made, tmp_path / "together")[0] == 0
+    assert len(spawned) == 1
+    assert run_all(made[1:], tmp_path / "alone")[0] == 0
+    one, other = (Store(tmp_path / name).record(made[1].spec.run_id) for name in ("together", "alone"))
+    assert one is not None and other is not None and one.differences(other) == {}
     assert all((folder / "log.txt").exists() for folder in (tmp_path / "together" / "runs").iterdir())
     assert not psutil.Process().children(recursive=True)
 

@@ -15,7 +15,7 @@ from slbench.study import StudyRun
 from tests.support import runs
 
 SLOT = Slot(0, Device("cpu", "Processor", False), 1)
-SHORT = {"recipe.epochs": 3, "recipe.batch_size": 256, "recipe.precision": "fp32"}
+SHORT = {"recipe.epochs": 3, "recipe.batch_size": 90, "recipe.precision": "fp32", "dataset.fraction": 0.1}
 
 
 class Launcher:
@@ -42,21 +42,15 @@ def pruned() -> Pruned:
     )
 
 
-def test_further_runs_are_asked_for_when_a_slot_is_free_and_a_finished_one_is_found(tmp_path: Path) -> None:
+def test_further_runs_are_asked_for_when_a_slot_is_free_a_finished_one_is_found_and_a_pruned_one_keeps_its_metrics(
+    tmp_path: Path,
+) -> None:
     store = Store(tmp_path)
     one, other = runs({"method": ["none", "lsa"]}, set=SHORT)
-    launcher = Launcher(store, iter([one, other, one]))
+    launcher = Launcher(store, iter([one, other, other]), leave=one)  # one process does both
     assert launcher.of(Started) == [one, other]
-    assert launcher.of(Finished) == [one, other]
-    assert launcher.of(AlreadyFinished) == [one]
-
-
-def test_a_pruned_run_keeps_its_metrics_and_says_so_and_its_process_goes_on_with_the_next(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    one, other = runs({"method": ["none", "lsa"]}, set=SHORT)
-    launcher = Launcher(store, iter([one, other]), leave=one)
     assert launcher.of(JobPruned) == [one]
-    assert launcher.of(Finished) == [other]
+    assert launcher.of(Finished) == launcher.of(AlreadyFinished) == [other]
     folder = store.folder(one.spec, one.labels)
     assert (folder / "metrics.csv").read_text().splitlines()[1].startswith("1,")
     assert store.pruned(one.spec.run_id) == pruned()

@@ -16,19 +16,10 @@ import pytest
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import load_study
-from tests.support import ROOT
+from tests.support import ROOT, TINY_STUDY
 
-STUDY = """
-[grid]
-backbone = [{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }]
-method = ["none", "lsa"]
-seed = SEEDS
-[set]
-recipe.epochs = EPOCHS
-recipe.batch_size = 64
-recipe.precision = "fp32"
-recipe.ema_decay = 0.9
-"""
+STUDY = TINY_STUDY.replace("[set]", "seed = SEEDS\n[set]").replace("epochs = 1", "epochs = EPOCHS").replace("512", "64")
+STUDY += "recipe.ema_decay = 0.9\n"
 
 
 COMMAND = [sys.executable, "-m", "slbench", "run-grid", "--devices", "cpu", "--no-throughput", "--retries", "1000"]

@@ -1,51 +1,10 @@
-"""Multiply-adds: products and convolutions, nothing else, by two counters and by hand."""
+"""What is counted beside multiply-adds: those are compared in test_work.py and tests/golden/test_macs.py."""
 
-import pytest
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from slbench.backbones import build
-from slbench.backbones.layers import Backbone
-from slbench.backbones.specs import ViTSpec
 from slbench.measure.macs import count
-from slbench.methods import METHODS
-from tests.contracts.small import CHANNELS, PAIRS, images, small
-
-
-def vit(method: str) -> Backbone:
-    """The paper's, for 64 px and 200 classes."""
-    size, row = ViTSpec().resolved((64, 64)), METHODS[method]
-    return build(size, row, image_size=(64, 64), in_channels=3, num_classes=200, drop_path=0.0, seed=0)
-
-
-def by_hand(*, patches: int, read: int, classes: int) -> int:
-    """The paper's ViT: width 192, 9 blocks of 12 heads, MLP of 384; `read` values enter each token."""
-    tokens, width, hidden = patches + 1, 192, 384
-    block = tokens * width * 3 * width  # queries, keys, values
-    block += 2 * tokens * tokens * width  # q k^T, and the weighted sum of values
-    block += tokens * width * width  # projection
-    block += 2 * tokens * width * hidden  # MLP
-    return patches * read * width + 9 * block + width * classes
-
-
-@pytest.mark.parametrize(
-    ("method", "read", "macs"), [("none", 192, 189_522_816), ("lsa", 192, 189_522_816), ("both", 960, 198_960_000)]
-)
-def test_vit_at_64_px_and_200_classes_has_these_macs(method: str, read: int, macs: int) -> None:
-    """8 x 8 patches of 8 px: 8 * 8 * 3 = 192 values, and five times that with four shifted copies."""
-    assert by_hand(patches=64, read=read, classes=200) == macs
-    assert count(vit(method), image_size=(64, 64), in_channels=3).macs == macs
-
-
-@pytest.mark.parametrize(("backbone", "method"), PAIRS)
-def test_torchs_own_counter_agrees_on_every_backbone_and_row(backbone: str, method: str) -> None:
-    """It counts two operations for each multiply-add, of products and convolutions alone."""
-    network, one = small(backbone, method).eval(), images(backbone, count=1)
-    with FlopCounterMode(display=False) as counter:
-        network(one)
-    height, width = one.shape[-2:]
-    assert 2 * count(network, image_size=(height, width), in_channels=CHANNELS).macs == counter.get_total_flops()
+from tests.contracts.small import CHANNELS, small
 
 
 def test_norms_are_counted_apart() -> None:

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from slbench.gpu_check import CHANNELS, CLASSES, PAIRS, SMALL
 from slbench.measure.compute_budget import ComputeBudget, forward_macs, total, work
 from slbench.measure.macs import count
 from slbench.measure.network import Network
 from slbench.methods import METHODS
+from tests.contracts.small import CHANNELS, CLASSES, PAIRS, SMALL, small
 from tests.support import runs
 
 FORWARD = 11_232  # multiply-adds of the tiny network of tests/support.py, by fvcore
@@ -34,9 +34,16 @@ def test_the_work_of_runs_adds_up() -> None:
     assert total([]) == ComputeBudget(0, 0)
 
 
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair[1] in ("none", "both")])
-def test_the_count_is_that_of_a_finished_run(pair: tuple[str, str]) -> None:
-    spec, image_size = SMALL[pair[0]]
-    network = Network.resolve(spec, METHODS[pair[1]], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
-    assert forward_macs(network) == count(network.build(), image_size=image_size, in_channels=CHANNELS).macs
-    assert forward_macs(dataclasses.replace(network, num_classes=CLASSES + 1)) != forward_macs(network)
+def quick(backbone: str, method: str) -> bool:
+    return backbone == "vit" or method in ("none", "both")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "method"), [pytest.param(*pair, marks=() if quick(*pair) else pytest.mark.slow) for pair in PAIRS]
+)
+def test_torchs_own_counter_agrees_with_the_count_of_a_finished_run(backbone: str, method: str) -> None:
+    spec, image_size = SMALL[backbone]
+    network = Network.resolve(spec, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
+    found = count(small(backbone, method), image_size=image_size, in_channels=CHANNELS)
+    assert forward_macs(network) == found.macs
+    assert forward_macs(dataclasses.replace(network, num_classes=CLASSES + 1)) != found.macs

@@ -32,7 +32,7 @@ TOLD = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
 
 def program() -> str:
-    """Return the browser; skip the test where there is none."""
+    """Return the browser; skip the test where there is none (`.ci/run` installs it)."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no Chromium is installed")

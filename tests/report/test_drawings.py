@@ -55,6 +55,7 @@ def test_every_figure_that_can_be_asked_for_is_drawn_by_something() -> None:
     assert set(DEFAULT_FIGURES) <= set(FIGURES)
 
 
+@pytest.mark.usefixtures("every_format")
 def test_all_are_drawn_in_three_formats_and_twice_alike(tmp_path: Path) -> None:
     gathered = report(tmp_path)
     table = make_table(gathered)

@@ -8,15 +8,12 @@ from typing import Any
 import pytest
 
 from slbench.grid.failures import kind_of
-from slbench.record import RunRecord
 from slbench.store import Store
-from tests.train.test_keep import LONGER, execute, kept
-from tests.train.test_resume import lasting
-from tests.train.test_run import LABELS
+from tests.train.helpers import LABELS, SPEC, Calm, execute, lasting
 
 WRITES = [  # the file, and which of its writes fails
-    ("checkpoint.pt", 30),
-    ("record.json", 1),
+    ("checkpoint.pt", 15),
+    pytest.param("record.json", 1, marks=pytest.mark.slow),
     pytest.param("checkpoint.pt", 1, marks=pytest.mark.slow),
     pytest.param("metrics.csv", 3, marks=pytest.mark.slow),
     pytest.param("weights.safetensors", 1, marks=pytest.mark.slow),
@@ -32,12 +29,6 @@ class Full(io.FileIO):
         raise OSError(28, "No space left on device")
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, dict[str, str]]:
-    store = Store(tmp_path_factory.mktemp("calm"))
-    return execute(store, "last"), kept(store)
-
-
 def full_at(name: str, time: int) -> Callable[..., Any]:
     """A Path.open with which this write of this file fails half way."""
     right, times = Path.open, iter(range(1, 10_000))
@@ -50,20 +41,24 @@ def full_at(name: str, time: int) -> Callable[..., Any]:
     return open_
 
 
+def weights(store: Store) -> bytes:
+    return (store.folder(SPEC, LABELS) / "weights.safetensors").read_bytes()
+
+
 @pytest.mark.parametrize(("name", "time"), WRITES)
 def test_a_run_whose_disk_fills_goes_on_when_there_is_space(
-    calm: tuple[RunRecord, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, time: int
+    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, time: int
 ) -> None:
     store = Store(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full_at(name, time))
         with pytest.raises(OSError, match="No space left") as caught:
-            execute(store, "last")
+            execute(store)
     assert kind_of(caught.value) == "disk full"
-    folder = store.folder(LONGER, LABELS)
-    assert store.record(LONGER.run_id) is None
+    folder = store.folder(SPEC, LABELS)
+    assert store.record(SPEC.run_id) is None
     assert not [path for path in folder.iterdir() if path.suffix == ".tmp"]
     assert (folder / "checkpoint.pt").exists() == ((name, time) != ("checkpoint.pt", 1))
 
-    assert lasting(execute(store, "last")) == lasting(calm[0])
-    assert kept(store) == calm[1]
+    assert lasting(execute(store)) == lasting(calm[0])
+    assert weights(store) == weights(calm[1])

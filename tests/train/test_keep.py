@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -14,14 +14,14 @@ from slbench.record import Keep, RunRecord
 from slbench.store import Store
 from slbench.train import run as running
 from slbench.train.loop import Evaluation, Training
-from tests.train.test_resume import SPEC, Killed, die_at, lasting
-from tests.train.test_run import LABELS
+from tests.train import helpers
+from tests.train.helpers import LABELS, SPEC, Killed, die_at, lasting
 
 VALIDATED = (50.0, 70.0, 70.0, 60.0)  # of four epochs; the second is the first of the best
 TESTED = (10.0, 20.0, 30.0, 90.0)  # on which nothing may be chosen
-RECIPE = dataclasses.replace(SPEC.recipe, epochs=4)
+RECIPE = dataclasses.replace(SPEC.recipe, epochs=4, batch_size=300)
 LONGER = dataclasses.replace(SPEC, recipe=RECIPE)
-STEPS = 9  # of an epoch
+STEPS = 3  # of an epoch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,13 +37,8 @@ def _accuracies() -> Iterator[None]:
         yield
 
 
-def execute(store: Store, keep: Keep, **how: Any) -> RunRecord:
-    labels = LABELS.model_copy(update={"keep": keep})
-    store.begin(LONGER, labels)
-    return running.execute(
-        LONGER, labels, store=store, device=torch.device("cpu"), device_label="cpu", device_name="a processor",
-        precision="fp32", threads=1, checkpoint_seconds=0.0, **how,
-    )  # fmt: skip
+def execute(store: Store, keep: Keep) -> RunRecord:
+    return helpers.execute(store, spec=LONGER, keep=keep)
 
 
 def kept(store: Store) -> dict[str, str]:
@@ -52,26 +47,26 @@ def kept(store: Store) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("weights*")}
 
 
-Calm = dict[Keep, tuple[RunRecord, Store]]
+Runs = dict[Keep, tuple[RunRecord, Store]]
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, _accuracies: None) -> Calm:
+def runs(tmp_path_factory: pytest.TempPathFactory, _accuracies: None) -> Runs:
     """A run that nobody stopped, for each choice."""
     stores = {keep: Store(tmp_path_factory.mktemp(keep)) for keep in get_args(Keep)}
     return {keep: (execute(store, keep), store) for keep, store in stores.items()}
 
 
-def test_last_keeps_the_weights_of_the_last_epoch(calm: Calm) -> None:
-    record, store = calm["last"]
+def test_last_keeps_the_weights_of_the_last_epoch(runs: Runs) -> None:
+    record, store = runs["last"]
     assert kept(store) == {"weights.safetensors": record.weights_sha256}
     assert record.selected_weights_sha256 is None
 
 
-def test_none_keeps_no_weights_but_their_hash_and_the_logits(calm: Calm) -> None:
-    record, store = calm["none"]
+def test_none_keeps_no_weights_but_their_hash_and_the_logits(runs: Runs) -> None:
+    record, store = runs["none"]
     assert kept(store) == {}
-    assert record.weights_sha256 == calm["last"][0].weights_sha256
+    assert record.weights_sha256 == runs["last"][0].weights_sha256
     assert (store.folder(LONGER, LABELS) / "test_logits.safetensors").exists()
 
 
@@ -97,26 +92,26 @@ def test_best_keeps_the_weights_of_the_epoch_with_the_best_validation(tmp_path: 
 @pytest.mark.parametrize(
     ("before", "after", "step"),
     [
-        ("best", "best", STEPS // 2),
+        pytest.param("best", "best", STEPS // 2, marks=pytest.mark.slow),
         ("best", "best", 2 * STEPS + 2),
-        ("best", "best", 4 * STEPS - 1),
+        pytest.param("best", "best", 4 * STEPS - 1, marks=pytest.mark.slow),
         ("last", "best", 2 * STEPS + 2),
         ("best", "last", 2 * STEPS + 2),
-        ("last", "none", 2 * STEPS + 2),
+        pytest.param("last", "none", 2 * STEPS + 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_was_killed_keeps_what_the_calm_one_does(
-    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Keep, after: Keep, step: int
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Keep, after: Keep, step: int
 ) -> None:
     store = Store(tmp_path)
     with monkeypatch.context() as patch:
         die_at(patch, step)
         with pytest.raises(Killed):
             execute(store, before)
-    record, quiet = calm[after]
+    record, quiet = runs[after]
     assert lasting(execute(store, after)) == lasting(record)
     assert kept(store) == kept(quiet)
 
 
-def test_records_of_runs_that_kept_different_weights_do_not_differ_by_that(calm: Calm) -> None:
-    assert calm["last"][0].differences(calm["best"][0]).keys() == {"labels"}
+def test_records_of_runs_that_kept_different_weights_do_not_differ_by_that(runs: Runs) -> None:
+    assert runs["last"][0].differences(runs["best"][0]).keys() == {"labels"}

@@ -17,7 +17,7 @@ from slbench.torch_runtime import reproducible
 from slbench.train.loop import Training, count_below_zero
 from slbench.train.run import prepare
 from tests.contracts.small import small
-from tests.train.test_run import RECIPE, tiny
+from tests.train.helpers import RECIPE, tiny
 
 CPU = torch.device("cpu")
 

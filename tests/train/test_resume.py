@@ -12,41 +12,14 @@ import pytest
 import torch
 
 from slbench.errors import StoreError, TrainingError
-from slbench.record import VOLATILE_FIELDS, RunRecord
-from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.train import run as running
 from slbench.train.checkpoint import CURRENT, PREVIOUS, Checkpoints
 from slbench.train.loop import Training
 from tests.support import missing, naming
-from tests.train.test_run import LABELS, RECIPE, tiny
+from tests.train.helpers import LABELS, SPEC, Calm, Killed, die_at, execute, lasting
 
-STEPS = 18  # two epochs of nine
-SPEC = tiny(recipe=dataclasses.replace(RECIPE, ema_decay=0.5, cutmix=0.5))
-
-
-class Killed(BaseException):
-    """What a test ends a run with: nothing in a run catches it."""
-
-
-def execute(store: Store, *, spec: RunSpec = SPEC, threads: int = 1, every: float = 0.0, **how: Any) -> RunRecord:
-    store.begin(spec, LABELS)
-    return running.execute(
-        spec,
-        LABELS,
-        store=store,
-        device=torch.device("cpu"),
-        device_label="cpu",
-        device_name="a processor",
-        precision="fp32",
-        threads=threads,
-        checkpoint_seconds=every,
-        **how,
-    )
-
-
-def lasting(record: RunRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.model_dump().items() if key not in VOLATILE_FIELDS}
+slow = pytest.mark.slow
 
 
 def rows(store: Store) -> list[list[str]]:
@@ -56,28 +29,11 @@ def rows(store: Store) -> list[list[str]]:
     return metrics + [line.split(",") for line in (folder / "temperatures.csv").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, list[list[str]]]:
-    """The run that nobody stopped."""
-    store = Store(tmp_path_factory.mktemp("calm"))
-    return execute(store), rows(store)
-
-
-def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """End the run before this step of the optimizer, counted over the process."""
-    steps, right = iter(range(10_000)), Training._step
-
-    def deadly(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
-        if next(steps) == step:
-            raise Killed
-        return right(self, *arguments, **how)
-
-    monkeypatch.setattr(Training, "_step", deadly)
-
-
-@pytest.mark.parametrize("steps", [[0], [4], [9], [17], [3, 3, 8]], ids=str)
+@pytest.mark.parametrize(
+    "steps", [[0], pytest.param([4], marks=slow), [9], pytest.param([17], marks=slow), [3, 3, 8]], ids=str
+)
 def test_a_run_that_was_killed_between_steps_ends_as_the_calm_one(
-    calm: tuple[RunRecord, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[int]
+    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[int]
 ) -> None:
     store = Store(tmp_path)
     for step in steps:
@@ -88,12 +44,15 @@ def test_a_run_that_was_killed_between_steps_ends_as_the_calm_one(
         assert store.record(SPEC.run_id) is None
     record = execute(store)
     assert lasting(record) == lasting(calm[0])
-    assert rows(store) == calm[1]
+    assert rows(store) == rows(calm[1])
 
 
-@pytest.mark.parametrize("stage", ["write_history", "write_temperatures", "file_results", "count"])
+@pytest.mark.parametrize(
+    "stage",
+    ["write_history", *(pytest.param(stage, marks=slow) for stage in ("write_temperatures", "file_results")), "count"],
+)
 def test_a_run_that_was_killed_after_an_epoch_ends_as_the_calm_one(
-    calm: tuple[RunRecord, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     store = Store(tmp_path)
 
@@ -105,7 +64,7 @@ def test_a_run_that_was_killed_after_an_epoch_ends_as_the_calm_one(
         with pytest.raises(Killed):
             execute(store)
     assert lasting(execute(store)) == lasting(calm[0])
-    assert rows(store) == calm[1]
+    assert rows(store) == rows(calm[1])
 
 
 def damage_nothing(folder: Path) -> None:
@@ -136,15 +95,15 @@ def damage_both(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "steps_left", "damaged"),
     [
-        (damage_nothing, 8, 0),
+        pytest.param(damage_nothing, 8, 0, marks=slow),
         (cut_the_newest, 9, 1),
-        (flip_a_bit_of_the_newest, 9, 1),
+        pytest.param(flip_a_bit_of_the_newest, 9, 1, marks=slow),
         (lose_the_newest, 9, 0),
-        (damage_both, 18, 2),
+        pytest.param(damage_both, 18, 2, marks=slow),
     ],
 )
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_same(
-    calm: tuple[RunRecord, list[list[str]]],
+    calm: Calm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -173,7 +132,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_sa
 
 
 def test_threads_are_those_of_the_start(
-    calm: tuple[RunRecord, list[list[str]]],
+    calm: Calm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -199,10 +158,8 @@ def test_on_another_kind_of_device_a_run_starts_again() -> None:
     assert running.resumable(None, here, run_id="r") is None
 
 
-def test_a_finished_run_keeps_no_checkpoint(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    execute(store)
-    assert not list(store.folder(SPEC, LABELS).glob("*checkpoint*"))
+def test_a_finished_run_keeps_no_checkpoint(calm: Calm) -> None:
+    assert not list(calm[1].folder(SPEC, LABELS).glob("*checkpoint*"))
 
 
 def test_within_an_epoch_checkpoints_wait_for_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,9 +201,7 @@ def test_what_cannot_be_read_again_does_not_replace_what_can(tmp_path: Path, mon
     assert sorted(path.name for path in tmp_path.iterdir()) == [CURRENT]
 
 
-def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_step(
-    calm: tuple[RunRecord, list[list[str]]], tmp_path: Path
-) -> None:
+def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_step(calm: Calm, tmp_path: Path) -> None:
     store, asked = Store(tmp_path), iter([True] * 4)
     with pytest.raises(running.RunInterrupted):
         execute(store, every=1e9, wanted=lambda: next(asked, False))

@@ -11,45 +11,29 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.backbones.specs import ViTSpec
-from slbench.data import DATASETS
 from slbench.errors import TrainingError
 from slbench.methods import METHODS
-from slbench.recipes import RECIPES, Recipe
-from slbench.record import TEMPERATURES, Labels, RunRecord
-from slbench.spec import Protocol, RunSpec
+from slbench.record import TEMPERATURES, RunRecord
+from slbench.spec import Protocol
 from slbench.store import Store
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import EpochMetrics, Evaluation
-from slbench.train.run import accuracies, execute
+from slbench.train.run import accuracies
 from tests.support import naming
+from tests.train.helpers import RECIPE, run, tiny
 
-TINY = ViTSpec(patch_size=16, dim=12, depth=2, num_heads=3)
-RECIPE = dataclasses.replace(RECIPES["quick"], epochs=2, batch_size=100, precision="fp32", drop_path=0.1)
-LABELS = Labels(backbone="tiny", method="both", dataset="fashion-mnist-12k")
-
-
-def tiny(method: str = "both", *, recipe: Recipe = RECIPE, protocol: Protocol = "holdout", seed: int = 0) -> RunSpec:
-    dataset = dataclasses.replace(DATASETS["fashion-mnist-12k"].spec, fraction=0.1)
-    return RunSpec.resolve(
-        backbone=TINY, method=METHODS[method], dataset=dataset, recipe=recipe, protocol=protocol, seed=seed
-    )
+Run = tuple[RunRecord, Path]
 
 
-def run(spec: RunSpec, store: Path, *, threads: int = 1, precision: str = "fp32") -> tuple[RunRecord, Path]:
-    filed = Store(store)
-    folder = filed.begin(spec, LABELS)
-    device = torch.device("cpu")
-    record = execute(
-        spec, LABELS, store=filed, device=device, device_label="cpu", device_name="a processor",
-        precision=precision, threads=threads,  # type: ignore[arg-type]
-    )  # fmt: skip
-    return record, folder
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run and its folder."""
+    return run(tiny(), tmp_path_factory.mktemp("made"))
 
 
-def test_a_run_leaves_its_record_history_weights_and_logits(tmp_path: Path) -> None:
-    record, folder = run(tiny(), tmp_path)
-    assert Store(tmp_path).record(record.run_id) == record
+def test_a_run_leaves_its_record_history_weights_and_logits(made: Run) -> None:
+    record, folder = made
+    assert Store(folder.parent.parent).record(record.run_id) == record
     with (folder / record.history).open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -68,19 +52,15 @@ def test_a_run_leaves_its_record_history_weights_and_logits(tmp_path: Path) -> N
     assert tiny().dataset.content == f"arrays sha256:{record.data_sha256}"
 
 
-def test_the_same_spec_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
-    first, again = run(tiny(), tmp_path / "a")[0], run(tiny(), tmp_path / "b")[0]
-    other = run(tiny(seed=1), tmp_path / "c")[0]
-    timed = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}
-    assert first.model_dump(exclude=timed) == again.model_dump(exclude=timed)
-    assert other.weights_sha256 != first.weights_sha256
-
-
-def test_what_the_process_drew_before_does_not_matter(tmp_path: Path) -> None:
-    first = run(tiny(), tmp_path / "a")[0]
+def test_the_same_spec_gives_the_same_weights_whatever_the_process_drew_before_and_another_seed_others(
+    made: Run, tmp_path: Path
+) -> None:
     torch.manual_seed(123)
     torch.rand(7)
-    assert run(tiny(), tmp_path / "b")[0].weights_sha256 == first.weights_sha256
+    again, other = run(tiny(), tmp_path / "b")[0], run(tiny(seed=1), tmp_path / "c")[0]
+    timed = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}
+    assert made[0].model_dump(exclude=timed) == again.model_dump(exclude=timed)
+    assert other.weights_sha256 != made[0].weights_sha256
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])

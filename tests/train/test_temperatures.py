@@ -21,8 +21,7 @@ from slbench.train.temperatures import (
     read_scales,
     rows_of,
 )
-from tests.train.test_resume import SPEC, Killed, die_at, execute
-from tests.train.test_run import LABELS, run, tiny
+from tests.train.helpers import LABELS, SPEC, Calm, Killed, die_at, execute, run, tiny
 
 EPOCHS, LAYERS, HEADS = 2, 2, 3  # of SPEC
 
@@ -30,14 +29,6 @@ EPOCHS, LAYERS, HEADS = 2, 2, 3  # of SPEC
 def table(store: Store) -> list[dict[str, str]]:
     with (store.folder(SPEC, LABELS) / "temperatures.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The run that nobody stopped. It keeps an average of its weights."""
-    store = Store(tmp_path_factory.mktemp("calm"))
-    execute(store)
-    return store
 
 
 def layers_of(backbone: str, method: Method, size: int) -> tuple[TemperatureLayer, ...]:
@@ -101,8 +92,10 @@ def test_one_temperature_for_a_layer_is_head_0_and_starts_where_it_is_told() -> 
     assert {(layer.heads, layer.initial, layer.sqrt_dk) for layer in layers} == {((0,), 0.125, 4.0)}
 
 
-def test_the_file_has_the_start_and_every_epoch_of_the_weights_that_are_evaluated(calm: Store) -> None:
-    rows = table(calm)
+def test_the_file_has_the_start_and_every_epoch_of_the_weights_that_are_evaluated(
+    calm: Calm,
+) -> None:
+    rows = table(calm[1])
     assert [(row["epoch"], row["depth"], row["head"]) for row in rows] == [
         (str(epoch), str(depth), str(head))
         for epoch in range(EPOCHS + 1)
@@ -110,7 +103,7 @@ def test_the_file_has_the_start_and_every_epoch_of_the_weights_that_are_evaluate
         for head in range(1, HEADS + 1)
     ]
     assert {float(row["multiple"]) for row in rows if row["epoch"] == "0"} == {1.0}
-    weights = load_file(calm.folder(SPEC, LABELS) / "weights.safetensors")
+    weights = load_file(calm[1].folder(SPEC, LABELS) / "weights.safetensors")
     kept = [weights[f"blocks.{block}.attention.logits.scale"] for block in range(LAYERS)]
     assert [float(row["scale"]) for row in rows if row["epoch"] == str(EPOCHS)] == torch.cat(kept).tolist()
     assert len({row["scale"] for row in rows}) == 1 + EPOCHS * LAYERS * HEADS
@@ -119,7 +112,7 @@ def test_the_file_has_the_start_and_every_epoch_of_the_weights_that_are_evaluate
 @pytest.mark.slow
 @pytest.mark.parametrize("step", range(18))
 def test_a_run_that_was_killed_at_any_step_leaves_the_same_file(
-    calm: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """Some steps, and deaths between epochs, are in test_resume.py."""
     store = Store(tmp_path)
@@ -128,7 +121,7 @@ def test_a_run_that_was_killed_at_any_step_leaves_the_same_file(
         with pytest.raises(Killed):
             execute(store)
     execute(store)
-    assert table(store) == table(calm)
+    assert table(store) == table(calm[1])
 
 
 def test_after_each_epoch_the_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +138,7 @@ def test_after_each_epoch_the_file_is_whole(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_from_a_checkpoint_of_an_older_version_epochs_are_known_from_there_on(
-    calm: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
     with monkeypatch.context() as patch:
@@ -158,7 +151,7 @@ def test_from_a_checkpoint_of_an_older_version_epochs_are_known_from_there_on(
     del state["training"]["temperatures"]
     checkpoints.save(state)
     execute(store)
-    assert table(store) == [row for row in table(calm) if row["epoch"] != "1"]
+    assert table(store) == [row for row in table(calm[1]) if row["epoch"] != "1"]
 
 
 def test_a_row_that_learns_no_temperature_has_no_such_file(tmp_path: Path) -> None:

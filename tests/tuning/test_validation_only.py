@@ -97,7 +97,8 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
     sampler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = []
-    for chance in (1, 2, 3):
+    monkeypatch.setattr("slbench.tuning.figures.draw", lambda record, folder: [])  # drawing takes most of the time
+    for chance in (1, 2):
         store = Store(tmp_path / str(chance))
         monkeypatch.setattr(tuning_run, "LocalExecutor", made_up_executor(random.Random(chance)))
         who = subject()
@@ -113,7 +114,7 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
         shown = (tuning.folder / "trials.csv").read_text() + (tuning.folder / "summary.md").read_text()
         assert not [word for word in ("test_top", "final_test", "best_test", "test_loss") if word in told + shown]
     assert {trial["state"] for trial in outcomes[0]["rows"][0]["trials"]} == {"complete", "pruned"}
-    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0] == outcomes[1]
 
 
 def test_the_curve_is_the_column_of_the_validation_images_and_no_other(tmp_path: Path) -> None:

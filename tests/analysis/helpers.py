@@ -1,0 +1,44 @@
+"""Small networks to look into, and what is seen of their attention."""
+
+import torch
+
+from slbench.analysis.capture import AttentionCapture, capture_attention
+from slbench.analysis.layers import AttentionLayer, layers_of
+from slbench.backbones import build, resolve_network
+from slbench.backbones.layers import Backbone
+from slbench.backbones.specs import BackboneSpec
+from slbench.gpu_check import perturbed
+from slbench.methods import Method
+from slbench.methods.lsa import AttentionLogits
+from tests.contracts.small import images, small
+
+ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
+
+
+def network_of(backbone: str, method: str) -> Backbone:
+    """A small network in which every part does something."""
+    return perturbed(small(backbone, method)).eval()
+
+
+def seen_by(network: Backbone, backbone: str) -> list[AttentionCapture]:
+    found: list[AttentionCapture] = []
+    with torch.no_grad(), capture_attention(layers_of(network), found.append):
+        network(images(backbone))
+    return found
+
+
+def network_of_size(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Backbone:
+    spec, method = resolve_network(spec, method, image_size=size, in_channels=2, num_classes=3)
+    made = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
+    return made.eval()
+
+
+def others(tokens: int) -> torch.Tensor:
+    return ~torch.eye(tokens, dtype=torch.bool)[None]
+
+
+def plain(tokens: tuple[int, int], *, class_token: bool = False) -> AttentionLayer:
+    return AttentionLayer(
+        name="block 1", short="1", number=1, kind="patches", grid=tokens, class_key=class_token,
+        class_query=class_token, logits=AttentionLogits(1, 7),
+    )  # fmt: skip

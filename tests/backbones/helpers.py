@@ -1,0 +1,29 @@
+"""Networks in float64 that have not just started, their blocks, and tokens to put in."""
+
+import torch
+from torch import Tensor, nn
+
+from slbench.backbones import build
+from slbench.backbones.layers import Backbone, Block
+from slbench.backbones.specs import BackboneSpec
+from slbench.methods import METHODS
+
+
+def made(spec: BackboneSpec, method: str, image_size: tuple[int, int]) -> Backbone:
+    """A network in float64 whose biases, norms and scales are not at their start either."""
+    network = build(
+        spec, METHODS[method], image_size=image_size, in_channels=5, num_classes=7, drop_path=0.0, seed=0
+    ).double()
+    source = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=source))
+    return network
+
+
+def blocks(network: nn.Module) -> list[Block]:
+    return [module for module in network.modules() if isinstance(module, Block)]
+
+
+def tokens(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
