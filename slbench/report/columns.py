@@ -3,15 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
+from slbench.report.cells import Cell, Row
 from slbench.report.inputs import ReportInputs
 from slbench.table_spec import COMPARISONS, COSTS, DEFAULT_COLUMNS, METRICS, PAPER_COLUMNS, Cost, Metric
 from slbench.text import NOTHING, distinct, signed
-
-if TYPE_CHECKING:
-    from slbench.report.table import Cell, Row
 
 
 @dataclass(frozen=True)
@@ -42,26 +39,26 @@ class Column(ABC):
         """Order of the first sort."""
 
     @abstractmethod
-    def text(self, row: "Row") -> str:
+    def text(self, row: Row) -> str:
         """Return the text of a row, rounded and not escaped."""
 
     @abstractmethod
-    def full(self, row: "Row") -> dict[str, object]:
+    def full(self, row: Row) -> dict[str, object]:
         """Return the columns of a CSV, with full precision."""
 
     @abstractmethod
-    def sort_key(self, row: "Row") -> float | None:
+    def sort_key(self, row: Row) -> float | None:
         """Return the number that a row is sorted by; None: last."""
 
-    def hint(self, row: "Row") -> str:  # noqa: ARG002
+    def hint(self, row: Row) -> str:  # noqa: ARG002
         """Return the numbers behind a text to four decimals, with n and source; empty if there is nothing to add."""
         return ""
 
-    def is_best(self, row: "Row") -> bool:  # noqa: ARG002
+    def is_best(self, row: Row) -> bool:  # noqa: ARG002
         """Return whether a row has the best value."""
         return False
 
-    def is_partial(self, row: "Row") -> bool:  # noqa: ARG002
+    def is_partial(self, row: Row) -> bool:  # noqa: ARG002
         """Return whether seeds are missing."""
         return False
 
@@ -81,14 +78,14 @@ class CostColumn(Column):
     def ascending(self) -> bool:
         return not self.cost.highest_first
 
-    def text(self, row: "Row") -> str:
+    def text(self, row: Row) -> str:
         values = (f"{value / self.cost.scale:,.{self.cost.digits}f}" for value in row.costs[self.name])
         return " / ".join(values) or NOTHING
 
-    def full(self, row: "Row") -> dict[str, object]:
+    def full(self, row: Row) -> dict[str, object]:
         return {self.name: " / ".join(map(str, row.costs[self.name]))}
 
-    def sort_key(self, row: "Row") -> float | None:
+    def sort_key(self, row: Row) -> float | None:
         return float(row.costs[self.name][0]) if row.costs[self.name] else None
 
 
@@ -110,38 +107,38 @@ class DatasetColumn(Column):
         """Name of the column in a list of numbers."""
         return f"{self.short_head}, {self.metric.head}"
 
-    def cell(self, row: "Row") -> "Cell | None":
+    def cell(self, row: Row) -> Cell | None:
         return row.cells.get((self.dataset, self.name))
 
-    def text(self, row: "Row") -> str:
+    def text(self, row: Row) -> str:
         cell = self.cell(row)
         return NOTHING if cell is None else self.cell_text(cell)
 
-    def full(self, row: "Row") -> dict[str, object]:
+    def full(self, row: Row) -> dict[str, object]:
         cell = self.cell(row)
         values = (None,) * len(self.fields) if cell is None else self.values(cell)
         prefix = f"{self.dataset}_{self.metric.key}"
         return {f"{prefix}_{field}": value for field, value in zip(self.fields, values, strict=True)}
 
-    def sort_key(self, row: "Row") -> float | None:
+    def sort_key(self, row: Row) -> float | None:
         cell = self.cell(row)
         return None if cell is None else self.number(cell)
 
-    def hint(self, row: "Row") -> str:
+    def hint(self, row: Row) -> str:
         cell = self.cell(row)
         return "" if cell is None else self.explanation(cell)
 
     @abstractmethod
-    def cell_text(self, cell: "Cell") -> str: ...
+    def cell_text(self, cell: Cell) -> str: ...
 
     @abstractmethod
-    def values(self, cell: "Cell") -> tuple[object, ...]: ...
+    def values(self, cell: Cell) -> tuple[object, ...]: ...
 
     @abstractmethod
-    def number(self, cell: "Cell") -> float | None: ...
+    def number(self, cell: Cell) -> float | None: ...
 
     @abstractmethod
-    def explanation(self, cell: "Cell") -> str: ...
+    def explanation(self, cell: Cell) -> str: ...
 
 
 class MetricColumn(DatasetColumn):
@@ -161,33 +158,33 @@ class MetricColumn(DatasetColumn):
     def term(self) -> str:
         return self.metric.head
 
-    def cell_text(self, cell: "Cell") -> str:
+    def cell_text(self, cell: Cell) -> str:
         digits = self.metric.digits
         spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
         count = f"{cell.n}" if cell.is_whole else f"{cell.n} of {cell.expected}"
         return f"{cell.mean:.{digits}f}{spread} ({count})"
 
-    def full(self, row: "Row") -> dict[str, object]:
+    def full(self, row: Row) -> dict[str, object]:
         values = super().full(row)
         if self.cell(row) is None:
             values[f"{self.dataset}_{self.metric.key}_n"] = 0
         return values
 
-    def values(self, cell: "Cell") -> tuple[object, ...]:
+    def values(self, cell: Cell) -> tuple[object, ...]:
         return cell.mean, cell.std, cell.n, cell.expected
 
-    def number(self, cell: "Cell") -> float | None:
+    def number(self, cell: Cell) -> float | None:
         return cell.mean
 
-    def explanation(self, cell: "Cell") -> str:
+    def explanation(self, cell: Cell) -> str:
         spread = "" if cell.std is None else f", sample standard deviation {decimals(cell.std)}"
         return f"mean {decimals(cell.mean)}{spread}, {cell.n} of {cell.expected} seeds"
 
-    def is_best(self, row: "Row") -> bool:
+    def is_best(self, row: Row) -> bool:
         cell = self.cell(row)
         return cell is not None and cell.best
 
-    def is_partial(self, row: "Row") -> bool:
+    def is_partial(self, row: Row) -> bool:
         cell = self.cell(row)
         return cell is not None and not cell.is_whole
 
@@ -205,7 +202,7 @@ class GainColumn(DatasetColumn):
     def about(self) -> str:
         return COMPARISONS["gain"]
 
-    def cell_text(self, cell: "Cell") -> str:
+    def cell_text(self, cell: Cell) -> str:
         if cell.gain is None:
             return NOTHING
         interval = cell.gain.interval
@@ -213,17 +210,17 @@ class GainColumn(DatasetColumn):
             "" if interval is None else f" ({signed(interval.low)} to {signed(interval.high)})"
         )
 
-    def values(self, cell: "Cell") -> tuple[object, ...]:
+    def values(self, cell: Cell) -> tuple[object, ...]:
         gain = cell.gain
         if gain is None:
             return (None,) * len(self.fields)
         ends = (None, None) if gain.interval is None else (gain.interval.low, gain.interval.high)
         return gain.estimate, *ends, gain.n, gain.p_value, gain.correlation
 
-    def number(self, cell: "Cell") -> float | None:
+    def number(self, cell: Cell) -> float | None:
         return None if cell.gain is None else cell.gain.estimate
 
-    def explanation(self, cell: "Cell") -> str:
+    def explanation(self, cell: Cell) -> str:
         gain = cell.gain
         if gain is None:
             return ""
@@ -249,21 +246,21 @@ class PublishedColumn(DatasetColumn):
     def about(self) -> str:
         return COMPARISONS["published"]
 
-    def cell_text(self, cell: "Cell") -> str:
+    def cell_text(self, cell: Cell) -> str:
         judged = cell.judged
         return NOTHING if judged is None else f"{judged.published.value:.2f} ({judged.verdict})"
 
-    def values(self, cell: "Cell") -> tuple[object, ...]:
+    def values(self, cell: Cell) -> tuple[object, ...]:
         judged = cell.judged
         if judged is None:
             return (None,) * len(self.fields)
         number = judged.published
         return number.value, judged.verdict, judged.reason, number.confidence, number.source
 
-    def number(self, cell: "Cell") -> float | None:
+    def number(self, cell: Cell) -> float | None:
         return None if cell.judged is None else cell.judged.published.value
 
-    def explanation(self, cell: "Cell") -> str:
+    def explanation(self, cell: Cell) -> str:
         judged = cell.judged
         if judged is None:
             return ""

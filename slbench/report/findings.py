@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from slbench.report.cells import Row
 from slbench.report.columns import accuracy_names
 from slbench.report.inputs import ReportInputs
-from slbench.report.table import Row, Table, plain_key
+from slbench.report.table import Table, plain_key
 from slbench.stats.factorial import (
     ROWS,
     BySeed,

@@ -9,9 +9,10 @@ import pandas as pd
 
 from slbench.errors import StoreError
 from slbench.methods import model_title
-from slbench.published.reproduction import ReproductionVerdict, judge
+from slbench.published.reproduction import judge
 from slbench.record import RunRecord
 from slbench.report.captions import caption
+from slbench.report.cells import Cell, Row
 from slbench.report.columns import (
     Column,
     DatasetColumn,
@@ -24,7 +25,6 @@ from slbench.report.footnotes import Note, footnotes, marked
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
 from slbench.report.tidy import varying
-from slbench.stats.intervals import PairedDifference
 from slbench.stats.sequential import sequential_difference
 from slbench.study import SeedRule
 from slbench.table_spec import COSTS, METRICS, Cost, Metric
@@ -32,38 +32,6 @@ from slbench.text import distinct, plural
 
 PLAIN = "none"  # the row that gains are differences to
 Key = tuple[str, ...]  # backbone, method, and the values of the table's settings
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One measure of one experiment over its seeds."""
-
-    mean: float
-    std: float | None  # sample standard deviation; None for one seed
-    n: int
-    expected: int  # seeds that the study asks for
-    best: bool = False  # of its column, if that can be said
-    gain: PairedDifference | None = None  # over the plain backbone; None where there is none to compare with
-    judged: ReproductionVerdict | None = None  # beside the published number, if that was asked for
-    run_ids: tuple[str, ...] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no seed is missing."""
-        return self.n >= self.expected
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table. Costs are one value for each kind of images among the data sets."""
-
-    title: str
-    backbone: str
-    method: str
-    settings: tuple[str, ...]  # values of the table's extra columns
-    costs: Mapping[str, tuple[float, ...]]  # by name
-    cells: Mapping[tuple[str, str], Cell]  # by data set and measure; those that have a value
-    marks: tuple[str, ...] = ()  # of the notes that are about it
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import pytest
 
 from slbench.published.numbers import Published
 from slbench.published.reproduction import ReproductionVerdict
+from slbench.report.cells import Cell, Row
 from slbench.report.columns import CostColumn, GainColumn, MetricColumn, PublishedColumn
 from slbench.report.footnotes import Note
 from slbench.report.render import csv, latex, markdown
-from slbench.report.table import Cell, Row, Table
+from slbench.report.table import Table
 from slbench.stats.intervals import paired_difference
 
 GAIN = paired_difference({0: 81.0, 1: 82.0}, {0: 80.0, 1: 80.0})

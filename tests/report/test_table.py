@@ -8,8 +8,9 @@ import pytest
 from slbench.errors import StoreError
 from slbench.measurement_records import Throughput
 from slbench.record import Failure, RunRecord
+from slbench.report.cells import Cell
 from slbench.report.columns import CostColumn, GainColumn, MetricColumn
-from slbench.report.table import Cell, Table, make_table
+from slbench.report.table import Table, make_table
 from slbench.report.write import report
 from slbench.study import StudyRun
 from slbench.table_spec import COSTS, DEFAULT_TABLE, METRICS, Cost, Metric, TableSpec

@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slbench.report.cells import Row
 from slbench.report.columns import Column
-from slbench.report.table import Row, Table
+from slbench.report.table import Table
 from slbench.text import distinct
 
 SHORT = 32  # characters

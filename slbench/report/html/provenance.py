@@ -11,12 +11,13 @@ from slbench.differing import flat
 from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text
 from slbench.record import RunRecord
+from slbench.report.cells import Row
 from slbench.report.columns import Column, DatasetColumn
 from slbench.report.html.cells import provenance_id
 from slbench.report.html.curves import LearningCurve, max_epochs, read_curve
 from slbench.report.html.inline_svg import line_chart
 from slbench.report.inputs import ReportInputs
-from slbench.report.table import Row, Table, text
+from slbench.report.table import Table, text
 from slbench.report.tidy import row as tidy_row
 from slbench.spec import to_dict
 from slbench.study import StudyRun

@@ -4,9 +4,10 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from slbench.report.cells import Row
 from slbench.report.columns import Column
 from slbench.report.sections import Section
-from slbench.report.table import Row, Table
+from slbench.report.table import Table
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from slbench.report.cells import Row
 from slbench.report.columns import Column
 from slbench.report.sections import Section
-from slbench.report.table import Row, Table
+from slbench.report.table import Table
 from slbench.text import markdown_table
 
 
