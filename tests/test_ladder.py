@@ -109,3 +109,22 @@ def test_nothing_of_torch_is_imported_at_the_top_of_what_lists_and_checks_names(
             top = {node for node in tree(path).body if isinstance(node, ast.Import | ast.ImportFrom)}
             modules = {getattr(node, "module", None) or node.names[0].name for node in top}
             assert not heavy & {module.partition(".")[0] for module in modules}, name(path)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    modules = {f"slbench.{name(path)[:-3].replace('/', '.').removesuffix('.__init__')}": path for path in FILES}
+    imports = {
+        module: {part for target in imported(path) for part in (target, target.rpartition(".")[0]) if part in modules}
+        for module, path in modules.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, chain: tuple[str, ...]) -> None:
+        assert module not in chain, " -> ".join((*chain, module))
+        if module not in done:
+            for target in imports[module] - {module}:
+                visit(target, (*chain, module))
+            done.add(module)
+
+    for module in modules:
+        visit(module, ())
