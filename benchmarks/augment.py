@@ -1,6 +1,6 @@
-"""How fast a batch is made ready: torchvision, an image at a time, against ours; from the disk; what training loses.
+"""Speed of augmented batches: torchvision image by image against slbench; from the disk; within training.
 
-Both in turns in one process, on one core, at 32 px with the paper's full list: flip, padded crop, AutoAugment,
+Both interleaved in one process, on one core, at 32 px, with the paper's whole list: flip, padded crop, AutoAugment,
 normalise, random erasing, CutMix or Mixup. Prints images/s and ratios; nothing here is a test.
 """
 
@@ -35,7 +35,7 @@ from slbench.torch_runtime import reproducible
 
 BATCH, IMAGES = 128, 8192
 ROUNDS = 15
-EPOCH, EPOCHS = 1280, 9  # images of a whole epoch, and how many are timed
+EPOCH, EPOCHS = 1280, 9  # images per epoch, epochs timed
 SPEC = DATASETS["cifar10"].spec
 RECIPE = dataclasses.replace(
     RECIPES["released"].resolved(backbone="vit", dataset="cifar10"), batch_size=BATCH, passes=1
@@ -43,14 +43,14 @@ RECIPE = dataclasses.replace(
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """Images (n h w c) of smooth noise, and labels."""
+    """Return images (n h w c) of smooth noise, and labels."""
     numbers = np.random.default_rng(0)
     coarse = numbers.integers(0, 256, (IMAGES, 8, 8, 3), dtype=np.uint8)
     return coarse.repeat(4, axis=1).repeat(4, axis=2), numbers.integers(0, 10, IMAGES)
 
 
 def torchvision_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches for ever, by torchvision on Pillow images, mixed by its CutMix and MixUp."""
+    """Yield batches endlessly, by torchvision on Pillow images, mixed by its CutMix and MixUp."""
     pipeline = transforms.Compose(
         [
             transforms.RandomHorizontalFlip(),
@@ -79,7 +79,7 @@ def in_memory(images: np.ndarray, labels: np.ndarray) -> ImageSet:
 
 
 def our_batches(part: ImageSet) -> Iterator[Batch]:
-    """Batches for ever, by slbench."""
+    """Yield batches endlessly, by slbench."""
     batches, epoch = Batches(part, SPEC, device=torch.device("cpu")), 0
     while True:
         epoch += 1
@@ -95,7 +95,7 @@ def drawn(batches: Iterator[object], count: int) -> Callable[[], None]:
 
 
 def preparing() -> None:
-    """Images/s of both pipelines, and their ratio in each round."""
+    """Print images/s of both pipelines and their ratio per round."""
     images, labels = pictures()
     passes = {
         "torchvision": drawn(torchvision_batches(images, labels), 4),
@@ -110,7 +110,7 @@ def preparing() -> None:
 
 
 def from_disk(root: Path) -> dict[str, ImageSet]:
-    """The same images left on the disk: in an npz file, in one that is packed, and as a PNG file each."""
+    """Write the same images as an npz file, a compressed npz file and PNG files."""
     images, labels = pictures()
     arrays = {"train_images": images, "train_labels": labels, "test_images": images[:100], "test_labels": labels[:100]}
     np.savez(root / "plain.npz", **arrays)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def from_disk(root: Path) -> dict[str, ImageSet]:
 
 
 def streaming() -> None:
-    """Images/s of batches from memory and from the disk (its cache, most likely), and their ratio in each round."""
+    """Print images/s of batches from memory and from the disk (probably its cache) and their ratio per round."""
     with tempfile.TemporaryDirectory() as root:
         parts = {"memory": in_memory(*pictures()), **from_disk(Path(root))}
         timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
@@ -142,7 +142,7 @@ def streaming() -> None:
 
 
 def training() -> None:
-    """Epochs of the paper's ViT with their data, each beside as many steps on one batch again and again."""
+    """Compare epochs of the paper's ViT on data with as many steps on one repeated batch."""
     network = Network.resolve(default_spec("vit"), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=10)
     step = make_pass(network, "train", batch_size=BATCH, device=torch.device("cpu"), precision="fp32")
     part = in_memory(*pictures()).take(np.arange(EPOCH))

@@ -1,4 +1,4 @@
-"""Eight small jobs three ways, side by side: in turns with all threads, naively at once, and as slbench packs them.
+"""Eight small jobs run three ways: one after the other with all threads, all at once, and packed by slbench.
 
 make bench-grid
 """
@@ -27,7 +27,7 @@ STUDY = {
 
 
 def seconds(study: Study, slots: list[Slot]) -> float:
-    """Until all runs of a study are done on these slots, from nothing."""
+    """Return the seconds that all runs of a study take on these slots."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         precision = resolve_precision("fp32", slots)
@@ -40,7 +40,7 @@ def seconds(study: Study, slots: list[Slot]) -> float:
 
 
 def ways() -> dict[str, Callable[[], list[Slot]]]:
-    """Slots of each way."""
+    """Return the slots of each way."""
     cores = machine.usable_cores()
     (cpu,) = choose("cpu")
     return {

@@ -1,7 +1,7 @@
-"""How long `slbench report` takes on stores of 1,000 and 10,000 runs, start-up included.
+"""Time of `slbench report` on stores of 1,000 and 10,000 runs, start-up included.
 
-The stores are generated: records of runs that were never made, of five backbones, four rows, five data sets and ten
-seeds, and for the larger one of ten learning rates. Run by `make bench-report`.
+The stores are generated: records of five backbones, four methods, five data sets and ten seeds, and for the larger
+one of ten learning rates. Run by `make bench-report`.
 """
 
 import argparse
@@ -35,7 +35,7 @@ EPOCHS = 20  # of a generated run
 
 
 def generate(folder: Path, *, large: bool) -> int:
-    """Write a study and a store of its runs; how many they are."""
+    """Write a study and a store of its runs; return their number."""
     study = folder / "study.toml"
     study.write_text(STUDY + (RATES if large else "") + f"[set]\nrecipe.epochs = {EPOCHS}\n")
     store, chance, levels = Store(folder / "results"), random.Random(0), dict[object, float]()
@@ -54,7 +54,7 @@ def generate(folder: Path, *, large: bool) -> int:
 
 
 def history(top1: float, chance: random.Random) -> str:
-    """A learning curve that ends near an accuracy."""
+    """Return a learning curve that ends near an accuracy."""
     head = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
     return head + "".join(
         f"{epoch},0.001,1.0,1.0,{top1 - 20 / epoch + chance.gauss(0, 0.5)},1.0,{top1 - 20 / epoch},97.5,0,10.0\n"
@@ -63,7 +63,7 @@ def history(top1: float, chance: random.Random) -> str:
 
 
 def seconds(folder: Path, formats: str, *, with_study: bool) -> float:
-    """A whole process: start-up, reading, tables, files."""
+    """Return the seconds of a whole process: start-up, reading, tables, files."""
     study = [str(folder / "study.toml")] if with_study else []
     command = [
         sys.executable,

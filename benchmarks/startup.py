@@ -1,7 +1,7 @@
-"""CPU time of commands that train nothing, as ratios to `python -c pass`, taken in turns.
+"""CPU time of commands that train nothing, as ratios to `python -c pass`, interleaved.
 
 Run by `make bench-startup`. To compare with another checkout: PYTHONPATH=CHECKOUT python benchmarks/startup.py.
-In both cases the slbench beside the interpreter is run.
+Either way the console script beside the interpreter is run.
 """
 
 import argparse
@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 def cpu_seconds(name: str, folder: Path) -> float:
-    """User and system time of one command and its children, in an empty folder."""
+    """Return user and system time of a command and its children in an empty folder."""
     environment = dict(os.environ)
     if name.endswith("[TAB]"):
         words = name.removesuffix("[TAB]")

@@ -1,10 +1,9 @@
-"""What a search costs: our default against random search without pruning, in training images.
+"""Cost of a search in training images: the default against random search without pruning.
 
-A search has arrived once the setting that it would recommend is truly worth 90 % of what the best point of an
-exhaustive grid gains over the paper's setting, and stays so until its trials are over. One that never does is charged
-what all its trials would cost unpruned, and counted. Accuracies are made up, with learning curves and noise, in several
-worlds; or, with --curves FILE, those of a grid that was really trained (search.json of a search with --sampler grid).
-Nothing here is timed.
+A search has converged once its recommended setting has 90 % of the true gain of the best point of an exhaustive grid
+over the paper's setting, until its last trial. One that never does is counted, at the cost of all its trials without
+pruning. Accuracies are simulated, with learning curves and noise, in several worlds; with --curves FILE they are those
+of a trained grid (search.json of a search with --sampler grid). Nothing here is timed.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SA
 from slbench.tuning.target import TuningTarget
 
 EPOCHS, SEEDS, TRIALS, SLOTS = 10, 3, 40, 2
-SHARE = 0.9  # of the exhaustive grid's gain
+SHARE = 0.9  # share of the exhaustive grid's gain
 REPEATS = 16
 Setting = Mapping[str, Value]
 Arm = tuple[SamplerName, PrunerName]
@@ -39,10 +38,10 @@ PLAIN: Arm = ("random", "none")
 
 @dataclass(frozen=True)
 class Landscape:
-    """A made-up truth: how good a setting is, and what a run of it shows.
+    """Simulated world: true accuracy of a setting, and the curves of its runs.
 
     The accuracy falls with the square of the distance from an optimum, in octaves of temperature and shares of a
-    patch, and levels off where nothing works. A run's curve saturates; hotter starts learn a little slower, so that
+    patch, and levels off far from it. Curves saturate; higher initial temperatures learn a little slower, so that
     curves cross.
     """
 
@@ -51,7 +50,7 @@ class Landscape:
     temperature: float  # of the optimum
     shift: float  # of the optimum, in patches
     gain: float  # of the optimum over the paper's setting, in points
-    noise: float  # of one run's accuracy around what its seed and setting make expected, in points
+    noise: float  # standard deviation of a run around the expectation of its seed and setting, in points
     epochs: int = EPOCHS
 
     @property
@@ -69,16 +68,16 @@ class Landscape:
 
     @property
     def margin(self) -> float:
-        """Standard error of an accuracy on validation images that make so much noise: those of two runs share half."""
+        """Standard error of a validation accuracy with this noise; two runs share half of it."""
         return 2 * self.noise
 
     def settings(self) -> list[dict[str, Value]]:
-        """The points of the exhaustive grid."""
+        """Points of the exhaustive grid."""
         shifts = range(1, self.patch_size + 1)
         return [{TEMPERATURE: t, SHIFT: s} for t in TEMPERATURES for s in shifts]
 
     def true(self, setting: Setting) -> float:
-        """The accuracy that a setting gives on average, in %."""
+        """Return the expected accuracy of a setting in %."""
         scale = self.gain / self._badness({TEMPERATURE: 1.0, SHIFT: self.patch_size // 2})
         return 80 - 6 * math.tanh(scale * self._badness(setting) / 6)
 
@@ -87,7 +86,7 @@ class Landscape:
         return octaves**2 / 2 + 4 * (float(setting[SHIFT]) / self.patch_size - self.shift) ** 2
 
     def curve(self, setting: Setting, seed: int, *, repeat: int) -> tuple[float, ...]:
-        """What a run shows after each epoch. Seeds differ for all settings alike; a run differs from both by noise."""
+        """Return a run's accuracy after each epoch: setting, seed effect and noise."""
         shared = random.Random(derive(repeat, self.name, "seed", seed)).gauss(0, 0.4)
         own = random.Random(derive(repeat, self.name, "run", seed, repr(sorted(setting.items()))))
         final = self.true(setting) + shared + own.gauss(0, self.noise)
@@ -98,19 +97,19 @@ class Landscape:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A grid that was really trained: each point's curves over its seeds. Its truth is the mean over the seeds."""
+    """Trained grid: the curves of each point over its seeds; the truth is the mean over the seeds."""
 
     name: str
     subject: TuningTarget
     search_file: SearchFile
     curves: Mapping[tuple[float, int], Sequence[tuple[float, ...]]]
-    margin: None = None  # that of its data
+    margin: None = None  # of its data
 
     def settings(self) -> list[dict[str, Value]]:
         return [{TEMPERATURE: temperature, SHIFT: shift} for temperature, shift in self.curves]
 
     def nearest(self, setting: Setting) -> tuple[float, int]:
-        """The point of the grid that stands for a setting."""
+        """Return the nearest point of the grid."""
 
         def distance(point: tuple[float, int]) -> float:
             octaves = math.log2(point[0] / float(setting[TEMPERATURE]))
@@ -122,7 +121,7 @@ class Recorded:
         return statistics.mean(curve[-1] for curve in self.curves[self.nearest(setting)])
 
     def curve(self, setting: Setting, seed: int, *, repeat: int) -> tuple[float, ...]:
-        """The curve of one of the point's seeds, in an order of this repetition's."""
+        """Return the curve of one of the point's seeds, shuffled per repetition."""
         seeds = list(range(len(next(iter(self.curves.values())))))
         random.Random(derive(repeat, "order")).shuffle(seeds)
         return tuple(self.curves[self.nearest(setting)][seeds[seed % len(seeds)]])
@@ -140,15 +139,15 @@ WORLDS = [
 
 @dataclass(frozen=True)
 class Outcome:
-    """One search: what it cost until it had arrived, and whether it did."""
+    """Cost of a search until it converged, and whether it did."""
 
-    epochs: int  # all that its trials would cost unpruned, if it never arrived
+    epochs: int  # of all its trials unpruned if it never converged
     arrived: bool
     total: int  # epochs of all its trials
 
 
 def search_once(truth: Truth, arm: Arm, *, repeat: int, trials: int, seeds: int) -> Outcome:
-    """One repetition of a search."""
+    """Run one repetition of a search."""
     sampler, pruner = arm
     subject = truth.subject
     space = space_of(subject, truth.search_file)
@@ -191,22 +190,22 @@ def cached(curve: Callable[[StudyRun], tuple[float, ...]]) -> Callable[[StudyRun
 
 
 def setting_of(run: StudyRun, own: int) -> dict[str, Value]:
-    """The setting that a run was made of."""
+    """Return the setting of a run."""
     method = run.spec.method
     pixels = own if method.shift_pixels is None else method.shift_pixels
     return {TEMPERATURE: method.initial_temperature, SHIFT: pixels}
 
 
 def goal(truth: Truth, own: int) -> float:
-    """The true accuracy at which a search has arrived."""
+    """Return the true accuracy at which a search has converged."""
     paper = truth.true({TEMPERATURE: 1.0, SHIFT: own})
     return paper + SHARE * (max(truth.true(point) for point in truth.settings()) - paper)
 
 
 def load_curves(path: Path) -> Recorded:
-    """The curves of a grid from its search.json; the last row of it, with the first seed's whole curve for all seeds.
+    """Load the curves of a grid from its search.json: of its last method.
 
-    Further seeds are known by their last epoch: their curves are the first's, moved to end there.
+    Only last epochs are stored of further seeds: their curves are the first seed's, shifted to end there.
     """
     content = json.loads(path.read_text())
     (row,) = content["rows"]
@@ -221,7 +220,7 @@ def load_curves(path: Path) -> Recorded:
 
 
 def describe(truth: Truth, arms: Sequence[Arm], *, repeats: int, trials: int, seeds: int) -> dict[Arm, list[Outcome]]:
-    """Every arm's searches in one world, and a line on each."""
+    """Run the searches of every arm in one world and print a line on each."""
     print(f"\n{truth.name}")
     found = {
         arm: [search_once(truth, arm, repeat=repeat, trials=trials, seeds=seeds) for repeat in range(repeats)]
@@ -245,7 +244,7 @@ def describe(truth: Truth, arms: Sequence[Arm], *, repeats: int, trials: int, se
 
 
 def ratio_of(outcomes: Sequence[Outcome], plain: Sequence[Outcome]) -> tuple[float, float, float]:
-    """Mean cost over that of random search without pruning, and a 95 % interval, bootstrapped over repetitions."""
+    """Return the ratio of mean costs to random search without pruning, with a bootstrapped 95 % interval."""
     chance = random.Random(0)
     pairs = list(zip(outcomes, plain, strict=True))
 

@@ -1,4 +1,4 @@
-"""A world in which runs need no training: their accuracies follow from setting, seed and epoch. For searches."""
+"""Simulated training for searches: accuracies are a function of setting, seed and epoch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ Curve = Callable[[StudyRun], tuple[float, ...]]
 
 @dataclass
 class World:
-    """An executor that needs no time: each slot does an epoch of its run in turn."""
+    """Executor without training: slots take turns, one epoch each."""
 
-    curve: Curve  # validation accuracy of a run after each of its epochs
+    curve: Curve  # validation accuracy of a run after each epoch
     slots: int = 1
-    steps: int | None = None  # epochs until somebody pulls the plug
+    steps: int | None = None  # epochs until the search is killed
     on_told: Callable[[TrialOutcome], None] = lambda told: None
     done: dict[str, int] = field(default_factory=dict)  # epochs, by run id
     started: list[StudyRun] = field(default_factory=list)
@@ -25,7 +25,7 @@ class World:
     epochs: int = 0
 
     def search(self, rows: Sequence[MethodSearch]) -> bool:
-        """Run the search; False if the plug was pulled."""
+        """Run the search; return False if it was killed."""
         at_work: list[StudyRun] = []
         search = Search(rows, curve=self._seen, stop=self._stop, tell=self._tell)
         while True:
@@ -45,7 +45,7 @@ class World:
                 at_work.append(run)
 
     def _train(self, run: StudyRun) -> bool:
-        """One epoch, if the run is not done; False if the plug is pulled before it."""
+        """Train one epoch if the run is not finished; return False if killed before it."""
         run_id = run.spec.run_id
         if self.done.get(run_id, 0) < run.spec.recipe.epochs:
             if self.epochs == self.steps:
