@@ -15,6 +15,7 @@ from tests.cli.conftest import Command
 GOLDEN = Path(__file__).parents[1] / "golden_store"
 FINISHED = "dd91fc0df647"  # both, seed 0
 FAILED, PAUSED = "28690866a8c0", "14d9b7792036"
+MADE_WITH = ("m0d686824133", "2.14.1")  # processor and torch: weights are the same to the bit with these alone
 PRUNED = ("755c2f407937", "833aa63d14b4")
 
 
@@ -89,6 +90,15 @@ def test_runs_are_exported_and_imported(slbench: Command) -> None:
 
 
 @pytest.mark.usefixtures("golden")
+def test_measurements_are_exported_and_imported(slbench: Command) -> None:
+    assert slbench("export", "--all", "runs.tar", "--store", "store").code == 0
+    imported = json.loads(slbench("import", "runs.tar", "--store", "there", "--json").out)
+    files = [file for kind in ("throughput", "probes", "memory") for file in Path("store", kind).glob("*/*.json")]
+    assert (len(imported["added"]), imported["measurements"], len(files)) == (17, 10, 10)
+    assert all(Path("there", *file.parts[1:]).read_bytes() == file.read_bytes() for file in files)
+
+
+@pytest.mark.usefixtures("golden")
 def test_clean_lists_what_it_would_remove_and_keeps_the_paused_run(slbench: Command) -> None:
     result = slbench("clean", "--store", "store", "--json")
     assert result.code == 0
@@ -106,6 +116,19 @@ def test_the_search_is_summarised_and_continued_with_nothing_to_do(slbench: Comm
 
 
 @pytest.mark.slow
+def test_the_search_goes_on_with_the_trial_that_the_old_code_would_have_asked_for(
+    slbench: Command, golden: Path
+) -> None:
+    search = json.loads((golden / "store/tuning/golden/search.json").read_text())
+    result = slbench(*shlex.split(search["command"])[1:], "--store", "store", "--trials", "8")
+    assert (result.code, result.err) == (0, "")
+    trials = rows(golden / "store/tuning/golden/trials.csv")
+    assert len(trials) == 8
+    assert (trials[7]["run_ids"], trials[7]["method_initial_temperature"]) == ("614978bde432", "0.722")
+    assert (trials[7]["state"], trials[7]["is_baseline"]) == ("pruned", "False")
+
+
+@pytest.mark.slow
 def test_the_paused_run_resumes_from_its_checkpoint_to_the_end_it_would_have_had(
     slbench: Command, golden: Path
 ) -> None:
@@ -118,6 +141,8 @@ def test_the_paused_run_resumes_from_its_checkpoint_to_the_end_it_would_have_had
     assert record.steps == 30 * 9
     assert record.final_train_loss == pytest.approx(1.156178010834588, rel=1e-3)  # to the bit on one kind of processor
     assert record.final_test_top1 == pytest.approx(67.35, abs=0.5)
+    if (record.host.machine_id, record.code.versions["torch"]) == MADE_WITH:
+        assert record.weights_sha256 == "c962e68ea3cb0e675a3193370006ec7fc48e8123a1f83b6016abbd310da875c2"
 
 
 @pytest.mark.slow
