@@ -95,7 +95,7 @@ def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command
         (("--columns", "final", "--accuracy", "final"), ("--accuracy", "--columns")),
         (("--format", "mdd"), ("mdd", "md")),
         (("--query", "nothing > 1"), ("--query", "1", "nothing")),
-        (("--columns", "macs", "--published"), ("--published", "none")),
+        (("--columns", "macs", "--published"), ("--published", "final", "best")),
     ],
 )
 def test_what_there_is_not_is_one_line_and_writes_nothing(
