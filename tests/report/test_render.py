@@ -13,6 +13,7 @@ from slbench.published.reproduction import ReproductionVerdict
 from slbench.report.cells import Cell, Row
 from slbench.report.columns import CostColumn, GainColumn, MetricColumn, PublishedColumn
 from slbench.report.footnotes import Note
+from slbench.report.html.cells import blocks, head_rows, text_table
 from slbench.report.render import csv, latex, markdown
 from slbench.report.table import Table
 from slbench.stats.intervals import paired_difference
@@ -81,6 +82,18 @@ def test_markdown_keeps_a_line_break_in_its_cell() -> None:
 
 def test_markdown_of_no_row_says_so() -> None:
     assert "No run is finished yet." in markdown.render_table(replace(TABLE, rows=()))
+
+
+def test_a_table_without_rows_has_the_heads_of_one_with_rows() -> None:
+    table = replace(COMPARED, columns=(*COST_COLUMNS, *COMPARED.columns))
+    empty = replace(table, rows=())
+    assert [cells_of(markdown.render_table(each).splitlines()[2]) for each in (empty, table)] == [table.heads] * 2
+    assert csv.render_table(empty).splitlines() == csv.render_table(table).splitlines()[:1]
+    head = " & ".join(map(latex.escape, table.heads)) + r" \\"
+    assert [line for line in latex.render_table(empty).splitlines() if line.endswith(r"\\")] == [head]
+    assert head_rows(empty) == head_rows(table) and blocks(empty) == []
+    heads, bodies = text_table(("Seed", "Run"), [])
+    assert [head.text for line in heads for head in line] == ["Seed", "Run"] and bodies == [[]]
 
 
 def test_a_gain_shows_its_interval_and_a_published_number_its_verdict() -> None:

@@ -93,10 +93,11 @@ def blocks(table: Table) -> list[list[Line]]:
 
 def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[list[list[Head]], list[list[Line]]]:
     """Return heads and lines of a table of texts in which columns of numbers sort by them."""
-    columns = [text_column(column) for column in zip(*lines, strict=True)]
+    columns = [text_column([line[place] for line in lines]) for place in range(len(heads))]
+    are_text = [not any(cell.is_number for cell in column) for column in columns]
     shown = [
-        Head(head, place=place, is_text=not column[0].is_number, ascending=not column[0].is_number)
-        for place, (head, column) in enumerate(zip(heads, columns, strict=bool(lines)))
+        Head(head, place=place, is_text=is_text, ascending=is_text)
+        for place, (head, is_text) in enumerate(zip(heads, are_text, strict=True))
     ]
     return [shown], [[Line(cells) for cells in zip(*columns, strict=True)]]
 

@@ -20,9 +20,13 @@ def render_table(table: Table) -> str:
         for row in table.rows
     ]
     align = "l" * (1 + len(table.settings)) + "r" * len(table.columns)
-    lines = markdown_table(table.heads, body, align=align) if body else "No run is finished yet."
-    notes = "  \n".join(escape_html(note.line) for note in table.notes)
-    return "\n\n".join(part for part in (escape_html(" ".join(table.caption)), lines, notes) if part) + "\n"
+    parts = (
+        escape_html(" ".join(table.caption)),
+        markdown_table(table.heads, body, align=align),
+        "" if body else "No run is finished yet.",
+        "  \n".join(escape_html(note.line) for note in table.notes),
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def cell_text(row: Row, column: Column) -> str:
