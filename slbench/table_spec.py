@@ -1,12 +1,17 @@
 """What a study says of its table: which rows and columns, in which order; and what columns there are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from slbench.errors import InputError
 from slbench.names import lookup, suggestion
+from slbench.stats.classification import balanced_accuracy, calibration_error
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +21,9 @@ class Metric:
     head: str  # of its column, after the data set
     words: str  # of the caption
     key: str  # of its columns in a CSV, after the data set
-    field: str | None = None  # of the record; None: made from the stored test logits
+    field: str | None = None  # of the record
+    from_logits: "Callable[[np.ndarray, np.ndarray], float] | None" = None  # in place of a field: of logits, labels
+    noun: str = ""  # in a sentence; empty: its head
     lowest_is_best: bool = False
     digits: int = 2
     is_accuracy: bool = True  # top-1 in %
@@ -61,6 +68,8 @@ METRICS: dict[str, Metric] = {
         head="balanced",
         words="mean over the classes of their test accuracy after the last epoch in %",
         key="final_test_balanced_accuracy",
+        from_logits=balanced_accuracy,
+        noun="balanced accuracy",
         is_accuracy=False,
     ),
     "nll": Metric(
@@ -77,6 +86,7 @@ METRICS: dict[str, Metric] = {
         words="expected calibration error on the test images after the last epoch in %, 15 bins of equal width "
         "(arXiv:1706.04599)",
         key="final_test_ece",
+        from_logits=calibration_error,
         lowest_is_best=True,
         is_accuracy=False,
     ),

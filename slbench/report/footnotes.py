@@ -33,12 +33,11 @@ def footnotes(gathered: ReportInputs, *, shown_columns: Collection[str]) -> list
     notes = [*map(Note, missing(gathered)), *map(Note, failed(gathered)), *map(Note, left_out(gathered))]
     notes += list(mixed(gathered.records, "commits", lambda record: commit_text(record.code)))
     notes += list(mixed(gathered.records, "devices", device_text))
-    if any(METRICS[name].field is None for name in shown_columns if name in METRICS):
+    if any(METRICS[name].from_logits for name in shown_columns if name in METRICS):
         without = missing_logits(gathered.folders, [record.run_id for record in gathered.records])
         if without:
-            text = (
-                f"Without readable test logits, and so without balanced accuracy and ECE: {plural(len(without), 'run')}"
-            )
+            nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_logits)
+            text = f"Without readable test logits, and so without {nouns}: {plural(len(without), 'run')}"
             notes.append(Note(f"{text}, such as {without[0]}.", "?", frozenset(without)))
     letters = iter(LETTERS)
     return [Note(note.text, next(letters) if note.mark else "", note.run_ids) for note in notes]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from slbench.report.metrics import balanced_accuracy, calibration_error, from_logits, value_of
+from slbench.report.metrics import read_logits, value_of
+from slbench.stats.classification import balanced_accuracy, calibration_error
 from slbench.table_spec import METRICS
 from tests.support import make_record, runs
 
@@ -42,14 +43,14 @@ def test_certainty_falls_into_the_last_bin() -> None:
     assert calibration_error(np.array([[1000.0, 0.0]]), np.array([1])) == pytest.approx(100.0)
 
 
-def test_measures_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> None:
+def test_metrics_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> None:
     (run,) = runs()
     record = make_record(run)
     save_file(
         {"logits": np.array([[2.0, 1.0], [2.0, 1.0]], dtype="float16"), "labels": np.array([0, 1])},
         tmp_path / "test_logits.safetensors",
     )
-    found = {name: value_of(record, measure, tmp_path) for name, measure in METRICS.items()}
+    found = {name: value_of(record, metric, tmp_path) for name, metric in METRICS.items()}
     assert found["final"] == 80.0 and found["nll"] == 0.625 and found["top5"] == 97.5
     assert found["balanced_accuracy"] == 50.0
     assert found["ece"] == pytest.approx(100 * (1 / (1 + np.exp(-1)) - 0.5), abs=0.01)
@@ -59,7 +60,7 @@ def test_measures_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> N
 def test_without_readable_logits_there_is_no_value(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "test_logits.safetensors").write_bytes(content)
-    assert from_logits(tmp_path / "test_logits.safetensors") == {}
+    assert read_logits(tmp_path / "test_logits.safetensors") is None
     (run,) = runs()
     assert value_of(make_record(run), METRICS["ece"], tmp_path) is None
     assert value_of(make_record(run), METRICS["ece"], None) is None

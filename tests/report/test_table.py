@@ -2,8 +2,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from slbench.errors import StoreError
 from slbench.measurement_records import Throughput
@@ -373,19 +375,28 @@ def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypa
         Metric(head="train NLL", words="training loss", key="final_train_loss", field="final_train_loss", digits=3,
                lowest_is_best=True, is_accuracy=False),
     )  # fmt: skip
+    monkeypatch.setitem(
+        METRICS,
+        "classes",
+        Metric(head="#classes", words="", key="classes", from_logits=lambda x, _: x.shape[1], is_accuracy=False),
+    )
     made = runs({"method": ["none", "lsa"]})
     records = [
         make_record(run, seconds=61.25, final_train_loss=loss) for run, loss in zip(made, (1.5, 1.25), strict=True)
     ]
+    with_logits, without = (tmp_path / name for name in ("with", "without"))
+    with_logits.mkdir()
+    save_file({"logits": np.zeros((3, 7)), "labels": np.zeros(3)}, with_logits / "test_logits.safetensors")
     report(
-        gathered(made, records),
-        columns=["seconds", "train_loss", "gain"],
+        gathered(made, records, folders={records[0].run_id: with_logits, records[1].run_id: without}),
+        columns=["seconds", "train_loss", "gain", "classes"],
         formats=["md", "csv", "latex", "html"],
         out=tmp_path,
     )
     frame = pd.read_csv(tmp_path / "table.csv")
     assert frame["seconds"].tolist() == [61.25, 61.25]
     assert frame["fashion-mnist-12k_final_train_loss_mean"].tolist() == [1.5, 1.25]
+    assert frame["fashion-mnist-12k_classes_n"].tolist() == [1, 0]
     for name in ("table.md", "table.tex", "report.html"):
         text = (tmp_path / name).read_text(encoding="utf-8")
-        assert all(part in text for part in ("Seconds", "61.2", "train NLL", "1.250", "0.25"))
+        assert all(part in text for part in ("Seconds", "61.2", "train NLL", "1.250", "0.25", "classes", "7.00"))
