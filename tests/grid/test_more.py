@@ -28,7 +28,7 @@ class Launcher:
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, Progressed) and event.run == self.leave and event.said.epoch == 2:
+        if isinstance(event, Progressed) and event.run == self.leave and event.progress.epoch == 2:
             self.executor.prune(event.run, pruned())
 
     def of(self, kind: type[Started] | type[Finished] | type[AlreadyFinished] | type[JobPruned]) -> list[StudyRun]:
