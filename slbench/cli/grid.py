@@ -237,7 +237,7 @@ def train_here(
         )
     device = slot.device.label if slot.device.kind == "cuda" else in_child(slot.device)
     try:
-        with claim.kept() as still_ours:
+        with claim.heartbeats() as still_ours:
             if (record := store.record(run.spec.run_id)) is not None:
                 return record  # another process has finished it just now
             if (lack := disk_shortfall(store, run, [])) is not None:
@@ -254,7 +254,7 @@ def train_here(
                 threads=threads,
                 tensorboard=tensorboard,
                 on_progress=tell,
-                wanted=still_ours,
+                should_continue=still_ours,
             )
     except RunInterrupted as stopped:
         raise TrainingError(f"{run.title}: another process has taken the run over") from stopped

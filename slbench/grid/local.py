@@ -189,7 +189,7 @@ class LocalExecutor:
         child = worker.child = RunningJob(task, slot, worker, folder, claim, memory_kills(), log_size)
         self.busy.add(child)
         with contextlib.suppress(OSError):  # disk full: the worker ends with the launcher all the same
-            claim.add(worker.process.pid, slot.device.label)
+            claim.add_process(worker.process.pid, slot.device.label)
         self.on_event(Started(run, slot))
 
     def _worker(self, job: Job, slot: Slot) -> WorkerProcess:
@@ -271,7 +271,7 @@ class LocalExecutor:
         """Send heartbeats; end jobs that exceed their time limit or have lost their claim."""
         now, limit = time.monotonic(), self.policy.timeout
         for child in self.busy:
-            if now - child.claim.beaten > HEARTBEAT_SECONDS and not child.claim.heartbeat():
+            if now - child.claim.last_heartbeat > HEARTBEAT_SECONDS and not child.claim.heartbeat():
                 child.cancelled = True
                 child.process.kill()
             if limit is not None and now - child.started > limit and not child.timed_out:

@@ -161,7 +161,7 @@ def claimed(tuning: PreparedSearch) -> Iterator[None]:
             "wait for it, or give another --name"
         )
     try:
-        with claim.kept():
+        with claim.heartbeats():
             yield
     finally:
         claim.release(done=True)

@@ -8,9 +8,9 @@ import pytest
 
 from slbench.store import Store
 from slbench.study import load_study
+from tests.archive.conftest import finish
 from tests.cli.conftest import Command, Said
 from tests.support import missing
-from tests.upkeep.conftest import finish
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",

@@ -68,7 +68,7 @@ def test_a_pruned_run_that_is_asked_for_again_ends_as_if_nothing_had_happened(tm
     assert Launcher(pruned_once, iter([run]), leave=run).of(JobPruned) == [run]
     again = Launcher(pruned_once, iter([run]))
     first = next(event for event in again.events if isinstance(event, Progressed))
-    assert first.said.step > run.spec.steps_per_epoch  # from its checkpoint
+    assert first.progress.step > run.spec.steps_per_epoch  # from its checkpoint
     one, other = calm.record(run.spec.run_id), pruned_once.record(run.spec.run_id)
     assert one is not None and other is not None
     assert one.differences(other) == {}

@@ -10,7 +10,7 @@ import pytest
 from slbench.claims import Claim
 from slbench.errors import DivergedError
 from slbench.grid.events import Event, Failed, GridStopped, SlotsReduced, Started
-from slbench.grid.failures import failure_message, failure, kind_of
+from slbench.grid.failures import failure, failure_message, kind_of
 from slbench.grid.local import LocalExecutor
 from slbench.grid.messages import JobFailed
 from slbench.grid.queue import Policy, QueuedRun

@@ -49,7 +49,7 @@ def test_a_run_that_was_killed_between_steps_ends_as_the_calm_one(
 
 @pytest.mark.parametrize(
     "stage",
-    ["write_history", *(pytest.param(stage, marks=slow) for stage in ("write_temperatures", "file_results")), "count"],
+    ["write_history", *(pytest.param(stage, marks=slow) for stage in ("write_temperatures", "write_results")), "count"],
 )
 def test_a_run_that_was_killed_after_an_epoch_ends_as_the_calm_one(
     calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
@@ -204,7 +204,7 @@ def test_what_cannot_be_read_again_does_not_replace_what_can(tmp_path: Path, mon
 def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_step(calm: Calm, tmp_path: Path) -> None:
     store, asked = Store(tmp_path), iter([True] * 4)
     with pytest.raises(running.RunInterrupted):
-        execute(store, every=1e9, wanted=lambda: next(asked, False))
+        execute(store, every=1e9, should_continue=lambda: next(asked, False))
     state = Checkpoints(store.folder(SPEC, LABELS)).load()
     assert state is not None and state["training"]["done"] == 5
     assert lasting(execute(store)) == lasting(calm[0])

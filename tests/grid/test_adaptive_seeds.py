@@ -11,8 +11,8 @@ from slbench.grid.adaptive_seeds import (
     AdaptiveSeeds,
     SeedRuleState,
     decisions,
-    summary,
     requested_runs,
+    summary,
     with_adaptive_seeds,
 )
 from slbench.grid.events import Event, Failed, Finished, SeedAdded, Started
@@ -99,7 +99,7 @@ def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
 def test_seeds_that_another_study_made_change_nothing() -> None:
     asked = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
     more = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE})
-    assert SeedRuleState(made()).requested(more) == SeedRuleState(made()).wanted(asked)
+    assert SeedRuleState(made()).requested(more) == SeedRuleState(made()).requested(asked)
 
 
 def test_whatever_the_order_in_which_runs_end_the_same_runs_come_to_be_made() -> None:

@@ -18,8 +18,8 @@ from slbench.archive.export import export
 from slbench.archive.import_archive import import_archive
 from slbench.errors import InputError, StoreError
 from slbench.store import Store
+from tests.archive.conftest import RUNS, files, finish, record_of
 from tests.support import HOST, ROOT, make_speed, naming
-from tests.upkeep.conftest import RUNS, files, finish, record_of
 
 NONE, LSA = RUNS
 
@@ -122,7 +122,7 @@ def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: St
     )
     assert first.differences == {"final_test_top1": (81.0, 80.0)}
     assert set(second.differences) == {"weights_sha256"}
-    assert (first.was_made_alike, second.was_made_alike) == (True, False)
+    assert (first.same_conditions, second.same_conditions) == (True, False)
     for conflict, run in ((first, NONE), (second, LSA)):
         assert conflict.kept_in.parent == here.root / "conflicts" / HOST.machine_id
         assert files(conflict.kept_in) == files(there.folder(run.spec, run.labels))
