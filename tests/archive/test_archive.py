@@ -310,7 +310,7 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path:
     needed = len(content) if suffix == ".tar.gz" else len(content.rstrip(b"\0"))
     for share in (0, 0.01, 0.2, 0.5, 0.8, 0.97):
         path.write_bytes(content[: int(needed * share)])
-        check_refused(path, tmp_path, "cut off|damaged")
+        check_refused(path, tmp_path, "truncated|damaged")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slbench.archive.export.copied", full)
+    monkeypatch.setattr("slbench.archive.export.copy", full)
     with pytest.raises(StoreError, match=naming("here", "No space left on device")):
         import_archive(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()

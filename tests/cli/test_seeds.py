@@ -106,7 +106,7 @@ def line_id(study: Path, index: int) -> str:
 def test_seeds_on_the_command_line_take_the_place_of_the_rule(slbench: Command, study: Path, store: Store) -> None:
     said = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
     assert not missing(said.out.splitlines()[-1], "6 of 15", "9 missing")
-    assert "against the plain rows" not in said.out
+    assert "against the plain backbones" not in said.out
 
 
 def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, study: Path, store: Store) -> None:

@@ -47,7 +47,7 @@ def test_there_is_room_to_the_byte(tmp_path: Path, free: Free) -> None:
     assert not missing(words, tmp_path, "2.3 MB", first.title)
     free(2 * NEEDED - 1)
     assert "2.3 MB" not in str(disk_shortfall(store, first, [second])).partition("needs")[2]
-    assert "with those that run: make space" in str(disk_shortfall(store, first, [second]))
+    assert "with the running jobs: free some space" in str(disk_shortfall(store, first, [second]))
 
 
 def test_what_runs_hold_already_they_need_no_more(tmp_path: Path, free: Free) -> None:

@@ -194,7 +194,7 @@ def test_what_cannot_be_read_again_does_not_replace_what_can(tmp_path: Path, mon
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save({"a": 1})
     monkeypatch.setattr("slbench.train.checkpoint.opened", lambda content: None)
-    with pytest.raises(StoreError, match="cannot be read again"):
+    with pytest.raises(StoreError, match="read back differs"):
         checkpoints.save({"a": 2})
     monkeypatch.undo()
     assert checkpoints.load() == {"a": 1}
