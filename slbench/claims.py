@@ -185,8 +185,8 @@ class Claims:
 
     def stale(self) -> list[Path]:
         """Return the folders without an active claim."""
-        held = self.holders()
-        return [folder for folder in sorted(self.root.glob("*")) if folder.is_dir() and folder.name not in held]
+        active = self.holders()
+        return [folder for folder in sorted(self.root.glob("*")) if folder.is_dir() and folder.name not in active]
 
     def _abandoned(self, path: Path) -> bool:
         """Return whether the owner of a claim is known to be dead, or sent no heartbeat for STALE_SECONDS."""

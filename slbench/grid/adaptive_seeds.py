@@ -81,7 +81,7 @@ class SeedRuleState:
         ]
         return (*self.first, *added)
 
-    def possible(self) -> set[str]:
+    def all_run_ids(self) -> set[str]:
         """Return the ids of all runs that the rule can depend on."""
         return {run for ids in self.ids.values() for run in ids}
 
@@ -105,7 +105,7 @@ def requested_runs(study: Study, store: Store) -> tuple[StudyRun, ...]:
     if study.seeds is None:
         return study.runs
     rule = SeedRuleState(study)
-    return rule.requested(accuracies_in(store, rule.possible()))
+    return rule.requested(accuracies_in(store, rule.all_run_ids()))
 
 
 def with_adaptive_seeds(study: Study, store: Store) -> Study:
@@ -166,7 +166,7 @@ class AdaptiveSeeds:
     def _read(self) -> None:
         """Read newly finished runs from the store."""
         before = len(self.accuracies)
-        self.accuracies |= accuracies_in(self.store, self.rule.possible() - self.accuracies.keys())
+        self.accuracies |= accuracies_in(self.store, self.rule.all_run_ids() - self.accuracies.keys())
         if not self._requested or len(self.accuracies) > before:
             self._requested = self.rule.requested(self.accuracies)
 

@@ -13,7 +13,7 @@ from slbench.files import dump_json, write_atomic
 from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
 from slbench.grid.messages import Job, ProbeTask
-from slbench.grid.processes import LOG, in_child, spawn, stop
+from slbench.grid.processes import LOG, spawn, stop, worker_device
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
@@ -191,15 +191,15 @@ def probe_missing(
     Args:
         tell: called with a line on each job that is probed, and on each that could not be.
     """
-    for kind in dict.fromkeys(each.setting.device_kind for each in missing):
+    for kind in dict.fromkeys(item.setting.device_kind for item in missing):
         own_slots = [slot for slot in slots if slot.device.kind == kind]
-        waiting = [each for each in missing if each.setting.device_kind == kind]
+        waiting = [item for item in missing if item.setting.device_kind == kind]
         for first in range(0, len(waiting), len(own_slots)):
             together = waiting[first : first + len(own_slots)]
             # all slots are filled, so that each job competes with as many others as in the grid
             filled = [together[i % len(together)] for i in range(len(own_slots))]
-            for each in together:
-                tell(f"probing {each.run.labels.backbone} {each.run.labels.method} on {kind}")
+            for item in together:
+                tell(f"probing {item.run.labels.backbone} {item.run.labels.method} on {kind}")
             try_together(list(zip(filled, own_slots, strict=True)), store, tell=tell)
 
 
@@ -208,36 +208,36 @@ def try_together(jobs: Sequence[tuple[Unprobed, Slot]], store: Store, *, tell: C
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         processes = [
-            spawn(task_of(each, slot, store), slot.device, threads=slot.threads, log=log) for each, slot in jobs
+            spawn(task_of(item, slot, store), slot.device, threads=slot.threads, log=log) for item, slot in jobs
         ]
     try:
-        for process, (each, _) in zip(processes, jobs, strict=True):
+        for process, (item, _) in zip(processes, jobs, strict=True):
             if process.wait() != 0:
                 why = failure(process.returncode, log_path).reason
-                tell(f"probe failed: {each.run.labels.backbone} {each.run.labels.method}: {why}")
+                tell(f"probe failed: {item.run.labels.backbone} {item.run.labels.method}: {why}")
     finally:
         stop(processes)
 
 
-def task_of(each: Unprobed, slot: Slot, store: Store) -> ProbeTask:
+def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
     job = Job(
-        spec=each.run.spec,
-        labels=each.run.labels,
+        spec=item.run.spec,
+        labels=item.run.labels,
         store=str(store.root),
-        device=in_child(slot.device),
+        device=worker_device(slot.device),
         device_label=slot.device.label,
         device_name=slot.device.name,
         threads=slot.threads,
-        precision=each.setting.precision,
+        precision=item.setting.precision,
         cores=slot.cores,
     )
     return ProbeTask(
         job=job,
-        key=each.key,
-        title=f"{each.run.labels.backbone} {each.run.labels.method} {each.run.labels.dataset}",
+        key=item.key,
+        title=f"{item.run.labels.backbone} {item.run.labels.method} {item.run.labels.dataset}",
         machine_id=machine.host().machine_id,
         computes_bf16=slot.device.computes_bf16,
-        jobs=each.setting.jobs,
+        jobs=item.setting.jobs,
         seconds=PROBE_SECONDS,
         asked_at=time.time(),
     )

@@ -110,7 +110,9 @@ def measure_speeds(grid: PreparedGrid, *, on_event: Callable[[Event], None]) -> 
     measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)
 
 
-def packed(grid: PreparedGrid, *, devices: str, threads: int, tell: Callable[[str], None]) -> PreparedGrid:
+def with_best_concurrency(
+    grid: PreparedGrid, *, devices: str, threads: int, tell: Callable[[str], None]
+) -> PreparedGrid:
     """Return the grid with the fastest number of jobs per device; see `slbench.grid.concurrency`."""
     jobs = choose(grid.todo, devices, threads=threads, precisions=grid.precisions, store=grid.store, tell=tell)
     return dataclasses.replace(grid, slots=tuple(make_slots(devices, jobs_per_device=jobs, threads=threads)))
@@ -127,7 +129,7 @@ def cost_of(grid: PreparedGrid, probes: ProbeResults) -> Estimate | None:
     return estimate(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
 
 
-def known(grid: PreparedGrid, probes: ProbeResults) -> list[Probe]:
+def known_probes(grid: PreparedGrid, probes: ProbeResults) -> list[Probe]:
     """Return the known probes of the grid's jobs."""
     results = {}
     for run in grid.runs:
@@ -144,6 +146,6 @@ def largest_first(runs: Sequence[StudyRun], *, slots: int) -> list[StudyRun]:
     networks = {(run.spec.backbone, run.spec.method, run.spec.dataset.name, run.spec.recipe.epochs) for run in runs}
     if slots == 1 or len(runs) <= slots or len(networks) == 1:
         return list(runs)  # the order does not matter, and counting imports torch
-    from slbench.measure.compute_budget import work
+    from slbench.measure.compute_budget import compute_budget
 
-    return sorted(runs, key=lambda run: work(run.spec).macs, reverse=True)
+    return sorted(runs, key=lambda run: compute_budget(run.spec).macs, reverse=True)

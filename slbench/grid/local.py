@@ -30,12 +30,12 @@ from slbench.grid.processes import (
     GRACE_SECONDS,
     LOG,
     close_pipes,
-    in_child,
     on_interrupt,
     request_stop,
     send_task,
     spawn,
     stop,
+    worker_device,
 )
 from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunningJob, WorkerProcess
 from slbench.grid.slots import Device, Resolved, Slot
@@ -108,23 +108,23 @@ class LocalExecutor:
                     self._check_jobs()
                     self._fill()
             finally:
-                stop([worker.process for worker in (*self.idle.values(), *(child.worker for child in self.busy))])
-                for child in self.busy:
-                    child.claim.release(done=False)
+                stop([worker.process for worker in (*self.idle.values(), *(job.worker for job in self.busy))])
+                for job in self.busy:
+                    job.claim.release(done=False)
                 self.idle.clear()
         return self.failed
 
     def prune(self, run: StudyRun, pruned: Pruned) -> None:
         """Stop a run after its current step, if it is running here. Its metrics and checkpoint are kept."""
-        for child in self.busy:
-            if child.run.spec.run_id == run.spec.run_id and child.pruned is None:
-                child.pruned = pruned
-                child.kill_at = time.monotonic() + STOP_SECONDS
-                request_stop(run.spec.run_id, child.process)
+        for job in self.busy:
+            if job.run.spec.run_id == run.spec.run_id and job.pruned is None:
+                job.pruned = pruned
+                job.kill_at = time.monotonic() + STOP_SECONDS
+                request_stop(run.spec.run_id, job.process)
 
     def _fill(self) -> None:
         """Start jobs on free slots."""
-        taken = {child.slot for child in self.busy}
+        taken = {job.slot for job in self.busy}
         try:
             for slot in [slot for slot in self.slots if slot not in taken]:
                 task = self._next(slot.device) or self._next_added(slot.device)
@@ -143,14 +143,14 @@ class LocalExecutor:
 
     def _next(self, device: Device) -> tuple[QueuedRun, Claim] | None:
         """Return the first run that can start on a device now, claimed."""
-        beside = [child for child in self.busy if child.slot.device == device]
+        beside = [job for job in self.busy if job.slot.device == device]
         now = time.monotonic()
         ready = [task for task in self.waiting if task.not_before <= now]
         exclusive = [task for task in ready if task.alone == device]
-        if beside and (exclusive or any(child.task.alone for child in beside)):
+        if beside and (exclusive or any(job.task.alone for job in beside)):
             return None
         for task in [*exclusive, *(task for task in ready if task.alone is None)]:
-            shortfall = disk_shortfall(self.store, task.run, [child.run for child in self.busy])
+            shortfall = disk_shortfall(self.store, task.run, [job.run for job in self.busy])
             if shortfall is not None and not self.busy:
                 self._halt(shortfall)
                 return None
@@ -186,8 +186,8 @@ class LocalExecutor:
             claim.release(done=False)
             self.waiting.appendleft(task)
             raise
-        child = worker.child = RunningJob(task, slot, worker, folder, claim, memory_kills(), log_size)
-        self.busy.add(child)
+        job = worker.job = RunningJob(task, slot, worker, folder, claim, memory_kills(), log_size)
+        self.busy.add(job)
         with contextlib.suppress(OSError):  # disk full: the worker ends with the launcher all the same
             claim.add_process(worker.process.pid, slot.device.label)
         self.on_event(Started(run, slot))
@@ -210,7 +210,7 @@ class LocalExecutor:
             spec=run.spec,
             labels=run.labels,
             store=str(self.store.root),
-            device=in_child(slot.device),
+            device=worker_device(slot.device),
             device_label=slot.device.label,
             device_name=slot.device.name,
             threads=slot.threads,
@@ -242,115 +242,115 @@ class LocalExecutor:
         if item is None:
             raise KeyboardInterrupt
         worker, message = item
-        child = worker.child
-        if child is None:
+        job = worker.job
+        if job is None:
             return  # an idle worker was ended
         if isinstance(message, ProgressMessage):
-            self._write_progress(child, message)
-            self.on_event(Progressed(child.run, child.slot, message))
+            self._write_progress(job, message)
+            self.on_event(Progressed(job.run, job.slot, message))
         elif isinstance(message, JobFailed):
-            child.report = message
+            job.report = message
         elif message is None:
-            self._end(child)
-        elif isinstance(message, JobStopped) or self.store.is_done(child.run.spec):
-            worker.child = None
-            self.idle[child.slot] = worker
-            self._end(child)
+            self._end(job)
+        elif isinstance(message, JobStopped) or self.store.is_done(job.run.spec):
+            worker.job = None
+            self.idle[job.slot] = worker
+            self._end(job)
         else:
             worker.process.kill()  # reported as finished without a record: no longer trusted
 
-    def _write_progress(self, child: RunningJob, message: ProgressMessage) -> None:
+    def _write_progress(self, job: RunningJob, message: ProgressMessage) -> None:
         now = time.monotonic()
-        if now - child.progress_written < PROGRESS_SECONDS:
+        if now - job.progress_written < PROGRESS_SECONDS:
             return
-        child.progress_written = now
+        job.progress_written = now
         with contextlib.suppress(OSError):
-            child.claim.write_progress(message.model_dump())
+            job.claim.write_progress(message.model_dump())
 
     def _check_jobs(self) -> None:
         """Send heartbeats; end jobs that exceed their time limit or have lost their claim."""
         now, limit = time.monotonic(), self.policy.timeout
-        for child in self.busy:
-            if now - child.claim.last_heartbeat > HEARTBEAT_SECONDS and not child.claim.heartbeat():
-                child.cancelled = True
-                child.process.kill()
-            if limit is not None and now - child.started > limit and not child.timed_out:
-                child.timed_out = True
-                self._terminate(child)
-            if child.kill_at is not None and now > child.kill_at:
-                child.process.kill()
+        for job in self.busy:
+            if now - job.claim.last_heartbeat > HEARTBEAT_SECONDS and not job.claim.heartbeat():
+                job.cancelled = True
+                job.process.kill()
+            if limit is not None and now - job.started > limit and not job.timed_out:
+                job.timed_out = True
+                self._terminate(job)
+            if job.kill_at is not None and now > job.kill_at:
+                job.process.kill()
 
-    def _terminate(self, child: RunningJob) -> None:
-        child.process.terminate()
-        child.kill_at = time.monotonic() + GRACE_SECONDS
+    def _terminate(self, job: RunningJob) -> None:
+        job.process.terminate()
+        job.kill_at = time.monotonic() + GRACE_SECONDS
 
-    def _end(self, child: RunningJob) -> None:
+    def _end(self, job: RunningJob) -> None:
         """Record how a job ended."""
-        self.busy.discard(child)
-        if child.worker.child is not None:
-            close_pipes(child.process)
+        self.busy.discard(job)
+        if job.worker.job is not None:
+            close_pipes(job.process)
         try:
-            record = self.store.record(child.run.spec.run_id)
+            record = self.store.record(job.run.spec.run_id)
         except StoreError:
             record = None
         if record is not None:
-            child.claim.release(done=True)
-            self.on_event(Finished(child.run, child.slot, record.final_test_top1, time.monotonic() - child.started))
-        elif child.pruned is not None:
+            job.claim.release(done=True)
+            self.on_event(Finished(job.run, job.slot, record.final_test_top1, time.monotonic() - job.started))
+        elif job.pruned is not None:
             with contextlib.suppress(OSError):  # the search has the outcome in any case
-                self.store.prune(child.run.spec, child.run.labels, child.pruned)
-            child.claim.release(done=False)
-            self.on_event(JobPruned(child.run, child.slot, child.pruned))
-        elif child.cancelled:
-            child.claim.release(done=False)
-            self._requeue_cancelled(child)
+                self.store.prune(job.run.spec, job.run.labels, job.pruned)
+            job.claim.release(done=False)
+            self.on_event(JobPruned(job.run, job.slot, job.pruned))
+        elif job.cancelled:
+            job.claim.release(done=False)
+            self._requeue_cancelled(job)
         else:
-            self._fail(child)
+            self._fail(job)
 
-    def _requeue_cancelled(self, child: RunningJob) -> None:
+    def _requeue_cancelled(self, job: RunningJob) -> None:
         """Requeue a cancelled run, which another launcher may have taken over, unless the grid has stopped."""
-        self.on_event(JobCancelled(child.run, child.slot))
+        self.on_event(JobCancelled(job.run, job.slot))
         if not self._halted:
-            child.task.not_before = time.monotonic() + CLAIM_SECONDS
-            self.waiting.append(child.task)
+            job.task.not_before = time.monotonic() + CLAIM_SECONDS
+            self.waiting.append(job.task)
 
-    def _fail(self, child: RunningJob) -> None:
-        task = child.task
+    def _fail(self, job: RunningJob) -> None:
+        task = job.task
         task.failures += 1
         why = failure(
-            child.process.returncode,
-            child.folder / LOG,
-            log_start=child.log_size,
-            report=child.report,
-            timeout=self.policy.timeout if child.timed_out else None,
-            killed_for_memory=memory_kills() > child.memory_kills,
+            job.process.returncode,
+            job.folder / LOG,
+            log_start=job.log_size,
+            report=job.report,
+            timeout=self.policy.timeout if job.timed_out else None,
+            killed_for_memory=memory_kills() > job.memory_kills,
             attempt=task.failures,
-            device=child.slot.device.label,
+            device=job.slot.device.label,
         )
         with contextlib.suppress(OSError):  # the disk may be full
             self.store.fail(task.run.spec, task.run.labels, why)
-        child.claim.release(done=False)
-        will_retry = self._retry(child, why)
-        self.on_event(Failed(task.run, child.slot, why, child.folder / LOG, will_retry=will_retry))
+        job.claim.release(done=False)
+        will_retry = self._retry(job, why)
+        self.on_event(Failed(task.run, job.slot, why, job.folder / LOG, will_retry=will_retry))
         if why.kind == "device lost":
-            self._retire([slot for slot in self.slots if slot.device == child.slot.device])
+            self._retire([slot for slot in self.slots if slot.device == job.slot.device])
         if not will_retry:
             self.failed += 1
             self._causes[why.cause] += 1
             self._stop_after(why)
 
-    def _retry(self, child: RunningJob, why: Failure) -> bool:
+    def _retry(self, job: RunningJob, why: Failure) -> bool:
         """Requeue a failed run if it may be retried; return whether it was."""
-        task = child.task
+        task = job.task
         if why.kind == "out of memory":
             task.out_of_memory += 1
-            shared = [slot for slot in self.slots if slot.device == child.slot.device]
+            shared = [slot for slot in self.slots if slot.device == job.slot.device]
             if task.alone or self._halted:
                 return False
             if task.out_of_memory == 1 and len(shared) > 1:
-                self._retire([child.slot])
+                self._retire([job.slot])
             else:
-                task.alone = child.slot.device
+                task.alone = job.slot.device
             self.waiting.appendleft(task)
             return True
         if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries or self._halted:
@@ -378,9 +378,9 @@ class LocalExecutor:
             self._halt(f"the disk is full ({self.store.root}): free some space, then run the same command to resume")
         elif self.policy.fail_fast:
             self._halt("--fail-fast: a job has failed")
-            for child in self.busy:
-                child.cancelled = True
-                self._terminate(child)
+            for job in self.busy:
+                job.cancelled = True
+                self._terminate(job)
         elif limit is not None and same_cause >= limit:
             self._halt(f"--max-failures: {same_cause} failures with the same cause: {why.reason}")
 

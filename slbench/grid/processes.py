@@ -95,7 +95,7 @@ def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
         close_pipes(process)
 
 
-def in_child(device: Device) -> str:
+def worker_device(device: Device) -> str:
     """Return torch's name of a device in a worker that sees only this device."""
     return "cuda:0" if device.kind == "cuda" else device.label
 

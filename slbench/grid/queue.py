@@ -42,7 +42,7 @@ class WorkerProcess:
     """A process that does one job after another on a slot."""
 
     process: subprocess.Popen[str]
-    child: "RunningJob | None" = None  # its current job
+    job: "RunningJob | None" = None  # its current job
 
 
 @dataclass(eq=False)

@@ -45,14 +45,14 @@ class Slot:
 
 def devices() -> dict[str, Device]:
     """Return the devices of this machine by label, the processor last; GPUs as numbered under CUDA_VISIBLE_DEVICES."""
-    found = {
+    by_label = {
         f"cuda:{i}": Device(f"cuda:{i}", gpu.name, gpu.computes_bf16, cuda=gpu.uuid, memory_bytes=gpu.memory_bytes)
         for i, gpu in enumerate(visible_gpus())
     }
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        found["mps"] = Device("mps", machine.cpu_name(), False)
-    found["cpu"] = Device("cpu", machine.cpu_name(), machine.cpu_computes_bf16())
-    return found
+        by_label["mps"] = Device("mps", machine.cpu_name(), False)
+    by_label["cpu"] = Device("cpu", machine.cpu_name(), machine.cpu_computes_bf16())
+    return by_label
 
 
 def visible_gpus() -> list[machine.Gpu]:

@@ -32,13 +32,13 @@ class GridStatus:
     def of(cls, runs: Sequence[StudyRun], store: Store) -> "GridStatus":
         """Read the status of runs. Raises StoreError at a damaged record."""
         states = store.states(run.spec for run in runs)
-        held = store.claims.holders()
+        active = store.claims.holders()
         failures = {run: store.failure(run) for run, state in states.items() if state == "failed"}
         pruned = {run: store.pruned(run) for run, state in states.items() if state == "pruned"}
         return cls(
             runs=tuple(runs),
             states=states,
-            holders={run: held[run] for run, state in states.items() if state == "running" and run in held},
+            holders={run: active[run] for run, state in states.items() if state == "running" and run in active},
             failures={run: why for run, why in failures.items() if why is not None},
             pruned={run: why for run, why in pruned.items() if why is not None},
             records={

@@ -7,7 +7,7 @@ from slbench import machine
 from slbench.grid.events import Event, Measuring, ThroughputFailed
 from slbench.grid.failures import failure
 from slbench.grid.messages import SpeedTest
-from slbench.grid.processes import LOG, in_child, spawn, stop
+from slbench.grid.processes import LOG, spawn, stop, worker_device
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import record_key
@@ -47,7 +47,7 @@ def speed_test(
     return SpeedTest(
         networks=tuple(networks.values()),
         store=str(store.root),
-        device=in_child(device),
+        device=worker_device(device),
         device_label=device.label,
         device_name=device.name,
         threads=threads,

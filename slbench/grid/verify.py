@@ -68,17 +68,17 @@ class Killer:
         is_last = len(killed) == len(targets) or step == event.progress.steps
         if is_last or run_id in self.pending or step < targets[len(killed)] or self.executor is None:
             return
-        for child in self.executor.busy:
-            if child.run.spec.run_id == run_id:
+        for job in self.executor.busy:
+            if job.run.spec.run_id == run_id:
                 self.pending[run_id] = step
-                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [child]).start()
+                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [job]).start()
 
-    def _kill(self, child: RunningJob) -> None:
+    def _kill(self, job: RunningJob) -> None:
         """Kill the worker of a job unless the job has ended: the worker may have started another."""
-        if child.worker.child is child and child.process.poll() is None:
-            child.process.kill()
+        if job.worker.job is job and job.process.poll() is None:
+            job.process.kill()
         else:
-            self.pending.pop(child.run.spec.run_id, None)
+            self.pending.pop(job.run.spec.run_id, None)
 
 
 class Verification:
@@ -147,7 +147,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
 
 
-def one_a_network(runs: Sequence[StudyRun]) -> tuple[StudyRun, ...]:
+def one_per_network(runs: Sequence[StudyRun]) -> tuple[StudyRun, ...]:
     """Return the first run of each spec up to its seed, which exact resumption does not depend on."""
     first: dict[str, StudyRun] = {}
     for run in runs:

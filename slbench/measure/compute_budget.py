@@ -1,4 +1,4 @@
-"""Images and multiply-adds of a run, counted beforehand without data or memory."""
+"""Images and multiply-adds of a run, network_count beforehand without data or memory."""
 
 import functools
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from slbench.spec import RunSpec
 class ComputeBudget:
     """Amount of computation."""
 
-    images: int = 0  # training images, counted at each use
+    images: int = 0  # training images, network_count at each use
     macs: int = 0  # multiply-adds of training and evaluation; a backward pass counts as two forward passes
 
     def __add__(self, other: "ComputeBudget") -> "ComputeBudget":
@@ -24,10 +24,10 @@ class ComputeBudget:
 
 def total(runs: Iterable[RunSpec]) -> ComputeBudget:
     """Return the budget of several runs."""
-    return sum((work(run) for run in runs), ComputeBudget())
+    return sum((compute_budget(run) for run in runs), ComputeBudget())
 
 
-def work(run: RunSpec) -> ComputeBudget:
+def compute_budget(run: RunSpec) -> ComputeBudget:
     """Return the budget of a run: each epoch, training images forward and backward, evaluated images forward."""
     trained = run.recipe.epochs * run.samples_per_epoch
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
@@ -44,7 +44,7 @@ class NetworkCount:
 
 
 @functools.cache
-def counted(key: str) -> NetworkCount:
+def network_count(key: str) -> NetworkCount:
     """Return the counts of a network given as JSON, cached."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -66,9 +66,9 @@ def counted(key: str) -> NetworkCount:
 
 def forward_macs(network: Network) -> int:
     """Return the multiply-adds of a forward pass of one image: matrix products and convolutions, as in a record."""
-    return counted(TypeAdapter(Network).dump_json(network).decode()).macs
+    return network_count(TypeAdapter(Network).dump_json(network).decode()).macs
 
 
 def weight_bytes(network: Network) -> int:
     """Return the bytes of a network's weights."""
-    return counted(TypeAdapter(Network).dump_json(network).decode()).bytes
+    return network_count(TypeAdapter(Network).dump_json(network).decode()).bytes

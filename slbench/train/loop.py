@@ -228,11 +228,11 @@ class Training:
         with autocast(self.device, self.precision):
             logits = self.network(batch.images)
         smoothing = self.spec.recipe.label_smoothing
-        own = F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing)
+        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing)
         if batch.share == 1:
-            return own
-        other = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
-        return batch.share * own + (1 - batch.share) * other
+            return loss
+        partner_loss = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
+        return batch.share * loss + (1 - batch.share) * partner_loss
 
     def _report(self, epoch: int, loss: Tensor) -> None:
         now = time.perf_counter()

@@ -14,7 +14,7 @@ from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduce
 from slbench.grid.failures import failure
 from slbench.grid.local import LocalExecutor
 from slbench.grid.messages import Job, ProgressMessage
-from slbench.grid.processes import in_child, spawn, stop
+from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -198,7 +198,7 @@ def test_an_end_is_told_by_code_or_signal_and_the_last_line_of_the_log(
 
 
 def test_a_child_calls_its_only_gpu_the_first() -> None:
-    assert [in_child(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
+    assert [worker_device(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
 
 
 def run_all(made: tuple[StudyRun, ...], store: Path) -> tuple[int, list[Event]]:
