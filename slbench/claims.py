@@ -1,12 +1,12 @@
-"""Claims: which process on which machine is doing a run. Plain files on a folder that may be shared.
+"""Claims: exclusive ownership of runs by processes, as plain files in a folder that may be shared by machines.
 
     <store>/claims/<run id>/1.json, 2.json, ...    the one with the highest number counts
     <store>/claims/<run id>/progress.json          how far the run is
 
-A number is taken by a hard link, which one process alone can make, on NFS too. A claim is given back by renaming it to
-`N.free`; whoever takes over makes the next number, so that a claim that was thought dead can tell that it was replaced.
-To take one over, no clock of a machine is compared with that of another: a claim lives as long as its time of change
-goes on changing, by the watch of whoever looks. Only what `status` shows goes by the clock.
+A number is taken by a hard link, which is atomic on NFS too. A claim is released by renaming it to `N.free`. Taking
+over creates the next number, so that an owner presumed dead notices that it was replaced. Clocks of machines are not
+compared: a claim is alive while its modification time keeps changing within STALE_SECONDS of the observer's monotonic
+clock. Only `status` compares the modification time with the clock.
 """
 
 import contextlib
@@ -29,35 +29,35 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.files import temporary_beside
 
-HEARTBEAT_SECONDS = 10.0  # between two signs of life
-STALE_SECONDS = 120.0  # without one, and the claim of another machine is taken over
-NAME = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9._-]*")  # a run's id, or that of an import; never a way out of the folder
+HEARTBEAT_SECONDS = 10.0  # between two heartbeats
+STALE_SECONDS = 120.0  # without a heartbeat; then a claim of another machine is taken over
+NAME = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9._-]*")  # id of a run or an import; cannot leave the folder
 NUMBERED = re.compile(r"(\d+)\.(json|free)")
 
 
 class Owner(BaseModel):
-    """Who holds a claim."""
+    """Owner of a claim."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     token: str
     hostname: str
-    boot: str  # what processes that can see each other's numbers have in common
-    processes: tuple[tuple[int, str], ...]  # number and start of each that must be dead before the claim is
+    boot: str  # shared by the processes that see each other's pids
+    processes: tuple[tuple[int, str], ...]  # (pid, start time); the claim is dead when all of them are
     device: str = ""
 
 
 @dataclass(eq=False)
 class Claim:
-    """A run that is ours."""
+    """A claim held by this process."""
 
     path: Path
     owner: Owner
-    beaten: float = field(default_factory=time.monotonic)
+    last_heartbeat: float = field(default_factory=time.monotonic)
 
     def heartbeat(self) -> bool:
-        """Give a sign of life; False if the claim is no longer ours."""
-        self.beaten = time.monotonic()
+        """Renew the claim; return False if it was taken over."""
+        self.last_heartbeat = time.monotonic()
         newest = current_claim(self.path.parent)
         if newest is None or newest.path != self.path or not self._is_ours():
             return False
@@ -68,22 +68,22 @@ class Claim:
         return True
 
     def _is_ours(self) -> bool:
-        """Whether the file is the one that we made: after it went, another may have made one of its name."""
+        """Return whether the file still has our token; it may have been deleted and recreated."""
         owner, _ = read(self.path)
         return owner is not None and owner.token == self.owner.token
 
-    def add(self, pid: int, device: str) -> None:
-        """Note a process that works on the run, and where."""
+    def add_process(self, pid: int, device: str) -> None:
+        """Add a process that works on the run to the owner, with its device."""
         processes = (*self.owner.processes, (pid, process_start_time(pid)))
         self.owner = self.owner.model_copy(update={"processes": processes, "device": device})
         replace(self.path, self.owner.model_dump_json())
 
-    def note(self, progress: dict[str, Any]) -> None:
-        """Say how far the run is, for whoever asks for its status."""
+    def write_progress(self, progress: dict[str, Any]) -> None:
+        """Publish the progress of the run, for `status`."""
         replace(self.path.parent / "progress.json", json.dumps(progress))
 
     def release(self, *, done: bool) -> None:
-        """Give it back; of a run that is done nothing is kept."""
+        """Release the claim; remove its folder if the run is done."""
         if not self._is_ours():
             return  # taken over
         if done:
@@ -94,27 +94,27 @@ class Claim:
             self.path.replace(self.path.with_suffix(".free"))
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[Callable[[], bool]]:
-        """Gives signs of life from a thread of its own; what it gives says whether the claim is still ours."""
-        over, lost = threading.Event(), threading.Event()
+    def heartbeats(self) -> Iterator[Callable[[], bool]]:
+        """Send heartbeats from a thread within the block; yield a function: whether the claim is still held."""
+        ended, lost = threading.Event(), threading.Event()
 
-        def give_signs() -> None:
-            while not over.wait(HEARTBEAT_SECONDS):
+        def send_heartbeats() -> None:
+            while not ended.wait(HEARTBEAT_SECONDS):
                 if not self.heartbeat():
                     lost.set()
 
-        thread = threading.Thread(target=give_signs, daemon=True)
+        thread = threading.Thread(target=send_heartbeats, daemon=True)
         thread.start()
         try:
             yield lambda: not lost.is_set()
         finally:
-            over.set()
+            ended.set()
             thread.join()
 
 
 @dataclass(frozen=True)
 class ClaimFile:
-    """A claim's file and its number."""
+    """File of a claim and its number."""
 
     number: int
     path: Path
@@ -126,22 +126,22 @@ class ClaimFile:
 
 @dataclass(frozen=True)
 class ActiveClaim:
-    """Who is doing a run, and how far it is."""
+    """Owner and progress of a run in progress."""
 
     owner: Owner
     progress: dict[str, Any]
 
 
 class Claims:
-    """The claims of a store. Keeps in mind since when it has seen no sign of life of each."""
+    """Claims of a store. Remembers when each claim's heartbeat was last seen to change."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._seen: dict[tuple[Path, str], tuple[int, float]] = {}
 
     def acquire(self, run_id: str) -> Claim | None:
-        """Make a run ours; None if another process, here or elsewhere, is at it."""
-        assert NAME.fullmatch(run_id), f"no name of a claim: {run_id!r}"
+        """Claim a run; return None if another process holds it, on this machine or another."""
+        assert NAME.fullmatch(run_id), f"invalid name of a claim: {run_id!r}"
         folder = self.root / run_id
         folder.mkdir(parents=True, exist_ok=True)
         newest = current_claim(folder)
@@ -160,12 +160,12 @@ class Claims:
         for older in numbered(folder):
             if older.number < number:
                 older.path.unlink(missing_ok=True)
-        (folder / "progress.json").unlink(missing_ok=True)  # of whoever had it before
+        (folder / "progress.json").unlink(missing_ok=True)  # of the previous owner
         return Claim(path, owner)
 
     def holders(self) -> dict[str, ActiveClaim]:
-        """Who is at work, by run id. A claim of another machine counts by the clock alone, as far as it goes."""
-        found = {}
+        """Return the active claims by run id; for claims of other machines by modification time and clock."""
+        active = {}
         for folder in sorted(self.root.glob("*")):
             newest = current_claim(folder)
             if newest is None or newest.is_free:
@@ -173,23 +173,23 @@ class Claims:
             owner, changed = read(newest.path)
             if owner is None or not is_owner_alive(owner, age_seconds=time.time() - changed / 1e9):
                 continue
-            found[folder.name] = ActiveClaim(owner, read_progress(folder))
-        return found
+            active[folder.name] = ActiveClaim(owner, read_progress(folder))
+        return active
 
     def forget(self, run_ids: Iterable[str]) -> None:
-        """Remove what is left of claims whose owner is known to be dead: a launcher that died as a run ended."""
+        """Remove the claims of finished runs whose owner is known to be dead."""
         for run_id in run_ids:
             claim = self.acquire(run_id) if (self.root / run_id).is_dir() else None
             if claim is not None:
                 claim.release(done=True)
 
     def stale(self) -> list[Path]:
-        """Folders in which nobody is at work."""
-        held = self.holders()
-        return [folder for folder in sorted(self.root.glob("*")) if folder.is_dir() and folder.name not in held]
+        """Return the folders without an active claim."""
+        active = self.holders()
+        return [folder for folder in sorted(self.root.glob("*")) if folder.is_dir() and folder.name not in active]
 
     def _abandoned(self, path: Path) -> bool:
-        """Whether a claim's owner is known to be dead, or has not moved while we looked."""
+        """Return whether the owner of a claim is known to be dead, or sent no heartbeat for STALE_SECONDS."""
         owner, changed = read(path)
         if owner is not None and owner.boot == boot_id():
             return not any(is_alive(pid, start) for pid, start in owner.processes)
@@ -202,30 +202,30 @@ class Claims:
 
 
 def is_owner_alive(owner: Owner, *, age_seconds: float) -> bool:
-    """Whether an owner is at work, as far as one look can tell."""
+    """Return whether an owner is alive: its processes on this machine, its last heartbeat on another."""
     if owner.boot == boot_id():
         return any(is_alive(pid, start) for pid, start in owner.processes)
     return age_seconds < STALE_SECONDS
 
 
 def numbered(folder: Path) -> list[ClaimFile]:
-    """The claims in a folder, by number."""
+    """Return the claims in a folder, sorted by number."""
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError:
         return []
     matches = [match for match in map(NUMBERED.fullmatch, names) if match]
-    found = (ClaimFile(int(match[1]), folder / match[0]) for match in matches)
-    return sorted(found, key=lambda each: (each.number, not each.is_free))
+    claims = (ClaimFile(int(match[1]), folder / match[0]) for match in matches)
+    return sorted(claims, key=lambda claim: (claim.number, not claim.is_free))
 
 
 def current_claim(folder: Path) -> ClaimFile | None:
-    """The claim that counts."""
+    """Return the claim with the highest number; None if there is none."""
     return next(reversed(numbered(folder)), None)
 
 
 def read(path: Path) -> tuple[Owner | None, int]:
-    """A claim's owner, None if the file cannot be read, and its time of change in ns, fresh from the server."""
+    """Return a claim's owner (None if unreadable) and modification time in ns; opening the file bypasses NFS caches."""
     try:
         with path.open("rb") as file:
             changed = os.fstat(file.fileno()).st_mtime_ns
@@ -245,15 +245,15 @@ def read_progress(folder: Path) -> dict[str, Any]:
 
 
 def create(path: Path, content: str) -> bool:
-    """Make a file, whole from its first moment; False if it is there already."""
+    """Create a file atomically; return False if it exists."""
     with temporary_beside(path) as temporary:
         try:
             temporary.write_text(content)
             os.link(temporary, path)
         except FileExistsError:
-            return temporary.stat().st_nlink == 2  # NFS may ask twice, and answer the second time
+            return temporary.stat().st_nlink == 2  # NFS may repeat the request and report its second answer
         except FileNotFoundError:
-            return False  # the run was finished just now, and its folder removed
+            return False  # the run has just finished and its folder was removed
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -262,7 +262,7 @@ def create(path: Path, content: str) -> bool:
 
 
 def create_exclusively(path: Path, content: str) -> bool:
-    """As `create`, on a file system without hard links: for a moment the file is empty."""
+    """Like `create`, for file systems without hard links: the file is empty for a moment."""
     try:
         with path.open("x") as file:
             file.write(content)
@@ -272,15 +272,15 @@ def create_exclusively(path: Path, content: str) -> bool:
 
 
 def replace(path: Path, content: str) -> None:
-    """Write a file that can be lost, at once, in the place of another."""
-    with temporary_beside(path) as temporary, contextlib.suppress(FileNotFoundError):  # the folder may be gone
+    """Replace a file atomically, without fsync: its content may be lost in a crash."""
+    with temporary_beside(path) as temporary, contextlib.suppress(FileNotFoundError):  # the folder was removed
         temporary.write_text(content)
         temporary.replace(path)
 
 
 @cache
 def boot_id() -> str:
-    """The same for all processes of this start of this machine that see each other's process numbers."""
+    """Return an id shared by the processes of this boot and this process namespace."""
     try:
         started_once = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{started_once} {Path('/proc/self/ns/pid').readlink()}"
@@ -291,9 +291,9 @@ def boot_id() -> str:
 
 
 def process_start_time(pid: int) -> str:
-    """When a process started, so that its number can be told from a later use of it; empty if it is not there.
+    """Return the start time of a process, which tells it from a later process with its pid; empty if it is not alive.
 
-    On Linux in ticks since the machine's start, which a clock that is set does not move.
+    On Linux in ticks since boot, which setting the clock does not change.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -313,5 +313,5 @@ def process_start_time(pid: int) -> str:
 
 
 def is_alive(pid: int, start: str) -> bool:
-    """Whether this very process still runs."""
+    """Return whether the process with this pid and start time is still running."""
     return start != "" and process_start_time(pid) == start

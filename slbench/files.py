@@ -1,4 +1,4 @@
-"""Files that are whole or not there, also after a crash; and JSON for people to read."""
+"""Atomic and durable writes of files, and readable JSON."""
 
 import json
 import os
@@ -10,14 +10,14 @@ from typing import IO, Any
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or not there: temporary file, fsync, rename, fsync of the folder."""
+    """Write a file atomically and durably: temporary file, fsync, rename, fsync of the folder."""
     with atomic_writer(path) as file:
         file.write(content)
 
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Open a binary file that replaces `path` once everything is written and on the disk."""
+    """Open a binary file that replaces `path` at the end of the block, after fsync."""
     with durable_temporary(path) as (temporary, file):
         yield file
         sync_file(file)
@@ -40,7 +40,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 @contextmanager
 def durable_temporary(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Open a temporary file beside `path`, making its folder; a rename within the block survives a power loss."""
+    """Open a temporary file beside `path`, creating the folder; a rename within the block survives a power loss."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_beside(path) as temporary, temporary.open("wb") as file:
         yield temporary, file
@@ -49,7 +49,7 @@ def durable_temporary(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """Yield an unused name beside `path`; whatever still has it at the end is removed."""
+    """Yield an unused name beside `path`; a file that still has it at the end is removed."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
@@ -64,7 +64,7 @@ def sync_file(file: IO[bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
+    """Flush the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,7 +73,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a file of JSON holds; None if it cannot be read."""
+    """Return the content of a JSON file; None if it is unreadable."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -81,5 +81,5 @@ def read_json(path: Path) -> Any:
 
 
 def dump_json(content: Any) -> bytes:
-    """JSON for people to read, keys in the order given."""
+    """Return indented JSON with the keys in order."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

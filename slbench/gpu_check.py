@@ -24,7 +24,7 @@ from slbench.backbones.specs import (
     ViTSpec,
 )
 from slbench.errors import InapplicableError
-from slbench.grid.processes import child_environment, in_child
+from slbench.grid.processes import child_environment, worker_device
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import TIMINGS, Timing
@@ -164,7 +164,7 @@ def binding(device: Device) -> tuple[str, bool]:
     environment = child_environment(device, 1)
     done = subprocess.run([sys.executable, "-c", SEES], capture_output=True, text=True, env=environment, check=True)
     wanted = [device.cuda.removeprefix("GPU-")] if device.kind == "cuda" else []
-    return f"a child that is given {device.label} sees {done.stdout.strip()} as {in_child(device)}", (
+    return f"a child that is given {device.label} sees {done.stdout.strip()} as {worker_device(device)}", (
         done.stdout.strip() == str(wanted)
     )
 

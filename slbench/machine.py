@@ -1,4 +1,4 @@
-"""Facts of this machine and of the code that runs on it. Free of torch."""
+"""Hardware and software of this machine. Free of torch."""
 
 import contextlib
 import hashlib
@@ -19,32 +19,32 @@ NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
 
 
 class Host(BaseModel):
-    """The machine a run was made on."""
+    """The machine of a run."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    machine_id: str  # of what decides speed: processor, cores, accelerators
+    machine_id: str  # hash of processor, cores and accelerators, which decide speed
     hostname: str
     platform: str
     cpu: str
-    cores: int  # that this process may use
+    cores: int  # usable by this process
     memory_bytes: int
     accelerators: tuple[str, ...]
 
 
 class Code(BaseModel):
-    """The code that made a result."""
+    """Versions of the code that computed a result."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     python: str
-    versions: dict[str, str]  # of the packages that can move a number
-    commit: str | None  # None when slbench was not run from its repository
-    dirty: bool | None  # whether tracked files differed from that commit
+    versions: dict[str, str]  # of packages that can change results
+    commit: str | None  # None outside the repository of slbench
+    dirty: bool | None  # whether tracked files differ from that commit
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: by its CPU affinity and by the limit of its cgroup, at least 1."""
+    """Return the cores usable by this process under its CPU affinity and cgroup limit, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -54,7 +54,7 @@ def usable_cores() -> int:
 
 
 def cgroup_cores(cpu_max: Path) -> float | None:
-    """The cores that a cgroup v2 `cpu.max` file ("quota period", in microseconds) allows; None for no limit."""
+    """Return the limit of a cgroup v2 `cpu.max` file ("quota period", in microseconds) in cores; None for no limit."""
     try:
         quota, period = cpu_max.read_text().split()
     except (OSError, ValueError):
@@ -64,7 +64,7 @@ def cgroup_cores(cpu_max: Path) -> float | None:
 
 @cache
 def cpu_info() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo; empty where there is none."""
+    """Return the entries of the first processor in /proc/cpuinfo; empty without that file."""
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     except OSError:
@@ -74,7 +74,7 @@ def cpu_info() -> dict[str, str]:
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    """Return whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
     return bool(NATIVE_BF16 & set(cpu_info().get("flags", "").split()))
 
 
@@ -82,36 +82,36 @@ def cpu_computes_bf16() -> bool:
 class Gpu:
     """A CUDA device of this machine."""
 
-    index: int  # as nvidia-smi counts
+    index: int  # as in nvidia-smi
     uuid: str
     name: str
     computes_bf16: bool  # compute capability 8.0 and above
-    memory_bytes: int = 0  # 0 if the driver does not tell
+    memory_bytes: int = 0  # 0 if unknown
 
 
 @cache
 def gpus() -> tuple[Gpu, ...]:
-    """The CUDA devices of this machine, seen by this process or not; empty without NVIDIA's driver."""
+    """Return all CUDA devices of this machine, visible to this process or not; empty without NVIDIA's driver."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
-        found = []
+        devices = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
             uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-            found.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8, memory_bytes=memory))
-        return tuple(found)
+            devices.append(Gpu(index=index, uuid=uuid, name=name, computes_bf16=major >= 8, memory_bytes=memory))
+        return tuple(devices)
     except pynvml.NVMLError:
         return ()
 
 
 def peak_resident_bytes() -> int:
-    """The largest resident set that this process has had.
+    """Return the peak resident set of this process in bytes.
 
-    On Linux VmHWM is read: what getrusage gives is never below that of the process that started this one.
+    Read from VmHWM on Linux, where the value of getrusage includes the parent process.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -125,25 +125,26 @@ def peak_resident_bytes() -> int:
 
 
 def forget_peak() -> None:
-    """Let `peak_resident_bytes` begin again from what is resident now, where the system can do that (Linux)."""
+    """Reset `peak_resident_bytes` to the current resident set (Linux only)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def cpu_name() -> str:
-    """The processor's product name, as far as the system tells."""
+    """Return the product name of the processor, as far as known."""
     return cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
 @cache
 def host() -> Host:
-    """Facts of this machine."""
+    """Return the description of this machine."""
     import psutil
 
     accelerators = tuple(gpu.name for gpu in gpus())
     decisive = [cpu_name(), sorted(set(cpu_info().get("flags", "").split())), os.cpu_count(), accelerators]
     return Host(
-        machine_id="m" + hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:11],  # never a number in a CSV
+        machine_id="m"
+        + hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:11],  # the "m" keeps it a text in CSV files
         hostname=platform.node(),
         platform=platform.platform(),
         cpu=cpu_name(),
@@ -154,7 +155,7 @@ def host() -> Host:
 
 
 def code() -> Code:
-    """Versions, commit and whether the work tree was clean."""
+    """Return versions, commit and whether the working tree is dirty."""
     from importlib.metadata import PackageNotFoundError, version
 
     commit, dirty = git_state(Path(__file__).parent)
@@ -168,19 +169,18 @@ def code() -> Code:
 
 
 def git_state(package: Path) -> tuple[str | None, bool | None]:
-    """Commit and dirtiness of the repository that tracks this package; (None, None) if none does.
-
-    An installed copy inside somebody's own repository is not tracked by it, and says nothing.
-    """
+    """Return (commit, dirty) of the repository that tracks this package; (None, None) if none does."""
 
     def git(*arguments: str) -> str | None:
         import subprocess
 
         try:
-            done = subprocess.run(["git", "-C", str(package), *arguments], capture_output=True, text=True, timeout=20)
+            process = subprocess.run(
+                ["git", "-C", str(package), *arguments], capture_output=True, text=True, timeout=20
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return process.stdout.strip() if process.returncode == 0 else None
 
     if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return None, None

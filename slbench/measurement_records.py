@@ -1,4 +1,4 @@
-"""What was measured of a network or a job, as it is filed by machine."""
+"""Measurements of a network or a job, stored by machine."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class Throughput(BaseModel):
     threads: int
     precision: str
     batch_size: int
-    timing: str  # which of slbench.measure.timings
+    timing: str  # name of one of slbench.measure.throughput_keys.TIMINGS
     median: float
     q1: float
     q3: float
@@ -37,16 +37,16 @@ class TrainingMemory(BaseModel):
     threads: int
     precision: str
     batch_size: int
-    median: int  # bytes: resident set of a process that does nothing else, or what the allocator of a GPU held
+    median: int  # bytes: resident set of a dedicated process, or the allocator's peak on a GPU
     lowest: int
     highest: int
     n: int  # processes
-    idle: int  # bytes of such a process before the network is made: the interpreter and torch; 0 on a GPU
+    idle: int  # bytes of such a process before the network is built (interpreter and torch); 0 on a GPU
     measured_at: str
 
 
 class Probe(BaseModel):
-    """What a job costs, from a short try of it beside as many others as there would be. See slbench.train.job_probe."""
+    """Cost of a job, measured for some seconds beside as many jobs as in the grid. See slbench.train.job_probe."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -58,15 +58,15 @@ class Probe(BaseModel):
     computes_bf16: bool
     threads: int
     precision: str
-    jobs: int  # at a time on the device
-    data: Literal["its own", "random"]  # random images where the data set is not on the machine
-    startup_seconds: float  # of a process, until it can begin with a job
-    load_seconds: float  # of a job: data and network
+    jobs: int  # concurrent on the device
+    data: Literal["its own", "random"]  # "random" if the data set is not on the machine
+    startup_seconds: float  # of a process, before its first job
+    load_seconds: float  # data and network
     step_seconds: float  # median
-    steps: int  # that were timed
-    evaluation_seconds: float  # an image
-    save_seconds: float  # a checkpoint
-    finish_seconds: float  # counting, last weights
+    steps: int  # number of timed steps
+    evaluation_seconds: float  # per image
+    save_seconds: float  # per checkpoint
+    finish_seconds: float  # counting multiply-adds and writing the last weights
     params: int
     peak_memory_bytes: int
     measured_at: str

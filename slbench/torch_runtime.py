@@ -1,4 +1,4 @@
-"""How torch computes here: threads, determinism, precision, and waiting for a device."""
+"""Threads, determinism, precision, seeds and synchronization of torch."""
 
 import os
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import torch
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Within it, torch computes with this many CPU threads and deterministic algorithms."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic products ask for on CUDA
+    """Use `threads` CPU threads and deterministic algorithms within the block."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for deterministic products on CUDA
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is to mean fp32
+    torch.backends.cudnn.allow_tf32 = False  # keep fp32 exact
     try:
         yield
     finally:
@@ -24,12 +24,12 @@ def reproducible(threads: int) -> Iterator[None]:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Autocast to bfloat16 for precision "bf16"; for "fp32" one that does nothing."""
+    """Return an autocast to bfloat16 for precision "bf16", a disabled one for "fp32"."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def seed_forward(device: torch.device, seed: int) -> None:
-    """Seed what a network itself draws in one step (stochastic depth), on the device that computes it."""
+    """Seed the draws of a network in one step (stochastic depth) on its device."""
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
     elif device.type == "mps":
@@ -39,7 +39,7 @@ def seed_forward(device: torch.device, seed: int) -> None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all it was given."""
+    """Wait until a device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -90,7 +90,7 @@ def test_a_claim_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_pat
     process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     claim = held(tmp_path)
     claim.owner = claim.owner.model_copy(update={"processes": ()})
-    claim.add(process.pid, "cuda:1")
+    claim.add_process(process.pid, "cuda:1")
     assert Claims(tmp_path).acquire("run") is None
     assert Claims(tmp_path).holders()["run"].owner.device == "cuda:1"
     process.send_signal(signal.SIGKILL)
@@ -151,13 +151,13 @@ def test_a_claim_that_cannot_be_read_counts_until_it_has_been_silent(
 
 def test_how_far_a_run_is_can_be_asked_for_while_it_runs(tmp_path: Path) -> None:
     claim = held(tmp_path)
-    claim.note({"epoch": 3})
+    claim.write_progress({"epoch": 3})
     assert Claims(tmp_path).holders()["run"].progress == {"epoch": 3}
     (tmp_path / "run" / "progress.json").write_text("[")
     assert Claims(tmp_path).holders()["run"].progress == {}
     claim.release(done=True)
-    claim.note({"epoch": 4})  # late: the folder is gone
-    claim.add(os.getpid(), "cpu")
+    claim.write_progress({"epoch": 4})  # late: the folder is gone
+    claim.add_process(os.getpid(), "cpu")
     assert current_claim(tmp_path / "run") is None
 
 
@@ -185,7 +185,7 @@ def test_what_a_dead_owner_left_is_forgotten_and_a_live_claim_of_a_slow_clock_is
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
 def test_a_claim_stays_in_its_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(AssertionError, match="no name of a claim"):
+    with pytest.raises(AssertionError, match="invalid name of a claim"):
         Claims(tmp_path / "claims").acquire(name)
     assert list(tmp_path.iterdir()) == []
 
@@ -196,7 +196,7 @@ def test_a_kept_claim_gives_signs_of_life_and_says_when_it_was_lost(
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.02)
     claim = held(tmp_path)
     os.utime(claim.path, (10**6, 10**6))
-    with claim.kept() as still_ours:
+    with claim.heartbeats() as still_ours:
         while claim.path.stat().st_mtime == 10**6:
             time.sleep(0.01)
         assert still_ours()

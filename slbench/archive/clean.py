@@ -1,4 +1,4 @@
-"""What a store need not keep: what a killed process left, and checkpoints of runs that are finished or pruned."""
+"""Find and remove leftovers of killed processes, and checkpoints of finished or pruned runs."""
 
 import re
 import shutil
@@ -19,12 +19,12 @@ Kind = Literal["temporary file", "import", "claim", "checkpoint", "no run", "unf
 TEMPORARY = re.compile(r"\..+\.tmp|\.slbench-\d+")
 CHECKPOINT = re.compile(r"checkpoint.*\.pt")
 RUN_ID = re.compile(r"[0-9a-f]{12}")
-OLD_SECONDS = 3600  # a temporary file in nobody's folder is left over if it is older
+OLD_SECONDS = 3600  # age from which temporary files outside the folders of runs are leftovers
 
 
 @dataclass(frozen=True)
 class Removable:
-    """Something that can go."""
+    """A file or folder that can be removed."""
 
     kind: Kind
     path: Path
@@ -32,18 +32,18 @@ class Removable:
 
 
 def find_removable(store: Store, *, unfinished: bool = False) -> list[Removable]:
-    """All that can go. Nothing of a run that somebody is at work on, no record, nothing that is a link.
+    """Return all that can be removed; never files of active runs, records or links.
 
     Args:
-        unfinished: also the folders of runs that were begun and not finished, with their checkpoints and logs.
+        unfinished: include the folders of unfinished runs, with their checkpoints and logs.
     """
-    held = set(store.claims.holders())
-    found = [Removable("claim", path, size(path)) for path in store.claims.stale()]
-    found += [Removable(kind, path, size(path)) for kind, path in beside_runs(store, held)]
+    active = set(store.claims.holders())
+    removable = [Removable("claim", path, size(path)) for path in store.claims.stale()]
+    removable += [Removable(kind, path, size(path)) for kind, path in outside_runs(store, active)]
     for folder in folders(store.root / "runs"):
-        if run_of(folder) not in held:
-            found += [Removable(kind, path, size(path)) for kind, path in in_run(folder, unfinished=unfinished)]
-    return found
+        if run_of(folder) not in active:
+            removable += [Removable(kind, path, size(path)) for kind, path in in_run(folder, unfinished=unfinished)]
+    return removable
 
 
 def folders(parent: Path) -> list[Path]:
@@ -54,10 +54,10 @@ def run_of(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def beside_runs(store: Store, held: set[str]) -> Iterator[tuple[Kind, Path]]:
-    """What can go outside the folders of runs."""
+def outside_runs(store: Store, active: set[str]) -> Iterator[tuple[Kind, Path]]:
+    """Yield what can be removed outside the folders of runs."""
     for folder in folders(store.root):
-        if folder.name.startswith(STAGING) and folder.name not in held:
+        if folder.name.startswith(STAGING) and folder.name not in active:
             yield "import", folder
     for pattern in (".*", "runs/.*", *(f"{kind}/*/.*" for kind in (*MEASURED, "reports", "analysis"))):
         for path in sorted(store.root.glob(pattern)):
@@ -70,8 +70,8 @@ def is_temporary(path: Path) -> bool:
 
 
 def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
-    """What can go of a run's folder on which nobody is at work, or all of it."""
-    has_record = (folder / "record.json").exists()  # whole or not: a damaged one is for its owner to look at
+    """Yield what can be removed of the folder of an inactive run: files in it, or the folder."""
+    has_record = (folder / "record.json").exists()  # damaged ones too: the user decides on them
     has_checkpoint = any(CHECKPOINT.fullmatch(path.name) for path in folder.iterdir())
     if not has_record and not has_checkpoint and not is_run(folder):
         yield "no run", folder
@@ -88,13 +88,13 @@ def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds the spec of the run that its name ends in."""
+    """Return whether a folder holds the spec of the run whose id ends its name."""
     content = read_json(folder / "spec.json")
     return isinstance(content, dict) and digest(content) == run_of(folder)
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; what goes meanwhile counts nothing."""
+    """Return the bytes of a file, or of all files in a folder; files deleted meanwhile count 0."""
     total = 0
     for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
         try:
@@ -104,33 +104,33 @@ def size(path: Path) -> int:
     return total
 
 
-def remove(store: Store, found: list[Removable]) -> list[Removable]:
-    """Remove what was found, but for what somebody has begun to work on; give what went.
+def remove(store: Store, items: list[Removable]) -> list[Removable]:
+    """Remove these leftovers unless their run has become active; return the removed ones.
 
     Raises:
         StoreError: if something cannot be removed.
     """
-    return [each for each in found if remove_one(store, each)]
+    return [item for item in items if remove_one(store, item)]
 
 
-def remove_one(store: Store, each: Removable) -> bool:
+def remove_one(store: Store, item: Removable) -> bool:
     try:
-        if each.kind == "claim":
-            store.claims.forget([each.path.name])
-            return not each.path.exists()
-        folder = each.path if each.kind in ("no run", "unfinished run") else each.path.parent
+        if item.kind == "claim":
+            store.claims.forget([item.path.name])
+            return not item.path.exists()
+        folder = item.path if item.kind in ("no run", "unfinished run") else item.path.parent
         if folder.parent != store.root / "runs":
-            discard(each.path)
+            delete(item.path)
             return True
-        return remove_of_run(store, run_of(folder), each.path)
+        return remove_from_run(store, run_of(folder), item.path)
     except OSError as error:
-        raise StoreError(f"{each.path}: cannot be removed: {error.strerror}") from error
+        raise StoreError(f"{item.path}: cannot be removed: {error.strerror}") from error
 
 
-def remove_of_run(store: Store, run_id: str, path: Path) -> bool:
-    """Remove something of a run while its claim is ours; of what is no run there is no claim."""
+def remove_from_run(store: Store, run_id: str, path: Path) -> bool:
+    """Remove a path of a run while holding its claim; folders without a run id need no claim."""
     if RUN_ID.fullmatch(run_id) is None:
-        discard(path)
+        delete(path)
         return True
     claim = store.claims.acquire(run_id)
     if claim is None:
@@ -138,13 +138,13 @@ def remove_of_run(store: Store, run_id: str, path: Path) -> bool:
     try:
         if path.parent == store.root / "runs" and (path / "record.json").exists():
             return False
-        discard(path)
+        delete(path)
     finally:
         claim.release(done=True)
     return True
 
 
-def discard(path: Path) -> None:
+def delete(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:

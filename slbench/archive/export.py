@@ -1,12 +1,12 @@
-"""An archive of finished runs: a tar whose first member lists all others with their sizes and checksums.
+"""Archive of finished runs: a tar whose first member lists all others with sizes and checksums.
 
     manifest.json
-    runs/<folder>/<file>                    every file of a finished run
-    throughput/<machine>/<key>.json         speeds of the machines that made them
-    memory/<machine>/<key>.json             their peaks of memory
-    probes/<machine>/<key>.json             what jobs cost there
+    runs/<folder>/<file>                    files of finished runs
+    throughput/<machine>/<key>.json         throughput on their machines
+    memory/<machine>/<key>.json             peak memory on their machines
+    probes/<machine>/<key>.json             job costs on their machines
 
-Names are those of the store. Nothing else is taken out of an archive.
+Names are as in the store. Other members are refused.
 """
 
 import hashlib
@@ -44,11 +44,11 @@ MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
 CHUNK = 2**20  # bytes
 FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
 MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
-RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files of a run that no finished one needs
+RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files that a finished run does not need
 
 
 class FrozenModel(BaseModel):
-    """What crosses the disk here."""
+    """Base of the models in a manifest."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ class ArchivedRun(FrozenModel):
 
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     folder: str
-    weights_sha256: str  # as its record has it
+    weights_sha256: str  # as in its record
 
 
 class ArchivedFile(FrozenModel):
@@ -70,7 +70,7 @@ class ArchivedFile(FrozenModel):
 
 
 class Manifest(FrozenModel):
-    """What an archive holds."""
+    """Table of contents of an archive."""
 
     format: int = FORMAT
     slbench: str = __version__
@@ -80,13 +80,13 @@ class Manifest(FrozenModel):
 
     @property
     def size(self) -> int:
-        """Bytes of all files, unpacked."""
+        """Return the unpacked bytes of all files."""
         return sum(file.size for file in self.files)
 
 
 @dataclass
 class ArchiveContents:
-    """What is to be put into an archive, gathered."""
+    """Runs and files to archive."""
 
     runs: list[ArchivedRun] = field(default_factory=list)
     files: list[tuple[Path, ArchivedFile]] = field(default_factory=list)
@@ -100,31 +100,31 @@ class ArchiveContents:
 
 
 def check_name(path: Path) -> None:
-    """Raise InputError unless an archive can be written under this name."""
+    """Raise InputError unless this is a valid name of an archive."""
     if mode_of(path) is None:
-        raise InputError(f"{path}: the name of an archive must end in {', '.join(SUFFIXES)}")
+        raise InputError(f"{path}: unknown suffix of an archive; allowed: {', '.join(SUFFIXES)}")
     if path.is_dir():
-        raise InputError(f"{path}: is a folder: name a file in it")
+        raise InputError(f"{path}: is a folder; choose a file name")
 
 
 def mode_of(path: Path) -> str | None:
-    """How tarfile writes a file of this name; None if it is no name of an archive."""
+    """Return the mode of tarfile for a file name; None if the suffix is unknown."""
     return next((mode for suffix, mode in SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
 
 
 def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace: bool = False) -> Manifest:
-    """Write the finished among these runs, or of the whole store, into an archive that is whole or not there.
+    """Write the finished runs among these, by default of the whole store, into an archive, atomically.
 
     Raises:
-        InputError: for a name that is no archive's, or a file that is there already unless it is to be replaced.
+        InputError: for an invalid name, or an existing file without `replace`.
         StoreError: if no run is finished, one is damaged, or the archive cannot be written.
     """
     check_name(target)
     if target.exists() and not replace:
-        raise InputError(f"{target}: exists already: name another file, or say --replace")
-    contents = gathered(store, store.ids() if run_ids is None else run_ids)
+        raise InputError(f"{target}: file exists; choose another, or add --replace")
+    contents = collect(store, store.ids() if run_ids is None else run_ids)
     if not contents.runs:
-        raise StoreError(f"{store.root}: no finished run to export: slbench status STUDY says what is there")
+        raise StoreError(f"{store.root}: no finished run to export; see slbench status STUDY")
     manifest = Manifest(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=tuple(contents.runs),
@@ -138,8 +138,8 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
     return manifest
 
 
-def gathered(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
-    """Files of the finished among these runs, and what was measured on the machines that made them."""
+def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
+    """Return the finished runs among these, their files, and the measurements of their machines."""
     folders, contents, machines = store.ids(), ArchiveContents(), dict[str, None]()
     try:
         for run_id in run_ids:
@@ -157,15 +157,15 @@ def gathered(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
 
 
 def add_run(contents: ArchiveContents, folder: Path) -> RunRecord:
-    """Add a run's files. Raises StoreError if its record or its weights are damaged."""
+    """Add a run's files. Raises StoreError if its record or weights are damaged."""
     record = read_record(folder / "record.json")
-    named = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
+    checksums = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
             continue
         member = contents.add(path, f"runs/{folder.name}/{path.name}")
-        if member.sha256 != named.get(path.name, member.sha256):
-            raise StoreError(f"{path}: damaged: not what its record names; delete its folder to run it again")
+        if member.sha256 != checksums.get(path.name, member.sha256):
+            raise StoreError(f"{path}: damaged: does not match its record; delete its folder to run it again")
     contents.runs.append(ArchivedRun(run_id=record.run_id, folder=folder.name, weights_sha256=record.weights_sha256))
     return record
 
@@ -180,7 +180,7 @@ def write(file: IO[bytes], manifest: Manifest, contents: ArchiveContents, *, mod
 
 
 def entry(name: str, size: int) -> tarfile.TarInfo:
-    """A member without owner and time, so that equal stores give equal archives but for the manifest's date."""
+    """Return a member without owner and time, so that archives of equal stores differ only in the manifest's date."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o644
     return info
@@ -188,39 +188,41 @@ def entry(name: str, size: int) -> tarfile.TarInfo:
 
 @dataclass
 class Reader:
-    """An archive that is being read, from its manifest on."""
+    """Open archive, read up to its manifest."""
 
     path: Path
     manifest: Manifest
     members: Iterator[tuple[tarfile.TarInfo, IO[bytes]]]
 
     def unpack(self, folder: Path) -> Iterator[ArchivedFile]:
-        """Write every file under a folder, by its name; give each that is there, whole, with its checksum right.
+        """Write all files under a folder; yield each after its checksum was verified.
 
         Raises:
-            InputError: at the first thing that is not as the manifest has it, or if anything is missing.
-            OSError: if it cannot be written.
+            InputError: at the first difference from the manifest, or if files are missing.
+            OSError: if a file cannot be written.
         """
         listed = {member.name: member for member in self.manifest.files}
         for info, source in self.members:
             member = listed.pop(info.name, None)
             if member is None:
-                raise InputError(f"{self.path}: damaged: '{info.name}' is not in its manifest, or is there twice")
+                raise InputError(f"{self.path}: damaged: '{info.name}' is not in its manifest, or a duplicate")
             if info.size != member.size:
                 raise InputError(
-                    f"{self.path}: damaged: {info.name} has {info.size:,} bytes; its manifest says {member.size:,}"
+                    f"{self.path}: damaged: {info.name} has {info.size:,} bytes, {member.size:,} in its manifest"
                 )
             target = folder / member.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if copied(source, target) != member.sha256:
-                raise InputError(f"{self.path}: damaged: the checksum of {info.name} is not that of its manifest")
+            if copy(source, target) != member.sha256:
+                raise InputError(f"{self.path}: damaged: checksum of {info.name} differs from its manifest")
             yield member
         if listed:
-            raise InputError(f"{self.path}: cut off: {next(iter(listed))} is missing, and {len(listed) - 1} more files")
+            raise InputError(
+                f"{self.path}: truncated: {next(iter(listed))} and {len(listed) - 1} more files are missing"
+            )
 
 
-def copied(source: IO[bytes], target: Path) -> str:
-    """Write a file onto the disk; give its sha256."""
+def copy(source: IO[bytes], target: Path) -> str:
+    """Write a file durably; return its sha256."""
     digest = hashlib.sha256()
     with target.open("xb") as file:
         while chunk := source.read(CHUNK):
@@ -233,40 +235,40 @@ def copied(source: IO[bytes], target: Path) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:
-    """An archive, opened, its manifest checked.
+    """Open an archive and check its manifest.
 
     Raises:
-        InputError: for what is no archive of slbench, is damaged or of another format; also within the block.
+        InputError: if it is no archive of slbench, damaged or of another format; also within the block.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if not path.is_file():
-        raise InputError(f"{path}: not a file: name an archive that slbench export wrote")
+        raise InputError(f"{path}: not a file; choose an archive written by slbench export")
     if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: cannot be read: no permission")
+        raise InputError(f"{path}: cannot be read: permission denied")
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             manifest = first_member(path, archive)
-            yield Reader(path, manifest, admitted(path, archive, manifest))
+            yield Reader(path, manifest, other_members(path, archive, manifest))
     except DAMAGED as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
             raise
-        raise InputError(f"{path}: not an archive that slbench export wrote, or a damaged one: {error}") from error
+        raise InputError(f"{path}: damaged, or not written by slbench export: {error}") from error
 
 
 def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
-    """The manifest."""
+    """Return the manifest."""
     info = archive.next()
     if info is None or info.name != MANIFEST or not info.isreg():
-        raise InputError(f"{path}: not an archive that slbench export wrote: it does not begin with {MANIFEST}")
+        raise InputError(f"{path}: not written by slbench export: its first member is not {MANIFEST}")
     if info.size > MAX_MANIFEST_BYTES:
-        raise InputError(f"{path}: refused: its {MANIFEST} has {info.size:,} bytes")
+        raise InputError(f"{path}: {MANIFEST}: too large ({info.size:,} bytes); allowed: {MAX_MANIFEST_BYTES:,}")
     source = archive.extractfile(info)
     assert source is not None
     content = json.loads(source.read())
-    written = content.get("format") if isinstance(content, dict) else None
-    if written != FORMAT:
-        raise InputError(f"{path}: of format {written!r}; this slbench, {__version__}, reads format {FORMAT}")
+    version = content.get("format") if isinstance(content, dict) else None
+    if version != FORMAT:
+        raise InputError(f"{path}: format {version!r}; slbench {__version__} reads format {FORMAT}")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
@@ -276,29 +278,31 @@ def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
 
 
 def check_manifest(path: Path, manifest: Manifest) -> None:
-    """Raise InputError unless every name in it is one that an archive of runs has."""
+    """Raise InputError unless all names in the manifest are those of runs and measurements."""
     folders = {run.folder: run for run in manifest.runs}
     names = {file.name for file in manifest.files}
     if len(folders) < len(manifest.runs) or len({run.run_id for run in manifest.runs}) < len(manifest.runs):
         raise InputError(f"{path}: {MANIFEST}: damaged: a run is listed twice")
     for folder, run in folders.items():
         if not folder.endswith(f"-{run.run_id}"):
-            raise InputError(f"{path}: {MANIFEST}: damaged: folder {shown(folder)} is not of run {run.run_id}")
+            raise InputError(f"{path}: {MANIFEST}: damaged: folder {quoted(folder)} is not of run {run.run_id}")
         if f"runs/{folder}/record.json" not in names:
-            raise InputError(f"{path}: {MANIFEST}: damaged: {shown(folder)} has no record.json")
+            raise InputError(f"{path}: {MANIFEST}: damaged: {quoted(folder)} has no record.json")
     for file in manifest.files:
         match = MEMBER.fullmatch(file.name)
         if match is None or (match[1] == "runs" and match[2] not in folders):
-            raise InputError(f"{path}: refused: no run or measurement has a file {shown(file.name)}")
+            raise InputError(f"{path}: refused: file {quoted(file.name)} is of no run or measurement")
 
 
-def shown(name: Any) -> str:
-    """A name from an archive on one line."""
+def quoted(name: Any) -> str:
+    """Return a name from an archive on one line."""
     return repr(str(name)[:200])
 
 
-def admitted(path: Path, archive: tarfile.TarFile, manifest: Manifest) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """The members after the first. Raises InputError at one that leaves its folder, is no file or is too much."""
+def other_members(
+    path: Path, archive: tarfile.TarFile, manifest: Manifest
+) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """Yield the members after the manifest. Raises InputError for links, unsafe names and exceeded limits."""
     budget = UnpackBudget(path, most_members=len(manifest.files), most_bytes=manifest.size)
     for info in archive:
         if info.name == MANIFEST:

@@ -1,4 +1,4 @@
-"""Bringing an archive's runs into a store: all of it checked before any of it is seen there."""
+"""Import the runs of an archive into a store, after checking the whole archive."""
 
 import hashlib
 import shutil
@@ -22,53 +22,53 @@ from slbench.text import megabytes
 
 M = TypeVar("M", bound=BaseModel)
 STAGING = ".import-"
-# Fields of a record that say how and where it was made, not what came out.
+# fields of a record on how and where it was computed, not results
 CIRCUMSTANCES = ("device", "device_name", "threads", "precision", "host", "code", "labels")
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """One run, made twice, with two results."""
+    """A run with different results in store and archive."""
 
     here: RunRecord
-    there: RunRecord  # the archive's
-    differences: dict[str, tuple[Any, Any]]  # by field, here and there
+    there: RunRecord  # in the archive
+    differences: dict[str, tuple[Any, Any]]  # by field: (here, there)
     kept_in: Path
 
     @property
-    def was_made_alike(self) -> bool:
-        """Whether both were made on one kind of device, with the same threads and precision: bits are promised then."""
-        return how(self.here) == how(self.there)
+    def same_conditions(self) -> bool:
+        """Return whether device kind, threads and precision agree, so that equal bits are expected."""
+        return conditions(self.here) == conditions(self.there)
 
 
 @dataclass
 class ImportResult:
-    """What became of an archive's runs, by folder name."""
+    """Outcome of an import: runs by folder name."""
 
     added: list[str] = field(default_factory=list)
-    same: list[str] = field(default_factory=list)  # here already, with the same results
+    same: list[str] = field(default_factory=list)  # in the store already, with the same results
     conflicts: list[Conflict] = field(default_factory=list)
-    busy: list[str] = field(default_factory=list)  # another process is at work on them
-    measurements: int = 0  # speeds and peaks of memory that were not here
+    busy: list[str] = field(default_factory=list)  # in progress in another process
+    measurements: int = 0  # number of measurements that were added
 
 
-def how(record: RunRecord) -> tuple[str, int, str]:
+def conditions(record: RunRecord) -> tuple[str, int, str]:
     return record.device.partition(":")[0], record.threads, record.precision
 
 
 def different(here: RunRecord, there: RunRecord) -> dict[str, tuple[Any, Any]]:
-    """The results that differ between two records of one run."""
+    """Return the results that differ between two records of one run."""
     return {name: pair for name, pair in here.differences(there).items() if name not in CIRCUMSTANCES}
 
 
 def import_archive(path: Path, store: Store) -> ImportResult:
-    """Bring the runs of an archive into a store, which may be new. What is there already is never overwritten.
+    """Import the runs of an archive into a store, which need not exist. Never overwrites.
 
-    Killed at any moment, it leaves whole runs and a staging folder that `slbench clean` removes; the same
-    command brings the rest.
+    If killed, it leaves complete runs and a staging folder that `slbench clean` removes; repeating the command
+    imports the rest.
 
     Raises:
-        InputError: for an archive that is damaged in any way; the store is then as it was.
+        InputError: for a damaged archive; the store is then unchanged.
         StoreError: for a damaged record in the store, or if it cannot be written.
     """
     store.check(writing=True)
@@ -78,31 +78,31 @@ def import_archive(path: Path, store: Store) -> ImportResult:
             with staging(store) as (folder, claim):
                 for _ in reader.unpack(folder):
                     send_heartbeats(claim)
-                records = checked(reader, folder)
-                before = {run: store.record(run) for run in records if is_done(store, run)}
-                arrivals = ImportResult(measurements=place_measurements(folder, store))
+                records = check_staged(reader, folder)
+                existing = {run: store.record(run) for run in records if is_done(store, run)}
+                result = ImportResult(measurements=import_measurements(folder, store))
                 for listed in reader.manifest.runs:
                     send_heartbeats(claim)
-                    place(listed, records[listed.run_id], before.get(listed.run_id), folder, store, arrivals)
-                return arrivals
+                    import_run(listed, records[listed.run_id], existing.get(listed.run_id), folder, store, result)
+                return result
         except OSError as error:
             raise StoreError(f"{store.root}: cannot be written: {error.strerror}") from error
 
 
 def check_space(reader: Reader, store: Store) -> None:
-    """Raise StoreError if the files cannot fit."""
+    """Raise StoreError if the disk has no room for the files."""
     free = store.free_bytes()
     if reader.manifest.size > free:
         raise StoreError(
             f"{store.root}: {reader.path} unpacks to {megabytes(reader.manifest.size)}, "
-            f"and {megabytes(free)} are free: make space"
+            f"but only {megabytes(free)} are free"
         )
 
 
 @contextmanager
 def staging(store: Store) -> Iterator[tuple[Path, Claim]]:
-    """A folder in the store for what is not checked yet, and a claim that says it is in use; both go in the end."""
-    made = [folder for folder in (store.claims.root, store.root, *store.root.parents) if not folder.exists()]
+    """Create a folder in the store for unchecked files, and claim it; remove both at the end."""
+    created = [folder for folder in (store.claims.root, store.root, *store.root.parents) if not folder.exists()]
     store.root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=STAGING, dir=store.root))
     claim = None
@@ -114,11 +114,11 @@ def staging(store: Store) -> Iterator[tuple[Path, Claim]]:
         shutil.rmtree(folder, ignore_errors=True)
         if claim is not None:
             claim.release(done=True)
-        remove_empty(made)
+        remove_empty(created)
 
 
 def remove_empty(folders: list[Path]) -> None:
-    """Remove those of these folders, the innermost first, in which nothing is."""
+    """Remove empty folders, innermost first."""
     for folder in folders:
         try:
             folder.rmdir()
@@ -127,29 +127,29 @@ def remove_empty(folders: list[Path]) -> None:
 
 
 def send_heartbeats(claim: Claim) -> None:
-    if time.monotonic() - claim.beaten > HEARTBEAT_SECONDS:
+    if time.monotonic() - claim.last_heartbeat > HEARTBEAT_SECONDS:
         claim.heartbeat()
 
 
-def checked(reader: Reader, folder: Path) -> dict[str, RunRecord]:
-    """The records in a staging folder, by run id. Raises InputError unless all is what the manifest says it is."""
+def check_staged(reader: Reader, folder: Path) -> dict[str, RunRecord]:
+    """Return the records in a staging folder by run id. Raises InputError unless they agree with the manifest."""
     records = {}
-    sums = {file.name: file.sha256 for file in reader.manifest.files}
+    checksums = {file.name: file.sha256 for file in reader.manifest.files}
     for listed in reader.manifest.runs:
         name = f"runs/{listed.folder}/record.json"
         record = read(RunRecord, folder / name, f"{reader.path}: {name}")
-        weights = sums.get(f"runs/{listed.folder}/{WEIGHTS['last']}", listed.weights_sha256)
+        weights = checksums.get(f"runs/{listed.folder}/{WEIGHTS['last']}", listed.weights_sha256)
         if not record.run_id == record.spec.run_id == listed.run_id:
             raise InputError(f"{reader.path}: {name}: damaged: not the record of run {listed.run_id}")
         if not record.weights_sha256 == listed.weights_sha256 == weights:
-            raise InputError(f"{reader.path}: {name}: damaged: its weights are not those of the archive")
+            raise InputError(f"{reader.path}: {name}: damaged: its weights differ from those in the archive")
         records[listed.run_id] = record
     for kind, model in MEASURED.items():
         for path in folder.glob(f"{kind}/*/*"):
             name = path.relative_to(folder).as_posix()
             measured = read(model, path, f"{reader.path}: {name}")
             if name != f"{kind}/{measured.machine_id}/{measured.key}.json":
-                raise InputError(f"{reader.path}: {name}: damaged: not what its name says")
+                raise InputError(f"{reader.path}: {name}: damaged: its content does not match its name")
     return records
 
 
@@ -164,9 +164,9 @@ def is_done(store: Store, run_id: str) -> bool:
     return state_of(store.ids().get(run_id)) == "done"
 
 
-def place_measurements(folder: Path, store: Store) -> int:
-    """Move into the store what was measured and is not there; how many that were."""
-    placed = 0
+def import_measurements(folder: Path, store: Store) -> int:
+    """Move the measurements that the store lacks into it; return their number."""
+    moved = 0
     for kind in MEASURED:
         for path in sorted(folder.glob(f"{kind}/*/*.json")):
             target = store.root / path.relative_to(folder)
@@ -174,45 +174,45 @@ def place_measurements(folder: Path, store: Store) -> int:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
                 sync_folder(target.parent)
-                placed += 1
-    return placed
+                moved += 1
+    return moved
 
 
-def place(
-    listed: ArchivedRun, record: RunRecord, here: RunRecord | None, staged: Path, store: Store, arrivals: ImportResult
+def import_run(
+    listed: ArchivedRun, record: RunRecord, here: RunRecord | None, staged: Path, store: Store, result: ImportResult
 ) -> None:
-    """Move a run into the store, aside, or leave it, and note which."""
+    """Move a run into the store, set it aside as a conflict, or skip it; add it to the result."""
     source = staged / "runs" / listed.folder
     if here is None:
         claim = store.claims.acquire(listed.run_id)
         if claim is None:
-            arrivals.busy.append(listed.folder)
+            result.busy.append(listed.folder)
             return
         try:
             here = store.record(listed.run_id) if is_done(store, listed.run_id) else None
             if here is None:
                 replace_unfinished(store.ids().get(listed.run_id), staged)
                 move(source, store.root / "runs" / listed.folder)
-                arrivals.added.append(listed.folder)
+                result.added.append(listed.folder)
         finally:
             claim.release(done=True)
     if here is None:
         return
     differences = different(here, record)
     if differences:
-        arrivals.conflicts.append(Conflict(here, record, differences, set_aside(source, record, store)))
+        result.conflicts.append(Conflict(here, record, differences, set_aside(source, record, store)))
     else:
-        arrivals.same.append(listed.folder)
+        result.same.append(listed.folder)
 
 
 def replace_unfinished(folder: Path | None, staged: Path) -> None:
-    """Put what is there of a run that was never finished out of the way; its claim is ours."""
+    """Move the folder of an unfinished run, whose claim we hold, to the staging folder."""
     if folder is not None:
         folder.replace(staged / folder.name)
 
 
 def set_aside(source: Path, record: RunRecord, store: Store) -> Path:
-    """Keep a run with other results apart, under the machine that made it; once, however often it comes."""
+    """Store a run with other results under conflicts/ of its machine, once; return its folder."""
     digest = hashlib.sha256((source / "record.json").read_bytes()).hexdigest()[:8]
     target = store.root / "conflicts" / safe(record.host.machine_id) / f"{source.name}-{digest}"
     if not target.exists():
@@ -221,7 +221,7 @@ def set_aside(source: Path, record: RunRecord, store: Store) -> Path:
 
 
 def move(source: Path, target: Path) -> None:
-    """Give a whole folder its place, at once."""
+    """Move a folder atomically and durably."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sync_folder(source)
     source.rename(target)

@@ -103,7 +103,7 @@ def conflict_lines(conflict: Conflict) -> list[str]:
     here, there = conflict.here, conflict.there
     why = (
         "made alike on both sides, so this should not be: one of the two is wrong"
-        if conflict.was_made_alike
+        if conflict.same_conditions
         else "made in different ways: bits are promised for one kind of device, threads and precision only"
     )
     title = f"{here.labels.backbone} {here.labels.method} {here.labels.dataset} seed {here.spec.seed} ({here.run_id})"
@@ -148,7 +148,7 @@ def arrivals_document(arrivals: ImportResult) -> dict[str, Any]:
         "conflicts": [
             {
                 "run_id": conflict.here.run_id,
-                "made_alike": conflict.was_made_alike,
+                "made_alike": conflict.same_conditions,
                 "kept_in": str(conflict.kept_in),
                 "differences": {
                     name: {"here": one, "there": other} for name, (one, other) in conflict.differences.items()

@@ -20,8 +20,17 @@ from slbench.errors import InputError, TrainingError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.estimate import ProbeResults, kinds_of, load_probes, save_probes
-from slbench.grid.launch import PreparedGrid, cost_of, known, launch_jobs, measure_speeds, packed, prepare, probe_grid
-from slbench.grid.processes import in_child
+from slbench.grid.launch import (
+    PreparedGrid,
+    cost_of,
+    known_probes,
+    launch_jobs,
+    measure_speeds,
+    prepare,
+    probe_grid,
+    with_best_concurrency,
+)
+from slbench.grid.processes import worker_device
 from slbench.grid.queue import Policy
 from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.status import GridStatus
@@ -95,12 +104,12 @@ def run_grid(
     probes = ProbeResults(results, machine_id=machine.host().machine_id, others=others)
     signal.signal(signal.SIGTERM, interrupt)
     if jobs_per_device == "auto" and grid.todo and speeds is None and (probe or not plan):
-        grid = packed(grid, devices=devices, threads=threads, tell=lambda words: say(console, words))
+        grid = with_best_concurrency(grid, devices=devices, threads=threads, tell=lambda words: say(console, words))
     if plan:
         if probe:
             probe_grid(grid, probes, tell=lambda words: say(console, words))
         if save_speeds is not None:
-            save_probes(save_speeds, known(grid, probes))
+            save_probes(save_speeds, known_probes(grid, probes))
         show_plan(console, chosen, grid, probes, as_json=as_json)
     else:
         do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tensorboard=board)
@@ -235,9 +244,9 @@ def train_here(
             f"{run.title} is being trained by another process: see slbench status; "
             "if that one is dead, slbench run-grid takes it over"
         )
-    device = slot.device.label if slot.device.kind == "cuda" else in_child(slot.device)
+    device = slot.device.label if slot.device.kind == "cuda" else worker_device(slot.device)
     try:
-        with claim.kept() as still_ours:
+        with claim.heartbeats() as still_ours:
             if (record := store.record(run.spec.run_id)) is not None:
                 return record  # another process has finished it just now
             if (lack := disk_shortfall(store, run, [])) is not None:
@@ -254,7 +263,7 @@ def train_here(
                 threads=threads,
                 tensorboard=tensorboard,
                 on_progress=tell,
-                wanted=still_ours,
+                should_continue=still_ours,
             )
     except RunInterrupted as stopped:
         raise TrainingError(f"{run.title}: another process has taken the run over") from stopped

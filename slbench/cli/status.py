@@ -130,7 +130,7 @@ def running(run: StudyRun, standing: GridStatus) -> str:
     if holder is None:
         return "starting"
     where = f"{holder.owner.device or 'starting'} of {holder.owner.hostname}"
-    said, left = standing.said(run), standing.seconds_left(run)
+    said, left = standing.progress(run), standing.seconds_left(run)
     if said is None or left is None:
         return where
     accuracy = said.top1
@@ -187,9 +187,9 @@ def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
                 "row": found.comparison.row.spec.cell_id,
                 "plain": found.comparison.plain.spec.cell_id,
                 "title": found.comparison.title,
-                "state": found.look.state,
-                "seeds": found.look.seeds,
-                "verdict": found.look.verdict,
+                "state": found.analysis.state,
+                "seeds": found.analysis.seeds,
+                "verdict": found.analysis.verdict,
             }
             for found in decisions(study, accuracies(standing))
         ],

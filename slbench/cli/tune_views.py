@@ -156,9 +156,9 @@ class LiveTuneView:
             steps = event.run.spec.recipe.epochs * event.run.spec.steps_per_epoch
             self._slots[event.slot.index] = self.progress.add_task(escape(title), total=steps, detail="starting")
         elif isinstance(event, Progressed):
-            top1 = "" if event.said.val_top1 is None else f" validation top-1 {event.said.val_top1:.1f}"
-            detail = f"{event.said.epoch}/{event.said.epochs} loss {event.said.loss:.3f}{top1}"
-            self.progress.update(self._slots[event.slot.index], completed=event.said.step, detail=detail)
+            top1 = "" if event.progress.val_top1 is None else f" validation top-1 {event.progress.val_top1:.1f}"
+            detail = f"{event.progress.epoch}/{event.progress.epochs} loss {event.progress.loss:.3f}{top1}"
+            self.progress.update(self._slots[event.slot.index], completed=event.progress.step, detail=detail)
         elif isinstance(event, Finished | Failed | JobCancelled | JobPruned) and event.slot.index in self._slots:
             self.progress.remove_task(self._slots.pop(event.slot.index))
         line = lasting_words(event, many=self.standings.many)

@@ -14,7 +14,7 @@ from slbench.cli.grid import say, say_notes
 from slbench.cli.views import make_view
 from slbench.errors import InputError
 from slbench.grid.launch import prepare
-from slbench.grid.verify import Proof, Verification, one_a_network
+from slbench.grid.verify import Proof, Verification, one_per_network
 from slbench.store import Store
 
 
@@ -48,7 +48,7 @@ def verify_resume(
     )  # fmt: skip
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise InputError(f"--keep {keep}: must be a new or an empty folder")
-    runs = chosen.runs if every else one_a_network(chosen.runs)
+    runs = chosen.runs if every else one_per_network(chosen.runs)
     console = Console()
     with stores(keep) as folder:
         grid = prepare(

@@ -56,7 +56,7 @@ def log_line(event: Event) -> str | None:
     if isinstance(event, SlotsReduced):
         return f"{event.device.label}: from now on {event.jobs or 'no'} job{'' if event.jobs == 1 else 's'} at a time"
     if isinstance(event, GridStopped):
-        return f"stopped, {event.left} not started: {event.reason}"
+        return f"stopped, {event.waiting} not started: {event.reason}"
     if isinstance(event, Measuring):
         return f"measuring images/s of {event.networks} networks in turns, with no job beside"
     if isinstance(event, ThroughputFailed):
@@ -66,13 +66,13 @@ def log_line(event: Event) -> str | None:
 
 def will_retry(event: Event) -> bool:
     """Whether a run that failed is tried again."""
-    return isinstance(event, Failed) and event.again
+    return isinstance(event, Failed) and event.will_retry
 
 
 def failed(event: Failed) -> str:
     """What a job died of: the line that says it, and of its traceback or else its log the end."""
     why = event.failure
-    again = "; it is tried again" if event.again else ""
+    again = "; will be retried" if event.will_retry else ""
     tail = why.traceback.rstrip().splitlines()[-SHOWN_LINES:] or list(why.last_lines)[-SHOWN_LINES:]
     if why.kind == "disk full":
         tail = []  # that says it
@@ -100,8 +100,8 @@ class Totals:
         if isinstance(event, SeedAdded):
             self._add(event.run)
         elif isinstance(event, Progressed):
-            self._first(event.run, event.said.step - 1)
-            self.done[event.run.spec.run_id] = event.said.step
+            self._first(event.run, event.progress.step - 1)
+            self.done[event.run.spec.run_id] = event.progress.step
         elif isinstance(event, Finished | AlreadyFinished | Failed) and not will_retry(event):
             if isinstance(event, AlreadyFinished):
                 self._first(event.run, self.steps[event.run.spec.run_id])
@@ -153,7 +153,7 @@ class PlainView:
         if now - self._last[event.run.spec.run_id] < LINE_SECONDS:
             return
         self._last[event.run.spec.run_id] = now
-        said, accuracy = event.said, event.said.top1
+        said, accuracy = event.progress, event.progress.top1
         top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
         self._print(
             f"        {event.run.title}: epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, "
@@ -200,7 +200,7 @@ class LiveView:
                 detail="starting",
             )
         elif isinstance(event, Progressed):
-            said, accuracy = event.said, event.said.top1
+            said, accuracy = event.progress, event.progress.top1
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
             detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
             self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)

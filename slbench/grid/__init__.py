@@ -1,1 +1,1 @@
-"""Many runs on the devices there are: slots, the queue over them, and the child that does one job."""
+"""Many runs on the devices of this machine: slots, a queue over them, and worker processes."""

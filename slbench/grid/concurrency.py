@@ -1,4 +1,4 @@
-"""How many jobs a device is given at a time: as many as finish the grid first and fit into its memory."""
+"""Number of concurrent jobs per device: the fastest that fits into memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,21 +17,21 @@ SHARE_OF_MEMORY = 0.9
 
 
 def candidates(devices: str, *, threads: int) -> list[list[Slot]]:
-    """The packings that are worth a try: one job a device, two, four, eight, and as many as there are cores for."""
+    """Return the slots of each number of jobs per device to try: 1, 2, 4, 8 and as many as there are cores."""
     single = make_slots(devices, jobs_per_device=1, threads=threads)
-    most = max(1, machine.usable_cores() // threads)
+    limit = max(1, machine.usable_cores() // threads)
     if any(slot.device.kind != "cpu" for slot in single):
-        most = min(most, MAX_ON_A_GPU)
-    counts = sorted({count for count in (1, 2, 4, 8, most) if count <= most})
+        limit = min(limit, MAX_ON_A_GPU)
+    counts = sorted({count for count in (1, 2, 4, 8, limit) if count <= limit})
     return [make_slots(devices, jobs_per_device=count, threads=threads) for count in counts]
 
 
-def fits(found: Estimate, slots: Sequence[Slot]) -> bool:
-    """Whether the largest job, on every slot at once, fits into the memory that is free now."""
+def fits(cost: Estimate, slots: Sequence[Slot]) -> bool:
+    """Return whether the largest job fits into the free memory on every slot at once."""
     for slot in slots:
         beside = sum(other.device == slot.device for other in slots)
         free = slot.device.memory_bytes if slot.device.kind == "cuda" else psutil.virtual_memory().available
-        if free and beside * found.peak_memory_bytes > SHARE_OF_MEMORY * free:
+        if free and beside * cost.peak_memory_bytes > SHARE_OF_MEMORY * free:
             return False
     return True
 
@@ -45,23 +45,23 @@ def choose(
     store: Store,
     tell: Callable[[str], None],
 ) -> int:
-    """The number of jobs a device with which the runs would end first, by probes, made where they are missing.
+    """Return the number of jobs per device with the shortest estimated total time, probing jobs where needed.
 
     Raises:
         InputError: if no number fits into memory, or none could be probed.
     """
     probes = ProbeResults(store, machine_id=machine.host().machine_id)
-    walls: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     for slots in candidates(devices, threads=threads):
         jobs = sum(slot.device == slots[0].device for slot in slots)
         probe_missing(unprobed(runs, slots, precisions=precisions, probes=probes), slots, store, tell=tell)
-        found = estimate(runs, slots, precisions=precisions, probes=probes)
-        if found is not None and fits(found, slots):
-            walls[jobs] = found.wall_seconds
-            tell(f"{jobs} at a time on a device: {found.wall_seconds:.0f} s in all")
-    if not walls:
+        cost = estimate(runs, slots, precisions=precisions, probes=probes)
+        if cost is not None and fits(cost, slots):
+            seconds[jobs] = cost.wall_seconds
+            tell(f"{jobs} at a time on a device: {cost.wall_seconds:.0f} s in all")
+    if not seconds:
         raise InputError(
             "--jobs-per-device auto: no number of jobs could be tried within the memory that is free: "
             "name one, or a smaller recipe.batch_size"
         )
-    return min(walls, key=lambda jobs: walls[jobs])
+    return min(seconds, key=lambda jobs: seconds[jobs])

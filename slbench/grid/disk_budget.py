@@ -1,4 +1,4 @@
-"""Whether the disk has room for a run, asked before it starts."""
+"""Disk space that a run needs, checked before it starts."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,14 @@ from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.text import megabytes
 
-AMPLE_BYTES_PER_RUN = (
-    2**30
-)  # bytes free for each run: by their own sizes no network here needs so much, and nothing need be counted
+AMPLE_BYTES_PER_RUN = 2**30  # more than any run here needs; with so much free nothing is counted
 SLACK = 2**21  # bytes: log, history, spec, record, headers
-CHECKPOINTS = 3  # at once, for a moment: two, and the one that is being written
+CHECKPOINTS = 3  # at once: two, and the one being written
 LABEL_BYTES, LOGIT_BYTES = 8, 2
 
 
 def needed_bytes(run: StudyRun) -> int:
-    """What a run has on the disk at most, at one moment. Counts its network, which takes torch."""
+    """Return the peak disk usage of a run in bytes. Builds its network, which imports torch."""
     from slbench.measure.compute_budget import weight_bytes
 
     weights = weight_bytes(Network.of(run.spec))
@@ -25,29 +23,28 @@ def needed_bytes(run: StudyRun) -> int:
 
 
 def checkpoint_bytes(run: StudyRun, weights: int) -> int:
-    """What the checkpoints of a run take at most, of a network with so many bytes of weights.
+    """Return the most bytes that the checkpoints of a run take.
 
-    Each holds the weights, the two moments of AdamW, the average of the weights and those of the best
-    epoch, as far as the run has these.
+    Each holds the weights, the two moments of AdamW and, if used, the averaged weights and those of the best epoch.
+
+    Args:
+        weights: bytes of the weights of the network.
     """
     return CHECKPOINTS * weights * (3 + (run.spec.recipe.ema_decay is not None) + (run.labels.keep == "best"))
 
 
 def kept_bytes(run: StudyRun, weights: int) -> int:
-    """What a run keeps once it is finished: its weights, unless they are not to be kept, and its test logits."""
+    """Return the bytes that a finished run keeps: test logits, and its weights unless `keep` is "none"."""
     return (0 if run.labels.keep == "none" else weights) + logits_bytes(run)
 
 
 def logits_bytes(run: StudyRun) -> int:
-    """Of the test images: a float16 for each class, and the label."""
+    """Return the bytes of the test logits: a float16 per class and the label, for each test image."""
     return run.spec.dataset.num_test * (run.spec.dataset.num_classes * LOGIT_BYTES + LABEL_BYTES)
 
 
 def disk_shortfall(store: Store, starting: StudyRun, running: Sequence[StudyRun]) -> str | None:
-    """Why there is no room to start a run beside those that are running; None if there is.
-
-    What their folders hold already counts for them.
-    """
+    """Return why the disk has no room for one more run; None if it has. Existing files of the runs are deducted."""
     runs = [starting, *running]
     free = store.free_bytes()
     if free >= AMPLE_BYTES_PER_RUN * len(runs):
@@ -57,5 +54,6 @@ def disk_shortfall(store: Store, starting: StudyRun, running: Sequence[StudyRun]
         return None
     return (
         f"disk full: {store.root} has {megabytes(free)} free, and {starting.title} needs up to "
-        f"{megabytes(needed)}{' with those that run' if running else ''}: make space, and the same command goes on"
+        f"{megabytes(needed)}{' with the running jobs' if running else ''}: free some space, then run the same "
+        "command to resume"
     )

@@ -1,4 +1,4 @@
-"""What a grid will take, from probes of its jobs: time on the slots there are, space on the disk."""
+"""Time and disk space that a grid will take, estimated from probes of its jobs."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from slbench.files import dump_json, write_atomic
 from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
 from slbench.grid.messages import Job, ProbeTask
-from slbench.grid.processes import LOG, in_child, spawn, stop
+from slbench.grid.processes import LOG, spawn, stop, worker_device
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
@@ -22,7 +22,7 @@ from slbench.store import Store
 from slbench.study import StudyRun
 
 PROBE_SECONDS = 5.0  # of training
-# What of a recipe changes no job's speed, or only how long it lasts.
+# fields of a recipe that do not change the cost of a step
 COST_NEUTRAL_FIELDS = (
     "epochs",
     "lr",
@@ -40,7 +40,7 @@ PROBES = TypeAdapter(list[Probe])
 
 @dataclass(frozen=True)
 class JobSetting:
-    """Where and how a job would run."""
+    """Device kind, threads, precision and number of concurrent jobs."""
 
     device_kind: str
     threads: int
@@ -50,12 +50,12 @@ class JobSetting:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left of a grid."""
+    """Estimated cost of the rest of a grid."""
 
-    job_seconds: Mapping[str, float]  # by run id, on the kind of device that the slots begin with
-    wall_seconds: float  # until the last job ends; images/s, measured afterwards, not included
-    disk_bytes: int  # that finished runs take, and checkpoints while they run
-    peak_memory_bytes: int  # of one job, the largest
+    job_seconds: Mapping[str, float]  # by run id, on the kind of device of the first slot
+    wall_seconds: float  # until the last job ends, without the throughput measurement after it
+    disk_bytes: int  # of finished runs and of checkpoints while they run
+    peak_memory_bytes: int  # of the largest job
 
 
 def setting_of(slot: Slot, slots: Sequence[Slot], precision: Resolved) -> JobSetting:
@@ -64,10 +64,10 @@ def setting_of(slot: Slot, slots: Sequence[Slot], precision: Resolved) -> JobSet
 
 
 def probe_key(run: RunSpec, setting: JobSetting) -> str:
-    """Everything that decides what a job costs but the machine: not its seed, nor for how many epochs it runs."""
+    """Return the digest of all that decides the cost of a job on one machine, without seed and number of epochs."""
     content = run.as_dict()
     del content["seed"], content["protocol"], content["dataset"]["fraction"], content["dataset"]["per_class"]
-    content["recipe"].pop("equal", None)  # of subsets alone, whose steps cost what those of the whole set cost
+    content["recipe"].pop("equal", None)  # steps on a subset cost the same
     content["numerics"].pop("subset", None)
     for field in COST_NEUTRAL_FIELDS:
         del content["recipe"][field]
@@ -75,11 +75,11 @@ def probe_key(run: RunSpec, setting: JobSetting) -> str:
 
 
 class ProbeResults:
-    """What is known of the cost of jobs: from this machine's store, or from a file that another machine wrote.
+    """Probe results of this machine's store, or of a file written on another machine.
 
     Args:
-        machine_id: of the machine whose measurements count.
-        others: from a file; if there are any, they alone count.
+        machine_id: machine whose results in the store are used.
+        others: results of a file; if not empty, the store is ignored.
     """
 
     def __init__(self, store: Store, *, machine_id: str, others: Sequence[Probe] = ()) -> None:
@@ -92,7 +92,7 @@ class ProbeResults:
 
 
 def load_probes(path: Path) -> list[Probe]:
-    """Probes from a file. Raises InputError if it is none."""
+    """Return the probes of a file. Raises InputError if it is not readable as such."""
     try:
         return PROBES.validate_json(path.read_bytes())
     except OSError as error:
@@ -100,17 +100,17 @@ def load_probes(path: Path) -> list[Probe]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(
-            f"--speeds {path}: not what --save-speeds writes: {first['msg'].lower()}; write it again on that machine"
+            f"--speeds {path}: not a file of --save-speeds: {first['msg'].lower()}; write it again on that machine"
         ) from error
 
 
 def kinds_of(probes: Sequence[Probe]) -> dict[str, Device]:
-    """The kinds of devices that another machine has measured, by name."""
+    """Return the devices that another machine has measured, by kind."""
     return {probe.device_kind: Device(probe.device_kind, probe.device_name, probe.computes_bf16) for probe in probes}
 
 
 def save_probes(path: Path, probes: Sequence[Probe]) -> None:
-    """Write probes for another machine."""
+    """Write probes for use on another machine. Raises InputError if the file cannot be written."""
     try:
         write_atomic(path, dump_json([probe.model_dump(mode="json") for probe in probes]))
     except OSError as error:
@@ -118,7 +118,7 @@ def save_probes(path: Path, probes: Sequence[Probe]) -> None:
 
 
 def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:
-    """What a job takes in a process that has begun, from the epochs on that an earlier attempt has done."""
+    """Return the seconds of a job in a started process, resumed after `epochs_done` epochs."""
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
     evaluated = run.dataset.num_test + validated
     epoch = run.steps_per_epoch * probe.step_seconds + evaluated * probe.evaluation_seconds + probe.save_seconds
@@ -129,11 +129,11 @@ def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:
 def estimate(
     runs: Sequence[StudyRun], slots: Sequence[Slot], *, precisions: Mapping[Precision, Resolved], probes: ProbeResults
 ) -> Estimate | None:
-    """What runs will take on these slots, the longest first; None if a job of theirs was never probed."""
+    """Return the cost of runs on these slots, longest first; None if some job was never probed."""
     if not runs or not slots:
         return None
     seconds: dict[tuple[str, str], float] = {}
-    found: list[tuple[StudyRun, Probe]] = []
+    probed: list[tuple[StudyRun, Probe]] = []
     for run in runs:
         done = probes.store.epochs_done(run.spec)
         for slot in slots:
@@ -143,26 +143,26 @@ def estimate(
                 return None
             seconds[run.spec.run_id, slot.device.kind] = job_seconds(run.spec, probe, epochs_done=done)
             if slot is slots[0]:
-                found.append((run, probe))
+                probed.append((run, probe))
     first = {run.spec.run_id: seconds[run.spec.run_id, slots[0].device.kind] for run in runs}
-    startup = max(probe.startup_seconds for _, probe in found)
+    startup = max(probe.startup_seconds for _, probe in probed)
     free = dict.fromkeys(slots, startup)
     for run_id in sorted(first, key=lambda run_id: first[run_id], reverse=True):
-        slot = min(free, key=lambda slot: free[slot])  # as the executor does: the first that is free
+        slot = min(free, key=lambda slot: free[slot])  # like the executor: the first free slot
         free[slot] += seconds[run_id, slot.device.kind]
-    kept = sum(kept_bytes(run, probe.params * BYTES_OF_WEIGHT) for run, probe in found)
-    largest = max(checkpoint_bytes(run, probe.params * BYTES_OF_WEIGHT) for run, probe in found)
+    kept = sum(kept_bytes(run, probe.params * BYTES_OF_WEIGHT) for run, probe in probed)
+    largest = max(checkpoint_bytes(run, probe.params * BYTES_OF_WEIGHT) for run, probe in probed)
     return Estimate(
         job_seconds=first,
         wall_seconds=max(free.values()),
         disk_bytes=kept + len(slots) * largest,
-        peak_memory_bytes=max(probe.peak_memory_bytes for _, probe in found),
+        peak_memory_bytes=max(probe.peak_memory_bytes for _, probe in probed),
     )
 
 
 @dataclass(frozen=True)
 class Unprobed:
-    """A job that is to be tried, and where."""
+    """A job to probe and its setting."""
 
     run: StudyRun
     setting: JobSetting
@@ -172,7 +172,7 @@ class Unprobed:
 def unprobed(
     runs: Sequence[StudyRun], slots: Sequence[Slot], *, precisions: Mapping[Precision, Resolved], probes: ProbeResults
 ) -> list[Unprobed]:
-    """A job for each cost that is not known yet."""
+    """Return one job for each cost that is not known yet."""
     missing: dict[str, Unprobed] = {}
     for run in runs:
         for slot in slots:
@@ -186,21 +186,21 @@ def unprobed(
 def probe_missing(
     missing: Sequence[Unprobed], slots: Sequence[Slot], store: Store, *, tell: Callable[[str], None]
 ) -> None:
-    """Try jobs, a slot's worth at a time, so that each has as much beside it as in the grid; file what they cost.
+    """Probe jobs on all slots at once, as the grid would run them, and store their costs.
 
     Args:
-        tell: told of each that is tried, and of one that could not be.
+        tell: called with a line on each job that is probed, and on each that could not be.
     """
-    for kind in dict.fromkeys(each.setting.device_kind for each in missing):
-        mine = [slot for slot in slots if slot.device.kind == kind]
-        waiting = [each for each in missing if each.setting.device_kind == kind]
-        for first in range(0, len(waiting), len(mine)):
-            together = waiting[first : first + len(mine)]
-            # Fewer jobs than slots would have less beside them than in the grid.
-            filled = [together[i % len(together)] for i in range(len(mine))]
-            for each in together:
-                tell(f"probing {each.run.labels.backbone} {each.run.labels.method} on {kind}")
-            try_together(list(zip(filled, mine, strict=True)), store, tell=tell)
+    for kind in dict.fromkeys(item.setting.device_kind for item in missing):
+        own_slots = [slot for slot in slots if slot.device.kind == kind]
+        waiting = [item for item in missing if item.setting.device_kind == kind]
+        for first in range(0, len(waiting), len(own_slots)):
+            together = waiting[first : first + len(own_slots)]
+            # all slots are filled, so that each job competes with as many others as in the grid
+            filled = [together[i % len(together)] for i in range(len(own_slots))]
+            for item in together:
+                tell(f"probing {item.run.labels.backbone} {item.run.labels.method} on {kind}")
+            try_together(list(zip(filled, own_slots, strict=True)), store, tell=tell)
 
 
 def try_together(jobs: Sequence[tuple[Unprobed, Slot]], store: Store, *, tell: Callable[[str], None]) -> None:
@@ -208,36 +208,36 @@ def try_together(jobs: Sequence[tuple[Unprobed, Slot]], store: Store, *, tell: C
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         processes = [
-            spawn(task_of(each, slot, store), slot.device, threads=slot.threads, log=log) for each, slot in jobs
+            spawn(task_of(item, slot, store), slot.device, threads=slot.threads, log=log) for item, slot in jobs
         ]
     try:
-        for process, (each, _) in zip(processes, jobs, strict=True):
+        for process, (item, _) in zip(processes, jobs, strict=True):
             if process.wait() != 0:
                 why = failure(process.returncode, log_path).reason
-                tell(f"could not be probed: {each.run.labels.backbone} {each.run.labels.method}: {why}")
+                tell(f"probe failed: {item.run.labels.backbone} {item.run.labels.method}: {why}")
     finally:
         stop(processes)
 
 
-def task_of(each: Unprobed, slot: Slot, store: Store) -> ProbeTask:
+def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
     job = Job(
-        spec=each.run.spec,
-        labels=each.run.labels,
+        spec=item.run.spec,
+        labels=item.run.labels,
         store=str(store.root),
-        device=in_child(slot.device),
+        device=worker_device(slot.device),
         device_label=slot.device.label,
         device_name=slot.device.name,
         threads=slot.threads,
-        precision=each.setting.precision,
+        precision=item.setting.precision,
         cores=slot.cores,
     )
     return ProbeTask(
         job=job,
-        key=each.key,
-        title=f"{each.run.labels.backbone} {each.run.labels.method} {each.run.labels.dataset}",
+        key=item.key,
+        title=f"{item.run.labels.backbone} {item.run.labels.method} {item.run.labels.dataset}",
         machine_id=machine.host().machine_id,
         computes_bf16=slot.device.computes_bf16,
-        jobs=each.setting.jobs,
+        jobs=item.setting.jobs,
         seconds=PROBE_SECONDS,
         asked_at=time.time(),
     )

@@ -1,4 +1,4 @@
-"""What happens in a grid, in the order it happens: for whoever shows it."""
+"""Events of a grid, for progress views."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from slbench.study import StudyRun
 
 @dataclass(frozen=True)
 class Started:
-    """A job was given to a slot."""
+    """A job has started on a slot."""
 
     run: StudyRun
     slot: Slot
@@ -19,16 +19,16 @@ class Started:
 
 @dataclass(frozen=True)
 class Progressed:
-    """A job says how far it is."""
+    """A job has reported its progress."""
 
     run: StudyRun
     slot: Slot
-    said: ProgressMessage
+    progress: ProgressMessage
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A job ended with a record."""
+    """A job has ended with a record."""
 
     run: StudyRun
     slot: Slot
@@ -38,32 +38,32 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job ended without a record."""
+    """A job has ended without a record."""
 
     run: StudyRun
     slot: Slot
     failure: Failure
     log: Path
-    again: bool  # it will be tried again
+    will_retry: bool
 
 
 @dataclass(frozen=True)
 class AlreadyFinished:
-    """Another launcher has finished a run meanwhile."""
+    """Another launcher has finished a run of this grid."""
 
     run: StudyRun
 
 
 @dataclass(frozen=True)
 class SeedAdded:
-    """A study's rule of seeds wants a further run: its comparison is undecided after the seeds before."""
+    """The seed rule has requested a run, because its comparison is still undecided."""
 
     run: StudyRun
 
 
 @dataclass(frozen=True)
 class JobCancelled:
-    """A job was ended by the launcher, and is no failure: --fail-fast, or its claim went to another launcher."""
+    """The launcher has ended a job (--fail-fast, or another launcher took its claim); not a failure."""
 
     run: StudyRun
     slot: Slot
@@ -71,7 +71,7 @@ class JobCancelled:
 
 @dataclass(frozen=True)
 class JobPruned:
-    """A search has stopped a job: it had seen enough of the run."""
+    """A search has pruned a job."""
 
     run: StudyRun
     slot: Slot
@@ -80,14 +80,14 @@ class JobPruned:
 
 @dataclass(frozen=True)
 class WaitingForOthers:
-    """What is left is being done by other launchers; it is taken over if they die."""
+    """Other launchers are doing the remaining runs; they are taken over if those launchers die."""
 
     runs: int
 
 
 @dataclass(frozen=True)
 class SlotsReduced:
-    """A device gets fewer jobs at a time from now on: memory ran out, or it was lost."""
+    """A device runs fewer jobs at a time from now on: it ran out of memory, or was lost."""
 
     device: Device
     jobs: int
@@ -95,22 +95,22 @@ class SlotsReduced:
 
 @dataclass(frozen=True)
 class GridStopped:
-    """No further job is started."""
+    """No more jobs are started."""
 
     reason: str
-    left: int  # runs that were still waiting
+    waiting: int  # runs not started
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """The jobs are over; the speed of so many networks is being measured, alone."""
+    """The jobs have ended; the throughput of some networks is being measured, alone on the machine."""
 
     networks: int
 
 
 @dataclass(frozen=True)
 class ThroughputFailed:
-    """The speed measurement ended without a result."""
+    """The throughput measurement has failed."""
 
     reason: str
 

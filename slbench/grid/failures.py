@@ -1,4 +1,4 @@
-"""What a job died of: told apart by the child where it can still speak, else by its exit code, signal and log."""
+"""Why a job failed: as reported by the worker, else from exit code, signal and log."""
 
 import errno
 import platform
@@ -14,8 +14,8 @@ from slbench.record import Failure, Kind
 
 LAST_LINES = 10
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
-# What CUDA says when the process, or the device, cannot be used any more.
-LOST = (
+# messages of CUDA when the process or the device is no longer usable
+DEVICE_LOST = (
     "illegal memory access",
     "unspecified launch failure",
     "device-side assert",
@@ -28,25 +28,25 @@ LOST = (
 
 
 def kind_of(error: BaseException) -> Kind:
-    """What sort of end an exception is."""
-    words = str(error).lower()
+    """Return the kind of failure that an exception means."""
+    message = str(error).lower()
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "disk full"
-    if isinstance(error, MemoryError) or any(sign in words for sign in NO_MEMORY):
+    if isinstance(error, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "out of memory"
-    if any(sign in words for sign in LOST):
+    if any(sign in message for sign in DEVICE_LOST):
         return "device lost"
     return "error"
 
 
-def death_of(error: BaseException) -> JobFailed:
-    """What a child says of the exception that ends it."""
-    words = " ".join(str(error).split())
+def failure_message(error: BaseException) -> JobFailed:
+    """Return the message that reports an exception to the launcher."""
+    message = " ".join(str(error).split())
     name = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
     return JobFailed(
-        kind=kind_of(error), message=(name + words)[:500], traceback="".join(traceback.format_exception(error))
+        kind=kind_of(error), message=(name + message)[:500], traceback="".join(traceback.format_exception(error))
     )
 
 
@@ -54,30 +54,30 @@ def failure(
     returncode: int,
     log: Path,
     *,
-    begun_at: int = 0,
-    died: JobFailed | None = None,
+    log_start: int = 0,
+    report: JobFailed | None = None,
     timeout: float | None = None,
     killed_for_memory: bool = False,
     attempt: int = 1,
     device: str = "",
 ) -> Failure:
-    """Why a child ended without a record.
+    """Return why a worker ended without a record.
 
     Args:
-        returncode: as subprocess has it: negative for a signal.
-        begun_at: bytes of the log that are of earlier attempts.
-        died: what it said itself.
-        timeout: seconds it was allowed, if it was ended for taking longer.
-        killed_for_memory: the system has killed a process of this container for want of memory meanwhile.
+        returncode: of subprocess; negative for a signal.
+        log_start: bytes of the log written by earlier attempts.
+        report: the worker's own message, if it could send one.
+        timeout: time limit in seconds, if it was exceeded.
+        killed_for_memory: the kernel's out-of-memory killer was active in this container during the job.
     """
-    lines = last_lines(log, begun_at)
+    lines = last_lines(log, log_start)
     number = -returncode if returncode < 0 else None
     how = f"exit code {returncode}" if number is None else f"killed by {signal_name(number)}"
     kind: Kind
     if timeout is not None:
         kind, reason = "timeout", f"took longer than --timeout {timeout:g} s"
-    elif died is not None:
-        kind, reason = died.kind, f"{how}: {died.message}"
+    elif report is not None:
+        kind, reason = report.kind, f"{how}: {report.message}"
     else:
         memory = number == signal.SIGKILL and killed_for_memory
         kind = "out of memory" if memory else "error" if number is None else "killed"
@@ -88,7 +88,7 @@ def failure(
         reason=reason,
         exit_code=returncode if number is None else None,
         signal=None if number is None else signal_name(number),
-        traceback="" if died is None else died.traceback,
+        traceback="" if report is None else report.traceback,
         last_lines=tuple(lines),
         attempt=attempt,
         device=device,
@@ -105,7 +105,7 @@ def signal_name(number: int) -> str:
 
 
 def last_lines(log: Path, start: int) -> list[str]:
-    """The last lines of a log that are not empty, from a byte on."""
+    """Return the last non-empty lines of a log, from byte `start` on."""
     try:
         with log.open(errors="replace") as file:
             file.seek(start)
@@ -115,7 +115,7 @@ def last_lines(log: Path, start: int) -> list[str]:
 
 
 def memory_kills() -> int:
-    """How many processes the system has killed for want of memory, in this container or at all; 0 if unknown."""
+    """Return the number of out-of-memory kills in this container, else on this machine; 0 if unknown."""
     for source in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
         try:
             lines = source.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""A study on this machine: everything checked first, then run, then measured."""
+"""Check a study on this machine, run it, then measure throughput."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +22,12 @@ from slbench.study import Study, StudyRun
 
 @dataclass(frozen=True)
 class PreparedGrid:
-    """A grid that is known to be good, before anything is written."""
+    """A checked grid; nothing has been written yet."""
 
     runs: tuple[StudyRun, ...]
     states: Mapping[str, State]  # by run id
     slots: tuple[Slot, ...]
-    precisions: Mapping[Precision, Resolved]  # what each that a recipe asks for has become
+    precisions: Mapping[Precision, Resolved]  # requested precision -> the one used
     store: Store
 
     @property
@@ -47,14 +47,14 @@ def prepare(
     with_data: bool,
     elsewhere: Mapping[str, Device] = NO_DEVICES,
 ) -> PreparedGrid:
-    """Check store, devices and precision, and look up what is finished. Writes nothing.
+    """Check store, devices and precision, and read the state of the runs. Writes nothing.
 
     Args:
-        writing: also make sure that the store can be written to.
-        with_data: also make sure that the data are here.
-        elsewhere: as `make_slots` has it.
+        writing: also check that the store is writable.
+        with_data: also check that the data sets are on this machine.
+        elsewhere: see `make_slots`.
     Raises:
-        StoreError, InputError: for what is wrong.
+        StoreError, InputError: for the first problem found.
     """
     store.check(writing=writing)
     slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads, elsewhere=elsewhere)
@@ -75,21 +75,21 @@ def launch_jobs(
     tensorboard: Path | None = None,
     study: Study | None = None,
 ) -> bool:
-    """Run what is not finished; whether this launcher did just that at the first try, so that its time says something.
+    """Run the unfinished runs. Return whether exactly these ran here at the first try, so that the time is meaningful.
 
     Args:
-        study: whose rule of seeds, if it has one, may want further runs when these have ended.
+        study: adds the runs that its seed rule, if any, requests.
     """
     unclean: list[Event] = []
 
     def see(event: Event) -> None:
         if isinstance(event, SeedAdded | Failed | AlreadyFinished | WaitingForOthers | GridStopped):
             unclean.append(event)
-        if further is not None:
-            further.see(event)
+        if added is not None:
+            added.on_grid_event(event)
         on_event(event)
 
-    further = AdaptiveSeeds(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
+    added = AdaptiveSeeds(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
     executor = LocalExecutor(
         grid.slots,
         store=grid.store,
@@ -98,56 +98,54 @@ def launch_jobs(
         policy=policy,
         tensorboard=tensorboard,
     )
-    executor.run(largest_first(grid.todo, slots=len(grid.slots)), more=further or nothing)
-    runs = grid.runs if further is None else further.given.values()
+    executor.run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
+    runs = grid.runs if added is None else added.assigned.values()
     after = grid.store.states(run.spec for run in runs)
     grid.store.claims.forget(run for run, state in after.items() if state == "done")
     return not unclean
 
 
-def nothing() -> None:
-    """No further run."""
-
-
 def measure_speeds(grid: PreparedGrid, *, on_event: Callable[[Event], None]) -> None:
-    """Measure the images/s that a report on the grid lacks."""
+    """Measure the images/s that a report on the grid needs and the store lacks."""
     measure_missing(grid.runs, grid.store, [slot.device for slot in grid.slots], on_event=on_event)
 
 
-def packed(grid: PreparedGrid, *, devices: str, threads: int, tell: Callable[[str], None]) -> PreparedGrid:
-    """The grid with as many jobs a device as end it first; see `slbench.grid.concurrency`."""
+def with_best_concurrency(
+    grid: PreparedGrid, *, devices: str, threads: int, tell: Callable[[str], None]
+) -> PreparedGrid:
+    """Return the grid with the fastest number of jobs per device; see `slbench.grid.concurrency`."""
     jobs = choose(grid.todo, devices, threads=threads, precisions=grid.precisions, store=grid.store, tell=tell)
     return dataclasses.replace(grid, slots=tuple(make_slots(devices, jobs_per_device=jobs, threads=threads)))
 
 
 def probe_grid(grid: PreparedGrid, probes: ProbeResults, *, tell: Callable[[str], None]) -> None:
-    """Try every kind of job of the grid whose cost is not known."""
+    """Probe every kind of job of the grid whose cost is not known."""
     missing = unprobed(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
     probe_missing(missing, grid.slots, grid.store, tell=tell)
 
 
 def cost_of(grid: PreparedGrid, probes: ProbeResults) -> Estimate | None:
-    """What is left of the grid will take; None if a job of it was never probed."""
+    """Return the cost of the rest of the grid; None if some job was never probed."""
     return estimate(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
 
 
-def known(grid: PreparedGrid, probes: ProbeResults) -> list[Probe]:
-    """What is known of the cost of the grid's jobs."""
-    found = {}
+def known_probes(grid: PreparedGrid, probes: ProbeResults) -> list[Probe]:
+    """Return the known probes of the grid's jobs."""
+    results = {}
     for run in grid.runs:
         for slot in grid.slots:
             setting = setting_of(slot, grid.slots, grid.precisions[run.spec.recipe.precision])
             probe = probes.get(run.spec, setting)
             if probe is not None:
-                found[probe.key] = probe
-    return list(found.values())
+                results[probe.key] = probe
+    return list(results.values())
 
 
 def largest_first(runs: Sequence[StudyRun], *, slots: int) -> list[StudyRun]:
-    """Runs by what they have to compute, so that no long one is left for the end; alike ones in their order."""
+    """Return the runs sorted by compute, largest first, so that no long run is left for the end."""
     networks = {(run.spec.backbone, run.spec.method, run.spec.dataset.name, run.spec.recipe.epochs) for run in runs}
     if slots == 1 or len(runs) <= slots or len(networks) == 1:
-        return list(runs)  # no order is better than another, and counting takes torch
-    from slbench.measure.compute_budget import work
+        return list(runs)  # the order does not matter, and counting imports torch
+    from slbench.measure.compute_budget import compute_budget
 
-    return sorted(runs, key=lambda run: work(run.spec).macs, reverse=True)
+    return sorted(runs, key=lambda run: compute_budget(run.spec).macs, reverse=True)

@@ -1,4 +1,4 @@
-"""What a launcher hands to its child, and what the child says back. Plain JSON, free of torch."""
+"""Messages between a launcher and its workers. Plain JSON, free of torch."""
 
 from typing import Literal
 
@@ -10,26 +10,26 @@ from slbench.spec import RunSpec
 
 
 class Job(BaseModel):
-    """One run, and where and how to do it."""
+    """A run with its device and settings."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     spec: RunSpec
     labels: Labels
     store: str
-    device: str  # as torch names it in the child
-    device_label: str  # as the record names it
+    device: str  # torch's name in the worker
+    device_label: str  # name in the record
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
-    log: str = ""  # file that gets what is printed; empty for where it goes already
-    cores: tuple[int, ...] = ()  # that the child keeps to; empty for any
-    checkpoint_seconds: float = 300.0  # between two within an epoch
-    tensorboard: str | None = None  # where its folders of runs are
+    log: str = ""  # file for all output; empty: unchanged
+    cores: tuple[int, ...] = ()  # CPU affinity; empty: any core
+    checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
+    tensorboard: str | None = None  # parent of the folders of runs
 
 
 class SpeedTest(BaseModel):
-    """Networks whose speed is to be measured against each other, on a device that does nothing else."""
+    """Networks whose throughput is measured in turns, on a device that does nothing else."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -43,7 +43,7 @@ class SpeedTest(BaseModel):
 
 
 class ProbeTask(BaseModel):
-    """A job that is to be tried for some seconds."""
+    """A job to probe for some seconds."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -54,11 +54,11 @@ class ProbeTask(BaseModel):
     computes_bf16: bool
     jobs: int
     seconds: float
-    asked_at: float  # seconds since 1970, when the launcher started the child
+    asked_at: float  # seconds since 1970, when the launcher started the worker
 
 
 class ProgressMessage(BaseModel):
-    """A line from the child: how far it is."""
+    """Progress of the running job."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -73,12 +73,12 @@ class ProgressMessage(BaseModel):
 
     @property
     def top1(self) -> float | None:
-        """Accuracy in % to show while a run goes on: validation if there is one."""
+        """Accuracy in percent to show during a run: validation if there is one, else test."""
         return self.test_top1 if self.val_top1 is None else self.val_top1
 
 
 class JobFailed(BaseModel):
-    """The last line from a child that an exception ends."""
+    """Last message of a worker that is ended by an exception."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -88,7 +88,7 @@ class JobFailed(BaseModel):
 
 
 class JobFinished(BaseModel):
-    """A line from a child that has finished its job, and waits for another."""
+    """Message of a worker that has finished its job and waits for the next one."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -96,11 +96,11 @@ class JobFinished(BaseModel):
 
 
 class JobStopped(BaseModel):
-    """A line from a child that has left its job when it was asked to, after a checkpoint, and waits for another."""
+    """Message of a worker that has stopped its job on request, after a checkpoint, and waits for the next one."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    ceased: str  # the run's id
+    stopped_run_id: str
 
 
 Line: TypeAdapter[ProgressMessage | JobFailed | JobFinished | JobStopped] = TypeAdapter(

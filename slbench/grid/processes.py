@@ -1,4 +1,4 @@
-"""Child processes: how they are started, what they see, how they are ended."""
+"""Start, command and stop worker processes."""
 
 import contextlib
 import os
@@ -13,29 +13,29 @@ from typing import IO
 from pydantic import BaseModel
 
 from slbench.grid.slots import Device
-from slbench.grid.worker import cease_lines, task_lines
+from slbench.grid.worker import stop_lines, task_lines
 
 LOG = "log.txt"
-GRACE_SECONDS = 5  # between asking a child to end and killing it
+GRACE_SECONDS = 5  # between SIGTERM and SIGKILL
 
 
 def child_environment(device: Device, threads: int) -> dict[str, str]:
-    """The environment of a child that sees one device and keeps to its threads."""
+    """Return the environment of a worker that sees one device and uses `threads` CPU threads."""
     count = str(threads)
     return {
         **os.environ,
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
-        "CUDA_VISIBLE_DEVICES": device.cuda,  # empty, so none, for a job on the processor
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what deterministic matmuls ask for on CUDA
+        "CUDA_VISIBLE_DEVICES": device.cuda,  # empty (no GPU) for jobs on the processor
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # needed for deterministic matmuls on CUDA
     }
 
 
 def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:
-    """Start a child on a task. Its stdin stays open: when it closes, the child ends.
+    """Start a worker on a task. It ends when its stdin closes.
 
-    It gets a process group of its own, so that Ctrl-C reaches the launcher alone.
+    It has its own process group, so that Ctrl-C reaches only the launcher.
     """
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "slbench.grid.worker"],
@@ -47,22 +47,22 @@ def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> s
         env=child_environment(device, threads),
         start_new_session=True,
     )
-    hand(task, process)  # if it died at once, its log says why
+    send_task(task, process)  # if it has died already, its log has the reason
     return process
 
 
-def hand(task: BaseModel, process: subprocess.Popen[str]) -> bool:
-    """Give a child a task; False if it is not there any more."""
-    return tell(task_lines(task), process)
+def send_task(task: BaseModel, process: subprocess.Popen[str]) -> bool:
+    """Send a task to a worker; return False if it has exited."""
+    return send(task_lines(task), process)
 
 
-def ask_to_cease(run_id: str, process: subprocess.Popen[str]) -> bool:
-    """Ask a child to leave a run after a checkpoint, and to wait for another; False if it is not there any more."""
-    return tell(cease_lines(run_id), process)
+def request_stop(run_id: str, process: subprocess.Popen[str]) -> bool:
+    """Ask a worker to stop a run after a checkpoint and wait for the next; return False if it has exited."""
+    return send(stop_lines(run_id), process)
 
 
-def tell(lines: str, process: subprocess.Popen[str]) -> bool:
-    """Write to a child's stdin; False if it is not there any more."""
+def send(lines: str, process: subprocess.Popen[str]) -> bool:
+    """Write to a worker's stdin; return False if it has exited."""
     assert process.stdin is not None
     try:
         process.stdin.write(lines)
@@ -73,16 +73,16 @@ def tell(lines: str, process: subprocess.Popen[str]) -> bool:
 
 
 def close_pipes(process: subprocess.Popen[str]) -> None:
-    """Close this end of a child's pipes."""
+    """Close the launcher's ends of a worker's pipes."""
     for pipe in (process.stdin, process.stdout):
-        # What was not read before the child died cannot be flushed, and need not be.
+        # unread input of a dead worker cannot be flushed
         with contextlib.suppress(OSError):
             if pipe is not None:
                 pipe.close()
 
 
 def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """End children: ask, wait a little, kill; then close their pipes."""
+    """Terminate workers, kill those that do not exit within the grace period, and close their pipes."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
@@ -95,23 +95,23 @@ def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
         close_pipes(process)
 
 
-def in_child(device: Device) -> str:
-    """What torch calls a device in a child that sees it alone."""
+def worker_device(device: Device) -> str:
+    """Return torch's name of a device in a worker that sees only this device."""
     return "cuda:0" if device.kind == "cuda" else device.label
 
 
 @contextlib.contextmanager
-def on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM call a function in place of raising wherever the program is.
+def on_interrupt(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` on SIGINT and SIGTERM within the block, instead of raising at an arbitrary point.
 
-    A child that has started but is in no list yet would outlive an exception raised just then. Signals are
-    for the main thread; elsewhere this does nothing.
+    An exception between starting a worker and registering it would leave the worker behind. Does nothing outside
+    the main thread, which alone receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda _number, _frame: tell()) for number in numbers]
+    before = [signal.signal(number, lambda _number, _frame: callback()) for number in numbers]
     try:
         yield
     finally:

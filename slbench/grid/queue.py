@@ -1,4 +1,4 @@
-"""What the local executor keeps of each job: the run that is to be done, its process, its child."""
+"""Bookkeeping of the local executor: queued runs, worker processes, running jobs."""
 
 import subprocess
 import time
@@ -14,12 +14,12 @@ from slbench.study import StudyRun
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What happens after a failure."""
+    """Retries, limits and checkpoint interval of a grid."""
 
-    retries: int = 0  # of a job; one whose loss diverged would only diverge again
-    timeout: float | None = None  # seconds an attempt may take
-    fail_fast: bool = False  # the first failure ends the grid
-    max_failures: int | None = None  # so many that died the same way, and no job is started any more
+    retries: int = 0  # per job; diverged jobs are not retried, they would diverge again
+    timeout: float | None = None  # seconds per attempt
+    fail_fast: bool = False  # stop the grid at the first failure
+    max_failures: int | None = None  # with the same cause; then no more jobs are started
     checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
 
 
@@ -28,26 +28,26 @@ DEFAULT_POLICY = Policy()
 
 @dataclass(eq=False)
 class QueuedRun:
-    """A run that is to be done, and what became of it so far."""
+    """A run to do, with its failures so far."""
 
     run: StudyRun
     failures: int = 0
     out_of_memory: int = 0
-    alone: Device | None = None  # where it may run, with nothing beside it
-    look_at: float = 0.0  # not before: another process has it
+    alone: Device | None = None  # run only on this device, without other jobs on it
+    not_before: float = 0.0  # monotonic time of the next attempt to claim it
 
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """A process that does one job after the other on a slot."""
+    """A process that does one job after another on a slot."""
 
     process: subprocess.Popen[str]
-    child: "RunningJob | None" = None  # the job it is at
+    job: "RunningJob | None" = None  # its current job
 
 
 @dataclass(eq=False)
 class RunningJob:
-    """A job that is running."""
+    """A job on a slot."""
 
     task: QueuedRun
     slot: Slot
@@ -55,14 +55,14 @@ class RunningJob:
     folder: Path
     claim: Claim
     memory_kills: int
-    log_size: int  # when it started: what stands before is of earlier attempts
+    log_size: int  # bytes written by earlier attempts
     started: float = field(default_factory=time.monotonic)
-    noted: float = 0.0
-    died: JobFailed | None = None
-    kill_at: float | None = None  # asked to end; killed then
-    overdue: bool = False
-    unwanted: bool = False  # ended by us, and no failure
-    pruned: Pruned | None = None  # a search has seen enough of it
+    progress_written: float = 0.0
+    report: JobFailed | None = None
+    kill_at: float | None = None  # asked to end; killed at this monotonic time
+    timed_out: bool = False
+    cancelled: bool = False  # ended by the launcher; not a failure
+    pruned: Pruned | None = None  # by a search
 
     @property
     def process(self) -> subprocess.Popen[str]:

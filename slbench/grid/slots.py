@@ -1,4 +1,4 @@
-"""Slots: places on this machine where one job at a time can run. Found without torch."""
+"""Devices of this machine and slots for one job at a time. Free of torch."""
 
 import dataclasses
 import os
@@ -17,12 +17,12 @@ Resolved = Literal["bf16", "fp32"]
 
 @dataclass(frozen=True)
 class Device:
-    """A device that can train: the processor, one GPU, or Apple's."""
+    """A device that can train: the processor, a CUDA GPU or Apple's GPU."""
 
     label: str  # "cpu", "cuda:0", "mps"
-    name: str  # product
+    name: str  # product name
     computes_bf16: bool  # natively
-    cuda: str = ""  # what CUDA_VISIBLE_DEVICES must be for a process to see this one alone
+    cuda: str = ""  # CUDA_VISIBLE_DEVICES of a process that sees only this device
     memory_bytes: int = 0  # of a GPU; 0 if unknown
 
     @property
@@ -40,36 +40,33 @@ class Slot:
     index: int  # among all slots
     device: Device
     threads: int  # CPU threads of its job
-    cores: tuple[int, ...] = ()  # that its job keeps to; empty for any
+    cores: tuple[int, ...] = ()  # CPU affinity of its job; empty: any core
 
 
 def devices() -> dict[str, Device]:
-    """Every device of this machine by label, the processor last.
-
-    CUDA devices are those that CUDA_VISIBLE_DEVICES leaves, counted as CUDA counts them.
-    """
-    found = {
+    """Return the devices of this machine by label, the processor last; GPUs as numbered under CUDA_VISIBLE_DEVICES."""
+    by_label = {
         f"cuda:{i}": Device(f"cuda:{i}", gpu.name, gpu.computes_bf16, cuda=gpu.uuid, memory_bytes=gpu.memory_bytes)
         for i, gpu in enumerate(visible_gpus())
     }
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        found["mps"] = Device("mps", machine.cpu_name(), False)
-    found["cpu"] = Device("cpu", machine.cpu_name(), machine.cpu_computes_bf16())
-    return found
+        by_label["mps"] = Device("mps", machine.cpu_name(), False)
+    by_label["cpu"] = Device("cpu", machine.cpu_name(), machine.cpu_computes_bf16())
+    return by_label
 
 
 def visible_gpus() -> list[machine.Gpu]:
-    """The GPUs that CUDA_VISIBLE_DEVICES (indices or UUIDs) leaves, in its order.
+    """Return the GPUs visible under CUDA_VISIBLE_DEVICES (indices or UUIDs), in its order.
 
-    Like CUDA, it stops at the first entry that names none, or one again.
+    Like CUDA, stops at the first entry that is unknown or repeated.
     """
-    everything = machine.gpus()
-    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None:
-        return list(everything)
+    gpus = machine.gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return list(gpus)
     chosen = []
-    for entry in (part.strip() for part in wanted.split(",")):
-        matching = [gpu for gpu in everything if entry and (entry == str(gpu.index) or gpu.uuid.startswith(entry))]
+    for entry in (part.strip() for part in visible.split(",")):
+        matching = [gpu for gpu in gpus if entry and (entry == str(gpu.index) or gpu.uuid.startswith(entry))]
         if len(matching) != 1 or matching[0] in chosen:
             break
         chosen.append(matching[0])
@@ -77,20 +74,19 @@ def visible_gpus() -> list[machine.Gpu]:
 
 
 def make_slots(
-    wanted: str, *, jobs_per_device: int | None, threads: int, elsewhere: Mapping[str, Device] = NO_DEVICES
+    requested: str, *, jobs_per_device: int | None, threads: int, elsewhere: Mapping[str, Device] = NO_DEVICES
 ) -> list[Slot]:
-    """The slots of a grid.
+    """Return the slots of a grid.
 
     Args:
-        wanted: "auto" (all GPUs; without any, Apple's; without it, the processor), or labels with
-            commas: "cuda:0,cuda:1".
-        jobs_per_device: unless given, one on a GPU, and on the processor cores / threads.
+        requested: "auto" (all CUDA GPUs, else Apple's, else the processor), or comma-separated labels: "cuda:0,cuda:1".
+        jobs_per_device: None: one on a GPU, cores / threads on the processor.
         threads: CPU threads of each job.
-        elsewhere: kinds of devices of another machine, for which a plan is made: any number of each is there.
+        elsewhere: devices by kind of another machine that is planned for; any number of each is available.
     Raises:
-        InputError: for a device that is not there, or more CPU threads than cores.
+        InputError: for an unknown device, or more CPU threads than cores.
     """
-    chosen = choose(wanted, elsewhere)
+    chosen = choose(requested, elsewhere)
     cores = machine.usable_cores()
     slots: list[Slot] = []
     for device in chosen:
@@ -106,15 +102,15 @@ def make_slots(
 
 
 def with_cores(slots: list[Slot]) -> list[Slot]:
-    """Slots of the processor each with cores of its own, if together they take all that this process may use.
+    """Return CPU slots with disjoint cores if together they use all cores of this process, else the slots unchanged.
 
-    If they do not, another launcher may be at work on the rest, and would choose the same ones.
+    Otherwise another launcher could be using the rest, and would choose the same cores.
     """
-    wanted = sum(slot.threads for slot in slots)
+    threads = sum(slot.threads for slot in slots)
     if not hasattr(os, "sched_getaffinity") or any(slot.device.kind != "cpu" for slot in slots):
         return slots
     cores = sorted(os.sched_getaffinity(0))
-    if wanted != len(cores) or len(slots) == 1:
+    if threads != len(cores) or len(slots) == 1:
         return slots
     first = [sum(slot.threads for slot in slots[:i]) for i in range(len(slots))]
     return [
@@ -123,13 +119,13 @@ def with_cores(slots: list[Slot]) -> list[Slot]:
     ]
 
 
-def choose(wanted: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list[Device]:
-    """The devices that a `--devices` value names, each once."""
+def choose(requested: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list[Device]:
+    """Return the devices of a `--devices` value, each once."""
     known = devices()
-    if wanted == "auto":
+    if requested == "auto":
         gpus = [device for device in known.values() if device.kind == "cuda"]
         return gpus or [known.get("mps", known["cpu"])]
-    labels = list(dict.fromkeys(label.strip() for label in wanted.split(",")))
+    labels = list(dict.fromkeys(label.strip() for label in requested.split(",")))
     for label in labels:
         kind, _, number = label.partition(":")
         if kind in elsewhere and (number.isdecimal() or label == kind):
@@ -140,17 +136,17 @@ def choose(wanted: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list[De
 
 
 def resolve_precision(requested: str, slots: list[Slot]) -> Resolved:
-    """What a recipe's precision becomes on these slots: decided once for a grid.
+    """Return the precision used on these slots for the one a recipe requests; decided once for a grid.
 
     Raises:
         InputError: if "auto" would differ from slot to slot.
     """
     if requested != "auto":
         return "bf16" if requested == "bf16" else "fp32"
-    able = {slot.device.label: slot.device.computes_bf16 for slot in slots}
-    if len(set(able.values())) > 1:
-        mixed = ", ".join(f"{label} {'bf16' if bf16 else 'fp32'}" for label, bf16 in able.items())
+    native_bf16 = {slot.device.label: slot.device.computes_bf16 for slot in slots}
+    if len(set(native_bf16.values())) > 1:
+        mixed = ", ".join(f"{label} {'bf16' if bf16 else 'fp32'}" for label, bf16 in native_bf16.items())
         raise InputError(
-            f"precision 'auto' would differ between devices ({mixed}): name one with --set recipe.precision=fp32"
+            f"precision 'auto' would differ between devices ({mixed}): choose one with --set recipe.precision=fp32"
         )
-    return "bf16" if all(able.values()) else "fp32"
+    return "bf16" if all(native_bf16.values()) else "fp32"

@@ -1,4 +1,4 @@
-"""Where a study stands, read from its store: what is done, who is at work on what, how long it will take."""
+"""Status of a study, read from its store: states, active claims, failures, time left."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GridStatus:
-    """A look at a study's runs."""
+    """Status of the runs of a study at one moment."""
 
     runs: tuple[StudyRun, ...]
     states: Mapping[str, State]  # by run id
-    holders: Mapping[str, ActiveClaim]  # of those that run
-    failures: Mapping[str, Failure]  # of those that failed
-    pruned: Mapping[str, Pruned]  # of those that a search has stopped
-    records: Mapping[str, RunRecord]  # of those that are done
+    holders: Mapping[str, ActiveClaim]  # of the running
+    failures: Mapping[str, Failure]  # of the failed
+    pruned: Mapping[str, Pruned]  # of the pruned
+    records: Mapping[str, RunRecord]  # of the done
 
     @classmethod
     def of(cls, runs: Sequence[StudyRun], store: Store) -> "GridStatus":
-        """Raises StoreError at a damaged record."""
+        """Read the status of runs. Raises StoreError at a damaged record."""
         states = store.states(run.spec for run in runs)
-        held = store.claims.holders()
+        active = store.claims.holders()
         failures = {run: store.failure(run) for run, state in states.items() if state == "failed"}
         pruned = {run: store.pruned(run) for run, state in states.items() if state == "pruned"}
         return cls(
             runs=tuple(runs),
             states=states,
-            holders={run: held[run] for run, state in states.items() if state == "running" and run in held},
+            holders={run: active[run] for run, state in states.items() if state == "running" and run in active},
             failures={run: why for run, why in failures.items() if why is not None},
             pruned={run: why for run, why in pruned.items() if why is not None},
             records={
@@ -49,11 +49,11 @@ class GridStatus:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left that a launcher is at work on, or would be."""
+        """Return whether no run is running or missing."""
         return not {"running", "missing"} & set(self.states.values())
 
     def by_cause(self) -> list[tuple[Failure, list[StudyRun]]]:
-        """The failed runs, those together that died the same way; the largest group first."""
+        """Return the failed runs grouped by cause, the largest group first."""
         groups = defaultdict[str, list[StudyRun]](list)
         for run in self.runs:
             if run.spec.run_id in self.failures:
@@ -62,58 +62,59 @@ class GridStatus:
         return [(self.failures[group[0].spec.run_id], group) for group in ordered]
 
     def seconds_left(self, run: StudyRun) -> float | None:
-        """Of a run that is running: at its own speed; None before its first step."""
-        said = self.said(run)
-        return None if said is None else (said.steps - said.step) * step_seconds(said, run)
+        """Return the seconds left of a running run at its own speed; None before its first step."""
+        progress = self.progress(run)
+        return None if progress is None else (progress.steps - progress.step) * step_seconds(progress, run)
 
-    def said(self, run: StudyRun) -> "ProgressMessage | None":
-        """What a run that is running has told last; None if it has not begun, or if that cannot be read."""
+    def progress(self, run: StudyRun) -> "ProgressMessage | None":
+        """Return the latest progress of a running run; None before its first step, or if it is unreadable."""
         from slbench.grid.messages import ProgressMessage
 
         holder = self.holders.get(run.spec.run_id)
         try:
-            said = None if holder is None else ProgressMessage.model_validate(holder.progress)
+            progress = None if holder is None else ProgressMessage.model_validate(holder.progress)
         except ValidationError:
             return None
-        return said if said is not None and said.images_per_second > 0 else None
+        return progress if progress is not None and progress.images_per_second > 0 else None
 
     def total_seconds_left(self) -> float | None:
-        """Until all is done, with as many jobs at a time as now; None if nobody is at work, or none has begun.
+        """Return the seconds until all runs are done, with as many concurrent jobs as now.
 
-        Runs that wait are taken to cost a step what steps of the same network and data cost, else what a step costs.
+        None if no run is running or no step was timed. A step of a waiting run is taken to cost the mean of the
+        same network and data, else the mean over all.
         """
-        known = self._known()
-        at_work = [run for run in self.runs if run.spec.run_id in self.holders]
-        if not at_work or not known:
+        known = self._step_seconds_by_cost()
+        running = [run for run in self.runs if run.spec.run_id in self.holders]
+        if not running or not known:
             return None
         typical = mean(mean(seconds) for seconds in known.values())
-        left = 0.0
+        total = 0.0
         for run in self.runs:
             if self.states[run.spec.run_id] in ("missing", "pruned", "running"):
-                whole = mean(known.get(alike(run), [typical])) * steps(run)
-                mine = self.seconds_left(run)
-                left += whole if mine is None else mine
-        return left / len(at_work)
+                whole = mean(known.get(cost_group(run), [typical])) * steps(run)
+                seconds_left = self.seconds_left(run)
+                total += whole if seconds_left is None else seconds_left
+        return total / len(running)
 
-    def _known(self) -> dict[str, list[float]]:
-        """Seconds a step, evaluation included, of what has run or runs."""
+    def _step_seconds_by_cost(self) -> dict[str, list[float]]:
+        """Return the seconds per step, with evaluation, of finished and running runs by cost group."""
         known = defaultdict[str, list[float]](list)
         for run in self.runs:
-            record, said = self.records.get(run.spec.run_id), self.said(run)
+            record, progress = self.records.get(run.spec.run_id), self.progress(run)
             if record is not None:
-                known[alike(run)].append(record.seconds / record.steps)
-            elif said is not None:
-                known[alike(run)].append(step_seconds(said, run))
+                known[cost_group(run)].append(record.seconds / record.steps)
+            elif progress is not None:
+                known[cost_group(run)].append(step_seconds(progress, run))
         return known
 
 
-def step_seconds(said: "ProgressMessage", run: StudyRun) -> float:
-    """What a step of a run takes, at the speed it tells."""
-    return run.spec.samples_per_epoch / run.spec.steps_per_epoch / said.images_per_second
+def step_seconds(progress: "ProgressMessage", run: StudyRun) -> float:
+    """Return the seconds per step of a run at its reported speed."""
+    return run.spec.samples_per_epoch / run.spec.steps_per_epoch / progress.images_per_second
 
 
-def alike(run: StudyRun) -> str:
-    """The same for runs whose steps cost the same."""
+def cost_group(run: StudyRun) -> str:
+    """Return a key shared by the runs whose steps cost the same."""
     return f"{run.spec.backbone} {run.spec.method} {run.spec.dataset.image_size} {run.spec.recipe.batch_size}"
 
 

@@ -1,4 +1,4 @@
-"""The proof that a killed run ends as the calm one: each run is made twice, once killed again and again."""
+"""Verify exact resumption: run each run twice, once undisturbed and once killed repeatedly, and compare."""
 
 import csv
 import dataclasses
@@ -18,20 +18,20 @@ from slbench.record import TEMPERATURES, RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun
 
-CHECKPOINT_SECONDS = 1.0  # between two within an epoch, in the run that is killed
-LONGEST_DELAY = 0.5  # seconds between what a job says and its death, so that it dies while writing too
+CHECKPOINT_SECONDS = 1.0  # between two checkpoints within an epoch, in the killed run
+LONGEST_DELAY = 0.5  # seconds between a progress message and the kill, so that some kills hit a write
 TIMES = ("train_seconds",)  # columns of a history that may differ
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What became of a run that was made twice."""
+    """Comparison of the two executions of a run."""
 
     run: StudyRun
-    killed_at: tuple[int, ...]  # steps that it had said to have done
+    killed_at: tuple[int, ...]  # steps reported before each kill
     calm: RunRecord | None  # None if it failed
     killed: RunRecord | None
-    differences: Mapping[str, tuple[Any, Any]]  # by field: of the calm run and of the killed one
+    differences: Mapping[str, tuple[Any, Any]]  # by field: (undisturbed, killed)
 
     @property
     def holds(self) -> bool:
@@ -39,54 +39,54 @@ class Proof:
 
 
 class Killer:
-    """Kills the children of an executor at steps drawn at random."""
+    """Kills the workers of an executor at random steps."""
 
     def __init__(self, runs: Sequence[StudyRun], *, kills: int, draw: random.Random) -> None:
         self.draw = draw
         self.executor: LocalExecutor | None = None
         self.killed_at: dict[str, list[int]] = {run.spec.run_id: [] for run in runs}
-        self.aimed: dict[str, int] = {}  # runs that are to die, and the step they had said
+        self.pending: dict[str, int] = {}  # runs with a pending kill -> the step they had reported
         self.targets = {}
         for run in runs:
             steps = run.spec.recipe.epochs * run.spec.steps_per_epoch
             self.targets[run.spec.run_id] = sorted(draw.randrange(steps) for _ in range(kills))
 
     def see(self, event: Event) -> bool:
-        """Have a child killed that has come as far as its next target; whether the event is a death that was meant."""
+        """Kill a job that has reached its next target step; return whether the event is an intended failure."""
         if isinstance(event, Progressed):
-            self._aim(event)
+            self._schedule_kill(event)
         elif isinstance(event, Failed) and event.failure.signal == "SIGKILL":
-            step = self.aimed.pop(event.run.spec.run_id, None)
+            step = self.pending.pop(event.run.spec.run_id, None)
             if step is not None:
                 self.killed_at[event.run.spec.run_id].append(step)
-                return event.again
+                return event.will_retry
         return False
 
-    def _aim(self, event: Progressed) -> None:
-        run_id, step = event.run.spec.run_id, event.said.step
+    def _schedule_kill(self, event: Progressed) -> None:
+        run_id, step = event.run.spec.run_id, event.progress.step
         killed, targets = self.killed_at[run_id], self.targets[run_id]
-        over = len(killed) == len(targets) or step == event.said.steps
-        if over or run_id in self.aimed or step < targets[len(killed)] or self.executor is None:
+        is_last = len(killed) == len(targets) or step == event.progress.steps
+        if is_last or run_id in self.pending or step < targets[len(killed)] or self.executor is None:
             return
-        for child in self.executor.busy:
-            if child.run.spec.run_id == run_id:
-                self.aimed[run_id] = step
-                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [child]).start()
+        for job in self.executor.busy:
+            if job.run.spec.run_id == run_id:
+                self.pending[run_id] = step
+                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [job]).start()
 
-    def _kill(self, child: RunningJob) -> None:
-        """Kill a child unless it has ended meanwhile: its process may be at another job."""
-        if child.worker.child is child and child.process.poll() is None:
-            child.process.kill()
+    def _kill(self, job: RunningJob) -> None:
+        """Kill the worker of a job unless the job has ended: the worker may have started another."""
+        if job.worker.job is job and job.process.poll() is None:
+            job.process.kill()
         else:
-            self.aimed.pop(child.run.spec.run_id, None)
+            self.pending.pop(job.run.spec.run_id, None)
 
 
 class Verification:
-    """Makes every run twice, in two stores in a folder.
+    """Executes every run twice, in two stores in a folder.
 
     Args:
-        kills: of each run, if it lives long enough for so many; at least one is part of a proof.
-        seed: of the steps at which they come.
+        kills: kills per run, fewer if it ends before; a proof needs at least one.
+        seed: seed of the steps at which runs are killed.
     """
 
     def __init__(
@@ -105,28 +105,28 @@ class Verification:
         self.killer = Killer(runs, kills=kills, draw=random.Random(seed))
 
     def run_calmly(self, on_event: Callable[[Event], None]) -> None:
-        """Make every run once through."""
+        """Execute every run undisturbed."""
         LocalExecutor(self.slots, store=self.calm, precisions=self.precisions, on_event=on_event).run(self.runs)
 
     def run_killed(self, on_event: Callable[[Event], None]) -> None:
-        """Make every run again, killed on the way; deaths that were meant are no events."""
+        """Execute every run again, killing it repeatedly; intended failures are not passed to `on_event`."""
 
         def see(event: Event) -> None:
             if not self.killer.see(event):
                 on_event(event)
 
-        policy = Policy(retries=2 * self.kills, checkpoint_seconds=CHECKPOINT_SECONDS)  # a neighbour may die too
+        policy = Policy(retries=2 * self.kills, checkpoint_seconds=CHECKPOINT_SECONDS)  # neighbours may fail too
         executor = LocalExecutor(self.slots, store=self.stormy, precisions=self.precisions, on_event=see, policy=policy)
         self.killer.executor = executor
         executor.run(self.runs)
 
     def proofs(self) -> list[Proof]:
-        """What has come out, run by run."""
+        """Return the comparison of each run."""
         return [proof(run, self.calm, self.stormy, self.killer.killed_at[run.spec.run_id]) for run in self.runs]
 
 
 def proof(run: StudyRun, calm: Store, stormy: Store, killed_at: Sequence[int]) -> Proof:
-    """Compare what two stores hold of a run: every field that is no time, speed or memory, and its histories."""
+    """Compare a run in two stores: its histories and all fields except times, speeds and memory."""
     first, second = calm.record(run.spec.run_id), stormy.record(run.spec.run_id)
     differences: dict[str, tuple[Any, Any]] = {}
     if first is not None and second is not None:
@@ -140,15 +140,15 @@ def proof(run: StudyRun, calm: Store, stormy: Store, killed_at: Sequence[int]) -
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """A history without its times; empty where there is none."""
+    """Return a history without its times; empty if there is none."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
 
 
-def one_a_network(runs: Sequence[StudyRun]) -> tuple[StudyRun, ...]:
-    """The first run of each backbone, row and data set: what decides whether resuming is exact, but for the seed."""
+def one_per_network(runs: Sequence[StudyRun]) -> tuple[StudyRun, ...]:
+    """Return the first run of each spec up to its seed, which exact resumption does not depend on."""
     first: dict[str, StudyRun] = {}
     for run in runs:
         first.setdefault(repr(dataclasses.replace(run.spec, seed=0)), run)

@@ -1,7 +1,7 @@
-"""The child process: jobs from stdin, one after the other, progress as JSON lines on stdout, everything else to a log.
+"""Worker process: reads jobs from stdin, writes messages as JSON lines to stdout, and all other output to a log.
 
-It ends when its stdin does, so that no child outlives a launcher that was killed, and after any failure. That it has
-done other jobs before changes no bit of a run.
+It exits when stdin closes, so that no worker outlives a killed launcher, and after any failure. Results do not depend
+on the jobs it has done before.
 """
 
 import contextlib
@@ -21,111 +21,111 @@ from pydantic import BaseModel
 
 from slbench import machine
 from slbench.errors import SlbenchError
-from slbench.grid.failures import death_of
+from slbench.grid.failures import failure_message
 from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, ProgressMessage, SpeedTest
 from slbench.measurement_records import Probe
 from slbench.store import Store
 
 KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
-CEASE = "cease"  # the kind of a line that ends the run whose id follows
+STOP = "stop"  # kind of the command that stops the run whose id follows
 
 
 def main() -> int:
-    """Do jobs until there are no more, or the one task of another kind; give the exit code."""
-    report, orders = take_stdout(), CommandReader()
-    threading.Thread(target=orders.listen, daemon=True).start()
-    while (task := orders.tasks.get()) is not None:
+    """Run jobs until stdin closes, or a single task of another kind; return the exit code."""
+    pipe, commands = take_stdout(), CommandReader()
+    threading.Thread(target=commands.listen, daemon=True).start()
+    while (task := commands.tasks.get()) is not None:
         kind, content = task
-        said: BaseModel | None = None
+        message: BaseModel | None = None
         try:
             if kind == "job":
-                said = do_job(Job.model_validate_json(content), report, orders)
+                message = do_job(Job.model_validate_json(content), pipe, commands)
             elif kind == "probe":
                 do_probe(ProbeTask.model_validate_json(content))
             else:
                 do_speed_test(SpeedTest.model_validate_json(content))
         except Exception as error:
-            say(report, death_of(error))
-            with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            send(pipe, failure_message(error))
+            with contextlib.suppress(OSError):  # the disk of the log may be full
                 print(error if isinstance(error, SlbenchError) else traceback.format_exc(), file=sys.stderr)
             return 1
-        if said is None:
+        if message is None:
             break
-        orders.busy.clear()
-        say(report, said)
+        commands.busy.clear()
+        send(pipe, message)
     return 0
 
 
 def die_of_sigterm() -> None:
-    """End as the signal would have ended this process by itself."""
+    """End this process by the default action of SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class CommandReader:
-    """What the launcher writes: tasks, one after the other, and that the run at hand is to end."""
+    """Reads the launcher's commands: tasks, and requests to stop the current run."""
 
     def __init__(self) -> None:
         self.tasks = queue.SimpleQueue[tuple[str, str] | None]()
         self.busy = threading.Event()
-        self.unwanted = threading.Event()  # the run at hand is to end
-        self.at = ""  # its id
+        self.stop_requested = threading.Event()  # for the current run
+        self.current_run_id = ""
 
     def begin(self, run_id: str) -> None:
-        """From now on this run is at hand."""
-        self.at = run_id
-        self.unwanted.clear()
+        """Set the current run."""
+        self.current_run_id = run_id
+        self.stop_requested.clear()
 
     def listen(self) -> None:
-        """Take in orders, two lines each. When the launcher's end of stdin closes, leave: at once if there is work."""
+        """Read commands of two lines each. When stdin closes, exit the process if it is busy, else end the tasks."""
         while True:
             kind, content = sys.stdin.readline().strip(), sys.stdin.readline()
             if not content:
                 break
-            if kind != CEASE:
+            if kind != STOP:
                 self.busy.set()
                 self.tasks.put((kind, content))
-            elif content.strip() == self.at:
-                self.unwanted.set()
+            elif content.strip() == self.current_run_id:
+                self.stop_requested.set()
         if self.busy.is_set():
             os._exit(1)
         self.tasks.put(None)
 
 
-def say(report: TextIO, line: BaseModel) -> None:
-    """Tell the launcher, if it is still there."""
+def send(pipe: TextIO, message: BaseModel) -> None:
+    """Send a message to the launcher, if it still exists."""
     with contextlib.suppress(BrokenPipeError):
-        report.write(line.model_dump_json() + "\n")
+        pipe.write(message.model_dump_json() + "\n")
 
 
 def take_stdout() -> TextIO:
-    """The pipe to the launcher; what others print goes to stderr from now on."""
+    """Return the pipe to the launcher, and redirect all other output to stderr."""
     pipe = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return pipe
 
 
-def keep_to(cores: tuple[int, ...]) -> None:
-    """Run on these cores alone, where the system can do that."""
-    machine.host()  # it counts the cores of the launcher: asked once, before there are fewer
+def set_affinity(cores: tuple[int, ...]) -> None:
+    """Run only on these cores, where the system supports that."""
+    machine.host()  # cached before, since it counts the cores of the launcher
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
 
 
-def print_to(log: str) -> None:
-    """Let what is printed from now on be added to a file."""
+def redirect_output(log: str) -> None:
+    """Append all further output to a file."""
     if not log:
         return
     sys.stderr.flush()
-    with open(log, "ab") as file:  # noqa: PTH123  (a descriptor is wanted)
+    with open(log, "ab") as file:  # noqa: PTH123  (needs a descriptor)
         os.dup2(file.fileno(), 2)
         os.dup2(file.fileno(), 1)
 
 
-def do_job(job: Job, report: TextIO, orders: CommandReader) -> JobFinished | JobStopped:
-    """Do a job to its end, or until it is to end; give what is to be said of it."""
-    print_to(job.log)
-    keep_to(job.cores)
+def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | JobStopped:
+    """Run one job until it finishes or is stopped; return the final message."""
+    redirect_output(job.log)
+    set_affinity(job.cores)
     machine.forget_peak()
     import torch
 
@@ -133,18 +133,18 @@ def do_job(job: Job, report: TextIO, orders: CommandReader) -> JobFinished | Job
     from slbench.train.run import RunInterrupted, execute
 
     terminated = threading.Event()
-    orders.begin(job.spec.run_id)
+    commands.begin(job.spec.run_id)
     outcome: JobFinished | JobStopped = JobFinished(run_id=job.spec.run_id)
 
-    def tell(progress: Progress) -> None:
-        say(report, ProgressMessage(**dataclasses.asdict(progress)))
+    def send_progress(progress: Progress) -> None:
+        send(pipe, ProgressMessage(**dataclasses.asdict(progress)))
 
     signal.signal(signal.SIGTERM, lambda _number, _frame: terminated.set())
     try:
         execute(
             job.spec,
             job.labels,
-            store=store_of(job.store),
+            store=Store(Path(job.store)),
             device=torch.device(job.device),
             device_label=job.device_label,
             device_name=job.device_name,
@@ -152,13 +152,13 @@ def do_job(job: Job, report: TextIO, orders: CommandReader) -> JobFinished | Job
             threads=job.threads,
             checkpoint_seconds=job.checkpoint_seconds,
             tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
-            on_progress=tell,
-            wanted=lambda: not terminated.is_set() and not orders.unwanted.is_set(),
+            on_progress=send_progress,
+            should_continue=lambda: not terminated.is_set() and not commands.stop_requested.is_set(),
         )
     except RunInterrupted:
         if terminated.is_set():
             die_of_sigterm()
-        outcome = JobStopped(ceased=job.spec.run_id)
+        outcome = JobStopped(stopped_run_id=job.spec.run_id)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.collect()
     if job.device.startswith("cuda"):
@@ -169,7 +169,7 @@ def do_job(job: Job, report: TextIO, orders: CommandReader) -> JobFinished | Job
 
 def do_probe(task: ProbeTask) -> None:
     job = task.job
-    keep_to(job.cores)
+    set_affinity(job.cores)
     import torch
 
     from slbench.train.job_probe import probe
@@ -183,7 +183,7 @@ def do_probe(task: ProbeTask) -> None:
         seconds=task.seconds,
         asked_at=task.asked_at,
     )
-    measured = Probe(
+    result = Probe(
         key=task.key,
         title=task.title,
         machine_id=task.machine_id,
@@ -196,7 +196,7 @@ def do_probe(task: ProbeTask) -> None:
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         **dataclasses.asdict(cost),
     )
-    store_of(job.store).add_probe(measured)
+    Store(Path(job.store)).add_probe(result)
 
 
 def do_speed_test(test: SpeedTest) -> None:
@@ -204,8 +204,8 @@ def do_speed_test(test: SpeedTest) -> None:
 
     from slbench.measure.throughput import measure
 
-    store = store_of(test.store)
-    for measured in measure(
+    store = Store(Path(test.store))
+    for result in measure(
         test.networks,
         ("inference",),
         machine_id=machine.host().machine_id,
@@ -215,21 +215,17 @@ def do_speed_test(test: SpeedTest) -> None:
         threads=test.threads,
         precision=test.precision,
     ):
-        store.add_throughput(measured)
-
-
-def store_of(root: str) -> Store:
-    return Store(Path(root))
+        store.add_throughput(result)
 
 
 def task_lines(task: BaseModel) -> str:
-    """What a launcher writes to a child's stdin."""
+    """Return the command that hands a task to a worker."""
     return f"{KINDS[type(task)]}\n{task.model_dump_json()}\n"
 
 
-def cease_lines(run_id: str) -> str:
-    """What a launcher writes to a child's stdin to have it leave a run, and wait for another."""
-    return f"{CEASE}\n{run_id}\n"
+def stop_lines(run_id: str) -> str:
+    """Return the command that stops a run of a worker, which then waits for the next."""
+    return f"{STOP}\n{run_id}\n"
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Costs of a network: multiply-adds, parameters, images per second, memory."""
+"""Costs of a network: multiply-adds, parameters, throughput, memory."""

@@ -1,4 +1,4 @@
-"""How much a run has to compute, known before it: images and multiply-adds, counted without data and without memory."""
+"""Images and multiply-adds of a run, network_count beforehand without data or memory."""
 
 import functools
 from collections.abc import Iterable
@@ -13,22 +13,22 @@ from slbench.spec import RunSpec
 
 @dataclass(frozen=True)
 class ComputeBudget:
-    """What has to be computed."""
+    """Amount of computation."""
 
-    images: int = 0  # trained on, counted at each use
-    macs: int = 0  # multiply-adds of training and evaluation; a backward pass counts as two forward ones
+    images: int = 0  # training images, network_count at each use
+    macs: int = 0  # multiply-adds of training and evaluation; a backward pass counts as two forward passes
 
     def __add__(self, other: "ComputeBudget") -> "ComputeBudget":
         return ComputeBudget(self.images + other.images, self.macs + other.macs)
 
 
 def total(runs: Iterable[RunSpec]) -> ComputeBudget:
-    """The work of several runs."""
-    return sum((work(run) for run in runs), ComputeBudget())
+    """Return the budget of several runs."""
+    return sum((compute_budget(run) for run in runs), ComputeBudget())
 
 
-def work(run: RunSpec) -> ComputeBudget:
-    """The work of one run: every training image forward and backward, every evaluated one forward, each epoch."""
+def compute_budget(run: RunSpec) -> ComputeBudget:
+    """Return the budget of a run: each epoch, training images forward and backward, evaluated images forward."""
     trained = run.recipe.epochs * run.samples_per_epoch
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
     evaluated = run.recipe.epochs * (run.dataset.num_test + validated)
@@ -37,15 +37,15 @@ def work(run: RunSpec) -> ComputeBudget:
 
 @dataclass(frozen=True)
 class NetworkCount:
-    """What one network comes to."""
+    """Counts of one network."""
 
-    macs: int  # multiply-adds of one image's forward pass
-    bytes: int  # of its parameters and buffers
+    macs: int  # multiply-adds of a forward pass of one image
+    bytes: int  # of parameters and buffers
 
 
 @functools.cache
-def counted(key: str) -> NetworkCount:
-    """The count for a network as JSON, made once in a process."""
+def network_count(key: str) -> NetworkCount:
+    """Return the counts of a network given as JSON, cached."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -60,15 +60,15 @@ def counted(key: str) -> NetworkCount:
             drop_path=0.0,
         )
         module.eval()(torch.empty(1, network.in_channels, *network.image_size))
-    operations: int = counter.get_total_flops()  # two for each multiply-add
+    operations: int = counter.get_total_flops()  # two per multiply-add
     return NetworkCount(operations // 2, sum(value.nbytes for value in module.state_dict().values()))
 
 
 def forward_macs(network: Network) -> int:
-    """Multiply-adds of one image's forward pass: matrix products and convolutions, as a record has them."""
-    return counted(TypeAdapter(Network).dump_json(network).decode()).macs
+    """Return the multiply-adds of a forward pass of one image: matrix products and convolutions, as in a record."""
+    return network_count(TypeAdapter(Network).dump_json(network).decode()).macs
 
 
 def weight_bytes(network: Network) -> int:
-    """Bytes of a network's weights, as a file holds them but for its header."""
-    return counted(TypeAdapter(Network).dump_json(network).decode()).bytes
+    """Return the bytes of a network's weights."""
+    return network_count(TypeAdapter(Network).dump_json(network).decode()).bytes

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-# Work on single elements, and movements of data: not multiply-adds of a product, by our convention.
+# elementwise operations, not counted as multiply-adds by our convention
 NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeCost:
-    """What one image costs, and what was not counted.
+    """Cost of a forward pass of one image, and the operators that were not counted.
 
-    MACs are the multiply-adds of matrix products, convolutions and attention products. fvcore adds
-    norms by default; here they stand apart, as its estimate of their elementwise operations.
+    MACs are the multiply-adds of matrix products, convolutions and attention products. fvcore's estimate of the
+    elementwise operations of norms, which it adds by default, is separate.
     """
 
     macs: int
@@ -26,10 +26,9 @@ class ComputeCost:
 
 
 def count(network: nn.Module, *, image_size: tuple[int, int], in_channels: int) -> ComputeCost:
-    """The cost of a forward pass for one image (height, width) on a copy of the network on the CPU."""
+    """Return the cost of a forward pass of one image (height, width), counted on a CPU copy of the network."""
     with warnings.catch_warnings():
-        # fvcore imports torch.jit.script, which torch 2.14 announces as deprecated; tracing warns of
-        # shape checks, which are Python numbers here.
+        # fvcore imports torch.jit.script, deprecated in torch 2.14; tracing warns of shape checks, constant here
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
 

@@ -1,7 +1,7 @@
-"""Peak memory of a training step: of the allocator on a GPU, else of a process that does nothing else.
+"""Peak memory of a training step: of the allocator on a GPU, else of a dedicated process.
 
-A resident set is never given back whole, so on a processor each network is measured in a child of its own:
-`python -m slbench.measure.memory` reads a Request from stdin and writes bytes to stdout.
+Freed memory may stay resident, so on a processor each network is measured in its own process:
+`python -m slbench.measure.memory` reads a MemoryRequest from stdin and writes a Peak to stdout.
 """
 
 import os
@@ -22,13 +22,13 @@ from slbench.measure.throughput_keys import network_key
 from slbench.measurement_records import TrainingMemory
 from slbench.torch_runtime import reproducible, synchronize
 
-REPEATS = 3  # how a C library lays out its heap moves a resident set by some percent
-STEPS = 2  # the first makes the optimizer's state, the second has it beside the activations
+REPEATS = 3  # the layout of the heap changes the resident set by some percent
+STEPS = 2  # the first creates the optimizer's state, the second holds it beside the activations
 
 
 @dataclass(frozen=True)
 class MemoryRequest:
-    """What a child is to measure."""
+    """Network and setting that a child process measures."""
 
     network: Network
     batch_size: int
@@ -38,7 +38,7 @@ class MemoryRequest:
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes: at most, and before the network was made."""
+    """Bytes at the peak, and before the network was built."""
 
     peak: int
     idle: int
@@ -56,14 +56,14 @@ def measure(
     batch_size: int = BATCH_SIZE,
     repeats: int = REPEATS,
 ) -> TrainingMemory:
-    """Peak memory of training steps on one batch of random images, with AdamW.
+    """Return the peak memory of training steps with AdamW on one batch of random images.
 
     Raises:
-        TrainingError: if the step cannot be made; for a GPU torch's own error for want of memory.
+        TrainingError: if the child process fails; on a GPU torch's own out-of-memory error is raised.
     """
     request = MemoryRequest(network, batch_size, precision, threads)
-    found = [allocator_peak(request, device) if device.type == "cuda" else in_child(request) for _ in range(repeats)]
-    peaks = [each.peak for each in found]
+    results = [allocator_peak(request, device) if device.type == "cuda" else in_child(request) for _ in range(repeats)]
+    peaks = [result.peak for result in results]
     return TrainingMemory(
         key=network_key(
             network,
@@ -83,13 +83,13 @@ def measure(
         lowest=min(peaks),
         highest=max(peaks),
         n=repeats,
-        idle=found[0].idle,
+        idle=results[0].idle,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 def steps(request: MemoryRequest, device: torch.device) -> None:
-    """Make the network and train it for some steps."""
+    """Build the network and train it for STEPS steps."""
     with reproducible(request.threads):
         train = make_pass(
             request.network, "train", batch_size=request.batch_size, device=device, precision=request.precision
@@ -100,7 +100,7 @@ def steps(request: MemoryRequest, device: torch.device) -> None:
 
 
 def allocator_peak(request: MemoryRequest, device: torch.device) -> Peak:
-    """What torch's allocator held at most on a CUDA device, above what it held before."""
+    """Return the peak of torch's allocator on a CUDA device, above its value before."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -109,22 +109,23 @@ def allocator_peak(request: MemoryRequest, device: torch.device) -> Peak:
 
 
 def in_child(request: MemoryRequest) -> Peak:
-    """The resident set of a child that makes these steps on the processor."""
-    done = subprocess.run(
+    """Return the peak resident set of a child process that trains on the processor."""
+    process = subprocess.run(
         [sys.executable, "-m", "slbench.measure.memory"],
         input=TypeAdapter(MemoryRequest).dump_json(request),
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": str(request.threads), "CUDA_VISIBLE_DEVICES": ""},
     )
-    if done.returncode != 0:
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise TrainingError(f"memory of {request.network.backbone.name}: its process ended with {how}: {''.join(last)}")
-    return TypeAdapter(Peak).validate_json(done.stdout)
+    if process.returncode != 0:
+        code = process.returncode
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        last = process.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise TrainingError(f"memory of {request.network.backbone.name}: process ended with {how}: {''.join(last)}")
+    return TypeAdapter(Peak).validate_json(process.stdout)
 
 
 def main() -> None:
-    """Be that child."""
+    """Measure the network of a request; entry point of the child process."""
     request = TypeAdapter(MemoryRequest).validate_json(sys.stdin.buffer.read())
     idle = machine.peak_resident_bytes()
     steps(request, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Network: what decides the cost of a network, and nothing about how it is trained. Free of torch."""
+"""Description of a network as far as it decides its cost, without training settings. Free of torch."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,19 +14,19 @@ from slbench.spec import RunSpec, network_parts
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
 
-BATCH_SIZE = 128  # images, of random values; the paper's
+BATCH_SIZE = 128  # random images, as in the paper
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(defer_build=True, extra="forbid", strict=True))
 class Network:
-    """A backbone with a row of an ablation, for images of one shape; every default written out."""
+    """A backbone with a method for images of one shape, with all defaults resolved."""
 
     backbone: Annotated[BackboneSpec, Field(discriminator="name")]
     method: Method
     image_size: tuple[int, int]  # (height, width) in px
     in_channels: int
     num_classes: int
-    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics_versions
+    numerics: dict[str, int]  # version of each used part; see slbench.numerics_versions
 
     @classmethod
     def resolve(
@@ -38,10 +38,10 @@ class Network:
         in_channels: int,
         num_classes: int,
     ) -> "Network":
-        """The network of parts that may leave values to rules.
+        """Return the network of a backbone and method, with defaults filled in.
 
         Raises:
-            InputError: where the parts do not fit each other.
+            InputError: if they do not fit each other.
         """
         backbone, method = resolve_network(
             backbone, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes
@@ -57,7 +57,7 @@ class Network:
 
     @classmethod
     def of(cls, run: RunSpec) -> "Network":
-        """The network of a run."""
+        """Return the network of a run."""
         return cls(
             backbone=run.backbone,
             method=run.method,
@@ -68,7 +68,7 @@ class Network:
         )
 
     def build(self) -> "Backbone":
-        """The network itself, with initial values of seed 0 and no stochastic depth."""
+        """Build the module with initial values of seed 0 and no stochastic depth."""
         return build(
             self.backbone,
             self.method,

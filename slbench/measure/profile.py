@@ -1,4 +1,4 @@
-"""What networks cost: multiply-adds and parameters of a table of backbones and rows."""
+"""Multiply-adds and parameters of combinations of backbones and methods."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from slbench.methods import METHODS
 
 @dataclass(frozen=True)
 class Profile:
-    """A network by name, and what it costs."""
+    """A named network and its cost."""
 
     backbone: str
     method: str
@@ -23,18 +23,18 @@ class Profile:
 def networks(
     backbones: Sequence[str], methods: Sequence[str], *, image_size: tuple[int, int], in_channels: int, num_classes: int
 ) -> tuple[dict[tuple[str, str], Network], list[str]]:
-    """Networks by (backbone, row), in that order, and a note on each pair that means nothing.
+    """Return networks by (backbone, method), in that order, and a note on each inapplicable pair.
 
     Raises:
-        InputError: for sizes that do not fit.
-        InapplicableError: if none of the pairs means something.
+        InputError: for incompatible sizes.
+        InapplicableError: if no pair is applicable.
     """
-    found: dict[tuple[str, str], Network] = {}
+    by_name: dict[tuple[str, str], Network] = {}
     notes = []
     for backbone in backbones:
         for method in methods:
             try:
-                found[backbone, method] = Network.resolve(
+                by_name[backbone, method] = Network.resolve(
                     default_spec(backbone),
                     METHODS[method],
                     image_size=image_size,
@@ -43,13 +43,13 @@ def networks(
                 )
             except InapplicableError as error:
                 notes.append(f"left out: {BACKBONES[backbone].title}, {method}: {error}")
-    if not found:
+    if not by_name:
         raise InapplicableError(notes[0].removeprefix("left out: "))
-    return found, notes
+    return by_name, notes
 
 
-def costs(found: dict[tuple[str, str], Network]) -> Iterator[Profile]:
-    """Each network's cost, one after the other."""
-    for (backbone, method), network in found.items():
+def costs(by_name: dict[tuple[str, str], Network]) -> Iterator[Profile]:
+    """Yield the profile of each network."""
+    for (backbone, method), network in by_name.items():
         cost = count(network.build(), image_size=network.image_size, in_channels=network.in_channels)
         yield Profile(backbone, method, network, cost)

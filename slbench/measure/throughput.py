@@ -1,4 +1,4 @@
-"""Images per second of networks, each measured alone and against the others, in turns."""
+"""Images per second of networks, timed in turns."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +17,11 @@ from slbench.torch_runtime import autocast, reproducible, synchronize
 def interleaved(
     passes: Mapping[str, Callable[[], None]], *, images: int, timing: Timing, wait: Callable[[], None]
 ) -> dict[str, list[float]]:
-    """Images per second of each pass in each round; the rounds go through all passes in turn (A B A B).
+    """Return the images per second of each pass in each round; rounds alternate the passes (A B A B).
 
     Args:
-        images: that one call of a pass handles.
-        wait: returns when the device has done all it was given; called at both ends of a turn.
+        images: images per call of a pass.
+        wait: waits for the device; called before and after each turn.
     """
     for run_pass in passes.values():
         for _ in range(timing.warmup):
@@ -42,9 +42,9 @@ def interleaved(
 def make_pass(
     network: Network, mode: Mode, *, batch_size: int, device: torch.device, precision: str
 ) -> Callable[[], None]:
-    """A function that hands one batch of random images to the device.
+    """Return a function that processes one batch of random images.
 
-    "inference" classifies it without gradients; "train" is a whole step: forward, backward, AdamW.
+    Mode "inference" is a forward pass without gradients, "train" a step: forward, backward, AdamW.
     """
     module = network.build().to(device).train(mode == "train")
     images = torch.randn(batch_size, network.in_channels, *network.image_size, device=device)
@@ -78,7 +78,7 @@ def measure(
     batch_size: int = BATCH_SIZE,
     timing: Timing = TIMINGS["short"],
 ) -> list[Throughput]:
-    """Speed of each network in each mode: median and quartiles over the rounds, all of them in turns."""
+    """Return the throughput of each network in each mode: median and quartiles over the rounds."""
     with reproducible(threads):
         passes = {
             network_key(

@@ -108,7 +108,7 @@ def read_records(folders: Mapping[str, Path]) -> tuple[list[RunRecord], list[str
         if record.run_id == run_id:
             records.append(record)
         else:
-            unread.append(f"{path}: is of run {record.run_id}; delete its folder to run it again")
+            unread.append(f"{path}: record of another run ({record.run_id}); delete its folder to rerun")
     return records, unread
 
 

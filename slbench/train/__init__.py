@@ -1,1 +1,1 @@
-"""Training one run, from its spec to its record."""
+"""Train one run, from its spec to its record."""

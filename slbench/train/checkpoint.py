@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written so that one is whole at any moment, and a damaged one is known for what it is."""
+"""Checkpoints of a run: at any moment one is complete, and damage is detected."""
 
 import hashlib
 import io
@@ -16,20 +16,20 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The two newest checkpoints of a run, in its folder.
+    """The two newest checkpoints of a run in its folder.
 
-    A file is the sha256 of what follows, in hex and with a line's end, then the state as torch saves it.
+    A file is the sha256 of the rest in hex, a newline, and the state as saved by torch.
     """
 
     def __init__(self, folder: Path) -> None:
         self.current, self.previous = folder / CURRENT, folder / PREVIOUS
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a state: temporary file, fsync, read again, and only then in the place of the one before.
+        """Write a state to a temporary file, verify it, and replace the current checkpoint.
 
         Raises:
-            StoreError: if what is read again is not what was written.
-            OSError: if there is no space, or no right to write; the checkpoints that were there stay.
+            StoreError: if the file read back differs.
+            OSError: if it cannot be written; the existing checkpoints are kept.
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -37,13 +37,13 @@ class Checkpoints:
             file.write(sealed(buffer.getvalue()))
             sync_file(file)
             if opened(temporary.read_bytes()) is None:
-                raise StoreError(f"{self.current}: what was written cannot be read again: check the disk")
+                raise StoreError(f"{self.current}: the file read back differs from what was written; check the disk")
             if self.current.exists():
                 self.current.replace(self.previous)
             temporary.replace(self.current)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state that is whole, on the CPU; None if there is none. A damaged one is told of in the log."""
+        """Return the newest undamaged state, on the CPU; None if there is none. Logs a warning for damaged ones."""
         for path in (self.current, self.previous):
             if not path.exists():
                 continue
@@ -51,22 +51,22 @@ class Checkpoints:
             if payload is not None:
                 state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
                 return state
-            log.warning("%s is damaged: going on from the one before it, if there is one", path)
-            path.unlink()  # or the next one would take its place, and it that of the one before
+            log.warning("%s is damaged: using the previous checkpoint, if there is one", path)
+            path.unlink()  # or the next save would make it the previous checkpoint
         return None
 
     def clear(self) -> None:
-        """Remove them: the run has its record."""
+        """Remove both checkpoints."""
         for path in (self.current, self.previous):
             path.unlink(missing_ok=True)
 
 
 def sealed(payload: bytes) -> bytes:
-    """A payload under its own sha256."""
+    """Return a payload with its sha256 in front."""
     return hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
 
 
 def opened(content: bytes) -> bytes | None:
-    """The payload if it is the one that was sealed."""
+    """Return the payload of `sealed` content; None if it is damaged."""
     digest, _, payload = content.partition(b"\n")
     return payload if hashlib.sha256(payload).hexdigest().encode() == digest else None

@@ -1,4 +1,4 @@
-"""A job tried for some seconds: what its parts take, and how much memory it needs."""
+"""Measure the time of the parts of a job and its peak memory by running it for some seconds."""
 
 import dataclasses
 import statistics
@@ -23,14 +23,14 @@ from slbench.train.loop import EVALUATION_BATCH, Training
 from slbench.train.optim import make_optimizer
 from slbench.train.run import peak_memory, prepare
 
-WARMUP_STEPS = 2  # of each epoch: not timed
-MIN_STEPS = 5  # that are timed
-MAX_SECONDS = 60.0  # a network so slow is timed with fewer
+WARMUP_STEPS = 2  # of each epoch, not timed
+MIN_STEPS = 5  # timed steps
+MAX_SECONDS = 60.0  # after which fewer timed steps suffice
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobCost:
-    """What parts of a job take. As slbench.measurement_records.Probe has it."""
+    """Costs of a job, as in slbench.measurement_records.Probe."""
 
     data: Literal["its own", "random"]
     startup_seconds: float
@@ -44,8 +44,8 @@ class JobCost:
     peak_memory_bytes: int
 
 
-class ProbeComplete(Exception):  # noqa: N818  (it ends a loop, and is no error)
-    """The probe has seen what it needs."""
+class ProbeComplete(Exception):  # noqa: N818  (ends a loop, not an error)
+    """Enough steps were timed."""
 
 
 def probe(
@@ -58,19 +58,19 @@ def probe(
     seconds: float,
     asked_at: float,
 ) -> JobCost:
-    """Train a run for some seconds in this process, then evaluate, save and count once. Nothing is filed.
+    """Train a run for some seconds in this process, then evaluate, save and count once. Writes nothing to the store.
 
     Args:
-        seconds: of training, at least; five steps are timed anyhow, unless they take more than a minute.
-        asked_at: when the launcher asked, in seconds since 1970.
+        seconds: minimum training time; at least MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
+        asked_at: time of the request in seconds since 1970.
     """
-    here = is_here(spec.dataset)
-    if not here:  # as many images as a probe can see: of a share of them there would be too few
+    has_data = is_here(spec.dataset)
+    if not has_data:  # random images of the whole set, since a subset could be too small for the probe
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
-    make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # which imports much, once in a process
+    make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # does slow imports
     ready = time.time()
     with reproducible(threads):
-        splits = load(spec.dataset, labels.data) if here else random_splits(spec)
+        splits = load(spec.dataset, labels.data) if has_data else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
         loaded = time.time()
         times = step_times(training, seconds)
@@ -80,7 +80,7 @@ def probe(
         params = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels).params
         finish = time.perf_counter() - began + save
     return JobCost(
-        data="its own" if here else "random",
+        data="its own" if has_data else "random",
         startup_seconds=ready - asked_at,
         load_seconds=loaded - ready,
         step_seconds=statistics.median(times),
@@ -94,12 +94,12 @@ def probe(
 
 
 def step_times(training: Training, seconds: float) -> list[float]:
-    """How long steps of the optimizer take, each with its batch."""
+    """Return the seconds of each timed optimizer step, including its batch."""
     times: list[float] = []
-    ends: list[float] = []  # of the steps of this epoch
+    ends: list[float] = []  # of the steps of the epoch
     began = time.perf_counter()
 
-    def see() -> None:
+    def on_step() -> None:
         synchronize(training.device)
         now = time.perf_counter()
         if training.done == 1:
@@ -111,7 +111,7 @@ def step_times(training: Training, seconds: float) -> list[float]:
         if enough or (times and now - began > MAX_SECONDS):
             raise ProbeComplete
 
-    training.on_step = see
+    training.on_step = on_step
     try:
         for _ in training.epochs():
             if time.perf_counter() - began > seconds:
@@ -120,15 +120,15 @@ def step_times(training: Training, seconds: float) -> list[float]:
         pass
     if times:
         return times
-    # So few steps an epoch that each is among its first or the last.
-    taken = sum(metrics.train_seconds for metrics in training.history)
-    return [taken / (training.steps_per_epoch * len(training.history))]
+    # epochs too short for a timed step
+    total = sum(metrics.train_seconds for metrics in training.history)
+    return [total / (training.steps_per_epoch * len(training.history))]
 
 
 def evaluation_seconds(training: Training) -> float:
-    """Of an image: the second and third batch of the test images, or the only one again."""
+    """Return the seconds per image, from the second and third batch of the test images, else from the only one."""
     network = training.evaluated.eval()
-    taken, images_seen = 0.0, 0
+    seconds, images_seen = 0.0, 0
     with torch.no_grad(), autocast(training.device, training.precision):
         for number, (images, _) in enumerate([*islice(training.test.in_order(EVALUATION_BATCH), 3)]):
             began = time.perf_counter()
@@ -137,12 +137,12 @@ def evaluation_seconds(training: Training) -> float:
             if number == 0:
                 first = (time.perf_counter() - began, len(images))
             else:
-                taken, images_seen = taken + time.perf_counter() - began, images_seen + len(images)
-    return taken / images_seen if images_seen else first[0] / first[1]
+                seconds, images_seen = seconds + time.perf_counter() - began, images_seen + len(images)
+    return seconds / images_seen if images_seen else first[0] / first[1]
 
 
 def save_seconds(training: Training) -> float:
-    """Of a checkpoint, into a temporary folder."""
+    """Return the seconds to save a checkpoint, measured in a temporary folder."""
     state: dict[str, Any] = {"training": training.state()}
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
@@ -151,7 +151,7 @@ def save_seconds(training: Training) -> float:
 
 
 def random_splits(spec: RunSpec) -> Splits:
-    """Images of the data set's shape, as many as it has but no more than a probe can see."""
+    """Return random images of the data set's shape, as many as it has but no more than a probe uses."""
     data = spec.dataset
     source = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""The training loop: a network, its data and a spec in; metrics of every epoch out."""
+"""Training loop."""
 
 import dataclasses
 import time
@@ -26,7 +26,7 @@ EVALUATION_BATCH = 500  # images
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """What one epoch gave; a row of metrics.csv. Accuracies in percent, losses per image."""
+    """Metrics of one epoch; a row of metrics.csv. Accuracies in percent, losses per image."""
 
     epoch: int  # counted from 1
     lr: float  # of the epoch's last step
@@ -36,33 +36,33 @@ class EpochMetrics:
     test_loss: float
     test_top1: float
     test_top5: float
-    scales_below_zero: int  # learned temperatures that have come out negative: scores then count the wrong way round
-    train_seconds: float  # of the steps alone, without evaluation
+    scales_below_zero: int  # number of negative learned temperatures, which invert the attention scores
+    train_seconds: float  # of the steps, without evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands, for whoever watches it."""
+    """Progress of a run."""
 
-    epoch: int  # the one that is running, counted from 1
+    epoch: int  # current one, counted from 1
     epochs: int
-    step: int  # steps done, over the whole run
+    step: int  # finished steps of the whole run
     steps: int
     loss: float  # of the last step
-    val_top1: float | None  # of the last epoch that ended
+    val_top1: float | None  # of the last finished epoch
     test_top1: float | None
-    images_per_second: float  # of this epoch's steps so far
+    images_per_second: float  # over the current epoch
 
 
 class Training:
-    """One run: trains the network epoch by epoch, from its start or from where a state left it.
+    """Training of one run, epoch by epoch, from its start or from a restored state.
 
     Args:
-        spec: recipe and seed are read from it.
-        precision: "bf16" or "fp32", what the spec's precision has become.
-        validation: None under the protocols that have no validation split.
+        spec: supplies recipe and seed.
+        precision: "bf16" or "fp32".
+        validation: None under protocols without a validation split.
         on_progress: called after steps, at most twice a second, and at the end of each epoch.
-        on_step: called after every step but the last of an epoch, when `state` can be taken.
+        on_step: called after every step except the last of an epoch; may call `state`.
     """
 
     def __init__(
@@ -89,27 +89,27 @@ class Training:
         self.averaged = None if decay is None else averaged(network, decay)
         self.history: list[EpochMetrics] = []
         self.temperatures = TemperatureHistory(self.evaluated)
-        self.done = 0  # steps of the epoch that is running
-        self.total = self._zero()  # of their losses
-        self.seconds = 0.0  # that they took
-        self._unchecked: list[tuple[int, float, Tensor]] = []  # step, rate and loss of the last ones
-        self._said = 0.0
+        self.done = 0  # steps of the current epoch
+        self.total = self._zero()  # sum of their losses
+        self.seconds = 0.0  # their duration
+        self._unchecked: list[tuple[int, float, Tensor]] = []  # (step, learning rate, loss) not yet checked
+        self._reported = 0.0
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is measured and kept: the average of the weights if the recipe has one."""
+        """The network that is evaluated and saved: the averaged one if the recipe has an average."""
         return self.network if self.averaged is None else self.averaged.module
 
     @property
     def epoch(self) -> int:
-        """The one that is running, counted from 1."""
+        """The current epoch, counted from 1."""
         return len(self.history) + 1
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on as if nothing had happened: every random draw is derived from its place.
+        """Return the state from which `restore` resumes exactly; random draws are derived from seed, epoch and step.
 
         Raises:
-            DivergedError: if a loss since the last look was not a finite number.
+            DivergedError: if a loss since the last check was not finite.
         """
         self._check()
         return {
@@ -124,7 +124,7 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state of the same run."""
+        """Resume from a state of the same run."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.averaged is not None:
@@ -135,10 +135,10 @@ class Training:
         self.total = state["total"].to(self.device)
 
     def epochs(self) -> Iterator[EpochMetrics]:
-        """Train; after each epoch, give its metrics.
+        """Train; yield the metrics of each epoch.
 
         Raises:
-            DivergedError: when a loss is no longer a finite number, naming its step and learning rate.
+            DivergedError: if a loss is not finite, with its step and learning rate.
         """
         while self.epoch <= self.spec.recipe.epochs:
             lr = self._train_epoch(self.epoch)
@@ -165,7 +165,7 @@ class Training:
         return torch.zeros((), device=self.device, dtype=torch.float64 if self.device.type != "mps" else torch.float32)
 
     def _train_epoch(self, epoch: int) -> float:
-        """Train what is left of an epoch; the learning rate of its last step."""
+        """Train the rest of an epoch; return the learning rate of its last step."""
         self.network.train()
         recipe, lr = self.spec.recipe, 0.0
         batches = self.training.training(
@@ -186,25 +186,29 @@ class Training:
             self.done = step + 1
             self.seconds = before + time.perf_counter() - began
             self._unchecked.append((number, lr, loss))
-            self._say(epoch, loss)
+            self._report(epoch, loss)
             if self.done < self.steps_per_epoch:
                 self.on_step()
         self._check()
         return lr
 
     def _check(self) -> None:
-        """Raise DivergedError if a loss since the last look was not a finite number. Waits for the device."""
-        looked_at, self._unchecked = self._unchecked, []
-        if not looked_at or torch.stack([loss for _, _, loss in looked_at]).isfinite().all():
+        """Raise DivergedError if a loss since the last check was not finite. Waits for the device."""
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked or torch.stack([loss for _, _, loss in unchecked]).isfinite().all():
             return
-        step, lr, loss = next(entry for entry in looked_at if not entry[2].isfinite())
+        step, lr, loss = next(entry for entry in unchecked if not entry[2].isfinite())
         raise DivergedError(
             f"the loss is {loss.item()} in step {step % self.steps_per_epoch + 1} of epoch {self.epoch}, "
             f"at a learning rate of {lr:.3g}: try a smaller recipe.lr"
         )
 
     def _step(self, batches: list[Batch], *, epoch: int, first: int) -> Float[Tensor, ""]:
-        """One step of the optimizer on the mean gradient of some batches, the first of this number; their mean loss."""
+        """Make one optimizer step on the mean gradient of some batches; return their mean loss.
+
+        Args:
+            first: number of the first batch in the epoch.
+        """
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, start=first):
@@ -220,21 +224,21 @@ class Training:
         return total
 
     def _loss(self, batch: Batch) -> Float[Tensor, ""]:
-        """Cross entropy with label smoothing; of mixed images that of both labels, by their shares."""
+        """Return the cross entropy with label smoothing; of mixed images the weighted mean over both labels."""
         with autocast(self.device, self.precision):
             logits = self.network(batch.images)
         smoothing = self.spec.recipe.label_smoothing
-        own = F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing)
+        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing)
         if batch.share == 1:
-            return own
-        other = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
-        return batch.share * own + (1 - batch.share) * other
+            return loss
+        partner_loss = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
+        return batch.share * loss + (1 - batch.share) * partner_loss
 
-    def _say(self, epoch: int, loss: Tensor) -> None:
+    def _report(self, epoch: int, loss: Tensor) -> None:
         now = time.perf_counter()
-        if now - self._said < 0.5 and self.done != self.steps_per_epoch:
+        if now - self._reported < 0.5 and self.done != self.steps_per_epoch:
             return
-        self._said = now
+        self._reported = now
         self._check()
         last = self.history[-1] if self.history else None
         self.on_progress(
@@ -251,7 +255,7 @@ class Training:
         )
 
     def logits(self, batches: Batches) -> Float[Tensor, "n k"]:
-        """Logits of every image, in order, in float32, without stochastic depth."""
+        """Return float32 logits of every image, in order, without stochastic depth."""
         network = self.evaluated.eval()
         with torch.no_grad(), autocast(self.device, self.precision):
             return torch.cat([network(images).float() for images, _ in batches.in_order(EVALUATION_BATCH)])
@@ -261,18 +265,18 @@ class Training:
 
 
 def count_below_zero(network: nn.Module) -> int:
-    """How many learned temperatures of a network are negative."""
+    """Return the number of negative learned temperatures of a network."""
     modules = [module for module in network.modules() if isinstance(module, AttentionLogits)]
     return sum(int((module.scale < 0).sum()) for module in modules if module.scale is not None)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well logits fit labels: cross entropy per image, and top-1 and top-5 accuracy in percent."""
+    """Cross entropy per image, and top-1 and top-5 accuracy in percent."""
 
     loss: float
     top1: float
-    top5: float  # 100 where there are no more than five classes
+    top5: float  # 100 for five or fewer classes
 
     @classmethod
     def of(cls, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> "Evaluation":

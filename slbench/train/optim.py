@@ -1,4 +1,4 @@
-"""The optimizer, which parameters it decays, its learning rate at each step, and the average of the weights."""
+"""Optimizer, weight decay by kind of parameter, learning rate schedule and weight averaging."""
 
 import math
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from slbench.methods.lsa import AttentionLogits
 from slbench.recipes import ParameterKind, Recipe
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
-POSITIONS = ("positions", "relative_bias")  # learned ones, and Swin's bias of relative places
+POSITIONS = ("positions", "relative_bias")  # learned position embeddings, and Swin's relative position bias
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW (arXiv:1711.05101) on every parameter; those of a kind in the recipe's no_decay do not decay."""
+    """Return AdamW (arXiv:1711.05101), without weight decay for the kinds of parameters in the recipe's no_decay."""
     assert recipe.lr is not None, "a resolved recipe has a rate"
     exempt = [parameter for parameter, kind in kinds(network) if kind in recipe.no_decay]
     groups = [{"params": [parameter for parameter, kind in kinds(network) if kind not in recipe.no_decay]}]
@@ -25,14 +25,14 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def kinds(network: nn.Module) -> Iterator[tuple[nn.Parameter, ParameterKind | None]]:
-    """Every parameter once, in order, with its kind; None for weights, and for what has no kind of its own."""
+    """Yield every parameter, in order, with its kind; None for weights and other kinds."""
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             yield parameter, kind_of(module, name)
 
 
 def kind_of(module: nn.Module, name: str) -> ParameterKind | None:
-    """The kind of a module's own parameter. The bias of a norm is a norm's."""
+    """Return the kind of a direct parameter of a module; the bias of a norm is of kind "norm"."""
     if isinstance(module, AttentionLogits):
         return "temperature"
     if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
@@ -45,10 +45,10 @@ def kind_of(module: nn.Module, name: str) -> ParameterKind | None:
 
 
 def learning_rate(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
-    """The rate of one step, counted from 0 over the whole run.
+    """Return the learning rate of a step, counted from 0 over the whole run.
 
-    Linear from warmup_lr, which step 0 has, to lr, which the first step after the warm-up has; then half
-    a cosine, whose min_lr would be reached one step after the last (arXiv:1608.03983, one cycle).
+    Linear from warmup_lr at step 0 to lr at the first step after the warm-up, then half a cosine that would reach
+    min_lr one step after the last (arXiv:1608.03983, one cycle).
     """
     assert recipe.lr is not None, "a resolved recipe has a rate"
     total = recipe.epochs * steps_per_epoch
@@ -60,19 +60,19 @@ def learning_rate(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """A copy of a network whose weights and running statistics follow its own as exponential moving averages.
+    """Return a copy of a network that keeps exponential moving averages of its parameters and running statistics.
 
-    Whole numbers among the buffers, such as the places in Swin's table of biases, are copied: in float32 0.0001 and
-    0.9999 of an 11 do not add up to 11, and would be cut to 10.
+    Integer buffers, such as the indices into Swin's bias table, are copied: averaging an 11 in float32 could
+    truncate it to 10.
     """
     moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def follow(averages: Tensors, values: Tensors, count: Tensor | int) -> None:
-        if averages[0].is_floating_point():  # the lists are of one kind
+    def update(averages: Tensors, values: Tensors, count: Tensor | int) -> None:
+        if averages[0].is_floating_point():  # one dtype per call
             moving(averages, values, count)
             return
         for average, value in zip(averages, values, strict=True):
             average.copy_(value)
 
-    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)

@@ -1,4 +1,4 @@
-"""One run from its spec to its record: what a grid's child and `slbench train` both call."""
+"""Execute one run from its spec to its record, for grid workers and `slbench train`."""
 
 import csv
 import dataclasses
@@ -51,21 +51,21 @@ def execute(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     tensorboard: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-    wanted: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> RunRecord:
-    """Train a run in this process and file it in the store; from its last checkpoint, if it has one.
+    """Train a run in this process, from its last checkpoint if there is one, and write its record to the store.
 
-    A run that goes on keeps the threads and the precision it was started with. On another kind of device
-    it starts again, since its numbers would be those of neither.
+    A resumed run keeps its threads and precision. On another kind of device it restarts, because its numbers would
+    match neither device.
 
     Args:
-        device_label: what the record calls the device; a launcher may have renamed it for this process.
-        device_name: its product name.
-        checkpoint_seconds: between two checkpoints within an epoch; there is one after every epoch.
-        tensorboard: where TensorBoard's folders of runs are; None for no logging.
-        wanted: asked after every step; once it says no, there is a checkpoint, and Stopped is raised.
+        device_label: name of the device in the record; may differ from this process's name for it.
+        device_name: product name of the device.
+        checkpoint_seconds: between two checkpoints within an epoch; every epoch ends with one.
+        tensorboard: parent of the TensorBoard folders of runs; None: no logging.
+        should_continue: called after every step; once False, saves a checkpoint and raises RunInterrupted.
     Raises:
-        TrainingError: if the run cannot be finished; the store then holds no record of it.
+        TrainingError: if the run cannot be finished; the store then has no record of it.
     """
     began = time.perf_counter()
     folder = store.folder(spec, labels)
@@ -77,28 +77,33 @@ def execute(
     with reproducible(start.threads):
         splits = load(spec.dataset, labels.data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
-        keeper = CheckpointManager(
-            training, checkpoints, start, seconds=checkpoint_seconds, keep=labels.keep, wanted=wanted
+        manager = CheckpointManager(
+            training,
+            checkpoints,
+            start,
+            seconds=checkpoint_seconds,
+            keep=labels.keep,
+            should_continue=should_continue,
         )
-        keeper.restore(state)
+        manager.restore(state)
         with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
             for metrics in training.epochs():
-                keeper.select()
+                manager.select()
                 write_history(folder / HISTORY, training.history)
                 write_temperatures(folder / TEMPERATURES, training.temperatures)
                 log_epoch(metrics)
-                keeper.save()
-                keeper.stop_if_unwanted()
+                manager.save()
+                manager.interrupt_if_requested()
         write_history(folder / HISTORY, training.history)
         write_temperatures(folder / TEMPERATURES, training.temperatures)
-        hashes = file_results(folder, training, keep=labels.keep, selected=keeper.selected)
+        hashes = write_results(folder, training, keep=labels.keep, selected=manager.selected)
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
         labels=labels,
         **outcome(spec, training, network),
         peak_memory_bytes=peak_memory(device),
-        seconds=keeper.before + time.perf_counter() - began,
+        seconds=manager.before + time.perf_counter() - began,
         started_at=start.started_at,
         device=device_label,
         device_name=device_name,
@@ -116,47 +121,45 @@ def execute(
 
 @dataclass(frozen=True, kw_only=True)
 class RunConditions:
-    """What a run was started with, and keeps when it goes on."""
+    """Conditions at the start of a run, kept when it is resumed."""
 
     device_kind: str
     threads: int
     precision: Literal["bf16", "fp32"]
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    code: str = field(
-        default_factory=lambda: machine.code().model_dump_json()
-    )  # as JSON; edits made later are not in it
+    code: str = field(default_factory=lambda: machine.code().model_dump_json())
 
 
 def resumable(
     state: dict[str, Any] | None, asked: RunConditions, *, run_id: str, keep: Keep = "last"
 ) -> dict[str, Any] | None:
-    """A checkpoint that the run can go on from; what is kept from its start, or that it begins anew, is logged."""
+    """Return the checkpoint if the run can be resumed from it, else None; log differences and restarts."""
     if state is None or state["run_id"] != run_id:
         return None
     start = RunConditions(**state["start"])
     if start.device_kind != asked.device_kind:
-        log.warning("begun on %s and now on %s: it starts again", start.device_kind, asked.device_kind)
+        log.warning("restarting: checkpoint is from device kind %s, not %s", start.device_kind, asked.device_kind)
         return None
     if keep == "best" and state["training"]["history"] and state.get("selected") is None:
-        log.warning("begun without keeping the weights of its best epoch: it starts again")
+        log.warning("restarting: checkpoint lacks the weights of the best epoch")
         return None
     for name in ("threads", "precision"):
-        kept, given = getattr(start, name), getattr(asked, name)
-        if kept != given:
-            log.warning("goes on with %s %s, with which it was begun, not %s", name, kept, given)
+        original, requested = getattr(start, name), getattr(asked, name)
+        if original != requested:
+            log.warning("resuming with the original %s %s, not %s", name, original, requested)
     return state
 
 
 class RunInterrupted(BaseException):
-    """A run was asked to stop, and did so just after a checkpoint. Not an error."""
+    """A run has stopped on request, after saving a checkpoint. Not an error."""
 
 
 class CheckpointManager:
-    """Saves the state of a training: when told, and between steps when some time has passed.
+    """Saves checkpoints of a training, on demand and at intervals between steps.
 
     Args:
-        seconds: that have passed then.
-        keep: "best" has it hold the weights of the best epoch so far, in each checkpoint too.
+        seconds: interval.
+        keep: "best" keeps the weights of the best epoch so far, also in each checkpoint.
     """
 
     def __init__(
@@ -167,17 +170,17 @@ class CheckpointManager:
         *,
         seconds: float,
         keep: Keep,
-        wanted: Callable[[], bool],
+        should_continue: Callable[[], bool],
     ) -> None:
         self.training, self.checkpoints, self.start = training, checkpoints, start
-        self.interval, self.keep, self.wanted = seconds, keep, wanted
+        self.interval, self.keep, self.should_continue = seconds, keep, should_continue
         self.selected: dict[str, Tensor] | None = None  # on the CPU
-        self.before = 0.0  # seconds that earlier processes spent on the run
+        self.before = 0.0  # seconds spent on the run by earlier processes
         self.began = self.last = time.perf_counter()
         training.on_step = self.after_step
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Go on from what `save` wrote, if it did."""
+        """Resume from a saved state, if there is one."""
         if state is None:
             return
         self.training.restore(state["training"])
@@ -186,17 +189,17 @@ class CheckpointManager:
             self.selected = state["selected"]
 
     def after_step(self) -> None:
-        if time.perf_counter() - self.last >= self.interval or not self.wanted():
+        if time.perf_counter() - self.last >= self.interval or not self.should_continue():
             self.save()
-            self.stop_if_unwanted()
+            self.interrupt_if_requested()
 
-    def stop_if_unwanted(self) -> None:
-        """Raise Stopped if nobody wants the run to go on now. Its checkpoint is written."""
-        if not self.wanted():
+    def interrupt_if_requested(self) -> None:
+        """Raise RunInterrupted if the run should not continue. Call after `save`."""
+        if not self.should_continue():
             raise RunInterrupted
 
     def select(self) -> None:
-        """Hold the weights if the epoch that has just ended is the best so far, by validation."""
+        """Keep the weights of the last epoch if it has the best validation accuracy so far."""
         if self.keep == "best" and accuracies(self.training.history)["selected_epoch"] == len(self.training.history):
             self.selected = weights_of(self.training)
 
@@ -221,7 +224,7 @@ def prepare(
     precision: str,
     on_progress: Callable[[Progress], None],
 ) -> tuple[Training, nn.Module]:
-    """The network on its device, and the training that is about to start."""
+    """Return the training, ready to start, and its network on the device."""
     training, validation, test = splits.for_protocol(spec.protocol)
     network = spec.build_network().to(device)
     return Training(
@@ -237,7 +240,7 @@ def prepare(
 
 
 def write_history(path: Path, history: list[EpochMetrics]) -> None:
-    """Write the metrics of all epochs, a row each, at once: after a crash no epoch stands there twice."""
+    """Write a row per epoch, atomically, so that no epoch is duplicated after a crash."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)])
     writer.writeheader()
@@ -246,21 +249,21 @@ def write_history(path: Path, history: list[EpochMetrics]) -> None:
 
 
 def write_temperatures(path: Path, temperatures: TemperatureHistory) -> None:
-    """Write the learned temperatures of all epochs at once, if the network learns any."""
+    """Write the learned temperatures of all epochs atomically, if the network learns any."""
     if temperatures.layers:
         write_atomic(path, as_csv(temperatures.rows()))
 
 
 def weights_of(training: Training) -> dict[str, Tensor]:
-    """A copy of the weights that are measured and kept, on the CPU."""
+    """Return a CPU copy of the weights that are evaluated and saved."""
     state = training.evaluated.state_dict()
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
 
 
-def file_results(
+def write_results(
     folder: Path, training: Training, *, keep: Keep, selected: dict[str, Tensor] | None
 ) -> dict[str, str | None]:
-    """Write the test logits and the weights that are to be kept; give the record's hashes of weights."""
+    """Write test logits and weights; return the record's hashes of weights."""
     last, best = save(weights_of(training)), None if selected is None else save(selected)
     if keep == "last":
         write_atomic(folder / WEIGHTS["last"], last)
@@ -275,7 +278,7 @@ def file_results(
 
 
 def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, Any]:
-    """The record's accuracies, what was trained on, and what the network costs."""
+    """Return the record's accuracies, numbers of steps and samples, and cost of the network."""
     history = training.history
     samples = len(history) * spec.samples_per_epoch
     cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
@@ -290,7 +293,7 @@ def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, 
 
 
 def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:
-    """The record's accuracies. The first of several equally good epochs counts."""
+    """Return the record's accuracies; of equally good epochs the first counts."""
     last = history[-1]
     best = max(history, key=lambda metrics: metrics.test_top1)
     selected = None if last.val_top1 is None else max(history, key=lambda metrics: metrics.val_top1 or 0.0)
@@ -309,7 +312,7 @@ def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: what the allocator has held at most on a CUDA device, else the process's largest resident set."""
+    """Return the peak bytes of the allocator on a CUDA device, else of the process's resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return machine.peak_resident_bytes()

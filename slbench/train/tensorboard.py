@@ -1,4 +1,4 @@
-"""TensorBoard: what metrics.csv holds, as scalars by epoch, a folder a run."""
+"""TensorBoard logging: the columns of metrics.csv as scalars by epoch, one folder per run."""
 
 import dataclasses
 import importlib.util
@@ -19,34 +19,28 @@ log = logging.getLogger(__name__)
 
 
 def check_board(folder: Path) -> None:
-    """Raise InputError if nothing could be logged to a folder, which need not exist. Leaves nothing behind."""
+    """Raise InputError if TensorBoard cannot log to a folder, which need not exist. Leaves no files."""
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError(
-            "--tensorboard needs the package tensorboard, which is not installed: get it with: "
-            "pip install 'slbench[tensorboard]'"
+            "--tensorboard: package tensorboard is not installed; install it with: pip install 'slbench[tensorboard]'"
         )
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not existing.is_dir():
-            raise InputError(f"--tensorboard {folder}: must be a folder, and {existing} is a file")
+            raise InputError(f"--tensorboard {folder}: must be a folder, but {existing} is a file")
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise InputError(
-            f"--tensorboard {folder}: cannot write here ({error.strerror}): name another folder"
-        ) from error
+        raise InputError(f"--tensorboard {folder}: not writable ({error.strerror}); choose another folder") from error
 
 
 @contextmanager
 def board(folder: Path | None, history: Sequence["EpochMetrics"]) -> Iterator[Callable[["EpochMetrics"], None]]:
-    """Gives a function that logs an epoch, under the names of the columns of metrics.csv.
-
-    An error of the disk is noted and ends no run.
+    """Yield a function that logs the metrics of an epoch. Disk errors are only logged.
 
     Args:
-        folder: of this run alone, whose earlier events are replaced, so that no epoch stands there twice;
-            None: nothing is logged.
-        history: the epochs that are done, of a run that goes on.
+        folder: of this run; its earlier events are replaced, so that no epoch is duplicated. None: no logging.
+        history: finished epochs of a resumed run.
     """
     if folder is None:
         yield lambda metrics: None
@@ -54,9 +48,9 @@ def board(folder: Path | None, history: Sequence["EpochMetrics"]) -> Iterator[Ca
     from torch.utils.tensorboard import SummaryWriter
 
     writer = None
-    with unharmed(folder):
-        for left_over in folder.glob(EVENTS):
-            left_over.unlink()
+    with log_disk_errors(folder):
+        for path in folder.glob(EVENTS):
+            path.unlink()
         writer = SummaryWriter(str(folder))
 
     def add(metrics: "EpochMetrics") -> None:
@@ -64,7 +58,7 @@ def board(folder: Path | None, history: Sequence["EpochMetrics"]) -> Iterator[Ca
             return
         columns = dataclasses.asdict(metrics)
         epoch = columns.pop("epoch")
-        with unharmed(folder):
+        with log_disk_errors(folder):
             for name, value in columns.items():
                 if value is not None:
                     writer.add_scalar(name, value, epoch)
@@ -75,14 +69,14 @@ def board(folder: Path | None, history: Sequence["EpochMetrics"]) -> Iterator[Ca
     try:
         yield add
     finally:
-        with unharmed(folder):
+        with log_disk_errors(folder):
             if writer is not None:
                 writer.close()
 
 
 @contextmanager
-def unharmed(folder: Path) -> Iterator[None]:
-    """Note an error of the disk and go on."""
+def log_disk_errors(folder: Path) -> Iterator[None]:
+    """Suppress OSError within the block and log a warning."""
     try:
         yield
     except OSError as error:

@@ -161,7 +161,7 @@ def claimed(tuning: PreparedSearch) -> Iterator[None]:
             "wait for it, or give another --name"
         )
     try:
-        with claim.kept():
+        with claim.heartbeats():
             yield
     finally:
         claim.release(done=True)
@@ -223,12 +223,12 @@ def search(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event: Li
     def hear(event: Event) -> None:
         """Pass on to the search that a run moved or ended, by its id; numbers stay here."""
         if isinstance(event, Progressed):
-            if epochs.get(event.run.spec.run_id) != event.said.epoch:
-                epochs[event.run.spec.run_id] = event.said.epoch
+            if epochs.get(event.run.spec.run_id) != event.progress.epoch:
+                epochs[event.run.spec.run_id] = event.progress.epoch
                 trials.moved(event.run.spec.run_id)
         elif isinstance(event, Finished | AlreadyFinished):
             trials.ended(event.run.spec.run_id)
-        elif isinstance(event, Failed) and not event.again:
+        elif isinstance(event, Failed) and not event.will_retry:
             trials.failed(event.run.spec.run_id, kind=event.failure.kind, reason=event.failure.reason)
         elif isinstance(event, GridStopped):
             halts.append(event)

@@ -93,7 +93,7 @@ def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Sto
     for name, words in {
         run.spec.run_id: "the run is not finished (failed): slbench run-grid goes on with it",
         str(folder): "the run is not finished (failed)",
-        "0123456789ab": "no run's id begins with '0123456789ab'",
+        "0123456789ab": "no run id starts with '0123456789ab'",
         "zebra": "'zebra': is neither a run's folder nor the beginning of a run's id",
         str(tmp_path): "is not the folder of a run: it has no spec.json",
     }.items():

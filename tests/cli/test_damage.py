@@ -8,9 +8,9 @@ import pytest
 
 from slbench.store import Store
 from slbench.study import load_study
+from tests.archive.conftest import finish
 from tests.cli.conftest import Command, Said
 from tests.support import missing
-from tests.upkeep.conftest import finish
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
@@ -125,7 +125,7 @@ def test_a_grid_makes_a_run_again_whose_files_are_all_damaged(slbench: Command, 
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[-1] == "tiny: 2 of 2 done"
     assert store.record("6088db8e02b9") is not None
-    assert (folder / "log.txt").read_bytes().count(b"is damaged: going on from the one before it") == 2
+    assert (folder / "log.txt").read_bytes().count(b"is damaged: using the previous checkpoint") == 2
 
 
 def test_a_store_of_nothing_but_rubbish_is_an_empty_one(slbench: Command, study: Path, tmp_path: Path) -> None:

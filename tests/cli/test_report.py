@@ -8,9 +8,9 @@ import pytest
 
 from slbench.store import Store
 from slbench.study import load_study
+from tests.archive.conftest import finish
 from tests.cli.conftest import Command
 from tests.support import TINY_STUDY, missing
-from tests.upkeep.conftest import finish
 
 FOUR = TINY_STUDY.replace('["none", "lsa"]', '["none", "spt", "lsa", "both"]\nseed = [0, 1, 2]')
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.adaptive_seeds import wanted_runs
+from slbench.grid.adaptive_seeds import requested_runs
 from slbench.store import Store
 from slbench.study import Study, load_study
 from tests.cli.conftest import Command
@@ -39,7 +39,7 @@ def store(study: Path, tmp_path: Path) -> Store:
 
 
 def wanted(study: Path, store: Store) -> list[tuple[str, int]]:
-    return [(run.labels.method, run.spec.seed) for run in wanted_runs(load_study(study), store)][6:]
+    return [(run.labels.method, run.spec.seed) for run in requested_runs(load_study(study), store)][6:]
 
 
 def test_plan_and_status_know_the_runs_that_were_asked_for(slbench: Command, study: Path, store: Store) -> None:
@@ -106,11 +106,11 @@ def line_id(study: Path, index: int) -> str:
 def test_seeds_on_the_command_line_take_the_place_of_the_rule(slbench: Command, study: Path, store: Store) -> None:
     said = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
     assert not missing(said.out.splitlines()[-1], "6 of 15", "9 missing")
-    assert "against the plain rows" not in said.out
+    assert "against the plain backbones" not in said.out
 
 
 def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, study: Path, store: Store) -> None:
-    added = [run for run in wanted_runs(load_study(study), store) if run.spec.seed == 2]
+    added = [run for run in requested_runs(load_study(study), store) if run.spec.seed == 2]
     for run in added:
         store.finish(store.begin(run.spec, run.labels), make_record(run))
     said = slbench("export", study, store.root.parent / "runs.tar", "--store", store.root)
@@ -153,8 +153,8 @@ def test_two_launchers_and_a_kill_on_one_store_make_the_runs_that_one_makes(stud
     first.wait()
     assert second.wait() == 0
     found: Study = load_study(study)
-    runs = wanted_runs(found, Store(tmp_path / "one"))
-    assert wanted_runs(found, Store(tmp_path / "two")) == runs
+    runs = requested_runs(found, Store(tmp_path / "one"))
+    assert requested_runs(found, Store(tmp_path / "two")) == runs
     for run in runs:
         one, other = (Store(tmp_path / name).record(run.spec.run_id) for name in ("one", "two"))
         assert one is not None and other is not None

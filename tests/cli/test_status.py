@@ -42,8 +42,8 @@ def made(study: Path, tmp_path: Path) -> tuple[Store, tuple[StudyRun, ...]]:
     store.finish(store.begin(runs[0].spec, runs[0].labels), make_record(runs[0], seconds=42.5))
     claim = store.claims.acquire(runs[1].spec.run_id)
     assert claim is not None
-    claim.add(os.getpid(), "cuda:3")
-    claim.note(AT_STEP_34)
+    claim.add_process(os.getpid(), "cuda:3")
+    claim.write_progress(AT_STEP_34)
     (store.begin(runs[1].spec, runs[1].labels) / "log.txt").write_text("a warning\n")
     for run, line in ((runs[2], 7), (runs[3], 8)):
         store.begin(run.spec, run.labels)

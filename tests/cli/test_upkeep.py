@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from slbench.store import Store
+from tests.archive.conftest import files, finish
 from tests.cli.conftest import Command
 from tests.support import missing
-from tests.upkeep.conftest import files, finish
 
 
 @pytest.fixture

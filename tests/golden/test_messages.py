@@ -30,13 +30,13 @@ from slbench.store import Store
 from slbench.study import load_study
 from slbench.tuning.storage import open_storage
 from slbench.validation import checked
+from tests.archive.conftest import finish
 from tests.cli import test_bad_input, test_plan, test_profile, test_report, test_status, test_tune
 from tests.cli import test_upkeep as upkeep
 from tests.data import test_own, test_subset
 from tests.study import test_refused, test_seeds, test_table
 from tests.support import TINY_STUDY, runs, study
 from tests.tuning import test_storage
-from tests.upkeep.conftest import finish
 
 FILE = Path(__file__).with_name("messages.txt")
 

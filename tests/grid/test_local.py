@@ -14,7 +14,7 @@ from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduce
 from slbench.grid.failures import failure
 from slbench.grid.local import LocalExecutor
 from slbench.grid.messages import Job, ProgressMessage
-from slbench.grid.processes import in_child, spawn, stop
+from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -62,7 +62,7 @@ def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_a
     ]
     assert [event for event in events if isinstance(event, SlotsReduced)] == [SlotsReduced(CPU, 1)]
     *before, failed = [event for event in events if isinstance(event, Failed)]
-    assert ([event.again for event in before], failed.again) == ([True, True], False)
+    assert ([event.will_retry for event in before], failed.will_retry) == ([True, True], False)
     (finished,) = [event for event in events if isinstance(event, Finished)]
     assert (failed.run, finished.run) == (broken, whole)
     assert failed.failure.kind == "out of memory"
@@ -79,7 +79,7 @@ def test_a_job_without_memory_is_tried_with_fewer_beside_then_alone_then_fails_a
     assert record is not None
     assert record.final_test_top1 == finished.final_test_top1
     assert (record.device, record.device_name, record.threads, record.precision) == ("cpu", "Processor", 1, "fp32")
-    moves = [event.said for event in events if isinstance(event, Progressed)]
+    moves = [event.progress for event in events if isinstance(event, Progressed)]
     assert moves
     assert moves[-1].step == moves[-1].steps == whole.spec.steps_per_epoch == 17
     assert not psutil.Process().children(recursive=True)
@@ -130,7 +130,7 @@ def test_an_interrupted_executor_ends_its_children(
 
     def interrupt(event: Event) -> None:
         if isinstance(event, Progressed):
-            assert event.said == said
+            assert event.progress == said
             raise KeyboardInterrupt
 
     monkeypatch.setattr("slbench.grid.local.spawn", remembered)
@@ -198,7 +198,7 @@ def test_an_end_is_told_by_code_or_signal_and_the_last_line_of_the_log(
 
 
 def test_a_child_calls_its_only_gpu_the_first() -> None:
-    assert [in_child(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
+    assert [worker_device(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
 
 
 def run_all(made: tuple[StudyRun, ...], store: Path) -> tuple[int, list[Event]]:

@@ -28,7 +28,7 @@ class Launcher:
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, Progressed) and event.run == self.leave and event.said.epoch == 2:
+        if isinstance(event, Progressed) and event.run == self.leave and event.progress.epoch == 2:
             self.executor.prune(event.run, pruned())
 
     def of(self, kind: type[Started] | type[Finished] | type[AlreadyFinished] | type[JobPruned]) -> list[StudyRun]:
@@ -68,7 +68,7 @@ def test_a_pruned_run_that_is_asked_for_again_ends_as_if_nothing_had_happened(tm
     assert Launcher(pruned_once, iter([run]), leave=run).of(JobPruned) == [run]
     again = Launcher(pruned_once, iter([run]))
     first = next(event for event in again.events if isinstance(event, Progressed))
-    assert first.said.step > run.spec.steps_per_epoch  # from its checkpoint
+    assert first.progress.step > run.spec.steps_per_epoch  # from its checkpoint
     one, other = calm.record(run.spec.run_id), pruned_once.record(run.spec.run_id)
     assert one is not None and other is not None
     assert one.differences(other) == {}

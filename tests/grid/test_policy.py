@@ -10,7 +10,7 @@ import pytest
 from slbench.claims import Claim
 from slbench.errors import DivergedError
 from slbench.grid.events import Event, Failed, GridStopped, SlotsReduced, Started
-from slbench.grid.failures import death_of, failure, kind_of
+from slbench.grid.failures import failure, failure_message, kind_of
 from slbench.grid.local import LocalExecutor
 from slbench.grid.messages import JobFailed
 from slbench.grid.queue import Policy, QueuedRun
@@ -58,7 +58,7 @@ def test_a_job_is_retried_as_often_as_asked(tmp_path: Path, python: Script) -> N
     python("echo broken >&2; exit 3")
     failed, events, store = run_all(tmp_path, many(1), Policy(retries=2))
     assert failed == 1
-    assert [event.again for event in of(Failed, events)] == [True, True, False]
+    assert [event.will_retry for event in of(Failed, events)] == [True, True, False]
     why = store.failure(many(1)[0].spec.run_id)
     assert why is not None
     assert (why.attempt, why.exit_code, why.last_lines) == (3, 3, ("broken",))  # the lines of this attempt alone
@@ -99,7 +99,7 @@ def test_nothing_is_started_any_more_when_so_many_died_the_same_way(tmp_path: Pa
     failed, events, _ = run_all(tmp_path, many(6), Policy(max_failures=3))
     assert failed == 3
     (halted,) = of(GridStopped, events)
-    assert halted.left == 3
+    assert halted.waiting == 3
     assert not missing(halted.reason, "--max-failures", "3", "exit code 5: no file")
 
 
@@ -110,12 +110,12 @@ def test_failures_of_different_causes_are_counted_apart(tmp_path: Path, python: 
 
 
 def test_a_device_that_is_lost_gets_no_more_jobs_and_the_other_does_them(tmp_path: Path, python: Script) -> None:
-    lost = says(death_of(RuntimeError("CUDA error: an illegal memory access was encountered")))
+    lost = says(failure_message(RuntimeError("CUDA error: an illegal memory access was encountered")))
     python(f"case $CUDA_VISIBLE_DEVICES in GPU-1) sleep 0.3; exit 1;; esac\n{lost}")
     _, events, _ = run_all(tmp_path, many(4), Policy(retries=1), devices=tuple(GPUS))
     assert of(SlotsReduced, events) == [SlotsReduced(GPUS[0], 0)]
     first = of(Failed, events)[0]
-    assert (first.failure.kind, first.failure.device, first.again) == ("device lost", "cuda:0", True)
+    assert (first.failure.kind, first.failure.device, first.will_retry) == ("device lost", "cuda:0", True)
     assert [event.slot.device for event in of(Started, events)].count(GPUS[0]) == 1
 
 
@@ -139,9 +139,9 @@ def test_a_job_without_memory_gets_the_device_for_itself_once(tmp_path: Path, py
     python(died("out of memory"))
     failed, events, _ = run_all(tmp_path, many(1), Policy())
     assert failed == 1
-    assert [event.again for event in of(Failed, events)] == [True, False]
+    assert [event.will_retry for event in of(Failed, events)] == [True, False]
     failed, events, _ = run_all(tmp_path / "two", many(1), Policy(retries=9), devices=(CPU, CPU))
-    assert [event.again for event in of(Failed, events)] == [True, True, False]
+    assert [event.will_retry for event in of(Failed, events)] == [True, True, False]
     assert of(SlotsReduced, events) == [SlotsReduced(CPU, 1)]
 
 
@@ -198,11 +198,11 @@ def raised(depth: int, message: str) -> JobFailed:
     """An exception from so deep."""
     with pytest.raises(ZeroDivisionError) as caught:
         fall(depth, message)
-    return death_of(caught.value)
+    return failure_message(caught.value)
 
 
 def test_failures_are_alike_by_traceback_not_by_message(tmp_path: Path) -> None:
-    causes = [failure(1, tmp_path, died=raised(*how)).cause for how in ((0, "a"), (0, "b"), (1, "a"))]
+    causes = [failure(1, tmp_path, report=raised(*how)).cause for how in ((0, "a"), (0, "b"), (1, "a"))]
     assert causes[0] == causes[1]
     assert causes[0] != causes[2]
 
@@ -235,7 +235,7 @@ def test_a_job_whose_claim_was_taken_over_is_ended_and_not_a_failure(
     tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slbench.grid.local.HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr("slbench.grid.local.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("slbench.grid.local.CLAIM_SECONDS", 0.1)
     count = tmp_path / "count"
     python(f"echo x >> {count}; [ $(wc -l < {count}) = 2 ] && exit 9; exec sleep 60")
     answers = iter([False])
@@ -267,7 +267,7 @@ def test_nothing_waits_any_more_after_the_grid_has_stopped(tmp_path: Path, pytho
 def test_a_job_that_is_to_be_alone_and_is_done_elsewhere_holds_nobody(
     tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.grid.local.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("slbench.grid.local.CLAIM_SECONDS", 0.2)
     first, second = many(2)
     python("exit 9")
     store, events = Store(tmp_path / "results"), list[Event]()

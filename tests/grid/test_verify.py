@@ -7,7 +7,7 @@ import pytest
 
 from slbench.cli.verify import sentence
 from slbench.grid.slots import Device, Slot
-from slbench.grid.verify import Proof, Verification, one_a_network
+from slbench.grid.verify import Proof, Verification, one_per_network
 from slbench.store import Store
 from tests.support import make_record, runs
 
@@ -80,6 +80,6 @@ def test_what_was_not_killed_or_not_finished_shows_nothing() -> None:
 
 def test_one_run_of_each_network_and_data_set_is_enough() -> None:
     made = runs({"method": ["none", "lsa"], "seed": [4, 5]})
-    assert [(run.labels.method, run.spec.seed) for run in one_a_network(made)] == [("none", 4), ("lsa", 4)]
+    assert [(run.labels.method, run.spec.seed) for run in one_per_network(made)] == [("none", 4), ("lsa", 4)]
     other = dataclasses.replace(made[0], spec=dataclasses.replace(made[0].spec, protocol="full"))
-    assert one_a_network([made[0], other]) == (made[0], other)
+    assert one_per_network([made[0], other]) == (made[0], other)

@@ -1,4 +1,4 @@
-"""What is counted beside multiply-adds: those are compared in test_work.py and tests/golden/test_macs.py."""
+"""What is counted beside multiply-adds: those are compared in test_compute_budget.py and tests/golden/test_macs.py."""
 
 import torch
 from torch import nn

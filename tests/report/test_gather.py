@@ -10,8 +10,8 @@ from slbench.measure.throughput_keys import record_key
 from slbench.record import Failure
 from slbench.report.inputs import gather, gather_store, only
 from slbench.store import Store
+from tests.archive.conftest import finish
 from tests.support import TINY, make_record, make_speed, missing, naming, runs
-from tests.upkeep.conftest import finish
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def run(spec: RunSpec, folder: Path, **how: Any) -> tuple[RunRecord, Path]:
     return execute(store, spec=spec, every=1e9, all_test_images=True, **how), store.folder(spec, LABELS)
 
 
-def lasting(record: RunRecord) -> dict[str, Any]:
+def reproducible_fields(record: RunRecord) -> dict[str, Any]:
     """Return the fields of a record that are the same whenever the run is made."""
     return {key: value for key, value in record.model_dump().items() if key not in VOLATILE_FIELDS}
 

@@ -18,8 +18,8 @@ from slbench.archive.export import export
 from slbench.archive.import_archive import import_archive
 from slbench.errors import InputError, StoreError
 from slbench.store import Store
+from tests.archive.conftest import RUNS, files, finish, record_of
 from tests.support import HOST, ROOT, make_speed, naming
-from tests.upkeep.conftest import RUNS, files, finish, record_of
 
 NONE, LSA = RUNS
 
@@ -122,7 +122,7 @@ def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: St
     )
     assert first.differences == {"final_test_top1": (81.0, 80.0)}
     assert set(second.differences) == {"weights_sha256"}
-    assert (first.was_made_alike, second.was_made_alike) == (True, False)
+    assert (first.same_conditions, second.same_conditions) == (True, False)
     for conflict, run in ((first, NONE), (second, LSA)):
         assert conflict.kept_in.parent == here.root / "conflicts" / HOST.machine_id
         assert files(conflict.kept_in) == files(there.folder(run.spec, run.labels))
@@ -310,7 +310,7 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path:
     needed = len(content) if suffix == ".tar.gz" else len(content.rstrip(b"\0"))
     for share in (0, 0.01, 0.2, 0.5, 0.8, 0.97):
         path.write_bytes(content[: int(needed * share)])
-        check_refused(path, tmp_path, "cut off|damaged")
+        check_refused(path, tmp_path, "truncated|damaged")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slbench.archive.export.copied", full)
+    monkeypatch.setattr("slbench.archive.export.copy", full)
     with pytest.raises(StoreError, match=naming("here", "No space left on device")):
         import_archive(archive, Store(tmp_path / "here"))
     assert not (tmp_path / "here").exists()

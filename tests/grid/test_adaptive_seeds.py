@@ -11,8 +11,8 @@ from slbench.grid.adaptive_seeds import (
     AdaptiveSeeds,
     SeedRuleState,
     decisions,
+    requested_runs,
     summary,
-    wanted_runs,
     with_adaptive_seeds,
 )
 from slbench.grid.events import Event, Failed, Finished, SeedAdded, Started
@@ -55,23 +55,23 @@ FIRST = [(method, seed) for method in ("none", "lsa", "spt") for seed in (0, 1)]
 
 
 def test_before_anything_has_run_the_first_seeds_are_wanted() -> None:
-    assert named(SeedRuleState(made()).wanted({})) == FIRST
+    assert named(SeedRuleState(made()).requested({})) == FIRST
 
 
 def test_one_more_seed_is_wanted_of_the_undecided_row_and_of_its_plain_backbone_alone() -> None:
     given = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
-    assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    assert named(SeedRuleState(made()).requested(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
 
 
 def test_rows_wait_for_nobody_but_their_own_pair() -> None:
     given = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:1]})
-    assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    assert named(SeedRuleState(made()).requested(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
 
 
 def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
     given = accuracies(made(), {"none": NONE, "lsa": CLOSE, "spt": ABOVE})
-    assert named(SeedRuleState(made()).wanted(given)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
-    states = [(each.look.state, each.look.seeds, each.look.verdict) for each in decisions(made(), given)]
+    assert named(SeedRuleState(made()).requested(given)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
+    states = [(each.analysis.state, each.analysis.seeds, each.analysis.verdict) for each in decisions(made(), given)]
     assert states == [("undecided", 4, "undecided"), ("decided", 2, "better")]
     assert not missing(
         summary(decisions(made(), given)),
@@ -87,7 +87,7 @@ def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
 def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
     given = accuracies(made(), {"none": NONE[:3], "lsa": CLOSE[:3], "spt": CLOSE[:2]})
     without = {run: value for run, value in given.items() if run != made().runs[3].spec.run_id}  # lsa, seed 1
-    assert named(SeedRuleState(made()).wanted(without)) == [*FIRST, ("none", 2), ("spt", 2)]
+    assert named(SeedRuleState(made()).requested(without)) == [*FIRST, ("none", 2), ("spt", 2)]
     assert not missing(
         summary(decisions(made(), without)),
         "waiting",
@@ -99,7 +99,7 @@ def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
 def test_seeds_that_another_study_made_change_nothing() -> None:
     asked = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
     more = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE})
-    assert SeedRuleState(made()).wanted(more) == SeedRuleState(made()).wanted(asked)
+    assert SeedRuleState(made()).requested(more) == SeedRuleState(made()).requested(asked)
 
 
 def test_whatever_the_order_in_which_runs_end_the_same_runs_come_to_be_made() -> None:
@@ -107,7 +107,7 @@ def test_whatever_the_order_in_which_runs_end_the_same_runs_come_to_be_made() ->
     rule, ends = SeedRuleState(made()), set[frozenset[str]]()
     for order in itertools.permutations(range(3)):
         done = dict[str, float]()
-        while left := [run.spec.run_id for run in rule.wanted(done) if run.spec.run_id not in done]:
+        while left := [run.spec.run_id for run in rule.requested(done) if run.spec.run_id not in done]:
             chosen = left[order[len(done) % 3] % len(left)]
             done[chosen] = truth[chosen]
         ends.add(frozenset(done))
@@ -116,7 +116,7 @@ def test_whatever_the_order_in_which_runs_end_the_same_runs_come_to_be_made() ->
 
 def test_the_store_alone_says_what_is_wanted(tmp_path: Path) -> None:
     found, store = made(), Store(tmp_path)
-    assert wanted_runs(found, store) == found.runs
+    assert requested_runs(found, store) == found.runs
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
     for run in found.runs:
         fill(store, run, values[run.labels.method][run.spec.seed])
@@ -129,14 +129,14 @@ def test_the_store_alone_says_what_is_wanted(tmp_path: Path) -> None:
 def test_a_study_without_a_rule_stays_as_it_is(tmp_path: Path) -> None:
     plain = study({"grid": {"backbone": [TINY]}})
     assert with_adaptive_seeds(plain, Store(tmp_path / "nowhere")) is plain
-    assert wanted_runs(plain, Store(tmp_path / "nowhere")) == plain.runs
+    assert requested_runs(plain, Store(tmp_path / "nowhere")) == plain.runs
     assert decisions(plain, {}) == ()
 
 
 def test_networks_without_rows_stay_at_the_first_seeds() -> None:
     found = study({"seeds": RULE, "grid": {"backbone": [TINY, "resnet56"], "method": ["none", "lsa"]}})
     given = {run.spec.run_id: 50.0 + run.spec.seed for run in found.runs}
-    grown = SeedRuleState(found).wanted(given)
+    grown = SeedRuleState(found).requested(given)
     assert [run.labels.backbone for run in grown if run.spec.seed > 1] == ["Tiny", "Tiny"]
     assert [run.spec.seed for run in grown if run.labels.backbone == "ResNet56"] == [0, 1]
 
@@ -150,7 +150,7 @@ class Launcher:
 
     def finish(self, run: StudyRun, accuracy: float) -> None:
         fill(self.store, run, accuracy)
-        self.further.see(Finished(run, SLOT, accuracy, 1.0))
+        self.further.on_grid_event(Finished(run, SLOT, accuracy, 1.0))
 
     def given(self) -> list[tuple[str, int]]:
         runs = list(iter(self.further, None))
@@ -187,7 +187,7 @@ def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, 
 def test_what_another_launcher_has_made_is_not_given_and_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.grid.adaptive_seeds.LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("slbench.grid.adaptive_seeds.READ_SECONDS", -1.0)
     found, store = made(), Store(tmp_path)
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
     launcher = Launcher(found, store)
@@ -212,4 +212,4 @@ def test_a_damaged_record_counts_as_none_and_holds_up_its_own_comparison_alone(t
     path.write_text(content.replace(str(CLOSE[0]), '"eighty"'))
     assert path.read_text() != content
     assert launcher.given() == [("none", 2), ("lsa", 2)]
-    assert named(wanted_runs(found, store)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    assert named(requested_runs(found, store)) == [*FIRST, ("none", 2), ("lsa", 2)]

@@ -9,8 +9,8 @@ from slbench.archive.clean import OLD_SECONDS, find_removable, remove
 from slbench.errors import StoreError
 from slbench.record import Pruned
 from slbench.store import Store
+from tests.archive.conftest import RUNS, files, finish
 from tests.support import naming
-from tests.upkeep.conftest import RUNS, files, finish
 
 NONE, LSA = RUNS
 

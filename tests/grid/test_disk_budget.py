@@ -47,7 +47,7 @@ def test_there_is_room_to_the_byte(tmp_path: Path, free: Free) -> None:
     assert not missing(words, tmp_path, "2.3 MB", first.title)
     free(2 * NEEDED - 1)
     assert "2.3 MB" not in str(disk_shortfall(store, first, [second])).partition("needs")[2]
-    assert "with those that run: make space" in str(disk_shortfall(store, first, [second]))
+    assert "with the running jobs: free some space" in str(disk_shortfall(store, first, [second]))
 
 
 def test_what_runs_hold_already_they_need_no_more(tmp_path: Path, free: Free) -> None:
@@ -67,7 +67,7 @@ def test_with_plenty_free_nothing_is_counted(tmp_path: Path, free: Free, monkeyp
 def finishing(monkeypatch: pytest.MonkeyPatch, python: Callable[[str], None]) -> None:
     """Children that end well at once, with the record that the launcher looks for."""
     python("sleep 0.2")
-    monkeypatch.setattr(local, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(local, "CLAIM_SECONDS", 0.1)
     monkeypatch.setattr(Store, "record", lambda self, run_id: record(run_id))
 
 
@@ -88,7 +88,7 @@ def test_without_room_no_job_starts_and_nothing_is_written(tmp_path: Path, free:
     free(NEEDED - 1)
     (halted,) = run_all(Store(tmp_path / "results"), 2, RUNS)
     assert isinstance(halted, GridStopped)
-    assert (halted.left, halted.reason.startswith("disk full: ")) == (2, True)
+    assert (halted.waiting, halted.reason.startswith("disk full: ")) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 
