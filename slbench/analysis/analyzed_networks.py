@@ -1,4 +1,4 @@
-"""The networks whose receptive fields are looked into: untrained on noise, or of finished runs on their test images."""
+"""Networks for receptive-field analysis: untrained on noise, or of finished runs on their test images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,42 +17,48 @@ from slbench.methods import METHODS, model_title
 from slbench.rng import generator
 from slbench.text import distinct
 
-ROWS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")  # that differ in what a token reads
+ROWS = (
+    "none",
+    "spt",
+    "spt-no-pool",
+    "spt-1px-cardinal",
+    "overlapping-conv",
+)  # methods with different receptive fields of a token
 
 
 @dataclass(frozen=True)
 class AnalyzedNetwork:
-    """A network to look into, one of a line of figures and tables."""
+    """A network to analyse, and its line in figures and tables."""
 
     line: str
-    backbone: str  # as tables print it
+    backbone: str  # title in tables
     method: str
-    dataset: str  # empty: noise
+    dataset: str  # empty for noise
     seed: int
     image_size: tuple[int, int]
     network: Backbone
     images: torch.Tensor  # (n c h w), normalised
-    weights: str  # of which epoch; empty: not trained
+    weights: str  # epoch of the weights; empty for untrained networks
 
 
 def networks(
     backbones: Sequence[str], methods: Sequence[str], *, side: int, in_channels: int, num_classes: int
 ) -> tuple[dict[tuple[str, str], Network], list[str]]:
-    """Networks by (backbone, row) for square images, and a note on each pair that means nothing.
+    """Return networks by (backbone, method) for square images, and notes on the pairs that do not apply.
 
     Args:
-        backbones: names of backbones or presets; none: every backbone.
-        methods: names of rows; none: those of ROWS that mean something, without notes on the others.
+        backbones: names of backbones or presets; empty: every backbone.
+        methods: names of methods; empty: the applicable ones of METHODS_SHOWN, without notes on the others.
     Raises:
-        InputError: for sizes that do not fit.
-        InapplicableError: if none of the pairs means something.
+        InputError: if sizes do not fit.
+        InapplicableError: if no pair applies.
     """
-    found: dict[tuple[str, str], Network] = {}
+    networks_: dict[tuple[str, str], Network] = {}
     notes = []
     for backbone in backbones or BACKBONES:
         for method in methods or ROWS:
             try:
-                found[backbone, method] = Network.resolve(
+                networks_[backbone, method] = Network.resolve(
                     default_spec(backbone),
                     METHODS[method],
                     image_size=(side, side),
@@ -61,14 +67,14 @@ def networks(
                 )
             except InapplicableError as error:
                 notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
-    if not found:
+    if not networks_:
         raise InapplicableError(notes[0].removeprefix("left out: "))
-    return found, notes if methods else []
+    return networks_, notes if methods else []
 
 
-def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
-    """Untrained networks on noise: a standard normal, the same for all networks of one image size."""
-    for (backbone, method), network in found.items():
+def fresh(networks_: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
+    """Yield untrained networks on standard normal noise, the same for all networks of one image size."""
+    for (backbone, method), network in networks_.items():
         noise = generator(seed, "noise")
         made = build(
             network.backbone,
@@ -93,7 +99,7 @@ def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> It
 
 
 def finished(chosen: RunSelection, *, count: int) -> Iterator[AnalyzedNetwork]:
-    """Networks of finished runs, on images of their test splits at equal steps, so that every class has some."""
+    """Yield networks of finished runs with evenly spaced test images, so that every class is present."""
     cpu = torch.device("cpu")
     records = [run.record for run in chosen.runs]
     titles = line_titles(records)

@@ -1,4 +1,4 @@
-"""Where runs look, on the same images: the maps of the class token's attention, read from each network."""
+"""Attention maps of the class token of several runs on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ from slbench.data.splits import ImageSet, Rows
 from slbench.errors import InputError
 from slbench.text import distinct
 
-HANDFUL = 6  # images, unless told
+DEFAULT_IMAGES = 6
 MAX_IMAGES, MAX_COLUMNS = 100, 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionOptions:
-    """Which images are looked at, and how."""
+    """Images and options of the attention maps."""
 
     split: Split
     images: tuple[int, ...] | None  # rows of the split
-    per_class: int | None  # in place of them, the first so many of each class
+    per_class: int | None  # in place of `images`: first images of each class
     rollout: bool
-    all_blocks: bool  # also a sheet of each run's blocks
-    mixed: bool  # of CaiT, see `maps.reading`
+    all_blocks: bool  # also a sheet per run with all blocks
+    mixed: bool  # for CaiT, see `maps.output_attention`
     device: torch.device
     threads: int
     batch_size: int
@@ -40,12 +40,12 @@ class AttentionOptions:
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """What one run reads of each image."""
+    """Attention maps of one run."""
 
     run: FinishedRun
-    by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # in which the output reads, by depth
+    by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # layers that feed the output, by depth
     rolled: Float[Tensor, "b down across"] | None
-    predicted: tuple[int, ...]  # classes
+    predicted: tuple[int, ...]  # class indices
 
     @property
     def last(self) -> AttentionLayer:
@@ -58,31 +58,34 @@ class AttentionMaps:
 
 
 def chosen_rows(part: ImageSet, setting: AttentionOptions) -> Rows:
-    """Rows of the images to show: those asked for, or a handful at equal steps of a split in order of class.
+    """Return the rows of the images to show: the requested ones, or a few evenly spaced ones of the split.
 
     Raises:
-        InputError: for a row that there is not, or more images than a sheet holds.
+        InputError: for a row out of range, or more images than a sheet holds.
     """
     if setting.images is not None:
         wrong = [row for row in setting.images if not 0 <= row < len(part)]
         if wrong:
-            words = SPLIT_WORDS[setting.split]
-            raise InputError(f"--images {wrong[0]}: there are {len(part):,} {words}: allowed: 0 to {len(part) - 1}")
+            raise InputError(
+                f"--images: no image {wrong[0]} among {len(part):,} {SPLIT_WORDS[setting.split]}; allowed: 0 to {len(part) - 1}"
+            )
         rows = np.array(distinct(setting.images), dtype=np.int64)
     elif setting.per_class is not None:
         each = [np.flatnonzero(part.labels == label)[: setting.per_class] for label in np.unique(part.labels)]
         rows = np.concatenate(each)
     else:
-        rows = evenly_spaced(len(part), at_most=HANDFUL)
+        rows = evenly_spaced(len(part), at_most=DEFAULT_IMAGES)
     if len(rows) > MAX_IMAGES:
-        raise InputError(f"{len(rows):,} images: a sheet holds at most {MAX_IMAGES}: ask for fewer with --images")
+        raise InputError(
+            f"too many images for one sheet (got {len(rows):,}); allowed: {MAX_IMAGES}; choose fewer with --images"
+        )
     return rows
 
 
 def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
-    """Raise InputError unless all runs can be shown on the same images, and fit on one sheet."""
+    """Raise InputError unless all runs share the same images and fit on one sheet."""
     if len(runs) > MAX_COLUMNS:
-        raise InputError(f"{len(runs)} runs: a sheet holds at most {MAX_COLUMNS}: name fewer")
+        raise InputError(f"too many runs for one sheet (got {len(runs)}); allowed: {MAX_COLUMNS}")
 
     def images(run: FinishedRun) -> tuple[object, ...]:
         record, spec = run.record, run.record.spec
@@ -92,13 +95,15 @@ def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
 
     for run in runs[1:]:
         if images(run) != images(runs[0]):
-            raise InputError(f"runs on different data in one sheet: {runs[0].title} and {run.title}: name one's alone")
+            raise InputError(
+                f"runs on different data: {runs[0].title} and {run.title}; choose runs on the same data for one sheet"
+            )
 
 
 def read_maps(
     run: FinishedRun, part: ImageSet, rows: Rows, setting: AttentionOptions, on_progress: OnProgress
 ) -> AttentionMaps:
-    """The maps of one run, image by image; batches do not change them but for rounding."""
+    """Return the maps of one run, independent of the batch size up to rounding."""
     network = load_network(run, device=setting.device)
     layers = layers_of(network)
     asking = readers(layers)

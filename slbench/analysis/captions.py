@@ -1,4 +1,4 @@
-"""The words around what an analysis has found: what was looked into, on what, with what."""
+"""Captions, tables and files of an analysis: data, device, versions and runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ SPLIT_WORDS: dict[Split, str] = {"test": "test images", "val": "validation image
 
 @dataclass(frozen=True)
 class AnalysisOutput:
-    """What an analysis left in its folder."""
+    """Files and text of a finished analysis."""
 
     folder: Path
-    files: tuple[str, ...]  # names in it
+    files: tuple[str, ...]  # names in the folder
     text: str  # Markdown: title, caption, tables
-    caption: tuple[str, ...]  # what a figure's caption must say, and what the words mean
+    caption: tuple[str, ...]  # facts for a figure's caption, and definitions
     frame: pd.DataFrame  # every value, tidy
 
 
 def looked_into(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tuple[int, int]]) -> str:
-    """Data, images, seeds, and which weights.
+    """Return a sentence with data, images, seeds and weights.
 
     Args:
-        counts: of each data set the images that were looked at, and how many there are.
+        counts: images used and images available, by data set.
     """
     data = ", ".join(
         f"{name}, {'all' if images == of else f'{images:,} of the'} {of:,} {SPLIT_WORDS[split]}"
@@ -51,16 +51,16 @@ def looked_into(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tup
 
 
 def made_with(device: torch.device, threads: int) -> str:
-    """Device, precision and versions of the analysis."""
+    """Return a sentence with device, precision and versions of the analysis."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine.cpu_name()
     return (
-        f"Computed in fp32, whatever the runs were trained in, on {name} ({device}, {plural(threads, 'thread')}); "
+        f"Computed in fp32, independent of the training precision, on {name} ({device}, {plural(threads, 'thread')}); "
         f"{code_text(machine.code())}."
     )
 
 
 def trained(runs: Sequence[FinishedRun]) -> str:
-    """The runs as a Markdown table; accuracies are those of the weights that were looked into."""
+    """Return the runs as a Markdown table with the accuracies of the analysed weights."""
     lines = [
         {
             "row": run.row,
@@ -76,7 +76,7 @@ def trained(runs: Sequence[FinishedRun]) -> str:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """A frame of text as a GitHub table, its first column to the left."""
+    """Return a frame of text as a Markdown table, first column left-aligned."""
     lines = frame.astype(str).to_numpy().tolist()
     return markdown_table([str(column) for column in frame.columns], lines, align="l" + "r" * (frame.shape[1] - 1))
 
@@ -88,8 +88,8 @@ def page(
     tables: Sequence[tuple[str, str]],
     figures: Sequence[str],
 ) -> str:
-    """A Markdown page: caption, what the words mean, tables under their heads, figures."""
-    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {words}" for words in definitions)]
+    """Return a Markdown page: title, caption, definitions, tables and figures."""
+    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {definition}" for definition in definitions)]
     for head, content in tables:
         parts += [f"## {head}", content]
     parts += [f"![{name}]({name}.png)" for name in figures]
@@ -102,7 +102,7 @@ FORMATS = ("png", "svg", "pdf")
 def write(
     folder: Path, name: str, text: str, frames: dict[str, pd.DataFrame], figures: "dict[str, Figure]"
 ) -> tuple[str, ...]:
-    """Write NAME.md, each frame as CSV in full precision and each figure in every format; the names of the files."""
+    """Write NAME.md, a CSV per frame in full precision and the figures; return the file names."""
     files = [f"{name}.md"]
     write_atomic(folder / files[0], text.encode())
     for stem, frame in frames.items():

@@ -1,4 +1,4 @@
-"""The contact sheet of attention over images, its values and its page."""
+"""Contact sheet of attention maps over images, with values and page."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -26,43 +26,42 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CELL = 0.95  # inches of an image on the sheet
-COLOURS = "cividis"  # brighter is more, in grey too, and for any colour vision
+CELL = 0.95  # inches per image
+COLOURS = "cividis"  # monotonic in lightness, safe for colour-blind readers
 
 
 BRIGHT = (
-    "The brightest place of a map is where most is read, the darkest where least, image by image (min-max); maps are "
-    "brought from the grid of tokens to the image's size bilinearly."
+    "Maps are min-max scaled per image (brightest: most attention, darkest: least) and resized bilinearly from the "
+    "token grid to the image."
 )
 STRETCHED = (
-    "So a map that is nearly flat is stretched like any other: patches read, in the table, is exp(entropy) of a map, "
-    "its mean over the images, and comes near the number of tokens where attention is nearly uniform. "
-    "Weight on patches: the rest is on the class token itself."
+    "A nearly flat map is stretched like any other. Patches read: exp(entropy) of a map, mean over images; it "
+    "approaches the number of tokens for nearly uniform attention. Weight on patches: the rest is on the class token."
 )
 ROLLOUT = (
-    "Shown: attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
-    "(A + I) / 2, A the mean over heads."
+    "Attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
+    "(A + I) / 2, with A the mean over heads."
 )
-ROLLOUT_WORDS = {  # what it does where the network is not a plain stack of blocks
-    "t2t": "T2T: followed back to the tokens of the last soft split, not through the soft splits.",
-    "cait": "CaiT: in class blocks only the class token moves.",
-    "pit": "PiT: a pooled token's share goes to the four places of its patch alike.",
-    "swin": "Swin: begins at the mean of all tokens, which is its output; windows in place; "
-    "a merged token's share goes to its four alike.",
+ROLLOUT_WORDS = {  # for networks that are not a plain stack of blocks
+    "t2t": "T2T: back to the tokens of the last soft split, not through the soft splits.",
+    "cait": "CaiT: class blocks update the class token only.",
+    "pit": "PiT: the relevance of a pooled token is divided equally among its four tokens.",
+    "swin": "Swin: starts at the mean of all tokens, which is its output; windows in image order; "
+    "the relevance of a merged token is divided equally among its four.",
 }
 LAST_WORDS = {
     "cait": "CaiT: the last class block.",
-    "pit": "PiT: the grid of its last stage is coarse.",
-    "swin": "Swin has no class token: shown is the mean over all queries of the last block's attention, put back in "
-    "place from the windows: what the average of the tokens, which is its output, reads there (the first step of "
-    "attention rollout, arXiv:2005.00928, begun at that average).",
+    "pit": "PiT: the last stage has a coarse grid.",
+    "swin": "Swin has no class token: the map is the mean over all queries of the last block's attention, in image order, "
+    "which is the attention of its output, the average of the tokens (the first step of attention rollout, "
+    "arXiv:2005.00928, from that average).",
 }
-UNMIXED = "CaiT's attention is the softmax, before its heads are mixed once more."
-MIXED = "CaiT's attention is that after its last mix of heads, by magnitude: the sign of a mixed weight means nothing."
+UNMIXED = "CaiT: attention is the softmax, before the second mix of heads."
+MIXED = "CaiT: attention is the magnitude after the second mix of heads; the sign of a mixed weight has no meaning."
 
 
 def tidy(maps: Sequence[AttentionMaps], part: ImageSet, rows: Rows, setting: AttentionOptions) -> pd.DataFrame:
-    """Every value of every map before it is brought to the image's size: a line for each token."""
+    """Return the values of all maps before resizing, one line per token."""
     frames = []
     for found in maps:
         shown = dict[str, tuple[str, Tensor]]()
@@ -82,7 +81,7 @@ def tidy(maps: Sequence[AttentionMaps], part: ImageSet, rows: Rows, setting: Att
 
 
 def summary(maps: Sequence[AttentionMaps]) -> str:
-    """A line for each run: what was shown, how much of the attention is on patches and on how many."""
+    """Return a Markdown table of the runs: map, attention on patches and effective number of patches."""
     lines = []
     for found in maps:
         values = found.main.flatten(1).double()
@@ -108,10 +107,10 @@ def write_sheet(
     out: Path,
     on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
 ) -> AnalysisOutput:
-    """Write the contact sheet, its values and its page, under `out`.
+    """Write the contact sheet, its values and its page under `out`.
 
     Raises:
-        InputError: if the runs have not the same images, or one cannot be read.
+        InputError: if the runs have different images, or one cannot be read.
     """
     check_comparable(choice.runs, setting.split)
     data = LoadedDatasets()
@@ -129,9 +128,9 @@ def write_sheet(
         *choice.notes,
     )
     with style():
-        figures = {name: draw(pixels, heads, {title: found.main for title, found in titled(maps).items()})}
+        figures = {name: draw(pixels, heads, {title: found.main for title, found in by_title(maps).items()})}
         if setting.all_blocks:
-            for number, (title, found) in enumerate(titled(maps).items(), start=1):
+            for number, (title, found) in enumerate(by_title(maps).items(), start=1):
                 columns = {layer.name: values for layer, values in found.by_layer.items()}
                 figures[f"{name}-blocks-{number}"] = draw(pixels, heads, columns, over=title)
     tables = [("Maps", summary(maps)), ("Runs", trained(choice.runs))]
@@ -142,27 +141,25 @@ def write_sheet(
 
 
 def definitions(maps: Sequence[AttentionMaps], setting: AttentionOptions) -> list[str]:
-    """What the maps are, for the backbones that are there."""
+    """Return definitions of the maps for the backbones in use."""
     backbones = {found.run.record.spec.backbone.name for found in maps}
     parts = [BRIGHT, STRETCHED]
     if setting.rollout:
         parts.append(ROLLOUT)
         told = ROLLOUT_WORDS
     else:
-        parts.append("Shown: the row of the class token in the last block, mean over heads.")
+        parts.append("Maps: attention of the class token in the last block, mean over heads.")
         told = LAST_WORDS
     parts += [words for backbone, words in told.items() if backbone in backbones]
     if "cait" in backbones:
         parts.append(MIXED if setting.mixed and not setting.rollout else UNMIXED)
     if setting.all_blocks:
-        parts.append(
-            "A further sheet for each run has every block in which the class token asks (Swin: every block), by depth."
-        )
+        parts.append("One more sheet per run shows every block with a class-token query (Swin: every block), by depth.")
     return parts
 
 
-def titled(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
-    """Maps under what heads their column: the row, with what else tells two of the same name apart."""
+def by_title(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
+    """Return maps by column title: method, seed if there are several, run id if still ambiguous."""
     rows = [found.run.row for found in maps]
     seeds = len({found.run.seed for found in maps}) > 1
     titles = [f"{row}, seed {found.run.seed}" if seeds else row for row, found in zip(rows, maps, strict=True)]
@@ -173,7 +170,7 @@ def titled(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
 
 
 def pictures(part: ImageSet, rows: Rows) -> list[np.ndarray]:
-    """The images as they are, each (h w) in grey or (h w 3) in colour; of other channels the mean."""
+    """Return the images, each (h w) in grey or (h w 3) in colour; other channel counts are averaged."""
     stack = np.stack(list(part.take(rows).images))
     if stack.shape[1] == 3:
         return list(stack.transpose(0, 2, 3, 1))
@@ -186,7 +183,7 @@ def draw(
     columns: dict[str, Float[Tensor, "b down across"]],
     over: str = "",
 ) -> "Figure":
-    """A row for each image: the image, then its map in every column, from black (least read) to bright (most)."""
+    """Draw one row per image: the image, then its map in every column."""
     height, width = pixels[0].shape[:2]
     wide, high = 1 + len(columns), len(pixels)
     figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + CELL * height / width * high)
@@ -202,7 +199,7 @@ def draw(
         for axes, shown in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
             colours = axes.imshow(shown.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
     for axes in panels.ravel():
-        bare(axes)
+        hide_frame(axes)
     key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)
     key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=7)
     if over:
@@ -210,8 +207,8 @@ def draw(
     return figure
 
 
-def bare(axes: "Axes") -> None:
-    """No frame, no ticks."""
+def hide_frame(axes: "Axes") -> None:
+    """Remove frame, ticks and grid."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)

@@ -1,4 +1,4 @@
-"""Sharpness and self-relation: measures of every layer over many images, of many runs, averaged over seeds."""
+"""Metrics of every attention layer (sharpness, self-relation) over images and runs, averaged over seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from slbench.torch_runtime import reproducible
 
 
 class LayerMetric(Protocol):
-    """What is shown every batch of every layer, and then gives the means of each."""
+    """Running means per layer over batches."""
 
     def see(self, seen: AttentionCapture) -> None: ...
 
@@ -41,16 +41,16 @@ class LayerMetric(Protocol):
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is measured by depth."""
+    """Definition of an analysis by depth."""
 
     name: str
     title: str
     meter: Callable[[], LayerMetric]
-    measures: dict[str, str]  # as tables head them
+    measures: dict[str, str]  # column titles by metric
     definitions: tuple[str, ...]
-    figures: dict[str, tuple[str, ...]]  # the measures in each, by the tail of its name
-    references: dict[str, Reference]  # what a figure compares a measure with
-    remark: Callable[[Iterable[int]], str] = lambda keys: ""  # on layers with so many keys
+    figures: dict[str, tuple[str, ...]]  # metrics per figure, by suffix of its name
+    references: dict[str, Reference]  # reference curves by metric
+    remark: Callable[[Iterable[int]], str] = lambda keys: ""  # sentence for the numbers of keys in use
 
 
 SHARPNESS = Analysis(
@@ -65,7 +65,7 @@ SHARPNESS = Analysis(
 )
 SELF_RELATION = Analysis(
     "self-relation",
-    "How tokens score themselves against others, by depth",
+    "Self-relation of tokens by depth",
     self_relation.SelfRelation,
     self_relation.MEASURES,
     self_relation.DEFINITIONS,
@@ -77,10 +77,10 @@ BY_DEPTH = {analysis.name: analysis for analysis in (SHARPNESS, SELF_RELATION)}
 
 @dataclass(frozen=True, kw_only=True)
 class LayerMetricOptions:
-    """On what, and how, runs are looked into."""
+    """Images and device of a layer analysis."""
 
     split: Split
-    max_images: int | None  # of the split, at equal steps; None for all
+    max_images: int | None  # evenly spaced over the split; None for all
     device: torch.device
     threads: int
     batch_size: int
@@ -93,12 +93,12 @@ def measure(
     *,
     on_run: Callable[[FinishedRun], OnProgress],
 ) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
-    """A row for each run and layer; and of each data set how many images were looked at, of how many.
+    """Return one line per run and layer, and images used and available by data set.
 
     Args:
-        on_run: called at each run's start, for what is then told of its progress.
+        on_run: called at the start of each run; returns its progress callback.
     Raises:
-        InputError: see `load_network` and `Data.part`.
+        InputError: see `load_network` and `LoadedDatasets.image_set`.
     """
     data, lines, counts = LoadedDatasets(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
     with reproducible(setting.threads):
@@ -118,7 +118,7 @@ def by_layer(
     setting: LayerMetricOptions,
     on_progress: OnProgress,
 ) -> list[dict[str, Any]]:
-    """A line for each layer of one run."""
+    """Return one line per layer of a run."""
     network = load_network(run, device=setting.device)
     layers, meter, keys = layers_of(network), analysis.meter(), dict[int, int]()
 
@@ -153,7 +153,7 @@ def analyse(
     out: Path,
     on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
 ) -> AnalysisOutput:
-    """Measure, then write tables, figures and the page that has both, under `out`."""
+    """Measure, then write tables, figures and page under `out`."""
     frame, counts = measure(analysis, choice.runs, setting, on_run=on_run)
     measures, runs = list(analysis.measures), choice.runs
     layers = over_seeds(frame, measures, [*CELL, *LAYER])
@@ -161,7 +161,7 @@ def analyse(
     several = len(set(frame["seed"])) > 1
     caption = (
         looked_into(runs, setting.split, counts),
-        "Mean ± sample standard deviation over seeds." if several else "One seed: no spread is known.",
+        "Mean ± sample standard deviation over seeds." if several else "One seed: no spread.",
         *filter(None, [analysis.remark(frame.loc[frame["kind"] != "class", "keys"])]),
         made_with(setting.device, setting.threads),
         *choice.notes,

@@ -1,4 +1,4 @@
-"""What an analysis leaves in its folder, and the words around it."""
+"""Write the page and CSV files of an analysis."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,18 +21,18 @@ def write_page(
     figures: Sequence[tuple[str, str]],
     notes: Sequence[str],
 ) -> AnalysisOutput:
-    """Write NAME.md and each frame as CSV in full precision, beside figures that are there already.
+    """Write NAME.md and a CSV per frame in full precision, beside existing figures.
 
     Args:
-        tables: of text, each under its head.
-        frames: by the stem of their file; the first is the tidy one.
-        figures: names without suffix, and what each shows.
+        tables: (title, frame of text).
+        frames: by file stem; the first is the tidy one.
+        figures: (file stem, caption).
     """
     parts = [f"# {title}"]
     for head, frame in tables:
         parts += [f"## {head}", table(frame)]
-    for stem, shown in figures:
-        parts += [f"![{stem}]({stem}.png)", f"{stem}: {shown}."]
+    for stem, description in figures:
+        parts += [f"![{stem}]({stem}.png)", f"{stem}: {description}."]
     notes = [note.removesuffix(".") for note in notes]
     parts += [f"{note}." for note in notes]
     text = "\n\n".join(parts) + "\n"
@@ -41,10 +41,10 @@ def write_page(
         write_atomic(folder / f"{stem}.csv", frame.to_csv(index=False).encode())
     files = [f"{name}.md", *(f"{stem}.csv" for stem in frames)]
     files += [f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS]
-    caption = (*(f"{stem}: {shown}" for stem, shown in figures), *notes)
+    caption = (*(f"{stem}: {description}" for stem, description in figures), *notes)
     return AnalysisOutput(folder, tuple(files), text, caption, next(iter(frames.values())))
 
 
 def computed_with() -> str:
-    """Device and code of an analysis on the CPU."""
+    """Return a sentence with device and code of an analysis on the CPU."""
     return f"Computed in fp32 on {machine.cpu_name()} (cpu, 1 thread); {code_text(machine.code())}"

@@ -1,4 +1,4 @@
-"""`slbench analyze temperature`: what the temperatures of finished runs have become, layer by layer."""
+"""`slbench analyze temperature`: learned temperatures of finished runs by layer."""
 
 import math
 from pathlib import Path
@@ -16,12 +16,10 @@ from slbench.text import distinct
 
 
 def from_weights(run: FinishedRun) -> pd.DataFrame | None:
-    """Temperatures before training and after the last epoch, from the weights of a run that did not file them.
-
-    None if the weights of the last epoch were not kept.
+    """Return temperatures before training and after the last epoch from the weights of a run; None without weights.
 
     Raises:
-        StoreError: if they cannot be read.
+        StoreError: if the weights cannot be read.
     """
     import torch
     from safetensors import SafetensorError
@@ -34,7 +32,7 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     if not path.exists():
         return None
     spec, data = run.record.spec, run.record.spec.dataset
-    with torch.device("meta"):  # shaped but not filled: only the order of the layers is asked for
+    with torch.device("meta"):  # only the order of the layers is needed
         network = construct(
             spec.backbone,
             spec.method,
@@ -53,12 +51,12 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
 
 
 def temperatures_of(chosen: RunSelection) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
-    """The learned temperatures of runs, tidy, the runs that have any, and notes on what was left out or is not known.
+    """Return the tidy learned temperatures of runs, the runs included, and notes.
 
-    From temperatures.csv; where a run has none, before and after training from its weights.
+    Values are from temperatures.csv or, without it, from the weights (before and after training).
 
     Raises:
-        InputError: if no run learns a temperature that is known.
+        InputError: if no run has a known learned temperature.
     """
     runs = {run.record.run_id: run for run in chosen.runs}
     records = [run.record for run in chosen.runs]
@@ -69,20 +67,20 @@ def temperatures_of(chosen: RunSelection) -> tuple[pd.DataFrame, list[RunRecord]
         run = runs[record.run_id]
         found = from_weights(run)
         if found is None:
-            notes.append(f"left out: {run.title}: has neither temperatures.csv nor weights of its last epoch")
+            notes.append(f"excluded: {run.title}: no temperatures.csv and no weights of the last epoch")
             continue
         frames.append(with_names(record, found, titles[record.run_id]))
-        notes.append(f"{run.title}: without temperatures.csv: the start and the last epoch, from its weights")
+        notes.append(f"{run.title}: no temperatures.csv: initial and last epoch only, from the weights")
     fixed = [run for run in chosen.runs if not run.record.spec.method.learn_temperature]
     if not frames:
         raise InputError(
             notes[0]
             if notes
-            else f"{fixed[0].title}: learns no temperature; rows that do: lsa, both, "
+            else f"{fixed[0].title}: method learns no temperature; allowed: lsa, both, "
             "temperature-only, both-no-pool, or learn_temperature = true"
         )
     if fixed:
-        notes.append(f"Left out, learning no temperature: {', '.join(distinct(run.row for run in fixed))}")
+        notes.append(f"Excluded (no learned temperature): {', '.join(distinct(run.row for run in fixed))}")
     order = {run_id: place for place, run_id in enumerate(runs)}
     frames.sort(key=lambda part: order[part["run"].iloc[0].rpartition("-")[2]])
     whole = pd.concat(frames, ignore_index=True)
@@ -91,7 +89,7 @@ def temperatures_of(chosen: RunSelection) -> tuple[pd.DataFrame, list[RunRecord]
 
 
 def analyse(chosen: RunSelection, out: Path) -> AnalysisOutput:
-    """Write the temperatures of runs, a table by layer and the figures of each backbone."""
+    """Write the temperatures of runs, a table by layer and the figures per backbone."""
     frame, records, notes = temperatures_of(chosen)
     layers = by_layer(frame)
     figures = draw_frame(frame, records, out)
@@ -108,7 +106,7 @@ def analyse(chosen: RunSelection, out: Path) -> AnalysisOutput:
 
 
 def shown(layers: pd.DataFrame) -> pd.DataFrame:
-    """One experiment's layers as text."""
+    """Return the layers of one experiment as text."""
     several = layers["seeds"].max() > 1
     columns = {
         "layer": layers["layer"],
@@ -129,15 +127,15 @@ def number(values: "pd.Series[float]") -> "pd.Series[str]":
 
 
 def how_to_read(layers: pd.DataFrame) -> str:
-    """What the numbers of the tables are."""
+    """Return a sentence that defines the numbers of the tables."""
     count = int(layers["not_positive"].sum())
     flagged = (
-        f"; {count} learned scales are not above zero: their temperature is negative or infinite, scores count the "
-        "wrong way round there, and they are in no mean, lowest or highest"
+        f"; {count} learned scales are <= 0 (negative or infinite temperature, inverted scores) and excluded from mean, "
+        "lowest and highest"
         if count
-        else "; all learned scales are above zero"
+        else "; all learned scales are positive"
     )
     return (
-        "Temperature: 1 / (the learned scale), which divides the scores; at sqrt(d_k) attention is plain; "
-        f"final: after the last epoch, of the weights that are evaluated{flagged}"
+        "Temperature: 1 / (learned scale), the divisor of the scores; sqrt(d_k) is standard attention; "
+        f"final: after the last epoch, of the evaluated weights{flagged}"
     )
