@@ -17,13 +17,8 @@ from slbench.methods import METHODS, model_title
 from slbench.rng import generator
 from slbench.text import distinct
 
-ROWS = (
-    "none",
-    "spt",
-    "spt-no-pool",
-    "spt-1px-cardinal",
-    "overlapping-conv",
-)  # methods with different receptive fields of a token
+# methods with different receptive fields of a token
+DEFAULT_METHODS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")
 
 
 @dataclass(frozen=True)
@@ -41,24 +36,24 @@ class AnalyzedNetwork:
     weights: str  # epoch of the weights; empty for untrained networks
 
 
-def networks(
+def resolve_networks(
     backbones: Sequence[str], methods: Sequence[str], *, side: int, in_channels: int, num_classes: int
 ) -> tuple[dict[tuple[str, str], Network], list[str]]:
     """Return networks by (backbone, method) for square images, and notes on the pairs that do not apply.
 
     Args:
         backbones: names of backbones or presets; empty: every backbone.
-        methods: names of methods; empty: the applicable ones of METHODS_SHOWN, without notes on the others.
+        methods: names of methods; empty: the applicable ones of DEFAULT_METHODS, without notes on the others.
     Raises:
         InputError: if sizes do not fit.
         InapplicableError: if no pair applies.
     """
-    networks_: dict[tuple[str, str], Network] = {}
+    networks: dict[tuple[str, str], Network] = {}
     notes = []
     for backbone in backbones or BACKBONES:
-        for method in methods or ROWS:
+        for method in methods or DEFAULT_METHODS:
             try:
-                networks_[backbone, method] = Network.resolve(
+                networks[backbone, method] = Network.resolve(
                     default_spec(backbone),
                     METHODS[method],
                     image_size=(side, side),
@@ -66,17 +61,17 @@ def networks(
                     num_classes=num_classes,
                 )
             except InapplicableError as error:
-                notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
-    if not networks_:
-        raise InapplicableError(notes[0].removeprefix("left out: "))
-    return networks_, notes if methods else []
+                notes.append(f"excluded: {NAMED[backbone].title}, {method}: {error}")
+    if not networks:
+        raise InapplicableError(notes[0].removeprefix("excluded: "))
+    return networks, notes if methods else []
 
 
-def fresh(networks_: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
+def untrained_networks(networks: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
     """Yield untrained networks on standard normal noise, the same for all networks of one image size."""
-    for (backbone, method), network in networks_.items():
+    for (backbone, method), network in networks.items():
         noise = generator(seed, "noise")
-        made = build(
+        built = build(
             network.backbone,
             network.method,
             image_size=network.image_size,
@@ -92,24 +87,24 @@ def fresh(networks_: dict[tuple[str, str], Network], *, seed: int, count: int) -
             dataset="",
             seed=seed,
             image_size=network.image_size,
-            network=made.eval(),
+            network=built.eval(),
             images=torch.randn(count, network.in_channels, *network.image_size, generator=noise),
             weights="",
         )
 
 
-def finished(chosen: RunSelection, *, count: int) -> Iterator[AnalyzedNetwork]:
+def trained_networks(selection: RunSelection, *, count: int) -> Iterator[AnalyzedNetwork]:
     """Yield networks of finished runs with evenly spaced test images, so that every class is present."""
     cpu = torch.device("cpu")
-    records = [run.record for run in chosen.runs]
+    records = [run.record for run in selection.runs]
     titles = line_titles(records)
-    several = len(distinct(record.labels.dataset for record in records)) > 1
+    many_datasets = len(distinct(record.labels.dataset for record in records)) > 1
     data = LoadedDatasets()
-    for run in chosen.runs:
-        record, title, test = run.record, titles[run.record.run_id], data.part(run, "test")
+    for run in selection.runs:
+        record, title, test = run.record, titles[run.record.run_id], data.image_set(run, "test")
         batches = Batches(test.take(evenly_spaced(len(test), at_most=count)), record.spec.dataset, device=cpu)
         yield AnalyzedNetwork(
-            line=title if several else title.replace(f", {record.labels.dataset}", "", 1),
+            line=title if many_datasets else title.replace(f", {record.labels.dataset}", "", 1),
             backbone=record.labels.backbone,
             method=record.labels.method,
             dataset=record.labels.dataset,

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from slbench import machine
-from slbench.analysis.run_selection import WHICH, FinishedRun, Split
+from slbench.analysis.run_selection import WEIGHTS_EPOCH, FinishedRun, Split
 from slbench.files import write_atomic
 from slbench.plotting.style import save
 from slbench.provenance import code_text
@@ -18,7 +18,7 @@ from slbench.text import distinct, markdown_table, plural
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPLIT_WORDS: dict[Split, str] = {"test": "test images", "val": "validation images", "train": "training images"}
+SPLIT_NAMES: dict[Split, str] = {"test": "test images", "val": "validation images", "train": "training images"}
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,25 @@ class AnalysisOutput:
     frame: pd.DataFrame  # every value, tidy
 
 
-def looked_into(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tuple[int, int]]) -> str:
+def data_text(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tuple[int, int]]) -> str:
     """Return a sentence with data, images, seeds and weights.
 
     Args:
         counts: images used and images available, by data set.
     """
     data = ", ".join(
-        f"{name}, {'all' if images == of else f'{images:,} of the'} {of:,} {SPLIT_WORDS[split]}"
-        for name, (images, of) in counts.items()
+        f"{name}, {'all' if images == total else f'{images:,} of the'} {total:,} {SPLIT_NAMES[split]}"
+        for name, (images, total) in counts.items()
     )
     seeds = sorted({run.seed for run in runs})
-    weights = " or ".join(distinct(WHICH[run.weights.name] for run in runs if run.weights))
+    weights = " or ".join(distinct(WEIGHTS_EPOCH[run.weights.name] for run in runs if run.weights))
     return (
         f"Data: {data}, without augmentation; {plural(len(runs), 'run')}, {plural(len(seeds), 'seed')} "
         f"({', '.join(map(str, seeds))}); weights of the {weights}."
     )
 
 
-def made_with(device: torch.device, threads: int) -> str:
+def computation_text(device: torch.device, threads: int) -> str:
     """Return a sentence with device, precision and versions of the analysis."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine.cpu_name()
     return (
@@ -59,7 +59,7 @@ def made_with(device: torch.device, threads: int) -> str:
     )
 
 
-def trained(runs: Sequence[FinishedRun]) -> str:
+def runs_table(runs: Sequence[FinishedRun]) -> str:
     """Return the runs as a Markdown table with the accuracies of the analysed weights."""
     lines = [
         {

@@ -35,10 +35,10 @@ def output_of(network: Backbone, output: Output) -> "Iterator[list[Tensor]]":
 
     "tokens": output of the tokenizer (b n d), of a CNN its last features (b d h w); "class": input of the head (b d).
     """
-    seen: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:  # noqa: ARG001
-        seen.append(inputs[0] if output == "class" else result)
+        outputs.append(inputs[0] if output == "class" else result)
 
     part = "head" if output == "class" else "tokenizer"
     if output == "tokens" and isinstance(network, T2T):
@@ -47,7 +47,7 @@ def output_of(network: Backbone, output: Output) -> "Iterator[list[Tensor]]":
         part = "blocks"
     handle = getattr(network, part).register_forward_hook(keep)
     try:
-        yield seen
+        yield outputs
     finally:
         handle.remove()
 
@@ -88,9 +88,9 @@ def effective_field(
     total = torch.zeros(image_size, dtype=torch.float64)
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH].clone().requires_grad_()
-        with output_of(network, output) as seen:
+        with output_of(network, output) as outputs:
             network(batch)
-        vectors = seen[0] if output == "class" else central(seen[0], position, grid)
+        vectors = outputs[0] if output == "class" else central(outputs[0], position, grid)
         source = generator(seed, "signs", start)
         signs = torch.randint(0, 2, vectors.shape, generator=source) * 2 - 1
         (gradient,) = torch.autograd.grad((vectors * signs).sum(), batch)

@@ -34,27 +34,27 @@ def draw_by_depth(
     panels = figure.subplots(len(measures), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
     by_layer, mean = over_seeds(frame, measures, [*CELL, *LAYER]), averages(frame, measures)
     rows = list(distinct(frame["row"]))
-    for (along, beside), name in zip(panels, measures, strict=True):
+    for (by_depth, average), name in zip(panels, measures, strict=True):
         for number, row in enumerate(rows):
-            line(along, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
-            bar(beside, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
-        along.set_ylabel(heads[name])
+            line(by_depth, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
+            bar(average, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
+        by_depth.set_ylabel(heads[name])
         if name in references:
-            among = frame[frame[name].notna() & (frame["kind"] != "class")]  # masks do not apply to class attention
-            compare(along, among.drop_duplicates("number"), references[name])
+            layers = frame[frame[name].notna() & (frame["kind"] != "class")]  # masks do not apply to class attention
+            compare(by_depth, layers.drop_duplicates("number"), references[name])
     names = frame.drop_duplicates("number")
-    turned = 90 if len(names) > CROWDED else 0
-    panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=turned)
+    rotation = 90 if len(names) > CROWDED else 0
+    panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=rotation)
     panels[-1, 0].set_xlabel("layer")
     panels[-1, 1].set_xticks([])
     panels[0, 1].set_title("mean over layers", fontsize=8)
-    panels[0, 0].set_title(plain(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}"), fontsize=9)
+    panels[0, 0].set_title(escape(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}"), fontsize=9)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
     return figure
 
 
-def plain(text: str) -> str:
+def escape(text: str) -> str:
     """Escape text for matplotlib: $ starts mathtext, and a leading _ hides a legend entry."""
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
@@ -74,7 +74,7 @@ def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:
     axes.errorbar(
         values["number"], values["mean"], yerr=values["std"] if (values["n"] > 1).any() else None,
         color=PALETTE[style], marker=MARKERS[style], linestyle=LINES[style], markersize=4, capsize=2, linewidth=1.2,
-        label=plain(row),
+        label=escape(row),
     )  # fmt: skip
 
 

@@ -9,20 +9,27 @@ import pandas as pd
 import torch
 
 from slbench.analysis import self_relation, sharpness
-from slbench.analysis.captions import AnalysisOutput, looked_into, made_with, page, trained, write
+from slbench.analysis.captions import AnalysisOutput, computation_text, data_text, page, runs_table, write
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.figures import Reference, draw_by_depth
 from slbench.analysis.layers import AttentionLayer, layers_of
-from slbench.analysis.load import LoadedDatasets, OnProgress, PassOptions, evenly_spaced, load_network, look
+from slbench.analysis.load import (
+    LoadedDatasets,
+    OnProgress,
+    PassOptions,
+    evenly_spaced,
+    load_network,
+    run_with_capture,
+)
 from slbench.analysis.run_selection import FinishedRun, RunSelection, Split
 from slbench.analysis.seed_aggregation import (
     CELL,
     LAYER,
     as_table,
     averages,
-    identity,
+    figure_groups,
     over_seeds,
-    parts,
+    run_columns,
     with_distinct_titles,
 )
 from slbench.data.batches import Batches
@@ -34,9 +41,9 @@ from slbench.torch_runtime import reproducible
 class LayerMetric(Protocol):
     """Running means per layer over batches."""
 
-    def see(self, seen: AttentionCapture) -> None: ...
+    def update(self, capture: AttentionCapture) -> None: ...
 
-    def of(self, layer: AttentionLayer) -> dict[str, float]: ...
+    def compute(self, layer: AttentionLayer) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Analysis:
 
     name: str
     title: str
-    meter: Callable[[], LayerMetric]
+    metric: Callable[[], LayerMetric]
     measures: dict[str, str]  # column titles by metric
     definitions: tuple[str, ...]
     figures: dict[str, tuple[str, ...]]  # metrics per figure, by suffix of its name
@@ -89,7 +96,7 @@ class LayerMetricOptions:
 def measure(
     analysis: Analysis,
     runs: Sequence[FinishedRun],
-    setting: LayerMetricOptions,
+    options: LayerMetricOptions,
     *,
     on_run: Callable[[FinishedRun], OnProgress],
 ) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
@@ -101,37 +108,44 @@ def measure(
         InputError: see `load_network` and `LoadedDatasets.image_set`.
     """
     data, lines, counts = LoadedDatasets(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
-    with reproducible(setting.threads):
+    with reproducible(options.threads):
         for run in runs:
-            part = data.part(run, setting.split)
-            rows = evenly_spaced(len(part), at_most=setting.max_images)
-            counts[run.record.labels.dataset] = len(rows), len(part)
-            lines += by_layer(analysis, run, part, rows, setting, on_run(run))
+            image_set = data.image_set(run, options.split)
+            rows = evenly_spaced(len(image_set), at_most=options.max_images)
+            counts[run.record.labels.dataset] = len(rows), len(image_set)
+            lines += by_layer(analysis, run, image_set, rows, options, on_run(run))
     return with_distinct_titles(pd.DataFrame(lines), runs), counts
 
 
 def by_layer(
     analysis: Analysis,
     run: FinishedRun,
-    part: ImageSet,
+    image_set: ImageSet,
     rows: Rows,
-    setting: LayerMetricOptions,
+    options: LayerMetricOptions,
     on_progress: OnProgress,
 ) -> list[dict[str, Any]]:
     """Return one line per layer of a run."""
-    network = load_network(run, device=setting.device)
-    layers, meter, keys = layers_of(network), analysis.meter(), dict[int, int]()
+    network = load_network(run, device=options.device)
+    layers, metric, keys = layers_of(network), analysis.metric(), dict[int, int]()
 
-    def see(seen: AttentionCapture) -> None:
-        keys[seen.layer.number] = seen.scores.shape[-1]
-        meter.see(seen)
+    def update(capture: AttentionCapture) -> None:
+        keys[capture.layer.number] = capture.scores.shape[-1]
+        metric.update(capture)
 
-    how = PassOptions(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
-    look(network, layers, Batches(part, run.record.spec.dataset, device=setting.device), rows, see, how=how)
-    facts = identity(run) | {"split": setting.split, "images": len(rows)}
+    pass_options = PassOptions(device=options.device, batch_size=options.batch_size, on_progress=on_progress)
+    run_with_capture(
+        network,
+        layers,
+        Batches(image_set, run.record.spec.dataset, device=options.device),
+        rows,
+        update,
+        options=pass_options,
+    )
+    columns = run_columns(run) | {"split": options.split, "images": len(rows)}
     return [
         {
-            **facts,
+            **columns,
             "number": layer.number,
             "layer": layer.name,
             "axis": layer.short,
@@ -139,7 +153,7 @@ def by_layer(
             "keys": keys[layer.number],
             "learned_scale": layer.logits.scale is not None,
             "masks_self": layer.logits.mask_self,
-            **meter.of(layer),
+            **metric.compute(layer),
         }
         for layer in layers
     ]
@@ -147,30 +161,30 @@ def by_layer(
 
 def analyse(
     analysis: Analysis,
-    choice: RunSelection,
-    setting: LayerMetricOptions,
+    selection: RunSelection,
+    options: LayerMetricOptions,
     *,
     out: Path,
     on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
 ) -> AnalysisOutput:
     """Measure, then write tables, figures and page under `out`."""
-    frame, counts = measure(analysis, choice.runs, setting, on_run=on_run)
-    measures, runs = list(analysis.measures), choice.runs
+    frame, counts = measure(analysis, selection.runs, options, on_run=on_run)
+    measures, runs = list(analysis.measures), selection.runs
     layers = over_seeds(frame, measures, [*CELL, *LAYER])
     mean = averages(frame, measures)
     several = len(set(frame["seed"])) > 1
     caption = (
-        looked_into(runs, setting.split, counts),
+        data_text(runs, options.split, counts),
         "Mean ± sample standard deviation over seeds." if several else "One seed: no spread.",
         *filter(None, [analysis.remark(frame.loc[frame["kind"] != "class", "keys"])]),
-        made_with(setting.device, setting.threads),
-        *choice.notes,
+        computation_text(options.device, options.threads),
+        *selection.notes,
     )
     with style():
         figures = {
-            f"{analysis.name}{tail}{suffix}": draw_by_depth(part, kept, analysis.measures, analysis.references)
-            for suffix, part in parts(frame).items()
-            for tail, kept in analysis.figures.items()
+            f"{analysis.name}{tail}{suffix}": draw_by_depth(lines, metrics, analysis.measures, analysis.references)
+            for suffix, lines in figure_groups(frame).items()
+            for tail, metrics in analysis.figures.items()
         }
     data = {"dataset": "data"} if frame["dataset"].nunique() > 1 else {}
     text = page(
@@ -180,7 +194,7 @@ def analyse(
         [
             ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "row"} | data)),
             ("By layer", as_table(layers, analysis.measures, {"row": "row"} | data | {"layer": "layer"})),
-            ("Runs", trained(runs)),
+            ("Runs", runs_table(runs)),
         ],
         list(figures),
     )

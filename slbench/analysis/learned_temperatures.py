@@ -46,9 +46,9 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
         raise StoreError(f"{path}: damaged: {' '.join(str(error).split())}") from error
 
 
-def with_names(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFrame:
+def with_run_columns(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFrame:
     """Insert columns that identify the run; `line` is the title shared by runs of one experiment."""
-    named: dict[str, str | int] = {
+    columns: dict[str, str | int] = {
         "run": f"{record.labels.backbone}-{record.labels.method}-{record.labels.dataset}"
         f"-s{record.spec.seed}-{record.run_id}",
         "backbone": record.labels.backbone,
@@ -57,22 +57,22 @@ def with_names(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFram
         "line": line,
         "seed": record.spec.seed,
     }
-    for place, (column, value) in enumerate(named.items()):
-        frame.insert(place, column, value)
+    for position, (column, value) in enumerate(columns.items()):
+        frame.insert(position, column, value)
     return frame
 
 
 def line_titles(records: Iterable[RunRecord]) -> dict[str, str]:
     """Return line titles by run id: method, data set and distinguishing fields; only seeds share a title."""
-    held = list(records)
-    cells = {record.spec.cell_id: record for record in held}
+    records = list(records)
+    cells = {record.spec.cell_id: record for record in records}
     titles = {
         cell: f"{model_title(record.labels.backbone, record.labels.method)}, {record.labels.dataset}"
         for cell, record in cells.items()
     }
     fields = {cell: flat({**record.spec.as_dict(), "seed": None}) for cell, record in cells.items()}
     named = distinguished(titles, fields)
-    return {record.run_id: named[record.spec.cell_id] for record in held}
+    return {record.run_id: named[record.spec.cell_id] for record in records}
 
 
 def final(frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def by_layer(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gathered(
+def collect_temperatures(
     records: Sequence[RunRecord], folders: Mapping[str, Path]
 ) -> tuple[pd.DataFrame | None, list[RunRecord], list[str]]:
     """Return the temperatures of all runs with the file, the runs without it, and notes on damaged files.
@@ -135,11 +135,11 @@ def gathered(
         if frame is None:
             without.append(record)
         else:
-            frames.append(with_names(record, frame, titles[record.run_id]))
+            frames.append(with_run_columns(record, frame, titles[record.run_id]))
     return pd.concat(frames, ignore_index=True) if frames else None, without, notes
 
 
-def negative_words(frame: pd.DataFrame) -> str:
+def nonpositive_note(frame: pd.DataFrame) -> str:
     """Return a note on heads with a scale <= 0; empty if there are none."""
     count = int((frame["scale"] <= 0).sum())
     if count == 0:
@@ -152,5 +152,5 @@ def negative_words(frame: pd.DataFrame) -> str:
 
 def of_positive(values: Iterable[float]) -> float:
     """Return the mean of the positive finite values; NaN if there are none."""
-    kept = [value for value in values if 0 < value < math.inf]
-    return sum(kept) / len(kept) if kept else math.nan
+    positive = [value for value in values if 0 < value < math.inf]
+    return sum(positive) / len(positive) if positive else math.nan

@@ -50,7 +50,7 @@ class LoadedDatasets:
     def __init__(self) -> None:
         self.loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
 
-    def part(self, run: FinishedRun, split: Split) -> ImageSet:
+    def image_set(self, run: FinishedRun, split: Split) -> ImageSet:
         """Return the uint8 images of a split in order; "train": the training subset of the run.
 
         Raises:
@@ -63,11 +63,11 @@ class LoadedDatasets:
                 check_here(spec.dataset)
             splits = load(spec.dataset, labels.data)
             self.loaded[key] = splits, content_hash(splits)
-        splits, found = self.loaded[key]
-        if found != run.record.data_sha256:
+        splits, digest = self.loaded[key]
+        if digest != run.record.data_sha256:
             raise InputError(
                 f"{run.title}: data differ from those of its training: "
-                f"expected sha256 {run.record.data_sha256[:12]}, got {found[:12]}"
+                f"expected sha256 {run.record.data_sha256[:12]}, got {digest[:12]}"
             )
         training, validation, test = splits.for_protocol(spec.protocol)
         if split == "test":
@@ -80,7 +80,7 @@ class LoadedDatasets:
 
 
 def evenly_spaced(count: int, *, at_most: int | None) -> Rows:
-    """Return all rows of a split, or `at_most` evenly spaced ones; splits are sorted by class, so all classes appear."""
+    """Return all rows of a split, or `at_most` evenly spaced ones, which cover all classes of a sorted split."""
     if at_most is None or at_most >= count:
         return np.arange(count)
     return np.arange(at_most) * count // at_most
@@ -95,26 +95,26 @@ class PassOptions:
     on_progress: OnProgress = lambda done, total: None
 
 
-def look(
+def run_with_capture(
     network: Backbone,
     layers: tuple[AttentionLayer, ...],
     batches: Batches,
     rows: Rows,
-    see: Callable[[AttentionCapture], None],
+    on_capture: Callable[[AttentionCapture], None],
     *,
-    how: PassOptions,
+    options: PassOptions,
 ) -> torch.Tensor:
     """Run the selected images through a network, calling `on_capture` for each layer; return the logits (n k).
 
     Raises:
         InputError: if a logit is not finite.
     """
-    choices = [rows[start : start + how.batch_size] for start in range(0, len(rows), how.batch_size)]
+    batch_rows = [rows[start : start + options.batch_size] for start in range(0, len(rows), options.batch_size)]
     logits = []
-    with torch.no_grad(), capture_attention(layers, see):
-        for pixels, _ in batches.taken(choices):
+    with torch.no_grad(), capture_attention(layers, on_capture):
+        for pixels, _ in batches.taken(batch_rows):
             logits.append(network(batches.normalise(pixels)).cpu())
             if not logits[-1].isfinite().all():
                 raise InputError("logits are not finite: the weights of a run are unusable")
-            how.on_progress(sum(map(len, logits)), len(rows))
+            options.on_progress(sum(map(len, logits)), len(rows))
     return torch.cat(logits)

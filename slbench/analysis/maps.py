@@ -12,12 +12,12 @@ from slbench.analysis.layers import AttentionLayer, Grid
 FLAT = 1e-5  # relative spread of a map at or below which it is rounding
 
 
-def readers(layers: tuple[AttentionLayer, ...]) -> tuple[AttentionLayer, ...]:
+def output_layers_of(layers: tuple[AttentionLayer, ...]) -> tuple[AttentionLayer, ...]:
     """Return the layers that feed the output: those with a class-token query, or all layers (Swin)."""
     return tuple(layer for layer in layers if layer.class_query) or layers
 
 
-def reading(seen: AttentionCapture, *, mixed: bool = False) -> Float[Tensor, "b down across"]:
+def output_attention(capture: AttentionCapture, *, mixed: bool = False) -> Float[Tensor, "b down across"]:
     """Return the attention of the output to each patch in one layer, mean over heads.
 
     With a class-token query this is its attention; otherwise (Swin) the mean over all queries, which is the attention
@@ -27,8 +27,8 @@ def reading(seen: AttentionCapture, *, mixed: bool = False) -> Float[Tensor, "b 
         mixed: for CaiT, use the magnitude of the weights after the last mix of heads in place of the softmax.
             Mixed weights may be negative; the values can absorb the sign, so it has no meaning.
     """
-    weights = seen.mixed.abs() if mixed else seen.weights
-    layer = seen.layer
+    weights = capture.mixed.abs() if mixed else capture.weights
+    layer = capture.layer
     rows = weights[:, :, 0] if layer.class_query else weights.mean(dim=2)
     tokens = rows.mean(dim=1)[:, layer.first_patch :]
     if layer.window:
@@ -48,20 +48,20 @@ class Rollout:
     """
 
     def __init__(self) -> None:
-        self.seen: list[tuple[AttentionLayer, Tensor]] = []  # attention averaged over heads, by depth
+        self.attention: list[tuple[AttentionLayer, Tensor]] = []  # attention averaged over heads, by depth
 
-    def see(self, seen: AttentionCapture) -> None:
-        if seen.layer.kind != "soft split":
-            self.seen.append((seen.layer, seen.weights.mean(dim=1)))
+    def update(self, capture: AttentionCapture) -> None:
+        if capture.layer.kind != "soft split":
+            self.attention.append((capture.layer, capture.weights.mean(dim=1)))
 
-    def take(self) -> Float[Tensor, "b down across"]:
+    def compute(self) -> Float[Tensor, "b down across"]:
         """Return the map of the last batch and reset."""
-        seen, self.seen = self.seen[::-1], []
-        layer, attention = seen[0]
+        layers, self.attention = self.attention[::-1], []
+        layer, attention = layers[0]
         relevance = start(layer, images=len(attention) // layer.windows).to(attention)
-        for before, attention in seen:
-            relevance = step(before, attention, to_previous_layer(relevance, layer, before))
-            layer = before
+        for previous, attention in layers:
+            relevance = step(previous, attention, to_previous_layer(relevance, layer, previous))
+            layer = previous
         first = layer.grid[0] * layer.grid[1]
         return rearrange(relevance[:, -first:], "b (h w) -> b h w", h=layer.grid[0])
 
@@ -75,15 +75,15 @@ def start(layer: AttentionLayer, *, images: int) -> Float[Tensor, "b n"]:
 
 
 def to_previous_layer(
-    relevance: Float[Tensor, "b n"], layer: AttentionLayer, before: AttentionLayer
+    relevance: Float[Tensor, "b n"], layer: AttentionLayer, previous: AttentionLayer
 ) -> Float[Tensor, "b m"]:
     """Return the relevance of a layer's input tokens as relevance of the previous layer's output tokens."""
-    if layer.class_query and not before.class_query:
+    if layer.class_query and not previous.class_query:
         return relevance[:, 1:]  # the class token is added here; its own relevance belongs to no patch
-    if layer.grid == before.grid:
+    if layer.grid == previous.grid:
         return relevance
     head = int(layer.class_query)
-    return torch.cat([relevance[:, :head], unpool(relevance[:, head:], layer.grid, before.grid)], dim=1)
+    return torch.cat([relevance[:, :head], unpool(relevance[:, head:], layer.grid, previous.grid)], dim=1)
 
 
 def unpool(relevance: Float[Tensor, "b n"], grid: Grid, finer: Grid) -> Float[Tensor, "b m"]:
@@ -96,11 +96,11 @@ def unpool(relevance: Float[Tensor, "b n"], grid: Grid, finer: Grid) -> Float[Te
 def step(layer: AttentionLayer, attention: Tensor, relevance: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     """Return r (A + I) / 2 for one layer; attention is (b n m), (b_windows n m) or, for a class token, (b 1 m)."""
     if layer.kind == "class":
-        own, patches = relevance[:, :1], relevance[:, 1:]
+        class_token, patches = relevance[:, :1], relevance[:, 1:]
         if not layer.class_key:
             attention = F.pad(attention, (1, 0))
-        read = own * attention[:, 0] / 2
-        return read + torch.cat([own / 2, patches], dim=1)
+        read = class_token * attention[:, 0] / 2
+        return read + torch.cat([class_token / 2, patches], dim=1)
     values = layer.to_windows(relevance) if layer.window else relevance
     read = (values[:, None] @ attention)[:, 0]
     return (relevance + (layer.from_windows(read) if layer.window else read)) / 2

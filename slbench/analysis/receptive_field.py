@@ -42,25 +42,25 @@ class FieldResult:
         return boxes(self.first.network, self.first.image_size)
 
 
-def look(
-    subjects: Iterator[AnalyzedNetwork], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
+def effective_fields(
+    networks: Iterator[AnalyzedNetwork], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
 ) -> dict[str, FieldResult]:
     """Return effective fields by line: mean over images, then seeds."""
     fields: dict[str, FieldResult] = {}
     with reproducible(1):
-        for subject in subjects:
-            on_progress(subject.line)
+        for analyzed in networks:
+            on_progress(analyzed.line)
             maps = {
-                output: effective_field(subject.network, subject.images, output=output, seed=subject.seed)
+                output: effective_field(analyzed.network, analyzed.images, output=output, seed=analyzed.seed)
                 for output in outputs
             }
-            before = fields.get(subject.line)
-            if before is None:
-                fields[subject.line] = FieldResult(subject, [subject.seed], maps)
+            previous = fields.get(analyzed.line)
+            if previous is None:
+                fields[analyzed.line] = FieldResult(analyzed, [analyzed.seed], maps)
                 continue
-            before.seeds.append(subject.seed)
+            previous.seeds.append(analyzed.seed)
             for output, values in maps.items():
-                before.maps[output] = before.maps[output] + values
+                previous.maps[output] = previous.maps[output] + values
     for field in fields.values():
         field.maps = {output: values / len(field.seeds) for output, values in field.maps.items()}
     return fields
@@ -131,7 +131,7 @@ def shaped(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> B
 def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
     """Return a line of the table of fields by gradients; the class output has neither box nor own patch."""
     values, first = field.maps[output], field.first
-    formula, own = field.boxes
+    formula, patch = field.boxes
     tokens = output == "tokens"
     return {
         "line": first.line,
@@ -145,12 +145,12 @@ def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
         "support": support(values).side,
         "effective_side": effective_side(values),
         "share_in_field": formula.share(values) if tokens else None,
-        "share_in_own_patch": own.share(values) if tokens else None,
+        "share_in_own_patch": patch.share(values) if tokens else None,
     }
 
 
 def analyse(
-    subjects: Iterator[AnalyzedNetwork],
+    networks: Iterator[AnalyzedNetwork],
     outputs: Sequence[Output],
     out: Path,
     *,
@@ -158,7 +158,7 @@ def analyse(
     on_progress: OnProgress = lambda line: None,
 ) -> AnalysisOutput:
     """Write the fields by the formula and by gradients, and a figure per backbone and output."""
-    fields = look(subjects, outputs, on_progress=on_progress)
+    fields = effective_fields(networks, outputs, on_progress=on_progress)
     formula = pd.DataFrame(
         [
             row

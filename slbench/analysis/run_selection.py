@@ -20,7 +20,10 @@ from slbench.text import distinct, plural
 
 Split = Literal["test", "val", "train"]
 SPLITS: dict[str, Split] = {"test": "test", "val": "val", "train": "train"}
-WHICH = {"weights.safetensors": "last epoch", "weights-selected.safetensors": "epoch of best validation accuracy"}
+WEIGHTS_EPOCH = {
+    "weights.safetensors": "last epoch",
+    "weights-selected.safetensors": "epoch of best validation accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Requirements:
     weights: bool = True  # kept weights
 
 
-def choose(
+def select_runs(
     store: Store,
     names: Sequence[str],
     *,
@@ -176,23 +179,25 @@ def study_runs(
     for seed in seeds or ():
         if seed not in known:
             raise InputError(f"--seed {seed}: not in study {study.name}; allowed: {', '.join(map(str, known))}")
-    asked = [run for run in study.runs if seeds is None or run.spec.seed in seeds]
+    selected = [run for run in study.runs if seeds is None or run.spec.seed in seeds]
     folders = store.ids()
-    labels = {run.spec.run_id: run.labels for run in asked}
+    labels = {run.spec.run_id: run.labels for run in selected}
     finished = [
         FinishedRun(record.model_copy(update={"labels": labels[record.run_id]}), folders[record.run_id])
         for record in store.records(labels)
     ]
-    notes = [] if len(finished) == len(asked) else [f"{len(finished)} of {plural(len(asked), 'run')} are finished."]
+    notes = (
+        [] if len(finished) == len(selected) else [f"{len(finished)} of {plural(len(selected), 'run')} are finished."]
+    )
     without = [run for run in finished if needs.attention and not run.attends]
     if without:
         notes.append(f"Excluded (no attention): {', '.join(distinct(run.row for run in without))}.")
-    left = [run for run in finished if run.attends or not needs.attention]
-    usable = [run for run in left if run.weights is not None or not needs.weights]
-    if len(usable) < len(left):
-        notes.append(f"Excluded (weights not kept): {plural(len(left) - len(usable), 'run')}.")
-    if left and not usable:
-        raise InputError(no_weights(left[0]))
+    eligible = [run for run in finished if run.attends or not needs.attention]
+    usable = [run for run in eligible if run.weights is not None or not needs.weights]
+    if len(usable) < len(eligible):
+        notes.append(f"Excluded (weights not kept): {plural(len(eligible) - len(usable), 'run')}.")
+    if eligible and not usable:
+        raise InputError(no_weights(eligible[0]))
     if not usable:
         kind = "run with attention" if needs.attention else "run"
         raise InputError(f"{store.root}: no finished {kind} of {study.name}: train it with slbench run-grid")

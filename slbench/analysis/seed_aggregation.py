@@ -15,7 +15,7 @@ CELL = ["row", "backbone", "method", "dataset", "cell"]
 LAYER = ["number", "layer", "kind"]
 
 
-def identity(run: FinishedRun) -> dict[str, Any]:
+def run_columns(run: FinishedRun) -> dict[str, Any]:
     """Return the columns that identify a run; `run` and `cell` never parse as numbers in the CSV."""
     labels, spec = run.record.labels, run.record.spec
     name = f"{labels.backbone}-{labels.method}-{labels.dataset}"
@@ -32,12 +32,12 @@ def identity(run: FinishedRun) -> dict[str, Any]:
 
 def with_distinct_titles(frame: pd.DataFrame, runs: Sequence[FinishedRun]) -> pd.DataFrame:
     """Return the frame with distinguishing fields added to equal titles of one data set."""
-    named: dict[str, str] = {}
+    titles: dict[str, str] = {}
     for dataset in distinct(run.record.labels.dataset for run in runs):
-        cells = {identity(run)["cell"]: run for run in runs if run.record.labels.dataset == dataset}
+        cells = {run_columns(run)["cell"]: run for run in runs if run.record.labels.dataset == dataset}
         fields = {cell: flat({**run.record.spec.as_dict(), "seed": None}) for cell, run in cells.items()}
-        named |= distinguished({cell: run.row for cell, run in cells.items()}, fields)
-    return frame.assign(row=frame["cell"].map(named))
+        titles |= distinguished({cell: run.row for cell, run in cells.items()}, fields)
+    return frame.assign(row=frame["cell"].map(titles))
 
 
 def over_seeds(frame: pd.DataFrame, measures: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
@@ -52,12 +52,12 @@ def over_seeds(frame: pd.DataFrame, measures: Sequence[str], by: Sequence[str]) 
 
 def averages(frame: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """Return the mean over layers of self-attention (class attention excluded) per run, then over seeds."""
-    among = frame[frame["kind"] != "class"]
-    by_run = among.groupby([*CELL, "seed"], sort=False, observed=True)[list(measures)].mean().reset_index()
+    self_attention = frame[frame["kind"] != "class"]
+    by_run = self_attention.groupby([*CELL, "seed"], sort=False, observed=True)[list(measures)].mean().reset_index()
     return over_seeds(by_run, measures, CELL)
 
 
-def shown(mean: float, std: float, n: int) -> str:
+def mean_text(mean: float, std: float, n: int) -> str:
     """Return text such as "0.123 ± 0.004"; a dash for n = 0."""
     if n == 0:
         return "–"
@@ -76,11 +76,11 @@ def as_table(values: pd.DataFrame, heads: dict[str, str], by: dict[str, str]) ->
     for value in values.to_dict("records"):
         named = {head: str(value[column]) for column, head in by.items()}
         line = lines.setdefault(tuple(value[key] for key in keys), named)
-        line[heads[value["measure"]]] = shown(value["mean"], value["std"], value["n"])
+        line[heads[value["measure"]]] = mean_text(value["mean"], value["std"], value["n"])
     return table(pd.DataFrame(list(lines.values())))
 
 
-def parts(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def figure_groups(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the lines of each figure (one backbone and data set) by suffix of its name."""
     groups = list(frame.groupby(["backbone", "dataset"], sort=False))
     if len(groups) == 1:

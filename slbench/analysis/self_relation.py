@@ -46,21 +46,21 @@ class SelfRelation:
         self.sums = defaultdict[tuple[int, str], float](float)
         self.counts = defaultdict[tuple[int, str], int](int)
 
-    def see(self, seen: AttentionCapture) -> None:
-        layer = seen.layer
+    def update(self, capture: AttentionCapture) -> None:
+        layer = capture.layer
         if layer.kind == "class":
             return
-        allowed = layer.allowed(*seen.scores.shape[-2:])
+        allowed = layer.allowed(*capture.scores.shape[-2:])
         assert allowed is not None
-        for piece in seen.pieces():
+        for piece in capture.pieces():
             values_by_metric = self_statistics(piece.products, allowed)
             values_by_metric |= {"query_norm": piece.q.norm(dim=-1), "key_norm": piece.k.norm(dim=-1)}
             for measure, values in values_by_metric.items():
-                known = values[~values.isnan()].cpu().double()
-                self.sums[layer.number, measure] += known.sum().item()
-                self.counts[layer.number, measure] += known.numel()
+                finite = values[~values.isnan()].cpu().double()
+                self.sums[layer.number, measure] += finite.sum().item()
+                self.counts[layer.number, measure] += finite.numel()
 
-    def of(self, layer: AttentionLayer) -> dict[str, float]:
+    def compute(self, layer: AttentionLayer) -> dict[str, float]:
         """Return the means of one layer; NaN without data."""
 
         def mean(measure: str) -> float:

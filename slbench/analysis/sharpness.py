@@ -31,7 +31,7 @@ DEFINITIONS: tuple[str, ...] = (
     "A masked key has a_j = 0 and adds 27.6 / N through the 1e-12: uniform attention without its diagonal scores 0.41 "
     "at N = 65 instead of 0. The diagonal mask thus raises this metric by construction, independent of training; "
     "Swin's shifted windows do so for every method.",
-    "KL, off the diagonal: the same over the other allowed keys of a query (N - 1; in shifted windows those of the same "
+    "KL, off the diagonal: the same over the other allowed keys of a query (N - 1; in shifted windows those of its "
     "region) with renormalised weights: comparable between methods with and without the mask.",
     "Entropy of the whole attention in nats. Weight on itself: attention of a token to itself. Distance: mean distance "
     "from query to key in patches of that layer, weights renormalised over patches, without class tokens, within "
@@ -108,10 +108,10 @@ class Sharpness:
         self.sums = defaultdict[tuple[int, str], float](float)
         self.counts = defaultdict[tuple[int, str], int](int)
 
-    def see(self, seen: AttentionCapture) -> None:
-        layer = seen.layer
-        allowed = layer.allowed(*seen.scores.shape[-2:])
-        for piece in seen.pieces():
+    def update(self, capture: AttentionCapture) -> None:
+        layer = capture.layer
+        allowed = layer.allowed(*capture.scores.shape[-2:])
+        for piece in capture.pieces():
             weights = piece.weights
             values_by_metric = {
                 "kl": divergence(weights),
@@ -125,11 +125,11 @@ class Sharpness:
                     self.add(layer, measure, values)
 
     def add(self, layer: AttentionLayer, measure: str, values: Tensor) -> None:
-        known = values[~values.isnan()].cpu().double()
-        self.sums[layer.number, measure] += known.sum().item()
-        self.counts[layer.number, measure] += known.numel()
+        finite = values[~values.isnan()].cpu().double()
+        self.sums[layer.number, measure] += finite.sum().item()
+        self.counts[layer.number, measure] += finite.numel()
 
-    def of(self, layer: AttentionLayer) -> dict[str, float]:
+    def compute(self, layer: AttentionLayer) -> dict[str, float]:
         """Return the means of one layer; NaN for metrics that do not apply."""
         return {
             measure: self.sums[layer.number, measure] / count

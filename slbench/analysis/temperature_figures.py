@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from slbench.analysis.learned_temperatures import final, gathered, negative_words, of_positive
+from slbench.analysis.learned_temperatures import collect_temperatures, final, nonpositive_note, of_positive
 from slbench.plotting.style import LINES, MARKERS, PALETTE, WIDTH, new_figure, save, style
 from slbench.record import RunRecord
 from slbench.store import safe
@@ -32,7 +32,7 @@ def draw_temperatures(records: Sequence[RunRecord], folders: Mapping[str, Path],
         records: any runs; those without learned temperatures or temperatures.csv are not drawn.
         folders: by run id.
     """
-    frame, without, notes = gathered(records, folders)
+    frame, without, notes = collect_temperatures(records, folders)
     left = [*notes, *([f"excluded: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
     if frame is None:
         return []
@@ -53,15 +53,15 @@ def draw_frame(
     backbones = distinct(frame["backbone"])
     for backbone in backbones:
         part = frame[frame["backbone"] == backbone]
-        source = "; ".join([made_with([one for one in records if one.labels.backbone == backbone]), *notes])
+        source = "; ".join([training_text([one for one in records if one.labels.backbone == backbone]), *notes])
         tail = f"-{safe(backbone)}" if len(backbones) > 1 else ""
         with style():
             save(draw_by_depth(part, backbone), out / f"temperature-depth{tail}", formats=("png", "svg", "pdf"))
-        drawn.append((f"temperature-depth{tail}", f"{backbone}: {depth_words(part)}. {source}"))
+        drawn.append((f"temperature-depth{tail}", f"{backbone}: {depth_caption(part)}. {source}"))
         if part["epoch"].nunique() > 2:
             with style():
                 save(draw_training(part, backbone), out / f"temperature-training{tail}", formats=("png", "svg", "pdf"))
-            drawn.append((f"temperature-training{tail}", f"{backbone}: {training_words(part)}. {source}"))
+            drawn.append((f"temperature-training{tail}", f"{backbone}: {training_caption(part)}. {source}"))
     return drawn
 
 
@@ -80,8 +80,8 @@ def draw_by_depth(frame: pd.DataFrame, title: str) -> "Figure":
     last = final(frame)
     lines = distinct(last["line"])
     for number, line in enumerate(lines):
-        moved = (number - (len(lines) - 1) / 2) * SPREAD
-        draw_line(axes, last[last["line"] == line], column, number, moved)
+        offset = (number - (len(lines) - 1) / 2) * SPREAD
+        draw_line(axes, last[last["line"] == line], column, number, offset)
     axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1, label=root_label(column, root))
     positive = last.loc[(last["scale"] > 0) & (last[column] < math.inf), column]
     scale_for(axes, [*positive, root])
@@ -99,7 +99,7 @@ def root_label(column: str, root: float) -> str:
     return f"{ROOT} = {root:.3g}" if column == "temperature" else ROOT
 
 
-def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved: float) -> None:
+def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, offset: float) -> None:
     """Draw one experiment over its seeds; scales <= 0 are crosses at the bottom."""
     colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
     depths, low, centre, high = [], [], [], []
@@ -111,7 +111,7 @@ def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved:
         low.append(min(known, default=math.nan))
         high.append(max(known, default=math.nan))
     positive = rows[rows["scale"] > 0]
-    axes.plot(positive["depth"] + moved, positive[column], ".", color=colour, alpha=0.25, markersize=4, zorder=2)
+    axes.plot(positive["depth"] + offset, positive[column], ".", color=colour, alpha=0.25, markersize=4, zorder=2)
     if rows["run"].nunique() > 1:
         axes.fill_between(depths, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
     axes.plot(
@@ -120,7 +120,7 @@ def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved:
     )  # fmt: skip
     crosses = rows[rows["scale"] <= 0]
     axes.plot(
-        crosses["depth"] + moved, [0.02] * len(crosses), "x", color=colour, markersize=5,
+        crosses["depth"] + offset, [0.02] * len(crosses), "x", color=colour, markersize=5,
         transform=axes.get_xaxis_transform(), clip_on=False, zorder=4,
     )  # fmt: skip
 
@@ -211,7 +211,7 @@ def wrapped(text: str) -> str:
     return "\n".join(textwrap.wrap(text, 34))
 
 
-def depth_words(frame: pd.DataFrame) -> str:
+def depth_caption(frame: pd.DataFrame) -> str:
     """Return the caption of the figure by depth."""
     column, root, _ = unit_of(frame)
     last = final(frame)
@@ -222,12 +222,12 @@ def depth_words(frame: pd.DataFrame) -> str:
     dashed = f"sqrt(d_k) = {root:.4g}" if column == "temperature" else "sqrt(d_k)"
     return (
         f"learned temperature, {what}, after the last epoch ({spread(last['epoch'])}), by depth; "
-        f"line: mean over heads, {count_words(seeds)}; faint points: {heads}{band}; dashed: {dashed}"
-        f"{negative_words(last)}"
+        f"line: mean over heads, {seed_count(seeds)}; faint points: {heads}{band}; dashed: {dashed}"
+        f"{nonpositive_note(last)}"
     )
 
 
-def training_words(frame: pd.DataFrame) -> str:
+def training_caption(frame: pd.DataFrame) -> str:
     """Return the caption of the figure by epoch."""
     seeds = frame.groupby("line")["run"].nunique()
     column, root, _ = unit_of(frame)
@@ -237,7 +237,7 @@ def training_words(frame: pd.DataFrame) -> str:
     unknown = "; gaps: epochs not recorded" if has_gaps(frame) else ""
     count = int((frame["scale"] <= 0).sum())
     left = f"; {count} of {len(frame)} values with a scale <= 0 are excluded from the means" if count else ""
-    means = f"mean over heads, {count_words(seeds)}"
+    means = f"mean over heads, {seed_count(seeds)}"
     return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{left}"
 
 
@@ -246,7 +246,7 @@ def has_gaps(frame: pd.DataFrame) -> bool:
     return bool((by_run.nunique() <= by_run.max()).any())
 
 
-def count_words(seeds: "pd.Series[int]") -> str:
+def seed_count(seeds: "pd.Series[int]") -> str:
     """Return text such as "n = 3 seeds" or "n = 2 to 3 seeds"."""
     return f"n = {spread(seeds)} seed{'' if seeds.max() == 1 else 's'}"
 
@@ -255,7 +255,7 @@ def spread(numbers: "pd.Series[int]") -> str:
     return " to ".join(dict.fromkeys((str(numbers.min()), str(numbers.max()))))
 
 
-def made_with(records: Sequence[RunRecord]) -> str:
+def training_text(records: Sequence[RunRecord]) -> str:
     """Return seeds, devices and weights of the runs of a figure."""
     seeds = ", ".join(map(str, sorted({record.spec.seed for record in records})))
     devices = "; ".join(distinct(f"{record.device_name} ({record.device}, {record.precision})" for record in records))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.analysis.run_selection import FinishedRun, Requirements, choose, split_named
+from slbench.analysis.run_selection import FinishedRun, Requirements, select_runs, split_named
 from slbench.errors import InputError
 from slbench.numerics_versions import NUMERICS
 from slbench.record import Failure
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Store:
 def test_a_run_is_found_by_id_by_its_beginning_and_by_folder_and_taken_once(study: Study, store: Store) -> None:
     made = finish(store, study.runs[0])
     run_id = made.record.run_id
-    choice = choose(store, [run_id, run_id[:7], str(made.folder)])
+    choice = select_runs(store, [run_id, run_id[:7], str(made.folder)])
     assert choice.runs == (made,)
     assert (choice.name, choice.notes) == (made.folder.name, ())
     assert not missing(made.title, "ViT-x", "seed 0", run_id)
@@ -36,18 +36,18 @@ def test_a_run_is_found_by_id_by_its_beginning_and_by_folder_and_taken_once(stud
 
 def test_a_study_gives_its_finished_runs_and_says_how_many_are_not(study: Study, store: Store) -> None:
     made = [finish(store, run) for run in study.runs[:3]]
-    choice = choose(store, [], study=study)
+    choice = select_runs(store, [], study=study)
     assert [run.record.run_id for run in choice.runs] == [run.record.run_id for run in made]
     (note,) = choice.notes
     assert choice.name == "birds" and not missing(note, "3 of 4 runs")
-    assert [run.seed for run in choose(store, [], study=study, seeds=[1]).runs] == [1]
+    assert [run.seed for run in select_runs(store, [], study=study, seeds=[1]).runs] == [1]
     with pytest.raises(InputError, match=naming("--seed 2", "birds", "0, 1")):
-        choose(store, [], study=study, seeds=[2])
+        select_runs(store, [], study=study, seeds=[2])
 
 
 def test_several_runs_have_a_name_that_does_not_depend_on_their_order(study: Study, store: Store) -> None:
     ids = [finish(store, run).record.run_id for run in study.runs[:2]]
-    names = {choose(store, order).name for order in (ids, ids[::-1])}
+    names = {select_runs(store, order).name for order in (ids, ids[::-1])}
     assert len(names) == 1
     assert names.pop().startswith("2-runs-")
 
@@ -55,12 +55,12 @@ def test_several_runs_have_a_name_that_does_not_depend_on_their_order(study: Stu
 def test_networks_without_attention_are_left_out_of_a_study_and_refused_by_name(tmp_path: Path, store: Store) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
     plain, vit = (finish(store, run) for run in mixed.runs)
-    choice = choose(store, [], study=mixed)
+    choice = select_runs(store, [], study=mixed)
     assert choice.runs == (vit,)
     (note,) = choice.notes
     assert not missing(note, "attention", "ResNet-x")
     with pytest.raises(InputError, match=naming("attention", "ViT", "T2T", "CaiT", "PiT", "Swin")):
-        choose(store, [plain.record.run_id])
+        select_runs(store, [plain.record.run_id])
 
 
 def test_weights_of_the_selected_epoch_are_taken_where_they_alone_were_kept(study: Study, store: Store) -> None:
@@ -74,16 +74,16 @@ def test_weights_of_the_selected_epoch_are_taken_where_they_alone_were_kept(stud
 def test_runs_whose_weights_were_not_kept_are_told_of(study: Study, store: Store) -> None:
     made = finish(store, study.runs[0], keep="none")
     with pytest.raises(InputError, match=naming("weights", "keep", "none")):
-        choose(store, [made.record.run_id])
+        select_runs(store, [made.record.run_id])
     with pytest.raises(InputError, match=naming("weights")):
-        choose(store, [], study=study)
+        select_runs(store, [], study=study)
     finish(store, study.runs[1])
-    assert not missing(" ".join(choose(store, [], study=study).notes), "weights", "1 run")
+    assert not missing(" ".join(select_runs(store, [], study=study).notes), "weights", "1 run")
     gone = finish(store, study.runs[2])
     assert gone.weights is not None
     gone.weights.unlink()
     with pytest.raises(InputError, match=naming("weights")):
-        choose(store, [gone.record.run_id])
+        select_runs(store, [gone.record.run_id])
 
 
 def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Store, tmp_path: Path) -> None:
@@ -91,27 +91,27 @@ def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Sto
     folder = store.begin(run.spec, run.labels)
     store.fail(run.spec, run.labels, Failure(kind="killed", reason="killed by SIGKILL"))
     for name, words in {
-        run.spec.run_id: "the run is not finished (failed): slbench run-grid goes on with it",
-        str(folder): "the run is not finished (failed)",
+        run.spec.run_id: "run is not finished (failed): continue it with slbench run-grid",
+        str(folder): "run is not finished (failed)",
         "0123456789ab": "no run's id begins with '0123456789ab'",
-        "zebra": "'zebra': is neither a run's folder nor the beginning of a run's id",
-        str(tmp_path): "is not the folder of a run: it has no spec.json",
+        "zebra": "'zebra': is neither a run folder nor a prefix of a run id",
+        str(tmp_path): "not a run folder (no spec.json)",
     }.items():
         with pytest.raises(InputError) as error:
-            choose(store, [name])
+            select_runs(store, [name])
         assert words in str(error.value)
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=naming("attention", "birds")):
-        choose(store, [], study=study)
+        select_runs(store, [], study=study)
     with pytest.raises(InputError, match=naming("study")):
-        choose(store, [])
+        select_runs(store, [])
 
 
 def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = finish(store, study.runs[0])
     assert made.outdated is None
     monkeypatch.setitem(NUMERICS, "vit", 7)
-    (note,) = choose(store, [made.record.run_id]).notes
+    (note,) = select_runs(store, [made.record.run_id]).notes
     assert not missing(note, made.title, "1", "7")
     other = dataclasses.replace(made, record=made.record.model_copy())
     assert isinstance(other, FinishedRun) and other.outdated == note
@@ -126,8 +126,8 @@ def test_an_unknown_split_is_refused() -> None:
 def test_an_analysis_that_needs_neither_attention_nor_weights_takes_runs_without(tmp_path: Path, store: Store) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
     made = [finish(store, run, keep="none") for run in mixed.runs]
-    choice = choose(store, [], study=mixed, needs=Requirements(attention=False, weights=False))
+    choice = select_runs(store, [], study=mixed, needs=Requirements(attention=False, weights=False))
     assert [run.folder for run in choice.runs] == [run.folder for run in made]
     assert choice.notes == ()
     with pytest.raises(InputError, match=naming("weights")):
-        choose(store, [made[0].record.run_id], needs=Requirements(attention=False))
+        select_runs(store, [made[0].record.run_id], needs=Requirements(attention=False))

@@ -14,10 +14,10 @@ from slbench.analysis.seed_aggregation import (
     CELL,
     LAYER,
     averages,
-    identity,
+    figure_groups,
+    mean_text,
     over_seeds,
-    parts,
-    shown,
+    run_columns,
     with_distinct_titles,
 )
 from slbench.store import Store
@@ -72,7 +72,7 @@ def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
 def test_different_experiments_of_one_name_are_never_averaged() -> None:
     made = [FinishedRun(make_record(run), Path()) for run in runs({"recipe.lr": [0.125, 0.5]})]
     lines = pd.concat(
-        [frame({("Tiny", 1, identity(run)["cell"]): [value]}) for run, value in zip(made, (1.0, 3.0), strict=True)]
+        [frame({("Tiny", 1, run_columns(run)["cell"]): [value]}) for run, value in zip(made, (1.0, 3.0), strict=True)]
     )
     named = with_distinct_titles(lines, made)
     assert named["row"].tolist() == ["Tiny (recipe_lr 0.125)", "Tiny (recipe_lr 0.5)"]
@@ -80,7 +80,7 @@ def test_different_experiments_of_one_name_are_never_averaged() -> None:
 
 
 def test_a_number_stands_with_its_spread_if_there_is_one() -> None:
-    assert [shown(0.12345, math.nan, 1), shown(0.12345, 0.01, 2), shown(math.nan, math.nan, 0)] == [
+    assert [mean_text(0.12345, math.nan, 1), mean_text(0.12345, 0.01, 2), mean_text(math.nan, math.nan, 0)] == [
         "0.123", "0.123 ± 0.010", "–",
     ]  # fmt: skip
 
@@ -93,8 +93,8 @@ def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
             for data in ("x", "y")
         ]
     )
-    assert list(parts(lines)) == ["-1-b-x", "-2-b-y", "-3-a-x", "-4-a-y"]
-    assert list(parts(frame({("a", 1, "c"): [1.0]}))) == [""]
+    assert list(figure_groups(lines)) == ["-1-b-x", "-2-b-y", "-3-a-x", "-4-a-y"]
+    assert list(figure_groups(frame({("a", 1, "c"): [1.0]}))) == [""]
 
 
 def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path: Path) -> None:

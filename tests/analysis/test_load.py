@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from slbench.analysis.layers import layers_of
-from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, look
+from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
 from slbench.data.batches import Batches
 from slbench.errors import InputError
@@ -51,29 +51,29 @@ def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store
 def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) -> None:
     data = birds(tmp_path)
     run = finish(store, study_of(data).runs[0])
-    sizes = {split: len(LoadedDatasets().part(run, split)) for split in ("test", "val", "train")}
+    sizes = {split: len(LoadedDatasets().image_set(run, split)) for split in ("test", "val", "train")}
     assert sizes == {"test": 13, "val": 6, "train": 61}  # 67 less a tenth of each class, rounded
     part = finish(store, study_of(data, set={"dataset.per_class": 5}).runs[0])
-    assert len(LoadedDatasets().part(part, "train")) == 15
+    assert len(LoadedDatasets().image_set(part, "train")) == 15
     full = finish(store, study_of(data, protocol="full").runs[0])
-    assert len(LoadedDatasets().part(full, "train")) == 67
+    assert len(LoadedDatasets().image_set(full, "train")) == 67
     with pytest.raises(InputError, match=naming("--split val", "full")):
-        LoadedDatasets().part(full, "val")
+        LoadedDatasets().image_set(full, "val")
 
 
 def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store) -> None:
     study = study_of(birds(tmp_path))
     made = finish(store, study.runs[0], data_sha256="5" * 64)
     with pytest.raises(InputError, match=naming("sha256", "555555555555")):
-        LoadedDatasets().part(made, "test")
+        LoadedDatasets().image_set(made, "test")
     changed = finish(store, study.runs[1])
     birds(tmp_path, seed=6)
     with pytest.raises(InputError) as error:
-        LoadedDatasets().part(changed, "test")
+        LoadedDatasets().image_set(changed, "test")
     assert "\n" not in str(error.value)
     (tmp_path / "birds.npz").unlink()
     with pytest.raises(InputError, match=naming("birds.npz")):
-        LoadedDatasets().part(changed, "test")
+        LoadedDatasets().image_set(changed, "test")
 
 
 def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -> None:
@@ -83,7 +83,7 @@ def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -
     folder = store.begin(run.spec, run.labels)
     store.finish(folder, make_record(run))
     with pytest.raises(InputError, match=naming("slbench data fetch cifar10")):
-        LoadedDatasets().part(FinishedRun(make_record(run), folder), "test")
+        LoadedDatasets().image_set(FinishedRun(make_record(run), folder), "test")
 
 
 def test_rows_are_spread_over_a_split_at_equal_steps() -> None:
@@ -93,13 +93,15 @@ def test_rows_are_spread_over_a_split_at_equal_steps() -> None:
 
 def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study: Study, store: Store) -> None:
     made = finish(store, study.runs[0])
-    network, part = load_network(made, device=CPU), LoadedDatasets().part(made, "test")
+    network, part = load_network(made, device=CPU), LoadedDatasets().image_set(made, "test")
     batches = Batches(part, made.record.spec.dataset, device=CPU)
     told: list[tuple[int, int]] = []
     seen: list[int] = []
-    how = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
+    options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
     rows = np.array([7, 1, 12])
-    logits = look(network, layers_of(network), batches, rows, lambda s: seen.append(s.layer.number), how=how)
+    logits = run_with_capture(
+        network, layers_of(network), batches, rows, lambda s: seen.append(s.layer.number), options=options
+    )
     assert told == [(2, 3), (3, 3)]
     assert seen == [1, 2, 1, 2]
     with torch.no_grad():
@@ -109,9 +111,9 @@ def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study
 
 def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store: Store) -> None:
     made = finish(store, study.runs[0])
-    network, part = load_network(made, device=CPU), LoadedDatasets().part(made, "test")
+    network, part = load_network(made, device=CPU), LoadedDatasets().image_set(made, "test")
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    batches, how = Batches(part, made.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
+    batches, options = Batches(part, made.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
     with pytest.raises(InputError, match=naming("logits")):
-        look(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, how=how)
+        run_with_capture(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, options=options)

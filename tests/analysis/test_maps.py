@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import AttentionLayer, layers_of
-from slbench.analysis.maps import Rollout, brought, displayed, readers, reading, shared, start, step
+from slbench.analysis.maps import (
+    Rollout,
+    displayed,
+    output_attention,
+    output_layers_of,
+    start,
+    step,
+    to_previous_layer,
+    unpool,
+)
 from slbench.backbones.layers import Backbone
 from slbench.backbones.swin import WindowAttention
 from slbench.methods import METHODS
@@ -47,7 +56,7 @@ def looking_at(layer: AttentionLayer, place: tuple[int, int]) -> Iterator[None]:
 
 def maps_of(network: Backbone, backbone: str, layer: AttentionLayer, *, mixed: bool = False) -> Tensor:
     found: list[Tensor] = []
-    with torch.no_grad(), capture_attention((layer,), lambda seen: found.append(reading(seen, mixed=mixed))):
+    with torch.no_grad(), capture_attention((layer,), lambda seen: found.append(output_attention(seen, mixed=mixed))):
         network(images(backbone))
     return found[0]
 
@@ -63,7 +72,7 @@ def brightest(shown: Tensor, grid: tuple[int, int]) -> list[tuple[int, int]]:
 @rows
 def test_a_class_token_that_reads_one_patch_alone_is_bright_there(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    last = readers(layers_of(network))[-1]
+    last = output_layers_of(layers_of(network))[-1]
     height, width = SMALL[backbone][1]
     for place in [(row, column) for row in range(last.grid[0]) for column in range(last.grid[1])]:
         with looking_at(last, place):
@@ -76,7 +85,7 @@ def test_a_class_token_that_reads_one_patch_alone_is_bright_there(backbone: str,
 @every
 def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: str) -> None:
     network = network_of(backbone, "none")
-    for layer in readers(layers_of(network)):
+    for layer in output_layers_of(layers_of(network)):
         maps = maps_of(network, backbone, layer)
         total = maps.flatten(1).sum(dim=1)
         if layer.class_key:
@@ -87,7 +96,7 @@ def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: st
 
 def test_heads_that_are_mixed_with_a_minus_sign_do_not_turn_the_map_of_cait_round() -> None:
     network = network_of("cait", "both")
-    last = readers(layers_of(network))[-1]
+    last = output_layers_of(layers_of(network))[-1]
     assert last.mix is not None
     with torch.no_grad():
         last.mix.weight.copy_(-torch.eye(3))
@@ -118,7 +127,7 @@ def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
         found: list[AttentionCapture] = []
         with torch.no_grad(), capture_attention((there,), found.append):
             attention(tokens)
-        assert brightest(reading(found[0]), layer.grid) == [divmod(place, columns)] * 2
+        assert brightest(output_attention(found[0]), layer.grid) == [divmod(place, columns)] * 2
 
 
 def test_windows_and_back_leave_every_token_in_its_place() -> None:
@@ -129,9 +138,9 @@ def test_windows_and_back_leave_every_token_in_its_place() -> None:
 
 def rolled(network: Backbone, backbone: str) -> Tensor:
     rollout = Rollout()
-    with torch.no_grad(), capture_attention(layers_of(network), rollout.see):
+    with torch.no_grad(), capture_attention(layers_of(network), rollout.update):
         network(images(backbone))
-    return rollout.take()
+    return rollout.compute()
 
 
 @pytest.mark.parametrize("backbone", ["vit", "t2t"])
@@ -139,12 +148,12 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
     network = network_of(backbone, "both")
     product = torch.eye(7).expand(IMAGES, 7, 7)
 
-    def see(seen: Any) -> None:
+    def update(seen: Any) -> None:
         nonlocal product
         if seen.layer.kind == "patches":
             product = (seen.weights.mean(dim=1) + torch.eye(7)) / 2 @ product
 
-    with torch.no_grad(), capture_attention(layers_of(network), see):
+    with torch.no_grad(), capture_attention(layers_of(network), update):
         network(images(backbone))
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
@@ -155,7 +164,7 @@ def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
     taken = torch.full((IMAGES, 24), 1 / 24)
     dense: list[Tensor] = []
 
-    def see(seen: Any) -> None:
+    def update(seen: Any) -> None:
         """Attention between all tokens, entry by entry."""
         layer, weights = seen.layer, seen.weights.mean(dim=1).unflatten(0, (IMAGES, -1))
         rows_, columns = layer.grid
@@ -173,7 +182,7 @@ def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
                     whole[:, down, right] = weights[:, window, query, key]
         dense.append(whole)
 
-    with torch.no_grad(), capture_attention(layers, see):
+    with torch.no_grad(), capture_attention(layers, update):
         network(images("swin"))
     for number in (3, 2, 1, 0):
         if number == 1:  # before it, four tokens were merged to one
@@ -190,7 +199,7 @@ def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
 def test_rollout_is_bright_where_the_output_reads_one_place_through_all_layers(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers = layers_of(network)
-    final = readers(layers)[-1].grid
+    final = output_layers_of(layers)[-1].grid
     place = (final[0] - 1, 1)
     hooks = []
     for layer in layers:
@@ -212,12 +221,12 @@ def test_in_a_class_block_only_the_class_token_moves() -> None:
     attention = torch.tensor([[[0.4, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]]])
     moved = step(asking, attention, relevance)
     assert moved[0].tolist() == pytest.approx([0.35, 0.25, 0.1, 0.1, 0.1, 0.05, 0.05])
-    assert brought(moved, asking, layers[1])[0].tolist() == pytest.approx([0.25, 0.1, 0.1, 0.1, 0.05, 0.05])
+    assert to_previous_layer(moved, asking, layers[1])[0].tolist() == pytest.approx([0.25, 0.1, 0.1, 0.1, 0.05, 0.05])
     assert start(asking, images=2).tolist() == [[1, 0, 0, 0, 0, 0, 0]] * 2
 
 
 def test_a_pooled_tokens_share_goes_to_its_four_alike() -> None:
-    assert shared(torch.tensor([[4.0, 8.0]]), (1, 2), (2, 4)).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
+    assert unpool(torch.tensor([[4.0, 8.0]]), (1, 2), (2, 4)).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
 
 
 def test_maps_are_shown_from_0_to_1_and_a_flat_one_as_0() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import layers_of
-from slbench.analysis.self_relation import MEASURES, SelfRelation, compared
+from slbench.analysis.self_relation import MEASURES, SelfRelation, self_statistics
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.helpers import ATTENDING, network_of, others, plain, seen_by
 from tests.contracts.small import images
@@ -15,7 +15,7 @@ from tests.contracts.small import images
 
 def test_excess_and_variance_are_over_the_others() -> None:
     products = torch.tensor([[5.0, 1.0, 3.0], [2.0, 2.0, 6.0], [0.0, 0.0, 1.0]])[None, None]
-    found = compared(products, others(3))
+    found = self_statistics(products, others(3))
     assert found["excess"][0, 0].tolist() == [3, -2, 1]
     assert found["variance"][0, 0].tolist() == [1, 4, 0]
     assert found["self_largest"][0, 0].tolist() == [1, 0, 1]
@@ -25,8 +25,8 @@ def test_orthonormal_queries_that_are_their_own_keys_exceed_by_their_scaled_squa
     layer, meter = plain((1, 3)), SelfRelation()
     q = 2 * torch.eye(3, 7)[None, None]
     layer.logits.mask_self = True
-    meter.see(AttentionCapture(layer, q, q, layer.logits(q, q)))
-    found = meter.of(layer)
+    meter.update(AttentionCapture(layer, q, q, layer.logits(q, q)))
+    found = meter.compute(layer)
     assert found["excess"] == pytest.approx(4 / math.sqrt(7))  # although its own scores are masked
     assert math.isnan(found["excess_share"])  # all others are alike: there is no spread
     assert (found["self_largest"], found["query_norm"], found["key_norm"]) == (1, 2, 2)
@@ -40,14 +40,14 @@ def test_a_learned_scale_takes_the_place_of_the_root() -> None:
     object.__setattr__(layer, "logits", logits)
     q = 2 * torch.eye(3, 7)[None, None]
     with torch.no_grad():
-        meter.see(AttentionCapture(layer, q, q, logits(q, q)))
-    assert meter.of(layer)["excess"] == pytest.approx(2)
+        meter.update(AttentionCapture(layer, q, q, logits(q, q)))
+    assert meter.compute(layer)["excess"] == pytest.approx(2)
 
 
 def test_a_query_without_others_is_left_out() -> None:
     allowed = others(3)
     allowed[0, 2] = False
-    found = compared(torch.randn(2, 1, 3, 3), allowed)
+    found = self_statistics(torch.randn(2, 1, 3, 3), allowed)
     for values in found.values():
         assert values[:, :, 2].isnan().all()
         assert values[:, :, :2].isfinite().all()
@@ -58,10 +58,10 @@ def test_a_query_without_others_is_left_out() -> None:
 def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers, meter = layers_of(network), SelfRelation()
-    with torch.no_grad(), capture_attention(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.update):
         network(images(backbone))
     for layer in layers:
-        found = meter.of(layer)
+        found = meter.compute(layer)
         assert list(found) == list(MEASURES)
         assert all(math.isnan(value) == (layer.kind == "class") for value in found.values()), layer.name
 
@@ -69,7 +69,7 @@ def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbon
 def test_means_are_those_of_products_query_by_query() -> None:
     network = network_of("pit", "both")
     layers, meter = layers_of(network), SelfRelation()
-    with torch.no_grad(), capture_attention(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("pit"))
     for layer, seen in zip(layers, seen_by(network, "pit"), strict=True):
         products = seen.products.double()
@@ -80,6 +80,6 @@ def test_means_are_those_of_products_query_by_query() -> None:
             excess.append(products[:, :, query, query] - rest.mean(dim=-1))
             variance.append(rest.var(dim=-1, correction=0))
         mean, deviation = torch.stack(excess).mean().item(), torch.stack(variance).mean().sqrt().item()
-        assert meter.of(layer)["excess"] == pytest.approx(mean, rel=1e-4, abs=1e-6)
-        assert meter.of(layer)["excess_share"] == pytest.approx(mean / deviation, rel=1e-4, abs=1e-6)
-        assert meter.of(layer)["query_norm"] == pytest.approx(seen.q.norm(dim=-1).mean().item(), rel=1e-5)
+        assert meter.compute(layer)["excess"] == pytest.approx(mean, rel=1e-4, abs=1e-6)
+        assert meter.compute(layer)["excess_share"] == pytest.approx(mean / deviation, rel=1e-4, abs=1e-6)
+        assert meter.compute(layer)["query_norm"] == pytest.approx(seen.q.norm(dim=-1).mean().item(), rel=1e-5)

@@ -93,15 +93,15 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
     network = network_of(backbone, method)
     layers, together, apart = layers_of(network), Sharpness(), Sharpness()
     with torch.no_grad():
-        with capture_attention(layers, together.see):
+        with capture_attention(layers, together.update):
             network(images(backbone))
-        with capture_attention(layers, apart.see):
+        with capture_attention(layers, apart.update):
             for image in images(backbone):
                 network(image[None])
     for layer in layers:
-        found = together.of(layer)
+        found = together.compute(layer)
         assert list(found) == list(MEASURES)
-        assert apart.of(layer) == pytest.approx(found, rel=1e-4, abs=1e-6, nan_ok=True)
+        assert apart.compute(layer) == pytest.approx(found, rel=1e-4, abs=1e-6, nan_ok=True)
         for name, value in found.items():
             is_empty = layer.kind == "class" and name == "distance"
             assert math.isnan(value) == is_empty, (layer.name, name)
@@ -115,7 +115,7 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
 def test_means_are_over_queries_heads_and_images() -> None:
     network = network_of("vit", "none")
     layers, meter = layers_of(network), Sharpness()
-    with torch.no_grad(), capture_attention(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("vit"))
     for seen in seen_by(network, "vit"):
         layer = next(layer for layer in layers if layer.number == seen.layer.number)
@@ -126,8 +126,8 @@ def test_means_are_over_queries_heads_and_images() -> None:
         for query in range(7):
             rest = torch.cat([weights[:, :, query, :query], weights[:, :, query, query + 1 :]], dim=-1)
             off.append(-(6 * rest / rest.sum(dim=-1, keepdim=True) + 1e-12).log().mean())
-        assert meter.of(layer)["kl"] == pytest.approx(by_hand.item(), rel=1e-5)
-        assert meter.of(layer)["kl_support"] == pytest.approx(torch.stack(off).mean().item(), rel=1e-5)
-        assert meter.of(layer)["self_weight"] == pytest.approx(
+        assert meter.compute(layer)["kl"] == pytest.approx(by_hand.item(), rel=1e-5)
+        assert meter.compute(layer)["kl_support"] == pytest.approx(torch.stack(off).mean().item(), rel=1e-5)
+        assert meter.compute(layer)["self_weight"] == pytest.approx(
             weights.diagonal(dim1=-2, dim2=-1).mean().item(), rel=1e-5
         )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from slbench.analysis.attention import AttentionOptions, check_comparable, chosen_rows
+from slbench.analysis.attention import AttentionOptions, check_comparable, select_rows
 from slbench.analysis.contact_sheet import pictures, write_sheet
 from slbench.analysis.layer_metrics import SHARPNESS, LayerMetricOptions, analyse
 from slbench.analysis.run_selection import RunSelection
@@ -30,17 +30,17 @@ def setting(**changes: Any) -> AttentionOptions:
 
 
 def test_images_are_those_asked_for_or_some_of_each_class_or_a_handful() -> None:
-    assert chosen_rows(PART, setting(images=(7, 3, 7))).tolist() == [7, 3]
-    assert chosen_rows(PART, setting(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
-    assert chosen_rows(PART, setting()).tolist() == [0, 1, 3, 5, 7, 9]
+    assert select_rows(PART, setting(images=(7, 3, 7))).tolist() == [7, 3]
+    assert select_rows(PART, setting(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
+    assert select_rows(PART, setting()).tolist() == [0, 1, 3, 5, 7, 9]
 
 
 def test_an_image_that_is_not_there_or_too_many_are_refused() -> None:
     with pytest.raises(InputError, match=naming("--images", "11", "0 to 10")):
-        chosen_rows(PART, setting(images=(0, 11)))
+        select_rows(PART, setting(images=(0, 11)))
     many = ImageSet(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
-    with pytest.raises(InputError, match=naming("300 images", "100")):
-        chosen_rows(many, setting(per_class=1))
+    with pytest.raises(InputError, match=naming("300", "100")):
+        select_rows(many, setting(per_class=1))
 
 
 def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None
     ):
         with pytest.raises(InputError, match=naming("data")):
             check_comparable(pair, split)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=naming("25 runs", "24")):
+    with pytest.raises(InputError, match=naming("25", "24")):
         check_comparable([one] * 25, "test")
 
 

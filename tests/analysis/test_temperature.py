@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from slbench.analysis.learned_temperatures import read_temperatures
-from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, choose
+from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
 from slbench.errors import InputError, StoreError
 from slbench.record import RunRecord
@@ -39,13 +39,13 @@ def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
     store, record, folder = made
     (folder / "temperatures.csv").rename(tmp_path / "kept.csv")
     try:
-        written = analyse(choose(store, [record.run_id[:6]], needs=NEEDS), tmp_path / "out")
+        written = analyse(select_runs(store, [record.run_id[:6]], needs=NEEDS), tmp_path / "out")
         (folder / "weights.safetensors").rename(tmp_path / "weights")
         with pytest.raises(InputError, match=naming("temperatures.csv")):
-            temperatures_of(choose(store, [record.run_id], needs=NEEDS))
+            temperatures_of(select_runs(store, [record.run_id], needs=NEEDS))
         (folder / "weights.safetensors").write_bytes(b"garbage")
         with pytest.raises(StoreError, match=naming("weights.safetensors")):
-            temperatures_of(choose(store, [record.run_id], needs=NEEDS))
+            temperatures_of(select_runs(store, [record.run_id], needs=NEEDS))
     finally:
         (tmp_path / "kept.csv").rename(folder / "temperatures.csv")
         (tmp_path / "weights").rename(folder / "weights.safetensors")
@@ -57,7 +57,7 @@ def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
 def test_the_page_and_the_files_are_the_same_twice(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
     store, record, _ = made
     for name in ("one", "two"):
-        written = analyse(choose(store, [record.run_id], needs=NEEDS), tmp_path / name)
+        written = analyse(select_runs(store, [record.run_id], needs=NEEDS), tmp_path / name)
     assert "temperature-depth.pdf" in written.files and "temperature-training.svg" in written.files
     assert {path.name for path in (tmp_path / "two").iterdir()} == set(written.files)
     for name in written.files:
