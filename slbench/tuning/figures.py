@@ -1,4 +1,4 @@
-"""The figures of a search, from its record. All accuracies are those of the validation images."""
+"""Figures of a search from its record; all accuracies are on the validation images."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COMPLETE, PRUNED, OWN = PALETTE[0], "#999999", PALETTE[1]
+COMPLETE, PRUNED, DEFAULT = PALETTE[0], "#999999", PALETTE[1]
 NAMES = {
     "method.initial_temperature": "initial temperature (multiples of $\\sqrt{d_k}$)",
     "method.shift_pixels": "shift (px)",
@@ -25,7 +25,7 @@ ACCURACY = "validation top-1 (%)"
 
 
 def draw(record: SearchRecord, folder: Path) -> list[str]:
-    """Write each figure that there is something to show in, as PNG and SVG; their names, without suffix."""
+    """Write every figure with data as PNG and SVG; return their file stems."""
     drawings: dict[str, Callable[[SearchRecord, MethodRecord], Figure | None]] = {
         "landscape": landscape,
         "history": history,
@@ -45,12 +45,12 @@ def draw(record: SearchRecord, folder: Path) -> list[str]:
 
 
 def landscape(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Objective over the first two parameters, or over the only one; every trial a point."""
+    """Draw the objective over the first two parameters, or the only one; one point per trial."""
     complete = [trial for trial in row.complete if trial.value is not None]
     if not complete or not row.parameters:
         return None
     if len(row.parameters) == 1:
-        return along(record, row, complete)
+        return one_parameter(record, row, complete)
     figure, axes = new_figure()
     across, up = row.parameters[:2]
     scale(axes, row, across, up)
@@ -66,36 +66,38 @@ def landscape(record: SearchRecord, row: MethodRecord) -> "Figure | None":
         c=[trial.value or 0.0 for trial in complete], cmap="cividis", s=55, edgecolors="black", linewidths=0.6,
         label="complete",
     )  # fmt: skip
-    ring(axes, row, across, up)
+    mark_settings(axes, row, across, up)
     figure.colorbar(points, label=f"{ACCURACY}, mean of {seeds(record)}")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, fontsize=8)
     title(axes, record, row)
     return figure
 
 
-def ring(axes: "Axes", row: MethodRecord, across: str, up: str) -> None:
-    """Mark the row's own setting and the one that was chosen."""
-    won, own = row.trial(row.winner), row.baseline
-    for trial, marker, label in ((own, "s", "own setting"), (won, "o", "chosen")):
+def mark_settings(axes: "Axes", row: MethodRecord, across: str, up: str) -> None:
+    """Mark the default and the chosen setting."""
+    winner, default = row.trial(row.winner), row.baseline
+    for trial, marker, label in ((default, "s", "default setting"), (winner, "o", "chosen")):
         if trial is not None:
             axes.scatter(
                 [number(row, trial, across)], [number(row, trial, up)], marker=marker, s=190, facecolors="none",
-                edgecolors=OWN, linewidths=1.6, linestyle="--" if marker == "s" else "-", label=label,
+                edgecolors=DEFAULT, linewidths=1.6, linestyle="--" if marker == "s" else "-", label=label,
             )  # fmt: skip
 
 
-def along(record: SearchRecord, row: MethodRecord, complete: list[TrialRecord]) -> "Figure":
-    """Objective along the only parameter, each seed a small point."""
+def one_parameter(record: SearchRecord, row: MethodRecord, complete: list[TrialRecord]) -> "Figure":
+    """Draw the objective over the only parameter; small points are seeds."""
     figure, axes = new_figure()
     (path,) = row.parameters
     scale(axes, row, path, None)
     ordered = sorted(complete, key=lambda trial: number(row, trial, path))
-    places = [number(row, trial, path) for trial in ordered]
-    for place, trial in zip(places, ordered, strict=True):
-        axes.scatter([place] * len(trial.by_seed), trial.by_seed, s=8, color=PRUNED)
-    axes.plot(places, [trial.value or 0.0 for trial in ordered], "o-", color=COMPLETE, label=f"mean of {seeds(record)}")
+    positions = [number(row, trial, path) for trial in ordered]
+    for position, trial in zip(positions, ordered, strict=True):
+        axes.scatter([position] * len(trial.by_seed), trial.by_seed, s=8, color=PRUNED)
+    axes.plot(
+        positions, [trial.value or 0.0 for trial in ordered], "o-", color=COMPLETE, label=f"mean of {seeds(record)}"
+    )
     if row.baseline is not None:
-        axes.axvline(number(row, row.baseline, path), color=OWN, linestyle="--", label="own setting")
+        axes.axvline(number(row, row.baseline, path), color=DEFAULT, linestyle="--", label="default setting")
     axes.set_ylabel(ACCURACY)
     axes.legend()
     title(axes, record, row)
@@ -103,7 +105,7 @@ def along(record: SearchRecord, row: MethodRecord, complete: list[TrialRecord]) 
 
 
 def history(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Every trial in its turn, and the best so far."""
+    """Draw every trial by number, and the best so far."""
     complete = [trial for trial in row.complete if trial.value is not None]
     if not complete:
         return None
@@ -121,11 +123,11 @@ def history(record: SearchRecord, row: MethodRecord) -> "Figure | None":
         [trial.number for trial in complete],
         list(accumulate(values, max)),
         where="post",
-        color=OWN,
+        color=DEFAULT,
         label="best so far",
     )
     low = min(values)
-    axes.set_ylim(bottom=low - 1.5 * max(max(values) - low, 1.0))  # pruned early, they would squeeze the rest
+    axes.set_ylim(bottom=low - 1.5 * max(max(values) - low, 1.0))  # early-pruned trials would compress the scale
     axes.set_xlabel("trial")
     axes.set_ylabel(ACCURACY)
     axes.legend(fontsize=8)
@@ -134,7 +136,7 @@ def history(record: SearchRecord, row: MethodRecord) -> "Figure | None":
 
 
 def importance(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Share of each parameter in what moves the accuracy."""
+    """Draw the importance of each parameter."""
     if not row.importance:
         return None
     figure, axes = new_figure(height=1.0 + 0.5 * len(row.importance))
@@ -146,16 +148,16 @@ def importance(record: SearchRecord, row: MethodRecord) -> "Figure | None":
 
 
 def curves(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Validation accuracy of each trial's first seed, by epoch."""
-    drawn = [trial for trial in row.trials if trial.curve]
-    if not drawn:
+    """Draw the validation accuracy of each trial's first seed by epoch."""
+    with_curve = [trial for trial in row.trials if trial.curve]
+    if not with_curve:
         return None
     figure, axes = new_figure()
     labels = set[str]()
-    for trial in sorted(drawn, key=lambda trial: (trial.is_baseline, trial.number == row.winner)):
-        name, look = look_of(trial, row)
+    for trial in sorted(with_curve, key=lambda trial: (trial.is_baseline, trial.number == row.winner)):
+        name, style_options = line_style(trial, row)
         epochs = range(1, len(trial.curve) + 1)
-        axes.plot(epochs, trial.curve, label=None if name in labels else name, **look)  # type: ignore[arg-type]
+        axes.plot(epochs, trial.curve, label=None if name in labels else name, **style_options)  # type: ignore[arg-type]
         if trial.state == "pruned":
             axes.plot(len(trial.curve), trial.curve[-1], "x", color=PRUNED)
         labels.add(name)
@@ -166,10 +168,10 @@ def curves(record: SearchRecord, row: MethodRecord) -> "Figure | None":
     return figure
 
 
-def look_of(trial: TrialRecord, row: MethodRecord) -> tuple[str, dict[str, object]]:
-    """What a trial's curve is called, and how it is drawn."""
+def line_style(trial: TrialRecord, row: MethodRecord) -> tuple[str, dict[str, object]]:
+    """Return label and line style of a trial's curve."""
     if trial.is_baseline:
-        return "own setting", {"color": OWN, "linewidth": 2, "linestyle": "--"}
+        return "default setting", {"color": DEFAULT, "linewidth": 2, "linestyle": "--"}
     if trial.number == row.winner:
         return "chosen", {"color": PALETTE[2], "linewidth": 2}
     if trial.state == "pruned":
@@ -178,7 +180,7 @@ def look_of(trial: TrialRecord, row: MethodRecord) -> tuple[str, dict[str, objec
 
 
 def scale(axes: "Axes", row: MethodRecord, across: str, up: str | None) -> None:
-    """Name the axes, make them logarithmic where the search is, and give choices their names as ticks."""
+    """Set axis labels, logarithmic scales and tick labels of choices."""
     for path, axis, log in ((across, axes.xaxis, axes.set_xscale), (up, axes.yaxis, axes.set_yscale)):
         if path is None:
             continue
@@ -194,7 +196,7 @@ def scale(axes: "Axes", row: MethodRecord, across: str, up: str | None) -> None:
 
 
 def choices(row: MethodRecord, path: str) -> list[str] | None:
-    """Names of what a parameter was, if it is no number."""
+    """Return the names of a categorical parameter's values; None for numbers."""
     values = [trial.setting[path] for trial in row.trials]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return None
@@ -202,7 +204,7 @@ def choices(row: MethodRecord, path: str) -> list[str] | None:
 
 
 def number(row: MethodRecord, trial: TrialRecord, path: str) -> float:
-    """Where a trial stands on a parameter's axis."""
+    """Return the position of a trial on a parameter's axis."""
     names, value = choices(row, path), trial.setting[path]
     return float(value) if names is None else float(names.index(str(value)))
 
