@@ -14,20 +14,20 @@ PROTOCOL: Protocol = "full"  # trains on the validation images too; no model sel
 Pair = tuple[tuple[StudyRun, ...], tuple[StudyRun, ...]]  # runs of the winner and of the default setting
 
 
-def comparison_runs(subject: TuningTarget, space: Space, row: MethodRecord, seeds: Sequence[int]) -> Pair | None:
+def comparison_runs(target: TuningTarget, space: Space, result: MethodRecord, seeds: Sequence[int]) -> Pair | None:
     """Return the runs of a method's winner and of its default setting; None without a winner or if both are equal."""
-    winner = row.trial(row.winner)
+    winner = result.trial(result.winner)
     if winner is None or winner.is_baseline:
         return None
     changes = space.changes(winner.setting)
-    tuned = subject.runs(changes, seeds=seeds, protocol=PROTOCOL, keep="last")
-    return tuned, subject.runs({}, seeds=seeds, protocol=PROTOCOL, keep="last")
+    tuned = target.runs(changes, seeds=seeds, protocol=PROTOCOL, keep="last")
+    return tuned, target.runs({}, seeds=seeds, protocol=PROTOCOL, keep="last")
 
 
-def compare(row: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: Store) -> Comparison | None:
+def compare(result: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: Store) -> Comparison | None:
     """Compare winner and default setting on the test images, paired by seed; None if runs are missing."""
     if pair is None:
-        return empty_comparison(row)
+        return empty_comparison(result)
     accuracies = [accuracies_of(runs, store) for runs in pair]
     tuned, default = accuracies
     if tuned is None or default is None:
@@ -48,9 +48,9 @@ def compare(row: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: S
     )
 
 
-def empty_comparison(row: MethodRecord) -> Comparison | None:
+def empty_comparison(result: MethodRecord) -> Comparison | None:
     """Return an empty comparison if the search chose the default setting."""
-    if row.winner is None:
+    if result.winner is None:
         return None
     return Comparison(
         protocol=PROTOCOL,

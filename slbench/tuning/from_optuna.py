@@ -16,47 +16,47 @@ MIN_TRIALS = 4  # complete trials needed for importances
 
 
 def read_method(
-    row: MethodSearch, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
+    search: MethodSearch, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
 ) -> MethodRecord:
     """Return the current state of a method's search."""
-    frozen = row.study.get_trials(deepcopy=False)
-    trials = tuple(read_trial(row, trial, curve) for trial in frozen if RUNS in trial.user_attrs)
-    label = row.subject.runs({}, seeds=[0])[0].labels.backbone
+    trial_state = search.study.get_trials(deepcopy=False)
+    trials = tuple(read_trial(search, trial, curve) for trial in trial_state if RUNS in trial.user_attrs)
+    label = search.target.runs({}, seeds=[0])[0].labels.backbone
     return MethodRecord(
-        method=row.subject.method,
-        title=model_title(label, row.subject.method),
-        space=tuple(parameter.words for parameter in row.space.parameters),
-        parameters=tuple(parameter.path for parameter in row.space.parameters),
-        log=tuple(parameter.path for parameter in row.space.parameters if parameter.log),
+        method=search.target.method,
+        title=model_title(label, search.target.method),
+        space=tuple(parameter.words for parameter in search.space.parameters),
+        parameters=tuple(parameter.path for parameter in search.space.parameters),
+        log=tuple(parameter.path for parameter in search.space.parameters if parameter.log),
         trials=trials,
-        importance=importance(row.study),
+        importance=importance(search.study),
         winner=winner(trials),
         comparison=comparison,
     )
 
 
 def read_trial(
-    row: MethodSearch, frozen: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
+    search: MethodSearch, trial_state: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
 ) -> TrialRecord:
     """Return a trial with all validation accuracies of its runs, including those after pruning."""
-    setting = frozen.user_attrs[SETTING]
-    runs = row.runs(setting)
+    setting = trial_state.user_attrs[SETTING]
+    runs = search.runs(setting)
     curves = [curve(run) for run in runs]
     trained = sum(map(len, curves))
-    reported = frozen.intermediate_values
+    reported = trial_state.intermediate_values
     return TrialRecord(
-        number=frozen.number,
-        state=STATES[frozen.state.name],
-        is_baseline=bool(frozen.user_attrs.get(BASELINE)),
+        number=trial_state.number,
+        state=STATES[trial_state.state.name],
+        is_baseline=bool(trial_state.user_attrs.get(BASELINE)),
         setting=setting,
-        value=frozen.value if frozen.state.name == "COMPLETE" else None,
+        value=trial_state.value if trial_state.state.name == "COMPLETE" else None,
         last_value=reported[max(reported)] if reported else None,
-        by_seed=tuple(values[-1] for values in curves if len(values) == row.epochs),
+        by_seed=tuple(values[-1] for values in curves if len(values) == search.epochs),
         curve=curves[0],
         epochs=trained,
         images=trained * runs[0].spec.samples_per_epoch,
-        run_ids=tuple(frozen.user_attrs[RUNS]),
-        note=frozen.user_attrs.get(FAILED) or frozen.user_attrs.get(DIVERGED) or "",
+        run_ids=tuple(trial_state.user_attrs[RUNS]),
+        note=trial_state.user_attrs.get(FAILED) or trial_state.user_attrs.get(DIVERGED) or "",
     )
 
 

@@ -15,17 +15,17 @@ SUMMARY, TRIALS = "summary.md", "trials.csv"
 
 
 def write(
-    record: SearchRecord, folder: Path, subjects: Sequence[TuningTarget], spaces: Sequence[Space], seeds: Sequence[int]
+    record: SearchRecord, folder: Path, targets: Sequence[TuningTarget], spaces: Sequence[Space], seeds: Sequence[int]
 ) -> None:
     """Write the study files of the winners, tables and figures."""
-    for name, row, subject, space in winners(record, subjects, spaces):
-        won = row.trial(row.winner)
+    for name, result, target, space in winners(record, targets, spaces):
+        won = result.trial(result.winner)
         assert won is not None
-        text = subject.study_file(
+        text = target.study_file(
             space.changes(won.setting),
             seeds=seeds or [0],
             protocol=PROTOCOL,
-            title=f"{row.title}, tuned by the search {record.name}",
+            title=f"{result.title}, tuned by the search {record.name}",
             comments=[
                 f"The winner of the search {record.name} (trial {won.number}): {setting_words(won.setting)}.",
                 f"Command: {record.command}",
@@ -56,7 +56,9 @@ def write_trials(record: SearchRecord, folder: Path) -> None:
 
 def best_method(record: SearchRecord) -> MethodRecord | None:
     """Return the method with the best winner on the validation images."""
-    candidates = [(row, won.value) for row in record.rows if (won := row.trial(row.winner)) and won.value is not None]
+    candidates = [
+        (result, won.value) for result in record.rows if (won := result.trial(result.winner)) and won.value is not None
+    ]
     return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
 
 
@@ -64,21 +66,21 @@ def study_files(record: SearchRecord) -> list[str]:
     """Return the names of the winners' study files: `best.toml`, and one per method if there are several."""
     if len(record.rows) == 1:
         return ["best.toml"]
-    return ["best.toml", *(f"best-{row.method}.toml" for row in record.rows)]
+    return ["best.toml", *(f"best-{result.method}.toml" for result in record.rows)]
 
 
 def winners(
-    record: SearchRecord, subjects: Sequence[TuningTarget], spaces: Sequence[Space]
+    record: SearchRecord, targets: Sequence[TuningTarget], spaces: Sequence[Space]
 ) -> Iterator[tuple[str, MethodRecord, TuningTarget, Space]]:
     """Yield the file name, record, target and space of each study file to write."""
     best = best_method(record)
-    for row, subject, space in zip(record.rows, subjects, spaces, strict=True):
-        if row.winner is None:
+    for result, target, space in zip(record.rows, targets, spaces, strict=True):
+        if result.winner is None:
             continue
-        if row is best:
-            yield "best.toml", row, subject, space
+        if result is best:
+            yield "best.toml", result, target, space
         if len(record.rows) > 1:
-            yield f"best-{row.method}.toml", row, subject, space
+            yield f"best-{result.method}.toml", result, target, space
 
 
 def made_with(store: Store, run_ids: Sequence[str]) -> tuple[str, ...]:

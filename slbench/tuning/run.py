@@ -23,7 +23,14 @@ from slbench.tuning.outputs import made_with, write, write_trials
 from slbench.tuning.record import Comparison, SearchRecord, folder_of
 from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutcome
 from slbench.tuning.space import Space
-from slbench.tuning.storage import close_storage, hidden, open_storage, open_study, release_owner, speaking
+from slbench.tuning.storage import (
+    close_storage,
+    hide_password,
+    open_storage,
+    open_study,
+    release_owner,
+    reporting_outages,
+)
 from slbench.tuning.target import TuningTarget
 from slbench.tuning.validation import validation_curve
 
@@ -37,8 +44,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 class PreparedSearch:
     """Validated search, before anything is written."""
 
-    plan: SearchConfig
-    subjects: tuple[TuningTarget, ...]
+    config: SearchConfig
+    targets: tuple[TuningTarget, ...]
     spaces: tuple[Space, ...]
     store: Store
     grid: PreparedGrid  # devices and precision; its runs are the default settings
@@ -51,17 +58,17 @@ class PreparedSearch:
 
     @property
     def folder(self) -> Path:
-        return folder_of(self.store, self.plan.name)
+        return folder_of(self.store, self.config.name)
 
     @property
     def fresh_seeds(self) -> range:
         """Return seeds not used by the search."""
-        return range(self.plan.seeds, self.plan.seeds + self.compare_seeds)
+        return range(self.config.seeds, self.config.seeds + self.compare_seeds)
 
 
-def plan_tuning(
-    plan: SearchConfig,
-    subjects: Sequence[TuningTarget],
+def prepare_tuning(
+    config: SearchConfig,
+    targets: Sequence[TuningTarget],
     spaces: Sequence[Space],
     store: Store,
     *,
@@ -80,17 +87,18 @@ def plan_tuning(
     Raises:
         InputError, StoreError: for invalid input.
     """
-    if NAME.fullmatch(plan.name) is None:
+    if NAME.fullmatch(config.name) is None:
         raise InputError(
-            f"--name: invalid name (got {plan.name}); allowed: letters, digits, '.', '_', '-', starting with a letter or digit"
+            f"--name: invalid name (got {config.name}); "
+            "allowed: letters, digits, '.', '_' and '-', starting with a letter or digit"
         )
-    runs = [run for subject in subjects for run in subject.runs({}, seeds=range(plan.seeds))]
+    runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
     grid = prepare(
         runs, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
     )
     return PreparedSearch(
-        plan=replace(plan, parallel=len(grid.slots) > 1),
-        subjects=tuple(subjects),
+        config=replace(config, parallel=len(grid.slots) > 1),
+        targets=tuple(targets),
         spaces=tuple(spaces),
         store=store,
         grid=grid,
@@ -138,28 +146,28 @@ def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRec
         InputError: if the storage is not reachable, or another process runs this search.
         StorageError: if the storage becomes unreachable.
     """
-    with claim_search(tuning), speaking(tuning.storage), opened_storage(tuning) as storage:
-        rows = open_searches(tuning, storage)
-        stopped = run_trials(tuning, rows, on_event=on_event)
-        is_whole = not stopped and not any(row.failures for row in rows)
-        result = write_record(tuning, rows)
+    with claim_search(tuning), reporting_outages(tuning.storage), opened_storage(tuning) as storage:
+        searches = open_searches(tuning, storage)
+        stopped = run_trials(tuning, searches, on_event=on_event)
+        is_whole = not stopped and not any(search.failures for search in searches)
+        result = write_record(tuning, searches)
         if tuning.compare_seeds and not stopped:
             comparisons = compare_winners(tuning, result, on_event=on_event)
             is_whole = is_whole and None not in comparisons
-            result = write_record(tuning, rows, comparisons=comparisons)
-        for row in rows:
-            release_owner(row.study)
-    write(result, tuning.folder, tuning.subjects, tuning.spaces, tuning.fresh_seeds)
+            result = write_record(tuning, searches, comparisons=comparisons)
+        for search in searches:
+            release_owner(search.study)
+    write(result, tuning.folder, tuning.targets, tuning.spaces, tuning.fresh_seeds)
     return result, is_whole
 
 
 @contextlib.contextmanager
 def claim_search(tuning: PreparedSearch) -> Iterator[None]:
     """Hold the claim of the search. Raises InputError if another process holds it."""
-    claim = tuning.store.claims.acquire(f"tuning-{tuning.plan.name}")
+    claim = tuning.store.claims.acquire(f"tuning-{tuning.config.name}")
     if claim is None:
         raise InputError(
-            f"the search '{tuning.plan.name}' is running in another process: wait for it, or choose another --name"
+            f"the search '{tuning.config.name}' is running in another process: wait for it, or choose another --name"
         )
     try:
         with claim.kept():
@@ -180,31 +188,31 @@ def opened_storage(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStor
 
 def open_searches(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage") -> list[MethodSearch]:
     """Open the study of each method. Raises InputError if one has another definition."""
-    rows = list[MethodSearch]()
-    for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
+    searches = list[MethodSearch]()
+    for target, space in zip(tuning.targets, tuning.spaces, strict=True):
         study = open_study(
             storage,
-            study_name(tuning.plan.name, subject),
-            definition(subject, space, tuning.plan),
+            study_name(tuning.config.name, target),
+            definition(target, space, tuning.config),
             store=str(tuning.store.root.absolute()),
             take_over=tuning.take_over,
         )
-        rows.append(MethodSearch(subject, space, study, plan=tuning.plan))
-    return rows
+        searches.append(MethodSearch(target, space, study, config=tuning.config))
+    return searches
 
 
-def study_name(name: str, subject: TuningTarget) -> str:
-    return f"{name}-{subject.method}"
+def study_name(name: str, target: TuningTarget) -> str:
+    return f"{name}-{target.method}"
 
 
-def definition(subject: TuningTarget, space: Space, plan: SearchConfig) -> dict[str, object]:
+def definition(target: TuningTarget, space: Space, config: SearchConfig) -> dict[str, object]:
     """Return the settings shared by all comparable trials of a search."""
-    run = subject.spec().as_dict()
+    run = target.spec().as_dict()
     del run["seed"]
-    return {"run": run, "space": space.content(), "seeds_per_trial": plan.seeds}
+    return {"run": run, "space": space.content(), "seeds_per_trial": config.seeds}
 
 
-def run_trials(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event: Listener) -> bool:
+def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_event: Listener) -> bool:
     """Run the missing trials; return whether failures or a full disk stopped the search."""
     began, stops, epochs = time.monotonic(), list[GridStopped](), dict[str, int]()
 
@@ -218,7 +226,7 @@ def run_trials(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event
         return tuning.seconds is None or time.monotonic() - began < tuning.seconds
 
     def save_and_notify(outcome: TrialOutcome) -> None:
-        write_trials(write_record(tuning, rows), tuning.folder)  # current even after a crash
+        write_trials(write_record(tuning, searches), tuning.folder)  # current even after a crash
         on_event(outcome)
 
     def forward(event: Event) -> None:
@@ -242,10 +250,11 @@ def run_trials(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event
         on_event=forward,
         policy=tuning.policy,
     )
-    trials = Search(rows, curve=curve, stop=stop, on_outcome=save_and_notify, may_start=in_time)
-    on_event(Searching(sum(row.total for row in rows), tuple(outcome for row in rows for outcome in row.outcomes())))
+    trials = Search(searches, curve=curve, stop=stop, on_outcome=save_and_notify, may_start=in_time)
+    before = tuple(outcome for search in searches for outcome in search.outcomes())
+    on_event(Searching(sum(search.total for search in searches), before))
     executor.run([], more=trials.next)
-    remaining = sum(row.remaining for row in rows)
+    remaining = sum(search.remaining for search in searches)
     if remaining and not in_time():
         on_event(TimedOut(remaining))
     return bool(stops)
@@ -254,8 +263,8 @@ def run_trials(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event
 def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
     """Train winner and default setting of each method with fresh seeds on all training images, and compare."""
     pairs = [
-        comparison_runs(subject, space, method_record, tuning.fresh_seeds)
-        for subject, space, method_record in zip(tuning.subjects, tuning.spaces, result.rows, strict=True)
+        comparison_runs(target, space, method_record, tuning.fresh_seeds)
+        for target, space, method_record in zip(tuning.targets, tuning.spaces, result.rows, strict=True)
     ]
     runs = {run.spec.run_id: run for pair in pairs if pair for side in pair for run in side}
     missing = [run for run in runs.values() if not tuning.store.is_done(run.spec)]
@@ -276,36 +285,36 @@ def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: L
 
 
 def write_record(
-    tuning: PreparedSearch, rows: Sequence[MethodSearch], *, comparisons: Sequence[Comparison | None] | None = None
+    tuning: PreparedSearch, searches: Sequence[MethodSearch], *, comparisons: Sequence[Comparison | None] | None = None
 ) -> SearchRecord:
     """Write the current record of the search."""
-    plan, run = tuning.plan, tuning.subjects[0].runs({}, seeds=[0])[0]
+    config, run = tuning.config, tuning.targets[0].runs({}, seeds=[0])[0]
 
     def curve(run: StudyRun) -> tuple[float, ...]:
         return validation_curve(tuning.store, run.spec)
 
     method_records = [
-        read_method(row, curve=curve, comparison=comparison)
-        for row, comparison in zip(rows, comparisons or [None] * len(rows), strict=True)
+        read_method(search, curve=curve, comparison=comparison)
+        for search, comparison in zip(searches, comparisons or [None] * len(searches), strict=True)
     ]
     ids = [run_id for entry in method_records for trial in entry.trials for run_id in trial.run_ids]
     ids += [run_id for entry in method_records if entry.comparison for run_id in entry.comparison.run_ids]
     result = SearchRecord(
-        name=plan.name,
+        name=config.name,
         command=tuning.command,
         backbone=run.labels.backbone,
         dataset=run.labels.dataset,
-        seeds=plan.seeds,
+        seeds=config.seeds,
         epochs=run.spec.recipe.epochs,
         images_per_epoch=run.spec.samples_per_epoch,
         validation_images=run.spec.dataset.num_validation,
         test_images=run.spec.dataset.num_test,
-        trials=plan.trials,
-        sampler=plan.sampler,
-        pruner=plan.pruner,
-        sampler_seed=plan.seed,
-        study_names={row.subject.method: row.study.study_name for row in rows},
-        storage="" if tuning.storage is None else hidden(tuning.storage),
+        trials=config.trials,
+        sampler=config.sampler,
+        pruner=config.pruner,
+        sampler_seed=config.seed,
+        study_names={search.target.method: search.study.study_name for search in searches},
+        storage="" if tuning.storage is None else hide_password(tuning.storage),
         made_with=made_with(tuning.store, ids),
         notes=tuple(note for space in tuning.spaces for note in space.notes),
         rows=tuple(method_records),

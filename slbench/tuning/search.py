@@ -49,7 +49,7 @@ class SearchConfig:
 class Trial:
     """A running trial: one run per seed, in turn."""
 
-    row: "MethodSearch"
+    search: "MethodSearch"
     handle: "optuna.Trial"
     setting: Mapping[str, Value]
     runs: tuple[StudyRun, ...]
@@ -91,19 +91,19 @@ class MethodSearch:
 
     def __init__(
         self,
-        subject: TuningTarget,
+        target: TuningTarget,
         space: Space,
         study: "optuna.Study",
         *,
-        plan: SearchConfig,
+        config: SearchConfig,
         margin: float | None = None,
     ) -> None:
-        self.subject, self.space, self.study, self.plan = subject, space, study, plan
-        spec = subject.spec()
+        self.target, self.space, self.study, self.config = target, space, study, config
+        spec = target.spec()
         self.epochs = spec.recipe.epochs
         if margin is None:
             margin = standard_error(TYPICAL_ACCURACY, spec.dataset.num_validation)
-        self.study.pruner = make_pruner(plan.pruner, epochs=self.epochs, seeds=plan.seeds, margin=margin)
+        self.study.pruner = make_pruner(config.pruner, epochs=self.epochs, seeds=config.seeds, margin=margin)
         self.failures = 0  # in this process; earlier failures are retried
         self.running: list[Trial] = []
         self.tried = {tuple(trial.user_attrs[RUNS]) for trial in self._counted()}
@@ -113,8 +113,8 @@ class MethodSearch:
     @property
     def total(self) -> int:
         """Return the number of trials: as requested, at most the number of settings."""
-        points = len(self.space.grid()) if self.plan.sampler == "grid" else self.space.size
-        return self.plan.trials if points is None else min(self.plan.trials, points)
+        points = len(self.space.grid()) if self.config.sampler == "grid" else self.space.size
+        return self.config.trials if points is None else min(self.config.trials, points)
 
     @property
     def asked(self) -> int:
@@ -130,14 +130,14 @@ class MethodSearch:
         """Return the outcomes of all finished trials."""
         return [
             TrialOutcome(
-                self.subject.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value
+                self.target.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value
             )
             for trial in self._counted()
             if trial.state.is_finished()
         ]
 
     def adopt(self) -> list[Trial]:
-        """Resume trials left running by a dead process, drop those without a setting, and schedule retries of failures."""
+        """Resume trials of a dead process, drop those without a setting, and schedule retries of failures."""
         import optuna
         from optuna.trial import TrialState
 
@@ -184,7 +184,7 @@ class MethodSearch:
             params = self._retries.pop(0)
             is_baseline = self.space.setting(params) == self.space.start
             self.study.enqueue_trial(params, user_attrs={BASELINE: True} if is_baseline else None)
-        elif self.plan.sampler == "grid":
+        elif self.config.sampler == "grid":
             untried = self._untried(iter(self.space.grid()))
             if untried is None:
                 return False
@@ -200,9 +200,9 @@ class MethodSearch:
         from optuna.trial import TrialState
 
         self.study.sampler = make_sampler(
-            self.plan.sampler,
-            seed=derive(self.plan.seed, self.subject.method, len(self.study.get_trials(deepcopy=False))) % 2**32,
-            parallel=self.plan.parallel,
+            self.config.sampler,
+            seed=derive(self.config.seed, self.target.method, len(self.study.get_trials(deepcopy=False))) % 2**32,
+            parallel=self.config.parallel,
         )
         handle = self.study.ask(distributions(self.space))
         setting = self.space.setting(handle.params)
@@ -223,19 +223,19 @@ class MethodSearch:
 
     def _enqueue_another(self, setting: Mapping[str, Value]) -> None:
         """After a repeated setting, enqueue a nearby one, or any untried one in a finite space."""
-        chance = random.Random(derive(self.plan.seed, "another", len(self.study.get_trials(deepcopy=False))))
+        generator = random.Random(derive(self.config.seed, "another", len(self.study.get_trials(deepcopy=False))))
         if self.space.size is None:
-            self.study.enqueue_trial(self.space.near(setting, chance))
+            self.study.enqueue_trial(self.space.near(setting, generator))
             return
         settings = list(self.space.settings())
-        chance.shuffle(settings)
+        generator.shuffle(settings)
         untried = self._untried(iter(settings))
         if untried is not None:
             self.study.enqueue_trial(untried)
 
     def runs(self, setting: Mapping[str, Value]) -> tuple[StudyRun, ...]:
         """Return the runs of a setting, one per seed."""
-        return self.subject.runs(self.space.changes(setting), seeds=range(self.plan.seeds))
+        return self.target.runs(self.space.changes(setting), seeds=range(self.config.seeds))
 
     def _ids(self, setting: Mapping[str, Value]) -> tuple[str, ...]:
         return tuple(run.spec.run_id for run in self.runs(setting))
@@ -260,16 +260,16 @@ class Search:
 
     def __init__(
         self,
-        rows: Sequence[MethodSearch],
+        searches: Sequence[MethodSearch],
         *,
         curve: Callable[[StudyRun], tuple[float, ...]],
         stop: Callable[[StudyRun, Pruned], None],
         on_outcome: Callable[[TrialOutcome], None] = lambda outcome: None,
         may_start: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.rows = rows
+        self.searches = searches
         self.curve, self.stop, self.on_outcome, self.may_start = curve, stop, on_outcome, may_start
-        self._next_seed = deque(trial for row in rows for trial in row.adopt())
+        self._next_seed = deque(trial for search in searches for trial in search.adopt())
         self._trials: dict[str, Trial] = {}
 
     def next(self) -> StudyRun | None:
@@ -283,8 +283,8 @@ class Search:
     def _ask(self) -> Trial | None:
         if not self.may_start():
             return None
-        for row in sorted(self.rows, key=lambda row: row.asked):
-            if (trial := row.ask()) is not None:
+        for search in sorted(self.searches, key=lambda search: search.asked):
+            if (trial := search.ask()) is not None:
                 return trial
         return None
 
@@ -310,14 +310,14 @@ class Search:
             return  # pruned after its last epoch
         trial.finals.append(self.curve(trial.run)[-1])
         value, last = mean(trial.finals), len(trial.finals) == len(trial.runs)
-        step = len(trial.finals) * trial.row.epochs
+        step = len(trial.finals) * trial.search.epochs
         if last:
             if step > trial.reported:
                 self._report(trial, value, step)
-            trial.row.study.tell(trial.handle, value)
+            trial.search.study.tell(trial.handle, value)
             self._finish(trial, "complete", value)
         elif trial.seed_index > 0 and step > trial.reported and self._report(trial, value, step):
-            self._pruned(trial, f"after {len(trial.finals)} seeds", epochs=trial.row.epochs)
+            self._pruned(trial, f"after {len(trial.finals)} seeds", epochs=trial.search.epochs)
         else:
             trial.seed_index += 1
             self._next_seed.append(trial)
@@ -331,36 +331,36 @@ class Search:
             return
         diverged = kind == "diverged"
         trial.handle.set_user_attr(DIVERGED if diverged else FAILED, reason)
-        trial.row.study.tell(trial.handle, state=TrialState.PRUNED if diverged else TrialState.FAIL)
+        trial.search.study.tell(trial.handle, state=TrialState.PRUNED if diverged else TrialState.FAIL)
         if not diverged:
-            trial.row.failures += 1
+            trial.search.failures += 1
         self._finish(trial, "pruned" if diverged else "failed", None)
 
     def _report(self, trial: Trial, value: float, step: int) -> bool:
         """Report a value; return whether to prune the trial. The default setting is never pruned."""
         trial.handle.report(value, step)
         trial.reported, trial.value = step, value
-        is_last = step == trial.row.epochs * len(trial.runs)
+        is_last = step == trial.search.epochs * len(trial.runs)
         return not trial.is_baseline and not is_last and trial.handle.should_prune()
 
     def _pruned(self, trial: Trial, when: str, *, epochs: int) -> Pruned:
         from optuna.trial import TrialState
 
-        plan = trial.row.plan
+        config = trial.search.config
         self._trials.pop(trial.run.spec.run_id, None)
-        trial.row.study.tell(trial.handle, state=TrialState.PRUNED)
+        trial.search.study.tell(trial.handle, state=TrialState.PRUNED)
         self._finish(trial, "pruned", trial.value)
         return Pruned(
-            search=plan.name,
+            search=config.name,
             trial=trial.number,
             epochs=epochs,
-            reason=f"pruned by the search '{plan.name}' (trial {trial.number}) {when}",
+            reason=f"pruned by the search '{config.name}' (trial {trial.number}) {when}",
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
     def _finish(self, trial: Trial, state: State, value: float | None) -> None:
-        trial.row.running.remove(trial)
-        self.on_outcome(TrialOutcome(trial.row.subject.method, trial.number, trial.setting, state, value))
+        trial.search.running.remove(trial)
+        self.on_outcome(TrialOutcome(trial.search.target.method, trial.number, trial.setting, state, value))
 
 
 def distributions(space: Space) -> dict[str, Any]:

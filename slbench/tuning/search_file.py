@@ -29,8 +29,8 @@ from slbench.tuning.space import (
     as_text,
     check_space,
     default_parameters,
+    default_shift,
     field_types,
-    own_shift,
     rounded,
 )
 from slbench.tuning.target import TuningTarget
@@ -101,30 +101,30 @@ def tables(content: Mapping[str, Any], where: str, head: str = "") -> Iterator[t
             yield from tables(value, where, f"{head}{key}.")
 
 
-def check_range(path: str, given: Range) -> None:
+def check_range(path: str, limits: Range) -> None:
     """Raise InputError for an empty range or a type that differs from the field."""
     types = field_types(path)
-    if (given.choices is None) == (given.low is None and given.high is None):
+    if (limits.choices is None) == (limits.low is None and limits.high is None):
         raise InputError("low and high, or choices, must be set")
-    if given.choices is not None:
-        if len(set(map(repr, given.choices))) < 2:
-            raise InputError(f"choices: two or more are needed (got {shown(given.choices)})")
+    if limits.choices is not None:
+        if len(set(map(repr, limits.choices))) < 2:
+            raise InputError(f"choices: two or more are needed (got {shown(limits.choices)})")
         return
-    if given.low is None or given.high is None:
-        raise InputError(f"{'low' if given.low is None else 'high'} is missing")
+    if limits.low is None or limits.high is None:
+        raise InputError(f"{'low' if limits.low is None else 'high'} is missing")
     if not types & {int, float}:
         raise InputError("not a number: use choices in place of low and high")
     if path == RATIO:
         raise InputError(f"ratios that round to equal pixels are one network: use choices, or search {SHIFT}")
-    if given.low >= given.high:
-        raise InputError(f"low {given.low:g} must be below high {given.high:g}")
-    if given.log and given.low <= 0:
-        raise InputError(f"low {given.low:g} must be above 0 on a logarithmic scale")
-    if float not in types and (given.low % 1 or given.high % 1):
-        raise InputError(f"must be whole numbers (got {given.low:g} to {given.high:g})")
+    if limits.low >= limits.high:
+        raise InputError(f"low {limits.low:g} must be below high {limits.high:g}")
+    if limits.log and limits.low <= 0:
+        raise InputError(f"low {limits.low:g} must be above 0 on a logarithmic scale")
+    if float not in types and (limits.low % 1 or limits.high % 1):
+        raise InputError(f"must be whole numbers (got {limits.low:g} to {limits.high:g})")
 
 
-def space_of(subject: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:
+def space_of(target: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:
     """Return the search space of a method: its default parameters, extended or narrowed by a search file.
 
     Args:
@@ -132,7 +132,7 @@ def space_of(subject: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool
     Raises:
         InputError: if the space is empty, or a parameter is inapplicable or invalid.
     """
-    spec = subject.spec()
+    spec = target.spec()
     notes = list[str]()
     defaults = default_parameters(spec, with_lr=with_lr) if file.defaults or with_lr else []
     parameters = {parameter.path: parameter for parameter in defaults}
@@ -140,30 +140,30 @@ def space_of(subject: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool
         parameters = {path: parameter for path, parameter in parameters.items() if path.startswith("recipe.")}
     if RATIO in file.ranges:
         parameters.pop(SHIFT, None)
-    for path, given in file.ranges.items():
+    for path, limits in file.ranges.items():
         needed = NEEDED_BY.get(path.removeprefix("method."), "")
         if needed and f"method.{needed}" not in file.ranges and getattr(spec.method, needed) in ("none", False):
-            problem = f"{file.origins[path]}: '{subject.method}' has no {needed}; nothing to search"
+            problem = f"{file.origins[path]}: '{target.method}' has no {needed}; nothing to search"
             if alone:
                 raise InputError(problem)
             notes.append(f"{problem}: skipped for it")
             continue
         parameters[path] = parameter_of(
-            path, given, default_of(path, spec, file.origins[path]), origin=file.origins[path]
+            path, limits, default_of(path, spec, file.origins[path]), origin=file.origins[path]
         )
     if not parameters:
         raise InputError(
-            f"'{subject.method}' has no learned temperature and no shift to tune: "
+            f"'{target.method}' has no learned temperature and no shift to tune: "
             "add --with-lr, or a search file with --search"
         )
-    check_space(subject, list(parameters.values()), file.origins)
+    check_space(target, list(parameters.values()), file.origins)
     return Space(tuple(parameters.values()), tuple(notes))
 
 
 def default_of(path: str, spec: Any, origin: str) -> Value:
     """Return the default value of a parameter. Raises InputError if it cannot be a value of a range."""
     head, _, name = path.partition(".")
-    start = own_shift(spec) if path == SHIFT else getattr(getattr(spec, head), name)
+    start = default_shift(spec) if path == SHIFT else getattr(getattr(spec, head), name)
     if not isinstance(start, float | int | str | bool):
         raise InputError(
             f"{origin}: default {as_text(start)} cannot start a search: set a value with --set {path}=VALUE"
@@ -171,17 +171,17 @@ def default_of(path: str, spec: Any, origin: str) -> Value:
     return start
 
 
-def parameter_of(path: str, given: Range, start: Value, *, origin: str) -> Parameter:
+def parameter_of(path: str, limits: Range, start: Value, *, origin: str) -> Parameter:
     """Return a parameter of a search file. Raises InputError for a grid point outside its range."""
-    if given.choices is not None:
-        choices = tuple(dict.fromkeys(given.choices))
-        parameter = Parameter(path, start, choices=choices, grid=tuple(given.grid or choices))
+    if limits.choices is not None:
+        choices = tuple(dict.fromkeys(limits.choices))
+        parameter = Parameter(path, start, choices=choices, grid=tuple(limits.grid or choices))
     else:
-        assert given.low is not None and given.high is not None
+        assert limits.low is not None and limits.high is not None
         whole = float not in field_types(path)
-        low, high = (int(given.low), int(given.high)) if whole else (given.low, given.high)
-        points = tuple(given.grid or grid_points(low, high, log=given.log, whole=whole))
-        parameter = Parameter(path, start, low, high, log=given.log, whole=whole, grid=points)
+        low, high = (int(limits.low), int(limits.high)) if whole else (limits.low, limits.high)
+        points = tuple(limits.grid or grid_points(low, high, log=limits.log, whole=whole))
+        parameter = Parameter(path, start, low, high, log=limits.log, whole=whole, grid=points)
     for point in parameter.grid:
         if not parameter.holds(point):
             raise InputError(f"{origin}: grid: {as_text(point)} is outside the range")

@@ -72,11 +72,11 @@ class Parameter:
         is_real = self.values is None and isinstance(value, float | int) and value != self.start
         return rounded(value) if is_real else value  # type: ignore[arg-type]
 
-    def near(self, value: Value, chance: random.Random) -> Value:
+    def near(self, value: Value, generator: random.Random) -> Value:
         """Return a real number perturbed at random; other values unchanged."""
         if self.values is not None or self.low is None or self.high is None or isinstance(value, str):
             return value
-        move = chance.gauss(0, NEAR)
+        move = generator.gauss(0, NEAR)
         moved = value * (self.high / self.low) ** move if self.log else value + (self.high - self.low) * move
         return rounded(min(max(moved, self.low), self.high))
 
@@ -126,12 +126,12 @@ class Space:
         return {parameter.path: parameter.setting(values[parameter.path]) for parameter in self.parameters}
 
     def changes(self, setting: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the values that differ from the default; none for the default setting, whose run stays the method's."""
+        """Return the values that differ from the default, so that the default setting is the method's own run."""
         return {path: value for path, value in setting.items() if value != self.start[path]}
 
-    def near(self, setting: Mapping[str, Value], chance: random.Random) -> dict[str, Value]:
+    def near(self, setting: Mapping[str, Value], generator: random.Random) -> dict[str, Value]:
         """Return a setting with every real number perturbed by about NEAR of its range."""
-        return {parameter.path: parameter.near(setting[parameter.path], chance) for parameter in self.parameters}
+        return {parameter.path: parameter.near(setting[parameter.path], generator) for parameter in self.parameters}
 
     def content(self) -> list[dict[str, Any]]:
         """Return the space as JSON content, which identifies a search."""
@@ -161,7 +161,7 @@ def default_parameters(spec: RunSpec, *, with_lr: bool) -> list[Parameter]:
     if spec.method.shift != "none":
         max_shift = widest_shift(spec)
         pixels = tuple(range(1, max_shift + 1))
-        parameters.append(Parameter(SHIFT, own_shift(spec), 1, max_shift, whole=True, grid=pixels))
+        parameters.append(Parameter(SHIFT, default_shift(spec), 1, max_shift, whole=True, grid=pixels))
     if with_lr:
         rate = spec.recipe.lr
         assert rate is not None, "a resolved recipe has a rate"
@@ -173,7 +173,7 @@ def default_parameters(spec: RunSpec, *, with_lr: bool) -> list[Parameter]:
     return [parameter for parameter in parameters if parameter.values is None or len(parameter.values) > 1]
 
 
-def own_shift(spec: RunSpec) -> int:
+def default_shift(spec: RunSpec) -> int:
     """Return the default shift of a method in pixels."""
     return spec.method.pixels(getattr(spec.backbone, "patch_size", None) or 1)
 
@@ -184,29 +184,29 @@ def widest_shift(spec: RunSpec) -> int:
     return max(1, min(width, *(side - 1 for side in spec.dataset.image_size)))
 
 
-def check_space(subject: TuningTarget, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
+def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
     """Raise InputError if a default is outside its range, or an end of a range is invalid.
 
     Args:
         origins: source of each parameter by path, for messages.
     """
-    plain = subject.spec()
+    plain = target.spec()
     for parameter in parameters:
         path, default = parameter.path, parameter.start
         origin = origins.get(path, f"{WHERE}: {path}")
         if not parameter.holds(default):
             raise InputError(
-                f"{origin}: excludes {as_text(default)}, the default of '{subject.method}' and start of the search: "
+                f"{origin}: excludes {as_text(default)}, the default of '{target.method}' and start of the search: "
                 "widen the range, or set another default with --set"
             )
         for value in parameter.ends:
             try:
-                spec = subject.spec({path: value} if value != default else {})
+                spec = target.spec({path: value} if value != default else {})
             except InputError as error:
                 problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"set.{path}: ")
                 raise InputError(f"{origin}: {as_text(value)}: {problem}") from error
             if value != default and spec == plain:
-                raise InputError(f"{origin}: {as_text(value)} has the same run as the default of '{subject.method}'")
+                raise InputError(f"{origin}: {as_text(value)} has the same run as the default of '{target.method}'")
 
 
 def field_types(path: str) -> set[Any]:

@@ -89,16 +89,16 @@ def open_database(url: str) -> "optuna.storages.BaseStorage":
         return RDBStorage(url, skip_compatibility_check=False)
     except (ArgumentError, NoSuchModuleError) as error:
         raise InputError(
-            f"--storage {hidden(url)}: invalid URL; allowed: sqlite:///search.db, postgresql://USER@HOST/NAME, "
+            f"--storage {hide_password(url)}: invalid URL; allowed: sqlite:///search.db, postgresql://USER@HOST/NAME, "
             "mysql://USER@HOST/NAME or grpc://HOST:PORT"
         ) from error
     except ImportError as error:
         raise InputError(
-            f"--storage {hidden(url)}: driver is not installed: pip install 'slbench[postgresql]' "
+            f"--storage {hide_password(url)}: driver is not installed: pip install 'slbench[postgresql]' "
             "for PostgreSQL (postgresql+psycopg://...), pip install PyMySQL for MySQL (mysql+pymysql://...)"
         ) from error
     except (SQLAlchemyError, RuntimeError) as error:
-        raise InputError(f"--storage {hidden(url)}: not reachable: {first_line(error)}") from error
+        raise InputError(f"--storage {hide_password(url)}: not reachable: {first_line(error)}") from error
 
 
 def close_storage(storage: "optuna.storages.BaseStorage") -> None:
@@ -112,7 +112,7 @@ def close_storage(storage: "optuna.storages.BaseStorage") -> None:
         storage.close()
 
 
-def hidden(url: str) -> str:
+def hide_password(url: str) -> str:
     """Return a URL with its password hidden."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -129,6 +129,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(cause).strip().splitlines()), type(error).__name__)
 
 
+def unreachable(url: str | None, error: BaseException) -> StorageError:
+    text = f"storage {hide_password(url or '')} became unreachable: {first_line(error)}"
+    return StorageError(f"{text}; run the same command to continue")
+
+
 @contextlib.contextmanager
 def reporting_outages(url: str | None) -> Iterator[None]:
     """Raise StorageError for any connection error of the storage in the context."""
@@ -139,15 +144,11 @@ def reporting_outages(url: str | None) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError, ConnectionError) as error:
         cause = error.__cause__ or error
-        raise StorageError(
-            f"storage {hidden(url or '')} became unreachable: {first_line(cause)}; run the same command to continue"
-        ) from error
+        raise unreachable(url, cause) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "grpc":
             raise
-        raise StorageError(
-            f"storage {url} became unreachable: {first_line(error)}; run the same command to continue"
-        ) from error
+        raise unreachable(url, error) from error
 
 
 def open_study(
@@ -192,7 +193,7 @@ def open_study(
 
 
 def check_owner(name: str, owner: Mapping[str, Any] | None, *, store: str, take_over: bool) -> None:
-    """Raise InputError if another live process may own a search. An owner on the same store is dead: we hold its claim."""
+    """Raise InputError if another process may own a search; on the same store it is dead, as we hold its claim."""
     if owner is None or owner["store"] == store or take_over:
         return
     if owner["boot"] == boot_id() and not is_alive(owner["pid"], owner["started"]):

@@ -19,13 +19,13 @@ FIGURES = {
 
 def trials_frame(record: SearchRecord) -> pd.DataFrame:
     """Return one line per trial: setting, validation accuracies and cost. No test accuracies."""
-    return pd.DataFrame([line(row, trial) for row in record.rows for trial in row.trials])
+    return pd.DataFrame([line(result, trial) for result in record.rows for trial in result.trials])
 
 
-def line(row: MethodRecord, trial: TrialRecord) -> dict[str, object]:
+def line(result: MethodRecord, trial: TrialRecord) -> dict[str, object]:
     setting = {path.replace(".", "_"): value for path, value in trial.setting.items()}
     return {
-        "method": row.method,
+        "method": result.method,
         "trial": trial.number,
         "state": trial.state,
         "is_baseline": trial.is_baseline,
@@ -50,8 +50,8 @@ def summary(record: SearchRecord, figures: Sequence[str], files: Sequence[str]) 
         files: study files of the winners.
     """
     parts = [f"# {record.name}: {record.backbone} on {record.dataset}", *preamble(record)]
-    for row in record.rows:
-        parts += method_parts(record, row)
+    for result in record.rows:
+        parts += method_parts(record, result)
     if len(record.rows) > 1:
         parts += between_methods(record)
     parts += [f"![{name}: {FIGURES[name.partition('-')[0]]}]({name}.png)" for name in figures]
@@ -79,7 +79,7 @@ def noise_words(record: SearchRecord) -> str:
     """Return a paragraph on the noise of accuracies."""
     rate = typical_rate(record)
     of_images = 100 * (rate * (1 - rate) / record.validation_images) ** 0.5
-    spreads = [stdev(trial.by_seed) for row in record.rows for trial in row.complete if len(trial.by_seed) > 1]
+    spreads = [stdev(trial.by_seed) for result in record.rows for trial in result.complete if len(trial.by_seed) > 1]
     text = (
         f"Noise: an accuracy of {100 * rate:.0f} % on {record.validation_images:,} images has a standard error of "
         f"{of_images:.1f} points. All trials share the images and the seeds, so their differences are less noisy; "
@@ -93,35 +93,36 @@ def noise_words(record: SearchRecord) -> str:
 
 
 def typical_rate(record: SearchRecord) -> float:
-    values = [trial.value for row in record.rows for trial in row.complete if trial.value is not None]
+    values = [trial.value for result in record.rows for trial in result.complete if trial.value is not None]
     return mean(values) / 100 if values else 0.8
 
 
-def method_parts(record: SearchRecord, row: MethodRecord) -> Iterator[str]:
+def method_parts(record: SearchRecord, result: MethodRecord) -> Iterator[str]:
     """Yield the section of one method."""
-    counts = {state: sum(trial.state == state for trial in row.trials) for state in ("complete", "pruned", "failed")}
-    images = sum(trial.images for trial in row.trials)
-    full = len(row.trials) * record.seeds * record.epochs * record.images_per_epoch
-    yield f"## {row.title}"
-    yield "Searched: " + "; ".join(row.space) + "."
+    counts = {state: sum(trial.state == state for trial in result.trials) for state in ("complete", "pruned", "failed")}
+    images = sum(trial.images for trial in result.trials)
+    full = len(result.trials) * record.seeds * record.epochs * record.images_per_epoch
+    yield f"## {result.title}"
+    yield "Searched: " + "; ".join(result.space) + "."
     yield (
-        f"{len(row.trials)} trials: {', '.join(f'{number} {state}' for state, number in counts.items() if number)}; "
+        f"{len(result.trials)} trials: {', '.join(f'{number} {state}' for state, number in counts.items() if number)}; "
         f"{images:,} training images, {100 * images / full if full else 0:.0f} % of the cost without pruning."
     )
-    winner, default = row.trial(row.winner), row.baseline
+    winner, default = result.trial(result.winner), result.baseline
     if winner is not None and default is not None:
         yield winner_words(winner, default)
-    yield table(row)
-    if row.importance:
-        shares = ", ".join(f"{path.partition('.')[2]} {100 * share:.0f} %" for path, share in row.importance.items())
-        yield f"Importance (among the {len(row.complete)} complete trials): {shares}."
-    if row.comparison is not None:
-        yield from comparison_parts(record, row.comparison)
+    yield table(result)
+    if result.importance:
+        shares = ", ".join(f"{path.partition('.')[2]} {100 * share:.0f} %" for path, share in result.importance.items())
+        yield f"Importance (among the {len(result.complete)} complete trials): {shares}."
+    if result.comparison is not None:
+        yield from comparison_parts(record, result.comparison)
 
 
 def winner_words(winner: TrialRecord, default: TrialRecord) -> str:
     if winner.is_baseline:
-        return f"Chosen: the default setting ({setting_words(default.setting)}), {winner.value:.2f} % on the validation images."
+        text = setting_words(default.setting)
+        return f"Chosen: the default setting ({text}), {winner.value:.2f} % on the validation images."
     assert winner.value is not None, "a winner is complete"
     of_default = f"of the default setting ({setting_words(default.setting)})"
     difference = (
@@ -133,9 +134,9 @@ def winner_words(winner: TrialRecord, default: TrialRecord) -> str:
     return f"{chosen}, {winner.value:.2f} % on the validation images{difference}."
 
 
-def table(row: MethodRecord) -> str:
+def table(result: MethodRecord) -> str:
     """Return a table of the best trials and the default setting."""
-    ranked = sorted(row.complete, key=lambda trial: (-(trial.value or 0), trial.number))
+    ranked = sorted(result.complete, key=lambda trial: (-(trial.value or 0), trial.number))
     listed = [trial for rank, trial in enumerate(ranked) if rank < MAX_TRIALS or trial.is_baseline]
     if not listed:
         return "No trial is complete yet."
@@ -179,12 +180,12 @@ def between_methods(record: SearchRecord) -> Iterator[str]:
     """Yield a table of the winners of all methods."""
     yield "## Between methods, each tuned with the same number of trials"
     lines = []
-    for row in record.rows:
-        winner = row.trial(row.winner)
-        tested = row.comparison.tuned if row.comparison is not None and row.comparison.seeds else ()
+    for result in record.rows:
+        winner = result.trial(result.winner)
+        tested = result.comparison.tuned if result.comparison is not None and result.comparison.seeds else ()
         lines.append(
             {
-                "method": row.title,
+                "method": result.title,
                 "setting": "–" if winner is None else setting_words(winner.setting),
                 "validation top-1 (%)": "–" if winner is None or winner.value is None else f"{winner.value:.2f}",
                 "test top-1 (%), fresh seeds": f"{mean(tested):.2f} ({len(tested)})" if tested else "–",

@@ -65,10 +65,10 @@ def test_a_search_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_pa
     assert process.returncode == 0, words.decode()
     took = sum(record.seconds for record in Store(calm).records())
 
-    chance = random.Random(0)
+    generator = random.Random(0)
     for _ in range(KILLS):
         process = start(storm)
-        time.sleep(5 + chance.random() * took / KILLS)
+        time.sleep(5 + generator.random() * took / KILLS)
         if process.poll() is not None:
             break
         kill(process)

@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from slbench.errors import InputError
-from slbench.tuning.storage import StorageError, close_storage, open_storage, open_study, speaking
-from tests.tuning.world import World, new_study, plan, states
+from slbench.tuning.storage import StorageError, close_storage, open_storage, open_study, reporting_outages
+from tests.tuning.world import World, config, new_study, states
 
 pytestmark = pytest.mark.slow
 USER = "postgres"
@@ -62,18 +62,18 @@ def test_a_search_in_postgresql_is_the_one_in_a_journal_also_after_it_was_killed
         storages.append(open_storage(url, tmp_path))
         return open_study(storages[-1], "made-both", {"seeds_per_trial": 2}, store=str(tmp_path))
 
-    how = plan(trials=6, sampler="tpe", pruner="median")
+    how = config(trials=6, sampler="tpe", pruner="median")
     calm = new_study()
-    World().search([World().row(calm, plan=how)])
+    World().search([World().row(calm, config=how)])
     world = World(steps=15)
-    assert not world.search([world.row(opened(), plan=how)])
+    assert not world.search([world.row(opened(), config=how)])
     again = World(done=world.done)
     study = opened()
-    assert again.search([again.row(study, plan=how)])
+    assert again.search([again.row(study, config=how)])
     assert states(study) == states(calm)
 
     subprocess.run(stop, check=True, capture_output=True)
-    with pytest.raises(StorageError, match="postgresql"), speaking(url):
+    with pytest.raises(StorageError, match="postgresql"), reporting_outages(url):
         study.set_user_attr("any", 1)
     with pytest.raises(InputError, match="cannot be reached"):
         open_storage(url, tmp_path)

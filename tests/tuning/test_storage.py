@@ -9,9 +9,17 @@ import pytest
 
 from slbench.claims import boot_id, process_start_time
 from slbench.errors import InputError
-from slbench.tuning.storage import JOURNAL, OWNER, StorageError, close_storage, open_storage, open_study, speaking
+from slbench.tuning.storage import (
+    JOURNAL,
+    OWNER,
+    StorageError,
+    close_storage,
+    open_storage,
+    open_study,
+    reporting_outages,
+)
 from tests.support import naming
-from tests.tuning.world import World, new_study, plan, states
+from tests.tuning.world import World, config, new_study, states
 
 DEFINITION = {"run": {"recipe": {"lr": 0.003}}, "space": [{"path": "recipe.lr", "low": 0.1}], "seeds_per_trial": 3}
 
@@ -23,29 +31,29 @@ def opened(url: str | None, folder: Path, **changes: object) -> optuna.Study:
 def test_a_journal_and_a_database_give_a_search_back(tmp_path: Path) -> None:
     for url in (None, f"sqlite:///{tmp_path}/search.db"):
         calm = new_study()
-        World().search([World().row(calm, plan=plan(trials=4))])
+        World().search([World().row(calm, config=config(trials=4))])
         world = World()
-        world.search([world.row(opened(url, tmp_path), plan=plan(trials=2))])
+        world.search([world.row(opened(url, tmp_path), config=config(trials=2))])
         again = World(done=world.done)
-        again.search([again.row(opened(url, tmp_path), plan=plan(trials=4))])
+        again.search([again.row(opened(url, tmp_path), config=config(trials=4))])
         assert states(opened(url, tmp_path)) == states(calm)
 
 
 def test_the_line_that_a_killed_process_was_writing_is_cut_off(tmp_path: Path) -> None:
     world = World()
-    world.search([world.row(opened(None, tmp_path), plan=plan(trials=2))])
+    world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
     before = states(opened(None, tmp_path))
     with (tmp_path / JOURNAL).open("ab") as journal:
         journal.write(b'{"op_code":8,"trial_id":')
     again = World(done=world.done)
-    again.search([again.row(opened(None, tmp_path), plan=plan(trials=3))])
+    again.search([again.row(opened(None, tmp_path), config=config(trials=3))])
     assert states(opened(None, tmp_path))[:2] == before
     assert len(states(opened(None, tmp_path))) == 3
 
 
 def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
     world = World()
-    world.search([world.row(opened(None, tmp_path), plan=plan(trials=2))])
+    world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
     lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
     (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:3], b"rubbish\n", *lines[3:]]))
     with pytest.raises(InputError, match=naming("journal.log")):
@@ -99,10 +107,10 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
     world = World()
     proxy = open_storage(f"grpc://127.0.0.1:{port}", tmp_path)
     study = open_study(proxy, "made-both", DEFINITION, store=str(tmp_path))
-    world.search([world.row(study, plan=plan(trials=3))])
+    world.search([world.row(study, config=config(trials=3))])
     close_storage(proxy)
     calm = new_study()
-    World().search([World().row(calm, plan=plan(trials=3))])
+    World().search([World().row(calm, config=config(trials=3))])
     assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(calm)
 
 
@@ -160,6 +168,6 @@ def test_a_storage_that_goes_away_is_one_line_that_says_how_to_go_on() -> None:
 
     with (
         pytest.raises(StorageError, match=naming("postgresql://me:***@h/d")),
-        speaking("postgresql://me:secret@h/d"),
+        reporting_outages("postgresql://me:secret@h/d"),
     ):
         raise OperationalError("SELECT 1", {}, Exception("gone\nmore"))

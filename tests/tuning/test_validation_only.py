@@ -18,10 +18,10 @@ from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning import run as tuning_run
-from slbench.tuning.run import plan_tuning
+from slbench.tuning.run import prepare_tuning
 from slbench.tuning.search_file import space_of
 from slbench.tuning.validation import validation_curve
-from tests.tuning.world import curve_of, plan, subject
+from tests.tuning.world import config, curve_of, target
 
 CHOOSING = ("search", "space", "search_file", "strategy", "validation", "from_optuna", "storage", "target")
 HEADER = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
@@ -101,9 +101,9 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
     for chance in (1, 2):
         store = Store(tmp_path / str(chance))
         monkeypatch.setattr(tuning_run, "LocalExecutor", made_up_executor(random.Random(chance)))
-        who = subject()
-        tuning = plan_tuning(
-            plan(trials=12, sampler=sampler, pruner="median"), [who], [space_of(who)], store,
+        target_ = target()
+        tuning = prepare_tuning(
+            config(trials=12, sampler=sampler, pruner="median"), [target_], [space_of(target_)], store,
             devices="cpu", jobs_per_device=1, threads=1, storage=None, policy=Policy(), compare_seeds=0, seconds=None,
             command="slbench tune-temperature",
         )  # fmt: skip
@@ -119,7 +119,7 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
 
 def test_the_curve_is_the_column_of_the_validation_images_and_no_other(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    (run,) = subject().runs({}, seeds=[1])
+    (run,) = target().runs({}, seeds=[1])
     assert validation_curve(store, run.spec) == ()
     write_metrics(store, run, 3, random.Random(0))
     assert validation_curve(store, run.spec) == curve_of(run)[:3]
@@ -136,7 +136,7 @@ def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.Mon
         def __getattr__(self, name: str) -> Callable[..., None]:
             return lambda *arguments, **named: heard.append((name, arguments, named))
 
-    (run,) = subject().runs({}, seeds=[0])
+    (run,) = target().runs({}, seeds=[0])
     said = ProgressMessage(
         epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0
     )
@@ -154,6 +154,6 @@ def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.Mon
     tuning = SimpleNamespace(
         grid=SimpleNamespace(slots=["a slot"], precisions={}), store=Store(tmp_path), policy=Policy(), seconds=None
     )
-    tuning_run.search(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
+    tuning_run.run_trials(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
     run_id = run.spec.run_id
-    assert heard == [("moved", (run_id,), {}), ("ended", (run_id,), {})]
+    assert heard == [("on_epoch", (run_id,), {}), ("on_finished", (run_id,), {})]

@@ -23,11 +23,11 @@ SMALL = {
 PAPER = {TEMPERATURE: 1.0, SHIFT: 4}
 
 
-def subject(method: str = "both", **changes: object) -> TuningTarget:
+def target(method: str = "both", **changes: object) -> TuningTarget:
     return TuningTarget("vit", "fashion-mnist-12k", method, changes={**SMALL, **changes})
 
 
-def plan(
+def config(
     *,
     trials: int = 8,
     seeds: int = 2,
@@ -52,9 +52,9 @@ class World(AnyWorld):
     def __init__(self, curve=curve_of, **settings) -> None:  # type: ignore[no-untyped-def]
         super().__init__(curve, **settings)
 
-    def row(self, study: optuna.Study, method: str = "both", *, plan: SearchConfig = plan()) -> MethodSearch:  # noqa: B008  (frozen)
-        who = subject(method)
-        return MethodSearch(who, space_of(who), study, plan=plan)
+    def row(self, study: optuna.Study, method: str = "both", *, config: SearchConfig = config()) -> MethodSearch:  # noqa: B008  (frozen)
+        target_ = target(method)
+        return MethodSearch(target_, space_of(target_), study, config=config)
 
 
 def new_study() -> optuna.Study:

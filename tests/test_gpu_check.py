@@ -1,4 +1,4 @@
-"""The self-test of a GPU, on the processor: that its page is whole, and that each check can fail."""
+"""GPU self-test run on the CPU: the report is complete, and each check can fail."""
 
 import dataclasses
 import math
@@ -27,11 +27,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_on_one_device_the_losses_are_the_same_and_those_of_bf16_near() -> None:
-    found, passed = same_losses(CPU)
-    assert passed and not missing(found, "2 networks", "0.0e+00")
-    found, passed = near_losses(CPU)
-    assert passed and not missing(found, "loss", "bf16", "fp32", "cpu")
-    assert "at most 0.0e+00" not in found  # bf16 it was
+    line, passed = same_losses(CPU)
+    assert passed and not missing(line, "2 networks", "0.0e+00")
+    line, passed = near_losses(CPU)
+    assert passed and not missing(line, "loss", "bf16", "fp32", "cpu")
+    assert "difference 0.0e+00" not in line  # bf16 was used
 
 
 @pytest.mark.usefixtures("few")
@@ -40,12 +40,12 @@ def test_a_device_that_computes_something_else_fails(monkeypatch: pytest.MonkeyP
     right, calls = gpu_check.losses, iter(range(100))
 
     def disturbed(*pair: str, **how: Any) -> list[float]:
-        found = right(*pair, **how)
-        return [found[0] * wrong, *found[1:]] if next(calls) == 0 else found
+        values = right(*pair, **how)
+        return [values[0] * wrong, *values[1:]] if next(calls) == 0 else values
 
     monkeypatch.setattr(gpu_check, "losses", disturbed)
-    found, passed = same_losses(CPU)
-    assert not passed and not missing(found, "vit", "both", "0.001")
+    line, passed = same_losses(CPU)
+    assert not passed and not missing(line, "vit", "both", "0.001")
 
 
 def test_shares_are_relative_and_what_is_not_finite_is_infinitely_far() -> None:
@@ -77,8 +77,8 @@ def test_memory_below_the_parameters_fails(monkeypatch: pytest.MonkeyPatch) -> N
     from slbench.measure import memory as measuring
 
     for peak, passed in ((43, True), (42, False)):  # 16 bytes for each of 2,756,744 parameters are 42.06 MiB
-        found = measuring.Peak((100 + peak) * 2**20, 100 * 2**20)
-        monkeypatch.setattr(measuring, "in_child", lambda request, found=found: found)
+        result = measuring.Peak((100 + peak) * 2**20, 100 * 2**20)
+        monkeypatch.setattr(measuring, "in_child", lambda request, result=result: result)
         line, fits = memory(CPU, PROCESSOR)
         assert fits == passed and not missing(line, "ViT", "batch 16", f"{peak} MiB", "42")
 
@@ -94,7 +94,7 @@ def test_an_error_becomes_a_line_that_failed() -> None:
 def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("binding", "memory", "throughput", "graphs"):
         monkeypatch.setattr(gpu_check, name, lambda *arguments, name=name: (f"{name} done", True))
-    assert [check.what for check in gpu_check.run_gpu_check(PROCESSOR)] == [
+    assert [check.name for check in gpu_check.run_gpu_check(PROCESSOR)] == [
         "binding",
         "golden losses",
         "bf16",
@@ -117,5 +117,5 @@ def test_throughput_tells_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
         "both": dataclasses.replace(small, num_classes=8),
     }
     monkeypatch.setattr(gpu_check, "paper_network", lambda method: networks[method])
-    found, passed = gpu_check.throughput(CPU, PROCESSOR, timing)
-    assert passed and not missing(found, "images/s", "64 px", "fp32", "1 + 4", "128")
+    line, passed = gpu_check.throughput(CPU, PROCESSOR, timing)
+    assert passed and not missing(line, "images/s", "64 px", "fp32", "1 + 4", "128")
