@@ -86,7 +86,7 @@ def load_search_file(path: Path) -> SearchFile:
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
     if not ranges:
-        raise InputError(f'{path}: no parameters; add a table such as ["method.initial_temperature"]')
+        raise InputError(f'{path}: no parameter; add a table such as ["method.initial_temperature"]')
     return SearchFile(ranges, origins, defaults=defaults)
 
 

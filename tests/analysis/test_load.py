@@ -1,4 +1,4 @@
-"""A run brought back: weights and images that are those of its record, or none."""
+"""Loading of runs: weights and images match the record, or are refused."""
 
 from pathlib import Path
 
@@ -31,21 +31,21 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_network_has_the_weights_that_were_kept_and_does_not_train(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[1])
-    network = load_network(made, device=CPU)
+    run_ = finish(store, study.runs[1])
+    network = load_network(run_, device=CPU)
     assert not network.training
-    assert made.weights is not None
-    kept = load_file(made.weights)
+    assert run_.weights is not None
+    kept = load_file(run_.weights)
     assert list(kept) == sorted(network.state_dict())
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in kept.items())
 
 
 def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store) -> None:
-    made, other = (finish(store, run) for run in study.runs)
-    assert made.weights is not None and other.weights is not None
-    made.weights.write_bytes(other.weights.read_bytes())
+    run_, other = (finish(store, run) for run in study.runs)
+    assert run_.weights is not None and other.weights is not None
+    run_.weights.write_bytes(other.weights.read_bytes())
     with pytest.raises(InputError, match=naming("weights")):
-        load_network(made, device=CPU)
+        load_network(run_, device=CPU)
 
 
 def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) -> None:
@@ -63,9 +63,9 @@ def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) ->
 
 def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store) -> None:
     study = study_of(birds(tmp_path))
-    made = finish(store, study.runs[0], data_sha256="5" * 64)
+    run_ = finish(store, study.runs[0], data_sha256="5" * 64)
     with pytest.raises(InputError, match=naming("sha256", "555555555555")):
-        LoadedDatasets().image_set(made, "test")
+        LoadedDatasets().image_set(run_, "test")
     changed = finish(store, study.runs[1])
     birds(tmp_path, seed=6)
     with pytest.raises(InputError) as error:
@@ -92,28 +92,28 @@ def test_rows_are_spread_over_a_split_at_equal_steps() -> None:
 
 
 def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0])
-    network, part = load_network(made, device=CPU), LoadedDatasets().image_set(made, "test")
-    batches = Batches(part, made.record.spec.dataset, device=CPU)
+    run_ = finish(store, study.runs[0])
+    network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
+    batches = Batches(part, run_.record.spec.dataset, device=CPU)
     told: list[tuple[int, int]] = []
-    seen: list[int] = []
+    captured: list[int] = []
     options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
     rows = np.array([7, 1, 12])
     logits = run_with_capture(
-        network, layers_of(network), batches, rows, lambda s: seen.append(s.layer.number), options=options
+        network, layers_of(network), batches, rows, lambda s: captured.append(s.layer.number), options=options
     )
     assert told == [(2, 3), (3, 3)]
-    assert seen == [1, 2, 1, 2]
+    assert captured == [1, 2, 1, 2]
     with torch.no_grad():
         whole = torch.cat([network(images) for images, _ in batches.in_order(13)])
     assert torch.allclose(logits, whole[rows], atol=1e-5)
 
 
 def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0])
-    network, part = load_network(made, device=CPU), LoadedDatasets().image_set(made, "test")
+    run_ = finish(store, study.runs[0])
+    network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    batches, options = Batches(part, made.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
+    batches, options = Batches(part, run_.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
     with pytest.raises(InputError, match=naming("logits")):
-        run_with_capture(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, options=options)
+        run_with_capture(network, layers_of(network), batches, np.array([0, 1]), lambda captured: None, options=options)

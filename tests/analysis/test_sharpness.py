@@ -18,7 +18,7 @@ from slbench.analysis.sharpness import (
     masked_uniform,
 )
 from slbench.methods.lsa import mask_diagonal
-from tests.analysis.helpers import ATTENDING, network_of, others, plain, seen_by
+from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, plain
 from tests.contracts.small import IMAGES, images
 
 ONE_HOT = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
@@ -62,18 +62,18 @@ def test_distance_is_in_steps_of_the_grid_and_leaves_the_class_token_out() -> No
     scores = torch.full((1, 1, 7, 7), -math.inf)
     scores[..., 0] = 50.0  # everybody reads the class token most
     scores[..., 1:, 6] = 0.0  # and of the patches the last, at (1, 2)
-    found = distance(plain((2, 3), class_token=True), scores)
-    assert found is not None
+    result = distance(plain((2, 3), class_token=True), scores)
+    assert result is not None
     by_hand = [math.hypot(1 - row, 2 - column) for row in range(2) for column in range(3)]
-    assert found[0, 0].tolist() == pytest.approx(by_hand)
+    assert result[0, 0].tolist() == pytest.approx(by_hand)
 
 
 def test_a_query_that_may_read_nothing_else_is_left_out() -> None:
     allowed = others(3)
     allowed[0, 1] = False
-    found = divergence_on(torch.zeros(2, 1, 3, 3), allowed)
-    assert found[:, :, 1].isnan().all()
-    assert found[:, :, [0, 2]].abs().max() < 1e-6
+    result = divergence_on(torch.zeros(2, 1, 3, 3), allowed)
+    assert result[:, :, 1].isnan().all()
+    assert result[:, :, [0, 2]].abs().max() < 1e-6
 
 
 def test_strangers_in_a_shifted_window_are_not_in_the_support() -> None:
@@ -99,17 +99,17 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
             for image in images(backbone):
                 network(image[None])
     for layer in layers:
-        found = together.compute(layer)
-        assert list(found) == list(MEASURES)
-        assert apart.compute(layer) == pytest.approx(found, rel=1e-4, abs=1e-6, nan_ok=True)
-        for name, value in found.items():
+        result = together.compute(layer)
+        assert list(result) == list(MEASURES)
+        assert apart.compute(layer) == pytest.approx(result, rel=1e-4, abs=1e-6, nan_ok=True)
+        for name, value in result.items():
             is_empty = layer.kind == "class" and name == "distance"
             assert math.isnan(value) == is_empty, (layer.name, name)
         if layer.logits.mask_self:
-            assert found["self_weight"] == 0
-            assert found["kl"] > found["kl_support"]
+            assert result["self_weight"] == 0
+            assert result["kl"] > result["kl_support"]
         elif not layer.shift:
-            assert found["self_weight"] > 0
+            assert result["self_weight"] > 0
 
 
 def test_means_are_over_queries_heads_and_images() -> None:
@@ -117,9 +117,9 @@ def test_means_are_over_queries_heads_and_images() -> None:
     layers, meter = layers_of(network), Sharpness()
     with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("vit"))
-    for seen in seen_by(network, "vit"):
-        layer = next(layer for layer in layers if layer.number == seen.layer.number)
-        weights = seen.weights.double()
+    for captured in captures_of(network, "vit"):
+        layer = next(layer for layer in layers if layer.number == captured.layer.number)
+        weights = captured.weights.double()
         assert weights.shape == (IMAGES, 3, 7, 7)
         by_hand = -(7 * weights + 1e-12).log().mean()
         off = []

@@ -1,4 +1,4 @@
-"""`slbench analyze temperature`: from what a run filed, or from its weights."""
+"""`slbench analyze temperature` from temperatures.csv or from weights."""
 
 import dataclasses
 from pathlib import Path
@@ -28,9 +28,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Pa
 
 def test_weights_tell_the_start_and_the_last_epoch_as_the_file_does(made: tuple[Store, RunRecord, Path]) -> None:
     _, record, folder = made
-    filed, found = read_temperatures(folder), from_weights(FinishedRun(record, folder))
-    assert filed is not None and found is not None
-    pd.testing.assert_frame_equal(found, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
+    filed, result = read_temperatures(folder), from_weights(FinishedRun(record, folder))
+    assert filed is not None and result is not None
+    pd.testing.assert_frame_equal(result, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
 
 
 def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(

@@ -1,4 +1,4 @@
-"""The search asks and tells as it should, in a world where runs need no training."""
+"""Ask and tell of a search with simulated training."""
 
 from statistics import mean
 
@@ -39,7 +39,7 @@ def test_a_trial_is_worth_the_mean_over_its_seeds_of_the_last_epochs_accuracy() 
 
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
-def test_as_many_trials_are_made_as_were_asked_for_whatever_asks(sampler: SamplerName, slots: int) -> None:
+def test_the_requested_number_of_trials_is_made_with_every_sampler(sampler: SamplerName, slots: int) -> None:
     study, world = new_study(), World(slots=slots)
     world.search([world.row(study, config=config(trials=7, sampler=sampler, parallel=slots > 1))])
     assert [state for state, *_ in states(study)].count("COMPLETE") == 7
@@ -77,13 +77,13 @@ def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: Pru
 def test_a_search_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
     sampler: SamplerName, pruner: PrunerName
 ) -> None:
-    how = config(trials=8, sampler=sampler, pruner=pruner)
-    calm, world = new_study(), World()
-    world.search([world.row(calm, config=how)])
+    options = config(trials=8, sampler=sampler, pruner=pruner)
+    uninterrupted, world = new_study(), World()
+    world.search([world.row(uninterrupted, config=options)])
     killed, left = new_study(), World(steps=3)
-    while not left.search([left.row(killed, config=how)]):
+    while not left.search([left.row(killed, config=options)]):
         left = World(done=left.done, steps=5, pruned={})
-    assert states(killed) == states(calm)
+    assert states(killed) == states(uninterrupted)
     assert left.done == world.done
 
 
@@ -149,7 +149,7 @@ def test_rows_take_turns_and_get_the_same_number_of_trials() -> None:
     assert [outcome.method for outcome in world.outcomes] == ["both", "lsa", "spt"] * 4
 
 
-def test_what_is_read_of_a_search_names_its_winner_and_its_own_setting() -> None:
+def test_the_record_of_a_search_has_winner_and_default_setting() -> None:
     study, world = new_study(), World()
     row = world.row(study, config=config(trials=12))
     world.search([row])

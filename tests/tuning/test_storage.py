@@ -1,4 +1,4 @@
-"""Where a search is kept: opened, refused, mended, in one line each."""
+"""Storages of a search: opening, repair and one-line errors."""
 
 import os
 import threading
@@ -30,13 +30,13 @@ def opened(url: str | None, folder: Path, **changes: object) -> optuna.Study:
 
 def test_a_journal_and_a_database_give_a_search_back(tmp_path: Path) -> None:
     for url in (None, f"sqlite:///{tmp_path}/search.db"):
-        calm = new_study()
-        World().search([World().row(calm, config=config(trials=4))])
+        uninterrupted = new_study()
+        World().search([World().row(uninterrupted, config=config(trials=4))])
         world = World()
         world.search([world.row(opened(url, tmp_path), config=config(trials=2))])
         again = World(done=world.done)
         again.search([again.row(opened(url, tmp_path), config=config(trials=4))])
-        assert states(opened(url, tmp_path)) == states(calm)
+        assert states(opened(url, tmp_path)) == states(uninterrupted)
 
 
 def test_the_line_that_a_killed_process_was_writing_is_cut_off(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
     study = open_study(proxy, "made-both", DEFINITION, store=str(tmp_path))
     world.search([world.row(study, config=config(trials=3))])
     close_storage(proxy)
-    calm = new_study()
-    World().search([World().row(calm, config=config(trials=3))])
-    assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(calm)
+    uninterrupted = new_study()
+    World().search([World().row(uninterrupted, config=config(trials=3))])
+    assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(uninterrupted)
 
 
 @pytest.mark.parametrize(

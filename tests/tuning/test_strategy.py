@@ -1,4 +1,4 @@
-"""Samplers and pruners as a search uses them."""
+"""Samplers and pruners of a search."""
 
 import optuna
 import pytest
@@ -11,7 +11,7 @@ SPACE: dict[str, optuna.distributions.BaseDistribution] = {
 
 
 def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
-    """What a sampler asks for after some trials, made anew before each question."""
+    """Return the values of trials with a new sampler per trial."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for number in range(trials):
@@ -40,7 +40,7 @@ def test_the_median_prunes_what_is_below_it_by_more_than_chance_and_not_before_t
     study = optuna.create_study(direction="maximize", pruner=make_pruner("median", epochs=8, seeds=3, margin=2.0))
 
     def pruned_at(value: float) -> int | None:
-        """The step at which a trial of this value is pruned."""
+        """Return the step at which a trial of this value is pruned."""
         trial = study.ask(SPACE)
         for step in range(1, 9):
             trial.report(value, step)

@@ -1,4 +1,4 @@
-"""What asks, tells, prunes and chooses receives validation numbers only."""
+"""Sampling, pruning and selection use validation accuracies only."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ HEADER = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,sc
 
 
 def names(path: Path) -> Iterator[str]:
-    """Every name, attribute, imported name and text in a file."""
+    """Yield every name, attribute, imported name and text of a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Name):
             yield node.id
@@ -58,7 +58,7 @@ def write_metrics(store: Store, run: StudyRun, epochs: int, chance: random.Rando
 
 
 def made_up_executor(chance: random.Random) -> type:
-    """An executor whose runs have the world's validation accuracies, and test accuracies drawn by chance."""
+    """Return an executor with simulated validation accuracies and random test accuracies."""
 
     class Executor:
         def __init__(self, slots: Any, *, store: Store, on_event: Callable[[Event], None], **_: Any) -> None:
@@ -127,14 +127,14 @@ def test_the_curve_is_the_column_of_the_validation_images_and_no_other(tmp_path:
 
 def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever an event carries, the search is called with ids, kinds and reasons alone."""
-    heard: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     class Listening:
         def __init__(self, *_: Any, **__: Any) -> None:
             pass
 
         def __getattr__(self, name: str) -> Callable[..., None]:
-            return lambda *arguments, **named: heard.append((name, arguments, named))
+            return lambda *arguments, **named: calls.append((name, arguments, named))
 
     (run,) = target().runs({}, seeds=[0])
     said = ProgressMessage(
@@ -156,4 +156,4 @@ def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.Mon
     )
     tuning_run.run_trials(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
     run_id = run.spec.run_id
-    assert heard == [("on_epoch", (run_id,), {}), ("on_finished", (run_id,), {})]
+    assert calls == [("on_epoch", (run_id,), {}), ("on_finished", (run_id,), {})]

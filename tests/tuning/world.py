@@ -1,4 +1,4 @@
-"""Small searches in a world in which runs need no training."""
+"""Small searches with simulated training."""
 
 import warnings
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def config(
 
 
 def curve_of(run: StudyRun) -> tuple[float, ...]:
-    """Best at temperature 0.5 and a shift of 3 px; rising by epoch; seeds differ by a point."""
+    """Return accuracies: best at temperature 0.5 and shift 3 px, rising by epoch; seeds differ by a point."""
     method = run.spec.method
     pixels = 4 if method.shift_pixels is None else method.shift_pixels
     top = 80 - 4 * abs(method.initial_temperature - 0.5) - abs(pixels - 3) + run.spec.seed
@@ -47,7 +47,7 @@ def curve_of(run: StudyRun) -> tuple[float, ...]:
 
 
 class World(AnyWorld):
-    """The world of these tests: `curve_of` unless told otherwise."""
+    """Simulated training with `curve_of` by default."""
 
     def __init__(self, curve=curve_of, **settings) -> None:  # type: ignore[no-untyped-def]
         super().__init__(curve, **settings)
@@ -65,5 +65,5 @@ def new_study() -> optuna.Study:
 
 
 def states(study: optuna.Study) -> list[tuple[str, Mapping[str, object], float | None]]:
-    """What a study holds of each trial."""
+    """Return state, setting and value of each trial."""
     return [(trial.state.name, trial.user_attrs.get("setting", {}), trial.value) for trial in study.get_trials()]

@@ -29,7 +29,7 @@ HALVING = Step("conv", 3, 2, 1)
 
 
 def shaped(backbone: str, method: str, size: int) -> Backbone:
-    """The paper's network without values."""
+    """Return the paper's network on the meta device."""
     image = {"image_size": (size, size), "in_channels": 3, "num_classes": 10}
     spec, row = resolve_network(default_spec(backbone), METHODS[method], **image)  # type: ignore[arg-type]
     with torch.device("meta"):
@@ -150,7 +150,7 @@ SMALL_VIT = ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1)
 
 
 @pytest.mark.parametrize("method", ["none", "spt", "spt-1px-cardinal", "spt-all8", "overlapping-conv", "window-2p"])
-def test_what_gradients_reach_is_the_box_of_the_formula(method: str) -> None:
+def test_gradients_are_nonzero_exactly_in_the_box_of_the_formula(method: str) -> None:
     size = (28, 20)
     network = network_of_size(SMALL_VIT, METHODS[method], size)
     images = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0))
@@ -197,9 +197,9 @@ def test_tokens_of_a_second_stage_reach_as_far_without_the_attention_before(spec
     place = down // 2, across // 2
     signs = torch.randn(tokens.shape[-1], generator=torch.Generator().manual_seed(1))
     (gradient,) = torch.autograd.grad((tokens[:, place[0], place[1]] * signs).sum(), images)
-    found = support(gradient.abs().sum(dim=(0, 1)).double().numpy())
-    assert (found.top, found.bottom) == reach(part.chain, place[0])
-    assert (found.left, found.right) == reach(part.chain, place[1])
+    result = support(gradient.abs().sum(dim=(0, 1)).double().numpy())
+    assert (result.top, result.bottom) == reach(part.chain, place[0])
+    assert (result.left, result.right) == reach(part.chain, place[1])
 
 
 def test_a_cnns_gradients_reach_as_far_as_its_chain() -> None:

@@ -1,4 +1,4 @@
-"""Which runs an analysis takes, and one line for each that it cannot."""
+"""Selection of runs for an analysis, and one-line errors."""
 
 import dataclasses
 from pathlib import Path
@@ -26,20 +26,20 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_run_is_found_by_id_by_its_beginning_and_by_folder_and_taken_once(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0])
-    run_id = made.record.run_id
-    choice = select_runs(store, [run_id, run_id[:7], str(made.folder)])
-    assert choice.runs == (made,)
-    assert (choice.name, choice.notes) == (made.folder.name, ())
-    assert not missing(made.title, "ViT-x", "seed 0", run_id)
+    run_ = finish(store, study.runs[0])
+    run_id = run_.record.run_id
+    selection = select_runs(store, [run_id, run_id[:7], str(run_.folder)])
+    assert selection.runs == (run_,)
+    assert (selection.name, selection.notes) == (run_.folder.name, ())
+    assert not missing(run_.title, "ViT-x", "seed 0", run_id)
 
 
 def test_a_study_gives_its_finished_runs_and_says_how_many_are_not(study: Study, store: Store) -> None:
-    made = [finish(store, run) for run in study.runs[:3]]
-    choice = select_runs(store, [], study=study)
-    assert [run.record.run_id for run in choice.runs] == [run.record.run_id for run in made]
-    (note,) = choice.notes
-    assert choice.name == "birds" and not missing(note, "3 of 4 runs")
+    run_ = [finish(store, run) for run in study.runs[:3]]
+    selection = select_runs(store, [], study=study)
+    assert [run.record.run_id for run in selection.runs] == [run.record.run_id for run in run_]
+    (note,) = selection.notes
+    assert selection.name == "birds" and not missing(note, "3 of 4 runs")
     assert [run.seed for run in select_runs(store, [], study=study, seeds=[1]).runs] == [1]
     with pytest.raises(InputError, match=naming("--seed 2", "birds", "0, 1")):
         select_runs(store, [], study=study, seeds=[2])
@@ -55,26 +55,26 @@ def test_several_runs_have_a_name_that_does_not_depend_on_their_order(study: Stu
 def test_networks_without_attention_are_left_out_of_a_study_and_refused_by_name(tmp_path: Path, store: Store) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
     plain, vit = (finish(store, run) for run in mixed.runs)
-    choice = select_runs(store, [], study=mixed)
-    assert choice.runs == (vit,)
-    (note,) = choice.notes
+    selection = select_runs(store, [], study=mixed)
+    assert selection.runs == (vit,)
+    (note,) = selection.notes
     assert not missing(note, "attention", "ResNet-x")
     with pytest.raises(InputError, match=naming("attention", "ViT", "T2T", "CaiT", "PiT", "Swin")):
         select_runs(store, [plain.record.run_id])
 
 
 def test_weights_of_the_selected_epoch_are_taken_where_they_alone_were_kept(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0], keep="best")
-    assert made.weights is not None
-    assert made.weights.name == "weights-selected.safetensors"
-    assert made.test_top1 == made.record.selected_test_top1 == 81
+    run_ = finish(store, study.runs[0], keep="best")
+    assert run_.weights is not None
+    assert run_.weights.name == "weights-selected.safetensors"
+    assert run_.test_top1 == run_.record.selected_test_top1 == 81
     assert finish(store, study.runs[1]).test_top1 == 80  # of the last epoch
 
 
-def test_runs_whose_weights_were_not_kept_are_told_of(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0], keep="none")
+def test_runs_without_kept_weights_are_refused_or_noted(study: Study, store: Store) -> None:
+    run_ = finish(store, study.runs[0], keep="none")
     with pytest.raises(InputError, match=naming("weights", "keep", "none")):
-        select_runs(store, [made.record.run_id])
+        select_runs(store, [run_.record.run_id])
     with pytest.raises(InputError, match=naming("weights")):
         select_runs(store, [], study=study)
     finish(store, study.runs[1])
@@ -86,7 +86,7 @@ def test_runs_whose_weights_were_not_kept_are_told_of(study: Study, store: Store
         select_runs(store, [gone.record.run_id])
 
 
-def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Store, tmp_path: Path) -> None:
+def test_other_than_finished_runs_are_refused_in_one_line(study: Study, store: Store, tmp_path: Path) -> None:
     run = study.runs[0]
     folder = store.begin(run.spec, run.labels)
     store.fail(run.spec, run.labels, Failure(kind="killed", reason="killed by SIGKILL"))
@@ -94,7 +94,7 @@ def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Sto
         run.spec.run_id: "run is not finished (failed): continue it with slbench run-grid",
         str(folder): "run is not finished (failed)",
         "0123456789ab": "no run's id begins with '0123456789ab'",
-        "zebra": "'zebra': is neither a run folder nor a prefix of a run id",
+        "zebra": "'zebra': neither a run folder nor a prefix of a run id",
         str(tmp_path): "not a run folder (no spec.json)",
     }.items():
         with pytest.raises(InputError) as error:
@@ -108,12 +108,12 @@ def test_what_is_no_finished_run_is_refused_in_one_line(study: Study, store: Sto
 
 
 def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = finish(store, study.runs[0])
-    assert made.outdated is None
+    run_ = finish(store, study.runs[0])
+    assert run_.outdated is None
     monkeypatch.setitem(NUMERICS, "vit", 7)
-    (note,) = select_runs(store, [made.record.run_id]).notes
-    assert not missing(note, made.title, "1", "7")
-    other = dataclasses.replace(made, record=made.record.model_copy())
+    (note,) = select_runs(store, [run_.record.run_id]).notes
+    assert not missing(note, run_.title, "1", "7")
+    other = dataclasses.replace(run_, record=run_.record.model_copy())
     assert isinstance(other, FinishedRun) and other.outdated == note
 
 
@@ -125,9 +125,9 @@ def test_an_unknown_split_is_refused() -> None:
 
 def test_an_analysis_that_needs_neither_attention_nor_weights_takes_runs_without(tmp_path: Path, store: Store) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
-    made = [finish(store, run, keep="none") for run in mixed.runs]
-    choice = select_runs(store, [], study=mixed, needs=Requirements(attention=False, weights=False))
-    assert [run.folder for run in choice.runs] == [run.folder for run in made]
-    assert choice.notes == ()
+    run_ = [finish(store, run, keep="none") for run in mixed.runs]
+    selection = select_runs(store, [], study=mixed, needs=Requirements(attention=False, weights=False))
+    assert [run.folder for run in selection.runs] == [run.folder for run in run_]
+    assert selection.notes == ()
     with pytest.raises(InputError, match=naming("weights")):
-        select_runs(store, [made[0].record.run_id], needs=Requirements(attention=False))
+        select_runs(store, [run_[0].record.run_id], needs=Requirements(attention=False))

@@ -9,16 +9,16 @@ from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import layers_of
 from slbench.analysis.self_relation import MEASURES, SelfRelation, self_statistics
 from slbench.methods.lsa import AttentionLogits
-from tests.analysis.helpers import ATTENDING, network_of, others, plain, seen_by
+from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, plain
 from tests.contracts.small import images
 
 
 def test_excess_and_variance_are_over_the_others() -> None:
     products = torch.tensor([[5.0, 1.0, 3.0], [2.0, 2.0, 6.0], [0.0, 0.0, 1.0]])[None, None]
-    found = self_statistics(products, others(3))
-    assert found["excess"][0, 0].tolist() == [3, -2, 1]
-    assert found["variance"][0, 0].tolist() == [1, 4, 0]
-    assert found["self_largest"][0, 0].tolist() == [1, 0, 1]
+    result = self_statistics(products, others(3))
+    assert result["excess"][0, 0].tolist() == [3, -2, 1]
+    assert result["variance"][0, 0].tolist() == [1, 4, 0]
+    assert result["self_largest"][0, 0].tolist() == [1, 0, 1]
 
 
 def test_orthonormal_queries_that_are_their_own_keys_exceed_by_their_scaled_square() -> None:
@@ -26,10 +26,10 @@ def test_orthonormal_queries_that_are_their_own_keys_exceed_by_their_scaled_squa
     q = 2 * torch.eye(3, 7)[None, None]
     layer.logits.mask_self = True
     meter.update(AttentionCapture(layer, q, q, layer.logits(q, q)))
-    found = meter.compute(layer)
-    assert found["excess"] == pytest.approx(4 / math.sqrt(7))  # although its own scores are masked
-    assert math.isnan(found["excess_share"])  # all others are alike: there is no spread
-    assert (found["self_largest"], found["query_norm"], found["key_norm"]) == (1, 2, 2)
+    result = meter.compute(layer)
+    assert result["excess"] == pytest.approx(4 / math.sqrt(7))  # although its own scores are masked
+    assert math.isnan(result["excess_share"])  # all others are alike: there is no spread
+    assert (result["self_largest"], result["query_norm"], result["key_norm"]) == (1, 2, 2)
 
 
 def test_a_learned_scale_takes_the_place_of_the_root() -> None:
@@ -47,8 +47,8 @@ def test_a_learned_scale_takes_the_place_of_the_root() -> None:
 def test_a_query_without_others_is_left_out() -> None:
     allowed = others(3)
     allowed[0, 2] = False
-    found = self_statistics(torch.randn(2, 1, 3, 3), allowed)
-    for values in found.values():
+    result = self_statistics(torch.randn(2, 1, 3, 3), allowed)
+    for values in result.values():
         assert values[:, :, 2].isnan().all()
         assert values[:, :, :2].isfinite().all()
 
@@ -61,9 +61,9 @@ def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbon
     with torch.no_grad(), capture_attention(layers, meter.update):
         network(images(backbone))
     for layer in layers:
-        found = meter.compute(layer)
-        assert list(found) == list(MEASURES)
-        assert all(math.isnan(value) == (layer.kind == "class") for value in found.values()), layer.name
+        result = meter.compute(layer)
+        assert list(result) == list(MEASURES)
+        assert all(math.isnan(value) == (layer.kind == "class") for value in result.values()), layer.name
 
 
 def test_means_are_those_of_products_query_by_query() -> None:
@@ -71,8 +71,8 @@ def test_means_are_those_of_products_query_by_query() -> None:
     layers, meter = layers_of(network), SelfRelation()
     with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("pit"))
-    for layer, seen in zip(layers, seen_by(network, "pit"), strict=True):
-        products = seen.products.double()
+    for layer, captured in zip(layers, captures_of(network, "pit"), strict=True):
+        products = captured.products.double()
         count = products.shape[-1]
         excess, variance = [], []
         for query in range(count):
@@ -82,4 +82,4 @@ def test_means_are_those_of_products_query_by_query() -> None:
         mean, deviation = torch.stack(excess).mean().item(), torch.stack(variance).mean().sqrt().item()
         assert meter.compute(layer)["excess"] == pytest.approx(mean, rel=1e-4, abs=1e-6)
         assert meter.compute(layer)["excess_share"] == pytest.approx(mean / deviation, rel=1e-4, abs=1e-6)
-        assert meter.compute(layer)["query_norm"] == pytest.approx(seen.q.norm(dim=-1).mean().item(), rel=1e-5)
+        assert meter.compute(layer)["query_norm"] == pytest.approx(captured.q.norm(dim=-1).mean().item(), rel=1e-5)

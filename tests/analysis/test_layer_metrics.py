@@ -1,4 +1,4 @@
-"""Measures by depth as frames: a line for each run and layer, averaged over seeds and nothing else."""
+"""Layer metrics as frames: one line per run and layer, averaged over seeds only."""
 
 import math
 from pathlib import Path
@@ -48,12 +48,12 @@ def frame(values: dict[tuple[str, int, str], list[float]], kinds: dict[str, str]
 
 def test_seeds_are_averaged_with_their_sample_standard_deviation_in_the_order_of_the_runs() -> None:
     lines = frame({("z", 1, "z-1"): [1.0, 4.0], ("a", 1, "a-1"): [5.0, math.nan], ("z", 2, "z-1"): [7.0, 7.0]})
-    found = over_seeds(lines, ["x"], [*CELL, *LAYER])
-    assert found["row"].tolist() == ["z", "z", "a"]
-    assert found["mean"].tolist() == [2.5, 7.0, 5.0]
-    assert found["std"].tolist()[:2] == pytest.approx([math.sqrt(4.5), 0])
-    assert found["n"].tolist() == [2, 2, 1]
-    assert math.isnan(found["std"].tolist()[2])
+    result = over_seeds(lines, ["x"], [*CELL, *LAYER])
+    assert result["row"].tolist() == ["z", "z", "a"]
+    assert result["mean"].tolist() == [2.5, 7.0, 5.0]
+    assert result["std"].tolist()[:2] == pytest.approx([math.sqrt(4.5), 0])
+    assert result["n"].tolist() == [2, 2, 1]
+    assert math.isnan(result["std"].tolist()[2])
 
 
 def test_class_attention_has_no_part_in_the_average_over_layers() -> None:
@@ -63,10 +63,10 @@ def test_class_attention_has_no_part_in_the_average_over_layers() -> None:
 
 def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
     lines = frame({("a", 1, "c"): [1.0, 3.0], ("a", 2, "c"): [11.0, 13.0]})
-    found = averages(lines, ["x"])
-    assert found["mean"].tolist() == [7.0]
-    assert found["std"].tolist() == pytest.approx([math.sqrt(2)])
-    assert found["n"].tolist() == [2]
+    result = averages(lines, ["x"])
+    assert result["mean"].tolist() == [7.0]
+    assert result["std"].tolist() == pytest.approx([math.sqrt(2)])
+    assert result["n"].tolist() == [2]
 
 
 def test_different_experiments_of_one_name_are_never_averaged() -> None:
@@ -100,17 +100,17 @@ def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
 def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path: Path) -> None:
     study = study_of(birds(tmp_path), seeds=2)
     runs = [finish(Store(tmp_path / "results"), run) for run in study.runs]
-    found, counts = measure(SHARPNESS, runs, SETTING, on_run=quiet)
+    result, counts = measure(SHARPNESS, runs, SETTING, on_run=quiet)
     assert counts == {"birds": (13, 13)}
-    assert len(found) == 4 * 2
-    assert found["run"].tolist() == [
+    assert len(result) == 4 * 2
+    assert result["run"].tolist() == [
         f"ViT-x-{run.record.labels.method}-birds-s{run.seed}-{run.record.run_id}" for run in runs for _ in range(2)
     ]
-    assert set(found["keys"]) == {7} and set(found["images"]) == {13}
-    assert found["masks_self"].tolist() == [run.record.labels.method == "both" for run in runs for _ in range(2)]
+    assert set(result["keys"]) == {7} and set(result["images"]) == {13}
+    assert result["masks_self"].tolist() == [run.record.labels.method == "both" for run in runs for _ in range(2)]
     whole, _ = measure(SHARPNESS, runs, LayerMetricOptions(**{**vars(SETTING), "batch_size": 13}), on_run=quiet)
     for measured in SHARPNESS.measures:
-        assert found[measured].tolist() == pytest.approx(whole[measured].tolist(), rel=1e-4)
+        assert result[measured].tolist() == pytest.approx(whole[measured].tolist(), rel=1e-4)
     some, counts = measure(SHARPNESS, runs, LayerMetricOptions(**{**vars(SETTING), "max_images": 5}), on_run=quiet)
     assert counts == {"birds": (5, 13)} and set(some["images"]) == {5}
 
@@ -120,11 +120,11 @@ def test_what_is_written_says_what_it_is_and_is_the_same_twice(name: str, tmp_pa
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
-    choice = RunSelection("birds", runs, ("a note.",))
-    once = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "once")
+    selection = RunSelection("birds", runs, ("a note.",))
+    once = analyse(BY_DEPTH[name], selection, SETTING, out=tmp_path / "once")
     assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
     if name == "sharpness":
-        again = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "again")
+        again = analyse(BY_DEPTH[name], selection, SETTING, out=tmp_path / "again")
         assert once.files == again.files
         for file in once.files:
             assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
