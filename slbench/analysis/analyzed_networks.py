@@ -61,9 +61,9 @@ def resolve_networks(
                     num_classes=num_classes,
                 )
             except InapplicableError as error:
-                notes.append(f"excluded: {NAMED[backbone].title}, {method}: {error}")
+                notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
     if not networks:
-        raise InapplicableError(notes[0].removeprefix("excluded: "))
+        raise InapplicableError(notes[0].removeprefix("left out: "))
     return networks, notes if methods else []
 
 

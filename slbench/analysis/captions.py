@@ -63,7 +63,7 @@ def runs_table(runs: Sequence[FinishedRun]) -> str:
     """Return the runs as a Markdown table with the accuracies of the analysed weights."""
     lines = [
         {
-            "row": run.row,
+            "model": run.model,
             "data": run.record.labels.dataset,
             "seed": run.seed,
             "epochs": run.record.spec.recipe.epochs,
@@ -112,3 +112,39 @@ def write(
         save(figure, folder / stem, formats=FORMATS)
         files += [f"{stem}.{suffix}" for suffix in FORMATS]
     return tuple(files)
+
+
+def write_page(
+    folder: Path,
+    name: str,
+    title: str,
+    *,
+    tables: Sequence[tuple[str, pd.DataFrame]],
+    frames: dict[str, pd.DataFrame],
+    figures: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> AnalysisOutput:
+    """Write NAME.md and a CSV per frame in full precision, beside existing figures.
+
+    Args:
+        tables: (title, frame of text).
+        frames: by file stem; the first is the tidy one.
+        figures: (file stem, caption).
+    """
+    parts = [f"# {title}"]
+    for head, frame in tables:
+        parts += [f"## {head}", table(frame)]
+    for stem, description in figures:
+        parts += [f"![{stem}]({stem}.png)", f"{stem}: {description}."]
+    notes = [note.removesuffix(".") for note in notes]
+    parts += [f"{note}." for note in notes]
+    text = "\n\n".join(parts) + "\n"
+    files = write(folder, name, text, frames, figures={})
+    files += tuple(f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS)
+    caption = (*(f"{stem}: {description}" for stem, description in figures), *notes)
+    return AnalysisOutput(folder, files, text, caption, next(iter(frames.values())))
+
+
+def cpu_text() -> str:
+    """Return a sentence with device and versions of an analysis on the CPU."""
+    return f"Computed in fp32 on {machine.cpu_name()} (cpu, 1 thread); {code_text(machine.code())}"

@@ -89,7 +89,7 @@ def summary(maps: Sequence[AttentionMaps]) -> str:
         effective = torch.special.entr(share).sum(dim=1).exp()
         lines.append(
             {
-                "row": run_maps.run.row,
+                "model": run_maps.run.model,
                 "seed": run_maps.run.seed,
                 "map": "rollout" if run_maps.rolled is not None else run_maps.last.name,
                 "tokens": " x ".join(map(str, run_maps.main.shape[1:])),
@@ -162,9 +162,11 @@ def definitions(maps: Sequence[AttentionMaps], options: AttentionOptions) -> lis
 
 def by_title(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
     """Return maps by column title: method, seed if there are several, run id if still ambiguous."""
-    rows = [run_maps.run.row for run_maps in maps]
+    models = [run_maps.run.model for run_maps in maps]
     seeds = len({run_maps.run.seed for run_maps in maps}) > 1
-    titles = [f"{row}, seed {run_maps.run.seed}" if seeds else row for row, run_maps in zip(rows, maps, strict=True)]
+    titles = [
+        f"{model}, seed {run_maps.run.seed}" if seeds else model for model, run_maps in zip(models, maps, strict=True)
+    ]
     return {
         title if titles.count(title) == 1 else f"{title} {run_maps.run.record.run_id}": run_maps
         for title, run_maps in zip(titles, maps, strict=True)

@@ -172,10 +172,10 @@ def analyse(
     measures, runs = list(analysis.measures), selection.runs
     layers = over_seeds(frame, measures, [*CELL, *LAYER])
     mean = averages(frame, measures)
-    several = len(set(frame["seed"])) > 1
+    many_seeds = len(set(frame["seed"])) > 1
     caption = (
         data_text(runs, options.split, counts),
-        "Mean ± sample standard deviation over seeds." if several else "One seed: no spread.",
+        "Mean ± sample standard deviation over seeds." if many_seeds else "One seed: no spread.",
         *filter(None, [analysis.remark(frame.loc[frame["kind"] != "class", "keys"])]),
         computation_text(options.device, options.threads),
         *selection.notes,
@@ -192,8 +192,8 @@ def analyse(
         caption,
         analysis.definitions,
         [
-            ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "row"} | data)),
-            ("By layer", as_table(layers, analysis.measures, {"row": "row"} | data | {"layer": "layer"})),
+            ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "model"} | data)),
+            ("By layer", as_table(layers, analysis.measures, {"row": "model"} | data | {"layer": "layer"})),
             ("Runs", runs_table(runs)),
         ],
         list(figures),

@@ -130,7 +130,7 @@ def collect_temperatures(
             folder = folders.get(record.run_id)
             frame = None if folder is None else read_temperatures(folder)
         except StoreError as error:
-            notes.append(f"excluded: {error}")
+            notes.append(f"left out: {error}")
             continue
         if frame is None:
             without.append(record)

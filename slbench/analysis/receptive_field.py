@@ -9,10 +9,9 @@ import pandas as pd
 import torch
 
 from slbench.analysis.analyzed_networks import AnalyzedNetwork
-from slbench.analysis.captions import FORMATS, AnalysisOutput
+from slbench.analysis.captions import FORMATS, AnalysisOutput, cpu_text, write_page
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
-from slbench.analysis.output import computed_with, write_page
 from slbench.analysis.receptive_field_formula import Chain, Part, parts_of, receptive_field, resnet50, stride_of
 from slbench.backbones import PRESETS, construct, resolve_network
 from slbench.backbones.layers import Backbone
@@ -170,7 +169,7 @@ def analyse(
         + contrast()
     )
     effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
-    figures = [drawn for output in outputs for drawn in draw(list(fields.values()), output, out)]
+    figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out)]
     return write_page(
         out,
         "receptive-field",
@@ -178,7 +177,7 @@ def analyse(
         tables=[("By the formula", formula_table(formula)), ("By gradients", effective_table(effective))],
         frames={"receptive-field": formula, "receptive-field-effective": effective},
         figures=figures,
-        notes=[FORMULA, GRADIENTS, computed_with(), *notes],
+        notes=[FORMULA, GRADIENTS, cpu_text(), *notes],
     )
 
 
@@ -230,7 +229,7 @@ def effective_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple[str, str]]:
     """Write a figure per backbone with its lines side by side; return (file stem, caption)."""
-    drawn = []
+    captions = []
     backbones = distinct(field.first.backbone for field in fields)
     for backbone in backbones:
         group = [field for field in fields if field.first.backbone == backbone]
@@ -240,8 +239,8 @@ def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple
         ]
         name = f"receptive-field-{output}{f'-{safe(backbone)}' if len(backbones) > 1 else ''}"
         save(draw_panels(panels), out / name, formats=FORMATS)
-        drawn.append((name, caption_of(group, output)))
-    return drawn
+        captions.append((name, caption_of(group, output)))
+    return captions
 
 
 def caption_of(group: Sequence[FieldResult], output: Output) -> str:

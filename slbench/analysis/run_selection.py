@@ -34,7 +34,7 @@ class FinishedRun:
     folder: Path
 
     @property
-    def row(self) -> str:
+    def model(self) -> str:
         """Return the model title, such as "SL-ViT"."""
         return model_title(self.record.labels.backbone, self.record.labels.method)
 
@@ -45,10 +45,10 @@ class FinishedRun:
     @property
     def title(self) -> str:
         """Return a description such as "SL-ViT on cifar100, seed 0 (1a2b3c4d5e6f)"."""
-        return f"{self.row} on {self.record.labels.dataset}, seed {self.seed} ({self.record.run_id})"
+        return f"{self.model} on {self.record.labels.dataset}, seed {self.seed} ({self.record.run_id})"
 
     @property
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Return whether the backbone has attention."""
         return BACKBONES[self.record.spec.backbone.name].tokens != "none"
 
@@ -158,7 +158,7 @@ def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
             raise InputError(f"{folder}: not a run folder (no spec.json)")
         raise InputError(f"{folder}: run is not finished ({state_of(folder)}): continue it with slbench run-grid")
     run = FinishedRun(read_record(folder / "record.json"), folder)
-    if needs.attention and not run.attends:
+    if needs.attention and not run.has_attention:
         raise InputError(f"{run.title}: backbone has no attention; allowed: ViT, T2T, CaiT, PiT, Swin")
     if needs.weights and run.weights is None:
         raise InputError(no_weights(run))
@@ -189,13 +189,13 @@ def study_runs(
     notes = (
         [] if len(finished) == len(selected) else [f"{len(finished)} of {plural(len(selected), 'run')} are finished."]
     )
-    without = [run for run in finished if needs.attention and not run.attends]
+    without = [run for run in finished if needs.attention and not run.has_attention]
     if without:
-        notes.append(f"Excluded (no attention): {', '.join(distinct(run.row for run in without))}.")
-    eligible = [run for run in finished if run.attends or not needs.attention]
+        notes.append(f"Left out (no attention): {', '.join(distinct(run.model for run in without))}.")
+    eligible = [run for run in finished if run.has_attention or not needs.attention]
     usable = [run for run in eligible if run.weights is not None or not needs.weights]
     if len(usable) < len(eligible):
-        notes.append(f"Excluded (weights not kept): {plural(len(eligible) - len(usable), 'run')}.")
+        notes.append(f"Left out (weights not kept): {plural(len(eligible) - len(usable), 'run')}.")
     if eligible and not usable:
         raise InputError(no_weights(eligible[0]))
     if not usable:

@@ -22,7 +22,7 @@ def run_columns(run: FinishedRun) -> dict[str, Any]:
     return {
         "run": f"{name}-s{spec.seed}-{run.record.run_id}",
         "cell": f"{name}-{spec.cell_id}",
-        "row": run.row,
+        "row": run.model,
         "backbone": labels.backbone,
         "method": labels.method,
         "dataset": labels.dataset,
@@ -36,7 +36,7 @@ def with_distinct_titles(frame: pd.DataFrame, runs: Sequence[FinishedRun]) -> pd
     for dataset in distinct(run.record.labels.dataset for run in runs):
         cells = {run_columns(run)["cell"]: run for run in runs if run.record.labels.dataset == dataset}
         fields = {cell: flat({**run.record.spec.as_dict(), "seed": None}) for cell, run in cells.items()}
-        titles |= distinguished({cell: run.row for cell, run in cells.items()}, fields)
+        titles |= distinguished({cell: run.model for cell, run in cells.items()}, fields)
     return frame.assign(row=frame["cell"].map(titles))
 
 

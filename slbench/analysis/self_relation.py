@@ -78,12 +78,12 @@ def self_statistics(products: Float[Tensor, "b h n n"], allowed: Bool[Tensor, "w
     NaN for a query without allowed keys.
     """
     allowed = repeat(allowed, "w n m -> (b w) 1 n m", b=len(products) // len(allowed)).to(products.device)
-    own, size = products.diagonal(dim1=-2, dim2=-1), allowed.sum(dim=-1)
+    self_scores, size = products.diagonal(dim1=-2, dim2=-1), allowed.sum(dim=-1)
     mean = products.masked_fill(~allowed, 0.0).sum(dim=-1) / size
     deviation = (products - mean[..., None]).masked_fill(~allowed, 0.0)
     highest = products.masked_fill(~allowed, -math.inf).amax(dim=-1)
     return {
-        "excess": own - mean,
+        "excess": self_scores - mean,
         "variance": deviation.square().sum(dim=-1) / size,
-        "self_largest": torch.where(size > 0, (own > highest).float(), math.nan),
+        "self_largest": torch.where(size > 0, (self_scores > highest).float(), math.nan),
     }

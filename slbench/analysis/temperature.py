@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from slbench.analysis.captions import AnalysisOutput
+from slbench.analysis.captions import AnalysisOutput, write_page
 from slbench.analysis.learned_temperatures import by_layer, collect_temperatures, line_titles, with_run_columns
-from slbench.analysis.output import write_page
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError, StoreError
@@ -67,7 +66,7 @@ def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunReco
         run = runs[record.run_id]
         temperatures = from_weights(run)
         if temperatures is None:
-            notes.append(f"excluded: {run.title}: no temperatures.csv and no weights of the last epoch")
+            notes.append(f"left out: {run.title}: no temperatures.csv and no weights of the last epoch")
             continue
         frames.append(with_run_columns(record, temperatures, titles[record.run_id]))
         notes.append(f"{run.title}: no temperatures.csv: initial and last epoch only, from the weights")
@@ -80,7 +79,7 @@ def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunReco
             "temperature-only, both-no-pool, or learn_temperature = true"
         )
     if fixed:
-        notes.append(f"Excluded (no learned temperature): {', '.join(distinct(run.row for run in fixed))}")
+        notes.append(f"Left out (no learned temperature): {', '.join(distinct(run.model for run in fixed))}")
     order = {run_id: position for position, run_id in enumerate(runs)}
     frames.sort(key=lambda part: order[part["run"].iloc[0].rpartition("-")[2]])
     frame = pd.concat(frames, ignore_index=True)
@@ -107,13 +106,13 @@ def analyse(selection: RunSelection, out: Path) -> AnalysisOutput:
 
 def layer_table(layers: pd.DataFrame) -> pd.DataFrame:
     """Return the layers of one experiment as text."""
-    several = layers["seeds"].max() > 1
+    many_seeds = layers["seeds"].max() > 1
     columns = {
         "layer": layers["layer"],
         "sqrt(d_k)": format_numbers(layers["sqrt_dk"]),
         "initial": format_numbers(layers["initial"]),
         "final, mean over heads": format_numbers(layers["mean"]),
-        **({"std over seeds": format_numbers(layers["std"])} if several else {}),
+        **({"std over seeds": format_numbers(layers["std"])} if many_seeds else {}),
         "lowest head": format_numbers(layers["min"]),
         "highest head": format_numbers(layers["max"]),
         "final / sqrt(d_k)": format_numbers(layers["multiple"]),

@@ -33,11 +33,11 @@ def draw_temperatures(records: Sequence[RunRecord], folders: Mapping[str, Path],
         folders: by run id.
     """
     frame, without, notes = collect_temperatures(records, folders)
-    left = [*notes, *([f"excluded: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
+    notes = [*notes, *([f"left out: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
     if frame is None:
         return []
-    drawn = set(frame["run"].str.rpartition("-")[2])
-    return draw_frame(frame, [record for record in records if record.run_id in drawn], out, notes=left)
+    run_ids = set(frame["run"].str.rpartition("-")[2])
+    return draw_frame(frame, [record for record in records if record.run_id in run_ids], out, notes=notes)
 
 
 def draw_frame(
@@ -49,7 +49,7 @@ def draw_frame(
         records: the runs in the frame.
         notes: added to the captions.
     """
-    drawn = []
+    captions = []
     backbones = distinct(frame["backbone"])
     for backbone in backbones:
         part = frame[frame["backbone"] == backbone]
@@ -57,12 +57,12 @@ def draw_frame(
         tail = f"-{safe(backbone)}" if len(backbones) > 1 else ""
         with style():
             save(draw_by_depth(part, backbone), out / f"temperature-depth{tail}", formats=("png", "svg", "pdf"))
-        drawn.append((f"temperature-depth{tail}", f"{backbone}: {depth_caption(part)}. {source}"))
+        captions.append((f"temperature-depth{tail}", f"{backbone}: {depth_caption(part)}. {source}"))
         if part["epoch"].nunique() > 2:
             with style():
                 save(draw_training(part, backbone), out / f"temperature-training{tail}", formats=("png", "svg", "pdf"))
-            drawn.append((f"temperature-training{tail}", f"{backbone}: {training_caption(part)}. {source}"))
-    return drawn
+            captions.append((f"temperature-training{tail}", f"{backbone}: {training_caption(part)}. {source}"))
+    return captions
 
 
 def unit_of(frame: pd.DataFrame) -> tuple[str, float, str]:
@@ -170,17 +170,17 @@ def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
     column, root, label = unit_of(frame)
     shade = ScalarMappable(Normalize(1, max(2, int(frame["depth"].max()))), cmap="viridis")
     colours = {depth: shade.cmap(shade.norm(depth)) for depth in distinct(frame["depth"])}
-    drawn = [root]
+    values = [root]
     for axes, line in zip(grid.flat, lines, strict=False):
         part = frame[frame["line"] == line]
         for depth, layer in part.groupby("depth"):
-            drawn += curve(axes, layer, column, colours[int(str(depth))])
+            values += curve(axes, layer, column, colours[int(str(depth))])
         axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
         axes.set_title(wrapped(line), fontsize=8)
     grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in list(grid.flat)[len(lines) :]:
         axes.set_visible(False)
-    scale_for(grid[0][0], [value for value in drawn if not math.isnan(value)])
+    scale_for(grid[0][0], [value for value in values if not math.isnan(value)])
     figure.supxlabel("epoch (0: before training)", fontsize=9)
     figure.supylabel(label, fontsize=9)
     figure.suptitle(title, fontsize=9)
@@ -236,9 +236,9 @@ def training_caption(frame: pd.DataFrame) -> str:
     dotted = f"; dotted: {' and '.join(parts)}" if parts else ""
     unknown = "; gaps: epochs not recorded" if has_gaps(frame) else ""
     count = int((frame["scale"] <= 0).sum())
-    left = f"; {count} of {len(frame)} values with a scale <= 0 are excluded from the means" if count else ""
+    excluded = f"; {count} of {len(frame)} values with a scale <= 0 are excluded from the means" if count else ""
     means = f"mean over heads, {seed_count(seeds)}"
-    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{left}"
+    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{excluded}"
 
 
 def has_gaps(frame: pd.DataFrame) -> bool:

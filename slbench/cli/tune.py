@@ -198,7 +198,7 @@ def opening(tuning: PreparedSearch) -> list[str]:
         f"by the accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):
-        lines += [f"        {target.method}: {parameter.words}" for parameter in space.parameters]
+        lines += [f"        {target.method}: {parameter.description}" for parameter in space.parameters]
         if space.size is not None and space.size < config.trials:
             lines.append(f"note: '{target.method}' has {space.size} settings, so as many trials")
         lines += [f"note: {note}" for note in space.notes]

@@ -25,7 +25,7 @@ def read_method(
     return MethodRecord(
         method=search.target.method,
         title=model_title(label, search.target.method),
-        space=tuple(parameter.words for parameter in search.space.parameters),
+        space=tuple(parameter.description for parameter in search.space.parameters),
         parameters=tuple(parameter.path for parameter in search.space.parameters),
         log=tuple(parameter.path for parameter in search.space.parameters if parameter.log),
         trials=trials,

@@ -136,12 +136,12 @@ class MethodSearch:
             if trial.state.is_finished()
         ]
 
-    def adopt(self) -> list[Trial]:
+    def resume(self) -> list[Trial]:
         """Resume trials of a dead process, drop those without a setting, and schedule retries of failures."""
         import optuna
         from optuna.trial import TrialState
 
-        adopted = list[Trial]()
+        resumed = list[Trial]()
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if RUNS not in frozen.user_attrs:
                 self.study.tell(frozen.number, state=TrialState.FAIL)
@@ -149,13 +149,13 @@ class MethodSearch:
             handle = optuna.Trial(self.study, frozen._trial_id)  # Optuna has no public way to resume a trial
             setting, values = frozen.user_attrs[SETTING], frozen.intermediate_values
             reported = max(values, default=0)
-            adopted.append(Trial(self, handle, setting, self.runs(setting), reported, values.get(reported)))
-        self.running += adopted
-        self.tried |= {tuple(trial.handle.user_attrs[RUNS]) for trial in adopted}
+            resumed.append(Trial(self, handle, setting, self.runs(setting), reported, values.get(reported)))
+        self.running += resumed
+        self.tried |= {tuple(trial.handle.user_attrs[RUNS]) for trial in resumed}
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
         failed_params = {tuple(trial.user_attrs[RUNS]): trial.params for trial in failed if FAILED in trial.user_attrs}
         self._retries = [params for runs, params in failed_params.items() if runs not in self.tried]
-        return adopted
+        return resumed
 
     def ask(self) -> Trial | None:
         """Return a new trial; None if all trials are started or no setting is left."""
@@ -269,7 +269,7 @@ class Search:
     ) -> None:
         self.searches = searches
         self.curve, self.stop, self.on_outcome, self.may_start = curve, stop, on_outcome, may_start
-        self._next_seed = deque(trial for search in searches for trial in search.adopt())
+        self._next_seed = deque(trial for search in searches for trial in search.resume())
         self._trials: dict[str, Trial] = {}
 
     def next(self) -> StudyRun | None:

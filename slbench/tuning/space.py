@@ -81,7 +81,7 @@ class Parameter:
         return rounded(min(max(moved, self.low), self.high))
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """Return a description such as "method.shift_pixels: 4 settings, 1 to 4, from 2"."""
         if self.choices:
             what = f"{len(self.choices)} settings, {', '.join(map(as_text, self.choices))}"

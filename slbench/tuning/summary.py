@@ -185,7 +185,7 @@ def between_methods(record: SearchRecord) -> Iterator[str]:
         tested = result.comparison.tuned if result.comparison is not None and result.comparison.seeds else ()
         lines.append(
             {
-                "method": result.title,
+                "model": result.title,
                 "setting": "–" if winner is None else setting_words(winner.setting),
                 "validation top-1 (%)": "–" if winner is None or winner.value is None else f"{winner.value:.2f}",
                 "test top-1 (%), fresh seeds": f"{mean(tested):.2f} ({len(tested)})" if tested else "–",
