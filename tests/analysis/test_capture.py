@@ -151,7 +151,7 @@ def test_every_row_sums_to_one_and_a_masked_diagonal_is_zero(backbone: str, meth
 
 
 @every
-def test_layers_are_found_in_the_order_in_which_they_compute_and_none_is_left_out(backbone: str) -> None:
+def test_layers_are_complete_and_in_order_of_computation(backbone: str) -> None:
     network = network_of(backbone, "both")
     layers = layers_of(network)
     assert [captured.layer.logits for captured in captures_of(network, backbone)] == [layer.logits for layer in layers]
@@ -197,7 +197,7 @@ def test_each_layer_describes_its_tokens(backbone: str) -> None:
         assert len(captured.scores) == IMAGES * layer.windows
 
 
-def test_the_released_cait_has_patches_alone_among_the_keys_of_its_class_token() -> None:
+def test_the_class_token_of_the_released_cait_has_patch_keys_only() -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
     network = build(
         spec, METHODS["both"], image_size=(8, 12), in_channels=CHANNELS, num_classes=7, drop_path=0.0, seed=0
@@ -221,7 +221,7 @@ def test_hooks_are_removed_afterwards_and_outputs_do_not_change() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_pieces_are_whole_images_and_together_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_whole_images_and_cover_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of("swin", "none")
     monkeypatch.setattr(capture, "PIECE", 1)
     for captured in captures_of(network, "swin"):

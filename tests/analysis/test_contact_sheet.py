@@ -29,13 +29,13 @@ def options(**changes: Any) -> AttentionOptions:
     return AttentionOptions(**(plain | changes))
 
 
-def test_images_are_those_asked_for_or_some_of_each_class_or_a_handful() -> None:
+def test_images_are_the_requested_ones_or_some_per_class_or_a_few() -> None:
     assert select_rows(PART, options(images=(7, 3, 7))).tolist() == [7, 3]
     assert select_rows(PART, options(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
     assert select_rows(PART, options()).tolist() == [0, 1, 3, 5, 7, 9]
 
 
-def test_an_image_that_is_not_there_or_too_many_are_refused() -> None:
+def test_a_missing_image_or_too_many_images_are_refused() -> None:
     with pytest.raises(InputError, match=naming("--images", "11", "0 to 10")):
         select_rows(PART, options(images=(0, 11)))
     many = ImageSet(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
@@ -75,9 +75,7 @@ def test_pictures_are_in_colour_or_grey() -> None:
 
 
 @pytest.mark.parametrize("rollout", [False, True])
-def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_same_twice(
-    rollout: bool, tmp_path: Path
-) -> None:
+def test_a_sheet_of_several_backbones_is_reproducible_and_has_its_values(rollout: bool, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
@@ -112,7 +110,7 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
         assert title in svg
 
 
-def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(tmp_path: Path) -> None:
+def test_names_with_mathtext_and_markdown_characters_are_escaped(tmp_path: Path) -> None:
     name = "_a$x_{$|<i>../"
     study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
     selection = RunSelection("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())

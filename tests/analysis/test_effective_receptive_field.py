@@ -15,7 +15,7 @@ from tests.contracts.small import images, small
 SIZE = (12, 20)
 
 
-def test_of_a_linear_tokenizer_it_is_the_weights_that_a_pixel_meets_with_the_signs_of_each_image() -> None:
+def test_the_field_of_a_linear_tokenizer_is_its_signed_weights() -> None:
     network = network_of_size(ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1), METHODS["none"], SIZE)
     result = effective_field(network, torch.randn(33, 2, *SIZE), output="tokens", seed=3)
     signs = [  # in two batches
@@ -29,7 +29,7 @@ def test_of_a_linear_tokenizer_it_is_the_weights_that_a_pixel_meets_with_the_sig
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_what_the_head_reads_depends_on_the_image_in_every_backbone(backbone: str) -> None:
+def test_the_input_of_the_head_depends_on_the_image_in_every_backbone(backbone: str) -> None:
     """A plain sum over the channels would vanish: all but the CNNs end in a layer norm."""
     network = small(backbone, "none").eval()
     inputs = images(backbone)

@@ -56,7 +56,7 @@ def test_seeds_are_averaged_with_their_sample_standard_deviation_in_the_order_of
     assert math.isnan(result["std"].tolist()[2])
 
 
-def test_class_attention_has_no_part_in_the_average_over_layers() -> None:
+def test_class_attention_is_excluded_from_the_average_over_layers() -> None:
     lines = frame({("a", 1, "c"): [1.0], ("a", 2, "c"): [3.0], ("a", 3, "c"): [100.0]}, kinds={"3": "class"})
     assert averages(lines, ["x"])["mean"].tolist() == [2.0]
 
@@ -79,13 +79,13 @@ def test_different_experiments_of_one_name_are_never_averaged() -> None:
     assert over_seeds(named, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
 
 
-def test_a_number_stands_with_its_spread_if_there_is_one() -> None:
+def test_a_mean_is_written_with_its_spread_if_there_is_one() -> None:
     assert [mean_text(0.12345, math.nan, 1), mean_text(0.12345, 0.01, 2), mean_text(math.nan, math.nan, 0)] == [
         "0.123", "0.123 ± 0.010", "–",
     ]  # fmt: skip
 
 
-def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
+def test_each_backbone_and_data_set_has_its_own_figure() -> None:
     lines = pd.concat(
         [
             frame({("a", 1, "c"): [1.0]}).assign(backbone=name, dataset=data)
@@ -97,7 +97,7 @@ def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
     assert list(figure_groups(frame({("a", 1, "c"): [1.0]}))) == [""]
 
 
-def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path: Path) -> None:
+def test_every_run_has_a_line_per_layer_independent_of_the_batch_size(tmp_path: Path) -> None:
     study = study_of(birds(tmp_path), seeds=2)
     runs = [finish(Store(tmp_path / "results"), run) for run in study.runs]
     result, counts = measure(SHARPNESS, runs, SETTING, on_run=quiet)
@@ -116,7 +116,7 @@ def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path
 
 
 @pytest.mark.parametrize("name", BY_DEPTH)
-def test_what_is_written_says_what_it_is_and_is_the_same_twice(name: str, tmp_path: Path) -> None:
+def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)

@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
-def test_the_network_has_the_weights_that_were_kept_and_does_not_train(study: Study, store: Store) -> None:
+def test_the_network_has_the_kept_weights_and_is_in_eval_mode(study: Study, store: Store) -> None:
     run_ = finish(store, study.runs[1])
     network = load_network(run_, device=CPU)
     assert not network.training
@@ -40,7 +40,7 @@ def test_the_network_has_the_weights_that_were_kept_and_does_not_train(study: St
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in kept.items())
 
 
-def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store) -> None:
+def test_weights_that_differ_from_the_record_are_refused(study: Study, store: Store) -> None:
     run_, other = (finish(store, run) for run in study.runs)
     assert run_.weights is not None and other.weights is not None
     run_.weights.write_bytes(other.weights.read_bytes())
@@ -48,7 +48,7 @@ def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store
         load_network(run_, device=CPU)
 
 
-def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) -> None:
+def test_each_split_is_the_one_of_the_run(tmp_path: Path, store: Store) -> None:
     data = birds(tmp_path)
     run = finish(store, study_of(data).runs[0])
     sizes = {split: len(LoadedDatasets().image_set(run, split)) for split in ("test", "val", "train")}
@@ -61,7 +61,7 @@ def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) ->
         LoadedDatasets().image_set(full, "val")
 
 
-def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store) -> None:
+def test_images_that_differ_from_the_record_are_refused(tmp_path: Path, store: Store) -> None:
     study = study_of(birds(tmp_path))
     run_ = finish(store, study.runs[0], data_sha256="5" * 64)
     with pytest.raises(InputError, match=naming("sha256", "555555555555")):
@@ -76,7 +76,7 @@ def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store)
         LoadedDatasets().image_set(changed, "test")
 
 
-def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -> None:
+def test_a_missing_data_set_is_reported(store: Store) -> None:
     (run,) = make_study(
         {"grid": {"backbone": [TINY], "method": ["none"], "dataset": ["cifar10"]}}, name="x", where="x.toml"
     ).runs
@@ -86,12 +86,12 @@ def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -
         LoadedDatasets().image_set(FinishedRun(make_record(run), folder), "test")
 
 
-def test_rows_are_spread_over_a_split_at_equal_steps() -> None:
+def test_rows_are_evenly_spaced_over_a_split() -> None:
     assert evenly_spaced(13, at_most=None).tolist() == evenly_spaced(13, at_most=20).tolist() == list(range(13))
     assert evenly_spaced(13, at_most=5).tolist() == [0, 2, 5, 7, 10]
 
 
-def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study: Study, store: Store) -> None:
+def test_a_pass_returns_the_logits_of_the_rows_and_reports_progress(study: Study, store: Store) -> None:
     run_ = finish(store, study.runs[0])
     network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
     batches = Batches(part, run_.record.spec.dataset, device=CPU)
@@ -109,7 +109,7 @@ def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study
     assert torch.allclose(logits, whole[rows], atol=1e-5)
 
 
-def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store: Store) -> None:
+def test_a_network_with_nan_logits_is_refused(study: Study, store: Store) -> None:
     run_ = finish(store, study.runs[0])
     network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
     with torch.no_grad():

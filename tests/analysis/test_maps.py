@@ -73,7 +73,7 @@ def brightest(scaled_maps: Tensor, grid: tuple[int, int]) -> list[tuple[int, int
 
 @every
 @rows
-def test_a_class_token_that_reads_one_patch_alone_is_bright_there(backbone: str, method: str) -> None:
+def test_the_map_of_a_class_token_that_reads_one_patch_is_bright_there(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     last = output_layers_of(layers_of(network))[-1]
     height, width = SMALL[backbone][1]
@@ -97,7 +97,7 @@ def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: st
             assert torch.allclose(total, torch.ones(IMAGES))
 
 
-def test_heads_that_are_mixed_with_a_minus_sign_do_not_turn_the_map_of_cait_round() -> None:
+def test_negative_mixing_weights_do_not_invert_the_map_of_cait() -> None:
     network = network_of("cait", "both")
     last = output_layers_of(layers_of(network))[-1]
     assert last.mix is not None
@@ -110,7 +110,7 @@ def test_heads_that_are_mixed_with_a_minus_sign_do_not_turn_the_map_of_cait_roun
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
+def test_attention_of_swins_windows_is_restored_to_image_order(number: int) -> None:
     """Every query of a window attends to one token, wherever a shift has moved the window."""
     layer = layers_of(network_of("swin", "none"))[number]
     rows_, columns = layer.grid
@@ -133,7 +133,7 @@ def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
         assert brightest(output_attention(result[0]), layer.grid) == [divmod(position, columns)] * 2
 
 
-def test_windows_and_back_leave_every_token_in_its_position() -> None:
+def test_to_windows_and_from_windows_are_inverse() -> None:
     for layer in layers_of(network_of("swin", "none")):
         tokens = torch.randn(2, layer.grid[0] * layer.grid[1])
         assert torch.equal(layer.from_windows(layer.to_windows(tokens)), tokens)
@@ -161,7 +161,7 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
 
-def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
+def test_rollout_of_swin_starts_at_the_mean_of_all_tokens() -> None:
     network = network_of("swin", "both")
     layers = layers_of(network)
     taken = torch.full((IMAGES, 24), 1 / 24)
@@ -199,7 +199,7 @@ def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
 
 @every
 @rows
-def test_rollout_is_bright_where_the_output_reads_one_position_through_all_layers(backbone: str, method: str) -> None:
+def test_rollout_is_bright_at_the_position_that_all_layers_read(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers = layers_of(network)
     final = output_layers_of(layers)[-1].grid
@@ -217,7 +217,7 @@ def test_rollout_is_bright_where_the_output_reads_one_position_through_all_layer
     assert brightest(displayed(maps, SMALL[backbone][1]), final) == [position] * IMAGES
 
 
-def test_in_a_class_block_only_the_class_token_moves() -> None:
+def test_a_class_block_updates_the_class_token_only() -> None:
     layers = layers_of(network_of("cait", "none"))
     asking = layers[-1]
     relevance = torch.tensor([[0.5, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]])
@@ -228,11 +228,11 @@ def test_in_a_class_block_only_the_class_token_moves() -> None:
     assert start(asking, images=2).tolist() == [[1, 0, 0, 0, 0, 0, 0]] * 2
 
 
-def test_a_pooled_tokens_share_goes_to_its_four_alike() -> None:
+def test_the_relevance_of_a_pooled_token_is_divided_equally() -> None:
     assert unpool(torch.tensor([[4.0, 8.0]]), (1, 2), (2, 4)).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
 
 
-def test_maps_are_scaled_maps_from_0_to_1_and_a_flat_one_as_0() -> None:
+def test_maps_are_scaled_to_0_1_and_a_flat_one_is_0() -> None:
     maps = torch.tensor([[[0.1, 0.1], [0.1, 0.2]], [[0.3, 0.3], [0.3, 0.3 + 1e-8]]])
     scaled_maps = displayed(maps, (8, 8))
     assert scaled_maps[0].min() == 0 and scaled_maps[0].max() == 1

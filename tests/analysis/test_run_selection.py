@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
-def test_a_run_is_found_by_id_by_its_beginning_and_by_folder_and_taken_once(study: Study, store: Store) -> None:
+def test_a_run_is_selected_once_by_id_prefix_or_folder(study: Study, store: Store) -> None:
     run_ = finish(store, study.runs[0])
     run_id = run_.record.run_id
     selection = select_runs(store, [run_id, run_id[:7], str(run_.folder)])
@@ -34,7 +34,7 @@ def test_a_run_is_found_by_id_by_its_beginning_and_by_folder_and_taken_once(stud
     assert not missing(run_.title, "ViT-x", "seed 0", run_id)
 
 
-def test_a_study_gives_its_finished_runs_and_says_how_many_are_not(study: Study, store: Store) -> None:
+def test_a_study_selects_its_finished_runs_and_notes_the_others(study: Study, store: Store) -> None:
     run_ = [finish(store, run) for run in study.runs[:3]]
     selection = select_runs(store, [], study=study)
     assert [run.record.run_id for run in selection.runs] == [run.record.run_id for run in run_]
@@ -63,7 +63,7 @@ def test_networks_without_attention_are_left_out_of_a_study_and_refused_by_name(
         select_runs(store, [plain.record.run_id])
 
 
-def test_weights_of_the_selected_epoch_are_taken_where_they_alone_were_kept(study: Study, store: Store) -> None:
+def test_weights_of_the_selected_epoch_are_used_if_no_others_were_kept(study: Study, store: Store) -> None:
     run_ = finish(store, study.runs[0], keep="best")
     assert run_.weights is not None
     assert run_.weights.name == "weights-selected.safetensors"

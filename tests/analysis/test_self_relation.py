@@ -13,7 +13,7 @@ from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, p
 from tests.contracts.small import images
 
 
-def test_excess_and_variance_are_over_the_others() -> None:
+def test_excess_and_variance_are_over_the_other_keys() -> None:
     products = torch.tensor([[5.0, 1.0, 3.0], [2.0, 2.0, 6.0], [0.0, 0.0, 1.0]])[None, None]
     result = self_statistics(products, others(3))
     assert result["excess"][0, 0].tolist() == [3, -2, 1]
@@ -21,7 +21,7 @@ def test_excess_and_variance_are_over_the_others() -> None:
     assert result["self_largest"][0, 0].tolist() == [1, 0, 1]
 
 
-def test_orthonormal_queries_that_are_their_own_keys_exceed_by_their_scaled_square() -> None:
+def test_orthonormal_queries_equal_to_keys_have_their_scaled_square_as_excess() -> None:
     layer, meter = plain((1, 3)), SelfRelation()
     q = 2 * torch.eye(3, 7)[None, None]
     layer.logits.mask_self = True
@@ -32,7 +32,7 @@ def test_orthonormal_queries_that_are_their_own_keys_exceed_by_their_scaled_squa
     assert (result["self_largest"], result["query_norm"], result["key_norm"]) == (1, 2, 2)
 
 
-def test_a_learned_scale_takes_the_place_of_the_root() -> None:
+def test_a_learned_scale_replaces_the_root() -> None:
     layer, meter = plain((1, 3)), SelfRelation()
     logits = AttentionLogits(1, 7, learn_temperature=True)
     assert logits.scale is not None
@@ -44,7 +44,7 @@ def test_a_learned_scale_takes_the_place_of_the_root() -> None:
     assert meter.compute(layer)["excess"] == pytest.approx(2)
 
 
-def test_a_query_without_others_is_left_out() -> None:
+def test_a_query_without_other_keys_is_excluded() -> None:
     allowed = others(3)
     allowed[0, 2] = False
     result = self_statistics(torch.randn(2, 1, 3, 3), allowed)

@@ -39,7 +39,7 @@ def test_a_masked_uniform_one_scores_0_41_at_65_tokens_in_the_papers_definition_
     assert divergence_on(scores, others(65)).abs().max() < 1e-6
 
 
-def test_a_one_hot_row_scores_what_its_zeros_count() -> None:
+def test_one_hot_attention_scores_the_sum_of_its_zeros() -> None:
     by_hand = -(math.log(5) + 4 * math.log(EPSILON)) / 5
     assert divergence(ONE_HOT).item() == pytest.approx(by_hand, rel=1e-6)
     assert entropy(ONE_HOT).item() == 0
@@ -48,7 +48,7 @@ def test_a_one_hot_row_scores_what_its_zeros_count() -> None:
     assert divergence_on(scores, others(5))[0, 0, 0].item() == pytest.approx(off, rel=1e-6)
 
 
-def test_what_lies_on_the_token_itself_does_not_count_off_the_diagonal_however_much_it_is() -> None:
+def test_off_diagonal_divergence_is_independent_of_the_self_weight() -> None:
     scores = torch.diag(torch.full((5,), 90.0))[None, None]  # all but e-39 of the weight: nothing else is left in fp32
     assert divergence_on(scores, others(5)).abs().max() < 1e-6
     assert divergence(scores.softmax(dim=-1)).min() > 20
@@ -58,7 +58,7 @@ def test_entropy_of_a_uniform_row_is_the_logarithm_of_its_length() -> None:
     assert entropy(torch.full((2, 7), 1 / 7)).tolist() == pytest.approx([math.log(7)] * 2)
 
 
-def test_distance_is_in_steps_of_the_grid_and_leaves_the_class_token_out() -> None:
+def test_distance_is_in_grid_steps_without_the_class_token() -> None:
     scores = torch.full((1, 1, 7, 7), -math.inf)
     scores[..., 0] = 50.0  # everybody reads the class token most
     scores[..., 1:, 6] = 0.0  # and of the patches the last, at (1, 2)
@@ -68,7 +68,7 @@ def test_distance_is_in_steps_of_the_grid_and_leaves_the_class_token_out() -> No
     assert result[0, 0].tolist() == pytest.approx(by_hand)
 
 
-def test_a_query_that_may_read_nothing_else_is_left_out() -> None:
+def test_a_query_without_allowed_keys_is_excluded() -> None:
     allowed = others(3)
     allowed[0, 1] = False
     result = divergence_on(torch.zeros(2, 1, 3, 3), allowed)
@@ -76,7 +76,7 @@ def test_a_query_that_may_read_nothing_else_is_left_out() -> None:
     assert result[:, :, [0, 2]].abs().max() < 1e-6
 
 
-def test_strangers_in_a_shifted_window_are_not_in_the_support() -> None:
+def test_other_regions_of_a_shifted_window_are_not_in_the_support() -> None:
     layers = layers_of(network_of("swin", "none"))
     shifted, straight = layers[1], layers[0]
     allowed, all_others = shifted.allowed(4, 4), straight.allowed(4, 4)

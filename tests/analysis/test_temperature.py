@@ -26,14 +26,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Pa
     return store, record, folder
 
 
-def test_weights_tell_the_start_and_the_last_epoch_as_the_file_does(made: tuple[Store, RunRecord, Path]) -> None:
+def test_temperatures_from_weights_equal_those_of_the_file(made: tuple[Store, RunRecord, Path]) -> None:
     _, record, folder = made
     filed, result = read_temperatures(folder), from_weights(FinishedRun(record, folder))
     assert filed is not None and result is not None
     pd.testing.assert_frame_equal(result, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
 
 
-def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
+def test_a_run_without_the_file_is_read_from_its_weights_and_noted(
     made: tuple[Store, RunRecord, Path], tmp_path: Path
 ) -> None:
     store, record, folder = made
@@ -54,7 +54,7 @@ def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
     assert "temperature-training.png" not in written.files  # two points are no curve
 
 
-def test_the_page_and_the_files_are_the_same_twice(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
+def test_page_and_files_are_reproducible(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
     store, record, _ = made
     for name in ("one", "two"):
         written = analyse(select_runs(store, [record.run_id], needs=NEEDS), tmp_path / name)
@@ -67,7 +67,7 @@ def test_the_page_and_the_files_are_the_same_twice(made: tuple[Store, RunRecord,
     assert list(layers["initial"]) == [2.0, 2.0]  # sqrt(12 / 3)
 
 
-def test_a_row_that_learns_none_is_refused_alone_and_left_out_with_a_word_beside_others(
+def test_a_method_without_temperature_is_refused_alone_and_noted_beside_others(
     made: tuple[Store, RunRecord, Path],
 ) -> None:
     _, record, folder = made

@@ -58,7 +58,7 @@ def result_of(store: Path) -> tuple[MethodRecord, list[tuple[object, ...]]]:
     return row, trials_of(store)
 
 
-def test_a_search_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_search_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     calm, storm = tmp_path / "calm", tmp_path / "storm"
     process = start(calm)
     _, stderr = process.communicate()

@@ -51,7 +51,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
     subprocess.run(as_user("rm", "-rf", folder), check=False)
 
 
-def test_a_search_in_postgresql_is_the_one_in_a_journal_also_after_it_was_killed_and_says_when_the_server_goes(
+def test_a_search_in_postgresql_equals_one_in_a_journal_and_reports_outages(
     server: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     url, stop = server

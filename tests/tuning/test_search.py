@@ -16,7 +16,7 @@ from tests.tuning.world import PAPER, World, config, curve_of, new_study, states
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
-def test_the_papers_own_setting_is_the_first_trial_and_is_the_rows_own_run(sampler: SamplerName) -> None:
+def test_the_default_setting_is_the_first_trial_and_the_methods_own_run(sampler: SamplerName) -> None:
     study, world = new_study(), World()
     assert world.search([world.row(study, config=config(trials=3, sampler=sampler))])
     first = study.get_trials()[0]
@@ -26,7 +26,7 @@ def test_the_papers_own_setting_is_the_first_trial_and_is_the_rows_own_run(sampl
     assert world.started[0].spec.method.shift_ratio == 0.5  # not 4 px, which would be another run
 
 
-def test_a_trial_is_worth_the_mean_over_its_seeds_of_the_last_epochs_accuracy() -> None:
+def test_the_value_of_a_trial_is_the_mean_last_epoch_accuracy_over_seeds() -> None:
     study, world = new_study(), World()
     world.search([world.row(study, config=config(trials=2, seeds=3))])
     for trial in study.get_trials():
@@ -54,7 +54,7 @@ def test_the_requested_number_of_trials_is_made_with_every_sampler(sampler: Samp
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "median"])
-def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: PrunerName) -> None:
+def test_a_bad_trial_is_pruned_and_the_default_setting_never(pruner: PrunerName) -> None:
     def hopeless(run: StudyRun) -> tuple[float, ...]:
         own = run.spec.method.initial_temperature == 1.0
         return tuple((10 if own else 90 - run.spec.method.initial_temperature * 20) + epoch for epoch in range(4))
@@ -74,9 +74,7 @@ def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: Pru
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
 @pytest.mark.parametrize("pruner", PRUNERS.values())
-def test_a_search_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
-    sampler: SamplerName, pruner: PrunerName
-) -> None:
+def test_a_search_killed_anywhere_continues_like_an_uninterrupted_one(sampler: SamplerName, pruner: PrunerName) -> None:
     options = config(trials=8, sampler=sampler, pruner=pruner)
     uninterrupted, world = new_study(), World()
     world.search([world.row(uninterrupted, config=options)])
@@ -87,7 +85,7 @@ def test_a_search_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
     assert left.done == world.done
 
 
-def test_a_sampler_that_comes_back_to_a_setting_gives_way_to_one_that_was_not_tried() -> None:
+def test_a_repeated_setting_is_replaced_by_an_untried_one() -> None:
     study, world = new_study(), World()
     row = MethodSearch(target("spt"), space_of(target("spt")), study, config=config(trials=20, sampler="tpe"))
     assert row.total == 8  # shifts of 1 to 8 px, and no temperature
@@ -97,14 +95,14 @@ def test_a_sampler_that_comes_back_to_a_setting_gives_way_to_one_that_was_not_tr
     assert len(world.done) == 8 * 2
 
 
-def test_a_grid_is_gone_through_in_order_with_the_own_setting_first() -> None:
+def test_a_grid_is_searched_in_order_with_the_default_setting_first() -> None:
     study, world = new_study(), World()
     world.search([world.row(study, config=config(trials=5, sampler="grid"))])
     points = [(setting[TEMPERATURE], setting[SHIFT]) for _, setting, _ in states(study)]
     assert points == [(1.0, 4), (0.25, 1), (0.25, 2), (0.25, 3), (0.25, 4)]
 
 
-def test_a_trial_whose_run_failed_is_tried_again_by_the_next_process_and_counts_in_this_one() -> None:
+def test_a_failed_trial_counts_in_this_process_and_is_retried_by_the_next() -> None:
     study, world = new_study(), World()
     row = world.row(study, config=config(trials=2))
 
@@ -129,7 +127,7 @@ def test_a_trial_whose_run_failed_is_tried_again_by_the_next_process_and_counts_
     ]
 
 
-def test_a_loss_that_diverged_is_a_pruned_trial_for_it_says_something_of_the_setting() -> None:
+def test_a_diverged_loss_is_a_pruned_trial() -> None:
     study, world = new_study(), World()
     from slbench.tuning.search import Search
 
@@ -141,7 +139,7 @@ def test_a_loss_that_diverged_is_a_pruned_trial_for_it_says_something_of_the_set
     assert search.next() is None
 
 
-def test_rows_take_turns_and_get_the_same_number_of_trials() -> None:
+def test_methods_alternate_and_get_the_same_number_of_trials() -> None:
     world = World()
     rows = [world.row(new_study(), method, config=config(trials=4, seeds=1)) for method in ("both", "lsa", "spt")]
     world.search(rows)
@@ -164,7 +162,7 @@ def test_the_record_of_a_search_has_winner_and_default_setting() -> None:
     assert sum((read.importance or {}).values()) == pytest.approx(1)
 
 
-def test_a_trial_can_be_pruned_after_a_seed_that_has_ended() -> None:
+def test_a_trial_can_be_pruned_after_a_finished_seed() -> None:
     class AfterTwoSeeds(optuna.pruners.BasePruner):
         def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:  # noqa: ARG002
             return trial.last_step == 8

@@ -28,7 +28,7 @@ def opened(url: str | None, folder: Path, **changes: object) -> optuna.Study:
     return open_study(open_storage(url, folder), "made-both", {**DEFINITION, **changes}, store=str(folder))
 
 
-def test_a_journal_and_a_database_give_a_search_back(tmp_path: Path) -> None:
+def test_a_search_continues_from_a_journal_and_a_database(tmp_path: Path) -> None:
     for url in (None, f"sqlite:///{tmp_path}/search.db"):
         uninterrupted = new_study()
         World().search([World().row(uninterrupted, config=config(trials=4))])
@@ -39,7 +39,7 @@ def test_a_journal_and_a_database_give_a_search_back(tmp_path: Path) -> None:
         assert states(opened(url, tmp_path)) == states(uninterrupted)
 
 
-def test_the_line_that_a_killed_process_was_writing_is_cut_off(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_a_journal_is_cut_off(tmp_path: Path) -> None:
     world = World()
     world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
     before = states(opened(None, tmp_path))
@@ -75,9 +75,7 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> N
         ),
     ],
 )
-def test_a_storage_that_cannot_be_reached_is_one_line_without_its_password(
-    url: str, words: str, tmp_path: Path
-) -> None:
+def test_an_unreachable_storage_is_one_line_without_the_password(url: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=words) as caught:
         open_storage(url, tmp_path)
     assert "\n" not in str(caught.value)
@@ -123,7 +121,7 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
         ({"space": []}, ("space",)),
     ],
 )
-def test_a_name_that_stands_for_another_search_is_refused(
+def test_the_name_of_another_search_is_refused(
     changes: dict[str, object], words: tuple[str, ...], tmp_path: Path
 ) -> None:
     opened(None, tmp_path)
@@ -131,7 +129,7 @@ def test_a_name_that_stands_for_another_search_is_refused(
         opened(None, tmp_path, **changes)
 
 
-def test_a_study_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_a_study_not_from_slbench_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/search.db"
     study = optuna.create_study(storage=url, study_name="made-both")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
@@ -144,7 +142,7 @@ def owned_by(study: optuna.Study, **changes: object) -> None:
     study.set_user_attr(OWNER, {**owner, **changes})
 
 
-def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
+def test_a_search_with_a_live_owner_is_refused(tmp_path: Path) -> None:
     study = opened(None, tmp_path)
     owned_by(study, pid=os.getpid(), started=process_start_time(os.getpid()))
     with pytest.raises(InputError, match=naming(os.getpid(), "host-7")) as caught:
@@ -157,13 +155,13 @@ def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("owner", [{"started": "long ago"}, {"store": "ours"}, {"boot": boot_id(), "started": ""}])
-def test_an_owner_that_is_dead_is_no_hindrance(owner: dict[str, object], tmp_path: Path) -> None:
+def test_a_dead_owner_is_replaced(owner: dict[str, object], tmp_path: Path) -> None:
     study = opened(None, tmp_path)
     owned_by(study, **{**owner, "store": str(tmp_path) if owner.get("store") else "/elsewhere"})
     assert opened(None, tmp_path).user_attrs[OWNER]["pid"] == os.getpid()
 
 
-def test_a_storage_that_goes_away_is_one_line_that_says_how_to_go_on() -> None:
+def test_an_outage_is_one_line_without_the_password() -> None:
     from sqlalchemy.exc import OperationalError
 
     with (

@@ -41,7 +41,7 @@ def names(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", CHOOSING)
-def test_no_file_that_chooses_names_a_test_number_or_a_record(module: str) -> None:
+def test_no_module_of_the_search_names_test_accuracies_or_records(module: str) -> None:
     assert slbench.tuning.__file__ is not None
     found = set(names(Path(slbench.tuning.__file__).with_name(f"{module}.py")))
     assert not {name for name in found if "test_" in name or name in ("RunRecord", "Standing", "record", "records")}
@@ -93,7 +93,7 @@ def made_up_executor(chance: random.Random) -> type:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
-def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accuracies_are(
+def test_a_search_is_independent_of_the_test_accuracies(
     sampler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = []
@@ -117,7 +117,7 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
     assert outcomes[0] == outcomes[1]
 
 
-def test_the_curve_is_the_column_of_the_validation_images_and_no_other(tmp_path: Path) -> None:
+def test_the_curve_is_the_column_of_validation_accuracies(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (run,) = target().runs({}, seeds=[1])
     assert validation_curve(store, run.spec) == ()
@@ -125,7 +125,7 @@ def test_the_curve_is_the_column_of_the_validation_images_and_no_other(tmp_path:
     assert validation_curve(store, run.spec) == curve_of(run)[:3]
 
 
-def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever an event carries, the search is called with ids, kinds and reasons alone."""
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
