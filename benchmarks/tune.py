@@ -23,7 +23,7 @@ from slbench.rng import derive
 from slbench.study import StudyRun
 from slbench.tuning.search import MethodSearch, SearchConfig, TrialOutcome
 from slbench.tuning.search_file import NOTHING, SearchFile, space_of
-from slbench.tuning.space import SHIFT, TEMPERATURE, TEMPERATURES, Value, own_shift
+from slbench.tuning.space import SHIFT, TEMPERATURE, TEMPERATURES, Value, default_shift
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS, PrunerName, SamplerName
 from slbench.tuning.target import TuningTarget
 
@@ -54,7 +54,7 @@ class Landscape:
     epochs: int = EPOCHS
 
     @property
-    def subject(self) -> TuningTarget:
+    def target(self) -> TuningTarget:
         return TuningTarget(
             "vit",
             "fashion-mnist-12k",
@@ -100,7 +100,7 @@ class Recorded:
     """Trained grid: the curves of each point over its seeds; the truth is the mean over the seeds."""
 
     name: str
-    subject: TuningTarget
+    target: TuningTarget
     search_file: SearchFile
     curves: Mapping[tuple[float, int], Sequence[tuple[float, ...]]]
     margin: None = None  # of its data
@@ -149,9 +149,9 @@ class Outcome:
 def search_once(truth: Truth, arm: Arm, *, repeat: int, trials: int, seeds: int) -> Outcome:
     """Run one repetition of a search."""
     sampler, pruner = arm
-    subject = truth.subject
-    space = space_of(subject, truth.search_file)
-    own = own_shift(subject.spec())
+    target = truth.target
+    space = space_of(target, truth.search_file)
+    own = default_shift(target.spec())
     threshold = goal(truth, own)
     seen: list[tuple[int, bool]] = []
     best: list[TrialOutcome] = []
@@ -159,22 +159,22 @@ def search_once(truth: Truth, arm: Arm, *, repeat: int, trials: int, seeds: int)
     def curve(run: StudyRun) -> tuple[float, ...]:
         return truth.curve(setting_of(run, own), run.spec.seed, repeat=repeat)
 
-    def hear(told: TrialOutcome) -> None:
-        if told.state == "complete" and (not best or (told.value or 0) > (best[-1].value or 0)):
-            best.append(told)
+    def hear(outcome: TrialOutcome) -> None:
+        if outcome.state == "complete" and (not best or (outcome.value or 0) > (best[-1].value or 0)):
+            best.append(outcome)
         if best:
             seen.append((world.epochs, truth.true(best[-1].setting) >= threshold))
 
     study = optuna.create_study(direction="maximize", study_name=f"bench-{repeat}")
-    plan = SearchConfig(
+    config = SearchConfig(
         name="bench", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, seed=repeat, parallel=SLOTS > 1
     )
-    world = World(cached(curve), slots=SLOTS, on_told=hear)
-    world.search([MethodSearch(subject, space, study, plan=plan, margin=truth.margin)])
+    world = World(cached(curve), slots=SLOTS, on_outcome=hear)
+    world.search([MethodSearch(target, space, study, config=config, margin=truth.margin)])
     late = [index for index, (_, there) in enumerate(seen) if not there]
     first = late[-1] + 1 if late else 0
     arrived = first < len(seen)
-    most = trials * seeds * subject.spec().recipe.epochs
+    most = trials * seeds * target.spec().recipe.epochs
     return Outcome(seen[first][0] if arrived else most, arrived, world.epochs)
 
 
@@ -215,8 +215,8 @@ def load_curves(path: Path) -> Recorded:
         shifted = [tuple(value + final - first[-1] for value in first) for final in trial["by_seed"]]
         curves[float(trial["setting"][TEMPERATURE]), int(trial["setting"][SHIFT])] = shifted
     changes = {"recipe.epochs": content["epochs"], "backbone.patch_size": 8}
-    subject = TuningTarget("vit", "fashion-mnist-12k", row["method"], changes=changes)
-    return Recorded(f"{content['name']}: {len(curves)} points trained", subject, NOTHING, curves)
+    target = TuningTarget("vit", "fashion-mnist-12k", row["method"], changes=changes)
+    return Recorded(f"{content['name']}: {len(curves)} points trained", target, NOTHING, curves)
 
 
 def describe(truth: Truth, arms: Sequence[Arm], *, repeats: int, trials: int, seeds: int) -> dict[Arm, list[Outcome]]:
@@ -232,7 +232,7 @@ def describe(truth: Truth, arms: Sequence[Arm], *, repeats: int, trials: int, se
         arrived = sum(outcome.arrived for outcome in outcomes)
         epochs = [outcome.epochs for outcome in outcomes]
         whole = statistics.mean(outcome.total for outcome in outcomes) / (
-            trials * seeds * truth.subject.spec().recipe.epochs
+            trials * seeds * truth.target.spec().recipe.epochs
         )
         quartiles = "{:.0f}, {:.0f}, {:.0f}".format(*statistics.quantiles(epochs, n=4))
         print(

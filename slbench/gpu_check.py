@@ -1,7 +1,7 @@
-"""What the owner of a GPU runs once: whether it computes what a processor does, and how fast.
+"""GPU self-test: compare losses with the CPU, and measure memory and throughput.
 
-Each check gives one line, and an error becomes a line that says which. On a processor every check but those
-of CUDA itself compares it with itself; that is how the tests see that they can fail.
+Each check returns one line; an exception becomes a failed check. On the CPU all checks except those of CUDA compare the
+CPU with itself.
 """
 
 import math
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 IMAGES, CHANNELS, CLASSES = 2, 5, 7
 STEPS = 5
-FP32_SHARE = 1e-3  # by which a loss may differ between devices in fp32: sums in another order, over five steps
-BF16_SHARE = 0.05  # and in bf16 from that in fp32 on the same device, in the first step
+FP32_SHARE = 1e-3  # tolerance between devices in fp32 over five steps: sums in another order
+BF16_SHARE = 0.05  # tolerance between bf16 and fp32 in the first step
 
-# The smallest network of every backbone in which each of its parts is there, and an image (height, width) in px.
+# Small network of every backbone with all of its parts, and image (height, width) in px.
 Sizes = Mapping[str, tuple[BackboneSpec, tuple[int, int]]]
 SMALL: Sizes = {
     "vit": (ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), (8, 12)),
@@ -61,15 +61,15 @@ SMALL: Sizes = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tried."""
+    """Result of one check."""
 
-    what: str
-    found: str
+    name: str
+    result: str
     passed: bool
 
 
 def applies(backbone: str, method: str) -> bool:
-    """Whether a row means something on a backbone."""
+    """Return whether a method applies to a backbone."""
     try:
         check_method(SMALL[backbone][0], METHODS[method])
     except InapplicableError:
@@ -81,25 +81,31 @@ PAIRS = [(backbone, method) for backbone in BACKBONES for method in METHODS if a
 
 
 def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0, sizes: Sizes = SMALL) -> "Backbone":
-    """A small network of a pair."""
-    given, image_size = sizes[backbone]
-    spec, row = resolve_network(
-        given, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES
+    """Return the small network of a backbone and method."""
+    unresolved, image_size = sizes[backbone]
+    spec, resolved_method = resolve_network(
+        unresolved, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES
     )
     return build(
-        spec, row, image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES, drop_path=drop_path, seed=seed
+        spec,
+        resolved_method,
+        image_size=image_size,
+        in_channels=CHANNELS,
+        num_classes=CLASSES,
+        drop_path=drop_path,
+        seed=seed,
     )
 
 
 def images(backbone: str, *, count: int = IMAGES, sizes: Sizes = SMALL) -> "torch.Tensor":
-    """The same random images (b c h w) for a backbone each time."""
+    """Return fixed random images (b c h w) for a backbone."""
     import torch
 
     return torch.randn(count, CHANNELS, *sizes[backbone][1], generator=torch.Generator().manual_seed(0))
 
 
 def perturbed(network: "Backbone") -> "Backbone":
-    """The network with noise on every parameter: as they start, some parts hardly change what comes out."""
+    """Add noise to every parameter, since some parts hardly affect the output at initialisation."""
     import torch
 
     source = torch.Generator().manual_seed(0)
@@ -110,7 +116,7 @@ def perturbed(network: "Backbone") -> "Backbone":
 
 
 def losses(backbone: str, method: str, *, device: "torch.device", precision: str = "fp32") -> list[float]:
-    """Losses of a small network's first steps of AdamW, all on the same batch; deterministic, one CPU thread."""
+    """Return the losses of the first AdamW steps of a small network on one batch; deterministic, one CPU thread."""
     import torch
     import torch.nn.functional as F
 
@@ -121,7 +127,7 @@ def losses(backbone: str, method: str, *, device: "torch.device", precision: str
         network = perturbed(small(backbone, method)).to(device).train()
         batch, labels = images(backbone).to(device), torch.arange(IMAGES, device=device)
         optimizer = make_optimizer(network, RECIPES["quick"])
-        found = []
+        values = []
         for _ in range(STEPS):
             with autocast(device, precision):
                 logits = network(batch)
@@ -129,81 +135,79 @@ def losses(backbone: str, method: str, *, device: "torch.device", precision: str
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            found.append(loss.item())
-    return found
+            values.append(loss.item())
+    return values
 
 
 def run_gpu_check(device: Device, *, timing: Timing = TIMINGS["paper"]) -> Iterator[Check]:
-    """Every check on one device, each as it ends."""
+    """Yield the result of every check on a device."""
     import torch
 
-    there = torch.device(device.label)
+    torch_device = torch.device(device.label)
     yield attempt("binding", lambda: binding(device))
-    yield attempt("golden losses", lambda: same_losses(there))
-    yield attempt("bf16", lambda: near_losses(there))
-    yield attempt("allocator", lambda: memory(there, device))
+    yield attempt("golden losses", lambda: same_losses(torch_device))
+    yield attempt("bf16", lambda: near_losses(torch_device))
+    yield attempt("allocator", lambda: memory(torch_device, device))
     if device.kind == "cuda":
-        yield attempt("CUDA graphs", lambda: graphs(there))
-    yield attempt("throughput", lambda: throughput(there, device, timing))
+        yield attempt("CUDA graphs", lambda: graphs(torch_device))
+    yield attempt("throughput", lambda: throughput(torch_device, device, timing))
 
 
-def attempt(what: str, check: Callable[[], tuple[str, bool]]) -> Check:
-    """A check's outcome. Whatever it raises is a check that failed: the page is to be whole."""
+def attempt(name: str, check: Callable[[], tuple[str, bool]]) -> Check:
+    """Run a check; any exception is a failed check, so that the report stays complete."""
     try:
-        return Check(what, *check())
+        return Check(name, *check())
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        return Check(what, f"{type(error).__name__}: {first}", False)
+        return Check(name, f"{type(error).__name__}: {first}", False)
 
 
 SEES = "import torch; print([str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())])"
 
 
 def binding(device: Device) -> tuple[str, bool]:
-    """A child of a grid sees its own device alone, or none if it is to use the processor."""
+    """Check that a child process sees its own device only, or none on the CPU."""
     environment = child_environment(device, 1)
     done = subprocess.run([sys.executable, "-c", SEES], capture_output=True, text=True, env=environment, check=True)
-    wanted = [device.cuda.removeprefix("GPU-")] if device.kind == "cuda" else []
-    return f"a child that is given {device.label} sees {done.stdout.strip()} as {worker_device(device)}", (
-        done.stdout.strip() == str(wanted)
+    expected = [device.cuda.removeprefix("GPU-")] if device.kind == "cuda" else []
+    return f"child process for {device.label} sees {done.stdout.strip()} as {worker_device(device)}", (
+        done.stdout.strip() == str(expected)
     )
 
 
 def same_losses(device: "torch.device") -> tuple[str, bool]:
-    """The first losses of every pair of backbone and row are those of the processor."""
+    """Check that the first losses of every backbone and method equal those of the CPU."""
     import torch
 
     shares = {pair: share(losses(*pair, device=device), losses(*pair, device=torch.device("cpu"))) for pair in PAIRS}
-    return compared(shares, f"{STEPS} steps in fp32 on {device} against the processor", FP32_SHARE)
+    return worst_difference(shares, f"{STEPS} steps in fp32 on {device} against the CPU", FP32_SHARE)
 
 
 def near_losses(device: "torch.device") -> tuple[str, bool]:
-    """The first loss in bf16 is near that in fp32."""
+    """Check that the first loss in bf16 is near that in fp32."""
     shares = {
         pair: share(losses(*pair, device=device, precision="bf16")[:1], losses(*pair, device=device)[:1])
         for pair in PAIRS
     }
-    return compared(shares, f"first loss in bf16 against fp32 on {device}", BF16_SHARE)
+    return worst_difference(shares, f"first loss in bf16 against fp32 on {device}", BF16_SHARE)
 
 
-def share(found: Sequence[float], expected: Sequence[float]) -> float:
-    """The largest relative difference; infinite if a value is not finite."""
-    if not all(math.isfinite(value) for value in (*found, *expected)):
+def share(values: Sequence[float], expected: Sequence[float]) -> float:
+    """Return the largest relative difference; infinite if a value is not finite."""
+    if not all(math.isfinite(value) for value in (*values, *expected)):
         return math.inf
-    return max(abs(a - b) / abs(b) for a, b in zip(found, expected, strict=True))
+    return max(abs(a - b) / abs(b) for a, b in zip(values, expected, strict=True))
 
 
-def compared(shares: dict[tuple[str, str], float], what: str, allowed: float) -> tuple[str, bool]:
-    """The words for the worst of the differences, and whether it is allowed."""
+def worst_difference(shares: dict[tuple[str, str], float], what: str, allowed: float) -> tuple[str, bool]:
+    """Return a line on the largest difference, and whether it is allowed."""
     worst = max(shares, key=lambda pair: shares[pair])
-    return (
-        f"{what}, {len(shares)} networks: at most {shares[worst]:.1e} apart ({', '.join(worst)}; allowed {allowed:g})",
-        shares[worst] <= allowed,
-    )
+    difference = f"max. difference {shares[worst]:.1e} ({', '.join(worst)}; allowed {allowed:g})"
+    return f"{what}, {len(shares)} networks: {difference}", shares[worst] <= allowed
 
 
-def memory(device: "torch.device", found: Device) -> tuple[str, bool]:
-    """A training step holds at least weights, gradients and two moments of each parameter."""
+def memory(device: "torch.device", slot_device: Device) -> tuple[str, bool]:
+    """Check that a training step uses at least weights, gradients and two moments of each parameter."""
     from slbench.measure.memory import measure
 
     network = paper_network("none")
@@ -211,19 +215,19 @@ def memory(device: "torch.device", found: Device) -> tuple[str, bool]:
         network,
         machine_id=machine.host().machine_id,
         device=device,
-        device_label=found.label,
-        device_name=found.name,
+        device_label=slot_device.label,
+        device_name=slot_device.name,
         threads=1,
         precision="fp32",
         batch_size=16,
         repeats=1,
     )
-    held, least = measured.median - measured.idle, 16 * sum(p.numel() for p in network.build().parameters())
-    return f"ViT, batch 16: {mebibytes(held)}, of which {least / 2**20:,.0f} for parameters", held > least
+    used, minimum = measured.median - measured.idle, 16 * sum(p.numel() for p in network.build().parameters())
+    return f"ViT, batch 16: {mebibytes(used)}, of which {minimum / 2**20:,.0f} for parameters", used > minimum
 
 
 def graphs(device: "torch.device") -> tuple[str, bool]:
-    """A captured forward pass, replayed on other images, gives what the network gives."""
+    """Check that a captured forward pass, replayed on other images, matches the network."""
     import torch
 
     network, batch = small("vit", "both").to(device).eval(), images("vit").to(device)
@@ -238,12 +242,12 @@ def graphs(device: "torch.device") -> tuple[str, bool]:
             captured = network(batch)
         batch.mul_(-2)
         graph.replay()
-        apart = (captured - network(batch)).abs().max().item()
-    return f"a captured forward pass is {apart:.1e} from the network's own (allowed 1e-5)", apart <= 1e-5
+        difference = (captured - network(batch)).abs().max().item()
+    return f"captured forward pass: max. difference {difference:.1e} (allowed 1e-5)", difference <= 1e-5
 
 
-def throughput(device: "torch.device", found: Device, timing: Timing) -> tuple[str, bool]:
-    """Images per second of the paper's ViT, plain and with both, by the paper's protocol."""
+def throughput(device: "torch.device", slot_device: Device, timing: Timing) -> tuple[str, bool]:
+    """Measure images per second of the paper's ViT, plain and with SPT and LSA, with the paper's protocol."""
     from slbench.measure.throughput import measure
 
     speeds = measure(
@@ -251,20 +255,20 @@ def throughput(device: "torch.device", found: Device, timing: Timing) -> tuple[s
         ("inference",),
         machine_id=machine.host().machine_id,
         device=device,
-        device_label=found.label,
-        device_name=found.name,
+        device_label=slot_device.label,
+        device_name=slot_device.name,
         threads=1,
         precision="fp32",
         timing=timing,
     )
-    words = [
-        f"{model_title('ViT', row)} {speed.median:,.0f} ({speed.q1:,.0f}-{speed.q3:,.0f})"
-        for row, speed in zip(("none", "both"), speeds, strict=True)
+    texts = [
+        f"{model_title('ViT', method)} {speed.median:,.0f} ({speed.q1:,.0f}-{speed.q3:,.0f})"
+        for method, speed in zip(("none", "both"), speeds, strict=True)
     ]
     passes = f"{timing.warmup} + {timing.rounds * timing.passes} passes of batch {speeds[0].batch_size}"
-    return f"images/s at 64 px in fp32, {passes}: {', '.join(words)}", all(speed.median > 0 for speed in speeds)
+    return f"images/s at 64 px in fp32, {passes}: {', '.join(texts)}", all(speed.median > 0 for speed in speeds)
 
 
 def paper_network(method: str) -> Network:
-    """The paper's ViT for Tiny-ImageNet."""
+    """Return the paper's ViT for Tiny-ImageNet."""
     return Network.resolve(default_spec("vit"), METHODS[method], image_size=(64, 64), in_channels=3, num_classes=200)

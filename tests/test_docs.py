@@ -106,7 +106,7 @@ def cuda_probe(run: StudyRun) -> Probe:
 
 
 def few_images(original: Callable[..., Any], *networks: Any, seed: int, count: int) -> Any:
-    """Call `analyzed_networks.fresh` for a few images, however many were asked for."""
+    """Call `analyzed_networks.untrained_networks` for a few images, however many were asked for."""
     return original(*networks, seed=seed, count=min(count, FEW))
 
 
@@ -178,7 +178,9 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "slbench.cli.data.prepare": lambda *_: None,
         "slbench.cli.data.verify": lambda *_: None,
         "slbench.analysis.layer_metrics.evenly_spaced": lambda count, **_: np.arange(count)[:: count // FEW],
-        "slbench.analysis.analyzed_networks.fresh": functools.partial(few_images, analyzed_networks.fresh),
+        "slbench.analysis.analyzed_networks.untrained_networks": functools.partial(
+            few_images, analyzed_networks.untrained_networks
+        ),
         "matplotlib.figure.Figure.savefig": functools.partialmethod(save_svg, original=Figure.savefig),
     }.items():
         monkeypatch.setattr(name, replacement)

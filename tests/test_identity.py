@@ -62,9 +62,9 @@ def test_what_was_filed_before_a_field_came_is_found_again(backbone: str, method
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
 def test_a_search_begun_before_goes_on(backbone: str) -> None:
     """Its definition holds the run without the seed, which is what the id of a cell is of."""
-    subject = TuningTarget(backbone, "fashion-mnist-12k", "both")
-    plan = SearchConfig(name="search", trials=2, seeds=1, sampler="random", pruner="none")
-    assert digest(definition(subject, space_of(subject), plan)["run"]) == BEFORE[backbone, "both"][1]
+    target = TuningTarget(backbone, "fashion-mnist-12k", "both")
+    config = SearchConfig(name="search", trials=2, seeds=1, sampler="random", pruner="none")
+    assert digest(definition(target, space_of(target), config)["run"]) == BEFORE[backbone, "both"][1]
 
 
 @pytest.mark.parametrize(("kind", "field"), LATER)

@@ -1,1 +1,1 @@
-"""What finished runs have learned, looked into: attention, temperatures, what a token and a class read of an image."""
+"""Analyses of finished runs: attention, learned temperatures and receptive fields."""

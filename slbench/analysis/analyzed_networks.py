@@ -1,4 +1,4 @@
-"""The networks whose receptive fields are looked into: untrained on noise, or of finished runs on their test images."""
+"""Networks for receptive-field analysis: untrained on noise, or of finished runs on their test images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,42 +17,43 @@ from slbench.methods import METHODS, model_title
 from slbench.rng import generator
 from slbench.text import distinct
 
-ROWS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")  # that differ in what a token reads
+# methods with different receptive fields of a token
+DEFAULT_METHODS = ("none", "spt", "spt-no-pool", "spt-1px-cardinal", "overlapping-conv")
 
 
 @dataclass(frozen=True)
 class AnalyzedNetwork:
-    """A network to look into, one of a line of figures and tables."""
+    """A network to analyse, and its line in figures and tables."""
 
     line: str
-    backbone: str  # as tables print it
+    backbone: str  # title in tables
     method: str
-    dataset: str  # empty: noise
+    dataset: str  # empty for noise
     seed: int
     image_size: tuple[int, int]
     network: Backbone
     images: torch.Tensor  # (n c h w), normalised
-    weights: str  # of which epoch; empty: not trained
+    weights: str  # epoch of the weights; empty for untrained networks
 
 
-def networks(
+def resolve_networks(
     backbones: Sequence[str], methods: Sequence[str], *, side: int, in_channels: int, num_classes: int
 ) -> tuple[dict[tuple[str, str], Network], list[str]]:
-    """Networks by (backbone, row) for square images, and a note on each pair that means nothing.
+    """Return networks by (backbone, method) for square images, and notes on the pairs that do not apply.
 
     Args:
-        backbones: names of backbones or presets; none: every backbone.
-        methods: names of rows; none: those of ROWS that mean something, without notes on the others.
+        backbones: names of backbones or presets; empty: every backbone.
+        methods: names of methods; empty: the applicable ones of DEFAULT_METHODS, without notes on the others.
     Raises:
-        InputError: for sizes that do not fit.
-        InapplicableError: if none of the pairs means something.
+        InputError: if sizes do not fit.
+        InapplicableError: if no pair applies.
     """
-    found: dict[tuple[str, str], Network] = {}
+    networks: dict[tuple[str, str], Network] = {}
     notes = []
     for backbone in backbones or BACKBONES:
-        for method in methods or ROWS:
+        for method in methods or DEFAULT_METHODS:
             try:
-                found[backbone, method] = Network.resolve(
+                networks[backbone, method] = Network.resolve(
                     default_spec(backbone),
                     METHODS[method],
                     image_size=(side, side),
@@ -61,16 +62,16 @@ def networks(
                 )
             except InapplicableError as error:
                 notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
-    if not found:
+    if not networks:
         raise InapplicableError(notes[0].removeprefix("left out: "))
-    return found, notes if methods else []
+    return networks, notes if methods else []
 
 
-def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
-    """Untrained networks on noise: a standard normal, the same for all networks of one image size."""
-    for (backbone, method), network in found.items():
+def untrained_networks(networks: dict[tuple[str, str], Network], *, seed: int, count: int) -> Iterator[AnalyzedNetwork]:
+    """Yield untrained networks on standard normal noise, the same for all networks of one image size."""
+    for (backbone, method), network in networks.items():
         noise = generator(seed, "noise")
-        made = build(
+        built = build(
             network.backbone,
             network.method,
             image_size=network.image_size,
@@ -86,24 +87,24 @@ def fresh(found: dict[tuple[str, str], Network], *, seed: int, count: int) -> It
             dataset="",
             seed=seed,
             image_size=network.image_size,
-            network=made.eval(),
+            network=built.eval(),
             images=torch.randn(count, network.in_channels, *network.image_size, generator=noise),
             weights="",
         )
 
 
-def finished(chosen: RunSelection, *, count: int) -> Iterator[AnalyzedNetwork]:
-    """Networks of finished runs, on images of their test splits at equal steps, so that every class has some."""
+def trained_networks(selection: RunSelection, *, count: int) -> Iterator[AnalyzedNetwork]:
+    """Yield networks of finished runs with evenly spaced test images, so that every class is present."""
     cpu = torch.device("cpu")
-    records = [run.record for run in chosen.runs]
+    records = [run.record for run in selection.runs]
     titles = line_titles(records)
-    several = len(distinct(record.labels.dataset for record in records)) > 1
+    many_datasets = len(distinct(record.labels.dataset for record in records)) > 1
     data = LoadedDatasets()
-    for run in chosen.runs:
-        record, title, test = run.record, titles[run.record.run_id], data.part(run, "test")
+    for run in selection.runs:
+        record, title, test = run.record, titles[run.record.run_id], data.image_set(run, "test")
         batches = Batches(test.take(evenly_spaced(len(test), at_most=count)), record.spec.dataset, device=cpu)
         yield AnalyzedNetwork(
-            line=title if several else title.replace(f", {record.labels.dataset}", "", 1),
+            line=title if many_datasets else title.replace(f", {record.labels.dataset}", "", 1),
             backbone=record.labels.backbone,
             method=record.labels.method,
             dataset=record.labels.dataset,

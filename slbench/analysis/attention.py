@@ -1,4 +1,4 @@
-"""Where runs look, on the same images: the maps of the class token's attention, read from each network."""
+"""Attention maps of the class token of several runs on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slbench.analysis.captions import SPLIT_WORDS
+from slbench.analysis.captions import SPLIT_NAMES
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.layers import AttentionLayer, layers_of
-from slbench.analysis.load import OnProgress, PassOptions, evenly_spaced, load_network, look
-from slbench.analysis.maps import Rollout, readers, reading
+from slbench.analysis.load import OnProgress, PassOptions, evenly_spaced, load_network, run_with_capture
+from slbench.analysis.maps import Rollout, output_attention, output_layers_of
 from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.data.batches import Batches
 from slbench.data.splits import ImageSet, Rows
 from slbench.errors import InputError
 from slbench.text import distinct
 
-HANDFUL = 6  # images, unless told
+DEFAULT_IMAGES = 6
 MAX_IMAGES, MAX_COLUMNS = 100, 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionOptions:
-    """Which images are looked at, and how."""
+    """Images and options of the attention maps."""
 
     split: Split
     images: tuple[int, ...] | None  # rows of the split
-    per_class: int | None  # in place of them, the first so many of each class
+    per_class: int | None  # in place of `images`: first images of each class
     rollout: bool
-    all_blocks: bool  # also a sheet of each run's blocks
-    mixed: bool  # of CaiT, see `maps.reading`
+    all_blocks: bool  # also a sheet per run with all blocks
+    mixed: bool  # for CaiT, see `maps.output_attention`
     device: torch.device
     threads: int
     batch_size: int
@@ -40,12 +40,12 @@ class AttentionOptions:
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """What one run reads of each image."""
+    """Attention maps of one run."""
 
     run: FinishedRun
-    by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # in which the output reads, by depth
+    by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # layers that feed the output, by depth
     rolled: Float[Tensor, "b down across"] | None
-    predicted: tuple[int, ...]  # classes
+    predicted: tuple[int, ...]  # class indices
 
     @property
     def last(self) -> AttentionLayer:
@@ -57,64 +57,75 @@ class AttentionMaps:
         return self.by_layer[self.last] if self.rolled is None else self.rolled
 
 
-def chosen_rows(part: ImageSet, setting: AttentionOptions) -> Rows:
-    """Rows of the images to show: those asked for, or a handful at equal steps of a split in order of class.
+def select_rows(image_set: ImageSet, options: AttentionOptions) -> Rows:
+    """Return the rows of the images to show: the requested ones, or a few evenly spaced ones of the split.
 
     Raises:
-        InputError: for a row that there is not, or more images than a sheet holds.
+        InputError: for a row out of range, or more images than a sheet holds.
     """
-    if setting.images is not None:
-        wrong = [row for row in setting.images if not 0 <= row < len(part)]
+    if options.images is not None:
+        wrong = [row for row in options.images if not 0 <= row < len(image_set)]
         if wrong:
-            words = SPLIT_WORDS[setting.split]
-            raise InputError(f"--images {wrong[0]}: there are {len(part):,} {words}: allowed: 0 to {len(part) - 1}")
-        rows = np.array(distinct(setting.images), dtype=np.int64)
-    elif setting.per_class is not None:
-        each = [np.flatnonzero(part.labels == label)[: setting.per_class] for label in np.unique(part.labels)]
-        rows = np.concatenate(each)
+            raise InputError(
+                f"--images: no image {wrong[0]} among {len(image_set):,} {SPLIT_NAMES[options.split]}; "
+                f"allowed: 0 to {len(image_set) - 1}"
+            )
+        rows = np.array(distinct(options.images), dtype=np.int64)
+    elif options.per_class is not None:
+        first = [
+            np.flatnonzero(image_set.labels == label)[: options.per_class] for label in np.unique(image_set.labels)
+        ]
+        rows = np.concatenate(first)
     else:
-        rows = evenly_spaced(len(part), at_most=HANDFUL)
+        rows = evenly_spaced(len(image_set), at_most=DEFAULT_IMAGES)
     if len(rows) > MAX_IMAGES:
-        raise InputError(f"{len(rows):,} images: a sheet holds at most {MAX_IMAGES}: ask for fewer with --images")
+        raise InputError(
+            f"too many images for one sheet (got {len(rows):,}); allowed: {MAX_IMAGES}; choose fewer with --images"
+        )
     return rows
 
 
 def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
-    """Raise InputError unless all runs can be shown on the same images, and fit on one sheet."""
+    """Raise InputError unless all runs share the same images and fit on one sheet."""
     if len(runs) > MAX_COLUMNS:
-        raise InputError(f"{len(runs)} runs: a sheet holds at most {MAX_COLUMNS}: name fewer")
+        raise InputError(f"too many runs for one sheet (got {len(runs)}); allowed: {MAX_COLUMNS}")
 
-    def images(run: FinishedRun) -> tuple[object, ...]:
+    def data_of(run: FinishedRun) -> tuple[object, ...]:
         record, spec = run.record, run.record.spec
         seed = spec.seed if split == "train" and (spec.dataset.fraction or spec.dataset.per_class) else None
         size = (spec.dataset.fraction, spec.dataset.per_class) if split == "train" else None
         return record.data_sha256, spec.dataset.image_size, spec.protocol if split != "test" else None, size, seed
 
     for run in runs[1:]:
-        if images(run) != images(runs[0]):
-            raise InputError(f"runs on different data in one sheet: {runs[0].title} and {run.title}: name one's alone")
+        if data_of(run) != data_of(runs[0]):
+            raise InputError(
+                f"runs on different data: {runs[0].title} and {run.title}; choose runs on the same data for one sheet"
+            )
 
 
 def read_maps(
-    run: FinishedRun, part: ImageSet, rows: Rows, setting: AttentionOptions, on_progress: OnProgress
+    run: FinishedRun, image_set: ImageSet, rows: Rows, options: AttentionOptions, on_progress: OnProgress
 ) -> AttentionMaps:
-    """The maps of one run, image by image; batches do not change them but for rounding."""
-    network = load_network(run, device=setting.device)
+    """Return the maps of one run, independent of the batch size up to rounding."""
+    network = load_network(run, device=options.device)
     layers = layers_of(network)
-    asking = readers(layers)
-    found: dict[AttentionLayer, list[Tensor]] = {layer: [] for layer in asking}
+    output_layers = output_layers_of(layers)
+    maps: dict[AttentionLayer, list[Tensor]] = {layer: [] for layer in output_layers}
     rollout, rolled = Rollout(), list[Tensor]()
 
-    def see(seen: AttentionCapture) -> None:
-        if seen.layer in found:
-            found[seen.layer].append(torch.cat([reading(piece, mixed=setting.mixed) for piece in seen.pieces()]).cpu())
-        if setting.rollout:
-            rollout.see(seen)
-            if seen.layer is layers[-1]:
-                rolled.append(rollout.take().cpu())
+    def update(capture: AttentionCapture) -> None:
+        if capture.layer in maps:
+            pieces = [output_attention(piece, mixed=options.mixed) for piece in capture.pieces()]
+            maps[capture.layer].append(torch.cat(pieces).cpu())
+        if options.rollout:
+            rollout.update(capture)
+            if capture.layer is layers[-1]:
+                rolled.append(rollout.compute().cpu())
 
-    batches = Batches(part, run.record.spec.dataset, device=setting.device)
-    how = PassOptions(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
-    logits = look(network, layers if setting.rollout else asking, batches, rows, see, how=how)
-    by_layer = {layer: torch.cat(maps) for layer, maps in found.items()}
+    images = Batches(image_set, run.record.spec.dataset, device=options.device)
+    pass_options = PassOptions(device=options.device, batch_size=options.batch_size, on_progress=on_progress)
+    logits = run_with_capture(
+        network, layers if options.rollout else output_layers, images, rows, update, options=pass_options
+    )
+    by_layer = {layer: torch.cat(batches) for layer, batches in maps.items()}
     return AttentionMaps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))

@@ -1,4 +1,4 @@
-"""The words around what an analysis has found: what was looked into, on what, with what."""
+"""Captions, tables and files of an analysis: data, device, versions and runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from slbench import machine
-from slbench.analysis.run_selection import WHICH, FinishedRun, Split
+from slbench.analysis.run_selection import WEIGHTS_EPOCH, FinishedRun, Split
 from slbench.files import write_atomic
 from slbench.plotting.style import save
 from slbench.provenance import code_text
@@ -18,52 +18,52 @@ from slbench.text import distinct, markdown_table, plural
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPLIT_WORDS: dict[Split, str] = {"test": "test images", "val": "validation images", "train": "training images"}
+SPLIT_NAMES: dict[Split, str] = {"test": "test images", "val": "validation images", "train": "training images"}
 
 
 @dataclass(frozen=True)
 class AnalysisOutput:
-    """What an analysis left in its folder."""
+    """Files and text of a finished analysis."""
 
     folder: Path
-    files: tuple[str, ...]  # names in it
+    files: tuple[str, ...]  # names in the folder
     text: str  # Markdown: title, caption, tables
-    caption: tuple[str, ...]  # what a figure's caption must say, and what the words mean
+    caption: tuple[str, ...]  # facts for a figure's caption, and definitions
     frame: pd.DataFrame  # every value, tidy
 
 
-def looked_into(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tuple[int, int]]) -> str:
-    """Data, images, seeds, and which weights.
+def data_text(runs: Sequence[FinishedRun], split: Split, counts: dict[str, tuple[int, int]]) -> str:
+    """Return a sentence with data, images, seeds and weights.
 
     Args:
-        counts: of each data set the images that were looked at, and how many there are.
+        counts: images used and images available, by data set.
     """
     data = ", ".join(
-        f"{name}, {'all' if images == of else f'{images:,} of the'} {of:,} {SPLIT_WORDS[split]}"
-        for name, (images, of) in counts.items()
+        f"{name}, {'all' if images == total else f'{images:,} of the'} {total:,} {SPLIT_NAMES[split]}"
+        for name, (images, total) in counts.items()
     )
     seeds = sorted({run.seed for run in runs})
-    weights = " or ".join(distinct(WHICH[run.weights.name] for run in runs if run.weights))
+    weights = " or ".join(distinct(WEIGHTS_EPOCH[run.weights.name] for run in runs if run.weights))
     return (
         f"Data: {data}, without augmentation; {plural(len(runs), 'run')}, {plural(len(seeds), 'seed')} "
         f"({', '.join(map(str, seeds))}); weights of the {weights}."
     )
 
 
-def made_with(device: torch.device, threads: int) -> str:
-    """Device, precision and versions of the analysis."""
+def computation_text(device: torch.device, threads: int) -> str:
+    """Return a sentence with device, precision and versions of the analysis."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine.cpu_name()
     return (
-        f"Computed in fp32, whatever the runs were trained in, on {name} ({device}, {plural(threads, 'thread')}); "
+        f"Computed in fp32, independent of the training precision, on {name} ({device}, {plural(threads, 'thread')}); "
         f"{code_text(machine.code())}."
     )
 
 
-def trained(runs: Sequence[FinishedRun]) -> str:
-    """The runs as a Markdown table; accuracies are those of the weights that were looked into."""
+def runs_table(runs: Sequence[FinishedRun]) -> str:
+    """Return the runs as a Markdown table with the accuracies of the analysed weights."""
     lines = [
         {
-            "row": run.row,
+            "model": run.model,
             "data": run.record.labels.dataset,
             "seed": run.seed,
             "epochs": run.record.spec.recipe.epochs,
@@ -76,7 +76,7 @@ def trained(runs: Sequence[FinishedRun]) -> str:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """A frame of text as a GitHub table, its first column to the left."""
+    """Return a frame of text as a Markdown table, first column left-aligned."""
     lines = frame.astype(str).to_numpy().tolist()
     return markdown_table([str(column) for column in frame.columns], lines, align="l" + "r" * (frame.shape[1] - 1))
 
@@ -88,8 +88,8 @@ def page(
     tables: Sequence[tuple[str, str]],
     figures: Sequence[str],
 ) -> str:
-    """A Markdown page: caption, what the words mean, tables under their heads, figures."""
-    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {words}" for words in definitions)]
+    """Return a Markdown page: title, caption, definitions, tables and figures."""
+    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {definition}" for definition in definitions)]
     for head, content in tables:
         parts += [f"## {head}", content]
     parts += [f"![{name}]({name}.png)" for name in figures]
@@ -102,7 +102,7 @@ FORMATS = ("png", "svg", "pdf")
 def write(
     folder: Path, name: str, text: str, frames: dict[str, pd.DataFrame], figures: "dict[str, Figure]"
 ) -> tuple[str, ...]:
-    """Write NAME.md, each frame as CSV in full precision and each figure in every format; the names of the files."""
+    """Write NAME.md, a CSV per frame in full precision and the figures; return the file names."""
     files = [f"{name}.md"]
     write_atomic(folder / files[0], text.encode())
     for stem, frame in frames.items():
@@ -112,3 +112,39 @@ def write(
         save(figure, folder / stem, formats=FORMATS)
         files += [f"{stem}.{suffix}" for suffix in FORMATS]
     return tuple(files)
+
+
+def write_page(
+    folder: Path,
+    name: str,
+    title: str,
+    *,
+    tables: Sequence[tuple[str, pd.DataFrame]],
+    frames: dict[str, pd.DataFrame],
+    figures: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> AnalysisOutput:
+    """Write NAME.md and a CSV per frame in full precision, beside existing figures.
+
+    Args:
+        tables: (title, frame of text).
+        frames: by file stem; the first is the tidy one.
+        figures: (file stem, caption).
+    """
+    parts = [f"# {title}"]
+    for head, frame in tables:
+        parts += [f"## {head}", table(frame)]
+    for stem, description in figures:
+        parts += [f"![{stem}]({stem}.png)", f"{stem}: {description}."]
+    notes = [note.removesuffix(".") for note in notes]
+    parts += [f"{note}." for note in notes]
+    text = "\n\n".join(parts) + "\n"
+    files = write(folder, name, text, frames, figures={})
+    files += tuple(f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS)
+    caption = (*(f"{stem}: {description}" for stem, description in figures), *notes)
+    return AnalysisOutput(folder, files, text, caption, next(iter(frames.values())))
+
+
+def cpu_text() -> str:
+    """Return a sentence with device and versions of an analysis on the CPU."""
+    return f"Computed in fp32 on {machine.cpu_name()} (cpu, 1 thread); {code_text(machine.code())}"

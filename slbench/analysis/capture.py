@@ -1,4 +1,4 @@
-"""What attention layers compute while a network runs, seen through hooks: no forward pass is written twice."""
+"""Capture queries, keys and scores of attention layers with forward hooks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from slbench.analysis.layers import AttentionLayer
 
-PIECE = 2**24  # scores that are looked at at once; 64 MiB in fp32
+PIECE = 2**24  # scores processed at a time; 64 MiB in fp32
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionCapture:
-    """What one layer computed for a batch; b counts images, in window layers the windows of each image in turn."""
+    """Queries, keys and scores of one layer for a batch; b counts images, or windows image by image."""
 
     layer: AttentionLayer
     q: Float[Tensor, "b h n d"]
@@ -26,15 +26,12 @@ class AttentionCapture:
 
     @property
     def weights(self) -> Float[Tensor, "b h n m"]:
-        """Attention: the softmax of the scores. Each row sums to 1.
-
-        CaiT mixes heads once more after this; `mixed` is what it then uses.
-        """
+        """Return the softmax of the scores, before CaiT's second mix of heads (see `mixed`)."""
         return self.scores.softmax(dim=-1)
 
     @property
     def mixed(self) -> Float[Tensor, "b h n m"]:
-        """The weights that multiply the values: those of CaiT with their heads mixed, which may be negative."""
+        """Return the weights that multiply the values; CaiT's mixed weights may be negative."""
         if self.layer.mix is None:
             return self.weights
         mixed: Tensor = self.layer.mix(self.weights)
@@ -42,38 +39,37 @@ class AttentionCapture:
 
     @property
     def products(self) -> Float[Tensor, "b h n m"]:
-        """Query times key times the layer's scale, before bias, mix of heads and masks: R of arXiv:2112.13492, scaled.
-
-        The scale is 1 / sqrt(d_k), or what was learned in its place.
-        """
+        """Return scaled q k^T before bias, mix of heads and masks: R of arXiv:2112.13492 times the (learned) scale."""
         logits = self.layer.logits
         scale = logits.initial_scale if logits.scale is None else logits.scale[:, None, None]
         return (self.q * scale) @ self.k.transpose(-2, -1)
 
     def pieces(self) -> "Iterator[AttentionCapture]":
-        """The same, some whole images at a time, so that what is computed from it stays small."""
+        """Yield the capture in pieces of whole images, to bound the memory of derived tensors."""
         windows = self.layer.windows
         size = max(1, PIECE // (self.scores[0].numel() * windows)) * windows
         for start in range(0, len(self.scores), size):
-            here = slice(start, start + size)
-            yield AttentionCapture(self.layer, self.q[here], self.k[here], self.scores[here])
+            rows = slice(start, start + size)
+            yield AttentionCapture(self.layer, self.q[rows], self.k[rows], self.scores[rows])
 
 
 @contextmanager
-def capture_attention(layers: Sequence[AttentionLayer], see: Callable[[AttentionCapture], None]) -> Iterator[None]:
-    """Within it, `see` is told what each of the layers computes, as soon as it has."""
+def capture_attention(
+    layers: Sequence[AttentionLayer], on_capture: Callable[[AttentionCapture], None]
+) -> Iterator[None]:
+    """Call `on_capture` with the capture of each layer during forward passes in the context."""
 
-    def tell(
+    def hook(
         layer: AttentionLayer,
         _module: torch.nn.Module,
         inputs: tuple[Tensor, ...],
         _named: dict[str, Any],
         scores: Tensor,
     ) -> None:
-        see(AttentionCapture(layer, inputs[0].detach(), inputs[1].detach(), scores.detach()))
+        on_capture(AttentionCapture(layer, inputs[0].detach(), inputs[1].detach(), scores.detach()))
 
     with ExitStack() as hooks:
         for layer in layers:
-            hook = layer.logits.register_forward_hook(partial(tell, layer), with_kwargs=True)
-            hooks.callback(hook.remove)
+            handle = layer.logits.register_forward_hook(partial(hook, layer), with_kwargs=True)
+            hooks.callback(handle.remove)
         yield

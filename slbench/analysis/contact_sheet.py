@@ -1,4 +1,4 @@
-"""The contact sheet of attention over images, its values and its page."""
+"""Contact sheet of attention maps over images, with values and page."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slbench.analysis.attention import AttentionMaps, AttentionOptions, check_comparable, chosen_rows, read_maps
-from slbench.analysis.captions import AnalysisOutput, looked_into, made_with, page, table, trained, write
-from slbench.analysis.figures import plain
+from slbench.analysis.attention import AttentionMaps, AttentionOptions, check_comparable, read_maps, select_rows
+from slbench.analysis.captions import AnalysisOutput, computation_text, data_text, page, runs_table, table, write
+from slbench.analysis.figures import escape
 from slbench.analysis.load import LoadedDatasets, OnProgress
 from slbench.analysis.maps import displayed
 from slbench.analysis.run_selection import FinishedRun, RunSelection
-from slbench.analysis.seed_aggregation import identity
+from slbench.analysis.seed_aggregation import run_columns
 from slbench.data.splits import ImageSet, Rows
 from slbench.plotting.style import new_figure, style
 from slbench.torch_runtime import reproducible
@@ -26,74 +26,73 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CELL = 0.95  # inches of an image on the sheet
-COLOURS = "cividis"  # brighter is more, in grey too, and for any colour vision
+CELL = 0.95  # inches per image
+COLOURS = "cividis"  # monotonic in lightness, safe for colour-blind readers
 
 
 BRIGHT = (
-    "The brightest place of a map is where most is read, the darkest where least, image by image (min-max); maps are "
-    "brought from the grid of tokens to the image's size bilinearly."
+    "Maps are min-max scaled per image (brightest: most attention, darkest: least) and resized bilinearly from the "
+    "token grid to the image."
 )
 STRETCHED = (
-    "So a map that is nearly flat is stretched like any other: patches read, in the table, is exp(entropy) of a map, "
-    "its mean over the images, and comes near the number of tokens where attention is nearly uniform. "
-    "Weight on patches: the rest is on the class token itself."
+    "A nearly flat map is stretched like any other. Patches read: exp(entropy) of a map, mean over images; it "
+    "approaches the number of tokens for nearly uniform attention. Weight on patches: the rest is on the class token."
 )
 ROLLOUT = (
-    "Shown: attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
-    "(A + I) / 2, A the mean over heads."
+    "Attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
+    "(A + I) / 2, with A the mean over heads."
 )
-ROLLOUT_WORDS = {  # what it does where the network is not a plain stack of blocks
-    "t2t": "T2T: followed back to the tokens of the last soft split, not through the soft splits.",
-    "cait": "CaiT: in class blocks only the class token moves.",
-    "pit": "PiT: a pooled token's share goes to the four places of its patch alike.",
-    "swin": "Swin: begins at the mean of all tokens, which is its output; windows in place; "
-    "a merged token's share goes to its four alike.",
+ROLLOUT_NOTES = {  # for networks that are not a plain stack of blocks
+    "t2t": "T2T: back to the tokens of the last soft split, not through the soft splits.",
+    "cait": "CaiT: class blocks update the class token only.",
+    "pit": "PiT: the relevance of a pooled token is divided equally among its four tokens.",
+    "swin": "Swin: starts at the mean of all tokens, which is its output; windows in image order; "
+    "the relevance of a merged token is divided equally among its four.",
 }
-LAST_WORDS = {
+LAST_BLOCK_NOTES = {
     "cait": "CaiT: the last class block.",
-    "pit": "PiT: the grid of its last stage is coarse.",
-    "swin": "Swin has no class token: shown is the mean over all queries of the last block's attention, put back in "
-    "place from the windows: what the average of the tokens, which is its output, reads there (the first step of "
-    "attention rollout, arXiv:2005.00928, begun at that average).",
+    "pit": "PiT: the last stage has a coarse grid.",
+    "swin": "Swin has no class token: the map is the mean over all queries of the last block's attention, in image "
+    "order: the attention of its output, the average of the tokens (the first step of attention rollout, "
+    "arXiv:2005.00928, from that average).",
 }
-UNMIXED = "CaiT's attention is the softmax, before its heads are mixed once more."
-MIXED = "CaiT's attention is that after its last mix of heads, by magnitude: the sign of a mixed weight means nothing."
+UNMIXED = "CaiT: attention is the softmax, before the second mix of heads."
+MIXED = "CaiT: attention is the magnitude after the second mix of heads; the sign of a mixed weight has no meaning."
 
 
-def tidy(maps: Sequence[AttentionMaps], part: ImageSet, rows: Rows, setting: AttentionOptions) -> pd.DataFrame:
-    """Every value of every map before it is brought to the image's size: a line for each token."""
+def tidy(maps: Sequence[AttentionMaps], image_set: ImageSet, rows: Rows, options: AttentionOptions) -> pd.DataFrame:
+    """Return the values of all maps before resizing, one line per token."""
     frames = []
-    for found in maps:
-        shown = dict[str, tuple[str, Tensor]]()
-        if setting.all_blocks or found.rolled is None:
-            layers = found.by_layer if setting.all_blocks else {found.last: found.by_layer[found.last]}
-            shown |= {layer.name: (layer.kind, values) for layer, values in layers.items()}
-        if found.rolled is not None:
-            shown["rollout"] = ("rollout", found.rolled)
-        for layer, (kind, values) in shown.items():
+    for run_maps in maps:
+        selected = dict[str, tuple[str, Tensor]]()
+        if options.all_blocks or run_maps.rolled is None:
+            layers = run_maps.by_layer if options.all_blocks else {run_maps.last: run_maps.by_layer[run_maps.last]}
+            selected |= {layer.name: (layer.kind, values) for layer, values in layers.items()}
+        if run_maps.rolled is not None:
+            selected["rollout"] = ("rollout", run_maps.rolled)
+        for layer, (kind, values) in selected.items():
             image, down, across = (axis.ravel() for axis in np.indices(tuple(values.shape)))
-            line = identity(found.run) | {"split": setting.split, "layer": layer, "kind": kind}
-            frame = pd.DataFrame({"image": rows[image], "label": part.labels[rows[image]]})
-            frame["predicted"] = np.array(found.predicted)[image]
+            line = run_columns(run_maps.run) | {"split": options.split, "layer": layer, "kind": kind}
+            frame = pd.DataFrame({"image": rows[image], "label": image_set.labels[rows[image]]})
+            frame["predicted"] = np.array(run_maps.predicted)[image]
             frame = frame.assign(down=down, across=across, weight=values.numpy().ravel())
             frames.append(frame.assign(**line)[[*line, *frame]])
     return pd.concat(frames, ignore_index=True)
 
 
 def summary(maps: Sequence[AttentionMaps]) -> str:
-    """A line for each run: what was shown, how much of the attention is on patches and on how many."""
+    """Return a Markdown table of the runs: map, attention on patches and effective number of patches."""
     lines = []
-    for found in maps:
-        values = found.main.flatten(1).double()
+    for run_maps in maps:
+        values = run_maps.main.flatten(1).double()
         share = values / values.sum(dim=1, keepdim=True)
         effective = torch.special.entr(share).sum(dim=1).exp()
         lines.append(
             {
-                "row": found.run.row,
-                "seed": found.run.seed,
-                "map": "rollout" if found.rolled is not None else found.last.name,
-                "tokens": " x ".join(map(str, found.main.shape[1:])),
+                "model": run_maps.run.model,
+                "seed": run_maps.run.seed,
+                "map": "rollout" if run_maps.rolled is not None else run_maps.last.name,
+                "tokens": " x ".join(map(str, run_maps.main.shape[1:])),
                 "weight on patches": f"{values.sum(dim=1).mean():.3f}",
                 "patches read": f"{effective.mean():.1f} of {values.shape[1]}",
             }
@@ -102,79 +101,81 @@ def summary(maps: Sequence[AttentionMaps]) -> str:
 
 
 def write_sheet(
-    choice: RunSelection,
-    setting: AttentionOptions,
+    selection: RunSelection,
+    options: AttentionOptions,
     *,
     out: Path,
     on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
 ) -> AnalysisOutput:
-    """Write the contact sheet, its values and its page, under `out`.
+    """Write the contact sheet, its values and its page under `out`.
 
     Raises:
-        InputError: if the runs have not the same images, or one cannot be read.
+        InputError: if the runs have different images, or one cannot be read.
     """
-    check_comparable(choice.runs, setting.split)
+    check_comparable(selection.runs, options.split)
     data = LoadedDatasets()
-    parts = [data.part(run, setting.split) for run in choice.runs]
-    part, rows = parts[0], chosen_rows(parts[0], setting)
-    with reproducible(setting.threads):
-        maps = [read_maps(run, part, rows, setting, on_run(run)) for run in choice.runs]
-    pixels = pictures(part, rows)
-    heads = [f"class {part.labels[row]}\nno. {row}" for row in rows]
-    name = "attention" + "-rollout" * setting.rollout + "-mixed" * setting.mixed
-    meaning = definitions(maps, setting)
+    image_sets = [data.image_set(run, options.split) for run in selection.runs]
+    image_set, rows = image_sets[0], select_rows(image_sets[0], options)
+    with reproducible(options.threads):
+        maps = [read_maps(run, image_set, rows, options, on_run(run)) for run in selection.runs]
+    pixels = pictures(image_set, rows)
+    heads = [f"class {image_set.labels[row]}\nno. {row}" for row in rows]
+    name = "attention" + "-rollout" * options.rollout + "-mixed" * options.mixed
+    defined = definitions(maps, options)
     caption = (
-        looked_into(choice.runs, setting.split, {choice.runs[0].record.labels.dataset: (len(rows), len(part))}),
-        made_with(setting.device, setting.threads),
-        *choice.notes,
+        data_text(
+            selection.runs, options.split, {selection.runs[0].record.labels.dataset: (len(rows), len(image_set))}
+        ),
+        computation_text(options.device, options.threads),
+        *selection.notes,
     )
     with style():
-        figures = {name: draw(pixels, heads, {title: found.main for title, found in titled(maps).items()})}
-        if setting.all_blocks:
-            for number, (title, found) in enumerate(titled(maps).items(), start=1):
-                columns = {layer.name: values for layer, values in found.by_layer.items()}
+        figures = {name: draw(pixels, heads, {title: run_maps.main for title, run_maps in by_title(maps).items()})}
+        if options.all_blocks:
+            for number, (title, run_maps) in enumerate(by_title(maps).items(), start=1):
+                columns = {layer.name: values for layer, values in run_maps.by_layer.items()}
                 figures[f"{name}-blocks-{number}"] = draw(pixels, heads, columns, over=title)
-    tables = [("Maps", summary(maps)), ("Runs", trained(choice.runs))]
-    text = page("Attention over images", caption, meaning, tables, list(figures))
-    frame = tidy(maps, part, rows, setting)
+    tables = [("Maps", summary(maps)), ("Runs", runs_table(selection.runs))]
+    text = page("Attention over images", caption, defined, tables, list(figures))
+    frame = tidy(maps, image_set, rows, options)
     files = write(out, name, text, {name: frame}, figures)
-    return AnalysisOutput(out, files, text, (*caption, *meaning), frame)
+    return AnalysisOutput(out, files, text, (*caption, *defined), frame)
 
 
-def definitions(maps: Sequence[AttentionMaps], setting: AttentionOptions) -> list[str]:
-    """What the maps are, for the backbones that are there."""
-    backbones = {found.run.record.spec.backbone.name for found in maps}
+def definitions(maps: Sequence[AttentionMaps], options: AttentionOptions) -> list[str]:
+    """Return definitions of the maps for the backbones in use."""
+    backbones = {run_maps.run.record.spec.backbone.name for run_maps in maps}
     parts = [BRIGHT, STRETCHED]
-    if setting.rollout:
+    if options.rollout:
         parts.append(ROLLOUT)
-        told = ROLLOUT_WORDS
+        notes = ROLLOUT_NOTES
     else:
-        parts.append("Shown: the row of the class token in the last block, mean over heads.")
-        told = LAST_WORDS
-    parts += [words for backbone, words in told.items() if backbone in backbones]
+        parts.append("Maps: attention of the class token in the last block, mean over heads.")
+        notes = LAST_BLOCK_NOTES
+    parts += [note for backbone, note in notes.items() if backbone in backbones]
     if "cait" in backbones:
-        parts.append(MIXED if setting.mixed and not setting.rollout else UNMIXED)
-    if setting.all_blocks:
-        parts.append(
-            "A further sheet for each run has every block in which the class token asks (Swin: every block), by depth."
-        )
+        parts.append(MIXED if options.mixed and not options.rollout else UNMIXED)
+    if options.all_blocks:
+        parts.append("One more sheet per run shows every block with a class-token query (Swin: every block), by depth.")
     return parts
 
 
-def titled(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
-    """Maps under what heads their column: the row, with what else tells two of the same name apart."""
-    rows = [found.run.row for found in maps]
-    seeds = len({found.run.seed for found in maps}) > 1
-    titles = [f"{row}, seed {found.run.seed}" if seeds else row for row, found in zip(rows, maps, strict=True)]
+def by_title(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
+    """Return maps by column title: method, seed if there are several, run id if still ambiguous."""
+    models = [run_maps.run.model for run_maps in maps]
+    seeds = len({run_maps.run.seed for run_maps in maps}) > 1
+    titles = [
+        f"{model}, seed {run_maps.run.seed}" if seeds else model for model, run_maps in zip(models, maps, strict=True)
+    ]
     return {
-        title if titles.count(title) == 1 else f"{title} {found.run.record.run_id}": found
-        for title, found in zip(titles, maps, strict=True)
+        title if titles.count(title) == 1 else f"{title} {run_maps.run.record.run_id}": run_maps
+        for title, run_maps in zip(titles, maps, strict=True)
     }
 
 
-def pictures(part: ImageSet, rows: Rows) -> list[np.ndarray]:
-    """The images as they are, each (h w) in grey or (h w 3) in colour; of other channels the mean."""
-    stack = np.stack(list(part.take(rows).images))
+def pictures(image_set: ImageSet, rows: Rows) -> list[np.ndarray]:
+    """Return the images, each (h w) in grey or (h w 3) in colour; other channel counts are averaged."""
+    stack = np.stack(list(image_set.take(rows).images))
     if stack.shape[1] == 3:
         return list(stack.transpose(0, 2, 3, 1))
     return list(stack.mean(axis=1).round().astype(np.uint8))
@@ -186,7 +187,7 @@ def draw(
     columns: dict[str, Float[Tensor, "b down across"]],
     over: str = "",
 ) -> "Figure":
-    """A row for each image: the image, then its map in every column, from black (least read) to bright (most)."""
+    """Draw one row per image: the image, then its map in every column."""
     height, width = pixels[0].shape[:2]
     wide, high = 1 + len(columns), len(pixels)
     figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + CELL * height / width * high)
@@ -198,20 +199,20 @@ def draw(
         line[0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
     panels[0, 0].set_title("image", fontsize=7)
     for number, (title, maps) in enumerate(columns.items(), start=1):
-        panels[0, number].set_title(plain("\n".join(textwrap.wrap(title, 15))), fontsize=7)
-        for axes, shown in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
-            colours = axes.imshow(shown.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
+        panels[0, number].set_title(escape("\n".join(textwrap.wrap(title, 15))), fontsize=7)
+        for axes, image in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
+            colours = axes.imshow(image.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
     for axes in panels.ravel():
-        bare(axes)
+        hide_frame(axes)
     key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)
     key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=7)
     if over:
-        figure.suptitle(plain(over), fontsize=9)
+        figure.suptitle(escape(over), fontsize=9)
     return figure
 
 
-def bare(axes: "Axes") -> None:
-    """No frame, no ticks."""
+def hide_frame(axes: "Axes") -> None:
+    """Remove frame, ticks and grid."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)

@@ -1,4 +1,4 @@
-"""The effective receptive field: how strongly each pixel moves a token, or what the head reads, by gradients.
+"""Effective receptive field: gradient of a token, or of the head's input, with respect to each pixel.
 
 Source: Luo et al., arXiv:1701.04128, section 3.
 """
@@ -25,21 +25,20 @@ if TYPE_CHECKING:
 
 Output = Literal["tokens", "class"]
 BATCH = 32  # images
-FAINT = 1 - 0.9545  # of the strongest pixel: what is weaker is outside the effective field; arXiv:1701.04128
+FAINT = 1 - 0.9545  # share of the strongest pixel; weaker ones are outside the effective field, arXiv:1701.04128
 Map = NDArray[np.float64]  # (height, width)
 
 
 @contextmanager
 def output_of(network: Backbone, output: Output) -> "Iterator[list[Tensor]]":
-    """Within it, each pass through the network appends what is asked for.
+    """Collect an output of each forward pass in the context.
 
-    "tokens": what the tokenizer gives (b n d), of a CNN its last features (b d h w); "class": what the head
-    reads (b d).
+    "tokens": output of the tokenizer (b n d), of a CNN its last features (b d h w); "class": input of the head (b d).
     """
-    seen: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:  # noqa: ARG001
-        seen.append(inputs[0] if output == "class" else result)
+        outputs.append(inputs[0] if output == "class" else result)
 
     part = "head" if output == "class" else "tokenizer"
     if output == "tokens" and isinstance(network, T2T):
@@ -48,23 +47,23 @@ def output_of(network: Backbone, output: Output) -> "Iterator[list[Tensor]]":
         part = "blocks"
     handle = getattr(network, part).register_forward_hook(keep)
     try:
-        yield seen
+        yield outputs
     finally:
         handle.remove()
 
 
 def centre(network: Backbone, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Place (down, across) of the central token; of an even number the one after the middle."""
+    """Return (row, column) of the central token; for an even number the one after the middle."""
     rows, columns = parts_of(network)[0].grid(image_size)
     return rows // 2, columns // 2
 
 
-def central(values: Tensor, place: tuple[int, int], grid: tuple[int, int]) -> Float[Tensor, "b d"]:
-    """The token at a place, of tokens (b n d) row by row or of a grid (b d h w)."""
+def central(values: Tensor, position: tuple[int, int], grid: tuple[int, int]) -> Float[Tensor, "b d"]:
+    """Return the token at `position`, of tokens (b n d) in row-major order or of a grid (b d h w)."""
     if values.ndim == 4:
-        return values[:, :, place[0], place[1]]
+        return values[:, :, position[0], position[1]]
     assert values.shape[1] == grid[0] * grid[1], f"{values.shape[1]} tokens on a grid of {grid}"
-    return values[:, place[0] * grid[1] + place[1]]
+    return values[:, position[0] * grid[1] + position[1]]
 
 
 def effective_field(
@@ -75,24 +74,23 @@ def effective_field(
     seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Map:
-    """Mean over images of the absolute gradient of an output by the pixels, summed over the image's channels.
+    """Return the mean over images of the absolute gradient of an output by the pixels, summed over input channels.
 
-    The output's channels are added with signs drawn for each image from the seed: a plain sum may vanish, and does
-    after a layer norm.
+    Output channels are summed with random signs per image: a plain sum vanishes after a layer norm.
 
     Args:
         network: in eval mode.
-        images: normalised, as the network is trained on.
+        images: normalised as in training.
     """
     image_size = (images.shape[2], images.shape[3])
     grid = parts_of(network)[0].grid(image_size)
-    place = centre(network, image_size)
+    position = centre(network, image_size)
     total = torch.zeros(image_size, dtype=torch.float64)
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH].clone().requires_grad_()
-        with output_of(network, output) as seen:
+        with output_of(network, output) as outputs:
             network(batch)
-        vectors = seen[0] if output == "class" else central(seen[0], place, grid)
+        vectors = outputs[0] if output == "class" else central(outputs[0], position, grid)
         source = generator(seed, "signs", start)
         signs = torch.randint(0, 2, vectors.shape, generator=source) * 2 - 1
         (gradient,) = torch.autograd.grad((vectors * signs).sum(), batch)
@@ -103,7 +101,7 @@ def effective_field(
 
 @dataclass(frozen=True)
 class Box:
-    """Pixels from the top left to the bottom right, all of them within."""
+    """Box of pixels; all bounds are inclusive."""
 
     top: int
     left: int
@@ -112,22 +110,22 @@ class Box:
 
     @property
     def side(self) -> int:
-        """The longer one."""
+        """Return the longer side in px."""
         return max(self.bottom - self.top, self.right - self.left) + 1
 
     def cut(self, image_size: tuple[int, int]) -> "Box":
-        """What of it lies in an image."""
+        """Return the part of the box inside an image."""
         height, width = image_size
         return Box(max(self.top, 0), max(self.left, 0), min(self.bottom, height - 1), min(self.right, width - 1))
 
     def share(self, values: Map) -> float:
-        """The share of a map that lies within."""
+        """Return the share of a map's sum inside the box."""
         inside = self.cut((values.shape[0], values.shape[1]))
         return float(values[inside.top : inside.bottom + 1, inside.left : inside.right + 1].sum() / values.sum())
 
 
 def boxes(network: Backbone, image_size: tuple[int, int]) -> tuple[Box, Box]:
-    """Of the central token: what it reads by the formula, which may reach out of the image, and its own patch."""
+    """Return field (may exceed the image) and own patch of the central token, by the formula."""
     chain = parts_of(network)[0].chain
     row, column = centre(network, image_size)
     (top, bottom), (left, right) = reach(chain, row), reach(chain, column)
@@ -136,11 +134,11 @@ def boxes(network: Backbone, image_size: tuple[int, int]) -> tuple[Box, Box]:
 
 
 def support(values: Map) -> Box:
-    """The smallest box around all pixels that move the output at all."""
+    """Return the smallest box around all pixels with a non-zero gradient."""
     rows, columns = np.nonzero(values)
     return Box(int(rows.min()), int(columns.min()), int(rows.max()), int(columns.max()))
 
 
 def effective_side(values: Map) -> float:
-    """Side of a square of as many pixels as are not faint."""
+    """Return the side of a square with as many pixels as exceed FAINT."""
     return float(np.count_nonzero(values >= FAINT * values.max()) ** 0.5)

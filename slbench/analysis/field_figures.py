@@ -1,4 +1,4 @@
-"""Pictures of receptive fields, side by side."""
+"""Figures of receptive fields, side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-PANELS = 5  # beside each other
-SIDE = 1.65  # inches, of a panel
+PANELS = 5  # per row
+SIDE = 1.65  # inches per panel
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One network's field."""
+    """Receptive field of one network."""
 
     title: str
     values: Map  # (height, width)
@@ -26,7 +26,7 @@ class Panel:
 
 
 def draw_panels(panels: Sequence[Panel]) -> "Figure":
-    """A picture for each panel, each in shares of its own strongest pixel, with one scale beside them."""
+    """Draw all panels, each relative to its strongest pixel, with a shared colour bar."""
     from matplotlib.figure import Figure
 
     columns = min(PANELS, len(panels))
@@ -45,7 +45,7 @@ def draw_panels(panels: Sequence[Panel]) -> "Figure":
 
 
 def draw_panel(axes: "Axes", panel: Panel) -> "AxesImage":
-    """One picture, its pixels as squares; the box dashed around whole pixels, cut to the image."""
+    """Draw one panel; the box is dashed, clipped to the image."""
     from matplotlib.patches import Rectangle
 
     height, width = panel.values.shape
@@ -57,7 +57,7 @@ def draw_panel(axes: "Axes", panel: Panel) -> "AxesImage":
         box = panel.box.cut((height, width))
         corner = (box.left - 0.5, box.top - 0.5)
         size = (box.right - box.left + 1, box.bottom - box.top + 1)
-        for colour, line in (("black", "-"), ("white", (0, (3, 3)))):  # seen on light and on dark
+        for colour, line in (("black", "-"), ("white", (0, (3, 3)))):  # visible on light and dark
             axes.add_patch(
                 Rectangle(corner, *size, fill=False, edgecolor=colour, linestyle=line, linewidth=1.2, clip_on=False)
             )

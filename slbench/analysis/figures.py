@@ -1,4 +1,4 @@
-"""The figures of what is measured by depth."""
+"""Figures of layer metrics by depth."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -13,54 +13,54 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Reference = tuple[str, Callable[[int], float]]  # a name, and a value for a number of keys
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")  # so that bars differ in grey too
+Reference = tuple[str, Callable[[int], float]]  # name, and value by number of keys
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")  # distinguish bars in greyscale
 PANEL = 1.9  # inches
-CROWDED = 14  # layers, above which their names stand upright
+CROWDED = 14  # layers; above, tick labels are vertical
 
 
 def draw_by_depth(
     frame: pd.DataFrame, measures: Sequence[str], heads: dict[str, str], references: dict[str, Reference]
 ) -> "Figure":
-    """Each measure by layer, a line a row, and beside it the bars of its averages; as Fig. 4 of arXiv:2112.13492.
+    """Draw each metric by layer, one line per method, with bars of the averages, as in Fig. 4 of arXiv:2112.13492.
 
     Args:
-        frame: lines of runs of one backbone on one data set, as `measure` gives them.
-        heads: what each measure is called.
-        references: what some are compared with.
+        frame: output of `measure` for one backbone and data set.
+        heads: titles of the metrics.
+        references: reference curves of some metrics.
     """
     figure, _ = new_figure(width=1.25 * WIDTH, height=0.7 + PANEL * len(measures))
     figure.clear()
     panels = figure.subplots(len(measures), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
     by_layer, mean = over_seeds(frame, measures, [*CELL, *LAYER]), averages(frame, measures)
     rows = list(distinct(frame["row"]))
-    for (along, beside), name in zip(panels, measures, strict=True):
+    for (by_depth, average), name in zip(panels, measures, strict=True):
         for number, row in enumerate(rows):
-            line(along, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
-            bar(beside, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
-        along.set_ylabel(heads[name])
+            line(by_depth, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
+            bar(average, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
+        by_depth.set_ylabel(heads[name])
         if name in references:
-            among = frame[frame[name].notna() & (frame["kind"] != "class")]  # no mask applies to a class token alone
-            compare(along, among.drop_duplicates("number"), references[name])
+            layers = frame[frame[name].notna() & (frame["kind"] != "class")]  # masks do not apply to class attention
+            compare(by_depth, layers.drop_duplicates("number"), references[name])
     names = frame.drop_duplicates("number")
-    turned = 90 if len(names) > CROWDED else 0
-    panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=turned)
+    rotation = 90 if len(names) > CROWDED else 0
+    panels[-1, 0].set_xticks(list(names["number"]), labels=list(names["axis"]), fontsize=8, rotation=rotation)
     panels[-1, 0].set_xlabel("layer")
     panels[-1, 1].set_xticks([])
     panels[0, 1].set_title("mean over layers", fontsize=8)
-    panels[0, 0].set_title(plain(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}"), fontsize=9)
-    handles, labels = panels[0, 0].get_legend_handles_labels()  # of the rows
+    panels[0, 0].set_title(escape(f"{frame['backbone'].iloc[0]} on {frame['dataset'].iloc[0]}"), fontsize=9)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
     return figure
 
 
-def plain(words: str) -> str:
-    """Words for matplotlib to draw as they are: it takes $ for mathematics, and leaves a leading _ out of legends."""
-    return (" " if words.startswith("_") else "") + words.replace("$", r"\$")
+def escape(text: str) -> str:
+    """Escape text for matplotlib: $ starts mathtext, and a leading _ hides a legend entry."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
-    """A grey line of what a measure would be by its number of keys alone, named within the panel."""
+    """Draw a reference curve, which depends on the number of keys alone, with a legend."""
     name, value = reference
     (grey,) = axes.plot(
         layers["number"], [value(keys) for keys in layers["keys"]], color="#999999", linewidth=0.9, zorder=1
@@ -69,17 +69,17 @@ def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
 
 
 def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:
-    """One row's means by depth, with the standard deviation over its seeds."""
+    """Draw the means of one method by depth, with the standard deviation over seeds."""
     style = number % len(PALETTE)
     axes.errorbar(
         values["number"], values["mean"], yerr=values["std"] if (values["n"] > 1).any() else None,
         color=PALETTE[style], marker=MARKERS[style], linestyle=LINES[style], markersize=4, capsize=2, linewidth=1.2,
-        label=plain(row),
+        label=escape(row),
     )  # fmt: skip
 
 
 def bar(axes: "Axes", values: pd.DataFrame, number: int) -> None:
-    """One row's average over layers, with the standard deviation over its seeds."""
+    """Draw the average over layers of one method, with the standard deviation over seeds."""
     style = number % len(PALETTE)
     axes.set_axisbelow(True)
     spread = values["std"] if (values["n"] > 1).any() else None

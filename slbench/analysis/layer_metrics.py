@@ -1,4 +1,4 @@
-"""Sharpness and self-relation: measures of every layer over many images, of many runs, averaged over seeds."""
+"""Metrics of every attention layer (sharpness, self-relation) over images and runs, averaged over seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,27 @@ import pandas as pd
 import torch
 
 from slbench.analysis import self_relation, sharpness
-from slbench.analysis.captions import AnalysisOutput, looked_into, made_with, page, trained, write
+from slbench.analysis.captions import AnalysisOutput, computation_text, data_text, page, runs_table, write
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.figures import Reference, draw_by_depth
 from slbench.analysis.layers import AttentionLayer, layers_of
-from slbench.analysis.load import LoadedDatasets, OnProgress, PassOptions, evenly_spaced, load_network, look
+from slbench.analysis.load import (
+    LoadedDatasets,
+    OnProgress,
+    PassOptions,
+    evenly_spaced,
+    load_network,
+    run_with_capture,
+)
 from slbench.analysis.run_selection import FinishedRun, RunSelection, Split
 from slbench.analysis.seed_aggregation import (
     CELL,
     LAYER,
     as_table,
     averages,
-    identity,
+    figure_groups,
     over_seeds,
-    parts,
+    run_columns,
     with_distinct_titles,
 )
 from slbench.data.batches import Batches
@@ -32,25 +39,25 @@ from slbench.torch_runtime import reproducible
 
 
 class LayerMetric(Protocol):
-    """What is shown every batch of every layer, and then gives the means of each."""
+    """Running means per layer over batches."""
 
-    def see(self, seen: AttentionCapture) -> None: ...
+    def update(self, capture: AttentionCapture) -> None: ...
 
-    def of(self, layer: AttentionLayer) -> dict[str, float]: ...
+    def compute(self, layer: AttentionLayer) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is measured by depth."""
+    """Definition of an analysis by depth."""
 
     name: str
     title: str
-    meter: Callable[[], LayerMetric]
-    measures: dict[str, str]  # as tables head them
+    metric: Callable[[], LayerMetric]
+    measures: dict[str, str]  # column titles by metric
     definitions: tuple[str, ...]
-    figures: dict[str, tuple[str, ...]]  # the measures in each, by the tail of its name
-    references: dict[str, Reference]  # what a figure compares a measure with
-    remark: Callable[[Iterable[int]], str] = lambda keys: ""  # on layers with so many keys
+    figures: dict[str, tuple[str, ...]]  # metrics per figure, by suffix of its name
+    references: dict[str, Reference]  # reference curves by metric
+    remark: Callable[[Iterable[int]], str] = lambda keys: ""  # sentence for the numbers of keys in use
 
 
 SHARPNESS = Analysis(
@@ -65,7 +72,7 @@ SHARPNESS = Analysis(
 )
 SELF_RELATION = Analysis(
     "self-relation",
-    "How tokens score themselves against others, by depth",
+    "Self-relation of tokens by depth",
     self_relation.SelfRelation,
     self_relation.MEASURES,
     self_relation.DEFINITIONS,
@@ -77,10 +84,10 @@ BY_DEPTH = {analysis.name: analysis for analysis in (SHARPNESS, SELF_RELATION)}
 
 @dataclass(frozen=True, kw_only=True)
 class LayerMetricOptions:
-    """On what, and how, runs are looked into."""
+    """Images and device of a layer analysis."""
 
     split: Split
-    max_images: int | None  # of the split, at equal steps; None for all
+    max_images: int | None  # evenly spaced over the split; None for all
     device: torch.device
     threads: int
     batch_size: int
@@ -89,49 +96,56 @@ class LayerMetricOptions:
 def measure(
     analysis: Analysis,
     runs: Sequence[FinishedRun],
-    setting: LayerMetricOptions,
+    options: LayerMetricOptions,
     *,
     on_run: Callable[[FinishedRun], OnProgress],
 ) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
-    """A row for each run and layer; and of each data set how many images were looked at, of how many.
+    """Return one line per run and layer, and images used and available by data set.
 
     Args:
-        on_run: called at each run's start, for what is then told of its progress.
+        on_run: called at the start of each run; returns its progress callback.
     Raises:
-        InputError: see `load_network` and `Data.part`.
+        InputError: see `load_network` and `LoadedDatasets.image_set`.
     """
     data, lines, counts = LoadedDatasets(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
-    with reproducible(setting.threads):
+    with reproducible(options.threads):
         for run in runs:
-            part = data.part(run, setting.split)
-            rows = evenly_spaced(len(part), at_most=setting.max_images)
-            counts[run.record.labels.dataset] = len(rows), len(part)
-            lines += by_layer(analysis, run, part, rows, setting, on_run(run))
+            image_set = data.image_set(run, options.split)
+            rows = evenly_spaced(len(image_set), at_most=options.max_images)
+            counts[run.record.labels.dataset] = len(rows), len(image_set)
+            lines += by_layer(analysis, run, image_set, rows, options, on_run(run))
     return with_distinct_titles(pd.DataFrame(lines), runs), counts
 
 
 def by_layer(
     analysis: Analysis,
     run: FinishedRun,
-    part: ImageSet,
+    image_set: ImageSet,
     rows: Rows,
-    setting: LayerMetricOptions,
+    options: LayerMetricOptions,
     on_progress: OnProgress,
 ) -> list[dict[str, Any]]:
-    """A line for each layer of one run."""
-    network = load_network(run, device=setting.device)
-    layers, meter, keys = layers_of(network), analysis.meter(), dict[int, int]()
+    """Return one line per layer of a run."""
+    network = load_network(run, device=options.device)
+    layers, metric, keys = layers_of(network), analysis.metric(), dict[int, int]()
 
-    def see(seen: AttentionCapture) -> None:
-        keys[seen.layer.number] = seen.scores.shape[-1]
-        meter.see(seen)
+    def update(capture: AttentionCapture) -> None:
+        keys[capture.layer.number] = capture.scores.shape[-1]
+        metric.update(capture)
 
-    how = PassOptions(device=setting.device, batch_size=setting.batch_size, on_progress=on_progress)
-    look(network, layers, Batches(part, run.record.spec.dataset, device=setting.device), rows, see, how=how)
-    facts = identity(run) | {"split": setting.split, "images": len(rows)}
+    pass_options = PassOptions(device=options.device, batch_size=options.batch_size, on_progress=on_progress)
+    run_with_capture(
+        network,
+        layers,
+        Batches(image_set, run.record.spec.dataset, device=options.device),
+        rows,
+        update,
+        options=pass_options,
+    )
+    columns = run_columns(run) | {"split": options.split, "images": len(rows)}
     return [
         {
-            **facts,
+            **columns,
             "number": layer.number,
             "layer": layer.name,
             "axis": layer.short,
@@ -139,7 +153,7 @@ def by_layer(
             "keys": keys[layer.number],
             "learned_scale": layer.logits.scale is not None,
             "masks_self": layer.logits.mask_self,
-            **meter.of(layer),
+            **metric.compute(layer),
         }
         for layer in layers
     ]
@@ -147,30 +161,30 @@ def by_layer(
 
 def analyse(
     analysis: Analysis,
-    choice: RunSelection,
-    setting: LayerMetricOptions,
+    selection: RunSelection,
+    options: LayerMetricOptions,
     *,
     out: Path,
     on_run: Callable[[FinishedRun], OnProgress] = lambda run: lambda done, total: None,
 ) -> AnalysisOutput:
-    """Measure, then write tables, figures and the page that has both, under `out`."""
-    frame, counts = measure(analysis, choice.runs, setting, on_run=on_run)
-    measures, runs = list(analysis.measures), choice.runs
+    """Measure, then write tables, figures and page under `out`."""
+    frame, counts = measure(analysis, selection.runs, options, on_run=on_run)
+    measures, runs = list(analysis.measures), selection.runs
     layers = over_seeds(frame, measures, [*CELL, *LAYER])
     mean = averages(frame, measures)
-    several = len(set(frame["seed"])) > 1
+    many_seeds = len(set(frame["seed"])) > 1
     caption = (
-        looked_into(runs, setting.split, counts),
-        "Mean ± sample standard deviation over seeds." if several else "One seed: no spread is known.",
+        data_text(runs, options.split, counts),
+        "Mean ± sample standard deviation over seeds." if many_seeds else "One seed: no spread.",
         *filter(None, [analysis.remark(frame.loc[frame["kind"] != "class", "keys"])]),
-        made_with(setting.device, setting.threads),
-        *choice.notes,
+        computation_text(options.device, options.threads),
+        *selection.notes,
     )
     with style():
         figures = {
-            f"{analysis.name}{tail}{suffix}": draw_by_depth(part, kept, analysis.measures, analysis.references)
-            for suffix, part in parts(frame).items()
-            for tail, kept in analysis.figures.items()
+            f"{analysis.name}{tail}{suffix}": draw_by_depth(lines, metrics, analysis.measures, analysis.references)
+            for suffix, lines in figure_groups(frame).items()
+            for tail, metrics in analysis.figures.items()
         }
     data = {"dataset": "data"} if frame["dataset"].nunique() > 1 else {}
     text = page(
@@ -178,9 +192,9 @@ def analyse(
         caption,
         analysis.definitions,
         [
-            ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "row"} | data)),
-            ("By layer", as_table(layers, analysis.measures, {"row": "row"} | data | {"layer": "layer"})),
-            ("Runs", trained(runs)),
+            ("Mean over layers of self-attention", as_table(mean, analysis.measures, {"row": "model"} | data)),
+            ("By layer", as_table(layers, analysis.measures, {"row": "model"} | data | {"layer": "layer"})),
+            ("Runs", runs_table(runs)),
         ],
         list(figures),
     )

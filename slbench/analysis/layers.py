@@ -1,4 +1,4 @@
-"""Every attention layer of a network, in order of depth: what it is called, which tokens it reads, where they lie."""
+"""Attention layers of a network in order of depth: name, tokens and token grid."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,44 +25,43 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionLayer:
-    """One attention layer: its place in the network, and what its queries and keys are.
+    """Position of an attention layer and description of its queries and keys.
 
-    Tokens stand row by row. In a window layer images become windows (window by window within an image), whose
-    queries and keys are the tokens of a window, row by row.
+    Tokens are in row-major order. In a window layer the batch axis counts windows, image by image.
     """
 
     name: str  # "block 3", "soft split 1", "class block 2", "stage 2 block 1"
-    short: str  # the same for an axis: "3", "s1", "c2", "2.1"
-    number: int  # of all attention layers, from 1, by depth
+    short: str  # tick label: "3", "s1", "c2", "2.1"
+    number: int  # among all attention layers by depth, from 1
     kind: Kind
     grid: Grid  # patch tokens (down, across) at this depth
     class_key: bool  # the first key is the class token
-    class_query: bool  # the first query is
-    window: int = 0  # side of a window in tokens; 0 for none
-    shift: int = 0  # tokens that windows are moved by, down and right, around the edges
+    class_query: bool  # the first query is the class token
+    window: int = 0  # window side in tokens; 0: no windows
+    shift: int = 0  # cyclic shift of windows in tokens, down and right
     logits: AttentionLogits
-    mix: HeadMix | None = None  # of heads after the softmax (CaiT)
-    regions: Float[Tensor, "windows n n"] | None = None  # what is added where a shift made strangers neighbours
+    mix: HeadMix | None = None  # mix of heads after the softmax (CaiT)
+    regions: Float[Tensor, "windows n n"] | None = None  # additive mask between regions of shifted windows
 
     @property
     def windows(self) -> int:
-        """Windows of an image; 1 where there are none."""
+        """Return the windows per image; 1 without windows."""
         return (self.grid[0] // self.window) * (self.grid[1] // self.window) if self.window else 1
 
     @property
     def self_among_keys(self) -> bool:
-        """Whether a query is also among the keys."""
+        """Return whether a query is also among the keys."""
         return self.kind != "class" or self.class_key
 
     @property
     def first_patch(self) -> int:
-        """The first key that is a patch."""
+        """Return the index of the first patch key."""
         return int(self.class_key)
 
     def allowed(self, queries: int, keys: int) -> Bool[Tensor, "windows n m"] | None:
-        """The keys that each query may read, but for itself; None if it is no key and none is forbidden.
+        """Return the keys each query may attend to other than itself, excluding other regions of shifted windows.
 
-        In shifted windows tokens of other regions are forbidden too.
+        None if queries are not among the keys.
         """
         if not self.self_among_keys:
             return None
@@ -70,12 +69,12 @@ class AttentionLayer:
         return others if self.regions is None else others & (self.regions.cpu() == 0)
 
     def to_windows(self, tokens: Float[Tensor, "b n"]) -> Float[Tensor, "b_windows m"]:
-        """A value of every token, as this layer's windows see the tokens."""
+        """Rearrange token values from image order to windows."""
         grid = rearrange(tokens, "b (h w) -> b h w", h=self.grid[0]).roll((-self.shift, -self.shift), dims=(1, 2))
         return rearrange(grid, "b (h p) (w q) -> (b h w) (p q)", p=self.window, q=self.window)
 
     def from_windows(self, tokens: Float[Tensor, "b_windows m"]) -> Float[Tensor, "b n"]:
-        """The way back: a value of each token of each window, put back in its place."""
+        """Rearrange token values from windows to image order."""
         down = self.grid[0] // self.window
         sides = {"h": down, "w": self.grid[1] // self.window, "p": self.window, "q": self.window}
         grid = rearrange(tokens, "(b h w) (p q) -> b (h p) (w q)", **sides)
@@ -83,26 +82,26 @@ class AttentionLayer:
 
 
 def layers_of(network: Backbone) -> tuple[AttentionLayer, ...]:
-    """Every attention layer of a network, by depth.
+    """Return the attention layers of a network by depth.
 
     Raises:
-        InputError: if it has none.
+        InputError: if the network has no attention.
     """
     if type(network) not in FINDERS:
-        raise InputError(f"{type(network).__name__} has no attention to look into")
-    found = enumerate(FINDERS[type(network)](network), start=1)
-    return tuple(AttentionLayer(number=number, **facts) for number, facts in found)
+        raise InputError(f"{type(network).__name__} has no attention layers")
+    layers = enumerate(FINDERS[type(network)](network), start=1)
+    return tuple(AttentionLayer(number=number, **fields) for number, fields in layers)
 
 
-def inside(block: nn.Module) -> dict[str, Any]:
-    """The one AttentionLogits of a block, and the mix of heads after its softmax if there is one."""
+def logits_and_mix(block: nn.Module) -> dict[str, Any]:
+    """Return the AttentionLogits of a block and its mix of heads after the softmax, if any."""
     (logits,) = (module for module in block.modules() if isinstance(module, AttentionLogits))
     mixes = [module.mix_weights for module in block.modules() if hasattr(module, "mix_weights")]
     return {"logits": logits, "mix": mixes[0] if mixes else None}
 
 
 def patch_grid(network: ViT | CaiT | PiT) -> Grid:
-    """Patches (down, across) that the tokenizer makes of an image."""
+    """Return the patch grid (down, across) of an image."""
     patch = network.tokenizer.patch_size
     assert isinstance(patch, int)
     return network.image_size[0] // patch, network.image_size[1] // patch
@@ -113,48 +112,48 @@ def vit_layers(network: ViT) -> Iterator[dict[str, Any]]:
 
 
 def plain_blocks(blocks: nn.Sequential, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Self-attention among a class token and the patches."""
+    """Yield layers of self-attention over class token and patches."""
     for number, block in enumerate(blocks, start=1):
         yield {
-            **named("block", "", number),
+            **names_of("block", "", number),
             "kind": "patches",
             "grid": grid,
             "class_key": True,
             "class_query": True,
-            **inside(block),
+            **logits_and_mix(block),
         }
 
 
 def t2t_layers(network: T2T) -> Iterator[dict[str, Any]]:
     grid = network.image_size
     for number, transformer in enumerate(network.token_transformers, start=1):
-        grid = halved_up(grid)
-        facts = {**named("soft split", "s", number), "kind": "soft split", "grid": grid}
-        yield {**facts, "class_key": False, "class_query": False, **inside(transformer)}
-    yield from plain_blocks(network.blocks, halved_up(grid))
+        grid = halve_up(grid)
+        fields = {**names_of("soft split", "s", number), "kind": "soft split", "grid": grid}
+        yield {**fields, "class_key": False, "class_query": False, **logits_and_mix(transformer)}
+    yield from plain_blocks(network.blocks, halve_up(grid))
 
 
-def halved_up(grid: Grid) -> Grid:
-    """The grid of tokens after a soft split."""
+def halve_up(grid: Grid) -> Grid:
+    """Return the token grid after a soft split."""
     return -(-grid[0] // STRIDE), -(-grid[1] // STRIDE)
 
 
 def cait_layers(network: CaiT) -> Iterator[dict[str, Any]]:
     grid = patch_grid(network)
     for number, block in enumerate(network.blocks, start=1):
-        facts = {**named("block", "", number), "kind": "patches", "grid": grid}
-        yield {**facts, "class_key": False, "class_query": False, **inside(block)}
+        fields = {**names_of("block", "", number), "kind": "patches", "grid": grid}
+        yield {**fields, "class_key": False, "class_query": False, **logits_and_mix(block)}
     for number, block in enumerate(network.class_blocks, start=1):
-        facts = {**named("class block", "c", number), "kind": "class", "grid": grid}
-        yield {**facts, "class_key": block.first_key == 0, "class_query": True, **inside(block)}
+        fields = {**names_of("class block", "c", number), "kind": "class", "grid": grid}
+        yield {**fields, "class_key": block.first_key == 0, "class_query": True, **logits_and_mix(block)}
 
 
 def pit_layers(network: PiT) -> Iterator[dict[str, Any]]:
     rows, columns = patch_grid(network)
     for stage, number, block in by_stage(network.blocks, pit.Pool):
         grid = (rows // 2 ** (stage - 1), columns // 2 ** (stage - 1))
-        facts = {**named(f"stage {stage} block", f"{stage}.", number), "kind": "patches", "grid": grid}
-        yield {**facts, "class_key": True, "class_query": True, **inside(block)}
+        fields = {**names_of(f"stage {stage} block", f"{stage}.", number), "kind": "patches", "grid": grid}
+        yield {**fields, "class_key": True, "class_query": True, **logits_and_mix(block)}
 
 
 def swin_layers(network: Swin) -> Iterator[dict[str, Any]]:
@@ -162,7 +161,7 @@ def swin_layers(network: Swin) -> Iterator[dict[str, Any]]:
         attention = block.attention
         assert isinstance(attention, WindowAttention)
         yield {
-            **named(f"stage {stage} block", f"{stage}.", number),
+            **names_of(f"stage {stage} block", f"{stage}.", number),
             "kind": "window",
             "grid": attention.grid,
             "class_key": False,
@@ -170,12 +169,12 @@ def swin_layers(network: Swin) -> Iterator[dict[str, Any]]:
             "window": attention.window,
             "shift": attention.shift,
             "regions": attention.shift_mask if attention.shift else None,
-            **inside(block),
+            **logits_and_mix(block),
         }
 
 
 def by_stage(blocks: nn.Sequential, pool: type[nn.Module]) -> Iterator[tuple[int, int, nn.Module]]:
-    """Stage and number in it of each block, both from 1; what pools parts the stages."""
+    """Yield stage, number in the stage (both from 1) and block; pooling layers separate the stages."""
     stage, number = 1, 0
     for block in blocks:
         if isinstance(block, pool):
@@ -185,7 +184,7 @@ def by_stage(blocks: nn.Sequential, pool: type[nn.Module]) -> Iterator[tuple[int
             yield stage, number, block
 
 
-def named(kind: str, short: str, number: int) -> dict[str, str]:
+def names_of(kind: str, short: str, number: int) -> dict[str, str]:
     return {"name": f"{kind} {number}", "short": f"{short}{number}"}
 
 

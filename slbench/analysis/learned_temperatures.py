@@ -1,4 +1,4 @@
-"""Learned temperatures by layer, before training and after each epoch, from the temperatures.csv of runs."""
+"""Learned temperatures by layer and epoch, from the temperatures.csv of runs."""
 
 import csv
 import math
@@ -13,11 +13,11 @@ from slbench.methods import model_title
 from slbench.record import TEMPERATURES, RunRecord
 
 COLUMNS: dict[str, Callable[[str], int | float | str]] = {
-    "epoch": int,  # 0: before training
+    "epoch": int,  # 0 is before training
     "layer": str,
     "depth": int,  # from 1
-    "head": int,  # from 1; 0: all heads share one
-    "scale": float,  # learned; it multiplies
+    "head": int,  # from 1; 0: shared by all heads
+    "scale": float,  # learned factor of the scores
     "temperature": float,  # 1 / scale
     "sqrt_dk": float,
     "multiple": float,  # temperature / sqrt(d_k)
@@ -25,7 +25,7 @@ COLUMNS: dict[str, Callable[[str], int | float | str]] = {
 
 
 def read_temperatures(folder: Path) -> pd.DataFrame | None:
-    """A run's learned temperatures from its folder, a row for each known epoch, layer and head; None without the file.
+    """Return the learned temperatures of a run, one row per epoch, layer and head; None without the file.
 
     Raises:
         StoreError: if the file is damaged.
@@ -37,8 +37,8 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
         with path.open(newline="", encoding="utf-8") as file:
             head, *rows = csv.reader(file, strict=True)
         if head != list(COLUMNS) or not rows:
-            raise ValueError(f"must have the columns {', '.join(COLUMNS)}, and rows")
-        columns = zip(*rows, strict=True)  # by hand, as pandas may round the last bit
+            raise ValueError(f"expected the columns {', '.join(COLUMNS)} and at least one row")
+        columns = zip(*rows, strict=True)  # pandas may round the last bit
         return pd.DataFrame(
             {name: list(map(kind, values)) for (name, kind), values in zip(COLUMNS.items(), columns, strict=True)}
         )
@@ -46,9 +46,9 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
         raise StoreError(f"{path}: damaged: {' '.join(str(error).split())}") from error
 
 
-def with_names(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFrame:
-    """The rows of a run under its names. `line` says which runs repeat one experiment."""
-    named: dict[str, str | int] = {
+def with_run_columns(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFrame:
+    """Insert columns that identify the run; `line` is the title shared by runs of one experiment."""
+    columns: dict[str, str | int] = {
         "run": f"{record.labels.backbone}-{record.labels.method}-{record.labels.dataset}"
         f"-s{record.spec.seed}-{record.run_id}",
         "backbone": record.labels.backbone,
@@ -57,39 +57,35 @@ def with_names(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFram
         "line": line,
         "seed": record.spec.seed,
     }
-    for place, (column, value) in enumerate(named.items()):
-        frame.insert(place, column, value)
+    for position, (column, value) in enumerate(columns.items()):
+        frame.insert(position, column, value)
     return frame
 
 
 def line_titles(records: Iterable[RunRecord]) -> dict[str, str]:
-    """What the line of each run is called, by run id: the row and the data set, and what else tells it from others.
-
-    Runs that differ in nothing but their seed share a title, and no others do.
-    """
-    held = list(records)
-    cells = {record.spec.cell_id: record for record in held}
+    """Return line titles by run id: method, data set and distinguishing fields; only seeds share a title."""
+    records = list(records)
+    cells = {record.spec.cell_id: record for record in records}
     titles = {
         cell: f"{model_title(record.labels.backbone, record.labels.method)}, {record.labels.dataset}"
         for cell, record in cells.items()
     }
     fields = {cell: flat({**record.spec.as_dict(), "seed": None}) for cell, record in cells.items()}
     named = distinguished(titles, fields)
-    return {record.run_id: named[record.spec.cell_id] for record in held}
+    return {record.run_id: named[record.spec.cell_id] for record in records}
 
 
 def final(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch."""
+    """Return the rows of each run's last epoch."""
     last: pd.Series[int] = frame.groupby("run")["epoch"].transform("max")
     return frame[frame["epoch"] == last]
 
 
 def by_layer(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row for each line and layer: the temperature before training, and after it over heads and seeds.
+    """Return one row per line and layer: the temperature before and after training, over heads and seeds.
 
-    `mean` is over heads, then over seeds; `std` that over the seeds, `min` and `max` those of single heads. Heads
-    whose scale is not above zero are counted in `not_positive` and left out of all these: their temperature is
-    negative or infinite, and a mean with it means nothing.
+    `mean` is over heads, then seeds; `std` is over seeds; `min` and `max` are of single heads. Heads with a scale
+    <= 0 (negative or infinite temperature) are excluded and counted in `not_positive`.
     """
     rows = []
     last = final(frame)
@@ -118,12 +114,12 @@ def by_layer(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gathered(
+def collect_temperatures(
     records: Sequence[RunRecord], folders: Mapping[str, Path]
 ) -> tuple[pd.DataFrame | None, list[RunRecord], list[str]]:
-    """The temperatures of those runs that have the file, under their names; the runs without; what was left out.
+    """Return the temperatures of all runs with the file, the runs without it, and notes on damaged files.
 
-    Runs whose row learns no temperature are neither. A damaged file is left out with its line.
+    Runs whose method learns no temperature are skipped.
     """
     titles = line_titles(records)
     frames, without, notes = [], [], []
@@ -139,22 +135,22 @@ def gathered(
         if frame is None:
             without.append(record)
         else:
-            frames.append(with_names(record, frame, titles[record.run_id]))
+            frames.append(with_run_columns(record, frame, titles[record.run_id]))
     return pd.concat(frames, ignore_index=True) if frames else None, without, notes
 
 
-def negative_words(frame: pd.DataFrame) -> str:
-    """How many of these heads have a scale that is not above zero; nothing where none has."""
+def nonpositive_note(frame: pd.DataFrame) -> str:
+    """Return a note on heads with a scale <= 0; empty if there are none."""
     count = int((frame["scale"] <= 0).sum())
     if count == 0:
         return ""
     return (
-        f"; {count} of {len(frame)} learned scales are not above zero, so that scores count the wrong way round: "
-        "crosses, in no mean"
+        f"; {count} of {len(frame)} learned scales are <= 0, which inverts the scores: drawn as crosses, "
+        "excluded from means"
     )
 
 
 def of_positive(values: Iterable[float]) -> float:
-    """The mean of what is positive and finite; NaN if nothing is."""
-    kept = [value for value in values if 0 < value < math.inf]
-    return sum(kept) / len(kept) if kept else math.nan
+    """Return the mean of the positive finite values; NaN if there are none."""
+    positive = [value for value in values if 0 < value < math.inf]
+    return sum(positive) / len(positive) if positive else math.nan

@@ -1,4 +1,4 @@
-"""A finished run brought back: its network with its weights, and the images of a split as its training saw them."""
+"""Load the network of a finished run with its weights, and the images of its splits."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,42 +17,44 @@ from slbench.data.splits import ImageSet, Rows, Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError
 
-OnProgress = Callable[[int, int], None]  # images done, of how many
+OnProgress = Callable[[int, int], None]  # images done, images in total
 
 
 def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
-    """The network of a run in eval mode, in fp32, with the weights that were kept.
+    """Return the network of a run with its kept weights, in eval mode and fp32.
 
     Raises:
-        InputError: if there are none, or not those that the record names by their hash.
+        InputError: if no weights were kept, or their hash differs from the record.
     """
     from safetensors.torch import load as read
 
     path = run.weights
     if path is None:
-        raise InputError(f"{run.title}: its weights were not kept")
+        raise InputError(f"{run.title}: weights were not kept")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() not in (run.record.weights_sha256, run.record.selected_weights_sha256):
-        raise InputError(f"{path}: are not the weights that the run's record names by their hash: restore the file")
+        raise InputError(f"{path}: sha256 differs from the record of the run: restore the file")
     network = run.record.spec.build_network()
     try:
         network.load_state_dict(read(content))
     except RuntimeError as error:
-        raise InputError(f"{path}: do not fit the network of the run as this version of slbench builds it") from error
+        raise InputError(
+            f"{path}: weights do not fit the network that this version of slbench builds for the run"
+        ) from error
     return network.to(device).eval()
 
 
 class LoadedDatasets:
-    """The data sets of some runs, each loaded and checked once."""
+    """Data sets of runs, each loaded and checked once."""
 
     def __init__(self) -> None:
         self.loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
 
-    def part(self, run: FinishedRun, split: Split) -> ImageSet:
-        """The images of a split, uint8, in order; "train": those that the run was trained on.
+    def image_set(self, run: FinishedRun, split: Split) -> ImageSet:
+        """Return the uint8 images of a split in order; "train": the training subset of the run.
 
         Raises:
-            InputError: if the data are not here, or not those of the record, or have no such split.
+            InputError: if the data are missing, differ from the record, or have no such split.
         """
         spec, labels = run.record.spec, run.record.labels
         key = (repr(spec.dataset), labels.data)
@@ -61,11 +63,11 @@ class LoadedDatasets:
                 check_here(spec.dataset)
             splits = load(spec.dataset, labels.data)
             self.loaded[key] = splits, content_hash(splits)
-        splits, found = self.loaded[key]
-        if found != run.record.data_sha256:
+        splits, digest = self.loaded[key]
+        if digest != run.record.data_sha256:
             raise InputError(
-                f"{run.title}: the data here are not those that it was trained on: "
-                f"expected sha256 {run.record.data_sha256[:12]}, got {found[:12]}"
+                f"{run.title}: data differ from those of its training: "
+                f"expected sha256 {run.record.data_sha256[:12]}, got {digest[:12]}"
             )
         training, validation, test = splits.for_protocol(spec.protocol)
         if split == "test":
@@ -73,12 +75,12 @@ class LoadedDatasets:
         if split == "train":
             return subset(training, spec.dataset, seed=spec.seed)
         if validation is None:
-            raise InputError(f"{run.title}: --split val: protocol '{spec.protocol}' keeps no validation images")
+            raise InputError(f"{run.title}: --split val: protocol '{spec.protocol}' has no validation images")
         return validation
 
 
 def evenly_spaced(count: int, *, at_most: int | None) -> Rows:
-    """Rows of a split, all of them or so many at equal steps: splits are in order of class, so every class has some."""
+    """Return all rows of a split, or `at_most` evenly spaced ones, which cover all classes of a sorted split."""
     if at_most is None or at_most >= count:
         return np.arange(count)
     return np.arange(at_most) * count // at_most
@@ -86,33 +88,33 @@ def evenly_spaced(count: int, *, at_most: int | None) -> Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
-    """How a pass over images is made."""
+    """Options of a forward pass over images."""
 
     device: torch.device
     batch_size: int
     on_progress: OnProgress = lambda done, total: None
 
 
-def look(
+def run_with_capture(
     network: Backbone,
     layers: tuple[AttentionLayer, ...],
     batches: Batches,
     rows: Rows,
-    see: Callable[[AttentionCapture], None],
+    on_capture: Callable[[AttentionCapture], None],
     *,
-    how: PassOptions,
+    options: PassOptions,
 ) -> torch.Tensor:
-    """Run the images of some rows through a network, telling `see` what each layer computes; the logits (n k).
+    """Run the selected images through a network, calling `on_capture` for each layer; return the logits (n k).
 
     Raises:
-        InputError: if a logit is not a finite number: what was seen means nothing then.
+        InputError: if a logit is not finite.
     """
-    choices = [rows[start : start + how.batch_size] for start in range(0, len(rows), how.batch_size)]
+    batch_rows = [rows[start : start + options.batch_size] for start in range(0, len(rows), options.batch_size)]
     logits = []
-    with torch.no_grad(), capture_attention(layers, see):
-        for pixels, _ in batches.taken(choices):
+    with torch.no_grad(), capture_attention(layers, on_capture):
+        for pixels, _ in batches.taken(batch_rows):
             logits.append(network(batches.normalise(pixels)).cpu())
             if not logits[-1].isfinite().all():
-                raise InputError("a network of these runs gives logits that are not finite: its weights are of no use")
-            how.on_progress(sum(map(len, logits)), len(rows))
+                raise InputError("logits are not finite: the weights of a run are unusable")
+            options.on_progress(sum(map(len, logits)), len(rows))
     return torch.cat(logits)

@@ -1,4 +1,4 @@
-"""`slbench analyze receptive-field`: what a token is computed from, by the formula and by gradients."""
+"""`slbench analyze receptive-field`: receptive fields of tokens by the formula and by gradients."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,9 @@ import pandas as pd
 import torch
 
 from slbench.analysis.analyzed_networks import AnalyzedNetwork
-from slbench.analysis.captions import FORMATS, AnalysisOutput
+from slbench.analysis.captions import FORMATS, AnalysisOutput, cpu_text, write_page
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
-from slbench.analysis.output import computed_with, write_page
 from slbench.analysis.receptive_field_formula import Chain, Part, parts_of, receptive_field, resnet50, stride_of
 from slbench.backbones import PRESETS, construct, resolve_network
 from slbench.backbones.layers import Backbone
@@ -25,13 +24,13 @@ from slbench.text import distinct, plural
 from slbench.torch_runtime import reproducible
 
 OnProgress = Callable[[str], None]
-SHOWN = 8  # layers of a chain, in a table
-CONTRAST = 224  # px, of the paper's contrast of a ViT of patch 16 with ResNet-50
+MAX_LAYERS = 8  # of a chain in a table
+CONTRAST = 224  # px, of the paper's comparison of a ViT with patch 16 and ResNet-50
 
 
 @dataclass
 class FieldResult:
-    """What was found of a line: fields of its networks, summed over seeds."""
+    """Receptive fields of one line, summed over seeds."""
 
     first: AnalyzedNetwork
     seeds: list[int]
@@ -42,32 +41,32 @@ class FieldResult:
         return boxes(self.first.network, self.first.image_size)
 
 
-def look(
-    subjects: Iterator[AnalyzedNetwork], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
+def effective_fields(
+    networks: Iterator[AnalyzedNetwork], outputs: Sequence[Output], *, on_progress: OnProgress = lambda line: None
 ) -> dict[str, FieldResult]:
-    """The effective fields of networks, by line: mean over images, then over seeds."""
+    """Return effective fields by line: mean over images, then seeds."""
     fields: dict[str, FieldResult] = {}
     with reproducible(1):
-        for subject in subjects:
-            on_progress(subject.line)
+        for analyzed in networks:
+            on_progress(analyzed.line)
             maps = {
-                output: effective_field(subject.network, subject.images, output=output, seed=subject.seed)
+                output: effective_field(analyzed.network, analyzed.images, output=output, seed=analyzed.seed)
                 for output in outputs
             }
-            before = fields.get(subject.line)
-            if before is None:
-                fields[subject.line] = FieldResult(subject, [subject.seed], maps)
+            previous = fields.get(analyzed.line)
+            if previous is None:
+                fields[analyzed.line] = FieldResult(analyzed, [analyzed.seed], maps)
                 continue
-            before.seeds.append(subject.seed)
+            previous.seeds.append(analyzed.seed)
             for output, values in maps.items():
-                before.maps[output] = before.maps[output] + values
+                previous.maps[output] = previous.maps[output] + values
     for field in fields.values():
         field.maps = {output: values / len(field.seeds) for output, values in field.maps.items()}
     return fields
 
 
 def by_formula(backbone: str, method: str, line: str, network: Backbone, image_size: tuple[int, int]) -> list[Any]:
-    """Rows of the table of fields by the formula, one for each part of a network."""
+    """Return the fields of a network by the formula, one line per part."""
     return [formula_row(backbone, method, line, part, image_size) for part in parts_of(network)]
 
 
@@ -84,12 +83,12 @@ def formula_row(backbone: str, method: str, line: str, part: Part, image_size: t
         "stride": stride_of(part.chain),
         "field": side,
         "share_of_side": min(1.0, side / min(image_size)),
-        "chain": words_of(part.chain),
+        "chain": chain_text(part.chain),
     }
 
 
-def words_of(chain: Chain) -> str:
-    """Kernel/stride of each layer from the image on; what repeats is counted: "shift 5/1, patch 4/4"."""
+def chain_text(chain: Chain) -> str:
+    """Return kernel/stride of each layer from the image on, repeats counted: "shift 5/1, 2 x conv 3/2"."""
     counted: list[tuple[str, int]] = []
     for step in map(str, chain):
         if counted and counted[-1][0] == step:
@@ -99,14 +98,14 @@ def words_of(chain: Chain) -> str:
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counted)
 
 
-def shortened(words: str) -> str:
-    """Layers for a table: what is long is cut, and told of."""
-    names = words.split(", ")
-    return words if len(names) <= SHOWN else f"{', '.join(names[:4])}, ... (all in the CSV)"
+def shortened(text: str) -> str:
+    """Return the layers for a table, abbreviated if long."""
+    names = text.split(", ")
+    return text if len(names) <= MAX_LAYERS else f"{', '.join(names[:4])}, ... (all in the CSV)"
 
 
 def contrast() -> list[dict[str, Any]]:
-    """The paper's contrast at 224 px: a ViT of patch 16, the same with SPT, and ResNet-50 in both its layouts."""
+    """Return the paper's comparison at 224 px: ViT with patch 16, plain and with SPT, and ResNet-50 in both layouts."""
     size = (CONTRAST, CONTRAST)
     rows = []
     for method in ("none", "spt"):
@@ -122,16 +121,16 @@ def contrast() -> list[dict[str, Any]]:
 
 
 def shaped(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> Backbone:
-    """A network without values, for the sake of its layers."""
+    """Return a network on the meta device."""
     spec, method = resolve_network(spec, method, image_size=image_size, in_channels=3, num_classes=10)
     with torch.device("meta"):
         return construct(spec, method, image_size=image_size, in_channels=3, num_classes=10, drop_path=0.0)
 
 
 def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
-    """A row of the table of fields by gradients. Of what the head reads there is neither box nor own patch."""
+    """Return a line of the table of fields by gradients; the class output has neither box nor own patch."""
     values, first = field.maps[output], field.first
-    formula, own = field.boxes
+    formula, patch = field.boxes
     tokens = output == "tokens"
     return {
         "line": first.line,
@@ -145,20 +144,20 @@ def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
         "support": support(values).side,
         "effective_side": effective_side(values),
         "share_in_field": formula.share(values) if tokens else None,
-        "share_in_own_patch": own.share(values) if tokens else None,
+        "share_in_own_patch": patch.share(values) if tokens else None,
     }
 
 
 def analyse(
-    subjects: Iterator[AnalyzedNetwork],
+    networks: Iterator[AnalyzedNetwork],
     outputs: Sequence[Output],
     out: Path,
     *,
     notes: Sequence[str] = (),
     on_progress: OnProgress = lambda line: None,
 ) -> AnalysisOutput:
-    """Write the fields of networks by the formula and by gradients, and a figure of each backbone and output."""
-    fields = look(subjects, outputs, on_progress=on_progress)
+    """Write the fields by the formula and by gradients, and a figure per backbone and output."""
+    fields = effective_fields(networks, outputs, on_progress=on_progress)
     formula = pd.DataFrame(
         [
             row
@@ -170,32 +169,31 @@ def analyse(
         + contrast()
     )
     effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
-    figures = [drawn for output in outputs for drawn in draw(list(fields.values()), output, out)]
+    figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out)]
     return write_page(
         out,
         "receptive-field",
         "Receptive fields",
-        tables=[("By the formula", formula_shown(formula)), ("By gradients", effective_shown(effective))],
+        tables=[("By the formula", formula_table(formula)), ("By gradients", effective_table(effective))],
         frames={"receptive-field": formula, "receptive-field-effective": effective},
         figures=figures,
-        notes=[FORMULA, GRADIENTS, computed_with(), *notes],
+        notes=[FORMULA, GRADIENTS, cpu_text(), *notes],
     )
 
 
 FORMULA = (
     "By the formula: r = r_trans j + (k - j) of arXiv:2112.13492, kernel k and stride j of each layer, chained from "
-    "the last layer to the first with r_trans = 1: attention is not counted, neither that between the soft splits of "
-    "T2T nor that of the stages before a pooling, nor are the gates of squeeze-excitation; sides in px, layers as "
-    "kernel/stride"
+    "the last layer to the first with r_trans = 1; attention (also between the soft splits of T2T and before pooling) "
+    "and squeeze-excitation are not counted; sides in px, layers as kernel/stride"
 )
 GRADIENTS = (
     "By gradients, after arXiv:1701.04128: mean over images of |d output / d pixel|, summed over the image's "
     "channels, with random signs on the channels of the output; support: side of the smallest box around all pixels "
-    "that matter at all; effective side: of a square of as many pixels as have 4.55 % or more of the strongest"
+    "with a non-zero gradient; effective side: of a square with as many pixels as reach 4.55 % of the strongest"
 )
 
 
-def formula_shown(frame: pd.DataFrame) -> pd.DataFrame:
+def formula_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "network": frame["line"],
@@ -209,7 +207,7 @@ def formula_shown(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def effective_shown(frame: pd.DataFrame) -> pd.DataFrame:
+def effective_table(frame: pd.DataFrame) -> pd.DataFrame:
     def percent(values: pd.Series) -> pd.Series:
         return values.map(lambda value: "" if pd.isna(value) else f"{100 * value:.1f}")
 
@@ -230,8 +228,8 @@ def effective_shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple[str, str]]:
-    """Write a figure of each backbone: its lines side by side. Names without suffix, and what each shows."""
-    drawn = []
+    """Write a figure per backbone with its lines side by side; return (file stem, caption)."""
+    captions = []
     backbones = distinct(field.first.backbone for field in fields)
     for backbone in backbones:
         group = [field for field in fields if field.first.backbone == backbone]
@@ -241,12 +239,12 @@ def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple
         ]
         name = f"receptive-field-{output}{f'-{safe(backbone)}' if len(backbones) > 1 else ''}"
         save(draw_panels(panels), out / name, formats=FORMATS)
-        drawn.append((name, words(group, output)))
-    return drawn
+        captions.append((name, caption_of(group, output)))
+    return captions
 
 
-def words(group: Sequence[FieldResult], output: Output) -> str:
-    """What a figure shows, on how many images, of how many seeds."""
+def caption_of(group: Sequence[FieldResult], output: Output) -> str:
+    """Return the caption of a figure: content, images and seeds."""
     first = group[0].first
     is_token = "last features" not in parts_of(first.network)[0].name
     what = (
@@ -261,10 +259,10 @@ def words(group: Sequence[FieldResult], output: Output) -> str:
     count = " to ".join(dict.fromkeys(str(f(len(field.seeds) for field in group)) for f in (min, max)))
     box = "; dashed: the field by the formula" if output == "tokens" else ""
     if output == "tokens" and isinstance(first.network, T2T):
-        box += ", beyond which attention between the soft splits reads"
+        box += "; attention between the soft splits reaches beyond it"
     if not weights and not is_token:
         trained += ", batch norm at its initial statistics"
     return (
-        f"how strongly each pixel moves the {what}, as a share of the strongest pixel; mean over {on}; {trained}; "
+        f"influence of each pixel on the {what}, as a share of the strongest pixel; mean over {on}; {trained}; "
         f"n = {plural(int(count), 'seed') if count.isdecimal() else f'{count} seeds'} (seeds {seeds}){box}"
     )

@@ -1,7 +1,7 @@
-"""How many pixels a token, or a feature, is computed from: kernels and strides chained, read off the layers.
+"""Receptive field of a token or feature from the kernels and strides of its layers.
 
 The formula is that of arXiv:2112.13492: r_token = r_trans * j + (k - j), with stride j and kernel k of a layer and
-r_trans = 1, as attention among tokens does not count. Over several layers it is applied from the last to the first.
+r_trans = 1 (attention between tokens is not counted). Layers are chained from the last to the first.
 """
 
 import math
@@ -25,26 +25,22 @@ from slbench.methods.spt import OverlappingConv, Patches, Shift, Windows
 
 @dataclass(frozen=True)
 class Step:
-    """One layer along one axis of the image; both axes are alike."""
+    """Kernel, stride and padding of one layer, equal along both axes."""
 
     name: str
-    kernel: int  # places that one output reads
+    kernel: int  # inputs per output
     stride: int = 1
-    padding: int = 0  # places before the first
+    padding: int = 0  # before the first input
 
     def __str__(self) -> str:
         return f"{self.name} {self.kernel}/{self.stride}"
 
 
-Chain = tuple[Step, ...]  # from the image on
+Chain = tuple[Step, ...]  # from the image to the output
 
 
 def receptive_field(steps: Sequence[Step], *, r_trans: int = 1) -> int:
-    """Side in px of what one output reads.
-
-    Args:
-        r_trans: side, in outputs, of what is asked for; 1: a single one.
-    """
+    """Return the side in px of the field of `r_trans` adjacent outputs."""
     side = r_trans
     for step in reversed(steps):
         side = side * step.stride + (step.kernel - step.stride)
@@ -52,13 +48,13 @@ def receptive_field(steps: Sequence[Step], *, r_trans: int = 1) -> int:
 
 
 def stride_of(steps: Sequence[Step]) -> int:
-    """Pixels from one output to the next."""
+    """Return the distance in px between adjacent outputs."""
     return math.prod(step.stride for step in steps)
 
 
-def reach(steps: Sequence[Step], place: int) -> tuple[int, int]:
-    """First and last pixel that the output at a place reads, along one axis; they may lie outside the image."""
-    first = last = place
+def reach(steps: Sequence[Step], position: int) -> tuple[int, int]:
+    """Return first and last pixel in the field of an output along one axis; may lie outside the image."""
+    first = last = position
     for step in reversed(steps):
         first = first * step.stride - step.padding
         last = last * step.stride - step.padding + step.kernel - 1
@@ -66,10 +62,9 @@ def reach(steps: Sequence[Step], place: int) -> tuple[int, int]:
 
 
 def steps_of(module: nn.Module) -> Chain:
-    """The steps of a module whose parts, in the order it has them, work one after the other.
+    """Return the steps of a module whose children run in order.
 
-    Linear maps, norms and what works place by place are no steps; nor is the gate of squeeze-excitation, which reads
-    the mean of the whole grid.
+    Pointwise layers are skipped, and so is squeeze-excitation, which reads the mean of the whole grid.
     """
     step = step_of(module)
     if step is not None:
@@ -80,10 +75,10 @@ def steps_of(module: nn.Module) -> Chain:
 
 
 def step_of(module: nn.Module) -> Step | None:
-    """The step that a layer is; None if it is none, or made of several."""
+    """Return the step of a single layer; None for other modules."""
     if isinstance(module, Shift):
-        far = module.pixels * max(abs(way) for direction in module.directions for way in direction)
-        return Step("shift", 1 + 2 * far, padding=far)
+        offset = module.pixels * max(abs(step) for direction in module.directions for step in direction)
+        return Step("shift", 1 + 2 * offset, padding=offset)
     if isinstance(module, Patches):
         return Step("patch", module.patch_size, module.patch_size)
     if isinstance(module, Windows | OverlappingConv):
@@ -98,29 +93,29 @@ def step_of(module: nn.Module) -> Step | None:
 
 
 def one_side(size: object) -> int:
-    """A size that is the same along both axes."""
+    """Return the common size of both axes."""
     if isinstance(size, int):
         return size
-    assert isinstance(size, tuple) and len(set(size)) == 1, f"{size}: not the same along both axes"
+    assert isinstance(size, tuple) and len(set(size)) == 1, f"{size}: differs between the axes"
     return int(size[0])
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something in a network that has a field: its tokens, those of a later stage, or its last features."""
+    """Part of a network with a receptive field: tokens, tokens of a later stage, or last features."""
 
     name: str
     chain: Chain
 
     def grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """Places (down, across): the image's sides over the stride, rounded up."""
+        """Return the output grid (down, across): image sides over the stride, rounded up."""
         stride = stride_of(self.chain)
         height, width = image_size
         return -(-height // stride), -(-width // stride)
 
 
 def parts_of(network: Backbone) -> tuple[Part, ...]:
-    """What has a field in a network. The first is what enters the encoder; of a CNN, what leaves it."""
+    """Return the parts of a network with a field; the first is the encoder's input, of a CNN its output."""
     if isinstance(network, ViT | CaiT):
         return (Part("tokens", steps_of(network.tokenizer)),)
     if isinstance(network, PiT | Swin):
@@ -134,7 +129,7 @@ def parts_of(network: Backbone) -> tuple[Part, ...]:
 
 
 def stages(network: PiT | Swin) -> Iterator[Part]:
-    """The tokens of every stage, as if there were no attention before."""
+    """Yield the tokens of every stage, ignoring earlier attention."""
     chain = steps_of(network.tokenizer)
     yield Part("tokens", chain)
     pools = [block for block in network.blocks if isinstance(block, PiTPool | SwinPool)]
@@ -143,17 +138,16 @@ def stages(network: PiT | Swin) -> Iterator[Part]:
         yield Part(f"tokens of stage {number}", chain)
 
 
-# ResNet-50, arXiv:1512.03385, Table 1: bottlenecks of each stage, and the stride of the first of them.
+# ResNet-50, arXiv:1512.03385, Table 1: bottlenecks per stage, and stride of the first
 RESNET50_STEM = (Step("conv", 7, 2, 3), Step("pool", 3, 2, 1))
 RESNET50_STAGES = ((3, 1), (4, 2), (6, 2), (3, 2))
 
 
 def resnet50(stride_on: Literal["1x1", "3x3"]) -> Chain:
-    """The layers of ResNet-50 up to its last features.
+    """Return the layers of ResNet-50 up to its last features.
 
     Args:
-        stride_on: which convolution of a bottleneck halves the grid: the first 1x1, as in arXiv:1512.03385, or the
-            3x3, as torchvision has it.
+        stride_on: strided convolution of a bottleneck: the first 1x1 (arXiv:1512.03385) or the 3x3 (torchvision).
     """
     steps = list(RESNET50_STEM)
     for count, first in RESNET50_STAGES:

@@ -1,13 +1,12 @@
-"""`slbench analyze temperature`: what the temperatures of finished runs have become, layer by layer."""
+"""`slbench analyze temperature`: learned temperatures of finished runs by layer."""
 
 import math
 from pathlib import Path
 
 import pandas as pd
 
-from slbench.analysis.captions import AnalysisOutput
-from slbench.analysis.learned_temperatures import by_layer, gathered, line_titles, with_names
-from slbench.analysis.output import write_page
+from slbench.analysis.captions import AnalysisOutput, write_page
+from slbench.analysis.learned_temperatures import by_layer, collect_temperatures, line_titles, with_run_columns
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError, StoreError
@@ -16,12 +15,10 @@ from slbench.text import distinct
 
 
 def from_weights(run: FinishedRun) -> pd.DataFrame | None:
-    """Temperatures before training and after the last epoch, from the weights of a run that did not file them.
-
-    None if the weights of the last epoch were not kept.
+    """Return temperatures before training and after the last epoch from the weights of a run; None without weights.
 
     Raises:
-        StoreError: if they cannot be read.
+        StoreError: if the weights cannot be read.
     """
     import torch
     from safetensors import SafetensorError
@@ -34,7 +31,7 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     if not path.exists():
         return None
     spec, data = run.record.spec, run.record.spec.dataset
-    with torch.device("meta"):  # shaped but not filled: only the order of the layers is asked for
+    with torch.device("meta"):  # only the order of the layers is needed
         network = construct(
             spec.backbone,
             spec.method,
@@ -52,50 +49,50 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     return pd.DataFrame(rows + rows_of(layers, scales, epoch=spec.recipe.epochs))
 
 
-def temperatures_of(chosen: RunSelection) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
-    """The learned temperatures of runs, tidy, the runs that have any, and notes on what was left out or is not known.
+def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunRecord], list[str]]:
+    """Return the tidy learned temperatures of runs, the runs included, and notes.
 
-    From temperatures.csv; where a run has none, before and after training from its weights.
+    Values are from temperatures.csv or, without it, from the weights (before and after training).
 
     Raises:
-        InputError: if no run learns a temperature that is known.
+        InputError: if no run has a known learned temperature.
     """
-    runs = {run.record.run_id: run for run in chosen.runs}
-    records = [run.record for run in chosen.runs]
-    frame, without, notes = gathered(records, {run_id: run.folder for run_id, run in runs.items()})
+    runs = {run.record.run_id: run for run in selection.runs}
+    records = [run.record for run in selection.runs]
+    frame, without, notes = collect_temperatures(records, {run_id: run.folder for run_id, run in runs.items()})
     frames = [] if frame is None else [frame]
     titles = line_titles(records)
     for record in without:
         run = runs[record.run_id]
-        found = from_weights(run)
-        if found is None:
-            notes.append(f"left out: {run.title}: has neither temperatures.csv nor weights of its last epoch")
+        temperatures = from_weights(run)
+        if temperatures is None:
+            notes.append(f"left out: {run.title}: no temperatures.csv and no weights of the last epoch")
             continue
-        frames.append(with_names(record, found, titles[record.run_id]))
-        notes.append(f"{run.title}: without temperatures.csv: the start and the last epoch, from its weights")
-    fixed = [run for run in chosen.runs if not run.record.spec.method.learn_temperature]
+        frames.append(with_run_columns(record, temperatures, titles[record.run_id]))
+        notes.append(f"{run.title}: no temperatures.csv: initial and last epoch only, from the weights")
+    fixed = [run for run in selection.runs if not run.record.spec.method.learn_temperature]
     if not frames:
         raise InputError(
             notes[0]
             if notes
-            else f"{fixed[0].title}: learns no temperature; rows that do: lsa, both, "
+            else f"{fixed[0].title}: method learns no temperature; allowed: lsa, both, "
             "temperature-only, both-no-pool, or learn_temperature = true"
         )
     if fixed:
-        notes.append(f"Left out, learning no temperature: {', '.join(distinct(run.row for run in fixed))}")
-    order = {run_id: place for place, run_id in enumerate(runs)}
+        notes.append(f"Left out (no learned temperature): {', '.join(distinct(run.model for run in fixed))}")
+    order = {run_id: position for position, run_id in enumerate(runs)}
     frames.sort(key=lambda part: order[part["run"].iloc[0].rpartition("-")[2]])
-    whole = pd.concat(frames, ignore_index=True)
-    drawn = set(whole["run"].str.rpartition("-")[2])
-    return whole, [record for record in records if record.run_id in drawn], notes
+    frame = pd.concat(frames, ignore_index=True)
+    drawn = set(frame["run"].str.rpartition("-")[2])
+    return frame, [record for record in records if record.run_id in drawn], notes
 
 
-def analyse(chosen: RunSelection, out: Path) -> AnalysisOutput:
-    """Write the temperatures of runs, a table by layer and the figures of each backbone."""
-    frame, records, notes = temperatures_of(chosen)
+def analyse(selection: RunSelection, out: Path) -> AnalysisOutput:
+    """Write the temperatures of runs, a table by layer and the figures per backbone."""
+    frame, records, notes = temperatures_of(selection)
     layers = by_layer(frame)
     figures = draw_frame(frame, records, out)
-    tables = [(str(line), shown(layers[layers["line"] == line])) for line in dict.fromkeys(layers["line"])]
+    tables = [(str(line), layer_table(layers[layers["line"] == line])) for line in dict.fromkeys(layers["line"])]
     return write_page(
         out,
         "temperature",
@@ -103,41 +100,41 @@ def analyse(chosen: RunSelection, out: Path) -> AnalysisOutput:
         tables=tables,
         frames={"temperature": frame, "temperature-layers": layers},
         figures=figures,
-        notes=[how_to_read(layers), *chosen.notes, *notes],
+        notes=[definitions(layers), *selection.notes, *notes],
     )
 
 
-def shown(layers: pd.DataFrame) -> pd.DataFrame:
-    """One experiment's layers as text."""
-    several = layers["seeds"].max() > 1
+def layer_table(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return the layers of one experiment as text."""
+    many_seeds = layers["seeds"].max() > 1
     columns = {
         "layer": layers["layer"],
-        "sqrt(d_k)": number(layers["sqrt_dk"]),
-        "initial": number(layers["initial"]),
-        "final, mean over heads": number(layers["mean"]),
-        **({"std over seeds": number(layers["std"])} if several else {}),
-        "lowest head": number(layers["min"]),
-        "highest head": number(layers["max"]),
-        "final / sqrt(d_k)": number(layers["multiple"]),
+        "sqrt(d_k)": format_numbers(layers["sqrt_dk"]),
+        "initial": format_numbers(layers["initial"]),
+        "final, mean over heads": format_numbers(layers["mean"]),
+        **({"std over seeds": format_numbers(layers["std"])} if many_seeds else {}),
+        "lowest head": format_numbers(layers["min"]),
+        "highest head": format_numbers(layers["max"]),
+        "final / sqrt(d_k)": format_numbers(layers["multiple"]),
         "scales not above 0": layers["not_positive"].map(lambda count: str(count) if count else ""),
     }
     return pd.DataFrame(columns)
 
 
-def number(values: "pd.Series[float]") -> "pd.Series[str]":
+def format_numbers(values: "pd.Series[float]") -> "pd.Series[str]":
     return values.map(lambda value: "" if math.isnan(value) else f"{value:.3f}")
 
 
-def how_to_read(layers: pd.DataFrame) -> str:
-    """What the numbers of the tables are."""
+def definitions(layers: pd.DataFrame) -> str:
+    """Return a sentence that defines the numbers of the tables."""
     count = int(layers["not_positive"].sum())
     flagged = (
-        f"; {count} learned scales are not above zero: their temperature is negative or infinite, scores count the "
-        "wrong way round there, and they are in no mean, lowest or highest"
+        f"; {count} learned scales are <= 0 (negative or infinite temperature, inverted scores), excluded from mean, "
+        "lowest and highest"
         if count
-        else "; all learned scales are above zero"
+        else "; all learned scales are positive"
     )
     return (
-        "Temperature: 1 / (the learned scale), which divides the scores; at sqrt(d_k) attention is plain; "
-        f"final: after the last epoch, of the weights that are evaluated{flagged}"
+        "Temperature: 1 / (learned scale), the divisor of the scores; sqrt(d_k) is standard attention; "
+        f"final: after the last epoch, of the evaluated weights{flagged}"
     )

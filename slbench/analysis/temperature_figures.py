@@ -1,4 +1,4 @@
-"""Learned temperature by depth, as in Fig. 3 of arXiv:2112.13492, and over training, layer by layer."""
+"""Figures of learned temperature by depth, as in Fig. 3 of arXiv:2112.13492, and by epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from slbench.analysis.learned_temperatures import final, gathered, negative_words, of_positive
+from slbench.analysis.learned_temperatures import collect_temperatures, final, nonpositive_note, of_positive
 from slbench.plotting.style import LINES, MARKERS, PALETTE, WIDTH, new_figure, save, style
 from slbench.record import RunRecord
 from slbench.store import safe
@@ -18,58 +18,55 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#777777"
-WIDE = 10  # a range whose ends differ by more is drawn on a logarithmic axis
-PANELS = 3  # beside each other
-PARTS = {"class block": "class attention", "soft split": "soft splits"}  # layers that are no plain blocks
-SPREAD = 0.16  # of a layer, between the points of two lines
+WIDE = 10  # ratio of the range above which the axis is logarithmic
+PANELS = 3  # per row
+PARTS = {"class block": "class attention", "soft split": "soft splits"}  # layers other than plain blocks
+SPREAD = 0.16  # offset in layers between two lines
 ROOT = "$\\sqrt{d_k}$"
 
 
 def draw_temperatures(records: Sequence[RunRecord], folders: Mapping[str, Path], out: Path) -> list[tuple[str, str]]:
-    """Write both figures of each backbone whose runs learned temperatures; names without suffix, and what each shows.
+    """Write both figures of each backbone with learned temperatures; return (file stem, caption).
 
     Args:
-        records: of any runs; those that learn none, or have no temperatures.csv, are not drawn.
-        folders: of the runs, by id.
+        records: any runs; those without learned temperatures or temperatures.csv are not drawn.
+        folders: by run id.
     """
-    frame, without, notes = gathered(records, folders)
-    left = [*notes, *([f"left out: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
+    frame, without, notes = collect_temperatures(records, folders)
+    notes = [*notes, *([f"left out: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
     if frame is None:
         return []
-    drawn = set(frame["run"].str.rpartition("-")[2])
-    return draw_frame(frame, [record for record in records if record.run_id in drawn], out, notes=left)
+    run_ids = set(frame["run"].str.rpartition("-")[2])
+    return draw_frame(frame, [record for record in records if record.run_id in run_ids], out, notes=notes)
 
 
 def draw_frame(
     frame: pd.DataFrame, records: Sequence[RunRecord], out: Path, *, notes: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
-    """Write the figures of what was gathered.
+    """Write the figures of collected temperatures.
 
     Args:
-        records: those that were drawn.
-        notes: what is to be said beside.
+        records: the runs in the frame.
+        notes: added to the captions.
     """
-    drawn = []
+    captions = []
     backbones = distinct(frame["backbone"])
     for backbone in backbones:
         part = frame[frame["backbone"] == backbone]
-        told = "; ".join([made_with([one for one in records if one.labels.backbone == backbone]), *notes])
+        source = "; ".join([training_text([one for one in records if one.labels.backbone == backbone]), *notes])
         tail = f"-{safe(backbone)}" if len(backbones) > 1 else ""
         with style():
             save(draw_by_depth(part, backbone), out / f"temperature-depth{tail}", formats=("png", "svg", "pdf"))
-        drawn.append((f"temperature-depth{tail}", f"{backbone}: {depth_words(part)}. {told}"))
+        captions.append((f"temperature-depth{tail}", f"{backbone}: {depth_caption(part)}. {source}"))
         if part["epoch"].nunique() > 2:
             with style():
                 save(draw_training(part, backbone), out / f"temperature-training{tail}", formats=("png", "svg", "pdf"))
-            drawn.append((f"temperature-training{tail}", f"{backbone}: {training_words(part)}. {told}"))
-    return drawn
+            captions.append((f"temperature-training{tail}", f"{backbone}: {training_caption(part)}. {source}"))
+    return captions
 
 
 def unit_of(frame: pd.DataFrame) -> tuple[str, float, str]:
-    """The column to draw, where sqrt(d_k) stands in it, and what it is called.
-
-    The temperature itself where d_k is the same in all layers, else its multiple of sqrt(d_k).
-    """
+    """Return the column to draw, its value at sqrt(d_k) and its label; multiples if d_k differs between layers."""
     roots = frame["sqrt_dk"].unique()
     if len(roots) == 1:
         return "temperature", float(roots[0]), "learned temperature"
@@ -77,23 +74,23 @@ def unit_of(frame: pd.DataFrame) -> tuple[str, float, str]:
 
 
 def draw_by_depth(frame: pd.DataFrame, title: str) -> "Figure":
-    """A line for each experiment: means over heads; each head a faint point; a band over the seeds."""
+    """Draw one line per experiment: mean over heads, faint points for heads, a band over seeds."""
     figure, axes = new_figure()
     column, root, label = unit_of(frame)
     last = final(frame)
     lines = distinct(last["line"])
     for number, line in enumerate(lines):
-        moved = (number - (len(lines) - 1) / 2) * SPREAD
-        draw_line(axes, last[last["line"] == line], column, number, moved)
+        offset = (number - (len(lines) - 1) / 2) * SPREAD
+        draw_line(axes, last[last["line"] == line], column, number, offset)
     axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1, label=root_label(column, root))
     positive = last.loc[(last["scale"] > 0) & (last[column] < math.inf), column]
     scale_for(axes, [*positive, root])
     if (last["scale"] <= 0).any():
-        axes.plot([], [], "x", color="black", label="scale not above 0")
+        axes.plot([], [], "x", color="black", label="scale <= 0")
     name_parts(axes, last)
     axes.set_xlabel("depth (layer)")
     axes.set_ylabel(label)
-    figure.suptitle(title, fontsize=9)  # above the names of parts
+    figure.suptitle(title, fontsize=9)  # above the part names
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
     return figure
 
@@ -102,8 +99,8 @@ def root_label(column: str, root: float) -> str:
     return f"{ROOT} = {root:.3g}" if column == "temperature" else ROOT
 
 
-def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved: float) -> None:
-    """One experiment, over all its seeds. What has no positive temperature is a cross at the bottom."""
+def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, offset: float) -> None:
+    """Draw one experiment over its seeds; scales <= 0 are crosses at the bottom."""
     colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
     depths, low, centre, high = [], [], [], []
     for depth, layer in rows.groupby("depth"):
@@ -114,7 +111,7 @@ def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved:
         low.append(min(known, default=math.nan))
         high.append(max(known, default=math.nan))
     positive = rows[rows["scale"] > 0]
-    axes.plot(positive["depth"] + moved, positive[column], ".", color=colour, alpha=0.25, markersize=4, zorder=2)
+    axes.plot(positive["depth"] + offset, positive[column], ".", color=colour, alpha=0.25, markersize=4, zorder=2)
     if rows["run"].nunique() > 1:
         axes.fill_between(depths, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
     axes.plot(
@@ -123,13 +120,13 @@ def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, moved:
     )  # fmt: skip
     crosses = rows[rows["scale"] <= 0]
     axes.plot(
-        crosses["depth"] + moved, [0.02] * len(crosses), "x", color=colour, markersize=5,
+        crosses["depth"] + offset, [0.02] * len(crosses), "x", color=colour, markersize=5,
         transform=axes.get_xaxis_transform(), clip_on=False, zorder=4,
     )  # fmt: skip
 
 
 def scale_for(axes: "Axes", values: Sequence[float]) -> None:
-    """A logarithmic axis for values that lie far apart; with plain numbers on it."""
+    """Use a logarithmic axis with plain tick labels for a wide range of values."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     if max(values) / min(values) > WIDE:
@@ -139,7 +136,7 @@ def scale_for(axes: "Axes", values: Sequence[float]) -> None:
 
 
 def name_parts(axes: "Axes", rows: pd.DataFrame) -> None:
-    """Layers as whole numbers; what is no plain block (soft splits, class attention) shaded and named."""
+    """Set integer ticks, and shade and label soft splits and class attention."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -151,15 +148,15 @@ def name_parts(axes: "Axes", rows: pd.DataFrame) -> None:
             continue
         first, last = depths.min() - 0.5, depths.max() + 0.5
         axes.axvspan(first, last, color="#999999", alpha=0.15, linewidth=0, zorder=0)
-        place, side = (first, "left") if first < 1 else (last, "right")  # they stand at the ends of a network
+        position, side = (first, "left") if first < 1 else (last, "right")  # parts are at the ends of a network
         axes.text(
-            place, 1.01, PARTS.get(part, part), transform=axes.get_xaxis_transform(), ha=side, va="bottom",
+            position, 1.01, PARTS.get(part, part), transform=axes.get_xaxis_transform(), ha=side, va="bottom",
             fontsize=8, color="#444444",
         )  # fmt: skip
 
 
 def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
-    """A panel for each experiment: the mean over heads and seeds by epoch, a line for each layer."""
+    """Draw one panel per experiment: mean over heads and seeds by epoch, one line per layer."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
@@ -173,17 +170,17 @@ def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
     column, root, label = unit_of(frame)
     shade = ScalarMappable(Normalize(1, max(2, int(frame["depth"].max()))), cmap="viridis")
     colours = {depth: shade.cmap(shade.norm(depth)) for depth in distinct(frame["depth"])}
-    drawn = [root]
+    values = [root]
     for axes, line in zip(grid.flat, lines, strict=False):
         part = frame[frame["line"] == line]
         for depth, layer in part.groupby("depth"):
-            drawn += curve(axes, layer, column, colours[int(str(depth))])
+            values += curve(axes, layer, column, colours[int(str(depth))])
         axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
         axes.set_title(wrapped(line), fontsize=8)
     grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in list(grid.flat)[len(lines) :]:
         axes.set_visible(False)
-    scale_for(grid[0][0], [value for value in drawn if not math.isnan(value)])
+    scale_for(grid[0][0], [value for value in values if not math.isnan(value)])
     figure.supxlabel("epoch (0: before training)", fontsize=9)
     figure.supylabel(label, fontsize=9)
     figure.suptitle(title, fontsize=9)
@@ -194,7 +191,7 @@ def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
 
 
 def curve(axes: "Axes", layer: pd.DataFrame, column: str, colour: Any) -> list[float]:
-    """Draw a layer's means by epoch, with a gap where an epoch is not known; give them."""
+    """Draw and return the means of a layer by epoch, with gaps at unknown epochs."""
     means = {int(str(epoch)): of_positive(group[column]) for epoch, group in layer.groupby("epoch")}
     epochs = range(max(means) + 1)
     values = [means.get(epoch, math.nan) for epoch in epochs]
@@ -207,41 +204,41 @@ def curve(axes: "Axes", layer: pd.DataFrame, column: str, colour: Any) -> list[f
     return values
 
 
-def wrapped(words: str) -> str:
-    """A title on lines of some 34 letters."""
+def wrapped(text: str) -> str:
+    """Wrap a title at 34 characters."""
     import textwrap
 
-    return "\n".join(textwrap.wrap(words, 34))
+    return "\n".join(textwrap.wrap(text, 34))
 
 
-def depth_words(frame: pd.DataFrame) -> str:
-    """What the figure by depth shows."""
+def depth_caption(frame: pd.DataFrame) -> str:
+    """Return the caption of the figure by depth."""
     column, root, _ = unit_of(frame)
     last = final(frame)
     seeds = last.groupby("line")["run"].nunique()
-    band = "; band: from the lowest seed to the highest" if seeds.max() > 1 else ""
+    band = "; band: lowest to highest seed" if seeds.max() > 1 else ""
     heads = "heads" if last["head"].max() > 0 else "layers, one temperature each"
     what = "1 / scale" if column == "temperature" else "as multiples of sqrt(d_k), which differs from layer to layer"
     dashed = f"sqrt(d_k) = {root:.4g}" if column == "temperature" else "sqrt(d_k)"
     return (
         f"learned temperature, {what}, after the last epoch ({spread(last['epoch'])}), by depth; "
-        f"line: mean over heads, {count_words(seeds)}; faint points: {heads}{band}; dashed: {dashed}"
-        f"{negative_words(last)}"
+        f"line: mean over heads, {seed_count(seeds)}; faint points: {heads}{band}; dashed: {dashed}"
+        f"{nonpositive_note(last)}"
     )
 
 
-def training_words(frame: pd.DataFrame) -> str:
-    """What the figure over training shows."""
+def training_caption(frame: pd.DataFrame) -> str:
+    """Return the caption of the figure by epoch."""
     seeds = frame.groupby("line")["run"].nunique()
     column, root, _ = unit_of(frame)
     unit = f"dashed: sqrt(d_k) = {root:.4g}" if column == "temperature" else "in multiples of sqrt(d_k), dashed: 1"
     parts = distinct(PARTS[part] for part in frame["layer"].str.rpartition(" ")[0] if part in PARTS)
     dotted = f"; dotted: {' and '.join(parts)}" if parts else ""
-    unknown = "; an epoch that was not recorded is a gap" if has_gaps(frame) else ""
+    unknown = "; gaps: epochs not recorded" if has_gaps(frame) else ""
     count = int((frame["scale"] <= 0).sum())
-    left = f"; {count} of {len(frame)} values with a scale not above zero are left out of the means" if count else ""
-    means = f"mean over heads, {count_words(seeds)}"
-    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{left}"
+    excluded = f"; {count} of {len(frame)} values with a scale <= 0 are excluded from the means" if count else ""
+    means = f"mean over heads, {seed_count(seeds)}"
+    return f"learned temperature by epoch, a line for each layer: {means}; {unit}{dotted}{unknown}{excluded}"
 
 
 def has_gaps(frame: pd.DataFrame) -> bool:
@@ -249,8 +246,8 @@ def has_gaps(frame: pd.DataFrame) -> bool:
     return bool((by_run.nunique() <= by_run.max()).any())
 
 
-def count_words(seeds: "pd.Series[int]") -> str:
-    """ "n = 3 seeds", "n = 2 to 3 seeds"."""
+def seed_count(seeds: "pd.Series[int]") -> str:
+    """Return text such as "n = 3 seeds" or "n = 2 to 3 seeds"."""
     return f"n = {spread(seeds)} seed{'' if seeds.max() == 1 else 's'}"
 
 
@@ -258,10 +255,10 @@ def spread(numbers: "pd.Series[int]") -> str:
     return " to ".join(dict.fromkeys((str(numbers.min()), str(numbers.max()))))
 
 
-def made_with(records: Sequence[RunRecord]) -> str:
-    """Seeds, device and whose weights, of the runs of a figure."""
+def training_text(records: Sequence[RunRecord]) -> str:
+    """Return seeds, devices and weights of the runs of a figure."""
     seeds = ", ".join(map(str, sorted({record.spec.seed for record in records})))
     devices = "; ".join(distinct(f"{record.device_name} ({record.device}, {record.precision})" for record in records))
     averaged = any(record.spec.recipe.ema_decay is not None for record in records)
-    weights = "; of the averaged weights, which are evaluated" if averaged else ""
+    weights = "; weights: the evaluated moving average" if averaged else ""
     return f"Seeds {seeds}; trained on {devices}{weights}"

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, choose, split_named
+from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
 from slbench.errors import InputError
@@ -172,9 +172,9 @@ def chosen_runs(
         raise InputError("--seed: chooses among the runs of a study: give --study FILE with it")
     loaded = None if study is None else load_study(study)
     if loaded is None or not one_seed or seeds:
-        return choose(results, names, study=loaded, seeds=seeds or None, needs=needs)
+        return select_runs(results, names, study=loaded, seeds=seeds or None, needs=needs)
     known = sorted({run.spec.seed for run in loaded.runs})
-    chosen = choose(results, names, study=loaded, seeds=known[:1], needs=needs)
+    chosen = select_runs(results, names, study=loaded, seeds=known[:1], needs=needs)
     others = [f"Of the study's seeds {', '.join(map(str, known))} the first is shown."] if len(known) > 1 else []
     return replace(chosen, notes=(*others, *chosen.notes))
 

@@ -67,7 +67,7 @@ def test_gpus(console: Console, wanted: str) -> bool:
         console.print(f"{device.label}: {device.name}", soft_wrap=True)
         for check in run_gpu_check(device):
             passed = passed and check.passed
-            console.print(f"{'ok' if check.passed else 'FAILED':<7}{check.what:<14}{check.found}", soft_wrap=True)
+            console.print(f"{'ok' if check.passed else 'FAILED':<7}{check.name:<14}{check.result}", soft_wrap=True)
     return passed
 
 

@@ -76,12 +76,12 @@ def receptive_field(
 
     notes: list[str] = []
     if chosen is not None:
-        found, notes = analyzed_networks.finished(chosen, count=images), list(chosen.notes)
+        found, notes = analyzed_networks.trained_networks(chosen, count=images), list(chosen.notes)
     else:
-        networks, notes = analyzed_networks.networks(
+        networks, notes = analyzed_networks.resolve_networks(
             backbones, methods, side=image_size or 32, in_channels=in_chans, num_classes=classes
         )
-        found = analyzed_networks.fresh(networks, seed=seed, count=images)
+        found = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
     console = Console(stderr=True)
     with console.status("") as status:
         written = analyse(found, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))

@@ -19,7 +19,7 @@ from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
 from slbench.tuning.record import SearchRecord, folder_of
-from slbench.tuning.run import PreparedSearch, plan_tuning, run_tuning
+from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
 from slbench.tuning.search import SearchConfig
 from slbench.tuning.search_file import NOTHING, load_search_file, space_of
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS
@@ -124,15 +124,15 @@ def tune_temperature(
     check_protocol(protocol, changes)
     given = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
     settings = {path: value for path, value in given.items() if value is not None} | options.parsed(changes)
-    subjects = [
+    targets = [
         TuningTarget(backbone, dataset, row, recipe or "quick", settings) for row in options.split(method) or ["both"]
     ]
-    if len({subject.method for subject in subjects}) < len(subjects):
+    if len({target.method for target in targets}) < len(targets):
         raise InputError("--method names a row twice")
     file = NOTHING if search is None else load_search_file(search)
-    spaces = [space_of(subject, file, with_lr=with_lr, alone=len(subjects) == 1) for subject in subjects]
-    label = subjects[0].runs({}, seeds=[0])[0].labels
-    plan = SearchConfig(
+    spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
+    label = targets[0].runs({}, seeds=[0])[0].labels
+    config = SearchConfig(
         name=name or f"{backbone}-{label.dataset}",
         trials=trials,
         seeds=seeds_per_trial,
@@ -140,9 +140,9 @@ def tune_temperature(
         pruner=lookup(PRUNERS, pruner, "pruner"),
         seed=sampler_seed,
     )
-    tuning = plan_tuning(
-        plan,
-        subjects,
+    tuning = prepare_tuning(
+        config,
+        targets,
         spaces,
         Store(store),
         devices=devices,
@@ -182,25 +182,25 @@ def check_protocol(protocol: str | None, changes: list[str]) -> None:
 
 def command_line() -> str:
     """What was typed, for whoever wants to do it again; of a storage without its password."""
-    from slbench.tuning.storage import hidden
+    from slbench.tuning.storage import hide_password
 
-    words = [hidden(word) if "://" in word else word for word in sys.argv[1:]]
+    words = [hide_password(word) if "://" in word else word for word in sys.argv[1:]]
     return shlex.join(["slbench", *words])
 
 
 def opening(tuning: PreparedSearch) -> list[str]:
     """What will be searched."""
-    plan, run = tuning.plan, tuning.grid.runs[0]
-    seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"
+    config, run = tuning.config, tuning.grid.runs[0]
+    seeds = "one seed" if config.seeds == 1 else f"{config.seeds} seeds"
     lines = [
-        f"search {plan.name}: {plan.trials} trials of {seeds} of {run.spec.recipe.epochs} epochs, "
-        f"sampler {plan.sampler}, pruner {plan.pruner}; "
+        f"search {config.name}: {config.trials} trials of {seeds} of {run.spec.recipe.epochs} epochs, "
+        f"sampler {config.sampler}, pruner {config.pruner}; "
         f"by the accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
-    for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
-        lines += [f"        {subject.method}: {parameter.words}" for parameter in space.parameters]
-        if space.size is not None and space.size < plan.trials:
-            lines.append(f"note: '{subject.method}' has {space.size} settings, so as many trials")
+    for target, space in zip(tuning.targets, tuning.spaces, strict=True):
+        lines += [f"        {target.method}: {parameter.description}" for parameter in space.parameters]
+        if space.size is not None and space.size < config.trials:
+            lines.append(f"note: '{target.method}' has {space.size} settings, so as many trials")
         lines += [f"note: {note}" for note in space.notes]
     return lines
 

@@ -30,7 +30,7 @@ class SearchProgress:
     """How far a search is: trials over, pruned, running, the best so far, and how long the rest may take."""
 
     def __init__(self, tuning: PreparedSearch) -> None:
-        self.many = len(tuning.subjects) > 1
+        self.many = len(tuning.targets) > 1
         self.wanted = self.before = self.over = self.pruned = self.failed = 0
         self.running = set[str]()
         self.best: dict[str, TrialOutcome] = {}
@@ -40,9 +40,9 @@ class SearchProgress:
 
     def see(self, event: TuningEvent) -> None:
         if isinstance(event, Searching):
-            for told in event.over:
+            for told in event.finished:
                 self._told(told)
-            self.wanted, self.before, self.over, self.started = event.wanted, len(event.over), 0, time.monotonic()
+            self.wanted, self.before, self.over, self.started = event.total, len(event.finished), 0, time.monotonic()
         elif isinstance(event, Comparing):
             self.comparing, self.started = event.runs, time.monotonic()
         elif isinstance(event, TrialOutcome):
@@ -97,9 +97,9 @@ def lasting_words(event: TuningEvent, *, many: bool) -> str | None:
     if isinstance(event, Comparing):
         return f"comparing on the test images, with fresh seeds: {event.runs} runs"
     if isinstance(event, Searching):
-        return f"{len(event.over)} of {event.wanted} trials were made before: going on" if event.over else None
+        return f"{len(event.finished)} of {event.total} trials were made before: going on" if event.finished else None
     if isinstance(event, TimedOut):
-        return f"--timeout: {event.left} trials are not made; the same command without it makes them"
+        return f"--timeout: {event.remaining} trials are not made; the same command without it makes them"
     return None if isinstance(event, Finished | AlreadyFinished) else log_line(event)
 
 

@@ -1,1 +1,1 @@
-"""The search for a temperature and a shift: Optuna asks, trials are ordinary runs."""
+"""Hyperparameter search of SPT and LSA with Optuna; trials are ordinary runs."""

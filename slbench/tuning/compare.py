@@ -1,4 +1,4 @@
-"""After a search: the winner and the row's own setting trained anew, with seeds and images that chose neither."""
+"""Compare the winner of a search with the default setting on fresh seeds and the test images."""
 
 from collections.abc import Sequence
 
@@ -10,35 +10,35 @@ from slbench.tuning.record import Comparison, MethodRecord
 from slbench.tuning.space import Space
 from slbench.tuning.target import TuningTarget
 
-PROTOCOL: Protocol = "full"  # trains on the validation images too, and selects nothing
-Pair = tuple[tuple[StudyRun, ...], tuple[StudyRun, ...]]  # of the winner, and of the row's own setting
+PROTOCOL: Protocol = "full"  # trains on the validation images too; no model selection
+Pair = tuple[tuple[StudyRun, ...], tuple[StudyRun, ...]]  # runs of the winner and of the default setting
 
 
-def comparison_runs(subject: TuningTarget, space: Space, row: MethodRecord, seeds: Sequence[int]) -> Pair | None:
-    """The runs of a row's winner and of its own setting; None if the search chose the latter, or nothing."""
-    won = row.trial(row.winner)
-    if won is None or won.is_baseline:
+def comparison_runs(target: TuningTarget, space: Space, result: MethodRecord, seeds: Sequence[int]) -> Pair | None:
+    """Return the runs of a method's winner and of its default setting; None without a winner or if both are equal."""
+    winner = result.trial(result.winner)
+    if winner is None or winner.is_baseline:
         return None
-    changes = space.changes(won.setting)
-    tuned = subject.runs(changes, seeds=seeds, protocol=PROTOCOL, keep="last")
-    return tuned, subject.runs({}, seeds=seeds, protocol=PROTOCOL, keep="last")
+    changes = space.changes(winner.setting)
+    tuned = target.runs(changes, seeds=seeds, protocol=PROTOCOL, keep="last")
+    return tuned, target.runs({}, seeds=seeds, protocol=PROTOCOL, keep="last")
 
 
-def compare(row: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: Store) -> Comparison | None:
-    """The winner against the row's own setting on the test images, paired by seed; None if runs are missing."""
+def compare(result: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: Store) -> Comparison | None:
+    """Compare winner and default setting on the test images, paired by seed; None if runs are missing."""
     if pair is None:
-        return nothing_won(row)
+        return empty_comparison(result)
     accuracies = [accuracies_of(runs, store) for runs in pair]
-    tuned, own = accuracies
-    if tuned is None or own is None:
+    tuned, default = accuracies
+    if tuned is None or default is None:
         return None
-    difference = paired_difference(tuned, own)
+    difference = paired_difference(tuned, default)
     interval = difference.interval
     return Comparison(
         protocol=PROTOCOL,
         seeds=tuple(seeds),
         tuned=tuple(tuned.values()),
-        own=tuple(own.values()),
+        own=tuple(default.values()),
         difference=difference.estimate,
         low=None if interval is None else interval.low,
         high=None if interval is None else interval.high,
@@ -48,9 +48,9 @@ def compare(row: MethodRecord, pair: Pair | None, seeds: Sequence[int], store: S
     )
 
 
-def nothing_won(row: MethodRecord) -> Comparison | None:
-    """What is said where the search chose the row's own setting."""
-    if row.winner is None:
+def empty_comparison(result: MethodRecord) -> Comparison | None:
+    """Return an empty comparison if the search chose the default setting."""
+    if result.winner is None:
         return None
     return Comparison(
         protocol=PROTOCOL,
@@ -61,13 +61,13 @@ def nothing_won(row: MethodRecord) -> Comparison | None:
         low=None,
         high=None,
         verdict="undecided",
-        words="the search found nothing above the row's own setting on the validation images: nothing to compare",
+        words="no setting beats the default on the validation images: nothing to compare",
         run_ids=(),
     )
 
 
 def accuracies_of(runs: Sequence[StudyRun], store: Store) -> dict[int, float] | None:
-    """Test accuracy of the last epoch by seed; None unless all are finished."""
+    """Return the test accuracy of the last epoch by seed; None unless all runs are finished."""
     records = [store.record(run.spec.run_id) for run in runs]
-    found = {record.spec.seed: record.final_test_top1 for record in records if record is not None}
-    return found if len(found) == len(runs) else None
+    by_seed = {record.spec.seed: record.final_test_top1 for record in records if record is not None}
+    return by_seed if len(by_seed) == len(runs) else None

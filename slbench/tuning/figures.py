@@ -1,4 +1,4 @@
-"""The figures of a search, from its record. All accuracies are those of the validation images."""
+"""Figures of a search from its record; all accuracies are on the validation images."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COMPLETE, PRUNED, OWN = PALETTE[0], "#999999", PALETTE[1]
+COMPLETE, PRUNED, DEFAULT = PALETTE[0], "#999999", PALETTE[1]
 NAMES = {
     "method.initial_temperature": "initial temperature (multiples of $\\sqrt{d_k}$)",
     "method.shift_pixels": "shift (px)",
@@ -25,7 +25,7 @@ ACCURACY = "validation top-1 (%)"
 
 
 def draw(record: SearchRecord, folder: Path) -> list[str]:
-    """Write each figure that there is something to show in, as PNG and SVG; their names, without suffix."""
+    """Write every figure with data as PNG and SVG; return their file stems."""
     drawings: dict[str, Callable[[SearchRecord, MethodRecord], Figure | None]] = {
         "landscape": landscape,
         "history": history,
@@ -33,82 +33,84 @@ def draw(record: SearchRecord, folder: Path) -> list[str]:
         "curves": curves,
     }
     names = []
-    for row in record.rows:
+    for result in record.rows:
         for name, drawing in drawings.items():
             with style():
-                figure = drawing(record, row)
+                figure = drawing(record, result)
             if figure is not None:
-                file = name if len(record.rows) == 1 else f"{name}-{row.method}"
+                file = name if len(record.rows) == 1 else f"{name}-{result.method}"
                 save(figure, folder / file)
                 names.append(file)
     return names
 
 
-def landscape(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Objective over the first two parameters, or over the only one; every trial a point."""
-    complete = [trial for trial in row.complete if trial.value is not None]
-    if not complete or not row.parameters:
+def landscape(record: SearchRecord, result: MethodRecord) -> "Figure | None":
+    """Draw the objective over the first two parameters, or the only one; one point per trial."""
+    complete = [trial for trial in result.complete if trial.value is not None]
+    if not complete or not result.parameters:
         return None
-    if len(row.parameters) == 1:
-        return along(record, row, complete)
+    if len(result.parameters) == 1:
+        return one_parameter(record, result, complete)
     figure, axes = new_figure()
-    across, up = row.parameters[:2]
-    scale(axes, row, across, up)
-    pruned = [trial for trial in row.trials if trial.state == "pruned"]
+    across, up = result.parameters[:2]
+    scale(axes, result, across, up)
+    pruned = [trial for trial in result.trials if trial.state == "pruned"]
     axes.scatter(
-        [number(row, trial, across) for trial in pruned],
-        [number(row, trial, up) for trial in pruned],
+        [number(result, trial, across) for trial in pruned],
+        [number(result, trial, up) for trial in pruned],
         marker="x", color=PRUNED, s=30, label="pruned",
     )  # fmt: skip
     points = axes.scatter(
-        [number(row, trial, across) for trial in complete],
-        [number(row, trial, up) for trial in complete],
+        [number(result, trial, across) for trial in complete],
+        [number(result, trial, up) for trial in complete],
         c=[trial.value or 0.0 for trial in complete], cmap="cividis", s=55, edgecolors="black", linewidths=0.6,
         label="complete",
     )  # fmt: skip
-    ring(axes, row, across, up)
+    mark_settings(axes, result, across, up)
     figure.colorbar(points, label=f"{ACCURACY}, mean of {seeds(record)}")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, fontsize=8)
-    title(axes, record, row)
+    title(axes, record, result)
     return figure
 
 
-def ring(axes: "Axes", row: MethodRecord, across: str, up: str) -> None:
-    """Mark the row's own setting and the one that was chosen."""
-    won, own = row.trial(row.winner), row.baseline
-    for trial, marker, label in ((own, "s", "own setting"), (won, "o", "chosen")):
+def mark_settings(axes: "Axes", result: MethodRecord, across: str, up: str) -> None:
+    """Mark the default and the chosen setting."""
+    winner, default = result.trial(result.winner), result.baseline
+    for trial, marker, label in ((default, "s", "default setting"), (winner, "o", "chosen")):
         if trial is not None:
             axes.scatter(
-                [number(row, trial, across)], [number(row, trial, up)], marker=marker, s=190, facecolors="none",
-                edgecolors=OWN, linewidths=1.6, linestyle="--" if marker == "s" else "-", label=label,
+                [number(result, trial, across)], [number(result, trial, up)], marker=marker, s=190, facecolors="none",
+                edgecolors=DEFAULT, linewidths=1.6, linestyle="--" if marker == "s" else "-", label=label,
             )  # fmt: skip
 
 
-def along(record: SearchRecord, row: MethodRecord, complete: list[TrialRecord]) -> "Figure":
-    """Objective along the only parameter, each seed a small point."""
+def one_parameter(record: SearchRecord, result: MethodRecord, complete: list[TrialRecord]) -> "Figure":
+    """Draw the objective over the only parameter; small points are seeds."""
     figure, axes = new_figure()
-    (path,) = row.parameters
-    scale(axes, row, path, None)
-    ordered = sorted(complete, key=lambda trial: number(row, trial, path))
-    places = [number(row, trial, path) for trial in ordered]
-    for place, trial in zip(places, ordered, strict=True):
-        axes.scatter([place] * len(trial.by_seed), trial.by_seed, s=8, color=PRUNED)
-    axes.plot(places, [trial.value or 0.0 for trial in ordered], "o-", color=COMPLETE, label=f"mean of {seeds(record)}")
-    if row.baseline is not None:
-        axes.axvline(number(row, row.baseline, path), color=OWN, linestyle="--", label="own setting")
+    (path,) = result.parameters
+    scale(axes, result, path, None)
+    ordered = sorted(complete, key=lambda trial: number(result, trial, path))
+    positions = [number(result, trial, path) for trial in ordered]
+    for position, trial in zip(positions, ordered, strict=True):
+        axes.scatter([position] * len(trial.by_seed), trial.by_seed, s=8, color=PRUNED)
+    axes.plot(
+        positions, [trial.value or 0.0 for trial in ordered], "o-", color=COMPLETE, label=f"mean of {seeds(record)}"
+    )
+    if result.baseline is not None:
+        axes.axvline(number(result, result.baseline, path), color=DEFAULT, linestyle="--", label="default setting")
     axes.set_ylabel(ACCURACY)
     axes.legend()
-    title(axes, record, row)
+    title(axes, record, result)
     return figure
 
 
-def history(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Every trial in its turn, and the best so far."""
-    complete = [trial for trial in row.complete if trial.value is not None]
+def history(record: SearchRecord, result: MethodRecord) -> "Figure | None":
+    """Draw every trial by number, and the best so far."""
+    complete = [trial for trial in result.complete if trial.value is not None]
     if not complete:
         return None
     figure, axes = new_figure()
-    pruned = [trial for trial in row.trials if trial.state == "pruned" and trial.last_value is not None]
+    pruned = [trial for trial in result.trials if trial.state == "pruned" and trial.last_value is not None]
     axes.scatter(
         [trial.number for trial in pruned], [trial.last_value or 0.0 for trial in pruned],
         marker="x", color=PRUNED, label="pruned (last value seen)",
@@ -121,71 +123,71 @@ def history(record: SearchRecord, row: MethodRecord) -> "Figure | None":
         [trial.number for trial in complete],
         list(accumulate(values, max)),
         where="post",
-        color=OWN,
+        color=DEFAULT,
         label="best so far",
     )
     low = min(values)
-    axes.set_ylim(bottom=low - 1.5 * max(max(values) - low, 1.0))  # pruned early, they would squeeze the rest
+    axes.set_ylim(bottom=low - 1.5 * max(max(values) - low, 1.0))  # early-pruned trials would compress the scale
     axes.set_xlabel("trial")
     axes.set_ylabel(ACCURACY)
     axes.legend(fontsize=8)
-    title(axes, record, row)
+    title(axes, record, result)
     return figure
 
 
-def importance(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Share of each parameter in what moves the accuracy."""
-    if not row.importance:
+def importance(record: SearchRecord, result: MethodRecord) -> "Figure | None":
+    """Draw the importance of each parameter."""
+    if not result.importance:
         return None
-    figure, axes = new_figure(height=1.0 + 0.5 * len(row.importance))
-    shares = dict(sorted(row.importance.items(), key=lambda entry: entry[1]))
+    figure, axes = new_figure(height=1.0 + 0.5 * len(result.importance))
+    shares = dict(sorted(result.importance.items(), key=lambda entry: entry[1]))
     axes.barh([NAMES.get(path, path) for path in shares], [100 * share for share in shares.values()], color=COMPLETE)
-    axes.set_xlabel(f"importance (%), from {len(row.complete)} complete trials")
-    title(axes, record, row)
+    axes.set_xlabel(f"importance (%), from {len(result.complete)} complete trials")
+    title(axes, record, result)
     return figure
 
 
-def curves(record: SearchRecord, row: MethodRecord) -> "Figure | None":
-    """Validation accuracy of each trial's first seed, by epoch."""
-    drawn = [trial for trial in row.trials if trial.curve]
-    if not drawn:
+def curves(record: SearchRecord, result: MethodRecord) -> "Figure | None":
+    """Draw the validation accuracy of each trial's first seed by epoch."""
+    with_curve = [trial for trial in result.trials if trial.curve]
+    if not with_curve:
         return None
     figure, axes = new_figure()
     labels = set[str]()
-    for trial in sorted(drawn, key=lambda trial: (trial.is_baseline, trial.number == row.winner)):
-        name, look = look_of(trial, row)
+    for trial in sorted(with_curve, key=lambda trial: (trial.is_baseline, trial.number == result.winner)):
+        name, style_options = line_style(trial, result)
         epochs = range(1, len(trial.curve) + 1)
-        axes.plot(epochs, trial.curve, label=None if name in labels else name, **look)  # type: ignore[arg-type]
+        axes.plot(epochs, trial.curve, label=None if name in labels else name, **style_options)  # type: ignore[arg-type]
         if trial.state == "pruned":
             axes.plot(len(trial.curve), trial.curve[-1], "x", color=PRUNED)
         labels.add(name)
     axes.set_xlabel("epoch of the first seed")
     axes.set_ylabel(ACCURACY)
     axes.legend(fontsize=8)
-    title(axes, record, row)
+    title(axes, record, result)
     return figure
 
 
-def look_of(trial: TrialRecord, row: MethodRecord) -> tuple[str, dict[str, object]]:
-    """What a trial's curve is called, and how it is drawn."""
+def line_style(trial: TrialRecord, result: MethodRecord) -> tuple[str, dict[str, object]]:
+    """Return label and line style of a trial's curve."""
     if trial.is_baseline:
-        return "own setting", {"color": OWN, "linewidth": 2, "linestyle": "--"}
-    if trial.number == row.winner:
+        return "default setting", {"color": DEFAULT, "linewidth": 2, "linestyle": "--"}
+    if trial.number == result.winner:
         return "chosen", {"color": PALETTE[2], "linewidth": 2}
     if trial.state == "pruned":
         return "pruned", {"color": PRUNED, "linewidth": 0.8}
     return "complete", {"color": COMPLETE, "linewidth": 0.8, "alpha": 0.6}
 
 
-def scale(axes: "Axes", row: MethodRecord, across: str, up: str | None) -> None:
-    """Name the axes, make them logarithmic where the search is, and give choices their names as ticks."""
+def scale(axes: "Axes", result: MethodRecord, across: str, up: str | None) -> None:
+    """Set axis labels, logarithmic scales and tick labels of choices."""
     for path, axis, log in ((across, axes.xaxis, axes.set_xscale), (up, axes.yaxis, axes.set_yscale)):
         if path is None:
             continue
         axis.set_label_text(NAMES.get(path, path))
-        if path in row.log:
+        if path in result.log:
             log("log")
-        names = choices(row, path)
+        names = choices(result, path)
         if names is not None:
             axis.set_ticks(range(len(names)), labels=names)
     if across == TEMPERATURE:
@@ -193,17 +195,17 @@ def scale(axes: "Axes", row: MethodRecord, across: str, up: str | None) -> None:
         axes.minorticks_off()
 
 
-def choices(row: MethodRecord, path: str) -> list[str] | None:
-    """Names of what a parameter was, if it is no number."""
-    values = [trial.setting[path] for trial in row.trials]
+def choices(result: MethodRecord, path: str) -> list[str] | None:
+    """Return the names of a categorical parameter's values; None for numbers."""
+    values = [trial.setting[path] for trial in result.trials]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return None
     return list(dict.fromkeys(map(str, values)))
 
 
-def number(row: MethodRecord, trial: TrialRecord, path: str) -> float:
-    """Where a trial stands on a parameter's axis."""
-    names, value = choices(row, path), trial.setting[path]
+def number(result: MethodRecord, trial: TrialRecord, path: str) -> float:
+    """Return the position of a trial on a parameter's axis."""
+    names, value = choices(result, path), trial.setting[path]
     return float(value) if names is None else float(names.index(str(value)))
 
 
@@ -211,5 +213,5 @@ def seeds(record: SearchRecord) -> str:
     return "1 seed" if record.seeds == 1 else f"{record.seeds} seeds"
 
 
-def title(axes: "Axes", record: SearchRecord, row: MethodRecord) -> None:
-    axes.set_title(f"{row.title} on {record.dataset}: search '{record.name}'", fontsize=9)
+def title(axes: "Axes", record: SearchRecord, result: MethodRecord) -> None:
+    axes.set_title(f"{result.title} on {record.dataset}: search '{record.name}'", fontsize=9)

@@ -1,4 +1,4 @@
-"""From Optuna's studies to the record of a search."""
+"""Convert Optuna studies to the record of a search."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,69 +12,69 @@ from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, STA
 if TYPE_CHECKING:
     import optuna
 
-ENOUGH = 4  # complete trials before an importance says anything
+MIN_TRIALS = 4  # complete trials needed for importances
 
 
-def read_row(
-    row: MethodSearch, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
+def read_method(
+    search: MethodSearch, *, curve: Callable[[StudyRun], tuple[float, ...]], comparison: Comparison | None = None
 ) -> MethodRecord:
-    """A row's search as it stands."""
-    frozen = row.study.get_trials(deepcopy=False)
-    trials = tuple(read_trial(row, trial, curve) for trial in frozen if RUNS in trial.user_attrs)
-    label = row.subject.runs({}, seeds=[0])[0].labels.backbone
+    """Return the current state of a method's search."""
+    trial_state = search.study.get_trials(deepcopy=False)
+    trials = tuple(read_trial(search, trial, curve) for trial in trial_state if RUNS in trial.user_attrs)
+    label = search.target.runs({}, seeds=[0])[0].labels.backbone
     return MethodRecord(
-        method=row.subject.method,
-        title=model_title(label, row.subject.method),
-        space=tuple(parameter.words for parameter in row.space.parameters),
-        parameters=tuple(parameter.path for parameter in row.space.parameters),
-        log=tuple(parameter.path for parameter in row.space.parameters if parameter.log),
+        method=search.target.method,
+        title=model_title(label, search.target.method),
+        space=tuple(parameter.description for parameter in search.space.parameters),
+        parameters=tuple(parameter.path for parameter in search.space.parameters),
+        log=tuple(parameter.path for parameter in search.space.parameters if parameter.log),
         trials=trials,
-        importance=importance(row.study),
+        importance=importance(search.study),
         winner=winner(trials),
         comparison=comparison,
     )
 
 
 def read_trial(
-    row: MethodSearch, frozen: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
+    search: MethodSearch, trial_state: "optuna.trial.FrozenTrial", curve: Callable[[StudyRun], tuple[float, ...]]
 ) -> TrialRecord:
-    """A trial with the validation accuracies that its runs have, also those after it was pruned by a hair."""
-    setting = frozen.user_attrs[SETTING]
-    runs = row.runs(setting)
+    """Return a trial with all validation accuracies of its runs, including those after pruning."""
+    setting = trial_state.user_attrs[SETTING]
+    runs = search.runs(setting)
     curves = [curve(run) for run in runs]
     trained = sum(map(len, curves))
-    told = frozen.intermediate_values
+    reported = trial_state.intermediate_values
     return TrialRecord(
-        number=frozen.number,
-        state=STATES[frozen.state.name],
-        is_baseline=bool(frozen.user_attrs.get(BASELINE)),
+        number=trial_state.number,
+        state=STATES[trial_state.state.name],
+        is_baseline=bool(trial_state.user_attrs.get(BASELINE)),
         setting=setting,
-        value=frozen.value if frozen.state.name == "COMPLETE" else None,
-        last_value=told[max(told)] if told else None,
-        by_seed=tuple(each[-1] for each in curves if len(each) == row.epochs),
+        value=trial_state.value if trial_state.state.name == "COMPLETE" else None,
+        last_value=reported[max(reported)] if reported else None,
+        by_seed=tuple(values[-1] for values in curves if len(values) == search.epochs),
         curve=curves[0],
         epochs=trained,
         images=trained * runs[0].spec.samples_per_epoch,
-        run_ids=tuple(frozen.user_attrs[RUNS]),
-        note=frozen.user_attrs.get(FAILED) or frozen.user_attrs.get(DIVERGED) or "",
+        run_ids=tuple(trial_state.user_attrs[RUNS]),
+        note=trial_state.user_attrs.get(FAILED) or trial_state.user_attrs.get(DIVERGED) or "",
     )
 
 
 def winner(trials: Sequence[TrialRecord]) -> int | None:
-    """The complete trial with the highest mean validation accuracy; of equals the first, so the row's own setting."""
+    """Return the number of the complete trial with the highest mean validation accuracy; ties: the first."""
     complete = [trial for trial in trials if trial.value is not None]
     return max(complete, key=lambda trial: (trial.value, -trial.number)).number if complete else None
 
 
 def importance(study: "optuna.Study") -> dict[str, float] | None:
-    """Share of each parameter in what moves the accuracy, by Optuna's own way; None if that cannot be said."""
+    """Return Optuna's importance of each parameter; None if undefined."""
     import optuna
 
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
+    if len(complete) < MIN_TRIALS or len({trial.value for trial in complete}) == 1:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of evaluators that are experimental
+        warnings.simplefilter("ignore")  # experimental evaluators
         try:
             shares = optuna.importance.get_param_importances(study)
         except (ValueError, RuntimeError):  # parameters that never varied

@@ -1,4 +1,4 @@
-"""What a search leaves beside its record: tables, figures, study files of the winners."""
+"""Write tables, figures and study files of a search."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,20 +15,20 @@ SUMMARY, TRIALS = "summary.md", "trials.csv"
 
 
 def write(
-    record: SearchRecord, folder: Path, subjects: Sequence[TuningTarget], spaces: Sequence[Space], seeds: Sequence[int]
+    record: SearchRecord, folder: Path, targets: Sequence[TuningTarget], spaces: Sequence[Space], seeds: Sequence[int]
 ) -> None:
-    """Everything: the study files of the winners, then what `write_tables` writes."""
-    for name, row, subject, space in winners(record, subjects, spaces):
-        won = row.trial(row.winner)
+    """Write the study files of the winners, tables and figures."""
+    for name, result, target, space in winners(record, targets, spaces):
+        won = result.trial(result.winner)
         assert won is not None
-        text = subject.study_file(
+        text = target.study_file(
             space.changes(won.setting),
             seeds=seeds or [0],
             protocol=PROTOCOL,
-            title=f"{row.title}, tuned by the search {record.name}",
+            title=f"{result.title}, tuned by the search {record.name}",
             comments=[
                 f"The winner of the search {record.name} (trial {won.number}): {setting_words(won.setting)}.",
-                f"Found by: {record.command}",
+                f"Command: {record.command}",
             ],
         )
         write_atomic(folder / name, text.encode())
@@ -36,7 +36,7 @@ def write(
 
 
 def write_tables(record: SearchRecord, folder: Path) -> str:
-    """`trials.csv`, the figures and `summary.md`, from the record alone; the summary's text."""
+    """Write `trials.csv`, figures and `summary.md` from the record; return the summary."""
     from slbench.tuning.figures import draw
     from slbench.tuning.summary import summary
 
@@ -48,40 +48,42 @@ def write_tables(record: SearchRecord, folder: Path) -> str:
 
 
 def write_trials(record: SearchRecord, folder: Path) -> None:
-    """`trials.csv` alone."""
+    """Write `trials.csv`."""
     from slbench.tuning.summary import trials_frame
 
     write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
 
 
-def best_row(record: SearchRecord) -> MethodRecord | None:
-    """The row whose winner is the best of all, on the validation images."""
-    chosen = [(row, won.value) for row in record.rows if (won := row.trial(row.winner)) and won.value is not None]
-    return max(chosen, key=lambda pair: pair[1])[0] if chosen else None
+def best_method(record: SearchRecord) -> MethodRecord | None:
+    """Return the method with the best winner on the validation images."""
+    candidates = [
+        (result, won.value) for result in record.rows if (won := result.trial(result.winner)) and won.value is not None
+    ]
+    return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
 
 
 def study_files(record: SearchRecord) -> list[str]:
-    """Names of the winners' study files: `best.toml`, and one for each row where there are several."""
+    """Return the names of the winners' study files: `best.toml`, and one per method if there are several."""
     if len(record.rows) == 1:
         return ["best.toml"]
-    return ["best.toml", *(f"best-{row.method}.toml" for row in record.rows)]
+    return ["best.toml", *(f"best-{result.method}.toml" for result in record.rows)]
 
 
 def winners(
-    record: SearchRecord, subjects: Sequence[TuningTarget], spaces: Sequence[Space]
+    record: SearchRecord, targets: Sequence[TuningTarget], spaces: Sequence[Space]
 ) -> Iterator[tuple[str, MethodRecord, TuningTarget, Space]]:
-    """Each study file that there is to write, and what it is of."""
-    best = best_row(record)
-    for row, subject, space in zip(record.rows, subjects, spaces, strict=True):
-        if row.winner is None:
+    """Yield the file name, record, target and space of each study file to write."""
+    best = best_method(record)
+    for result, target, space in zip(record.rows, targets, spaces, strict=True):
+        if result.winner is None:
             continue
-        if row is best:
-            yield "best.toml", row, subject, space
+        if result is best:
+            yield "best.toml", result, target, space
         if len(record.rows) > 1:
-            yield f"best-{row.method}.toml", row, subject, space
+            yield f"best-{result.method}.toml", result, target, space
 
 
 def made_with(store: Store, run_ids: Sequence[str]) -> tuple[str, ...]:
-    """Devices, versions and commits of the finished among these runs."""
+    """Return devices, versions and commits of the finished runs."""
     devices, codes = provenance_texts(store.records(run_ids))
     return (*devices, *codes)

@@ -1,4 +1,4 @@
-"""What a search has found, as it is filed: `search.json` beside its tables. Validation numbers, but in `Comparison`."""
+"""Stored record of a search, `search.json`. All accuracies but those of `Comparison` are on validation images."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,31 +22,31 @@ class StoredModel(BaseModel):
 
 
 class TrialRecord(StoredModel):
-    """One trial: a setting, and the validation accuracies of its runs in %."""
+    """Setting of a trial and validation accuracies of its runs in %."""
 
     number: int
     state: State
-    is_baseline: bool  # the row's own setting, which is the paper's unless the user set another
+    is_baseline: bool  # default setting: the paper's, unless changed by the user
     setting: dict[str, Value]
-    value: float | None  # mean over the seeds of the last epoch's; None unless complete
-    last_value: float | None  # of a trial that is not complete, the last that was seen
-    by_seed: tuple[float, ...]  # last epoch's, of the seeds that have ended
-    curve: tuple[float, ...]  # of the first seed, after each epoch
-    epochs: int  # trained, of all seeds together
-    images: int  # trained on, counted at each use
+    value: float | None  # mean over seeds of the last epoch; None unless complete
+    last_value: float | None  # last reported value of an incomplete trial
+    by_seed: tuple[float, ...]  # last epoch of each finished seed
+    curve: tuple[float, ...]  # first seed, by epoch
+    epochs: int  # trained, over all seeds
+    images: int  # training images, counted per use
     run_ids: tuple[str, ...]
-    note: str = ""  # why it failed
+    note: str = ""  # reason of a failure
 
 
 class Comparison(StoredModel):
-    """The winner beside the row's own setting, both trained anew, on the test images. Accuracies in %."""
+    """Test accuracies in % of winner and default setting, both retrained."""
 
     protocol: Protocol
     seeds: tuple[int, ...]
     tuned: tuple[float, ...]  # test top-1 of the last epoch, by seed
     own: tuple[float, ...]
-    difference: float | None  # mean of tuned - own over the seeds
-    low: float | None  # of its 95 % interval; None with one seed
+    difference: float | None  # mean of tuned - own over seeds
+    low: float | None  # bounds of the 95 % interval; None for one seed
     high: float | None
     verdict: Literal["better", "worse", "undecided"]
     words: str
@@ -54,16 +54,16 @@ class Comparison(StoredModel):
 
 
 class MethodRecord(StoredModel):
-    """The search of one row of an ablation."""
+    """Search of one method."""
 
     method: str
-    title: str  # as the paper names it
-    space: tuple[str, ...]  # a line a parameter
-    parameters: tuple[str, ...]  # their paths
-    log: tuple[str, ...]  # those of them on a logarithmic scale
+    title: str  # the paper's name
+    space: tuple[str, ...]  # one line per parameter
+    parameters: tuple[str, ...]  # dotted paths
+    log: tuple[str, ...]  # paths on a logarithmic scale
     trials: tuple[TrialRecord, ...]
-    importance: dict[str, float] | None  # share of each parameter; None with too few trials
-    winner: int | None  # number of the trial that was chosen
+    importance: dict[str, float] | None  # by parameter; None with too few trials
+    winner: int | None  # number of the chosen trial
     comparison: Comparison | None
 
     def trial(self, number: int | None) -> TrialRecord | None:
@@ -71,7 +71,7 @@ class MethodRecord(StoredModel):
 
     @property
     def baseline(self) -> TrialRecord | None:
-        """The trial of the row's own setting."""
+        """Return the trial of the default setting."""
         return next((trial for trial in self.trials if trial.is_baseline), None)
 
     @property
@@ -84,20 +84,20 @@ class SearchRecord(StoredModel):
 
     name: str
     command: str
-    backbone: str  # as tables print it
+    backbone: str  # title in tables
     dataset: str
-    seeds: int  # of a trial
-    epochs: int  # of each of its runs
+    seeds: int  # per trial
+    epochs: int  # per run
     images_per_epoch: int
     validation_images: int
     test_images: int
-    trials: int  # that were asked for, of each row
+    trials: int  # requested per method
     sampler: str
     pruner: str
     sampler_seed: int
-    study_names: dict[str, str]  # in Optuna's storage, by row
+    study_names: dict[str, str]  # in Optuna's storage, by method
     storage: str  # without a password
-    made_with: tuple[str, ...]  # devices, threads, precision; versions; commits
+    made_with: tuple[str, ...]  # devices, versions, commits
     notes: tuple[str, ...]
     rows: tuple[MethodRecord, ...]
 
@@ -115,23 +115,23 @@ def save(record: SearchRecord, folder: Path) -> None:
 
 
 def load(folder: Path) -> SearchRecord:
-    """Raises StoreError, naming the file and the first thing wrong in it."""
+    """Load the record of a search. Raises StoreError with the file and its first error."""
     path = folder / FILE
     try:
         return SearchRecord.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+        raise StoreError(f"{path}: not readable: {error.strerror}") from error
     except ValidationError as error:
-        raise StoreError(f"{path}: damaged or of another version: {first_wrong(error)}") from error
+        raise StoreError(f"{path}: damaged or from another version: {first_wrong(error)}") from error
 
 
 def searches(store: Store) -> list[Path]:
-    """Folders of the store's searches, by name."""
+    """Return the folders of all searches of a store, by name."""
     return sorted(path.parent for path in (store.root / "tuning").glob(f"*/{FILE}"))
 
 
 def setting_words(setting: Mapping[str, Value]) -> str:
-    """A setting for a person: "initial_temperature 0.71, shift_pixels 2"."""
+    """Return text such as "initial_temperature 0.71, shift_pixels 2"."""
     return ", ".join(
         f"{path.partition('.')[2]} {f'{value:g}' if isinstance(value, float) else value}"
         for path, value in setting.items()

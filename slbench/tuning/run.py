@@ -1,4 +1,4 @@
-"""A search from the first question to its tables: claimed, asked, trained, compared, written."""
+"""Run a search: claim it, run trials, compare the winners and write the results."""
 
 import contextlib
 import re
@@ -18,12 +18,19 @@ from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning import record
 from slbench.tuning.compare import compare, comparison_runs
-from slbench.tuning.from_optuna import read_row
+from slbench.tuning.from_optuna import read_method
 from slbench.tuning.outputs import made_with, write, write_trials
 from slbench.tuning.record import Comparison, SearchRecord, folder_of
 from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutcome
 from slbench.tuning.space import Space
-from slbench.tuning.storage import close_storage, hidden, open_storage, open_study, release_owner, speaking
+from slbench.tuning.storage import (
+    close_storage,
+    hide_password,
+    open_storage,
+    open_study,
+    release_owner,
+    reporting_outages,
+)
 from slbench.tuning.target import TuningTarget
 from slbench.tuning.validation import validation_curve
 
@@ -35,33 +42,33 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedSearch:
-    """A search that is known to be good, before anything is written."""
+    """Validated search, before anything is written."""
 
-    plan: SearchConfig
-    subjects: tuple[TuningTarget, ...]
+    config: SearchConfig
+    targets: tuple[TuningTarget, ...]
     spaces: tuple[Space, ...]
     store: Store
-    grid: PreparedGrid  # devices and precision; its runs are the rows' own
+    grid: PreparedGrid  # devices and precision; its runs are the default settings
     storage: str | None
     policy: Policy
-    compare_seeds: int  # of the comparison at the end; 0 for none
-    seconds: float | None  # after which no further trial begins
+    compare_seeds: int  # of the final comparison; 0 for none
+    seconds: float | None  # time limit for starting trials
     command: str
     take_over: bool = False
 
     @property
     def folder(self) -> Path:
-        return folder_of(self.store, self.plan.name)
+        return folder_of(self.store, self.config.name)
 
     @property
     def fresh_seeds(self) -> range:
-        """Seeds that the search has not seen."""
-        return range(self.plan.seeds, self.plan.seeds + self.compare_seeds)
+        """Return seeds not used by the search."""
+        return range(self.config.seeds, self.config.seeds + self.compare_seeds)
 
 
-def plan_tuning(
-    plan: SearchConfig,
-    subjects: Sequence[TuningTarget],
+def prepare_tuning(
+    config: SearchConfig,
+    targets: Sequence[TuningTarget],
     spaces: Sequence[Space],
     store: Store,
     *,
@@ -75,20 +82,23 @@ def plan_tuning(
     command: str,
     take_over: bool = False,
 ) -> PreparedSearch:
-    """Check name, store, devices, data and precision. Writes nothing.
+    """Validate name, store, devices, data and precision. Writes nothing.
 
     Raises:
-        InputError, StoreError: for what is wrong.
+        InputError, StoreError: for invalid input.
     """
-    if NAME.fullmatch(plan.name) is None:
-        raise InputError(f"--name {plan.name}: must be letters, digits, '.', '_' and '-', the first of them no sign")
-    own = [run for subject in subjects for run in subject.runs({}, seeds=range(plan.seeds))]
+    if NAME.fullmatch(config.name) is None:
+        raise InputError(
+            f"--name: invalid name (got {config.name}); "
+            "allowed: letters, digits, '.', '_' and '-', starting with a letter or digit"
+        )
+    runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
     grid = prepare(
-        own, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
+        runs, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
     )
     return PreparedSearch(
-        plan=replace(plan, parallel=len(grid.slots) > 1),
-        subjects=tuple(subjects),
+        config=replace(config, parallel=len(grid.slots) > 1),
+        targets=tuple(targets),
         spaces=tuple(spaces),
         store=store,
         grid=grid,
@@ -103,22 +113,22 @@ def plan_tuning(
 
 @dataclass(frozen=True)
 class Searching:
-    """The trials begin: so many are wanted, of all rows together, and these were over before."""
+    """Trials start: total over all methods, and outcomes of an earlier run."""
 
-    wanted: int
-    over: tuple[TrialOutcome, ...]
+    total: int
+    finished: tuple[TrialOutcome, ...]
 
 
 @dataclass(frozen=True)
 class TimedOut:
-    """--timeout: no further trial was begun; so many are not made."""
+    """--timeout was reached with this many trials left."""
 
-    left: int
+    remaining: int
 
 
 @dataclass(frozen=True)
 class Comparing:
-    """The trials are over: the winners and the rows' own settings are trained anew."""
+    """Trials are finished: winners and default settings are retrained."""
 
     runs: int
 
@@ -128,37 +138,36 @@ Listener = Callable[[TuningEvent], None]
 
 
 def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRecord, bool]:
-    """Search, compare and write; the record, and whether nothing is missing.
+    """Search, compare and write; return the record and whether it is complete.
 
-    Interrupted, it leaves everything so that the same call goes on.
+    The same call continues an interrupted search.
 
     Raises:
-        InputError: if the storage cannot be reached, or another process is at this search.
-        StorageError: if it goes away.
+        InputError: if the storage is not reachable, or another process runs this search.
+        StorageError: if the storage becomes unreachable.
     """
-    with claimed(tuning), speaking(tuning.storage), opened(tuning) as storage:
-        rows = open_rows(tuning, storage)
-        halted = search(tuning, rows, on_event=on_event)
-        is_whole = not halted and not any(row.failures for row in rows)
-        result = write_record(tuning, rows)
-        if tuning.compare_seeds and not halted:
-            comparisons = compare_rows(tuning, result, on_event=on_event)
+    with claim_search(tuning), reporting_outages(tuning.storage), opened_storage(tuning) as storage:
+        searches = open_searches(tuning, storage)
+        stopped = run_trials(tuning, searches, on_event=on_event)
+        is_whole = not stopped and not any(search.failures for search in searches)
+        result = write_record(tuning, searches)
+        if tuning.compare_seeds and not stopped:
+            comparisons = compare_winners(tuning, result, on_event=on_event)
             is_whole = is_whole and None not in comparisons
-            result = write_record(tuning, rows, comparisons=comparisons)
-        for row in rows:
-            release_owner(row.study)
-    write(result, tuning.folder, tuning.subjects, tuning.spaces, tuning.fresh_seeds)
+            result = write_record(tuning, searches, comparisons=comparisons)
+        for search in searches:
+            release_owner(search.study)
+    write(result, tuning.folder, tuning.targets, tuning.spaces, tuning.fresh_seeds)
     return result, is_whole
 
 
 @contextlib.contextmanager
-def claimed(tuning: PreparedSearch) -> Iterator[None]:
-    """The search is ours while this lasts. Raises InputError if it is another process's on the same store."""
-    claim = tuning.store.claims.acquire(f"tuning-{tuning.plan.name}")
+def claim_search(tuning: PreparedSearch) -> Iterator[None]:
+    """Hold the claim of the search. Raises InputError if another process holds it."""
+    claim = tuning.store.claims.acquire(f"tuning-{tuning.config.name}")
     if claim is None:
         raise InputError(
-            f"the search '{tuning.plan.name}' is at work in another process: one alone asks and tells; "
-            "wait for it, or give another --name"
+            f"the search '{tuning.config.name}' is running in another process: wait for it, or choose another --name"
         )
     try:
         with claim.heartbeats():
@@ -168,8 +177,8 @@ def claimed(tuning: PreparedSearch) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStorage"]:
-    """The search's storage. Raises InputError if it cannot be reached."""
+def opened_storage(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStorage"]:
+    """Open the storage of the search. Raises InputError if it is not reachable."""
     storage = open_storage(tuning.storage, tuning.folder)
     try:
         yield storage
@@ -177,35 +186,35 @@ def opened(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStorage"]:
         close_storage(storage)
 
 
-def open_rows(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage") -> list[MethodSearch]:
-    """Each row's study in the storage. Raises InputError for a study of that name with another definition."""
-    rows = list[MethodSearch]()
-    for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
+def open_searches(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage") -> list[MethodSearch]:
+    """Open the study of each method. Raises InputError if one has another definition."""
+    searches = list[MethodSearch]()
+    for target, space in zip(tuning.targets, tuning.spaces, strict=True):
         study = open_study(
             storage,
-            study_name(tuning.plan.name, subject),
-            definition(subject, space, tuning.plan),
+            study_name(tuning.config.name, target),
+            definition(target, space, tuning.config),
             store=str(tuning.store.root.absolute()),
             take_over=tuning.take_over,
         )
-        rows.append(MethodSearch(subject, space, study, plan=tuning.plan))
-    return rows
+        searches.append(MethodSearch(target, space, study, config=tuning.config))
+    return searches
 
 
-def study_name(name: str, subject: TuningTarget) -> str:
-    return f"{name}-{subject.method}"
+def study_name(name: str, target: TuningTarget) -> str:
+    return f"{name}-{target.method}"
 
 
-def definition(subject: TuningTarget, space: Space, plan: SearchConfig) -> dict[str, object]:
-    """What must be the same for the trials of a search to be comparable."""
-    run = subject.spec().as_dict()
+def definition(target: TuningTarget, space: Space, config: SearchConfig) -> dict[str, object]:
+    """Return the settings shared by all comparable trials of a search."""
+    run = target.spec().as_dict()
     del run["seed"]
-    return {"run": run, "space": space.content(), "seeds_per_trial": plan.seeds}
+    return {"run": run, "space": space.content(), "seeds_per_trial": config.seeds}
 
 
-def search(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event: Listener) -> bool:
-    """Run the trials that are missing; whether failures or a full disk ended the search before its end."""
-    began, halts, epochs = time.monotonic(), list[GridStopped](), dict[str, int]()
+def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_event: Listener) -> bool:
+    """Run the missing trials; return whether failures or a full disk stopped the search."""
+    began, stops, epochs = time.monotonic(), list[GridStopped](), dict[str, int]()
 
     def curve(run: StudyRun) -> tuple[float, ...]:
         return validation_curve(tuning.store, run.spec)
@@ -213,53 +222,54 @@ def search(tuning: PreparedSearch, rows: Sequence[MethodSearch], *, on_event: Li
     def stop(run: StudyRun, pruned: Pruned) -> None:
         executor.prune(run, pruned)
 
-    def goes_on() -> bool:
+    def in_time() -> bool:
         return tuning.seconds is None or time.monotonic() - began < tuning.seconds
 
-    def tell(told: TrialOutcome) -> None:
-        write_trials(write_record(tuning, rows), tuning.folder)  # for whoever looks meanwhile, or after a crash
-        on_event(told)
+    def save_and_notify(outcome: TrialOutcome) -> None:
+        write_trials(write_record(tuning, searches), tuning.folder)  # current even after a crash
+        on_event(outcome)
 
-    def hear(event: Event) -> None:
-        """Pass on to the search that a run moved or ended, by its id; numbers stay here."""
+    def forward(event: Event) -> None:
+        """Forward progress and end of a run to the search by run id, without any numbers."""
         if isinstance(event, Progressed):
             if epochs.get(event.run.spec.run_id) != event.progress.epoch:
                 epochs[event.run.spec.run_id] = event.progress.epoch
-                trials.moved(event.run.spec.run_id)
+                trials.on_epoch(event.run.spec.run_id)
         elif isinstance(event, Finished | AlreadyFinished):
-            trials.ended(event.run.spec.run_id)
+            trials.on_finished(event.run.spec.run_id)
         elif isinstance(event, Failed) and not event.will_retry:
-            trials.failed(event.run.spec.run_id, kind=event.failure.kind, reason=event.failure.reason)
+            trials.on_failed(event.run.spec.run_id, kind=event.failure.kind, reason=event.failure.reason)
         elif isinstance(event, GridStopped):
-            halts.append(event)
+            stops.append(event)
         on_event(event)
 
     executor = LocalExecutor(
         tuning.grid.slots,
         store=tuning.store,
         precisions=tuning.grid.precisions,
-        on_event=hear,
+        on_event=forward,
         policy=tuning.policy,
     )
-    trials = Search(rows, curve=curve, stop=stop, tell=tell, goes_on=goes_on)
-    on_event(Searching(sum(row.total for row in rows), tuple(told for row in rows for told in row.told())))
+    trials = Search(searches, curve=curve, stop=stop, on_outcome=save_and_notify, may_start=in_time)
+    before = tuple(outcome for search in searches for outcome in search.outcomes())
+    on_event(Searching(sum(search.total for search in searches), before))
     executor.run([], more=trials.next)
-    left = sum(row.left for row in rows)
-    if left and not goes_on():
-        on_event(TimedOut(left))
-    return bool(halts)
+    remaining = sum(search.remaining for search in searches)
+    if remaining and not in_time():
+        on_event(TimedOut(remaining))
+    return bool(stops)
 
 
-def compare_rows(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
-    """Train each row's winner and its own setting with fresh seeds on all training images, and compare them."""
-    wanted = [
-        comparison_runs(subject, space, row, tuning.fresh_seeds)
-        for subject, space, row in zip(tuning.subjects, tuning.spaces, result.rows, strict=True)
+def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
+    """Train winner and default setting of each method with fresh seeds on all training images, and compare."""
+    pairs = [
+        comparison_runs(target, space, method_record, tuning.fresh_seeds)
+        for target, space, method_record in zip(tuning.targets, tuning.spaces, result.rows, strict=True)
     ]
-    runs = {run.spec.run_id: run for pair in wanted if pair for each in pair for run in each}
-    left = [run for run in runs.values() if not tuning.store.is_done(run.spec)]
-    if left:
-        on_event(Comparing(len(left)))
+    runs = {run.spec.run_id: run for pair in pairs if pair for side in pair for run in side}
+    missing = [run for run in runs.values() if not tuning.store.is_done(run.spec)]
+    if missing:
+        on_event(Comparing(len(missing)))
         executor = LocalExecutor(
             tuning.grid.slots,
             store=tuning.store,
@@ -267,44 +277,47 @@ def compare_rows(tuning: PreparedSearch, result: SearchRecord, *, on_event: List
             on_event=on_event,
             policy=tuning.policy,
         )
-        executor.run(left)
-    return [compare(row, pair, tuning.fresh_seeds, tuning.store) for row, pair in zip(result.rows, wanted, strict=True)]
+        executor.run(missing)
+    return [
+        compare(method_record, pair, tuning.fresh_seeds, tuning.store)
+        for method_record, pair in zip(result.rows, pairs, strict=True)
+    ]
 
 
 def write_record(
-    tuning: PreparedSearch, rows: Sequence[MethodSearch], *, comparisons: Sequence[Comparison | None] | None = None
+    tuning: PreparedSearch, searches: Sequence[MethodSearch], *, comparisons: Sequence[Comparison | None] | None = None
 ) -> SearchRecord:
-    """File what is known of the search."""
-    plan, run = tuning.plan, tuning.subjects[0].runs({}, seeds=[0])[0]
+    """Write the current record of the search."""
+    config, run = tuning.config, tuning.targets[0].runs({}, seeds=[0])[0]
 
     def curve(run: StudyRun) -> tuple[float, ...]:
         return validation_curve(tuning.store, run.spec)
 
-    read = [
-        read_row(row, curve=curve, comparison=comparison)
-        for row, comparison in zip(rows, comparisons or [None] * len(rows), strict=True)
+    method_records = [
+        read_method(search, curve=curve, comparison=comparison)
+        for search, comparison in zip(searches, comparisons or [None] * len(searches), strict=True)
     ]
-    ids = [run_id for row in read for trial in row.trials for run_id in trial.run_ids]
-    ids += [run_id for row in read if row.comparison for run_id in row.comparison.run_ids]
+    ids = [run_id for entry in method_records for trial in entry.trials for run_id in trial.run_ids]
+    ids += [run_id for entry in method_records if entry.comparison for run_id in entry.comparison.run_ids]
     result = SearchRecord(
-        name=plan.name,
+        name=config.name,
         command=tuning.command,
         backbone=run.labels.backbone,
         dataset=run.labels.dataset,
-        seeds=plan.seeds,
+        seeds=config.seeds,
         epochs=run.spec.recipe.epochs,
         images_per_epoch=run.spec.samples_per_epoch,
         validation_images=run.spec.dataset.num_validation,
         test_images=run.spec.dataset.num_test,
-        trials=plan.trials,
-        sampler=plan.sampler,
-        pruner=plan.pruner,
-        sampler_seed=plan.seed,
-        study_names={row.subject.method: row.study.study_name for row in rows},
-        storage="" if tuning.storage is None else hidden(tuning.storage),
+        trials=config.trials,
+        sampler=config.sampler,
+        pruner=config.pruner,
+        sampler_seed=config.seed,
+        study_names={search.target.method: search.study.study_name for search in searches},
+        storage="" if tuning.storage is None else hide_password(tuning.storage),
         made_with=made_with(tuning.store, ids),
         notes=tuple(note for space in tuning.spaces for note in space.notes),
-        rows=tuple(read),
+        rows=tuple(method_records),
     )
     record.save(result, tuning.folder)
     return result

@@ -1,8 +1,8 @@
-"""The search itself: it asks Optuna for settings, hands out their runs, and tells what came of them.
+"""Search with Optuna's ask-and-tell interface: ask for settings, hand out their runs, tell the outcomes.
 
-It knows runs by what they are and by the validation accuracies that `curve` gives; no record, no test number comes
-here. A trial trains its seeds one after the other; its steps are the epochs trained so far, of all seeds together:
-after each epoch of the first seed its accuracy, then after each further seed the mean over the seeds that have ended.
+Only specs and validation accuracies (`curve`) of runs are visible here: neither records nor test accuracies. The seeds
+of a trial are trained in turn; its step is the number of epochs trained so far, over all seeds. Reported values: the
+accuracy after each epoch of the first seed, then after each further seed the mean over finished seeds.
 """
 
 import random
@@ -26,37 +26,37 @@ if TYPE_CHECKING:
 
 State = Literal["complete", "pruned", "failed", "running"]
 
-TYPICAL = 80.0  # accuracy in % by which the noise of the validation images is reckoned
-ATTEMPTS = 20  # at a setting that was not tried before
+TYPICAL_ACCURACY = 80.0  # %, for the noise of validation accuracies
+ATTEMPTS = 20  # to get an untried setting
 STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 BASELINE, SETTING, RUNS, FAILED, REPEATS, DIVERGED = "baseline", "setting", "runs", "failed", "repeats", "diverged"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """How a search goes about it."""
+    """Options of a search."""
 
     name: str
-    trials: int  # in all, over all times that it is started
-    seeds: int  # of a trial
+    trials: int  # in total, over restarts
+    seeds: int  # per trial
     sampler: SamplerName
     pruner: PrunerName
     seed: int = 0  # of the sampler
-    parallel: bool = False  # several trials at a time
+    parallel: bool = False  # concurrent trials
 
 
 @dataclass(eq=False)
 class Trial:
-    """A trial on its way: the runs of its seeds, one after the other."""
+    """A running trial: one run per seed, in turn."""
 
-    row: "MethodSearch"
+    search: "MethodSearch"
     handle: "optuna.Trial"
     setting: Mapping[str, Value]
     runs: tuple[StudyRun, ...]
-    reported: int = 0  # the last step that Optuna knows
-    value: float | None = None  # and what it was told then
-    at: int = 0  # the seed that is trained
-    finals: list[float] = field(default_factory=list)  # of the seeds that have ended
+    reported: int = 0  # last step reported to Optuna
+    value: float | None = None  # value at that step
+    seed_index: int = 0  # of the current run
+    finals: list[float] = field(default_factory=list)  # last-epoch accuracies of finished seeds
 
     @property
     def number(self) -> int:
@@ -68,101 +68,98 @@ class Trial:
 
     @property
     def run(self) -> StudyRun:
-        return self.runs[self.at]
+        return self.runs[self.seed_index]
 
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """What a trial came to, for whoever shows it."""
+    """Outcome of a trial."""
 
     method: str
     number: int
     setting: Mapping[str, Value]
     state: State
-    value: float | None  # validation accuracy in %: of a pruned one the last that was seen
+    value: float | None  # validation accuracy in %; last value of a pruned trial
 
 
 class MethodSearch:
-    """One row's search: an Optuna study, and the trials of it that are on their way.
+    """Search of one method: an Optuna study and its running trials.
 
     Args:
-        margin: of the pruner; unless given, the standard error of an accuracy on the validation images.
+        margin: of the pruner; default: standard error of an accuracy on the validation images.
     """
 
     def __init__(
         self,
-        subject: TuningTarget,
+        target: TuningTarget,
         space: Space,
         study: "optuna.Study",
         *,
-        plan: SearchConfig,
+        config: SearchConfig,
         margin: float | None = None,
     ) -> None:
-        self.subject, self.space, self.study, self.plan = subject, space, study, plan
-        spec = subject.spec()
+        self.target, self.space, self.study, self.config = target, space, study, config
+        spec = target.spec()
         self.epochs = spec.recipe.epochs
         if margin is None:
-            margin = standard_error(TYPICAL, spec.dataset.num_validation)
-        self.study.pruner = make_pruner(plan.pruner, epochs=self.epochs, seeds=plan.seeds, margin=margin)
-        self.failures = 0  # of this process; those of earlier ones are tried again
+            margin = standard_error(TYPICAL_ACCURACY, spec.dataset.num_validation)
+        self.study.pruner = make_pruner(config.pruner, epochs=self.epochs, seeds=config.seeds, margin=margin)
+        self.failures = 0  # in this process; earlier failures are retried
         self.running: list[Trial] = []
         self.tried = {tuple(trial.user_attrs[RUNS]) for trial in self._counted()}
-        self._again: list[dict[str, Value]] = []
-        self._over = False
+        self._retries: list[dict[str, Value]] = []
+        self._exhausted = False
 
     @property
     def total(self) -> int:
-        """Trials that are wanted: as many as were asked for, or as there are settings."""
-        points = len(self.space.grid()) if self.plan.sampler == "grid" else self.space.size
-        return self.plan.trials if points is None else min(self.plan.trials, points)
+        """Return the number of trials: as requested, at most the number of settings."""
+        points = len(self.space.grid()) if self.config.sampler == "grid" else self.space.size
+        return self.config.trials if points is None else min(self.config.trials, points)
 
     @property
     def asked(self) -> int:
-        """Trials that are over or on their way, those that failed before this process apart."""
+        """Return the number of finished and running trials, without failures of earlier processes."""
         return len(self._counted()) + self.failures
 
     @property
-    def left(self) -> int:
-        """Trials that are still to be asked for."""
-        return 0 if self._over else max(0, self.total - self.asked)
+    def remaining(self) -> int:
+        """Return the number of trials still to start."""
+        return 0 if self._exhausted else max(0, self.total - self.asked)
 
-    def told(self) -> list[TrialOutcome]:
-        """What the trials that are over came to."""
+    def outcomes(self) -> list[TrialOutcome]:
+        """Return the outcomes of all finished trials."""
         return [
             TrialOutcome(
-                self.subject.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value
+                self.target.method, trial.number, trial.user_attrs[SETTING], STATES[trial.state.name], trial.value
             )
             for trial in self._counted()
             if trial.state.is_finished()
         ]
 
-    def adopt(self) -> list[Trial]:
-        """Take over the trials that a process left running when it died; those that had no setting yet are given up.
-
-        Also notes the settings whose runs failed, to try them again.
-        """
+    def resume(self) -> list[Trial]:
+        """Resume trials of a dead process, drop those without a setting, and schedule retries of failures."""
         import optuna
         from optuna.trial import TrialState
 
-        adopted = list[Trial]()
+        resumed = list[Trial]()
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if RUNS not in frozen.user_attrs:
                 self.study.tell(frozen.number, state=TrialState.FAIL)
                 continue
-            handle = optuna.Trial(self.study, frozen._trial_id)  # there is no other way to go on with a trial
-            setting, told = frozen.user_attrs[SETTING], frozen.intermediate_values
-            reported = max(told, default=0)
-            adopted.append(Trial(self, handle, setting, self.runs(setting), reported, told.get(reported)))
-        self.running += adopted
-        self.tried |= {tuple(trial.handle.user_attrs[RUNS]) for trial in adopted}
+            handle = optuna.Trial(self.study, frozen._trial_id)  # Optuna has no public way to resume a trial
+            setting, values = frozen.user_attrs[SETTING], frozen.intermediate_values
+            reported = max(values, default=0)
+            resumed.append(Trial(self, handle, setting, self.runs(setting), reported, values.get(reported)))
+        self.running += resumed
+        self.tried |= {tuple(trial.handle.user_attrs[RUNS]) for trial in resumed}
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        lost = {tuple(trial.user_attrs[RUNS]): trial.params for trial in failed if FAILED in trial.user_attrs}
-        self._again = [params for runs, params in lost.items() if runs not in self.tried]
-        return adopted
+        failed_params = {tuple(trial.user_attrs[RUNS]): trial.params for trial in failed if FAILED in trial.user_attrs}
+        self._retries = [params for runs, params in failed_params.items() if runs not in self.tried]
+        return resumed
 
     def ask(self) -> Trial | None:
-        """A further trial; None if there are as many as were asked for, or nothing is left to try."""
-        if self._over or self.asked >= self.total:
+        """Return a new trial; None if all trials are started or no setting is left."""
+        if self._exhausted or self.asked >= self.total:
             return None
         for _ in range(ATTEMPTS):
             if not self._enqueue():
@@ -171,23 +168,23 @@ class MethodSearch:
             if trial is not None:
                 self.running.append(trial)
                 return trial
-        self._over = True
+        self._exhausted = True
         return None
 
     def _enqueue(self) -> bool:
-        """Line up the setting that comes next, if it is not for the sampler to choose; False if none is left."""
+        """Enqueue the next fixed setting (default, retry, grid point), if any; return False if a grid is exhausted."""
         from optuna.trial import TrialState
 
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if waiting:
             return True
-        if not self.tried and not self._again:
+        if not self.tried and not self._retries:
             self.study.enqueue_trial(self.space.start, user_attrs={BASELINE: True})
-        elif self._again:
-            params = self._again.pop(0)
+        elif self._retries:
+            params = self._retries.pop(0)
             is_baseline = self.space.setting(params) == self.space.start
             self.study.enqueue_trial(params, user_attrs={BASELINE: True} if is_baseline else None)
-        elif self.plan.sampler == "grid":
+        elif self.config.sampler == "grid":
             untried = self._untried(iter(self.space.grid()))
             if untried is None:
                 return False
@@ -195,23 +192,23 @@ class MethodSearch:
         return True
 
     def _untried(self, settings: Iterator[dict[str, Value]]) -> dict[str, Value] | None:
-        """The first of some settings whose runs no trial has."""
+        """Return the first untried setting."""
         return next((setting for setting in settings if self._ids(setting) not in self.tried), None)
 
     def _ask(self) -> Trial | None:
-        """A trial of a setting that no other has; None if the sampler came back to one that another has."""
+        """Return a trial with an untried setting; None if the sampler repeated one."""
         from optuna.trial import TrialState
 
         self.study.sampler = make_sampler(
-            self.plan.sampler,
-            seed=derive(self.plan.seed, self.subject.method, len(self.study.get_trials(deepcopy=False))) % 2**32,
-            parallel=self.plan.parallel,
+            self.config.sampler,
+            seed=derive(self.config.seed, self.target.method, len(self.study.get_trials(deepcopy=False))) % 2**32,
+            parallel=self.config.parallel,
         )
         handle = self.study.ask(distributions(self.space))
         setting = self.space.setting(handle.params)
         try:
             ids = self._ids(setting)
-        except InputError:  # of two parameters together: each by itself was looked at before
+        except InputError:  # invalid combination; single parameters were checked before
             self.study.tell(handle, state=TrialState.FAIL)
             return None
         if ids in self.tried:
@@ -225,26 +222,26 @@ class MethodSearch:
         return Trial(self, handle, setting, self.runs(setting))
 
     def _enqueue_another(self, setting: Mapping[str, Value]) -> None:
-        """After the sampler came back to a setting: one near it; where they are counted, any that was not tried."""
-        chance = random.Random(derive(self.plan.seed, "another", len(self.study.get_trials(deepcopy=False))))
+        """After a repeated setting, enqueue a nearby one, or any untried one in a finite space."""
+        generator = random.Random(derive(self.config.seed, "another", len(self.study.get_trials(deepcopy=False))))
         if self.space.size is None:
-            self.study.enqueue_trial(self.space.near(setting, chance))
+            self.study.enqueue_trial(self.space.near(setting, generator))
             return
         settings = list(self.space.settings())
-        chance.shuffle(settings)
+        generator.shuffle(settings)
         untried = self._untried(iter(settings))
         if untried is not None:
             self.study.enqueue_trial(untried)
 
     def runs(self, setting: Mapping[str, Value]) -> tuple[StudyRun, ...]:
-        """The runs of a setting, one a seed."""
-        return self.subject.runs(self.space.changes(setting), seeds=range(self.plan.seeds))
+        """Return the runs of a setting, one per seed."""
+        return self.target.runs(self.space.changes(setting), seeds=range(self.config.seeds))
 
     def _ids(self, setting: Mapping[str, Value]) -> tuple[str, ...]:
         return tuple(run.spec.run_id for run in self.runs(setting))
 
     def _counted(self) -> list["optuna.trial.FrozenTrial"]:
-        """Trials that are over and count, and those on their way."""
+        """Return complete, pruned and running trials that have runs."""
         from optuna.trial import TrialState
 
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -252,49 +249,49 @@ class MethodSearch:
 
 
 class Search:
-    """All rows' searches: gives runs to whoever has a slot free, and is told how they go, by their ids.
+    """Searches of all methods: hands out runs to free slots and handles their progress by run id.
 
     Args:
-        curve: validation accuracies of a run after each epoch that has ended.
-        stop: ends a run that is running now.
-        tell: hears what each trial came to.
-        goes_on: asked before a further trial is begun.
+        curve: returns the validation accuracy of a run by epoch.
+        stop: stops a running run.
+        on_outcome: called with the outcome of each trial.
+        may_start: called before a new trial; False starts no more.
     """
 
     def __init__(
         self,
-        rows: Sequence[MethodSearch],
+        searches: Sequence[MethodSearch],
         *,
         curve: Callable[[StudyRun], tuple[float, ...]],
         stop: Callable[[StudyRun, Pruned], None],
-        tell: Callable[[TrialOutcome], None] = lambda told: None,
-        goes_on: Callable[[], bool] = lambda: True,
+        on_outcome: Callable[[TrialOutcome], None] = lambda outcome: None,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.rows = rows
-        self.curve, self.stop, self.tell, self.goes_on = curve, stop, tell, goes_on
-        self._waiting = deque(trial for row in rows for trial in row.adopt())
-        self._of_run: dict[str, Trial] = {}
+        self.searches = searches
+        self.curve, self.stop, self.on_outcome, self.may_start = curve, stop, on_outcome, may_start
+        self._next_seed = deque(trial for search in searches for trial in search.resume())
+        self._trials: dict[str, Trial] = {}
 
     def next(self) -> StudyRun | None:
-        """The run to begin with when a slot is free: the next seed of a trial, else the first of a new one."""
-        trial = self._waiting.popleft() if self._waiting else self._ask()
+        """Return the next run: the next seed of a running trial, else the first of a new one; None if there is none."""
+        trial = self._next_seed.popleft() if self._next_seed else self._ask()
         if trial is None:
             return None
-        self._of_run[trial.run.spec.run_id] = trial
+        self._trials[trial.run.spec.run_id] = trial
         return trial.run
 
     def _ask(self) -> Trial | None:
-        if not self.goes_on():
+        if not self.may_start():
             return None
-        for row in sorted(self.rows, key=lambda row: row.asked):
-            if (trial := row.ask()) is not None:
+        for search in sorted(self.searches, key=lambda search: search.asked):
+            if (trial := search.ask()) is not None:
                 return trial
         return None
 
-    def moved(self, run_id: str) -> None:
-        """A run may have ended an epoch."""
-        trial = self._of_run.get(run_id)
-        if trial is None or trial.at > 0:
+    def on_epoch(self, run_id: str) -> None:
+        """Report new epochs of a run, and stop it if its trial is pruned."""
+        trial = self._trials.get(run_id)
+        if trial is None or trial.seed_index > 0:
             return
         values = self.curve(trial.run)
         for step, value in enumerate(values, start=1):
@@ -303,81 +300,81 @@ class Search:
                 self.stop(trial.run, pruned)
                 return
 
-    def ended(self, run_id: str) -> None:
-        """A run has ended with its record."""
-        trial = self._of_run.get(run_id)
+    def on_finished(self, run_id: str) -> None:
+        """Handle a finished run."""
+        trial = self._trials.get(run_id)
         if trial is None:
             return
-        self.moved(run_id)
-        if self._of_run.pop(run_id, None) is None:
-            return  # pruned by what its last epochs showed
+        self.on_epoch(run_id)
+        if self._trials.pop(run_id, None) is None:
+            return  # pruned after its last epoch
         trial.finals.append(self.curve(trial.run)[-1])
         value, last = mean(trial.finals), len(trial.finals) == len(trial.runs)
-        step = len(trial.finals) * trial.row.epochs
+        step = len(trial.finals) * trial.search.epochs
         if last:
             if step > trial.reported:
                 self._report(trial, value, step)
-            trial.row.study.tell(trial.handle, value)
+            trial.search.study.tell(trial.handle, value)
             self._finish(trial, "complete", value)
-        elif trial.at > 0 and step > trial.reported and self._report(trial, value, step):
-            self._pruned(trial, f"after {len(trial.finals)} seeds", epochs=trial.row.epochs)
+        elif trial.seed_index > 0 and step > trial.reported and self._report(trial, value, step):
+            self._pruned(trial, f"after {len(trial.finals)} seeds", epochs=trial.search.epochs)
         else:
-            trial.at += 1
-            self._waiting.append(trial)
+            trial.seed_index += 1
+            self._next_seed.append(trial)
 
-    def failed(self, run_id: str, *, kind: str, reason: str) -> None:
-        """A run has ended without a record, and will not be tried again."""
+    def on_failed(self, run_id: str, *, kind: str, reason: str) -> None:
+        """Handle a failed run that will not be retried."""
         from optuna.trial import TrialState
 
-        trial = self._of_run.pop(run_id, None)
+        trial = self._trials.pop(run_id, None)
         if trial is None:
             return
         diverged = kind == "diverged"
         trial.handle.set_user_attr(DIVERGED if diverged else FAILED, reason)
-        trial.row.study.tell(trial.handle, state=TrialState.PRUNED if diverged else TrialState.FAIL)
+        trial.search.study.tell(trial.handle, state=TrialState.PRUNED if diverged else TrialState.FAIL)
         if not diverged:
-            trial.row.failures += 1
+            trial.search.failures += 1
         self._finish(trial, "pruned" if diverged else "failed", None)
 
     def _report(self, trial: Trial, value: float, step: int) -> bool:
-        """Report a value; whether the trial is not worth going on with. The row's own setting always is."""
+        """Report a value; return whether to prune the trial. The default setting is never pruned."""
         trial.handle.report(value, step)
         trial.reported, trial.value = step, value
-        is_last = step == trial.row.epochs * len(trial.runs)
+        is_last = step == trial.search.epochs * len(trial.runs)
         return not trial.is_baseline and not is_last and trial.handle.should_prune()
 
     def _pruned(self, trial: Trial, when: str, *, epochs: int) -> Pruned:
         from optuna.trial import TrialState
 
-        plan = trial.row.plan
-        self._of_run.pop(trial.run.spec.run_id, None)
-        trial.row.study.tell(trial.handle, state=TrialState.PRUNED)
+        config = trial.search.config
+        self._trials.pop(trial.run.spec.run_id, None)
+        trial.search.study.tell(trial.handle, state=TrialState.PRUNED)
         self._finish(trial, "pruned", trial.value)
         return Pruned(
-            search=plan.name,
+            search=config.name,
             trial=trial.number,
             epochs=epochs,
-            reason=f"pruned by the search '{plan.name}' (trial {trial.number}) {when}",
+            reason=f"pruned by the search '{config.name}' (trial {trial.number}) {when}",
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
     def _finish(self, trial: Trial, state: State, value: float | None) -> None:
-        trial.row.running.remove(trial)
-        self.tell(TrialOutcome(trial.row.subject.method, trial.number, trial.setting, state, value))
+        trial.search.running.remove(trial)
+        self.on_outcome(TrialOutcome(trial.search.target.method, trial.number, trial.setting, state, value))
 
 
 def distributions(space: Space) -> dict[str, Any]:
-    """A space as Optuna has it."""
+    """Return the Optuna distributions of a space."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    found: dict[str, Any] = {}
-    for each in space.parameters:
-        if each.choices:
-            found[each.path] = CategoricalDistribution(each.choices)
-        elif each.whole:
-            assert isinstance(each.low, int) and isinstance(each.high, int)
-            found[each.path] = IntDistribution(each.low, each.high, log=each.log)
+    by_path: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if parameter.choices:
+            by_path[parameter.path] = CategoricalDistribution(parameter.choices)
+        elif parameter.whole:
+            assert isinstance(parameter.low, int) and isinstance(parameter.high, int)
+            by_path[parameter.path] = IntDistribution(parameter.low, parameter.high, log=parameter.log)
         else:
-            assert each.low is not None and each.high is not None
-            found[each.path] = FloatDistribution(each.low, each.high, log=each.log)
-    return found
+            assert parameter.low is not None and parameter.high is not None
+            by_path[parameter.path] = FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    return by_path

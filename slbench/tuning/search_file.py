@@ -1,12 +1,12 @@
-"""A search file: TOML that says what a search may change.
+"""Search file: TOML with the parameters of a search.
 
-defaults = false                    # leave out the row's own parameters; unless given they are searched too
+defaults = false                    # do not search the method's default parameters; default: true
 
 [method.initial_temperature]
 low = 0.25
 high = 2.0
 log = true
-grid = [0.25, 0.5, 1.0, 2.0]        # the points of --sampler grid; unless given, five from low to high
+grid = [0.25, 0.5, 1.0, 2.0]        # points of --sampler grid; default: five from low to high
 
 [method.shift]
 choices = ["diagonal", "cardinal"]
@@ -29,8 +29,8 @@ from slbench.tuning.space import (
     as_text,
     check_space,
     default_parameters,
+    default_shift,
     field_types,
-    own_shift,
     rounded,
 )
 from slbench.tuning.target import TuningTarget
@@ -38,11 +38,11 @@ from slbench.validation import checked, shown
 
 KEYS = {"low", "high", "log", "choices", "grid"}
 RATIO = "method.shift_ratio"
-EVENLY = 5  # points of a grid in a range that names none
+DEFAULT_POINTS = 5  # of a grid
 
 
 class Range(BaseModel):
-    """What a search file says of one parameter."""
+    """One parameter of a search file."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
@@ -54,7 +54,7 @@ class Range(BaseModel):
 
 
 class SearchFile:
-    """The parameters of a search file, checked as far as they can be without a row."""
+    """Parameters of a search file, checked independently of a method."""
 
     def __init__(self, ranges: Mapping[str, Range], origins: Mapping[str, str], *, defaults: bool) -> None:
         self.ranges, self.origins, self.defaults = ranges, origins, defaults
@@ -64,15 +64,15 @@ NOTHING = SearchFile({}, {}, defaults=True)
 
 
 def load_search_file(path: Path) -> SearchFile:
-    """The ranges of a search file, by the path of the field that they are of.
+    """Return the ranges of a search file by field path.
 
     Raises:
-        InputError: for anything wrong in it, as `file: parameter: what, what was got, what is allowed`.
+        InputError: for invalid content, as `file: parameter: problem (got X); allowed: ...`.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{path}: not readable: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     defaults = checked(bool, content.pop("defaults", True), where=f"{path}: defaults")
@@ -86,12 +86,12 @@ def load_search_file(path: Path) -> SearchFile:
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
     if not ranges:
-        raise InputError(f'{path}: names no parameter: give a table such as ["method.initial_temperature"]')
+        raise InputError(f'{path}: no parameter; add a table such as ["method.initial_temperature"]')
     return SearchFile(ranges, origins, defaults=defaults)
 
 
 def tables(content: Mapping[str, Any], where: str, head: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The table of each parameter by its dotted path, however it is nested."""
+    """Yield dotted path and table of each parameter, at any nesting."""
     for key, value in content.items():
         if not isinstance(value, dict):
             raise InputError(f"{where}: {head}{key}: must be a table with low and high, or choices, got {shown(value)}")
@@ -101,95 +101,97 @@ def tables(content: Mapping[str, Any], where: str, head: str = "") -> Iterator[t
             yield from tables(value, where, f"{head}{key}.")
 
 
-def check_range(path: str, given: Range) -> None:
-    """Raise InputError for a range that is empty, or of another type than its field."""
+def check_range(path: str, limits: Range) -> None:
+    """Raise InputError for an empty range or a type that differs from the field."""
     types = field_types(path)
-    if (given.choices is None) == (given.low is None and given.high is None):
-        raise InputError("give low and high, or choices")
-    if given.choices is not None:
-        if len(set(map(repr, given.choices))) < 2:
-            raise InputError(f"choices {shown(given.choices)} leave nothing to search: give two or more")
+    if (limits.choices is None) == (limits.low is None and limits.high is None):
+        raise InputError("low and high, or choices, must be set")
+    if limits.choices is not None:
+        if len(set(map(repr, limits.choices))) < 2:
+            raise InputError(f"choices: two or more are needed (got {shown(limits.choices)})")
         return
-    if given.low is None or given.high is None:
-        raise InputError(f"is missing its {'low' if given.low is None else 'high'}")
+    if limits.low is None or limits.high is None:
+        raise InputError(f"{'low' if limits.low is None else 'high'} is missing")
     if not types & {int, float}:
-        raise InputError("is no number: give choices")
+        raise InputError("not a number: use choices in place of low and high")
     if path == RATIO:
-        raise InputError(f"ratios between two pixels are one network: give choices, or search {SHIFT}")
-    if given.low >= given.high:
-        raise InputError(f"low {given.low:g} must be below high {given.high:g}")
-    if given.log and given.low <= 0:
-        raise InputError(f"low {given.low:g} must be above 0 on a logarithmic scale")
-    if float not in types and (given.low % 1 or given.high % 1):
-        raise InputError(f"takes whole numbers, got {given.low:g} to {given.high:g}")
+        raise InputError(f"ratios that round to equal pixels are one network: use choices, or search {SHIFT}")
+    if limits.low >= limits.high:
+        raise InputError(f"low {limits.low:g} must be below high {limits.high:g}")
+    if limits.log and limits.low <= 0:
+        raise InputError(f"low {limits.low:g} must be above 0 on a logarithmic scale")
+    if float not in types and (limits.low % 1 or limits.high % 1):
+        raise InputError(f"must be whole numbers (got {limits.low:g} to {limits.high:g})")
 
 
-def space_of(subject: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:
-    """All that a search may change of a row: what is its own, and what a search file adds or narrows.
+def space_of(target: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:
+    """Return the search space of a method: its default parameters, extended or narrowed by a search file.
 
     Args:
-        alone: no other row is searched beside it, so that what it does not have is a mistake, and not left out.
+        alone: no other method is searched, so an inapplicable parameter is an error and not skipped.
     Raises:
-        InputError: if nothing is left to search, or a parameter means nothing for the row or makes no run.
+        InputError: if the space is empty, or a parameter is inapplicable or invalid.
     """
-    spec = subject.spec()
+    spec = target.spec()
     notes = list[str]()
-    found = {each.path: each for each in default_parameters(spec, with_lr=with_lr)} if file.defaults or with_lr else {}
+    defaults = default_parameters(spec, with_lr=with_lr) if file.defaults or with_lr else []
+    parameters = {parameter.path: parameter for parameter in defaults}
     if not file.defaults:
-        found = {path: each for path, each in found.items() if path.startswith("recipe.")}
+        parameters = {path: parameter for path, parameter in parameters.items() if path.startswith("recipe.")}
     if RATIO in file.ranges:
-        found.pop(SHIFT, None)
-    for path, given in file.ranges.items():
+        parameters.pop(SHIFT, None)
+    for path, limits in file.ranges.items():
         needed = NEEDED_BY.get(path.removeprefix("method."), "")
         if needed and f"method.{needed}" not in file.ranges and getattr(spec.method, needed) in ("none", False):
-            words = f"{file.origins[path]}: '{subject.method}' has no {needed}, so there is nothing to search"
+            problem = f"{file.origins[path]}: '{target.method}' has no {needed}; nothing to search"
             if alone:
-                raise InputError(words)
-            notes.append(f"{words}: left out there")
+                raise InputError(problem)
+            notes.append(f"{problem}: skipped for it")
             continue
-        found[path] = parameter_of(path, given, start_of(path, spec, file.origins[path]), origin=file.origins[path])
-    if not found:
-        raise InputError(
-            f"'{subject.method}' has neither a learned temperature nor a shift to tune: "
-            "add --with-lr, or name parameters in a search file (--search)"
+        parameters[path] = parameter_of(
+            path, limits, default_of(path, spec, file.origins[path]), origin=file.origins[path]
         )
-    check_space(subject, list(found.values()), file.origins)
-    return Space(tuple(found.values()), tuple(notes))
+    if not parameters:
+        raise InputError(
+            f"'{target.method}' has no learned temperature and no shift to tune: "
+            "add --with-lr, or a search file with --search"
+        )
+    check_space(target, list(parameters.values()), file.origins)
+    return Space(tuple(parameters.values()), tuple(notes))
 
 
-def start_of(path: str, spec: Any, origin: str) -> Value:
-    """What a row has by itself. Raises InputError if that is no value that could be one of a range."""
+def default_of(path: str, spec: Any, origin: str) -> Value:
+    """Return the default value of a parameter. Raises InputError if it cannot be a value of a range."""
     head, _, name = path.partition(".")
-    start = own_shift(spec) if path == SHIFT else getattr(getattr(spec, head), name)
+    start = default_shift(spec) if path == SHIFT else getattr(getattr(spec, head), name)
     if not isinstance(start, float | int | str | bool):
         raise InputError(
-            f"{origin}: the row has {as_text(start)} by itself, which is no value to start from: "
-            f"give it one with --set {path}=VALUE"
+            f"{origin}: default {as_text(start)} cannot start a search: set a value with --set {path}=VALUE"
         )
     return start
 
 
-def parameter_of(path: str, given: Range, start: Value, *, origin: str) -> Parameter:
-    """A parameter of a search file. Raises InputError for a point of the grid outside it."""
-    if given.choices is not None:
-        choices = tuple(dict.fromkeys(given.choices))
-        found = Parameter(path, start, choices=choices, grid=tuple(given.grid or choices))
+def parameter_of(path: str, limits: Range, start: Value, *, origin: str) -> Parameter:
+    """Return a parameter of a search file. Raises InputError for a grid point outside its range."""
+    if limits.choices is not None:
+        choices = tuple(dict.fromkeys(limits.choices))
+        parameter = Parameter(path, start, choices=choices, grid=tuple(limits.grid or choices))
     else:
-        assert given.low is not None and given.high is not None
+        assert limits.low is not None and limits.high is not None
         whole = float not in field_types(path)
-        low, high = (int(given.low), int(given.high)) if whole else (given.low, given.high)
-        points = tuple(given.grid or evenly(low, high, log=given.log, whole=whole))
-        found = Parameter(path, start, low, high, log=given.log, whole=whole, grid=points)
-    for point in found.grid:
-        if not found.holds(point):
-            raise InputError(f"{origin}: grid: {as_text(point)} is outside of what is searched")
-    return found
+        low, high = (int(limits.low), int(limits.high)) if whole else (limits.low, limits.high)
+        points = tuple(limits.grid or grid_points(low, high, log=limits.log, whole=whole))
+        parameter = Parameter(path, start, low, high, log=limits.log, whole=whole, grid=points)
+    for point in parameter.grid:
+        if not parameter.holds(point):
+            raise InputError(f"{origin}: grid: {as_text(point)} is outside the range")
+    return parameter
 
 
-def evenly(low: float, high: float, *, log: bool, whole: bool) -> Sequence[Value]:
-    """Points of a grid from one end of a range to the other."""
-    if whole and high - low < EVENLY:
+def grid_points(low: float, high: float, *, log: bool, whole: bool) -> Sequence[Value]:
+    """Return evenly spaced grid points of a range, ends included."""
+    if whole and high - low < DEFAULT_POINTS:
         return list(range(int(low), int(high) + 1))
-    shares = [step / (EVENLY - 1) for step in range(EVENLY)]
+    shares = [step / (DEFAULT_POINTS - 1) for step in range(DEFAULT_POINTS)]
     points = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]
     return list(dict.fromkeys(round(point) if whole else rounded(point) for point in points))

@@ -1,4 +1,4 @@
-"""What a search may change of a row: its parameters, their ranges, and where each starts."""
+"""Search space of a method: parameters, ranges and start values."""
 
 import itertools
 import json
@@ -20,44 +20,46 @@ from slbench.tuning.target import WHERE, TuningTarget
 Value = float | int | str | bool
 TEMPERATURE, SHIFT, LR = "method.initial_temperature", "method.shift_pixels", "recipe.lr"
 LOWEST, HIGHEST = 0.1, 4.0  # of the initial temperature, in multiples of sqrt(d_k)
-TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)  # of a grid
-LR_SPAN = 10.0  # the learning rate is searched from a tenth to ten times its own
-DIGITS = 3  # that a number of a setting has; finer differences are noise to a network
-NEAR = 0.05  # of a range: how far a number is moved that was tried before
-SOFT_SPLIT = 3  # px that a token of the first soft split (T2T) is wide: what a patch is elsewhere
-FIXED = {"recipe.epochs": "a trial's length, by which trials are compared epoch by epoch"}
+TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)  # grid points
+LR_SPAN = 10.0  # learning rate range: default / LR_SPAN to default * LR_SPAN
+DIGITS = 3  # significant digits of a number in a setting
+NEAR = 0.05  # share of the range by which a repeated number is perturbed
+SOFT_SPLIT = 3  # px, width of a token of the first soft split (T2T), in place of the patch size
+FIXED = {"recipe.epochs": "it sets the length of a trial, and trials are compared by epoch"}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing that a search changes: a range of numbers, or choices."""
+    """Parameter of a search: a range of numbers, or choices."""
 
-    path: str  # of a run's field: "method.initial_temperature"
-    start: Value  # what the row has by itself: the paper's, unless the user set another
+    path: str  # field path: "method.initial_temperature"
+    start: Value  # default: the paper's value, unless changed by the user
     low: float | int | None = None
     high: float | int | None = None
     log: bool = False
     whole: bool = False
     choices: tuple[Value, ...] = ()
-    grid: tuple[Value, ...] = ()  # the points of --sampler grid
+    grid: tuple[Value, ...] = ()  # points of --sampler grid
 
     @property
     def values(self) -> tuple[Value, ...] | None:
-        """All that it can be, None for a range of real numbers."""
+        """Return all possible values; None for a range of real numbers."""
         if self.choices:
             return self.choices
         return tuple(range(int(self.low or 0), int(self.high or 0) + 1)) if self.whole else None
 
     @property
     def ends(self) -> tuple[Value, ...]:
-        """Values that stand for all when they are checked."""
+        """Return the values to validate: choices, or both ends of the range."""
         assert self.choices or (self.low is not None and self.high is not None)
         return self.choices or (self.low, self.high)  # type: ignore[return-value]
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is one of its own."""
+        """Return whether the parameter allows a value."""
         if self.values is not None:
-            return any(value == own and isinstance(value, bool) == isinstance(own, bool) for own in self.values)
+            return any(
+                value == allowed and isinstance(value, bool) == isinstance(allowed, bool) for allowed in self.values
+            )
         return (
             isinstance(value, int | float)
             and self.low is not None
@@ -66,21 +68,21 @@ class Parameter:
         )
 
     def setting(self, value: Value) -> Value:
-        """A value as a run gets it."""
+        """Return a value as used by runs, rounded unless it is the default."""
         is_real = self.values is None and isinstance(value, float | int) and value != self.start
         return rounded(value) if is_real else value  # type: ignore[arg-type]
 
-    def near(self, value: Value, chance: random.Random) -> Value:
-        """A value moved by chance, if it is a real number."""
+    def near(self, value: Value, generator: random.Random) -> Value:
+        """Return a real number perturbed at random; other values unchanged."""
         if self.values is not None or self.low is None or self.high is None or isinstance(value, str):
             return value
-        move = chance.gauss(0, NEAR)
+        move = generator.gauss(0, NEAR)
         moved = value * (self.high / self.low) ** move if self.log else value + (self.high - self.low) * move
         return rounded(min(max(moved, self.low), self.high))
 
     @property
-    def words(self) -> str:
-        """The parameter in a line: "method.shift_pixels: 4 settings, 1 to 4, from 2"."""
+    def description(self) -> str:
+        """Return a description such as "method.shift_pixels: 4 settings, 1 to 4, from 2"."""
         if self.choices:
             what = f"{len(self.choices)} settings, {', '.join(map(as_text, self.choices))}"
         elif self.whole:
@@ -92,57 +94,57 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Space:
-    """All settings of a row that a search may try."""
+    """All settings of a search."""
 
     parameters: tuple[Parameter, ...]
-    notes: tuple[str, ...] = field(default=(), compare=False)  # what was left out, and why
+    notes: tuple[str, ...] = field(default=(), compare=False)  # skipped parameters, with reasons
 
     @property
     def start(self) -> dict[str, Value]:
-        """The row's own setting."""
+        """Return the default setting."""
         return {parameter.path: parameter.start for parameter in self.parameters}
 
     @property
     def size(self) -> int | None:
-        """How many settings there are; None if they cannot be counted."""
+        """Return the number of settings; None if infinite."""
         counts = [None if parameter.values is None else len(parameter.values) for parameter in self.parameters]
         return None if None in counts else math.prod(count for count in counts if count is not None)
 
     def settings(self) -> Iterator[dict[str, Value]]:
-        """Every setting of a space that can be counted."""
+        """Yield every setting of a finite space."""
         for values in itertools.product(*(parameter.values or () for parameter in self.parameters)):
             yield self._named(values)
 
     def grid(self) -> list[dict[str, Value]]:
-        """The points of a grid, the row's own first."""
+        """Return the grid points, default setting first."""
         axes = [parameter.grid for parameter in self.parameters]
         points = [self._named(values) for values in itertools.product(*axes)]
         return [self.start, *(point for point in points if point != self.start)]
 
     def setting(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Values as runs get them."""
+        """Return the values as used by runs."""
         return {parameter.path: parameter.setting(values[parameter.path]) for parameter in self.parameters}
 
     def changes(self, setting: Mapping[str, Value]) -> dict[str, Value]:
-        """What a setting changes of the row: all that is not as it starts, so that the start is the row's own run."""
+        """Return the values that differ from the default, so that the default setting is the method's own run."""
         return {path: value for path, value in setting.items() if value != self.start[path]}
 
-    def near(self, setting: Mapping[str, Value], chance: random.Random) -> dict[str, Value]:
-        """A setting with every real number moved by chance, a twentieth of its range or so."""
-        return {parameter.path: parameter.near(setting[parameter.path], chance) for parameter in self.parameters}
+    def near(self, setting: Mapping[str, Value], generator: random.Random) -> dict[str, Value]:
+        """Return a setting with every real number perturbed by about NEAR of its range."""
+        return {parameter.path: parameter.near(setting[parameter.path], generator) for parameter in self.parameters}
 
     def content(self) -> list[dict[str, Any]]:
-        """The space as JSON holds it; two that are equal are the same search."""
+        """Return the space as JSON content, which identifies a search."""
         return [
             {
-                "path": each.path,
-                "start": each.start,
-                "low": each.low,
-                "high": each.high,
-                "log": each.log,
-                "choices": list(each.choices),
+                "path": parameter.path,
+                "start": parameter.start,
+                "low": parameter.low,
+                "high": parameter.high,
+                "log": parameter.log,
+                "choices": list(parameter.choices),
             }
-            for each in self.parameters
+            for parameter in self.parameters
         ]
 
     def _named(self, values: Sequence[Value]) -> dict[str, Value]:
@@ -150,82 +152,79 @@ class Space:
 
 
 def default_parameters(spec: RunSpec, *, with_lr: bool) -> list[Parameter]:
-    """What a row's own search changes: its learned temperature, its shift, and on demand the learning rate."""
-    found = list[Parameter]()
+    """Return the default parameters of a method: learned temperature, shift and, on request, learning rate."""
+    parameters = list[Parameter]()
     if spec.method.learn_temperature:
-        found.append(
+        parameters.append(
             Parameter(TEMPERATURE, spec.method.initial_temperature, LOWEST, HIGHEST, log=True, grid=TEMPERATURES)
         )
     if spec.method.shift != "none":
-        most = widest_shift(spec)
-        pixels = tuple(range(1, most + 1))
-        found.append(Parameter(SHIFT, own_shift(spec), 1, most, whole=True, grid=pixels))
+        max_shift = widest_shift(spec)
+        pixels = tuple(range(1, max_shift + 1))
+        parameters.append(Parameter(SHIFT, default_shift(spec), 1, max_shift, whole=True, grid=pixels))
     if with_lr:
         rate = spec.recipe.lr
         assert rate is not None, "a resolved recipe has a rate"
-        found.append(
+        parameters.append(
             Parameter(
                 LR, rate, rate / LR_SPAN, rate * LR_SPAN, log=True, grid=(rounded(rate / 3), rate, rounded(3 * rate))
             )
         )
-    return [each for each in found if each.values is None or len(each.values) > 1]
+    return [parameter for parameter in parameters if parameter.values is None or len(parameter.values) > 1]
 
 
-def own_shift(spec: RunSpec) -> int:
-    """The shift of a row in pixels, on its backbone."""
+def default_shift(spec: RunSpec) -> int:
+    """Return the default shift of a method in pixels."""
     return spec.method.pixels(getattr(spec.backbone, "patch_size", None) or 1)
 
 
 def widest_shift(spec: RunSpec) -> int:
-    """The largest shift that is searched, in pixels: a whole patch."""
+    """Return the largest searched shift in pixels: one patch."""
     width = SOFT_SPLIT if isinstance(spec.backbone, T2TSpec) else getattr(spec.backbone, "patch_size", 1)
     return max(1, min(width, *(side - 1 for side in spec.dataset.image_size)))
 
 
-def check_space(subject: TuningTarget, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
-    """Raise InputError if a row's own value is outside a parameter's, or an end of one makes no run.
+def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
+    """Raise InputError if a default is outside its range, or an end of a range is invalid.
 
     Args:
-        origins: where each parameter was written, by path.
+        origins: source of each parameter by path, for messages.
     """
-    plain = subject.spec()
-    for each in parameters:
-        origin = origins.get(each.path, f"{WHERE}: {each.path}")
-        if not each.holds(each.start):
+    plain = target.spec()
+    for parameter in parameters:
+        path, default = parameter.path, parameter.start
+        origin = origins.get(path, f"{WHERE}: {path}")
+        if not parameter.holds(default):
             raise InputError(
-                f"{origin}: does not hold {as_text(each.start)}, which '{subject.method}' has by itself "
-                "and every search starts from: widen it, or set another start with --set"
+                f"{origin}: excludes {as_text(default)}, the default of '{target.method}' and start of the search: "
+                "widen the range, or set another default with --set"
             )
-        for value in each.ends:
+        for value in parameter.ends:
             try:
-                spec = subject.spec({each.path: value} if value != each.start else {})
+                spec = target.spec({path: value} if value != default else {})
             except InputError as error:
-                words = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"set.{each.path}: ")
-                raise InputError(f"{origin}: {as_text(value)}: {words}") from error
-            if value != each.start and spec == plain:
-                raise InputError(f"{origin}: {as_text(value)} makes the run that '{subject.method}' is by itself")
+                problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"set.{path}: ")
+                raise InputError(f"{origin}: {as_text(value)}: {problem}") from error
+            if value != default and spec == plain:
+                raise InputError(f"{origin}: {as_text(value)} has the same run as the default of '{target.method}'")
 
 
 def field_types(path: str) -> set[Any]:
-    """The types that a run's field can have.
-
-    Raises:
-        InputError: for a path that a search cannot change.
-    """
+    """Return the types of a field of a run. Raises InputError for a path that cannot be searched."""
     kinds: dict[str, Any] = {"method": Method, "recipe": Recipe}
     hints = {
         f"{head}.{name}": hint for head, kind in kinds.items() for name, hint in typing.get_type_hints(kind).items()
     }
     if path not in hints:
-        known = [other for other in hints if other.startswith(path.partition(".")[0] + ".")] or list(hints)
+        known = [name for name in hints if name.startswith(path.partition(".")[0] + ".")] or list(hints)
         raise InputError(f"unknown parameter '{path}'{suggestion(path, known)}")
     if path in FIXED:
-        raise InputError(f"cannot be searched: it is {FIXED[path]}")
+        raise InputError(f"cannot be searched: {FIXED[path]}")
     return set(flat_types(hints[path]))
 
 
 def flat_types(hint: Any) -> Iterator[Any]:
-    """The plain types in a union or a literal."""
+    """Yield the types in a union or literal."""
     if typing.get_origin(hint) is typing.Literal:
         yield from (type(value) for value in typing.get_args(hint))
     elif typing.get_args(hint) and typing.get_origin(hint) is not tuple:
@@ -236,10 +235,10 @@ def flat_types(hint: Any) -> Iterator[Any]:
 
 
 def rounded(value: float) -> float:
-    """To three significant digits."""
+    """Return a number rounded to DIGITS significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 
 def as_text(value: Any) -> str:
-    """A value for a person."""
+    """Return a value as text."""
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Where Optuna keeps a search: a journal in the store by default, else what a URL names."""
+"""Optuna storage of a search: by default a journal in the store, else a URL."""
 
 import contextlib
 import json
@@ -22,16 +22,16 @@ DEFINITION, OWNER = "slbench", "owner"  # attributes of a study
 
 
 class StorageError(SlbenchError):
-    """A storage that went away in the middle of a search."""
+    """The storage became unreachable during a search."""
 
 
 def open_storage(url: str | None, folder: Path) -> "optuna.storages.BaseStorage":
-    """The storage of a search.
+    """Open the storage of a search.
 
     Args:
         url: sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT; None for a journal in the folder.
     Raises:
-        InputError: if it cannot be reached.
+        InputError: if it is not reachable.
     """
     from optuna.logging import WARNING, set_verbosity
 
@@ -44,7 +44,7 @@ def open_storage(url: str | None, folder: Path) -> "optuna.storages.BaseStorage"
 
 
 def open_journal(path: Path) -> "optuna.storages.BaseStorage":
-    """A journal, without the line that a process was writing when it was killed. The search's claim must be ours."""
+    """Open a journal, cutting off an incomplete last line; the caller must hold the claim of the search."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -55,9 +55,9 @@ def open_journal(path: Path) -> "optuna.storages.BaseStorage":
             os.truncate(path, content.rfind(b"\n") + 1) if content else None
         return JournalStorage(JournalFileBackend(str(path)))
     except OSError as error:
-        raise InputError(f"{path}: cannot be used as a journal: {error.strerror}") from error
+        raise InputError(f"{path}: not usable as a journal: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"{path}: damaged: {error}: move it away, and the search begins anew") from error
+        raise InputError(f"{path}: damaged ({error}): move it away to restart the search") from error
 
 
 def open_proxy(url: str) -> "optuna.storages.BaseStorage":
@@ -66,16 +66,18 @@ def open_proxy(url: str) -> "optuna.storages.BaseStorage":
 
     host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
     if not host or not (port or str(GRPC_PORT)).isdecimal():
-        raise InputError(f"--storage {url}: must be grpc://HOST:PORT")
+        raise InputError(f"--storage {url}: invalid URL; allowed: grpc://HOST:PORT")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # it is what Optuna has for many machines
+            warnings.simplefilter("ignore", ExperimentalWarning)  # the only option for many machines
             storage = GrpcStorageProxy(host=host, port=int(port or GRPC_PORT))
         storage.wait_server_ready(timeout=GRPC_SECONDS)
     except ModuleNotFoundError as error:
-        raise InputError(f"--storage {url}: needs the package grpcio: pip install grpcio protobuf") from error
+        raise InputError(f"--storage {url}: package grpcio is missing: pip install grpcio protobuf") from error
     except ConnectionError as error:
-        raise InputError(f"--storage {url}: no answer within {GRPC_SECONDS:g} s: is `optuna` serving there?") from error
+        raise InputError(
+            f"--storage {url}: no response within {GRPC_SECONDS:g} s: is the Optuna server running?"
+        ) from error
     return storage
 
 
@@ -87,20 +89,20 @@ def open_database(url: str) -> "optuna.storages.BaseStorage":
         return RDBStorage(url, skip_compatibility_check=False)
     except (ArgumentError, NoSuchModuleError) as error:
         raise InputError(
-            f"--storage {hidden(url)}: must be a URL such as sqlite:///search.db, postgresql://USER@HOST/NAME, "
+            f"--storage {hide_password(url)}: invalid URL; allowed: sqlite:///search.db, postgresql://USER@HOST/NAME, "
             "mysql://USER@HOST/NAME or grpc://HOST:PORT"
         ) from error
     except ImportError as error:
         raise InputError(
-            f"--storage {hidden(url)}: its driver is not installed: pip install 'slbench[postgresql]' "
+            f"--storage {hide_password(url)}: driver is not installed: pip install 'slbench[postgresql]' "
             "for PostgreSQL (postgresql+psycopg://...), pip install PyMySQL for MySQL (mysql+pymysql://...)"
         ) from error
     except (SQLAlchemyError, RuntimeError) as error:
-        raise InputError(f"--storage {hidden(url)}: cannot be reached: {first_line(error)}") from error
+        raise InputError(f"--storage {hide_password(url)}: not reachable: {first_line(error)}") from error
 
 
 def close_storage(storage: "optuna.storages.BaseStorage") -> None:
-    """Give its connections back."""
+    """Close the connections of a storage."""
     from optuna.storages import GrpcStorageProxy, RDBStorage
 
     if isinstance(storage, RDBStorage):
@@ -110,8 +112,8 @@ def close_storage(storage: "optuna.storages.BaseStorage") -> None:
         storage.close()
 
 
-def hidden(url: str) -> str:
-    """A URL without its password."""
+def hide_password(url: str) -> str:
+    """Return a URL with its password hidden."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -122,18 +124,19 @@ def hidden(url: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, without the statement that it went wrong in."""
+    """Return the first line of an error, without the SQL statement."""
     cause = getattr(error, "orig", None) or error
     return next(iter(str(cause).strip().splitlines()), type(error).__name__)
 
 
-@contextlib.contextmanager
-def speaking(url: str | None) -> Iterator[None]:
-    """Within it, a storage that goes away is one line.
+def unreachable(url: str | None, error: BaseException) -> StorageError:
+    text = f"storage {hide_password(url or '')} became unreachable: {first_line(error)}"
+    return StorageError(f"{text}; run the same command to continue")
 
-    Raises:
-        StorageError: saying so.
-    """
+
+@contextlib.contextmanager
+def reporting_outages(url: str | None) -> Iterator[None]:
+    """Raise StorageError for any connection error of the storage in the context."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -141,13 +144,11 @@ def speaking(url: str | None) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError, ConnectionError) as error:
         cause = error.__cause__ or error
-        raise StorageError(
-            f"the storage {hidden(url or '')} went away: {first_line(cause)}; the same command goes on"
-        ) from error
+        raise unreachable(url, cause) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "grpc":
             raise
-        raise StorageError(f"the storage {url} went away: {first_line(error)}; the same command goes on") from error
+        raise unreachable(url, error) from error
 
 
 def open_study(
@@ -158,14 +159,14 @@ def open_study(
     store: str,
     take_over: bool = False,
 ) -> "optuna.Study":
-    """An Optuna study, new or that of an earlier start of the same search.
+    """Create an Optuna study, or open that of the same search.
 
     Args:
-        definition: what must be the same for trials to be comparable.
-        store: absolute path of the store, whose claim on the search is ours.
-        take_over: although another process, which cannot be looked at from here, may be at it.
+        definition: settings shared by all comparable trials.
+        store: absolute path of the store; the caller holds the claim of the search there.
+        take_over: ignore an owner on another machine, which may still be alive.
     Raises:
-        InputError: if the study that is there has another definition, or another process is at it.
+        InputError: if the study has another definition, or another process owns it.
     """
     import optuna
 
@@ -173,14 +174,11 @@ def open_study(
     attributes = study.user_attrs
     if DEFINITION not in attributes:
         if study.get_trials(deepcopy=False):
-            raise InputError(f"the storage has a study '{name}' that slbench did not make: give another --name")
+            raise InputError(f"study '{name}' in the storage is not from slbench: choose another --name")
         study.set_user_attr(DEFINITION, definition)
     elif (other := first_difference(attributes[DEFINITION], json.loads(json.dumps(definition)))) is not None:
         key, before, now = other
-        raise InputError(
-            f"a search '{name}' is there with another {key}: {before}, and now {now}: "
-            "give this one another name with --name"
-        )
+        raise InputError(f"search '{name}' exists with another {key}: {before} (got {now}): choose another --name")
     check_owner(name, attributes.get(OWNER), store=store, take_over=take_over)
     pid = os.getpid()
     owner = {
@@ -195,32 +193,32 @@ def open_study(
 
 
 def check_owner(name: str, owner: Mapping[str, Any] | None, *, store: str, take_over: bool) -> None:
-    """Raise InputError if another process may be at a search. One on the same store is dead: its claim is ours."""
+    """Raise InputError if another process may own a search; on the same store it is dead, as we hold its claim."""
     if owner is None or owner["store"] == store or take_over:
         return
     if owner["boot"] == boot_id() and not is_alive(owner["pid"], owner["started"]):
         return
     where = f"process {owner['pid']} on {owner['hostname']}, with the store {owner['store']}"
-    cure = "" if owner["boot"] == boot_id() else "; if it is dead, go on with --take-over"
-    raise InputError(f"the search '{name}' is another's: {where}: one process alone asks and tells{cure}")
+    hint = "" if owner["boot"] == boot_id() else "; if it is dead, continue with --take-over"
+    raise InputError(f"search '{name}' is owned by {where}{hint}")
 
 
 def release_owner(study: "optuna.Study") -> None:
-    """Say that nobody is at a search."""
+    """Remove the owner of a search."""
     study.set_user_attr(OWNER, None)
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> tuple[str, str, str] | None:
-    """Where two definitions differ first: the key, and both values."""
+    """Return the first difference of two definitions: key and both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
-            found = first_difference(before.get(key), now.get(key), f"{path}.{key}" if path else key)
-            if found is not None:
-                return found
+            difference = first_difference(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+            if difference is not None:
+                return difference
         return None
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        found_in = (first_difference(*pair, path) for pair in zip(before, now, strict=True))
-        return next((found for found in found_in if found is not None), None)
+        differences = (first_difference(*pair, path) for pair in zip(before, now, strict=True))
+        return next((difference for difference in differences if difference is not None), None)
     return None if before == now else (path, short(before), short(now))
 
 

@@ -1,7 +1,7 @@
-"""Samplers and pruners by name, set up for searches of some tens of trials that are noisy.
+"""Samplers and pruners by name, configured for noisy searches of some tens of trials.
 
-The defaults are what `make bench-tune` found best over its worlds. No pruner is the default: one saves about half of
-the images, and where one seed's noise is as large as the differences between settings it loses good ones.
+The defaults are the best of `make bench-tune`. Pruning is off by default: it saves about half of the images, but drops
+good settings if the noise of a seed is as large as the differences between settings.
 """
 
 import math
@@ -19,22 +19,22 @@ PRUNERS: dict[str, PrunerName] = {"hyperband": "hyperband", "median": "median", 
 DEFAULT_SAMPLER: SamplerName = "gp"
 DEFAULT_PRUNER: PrunerName = "none"
 
-STARTUP = 5  # trials drawn by chance before a sampler models anything, the row's own setting among them
-PEERS = 4  # other trials that must have come as far before their median prunes one
-REDUCTION = 3  # of Hyperband: one trial in so many goes on from rung to rung
+STARTUP = 5  # random trials before a sampler fits a model, including the default setting
+PEERS = 4  # other trials at the same step needed for pruning
+REDUCTION = 3  # reduction factor of Hyperband
 
 
 def make_sampler(name: SamplerName, *, seed: int, parallel: bool) -> "optuna.samplers.BaseSampler":
-    """A sampler for one question. Made anew for each, so that what it draws depends on the seed and the trials alone.
+    """Return a sampler for one trial; a new one per trial makes draws depend on seed and trials alone.
 
     Args:
-        name: "grid" asks by chance too: its points are lined up by the search, and the sampler has none to choose.
-        parallel: trials are on their way while it is asked; TPE then takes them for bad ones, and asks elsewhere.
+        name: "grid" is a random sampler too: the search enqueues the grid points.
+        parallel: other trials are running; TPE then counts them as bad ("constant liar").
     """
     import optuna
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of settings that are new in Optuna
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # experimental options
         if name == "tpe":
             return optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=parallel
@@ -45,16 +45,15 @@ def make_sampler(name: SamplerName, *, seed: int, parallel: bool) -> "optuna.sam
 
 
 def make_pruner(name: PrunerName, *, epochs: int, seeds: int, margin: float) -> "optuna.pruners.BasePruner":
-    """A pruner over steps that are the epochs trained, of all seeds together.
+    """Return a pruner; steps are epochs trained, over all seeds.
 
-    The median looks from the middle of the first seed on, where curves have mostly crossed, and prunes what lies below
-    the median of all trials that came as far by more than a margin: half of the settings lie below the median, and one
-    seed on some thousand images does not tell which of those near it.
+    The median pruner starts at the middle of the first seed, after most curves have crossed, and prunes trials below
+    the median by more than a margin, since one seed on some thousand images cannot rank settings near the median.
 
     Args:
-        epochs: of one run.
-        seeds: of a trial.
-        margin: points that chance makes of a difference; see `standard_error`.
+        epochs: per run.
+        seeds: per trial.
+        margin: noise of an accuracy in points; see `standard_error`.
     """
     import optuna
 
@@ -68,13 +67,12 @@ def make_pruner(name: PrunerName, *, epochs: int, seeds: int, margin: float) -> 
 
 
 def median_pruner(*, first: int, margin: float) -> "optuna.pruners.BasePruner":
-    """Prunes what is below the median, by more than a margin, of the other trials at the same step.
+    """Return a pruner of trials below the median of the other trials at the same step by more than a margin.
 
-    Optuna's own compares with finished trials alone, which are the better ones once others were pruned, and knows no
-    noise.
+    Optuna's median pruner compares with finished trials only, a biased set once others were pruned, and has no margin.
 
     Args:
-        first: step that it looks at first.
+        first: first step that can be pruned.
     """
     import optuna
 
@@ -94,6 +92,6 @@ def median_pruner(*, first: int, margin: float) -> "optuna.pruners.BasePruner":
 
 
 def standard_error(accuracy: float, images: int) -> float:
-    """Points by which chance moves an accuracy, in %, that is measured on so many images."""
+    """Return the standard error in points of an accuracy in % measured on `images` images."""
     share = accuracy / 100
     return 100 * math.sqrt(share * (1 - share) / images)

@@ -1,4 +1,4 @@
-"""A search in words and tables: `summary.md` and `trials.csv`. Of the test images only the comparison at the end."""
+"""Summary of a search: `summary.md` and `trials.csv`. Only the final comparison uses test images."""
 
 from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
@@ -8,24 +8,24 @@ import pandas as pd
 from slbench.text import markdown_table
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
-SHOWN = 10  # trials in the summary's table; all are in trials.csv
+MAX_TRIALS = 10  # in the table of the summary; all are in trials.csv
 FIGURES = {
-    "landscape": "validation accuracy over the settings, every trial a point",
-    "history": "every trial in its turn, and the best so far",
-    "importance": "how much each parameter moves the accuracy",
+    "landscape": "validation accuracy by setting, one point per trial",
+    "history": "trials by number, and the best so far",
+    "importance": "importance of each parameter",
     "curves": "validation accuracy of each trial's first seed by epoch",
 }
 
 
 def trials_frame(record: SearchRecord) -> pd.DataFrame:
-    """A row a trial: its setting, its validation accuracies, what it took. No number of the test images."""
-    return pd.DataFrame([line(row, trial) for row in record.rows for trial in row.trials])
+    """Return one line per trial: setting, validation accuracies and cost. No test accuracies."""
+    return pd.DataFrame([line(result, trial) for result in record.rows for trial in result.trials])
 
 
-def line(row: MethodRecord, trial: TrialRecord) -> dict[str, object]:
+def line(result: MethodRecord, trial: TrialRecord) -> dict[str, object]:
     setting = {path.replace(".", "_"): value for path, value in trial.setting.items()}
     return {
-        "method": row.method,
+        "method": result.method,
         "trial": trial.number,
         "state": trial.state,
         "is_baseline": trial.is_baseline,
@@ -43,17 +43,17 @@ def line(row: MethodRecord, trial: TrialRecord) -> dict[str, object]:
 
 
 def summary(record: SearchRecord, figures: Sequence[str], files: Sequence[str]) -> str:
-    """The whole search as Markdown.
+    """Return the search as Markdown.
 
     Args:
-        figures: names of those that were drawn, without suffix.
+        figures: file stems of the figures.
         files: study files of the winners.
     """
     parts = [f"# {record.name}: {record.backbone} on {record.dataset}", *preamble(record)]
-    for row in record.rows:
-        parts += row_parts(record, row)
+    for result in record.rows:
+        parts += method_parts(record, result)
     if len(record.rows) > 1:
-        parts += between_rows(record)
+        parts += between_methods(record)
     parts += [f"![{name}: {FIGURES[name.partition('-')[0]]}]({name}.png)" for name in figures]
     if files:
         parts.append(f"To train a winner: {', '.join(f'`slbench run-grid {file}`' for file in files)}.")
@@ -61,13 +61,13 @@ def summary(record: SearchRecord, figures: Sequence[str], files: Sequence[str]) 
 
 
 def preamble(record: SearchRecord) -> Iterator[str]:
-    """How the search went about it, with what."""
+    """Yield command, objective, noise, versions and notes."""
     yield f"```sh\n{record.command}\n```"
     seeds = "one seed" if record.seeds == 1 else f"the mean over {record.seeds} seeds, trained one after the other"
     yield (
         f"Objective: top-1 on the {record.validation_images:,} validation images after the last of {record.epochs} "
         f"epochs, {seeds}. Sampler {record.sampler} (seed {record.sampler_seed}), pruner {record.pruner}. "
-        "Nothing in the search has seen a test image."
+        "The search uses no test images."
     )
     yield noise_words(record)
     if record.made_with:
@@ -76,75 +76,76 @@ def preamble(record: SearchRecord) -> Iterator[str]:
 
 
 def noise_words(record: SearchRecord) -> str:
-    """How large a difference chance alone makes."""
+    """Return a paragraph on the noise of accuracies."""
     rate = typical_rate(record)
     of_images = 100 * (rate * (1 - rate) / record.validation_images) ** 0.5
-    spreads = [stdev(trial.by_seed) for row in record.rows for trial in row.complete if len(trial.by_seed) > 1]
-    words = (
+    spreads = [stdev(trial.by_seed) for result in record.rows for trial in result.complete if len(trial.by_seed) > 1]
+    text = (
         f"Noise: an accuracy of {100 * rate:.0f} % on {record.validation_images:,} images has a standard error of "
         f"{of_images:.1f} points. All trials share the images and the seeds, so their differences are less noisy; "
     )
     if spreads:
-        words += (
+        text += (
             f"over seeds a trial's accuracies have a standard deviation of {mean(spreads):.2f} points "
             f"(mean of {len(spreads)} trials). "
         )
-    return (
-        words + "The best of many trials is flattered by chance: the comparison below is with fresh seeds and images."
-    )
+    return text + "The best of many trials is biased upwards: the comparison below uses fresh seeds and images."
 
 
 def typical_rate(record: SearchRecord) -> float:
-    values = [trial.value for row in record.rows for trial in row.complete if trial.value is not None]
+    values = [trial.value for result in record.rows for trial in result.complete if trial.value is not None]
     return mean(values) / 100 if values else 0.8
 
 
-def row_parts(record: SearchRecord, row: MethodRecord) -> Iterator[str]:
-    """One row's search."""
-    counts = {state: sum(trial.state == state for trial in row.trials) for state in ("complete", "pruned", "failed")}
-    images = sum(trial.images for trial in row.trials)
-    full = len(row.trials) * record.seeds * record.epochs * record.images_per_epoch
-    yield f"## {row.title}"
-    yield "Searched: " + "; ".join(row.space) + "."
+def method_parts(record: SearchRecord, result: MethodRecord) -> Iterator[str]:
+    """Yield the section of one method."""
+    counts = {state: sum(trial.state == state for trial in result.trials) for state in ("complete", "pruned", "failed")}
+    images = sum(trial.images for trial in result.trials)
+    full = len(result.trials) * record.seeds * record.epochs * record.images_per_epoch
+    yield f"## {result.title}"
+    yield "Searched: " + "; ".join(result.space) + "."
     yield (
-        f"{len(row.trials)} trials: {', '.join(f'{number} {state}' for state, number in counts.items() if number)}; "
-        f"{images:,} training images, {100 * images / full if full else 0:.0f} % of what they take unpruned."
+        f"{len(result.trials)} trials: {', '.join(f'{number} {state}' for state, number in counts.items() if number)}; "
+        f"{images:,} training images, {100 * images / full if full else 0:.0f} % of the cost without pruning."
     )
-    won, own = row.trial(row.winner), row.baseline
-    if won is not None and own is not None:
-        yield winner_words(won, own)
-    yield table(row)
-    if row.importance:
-        shares = ", ".join(f"{path.partition('.')[2]} {100 * share:.0f} %" for path, share in row.importance.items())
-        yield f"Importance (share of what moves the accuracy among the {len(row.complete)} complete trials): {shares}."
-    if row.comparison is not None:
-        yield from comparison_parts(record, row.comparison)
+    winner, default = result.trial(result.winner), result.baseline
+    if winner is not None and default is not None:
+        yield winner_words(winner, default)
+    yield table(result)
+    if result.importance:
+        shares = ", ".join(f"{path.partition('.')[2]} {100 * share:.0f} %" for path, share in result.importance.items())
+        yield f"Importance (among the {len(result.complete)} complete trials): {shares}."
+    if result.comparison is not None:
+        yield from comparison_parts(record, result.comparison)
 
 
-def winner_words(won: TrialRecord, own: TrialRecord) -> str:
-    if won.is_baseline:
-        return (
-            f"Chosen: the row's own setting ({setting_words(own.setting)}), {won.value:.2f} % on the validation images."
-        )
-    assert won.value is not None, "a winner is complete"
-    own_words = f"of the row's own setting ({setting_words(own.setting)})"
-    beside = "" if own.value is None else f", {won.value - own.value:+.2f} points beside {own.value:.2f} % {own_words}"
-    chosen = f"Chosen: trial {won.number} ({setting_words(won.setting)})"
-    return f"{chosen}, {won.value:.2f} % on the validation images{beside}."
+def winner_words(winner: TrialRecord, default: TrialRecord) -> str:
+    if winner.is_baseline:
+        text = setting_words(default.setting)
+        return f"Chosen: the default setting ({text}), {winner.value:.2f} % on the validation images."
+    assert winner.value is not None, "a winner is complete"
+    of_default = f"of the default setting ({setting_words(default.setting)})"
+    difference = (
+        ""
+        if default.value is None
+        else f", {winner.value - default.value:+.2f} points against {default.value:.2f} % {of_default}"
+    )
+    chosen = f"Chosen: trial {winner.number} ({setting_words(winner.setting)})"
+    return f"{chosen}, {winner.value:.2f} % on the validation images{difference}."
 
 
-def table(row: MethodRecord) -> str:
-    """The best trials, and the row's own setting among them wherever it stands."""
-    ranked = sorted(row.complete, key=lambda trial: (-(trial.value or 0), trial.number))
-    shown = [trial for rank, trial in enumerate(ranked) if rank < SHOWN or trial.is_baseline]
-    if not shown:
+def table(result: MethodRecord) -> str:
+    """Return a table of the best trials and the default setting."""
+    ranked = sorted(result.complete, key=lambda trial: (-(trial.value or 0), trial.number))
+    listed = [trial for rank, trial in enumerate(ranked) if rank < MAX_TRIALS or trial.is_baseline]
+    if not listed:
         return "No trial is complete yet."
     lines = []
-    for trial in shown:
+    for trial in listed:
         spread = f" ± {stdev(trial.by_seed):.2f}" if len(trial.by_seed) > 1 else ""
         lines.append(
             {
-                "trial": f"{trial.number}{' (own setting)' if trial.is_baseline else ''}",
+                "trial": f"{trial.number}{' (default setting)' if trial.is_baseline else ''}",
                 **{
                     path.partition(".")[2]: f"{value:g}" if isinstance(value, float) else str(value)
                     for path, value in trial.setting.items()
@@ -153,12 +154,12 @@ def table(row: MethodRecord) -> str:
             }
         )
     text = markdown_table(list(lines[0]), [list(line.values()) for line in lines])
-    head = f"The best {min(SHOWN, len(ranked))} of {len(ranked)} complete trials"
+    head = f"The best {min(MAX_TRIALS, len(ranked))} of {len(ranked)} complete trials"
     return f"{head}, mean ± sample standard deviation (seeds):\n\n{text}"
 
 
 def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[str]:
-    """The winner against the row's own setting, with images that chose neither."""
+    """Yield the comparison of winner and default setting on the test images."""
     if not comparison.seeds:
         yield f"Comparison: {comparison.words}."
         return
@@ -167,7 +168,7 @@ def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[s
         f"validation images too), seeds {', '.join(map(str, comparison.seeds))}, which the search did not use; "
         "test top-1 of the last epoch in %:"
     )
-    rows = {"tuned": comparison.tuned, "own setting": comparison.own}
+    rows = {"tuned": comparison.tuned, "default setting": comparison.own}
     heads = ["setting", *(f"seed {seed}" for seed in comparison.seeds), "mean"]
     yield markdown_table(
         heads, [[name, *(f"{value:.2f}" for value in (*values, mean(values)))] for name, values in rows.items()]
@@ -175,18 +176,18 @@ def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[s
     yield f"The tuned setting is **{comparison.verdict}**: {comparison.words}"
 
 
-def between_rows(record: SearchRecord) -> Iterator[str]:
-    """Tuned against tuned: the winners of the rows, each found with the same number of trials."""
-    yield "## Between the rows, each tuned with as many trials"
+def between_methods(record: SearchRecord) -> Iterator[str]:
+    """Yield a table of the winners of all methods."""
+    yield "## Between methods, each tuned with the same number of trials"
     lines = []
-    for row in record.rows:
-        won = row.trial(row.winner)
-        tested = row.comparison.tuned if row.comparison is not None and row.comparison.seeds else ()
+    for result in record.rows:
+        winner = result.trial(result.winner)
+        tested = result.comparison.tuned if result.comparison is not None and result.comparison.seeds else ()
         lines.append(
             {
-                "row": row.title,
-                "setting": "–" if won is None else setting_words(won.setting),
-                "validation top-1 (%)": "–" if won is None or won.value is None else f"{won.value:.2f}",
+                "model": result.title,
+                "setting": "–" if winner is None else setting_words(winner.setting),
+                "validation top-1 (%)": "–" if winner is None or winner.value is None else f"{winner.value:.2f}",
                 "test top-1 (%), fresh seeds": f"{mean(tested):.2f} ({len(tested)})" if tested else "–",
             }
         )

@@ -1,4 +1,4 @@
-"""What is tuned: a row of an ablation on a backbone and a data set, and the runs that a setting of it makes."""
+"""Tuning target: a method on a backbone and data set, and the runs of its settings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ WHERE = "command line"
 
 @dataclass(frozen=True)
 class TuningTarget:
-    """A row, and what the user has set around it."""
+    """A method with the settings of the user."""
 
     backbone: str
-    dataset: str  # as the user named it: also npz:PATH, folder:PATH
+    dataset: str  # also npz:PATH, folder:PATH
     method: str
     recipe: str = "quick"
-    changes: Mapping[str, Any] = None  # type: ignore[assignment]  # dotted paths, as --set has them
+    changes: Mapping[str, Any] = None  # type: ignore[assignment]  # by dotted path, as in --set
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", dict(self.changes or {}))
@@ -28,16 +28,16 @@ class TuningTarget:
     def runs(
         self, values: Mapping[str, Any], *, seeds: Sequence[int], protocol: Protocol = "holdout", keep: Keep = "none"
     ) -> tuple[StudyRun, ...]:
-        """The runs of a setting, one a seed; without values those of the row as it is.
+        """Return the runs of a setting, one per seed; without values those of the default setting.
 
         Raises:
-            InputError: for a setting that makes no run, as `command line: set.PATH: what, what is allowed`.
+            InputError: for an invalid setting, as `command line: set.PATH: problem`.
         """
         content = self._content(values, seeds=seeds, protocol=protocol, keep=keep)
         return make_study(content, name="tuning", where=WHERE).runs
 
     def spec(self, values: Mapping[str, Any] = {}) -> RunSpec:
-        """The run of a setting with seed 0, every default written out."""
+        """Return the resolved spec of a setting with seed 0."""
         return self.runs(values, seeds=[0])[0].spec
 
     def study_file(
@@ -49,7 +49,7 @@ class TuningTarget:
         title: str,
         comments: Sequence[str],
     ) -> str:
-        """A study file in TOML that makes the runs of a setting and nothing else."""
+        """Return a TOML study file with exactly the runs of a setting."""
         content = {"title": title, **self._content(values, seeds=seeds, protocol=protocol, keep="last")}
         tables = {head: content.pop(head) for head in ("grid", "set")}
         lines = [*(f"# {comment}" for comment in comments), "", *(pair(*entry) for entry in content.items())]
@@ -76,5 +76,5 @@ class TuningTarget:
 
 
 def pair(key: str, value: Any) -> str:
-    """A line of TOML. JSON writes numbers, text, booleans and lists of them as TOML has them."""
+    """Return a line of TOML; JSON and TOML agree on numbers, text, booleans and lists."""
     return f"{json.dumps(key) if '.' in key else key} = {json.dumps(value, ensure_ascii=False)}"

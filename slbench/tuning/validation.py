@@ -1,4 +1,4 @@
-"""The one door through which a search sees a run: its accuracy on the validation images, and nothing else of it."""
+"""Validation accuracies of runs, the only results that a search can read."""
 
 import csv
 
@@ -7,9 +7,9 @@ from slbench.store import Store
 
 
 def validation_curve(store: Store, run: RunSpec) -> tuple[float, ...]:
-    """Validation accuracy in % after each epoch of a run that has ended; empty if there is none yet.
+    """Return the validation accuracy in % after each finished epoch of a run; empty if there is none.
 
-    The file beside it also has the test accuracies: they are not given.
+    The file also has test accuracies, which are not returned.
     """
     folder = store.ids().get(run.run_id)
     try:

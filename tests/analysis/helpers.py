@@ -1,4 +1,4 @@
-"""Small networks to look into, and what is seen of their attention."""
+"""Small networks and captures of their attention."""
 
 import torch
 
@@ -16,21 +16,21 @@ ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
 
 
 def network_of(backbone: str, method: str) -> Backbone:
-    """A small network in which every part does something."""
+    """Return a small network in which every part affects the output."""
     return perturbed(small(backbone, method)).eval()
 
 
-def seen_by(network: Backbone, backbone: str) -> list[AttentionCapture]:
-    found: list[AttentionCapture] = []
-    with torch.no_grad(), capture_attention(layers_of(network), found.append):
+def captures_of(network: Backbone, backbone: str) -> list[AttentionCapture]:
+    captures: list[AttentionCapture] = []
+    with torch.no_grad(), capture_attention(layers_of(network), captures.append):
         network(images(backbone))
-    return found
+    return captures
 
 
 def network_of_size(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Backbone:
     spec, method = resolve_network(spec, method, image_size=size, in_channels=2, num_classes=3)
-    made = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
-    return made.eval()
+    network = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
+    return network.eval()
 
 
 def others(tokens: int) -> torch.Tensor:

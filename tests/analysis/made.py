@@ -1,4 +1,4 @@
-"""Finished runs that were never trained: random weights, a record that fits them, a user's own small images."""
+"""Untrained finished runs: random weights with matching records on small own images."""
 
 import hashlib
 from pathlib import Path
@@ -31,13 +31,13 @@ SMALL: dict[str, dict[str, Any]] = {  # on images of 16 x 24 px
 
 
 def birds(folder: Path, *, seed: int = 5) -> Path:
-    """An npz file of 67 training and 13 test images in three classes."""
+    """Return an npz file of 67 training and 13 test images in three classes."""
     folder.mkdir(parents=True, exist_ok=True)
     return write_npz(folder / "birds.npz", made_arrays(train=67, test=13, shape=(16, 24, 3), seed=seed))
 
 
 def study_of(data: Path, *, seeds: int = 1, **content: Any) -> Study:
-    """The rows none and both of a small ViT on the images of a file, unless told."""
+    """Return a study of a small ViT with methods none and both on the images of a file, with overrides."""
     grid = {"backbone": [SMALL["vit"]], "method": ["none", "both"], "dataset": [f"npz:{data}"]}
     grid |= {"seed": list(range(seeds)), **content.pop("grid", {})}
     settings = {"recipe.batch_size": 8, "recipe.epochs": 1, "recipe.precision": "fp32", **content.pop("set", {})}
@@ -45,7 +45,7 @@ def study_of(data: Path, *, seeds: int = 1, **content: Any) -> Study:
 
 
 def finish(store: Store, run: StudyRun, *, keep: Keep = "last", **changes: Any) -> FinishedRun:
-    """File a run as if it had been made."""
+    """Store a finished run without training."""
     spec, labels = run.spec, run.labels.model_copy(update={"keep": keep})
     network = build(
         spec.backbone, spec.method, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels,

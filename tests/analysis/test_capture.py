@@ -1,4 +1,4 @@
-"""What is seen of attention, against the same computed from each layer's queries and keys in float64."""
+"""Captured attention against the formulas in float64 on queries and keys of each layer."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from slbench.backbones.swin import OTHER_REGION, WindowAttention
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
-from tests.analysis.helpers import ATTENDING, network_of, seen_by
+from tests.analysis.helpers import ATTENDING, captures_of, network_of
 from tests.contracts.small import CHANNELS, IMAGES, images, small
 from tests.support import naming
 
@@ -28,7 +28,7 @@ rows = pytest.mark.parametrize("method", ["none", "both"])
 
 @contextmanager
 def outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """What modules give, in float64, by name."""
+    """Collect module outputs in float64 by name."""
     given: dict[str, Tensor] = {}
     hooks = [
         module.register_forward_hook(lambda _m, _i, out, name=name: given.__setitem__(name, out.detach().double()))
@@ -40,13 +40,13 @@ def outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
 
 def owner(network: Backbone, layer: AttentionLayer) -> nn.Module:
-    """The attention module that a layer's logits belong to."""
-    (found,) = (module for module in network.modules() if getattr(module, "logits", None) is layer.logits)
-    return found
+    """Return the attention module of a layer's logits."""
+    (result,) = (module for module in network.modules() if getattr(module, "logits", None) is layer.logits)
+    return result
 
 
 def heads(tokens: Tensor, count: int) -> Tensor:
-    """(b n (h d)) to (b h n d)."""
+    """Rearrange (b n (h d)) to (b h n d)."""
     return tokens.reshape(*tokens.shape[:2], count, -1).transpose(1, 2)
 
 
@@ -58,7 +58,7 @@ def queries_and_keys(module: Any, given: dict[str, Tensor]) -> tuple[Tensor, Ten
 
 
 def window_terms(module: WindowAttention) -> Tensor:
-    """Relative bias and the mask between regions, token by token: (windows h n n)."""
+    """Return relative bias plus region mask, entry by entry: (windows h n n)."""
     down, across = module.grid
     side = module.window
     terms = torch.zeros(down // side * (across // side), module.num_heads, side**2, side**2, dtype=torch.float64)
@@ -82,7 +82,7 @@ def window_terms(module: WindowAttention) -> Tensor:
 
 
 def expected(module: Any, layer: AttentionLayer, q: Tensor, k: Tensor) -> Tensor:
-    """Attention by the formulas of the papers."""
+    """Return attention by the formulas of the papers."""
     scale: Any = module.logits.scale
     scale = module.logits.initial_scale if scale is None else scale.detach().double()[:, None, None]
     scores = torch.einsum("bhnd,bhmd->bhnm", q, k) * scale
@@ -99,26 +99,26 @@ def expected(module: Any, layer: AttentionLayer, q: Tensor, k: Tensor) -> Tensor
 
 @every
 @rows
-def test_what_is_seen_is_what_the_formulas_give_and_what_multiplies_the_values(backbone: str, method: str) -> None:
+def test_captured_attention_matches_the_formulas_and_multiplies_the_values(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    for seen in seen_by(network, backbone):
-        module = owner(network, seen.layer)
+    for captured in captures_of(network, backbone):
+        module = owner(network, captured.layer)
         parts = {name: child for name, child in module.named_children() if name in ("q", "kv", "qkv", "project")}
         with torch.no_grad(), outputs(parts) as given:
             network(images(backbone))
         q, k = queries_and_keys(module, given)
-        assert torch.allclose(seen.q.double(), q) and torch.allclose(seen.k.double(), k)
-        weights = expected(module, seen.layer, q, k)
-        assert torch.allclose(seen.weights.double(), weights, atol=1e-5), seen.layer.name
-        assert torch.allclose(seen.products.double(), expected_products(module, q, k), atol=1e-4, rtol=1e-4), (
-            seen.layer.name
+        assert torch.allclose(captured.q.double(), q) and torch.allclose(captured.k.double(), k)
+        weights = expected(module, captured.layer, q, k)
+        assert torch.allclose(captured.weights.double(), weights, atol=1e-5), captured.layer.name
+        assert torch.allclose(captured.products.double(), expected_products(module, q, k), atol=1e-4, rtol=1e-4), (
+            captured.layer.name
         )
-        if seen.layer.mix is not None:
-            mixed = torch.einsum("bfnm,fh->bhnm", weights, seen.layer.mix.weight.detach().double())
-            assert torch.allclose(seen.mixed.double(), mixed, atol=1e-5)
+        if captured.layer.mix is not None:
+            mixed = torch.einsum("bfnm,fh->bhnm", weights, captured.layer.mix.weight.detach().double())
+            assert torch.allclose(captured.mixed.double(), mixed, atol=1e-5)
             weights = mixed
         else:
-            assert torch.equal(seen.mixed, seen.weights)
+            assert torch.equal(captured.mixed, captured.weights)
         values = heads(
             given.get("kv", given.get("qkv", torch.empty(0))).chunk(2 if "kv" in given else 3, -1)[-1], q.shape[1]
         )
@@ -126,7 +126,7 @@ def test_what_is_seen_is_what_the_formulas_give_and_what_multiplies_the_values(b
         project = module.get_submodule("project")
         assert isinstance(project, nn.Linear)
         through = read @ project.weight.detach().double().T + project.bias.detach().double()
-        assert torch.allclose(through, given["project"].reshape(through.shape), atol=1e-4), seen.layer.name
+        assert torch.allclose(through, given["project"].reshape(through.shape), atol=1e-4), captured.layer.name
 
 
 def expected_products(module: Any, q: Tensor, k: Tensor) -> Tensor:
@@ -139,22 +139,22 @@ def expected_products(module: Any, q: Tensor, k: Tensor) -> Tensor:
 @every
 @rows
 def test_every_row_sums_to_one_and_a_masked_diagonal_is_zero(backbone: str, method: str) -> None:
-    for seen in seen_by(network_of(backbone, method), backbone):
-        weights = seen.weights
+    for captured in captures_of(network_of(backbone, method), backbone):
+        weights = captured.weights
         assert torch.allclose(weights.sum(dim=-1), torch.ones(weights.shape[:-1]), atol=1e-6)
-        assert seen.layer.logits.mask_self == (method == "both" and seen.layer.kind != "class")
-        if seen.layer.logits.mask_self:
+        assert captured.layer.logits.mask_self == (method == "both" and captured.layer.kind != "class")
+        if captured.layer.logits.mask_self:
             assert weights.diagonal(dim1=-2, dim2=-1).eq(0).all()
-            assert seen.products.isfinite().all()
+            assert captured.products.isfinite().all()
         else:
             assert weights.gt(0).any()
 
 
 @every
-def test_layers_are_found_in_the_order_in_which_they_compute_and_none_is_left_out(backbone: str) -> None:
+def test_layers_are_complete_and_in_order_of_computation(backbone: str) -> None:
     network = network_of(backbone, "both")
     layers = layers_of(network)
-    assert [seen.layer.logits for seen in seen_by(network, backbone)] == [layer.logits for layer in layers]
+    assert [captured.layer.logits for captured in captures_of(network, backbone)] == [layer.logits for layer in layers]
     assert [layer.number for layer in layers] == list(range(1, len(layers) + 1))
     assert {layer.logits for layer in layers} == {
         module for module in network.modules() if isinstance(module, AttentionLogits)
@@ -185,24 +185,24 @@ FACTS = {  # kind, tokens (down, across), class token among keys and queries, wi
 
 
 @every
-def test_each_layer_knows_its_tokens(backbone: str) -> None:
+def test_each_layer_describes_its_tokens(backbone: str) -> None:
     network = network_of(backbone, "none")
-    for seen, facts in zip(seen_by(network, backbone), FACTS[backbone], strict=True):
-        layer = seen.layer
+    for captured, facts in zip(captures_of(network, backbone), FACTS[backbone], strict=True):
+        layer = captured.layer
         told = (layer.kind, layer.grid, layer.class_key, layer.class_query, layer.window, layer.shift)
         assert told == facts, layer.name
         patches = layer.window**2 or math.prod(layer.grid)
         keys, queries = patches + layer.class_key, 1 if layer.kind == "class" else patches + layer.class_query
-        assert seen.scores.shape[-2:] == (queries, keys)
-        assert len(seen.scores) == IMAGES * layer.windows
+        assert captured.scores.shape[-2:] == (queries, keys)
+        assert len(captured.scores) == IMAGES * layer.windows
 
 
-def test_the_released_cait_has_patches_alone_among_the_keys_of_its_class_token() -> None:
+def test_the_class_token_of_the_released_cait_has_patch_keys_only() -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
     network = build(
         spec, METHODS["both"], image_size=(8, 12), in_channels=CHANNELS, num_classes=7, drop_path=0.0, seed=0
     )
-    patches, asking = seen_by(network.eval(), "cait")
+    patches, asking = captures_of(network.eval(), "cait")
     assert (asking.layer.kind, asking.layer.class_key, asking.layer.class_query) == ("class", False, True)
     assert asking.scores.shape == (IMAGES, 3, 1, 6)
     assert not asking.layer.self_among_keys
@@ -210,27 +210,27 @@ def test_the_released_cait_has_patches_alone_among_the_keys_of_its_class_token()
     assert patches.weights.diagonal(dim1=-2, dim2=-1).gt(0).all()
 
 
-def test_nothing_watches_any_more_afterwards_and_logits_stay_as_they_are() -> None:
+def test_hooks_are_removed_afterwards_and_outputs_do_not_change() -> None:
     network = network_of("swin", "both")
     with torch.no_grad():
         before = network(images("swin"))
-        found = seen_by(network, "swin")
-        count = len(found)
+        result = captures_of(network, "swin")
+        count = len(result)
         assert torch.equal(network(images("swin")), before)
-    assert len(found) == count
+    assert len(result) == count
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_pieces_are_whole_images_and_together_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_whole_images_and_cover_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of("swin", "none")
     monkeypatch.setattr(capture, "PIECE", 1)
-    for seen in seen_by(network, "swin"):
-        pieces = list(seen.pieces())
-        assert [len(piece.scores) for piece in pieces] == [seen.layer.windows] * IMAGES
-        assert torch.equal(torch.cat([piece.scores for piece in pieces]), seen.scores)
-        assert torch.equal(torch.cat([piece.q for piece in pieces]), seen.q)
+    for captured in captures_of(network, "swin"):
+        pieces = list(captured.pieces())
+        assert [len(piece.scores) for piece in pieces] == [captured.layer.windows] * IMAGES
+        assert torch.equal(torch.cat([piece.scores for piece in pieces]), captured.scores)
+        assert torch.equal(torch.cat([piece.q for piece in pieces]), captured.q)
 
 
-def test_a_convolutional_network_has_nothing_to_look_into() -> None:
+def test_a_convolutional_network_has_no_attention_layers() -> None:
     with pytest.raises(InputError, match=naming("ResNet", "attention")):
         layers_of(small("resnet56", "none"))

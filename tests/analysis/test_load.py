@@ -1,4 +1,4 @@
-"""A run brought back: weights and images that are those of its record, or none."""
+"""Loading of runs: weights and images match the record, or are refused."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from slbench.analysis.layers import layers_of
-from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, look
+from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
 from slbench.data.batches import Batches
 from slbench.errors import InputError
@@ -30,88 +30,90 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
-def test_the_network_has_the_weights_that_were_kept_and_does_not_train(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[1])
-    network = load_network(made, device=CPU)
+def test_the_network_has_the_kept_weights_and_is_in_eval_mode(study: Study, store: Store) -> None:
+    run_ = finish(store, study.runs[1])
+    network = load_network(run_, device=CPU)
     assert not network.training
-    assert made.weights is not None
-    kept = load_file(made.weights)
+    assert run_.weights is not None
+    kept = load_file(run_.weights)
     assert list(kept) == sorted(network.state_dict())
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in kept.items())
 
 
-def test_weights_that_are_not_the_records_are_refused(study: Study, store: Store) -> None:
-    made, other = (finish(store, run) for run in study.runs)
-    assert made.weights is not None and other.weights is not None
-    made.weights.write_bytes(other.weights.read_bytes())
+def test_weights_that_differ_from_the_record_are_refused(study: Study, store: Store) -> None:
+    run_, other = (finish(store, run) for run in study.runs)
+    assert run_.weights is not None and other.weights is not None
+    run_.weights.write_bytes(other.weights.read_bytes())
     with pytest.raises(InputError, match=naming("weights")):
-        load_network(made, device=CPU)
+        load_network(run_, device=CPU)
 
 
-def test_each_split_is_the_one_that_the_run_saw(tmp_path: Path, store: Store) -> None:
+def test_each_split_is_the_one_of_the_run(tmp_path: Path, store: Store) -> None:
     data = birds(tmp_path)
     run = finish(store, study_of(data).runs[0])
-    sizes = {split: len(LoadedDatasets().part(run, split)) for split in ("test", "val", "train")}
+    sizes = {split: len(LoadedDatasets().image_set(run, split)) for split in ("test", "val", "train")}
     assert sizes == {"test": 13, "val": 6, "train": 61}  # 67 less a tenth of each class, rounded
     part = finish(store, study_of(data, set={"dataset.per_class": 5}).runs[0])
-    assert len(LoadedDatasets().part(part, "train")) == 15
+    assert len(LoadedDatasets().image_set(part, "train")) == 15
     full = finish(store, study_of(data, protocol="full").runs[0])
-    assert len(LoadedDatasets().part(full, "train")) == 67
+    assert len(LoadedDatasets().image_set(full, "train")) == 67
     with pytest.raises(InputError, match=naming("--split val", "full")):
-        LoadedDatasets().part(full, "val")
+        LoadedDatasets().image_set(full, "val")
 
 
-def test_other_images_than_the_records_are_refused(tmp_path: Path, store: Store) -> None:
+def test_images_that_differ_from_the_record_are_refused(tmp_path: Path, store: Store) -> None:
     study = study_of(birds(tmp_path))
-    made = finish(store, study.runs[0], data_sha256="5" * 64)
+    run_ = finish(store, study.runs[0], data_sha256="5" * 64)
     with pytest.raises(InputError, match=naming("sha256", "555555555555")):
-        LoadedDatasets().part(made, "test")
+        LoadedDatasets().image_set(run_, "test")
     changed = finish(store, study.runs[1])
     birds(tmp_path, seed=6)
     with pytest.raises(InputError) as error:
-        LoadedDatasets().part(changed, "test")
+        LoadedDatasets().image_set(changed, "test")
     assert "\n" not in str(error.value)
     (tmp_path / "birds.npz").unlink()
     with pytest.raises(InputError, match=naming("birds.npz")):
-        LoadedDatasets().part(changed, "test")
+        LoadedDatasets().image_set(changed, "test")
 
 
-def test_a_set_that_is_not_on_this_machine_is_said_to_be_missing(store: Store) -> None:
+def test_a_missing_data_set_is_reported(store: Store) -> None:
     (run,) = make_study(
         {"grid": {"backbone": [TINY], "method": ["none"], "dataset": ["cifar10"]}}, name="x", where="x.toml"
     ).runs
     folder = store.begin(run.spec, run.labels)
     store.finish(folder, make_record(run))
     with pytest.raises(InputError, match=naming("slbench data fetch cifar10")):
-        LoadedDatasets().part(FinishedRun(make_record(run), folder), "test")
+        LoadedDatasets().image_set(FinishedRun(make_record(run), folder), "test")
 
 
-def test_rows_are_spread_over_a_split_at_equal_steps() -> None:
+def test_rows_are_evenly_spaced_over_a_split() -> None:
     assert evenly_spaced(13, at_most=None).tolist() == evenly_spaced(13, at_most=20).tolist() == list(range(13))
     assert evenly_spaced(13, at_most=5).tolist() == [0, 2, 5, 7, 10]
 
 
-def test_a_pass_gives_the_logits_of_the_chosen_rows_and_says_how_far_it_is(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0])
-    network, part = load_network(made, device=CPU), LoadedDatasets().part(made, "test")
-    batches = Batches(part, made.record.spec.dataset, device=CPU)
+def test_a_pass_returns_the_logits_of_the_rows_and_reports_progress(study: Study, store: Store) -> None:
+    run_ = finish(store, study.runs[0])
+    network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
+    batches = Batches(part, run_.record.spec.dataset, device=CPU)
     told: list[tuple[int, int]] = []
-    seen: list[int] = []
-    how = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
+    captured: list[int] = []
+    options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
     rows = np.array([7, 1, 12])
-    logits = look(network, layers_of(network), batches, rows, lambda s: seen.append(s.layer.number), how=how)
+    logits = run_with_capture(
+        network, layers_of(network), batches, rows, lambda s: captured.append(s.layer.number), options=options
+    )
     assert told == [(2, 3), (3, 3)]
-    assert seen == [1, 2, 1, 2]
+    assert captured == [1, 2, 1, 2]
     with torch.no_grad():
         whole = torch.cat([network(images) for images, _ in batches.in_order(13)])
     assert torch.allclose(logits, whole[rows], atol=1e-5)
 
 
-def test_a_network_that_gives_no_numbers_is_not_looked_into(study: Study, store: Store) -> None:
-    made = finish(store, study.runs[0])
-    network, part = load_network(made, device=CPU), LoadedDatasets().part(made, "test")
+def test_a_network_with_nan_logits_is_refused(study: Study, store: Store) -> None:
+    run_ = finish(store, study.runs[0])
+    network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    batches, how = Batches(part, made.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
+    batches, options = Batches(part, run_.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
     with pytest.raises(InputError, match=naming("logits")):
-        look(network, layers_of(network), batches, np.array([0, 1]), lambda seen: None, how=how)
+        run_with_capture(network, layers_of(network), batches, np.array([0, 1]), lambda captured: None, options=options)

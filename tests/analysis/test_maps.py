@@ -1,4 +1,4 @@
-"""Maps of where the output looks: bright where it reads, on every backbone, and never the other way round."""
+"""Attention maps are bright where the output attends, on every backbone."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import AttentionLayer, layers_of
-from slbench.analysis.maps import Rollout, brought, displayed, readers, reading, shared, start, step
+from slbench.analysis.maps import (
+    Rollout,
+    displayed,
+    output_attention,
+    output_layers_of,
+    start,
+    step,
+    to_previous_layer,
+    unpool,
+)
 from slbench.backbones.layers import Backbone
 from slbench.backbones.swin import WindowAttention
 from slbench.methods import METHODS
@@ -24,9 +33,9 @@ HIGH = 30.0  # a score that takes all the weight
 
 
 @contextmanager
-def looking_at(layer: AttentionLayer, place: tuple[int, int]) -> Iterator[None]:
-    """Within it, every query of a layer but the patch itself reads the patch at a place alone."""
-    down, across = place[0] - layer.shift, place[1] - layer.shift
+def attending_to(layer: AttentionLayer, position: tuple[int, int]) -> Iterator[None]:
+    """Make every query of a layer, except the patch itself, attend only to the patch at `position`."""
+    down, across = position[0] - layer.shift, position[1] - layer.shift
     down, across = down % layer.grid[0], across % layer.grid[1]
 
     def scores(_module: nn.Module, _inputs: Any, given: Tensor) -> Tensor:
@@ -46,37 +55,40 @@ def looking_at(layer: AttentionLayer, place: tuple[int, int]) -> Iterator[None]:
 
 
 def maps_of(network: Backbone, backbone: str, layer: AttentionLayer, *, mixed: bool = False) -> Tensor:
-    found: list[Tensor] = []
-    with torch.no_grad(), capture_attention((layer,), lambda seen: found.append(reading(seen, mixed=mixed))):
+    result: list[Tensor] = []
+    with (
+        torch.no_grad(),
+        capture_attention((layer,), lambda captured: result.append(output_attention(captured, mixed=mixed))),
+    ):
         network(images(backbone))
-    return found[0]
+    return result[0]
 
 
-def brightest(shown: Tensor, grid: tuple[int, int]) -> list[tuple[int, int]]:
-    """The token in whose part of the image each map (b h w) is highest."""
-    height, width = shown.shape[1:]
-    places = [divmod(int(index), width) for index in shown.flatten(1).argmax(dim=1)]
-    return [(y * grid[0] // height, x * grid[1] // width) for y, x in places]
+def brightest(scaled_maps: Tensor, grid: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the token at the maximum of each map (b h w)."""
+    height, width = scaled_maps.shape[1:]
+    positions = [divmod(int(index), width) for index in scaled_maps.flatten(1).argmax(dim=1)]
+    return [(y * grid[0] // height, x * grid[1] // width) for y, x in positions]
 
 
 @every
 @rows
-def test_a_class_token_that_reads_one_patch_alone_is_bright_there(backbone: str, method: str) -> None:
+def test_the_map_of_a_class_token_that_reads_one_patch_is_bright_there(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    last = readers(layers_of(network))[-1]
+    last = output_layers_of(layers_of(network))[-1]
     height, width = SMALL[backbone][1]
-    for place in [(row, column) for row in range(last.grid[0]) for column in range(last.grid[1])]:
-        with looking_at(last, place):
+    for position in [(row, column) for row in range(last.grid[0]) for column in range(last.grid[1])]:
+        with attending_to(last, position):
             maps = maps_of(network, backbone, last)
         assert maps.shape == (IMAGES, *last.grid)
-        assert maps[:, place[0], place[1]].min() > 2 * maps.flatten(1).mean(dim=1).max()
-        assert brightest(displayed(maps, (height, width)), last.grid) == [place] * IMAGES
+        assert maps[:, position[0], position[1]].min() > 2 * maps.flatten(1).mean(dim=1).max()
+        assert brightest(displayed(maps, (height, width)), last.grid) == [position] * IMAGES
 
 
 @every
 def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: str) -> None:
     network = network_of(backbone, "none")
-    for layer in readers(layers_of(network)):
+    for layer in output_layers_of(layers_of(network)):
         maps = maps_of(network, backbone, layer)
         total = maps.flatten(1).sum(dim=1)
         if layer.class_key:
@@ -85,21 +97,21 @@ def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: st
             assert torch.allclose(total, torch.ones(IMAGES))
 
 
-def test_heads_that_are_mixed_with_a_minus_sign_do_not_turn_the_map_of_cait_round() -> None:
+def test_negative_mixing_weights_do_not_invert_the_map_of_cait() -> None:
     network = network_of("cait", "both")
-    last = readers(layers_of(network))[-1]
+    last = output_layers_of(layers_of(network))[-1]
     assert last.mix is not None
     with torch.no_grad():
         last.mix.weight.copy_(-torch.eye(3))
     for mixed in (False, True):
-        with looking_at(last, (1, 2)):
+        with attending_to(last, (1, 2)):
             maps = maps_of(network, "cait", last, mixed=mixed)
         assert brightest(displayed(maps, (8, 12)), last.grid) == [(1, 2)] * IMAGES
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
-    """One token stands out; every query of its window reads it, wherever a shift has carried the window."""
+def test_attention_of_swins_windows_is_restored_to_image_order(number: int) -> None:
+    """Every query of a window attends to one token, wherever a shift has moved the window."""
     layer = layers_of(network_of("swin", "none"))[number]
     rows_, columns = layer.grid
     attention = WindowAttention(
@@ -110,18 +122,18 @@ def test_what_swins_windows_read_is_put_back_where_it_was(number: int) -> None:
         attention.qkv.bias.zero_()
         attention.qkv.bias[0] = HIGH  # of every query
         attention.qkv.weight[3, 0] = 1.0  # of the key, by the token's first channel
-    there = AttentionLayer(**{**vars(layer), "logits": attention.logits})
+    layer_ = AttentionLayer(**{**vars(layer), "logits": attention.logits})
     corners = {0, columns - 1, (rows_ - 1) * columns, rows_ * columns - 1} if layer.shift else set()
-    for place in set(range(rows_ * columns)) - corners:  # a shift leaves the corners alone in their regions
+    for position in set(range(rows_ * columns)) - corners:  # a shift leaves the corners alone in their regions
         tokens = torch.zeros(2, rows_ * columns, 3)
-        tokens[:, place, 0] = 1.0
-        found: list[AttentionCapture] = []
-        with torch.no_grad(), capture_attention((there,), found.append):
+        tokens[:, position, 0] = 1.0
+        result: list[AttentionCapture] = []
+        with torch.no_grad(), capture_attention((layer_,), result.append):
             attention(tokens)
-        assert brightest(reading(found[0]), layer.grid) == [divmod(place, columns)] * 2
+        assert brightest(output_attention(result[0]), layer.grid) == [divmod(position, columns)] * 2
 
 
-def test_windows_and_back_leave_every_token_in_its_place() -> None:
+def test_to_windows_and_from_windows_are_inverse() -> None:
     for layer in layers_of(network_of("swin", "none")):
         tokens = torch.randn(2, layer.grid[0] * layer.grid[1])
         assert torch.equal(layer.from_windows(layer.to_windows(tokens)), tokens)
@@ -129,9 +141,9 @@ def test_windows_and_back_leave_every_token_in_its_place() -> None:
 
 def rolled(network: Backbone, backbone: str) -> Tensor:
     rollout = Rollout()
-    with torch.no_grad(), capture_attention(layers_of(network), rollout.see):
+    with torch.no_grad(), capture_attention(layers_of(network), rollout.update):
         network(images(backbone))
-    return rollout.take()
+    return rollout.compute()
 
 
 @pytest.mark.parametrize("backbone", ["vit", "t2t"])
@@ -139,90 +151,90 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
     network = network_of(backbone, "both")
     product = torch.eye(7).expand(IMAGES, 7, 7)
 
-    def see(seen: Any) -> None:
+    def update(captured: Any) -> None:
         nonlocal product
-        if seen.layer.kind == "patches":
-            product = (seen.weights.mean(dim=1) + torch.eye(7)) / 2 @ product
+        if captured.layer.kind == "patches":
+            product = (captured.weights.mean(dim=1) + torch.eye(7)) / 2 @ product
 
-    with torch.no_grad(), capture_attention(layers_of(network), see):
+    with torch.no_grad(), capture_attention(layers_of(network), update):
         network(images(backbone))
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
 
-def test_rollout_of_swin_is_the_mean_of_all_tokens_taken_back() -> None:
+def test_rollout_of_swin_starts_at_the_mean_of_all_tokens() -> None:
     network = network_of("swin", "both")
     layers = layers_of(network)
     taken = torch.full((IMAGES, 24), 1 / 24)
     dense: list[Tensor] = []
 
-    def see(seen: Any) -> None:
+    def update(captured: Any) -> None:
         """Attention between all tokens, entry by entry."""
-        layer, weights = seen.layer, seen.weights.mean(dim=1).unflatten(0, (IMAGES, -1))
+        layer, weights = captured.layer, captured.weights.mean(dim=1).unflatten(0, (IMAGES, -1))
         rows_, columns = layer.grid
         across = columns // layer.window
         whole = torch.zeros(IMAGES, rows_ * columns, rows_ * columns)
         for window in range(layer.windows):
             corner = window // across * layer.window, window % across * layer.window
-            place = [
+            position = [
                 (corner[0] + i + layer.shift) % rows_ * columns + (corner[1] + j + layer.shift) % columns
                 for i in range(layer.window)
                 for j in range(layer.window)
             ]
-            for query, down in enumerate(place):
-                for key, right in enumerate(place):
+            for query, down in enumerate(position):
+                for key, right in enumerate(position):
                     whole[:, down, right] = weights[:, window, query, key]
         dense.append(whole)
 
-    with torch.no_grad(), capture_attention(layers, see):
+    with torch.no_grad(), capture_attention(layers, update):
         network(images("swin"))
     for number in (3, 2, 1, 0):
         if number == 1:  # before it, four tokens were merged to one
             fine = taken.reshape(IMAGES, 4, 6) / 4
             taken = fine.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2).flatten(1)
         taken = (taken[:, None] @ (dense[number] + torch.eye(taken.shape[1])) / 2)[:, 0]
-    found = rolled(network, "swin")
-    assert torch.allclose(found, taken.reshape(IMAGES, 8, 12), atol=1e-6)
-    assert torch.allclose(found.flatten(1).sum(dim=1), torch.ones(IMAGES), atol=1e-5)
+    result = rolled(network, "swin")
+    assert torch.allclose(result, taken.reshape(IMAGES, 8, 12), atol=1e-6)
+    assert torch.allclose(result.flatten(1).sum(dim=1), torch.ones(IMAGES), atol=1e-5)
 
 
 @every
 @rows
-def test_rollout_is_bright_where_the_output_reads_one_place_through_all_layers(backbone: str, method: str) -> None:
+def test_rollout_is_bright_at_the_position_that_all_layers_read(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers = layers_of(network)
-    final = readers(layers)[-1].grid
-    place = (final[0] - 1, 1)
+    final = output_layers_of(layers)[-1].grid
+    position = (final[0] - 1, 1)
     hooks = []
     for layer in layers:
-        scaled = place[0] * layer.grid[0] // final[0], place[1] * layer.grid[1] // final[1]
-        hooks.append(looking_at(layer, scaled))
+        scaled = position[0] * layer.grid[0] // final[0], position[1] * layer.grid[1] // final[1]
+        hooks.append(attending_to(layer, scaled))
     for hook in hooks:
         hook.__enter__()
     maps = rolled(network, backbone)
     for hook in hooks:
         hook.__exit__(None, None, None)
     assert (maps >= 0).all() and (maps.flatten(1).sum(dim=1) <= 1 + 1e-5).all()
-    assert brightest(displayed(maps, SMALL[backbone][1]), final) == [place] * IMAGES
+    assert brightest(displayed(maps, SMALL[backbone][1]), final) == [position] * IMAGES
 
 
-def test_in_a_class_block_only_the_class_token_moves() -> None:
+def test_a_class_block_updates_the_class_token_only() -> None:
     layers = layers_of(network_of("cait", "none"))
     asking = layers[-1]
     relevance = torch.tensor([[0.5, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]])
     attention = torch.tensor([[[0.4, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]]])
     moved = step(asking, attention, relevance)
     assert moved[0].tolist() == pytest.approx([0.35, 0.25, 0.1, 0.1, 0.1, 0.05, 0.05])
-    assert brought(moved, asking, layers[1])[0].tolist() == pytest.approx([0.25, 0.1, 0.1, 0.1, 0.05, 0.05])
+    assert to_previous_layer(moved, asking, layers[1])[0].tolist() == pytest.approx([0.25, 0.1, 0.1, 0.1, 0.05, 0.05])
     assert start(asking, images=2).tolist() == [[1, 0, 0, 0, 0, 0, 0]] * 2
 
 
-def test_a_pooled_tokens_share_goes_to_its_four_alike() -> None:
-    assert shared(torch.tensor([[4.0, 8.0]]), (1, 2), (2, 4)).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
+def test_the_relevance_of_a_pooled_token_is_divided_equally() -> None:
+    assert unpool(torch.tensor([[4.0, 8.0]]), (1, 2), (2, 4)).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
 
 
-def test_maps_are_shown_from_0_to_1_and_a_flat_one_as_0() -> None:
+def test_maps_are_scaled_to_0_1_and_a_flat_one_is_0() -> None:
     maps = torch.tensor([[[0.1, 0.1], [0.1, 0.2]], [[0.3, 0.3], [0.3, 0.3 + 1e-8]]])
-    shown = displayed(maps, (8, 8))
-    assert shown[0].min() == 0 and shown[0].max() == 1
-    assert brightest(shown[:1], (2, 2)) == [(1, 1)]
-    assert shown[1].eq(0).all()
+    scaled_maps = displayed(maps, (8, 8))
+    assert scaled_maps[0].min() == 0 and scaled_maps[0].max() == 1
+    assert brightest(scaled_maps[:1], (2, 2)) == [(1, 1)]
+    assert scaled_maps[1].eq(0).all()

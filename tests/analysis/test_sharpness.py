@@ -18,7 +18,7 @@ from slbench.analysis.sharpness import (
     masked_uniform,
 )
 from slbench.methods.lsa import mask_diagonal
-from tests.analysis.helpers import ATTENDING, network_of, others, plain, seen_by
+from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, plain
 from tests.contracts.small import IMAGES, images
 
 ONE_HOT = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
@@ -39,7 +39,7 @@ def test_a_masked_uniform_one_scores_0_41_at_65_tokens_in_the_papers_definition_
     assert divergence_on(scores, others(65)).abs().max() < 1e-6
 
 
-def test_a_one_hot_row_scores_what_its_zeros_count() -> None:
+def test_one_hot_attention_scores_the_sum_of_its_zeros() -> None:
     by_hand = -(math.log(5) + 4 * math.log(EPSILON)) / 5
     assert divergence(ONE_HOT).item() == pytest.approx(by_hand, rel=1e-6)
     assert entropy(ONE_HOT).item() == 0
@@ -48,7 +48,7 @@ def test_a_one_hot_row_scores_what_its_zeros_count() -> None:
     assert divergence_on(scores, others(5))[0, 0, 0].item() == pytest.approx(off, rel=1e-6)
 
 
-def test_what_lies_on_the_token_itself_does_not_count_off_the_diagonal_however_much_it_is() -> None:
+def test_off_diagonal_divergence_is_independent_of_the_self_weight() -> None:
     scores = torch.diag(torch.full((5,), 90.0))[None, None]  # all but e-39 of the weight: nothing else is left in fp32
     assert divergence_on(scores, others(5)).abs().max() < 1e-6
     assert divergence(scores.softmax(dim=-1)).min() > 20
@@ -58,25 +58,25 @@ def test_entropy_of_a_uniform_row_is_the_logarithm_of_its_length() -> None:
     assert entropy(torch.full((2, 7), 1 / 7)).tolist() == pytest.approx([math.log(7)] * 2)
 
 
-def test_distance_is_in_steps_of_the_grid_and_leaves_the_class_token_out() -> None:
+def test_distance_is_in_grid_steps_without_the_class_token() -> None:
     scores = torch.full((1, 1, 7, 7), -math.inf)
     scores[..., 0] = 50.0  # everybody reads the class token most
     scores[..., 1:, 6] = 0.0  # and of the patches the last, at (1, 2)
-    found = distance(plain((2, 3), class_token=True), scores)
-    assert found is not None
+    result = distance(plain((2, 3), class_token=True), scores)
+    assert result is not None
     by_hand = [math.hypot(1 - row, 2 - column) for row in range(2) for column in range(3)]
-    assert found[0, 0].tolist() == pytest.approx(by_hand)
+    assert result[0, 0].tolist() == pytest.approx(by_hand)
 
 
-def test_a_query_that_may_read_nothing_else_is_left_out() -> None:
+def test_a_query_without_allowed_keys_is_excluded() -> None:
     allowed = others(3)
     allowed[0, 1] = False
-    found = divergence_on(torch.zeros(2, 1, 3, 3), allowed)
-    assert found[:, :, 1].isnan().all()
-    assert found[:, :, [0, 2]].abs().max() < 1e-6
+    result = divergence_on(torch.zeros(2, 1, 3, 3), allowed)
+    assert result[:, :, 1].isnan().all()
+    assert result[:, :, [0, 2]].abs().max() < 1e-6
 
 
-def test_strangers_in_a_shifted_window_are_not_in_the_support() -> None:
+def test_other_regions_of_a_shifted_window_are_not_in_the_support() -> None:
     layers = layers_of(network_of("swin", "none"))
     shifted, straight = layers[1], layers[0]
     allowed, all_others = shifted.allowed(4, 4), straight.allowed(4, 4)
@@ -93,41 +93,41 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
     network = network_of(backbone, method)
     layers, together, apart = layers_of(network), Sharpness(), Sharpness()
     with torch.no_grad():
-        with capture_attention(layers, together.see):
+        with capture_attention(layers, together.update):
             network(images(backbone))
-        with capture_attention(layers, apart.see):
+        with capture_attention(layers, apart.update):
             for image in images(backbone):
                 network(image[None])
     for layer in layers:
-        found = together.of(layer)
-        assert list(found) == list(MEASURES)
-        assert apart.of(layer) == pytest.approx(found, rel=1e-4, abs=1e-6, nan_ok=True)
-        for name, value in found.items():
+        result = together.compute(layer)
+        assert list(result) == list(MEASURES)
+        assert apart.compute(layer) == pytest.approx(result, rel=1e-4, abs=1e-6, nan_ok=True)
+        for name, value in result.items():
             is_empty = layer.kind == "class" and name == "distance"
             assert math.isnan(value) == is_empty, (layer.name, name)
         if layer.logits.mask_self:
-            assert found["self_weight"] == 0
-            assert found["kl"] > found["kl_support"]
+            assert result["self_weight"] == 0
+            assert result["kl"] > result["kl_support"]
         elif not layer.shift:
-            assert found["self_weight"] > 0
+            assert result["self_weight"] > 0
 
 
 def test_means_are_over_queries_heads_and_images() -> None:
     network = network_of("vit", "none")
     layers, meter = layers_of(network), Sharpness()
-    with torch.no_grad(), capture_attention(layers, meter.see):
+    with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("vit"))
-    for seen in seen_by(network, "vit"):
-        layer = next(layer for layer in layers if layer.number == seen.layer.number)
-        weights = seen.weights.double()
+    for captured in captures_of(network, "vit"):
+        layer = next(layer for layer in layers if layer.number == captured.layer.number)
+        weights = captured.weights.double()
         assert weights.shape == (IMAGES, 3, 7, 7)
         by_hand = -(7 * weights + 1e-12).log().mean()
         off = []
         for query in range(7):
             rest = torch.cat([weights[:, :, query, :query], weights[:, :, query, query + 1 :]], dim=-1)
             off.append(-(6 * rest / rest.sum(dim=-1, keepdim=True) + 1e-12).log().mean())
-        assert meter.of(layer)["kl"] == pytest.approx(by_hand.item(), rel=1e-5)
-        assert meter.of(layer)["kl_support"] == pytest.approx(torch.stack(off).mean().item(), rel=1e-5)
-        assert meter.of(layer)["self_weight"] == pytest.approx(
+        assert meter.compute(layer)["kl"] == pytest.approx(by_hand.item(), rel=1e-5)
+        assert meter.compute(layer)["kl_support"] == pytest.approx(torch.stack(off).mean().item(), rel=1e-5)
+        assert meter.compute(layer)["self_weight"] == pytest.approx(
             weights.diagonal(dim1=-2, dim2=-1).mean().item(), rel=1e-5
         )

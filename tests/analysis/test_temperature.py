@@ -1,4 +1,4 @@
-"""`slbench analyze temperature`: from what a run filed, or from its weights."""
+"""`slbench analyze temperature` from temperatures.csv or from weights."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from slbench.analysis.learned_temperatures import read_temperatures
-from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, choose
+from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
 from slbench.errors import InputError, StoreError
 from slbench.record import RunRecord
@@ -26,26 +26,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Pa
     return store, record, folder
 
 
-def test_weights_tell_the_start_and_the_last_epoch_as_the_file_does(made: tuple[Store, RunRecord, Path]) -> None:
+def test_temperatures_from_weights_equal_those_of_the_file(made: tuple[Store, RunRecord, Path]) -> None:
     _, record, folder = made
-    filed, found = read_temperatures(folder), from_weights(FinishedRun(record, folder))
-    assert filed is not None and found is not None
-    pd.testing.assert_frame_equal(found, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
+    filed, result = read_temperatures(folder), from_weights(FinishedRun(record, folder))
+    assert filed is not None and result is not None
+    pd.testing.assert_frame_equal(result, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
 
 
-def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
+def test_a_run_without_the_file_is_read_from_its_weights_and_noted(
     made: tuple[Store, RunRecord, Path], tmp_path: Path
 ) -> None:
     store, record, folder = made
     (folder / "temperatures.csv").rename(tmp_path / "kept.csv")
     try:
-        written = analyse(choose(store, [record.run_id[:6]], needs=NEEDS), tmp_path / "out")
+        written = analyse(select_runs(store, [record.run_id[:6]], needs=NEEDS), tmp_path / "out")
         (folder / "weights.safetensors").rename(tmp_path / "weights")
         with pytest.raises(InputError, match=naming("temperatures.csv")):
-            temperatures_of(choose(store, [record.run_id], needs=NEEDS))
+            temperatures_of(select_runs(store, [record.run_id], needs=NEEDS))
         (folder / "weights.safetensors").write_bytes(b"garbage")
         with pytest.raises(StoreError, match=naming("weights.safetensors")):
-            temperatures_of(choose(store, [record.run_id], needs=NEEDS))
+            temperatures_of(select_runs(store, [record.run_id], needs=NEEDS))
     finally:
         (tmp_path / "kept.csv").rename(folder / "temperatures.csv")
         (tmp_path / "weights").rename(folder / "weights.safetensors")
@@ -54,10 +54,10 @@ def test_a_run_of_before_there_was_the_file_is_read_from_its_weights_and_named(
     assert "temperature-training.png" not in written.files  # two points are no curve
 
 
-def test_the_page_and_the_files_are_the_same_twice(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
+def test_page_and_files_are_reproducible(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
     store, record, _ = made
     for name in ("one", "two"):
-        written = analyse(choose(store, [record.run_id], needs=NEEDS), tmp_path / name)
+        written = analyse(select_runs(store, [record.run_id], needs=NEEDS), tmp_path / name)
     assert "temperature-depth.pdf" in written.files and "temperature-training.svg" in written.files
     assert {path.name for path in (tmp_path / "two").iterdir()} == set(written.files)
     for name in written.files:
@@ -67,7 +67,7 @@ def test_the_page_and_the_files_are_the_same_twice(made: tuple[Store, RunRecord,
     assert list(layers["initial"]) == [2.0, 2.0]  # sqrt(12 / 3)
 
 
-def test_a_row_that_learns_none_is_refused_alone_and_left_out_with_a_word_beside_others(
+def test_a_method_without_temperature_is_refused_alone_and_noted_beside_others(
     made: tuple[Store, RunRecord, Path],
 ) -> None:
     _, record, folder = made

@@ -5,7 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slbench.analysis.learned_temperatures import by_layer, gathered, line_titles, read_temperatures, with_names
+from slbench.analysis.learned_temperatures import (
+    by_layer,
+    collect_temperatures,
+    line_titles,
+    read_temperatures,
+    with_run_columns,
+)
 from slbench.analysis.temperature_figures import draw_temperatures, unit_of
 from slbench.errors import StoreError
 from slbench.record import RunRecord
@@ -40,7 +46,7 @@ def filed(tmp_path: Path, finals: list[list[list[float]]], **how: object) -> tup
 
 def test_means_are_over_heads_and_then_over_seeds(tmp_path: Path) -> None:
     records, folders = filed(tmp_path, [[[1, 2, 6], [4, 4, 4]], [[4, 5, 6], [8, 8, 8]]])
-    frame, without, notes = gathered(records, folders)
+    frame, without, notes = collect_temperatures(records, folders)
     assert frame is not None and (without, notes) == ([], [])
     first, second = by_layer(frame).to_dict("records")
     assert (first["mean"], first["min"], first["max"]) == pytest.approx((4, 1, 6))
@@ -52,7 +58,7 @@ def test_means_are_over_heads_and_then_over_seeds(tmp_path: Path) -> None:
 
 def test_a_negative_scale_is_counted_and_in_no_mean(tmp_path: Path) -> None:
     records, folders = filed(tmp_path, [[[2, 4, -5], [-1, -1, -1]]])
-    frame, _, _ = gathered(records, folders)
+    frame, _, _ = collect_temperatures(records, folders)
     assert frame is not None
     first, second = by_layer(frame).to_dict("records")
     assert (first["mean"], first["min"], first["max"]) == pytest.approx((3, 2, 4))
@@ -61,7 +67,7 @@ def test_a_negative_scale_is_counted_and_in_no_mean(tmp_path: Path) -> None:
     assert pd.isna(second["mean"])
     drawn = draw_temperatures(records, folders, tmp_path / "out")
     assert not missing(drawn[0][1], "4 of 6")
-    assert "scale not above 0" in (tmp_path / "out" / "temperature-depth.svg").read_text()
+    assert "scale &lt;= 0" in (tmp_path / "out" / "temperature-depth.svg").read_text()
 
 
 def test_both_figures_are_drawn_with_seeds_and_device_and_the_same_twice(tmp_path: Path) -> None:
@@ -79,7 +85,7 @@ def test_both_figures_are_drawn_with_seeds_and_device_and_the_same_twice(tmp_pat
 def test_layers_with_other_d_k_are_drawn_in_multiples_of_it_and_named(tmp_path: Path) -> None:
     layers = (layer_of_three_heads(1, name="soft split", sqrt_dk=5.0), layer_of_three_heads(2))
     records, folders = filed(tmp_path, [[[5, 5, 5], [2, 2, 2]]], layers=layers)
-    frame, _, _ = gathered(records, folders)
+    frame, _, _ = collect_temperatures(records, folders)
     assert frame is not None
     assert unit_of(frame)[:2] == ("multiple", 1.0)
     depth, training = draw_temperatures(records, folders, tmp_path / "out")
@@ -131,6 +137,6 @@ def test_a_frame_carries_the_names_of_its_run(tmp_path: Path) -> None:
     (record,), folders = filed(tmp_path, [[[4, 4, 4]] * 2])
     frame = read_temperatures(folders[record.run_id])
     assert frame is not None
-    named = with_names(record, frame, "line")
+    named = with_run_columns(record, frame, "line")
     assert list(named)[:6] == ["run", "backbone", "method", "dataset", "line", "seed"]
     assert named["run"].iloc[0].endswith(f"-s0-{record.run_id}")

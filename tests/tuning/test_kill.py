@@ -1,4 +1,4 @@
-"""A search that is killed with SIGKILL, launcher and children, at moments drawn by chance, ends as one that was not."""
+"""A search killed with SIGKILL at random times ends like an uninterrupted one."""
 
 import os
 import random
@@ -36,15 +36,15 @@ def start(store: Path) -> subprocess.Popen[bytes]:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Launcher and children at once, as a power cut would."""
+    """Kill launcher and children at once, like a power cut."""
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     for pid in family:
         os.kill(pid, signal.SIGKILL)
     process.communicate()
 
 
-def told(store: Path) -> list[tuple[object, ...]]:
-    """What Optuna's journal says of each trial."""
+def trials_of(store: Path) -> list[tuple[object, ...]]:
+    """Return the trials of Optuna's journal."""
     study = optuna.load_study(study_name="killed-both", storage=open_storage(None, store / "tuning" / "killed"))
     return [
         (trial.number, trial.state, trial.user_attrs["setting"], trial.value, trial.intermediate_values)
@@ -53,34 +53,34 @@ def told(store: Path) -> list[tuple[object, ...]]:
     ]
 
 
-def found(store: Path) -> tuple[MethodRecord, list[tuple[object, ...]]]:
+def result_of(store: Path) -> tuple[MethodRecord, list[tuple[object, ...]]]:
     (row,) = load(store / "tuning" / "killed").rows
-    return row, told(store)
+    return row, trials_of(store)
 
 
-def test_a_search_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_search_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     calm, storm = tmp_path / "calm", tmp_path / "storm"
     process = start(calm)
-    _, words = process.communicate()
-    assert process.returncode == 0, words.decode()
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr.decode()
     took = sum(record.seconds for record in Store(calm).records())
 
-    chance = random.Random(0)
+    generator = random.Random(0)
     for _ in range(KILLS):
         process = start(storm)
-        time.sleep(5 + chance.random() * took / KILLS)
+        time.sleep(5 + generator.random() * took / KILLS)
         if process.poll() is not None:
             break
         kill(process)
     else:
         process = start(storm)
-        _, words = process.communicate()
-        assert process.returncode == 0, words.decode()
+        _, stderr = process.communicate()
+        assert process.returncode == 0, stderr.decode()
 
-    calm_row, calm_told = found(calm)
-    storm_row, storm_told = found(storm)
-    by_setting = [entry[1:] for entry in calm_told]
-    assert [entry[1:] for entry in storm_told] == by_setting
+    calm_row, calm_trials = result_of(calm)
+    storm_row, storm_trials = result_of(storm)
+    by_setting = [entry[1:] for entry in calm_trials]
+    assert [entry[1:] for entry in storm_trials] == by_setting
     assert len(by_setting) == 8
     assert storm_row.comparison == calm_row.comparison
     one, other = Store(calm), Store(storm)

@@ -1,4 +1,4 @@
-"""A search kept in a PostgreSQL server that the test starts."""
+"""Search stored in a PostgreSQL server started by the test."""
 
 import os
 import socket
@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from slbench.errors import InputError
-from slbench.tuning.storage import StorageError, close_storage, open_storage, open_study, speaking
-from tests.tuning.world import World, new_study, plan, states
+from slbench.tuning.storage import StorageError, close_storage, open_storage, open_study, reporting_outages
+from tests.tuning.world import World, config, new_study, states
 
 pytestmark = pytest.mark.slow
 USER = "postgres"
@@ -19,21 +19,21 @@ USER = "postgres"
 
 def programs() -> Path:
     """Return the folder of the server's programs; skip the test where there is none (`.ci/run` installs them)."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not candidates:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    return found[-1].parent
+    return candidates[-1].parent
 
 
 def as_user(*command: object) -> list[str]:
-    """A command as the server's own user, for it refuses root."""
-    words = [str(word) for word in command]
-    return ["runuser", "-u", USER, "--", *words] if os.geteuid() == 0 else words
+    """Return a command that runs as the server's user; the server refuses root."""
+    arguments = [str(word) for word in command]
+    return ["runuser", "-u", USER, "--", *arguments] if os.geteuid() == 0 else arguments
 
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
-    """The URL of a new server, and the command that stops it."""
+    """Yield the URL of a new server, and the command that stops it."""
     where = programs()
     folder = Path(subprocess.run(as_user("mktemp", "-d"), capture_output=True, text=True, check=True).stdout.strip())
     with socket.socket() as free:
@@ -51,7 +51,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
     subprocess.run(as_user("rm", "-rf", folder), check=False)
 
 
-def test_a_search_in_postgresql_is_the_one_in_a_journal_also_after_it_was_killed_and_says_when_the_server_goes(
+def test_a_search_in_postgresql_equals_one_in_a_journal_and_reports_outages(
     server: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     url, stop = server
@@ -62,20 +62,20 @@ def test_a_search_in_postgresql_is_the_one_in_a_journal_also_after_it_was_killed
         storages.append(open_storage(url, tmp_path))
         return open_study(storages[-1], "made-both", {"seeds_per_trial": 2}, store=str(tmp_path))
 
-    how = plan(trials=6, sampler="tpe", pruner="median")
-    calm = new_study()
-    World().search([World().row(calm, plan=how)])
+    options = config(trials=6, sampler="tpe", pruner="median")
+    uninterrupted = new_study()
+    World().search([World().row(uninterrupted, config=options)])
     world = World(steps=15)
-    assert not world.search([world.row(opened(), plan=how)])
+    assert not world.search([world.row(opened(), config=options)])
     again = World(done=world.done)
     study = opened()
-    assert again.search([again.row(study, plan=how)])
-    assert states(study) == states(calm)
+    assert again.search([again.row(study, config=options)])
+    assert states(study) == states(uninterrupted)
 
     subprocess.run(stop, check=True, capture_output=True)
-    with pytest.raises(StorageError, match="postgresql"), speaking(url):
+    with pytest.raises(StorageError, match="postgresql"), reporting_outages(url):
         study.set_user_attr("any", 1)
-    with pytest.raises(InputError, match="cannot be reached"):
+    with pytest.raises(InputError, match="not reachable"):
         open_storage(url, tmp_path)
     for storage in storages:
         close_storage(storage)

@@ -1,4 +1,4 @@
-"""The search asks and tells as it should, in a world where runs need no training."""
+"""Ask and tell of a search with simulated training."""
 
 from statistics import mean
 
@@ -6,31 +6,31 @@ import optuna
 import pytest
 
 from slbench.study import StudyRun
-from slbench.tuning.from_optuna import read_row
+from slbench.tuning.from_optuna import read_method
 from slbench.tuning.search import MethodSearch
 from slbench.tuning.search_file import space_of
 from slbench.tuning.space import SHIFT, TEMPERATURE
 from slbench.tuning.strategy import PRUNERS, SAMPLERS, PrunerName, SamplerName
 from tests.support import missing
-from tests.tuning.world import PAPER, World, curve_of, new_study, plan, states, subject
+from tests.tuning.world import PAPER, World, config, curve_of, new_study, states, target
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
-def test_the_papers_own_setting_is_the_first_trial_and_is_the_rows_own_run(sampler: SamplerName) -> None:
+def test_the_default_setting_is_the_first_trial_and_the_methods_own_run(sampler: SamplerName) -> None:
     study, world = new_study(), World()
-    assert world.search([world.row(study, plan=plan(trials=3, sampler=sampler))])
+    assert world.search([world.row(study, config=config(trials=3, sampler=sampler))])
     first = study.get_trials()[0]
     assert first.user_attrs["setting"] == PAPER
     assert first.user_attrs["baseline"] is True
-    assert tuple(first.user_attrs["runs"]) == tuple(run.spec.run_id for run in subject().runs({}, seeds=range(2)))
+    assert tuple(first.user_attrs["runs"]) == tuple(run.spec.run_id for run in target().runs({}, seeds=range(2)))
     assert world.started[0].spec.method.shift_ratio == 0.5  # not 4 px, which would be another run
 
 
-def test_a_trial_is_worth_the_mean_over_its_seeds_of_the_last_epochs_accuracy() -> None:
+def test_the_value_of_a_trial_is_the_mean_last_epoch_accuracy_over_seeds() -> None:
     study, world = new_study(), World()
-    world.search([world.row(study, plan=plan(trials=2, seeds=3))])
+    world.search([world.row(study, config=config(trials=2, seeds=3))])
     for trial in study.get_trials():
-        runs = subject().runs({} if trial.user_attrs.get("baseline") else trial.user_attrs["setting"], seeds=range(3))
+        runs = target().runs({} if trial.user_attrs.get("baseline") else trial.user_attrs["setting"], seeds=range(3))
         finals = [curve_of(run)[-1] for run in runs]
         assert trial.value == pytest.approx(mean(finals))
         first = dict(enumerate(curve_of(runs[0]), start=1))
@@ -39,28 +39,28 @@ def test_a_trial_is_worth_the_mean_over_its_seeds_of_the_last_epochs_accuracy() 
 
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
-def test_as_many_trials_are_made_as_were_asked_for_whatever_asks(sampler: SamplerName, slots: int) -> None:
+def test_the_requested_number_of_trials_is_made_with_every_sampler(sampler: SamplerName, slots: int) -> None:
     study, world = new_study(), World(slots=slots)
-    world.search([world.row(study, plan=plan(trials=7, sampler=sampler, parallel=slots > 1))])
+    world.search([world.row(study, config=config(trials=7, sampler=sampler, parallel=slots > 1))])
     assert [state for state, *_ in states(study)].count("COMPLETE") == 7
     settings = [tuple(setting.items()) for _, setting, _ in states(study) if setting]
     assert len(set(settings)) == 7
     again = World(done=world.done)
-    again.search([again.row(study, plan=plan(trials=7, sampler=sampler))])
+    again.search([again.row(study, config=config(trials=7, sampler=sampler))])
     assert again.started == []
     more = World(done=world.done)
-    more.search([more.row(study, plan=plan(trials=9, sampler=sampler))])
+    more.search([more.row(study, config=config(trials=9, sampler=sampler))])
     assert len(more.started) == 2 * 2
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "median"])
-def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: PrunerName) -> None:
+def test_a_bad_trial_is_pruned_and_the_default_setting_never(pruner: PrunerName) -> None:
     def hopeless(run: StudyRun) -> tuple[float, ...]:
         own = run.spec.method.initial_temperature == 1.0
         return tuple((10 if own else 90 - run.spec.method.initial_temperature * 20) + epoch for epoch in range(4))
 
     study, world = new_study(), World(hopeless)
-    world.search([world.row(study, plan=plan(trials=20, seeds=3, pruner=pruner))])
+    world.search([world.row(study, config=config(trials=20, seeds=3, pruner=pruner))])
     by_state = {
         state: [setting for other, setting, _ in states(study) if other == state] for state, *_ in states(study)
     }
@@ -74,22 +74,20 @@ def test_a_hopeless_trial_is_pruned_and_the_papers_own_setting_never(pruner: Pru
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
 @pytest.mark.parametrize("pruner", PRUNERS.values())
-def test_a_search_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
-    sampler: SamplerName, pruner: PrunerName
-) -> None:
-    how = plan(trials=8, sampler=sampler, pruner=pruner)
-    calm, world = new_study(), World()
-    world.search([world.row(calm, plan=how)])
+def test_a_search_killed_anywhere_continues_like_an_uninterrupted_one(sampler: SamplerName, pruner: PrunerName) -> None:
+    options = config(trials=8, sampler=sampler, pruner=pruner)
+    uninterrupted, world = new_study(), World()
+    world.search([world.row(uninterrupted, config=options)])
     killed, left = new_study(), World(steps=3)
-    while not left.search([left.row(killed, plan=how)]):
+    while not left.search([left.row(killed, config=options)]):
         left = World(done=left.done, steps=5, pruned={})
-    assert states(killed) == states(calm)
+    assert states(killed) == states(uninterrupted)
     assert left.done == world.done
 
 
-def test_a_sampler_that_comes_back_to_a_setting_gives_way_to_one_that_was_not_tried() -> None:
+def test_a_repeated_setting_is_replaced_by_an_untried_one() -> None:
     study, world = new_study(), World()
-    row = MethodSearch(subject("spt"), space_of(subject("spt")), study, plan=plan(trials=20, sampler="tpe"))
+    row = MethodSearch(target("spt"), space_of(target("spt")), study, config=config(trials=20, sampler="tpe"))
     assert row.total == 8  # shifts of 1 to 8 px, and no temperature
     world.search([row])
     done = [setting[SHIFT] for state, setting, _ in states(study) if state == "COMPLETE"]
@@ -97,30 +95,30 @@ def test_a_sampler_that_comes_back_to_a_setting_gives_way_to_one_that_was_not_tr
     assert len(world.done) == 8 * 2
 
 
-def test_a_grid_is_gone_through_in_order_with_the_own_setting_first() -> None:
+def test_a_grid_is_searched_in_order_with_the_default_setting_first() -> None:
     study, world = new_study(), World()
-    world.search([world.row(study, plan=plan(trials=5, sampler="grid"))])
+    world.search([world.row(study, config=config(trials=5, sampler="grid"))])
     points = [(setting[TEMPERATURE], setting[SHIFT]) for _, setting, _ in states(study)]
     assert points == [(1.0, 4), (0.25, 1), (0.25, 2), (0.25, 3), (0.25, 4)]
 
 
-def test_a_trial_whose_run_failed_is_tried_again_by_the_next_process_and_counts_in_this_one() -> None:
+def test_a_failed_trial_counts_in_this_process_and_is_retried_by_the_next() -> None:
     study, world = new_study(), World()
-    row = world.row(study, plan=plan(trials=2))
+    row = world.row(study, config=config(trials=2))
 
     class Failing(World):
         def search(self, rows: list[MethodSearch]) -> bool:  # type: ignore[override]
             from slbench.tuning.search import Search
 
-            search = Search(rows, curve=lambda run: (), stop=lambda run, pruned: None, tell=self.told.append)
+            search = Search(rows, curve=lambda run: (), stop=lambda run, pruned: None, on_outcome=self.outcomes.append)
             while (run := search.next()) is not None:
-                search.failed(run.spec.run_id, kind="error", reason="exit code 1")
+                search.on_failed(run.spec.run_id, kind="error", reason="exit code 1")
             return True
 
     failing = Failing()
     failing.search([row])
-    assert [told.state for told in failing.told] == ["failed", "failed"]
-    world.search([world.row(study, plan=plan(trials=2))])
+    assert [outcome.state for outcome in failing.outcomes] == ["failed", "failed"]
+    world.search([world.row(study, config=config(trials=2))])
     assert [state for state, *_ in states(study)] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
     complete = study.get_trials()[2:]
     assert complete[0].user_attrs.get("baseline") is True
@@ -129,31 +127,31 @@ def test_a_trial_whose_run_failed_is_tried_again_by_the_next_process_and_counts_
     ]
 
 
-def test_a_loss_that_diverged_is_a_pruned_trial_for_it_says_something_of_the_setting() -> None:
+def test_a_diverged_loss_is_a_pruned_trial() -> None:
     study, world = new_study(), World()
     from slbench.tuning.search import Search
 
-    search = Search([world.row(study, plan=plan(trials=1))], curve=lambda run: (), stop=lambda run, pruned: None)
+    search = Search([world.row(study, config=config(trials=1))], curve=lambda run: (), stop=lambda run, pruned: None)
     run = search.next()
     assert run is not None
-    search.failed(run.spec.run_id, kind="diverged", reason="the loss is nan")
+    search.on_failed(run.spec.run_id, kind="diverged", reason="the loss is nan")
     assert states(study) == [("PRUNED", PAPER, None)]
     assert search.next() is None
 
 
-def test_rows_take_turns_and_get_the_same_number_of_trials() -> None:
+def test_methods_alternate_and_get_the_same_number_of_trials() -> None:
     world = World()
-    rows = [world.row(new_study(), method, plan=plan(trials=4, seeds=1)) for method in ("both", "lsa", "spt")]
+    rows = [world.row(new_study(), method, config=config(trials=4, seeds=1)) for method in ("both", "lsa", "spt")]
     world.search(rows)
     assert [row.asked for row in rows] == [4, 4, 4]
-    assert [told.method for told in world.told] == ["both", "lsa", "spt"] * 4
+    assert [outcome.method for outcome in world.outcomes] == ["both", "lsa", "spt"] * 4
 
 
-def test_what_is_read_of_a_search_names_its_winner_and_its_own_setting() -> None:
+def test_the_record_of_a_search_has_winner_and_default_setting() -> None:
     study, world = new_study(), World()
-    row = world.row(study, plan=plan(trials=12))
+    row = world.row(study, config=config(trials=12))
     world.search([row])
-    read = read_row(row, curve=lambda run: curve_of(run)[: world.done.get(run.spec.run_id, 0)])
+    read = read_method(row, curve=lambda run: curve_of(run)[: world.done.get(run.spec.run_id, 0)])
     assert len(read.trials) == 12
     assert read.baseline is not None and read.baseline.setting == PAPER
     won = read.trial(read.winner)
@@ -164,13 +162,13 @@ def test_what_is_read_of_a_search_names_its_winner_and_its_own_setting() -> None
     assert sum((read.importance or {}).values()) == pytest.approx(1)
 
 
-def test_a_trial_can_be_pruned_after_a_seed_that_has_ended() -> None:
+def test_a_trial_can_be_pruned_after_a_finished_seed() -> None:
     class AfterTwoSeeds(optuna.pruners.BasePruner):
         def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:  # noqa: ARG002
             return trial.last_step == 8
 
     study, world = new_study(), World()
-    row = world.row(study, plan=plan(trials=3, seeds=3))
+    row = world.row(study, config=config(trials=3, seeds=3))
     study.pruner = AfterTwoSeeds()
     world.search([row])
     assert [state for state, *_ in states(study)] == ["COMPLETE", "PRUNED", "PRUNED"]

@@ -1,4 +1,4 @@
-"""Where a search is kept: opened, refused, mended, in one line each."""
+"""Storages of a search: opening, repair and one-line errors."""
 
 import os
 import threading
@@ -9,9 +9,17 @@ import pytest
 
 from slbench.claims import boot_id, process_start_time
 from slbench.errors import InputError
-from slbench.tuning.storage import JOURNAL, OWNER, StorageError, close_storage, open_storage, open_study, speaking
+from slbench.tuning.storage import (
+    JOURNAL,
+    OWNER,
+    StorageError,
+    close_storage,
+    open_storage,
+    open_study,
+    reporting_outages,
+)
 from tests.support import naming
-from tests.tuning.world import World, new_study, plan, states
+from tests.tuning.world import World, config, new_study, states
 
 DEFINITION = {"run": {"recipe": {"lr": 0.003}}, "space": [{"path": "recipe.lr", "low": 0.1}], "seeds_per_trial": 3}
 
@@ -20,32 +28,32 @@ def opened(url: str | None, folder: Path, **changes: object) -> optuna.Study:
     return open_study(open_storage(url, folder), "made-both", {**DEFINITION, **changes}, store=str(folder))
 
 
-def test_a_journal_and_a_database_give_a_search_back(tmp_path: Path) -> None:
+def test_a_search_continues_from_a_journal_and_a_database(tmp_path: Path) -> None:
     for url in (None, f"sqlite:///{tmp_path}/search.db"):
-        calm = new_study()
-        World().search([World().row(calm, plan=plan(trials=4))])
+        uninterrupted = new_study()
+        World().search([World().row(uninterrupted, config=config(trials=4))])
         world = World()
-        world.search([world.row(opened(url, tmp_path), plan=plan(trials=2))])
+        world.search([world.row(opened(url, tmp_path), config=config(trials=2))])
         again = World(done=world.done)
-        again.search([again.row(opened(url, tmp_path), plan=plan(trials=4))])
-        assert states(opened(url, tmp_path)) == states(calm)
+        again.search([again.row(opened(url, tmp_path), config=config(trials=4))])
+        assert states(opened(url, tmp_path)) == states(uninterrupted)
 
 
-def test_the_line_that_a_killed_process_was_writing_is_cut_off(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_a_journal_is_cut_off(tmp_path: Path) -> None:
     world = World()
-    world.search([world.row(opened(None, tmp_path), plan=plan(trials=2))])
+    world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
     before = states(opened(None, tmp_path))
     with (tmp_path / JOURNAL).open("ab") as journal:
         journal.write(b'{"op_code":8,"trial_id":')
     again = World(done=world.done)
-    again.search([again.row(opened(None, tmp_path), plan=plan(trials=3))])
+    again.search([again.row(opened(None, tmp_path), config=config(trials=3))])
     assert states(opened(None, tmp_path))[:2] == before
     assert len(states(opened(None, tmp_path))) == 3
 
 
 def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
     world = World()
-    world.search([world.row(opened(None, tmp_path), plan=plan(trials=2))])
+    world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
     lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
     (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:3], b"rubbish\n", *lines[3:]]))
     with pytest.raises(InputError, match=naming("journal.log")):
@@ -67,9 +75,7 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> N
         ),
     ],
 )
-def test_a_storage_that_cannot_be_reached_is_one_line_without_its_password(
-    url: str, words: str, tmp_path: Path
-) -> None:
+def test_an_unreachable_storage_is_one_line_without_the_password(url: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=words) as caught:
         open_storage(url, tmp_path)
     assert "\n" not in str(caught.value)
@@ -99,11 +105,11 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
     world = World()
     proxy = open_storage(f"grpc://127.0.0.1:{port}", tmp_path)
     study = open_study(proxy, "made-both", DEFINITION, store=str(tmp_path))
-    world.search([world.row(study, plan=plan(trials=3))])
+    world.search([world.row(study, config=config(trials=3))])
     close_storage(proxy)
-    calm = new_study()
-    World().search([World().row(calm, plan=plan(trials=3))])
-    assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(calm)
+    uninterrupted = new_study()
+    World().search([World().row(uninterrupted, config=config(trials=3))])
+    assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(uninterrupted)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
         ({"space": []}, ("space",)),
     ],
 )
-def test_a_name_that_stands_for_another_search_is_refused(
+def test_the_name_of_another_search_is_refused(
     changes: dict[str, object], words: tuple[str, ...], tmp_path: Path
 ) -> None:
     opened(None, tmp_path)
@@ -123,7 +129,7 @@ def test_a_name_that_stands_for_another_search_is_refused(
         opened(None, tmp_path, **changes)
 
 
-def test_a_study_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_a_study_not_from_slbench_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/search.db"
     study = optuna.create_study(storage=url, study_name="made-both")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
@@ -136,7 +142,7 @@ def owned_by(study: optuna.Study, **changes: object) -> None:
     study.set_user_attr(OWNER, {**owner, **changes})
 
 
-def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
+def test_a_search_with_a_live_owner_is_refused(tmp_path: Path) -> None:
     study = opened(None, tmp_path)
     owned_by(study, pid=os.getpid(), started=process_start_time(os.getpid()))
     with pytest.raises(InputError, match=naming(os.getpid(), "host-7")) as caught:
@@ -149,17 +155,17 @@ def test_one_process_alone_asks_and_tells(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("owner", [{"started": "long ago"}, {"store": "ours"}, {"boot": boot_id(), "started": ""}])
-def test_an_owner_that_is_dead_is_no_hindrance(owner: dict[str, object], tmp_path: Path) -> None:
+def test_a_dead_owner_is_replaced(owner: dict[str, object], tmp_path: Path) -> None:
     study = opened(None, tmp_path)
     owned_by(study, **{**owner, "store": str(tmp_path) if owner.get("store") else "/elsewhere"})
     assert opened(None, tmp_path).user_attrs[OWNER]["pid"] == os.getpid()
 
 
-def test_a_storage_that_goes_away_is_one_line_that_says_how_to_go_on() -> None:
+def test_an_outage_is_one_line_without_the_password() -> None:
     from sqlalchemy.exc import OperationalError
 
     with (
         pytest.raises(StorageError, match=naming("postgresql://me:***@h/d")),
-        speaking("postgresql://me:secret@h/d"),
+        reporting_outages("postgresql://me:secret@h/d"),
     ):
         raise OperationalError("SELECT 1", {}, Exception("gone\nmore"))

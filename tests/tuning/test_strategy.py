@@ -1,4 +1,4 @@
-"""Samplers and pruners as a search uses them."""
+"""Samplers and pruners of a search."""
 
 import optuna
 import pytest
@@ -11,7 +11,7 @@ SPACE: dict[str, optuna.distributions.BaseDistribution] = {
 
 
 def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
-    """What a sampler asks for after some trials, made anew before each question."""
+    """Return the values of trials with a new sampler per trial."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for number in range(trials):
@@ -22,25 +22,25 @@ def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
 
 
 @pytest.mark.parametrize("name", SAMPLERS.values())
-def test_a_sampler_made_anew_repeats_a_search_and_not_itself(name: SamplerName) -> None:
+def test_a_new_sampler_per_trial_is_reproducible_and_never_repeats(name: SamplerName) -> None:
     assert asked(name, seed=1) == asked(name, seed=1)
     assert asked(name, seed=1) != asked(name, seed=2)
     assert len(set(asked(name, seed=1, trials=5))) == 5
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
-def test_a_sampler_that_models_asks_near_what_was_good(name: SamplerName) -> None:
+def test_model_based_samplers_ask_near_good_values(name: SamplerName) -> None:
     late = asked(name, seed=3, trials=20)[12:]
     by_chance = asked("random", seed=3, trials=20)[12:]
     assert sum(abs(value - 0.5) for value in late) < sum(abs(value - 0.5) for value in by_chance)
 
 
-def test_the_median_prunes_what_is_below_it_by_more_than_chance_and_not_before_the_middle_of_the_first_seed() -> None:
+def test_the_median_prunes_below_the_margin_from_the_middle_of_the_first_seed() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=make_pruner("median", epochs=8, seeds=3, margin=2.0))
 
     def pruned_at(value: float) -> int | None:
-        """The step at which a trial of this value is pruned."""
+        """Return the step at which a trial of this value is pruned."""
         trial = study.ask(SPACE)
         for step in range(1, 9):
             trial.report(value, step)

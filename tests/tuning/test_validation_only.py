@@ -1,4 +1,4 @@
-"""What asks, tells, prunes and chooses receives validation numbers only."""
+"""Sampling, pruning and selection use validation accuracies only."""
 
 import ast
 import json
@@ -18,17 +18,17 @@ from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning import run as tuning_run
-from slbench.tuning.run import plan_tuning
+from slbench.tuning.run import prepare_tuning
 from slbench.tuning.search_file import space_of
 from slbench.tuning.validation import validation_curve
-from tests.tuning.world import curve_of, plan, subject
+from tests.tuning.world import config, curve_of, target
 
 CHOOSING = ("search", "space", "search_file", "strategy", "validation", "from_optuna", "storage", "target")
 HEADER = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
 
 
 def names(path: Path) -> Iterator[str]:
-    """Every name, attribute, imported name and text in a file."""
+    """Yield every name, attribute, imported name and text of a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Name):
             yield node.id
@@ -41,7 +41,7 @@ def names(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", CHOOSING)
-def test_no_file_that_chooses_names_a_test_number_or_a_record(module: str) -> None:
+def test_no_module_of_the_search_names_test_accuracies_or_records(module: str) -> None:
     assert slbench.tuning.__file__ is not None
     found = set(names(Path(slbench.tuning.__file__).with_name(f"{module}.py")))
     assert not {name for name in found if "test_" in name or name in ("RunRecord", "Standing", "record", "records")}
@@ -58,7 +58,7 @@ def write_metrics(store: Store, run: StudyRun, epochs: int, chance: random.Rando
 
 
 def made_up_executor(chance: random.Random) -> type:
-    """An executor whose runs have the world's validation accuracies, and test accuracies drawn by chance."""
+    """Return an executor with simulated validation accuracies and random test accuracies."""
 
     class Executor:
         def __init__(self, slots: Any, *, store: Store, on_event: Callable[[Event], None], **_: Any) -> None:
@@ -93,7 +93,7 @@ def made_up_executor(chance: random.Random) -> type:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
-def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accuracies_are(
+def test_a_search_is_independent_of_the_test_accuracies(
     sampler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = []
@@ -101,9 +101,9 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
     for chance in (1, 2):
         store = Store(tmp_path / str(chance))
         monkeypatch.setattr(tuning_run, "LocalExecutor", made_up_executor(random.Random(chance)))
-        who = subject()
-        tuning = plan_tuning(
-            plan(trials=12, sampler=sampler, pruner="median"), [who], [space_of(who)], store,
+        target_ = target()
+        tuning = prepare_tuning(
+            config(trials=12, sampler=sampler, pruner="median"), [target_], [space_of(target_)], store,
             devices="cpu", jobs_per_device=1, threads=1, storage=None, policy=Policy(), compare_seeds=0, seconds=None,
             command="slbench tune-temperature",
         )  # fmt: skip
@@ -117,26 +117,26 @@ def test_a_search_asks_tells_prunes_and_chooses_the_same_whatever_the_test_accur
     assert outcomes[0] == outcomes[1]
 
 
-def test_the_curve_is_the_column_of_the_validation_images_and_no_other(tmp_path: Path) -> None:
+def test_the_curve_is_the_column_of_validation_accuracies(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    (run,) = subject().runs({}, seeds=[1])
+    (run,) = target().runs({}, seeds=[1])
     assert validation_curve(store, run.spec) == ()
     write_metrics(store, run, 3, random.Random(0))
     assert validation_curve(store, run.spec) == curve_of(run)[:3]
 
 
-def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever an event carries, the search is called with ids, kinds and reasons alone."""
-    heard: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     class Listening:
         def __init__(self, *_: Any, **__: Any) -> None:
             pass
 
         def __getattr__(self, name: str) -> Callable[..., None]:
-            return lambda *arguments, **named: heard.append((name, arguments, named))
+            return lambda *arguments, **named: calls.append((name, arguments, named))
 
-    (run,) = subject().runs({}, seeds=[0])
+    (run,) = target().runs({}, seeds=[0])
     said = ProgressMessage(
         epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0
     )
@@ -154,6 +154,6 @@ def test_what_the_search_gets_of_an_event_is_its_runs_id(monkeypatch: pytest.Mon
     tuning = SimpleNamespace(
         grid=SimpleNamespace(slots=["a slot"], precisions={}), store=Store(tmp_path), policy=Policy(), seconds=None
     )
-    tuning_run.search(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
+    tuning_run.run_trials(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
     run_id = run.spec.run_id
-    assert heard == [("moved", (run_id,), {}), ("ended", (run_id,), {})]
+    assert calls == [("on_epoch", (run_id,), {}), ("on_finished", (run_id,), {})]

@@ -1,4 +1,4 @@
-"""Small searches in a world in which runs need no training."""
+"""Small searches with simulated training."""
 
 import warnings
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ SMALL = {
 PAPER = {TEMPERATURE: 1.0, SHIFT: 4}
 
 
-def subject(method: str = "both", **changes: object) -> TuningTarget:
+def target(method: str = "both", **changes: object) -> TuningTarget:
     return TuningTarget("vit", "fashion-mnist-12k", method, changes={**SMALL, **changes})
 
 
-def plan(
+def config(
     *,
     trials: int = 8,
     seeds: int = 2,
@@ -39,7 +39,7 @@ def plan(
 
 
 def curve_of(run: StudyRun) -> tuple[float, ...]:
-    """Best at temperature 0.5 and a shift of 3 px; rising by epoch; seeds differ by a point."""
+    """Return accuracies: best at temperature 0.5 and shift 3 px, rising by epoch; seeds differ by a point."""
     method = run.spec.method
     pixels = 4 if method.shift_pixels is None else method.shift_pixels
     top = 80 - 4 * abs(method.initial_temperature - 0.5) - abs(pixels - 3) + run.spec.seed
@@ -47,14 +47,14 @@ def curve_of(run: StudyRun) -> tuple[float, ...]:
 
 
 class World(AnyWorld):
-    """The world of these tests: `curve_of` unless told otherwise."""
+    """Simulated training with `curve_of` by default."""
 
     def __init__(self, curve=curve_of, **settings) -> None:  # type: ignore[no-untyped-def]
         super().__init__(curve, **settings)
 
-    def row(self, study: optuna.Study, method: str = "both", *, plan: SearchConfig = plan()) -> MethodSearch:  # noqa: B008  (frozen)
-        who = subject(method)
-        return MethodSearch(who, space_of(who), study, plan=plan)
+    def row(self, study: optuna.Study, method: str = "both", *, config: SearchConfig = config()) -> MethodSearch:  # noqa: B008  (frozen)
+        target_ = target(method)
+        return MethodSearch(target_, space_of(target_), study, config=config)
 
 
 def new_study() -> optuna.Study:
@@ -65,5 +65,5 @@ def new_study() -> optuna.Study:
 
 
 def states(study: optuna.Study) -> list[tuple[str, Mapping[str, object], float | None]]:
-    """What a study holds of each trial."""
+    """Return state, setting and value of each trial."""
     return [(trial.state.name, trial.user_attrs.get("setting", {}), trial.value) for trial in study.get_trials()]

@@ -1,4 +1,4 @@
-"""Measures by depth as frames: a line for each run and layer, averaged over seeds and nothing else."""
+"""Layer metrics as frames: one line per run and layer, averaged over seeds only."""
 
 import math
 from pathlib import Path
@@ -14,10 +14,10 @@ from slbench.analysis.seed_aggregation import (
     CELL,
     LAYER,
     averages,
-    identity,
+    figure_groups,
+    mean_text,
     over_seeds,
-    parts,
-    shown,
+    run_columns,
     with_distinct_titles,
 )
 from slbench.store import Store
@@ -48,44 +48,44 @@ def frame(values: dict[tuple[str, int, str], list[float]], kinds: dict[str, str]
 
 def test_seeds_are_averaged_with_their_sample_standard_deviation_in_the_order_of_the_runs() -> None:
     lines = frame({("z", 1, "z-1"): [1.0, 4.0], ("a", 1, "a-1"): [5.0, math.nan], ("z", 2, "z-1"): [7.0, 7.0]})
-    found = over_seeds(lines, ["x"], [*CELL, *LAYER])
-    assert found["row"].tolist() == ["z", "z", "a"]
-    assert found["mean"].tolist() == [2.5, 7.0, 5.0]
-    assert found["std"].tolist()[:2] == pytest.approx([math.sqrt(4.5), 0])
-    assert found["n"].tolist() == [2, 2, 1]
-    assert math.isnan(found["std"].tolist()[2])
+    result = over_seeds(lines, ["x"], [*CELL, *LAYER])
+    assert result["row"].tolist() == ["z", "z", "a"]
+    assert result["mean"].tolist() == [2.5, 7.0, 5.0]
+    assert result["std"].tolist()[:2] == pytest.approx([math.sqrt(4.5), 0])
+    assert result["n"].tolist() == [2, 2, 1]
+    assert math.isnan(result["std"].tolist()[2])
 
 
-def test_class_attention_has_no_part_in_the_average_over_layers() -> None:
+def test_class_attention_is_excluded_from_the_average_over_layers() -> None:
     lines = frame({("a", 1, "c"): [1.0], ("a", 2, "c"): [3.0], ("a", 3, "c"): [100.0]}, kinds={"3": "class"})
     assert averages(lines, ["x"])["mean"].tolist() == [2.0]
 
 
 def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
     lines = frame({("a", 1, "c"): [1.0, 3.0], ("a", 2, "c"): [11.0, 13.0]})
-    found = averages(lines, ["x"])
-    assert found["mean"].tolist() == [7.0]
-    assert found["std"].tolist() == pytest.approx([math.sqrt(2)])
-    assert found["n"].tolist() == [2]
+    result = averages(lines, ["x"])
+    assert result["mean"].tolist() == [7.0]
+    assert result["std"].tolist() == pytest.approx([math.sqrt(2)])
+    assert result["n"].tolist() == [2]
 
 
 def test_different_experiments_of_one_name_are_never_averaged() -> None:
     made = [FinishedRun(make_record(run), Path()) for run in runs({"recipe.lr": [0.125, 0.5]})]
     lines = pd.concat(
-        [frame({("Tiny", 1, identity(run)["cell"]): [value]}) for run, value in zip(made, (1.0, 3.0), strict=True)]
+        [frame({("Tiny", 1, run_columns(run)["cell"]): [value]}) for run, value in zip(made, (1.0, 3.0), strict=True)]
     )
     named = with_distinct_titles(lines, made)
     assert named["row"].tolist() == ["Tiny (recipe_lr 0.125)", "Tiny (recipe_lr 0.5)"]
     assert over_seeds(named, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
 
 
-def test_a_number_stands_with_its_spread_if_there_is_one() -> None:
-    assert [shown(0.12345, math.nan, 1), shown(0.12345, 0.01, 2), shown(math.nan, math.nan, 0)] == [
+def test_a_mean_is_written_with_its_spread_if_there_is_one() -> None:
+    assert [mean_text(0.12345, math.nan, 1), mean_text(0.12345, 0.01, 2), mean_text(math.nan, math.nan, 0)] == [
         "0.123", "0.123 ± 0.010", "–",
     ]  # fmt: skip
 
 
-def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
+def test_each_backbone_and_data_set_has_its_own_figure() -> None:
     lines = pd.concat(
         [
             frame({("a", 1, "c"): [1.0]}).assign(backbone=name, dataset=data)
@@ -93,38 +93,38 @@ def test_each_backbone_and_data_set_has_a_figure_of_its_own() -> None:
             for data in ("x", "y")
         ]
     )
-    assert list(parts(lines)) == ["-1-b-x", "-2-b-y", "-3-a-x", "-4-a-y"]
-    assert list(parts(frame({("a", 1, "c"): [1.0]}))) == [""]
+    assert list(figure_groups(lines)) == ["-1-b-x", "-2-b-y", "-3-a-x", "-4-a-y"]
+    assert list(figure_groups(frame({("a", 1, "c"): [1.0]}))) == [""]
 
 
-def test_every_run_has_a_line_for_each_layer_and_batches_change_nothing(tmp_path: Path) -> None:
+def test_every_run_has_a_line_per_layer_independent_of_the_batch_size(tmp_path: Path) -> None:
     study = study_of(birds(tmp_path), seeds=2)
     runs = [finish(Store(tmp_path / "results"), run) for run in study.runs]
-    found, counts = measure(SHARPNESS, runs, SETTING, on_run=quiet)
+    result, counts = measure(SHARPNESS, runs, SETTING, on_run=quiet)
     assert counts == {"birds": (13, 13)}
-    assert len(found) == 4 * 2
-    assert found["run"].tolist() == [
+    assert len(result) == 4 * 2
+    assert result["run"].tolist() == [
         f"ViT-x-{run.record.labels.method}-birds-s{run.seed}-{run.record.run_id}" for run in runs for _ in range(2)
     ]
-    assert set(found["keys"]) == {7} and set(found["images"]) == {13}
-    assert found["masks_self"].tolist() == [run.record.labels.method == "both" for run in runs for _ in range(2)]
+    assert set(result["keys"]) == {7} and set(result["images"]) == {13}
+    assert result["masks_self"].tolist() == [run.record.labels.method == "both" for run in runs for _ in range(2)]
     whole, _ = measure(SHARPNESS, runs, LayerMetricOptions(**{**vars(SETTING), "batch_size": 13}), on_run=quiet)
     for measured in SHARPNESS.measures:
-        assert found[measured].tolist() == pytest.approx(whole[measured].tolist(), rel=1e-4)
+        assert result[measured].tolist() == pytest.approx(whole[measured].tolist(), rel=1e-4)
     some, counts = measure(SHARPNESS, runs, LayerMetricOptions(**{**vars(SETTING), "max_images": 5}), on_run=quiet)
     assert counts == {"birds": (5, 13)} and set(some["images"]) == {5}
 
 
 @pytest.mark.parametrize("name", BY_DEPTH)
-def test_what_is_written_says_what_it_is_and_is_the_same_twice(name: str, tmp_path: Path) -> None:
+def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
-    choice = RunSelection("birds", runs, ("a note.",))
-    once = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "once")
+    selection = RunSelection("birds", runs, ("a note.",))
+    once = analyse(BY_DEPTH[name], selection, SETTING, out=tmp_path / "once")
     assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
     if name == "sharpness":
-        again = analyse(BY_DEPTH[name], choice, SETTING, out=tmp_path / "again")
+        again = analyse(BY_DEPTH[name], selection, SETTING, out=tmp_path / "again")
         assert once.files == again.files
         for file in once.files:
             assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file

@@ -1,4 +1,4 @@
-"""The contact sheet: which images, which runs beside each other, and what is written of them."""
+"""Contact sheet: images, comparable runs, files and values."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from slbench.analysis.attention import AttentionOptions, check_comparable, chosen_rows
+from slbench.analysis.attention import AttentionOptions, check_comparable, select_rows
 from slbench.analysis.contact_sheet import pictures, write_sheet
 from slbench.analysis.layer_metrics import SHARPNESS, LayerMetricOptions, analyse
 from slbench.analysis.run_selection import RunSelection
@@ -21,7 +21,7 @@ from tests.support import missing, naming
 PART = ImageSet(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
 
 
-def setting(**changes: Any) -> AttentionOptions:
+def options(**changes: Any) -> AttentionOptions:
     plain = {
         "split": "test", "images": None, "per_class": None, "rollout": False, "all_blocks": False, "mixed": False,
         "device": torch.device("cpu"), "threads": 1, "batch_size": 2,
@@ -29,18 +29,18 @@ def setting(**changes: Any) -> AttentionOptions:
     return AttentionOptions(**(plain | changes))
 
 
-def test_images_are_those_asked_for_or_some_of_each_class_or_a_handful() -> None:
-    assert chosen_rows(PART, setting(images=(7, 3, 7))).tolist() == [7, 3]
-    assert chosen_rows(PART, setting(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
-    assert chosen_rows(PART, setting()).tolist() == [0, 1, 3, 5, 7, 9]
+def test_images_are_the_requested_ones_or_some_per_class_or_a_few() -> None:
+    assert select_rows(PART, options(images=(7, 3, 7))).tolist() == [7, 3]
+    assert select_rows(PART, options(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
+    assert select_rows(PART, options()).tolist() == [0, 1, 3, 5, 7, 9]
 
 
-def test_an_image_that_is_not_there_or_too_many_are_refused() -> None:
+def test_a_missing_image_or_too_many_images_are_refused() -> None:
     with pytest.raises(InputError, match=naming("--images", "11", "0 to 10")):
-        chosen_rows(PART, setting(images=(0, 11)))
+        select_rows(PART, options(images=(0, 11)))
     many = ImageSet(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
-    with pytest.raises(InputError, match=naming("300 images", "100")):
-        chosen_rows(many, setting(per_class=1))
+    with pytest.raises(InputError, match=naming("300", "100")):
+        select_rows(many, options(per_class=1))
 
 
 def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None
     ):
         with pytest.raises(InputError, match=naming("data")):
             check_comparable(pair, split)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=naming("25 runs", "24")):
+    with pytest.raises(InputError, match=naming("25", "24")):
         check_comparable([one] * 25, "test")
 
 
@@ -75,17 +75,15 @@ def test_pictures_are_in_colour_or_grey() -> None:
 
 
 @pytest.mark.parametrize("rollout", [False, True])
-def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_same_twice(
-    rollout: bool, tmp_path: Path
-) -> None:
+def test_a_sheet_of_several_backbones_is_reproducible_and_has_its_values(rollout: bool, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)
-    wanted = setting(images=(0, 7, 12), rollout=rollout, all_blocks=not rollout)
-    once = write_sheet(RunSelection("birds", runs, ()), wanted, out=tmp_path / "once")
+    options_ = options(images=(0, 7, 12), rollout=rollout, all_blocks=not rollout)
+    once = write_sheet(RunSelection("birds", runs, ()), options_, out=tmp_path / "once")
     assert sorted(path.name for path in once.folder.iterdir()) == sorted(once.files)
     if rollout:
-        again = write_sheet(RunSelection("birds", runs, ()), wanted, out=tmp_path / "again")
+        again = write_sheet(RunSelection("birds", runs, ()), options_, out=tmp_path / "again")
         for file in once.files:
             assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
     name = "attention-rollout" if rollout else "attention"
@@ -112,13 +110,13 @@ def test_a_sheet_of_all_kinds_of_backbones_is_written_with_its_values_and_the_sa
         assert title in svg
 
 
-def test_names_that_mean_something_to_matplotlib_and_markdown_are_drawn_and_written_as_they_are(tmp_path: Path) -> None:
+def test_names_with_mathtext_and_markdown_characters_are_escaped(tmp_path: Path) -> None:
     name = "_a$x_{$|<i>../"
     study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})
-    choice = RunSelection("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())
-    sheet = write_sheet(choice, setting(images=(1,), all_blocks=True), out=tmp_path / "out")
+    selection = RunSelection("birds", (finish(Store(tmp_path / "results"), study.runs[0]),), ())
+    sheet = write_sheet(selection, options(images=(1,), all_blocks=True), out=tmp_path / "out")
     by_depth = LayerMetricOptions(split="test", max_images=2, device=torch.device("cpu"), threads=1, batch_size=2)
-    depth = analyse(SHARPNESS, choice, by_depth, out=tmp_path / "out")
+    depth = analyse(SHARPNESS, selection, by_depth, out=tmp_path / "out")
     for file in ("attention.svg", "attention-blocks-1.svg", "sharpness.svg"):
         assert "_a$x_{$|&lt;i&gt;../" in (tmp_path / "out" / file).read_text(), file
     for text in (sheet.text, depth.text):

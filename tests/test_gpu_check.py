@@ -1,4 +1,4 @@
-"""The self-test of a GPU, on the processor: that its page is whole, and that each check can fail."""
+"""GPU self-test run on the CPU: the report is complete, and each check can fail."""
 
 import dataclasses
 import math
@@ -26,41 +26,39 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_on_one_device_the_losses_are_the_same_and_those_of_bf16_near() -> None:
-    found, passed = same_losses(CPU)
-    assert passed and not missing(found, "2 networks", "0.0e+00")
-    found, passed = near_losses(CPU)
-    assert passed and not missing(found, "loss", "bf16", "fp32", "cpu")
-    assert "at most 0.0e+00" not in found  # bf16 it was
+def test_losses_on_one_device_are_equal_and_near_in_bf16() -> None:
+    line, passed = same_losses(CPU)
+    assert passed and not missing(line, "2 networks", "0.0e+00")
+    line, passed = near_losses(CPU)
+    assert passed and not missing(line, "loss", "bf16", "fp32", "cpu")
+    assert "difference 0.0e+00" not in line  # bf16 was used
 
 
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("wrong", [1.01, math.nan])
-def test_a_device_that_computes_something_else_fails(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
+def test_a_device_with_other_losses_fails(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
     right, calls = gpu_check.losses, iter(range(100))
 
     def disturbed(*pair: str, **how: Any) -> list[float]:
-        found = right(*pair, **how)
-        return [found[0] * wrong, *found[1:]] if next(calls) == 0 else found
+        values = right(*pair, **how)
+        return [values[0] * wrong, *values[1:]] if next(calls) == 0 else values
 
     monkeypatch.setattr(gpu_check, "losses", disturbed)
-    found, passed = same_losses(CPU)
-    assert not passed and not missing(found, "vit", "both", "0.001")
+    line, passed = same_losses(CPU)
+    assert not passed and not missing(line, "vit", "both", "0.001")
 
 
-def test_shares_are_relative_and_what_is_not_finite_is_infinitely_far() -> None:
+def test_differences_are_relative_and_infinite_for_nan() -> None:
     assert share([1.0, 2.2], [1.0, 2.0]) == pytest.approx(0.1)
     assert share([math.nan, 2.0], [1.0, 2.0]) == math.inf
 
 
-def test_a_child_on_the_processor_sees_no_gpu() -> None:
+def test_a_child_process_on_the_cpu_sees_no_gpu() -> None:
     assert binding(PROCESSOR)[1] and not missing(binding(PROCESSOR)[0], "cpu", "[]")
 
 
 @pytest.mark.parametrize(("seen", "passed"), [("['a1']", True), ("['b2']", False), ("['a1', 'b2']", False)])
-def test_a_child_that_sees_another_gpu_or_more_than_one_fails(
-    monkeypatch: pytest.MonkeyPatch, seen: str, passed: bool
-) -> None:
+def test_a_child_process_that_sees_other_gpus_fails(monkeypatch: pytest.MonkeyPatch, seen: str, passed: bool) -> None:
     asked: list[dict[str, str]] = []
 
     def run(*_: object, **how: Any) -> SimpleNamespace:
@@ -77,13 +75,13 @@ def test_memory_below_the_parameters_fails(monkeypatch: pytest.MonkeyPatch) -> N
     from slbench.measure import memory as measuring
 
     for peak, passed in ((43, True), (42, False)):  # 16 bytes for each of 2,756,744 parameters are 42.06 MiB
-        found = measuring.Peak((100 + peak) * 2**20, 100 * 2**20)
-        monkeypatch.setattr(measuring, "in_child", lambda request, found=found: found)
+        result = measuring.Peak((100 + peak) * 2**20, 100 * 2**20)
+        monkeypatch.setattr(measuring, "in_child", lambda request, result=result: result)
         line, fits = memory(CPU, PROCESSOR)
         assert fits == passed and not missing(line, "ViT", "batch 16", f"{peak} MiB", "42")
 
 
-def test_an_error_becomes_a_line_that_failed() -> None:
+def test_an_exception_becomes_a_failed_check() -> None:
     def broken() -> tuple[str, bool]:
         raise RuntimeError("CUDA error: no kernel image\nmore of it")
 
@@ -91,10 +89,10 @@ def test_an_error_becomes_a_line_that_failed() -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_has_a_line_per_check(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("binding", "memory", "throughput", "graphs"):
         monkeypatch.setattr(gpu_check, name, lambda *arguments, name=name: (f"{name} done", True))
-    assert [check.what for check in gpu_check.run_gpu_check(PROCESSOR)] == [
+    assert [check.name for check in gpu_check.run_gpu_check(PROCESSOR)] == [
         "binding",
         "golden losses",
         "bf16",
@@ -103,7 +101,7 @@ def test_the_page_has_a_line_for_each_check(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
-def test_throughput_tells_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throughput_reports_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     small = Network.resolve(
         gpu_check.SMALL["vit"][0], METHODS["none"], image_size=(8, 12), in_channels=5, num_classes=7
     )
@@ -117,5 +115,5 @@ def test_throughput_tells_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
         "both": dataclasses.replace(small, num_classes=8),
     }
     monkeypatch.setattr(gpu_check, "paper_network", lambda method: networks[method])
-    found, passed = gpu_check.throughput(CPU, PROCESSOR, timing)
-    assert passed and not missing(found, "images/s", "64 px", "fp32", "1 + 4", "128")
+    line, passed = gpu_check.throughput(CPU, PROCESSOR, timing)
+    assert passed and not missing(line, "images/s", "64 px", "fp32", "1 + 4", "128")

@@ -29,7 +29,7 @@ HALVING = Step("conv", 3, 2, 1)
 
 
 def shaped(backbone: str, method: str, size: int) -> Backbone:
-    """The paper's network without values."""
+    """Return the paper's network on the meta device."""
     image = {"image_size": (size, size), "in_channels": 3, "num_classes": 10}
     spec, row = resolve_network(default_spec(backbone), METHODS[method], **image)  # type: ignore[arg-type]
     with torch.device("meta"):
@@ -48,7 +48,7 @@ def test_kernel_3_at_stride_2_twice_reads_7() -> None:
     assert receptive_field([]) == 1
 
 
-def test_the_first_output_reaches_into_the_padding_as_far_as_that_goes() -> None:
+def test_the_first_output_reaches_into_the_padding() -> None:
     assert reach([HALVING, HALVING], 0) == (-3, 3)
     assert reach([HALVING, HALVING], 5) == (17, 23)
 
@@ -150,7 +150,7 @@ SMALL_VIT = ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1)
 
 
 @pytest.mark.parametrize("method", ["none", "spt", "spt-1px-cardinal", "spt-all8", "overlapping-conv", "window-2p"])
-def test_what_gradients_reach_is_the_box_of_the_formula(method: str) -> None:
+def test_gradients_are_nonzero_exactly_in_the_box_of_the_formula(method: str) -> None:
     size = (28, 20)
     network = network_of_size(SMALL_VIT, METHODS[method], size)
     images = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0))
@@ -165,7 +165,7 @@ def test_an_odd_patch_is_centred_as_the_window_is() -> None:
 
 
 @pytest.mark.parametrize("method", ["none", "spt"])
-def test_soft_splits_reach_as_far_once_their_attention_is_taken_out(method: str) -> None:
+def test_soft_splits_without_attention_reach_the_box_of_the_formula(method: str) -> None:
     size = (40, 40)
     network = network_of_size(T2TSpec(num_splits=2, token_dim=4, dim=6, depth=1, num_heads=1), METHODS[method], size)
     assert isinstance(network, T2T)
@@ -185,7 +185,9 @@ def test_soft_splits_reach_as_far_once_their_attention_is_taken_out(method: str)
     ],
     ids=["pit", "swin"],
 )
-def test_tokens_of_a_second_stage_reach_as_far_without_the_attention_before(spec: BackboneSpec, method: str) -> None:
+def test_tokens_of_a_second_stage_without_attention_reach_the_box_of_the_formula(
+    spec: BackboneSpec, method: str
+) -> None:
     size = (48, 64)
     network = network_of_size(spec, METHODS[method], size)
     part = parts_of(network)[1]
@@ -197,12 +199,12 @@ def test_tokens_of_a_second_stage_reach_as_far_without_the_attention_before(spec
     place = down // 2, across // 2
     signs = torch.randn(tokens.shape[-1], generator=torch.Generator().manual_seed(1))
     (gradient,) = torch.autograd.grad((tokens[:, place[0], place[1]] * signs).sum(), images)
-    found = support(gradient.abs().sum(dim=(0, 1)).double().numpy())
-    assert (found.top, found.bottom) == reach(part.chain, place[0])
-    assert (found.left, found.right) == reach(part.chain, place[1])
+    result = support(gradient.abs().sum(dim=(0, 1)).double().numpy())
+    assert (result.top, result.bottom) == reach(part.chain, place[0])
+    assert (result.left, result.right) == reach(part.chain, place[1])
 
 
-def test_a_cnns_gradients_reach_as_far_as_its_chain() -> None:
+def test_gradients_of_a_cnn_reach_the_box_of_the_formula() -> None:
     size = (62, 62)
     network = network_of_size(ResNetSpec(width=4, blocks_per_stage=1), METHODS["none"], size)
     images = torch.randn(8, 2, *size, generator=torch.Generator().manual_seed(0))
@@ -211,5 +213,5 @@ def test_a_cnns_gradients_reach_as_far_as_its_chain() -> None:
     assert support(effective_field(network, images, output="tokens")) == formula.cut(size)
 
 
-def test_a_part_counts_its_places_by_rounding_up() -> None:
+def test_the_grid_of_a_part_is_rounded_up() -> None:
     assert Part("x", (HALVING, HALVING)).grid((30, 50)) == (8, 13)

@@ -1,4 +1,4 @@
-"""The effective receptive field: against its definition, and what is read off it."""
+"""Effective receptive field against its definition, and derived sizes."""
 
 import numpy as np
 import pytest
@@ -15,29 +15,29 @@ from tests.contracts.small import images, small
 SIZE = (12, 20)
 
 
-def test_of_a_linear_tokenizer_it_is_the_weights_that_a_pixel_meets_with_the_signs_of_each_image() -> None:
+def test_the_field_of_a_linear_tokenizer_is_its_signed_weights() -> None:
     network = network_of_size(ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1), METHODS["none"], SIZE)
-    found = effective_field(network, torch.randn(33, 2, *SIZE), output="tokens", seed=3)
+    result = effective_field(network, torch.randn(33, 2, *SIZE), output="tokens", seed=3)
     signs = [  # in two batches
         torch.randint(0, 2, (count, 6), generator=generator(3, "signs", start)) * 2.0 - 1
         for start, count in ((0, 32), (32, 1))
     ]
     weight: torch.Tensor = network.tokenizer.project.weight  # type: ignore[union-attr, assignment]
     met = (torch.cat(signs) @ weight).reshape(33, 4, 4, 2)  # a patch is flattened channels last
-    assert np.allclose(found[4:8, 8:12], met.abs().sum(dim=3).mean(dim=0).detach().numpy())
-    assert np.count_nonzero(found) == 16
+    assert np.allclose(result[4:8, 8:12], met.abs().sum(dim=3).mean(dim=0).detach().numpy())
+    assert np.count_nonzero(result) == 16
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_what_the_head_reads_depends_on_the_image_in_every_backbone(backbone: str) -> None:
+def test_the_input_of_the_head_depends_on_the_image_in_every_backbone(backbone: str) -> None:
     """A plain sum over the channels would vanish: all but the CNNs end in a layer norm."""
     network = small(backbone, "none").eval()
-    seen = images(backbone)
+    inputs = images(backbone)
     for output in ("tokens", "class"):
-        values = effective_field(network, seen, output=output)
-        assert values.shape == tuple(seen.shape[2:])
+        values = effective_field(network, inputs, output=output)
+        assert values.shape == tuple(inputs.shape[2:])
         assert values.sum() > (1e-9 if backbone == "efficientnet-b0" else 1e-3)  # whose gates shrink at the start
-        assert np.array_equal(values, effective_field(network, seen, output=output))
+        assert np.array_equal(values, effective_field(network, inputs, output=output))
 
 
 def test_sides_and_shares_by_hand() -> None:
