@@ -74,16 +74,16 @@ def report(
         if path is not None and path.is_dir():
             print(tuning_summary(path, out or path), end="")
             continue
-        gathered = finished_runs(path, results)
+        inputs = finished_runs(path, results)
         if query:
             from slbench.report.inputs import only
 
-            gathered = only(gathered, query)
-        folder = out or store / "reports" / gathered.name
+            inputs = only(inputs, query)
+        folder = out or store / "reports" / inputs.name
         if out is not None and len(paths) > 1:
-            folder = out / gathered.name
+            folder = out / inputs.name
         Store(folder).check(writing=True)
-        show(gathered, columns=asked, published=published, formats=wanted, figures=drawn, out=folder)
+        show(inputs, columns=asked, published=published, formats=wanted, figures=drawn, out=folder)
     for search in searches(results) if not studies else []:
         print(f"\n{tuning_summary(search, search)}", end="")
 
@@ -114,19 +114,17 @@ def finished_runs(path: Path | None, store: Store) -> "ReportInputs":
     from slbench.grid.adaptive_seeds import with_adaptive_seeds
     from slbench.report.inputs import gather_store, gather_study
 
-    gathered = (
-        gather_store(store) if path is None else gather_study(with_adaptive_seeds(load_study(path), store), store)
-    )
-    if not gathered.records:
-        what, start = ("", "STUDY") if path is None else (f" of {gathered.name}", path)
-        if gathered.unread:
-            raise InputError(f"{store.root}: no finished run{what} that can be read: {gathered.unread[0]}")
+    inputs = gather_store(store) if path is None else gather_study(with_adaptive_seeds(load_study(path), store), store)
+    if not inputs.records:
+        what, start = ("", "STUDY") if path is None else (f" of {inputs.name}", path)
+        if inputs.unread:
+            raise InputError(f"{store.root}: no finished run{what} that can be read: {inputs.unread[0]}")
         raise InputError(f"{store.root}: no finished run{what} yet; start with: slbench run-grid {start}")
-    return gathered
+    return inputs
 
 
 def show(
-    gathered: "ReportInputs",
+    inputs: "ReportInputs",
     *,
     columns: Sequence[str],
     published: bool,
@@ -138,7 +136,7 @@ def show(
     from slbench.report.render import markdown
     from slbench.report.write import report as write
 
-    made = write(gathered, columns=columns, published=published, formats=formats, figures=figures, out=out)
+    made = write(inputs, columns=columns, published=published, formats=formats, figures=figures, out=out)
     print(markdown.render_table(made.table), end="")
     if made.sections:
         print(f"\n{markdown.render_sections(made.sections)}", end="")
