@@ -1,4 +1,4 @@
-"""Looking names up in a table, and what to say when one is not there."""
+"""Look names up in a table, with suggestions for unknown ones."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,20 +10,22 @@ T = TypeVar("T")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The tail of an error line: the nearest known name, if one is near, and all that are known."""
+    """Return the end of an error line: the closest known name, if any, and all allowed names."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return f"{hint} known: {', '.join(names)}"
+    if not names:
+        return ""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"; did you mean '{close[0]}'?" if close else ";"
+    return f"{hint} allowed: {', '.join(names)}"
 
 
 def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
-    """The table's entry under `name`.
+    """Return the entry of the table under `name`.
 
     Args:
-        kind: what the table holds, in the singular, as the error names it ("backbone").
+        kind: singular noun for the entries in the error ("backbone").
     Raises:
-        InputError: naming the kind, the name, the nearest known one and all known ones.
+        InputError: with the kind, the name, the closest known name and all allowed names.
     """
     if name in table:
         return table[name]

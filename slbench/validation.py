@@ -1,7 +1,8 @@
-"""Checking what a person wrote against a type, and saying in one line what is wrong with it."""
+"""Check user input against a type; report the first error in one line."""
 
 import dataclasses
 import json
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from slbench.errors import InputError
 from slbench.names import suggestion
+from slbench.text import plural
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-# Of plain dataclasses, which are checked when they are read from a file or become a part of a run. Pydantic and its
-# schemas take longer to load than most commands to run, so nothing here imports it before something is checked.
+# Config of plain dataclasses, which are checked when read from a file or made part of a run. Pydantic takes longer to
+# import than most commands take to run, so it is imported only when something is checked.
 STRICT: "ConfigDict" = {
     "extra": "forbid",
     "strict": True,
@@ -25,13 +27,13 @@ STRICT: "ConfigDict" = {
 
 @dataclass(frozen=True)
 class Override:
-    """A value and where it was written, for the error line."""
+    """A value and where it was written, for error messages."""
 
     value: Any
     origin: str  # "studies/x.toml: set.recipe.lr"
 
 
-WORDS = {  # what pydantic says, and what a writer of TOML understands
+TOML_TERMS = {  # pydantic's terms in those of TOML
     "an object": "a table",
     "a valid array": "a list in brackets",
     "a valid tuple": "a list in brackets",
@@ -45,7 +47,19 @@ WORDS = {  # what pydantic says, and what a writer of TOML understands
     "greater than": "above",
     "less than": "below",
 }
-NOT_A_LABEL = {"", "nan", "-nan", "null", "n/a", "#n/a", "na", "#na", "<na>", "true", "false"}  # to pandas other things
+NOT_A_LABEL = {
+    "",
+    "nan",
+    "-nan",
+    "null",
+    "n/a",
+    "#n/a",
+    "na",
+    "#na",
+    "<na>",
+    "true",
+    "false",
+}  # pandas reads these as missing or boolean
 
 
 @cache
@@ -56,12 +70,12 @@ def adapter(kind: Any) -> "TypeAdapter[Any]":
 
 
 def checked(kind: Any, value: Any, *, where: str) -> Any:
-    """The value as an object of the type: a pydantic model or dataclass, or an annotated plain type.
+    """Return the value as an object of the type: a pydantic model or dataclass, or an annotated plain type.
 
-    Read by way of JSON and strictly: lists become tuples and 1 is a float, but no text is a number.
+    Validates strictly through JSON: lists become tuples and 1 is a float, but text is never a number.
 
     Raises:
-        InputError: `where: key: what is allowed, what was got`, for the first thing wrong.
+        InputError: `where: key: allowed values, got value`, for the first error.
     """
     from pydantic import ValidationError
 
@@ -73,10 +87,10 @@ def checked(kind: Any, value: Any, *, where: str) -> Any:
 
 
 def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
-    """A dataclass value with some fields replaced, checked anew.
+    """Return a dataclass value with some fields replaced, checked again.
 
     Raises:
-        InputError: naming where the offending field was written, or `where` if no single field is at fault.
+        InputError: with the origin of the wrong field, or `where` if no single field is wrong.
     """
     if not changes:
         return value
@@ -88,13 +102,13 @@ def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
         return adapter(kind).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         keys, complaint = first_complaint(error, kind)
-        blamed = changes.get(keys[0]) if keys else next(iter(changes.values())) if len(changes) == 1 else None
-        origin = blamed.origin if blamed else ": ".join([where, *keys[:1]])
+        culprit = changes.get(keys[0]) if keys else next(iter(changes.values())) if len(changes) == 1 else None
+        origin = culprit.origin if culprit else ": ".join([where, *keys[:1]])
         raise InputError(f"{origin}: {complaint}") from error
 
 
 def first_complaint(error: "ValidationError", kind: Any) -> tuple[list[str], str]:
-    """Keys that lead to the first thing wrong, and a line on it."""
+    """Return the keys that lead to the first error, and its description."""
     first = error.errors(include_url=False)[0]
     keys = [str(part) for part in first["loc"]]
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -104,31 +118,31 @@ def first_complaint(error: "ValidationError", kind: Any) -> tuple[list[str], str
         return keys, str(first["ctx"]["error"])
     if first["type"] in ("missing", "missing_argument"):
         if keys[-1].isdigit():
-            return keys[:-1], f"needs more than {keys[-1]} values, got {shown(first['input'])}"
+            return keys[:-1], f"needs more than {plural(int(keys[-1]), 'value')}, got {shown(first['input'])}"
         return keys, "is missing"
     message = str(first["msg"]).replace("Input should be", "must be")
-    for pydantic_word, ours in WORDS.items():
+    for pydantic_word, ours in TOML_TERMS.items():
         message = message.replace(pydantic_word, ours)
     return keys, f"{message[0].lower()}{message[1:]}, got {shown(first['input'])}"
 
 
 def field_names(kind: Any, keys: Sequence[str]) -> list[str]:
-    """Fields of a model or dataclass; of nested ones none is known by name."""
-    if keys:
-        return []
+    """Return the fields of a model or dataclass, or of the one below these keys; empty for other types."""
+    for key in keys:
+        kind = typing.get_type_hints(kind).get(key) if isinstance(kind, type) else None
     if hasattr(kind, "model_fields"):
         return list(kind.model_fields)
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
 def shown(value: Any) -> str:
-    """A value in an error line: as JSON, cut if long."""
+    """Return a value as JSON for an error message, cut if long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_label(label: Any) -> bool:
-    """Whether it is text that pandas will not take for something else."""
+    """Return whether this is text that pandas reads as text."""
     try:
         float(label)
     except (TypeError, ValueError):
@@ -137,6 +151,6 @@ def is_label(label: Any) -> bool:
 
 
 def check_label(label: Any, origin: str) -> None:
-    """Raise InputError unless this can name a row."""
+    """Raise InputError unless this can label a row of a table."""
     if not is_label(label):
-        raise InputError(f"{origin}: must be a name in quotes that is no number or empty value, got {shown(label)}")
+        raise InputError(f"{origin}: must be a name in quotes, not a number or empty value, got {shown(label)}")

@@ -16,7 +16,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_ones() -> No
 
 
 def test_a_name_like_no_other_gets_no_suggestion() -> None:
-    assert suggestion("zzz", ["vit", "swin"]) == "; known: vit, swin"
+    assert suggestion("zzz", ["vit", "swin"]) == "; allowed: vit, swin"
 
 
 def test_names_are_told_apart_by_case() -> None:

@@ -25,11 +25,19 @@ class Sample:
             raise InputError("width 11 and flip exclude each other")
 
 
+class Inner(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    low: int = 0
+    high: int = 1
+
+
 class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     title: str
     inner: dict[str, int] = {}
+    limits: Inner = Inner()
 
 
 @pytest.mark.parametrize(
@@ -81,6 +89,12 @@ def test_a_nested_key_is_named_with_its_path() -> None:
     with pytest.raises(InputError) as caught:
         checked(Document, {"title": "x", "inner": {"a": "b"}}, where="f.toml")
     assert not missing(str(caught.value), "f.toml", "inner.a", "integer", "b")
+
+
+def test_an_unknown_nested_key_is_named_with_those_allowed_beside_it() -> None:
+    with pytest.raises(InputError) as caught:
+        checked(Document, {"title": "x", "limits": {"hihg": 2}}, where="f.toml")
+    assert not missing(str(caught.value), "f.toml: limits", "hihg", "low", "high")
 
 
 def test_a_changed_value_is_checked_and_the_change_is_blamed() -> None:

@@ -1,4 +1,4 @@
-"""The command line: parse, one library call, print. Only here is anything printed, does anything exit."""
+"""The command line: parse, call the library, print. Nothing else prints or exits."""
 
 import errno
 import sys
@@ -13,94 +13,49 @@ from slbench.errors import SlbenchError
 INTERRUPTED = 130
 
 COMMANDS = {
-    "run-grid": CommandEntry(
-        "grid:run_grid", "Run every cell of a grid that is not finished yet: from a study file, from flags, or both."
-    ),
-    "train": CommandEntry(
-        "grid:train",
-        "Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid.",
-    ),
-    "status": CommandEntry(
-        "status:status",
-        "Say which runs of a study, or of the store, are done, running, failed or missing. Exit code 1 if any failed.",
-    ),
-    "logs": CommandEntry("status:logs", "Print a run's log."),
-    "report": CommandEntry(
-        "report:report",
-        "Print a study's table and write it, with a tidy runs.csv. Without a study: every run and search of the store.",
-    ),
+    "run-grid": CommandEntry("grid:run_grid", "Run the missing runs of a study file or of a grid given by flags."),
+    "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
+    "status": CommandEntry("status:status", "Show which runs are done, running, failed or missing."),
+    "logs": CommandEntry("status:logs", "Print the log of a run."),
+    "report": CommandEntry("report:report", "Print a study's table and write tables, findings and figures."),
     "tune-temperature": CommandEntry(
-        "tune:tune_temperature",
-        "Search the initial softmax temperature and the shift that suit a data set, by validation accuracy alone.",
+        "tune:tune_temperature", "Search the initial temperature and the shift by validation accuracy."
     ),
-    "verify-resume": CommandEntry(
-        "verify:verify_resume",
-        "Prove that a killed run ends as if nothing had happened: train once through, once killed, compare every bit.",
-    ),
-    "export": CommandEntry(
-        "archive:export_runs",
-        "Write the finished runs of a study into one archive with checksums, for another machine's store.",
-    ),
-    "import": CommandEntry(
-        "archive:import_runs",
-        "Bring an archive's runs into a store. Exit code 1 if a run came out otherwise here, or is being made.",
-    ),
-    "clean": CommandEntry(
-        "archive:clean",
-        "List, or remove, what a store need not keep: leftovers, dead claims, old checkpoints. Never a record.",
-    ),
-    "profile": CommandEntry(
-        "profile:profile", "Multiply-adds, parameters and images/s of backbones and rows, without training."
-    ),
-    "list": CommandEntry(
-        "lists:list_names",
-        "List what a study can name: backbones, methods, datasets, recipes, study files here, or their JSON schema.",
-    ),
-    "doctor": CommandEntry(
-        "doctor:doctor", "Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."
-    ),
+    "verify-resume": CommandEntry("verify:verify_resume", "Prove that a killed run resumes to the same bits."),
+    "export": CommandEntry("archive:export_runs", "Write finished runs into an archive with checksums."),
+    "import": CommandEntry("archive:import_runs", "Add the runs of an archive to a store."),
+    "clean": CommandEntry("archive:clean", "List or remove leftovers, dead claims and old checkpoints."),
+    "profile": CommandEntry("profile:profile", "Measure multiply-adds, parameters, images/s and memory."),
+    "list": CommandEntry("lists:list_names", "List backbones, methods, datasets, recipes or study files."),
+    "doctor": CommandEntry("doctor:doctor", "Check versions, devices, precision, data and the store."),
 }
 ANALYZE = {
     "attention": CommandEntry(
-        "analyze:attention",
-        "Show where runs look on the same images: a contact sheet of the class token's attention, a column a run.",
+        "analyze:attention", "Draw where the class token attends, on the same images for every run."
     ),
-    "sharpness": CommandEntry(
-        "analyze:sharpness",
-        "Measure how sharp attention is by layer: KL from uniform in two definitions, entropy, self weight, distance.",
-    ),
+    "sharpness": CommandEntry("analyze:sharpness", "Measure by layer how sharp attention is."),
     "self-relation": CommandEntry(
-        "analyze:self_relation",
-        "Measure by layer how much a token scores itself above others, before any mask, and norms of queries and keys.",
+        "analyze:self_relation", "Measure by layer how tokens score themselves, and query and key norms."
     ),
     "temperature": CommandEntry(
-        "receptive_field:temperature",
-        "Show what learned temperatures have become, by layer and head, and how: Fig. 3 of the paper.",
+        "receptive_field:temperature", "Show learned temperatures by layer and head, and over training."
     ),
     "receptive-field": CommandEntry(
-        "receptive_field:receptive_field",
-        "Show what a token is computed from: by the paper's formula for every tokenizer, and by gradients as a "
-        "picture.",
+        "receptive_field:receptive_field", "Show receptive fields by formula and by gradients."
     ),
 }
 DATA = {
-    "list": CommandEntry("data:list_sets", "List the data sets and which of them are on this machine."),
-    "fetch": CommandEntry(
-        "data:fetch_set",
-        "Bring a data set to this machine, check it and put it in order. What is here already is not fetched again.",
-    ),
-    "verify": CommandEntry(
-        "data:verify_set",
-        "Check a data set on this machine against its published checksums and counts, from its archives on.",
-    ),
-    "info": CommandEntry("data:info", "Say as JSON what is known of a data set, or of npz:PATH or folder:PATH."),
+    "list": CommandEntry("data:list_sets", "List the data sets and whether they are on this machine."),
+    "fetch": CommandEntry("data:fetch_set", "Download a data set, verify it and prepare it."),
+    "verify": CommandEntry("data:verify_set", "Check a data set against its published checksums and counts."),
+    "info": CommandEntry("data:info", "Print what is known of a data set as JSON."),
 }
 GROUPS = {
     "analyze": (
-        "What finished runs have learned: where they look, how sharply, at which temperatures, from how far.",
+        "Inspect finished runs: attention maps, sharpness, temperatures, receptive fields.",
         ANALYZE,
     ),
-    "data": ("The data sets on this machine: list, fetch, verify, info.", DATA),
+    "data": ("List, download and verify data sets.", DATA),
 }
 
 
@@ -127,7 +82,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"slbench {__version__}")
@@ -138,29 +93,29 @@ def start(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; give its exit code. What a person caused is one line on stderr."""
+    """Run a command and return its exit code. Errors a user can cause are one line on stderr."""
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:  # typer makes KeyboardInterrupt this exit code
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (SlbenchError, typer.TyperException) as error:
-        words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        print(f"slbench: {' '.join(words.split())}", file=sys.stderr)
+        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        print(f"slbench: {' '.join(message.split())}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(
-            f"slbench: disk full: {error.filename or error.strerror}: make space, and the same command goes on",
+            f"slbench: disk full: {error.filename or error.strerror}: free some space; the same command resumes",
             file=sys.stderr,
         )
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        print("slbench: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
+        print("slbench: interrupted; finished runs are kept, the same command resumes", file=sys.stderr)
         return INTERRUPTED
 
 
 def entry() -> None:
-    """The console script."""
+    """Run the console script."""
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""`slbench analyze`: what finished runs have learned, looked into."""
+"""`slbench analyze`: attention maps, sharpness and self-relation of finished runs."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -25,22 +25,26 @@ if TYPE_CHECKING:
     from slbench.analysis.captions import AnalysisOutput
     from slbench.analysis.load import OnProgress
 
-Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs, by id, its beginning, or folder.")]
+Runs = Annotated[list[str], typer.Argument(metavar="[RUN]...", help="Runs: ids, unique prefixes of ids, or folders.")]
 StudyFile = Annotated[
-    Path | None, typer.Option("--study", help="Every finished run of a study file.", metavar="FILE", show_default=False)
+    Path | None,
+    typer.Option("--study", help="Use every finished run of a study file.", metavar="FILE", show_default=False),
 ]
-StudySeeds = Annotated[list[str], typer.Option("--seed", help="Of the study's runs: with commas.", metavar="N,...")]
-SplitName = Annotated[str, typer.Option("--split", help="test, val or train.")]
+StudySeeds = Annotated[
+    list[str], typer.Option("--seed", help="Only these seeds of the study: comma-separated.", metavar="N,...")
+]
+SplitName = Annotated[str, typer.Option("--split", help="Split of the data: test, val or train.")]
 MaxImages = Annotated[
-    int | None, typer.Option("--max-images", help="So many of the split, at equal steps.", min=1, show_default=False)
+    int | None,
+    typer.Option("--max-images", help="Use at most N evenly spaced images of the split.", min=1, show_default=False),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", help="Images at once.", min=1)]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Images per batch.", min=1)]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="[default: STORE/analysis/NAME]", metavar="DIR", show_default=False),
+    typer.Option("--out", help="Output folder. [default: STORE/analysis/NAME]", metavar="DIR", show_default=False),
 ]
 ThreadCount = Annotated[int, typer.Option("--threads", help="CPU threads.", min=1)]
-DeviceName = Annotated[str, typer.Option("--device", help="cpu, cuda:0 or mps.")]
+DeviceName = Annotated[str, typer.Option("--device", help="Device: cpu, cuda:0 or mps.")]
 
 
 def attention(
@@ -48,15 +52,19 @@ def attention(
     study: StudyFile = None,
     seed: StudySeeds = [],  # noqa: B006
     images: Annotated[
-        list[str], typer.Option("--images", help="Their numbers in the split: with commas.", metavar="N,...")
+        list[str], typer.Option("--images", help="Indices of images in the split: comma-separated.", metavar="N,...")
     ] = [],  # noqa: B006
     per_class: Annotated[
         int | None,
-        typer.Option("--per-class", help="The first so many of each class.", min=1, metavar="N", show_default=False),
+        typer.Option(
+            "--per-class", help="Use the first N images of each class.", min=1, metavar="N", show_default=False
+        ),
     ] = None,
-    rollout: Annotated[bool, typer.Option("--rollout", help="Through all layers, by attention rollout.")] = False,
-    all_blocks: Annotated[bool, typer.Option("--all-blocks", help="Also a sheet of each run's blocks.")] = False,
-    mixed: Annotated[bool, typer.Option("--mixed", help="CaiT: after the last mix of heads, by magnitude.")] = False,
+    rollout: Annotated[bool, typer.Option("--rollout", help="Attention rollout through all layers.")] = False,
+    all_blocks: Annotated[
+        bool, typer.Option("--all-blocks", help="Also draw a sheet of the blocks of each run.")
+    ] = False,
+    mixed: Annotated[bool, typer.Option("--mixed", help="CaiT: magnitudes after the last mix of heads.")] = False,
     split: SplitName = "test",
     store: options.StoreFolder = options.RESULTS,
     out: Out = None,
@@ -66,11 +74,14 @@ def attention(
     device: DeviceName = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Show where runs look on the same images: a contact sheet of the class token's attention, a column a run."""
+    """Draw where the class token attends, on the same images for every run.
+
+    Writes a contact sheet with one column per run (Fig. 5 of the paper).
+    """
     if images and per_class is not None:
-        raise InputError("--images and --per-class exclude each other: give one")
+        raise InputError("--images and --per-class cannot be combined")
     if mixed and rollout:
-        raise InputError("--mixed and --rollout exclude each other: rollout follows the softmax")
+        raise InputError("--mixed and --rollout cannot be combined: rollout uses the attention after the softmax")
     rows = numbers(images, "--images")
     chosen = chosen_runs(store, runs, study, seed, one_seed=True)
     options.use_data_root(data_root)
@@ -90,8 +101,8 @@ def attention(
         batch_size=batch_size,
     )
     with progress() as on_run:
-        written = write_sheet(chosen, setting, out=folder_for(chosen.name, store, out), on_run=on_run)
-    tell(written, as_json=as_json)
+        output = write_sheet(chosen, setting, out=folder_for(chosen.name, store, out), on_run=on_run)
+    show(output, as_json=as_json)
 
 
 def sharpness(
@@ -108,7 +119,10 @@ def sharpness(
     device: DeviceName = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Measure how sharp attention is by layer: KL from uniform in two definitions, entropy, self weight, distance."""
+    """Measure by layer how sharp attention is.
+
+    Kullback-Leibler divergence from uniform attention in two definitions, entropy, self weight, distance (Fig. 4).
+    """
     by_depth("sharpness", locals())
 
 
@@ -126,12 +140,15 @@ def self_relation(
     device: DeviceName = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Measure by layer how much a token scores itself above others, before any mask, and norms of queries and keys."""
+    """Measure by layer how tokens score themselves, and query and key norms.
+
+    Scores are taken before any mask.
+    """
     by_depth("self-relation", locals())
 
 
 def by_depth(name: str, flags: dict[str, Any]) -> None:
-    """What the two commands that measure by depth do."""
+    """Run `sharpness` or `self-relation`."""
     chosen = chosen_runs(flags["store"], flags["runs"], flags["study"], flags["seed"])
     options.use_data_root(flags["data_root"])
     split = split_named(flags["split"])
@@ -147,8 +164,8 @@ def by_depth(name: str, flags: dict[str, Any]) -> None:
     )
     with progress() as on_run:
         out = folder_for(chosen.name, flags["store"], flags["out"])
-        written = analyse(BY_DEPTH[name], chosen, setting, out=out, on_run=on_run)
-    tell(written, as_json=flags["as_json"])
+        output = analyse(BY_DEPTH[name], chosen, setting, out=out, on_run=on_run)
+    show(output, as_json=flags["as_json"])
 
 
 def chosen_runs(
@@ -160,36 +177,36 @@ def chosen_runs(
     one_seed: bool = False,
     needs: Requirements = Requirements(),
 ) -> RunSelection:
-    """The runs that were named.
+    """Return the named runs.
 
     Args:
-        one_seed: of a study take the first seed alone, unless told.
+        one_seed: of a study use only the first seed, unless seeds are named.
     """
     results = Store(store)
     results.check(writing=False)
     seeds = numbers(seed, "--seed")
     if seeds and study is None:
-        raise InputError("--seed: chooses among the runs of a study: give --study FILE with it")
+        raise InputError("--seed needs --study FILE: it selects among the runs of a study")
     loaded = None if study is None else load_study(study)
     if loaded is None or not one_seed or seeds:
         return select_runs(results, names, study=loaded, seeds=seeds or None, needs=needs)
     known = sorted({run.spec.seed for run in loaded.runs})
-    chosen = select_runs(results, names, study=loaded, seeds=known[:1], needs=needs)
-    others = [f"Of the study's seeds {', '.join(map(str, known))} the first is shown."] if len(known) > 1 else []
+    chosen = choose(results, names, study=loaded, seeds=known[:1], needs=needs)
+    others = [f"Only the first of the study's seeds {', '.join(map(str, known))} is shown."] if len(known) > 1 else []
     return replace(chosen, notes=(*others, *chosen.notes))
 
 
 def numbers(values: Sequence[str], flag: str) -> list[int]:
-    """Whole numbers with commas or repeated."""
-    found = options.split(values)
-    for value in found:
+    """Return whole numbers, comma-separated or repeated."""
+    texts = options.split(values)
+    for value in texts:
         if not value.isdecimal():
-            raise InputError(f"{flag} {value}: must be whole numbers from 0, with commas")
-    return [int(value) for value in found]
+            raise InputError(f"{flag} {value}: must be comma-separated whole numbers from 0")
+    return [int(value) for value in texts]
 
 
 def torch_device(name: str, threads: int) -> "torch.device":
-    """The device of this name. Raises InputError if it is not here."""
+    """Return the device of this name. Raises InputError if this machine has none."""
     slots = make_slots(name, jobs_per_device=1, threads=threads)
     if len(slots) > 1:
         raise InputError(f"--device {name}: must be one device")
@@ -199,7 +216,7 @@ def torch_device(name: str, threads: int) -> "torch.device":
 
 
 def folder_for(name: str, store: Path, out: Path | None) -> Path:
-    """Where the files go, which can be written."""
+    """Return the output folder, checked to be writable."""
     folder = out or store / "analysis" / name
     Store(folder).check(writing=True)
     return folder
@@ -207,7 +224,7 @@ def folder_for(name: str, store: Path, out: Path | None) -> Path:
 
 @contextmanager
 def progress() -> "Iterator[Callable[[FinishedRun], OnProgress]]":
-    """Shows how far each run is, on a terminal."""
+    """Show the progress of each run on a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -219,23 +236,23 @@ def progress() -> "Iterator[Callable[[FinishedRun], OnProgress]]":
         yield on_run
 
 
-def tell(written: "AnalysisOutput", *, as_json: bool) -> None:
-    """Print the page, or everything as one JSON document, and where the files are."""
+def show(output: "AnalysisOutput", *, as_json: bool) -> None:
+    """Print the page and where its files are, or one JSON document."""
     if as_json:
         document = {
-            "folder": str(written.folder),
-            "files": list(written.files),
-            "caption": list(written.caption),
-            "rows": json.loads(written.frame.to_json(orient="records", double_precision=15)),
+            "folder": str(output.folder),
+            "files": list(output.files),
+            "caption": list(output.caption),
+            "rows": json.loads(output.frame.to_json(orient="records", double_precision=15)),
         }
         print(json.dumps(document, indent=2))
         return
-    print("\n".join(line for line in written.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
-    say(Console(), f"written to {written.folder}: {'; '.join(grouped(written.files))}")
+    print("\n".join(line for line in output.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
+    say(Console(), f"written to {output.folder}: {'; '.join(grouped(output.files))}")
 
 
 def grouped(files: Sequence[str]) -> list[str]:
-    """Files that differ in their suffix alone as one: "sharpness.png, .svg, .pdf"."""
+    """Return files that differ only in their suffix as one entry: "sharpness.png, .svg, .pdf"."""
     stems = dict[str, list[str]]()
     for file in files:
         stem, _, suffix = file.rpartition(".")

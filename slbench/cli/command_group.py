@@ -1,4 +1,4 @@
-"""Commands that are imported when they are used: a help page and completion need their names and first lines alone."""
+"""Commands that are imported on use: help pages and completion need only their names and first lines."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from slbench.cli.text_layout import help_page
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """What the table of commands says of one."""
+    """Entry of the table of commands."""
 
     function: str  # "module:function" below slbench.cli
     help: str  # the first paragraph of its docstring; a test compares them
@@ -22,7 +22,7 @@ class CommandEntry:
 
 @dataclass(frozen=True)
 class QuickConversion:
-    """What typer does with the value of a parameter, without importing pydantic to find that nothing is to be done."""
+    """typer's conversion of a value, without importing pydantic where no conversion is needed."""
 
     kind: type
     convert: Callable[[], Any]  # returns typer's own conversion
@@ -34,7 +34,7 @@ class QuickConversion:
 
 
 def with_quick_conversion(parameter: Any) -> Any:
-    """Return the parameter. It is changed if it has one value, and is from a typer that converts with pydantic."""
+    """Return the parameter, patched if it is single-valued and this typer converts with pydantic."""
     convert, descriptor = getattr(parameter, "get_runtime_param", None), getattr(parameter, "type_descriptor", None)
     is_single = not getattr(parameter, "multiple", False) and getattr(parameter, "nargs", 1) == 1
     if convert is not None and descriptor is not None and is_single and not hasattr(parameter, "is_quick"):
@@ -72,7 +72,7 @@ class LazyCommand(TyperCommand):
 
 
 class CommandGroup(TyperGroup):
-    """A group of lazy commands, and groups of them. Its help page is drawn without rich, which takes long to import."""
+    """Group of lazy commands. Its help page is drawn without rich, which is slow to import."""
 
     def add_commands(self, table: Mapping[str, CommandEntry]) -> None:
         for name, entry in table.items():

@@ -1,4 +1,4 @@
-"""The costs of networks as a table for a person, or as CSV; and why they differ from the paper's."""
+"""The costs of networks as a table or CSV, and why they differ from the paper's."""
 
 import csv
 import io
@@ -12,18 +12,18 @@ from rich.table import Table
 from slbench.backbones import BACKBONES
 from slbench.measure.throughput_keys import Mode
 from slbench.methods import model_title
-from slbench.text import mebibytes
+from slbench.text import mebibytes, plural
 
 MODES: tuple[Mode, ...] = ("inference", "train")
 
 # Why a count differs from the paper's, where it does. Source: the authors' scripts, recomputed.
-OTHER_WORK = "products alone on the released model come to ours; the paper's script counts other work besides"
-WITH_BATCH_NORM = "the paper adds batch norm: {with_norms:.1f} M with it ({with_norms_percent:+.2f} %)"
+OTHER_WORK = "counting products only, the released model matches ours; the paper's script also counts other operations"
+WITH_BATCH_NORM = "the paper also counts batch norm: {with_norms:.1f} M with it ({with_norms_percent:+.2f} %)"
 WHY: dict[str, str] = {
     "vit": OTHER_WORK,
     "t2t": OTHER_WORK,
     "cait": OTHER_WORK
-    + "; its class token attends to the patches alone, ours to itself too (variant = 'released': 0.2 M less)",
+    + "; its class token attends to the patches only, ours also to itself (variant = 'released': 0.2 M less)",
     "pit": OTHER_WORK,
     "swin": OTHER_WORK,
     "resnet56": WITH_BATCH_NORM,
@@ -35,12 +35,12 @@ WHY_PARAMS = {  # cells of the paper that do not follow from its released code
     (
         "t2t",
         "both",
-    ): "the paper prints 7.1 M parameters; its released code has ours and 1,152 of a norm that it never uses",
+    ): "the paper prints 7.1 M parameters; its released code has ours plus 1,152 of an unused norm",
 }
 
 
 def as_csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as CSV, nested values flattened."""
+    """Return the rows as CSV with nested values flattened."""
     text = io.StringIO()
     flat = []
     for row in rows:
@@ -60,9 +60,9 @@ def as_csv_text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def show(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
-    """A table for a person, and why it differs from the paper's where it does."""
+    """Print the table, and why it differs from the paper's."""
     first = rows[0]
-    title = f"{first['image_size']} px, {first['in_channels']} channels, {first['num_classes']} classes"
+    title = f"{first['image_size']} px, {plural(first['in_channels'], 'channel')}, {first['num_classes']} classes"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("\nmodel")
     heads = ["MACs\n(M)", "paper's\nFLOPs (M)", "\ndifference", "\nparams", "paper's\n(M)"]
@@ -72,14 +72,14 @@ def show(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         table.add_column(head, justify="right")
     for row in rows:
         table.add_row(*cells(row))
-    Console(highlight=False, width=200).print(table)  # wide on any terminal: a number cut short is a wrong one
+    Console(highlight=False, width=200).print(table)  # fixed width: a truncated number is a wrong number
     console = Console(highlight=False)
     console.print(
         "MACs: multiply-adds of matrix products and convolutions for one image, counted with fvcore.", soft_wrap=True
     )
     if "training_memory_bytes" in first:
         memory = first["training_memory_bytes"]
-        idle = f", {mebibytes(memory['idle'])} of them before the network is made" if memory["idle"] else ""
+        idle = f", {mebibytes(memory['idle'])} of them before the network is built" if memory["idle"] else ""
         console.print(
             f"Training memory: peak of a step, median (lowest-highest) of {memory['n']} measurements{idle}.",
             soft_wrap=True,
@@ -113,12 +113,12 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def difference(macs: int, published: float) -> float:
-    """Percent of a published number, in millions."""
+    """Return the difference in percent of a published number in millions."""
     return 100 * (macs / 1e6 / published - 1)
 
 
 def explanations(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Why ours and the paper's numbers differ, a line for each backbone or cell."""
+    """Return why ours and the paper's numbers differ, one line per backbone or cell."""
     lines = []
     for row in rows:
         title = BACKBONES[row["backbone"]].title

@@ -1,4 +1,4 @@
-"""`slbench doctor`: what this machine can do, what is wrong with it, and how to mend it."""
+"""`slbench doctor`: what this machine can do, what is wrong and how to fix it."""
 
 import platform
 from collections.abc import Iterator
@@ -18,15 +18,16 @@ from slbench.errors import SlbenchError
 from slbench.grid.slots import choose, make_slots, resolve_precision
 from slbench.grid.slots import devices as all_devices
 from slbench.store import Store
+from slbench.text import plural
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     what: str
     found: str
-    cure: str = ""  # what to do about it; empty if it is well
+    cure: str = ""  # how to fix it; empty if the check passed
 
 
 def doctor(
@@ -35,32 +36,35 @@ def doctor(
     devices: options.Devices = "auto",
     data_root: options.DataRoot = None,
     selftest: Annotated[
-        bool, typer.Option("--run_gpu_check", help="Also compare each GPU with the processor, and time it (minutes).")
+        bool, typer.Option("--selftest", help="Also compare each GPU with the CPU and time it (takes minutes).")
     ] = False,
 ) -> None:
-    """Check versions, devices, slots, precision, data and store. Exit code 1 if something is wrong."""
+    """Check versions, devices, precision, data and the store.
+
+    Exits with 1 if something is wrong.
+    """
     options.use_data_root(data_root)
     console = Console(highlight=False, markup=False)
-    unwell = False
+    failed = False
     for finding in examine(store, threads):
-        unwell = unwell or bool(finding.cure)
+        failed = failed or bool(finding.cure)
         console.print(f"{'WRONG' if finding.cure else 'ok':<6}{finding.what:<12}{finding.found}", soft_wrap=True)
         if finding.cure:
-            console.print(f"      {'':<12}to mend it: {finding.cure}", soft_wrap=True)
+            console.print(f"      {'':<12}fix: {finding.cure}", soft_wrap=True)
     if selftest:
-        unwell = not test_gpus(console, devices) or unwell
-    if unwell:
+        failed = not test_gpus(console, devices) or failed
+    if failed:
         raise typer.Exit(1)
 
 
-def test_gpus(console: Console, wanted: str) -> bool:
-    """Print the self-test of every GPU asked for; whether all was run, and well."""
+def test_gpus(console: Console, names: str) -> bool:
+    """Print the self-test of every requested GPU; return whether all ran and passed."""
     from slbench.gpu_check import run_gpu_check
 
-    chosen = [device for device in choose(wanted) if device.kind == "cuda"]
+    chosen = [device for device in choose(names) if device.kind == "cuda"]
     console.print("\nself-test of GPUs")
     if not chosen:
-        console.print("NOT RUN: this machine has no GPU that could be used; nothing of it was tested.")
+        console.print("NOT RUN: no usable GPU on this machine")
         return False
     passed = True
     for device in chosen:
@@ -72,13 +76,13 @@ def test_gpus(console: Console, wanted: str) -> bool:
 
 
 def examine(store: Path, threads: int) -> Iterator[CheckResult]:
-    """Every finding, cheap ones first."""
+    """Yield every check, cheap ones first."""
     code, host = machine.code(), machine.host()
     versions = ", ".join(f"{name} {number}" for name, number in code.versions.items())
     yield CheckResult("versions", f"python {code.python}, {versions}")
     yield CheckResult(
         "commit",
-        "not run from its repository"
+        "not run from a git repository"
         if code.commit is None
         else f"{code.commit[:12]}{' (changed)' if code.dirty else ''}",
     )
@@ -95,14 +99,14 @@ def examine(store: Path, threads: int) -> Iterator[CheckResult]:
     try:
         slots = make_slots("auto", jobs_per_device=None, threads=threads)
     except SlbenchError as error:
-        yield CheckResult("slots", str(error), f"give --threads {host.cores} or fewer")
+        yield CheckResult("slots", str(error), f"use --threads {host.cores} or fewer")
         return
     names = ", ".join(slot.device.label for slot in slots)
-    yield CheckResult("slots", f"{len(slots)} with --devices auto and --threads {threads}: {names}")
+    yield CheckResult("slots", f"{plural(len(slots), 'slot')} with --devices auto and --threads {threads}: {names}")
     try:
         yield CheckResult("precision", f"'auto' is {resolve_precision('auto', slots)} here")
     except SlbenchError as error:
-        yield CheckResult("precision", str(error), "name the precision in the study, or the devices with --devices")
+        yield CheckResult("precision", str(error), "set the precision in the study, or select devices with --devices")
 
 
 def examine_torch() -> Iterator[CheckResult]:
@@ -111,25 +115,25 @@ def examine_torch() -> Iterator[CheckResult]:
     except ImportError as error:
         yield CheckResult("torch", f"cannot be imported: {error}", "make install, or pip install 'torch>=2.9'")
         return
-    seen, there = torch.cuda.device_count(), len(machine.gpus())
-    if there and not seen:
+    visible, present = torch.cuda.device_count(), len(machine.gpus())
+    if present and not visible:
         yield CheckResult(
             "torch",
-            f"{torch.__version__} sees none of {there} GPUs",
-            "install a CUDA build of torch that fits the driver (nvidia-smi)",
+            f"{torch.__version__} sees none of {plural(present, 'GPU')}",
+            "install a CUDA build of torch that matches the driver (see nvidia-smi)",
         )
     else:
-        yield CheckResult("torch", f"{torch.__version__} imports, {seen} CUDA devices")
+        yield CheckResult("torch", f"{torch.__version__} imported, {plural(visible, 'CUDA device')}")
 
 
 def examine_data() -> Iterator[CheckResult]:
-    """Where data are kept, which sets are here, and that those that ship with slbench hold what their hash says."""
+    """Check the data root, the downloaded sets and the hashes of the bundled ones."""
     root, states = paths.data_root(), list[str]()
     try:
         paths.check_writable(root)
         yield CheckResult("data root", str(root))
     except SlbenchError as error:
-        yield CheckResult("data root", str(error), "set SLBENCH_DATA, or give --data-root")
+        yield CheckResult("data root", str(error), "set SLBENCH_DATA or use --data-root")
     for name, entry in DATASETS.items():
         if entry.archives:
             states.append(f"{name} {state_of(name, entry.archives)}")
@@ -146,7 +150,7 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
     try:
         Store(store).check(writing=True)
     except SlbenchError as error:
-        yield CheckResult("store", str(error), "give a folder that can be written to with --store DIR")
+        yield CheckResult("store", str(error), "choose a writable folder with --store DIR")
         return
     damaged = []
     finished = 0
@@ -158,5 +162,5 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
             except SlbenchError as error:
                 damaged.append(str(error))
     if damaged:
-        yield CheckResult("store", damaged[0], "delete the folder of that run; the next grid makes it again")
-    yield CheckResult("store", f"{store}: {finished} finished runs")
+        yield CheckResult("store", damaged[0], "delete the folder of that run; the next run-grid retrains it")
+    yield CheckResult("store", f"{store}: {plural(finished, 'finished run')}")

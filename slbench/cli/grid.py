@@ -37,6 +37,7 @@ from slbench.grid.status import GridStatus
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import Study, StudyRun
+from slbench.text import plural
 
 
 def run_grid(
@@ -65,21 +66,22 @@ def run_grid(
     timeout: options.Timeout = None,
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print the jobs and their state; change nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Dry run: print the jobs, their state and cost.")] = False,
     probe: Annotated[
-        bool, typer.Option("--probe", help="With --plan: try each kind of job for some seconds, to know the time.")
+        bool, typer.Option("--probe", help="With --plan: run each kind of job for a few seconds to estimate the time.")
     ] = False,
     speeds: Annotated[
         Path | None,
-        typer.Option("--speeds", help="With --plan: what another machine measured; its devices count.", metavar="FILE"),
+        typer.Option("--speeds", help="With --plan: use probe results measured on another machine.", metavar="FILE"),
     ] = None,
     save_speeds: Annotated[
-        Path | None, typer.Option("--save-speeds", help="With --probe: write what was measured.", metavar="FILE")
+        Path | None,
+        typer.Option("--save-speeds", help="With --probe: write the probe results to FILE.", metavar="FILE"),
     ] = None,
-    throughput: Annotated[bool, typer.Option(help="Measure images/s after the runs.")] = True,
+    throughput: Annotated[bool, typer.Option(help="Measure images/s after training.")] = True,
     as_json: options.Json = False,
 ) -> None:
-    """Run every cell of a grid that is not finished yet: from a study file, from flags, or both."""
+    """Run the missing runs of a study file or of a grid given by flags."""
     options.use_data_root(data_root)
     options.use_stream(stream)
     board = options.board_in(tensorboard)
@@ -104,10 +106,10 @@ def run_grid(
     probes = ProbeResults(results, machine_id=machine.host().machine_id, others=others)
     signal.signal(signal.SIGTERM, interrupt)
     if jobs_per_device == "auto" and grid.todo and speeds is None and (probe or not plan):
-        grid = with_best_concurrency(grid, devices=devices, threads=threads, tell=lambda words: say(console, words))
+        grid = with_best_concurrency(grid, devices=devices, threads=threads, tell=lambda text: say(console, text))
     if plan:
         if probe:
-            probe_grid(grid, probes, tell=lambda words: say(console, words))
+            probe_grid(grid, probes, tell=lambda text: say(console, text))
         if save_speeds is not None:
             save_probes(save_speeds, known_probes(grid, probes))
         show_plan(console, chosen, grid, probes, as_json=as_json)
@@ -117,16 +119,16 @@ def run_grid(
 
 
 def show_plan(console: Console, study: Study, grid: PreparedGrid, probes: ProbeResults, *, as_json: bool) -> None:
-    """Each run with its state, and what those that are left will take."""
+    """Print each run with its state, and the cost of the unfinished ones."""
     standing = GridStatus.of(study.runs, grid.store)
     cost = cost_of(grid, probes)
     if as_json:
         print(json.dumps(as_document(study, standing) | plan_document(grid, cost), indent=2))
         return
     say_notes(console, study, grid.store)
-    told = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, rule=study.seeds)]
-    for words in [*told, *rule_lines(study, standing), *causes(standing), counts(study, standing.states)]:
-        say(console, words)
+    texts = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, rule=study.seeds)]
+    for text in [*texts, *rule_lines(study, standing), *causes(standing), counts(study, standing.states)]:
+        say(console, text)
 
 
 def do_grid(
@@ -139,7 +141,7 @@ def do_grid(
     throughput: bool,
     tensorboard: Path | None,
 ) -> None:
-    """Run what is not finished, and say how near the plan was."""
+    """Run the unfinished runs and compare the time with the plan."""
     say_notes(console, study, grid.store)
     cost, began = cost_of(grid, probes), time.monotonic()
     with make_view(console, grid.todo) as view:
@@ -152,13 +154,13 @@ def do_grid(
 
 
 def show_outcome(console: Console, study: Study, store: Store, *, as_json: bool) -> None:
-    """What has become of a study's runs; exit code 1 unless all are done."""
+    """Print the outcome of a study's runs; exit code 1 unless all are done."""
     standing = GridStatus.of(study.runs, store)
     if as_json:
         print(json.dumps(as_document(study, standing), indent=2))
     else:
-        for words in [*causes(standing), *rule_lines(study, standing), counts(study, standing.states)]:
-            say(console, words)
+        for text in [*causes(standing), *rule_lines(study, standing), counts(study, standing.states)]:
+            say(console, text)
     if any(state != "done" for state in standing.states.values()):
         raise typer.Exit(1)
 
@@ -168,7 +170,7 @@ def train(
     backbone: options.Backbones = [],  # noqa: B006
     method: options.Methods = [],  # noqa: B006
     dataset: options.Datasets = [],  # noqa: B006
-    seed: Annotated[int, typer.Option("--seed", min=0, rich_help_panel=options.GRID)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the run.", min=0, rich_help_panel=options.GRID)] = 0,
     recipe: options.RecipeName = None,
     protocol: options.ProtocolName = None,
     changes: options.Changes = [],  # noqa: B006
@@ -186,7 +188,10 @@ def train(
     devices: options.Devices = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Train one run in the foreground, in this process, for a debugger. Same code and record as in a grid."""
+    """Train one run in the foreground of this process, for a debugger.
+
+    Uses the same code and writes the same record as a grid.
+    """
     options.use_data_root(data_root)
     options.use_stream(stream)
     board = options.board_in(tensorboard)
@@ -197,7 +202,7 @@ def train(
     )  # fmt: skip
     if len(chosen.runs) != 1:
         raise InputError(
-            f"train makes one run, and this is {len(chosen.runs)}: narrow it with --backbone, --method, --dataset"
+            f"train needs exactly one run (got {len(chosen.runs)}): select it with --backbone, --method, --dataset"
         )
     run = chosen.runs[0]
     results = Store(store)
@@ -210,7 +215,7 @@ def train(
         say_notes(console, chosen, results)
         record = train_here(run, results, console, devices=devices, threads=threads, tensorboard=board)
     else:
-        console.print(f"finished before: {results.folder(record.spec, record.labels)}", highlight=False)
+        say(console, f"already finished: {results.folder(record.spec, record.labels)}")
     if as_json:
         print(record.model_dump_json(indent=2))
     else:
@@ -222,7 +227,7 @@ def train(
 def train_here(
     run: StudyRun, store: Store, console: Console, *, devices: str, threads: int, tensorboard: Path | None
 ) -> RunRecord:
-    """Train in this process, on the first of the devices, with a line an epoch."""
+    """Train in this process on the first device; print a line per epoch."""
     slot = make_slots(devices, jobs_per_device=1, threads=threads)[0]
     precision = resolve_precision(run.spec.recipe.precision, [slot])
     import torch
@@ -241,14 +246,14 @@ def train_here(
     claim = store.claims.acquire(run.spec.run_id)
     if claim is None:
         raise InputError(
-            f"{run.title} is being trained by another process: see slbench status; "
-            "if that one is dead, slbench run-grid takes it over"
+            f"{run.title} is being trained by another process (see slbench status); "
+            "if that process is dead, slbench run-grid takes the run over"
         )
     device = slot.device.label if slot.device.kind == "cuda" else worker_device(slot.device)
     try:
         with claim.heartbeats() as still_ours:
             if (record := store.record(run.spec.run_id)) is not None:
-                return record  # another process has finished it just now
+                return record  # another process has just finished it
             if (lack := disk_shortfall(store, run, [])) is not None:
                 raise TrainingError(lack)
             store.begin(run.spec, run.labels)
@@ -266,24 +271,27 @@ def train_here(
                 should_continue=still_ours,
             )
     except RunInterrupted as stopped:
-        raise TrainingError(f"{run.title}: another process has taken the run over") from stopped
+        raise TrainingError(f"{run.title}: another process took the run over") from stopped
     finally:
         claim.release(done=store.is_done(run.spec))
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Make SIGTERM end a grid the way Ctrl-C does: children first."""
+    """Make SIGTERM stop a grid as Ctrl-C does: children first."""
     raise KeyboardInterrupt
 
 
 def say_notes(console: Console, study: Study, store: Store) -> None:
-    """What rules decided, and what the study asks for and will not get."""
+    """Print the notes of a study, and which finished runs lack the weights it asks for."""
     without = store.without_weights((run.spec, run.labels) for run in study.runs)
-    kept = f"{len(without)} finished runs kept other weights or none, such as {without[0]}" if without else ""
-    for note in [*study.notes, *([f"{kept}: delete their folders to make them again"] if without else [])]:
+    notes = list(study.notes)
+    if without:
+        count = plural(len(without), "finished run")
+        notes.append(f"{count} without the requested weights (e.g. {without[0]}); delete the folder to retrain")
+    for note in notes:
         say(console, f"note: {note}")
 
 
 def say(console: Console, line: str) -> None:
-    """A line as it is, however long."""
+    """Print a line as it is, without wrapping."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)

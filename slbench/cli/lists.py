@@ -1,4 +1,4 @@
-"""`slbench list`: what there is by name."""
+"""`slbench list`: names that a study can use."""
 
 import contextlib
 import dataclasses
@@ -12,6 +12,7 @@ from slbench.cli import options
 from slbench.cli.text_layout import terminal_width, two_columns
 from slbench.errors import InapplicableError, InputError
 from slbench.names import lookup
+from slbench.text import plural
 
 if TYPE_CHECKING:
     from slbench.methods import Method
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
 
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="backbones, methods, datasets, recipes, studies or schema.", metavar="KIND")
+        str,
+        typer.Argument(
+            help="What to list: backbones, methods, datasets, recipes, studies or schema (JSON schema of study files).",
+            metavar="KIND",
+        ),
     ],
     show: Annotated[
-        str | None, typer.Option("--show", help="A recipe, each value with its source.", metavar="NAME")
+        str | None, typer.Option("--show", help="Show one recipe, each value with its source.", metavar="NAME")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what a study can name: backbones, methods, datasets, recipes, study files here, or their JSON schema."""
+    """List backbones, methods, datasets, recipes or study files."""
     if show is not None:
         if kind != "recipes":
-            raise InputError(f"--show {show}: shows a recipe: slbench list recipes --show {show}")
+            raise InputError(f"--show needs the kind recipes: slbench list recipes --show {show}")
         show_recipe(show, as_json=as_json)
         return
     lookup(dict.fromkeys([*KINDS, "schema"]), kind, "list")
@@ -40,6 +45,8 @@ def list_names(
         print(json.dumps(study_schema(), indent=2, ensure_ascii=False))
         return
     rows = KINDS[kind]()
+    if kind == "studies" and not rows and not as_json:
+        print(f"no study files in {Path('studies').absolute()}; run this in a clone of slbench")
     if as_json:
         print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
         return
@@ -56,32 +63,35 @@ def backbones() -> list[tuple[str, str]]:
 def methods() -> list[tuple[str, str]]:
     from slbench.methods import METHODS, model_title
 
-    return [(name, f"{model_title(first_backbone(row), name)}: {words(row)}") for name, row in METHODS.items()]
+    return [
+        (name, f"{model_title(first_backbone(method), name)}: {changed_fields(method)}")
+        for name, method in METHODS.items()
+    ]
 
 
-def first_backbone(row: "Method") -> str:
-    """The title of the first backbone on which a row means something."""
+def first_backbone(method: "Method") -> str:
+    """Return the title of the first backbone that the method applies to."""
     from slbench.backbones import BACKBONES, check_method
 
     for entry in BACKBONES.values():
         with contextlib.suppress(InapplicableError):
-            check_method(entry.spec(), row)
+            check_method(entry.spec(), method)
             return entry.title
-    raise AssertionError(row)
+    raise AssertionError(method)
 
 
-def words(row: "Method") -> str:
-    """What a row changes, as the fields of a study file."""
+def changed_fields(method: "Method") -> str:
+    """Return the fields that a method changes, as in a study file."""
     from slbench.methods import Method
 
     plain = Method()
-    changed = {field: value for field, value in vars(row).items() if getattr(plain, field, value) != value}
+    changed = {field: value for field, value in vars(method).items() if getattr(plain, field, value) != value}
     return ", ".join(f"{field} = {json.dumps(value)}" for field, value in changed.items()) or "the plain backbone"
 
 
 OWN_DATA = {
     "npz:PATH": "your own: train_images, train_labels, test_images, test_labels; also val_images, val_labels, classes",
-    "folder:PATH": "your own: image files in train/CLASS/ and test/CLASS/, or in CLASS/ alone; also val/CLASS/",
+    "folder:PATH": "your own: image files in train/CLASS/ and test/CLASS/, or only in CLASS/; also val/CLASS/",
 }
 
 
@@ -93,7 +103,7 @@ def datasets() -> list[tuple[str, str]]:
             name,
             f"{entry.spec.num_train:,} / {entry.spec.num_test:,} images, "
             f"{entry.spec.image_size[0]} x {entry.spec.image_size[1]} px, "
-            f"{entry.spec.in_channels} channel(s), {entry.spec.num_classes} classes; {entry.source}",
+            f"{plural(entry.spec.in_channels, 'channel')}, {entry.spec.num_classes} classes; {entry.source}",
         )
         for name, entry in DATASETS.items()
     ] + [(imagenet.NAME, imagenet.ABOUT), *OWN_DATA.items()]
@@ -109,7 +119,7 @@ def recipes() -> list[tuple[str, str]]:
 
 
 def rate(recipe: "Recipe") -> str:
-    """The learning rate, or those by backbone."""
+    """Return the learning rate, or one per backbone."""
     from slbench.backbones import BACKBONES
     from slbench.recipes import LR_BY_BACKBONE, OTHER_LR
 
@@ -120,7 +130,7 @@ def rate(recipe: "Recipe") -> str:
 
 
 def show_recipe(name: str, *, as_json: bool) -> None:
-    """Each value of a recipe with its source."""
+    """Print each value of a recipe with its source."""
     from rich.console import Console
     from rich.table import Table
 
@@ -134,7 +144,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
-    table.add_column(max_width=24, overflow="fold")  # so that there is room for the sources
+    table.add_column(max_width=24, overflow="fold")  # leaves room for the sources
     table.add_column()
     for field, value in values.items():
         table.add_row(field, rate(recipe) if field == "lr" else json.dumps(value), sources[field])
@@ -142,15 +152,15 @@ def show_recipe(name: str, *, as_json: bool) -> None:
 
 
 def studies() -> list[tuple[str, str]]:
-    """The study files below ./studies; one that is wrong says so."""
+    """Return the study files in ./studies; an invalid one with its error."""
     from slbench.study import load_study
 
     rows = []
     for path in sorted(Path("studies").glob("*.toml")):
         try:
             study = load_study(path)
-            more = "" if study.seeds is None else f", and seeds up to {study.seeds.max} where undecided"
-            rows.append((str(path), f"{study.title}; {len(study.runs)} runs{more}"))
+            more = "" if study.seeds is None else f", up to {study.seeds.max} seeds where undecided"
+            rows.append((str(path), f"{study.title}; {plural(len(study.runs), 'run')}{more}"))
         except InputError as error:
             rows.append((str(path), f"not valid: {error}"))
     return rows

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and what they stand for."""
+"""Flags shared by several commands, and their parsing."""
 
 import importlib
 import os
@@ -15,12 +15,12 @@ from slbench.errors import InputError
 if TYPE_CHECKING:
     from slbench.study import Study
 
-GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Where", "Failures"
+GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Storage and devices", "Failures"
 RESULTS = Path("results")
 
 
 def names_in(module: str, table: str) -> Callable[[], list[str]]:
-    """Return a completion: the names in a table of a module, which is imported when they are asked for."""
+    """Return a completion function over a table of names; its module is imported on completion."""
     return lambda: list(getattr(importlib.import_module(module), table))
 
 
@@ -29,66 +29,79 @@ METHOD_NAMES = names_in("slbench.methods", "METHODS")
 DATASET_NAMES = names_in("slbench.data", "DATASETS")
 RECIPE_NAMES = names_in("slbench.recipes", "RECIPES")
 
-StudyPath = Annotated[Path | None, typer.Argument(help="A study file, such as studies/quick.toml.", show_default=False)]
+StudyPath = Annotated[Path | None, typer.Argument(help="Study file, such as studies/quick.toml.", show_default=False)]
 Backbones = Annotated[
     list[str],
     typer.Option(
         "--backbone",
-        help="Backbones, with commas or repeated.",
+        help="Backbones: comma-separated or repeated.",
         autocompletion=BACKBONE_NAMES,
         rich_help_panel=GRID,
     ),
 ]
 Methods = Annotated[
     list[str],
-    typer.Option("--method", help="Rows: none, spt, lsa, both, ...", autocompletion=METHOD_NAMES, rich_help_panel=GRID),
+    typer.Option(
+        "--method", help="Methods: none, spt, lsa, both, ...", autocompletion=METHOD_NAMES, rich_help_panel=GRID
+    ),
 ]
 Datasets = Annotated[
     list[str],
     typer.Option(
         "--dataset",
-        help="Data sets, or npz:PATH, folder:PATH of your own.",
+        help="Data sets, or your own: npz:PATH, folder:PATH.",
         autocompletion=DATASET_NAMES,
         rich_help_panel=GRID,
     ),
 ]
 Seeds = Annotated[
-    int | None, typer.Option("--seeds", help="Seeds 0..N-1.", min=1, max=10_000, metavar="N", rich_help_panel=GRID)
+    int | None,
+    typer.Option("--seeds", help="Use seeds 0 to N-1.", min=1, max=10_000, metavar="N", rich_help_panel=GRID),
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", help="How to train.", autocompletion=RECIPE_NAMES, rich_help_panel=TRAINING),
+    typer.Option(
+        "--recipe",
+        help="Training recipe: quick, paper, released or modern.",
+        autocompletion=RECIPE_NAMES,
+        rich_help_panel=TRAINING,
+    ),
 ]
 ProtocolName = Annotated[
-    str | None, typer.Option("--protocol", help="holdout, full or paper.", rich_help_panel=TRAINING)
+    str | None,
+    typer.Option("--protocol", help="Evaluation protocol: holdout, full or paper.", rich_help_panel=TRAINING),
 ]
 Changes = Annotated[
     list[str],
     typer.Option(
-        "--set", help="Any field of a run: --set recipe.epochs=3.", metavar="PATH=VALUE", rich_help_panel=TRAINING
+        "--set", help="Set any field of a run: --set recipe.epochs=3.", metavar="PATH=VALUE", rich_help_panel=TRAINING
     ),
 ]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="--set recipe.epochs", rich_help_panel=TRAINING)]
-BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="--set recipe.batch_size", rich_help_panel=TRAINING)
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Short for --set recipe.epochs=N.", rich_help_panel=TRAINING)
 ]
-Lr = Annotated[float | None, typer.Option("--lr", help="--set recipe.lr", rich_help_panel=TRAINING)]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Short for --set recipe.batch_size=N.", rich_help_panel=TRAINING)
+]
+Lr = Annotated[float | None, typer.Option("--lr", help="Short for --set recipe.lr=X.", rich_help_panel=TRAINING)]
 WeightDecay = Annotated[
-    float | None, typer.Option("--weight-decay", help="--set recipe.weight_decay", rich_help_panel=TRAINING)
+    float | None,
+    typer.Option("--weight-decay", help="Short for --set recipe.weight_decay=X.", rich_help_panel=TRAINING),
 ]
 WarmupEpochs = Annotated[
-    float | None, typer.Option("--warmup-epochs", help="--set recipe.warmup_epochs", rich_help_panel=TRAINING)
+    float | None,
+    typer.Option("--warmup-epochs", help="Short for --set recipe.warmup_epochs=X.", rich_help_panel=TRAINING),
 ]
-DropPath = Annotated[float | None, typer.Option("--drop-path", help="--set recipe.drop_path", rich_help_panel=TRAINING)]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", help="Where results are kept.", metavar="DIR", rich_help_panel=WHERE)
+DropPath = Annotated[
+    float | None, typer.Option("--drop-path", help="Short for --set recipe.drop_path=X.", rich_help_panel=TRAINING)
 ]
+StoreFolder = Annotated[Path, typer.Option("--store", help="Results folder.", metavar="DIR", rich_help_panel=WHERE)]
 DataRoot = Annotated[
     Path | None,
     typer.Option(
         "--data-root",
         "--data-dir",
-        help="Where fetched data are kept. [default: SLBENCH_DATA, else the platform's cache folder]",
+        help="Data folder. [default: $SLBENCH_DATA, else the platform's cache folder]",
         metavar="DIR",
         show_default=False,
         rich_help_panel=WHERE,
@@ -98,7 +111,7 @@ Stream = Annotated[
     bool,
     typer.Option(
         "--stream",
-        help="Leave the images on the disk and read them batch by batch, also if they fit into memory.",
+        help="Read images from disk batch by batch even if they fit in memory.",
         rich_help_panel=WHERE,
     ),
 ]
@@ -106,19 +119,21 @@ TensorBoard = Annotated[
     Path | None,
     typer.Option(
         "--tensorboard",
-        help="Also log each epoch for TensorBoard, a folder a run, of the runs that are made from now on.",
+        help="Log each epoch of new runs to TensorBoard, one folder per run.",
         metavar="DIR",
         show_default=False,
         rich_help_panel=WHERE,
     ),
 ]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads of each job.", min=1, rich_help_panel=WHERE)]
-Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads per job.", min=1, rich_help_panel=WHERE)]
+Devices = Annotated[
+    str, typer.Option("--devices", help="Devices: auto, cpu, mps, or cuda:0,cuda:1.", rich_help_panel=WHERE)
+]
 JobsPerDevice = Annotated[
     str | None,
     typer.Option(
         "--jobs-per-device",
-        help="A number, or auto: by a probe. [default: one on a GPU, cores / threads on a CPU]",
+        help="Concurrent jobs per device; auto: measured by a probe. [default: 1 per GPU, cores / threads per CPU]",
         metavar="N|auto",
         show_default=False,
         rich_help_panel=WHERE,
@@ -127,31 +142,37 @@ JobsPerDevice = Annotated[
 Retries = Annotated[
     int,
     typer.Option(
-        "--retries", help="Of a job that fails; it goes on from its checkpoint.", min=0, rich_help_panel=FAILURES
+        "--retries", help="Retries of a failed job; it resumes from its checkpoint.", min=0, rich_help_panel=FAILURES
     ),
 ]
 Timeout = Annotated[
     str | None,
     typer.Option(
-        "--timeout", help="Of a job: 90, 90s, 30m, 2h.", metavar="TIME", show_default=False, rich_help_panel=FAILURES
+        "--timeout",
+        help="Time limit per job: 90, 90s, 30m, 2h, 1d.",
+        metavar="TIME",
+        show_default=False,
+        rich_help_panel=FAILURES,
     ),
 ]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="End the grid when a job fails.", rich_help_panel=FAILURES)]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop the grid at the first failed job.", rich_help_panel=FAILURES)
+]
 MaxFailures = Annotated[
     int | None,
     typer.Option(
         "--max-failures",
-        help="Start nothing more when so many died the same way.",
+        help="Stop starting jobs after N failures with the same cause.",
         min=1,
         metavar="N",
         rich_help_panel=FAILURES,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
 def use_data_root(folder: Path | None) -> None:
-    """Make a folder the data root of this process and of the children it starts."""
+    """Make a folder the data root of this process and its children."""
     from slbench.data.paths import ROOT_VARIABLE
 
     if folder is not None:
@@ -159,7 +180,7 @@ def use_data_root(folder: Path | None) -> None:
 
 
 def seconds_of(time: str | None) -> float | None:
-    """Seconds of "90", "90s", "1.5m" or "2h".
+    """Return the seconds of "90", "90s", "1.5m", "2h" or "1d"; None for None.
 
     Raises:
         InputError: for anything else.
@@ -168,33 +189,33 @@ def seconds_of(time: str | None) -> float | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", time.strip())
     if match is None or float(match[1]) == 0:
-        raise InputError(f"--timeout {time}: must be a time above 0 in seconds, or with a unit: 90, 90s, 30m, 2h, 1d")
+        raise InputError(f"--timeout {time}: must be a time above 0, in seconds or with a unit: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def use_stream(wanted: bool) -> None:
-    """Have this process and the children it starts leave images on the disk."""
+def use_stream(enabled: bool) -> None:
+    """Make this process and its children read images from disk."""
     from slbench.data.paths import STREAM_VARIABLE
 
-    if wanted:
+    if enabled:
         os.environ[STREAM_VARIABLE] = "1"
 
 
-def jobs_of(words: str | None) -> int | None:
-    """The number of jobs a device that was given; None for the default and for "auto".
+def jobs_of(text: str | None) -> int | None:
+    """Return the number of jobs per device; None for the default and for "auto".
 
     Raises:
         InputError: for anything else.
     """
-    if words is None or words == "auto":
+    if text is None or text == "auto":
         return None
-    if not words.isdecimal() or int(words) == 0:
-        raise InputError(f"--jobs-per-device {words}: must be a number from 1, or auto")
-    return int(words)
+    if not text.isdecimal() or int(text) == 0:
+        raise InputError(f"--jobs-per-device {text}: must be a number from 1, or auto")
+    return int(text)
 
 
 def board_in(folder: Path | None) -> Path | None:
-    """The folder of TensorBoard's, absolute. Raises InputError if nothing could be logged there."""
+    """Return the TensorBoard folder as an absolute path. Raises InputError if it cannot be written."""
     if folder is None:
         return None
     from slbench.train.tensorboard import check_board
@@ -205,21 +226,21 @@ def board_in(folder: Path | None) -> Path | None:
 
 
 def split(values: Sequence[str]) -> list[str]:
-    """Repeated flags and commas, both: ["a,b", "c"] is a, b, c."""
+    """Return the values of repeated and comma-separated flags: ["a,b", "c"] is a, b, c."""
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:
-    """PATH=VALUE pairs; a value is TOML, or else text."""
+    """Return the settings of PATH=VALUE pairs; a value is TOML, or else text."""
     settings = {}
     for change in changes:
-        path, equals, words = change.partition("=")
+        path, equals, text = change.partition("=")
         if not equals or not path.strip():
             raise InputError(f"--set {change}: must be PATH=VALUE, such as recipe.epochs=3")
         try:
-            value = tomllib.loads(f"value = {words}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            value = words.strip()
+            value = text.strip()
         settings[path.strip()] = value
     return settings
 
@@ -236,12 +257,12 @@ def study_of(
     changes: Sequence[str],
     **recipe_fields: float | None,
 ) -> "Study":
-    """The study of a file changed by flags, or of flags alone.
+    """Return the study of a file overridden by flags, or of flags alone.
 
     Args:
-        recipe_fields: those that have flags of their own; None for a flag that was not given.
+        recipe_fields: fields with flags of their own; None: flag not given.
     Raises:
-        InputError: if nothing says what to run, or for anything wrong in what does.
+        InputError: if nothing says what to run, or for an invalid study or flag.
     """
     from slbench.study import Flags, load_study, make_study
 
@@ -251,8 +272,8 @@ def study_of(
         raise InputError("nothing to run: name a study file, or --backbone, --method or --dataset")
     if seeds is not None:
         grid["seed"] = list(seeds)
-    given = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
-    flags = Flags(grid=grid, set={**given, **parsed(changes)}, recipe=recipe, protocol=protocol)
+    overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
+    flags = Flags(grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol)
     if path is None:
         return make_study({}, name="ad-hoc", where="command line", flags=flags)
     return load_study(path, flags)

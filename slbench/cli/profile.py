@@ -1,4 +1,4 @@
-"""`slbench profile`: what networks cost, beside what the paper says they cost."""
+"""`slbench profile`: costs of networks beside the paper's."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -26,42 +26,45 @@ from slbench.store import Store
 if TYPE_CHECKING:
     from slbench.measure.profile import Profile
 
-ROWS = ("none", "spt", "lsa", "both", "both-no-pool")
+DEFAULT_METHODS = ("none", "spt", "lsa", "both", "both-no-pool")
 PAPER_IMAGES = (64, 200, 3)  # side, classes, channels of Table 2's cost columns
-NOISY = 0.1  # quartiles further apart than this share of the median
+NOISY = 0.1  # interquartile range above this share of the median
 
 
 def profile(
     backbone: options.Backbones = [],  # noqa: B006
     method: options.Methods = [],  # noqa: B006
-    image_size: Annotated[int, typer.Option("--image-size", "--img-size", help="Side in px.", min=1)] = 64,
-    classes: Annotated[int, typer.Option("--classes", "--num-classes", min=2)] = 200,
-    in_chans: Annotated[int, typer.Option("--in-chans", help="Channels of an image.", min=1)] = 3,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Of the timing.", min=1)] = 128,
+    image_size: Annotated[int, typer.Option("--image-size", "--img-size", help="Image side in px.", min=1)] = 64,
+    classes: Annotated[int, typer.Option("--classes", "--num-classes", help="Number of classes.", min=2)] = 200,
+    in_chans: Annotated[int, typer.Option("--in-chans", help="Image channels.", min=1)] = 3,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Batch size of the timing.", min=1)] = 128,
     throughput: Annotated[bool, typer.Option(help="Also measure images/s.")] = True,
     memory: Annotated[
-        bool | None, typer.Option(help="Also measure the peak memory of a training step. Default: with throughput.")
+        bool | None, typer.Option(help="Also measure the peak memory of a training step. [default: as --throughput]")
     ] = None,
     timing: Annotated[
         str,
-        typer.Option("--timing", help="short; paper: 200 + 1000 passes; auto: the paper's on a GPU at its setting."),
+        typer.Option(
+            "--timing",
+            help="Timing protocol: short; paper (200 + 1000 passes); auto: paper on a GPU at the paper's settings.",
+        ),
     ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, bf16 or fp32.")] = "fp32",
+    precision: Annotated[str, typer.Option("--precision", help="Precision: auto, bf16 or fp32.")] = "fp32",
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     store: options.StoreFolder = Path("results"),
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Multiply-adds, parameters and images/s of backbones and rows, without training."""
+    """Measure multiply-adds, parameters, images/s and memory."""
     backbones = options.split(backbone) or list(BACKBONES)
-    methods = options.split(method) or list(ROWS)
+    methods = options.split(method) or list(DEFAULT_METHODS)
     for name in backbones:
         lookup(BACKBONES, name, "backbone")
     for name in methods:
         lookup(METHODS, name, "method")
     if precision not in ("auto", "bf16", "fp32"):
-        raise InputError(f"--precision {precision}: must be auto, bf16 or fp32")
+        raise InputError(f"--precision {precision}: must be 'auto', 'bf16' or 'fp32'")
     memory = throughput if memory is None else memory
     if throughput or memory:
         Store(store).check(writing=True)
@@ -79,7 +82,7 @@ def profile(
     networks, notes = measure.networks(
         backbones, methods, image_size=(image_size, image_size), in_channels=in_chans, num_classes=classes
     )
-    rows = [as_row(found) for found in measure.costs(networks)]
+    rows = [as_row(profile) for profile in measure.costs(networks)]
     setting = MeasurementContext(slot=slot, precision=resolved, batch_size=batch_size)
     if throughput:
         add_speeds(rows, list(networks.values()), setting, chosen, Store(store))
@@ -95,14 +98,14 @@ def profile(
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementContext:
-    """What speeds and memory are measured with."""
+    """Conditions of throughput and memory measurements."""
 
     slot: Slot
     precision: Resolved
     batch_size: int
 
     def arguments(self) -> dict[str, Any]:
-        """As measurements take them."""
+        """Return the keyword arguments of the measurements."""
         import torch
 
         device = self.slot.device
@@ -118,11 +121,11 @@ class MeasurementContext:
 
 
 def how(setting: MeasurementContext, timing: Timing) -> list[str]:
-    """How the images/s were taken, and that a processor's are not by the paper's protocol."""
+    """Return how images/s were measured."""
     turn = f"{timing.passes} passes" if timing.seconds == 0 else f"at least {timing.seconds:g} s"
     lines = [
-        f"Images/s: median (quartiles) of {timing.rounds} rounds of {turn} each, the networks in turns, after "
-        f"{timing.warmup} passes to warm up; batch {setting.batch_size}, {setting.precision}, "
+        f"Images/s: median (quartiles) of {timing.rounds} rounds of {turn} each, networks in turns, after "
+        f"{timing.warmup} warm-up passes; batch {setting.batch_size}, {setting.precision}, "
         f"--threads {setting.slot.threads}, on {setting.slot.device.name} ({setting.slot.device.label})."
     ]
     if timing.name != "paper":
@@ -130,14 +133,16 @@ def how(setting: MeasurementContext, timing: Timing) -> list[str]:
     return lines
 
 
-def as_row(found: "Profile") -> dict[str, Any]:
-    """One network as `--json` gives it."""
-    network, cost = found.network, found.cost
+def as_row(profile: "Profile") -> dict[str, Any]:
+    """Return one network as a row of `--json`."""
+    network, cost = profile.network, profile.cost
     is_paper = (network.image_size[0], network.num_classes, network.in_channels) == PAPER_IMAGES
-    macs, params = (paper(found.backbone, found.method, metric) if is_paper else None for metric in ("macs", "params"))
+    macs, params = (
+        paper(profile.backbone, profile.method, metric) if is_paper else None for metric in ("macs", "params")
+    )
     return {
-        "backbone": found.backbone,
-        "method": found.method,
+        "backbone": profile.backbone,
+        "method": profile.method,
         "s_pool": network.method.s_pool == "yes",
         "image_size": network.image_size[0],
         "num_classes": network.num_classes,
@@ -152,14 +157,14 @@ def as_row(found: "Profile") -> dict[str, Any]:
 
 
 def paper(backbone: str, method: str, metric: str) -> Published | None:
-    """The cell of Table 2, whose cost columns are at 64 px and 200 classes."""
+    """Return the cell of Table 2, whose cost columns are at 64 px and 200 classes."""
     return find(backbone, method, metric, dataset="tiny-imagenet")
 
 
 def add_speeds(
     rows: list[dict[str, Any]], networks: Sequence[Network], setting: MeasurementContext, timing: Timing, store: Store
 ) -> None:
-    """Measure every network in turns with the others, file it by machine, and add it to its row."""
+    """Measure the throughput of all networks in turns, store it and add it to their rows."""
     from slbench.measure.throughput import measure
 
     with enough_memory(setting):
@@ -181,7 +186,7 @@ def add_speeds(
 def add_memory(
     rows: list[dict[str, Any]], networks: Sequence[Network], setting: MeasurementContext, store: Store
 ) -> None:
-    """Measure each network's peak memory in training, file it by machine, and add it to its row."""
+    """Measure the peak training memory of each network, store it and add it to its row."""
     from slbench.measure.memory import measure
 
     for row, network in zip(rows, networks, strict=True):
@@ -194,14 +199,14 @@ def add_memory(
 
 @contextmanager
 def enough_memory(setting: MeasurementContext) -> Iterator[None]:
-    """Turn torch's want of memory into one line."""
+    """Raise InputError in place of torch.OutOfMemoryError."""
     import torch
 
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"--batch-size {setting.batch_size}: {setting.slot.device.label} has not enough memory: take a smaller one"
+            f"--batch-size {setting.batch_size}: not enough memory on {setting.slot.device.label}; use a smaller batch"
         ) from error
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
 from slbench.cli import options
-from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, tell
+from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.names import lookup
@@ -28,12 +28,15 @@ def temperature(
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what learned temperatures have become, by layer and head, and how: Fig. 3 of the paper."""
+    """Show learned temperatures by layer and head, and over training.
+
+    Fig. 3 of the paper.
+    """
     chosen = chosen_runs(store, runs, study, seed, needs=Requirements(attention=False, weights=False))
     folder = folder_for(chosen.name, store, out)
     from slbench.analysis.temperature import analyse
 
-    tell(analyse(chosen, folder), as_json=as_json)
+    show(analyse(chosen, folder), as_json=as_json)
 
 
 def receptive_field(
@@ -43,26 +46,28 @@ def receptive_field(
     method: options.Methods = [],  # noqa: B006
     image_size: Annotated[
         int | None,
-        typer.Option("--image-size", "--img-size", help="Side in px. [default: 32]", min=1, show_default=False),
+        typer.Option("--image-size", "--img-size", help="Image side in px. [default: 32]", min=1, show_default=False),
     ] = None,
-    in_chans: Annotated[int, typer.Option("--in-chans", help="Channels of an image.", min=1)] = 3,
-    classes: Annotated[int, typer.Option("--classes", "--num-classes", min=2)] = 10,
-    seed: Annotated[int, typer.Option("--seed", help="Of networks that are not trained, and of noise.", min=0)] = 0,
-    of: Annotated[list[str], typer.Option("--of", help="tokens, class: with commas.")] = ["tokens"],  # noqa: B006
-    images: Annotated[int, typer.Option("--images", help="So many, of the test split or of noise.", min=1)] = 64,
+    in_chans: Annotated[int, typer.Option("--in-chans", help="Image channels.", min=1)] = 3,
+    classes: Annotated[int, typer.Option("--classes", "--num-classes", help="Number of classes.", min=2)] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of untrained networks and noise.", min=0)] = 0,
+    of: Annotated[list[str], typer.Option("--of", help="Outputs: tokens, class; comma-separated.")] = ["tokens"],  # noqa: B006
+    images: Annotated[
+        int, typer.Option("--images", help="Number of images, of the test split or of noise.", min=1)
+    ] = 64,
     store: options.StoreFolder = options.RESULTS,
     out: Out = None,
     data_root: options.DataRoot = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what a token is computed from: by the paper's formula for every tokenizer, and by gradients as a picture.
+    """Show receptive fields by formula and by gradients.
 
-    Of finished runs on their test images, or else of networks that are not trained, on noise.
+    Uses finished runs on their test images, or else untrained networks on noise.
     """
     backbones, methods = options.split(backbone), options.split(method)
     is_finished = bool(runs) or study is not None
     if is_finished and (backbones or methods or image_size is not None):
-        raise InputError("runs and --study bring their networks: drop --backbone, --method and --image-size")
+        raise InputError("--backbone, --method and --image-size cannot be combined with runs or --study")
     for name in backbones:
         lookup(NAMED, name, "backbone")
     for name in methods:
@@ -76,13 +81,13 @@ def receptive_field(
 
     notes: list[str] = []
     if chosen is not None:
-        found, notes = analyzed_networks.trained_networks(chosen, count=images), list(chosen.notes)
+        inputs, notes = analyzed_networks.finished(chosen, count=images), list(chosen.notes)
     else:
         networks, notes = analyzed_networks.resolve_networks(
             backbones, methods, side=image_size or 32, in_channels=in_chans, num_classes=classes
         )
-        found = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
+        inputs = analyzed_networks.fresh(networks, seed=seed, count=images)
     console = Console(stderr=True)
     with console.status("") as status:
-        written = analyse(found, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
-    tell(written, as_json=as_json)
+        output = analyse(inputs, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
+    show(output, as_json=as_json)

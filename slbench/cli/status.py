@@ -1,6 +1,7 @@
-"""`slbench status`, `slbench logs`: looking at a grid from another terminal."""
+"""`slbench status`, `slbench logs`: watch a grid from another terminal."""
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.status import GridStatus
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
-from slbench.text import duration
+from slbench.text import duration, plural
 
 WATCH_SECONDS = 2.0
 FOLLOW_SECONDS = 0.5
@@ -26,19 +27,22 @@ def status(
     study: options.StudyPath = None,
     store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until all is over.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until all runs have ended.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Say which runs of a study, or of the store, are done, running, failed or missing. Exit code 1 if any failed."""
+    """Show which runs are done, running, failed or missing.
+
+    Exits with 1 if any run failed.
+    """
     if watch and as_json:
-        raise InputError("--watch and --json: choose one")
+        raise InputError("--watch and --json cannot be combined")
     options.use_data_root(data_root)
     results = Store(store)
     results.check(writing=False)
     chosen = everything(results) if study is None else with_adaptive_seeds(study_file(study), results)
     standing = GridStatus.of(chosen.runs, results)
     if watch:
-        standing = keep_looking(chosen, results)
+        standing = watch_runs(chosen, results)
     elif as_json:
         print(json.dumps(as_document(chosen, standing), indent=2))
     else:
@@ -48,20 +52,20 @@ def status(
 
 
 def study_file(path: Path) -> Study:
-    """The study of a file as it stands."""
+    """Return the study of a file without flags."""
     return options.study_of(
         path, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
     )
 
 
 def everything(store: Store) -> Study:
-    """All runs of a store as one study."""
+    """Return all runs of a store as one study."""
     runs = tuple(StudyRun(spec, labels) for spec, labels in store.begun())
     return Study(name=str(store.root), title="", source="", runs=runs, notes=())
 
 
-def keep_looking(study: Study, store: Store) -> GridStatus:
-    """Show the state anew until all is over."""
+def watch_runs(study: Study, store: Store) -> GridStatus:
+    """Refresh the state until all runs have ended."""
     from rich.live import Live
     from rich.text import Text
 
@@ -76,11 +80,11 @@ def keep_looking(study: Study, store: Store) -> GridStatus:
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's id, or as much of its beginning as no other has.")],
+    run: Annotated[str, typer.Argument(help="Run id, or a unique prefix of it.")],
     store: options.StoreFolder = options.RESULTS,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
 ) -> None:
-    """Print a run's log."""
+    """Print the log of a run."""
     from slbench.grid.processes import LOG
 
     results = Store(store)
@@ -88,73 +92,78 @@ def logs(
     run_id, folder = results.find(run)
     try:
         with (folder / LOG).open(errors="replace") as log:
-            print(log.read(), end="")
+            text = log.read()
+            if not text and not follow:
+                print(f"{folder / LOG}: the log is empty", file=sys.stderr)
+            print(text, end="")
             while follow and run_id in results.claims.holders():
                 time.sleep(FOLLOW_SECONDS)
                 print(log.read(), end="", flush=True)
             print(log.read(), end="")
     except FileNotFoundError:
-        raise InputError(f"{folder}: has no log: the run was made by `slbench train`, or has not begun") from None
+        raise InputError(f"{folder}: no log: the run was trained by `slbench train`, or has not started") from None
 
 
 def lines(study: Study, standing: GridStatus) -> list[str]:
-    """The state of a study for a person: each run, what failed the same way, the summary."""
+    """Return the state of a study: each run, common failures, the summary."""
     runs = [line(run, standing) for run in study.runs]
     return [*runs, *causes(standing), *rule_lines(study, standing), summary(study, standing)]
 
 
 def rule_lines(study: Study, standing: GridStatus) -> list[str]:
-    """What the study's rule of seeds has come to, if it has one."""
+    """Return the outcome of the study's seed rule; empty without one."""
     return [] if study.seeds is None else [seeds_summary(decisions(study, accuracies(standing)))]
 
 
 def accuracies(standing: GridStatus) -> dict[str, float]:
-    """Of the finished runs, by id."""
+    """Return final test accuracies of finished runs by id."""
     return {run: record.final_test_top1 for run, record in standing.records.items()}
 
 
 def line(run: StudyRun, standing: GridStatus) -> str:
     state = standing.states[run.spec.run_id]
-    epochs = f"{run.spec.recipe.epochs} epoch{'' if run.spec.recipe.epochs == 1 else 's'}"
-    told = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
+    epochs = plural(run.spec.recipe.epochs, "epoch")
+    text = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
     if run.spec.run_id in standing.failures:
-        return f"{told}: {standing.failures[run.spec.run_id].reason}"
+        return f"{text}: {standing.failures[run.spec.run_id].reason}"
     if run.spec.run_id in standing.pruned:
-        return f"{told}: {standing.pruned[run.spec.run_id].reason}"
-    return told + (f": {running(run, standing)}" if state == "running" else "")
+        return f"{text}: {standing.pruned[run.spec.run_id].reason}"
+    return text + (f": {running(run, standing)}" if state == "running" else "")
 
 
 def running(run: StudyRun, standing: GridStatus) -> str:
-    """How far a run is, and where."""
+    """Return the progress of a run and its device."""
     holder = standing.holders.get(run.spec.run_id)
     if holder is None:
         return "starting"
     where = f"{holder.owner.device or 'starting'} of {holder.owner.hostname}"
-    said, left = standing.progress(run), standing.seconds_left(run)
-    if said is None or left is None:
+    progress, left = standing.progress(run), standing.seconds_left(run)
+    if progress is None or left is None:
         return where
-    accuracy = said.top1
+    accuracy = progress.top1
     top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
-    return f"epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, {duration(left)} left, {where}"
+    return f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}{top1}, {duration(left)} left, {where}"
 
 
 def causes(standing: GridStatus) -> list[str]:
-    """A line for each way that several runs died."""
+    """Return a line for each cause of several failures."""
     return [
-        f"{len(group)} failed the same way: {why.reason}: {', '.join(run.spec.run_id for run in group)}"
+        f"{len(group)} failed with the same cause: {why.reason}: {', '.join(run.spec.run_id for run in group)}"
         for why, group in standing.by_cause()
         if len(group) > 1
     ]
 
 
 def summary(study: Study, standing: GridStatus) -> str:
-    """ "8 of 8 done", and what else there is."""
+    """Return "8 of 8 done", the other states and the time left."""
     left = standing.total_seconds_left()
     return counts(study, standing.states) + ("" if left is None else f", {duration(left)} left")
 
 
 def counts(study: Study, states: Mapping[str, State]) -> str:
     number = Counter(states.values())
+    if not study.runs:
+        return f"{study.name}: no runs yet; start with: slbench run-grid STUDY"
     others = ", ".join(
         f"{number[state]} {state}" for state in ("running", "failed", "pruned", "missing") if number[state]
     )
@@ -162,7 +171,7 @@ def counts(study: Study, states: Mapping[str, State]) -> str:
 
 
 def as_document(study: Study, standing: GridStatus) -> dict[str, Any]:
-    """What `--json` prints: runs with their states; of the done accuracies, of the running how far they are."""
+    """Return the `--json` document: runs with their states, accuracies and progress."""
     number = Counter(standing.states.values())
     return {
         "study": study.name,
@@ -176,7 +185,7 @@ def as_document(study: Study, standing: GridStatus) -> dict[str, Any]:
 
 
 def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
-    """What a study's rule of seeds adds to `--json`."""
+    """Return what a study's seed rule adds to `--json`."""
     from slbench.stats.sequential import confidence
 
     assert study.seeds is not None
@@ -184,14 +193,14 @@ def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
         "seeds": {**study.seeds.model_dump(), "level": confidence(study.seeds)},
         "comparisons": [
             {
-                "row": found.comparison.row.spec.cell_id,
-                "plain": found.comparison.plain.spec.cell_id,
-                "title": found.comparison.title,
-                "state": found.analysis.state,
-                "seeds": found.analysis.seeds,
-                "verdict": found.analysis.verdict,
+                "row": decision.comparison.row.spec.cell_id,
+                "plain": decision.comparison.plain.spec.cell_id,
+                "title": decision.comparison.title,
+                "state": decision.analysis.state,
+                "seeds": decision.analysis.seeds,
+                "verdict": decision.analysis.verdict,
             }
-            for found in decisions(study, accuracies(standing))
+            for decision in decisions(study, accuracies(standing))
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Columns and panels of text in the width of the terminal, without rich, whose import takes longer than the rest."""
+"""Text columns and panels as wide as the terminal, without rich, which is slow to import."""
 
 import os
 import shutil
@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import typer
 
-LEAST = 24  # characters that a second column has, however narrow the terminal
+MIN_WIDTH = 24  # characters of the second column on any terminal
 BOX, ASCII_BOX = tuple("╭─╮│╰╯"), tuple("+-+|++")
 
 
 def terminal_width() -> int:
-    """Characters in a line; 80 where there is no terminal."""
+    """Return characters per line; 80 without a terminal."""
     return shutil.get_terminal_size().columns
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(width, LEAST), break_on_hyphens=False) or [""]
+    return textwrap.wrap(text, max(width, MIN_WIDTH), break_on_hyphens=False) or [""]
 
 
 def two_columns(rows: Sequence[tuple[str, str]], width: int) -> Iterator[tuple[str, str]]:
-    """Each line as its two cells: names padded to the longest, texts wrapped to what is left of the width."""
+    """Yield each line as two cells: names padded to the longest, texts wrapped to the remaining width."""
     longest = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         for index, part in enumerate(wrapped(text, width - longest - 2)):
@@ -30,20 +30,20 @@ def two_columns(rows: Sequence[tuple[str, str]], width: int) -> Iterator[tuple[s
 
 
 def help_page(usage: str, about: str, panels: Mapping[str, Sequence[tuple[str, str]]]) -> str:
-    """The help page of a group of commands.
+    """Return the help page of a group of commands.
 
     Args:
-        panels: by title, names each with its text.
+        panels: (name, text) pairs by title.
     """
     width = terminal_width()
     head = ["", *(f" {line}" for line in wrapped(f"Usage: {usage}", width - 2))]
     text = ["", *(f" {line}" for line in wrapped(about, width - 2)), ""]
-    drawn = [line for title, rows in panels.items() for line in panel(title, rows, width)]
-    return "\n".join([*head, *text, *drawn, ""]) + "\n"
+    boxes = [line for title, rows in panels.items() for line in panel(title, rows, width)]
+    return "\n".join([*head, *text, *boxes, ""]) + "\n"
 
 
 def panel(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    """The lines of a box around two columns. Colours go where stdout is no terminal: `typer.echo` sees to it."""
+    """Yield the lines of a box around two columns. `typer.echo` strips colours if stdout is no terminal."""
     top_left, flat, top_right, side, low_left, low_right = BOX if writes_unicode() else ASCII_BOX
     cells = list(two_columns(rows, width - 4))
     inner = max([width - 4, *(len(name) + 2 + len(text) for name, text in cells)])

@@ -18,6 +18,7 @@ from slbench.errors import InputError
 from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
+from slbench.text import plural
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
 from slbench.tuning.search import SearchConfig
@@ -29,24 +30,27 @@ SEARCH = "Search"
 
 
 def tune_temperature(
-    backbone: Annotated[str, typer.Option("--backbone", help="One backbone.", rich_help_panel=options.GRID)] = "vit",
+    backbone: Annotated[str, typer.Option("--backbone", help="Backbone.", rich_help_panel=options.GRID)] = "vit",
     dataset: Annotated[
-        str, typer.Option("--dataset", help="One data set, or npz:PATH, folder:PATH.", rich_help_panel=options.GRID)
+        str,
+        typer.Option("--dataset", help="Data set, or your own: npz:PATH, folder:PATH.", rich_help_panel=options.GRID),
     ] = DEFAULT_DATASET,
     method: Annotated[
         list[str],
         typer.Option(
-            "--method", help="Rows to tune, each with as many trials. [default: both]", rich_help_panel=options.GRID
+            "--method",
+            help="Methods to tune, each with the same number of trials. [default: both]",
+            rich_help_panel=options.GRID,
         ),
     ] = [],  # noqa: B006
     trials: Annotated[
-        int, typer.Option("--trials", help="Of each row, in all.", min=1, metavar="N", rich_help_panel=SEARCH)
+        int, typer.Option("--trials", help="Trials per method.", min=1, metavar="N", rich_help_panel=SEARCH)
     ] = 20,
     time_limit: Annotated[
         str | None,
         typer.Option(
             "--timeout",
-            help="Begin no trial after so long: 90, 30m, 2h.",
+            help="Start no trial after this time: 90, 30m, 2h.",
             metavar="TIME",
             show_default=False,
             rich_help_panel=SEARCH,
@@ -54,29 +58,38 @@ def tune_temperature(
     ] = None,
     seeds_per_trial: Annotated[
         int,
-        typer.Option("--seeds-per-trial", help="A trial is their mean.", min=1, metavar="K", rich_help_panel=SEARCH),
+        typer.Option(
+            "--seeds-per-trial", help="Seeds averaged in each trial.", min=1, metavar="K", rich_help_panel=SEARCH
+        ),
     ] = 3,
     search: Annotated[
         Path | None,
         typer.Option(
-            "--search", help="What to search, in TOML.", metavar="FILE", show_default=False, rich_help_panel=SEARCH
+            "--search",
+            help="TOML file with the parameters to search.",
+            metavar="FILE",
+            show_default=False,
+            rich_help_panel=SEARCH,
         ),
     ] = None,
     with_lr: Annotated[
-        bool, typer.Option("--with-lr", help="Search the learning rate too.", rich_help_panel=SEARCH)
+        bool, typer.Option("--with-lr", help="Also search the learning rate.", rich_help_panel=SEARCH)
     ] = False,
     sampler: Annotated[
-        str, typer.Option("--sampler", help="tpe, gp, random or grid.", rich_help_panel=SEARCH)
+        str, typer.Option("--sampler", help="Optuna sampler: tpe, gp, random or grid.", rich_help_panel=SEARCH)
     ] = DEFAULT_SAMPLER,
     pruner: Annotated[
-        str, typer.Option("--pruner", help="hyperband, median or none.", rich_help_panel=SEARCH)
+        str, typer.Option("--pruner", help="Optuna pruner: hyperband, median or none.", rich_help_panel=SEARCH)
     ] = DEFAULT_PRUNER,
-    sampler_seed: Annotated[int, typer.Option("--sampler-seed", min=0, rich_help_panel=SEARCH)] = 0,
+    sampler_seed: Annotated[
+        int, typer.Option("--sampler-seed", help="Seed of the sampler.", min=0, rich_help_panel=SEARCH)
+    ] = 0,
     storage: Annotated[
         str | None,
         typer.Option(
             "--storage",
-            help="sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT. [default: a journal in the store]",
+            help="Optuna storage: sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT. "
+            "[default: a journal in the store]",
             metavar="URL",
             show_default=False,
             rich_help_panel=SEARCH,
@@ -84,13 +97,13 @@ def tune_temperature(
     ] = None,
     take_over: Annotated[
         bool,
-        typer.Option("--take-over", help="The process that had this search is dead.", rich_help_panel=SEARCH),
+        typer.Option("--take-over", help="Resume a search whose owner process is dead.", rich_help_panel=SEARCH),
     ] = False,
     compare_seeds: Annotated[
         int,
         typer.Option(
             "--compare-seeds",
-            help="Of the comparison after the search; 0: none.",
+            help="Fresh seeds of the comparison after the search; 0: no comparison.",
             min=0,
             metavar="N",
             rich_help_panel=SEARCH,
@@ -99,7 +112,7 @@ def tune_temperature(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", help="Of the search. [default: BACKBONE-DATASET]", show_default=False, rich_help_panel=SEARCH
+            "--name", help="Name of the search. [default: BACKBONE-DATASET]", show_default=False, rich_help_panel=SEARCH
         ),
     ] = None,
     recipe: options.RecipeName = None,
@@ -118,17 +131,17 @@ def tune_temperature(
     max_failures: options.MaxFailures = 3,
     as_json: options.Json = False,
 ) -> None:
-    """Search the initial softmax temperature and the shift that suit a data set, by validation accuracy alone."""
+    """Search the initial temperature and the shift by validation accuracy."""
     options.use_data_root(data_root)
     options.use_stream(stream)
     check_protocol(protocol, changes)
-    given = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
-    settings = {path: value for path, value in given.items() if value is not None} | options.parsed(changes)
-    targets = [
-        TuningTarget(backbone, dataset, row, recipe or "quick", settings) for row in options.split(method) or ["both"]
+    flags = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
+    settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
+    subjects = [
+        TuningTarget(backbone, dataset, name, recipe or "quick", settings) for name in options.split(method) or ["both"]
     ]
-    if len({target.method for target in targets}) < len(targets):
-        raise InputError("--method names a row twice")
+    if len({subject.method for subject in subjects}) < len(subjects):
+        raise InputError("--method names a method twice")
     file = NOTHING if search is None else load_search_file(search)
     spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
     label = targets[0].runs({}, seeds=[0])[0].labels
@@ -157,65 +170,65 @@ def tune_temperature(
     )
     signal.signal(signal.SIGTERM, interrupt)
     console = Console(stderr=as_json)
-    for words in opening(tuning):
-        say(console, words)
+    for line in opening(tuning):
+        say(console, line)
     with make_view(console, tuning) as view:
         record, is_whole = run_tuning(tuning, on_event=view)
     if as_json:
         print(json.dumps(record.model_dump(mode="json"), indent=2))
     else:
-        for words in outcome(record, store):
-            say(console, words)
+        for line in outcome(record, store):
+            say(console, line)
     if not is_whole:
         raise typer.Exit(1)
 
 
 def check_protocol(protocol: str | None, changes: list[str]) -> None:
     """Raise InputError unless the protocol has validation images to choose by."""
-    given = protocol or options.parsed(changes).pop("protocol", None)
-    if given not in (None, "holdout"):
+    name = protocol or options.parsed(changes).pop("protocol", None)
+    if name not in (None, "holdout"):
         raise InputError(
-            f"--protocol {given}: a search chooses by validation accuracy, and '{given}' keeps no image for it: "
-            "leave it out (holdout)"
+            f"--protocol {name}: a search needs validation images, and protocol '{name}' has none; "
+            "allowed: 'holdout', the default"
         )
 
 
 def command_line() -> str:
-    """What was typed, for whoever wants to do it again; of a storage without its password."""
-    from slbench.tuning.storage import hide_password
+    """Return the command line, without passwords of storage URLs."""
+    from slbench.tuning.storage import hidden
 
-    words = [hide_password(word) if "://" in word else word for word in sys.argv[1:]]
-    return shlex.join(["slbench", *words])
+    arguments = [hidden(word) if "://" in word else word for word in sys.argv[1:]]
+    return shlex.join(["slbench", *arguments])
 
 
 def opening(tuning: PreparedSearch) -> list[str]:
-    """What will be searched."""
-    config, run = tuning.config, tuning.grid.runs[0]
-    seeds = "one seed" if config.seeds == 1 else f"{config.seeds} seeds"
+    """Return the lines that describe the search."""
+    plan, run = tuning.plan, tuning.grid.runs[0]
+    seeds = plural(plan.seeds, "seed")
     lines = [
-        f"search {config.name}: {config.trials} trials of {seeds} of {run.spec.recipe.epochs} epochs, "
-        f"sampler {config.sampler}, pruner {config.pruner}; "
-        f"by the accuracy on {run.spec.dataset.num_validation:,} validation images"
+        f"search {plan.name}: {plural(plan.trials, 'trial')} of {seeds} of {plural(run.spec.recipe.epochs, 'epoch')}, "
+        f"sampler {plan.sampler}, pruner {plan.pruner}; "
+        f"objective: accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
-    for target, space in zip(tuning.targets, tuning.spaces, strict=True):
-        lines += [f"        {target.method}: {parameter.description}" for parameter in space.parameters]
-        if space.size is not None and space.size < config.trials:
-            lines.append(f"note: '{target.method}' has {space.size} settings, so as many trials")
+    for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
+        lines += [f"        {subject.method}: {parameter.words}" for parameter in space.parameters]
+        if space.size is not None and space.size < plan.trials:
+            lines.append(f"note: '{subject.method}' has only {plural(space.size, 'setting')}: that many trials")
         lines += [f"note: {note}" for note in space.notes]
     return lines
 
 
 def outcome(record: SearchRecord, store: Path) -> list[str]:
-    """What was found, in a few lines."""
+    """Return the result of a search in a few lines."""
     from slbench.tuning.summary import winner_words
 
     lines = []
     for row in record.rows:
-        won, own = row.trial(row.winner), row.baseline
-        if won is None or own is None:
-            lines.append(f"{row.title}: no trial is complete")
+        best, baseline = row.trial(row.winner), row.baseline
+        if best is None or baseline is None:
+            lines.append(f"{row.title}: no complete trial")
             continue
-        lines.append(f"{row.title}: {winner_words(won, own)}")
+        lines.append(f"{row.title}: {winner_words(best, baseline)}")
         if row.comparison is not None:
             verdict = f"{row.comparison.verdict}: " if row.comparison.seeds else ""
             lines.append(f"{row.title}: {verdict}{row.comparison.words}")

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: validation accuracies, never one of the test images."""
+"""Progress display of a search: validation accuracies, never test accuracies."""
 
 import time
 from types import TracebackType
@@ -10,14 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from slbench.cli.views import log_line
 from slbench.grid.events import AlreadyFinished, Failed, Finished, JobCancelled, JobPruned, Progressed, Started
-from slbench.text import duration
+from slbench.text import duration, plural
 from slbench.tuning.record import setting_words
 from slbench.tuning.run import Comparing, PreparedSearch, Searching, TimedOut, TuningEvent
 from slbench.tuning.search import TrialOutcome
 
 
 class TuneView(Protocol):
-    """Shows what a search does; entered before the first event and left after the last."""
+    """Display of a search; a context manager around all events."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -27,11 +27,11 @@ class TuneView(Protocol):
 
 
 class SearchProgress:
-    """How far a search is: trials over, pruned, running, the best so far, and how long the rest may take."""
+    """Progress of a search: trials ended, pruned, running, the best so far, remaining time."""
 
     def __init__(self, tuning: PreparedSearch) -> None:
-        self.many = len(tuning.targets) > 1
-        self.wanted = self.before = self.over = self.pruned = self.failed = 0
+        self.many = len(tuning.subjects) > 1
+        self.total = self.before = self.over = self.pruned = self.failed = 0
         self.running = set[str]()
         self.best: dict[str, TrialOutcome] = {}
         self.comparing: int | None = None
@@ -40,74 +40,74 @@ class SearchProgress:
 
     def see(self, event: TuningEvent) -> None:
         if isinstance(event, Searching):
-            for told in event.finished:
-                self._told(told)
-            self.wanted, self.before, self.over, self.started = event.total, len(event.finished), 0, time.monotonic()
+            for outcome in event.over:
+                self._add(outcome)
+            self.total, self.before, self.over, self.started = event.wanted, len(event.over), 0, time.monotonic()
         elif isinstance(event, Comparing):
             self.comparing, self.started = event.runs, time.monotonic()
         elif isinstance(event, TrialOutcome):
-            self._told(event)
+            self._add(event)
         elif isinstance(event, Started):
             self.running.add(event.run.spec.run_id)
         elif isinstance(event, Finished | Failed | JobCancelled | JobPruned | AlreadyFinished):
             self.running.discard(event.run.spec.run_id)
             self.compared += self.comparing is not None and isinstance(event, Finished)
 
-    def _told(self, told: TrialOutcome) -> None:
+    def _add(self, outcome: TrialOutcome) -> None:
         self.over += 1
-        self.pruned += told.state == "pruned"
-        self.failed += told.state == "failed"
-        best = self.best.get(told.method)
-        if told.state == "complete" and (best is None or (told.value or 0) > (best.value or 0)):
-            self.best[told.method] = told
+        self.pruned += outcome.state == "pruned"
+        self.failed += outcome.state == "failed"
+        best = self.best.get(outcome.method)
+        if outcome.state == "complete" and (best is None or (outcome.value or 0) > (best.value or 0)):
+            self.best[outcome.method] = outcome
 
     def remaining(self) -> float | None:
-        """Seconds, if those to come take as long as those of this process; None before the first is over."""
-        wanted, over = self.wanted - self.before, self.over
+        """Return the remaining seconds at the speed of this process; None before its first trial has ended."""
+        total, over = self.total - self.before, self.over
         if self.comparing is not None:
-            wanted, over = self.comparing, self.compared
-        return (time.monotonic() - self.started) / over * max(0, wanted - over) if over else None
+            total, over = self.comparing, self.compared
+        return (time.monotonic() - self.started) / over * max(0, total - over) if over else None
 
-    def words(self) -> str:
-        """ "7 of 20 trials, 3 pruned, 2 running, best 84.20 % (initial_temperature 0.71), 3:10 left"."""
+    def summary(self) -> str:
+        """Return "7 of 20 trials, 3 pruned, 2 running, best 84.20 % (initial_temperature 0.71), 3:10 left"."""
         if self.comparing is not None:
             parts = [f"comparison: {self.compared} of {self.comparing} runs"]
         else:
-            parts = [f"{self.before + self.over} of {self.wanted} trials"]
+            parts = [f"{self.before + self.over} of {self.total} trials"]
             parts += [f"{count} {name}" for count, name in ((self.pruned, "pruned"), (self.failed, "failed")) if count]
         parts += [f"{len(self.running)} running"] if self.running else []
-        for method, told in self.best.items():
-            row = f" {method}" if self.many else ""
-            parts.append(f"best{row} {told.value:.2f} % ({setting_words(told.setting)})")
+        for method, outcome in self.best.items():
+            label = f" {method}" if self.many else ""
+            parts.append(f"best{label} {outcome.value:.2f} % ({setting_words(outcome.setting)})")
         left = self.remaining()
         return ", ".join([*parts, *([f"{duration(left)} left"] if left is not None else [])])
 
 
-def told_words(told: TrialOutcome, *, many: bool) -> str:
-    """What a trial came to."""
-    row = f" {told.method}" if many else ""
-    value = "" if told.value is None else f"validation top-1 {told.value:.2f} %, "
-    return f"{told.state:<9}trial {told.number}{row}: {value}{setting_words(told.setting)}"
+def trial_line(trial: TrialOutcome, *, many: bool) -> str:
+    """Return the line of an ended trial."""
+    method = f" {trial.method}" if many else ""
+    value = "" if trial.value is None else f"validation top-1 {trial.value:.2f} %, "
+    return f"{trial.state:<9}trial {trial.number}{method}: {value}{setting_words(trial.setting)}"
 
 
-def lasting_words(event: TuningEvent, *, many: bool) -> str | None:
-    """The line that stays after an event. A run's own end leaves none: it would tell a test accuracy."""
+def event_line(event: TuningEvent, *, many: bool) -> str | None:
+    """Return the permanent line of an event, or None. A run's end has none: it would show a test accuracy."""
     if isinstance(event, TrialOutcome):
-        return told_words(event, many=many)
+        return trial_line(event, many=many)
     if isinstance(event, Comparing):
-        return f"comparing on the test images, with fresh seeds: {event.runs} runs"
+        return f"comparing on the test images with fresh seeds: {plural(event.runs, 'run')}"
     if isinstance(event, Searching):
-        return f"{len(event.finished)} of {event.total} trials were made before: going on" if event.finished else None
+        return f"resuming: {len(event.over)} of {event.wanted} trials already done" if event.over else None
     if isinstance(event, TimedOut):
-        return f"--timeout: {event.remaining} trials are not made; the same command without it makes them"
+        return f"--timeout reached: {plural(event.left, 'trial')} not run; the same command without it runs them"
     return None if isinstance(event, Finished | AlreadyFinished) else log_line(event)
 
 
 class PlainTuneView:
-    """A line for each trial that is over, with where the search stands."""
+    """A line per ended trial with the progress of the search."""
 
     def __init__(self, console: Console, tuning: PreparedSearch) -> None:
-        self.console, self.standings = console, SearchProgress(tuning)
+        self.console, self.search = console, SearchProgress(tuning)
 
     def __enter__(self) -> Self:
         return self
@@ -118,18 +118,18 @@ class PlainTuneView:
         return None
 
     def __call__(self, event: TuningEvent) -> None:
-        self.standings.see(event)
-        line = lasting_words(event, many=self.standings.many)
+        self.search.see(event)
+        line = event_line(event, many=self.search.many)
         if line is not None:
-            tail = f"  [{self.standings.words()}]" if isinstance(event, TrialOutcome) else ""
+            tail = f"  [{self.search.summary()}]" if isinstance(event, TrialOutcome) else ""
             self.console.print(line + tail, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTuneView:
-    """A bar for the search with the best so far, and one for each run; trials that are over scroll above them."""
+    """A bar for the search with the best so far, and one per run; ended trials scroll above them."""
 
     def __init__(self, console: Console, tuning: PreparedSearch) -> None:
-        self.standings = SearchProgress(tuning)
+        self.search = SearchProgress(tuning)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
@@ -150,7 +150,7 @@ class LiveTuneView:
         self.progress.stop()
 
     def __call__(self, event: TuningEvent) -> None:
-        self.standings.see(event)
+        self.search.see(event)
         if isinstance(event, Started):
             title = f"{event.slot.device.label} {event.run.labels.method} seed {event.run.spec.seed}"
             steps = event.run.spec.recipe.epochs * event.run.spec.steps_per_epoch
@@ -161,16 +161,16 @@ class LiveTuneView:
             self.progress.update(self._slots[event.slot.index], completed=event.progress.step, detail=detail)
         elif isinstance(event, Finished | Failed | JobCancelled | JobPruned) and event.slot.index in self._slots:
             self.progress.remove_task(self._slots.pop(event.slot.index))
-        line = lasting_words(event, many=self.standings.many)
+        line = event_line(event, many=self.search.many)
         if line is not None:
             self.progress.console.print(line, markup=False, highlight=False)
-        standings = self.standings
-        total, done = (standings.wanted, standings.before + standings.over)
-        if standings.comparing is not None:
-            total, done = standings.comparing, standings.compared
-        self.progress.update(self._search, total=total or None, completed=done, detail=standings.words())
+        search = self.search
+        total, done = (search.total, search.before + search.over)
+        if search.comparing is not None:
+            total, done = search.comparing, search.compared
+        self.progress.update(self._search, total=total or None, completed=done, detail=search.summary())
 
 
 def make_view(console: Console, tuning: PreparedSearch) -> TuneView:
-    """Bars if the console is a terminal, else lines."""
+    """Return bars if the console is a terminal, else plain lines."""
     return LiveTuneView(console, tuning) if console.is_terminal else PlainTuneView(console, tuning)

@@ -16,6 +16,7 @@ from slbench.errors import InputError
 from slbench.grid.launch import prepare
 from slbench.grid.verify import Proof, Verification, one_per_network
 from slbench.store import Store
+from slbench.text import plural
 
 
 def verify_resume(
@@ -29,25 +30,28 @@ def verify_resume(
     changes: options.Changes = [],  # noqa: B006
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
-    kills: Annotated[int, typer.Option("--kills", help="Of each run.", min=1, max=100)] = 3,
-    kill_seed: Annotated[int, typer.Option("--kill-seed", help="Of the steps at which they come.")] = 0,
-    every: Annotated[bool, typer.Option("--all", help="Every run, not one of each network and data set.")] = False,
+    kills: Annotated[int, typer.Option("--kills", help="Kills per run.", min=1, max=100)] = 3,
+    kill_seed: Annotated[int, typer.Option("--kill-seed", help="Seed of the steps at which runs are killed.")] = 0,
+    every: Annotated[bool, typer.Option("--all", help="Verify every run, not one per network and data set.")] = False,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Keep both stores here.", metavar="DIR", show_default=False)
+        Path | None, typer.Option("--keep", help="Keep both stores in this folder.", metavar="DIR", show_default=False)
     ] = None,
     data_root: options.DataRoot = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     jobs_per_device: options.JobsPerDevice = None,
 ) -> None:
-    """Prove that a killed run ends as if nothing had happened: train once through, once killed, compare every bit."""
+    """Prove that a killed run resumes to the same bits.
+
+    Trains each run once through and once killed with SIGKILL at random steps, and compares every bit.
+    """
     options.use_data_root(data_root)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol, changes=changes, epochs=epochs, batch_size=batch_size,
     )  # fmt: skip
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise InputError(f"--keep {keep}: must be a new or an empty folder")
+        raise InputError(f"--keep {keep}: must be a new or empty folder")
     runs = chosen.runs if every else one_per_network(chosen.runs)
     console = Console()
     with stores(keep) as folder:
@@ -62,10 +66,10 @@ def verify_resume(
         )
         say_notes(console, chosen, Store(folder))
         twice = Verification(runs, folder, slots=grid.slots, precisions=grid.precisions, kills=kills, seed=kill_seed)
-        say(console, "once through:")
+        say(console, "uninterrupted:")
         with make_view(console, list(runs)) as view:
             twice.run_calmly(view)
-        say(console, "killed on the way:")
+        say(console, "killed and resumed:")
         with make_view(console, list(runs)) as view:
             twice.run_killed(view)
         proofs = twice.proofs()
@@ -73,14 +77,14 @@ def verify_resume(
         say(console, sentence(proof))
     held = sum(proof.holds for proof in proofs)
     deaths = sum(len(proof.killed_at) for proof in proofs)
-    say(console, f"{held} of {len(proofs)} runs identical after {deaths} kills, one by one with SIGKILL")
+    say(console, f"{held} of {plural(len(proofs), 'run')} identical after {plural(deaths, 'kill')} with SIGKILL")
     if held < len(proofs):
         raise typer.Exit(1)
 
 
 @contextlib.contextmanager
 def stores(keep: Path | None) -> Iterator[Path]:
-    """A folder for the two stores, which goes unless it is to be kept."""
+    """Yield a folder for the two stores; a temporary one unless it is to be kept."""
     if keep is not None:
         yield keep
         return
@@ -89,16 +93,16 @@ def stores(keep: Path | None) -> Iterator[Path]:
 
 
 def sentence(proof: Proof) -> str:
-    """The proof for a person."""
+    """Return the line on a proof."""
     title = proof.run.title
     if proof.calm is None or proof.killed is None:
-        which = "the calm one" if proof.calm is None else "the killed one"
-        return f"NOT SHOWN  {title}: {which} failed"
+        which = "uninterrupted" if proof.calm is None else "killed"
+        return f"INCONCLUSIVE {title}: the {which} run failed"
     if not proof.killed_at:
-        return f"NOT SHOWN  {title}: it ended before it could be killed: give it more epochs"
+        return f"INCONCLUSIVE {title}: finished before it was killed; use more epochs"
     steps = ", ".join(map(str, proof.killed_at))
-    told = f"{title}: killed after step {steps} of {proof.calm.steps}; weights sha256 {proof.calm.weights_sha256}"
+    text = f"{title}: killed after step {steps} of {proof.calm.steps}; weights sha256 {proof.calm.weights_sha256}"
     if proof.holds:
-        return f"identical  {told} both times, and every other field"
+        return f"identical  {text} in both, and all other fields"
     names = ", ".join(f"{name} ({one!r} and {other!r})" for name, (one, other) in list(proof.differences.items())[:5])
-    return f"DIFFERENT  {told} and {proof.killed.weights_sha256}; different: {names[:1000]}"
+    return f"DIFFERENT  {text} and {proof.killed.weights_sha256}; different: {names[:1000]}"

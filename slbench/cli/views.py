@@ -1,4 +1,4 @@
-"""What a person sees while a grid runs: bars on a terminal, plain lines elsewhere."""
+"""Progress display of a grid: bars on a terminal, plain lines elsewhere."""
 
 import time
 from types import TracebackType
@@ -25,14 +25,14 @@ from slbench.grid.events import (
     WaitingForOthers,
 )
 from slbench.study import StudyRun
-from slbench.text import duration
+from slbench.text import duration, plural
 
-LINE_SECONDS = 30  # between plain lines on one run
+LINE_SECONDS = 30  # between plain lines of one run
 SHOWN_LINES = 6  # of a traceback or log
 
 
 class View(Protocol):
-    """Shows events; entered before the first and left after the last."""
+    """Display of events; a context manager around all of them."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -42,50 +42,50 @@ class View(Protocol):
 
 
 def log_line(event: Event) -> str | None:
-    """The line that stays on the screen after an event, if it leaves one."""
+    """Return the permanent line of an event, or None."""
     if isinstance(event, Finished):
         return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {duration(event.seconds)}"
     if isinstance(event, Failed):
         return failed(event)
     if isinstance(event, AlreadyFinished):
-        return f"found   {event.run.title}: another launcher has finished it"
+        return f"found   {event.run.title}: finished by another launcher"
     if isinstance(event, SeedAdded):
         return f"added   {event.run.title}: undecided after {event.run.spec.seed} seeds"
     if isinstance(event, WaitingForOthers):
-        return f"{event.runs} left, all claimed by other launchers: waiting for them, or for their end"
+        return f"{plural(event.runs, 'run')} left, all claimed by other launchers; waiting"
     if isinstance(event, SlotsReduced):
-        return f"{event.device.label}: from now on {event.jobs or 'no'} job{'' if event.jobs == 1 else 's'} at a time"
+        return f"{event.device.label}: reduced to {plural(event.jobs, 'concurrent job')}"
     if isinstance(event, GridStopped):
-        return f"stopped, {event.waiting} not started: {event.reason}"
+        return f"stopped: {event.reason}; {plural(event.waiting, 'run')} not started"
     if isinstance(event, Measuring):
-        return f"measuring images/s of {event.networks} networks in turns, with no job beside"
+        return f"measuring images/s of {plural(event.networks, 'network')} in turns, with no other job"
     if isinstance(event, ThroughputFailed):
-        return f"images/s could not be measured: {event.reason}"
+        return f"images/s not measured: {event.reason}"
     return None
 
 
 def will_retry(event: Event) -> bool:
-    """Whether a run that failed is tried again."""
+    """Return whether a failed run is retried."""
     return isinstance(event, Failed) and event.will_retry
 
 
 def failed(event: Failed) -> str:
-    """What a job died of: the line that says it, and of its traceback or else its log the end."""
-    why = event.failure
-    again = "; will be retried" if event.will_retry else ""
-    tail = why.traceback.rstrip().splitlines()[-SHOWN_LINES:] or list(why.last_lines)[-SHOWN_LINES:]
-    if why.kind == "disk full":
-        tail = []  # that says it
-    first = f"FAILED  {event.run.title}: {why.kind}: {why.reason}{again}; log: {event.log}"
+    """Return the cause of a failure, and the end of its traceback or log."""
+    failure = event.failure
+    again = "; retrying" if event.will_retry else ""
+    tail = failure.traceback.rstrip().splitlines()[-SHOWN_LINES:] or list(failure.last_lines)[-SHOWN_LINES:]
+    if failure.kind == "disk full":
+        tail = []
+    first = f"FAILED  {event.run.title}: {failure.kind}: {failure.reason}{again}; log: {event.log}"
     return "\n".join([first, *(f"        | {line}" for line in tail)])
 
 
 class Totals:
-    """How much of a grid is done, in steps, and how long the rest will take."""
+    """Progress of a grid in steps, and the remaining time."""
 
     def __init__(self, runs: list[StudyRun]) -> None:
         self.steps, self.done = dict[str, int](), dict[str, int]()
-        self.before = dict[str, int]()  # steps that were done when a run was first seen
+        self.before = dict[str, int]()  # steps done when a run was first seen
         for run in runs:
             self._add(run)
         self.seen = set[str]()
@@ -114,14 +114,14 @@ class Totals:
             self.before[run.spec.run_id] = step
 
     def remaining(self) -> float | None:
-        """Seconds, at the speed of what was done here so far; None before the first step."""
+        """Return the remaining seconds at the speed so far; None before the first step."""
         done, total = sum(self.done.values()), sum(self.steps.values())
-        here = done - sum(self.before.values())
-        return (time.monotonic() - self.started) / here * (total - done) if here > 0 else None
+        steps = done - sum(self.before.values())
+        return (time.monotonic() - self.started) / steps * (total - done) if steps > 0 else None
 
 
 class PlainView:
-    """Lines for a file or a pipe: what started, what ended, and now and then how far a run is."""
+    """Lines for a file or a pipe: starts, ends, and progress every half minute."""
 
     def __init__(self, console: Console, runs: list[StudyRun]) -> None:
         self.console, self.totals = console, Totals(runs)
@@ -141,23 +141,23 @@ class PlainView:
             self._last[event.run.spec.run_id] = time.monotonic()
             self._print(f"start   {event.run.title} on {event.slot.device.label}, slot {event.slot.index}")
         elif isinstance(event, Progressed):
-            self._moved(event)
+            self._progressed(event)
         elif (line := log_line(event)) is not None:
             left = self.totals.remaining()
             ended = isinstance(event, Finished | AlreadyFinished | Failed)
             tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {duration(left or 0)} left]" if ended else ""
             self._print(line + tail)
 
-    def _moved(self, event: Progressed) -> None:
+    def _progressed(self, event: Progressed) -> None:
         now = time.monotonic()
         if now - self._last[event.run.spec.run_id] < LINE_SECONDS:
             return
         self._last[event.run.spec.run_id] = now
-        said, accuracy = event.progress, event.progress.top1
+        progress, accuracy = event.progress, event.progress.top1
         top1 = "" if accuracy is None else f", top-1 {accuracy:.1f} %"
         self._print(
-            f"        {event.run.title}: epoch {said.epoch}/{said.epochs}, loss {said.loss:.3f}{top1}, "
-            f"{said.images_per_second:.0f} images/s"
+            f"        {event.run.title}: epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}{top1}, "
+            f"{progress.images_per_second:.0f} images/s"
         )
 
     def _print(self, line: str) -> None:
@@ -165,7 +165,7 @@ class PlainView:
 
 
 class LiveView:
-    """A bar for each slot and one for the grid; what ended scrolls above them."""
+    """A bar per slot and one for the grid; ended runs scroll above them."""
 
     def __init__(self, console: Console, runs: list[StudyRun]) -> None:
         self.totals = Totals(runs)
@@ -200,10 +200,11 @@ class LiveView:
                 detail="starting",
             )
         elif isinstance(event, Progressed):
-            said, accuracy = event.progress, event.progress.top1
+            progress, accuracy = event.progress, event.progress.top1
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
-            detail = f"{said.epoch}/{said.epochs} loss {said.loss:.3f}{top1} {said.images_per_second:.0f} img/s"
-            self.progress.update(self._slots[event.slot.index], completed=said.step, detail=detail)
+            speed = f"{progress.images_per_second:.0f} img/s"
+            detail = f"{progress.epoch}/{progress.epochs} loss {progress.loss:.3f}{top1} {speed}"
+            self.progress.update(self._slots[event.slot.index], completed=progress.step, detail=detail)
         elif isinstance(event, Finished | Failed | JobCancelled | JobPruned):
             self.progress.remove_task(self._slots.pop(event.slot.index))
         if (line := log_line(event)) is not None:
@@ -214,5 +215,5 @@ class LiveView:
 
 
 def make_view(console: Console, runs: list[StudyRun]) -> View:
-    """Bars if the console is a terminal, else lines."""
+    """Return bars if the console is a terminal, else plain lines."""
     return LiveView(console, runs) if console.is_terminal else PlainView(console, runs)

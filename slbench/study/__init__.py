@@ -1,4 +1,4 @@
-"""A study: a TOML file, or the flags that stand for one, checked and expanded into runs."""
+"""A study: a TOML file or flags, checked and expanded into runs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +13,10 @@ __all__ = ["Comparison", "Flags", "SeedRule", "Study", "StudyRun", "load_study",
 
 
 def load_study(path: Path, flags: Flags = Flags()) -> Study:
-    """The study of a TOML file.
+    """Return the study of a TOML file.
 
     Raises:
-        InputError: for anything wrong in it, as `file: key: what, what was got, what is allowed`.
+        InputError: for invalid content, as `file: key: problem (got X); allowed: ...`.
     """
     import tomllib
 
@@ -27,24 +27,24 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8") from error
+        raise InputError(f"{path}: not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     return make_study(content, name=path.stem, where=str(path), flags=flags)
 
 
 def nearby(path: Path) -> str:
-    """A suggestion of study files beside a path that is not there."""
+    """Return a suggestion of study files beside a missing path."""
     folder = path.parent if path.parent.is_dir() else Path("studies")
-    known = sorted(found.name for found in folder.glob("*.toml"))
+    known = sorted(file.name for file in folder.glob("*.toml"))
     return suggestion(path.name, known) + f" (in {folder})" if known else ""
 
 
 def make_study(content: Mapping[str, Value], *, name: str, where: str, flags: Flags = Flags()) -> Study:
-    """The study of a file's content.
+    """Return the study of a file's content.
 
     Args:
-        where: what error lines call the content: the file, or "command line".
+        where: name of the content in error messages: the file, or "command line".
     """
     from slbench.study.expand import Expansion
 

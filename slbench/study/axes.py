@@ -1,4 +1,4 @@
-"""The axes of a study's grid, its settings beside them, and the cells that they make up."""
+"""Axes, settings and cells of a study's grid."""
 
 import itertools
 import json
@@ -31,22 +31,22 @@ DEFAULT_AXES: dict[str, list[str] | list[int]] = {
 
 
 class Grid:
-    """What varies in a study, and what is set for all of it; each value with where it was written."""
+    """Axes and settings of a study; each value with its origin."""
 
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
-        self.notes: list[str] = []  # how a value was read, where it could be meant otherwise
+        self.notes: list[str] = []  # how ambiguous values were read
         self.settings = self._settings()
         self.rule = self._rule()
         self.axes = self._axes()
 
     def cells(self) -> Iterable[dict[str, Override]]:
-        """The product of the axes, less what is excluded. An exclusion that matches nothing is an error."""
+        """Yield the product of the axes without excluded cells. An exclusion that matches no cell is an error."""
         for table in self.file.exclude:
             for key in table:
                 if ALIASES.get(key, key) not in self.axes:
                     raise InputError(
-                        f"{self.where}: exclude: '{key}' is no axis of this grid{suggestion(key, self.axes)}"
+                        f"{self.where}: exclude: '{key}' is not an axis of this grid{suggestion(key, self.axes)}"
                     )
         unused = dict(enumerate(self.file.exclude))
         for combination in itertools.product(*self.axes.values()):
@@ -61,12 +61,12 @@ class Grid:
             raise InputError(f"{self.where}: exclude: {first} matches no cell of the grid")
 
     def other_axes(self, cell: Mapping[str, Override]) -> tuple[str, ...]:
-        """A cell's values on axes of several, but for those that labels name and the seed."""
+        """Return a cell's values on axes with several values, except the seed and the labelled ones."""
         several = [path for path, values in self.axes.items() if len(values) > 1 and path not in DEFAULT_AXES]
         return tuple(f"{path} {shown(cell[path].value)}" for path in several)
 
     def _settings(self) -> dict[str, Override]:
-        """Every override by dotted path; a flag wins over the file."""
+        """Return every override by dotted path; a flag wins over the file."""
         of_file = {
             path: Override(value, f"{self.where}: set.{path}") for path, value in flattened(self.file.set).items()
         }
@@ -74,7 +74,7 @@ class Grid:
         for path, setting in [*of_file.items(), *of_flags.items()]:
             check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
             if isinstance(setting.value, list) and not takes_list(path):
-                raise InputError(f"{setting.origin}: a list makes an axis: write it under [grid] of a study file")
+                raise InputError(f"{setting.origin}: must be one value; write a list under [grid] of a study file")
         of_file, of_flags = by_full_path(of_file), by_full_path(of_flags)
         if self.file.precision is not None:
             if "recipe.precision" in of_file:
@@ -87,47 +87,47 @@ class Grid:
         return {**of_file, **of_flags}
 
     def _rule(self) -> SeedRule | None:
-        """The rule of seeds, unless flags give seeds in its place."""
-        given, origin = self.file.seeds, f"{self.where}: seeds"
-        if given is None:
+        """Return the seed rule, unless flags set the seeds."""
+        content, origin = self.file.seeds, f"{self.where}: seeds"
+        if content is None:
             return None
-        if not isinstance(given, dict):
+        if not isinstance(content, dict):
             raise InputError(
-                f'{origin}: must be a rule such as {{ min = 3, max = 10, until = "decided" }}, got {shown(given)}; '
-                "fixed seeds are grid.seed = [0, 1, 2]"
+                f'{origin}: must be a rule such as {{ min = 3, max = 10, until = "decided" }}, got {shown(content)}; '
+                "for fixed seeds use grid.seed = [0, 1, 2]"
             )
-        rule: SeedRule = checked(SeedRule, given, where=origin)
+        rule: SeedRule = checked(SeedRule, content, where=origin)
         if "seed" in self.file.grid:
             raise InputError(f"{origin}: also set by {self.where}: grid.seed: keep one of the two")
         if any("seed" in table for table in self.file.exclude):
-            raise InputError(f"{self.where}: exclude: 'seed' is what the rule of {origin} decides: keep one of the two")
+            raise InputError(f"{self.where}: exclude: 'seed' is set by the rule {origin}: keep one of the two")
         return None if "seed" in self.flags.grid else rule
 
     def _axes(self) -> dict[str, list[Override]]:
-        """Values of each axis: those of the file in its order, then those of flags, then defaults."""
-        given = {**self.file.grid, **self.flags.grid}
+        """Return the values of each axis: of the file in its order, then of flags, then defaults."""
+        values = {**self.file.grid, **self.flags.grid}
         axes: dict[str, list[Override]] = {}
-        defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in given}
+        defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in values}
         if self.rule is not None:
             defaults["seed"] = list(range(self.rule.min))
         known = [*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()]
-        for path, value in {**given, **defaults}.items():
+        for path, value in {**values, **defaults}.items():
             origin = f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}"
             if path == "seeds":
                 raise InputError(
-                    f"{origin}: a rule of seeds stands above [grid]; fixed seeds are grid.seed = [0, 1, 2]"
+                    f"{origin}: write the seed rule above [grid], as seeds; for fixed seeds use grid.seed = [0, 1, 2]"
                 )
             check_path(path, origin, known=known)
-            if isinstance(value, dict) and "name" not in value and any(each.startswith(path + ".") for each in known):
+            if isinstance(value, dict) and "name" not in value and any(name.startswith(path + ".") for name in known):
                 raise InputError(
                     f"{origin}: must be a name or a list of names, got {shown(value)}; "
-                    f'the key of a field is in quotes: "{path}.{next(iter(value), "field")}"'
+                    f'put the key of a field in quotes: "{path}.{next(iter(value), "field")}"'
                 )
             entries = axis_values(path, value, origin)
             if is_list(path) and entries == [value]:
-                self.notes.append(f"{origin}: {shown(value)} is one value; write several as a list of lists")
+                self.notes.append(f"{origin}: {shown(value)} is one value; write several values as a list of lists")
             if not entries:
-                raise InputError(f"{origin}: an empty list leaves no run: give at least one value or drop the key")
+                raise InputError(f"{origin}: empty list; give at least one value or remove the key")
             axis = ALIASES.get(path, path)
             if axis == "recipe" and self.flags.recipe:
                 raise InputError(f"{origin}: also set by --recipe: keep one of the two")
@@ -138,11 +138,11 @@ class Grid:
 
 
 def matches(cell: Mapping[str, Override], table: Mapping[str, Value]) -> bool:
-    """Return whether a cell has all the values of an `[[exclude]]` table; a list there means any of them, or itself."""
+    """Return whether a cell has all values of an `[[exclude]]` table; a list matches itself or any of its values."""
 
-    def same(value: Value, wanted: Value) -> bool:
+    def same(value: Value, excluded: Value) -> bool:
         if isinstance(value, dict):
             value = value.get("label", value.get("name"))
-        return bool(value == wanted) or (isinstance(wanted, list) and value in wanted)
+        return bool(value == excluded) or (isinstance(excluded, list) and value in excluded)
 
-    return all(same(cell[ALIASES.get(key, key)].value, wanted) for key, wanted in table.items())
+    return all(same(cell[ALIASES.get(key, key)].value, excluded) for key, excluded in table.items())

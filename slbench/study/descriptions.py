@@ -1,4 +1,4 @@
-"""What the source says of the fields of a class: the comments beside them, and the lines of its docstring."""
+"""Descriptions of the fields of a class, from its comments and docstring."""
 
 import ast
 import inspect
@@ -19,11 +19,11 @@ def field_descriptions(owner: type) -> dict[str, str]:
     comments = end_comments(source)
     (tree,) = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
-    found = docstring_fields(ast.get_docstring(tree) or "")
+    descriptions = docstring_fields(ast.get_docstring(tree) or "")
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and node.end_lineno in comments:
-            found[ast.unparse(node.target)] = comments[node.end_lineno]
-    return found
+            descriptions[ast.unparse(node.target)] = comments[node.end_lineno]
+    return descriptions
 
 
 def end_comments(source: str) -> dict[int, str]:

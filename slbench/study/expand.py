@@ -1,4 +1,4 @@
-"""A study file and flags turned into runs."""
+"""Expand a study file and flags into runs."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ from slbench.study.runs import Comparison, Study, StudyRun
 from slbench.table_spec import check_columns, check_labels
 from slbench.validation import Override
 
-ROWS_OF_TABLES = ("backbone", "method", "dataset")  # labels by which the table of a study names them
-PLAIN = "none"  # the row that others are compared with
+TABLE_LABELS = ("backbone", "method", "dataset")  # labels by which the table of a study names them
+PLAIN = "none"  # the method that others are compared with
 
 
 class Expansion:
-    """Turns a study file and flags into runs."""
+    """Expansion of a study file and flags into runs."""
 
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
@@ -24,10 +24,10 @@ class Expansion:
         self.grid = Grid(file, where=where, flags=flags)
 
     def study(self, name: str) -> Study:
-        """Every cell of the grid that means something, resolved; equal runs once.
+        """Return the study with every applicable cell resolved and equal runs merged.
 
         Raises:
-            InapplicableError: if no cell means something.
+            InapplicableError: if no cell is applicable.
         """
         runs: dict[str, StudyRun] = {}
         meant, notes, refused = list[str](), [*self.grid.notes], list[InapplicableError]()
@@ -35,25 +35,23 @@ class Expansion:
         for cell in self.grid.cells():
             settings = {**self.grid.settings, **cell}
             try:
-                run, said = self.resolver.run(settings)
+                run, run_notes = self.resolver.run(settings)
                 meant.append(run.spec.run_id)
                 resolved.append((cell, runs.setdefault(run.spec.run_id, run)))
             except InapplicableError as error:
                 refused.append(error)
                 plain = self.resolver.plain(settings)
-                said = [f"left out: {error}"] if plain is None else plain[1]
+                run_notes = [f"skipped: {error}"] if plain is None else plain[1]
                 if plain is not None:
                     runs.setdefault(plain[0].spec.run_id, plain[0])
-            notes += said
+            notes += run_notes
         if refused and not meant:
             raise InapplicableError(f"{self.where}: {refused[0]}") from refused[0]
         if not runs:
-            raise InputError(f"{self.where}: exclude: leaves no run of the grid")
+            raise InputError(f"{self.where}: exclude: no run is left in the grid")
         check_names_of_data(runs.values(), self.where)
         if len(meant) > len(set(meant)):
-            notes.append(
-                f"{len(meant)} cells of the grid are {len(set(meant))} different runs: equal ones are made once"
-            )
+            notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
         return Study(
             name,
@@ -67,51 +65,50 @@ class Expansion:
         )
 
     def _check_table_spec(self, runs: Iterable[StudyRun]) -> None:
-        """Raise InputError for a column that there is not; for a row or data set too, if the grid is all the file's."""
+        """Raise InputError for an unknown column, or an unknown label if no flag changes the grid."""
         check_columns(self.file.report.columns, f"{self.where}: report.columns")
         if not self.flags.grid:
-            known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in ROWS_OF_TABLES}
+            known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in TABLE_LABELS}
             check_labels(self.file.report, known, self.where)
 
     def _comparisons(self, resolved: Iterable[tuple[dict[str, Override], StudyRun]]) -> tuple[Comparison, ...]:
-        """Each row beside row "none" at the same values of all other axes; equal pairs once, and none with itself.
+        """Return each method paired with "none" at the same values of all other axes; distinct pairs only.
 
         Raises:
-            InputError: for a row without its "none", and if nothing is left to compare.
+            InputError: for a method without its "none", and if nothing is left to compare.
         """
         first = [(cell, run) for cell, run in resolved if run.spec.seed == 0]
-        plain = {beside(cell): run for cell, run in first if cell["method"].value == PLAIN}
-        found = dict[tuple[str, str], Comparison]()
+        plain = {pairing_key(cell): run for cell, run in first if cell["method"].value == PLAIN}
+        pairs = dict[tuple[str, str], Comparison]()
         for cell, run in first:
-            other = plain.get(beside(cell))
+            other = plain.get(pairing_key(cell))
             if other is None:
                 raise InputError(
-                    f"{self.where}: seeds: row '{cell['method'].value}' of {run.labels.backbone} on "
-                    f"{run.labels.dataset} has no row '{PLAIN}' to be compared with: add it to grid.method, or give a "
-                    "fixed number of seeds, grid.seed or --seeds N"
+                    f"{self.where}: seeds: method '{cell['method'].value}' of {run.labels.backbone} on "
+                    f"{run.labels.dataset} has no method '{PLAIN}' to compare with; add it to grid.method, or use "
+                    "fixed seeds: grid.seed or --seeds N"
                 )
             if run.spec != other.spec:
                 pair = Comparison(run, other, self.grid.other_axes(cell))
-                found.setdefault((run.spec.run_id, other.spec.run_id), pair)
-        if not found:
+                pairs.setdefault((run.spec.run_id, other.spec.run_id), pair)
+        if not pairs:
             raise InputError(
-                f"{self.where}: seeds: no row is left to be compared with '{PLAIN}': give a fixed number of seeds, "
-                "grid.seed or --seeds N"
+                f"{self.where}: seeds: no method to compare with '{PLAIN}'; use fixed seeds: grid.seed or --seeds N"
             )
-        return tuple(found.values())
+        return tuple(pairs.values())
 
 
-def beside(cell: Mapping[str, Override]) -> str:
-    """The same for cells that differ in row and seed alone."""
+def pairing_key(cell: Mapping[str, Override]) -> str:
+    """Return a key that is equal for cells that differ only in method and seed."""
     return json.dumps(
         {path: entry.value for path, entry in cell.items() if path not in ("method", "seed")}, default=str
     )
 
 
 def check_names_of_data(runs: Iterable[StudyRun], where: str) -> None:
-    """Raise InputError if two different data sets would stand under one name in a table."""
+    """Raise InputError if two different data sets share a name."""
     sources: dict[str, str] = {}
-    for run in runs:  # equal data from two files are equal runs, of which one is left here
+    for run in runs:  # equal data from two files are equal runs, merged already
         if sources.setdefault(run.labels.dataset, run.labels.data) != run.labels.data:
             both = f"{sources[run.labels.dataset]} and {run.labels.data}"
-            raise InputError(f"{where}: two different data sets are called '{run.labels.dataset}', {both}: rename one")
+            raise InputError(f"{where}: two different data sets are named '{run.labels.dataset}': {both}; rename one")

@@ -1,4 +1,4 @@
-"""What a study file and the command line say, before names are looked up."""
+"""Content of a study file and of the command line, before names are looked up."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class StudyFile(BaseModel):
 
 @dataclass(frozen=True)
 class Flags:
-    """What the command line adds to a study, or says in place of one."""
+    """Overrides of a study by the command line."""
 
     grid: Mapping[str, list[Value]] = dataclasses.field(default_factory=dict)  # axes, in place of the file's
     set: Mapping[str, Value] = dataclasses.field(default_factory=dict)  # dotted paths

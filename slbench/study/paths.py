@@ -1,4 +1,4 @@
-"""Fields of a run by dotted path, "recipe.lr", and what a person wrote for them."""
+"""Fields of a run by dotted path ("recipe.lr") and their values in studies and flags."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -18,16 +18,16 @@ T = TypeVar("T")
 
 ALIASES = {"precision": "recipe.precision"}
 ImageSize = Side | tuple[Side, Side]  # px: the side of a square, or [height, width]
-DATASET_FIELDS = ["image_size", "fraction", "per_class"]  # the others say what the data are
+DATASET_FIELDS = ["image_size", "fraction", "per_class"]  # the other fields identify the data
 
 
 def under(head: str, settings: Mapping[str, Override]) -> dict[str, Override]:
-    """The settings below a head: {"lr": ...} of {"recipe.lr": ...}."""
+    """Return the settings below a head: {"lr": ...} of {"recipe.lr": ...}."""
     return {path.partition(".")[2]: setting for path, setting in settings.items() if path.startswith(head + ".")}
 
 
 def named(table: Mapping[str, T], entry: Override, kind: str) -> T:
-    """`lookup` for a value that a person wrote somewhere."""
+    """Return `lookup` of an override; errors name its origin."""
     if not isinstance(entry.value, str):
         raise InputError(f"{entry.origin}: must be the name of a {kind} in quotes, got {shown(entry.value)}")
     try:
@@ -37,12 +37,12 @@ def named(table: Mapping[str, T], entry: Override, kind: str) -> T:
 
 
 def by_full_path(settings: Mapping[str, Override]) -> dict[str, Override]:
-    """The settings under the paths that short names stand for."""
+    """Return the settings with short names replaced by full paths."""
     return {ALIASES.get(path, path): setting for path, setting in settings.items()}
 
 
 def flattened(nested: Mapping[str, Value], head: str = "") -> dict[str, Value]:
-    """Dotted paths of nested tables: {"recipe": {"lr": 1}} and {"recipe.lr": 1} are the same."""
+    """Return dotted paths of nested tables: {"recipe": {"lr": 1}} and {"recipe.lr": 1} are the same."""
     flat: dict[str, Value] = {}
     for key, value in nested.items():
         flat |= flattened(value, f"{head}{key}.") if isinstance(value, dict) else {head + key: value}
@@ -77,8 +77,8 @@ def alternatives(kind: Any) -> Iterator[Any]:
     if get_origin(kind) is Annotated:
         yield from alternatives(get_args(kind)[0])
     elif get_origin(kind) in (Union, UnionType):
-        for each in get_args(kind):
-            yield from alternatives(each)
+        for argument in get_args(kind):
+            yield from alternatives(argument)
     elif kind is not type(None):
         yield kind
 
@@ -90,12 +90,12 @@ def takes_list(path: str) -> bool:
 
 def is_list(path: str) -> bool:
     """Return whether every value of this path is a list."""
-    found = are_tuples(path)
-    return bool(found) and all(found)
+    kinds = are_tuples(path)
+    return bool(kinds) and all(kinds)
 
 
 def are_tuples(path: str) -> list[bool]:
-    """Return of each type that a path takes whether it is a tuple, which TOML writes as a list."""
+    """Return for each type of a path whether it is a tuple, a list in TOML."""
     return [get_origin(each) is tuple for kind in field_types().get(path, ()) for each in alternatives(kind)]
 
 
@@ -108,15 +108,15 @@ def check_path(path: str, origin: str, *, known: list[str]) -> None:
 
 
 def quoted(path: str) -> str:
-    """A key as TOML writes it."""
+    """Return a key as TOML writes it."""
     return f'"{path}"' if "." in path else path
 
 
 def axis_values(path: str, value: Value, origin: str) -> list[Value]:
-    """Return the values of an axis under [grid]: of a list its entries, but a flat list is one value of a list field.
+    """Return the values of an axis under [grid]: the entries of a list, but a flat list is one value of a list field.
 
     Raises:
-        InputError: for lists beside other values, on a list field.
+        InputError: for lists mixed with other values on a list field.
     """
     if not isinstance(value, list):
         return [value]

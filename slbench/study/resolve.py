@@ -1,4 +1,4 @@
-"""One cell of a grid as a run: names looked up, every default written out, and notes on what rules decided."""
+"""Resolve a cell of a grid into a run: names, defaults, and notes on automatic choices."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,9 +18,10 @@ from slbench.spec import Protocol, RunSpec
 from slbench.study.file import StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun
+from slbench.text import plural
 from slbench.validation import Override, changed, check_label, checked, is_label, shown
 
-NEEDED_BY = {  # fields of a method that mean something only where another is on
+NEEDED_BY = {  # fields of a method that need another to be on
     "shift_ratio": "shift",
     "shift_pixels": "shift",
     "s_pool": "shift",
@@ -30,21 +31,21 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 class Resolver:
-    """Makes runs of settings by dotted path."""
+    """Resolver of settings by dotted path into runs."""
 
     def __init__(self, file: StudyFile, *, where: str, recipe: str | None) -> None:
         """
         Args:
-            recipe: that the command line names in place of the file's.
+            recipe: replaces the file's.
         """
         self.file, self.where = file, where
         self.methods = {**METHODS, **self._inline_methods()}
-        self.found: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # a user's own are looked at once
+        self.datasets: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # read once
         chosen = Override(recipe, "--recipe") if recipe else Override(file.recipe, f"{where}: recipe")
         self.recipe = named(RECIPES, chosen, "recipe")
 
     def run(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]]:
-        """The run of one cell's settings, and what rules decided in it."""
+        """Return the run of a cell's settings, and notes on automatic choices."""
         backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
         method_name, dataset_name = settings["method"], settings["dataset"]
         method, notes = self._method(method_name, under("method", settings))
@@ -62,8 +63,8 @@ class Resolver:
         )
         if labels.keep == "best" and protocol != "holdout":
             raise InputError(
-                f"{self.where}: keep: 'best' is chosen by validation accuracy, and protocol '{protocol}' validates "
-                "nothing: take 'last', 'none' or protocol 'holdout'"
+                f"{self.where}: keep: 'best' needs validation images, and protocol '{protocol}' has "
+                "none; allowed: 'last', 'none', or protocol 'holdout'"
             )
         try:
             spec = RunSpec.resolve(
@@ -76,50 +77,50 @@ class Resolver:
         return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
 
     def plain(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]] | None:
-        """The plain run in place of a cell, and a note, where no row means anything on its backbone."""
+        """Return the plain run and a note for a backbone that no method applies to, else None."""
         backbone, label = self._backbone(settings["backbone"], under("backbone", settings))
         if BACKBONES[backbone.name].tokens != "none":
             return None
-        without_row = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
-        run, said = self.run({**without_row, "method": Override("none", settings["method"].origin)})
-        return run, [*said, f"{label} runs as 'none' only: it has neither tokens nor attention"]
+        without_method = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
+        run, notes = self.run({**without_method, "method": Override("none", settings["method"].origin)})
+        return run, [*notes, f"{label} runs only as 'none': no tokens, no attention"]
 
     def _inline_methods(self) -> dict[str, Method]:
-        rows: dict[str, Method] = {}
+        methods: dict[str, Method] = {}
         for number, table in enumerate(self.file.method):
             origin = f"{self.where}: method[{number}]"
             name = table.get("name")
             if not isinstance(name, str):
-                raise InputError(f"{origin}: needs a name in quotes, got {name!r}")
+                raise InputError(f"{origin}: name: must be text in quotes, got {shown(name)}")
             check_label(name, origin)
             if name in METHODS:
-                raise InputError(f"{origin}: '{name}' is a row that slbench ships; give yours another name")
-            if name in rows:
+                raise InputError(f"{origin}: '{name}' is a method of slbench; choose another name")
+            if name in methods:
                 raise InputError(f"{origin}: '{name}' is defined twice")
             values = {key: value for key, value in table.items() if key != "name"}
-            rows[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
-        return rows
+            methods[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
+        return methods
 
     def _dataset(self, entry: Override, changes: Mapping[str, Override]) -> ResolvedDataset:
-        """A data set from its name or the path of a user's own, changed by what a study may change of it."""
+        """Return a data set by name or by npz:PATH or folder:PATH, with the changes of the study."""
         if not isinstance(entry.value, str):
             raise InputError(f"{entry.origin}: must be the name of a data set in quotes, got {shown(entry.value)}")
         if isinstance(side := getattr(changes.get("image_size"), "value", None), int):
             changes = {**changes, "image_size": Override([side, side], changes["image_size"].origin)}
         size = changes.get("image_size")
         pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
-        if (entry.value, pair) not in self.found:
+        if (entry.value, pair) not in self.datasets:
             try:
-                self.found[entry.value, pair] = find(entry.value, image_size=pair)
+                self.datasets[entry.value, pair] = find(entry.value, image_size=pair)
             except InputError as error:
                 raise InputError(f"{entry.origin}: {error}") from error
-        found = self.found[entry.value, pair]
-        label = found.label if is_label(found.label) else entry.value.partition(":")[0] + "-" + found.label
-        spec = changed(found.spec, changes, where=f"{self.where}: data set '{label}'")
-        return ResolvedDataset(spec, label, found.source)
+        dataset = self.datasets[entry.value, pair]
+        label = dataset.label if is_label(dataset.label) else entry.value.partition(":")[0] + "-" + dataset.label
+        spec = changed(dataset.spec, changes, where=f"{self.where}: data set '{label}'")
+        return ResolvedDataset(spec, label, dataset.source)
 
     def _backbone(self, entry: Override, changes: Mapping[str, Override]) -> tuple[BackboneSpec, str]:
-        """A backbone's sizes and its label, from a name or an inline table."""
+        """Return a backbone's sizes and its label, from a name or an inline table."""
         table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
         known = named(NAMED, Override(table.get("name"), entry.origin), "backbone")
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
@@ -130,30 +131,30 @@ class Resolver:
         return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
 
     def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:
-        """A row, changed by what means something for it, and notes on what does not."""
-        row = named(self.methods, entry, "method")
+        """Return a method with the applicable changes, and notes on the others."""
+        method = named(self.methods, entry, "method")
         meant, notes = {}, []
         for field, setting in changes.items():
             needed = NEEDED_BY.get(field)
-            if needed and (changes[needed].value if needed in changes else getattr(row, needed)) in ("none", False):
-                notes.append(f"method.{field} means nothing for '{entry.value}', which has no {needed}: left out there")
+            if needed and (changes[needed].value if needed in changes else getattr(method, needed)) in ("none", False):
+                notes.append(f"method.{field} is ignored for '{entry.value}', which has no {needed}")
             else:
                 meant[field] = setting
         if "shift_ratio" in meant or "shift_pixels" in meant:
-            row = dataclasses.replace(row, shift_ratio=None, shift_pixels=None)
-        return changed(row, meant, where=f"{self.where}: method '{entry.value}'"), notes
+            method = dataclasses.replace(method, shift_ratio=None, shift_pixels=None)
+        return changed(method, meant, where=f"{self.where}: method '{entry.value}'"), notes
 
 
 def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
-    """What rules decided for a run that its user might not expect."""
+    """Return notes on automatic choices that a user might not expect."""
     notes = []
     height, width = spec.dataset.image_size
-    given, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
+    requested, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
     share = getattr(backbone, "tokens_per_side", 1)
-    if given is None and patch is not None and patch != min(height, width) / share:
+    if requested is None and patch is not None and patch != min(height, width) / share:
         notes.append(f"patch {patch} px: 1/{share} of the smaller side of {height} x {width} px, rounded to a divisor")
-    asked = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
+    requested_steps = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
     steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
-    if steps < asked:
-        notes.append(f"warm-up shortened from {asked} to {steps} steps, a tenth of the run")
+    if steps < requested_steps:
+        notes.append(f"warm-up shortened from {requested_steps} to {plural(steps, 'step')}, a tenth of the run")
     return notes

@@ -1,4 +1,4 @@
-"""A checked study, its runs, and what it compares."""
+"""A checked study, its runs and its comparisons."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from slbench.record import Labels
 from slbench.spec import RunSpec
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
-MAX_SEEDS = 100  # that a rule may add up to
+MAX_SEEDS = 100  # limit of a seed rule
 
 
 class SeedRule(BaseModel):
-    """Seeds 0 to min - 1 for every cell, and more, one at a time, where a row and its plain backbone are undecided."""
+    """Seeds 0 to min - 1 for every cell; more, one at a time, while the difference to the plain one is undecided."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
@@ -33,33 +33,33 @@ class SeedRule(BaseModel):
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One run of a study, and what the study calls its parts."""
+    """One run of a study and its labels."""
 
     spec: RunSpec
     labels: Labels
 
     @property
     def title(self) -> str:
-        """One line for a person: "ViT-small both fashion-mnist-12k seed 0 (1a2b3c4d5e6f)"."""
+        """Title: "ViT-small both fashion-mnist-12k seed 0 (1a2b3c4d5e6f)"."""
         parts = (self.labels.backbone, self.labels.method, self.labels.dataset, f"seed {self.spec.seed}")
         return f"{' '.join(part for part in parts if part)} ({self.spec.run_id})"
 
     def at(self, seed: int) -> "StudyRun":
-        """The run of the same cell with another seed."""
+        """Return the run of the same cell with another seed."""
         return StudyRun(dataclasses.replace(self.spec, seed=seed), self.labels)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row and its plain backbone, alike in all else; each as its run with seed 0."""
+    """A method and its plain backbone, equal in all other settings; each as its run with seed 0."""
 
     row: StudyRun
     plain: StudyRun
-    settings: tuple[str, ...]  # of the grid's other axes, "recipe.lr 0.003", if it has any
+    settings: tuple[str, ...]  # of the grid's other axes: "recipe.lr 0.003"
 
     @property
     def title(self) -> str:
-        """The row for a person: "SL-ViT on cifar100, recipe.lr 0.003"."""
+        """Title: "SL-ViT on cifar100, recipe.lr 0.003"."""
         labels = self.row.labels
         return ", ".join([f"{model_title(labels.backbone, labels.method)} on {labels.dataset}", *self.settings])
 
@@ -68,15 +68,14 @@ class Comparison:
 class Study:
     """A checked study: its runs in file order, duplicates merged.
 
-    Where it has a rule of seeds, its runs are those of the first `min` seeds; which others the rule wants follows from
-    records: see slbench.grid.adaptive_seeds.
+    With a seed rule, its runs are those of the first `min` seeds; slbench.grid.adaptive_seeds adds others.
     """
 
     name: str
     title: str
     source: str
     runs: tuple[StudyRun, ...]
-    notes: tuple[str, ...]  # what a rule decided and the user should know
+    notes: tuple[str, ...]  # on automatic choices
     table_spec: TableSpec = DEFAULT_TABLE  # of its table
     seeds: SeedRule | None = None
-    comparisons: tuple[Comparison, ...] = ()  # that the rule of seeds decides; none without one
+    comparisons: tuple[Comparison, ...] = ()  # decided by the seed rule; empty without one

@@ -1,7 +1,7 @@
 """The keys of a study file: as a JSON schema (draft 7, which editors of TOML read), and as lines of documentation.
 
 Types, limits and defaults come from the classes that check a study, descriptions from the comments beside their fields.
-What depends on several keys ("keep = 'best' needs protocol 'holdout'") is checked when a study is loaded, not here.
+Conditions on several keys ("keep = 'best' needs protocol 'holdout'") are checked when a study is loaded, not here.
 """
 
 import json
@@ -44,8 +44,8 @@ class Key:
 
     path: str  # "keep", "seeds.min", "recipe.lr"
     type: str  # "integer", "list of 2 numbers"
-    allowed: str  # "above 0", "'none', 'diagonal'"; empty: every value of the type
-    default: str  # "64 (quick), 128 (paper)"; empty: there is none
+    allowed: str  # "above 0", "'none', 'diagonal'"; empty: any value of the type
+    default: str  # "64 (quick), 128 (paper)"; empty: none
     description: str
 
 
@@ -76,7 +76,7 @@ def study_schema() -> Schema:
 def study_keys() -> list[Key]:
     """Return every key of a study file in the order of the file: those of its tables by dotted path.
 
-    A field of a run ("recipe.lr") stands once; it is written under [set], or as an axis under [grid].
+    A field of a run ("recipe.lr") is listed once; it is written under [set], or as an axis under [grid].
     """
     schema = study_schema()["properties"]
     tables = {"report": TableSpec, "seeds": SeedRule}
@@ -84,7 +84,7 @@ def study_keys() -> list[Key]:
     keys = [described(name, fields()["recipe.precision"] if name == "precision" else schema[name]) for name in top]
     keys += [described(f"{name}.{key}", each) for name in tables for key, each in schema[name]["properties"].items()]
     keys += [described(f"grid.{name}", each) for name, each in named_axes().items()]
-    keys += [described(path, each, default=default_words(path)) for path, each in fields().items()]
+    keys += [described(path, each, default=default_text(path)) for path, each in fields().items()]
     return [*keys, described("method.name", method_table()["properties"]["name"]), EXCLUDE]
 
 
@@ -95,20 +95,20 @@ EXCLUDE = Key("exclude", "list of tables", "axes of the grid", "", field_descrip
 def fields() -> dict[str, Schema]:
     """Return the schema of every field of a run that a study can set, by dotted path."""
     return {
-        path: {"description": field_words(path), **any_of(value_schema(kind) for kind in types)}
+        path: {"description": field_text(path), **any_of(value_schema(kind) for kind in types)}
         for path, types in field_types().items()
     }
 
 
-def field_words(path: str) -> str:
-    """Return the description of a field of a run: of a backbone's by backbone where they differ."""
+def field_text(path: str) -> str:
+    """Return the description of a field of a run, by backbone where they differ."""
     head, _, name = path.partition(".")
     owners: dict[str, type] = {"recipe": Recipe, "method": Method, "dataset": DatasetSpec}
     if head != "backbone":
         return field_descriptions(owners[head])[name]
-    specs: dict[str, Any] = {known: entry.spec for known, entry in BACKBONES.items()}
-    said = {known: field_descriptions(spec).get(name, "") for known, spec in specs.items()}
-    return by_value({known: words for known, words in said.items() if words}, form="{owners}: {value}", between="; ")
+    specs: dict[str, Any] = {backbone: entry.spec for backbone, entry in BACKBONES.items()}
+    texts = {backbone: field_descriptions(spec).get(name, "") for backbone, spec in specs.items()}
+    return by_value({owner: text for owner, text in texts.items() if text}, form="{owners}: {value}", between="; ")
 
 
 def axes() -> list[str]:
@@ -122,7 +122,7 @@ def reference(path: str) -> Schema:
 
 
 def named_axes() -> dict[str, Schema]:
-    """Return the schema of one value of each axis that is no field by dotted path."""
+    """Return the schema of one value of each axis without a dotted path."""
     values: dict[str, Schema] = {
         "backbone": any_of([{"enum": list(NAMED)}, *map(backbone_table, backbone_specs())]),
         "method": any_of([{"enum": list(METHODS)}, {"type": "string", "minLength": 1}]),
@@ -168,16 +168,16 @@ def backbone_table(spec: type) -> Schema:
 
 def table_of(owner: type, *, required: Iterable[str] = ()) -> Schema:
     """Return the schema of a table whose keys are the fields of a class."""
-    said = field_descriptions(owner)
+    descriptions = field_descriptions(owner)
     properties = {
-        name: {**({"description": said[name]} if name in said else {}), **each}
+        name: {**({"description": descriptions[name]} if name in descriptions else {}), **each}
         for name, each in value_schema(owner)["properties"].items()
     }
     return closed(properties) | ({"required": list(required)} if required else {})
 
 
 def closed(properties: Mapping[str, Schema], about: Schema | None = None) -> Schema:
-    """Return the schema of a table that has these keys and no others."""
+    """Return the schema of a table with exactly these keys allowed."""
     words = {"description": about["description"]} if about and "description" in about else {}
     return {**words, "type": "object", "additionalProperties": False, "properties": dict(properties)}
 
@@ -194,25 +194,25 @@ def any_of(schemas: Iterable[Schema]) -> Schema:
 
 
 def value_schema(kind: Any) -> Schema:
-    """Return what pydantic says of a type, without null, which TOML has not, and without generated titles."""
+    """Return pydantic's schema of a type without null, which TOML lacks, and without generated titles."""
     return simplified(adapter(kind).json_schema())
 
 
 def simplified(schema: Schema) -> Schema:
-    found = {key: value for key, value in schema.items() if key not in ("title", "anyOf", "prefixItems", "properties")}
-    if found.get("default", ...) is None:
-        del found["default"]
-    if "const" in found:
-        found["enum"] = [found.pop("const")]
-    if "items" in found:
-        found["items"] = simplified(found["items"])
+    simple = {key: value for key, value in schema.items() if key not in ("title", "anyOf", "prefixItems", "properties")}
+    if simple.get("default", ...) is None:
+        del simple["default"]
+    if "const" in simple:
+        simple["enum"] = [simple.pop("const")]
+    if "items" in simple:
+        simple["items"] = simplified(simple["items"])
     if "prefixItems" in schema:
-        found["items"] = any_of(map(simplified, schema["prefixItems"]))
+        simple["items"] = any_of(map(simplified, schema["prefixItems"]))
     if "properties" in schema:
-        found["properties"] = {name: simplified(each) for name, each in schema["properties"].items()}
+        simple["properties"] = {name: simplified(each) for name, each in schema["properties"].items()}
     if "anyOf" in schema:
-        found |= any_of(simplified(each) for each in schema["anyOf"] if each.get("type") != "null")
-    return found
+        simple |= any_of(simplified(each) for each in schema["anyOf"] if each.get("type") != "null")
+    return simple
 
 
 def described(path: str, schema: Schema, *, default: str | None = None) -> Key:
@@ -220,33 +220,33 @@ def described(path: str, schema: Schema, *, default: str | None = None) -> Key:
     if default is None:
         value: Any = DEFAULT_AXES.get(path.removeprefix("grid."), schema.get("default", ""))
         default = "" if value == "" else toml(value)
-    return Key(path, type_words(schema), allowed_words(schema), default, schema.get("description", ""))
+    return Key(path, type_text(schema), allowed_text(schema), default, schema.get("description", ""))
 
 
-def type_words(schema: Schema) -> str:
-    """Return the type of a value as a writer of TOML calls it."""
+def type_text(schema: Schema) -> str:
+    """Return the type of a value in terms of TOML."""
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(map(type_words, schema["anyOf"])))
+        return " or ".join(dict.fromkeys(map(type_text, schema["anyOf"])))
     kind = schema.get("type") or ("string" if isinstance(schema["enum"][0], str) else "integer")
     if kind == "array":
-        item = type_words(schema["items"])
+        item = type_text(schema["items"])
         count = f"{schema['minItems']} " if schema.get("minItems", 0) == schema.get("maxItems") else ""
         return f"list of {count}{PLURALS.get(item, item)}"
     return {"string": "text", "boolean": "true or false", "object": "table"}.get(kind, kind)
 
 
-def allowed_words(schema: Schema) -> str:
-    """Return the values that are allowed, or their limits; empty if the type says it all."""
+def allowed_text(schema: Schema) -> str:
+    """Return the allowed values or their limits; empty if any value of the type is allowed."""
     if "anyOf" in schema:
-        return "; ".join(filter(None, dict.fromkeys(map(allowed_words, schema["anyOf"]))))
+        return "; ".join(filter(None, dict.fromkeys(map(allowed_text, schema["anyOf"]))))
     if "enum" in schema:
         return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in schema["enum"])
     if "items" in schema:
-        return allowed_words(schema["items"])
+        return allowed_text(schema["items"])
     return ", ".join(f"{words} {schema[key]:g}" for key, words in LIMITS.items() if key in schema)
 
 
-def default_words(path: str) -> str:
+def default_text(path: str) -> str:
     """Return the default of a field of a run, by recipe or by backbone where they differ."""
     head, _, name = path.partition(".")
     heads: dict[str, dict[str, Any]] = {
@@ -259,7 +259,7 @@ def default_words(path: str) -> str:
 
 
 def by_value(values: Mapping[str, str], *, form: str = "{value} ({owners})", between: str = ", ") -> str:
-    """Return "64 (quick), 128 (paper, modern)"; the value alone if all have the same."""
+    """Return "64 (quick), 128 (paper, modern)"; only the value if all are equal."""
     owners: dict[str, list[str]] = {}
     for owner, value in values.items():
         owners.setdefault(value, []).append(owner)

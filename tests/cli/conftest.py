@@ -1,4 +1,4 @@
-"""The command line in this process: what it gives, says and leaves."""
+"""Fixtures that run the command line in this process."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -12,27 +12,27 @@ from tests.support import TINY_STUDY
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command gave."""
+class Result:
+    """Exit code and output of a command."""
 
     code: int
     out: str
     err: str
 
 
-Command = Callable[..., Said]
+Command = Callable[..., Result]
 
 
 @pytest.fixture
 def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Runs a command in this process."""
+    """Return a function that runs a command in this process."""
     before = signal.getsignal(signal.SIGTERM)
 
-    def run(*arguments: object) -> Said:
+    def run(*arguments: object) -> Result:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
-        return Said(code, out, err)
+        return Result(code, out, err)
 
     yield run
     signal.signal(signal.SIGTERM, before)

@@ -57,12 +57,12 @@ def ids(store: Path) -> dict[str, str]:
 @pytest.mark.parametrize("name", ANALYSES)
 def test_a_study_is_looked_into_printed_and_written(name: str, slbench: Command, world: tuple[Path, Path]) -> None:
     study, store = world
-    said = slbench("analyze", name, "--study", study, "--store", store)
-    assert said.code == 0, said.err
-    assert not missing(said.out, "attention", "ResNet-x")
-    assert "SL-Swin-x" in said.out and "![" not in said.out
+    result = slbench("analyze", name, "--study", study, "--store", store)
+    assert result.code == 0, result.err
+    assert not missing(result.out, "attention", "ResNet-x")
+    assert "SL-Swin-x" in result.out and "![" not in result.out
     folder = store / "analysis" / "birds"
-    assert not missing(said.out, folder, f"{name}.md")
+    assert not missing(result.out, folder, f"{name}.md")
     assert (folder / f"{name}.md").stat().st_size > 500
     assert list(folder.glob(f"{name}*.svg"))
     frame = pd.read_csv(folder / f"{name}.csv")
@@ -74,8 +74,8 @@ def test_json_is_one_document_and_figures_come_in_every_format(
     slbench: Command, world: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, store = world
-    said = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path, "--json")
-    document = json.loads(said.out)
+    result = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path, "--json")
+    document = json.loads(result.out)
     assert set(document["files"]) == {path.name for path in tmp_path.iterdir()}
     assert set(document["files"]) >= {f"sharpness.{suffix}" for suffix in ("md", "csv", "png", "svg", "pdf")}
     frame = pd.read_csv(tmp_path / "sharpness.csv")
@@ -90,8 +90,8 @@ def test_the_network_that_is_looked_into_is_the_one_that_was_tested(
     images = ",".join(map(str, range(13)))
     for run_id in (ids(store)["ViT-x both"], ids(store)["Swin-x none"]):
         out = tmp_path / run_id
-        said = slbench("analyze", "attention", run_id[:8], "--images", images, "--store", store, "--out", out)
-        assert said.code == 0, said.err
+        result = slbench("analyze", "attention", run_id[:8], "--images", images, "--store", store, "--out", out)
+        assert result.code == 0, result.err
         frame = pd.read_csv(out / "attention.csv").drop_duplicates("image")
         tested = load_file(Store(store).ids()[run_id] / "test_logits.safetensors")
         assert frame["predicted"].tolist() == tested["logits"].float().argmax(dim=1).tolist()
@@ -104,10 +104,10 @@ def test_sharpness_of_some_validation_images_by_folder(
     _, store = world
     folder = Store(store).ids()[ids(store)["ViT-x both"]]
     flags = ["--split", "val", "--max-images", "4", "--batch-size", "3", "--threads", "2", "--out", tmp_path / "out"]
-    said = slbench("analyze", "sharpness", folder, *flags, "--store", tmp_path / "elsewhere")
-    assert said.code == 0, said.err
-    assert not missing(said.out, "4 of the 6")
-    assert "2 threads" in said.out
+    result = slbench("analyze", "sharpness", folder, *flags, "--store", tmp_path / "elsewhere")
+    assert result.code == 0, result.err
+    assert not missing(result.out, "4 of the 6")
+    assert "2 threads" in result.out
     frame = pd.read_csv(tmp_path / "out" / "sharpness.csv")
     assert frame["self_weight"].tolist() == [0, 0]
     assert (frame["kl"] - frame["kl_support"] > 3).all()  # 27.6 / 7 is what the masked key counts
@@ -137,11 +137,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     known = ids(store)
     places = {"{vit}": known["ViT-x none"], "{cnn}": known["ResNet-x none"], "{study}": study}
     arguments = [word.replace(key, str(place)) for word in words for key, place in [pick(word, places)]]
-    said = slbench("analyze", name, *arguments, "--store", store, "--out", tmp_path / "out")
-    assert said.code == 2
-    assert said.err.count("\n") == 1 and said.err.startswith("slbench: ")
-    assert not missing(said.err, *message)
-    assert said.out == ""
+    result = slbench("analyze", name, *arguments, "--store", store, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert result.err.count("\n") == 1 and result.err.startswith("slbench: ")
+    assert not missing(result.err, *message)
+    assert result.out == ""
     assert not (tmp_path / "out").exists()
 
 
@@ -163,9 +163,11 @@ def test_images_that_are_not_there_and_flags_that_contradict_are_refused(
     flags: list[str], message: tuple[str, ...], slbench: Command, world: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, store = world
-    said = slbench("analyze", "attention", ids(store)["ViT-x none"], *flags, "--store", store, "--out", tmp_path / "x")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, *message)
+    result = slbench(
+        "analyze", "attention", ids(store)["ViT-x none"], *flags, "--store", store, "--out", tmp_path / "x"
+    )
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, *message)
     assert not (tmp_path / "x").exists()
 
 
@@ -174,8 +176,8 @@ def test_data_that_have_gone_are_one_line(slbench: Command, world: tuple[Path, P
     data = study.with_name("birds.npz")
     aside = data.rename(tmp_path / "aside.npz")
     try:
-        said = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path / "out")
+        result = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path / "out")
     finally:
         aside.rename(data)
-    assert said.code == 2
-    assert f"{data}: no such file" in said.err and said.err.count("\n") == 1
+    assert result.code == 2
+    assert f"{data}: no such file" in result.err and result.err.count("\n") == 1

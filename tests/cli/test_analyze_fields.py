@@ -34,10 +34,10 @@ def ids(store: Store) -> dict[str, str]:
 
 
 def test_a_study_has_its_temperatures_in_a_folder_of_its_name(slbench: Command, store: Store, tmp_path: Path) -> None:
-    said = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
-    assert (said.code, said.err) == (0, "")
-    assert "| block 2 | " in said.out and "2.000" in said.out
-    assert not missing(said.out, "temperature", "Tiny")
+    result = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
+    assert (result.code, result.err) == (0, "")
+    assert "| block 2 | " in result.out and "2.000" in result.out
+    assert not missing(result.out, "temperature", "Tiny")
     layers = pd.read_csv(store.root / "analysis" / "study" / "temperature-layers.csv")
     assert list(layers["mean"]) == [2.0, 2.0]
     assert list(layers["multiple"]) == [0.5, 0.5]
@@ -45,24 +45,24 @@ def test_a_study_has_its_temperatures_in_a_folder_of_its_name(slbench: Command, 
 
 def test_json_has_every_row(slbench: Command, store: Store, tmp_path: Path) -> None:
     run = ids(store)["lsa"]
-    said = slbench("analyze", "temperature", run[:5], "--store", store.root, "--out", tmp_path / "out", "--json")
-    found = json.loads(said.out)
+    result = slbench("analyze", "temperature", run[:5], "--store", store.root, "--out", tmp_path / "out", "--json")
+    found = json.loads(result.out)
     assert len(found["rows"]) == 2 * 2 * 3
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(found["files"])
 
 
 def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Command, tmp_path: Path) -> None:
-    said = slbench(
+    result = slbench(
         "analyze", "receptive-field", "--backbone", "vit", "--method", "none,spt", "--image-size", "16",
         "--of", "tokens,class", "--images", "2", "--out", tmp_path / "out",
     )  # fmt: skip
-    assert (said.code, said.err) == (0, "")
+    assert (result.code, result.err) == (0, "")
     formula = pd.read_csv(tmp_path / "out" / "receptive-field.csv")
     assert list(formula["field"]) == [2, 4, 16, 32, 483, 427]
     effective = pd.read_csv(tmp_path / "out" / "receptive-field-effective.csv")
     assert list(effective["support"]) == [2, 4, 16, 16]
     assert (tmp_path / "out" / "receptive-field-class.pdf").exists()
-    assert not missing(said.out, "2 images", "n = 1", "seeds 0")
+    assert not missing(result.out, "2 images", "n = 1", "seeds 0")
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ def test_bad_input_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     flags = [flag.format(**ids(store), file=tmp_path / "file") for flag in flags]
-    said = slbench("analyze", *flags, "--store", store.root)
-    assert said.code == 2
-    assert not missing(said.err, *words)
-    assert said.err.count("\n") == 1
+    result = slbench("analyze", *flags, "--store", store.root)
+    assert result.code == 2
+    assert not missing(result.err, *words)
+    assert result.err.count("\n") == 1
     assert not (store.root / "analysis").exists()
 
 
 def test_an_unfinished_run_is_named_with_its_state(slbench: Command, store: Store, tmp_path: Path) -> None:
     run = ids(store)["lsa"]
     (store.ids()[run] / "record.json").unlink()
-    said = slbench("analyze", "temperature", run, "--store", store.root)
-    assert said.code == 2
-    assert not missing(said.err, "missing", "slbench run-grid")
-    said = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
-    assert said.code == 2
-    assert not missing(said.err, "temperature")
+    result = slbench("analyze", "temperature", run, "--store", store.root)
+    assert result.code == 2
+    assert not missing(result.err, "missing", "slbench run-grid")
+    result = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
+    assert result.code == 2
+    assert not missing(result.err, "temperature")

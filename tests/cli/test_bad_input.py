@@ -61,10 +61,10 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_flag_is_one_line_and_writes_nothing(
     slbench: Command, tmp_path: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
-    said = slbench("run-grid", *flags, "--store", tmp_path / "results")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "slbench", *words)
-    assert said.err.count("\n") == 1
+    result = slbench("run-grid", *flags, "--store", tmp_path / "results")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "slbench", *words)
+    assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,19 +75,19 @@ def test_a_bad_study_file_is_one_line_with_the_file_and_the_key(
 ) -> None:
     path = tmp_path / "x.toml"
     path.write_text(content)
-    said = slbench(command, path, "--store", tmp_path / "results")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "slbench", path, *words)
-    assert said.err.count("\n") == 1
+    result = slbench(command, path, "--store", tmp_path / "results")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "slbench", path, *words)
+    assert result.err.count("\n") == 1
     assert [found.name for found in tmp_path.iterdir()] == ["x.toml"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_study_file_is_one_line_with_the_nearest_one(slbench: Command, tmp_path: Path, command: str) -> None:
     (tmp_path / "quick.toml").touch()
-    said = slbench(command, tmp_path / "quik.toml", "--store", tmp_path / "results")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, f"{tmp_path}/quik.toml", "quick.toml", tmp_path)
+    result = slbench(command, tmp_path / "quik.toml", "--store", tmp_path / "results")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, f"{tmp_path}/quik.toml", "quick.toml", tmp_path)
     assert not (tmp_path / "results").exists()
 
 
@@ -95,25 +95,25 @@ def test_a_missing_study_file_is_one_line_with_the_nearest_one(slbench: Command,
 def test_a_store_that_is_a_file_is_refused_and_stays(slbench: Command, tmp_path: Path, command: str) -> None:
     file = tmp_path / "results"
     file.write_text("mine")
-    said = slbench(command, *(() if command == "report" else ONE), "--store", file)
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, file, "--store")
+    result = slbench(command, *(() if command == "report" else ONE), "--store", file)
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, file, "--store")
     assert file.read_text() == "mine"
 
 
 @pytest.mark.parametrize("command", ["run-grid", "train"])
 def test_a_store_that_cannot_be_written_to_is_refused(slbench: Command, command: str) -> None:
-    said = slbench(command, *ONE, "--store", "/proc/slbench")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "/proc/slbench")
-    assert not missing(said.err, "--store")
-    assert said.err.count("\n") == 1
+    result = slbench(command, *ONE, "--store", "/proc/slbench")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "/proc/slbench")
+    assert not missing(result.err, "--store")
+    assert result.err.count("\n") == 1
 
 
 def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> None:
-    said = slbench("train", "--method", "none,lsa", "--store", tmp_path / "results")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "2", "--backbone", "--method", "--dataset")
+    result = slbench("train", "--method", "none,lsa", "--store", tmp_path / "results")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "2", "--backbone", "--method", "--dataset")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,15 +127,15 @@ def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> No
 def test_a_report_on_nothing_or_of_nothing_known_writes_nothing(
     slbench: Command, tmp_path: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
-    said = slbench("report", *flags, "--store", tmp_path / "results")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, *words)
-    assert said.err.count("\n") == 1
+    result = slbench("report", *flags, "--store", tmp_path / "results")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, *words)
+    assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_command_is_one_line(slbench: Command) -> None:
-    said = slbench("run-gird")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "run-gird")
-    assert said.err.count("\n") == 1
+    result = slbench("run-gird")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "run-gird")
+    assert result.err.count("\n") == 1

@@ -9,7 +9,7 @@ import pytest
 from slbench.store import Store
 from slbench.study import load_study
 from tests.archive.conftest import finish
-from tests.cli.conftest import Command, Said
+from tests.cli.conftest import Command, Result
 from tests.support import missing
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -39,8 +39,8 @@ def damage(store: Store, name: str, how: str) -> None:
     path.write_bytes(DAMAGE[how](path.read_bytes()))
 
 
-def is_well_or_one_line(said: Said) -> bool:
-    return (said.code in (0, 1) and said.err == "") or (said.code == 2 and said.err.count("\n") == 1)
+def is_well_or_one_line(result: Result) -> bool:
+    return (result.code in (0, 1) and result.err == "") or (result.code == 2 and result.err.count("\n") == 1)
 
 
 @pytest.mark.parametrize(
@@ -76,29 +76,29 @@ def test_a_run_whose_record_is_damaged_is_to_be_made_again_and_a_report_names_th
     damage(store, "record.json", how)
     (path,) = store.root.glob("runs/*-6088db8e02b9/record.json")
     assert not missing(slbench("status", study, "--store", store.root).out.splitlines()[-1], "1 of 2", "1 failed")
-    said = slbench("report", study, "--store", store.root, "--format", "md")
-    assert (said.code, said.err) == (0, "")
-    assert not missing(said.out, "1 of 2")
-    assert not missing(said.out, "1 record")
-    line = next(line for line in said.out.splitlines() if line.startswith(f"{path}: "))
+    result = slbench("report", study, "--store", store.root, "--format", "md")
+    assert (result.code, result.err) == (0, "")
+    assert not missing(result.out, "1 of 2")
+    assert not missing(result.out, "1 record")
+    line = next(line for line in result.out.splitlines() if line.startswith(f"{path}: "))
     assert not missing(line.rstrip(), "folder")
 
 
 def test_a_report_on_damaged_records_alone_names_the_first(slbench: Command, study: Path, store: Store) -> None:
     for path in store.root.glob("runs/*/record.json"):
         path.write_bytes(b"{}")
-    said = slbench("report", study, "--store", store.root)
-    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert not missing(said.err, store.root, f"{store.root}/runs/")
+    result = slbench("report", study, "--store", store.root)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert not missing(result.err, store.root, f"{store.root}/runs/")
 
 
 def test_a_record_of_another_schema_is_left_out_and_the_line_says_what_helps(slbench: Command, store: Store) -> None:
     path = next(store.root.glob("runs/*-6088db8e02b9/record.json"))
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
-    said = slbench("report", "--store", store.root, "--format", "md")
-    assert said.code == 0
-    assert not missing(said.out, path, "schema 1", "2")
-    assert not missing(said.out, "slbench run-grid STUDY")
+    result = slbench("report", "--store", store.root, "--format", "md")
+    assert result.code == 0
+    assert not missing(result.out, path, "schema 1", "2")
+    assert not missing(result.out, "slbench run-grid STUDY")
     path.write_text(path.read_text().replace('"epochs":', '"number_of_epochs":'))
     assert not missing(slbench("report", "--store", store.root, "--format", "md").out, "schema 1", "2")
 
@@ -121,9 +121,9 @@ def test_a_grid_makes_a_run_again_whose_files_are_all_damaged(slbench: Command, 
         path.write_bytes(b"\xff\x00")
     for name in ("checkpoint.pt", "checkpoint-previous.pt"):
         (folder / name).write_bytes(b"0" * 64 + b"\n")
-    said = slbench("run-grid", study, "--store", store.root, "--devices", "cpu", "--no-throughput")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines()[-1] == "tiny: 2 of 2 done"
+    result = slbench("run-grid", study, "--store", store.root, "--devices", "cpu", "--no-throughput")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[-1] == "tiny: 2 of 2 done"
     assert store.record("6088db8e02b9") is not None
     assert (folder / "log.txt").read_bytes().count(b"is damaged: using the previous checkpoint") == 2
 
@@ -135,6 +135,6 @@ def test_a_store_of_nothing_but_rubbish_is_an_empty_one(slbench: Command, study:
         (root / name).write_bytes(b"\xff")
     assert not missing(slbench("status", study, "--store", root).out.splitlines()[-1], "0 of 2", "2 missing")
     assert not missing(slbench("report", "--store", root).err, "run")
-    said = slbench("clean", "--store", root, "--yes")
-    assert (said.code, said.err) == (0, "")
+    result = slbench("clean", "--store", root, "--yes")
+    assert (result.code, result.err) == (0, "")
     shutil.rmtree(root)

@@ -80,15 +80,15 @@ def test_every_command_that_needs_data_takes_their_root(
     study = tmp_path / "study.toml"
     study.write_text('[grid]\nmethod = ["none"]\ndataset = ["imagenet"]\n')
     about = (study,) if command == "report" else ()
-    said = slbench(command, *about, "--store", tmp_path / "results", "--data-root", root / "mine")
-    assert str(root / "mine") in said.out + said.err
+    result = slbench(command, *about, "--store", tmp_path / "results", "--data-root", root / "mine")
+    assert str(root / "mine") in result.out + result.err
 
 
 @pytest.mark.usefixtures("server")
 def test_a_set_is_fetched_put_in_order_and_verified(slbench: Command, root: Path) -> None:
     assert state(slbench) == "not here"
-    said = slbench("data", "fetch", "fashion-mnist")
-    assert said.code == 0 and not missing(said.out, "fashion-mnist", f"{root}/fashion-mnist")
+    result = slbench("data", "fetch", "fashion-mnist")
+    assert result.code == 0 and not missing(result.out, "fashion-mnist", f"{root}/fashion-mnist")
     assert state(slbench) == "ready"
     assert not missing(slbench("data", "verify", "fashion-mnist").out, "fashion-mnist")
     assert slbench("data", "fetch", "fashion-mnist").code == 0
@@ -99,11 +99,11 @@ def test_a_set_is_brought_from_local_files(slbench: Command, tmp_path: Path, roo
     for name, content in server.files.items():
         (tmp_path / name.strip("/")).write_bytes(content)
     first, *others = sorted(tmp_path.glob("*.gz"))
-    said = slbench("data", "fetch", "fashion-mnist", "--from", first)
-    assert said.code == 1
-    assert not missing(said.err, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-labels-idx1")
-    said = slbench("data", "fetch", "fashion-mnist", *(part for path in others for part in ("--from", path)))
-    assert said.code == 0 and not missing(said.out, "fashion-mnist", f"{root}/fashion-mnist")
+    result = slbench("data", "fetch", "fashion-mnist", "--from", first)
+    assert result.code == 1
+    assert not missing(result.err, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-labels-idx1")
+    result = slbench("data", "fetch", "fashion-mnist", *(part for path in others for part in ("--from", path)))
+    assert result.code == 0 and not missing(result.out, "fashion-mnist", f"{root}/fashion-mnist")
     assert server.asked == []
 
 
@@ -112,10 +112,10 @@ def test_a_damaged_archive_is_found_and_named(slbench: Command, root: Path) -> N
     slbench("data", "fetch", "fashion-mnist")
     damaged = root / "fashion-mnist" / FASHION_MNIST[0].name
     damaged.write_bytes(b"damaged")
-    said = slbench("data", "verify", "fashion-mnist")
-    assert (said.code, said.out) == (2, "")
+    result = slbench("data", "verify", "fashion-mnist")
+    assert (result.code, result.out) == (2, "")
     assert not missing(
-        said.err,
+        result.err,
         damaged,
         "md5",
         hashlib.md5(b"damaged").hexdigest(),
@@ -140,9 +140,9 @@ def test_another_count_than_published_is_refused(
     entry = DATASETS["fashion-mnist"]
     spec = dataclasses.replace(entry.spec, num_test=21)
     monkeypatch.setitem(DATASETS, "fashion-mnist", dataclasses.replace(entry, spec=spec))
-    said = slbench("data", "fetch", "fashion-mnist")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "fashion-mnist", "20", "21")
+    result = slbench("data", "fetch", "fashion-mnist")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "fashion-mnist", "20", "21")
     assert listing(root / "fashion-mnist") == sorted(one.name for one in entry.archives)
     assert len(server.asked) == 4
 
@@ -158,11 +158,11 @@ def test_a_fetched_set_trains_from_memory_and_from_the_disk_alike(
     shape = ("--set", "backbone.num_heads=1", "--set", f"dataset.image_size={size}")
     records = []
     for store in ("kept", "streamed"):
-        said = slbench(
+        result = slbench(
             *arguments, *small, *shape, "--store", tmp_path / store, *(["--stream"] if store == "streamed" else [])
         )
-        assert said.code == 0, said.err
-        records.append(json.loads(said.out))
+        assert result.code == 0, result.err
+        records.append(json.loads(result.out))
         monkeypatch.setenv("SLBENCH_STREAM", "")
     kept, streamed = records
     assert (kept["samples_seen"], kept["labels"]["data"]) == (50, "")
@@ -175,8 +175,8 @@ def test_what_cannot_be_fetched_is_one_line_and_the_bars_of_what_can_be_stand_be
     slbench: Command, root: Path, server: Server
 ) -> None:
     content = server.files.pop("/train-labels-idx1-ubyte.gz")
-    said = slbench("data", "fetch", "fashion-mnist")
-    assert said.code == 1 and "train-images-idx3-ubyte.gz" in said.err and "HTTP Error 404" in said.err
+    result = slbench("data", "fetch", "fashion-mnist")
+    assert result.code == 1 and "train-images-idx3-ubyte.gz" in result.err and "HTTP Error 404" in result.err
     assert listing(root / "fashion-mnist") == ["train-images-idx3-ubyte.gz"]
     again = slbench("data", "fetch", "fashion-mnist")
     assert not missing(again.err, "train-labels-idx1-ubyte.gz")
@@ -189,35 +189,35 @@ def test_what_cannot_be_fetched_is_one_line_and_the_bars_of_what_can_be_stand_be
 def test_a_users_own_data_are_verified_by_their_hash(slbench: Command, tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
     content = json.loads(slbench("data", "info", f"npz:{path}").out)["content"]
-    said = slbench("data", "verify", f"npz:{path}")
-    assert (said.code, said.out) == (0, f"npz:{path}: whole, {content[: len('arrays sha256:') + 12]}\n")
+    result = slbench("data", "verify", f"npz:{path}")
+    assert (result.code, result.out) == (0, f"npz:{path}: verified, {content[: len('arrays sha256:') + 12]}\n")
     times = path.stat()
     write_npz(path, made_arrays(seed=6))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # a change that hides behind size and time
-    said = slbench("data", "verify", f"npz:{path}")
-    assert (said.code, said.out) == (2, "")
-    assert "the images have changed: expected " + content[: len("arrays sha256:") + 12] in said.err
+    result = slbench("data", "verify", f"npz:{path}")
+    assert (result.code, result.out) == (2, "")
+    assert "the images have changed: expected " + content[: len("arrays sha256:") + 12] in result.err
 
 
 def test_missing_data_are_said_before_any_job_starts(slbench: Command, root: Path, tmp_path: Path) -> None:
     for command in ("run-grid", "train"):
-        said = slbench(command, "--dataset", "cifar100", "--method", "none", "--store", tmp_path / "results")
-        assert (said.code, said.out) == (2, "")
-        assert not missing(said.err, "cifar100", root, "slbench data fetch cifar100")
+        result = slbench(command, "--dataset", "cifar100", "--method", "none", "--store", tmp_path / "results")
+        assert (result.code, result.out) == (2, "")
+        assert not missing(result.err, "cifar100", root, "slbench data fetch cifar100")
         assert not (tmp_path / "results").exists()
 
 
 def test_what_ships_with_slbench_needs_no_fetching(slbench: Command) -> None:
-    said = slbench("data", "fetch", "fashion-mnist-12k")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "fashion-mnist-12k")
+    result = slbench("data", "fetch", "fashion-mnist-12k")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "fashion-mnist-12k")
     assert not missing(slbench("data", "verify", "fashion-mnist-12k").out, "fashion-mnist-12k")
 
 
 def test_imagenet_is_brought_by_its_user(slbench: Command, root: Path) -> None:
-    said = slbench("data", "fetch", "imagenet")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "imagenet", "ILSVRC 2012")
+    result = slbench("data", "fetch", "imagenet")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "imagenet", "ILSVRC 2012")
     assert not missing(json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"], "folder")
     (root / "imagenet").mkdir(parents=True)
     assert json.loads(slbench("data", "list", "--json").out)["sets"]["imagenet"] == "here"
@@ -246,8 +246,8 @@ def test_a_data_root_that_nobody_may_look_into_is_one_line(
     slbench: Command, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     asked = (*command, "--method", "none") if command[0] == "train" else command
-    said = slbench(*asked, "--data-root", tmp_path / ("x" * 300))
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "--data-root", "SLBENCH_DATA")
-    assert said.err.count("\n") == 1
+    result = slbench(*asked, "--data-root", tmp_path / ("x" * 300))
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "--data-root", "SLBENCH_DATA")
+    assert result.err.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ BLIND = (
 )
 SEEING = "import sys; from slbench.cli import main; sys.exit(main())"
 FLAGS = "--devices cpu --no-throughput --jobs-per-device 1"
-HALTED = ("stopped, 2 not started: disk full: ", "cannot write (No space left on device)", "disk full: exit code 1")
+HALTED = ("stopped: disk full: ", "cannot write (No space left on device)", "disk full: exit code 1")
 
 
 def small_disk(tmp_path: Path, *, free: int, launch: str) -> None:

@@ -68,8 +68,8 @@ def test_a_grid_runs_whatever_its_parts_are_called(
         ("report", "--store=-here"),
     ]
     for command in commands:
-        said = slbench(*command)
-        assert (said.code, said.err) == (0, ""), command
+        result = slbench(*command)
+        assert (result.code, result.err) == (0, ""), command
     (run,) = (folder / f"{name} store" / "runs").iterdir()
     assert run.name.isascii()
     assert not set(run.name) & set(" \n\t\r'\"$`;&|[]{}*?~!#%\\/")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench import __version__
+from slbench import __version__, machine
 from slbench.methods import METHODS
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from tests.cli.conftest import Command
@@ -16,7 +16,7 @@ from tests.support import ROOT, missing
 KINDS = {
     "backbones": ("vit", "ViT; arXiv:2010.11929"),
     "methods": ("both", 'SL-ViT: shift = "diagonal", learn_temperature = true, mask_self = true'),
-    "datasets": ("fashion-mnist-12k", "10,000 / 2,000 images, 32 x 32 px, 1 channel(s), 10 classes; Fashion-MNIST"),
+    "datasets": ("fashion-mnist-12k", "10,000 / 2,000 images, 32 x 32 px, 1 channel, 10 classes; Fashion-MNIST"),
     "recipes": ("quick", "6 epochs, batch 64, lr 0.003, precision auto"),
     "studies": ("studies/quick.toml", "SPT and LSA on Fashion-MNIST, in minutes; 8 runs"),
 }
@@ -30,9 +30,9 @@ def test_each_kind_is_listed_by_name_with_a_word_about_it(
     shutil.copy(ROOT / "studies" / "quick.toml", tmp_path / "studies")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "240")
-    said = slbench("list", kind)
-    assert (said.code, said.err) == (0, "")
-    line = next(line for line in said.out.splitlines() if line.split()[0] == name)
+    result = slbench("list", kind)
+    assert (result.code, result.err) == (0, "")
+    line = next(line for line in result.out.splitlines() if line.split()[0] == name)
     assert about in line
     document = json.loads(slbench("list", kind, "--json").out)
     assert about in {entry["name"]: entry["about"] for entry in document}[name]
@@ -72,60 +72,75 @@ def test_a_study_that_is_not_valid_says_so_in_the_list(
     assert not missing(entry["about"], "studies/bad.toml", "titel", "title")
 
 
+def test_without_study_files_the_list_names_the_folder(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = slbench("list", "studies")
+    assert result.code == 0 and not missing(result.out, tmp_path / "studies")
+    assert json.loads(slbench("list", "studies", "--json").out) == []
+
+
 def test_an_unknown_list_is_answered_with_those_there_are(slbench: Command) -> None:
-    said = slbench("list", "method")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "method", "methods", "backbones", "datasets", "recipes", "studies", "schema")
+    result = slbench("list", "method")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "method", "methods", "backbones", "datasets", "recipes", "studies", "schema")
 
 
 def test_the_schema_of_studies_is_printed_as_it_is_committed(slbench: Command) -> None:
-    said = slbench("list", "schema")
-    assert (said.code, said.err) == (0, "")
-    assert said.out == (ROOT / "studies" / "study.schema.json").read_text()
+    result = slbench("list", "schema")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (ROOT / "studies" / "study.schema.json").read_text()
 
 
 def test_the_version_is_the_packages(slbench: Command) -> None:
-    said = slbench("--version")
-    assert (said.code, said.out, said.err) == (0, f"slbench {__version__}\n", "")
+    result = slbench("--version")
+    assert (result.code, result.out, result.err) == (0, f"slbench {__version__}\n", "")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
 def test_help_names_every_command(slbench: Command, arguments: tuple[str, ...]) -> None:
-    said = slbench(*arguments)
-    assert said.code == 0
+    result = slbench(*arguments)
+    assert result.code == 0
     for command in ("run-grid", "train", "status", "report", "list", "doctor"):
-        assert command in said.out
+        assert command in result.out
 
 
 def test_a_well_machine_is_called_so_with_all_that_was_looked_at(slbench: Command, tmp_path: Path) -> None:
-    said = slbench("doctor", "--store", tmp_path / "results")
-    assert (said.code, said.err) == (0, "")
-    lines = dict(line.split(maxsplit=2)[1:] for line in said.out.splitlines())
-    assert all(line.startswith("ok ") for line in said.out.splitlines())
+    result = slbench("doctor", "--store", tmp_path / "results")
+    assert (result.code, result.err) == (0, "")
+    lines = dict(line.split(maxsplit=2)[1:] for line in result.out.splitlines())
+    assert all(line.startswith("ok ") for line in result.out.splitlines())
     assert {"versions", "machine", "torch", "device", "slots", "precision", "data", "store"} <= set(lines)
     assert "torch " in lines["versions"]
     assert not missing(lines["slots"], "--devices auto", "--threads 1")
     assert not missing(lines["precision"], "auto")
-    assert not missing(said.out, "a082ceae9d48")
+    assert not missing(result.out, "a082ceae9d48")
     assert not missing(lines["store"], tmp_path / "results", "0")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(bool(machine.gpus()), reason="needs a machine without GPUs")
+def test_a_selftest_without_a_gpu_is_called_not_run(slbench: Command, tmp_path: Path) -> None:
+    result = slbench("doctor", "--selftest", "--store", tmp_path)
+    assert result.code == 1 and not missing(result.out, "NOT RUN", "GPU")
 
 
 def test_a_store_that_is_a_file_is_wrong_with_a_cure(slbench: Command, tmp_path: Path) -> None:
     file = tmp_path / "results"
     file.touch()
-    said = slbench("doctor", "--store", file)
-    assert said.code == 1
-    wrong = [line for line in said.out.splitlines() if line.startswith("WRONG")]
+    result = slbench("doctor", "--store", file)
+    assert result.code == 1
+    wrong = [line for line in result.out.splitlines() if line.startswith("WRONG")]
     assert len(wrong) == 1 and not missing(wrong[0], "store", file, "folder", "--store")
-    assert not missing(said.out, "--store", "DIR")
+    assert not missing(result.out, "--store", "DIR")
 
 
 def test_a_damaged_record_is_wrong_with_a_cure(slbench: Command, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "x-0123456789ab"
     folder.mkdir(parents=True)
     (folder / "record.json").write_text("{}")
-    said = slbench("doctor", "--store", tmp_path)
-    assert said.code == 1
-    assert not missing(said.out, "WRONG", folder / "record.json", "run_id")
-    assert not missing(said.out, "folder")
+    result = slbench("doctor", "--store", tmp_path)
+    assert result.code == 1
+    assert not missing(result.out, "WRONG", folder / "record.json", "run_id")
+    assert not missing(result.out, "folder")

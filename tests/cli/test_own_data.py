@@ -46,8 +46,8 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
     for name, source in sources.items():
         study = tmp_path / f"{name}.toml"
         study.write_text(STUDY.format(dataset=source))
-        said = slbench(*commands[name], study, "--store", tmp_path / name, "--devices", "cpu")
-        assert said.code == 0, said.out + said.err
+        result = slbench(*commands[name], study, "--store", tmp_path / name, "--devices", "cpu")
+        assert result.code == 0, result.out + result.err
         assert (name == "streamed") == bool(list((tmp_path / "root" / "prepared").glob("*.note.npz")))
     first, second = records(tmp_path / "file"), records(tmp_path / "folder")
     assert len(first) == 1
@@ -71,10 +71,10 @@ def test_a_moved_file_is_the_same_run_and_a_replaced_one_is_not(
     path = write_npz(tmp_path / "birds.npz", made_arrays(train=67, shape=(16, 24, 3)))
 
     def planned(source: Path) -> list[str]:
-        said = slbench(
+        result = slbench(
             "run-grid", "--dataset", f"npz:{source}", "--plan", "--json", "--store", tmp_path / "r", "--batch-size", 8
         )
-        return [run["run_id"] for run in json.loads(said.out)["runs"]]
+        return [run["run_id"] for run in json.loads(result.out)["runs"]]
 
     first = planned(path)
     shutil.move(path, tmp_path / "moved.npz")
@@ -87,22 +87,22 @@ def test_two_files_of_one_name_are_refused_in_one_study(tmp_path: Path, slbench:
     (tmp_path / "other").mkdir()
     first = write_npz(tmp_path / "birds.npz", made_arrays(train=67, shape=(16, 24, 3)))
     second = write_npz(tmp_path / "other" / "birds.npz", made_arrays(train=67, shape=(16, 24, 3), seed=6))
-    said = slbench("run-grid", "--dataset", f"npz:{first},npz:{second}", "--plan", "--batch-size", 8)
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "birds", f"npz:{first}", f"npz:{second}")
+    result = slbench("run-grid", "--dataset", f"npz:{first},npz:{second}", "--plan", "--batch-size", 8)
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "birds", f"npz:{first}", f"npz:{second}")
 
 
 def test_a_file_whose_name_is_a_number_is_named_by_its_kind_too(tmp_path: Path, slbench: Command) -> None:
     path = write_npz(tmp_path / "2024.npz", made_arrays(train=67, shape=(16, 24, 3)))
-    said = slbench("run-grid", "--dataset", f"npz:{path}", "--plan", "--method", "none", "--batch-size", 8)
-    assert not missing(said.out, "ViT none npz-2024 seed 0")
+    result = slbench("run-grid", "--dataset", f"npz:{path}", "--plan", "--method", "none", "--batch-size", 8)
+    assert not missing(result.out, "ViT none npz-2024 seed 0")
 
 
 def test_bad_data_are_one_line_and_leave_nothing(tmp_path: Path, slbench: Command) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
     bad = folder / "train" / "finch" / "bad.png"
     bad.write_bytes(b"no image")
-    said = slbench("run-grid", "--dataset", f"folder:{folder}", "--store", tmp_path / "results")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "--dataset", bad)
+    result = slbench("run-grid", "--dataset", f"folder:{folder}", "--store", tmp_path / "results")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "--dataset", bad)
     assert not (tmp_path / "results").exists()

@@ -20,11 +20,11 @@ def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command,
     ]
     save_probes(tmp_path / "h100.json", probes)
     flags = ("--plan", "--speeds", tmp_path / "h100.json", "--devices", "cuda:0,cuda:1")
-    said = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
-    assert said.code == 0
+    result = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
+    assert result.code == 0
     # start 2, an epoch of 17 steps and 3,000 images and a checkpoint, the test images once more, an end of 1
-    assert not missing(said.out, "Tiny none fashion-mnist-12k", "1 x 0:08")
-    assert not missing(said.out, "0:08", "2", "cuda:0", "cuda:1", "images/s", "NVIDIA H100")
+    assert not missing(result.out, "Tiny none fashion-mnist-12k", "1 x 0:08")
+    assert not missing(result.out, "0:08", "2", "cuda:0", "cuda:1", "images/s", "NVIDIA H100")
     assert not (tmp_path / "r").exists()
     document = json.loads(slbench("run-grid", study, "--store", tmp_path / "r", *flags, "--json").out)
     assert document["plan"]["wall_seconds"] == pytest.approx(2 + 0.017 + 3 + 0.25 + 2 + 1)
@@ -45,16 +45,16 @@ def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command,
 def test_flags_against_each_other_are_refused(
     slbench: Command, study: Path, tmp_path: Path, flags: list[str], words: tuple[object, ...]
 ) -> None:
-    said = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
-    assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert not missing(said.err, *words)
+    result = slbench("run-grid", study, "--store", tmp_path / "r", *flags)
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert not missing(result.err, *words)
     assert not (tmp_path / "r").exists()
 
 
 def test_a_plan_without_probes_says_what_would_tell_and_what_seeds_can_show(
     slbench: Command, study: Path, tmp_path: Path
 ) -> None:
-    said = slbench("run-grid", study, "--store", tmp_path / "r", "--plan", "--seeds", 3)
-    assert not missing(said.out, "2 kinds", "--plan", "--probe")
+    result = slbench("run-grid", study, "--store", tmp_path / "r", "--plan", "--seeds", 3)
+    assert not missing(result.out, "2 kinds", "--plan", "--probe")
     # t(0.975, 2) / sqrt(3) = 4.303 / 1.732
-    assert not missing(said.out, "3 seeds", "95 %", "2.48")
+    assert not missing(result.out, "3 seeds", "95 %", "2.48")

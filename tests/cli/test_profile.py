@@ -26,9 +26,9 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_row_stands_beside_the_papers_cells(slbench: Command) -> None:
-    said = slbench(*COUNT, "--backbone", "vit", "--method", "both", "--json")
-    assert said.code == 0
-    (row,) = json.loads(said.out)
+    result = slbench(*COUNT, "--backbone", "vit", "--method", "both", "--json")
+    assert result.code == 0
+    (row,) = json.loads(result.out)
     assert (row["params"], row["paper_params_millions"], row["paper_flops_millions"]) == (2_906_228, 2.9, 199.2)
     assert row["macs"] / 1e6 == pytest.approx(199.2, rel=0.005)
     assert row["norm_operations"] > 0 and "softmax" in " ".join(row["uncounted_operators"])
@@ -44,25 +44,25 @@ def test_csv_holds_the_same_numbers_which_in_another_size_than_the_papers_stand_
 
 
 def test_a_row_that_means_nothing_is_left_out_with_its_reason(slbench: Command) -> None:
-    said = slbench(*COUNT, "--backbone", "resnet56", "--method", "none,both")
-    assert said.code == 0
-    assert not missing(said.out, "ResNet56", "both")
+    result = slbench(*COUNT, "--backbone", "resnet56", "--method", "none,both")
+    assert result.code == 0
+    assert not missing(result.out, "ResNet56", "both")
 
 
 def test_a_cell_that_does_not_follow_from_the_released_code_is_explained(slbench: Command) -> None:
-    said = slbench(*COUNT, "--backbone", "swin", "--method", "both")
-    assert "10.2" in said.out and "8,652,956" in said.out
-    assert not missing(said.out, "SL-Swin", "10.2 M parameters")
+    result = slbench(*COUNT, "--backbone", "swin", "--method", "both")
+    assert "10.2" in result.out and "8,652,956" in result.out
+    assert not missing(result.out, "SL-Swin", "10.2 M parameters")
 
 
 @pytest.mark.usefixtures("quickly")
 def test_speeds_and_memory_are_shown_and_filed_by_machine(slbench: Command, tmp_path: Path) -> None:
-    said = slbench(
+    result = slbench(
         *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
         *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path, "--json"),
     )
-    assert (said.code, said.err) == (0, "")
-    (row,) = json.loads(said.out)
+    assert (result.code, result.err) == (0, "")
+    (row,) = json.loads(result.out)
     assert row["training_memory_bytes"] == {
         "median": 3 * 2**20,
         "lowest": 3 * 2**20,
@@ -90,14 +90,14 @@ def test_speeds_and_memory_are_shown_and_filed_by_machine(slbench: Command, tmp_
 def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_papers_gpu(
     slbench: Command, tmp_path: Path
 ) -> None:
-    said = slbench(
+    result = slbench(
         *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
         *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path),
     )
-    assert "3 (3-3)" in said.out
-    assert not missing(said.out, "memory", "median", "3 measurements", "1 MiB")
-    assert not missing(said.out, "batch 2", "fp32", "--threads 1")
-    assert not missing(said.out, "200", "1000 passes", "GPU", "--timing")
+    assert "3 (3-3)" in result.out
+    assert not missing(result.out, "memory", "median", "3 measurements", "1 MiB")
+    assert not missing(result.out, "batch 2", "fp32", "--threads 1")
+    assert not missing(result.out, "200", "1000 passes", "GPU", "--timing")
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_pape
 def test_bad_input_is_one_line(
     slbench: Command, tmp_path: Path, arguments: list[str], line: tuple[object, ...]
 ) -> None:
-    said = slbench("profile", *arguments, "--store", tmp_path / "new")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, *line)
-    assert len(said.err.strip().splitlines()) == 1
+    result = slbench("profile", *arguments, "--store", tmp_path / "new")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, *line)
+    assert len(result.err.strip().splitlines()) == 1
     assert not (tmp_path / "new").exists()

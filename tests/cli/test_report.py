@@ -31,13 +31,13 @@ def store(study: Path, tmp_path: Path) -> Path:
 
 
 def test_table_and_findings_are_written_in_each_format_and_printed(slbench: Command, study: Path, store: Path) -> None:
-    said = slbench("report", study, "--store", store)
-    assert (said.code, said.err) == (0, "")
+    result = slbench("report", study, "--store", store)
+    assert (result.code, result.err) == (0, "")
     folder = store / "reports" / "four"
     names = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")} | {"runs.csv"}
     assert {path.name for path in folder.iterdir()} == names
     table, findings = ((folder / name).read_text() for name in ("table.md", "findings.md"))
-    assert not missing(said.out, table, findings, folder, "runs.csv", "table.md")
+    assert not missing(result.out, table, findings, folder, "runs.csv", "table.md")
     assert "### The 2x2: SPT, LSA, and both" in findings
     assert len(pd.read_csv(folder / "findings.csv")) == 3 + 3
 
@@ -50,20 +50,20 @@ def test_the_same_store_gives_the_same_bytes(slbench: Command, study: Path, stor
 
 
 def test_columns_are_those_that_are_asked_for(slbench: Command, study: Path, store: Path) -> None:
-    said = slbench("report", study, "--store", store, "--columns", "nll,params,best,gain", "--format", "csv")
-    assert said.code == 0
-    head = next(line for line in said.out.splitlines() if line.startswith("| Model"))
+    result = slbench("report", study, "--store", store, "--columns", "nll,params,best,gain", "--format", "csv")
+    assert result.code == 0
+    head = next(line for line in result.out.splitlines() if line.startswith("| Model"))
     assert [cell.strip() for cell in head.split("|")[2:-1]] == [
         "fashion-mnist-12k NLL", "Params (M)", "fashion-mnist-12k best top-1", "fashion-mnist-12k gain",
     ]  # fmt: skip
 
 
 def test_a_query_narrows_the_report_and_the_caption_says_so(slbench: Command, study: Path, store: Path) -> None:
-    said = slbench(
+    result = slbench(
         "report", study, "--store", store, "--query", "method in ['none', 'lsa'] and seed < 2", "--format", "md"
     )
-    assert said.code == 0
-    assert not missing(said.out, "method in ['none', 'lsa'] and seed &lt; 2")
+    assert result.code == 0
+    assert not missing(result.out, "method in ['none', 'lsa'] and seed &lt; 2")
     frame = pd.read_csv(store / "reports" / "four" / "runs.csv")
     assert sorted(set(frame["method"])) == ["lsa", "none"] and len(frame) == 4
 
@@ -73,10 +73,10 @@ def test_several_studies_are_reported_one_after_the_other(
 ) -> None:
     other = tmp_path / "other.toml"
     other.write_text(TINY_STUDY.replace("[grid]", 'title = "Two rows"\n[grid]'))
-    said = slbench("report", study, other, "--store", store, "--out", tmp_path / "out", "--format", "md")
-    assert said.code == 0
+    result = slbench("report", study, other, "--store", store, "--out", tmp_path / "out", "--format", "md")
+    assert result.code == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"four", "other"}
-    assert "Two rows." in said.out
+    assert "Two rows." in result.out
 
 
 def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command, study: Path, store: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command
 def test_what_there_is_not_is_one_line_and_writes_nothing(
     slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
-    said = slbench("report", study, "--store", store, *flags)
-    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert not missing(said.err, *words)
+    result = slbench("report", study, "--store", store, *flags)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert not missing(result.err, *words)
     assert not (store / "reports").exists()
 
 
@@ -123,6 +123,6 @@ def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
         return read(path)
 
     monkeypatch.setattr(inputs, "read_record", vanishing)
-    said = slbench("report", study, "--store", store, "--format", "md")
-    assert said.code == 0
-    assert "Left out" not in said.out and not missing(said.out, "11 of 12")
+    result = slbench("report", study, "--store", store, "--format", "md")
+    assert result.code == 0
+    assert "Left out" not in result.out and not missing(result.out, "11 of 12")

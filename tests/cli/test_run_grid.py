@@ -109,19 +109,19 @@ def test_a_runs_folder_holds_what_the_design_names(made: Grid) -> None:
 
 def test_a_second_call_runs_nothing(slbench: Command, made: Grid) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.store.rglob("*")}
-    said = slbench(*made.command("--no-throughput"))
-    assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines()[-1] == "tiny: 2 of 2 done"
-    assert "start" not in said.out
+    result = slbench(*made.command("--no-throughput"))
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[-1] == "tiny: 2 of 2 done"
+    assert "start" not in result.out
     assert {path: path.stat().st_mtime_ns for path in made.store.rglob("*")} == before
 
 
 def test_another_study_finds_the_runs_it_shares(slbench: Command, made: Grid, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(TINY_STUDY.replace('"Tiny"', '"Renamed"').replace('["none", "lsa"]', '["lsa"]'))
-    said = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
-    assert (said.code, said.out.splitlines()[-1]) == (0, "other: 1 of 1 done")
-    assert "start" not in said.out
+    result = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "other: 1 of 1 done")
+    assert "start" not in result.out
 
 
 def test_a_study_that_keeps_other_weights_is_told_which_runs_have_none_of_them(
@@ -130,17 +130,17 @@ def test_a_study_that_keeps_other_weights_is_told_which_runs_have_none_of_them(
     other = tmp_path / "other.toml"
     for keep, told in (("best", True), ("none", False), ("last", False)):
         other.write_text(f'keep = "{keep}"\n{TINY_STUDY}')
-        said = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
-        assert (said.code, said.out.splitlines()[-1]) == (0, "other: 2 of 2 done")
-        assert (not missing(said.out, "2 finished runs", "weights")) == told
+        result = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
+        assert (result.code, result.out.splitlines()[-1]) == (0, "other: 2 of 2 done")
+        assert (not missing(result.out, "2 finished runs", "weights")) == told
 
 
 def test_one_deleted_folder_is_run_again_alone_with_the_same_weights(slbench: Command, grid: Grid) -> None:
     first, second = grid.records
     shutil.rmtree(Store(grid.store).folder(second.spec, second.labels))
-    said = slbench(*grid.command("--no-throughput"))
-    assert (said.code, said.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
-    assert [line.split(" on ")[0] for line in said.out.splitlines() if line.startswith("start")] == [
+    result = slbench(*grid.command("--no-throughput"))
+    assert (result.code, result.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
+    assert [line.split(" on ")[0] for line in result.out.splitlines() if line.startswith("start")] == [
         f"start   {grid.runs[1].title}"
     ]
     kept, again = records(grid.store, grid.study)
@@ -152,16 +152,16 @@ def test_one_deleted_folder_is_run_again_alone_with_the_same_weights(slbench: Co
 
 def test_train_in_this_process_gives_the_weights_of_the_grid(slbench: Command, made: Grid, tmp_path: Path) -> None:
     flags = ("--store", tmp_path / "results", "--devices", "cpu", "--json", "--method", "lsa")
-    said = slbench("train", made.study, *flags)
-    assert said.code == 0
-    record = RunRecord.model_validate_json(said.out)
+    result = slbench("train", made.study, *flags)
+    assert result.code == 0
+    record = RunRecord.model_validate_json(result.out)
     assert record.run_id == made.records[1].run_id
     assert record.weights_sha256 == made.records[1].weights_sha256
     assert record.final_test_loss == made.records[1].final_test_loss
     assert list(records(tmp_path / "results", made.study)) == [record]
     again = slbench("train", made.study, *flags)
-    assert (again.code, again.out) == (0, said.out)
-    assert "finished before" in again.err
+    assert (again.code, again.out) == (0, result.out)
+    assert "already finished" in again.err
 
 
 def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command, grid: Grid) -> None:
@@ -170,11 +170,11 @@ def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command,
     Store(grid.store).begin(second.spec, second.labels)
     Store(grid.store).fail(second.spec, second.labels, Failure(kind="killed", reason="killed by SIGKILL"))
     before = sorted(grid.store.rglob("*"))
-    said = slbench(*grid.command("--plan", "--seeds", 2))
+    result = slbench(*grid.command("--plan", "--seeds", 2))
     titles = [run.title for run in grid.runs]
-    assert said.code == 0
-    lines = said.out.splitlines()
-    assert not missing(lines[0], "8", "1 steps")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert not missing(lines[0], "8", "1 step,")
     assert not missing(lines[1], titles[0], "1 epoch", "17 steps")
     assert not missing(lines[2], "missing", "Tiny none fashion-mnist-12k seed 1")
     assert not missing(lines[3], titles[1], "1 epoch", "17 steps", "SIGKILL")
@@ -186,8 +186,8 @@ def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command,
 
 
 def test_json_is_one_document_on_stdout_and_nothing_else(slbench: Command, made: Grid) -> None:
-    said = slbench(*made.command("--no-throughput", "--json"))
-    document = json.loads(said.out)
+    result = slbench(*made.command("--no-throughput", "--json"))
+    document = json.loads(result.out)
     assert (document["study"], document["total"], document["done"], document["missing"]) == ("tiny", 2, 2, 0)
     assert [run["final_test_top1"] for run in document["runs"]] == [record.final_test_top1 for record in made.records]
     assert [run["run_id"] for run in document["runs"]] == [run.spec.run_id for run in made.runs]
@@ -204,12 +204,12 @@ def test_a_failed_job_is_told_gives_exit_code_1_and_is_retried_by_the_next_call(
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     for _ in range(2):
-        said = slbench(*grid.command("--no-throughput"))
+        result = slbench(*grid.command("--no-throughput"))
         title = grid.runs[1].title
-        assert (said.code, said.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")
-        assert not missing(said.out, "FAILED", title, "exit code 7", "ImportError", folder / "log.txt")
-        assert not missing(said.out, "ImportError: broken", "1 of 1")
-        assert [line.split(" on ")[0] for line in said.out.splitlines() if line.startswith("start")] == [
+        assert (result.code, result.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")
+        assert not missing(result.out, "FAILED", title, "exit code 7", "ImportError", folder / "log.txt")
+        assert not missing(result.out, "ImportError: broken", "1 of 1")
+        assert [line.split(" on ")[0] for line in result.out.splitlines() if line.startswith("start")] == [
             f"start   {title}"
         ]
         assert not missing(
@@ -218,15 +218,15 @@ def test_a_failed_job_is_told_gives_exit_code_1_and_is_retried_by_the_next_call(
 
 
 def test_the_report_of_a_grid_shows_its_records(slbench: Command, grid: Grid) -> None:
-    said = slbench("report", grid.study, "--store", grid.store)
-    assert said.code == 0
+    result = slbench("report", grid.study, "--store", grid.store)
+    assert result.code == 0
     none, lsa = grid.records
-    assert f"{none.final_test_top1:.2f} (1)" in said.out
-    assert f"**{max(none.final_test_top1, lsa.final_test_top1):.2f} (1)**" in said.out
+    assert f"{none.final_test_top1:.2f} (1)" in result.out
+    assert f"**{max(none.final_test_top1, lsa.final_test_top1):.2f} (1)**" in result.out
     folder = grid.store / "reports" / "tiny"
     written = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")}
     assert {path.name for path in folder.iterdir()} == {"runs.csv", *written}
-    assert said.out.startswith((folder / "table.md").read_text())
+    assert result.out.startswith((folder / "table.md").read_text())
     frame = pd.read_csv(folder / "runs.csv")
     assert list(frame["final_test_top1"]) == [none.final_test_top1, lsa.final_test_top1]
     assert list(frame["weights_sha256"]) == [none.weights_sha256, lsa.weights_sha256]
@@ -235,9 +235,9 @@ def test_the_report_of_a_grid_shows_its_records(slbench: Command, grid: Grid) ->
 def test_a_report_reads_a_renamed_study_under_its_names(slbench: Command, grid: Grid, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(TINY_STUDY.replace('"Tiny"', '"Renamed"'))
-    said = slbench("report", other, "--store", grid.store, "--format", "md", "--out", tmp_path / "out")
-    assert said.code == 0
-    assert "| L-Renamed " in said.out
+    result = slbench("report", other, "--store", grid.store, "--format", "md", "--out", tmp_path / "out")
+    assert result.code == 0
+    assert "| L-Renamed " in result.out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"runs.csv", "table.md", "findings.md"}
 
 
@@ -288,8 +288,8 @@ def test_an_interrupted_grid_ends_its_children_and_the_next_call_goes_on(
     assert not missing(err, "interrupted")
     assert alive(children, seconds=0) == []
     assert records(tmp_path / "results", made.study) == ()
-    said = slbench("run-grid", made.study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
-    assert (said.code, said.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
+    result = slbench("run-grid", made.study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
     assert [record.weights_sha256 for record in records(tmp_path / "results", made.study)] == [
         record.weights_sha256 for record in made.records
     ]

@@ -44,12 +44,12 @@ def wanted(study: Path, store: Store) -> list[tuple[str, int]]:
 
 def test_plan_and_status_know_the_runs_that_were_asked_for(slbench: Command, study: Path, store: Store) -> None:
     assert wanted(study, store) == [("none", 2), ("lsa", 2)]
-    for said in (
+    for result in (
         slbench("run-grid", study, "--store", store.root, "--plan"),
         slbench("status", study, "--store", store.root),
     ):
-        lines = said.out.splitlines()
-        assert (said.code, lines[-1]) == (0, "ruled: 6 of 8 done, 2 missing")
+        lines = result.out.splitlines()
+        assert (result.code, lines[-1]) == (0, "ruled: 6 of 8 done, 2 missing")
         assert not missing(
             lines[-2],
             "2 seeds",
@@ -75,9 +75,9 @@ def test_a_grid_adds_seeds_only_where_undecided_and_says_what_came_of_it(
             shutil.rmtree(store.folder(run.spec, run.labels))
     assert wanted(study, store) == []
     command = ("run-grid", study, "--store", store.root, "--devices", "cpu", "--jobs-per-device", 2, "--no-throughput")
-    said = slbench(*command)
-    lines = said.out.splitlines()
-    assert said.code == 0
+    result = slbench(*command)
+    lines = result.out.splitlines()
+    assert result.code == 0
     assert [line.split()[2:7] for line in lines if line.startswith("added")] == [
         ["none", "fashion-mnist-12k", "seed", "2", line_id(study, 0)],
         ["lsa", "fashion-mnist-12k", "seed", "2", line_id(study, 4)],
@@ -104,18 +104,18 @@ def line_id(study: Path, index: int) -> str:
 
 
 def test_seeds_on_the_command_line_take_the_place_of_the_rule(slbench: Command, study: Path, store: Store) -> None:
-    said = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
-    assert not missing(said.out.splitlines()[-1], "6 of 15", "9 missing")
-    assert "against the plain backbones" not in said.out
+    result = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
+    assert not missing(result.out.splitlines()[-1], "6 of 15", "9 missing")
+    assert "against the plain rows" not in result.out
 
 
 def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, study: Path, store: Store) -> None:
     added = [run for run in requested_runs(load_study(study), store) if run.spec.seed == 2]
     for run in added:
         store.finish(store.begin(run.spec, run.labels), make_record(run))
-    said = slbench("export", study, store.root.parent / "runs.tar", "--store", store.root)
-    assert said.code == 0
-    assert "8 runs" in said.out
+    result = slbench("export", study, store.root.parent / "runs.tar", "--store", store.root)
+    assert result.code == 0
+    assert "8 runs" in result.out
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_a_wrong_rule_is_one_line(
     slbench: Command, study: Path, tmp_path: Path, seeds: str, words: tuple[object, ...]
 ) -> None:
     study.write_text(RULED.replace('{ min = 2, max = 3, until = "decided" }', seeds))
-    said = slbench("run-grid", study, "--store", tmp_path / "r", "--plan")
-    assert (said.code, len(said.err.splitlines())) == (2, 1)
-    assert not missing(said.err, *words)
+    result = slbench("run-grid", study, "--store", tmp_path / "r", "--plan")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert not missing(result.err, *words)
 
 
 @pytest.mark.slow

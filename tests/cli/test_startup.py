@@ -69,10 +69,10 @@ def test_a_help_page_has_every_command_with_its_text(
     slbench: Command, monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", "250")
-    said = slbench(*group.split(), "--help")
-    assert (said.code, said.err) == (0, "")
+    result = slbench(*group.split(), "--help")
+    assert (result.code, result.err) == (0, "")
     for name, entry in (GROUPS[group][1] if group else COMMANDS).items():
-        assert any(f" {name} " in line and entry.help in line for line in said.out.splitlines())
+        assert any(f" {name} " in line and entry.help in line for line in result.out.splitlines())
 
 
 @pytest.mark.parametrize("width", [20, 41, 79])

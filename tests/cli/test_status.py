@@ -55,9 +55,9 @@ def test_each_run_is_told_with_how_far_it_is_and_failures_with_their_cause(
     slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]]
 ) -> None:
     store, runs = made
-    said = slbench("status", study, "--store", store.root)
-    lines = said.out.splitlines()
-    assert said.code == 1
+    result = slbench("status", study, "--store", store.root)
+    lines = result.out.splitlines()
+    assert result.code == 1
     assert [line.split()[0] for line in lines[:5]] == ["done", "running", "failed", "failed", "missing"]
     # 51 steps of 512 images at 1,024 images/s
     assert not missing(lines[1], "3/5", "1.250", "top-1", "61.5 %", "0:26", "cuda:3")
@@ -86,13 +86,14 @@ def test_without_a_study_all_runs_of_the_store_are_told(
 ) -> None:
     store, runs = made
     (store.root / "runs" / "not-a-run-of-ours").mkdir()
-    said = slbench("status", "--store", store.root)
-    assert said.code == 1
-    assert not missing(said.out, runs[0].title, "5 epochs", "17 steps")
-    assert not missing(said.out, "fashion-mnist-12k", "seed 1", runs[1].spec.run_id, "5 epochs")
-    assert not missing(said.out.splitlines()[-1], "1 of 4", "1 running", "2 failed", "0:26")
+    result = slbench("status", "--store", store.root)
+    assert result.code == 1
+    assert not missing(result.out, runs[0].title, "5 epochs", "17 steps")
+    assert not missing(result.out, "fashion-mnist-12k", "seed 1", runs[1].spec.run_id, "5 epochs")
+    assert not missing(result.out.splitlines()[-1], "1 of 4", "1 running", "2 failed", "0:26")
     empty = slbench("status", "--store", store.root / "nothing")
-    assert (empty.code, empty.out.splitlines()[-1]) == (0, f"{store.root / 'nothing'}: 0 of 0 done")
+    assert empty.code == 0
+    assert not missing(empty.out, store.root / "nothing", "no runs", "slbench run-grid STUDY")
 
 
 def test_watching_ends_when_all_is_over(
@@ -105,17 +106,26 @@ def test_watching_ends_when_all_is_over(
             store.finish(store.begin(run.spec, run.labels), make_record(run))
 
     monkeypatch.setattr(time, "sleep", end)
-    said = slbench("status", study, "--store", store.root, "--watch")
-    assert said.code == 1
-    assert not missing(said.out.splitlines()[-1], "3 of 5", "2 failed")
+    result = slbench("status", study, "--store", store.root, "--watch")
+    assert result.code == 1
+    assert not missing(result.out.splitlines()[-1], "3 of 5", "2 failed")
 
 
 def test_a_log_is_found_by_the_beginning_of_a_runs_id(
     slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
 ) -> None:
     store, runs = made
-    said = slbench("logs", runs[1].spec.run_id[:6], "--store", store.root)
-    assert (said.code, said.out) == (0, "a warning\n")
+    result = slbench("logs", runs[1].spec.run_id[:6], "--store", store.root)
+    assert (result.code, result.out) == (0, "a warning\n")
+
+
+def test_an_empty_log_is_called_empty(slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]) -> None:
+    store, runs = made
+    log = store.begin(runs[4].spec, runs[4].labels) / "log.txt"
+    log.touch()
+    result = slbench("logs", runs[4].spec.run_id, "--store", store.root)
+    assert (result.code, result.out) == (0, "")
+    assert not missing(result.err, log, "empty")
 
 
 def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun, ...]]) -> None:
@@ -160,10 +170,10 @@ def test_bad_input_is_one_line(
     words: tuple[object, ...],
 ) -> None:
     named = [str(study) if argument == "STUDY" else argument for argument in arguments]
-    said = slbench(*named, "--store", made[0].root)
-    assert said.code == 2
-    assert not missing(said.err, *words)
-    assert len(said.err.splitlines()) == 1
+    result = slbench(*named, "--store", made[0].root)
+    assert result.code == 2
+    assert not missing(result.err, *words)
+    assert len(result.err.splitlines()) == 1
 
 
 def test_an_id_that_several_runs_begin_with_is_refused_with_their_names(
@@ -172,9 +182,9 @@ def test_an_id_that_several_runs_begin_with_is_refused_with_their_names(
     store, _ = made
     for name in ("vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002"):
         (store.root / "runs" / name).mkdir()
-    said = slbench("logs", "abcdef", "--store", store.root)
-    assert said.code == 2
-    assert not missing(said.err, "2 runs", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
+    result = slbench("logs", "abcdef", "--store", store.root)
+    assert result.code == 2
+    assert not missing(result.err, "2 run ids", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
 
 
 @pytest.mark.slow
@@ -185,12 +195,12 @@ def test_two_launchers_on_one_store_share_the_runs_and_each_is_made_once(study: 
         subprocess.Popen(command + more, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
-    said = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    result = [launcher.communicate(timeout=120)[0] for launcher in launchers]
     assert [launcher.returncode for launcher in launchers] == [0, 0]
-    assert all(words.splitlines()[-1] == "five: 5 of 5 done" for words in said)
-    begun = [line.split(" on ")[0] for words in said for line in words.splitlines() if line.startswith("start")]
+    assert all(words.splitlines()[-1] == "five: 5 of 5 done" for words in result)
+    begun = [line.split(" on ")[0] for words in result for line in words.splitlines() if line.startswith("start")]
     assert len(begun) == len(set(begun)) == 5
-    assert all("done    " in words for words in said)  # both had some
+    assert all("done    " in words for words in result)  # both had some
     assert list((tmp_path / "shared" / "claims").iterdir()) == []
 
 
@@ -200,9 +210,9 @@ def test_progress_that_says_nothing_is_no_progress(
 ) -> None:
     store, runs = made
     (store.root / "claims" / runs[1].spec.run_id / "progress.json").write_text(json.dumps(progress))
-    said = slbench("status", study, "--store", store.root)
-    assert said.code == 1
-    assert ": cuda:3 of " in said.out.splitlines()[1]
+    result = slbench("status", study, "--store", store.root)
+    assert result.code == 1
+    assert ": cuda:3 of " in result.out.splitlines()[1]
 
 
 def test_a_run_that_a_search_has_pruned_says_so_and_is_no_failure(
@@ -212,10 +222,10 @@ def test_a_run_that_a_search_has_pruned_says_so_and_is_no_failure(
     store.begin(run.spec, run.labels)
     reason = "pruned by the search 'sieve' (trial 7) after epoch 2 of seed 0"
     store.prune(run.spec, run.labels, Pruned(search="sieve", trial=7, epochs=2, reason=reason, ended_at=""))
-    said = slbench("status", study, "--store", store.root)
-    assert said.code == 0
-    assert not missing(said.out, run.title, "5 epochs", "17 steps", reason)
-    assert not missing(said.out, "0 of 5", "1 pruned", "4 missing")
+    result = slbench("status", study, "--store", store.root)
+    assert result.code == 0
+    assert not missing(result.out, run.title, "5 epochs", "17 steps", reason)
+    assert not missing(result.out, "0 of 5", "1 pruned", "4 missing")
     document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
     assert (document["pruned"], document["missing"], document["failed"]) == (1, 4, 0)
     assert document["runs"][0]["pruned"] == reason

@@ -45,8 +45,8 @@ def test_a_grid_logs_each_run_in_a_folder_of_its_name_and_its_id_does_not_change
     tmp_path: Path, study: Path, slbench: Command
 ) -> None:
     how = ("--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
-    said = slbench("run-grid", study, *how, "--tensorboard", tmp_path / "board")
-    assert said.code == 0, said.out + said.err
+    result = slbench("run-grid", study, *how, "--tensorboard", tmp_path / "board")
+    assert result.code == 0, result.out + result.err
     (record,) = Store(tmp_path / "results").records()
     (folder,) = (tmp_path / "board").iterdir()
     assert folder.name == f"tiny-none-fashion-mnist-12k-s0-{record.run_id}"
@@ -83,16 +83,16 @@ def test_without_the_package_it_is_refused_before_anything_starts(
 ) -> None:
     right = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else right(name))
-    said = slbench(command, study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "--tensorboard", "pip install 'slbench[tensorboard]'")
+    result = slbench(command, study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "--tensorboard", "pip install 'slbench[tensorboard]'")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path, study: Path, slbench: Command) -> None:
-    said = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", study / "board")
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "--tensorboard", f"{study}/board", study)
+    result = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", study / "board")
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "--tensorboard", f"{study}/board", study)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
@@ -105,6 +105,6 @@ def test_a_folder_that_is_lost_while_a_run_trains_ends_no_run(
     (tmp_path / "board" / f"tiny-none-fashion-mnist-12k-s0-{run['run_id']}").write_text(
         "a file where the run's folder should be"
     )
-    said = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
-    assert said.code == 0, said.err
+    result = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
+    assert result.code == 0, result.err
     assert not missing(caplog.text, "TensorBoard")

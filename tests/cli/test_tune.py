@@ -80,11 +80,11 @@ def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_
 @pytest.mark.slow
 def test_a_time_limit_begins_no_further_trial_and_says_how_many_are_left(slbench: Command, tmp_path: Path) -> None:
     command = ["tune-temperature", *TINY, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path]
-    said = slbench(*command, "--trials", "50", "--timeout", "1", "--jobs-per-device", "1")
-    assert said.code == 0, said.err
+    result = slbench(*command, "--trials", "50", "--timeout", "1", "--jobs-per-device", "1")
+    assert result.code == 0, result.err
     made = len(load(tmp_path / "tuning" / "vit-fashion-mnist-12k").rows[0].trials)
     assert 0 < made < 50
-    assert not missing(said.out, "--timeout", 50 - made)
+    assert not missing(result.out, "--timeout", 50 - made)
     again = slbench(*command, "--trials", str(made + 1))
     assert not missing(again.out, f"{made} of {made + 1}")
     assert f"[{made + 1} of {made + 1} trials" in again.out
@@ -124,11 +124,11 @@ def test_a_search_file_that_makes_no_sense_is_one_line(case: str, slbench: Comma
     method, content, words = SEARCHES[case]
     file = tmp_path / "search.toml"
     file.write_text(content)
-    said = slbench("tune-temperature", "--method", method, "--search", file, "--store", tmp_path / "results")
-    assert said.code == 2
-    assert said.err.startswith(f"slbench: {file}: ")
-    assert not missing(said.err, *words)
-    assert said.err.count("\n") == 1
+    result = slbench("tune-temperature", "--method", method, "--search", file, "--store", tmp_path / "results")
+    assert result.code == 2
+    assert result.err.startswith(f"slbench: {file}: ")
+    assert not missing(result.err, *words)
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
 
@@ -157,17 +157,17 @@ def test_a_search_file_that_makes_no_sense_is_one_line(case: str, slbench: Comma
 def test_bad_input_is_one_line_and_nothing_is_trained(
     arguments: list[str], words: tuple[object, ...], slbench: Command, tmp_path: Path
 ) -> None:
-    said = slbench("tune-temperature", *TINY, *arguments, "--store", tmp_path / "results")
-    assert said.code == 2
-    assert not missing(said.err, *words)
-    assert said.err.count("\n") == 1
+    result = slbench("tune-temperature", *TINY, *arguments, "--store", tmp_path / "results")
+    assert result.code == 2
+    assert not missing(result.err, *words)
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "results" / "runs").exists()
 
 
 def test_a_backbone_that_no_row_means_anything_on_is_refused(slbench: Command, tmp_path: Path) -> None:
-    said = slbench("tune-temperature", "--backbone", "resnet56", "--store", tmp_path / "results")
-    assert said.code == 2
-    assert not missing(said.err, "ResNet56", "none")
+    result = slbench("tune-temperature", "--backbone", "resnet56", "--store", tmp_path / "results")
+    assert result.code == 2
+    assert not missing(result.err, "ResNet56", "none")
 
 
 @pytest.mark.slow
@@ -177,12 +177,12 @@ def test_rows_that_lack_a_parameter_are_searched_without_it_beside_others(slbenc
         "[method.shift_pixels]\nlow = 1\nhigh = 3\n[recipe.weight_decay]\nlow = 0.01\nhigh = 0.1\nlog = true"
     )
     command = ["tune-temperature", *TINY, "--method", "spt,none", "--search", file, "--trials", "2", "--name", "rows"]
-    said = slbench(*command, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path / "results")
-    assert said.code == 2  # the paper's 8 px are not between 1 and 3
+    result = slbench(*command, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path / "results")
+    assert result.code == 2  # the paper's 8 px are not between 1 and 3
     file.write_text(file.read_text().replace("high = 3", "high = 9"))
-    said = slbench(*command, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path / "results")
-    assert said.code == 0, said.err
-    assert not missing(said.out, file, "method.shift_pixels", "none")
+    result = slbench(*command, "--seeds-per-trial", "1", "--compare-seeds", "0", "--store", tmp_path / "results")
+    assert result.code == 0, result.err
+    assert not missing(result.out, file, "method.shift_pixels", "none")
     record = load(tmp_path / "results" / "tuning" / "rows")
     assert [row.parameters for row in record.rows] == [
         ("method.shift_pixels", "recipe.weight_decay"),
@@ -194,6 +194,6 @@ def test_rows_that_lack_a_parameter_are_searched_without_it_beside_others(slbenc
 
 
 def test_a_folder_that_is_no_search_cannot_be_reported(slbench: Command, tmp_path: Path) -> None:
-    said = slbench("report", tmp_path, "--store", tmp_path / "results")
-    assert said.code == 2
-    assert not missing(said.err, "search.json")
+    result = slbench("report", tmp_path, "--store", tmp_path / "results")
+    assert result.code == 2
+    assert not missing(result.err, "search.json")

@@ -22,16 +22,16 @@ def there(study: Path, tmp_path: Path) -> Store:
 
 
 def test_a_study_goes_from_one_store_to_another(slbench: Command, study: Path, there: Store, tmp_path: Path) -> None:
-    said = slbench("export", study, tmp_path / "x.tar", "--store", there.root)
-    assert (said.code, said.err) == (0, "")
-    assert not missing(said.out, f"{tmp_path}/x.tar", "1 runs", "6 files")
-    assert not missing(said.out, "1")
-    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
-    assert (said.code, said.err) == (0, "") and not missing(said.out, f"{tmp_path}/here", "1")
-    said = slbench("status", study, "--store", tmp_path / "here")
-    assert not missing(said.out.splitlines()[-1], "1 of 2", "1 missing")
-    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
-    assert not missing(said.out, f"{tmp_path}/here", "0 runs", "1")
+    result = slbench("export", study, tmp_path / "x.tar", "--store", there.root)
+    assert (result.code, result.err) == (0, "")
+    assert not missing(result.out, f"{tmp_path}/x.tar", "1 run,", "6 files")
+    assert not missing(result.out, "1")
+    result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    assert (result.code, result.err) == (0, "") and not missing(result.out, f"{tmp_path}/here", "1")
+    result = slbench("status", study, "--store", tmp_path / "here")
+    assert not missing(result.out.splitlines()[-1], "1 of 2", "1 missing")
+    result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    assert not missing(result.out, f"{tmp_path}/here", "0 runs", "1")
 
 
 def test_json_is_one_document(slbench: Command, there: Store, tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_two_results_of_one_run_are_told_with_how_each_was_made(
 
     slbench("export", "--all", tmp_path / "x.tar", "--store", there.root)
     finish(Store(tmp_path / "here"), load_study(study).runs[0], final_test_top1=81.0, threads=2)
-    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
-    lines = said.out.splitlines()
-    assert (said.code, said.err) == (1, "")
+    result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    lines = result.out.splitlines()
+    assert (result.code, result.err) == (1, "")
     assert not missing(lines[0], "DIFFERENT", "Tiny none fashion-mnist-12k seed 0", "6088db8e02b9", "not deterministic")
     assert not missing(lines[1], "final_test_top1", "81.0 here", "80.0 there")
     assert not missing(
@@ -64,9 +64,9 @@ def test_two_results_of_one_run_are_told_with_how_each_was_made(
     assert Path(lines[3].partition("kept in ")[2]).is_dir()
     assert not missing(lines[4], f"{tmp_path}/here", "0 runs", "1")
 
-    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here", "--json")
-    (conflict,) = json.loads(said.out)["conflicts"]
-    assert said.code == 1
+    result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here", "--json")
+    (conflict,) = json.loads(result.out)["conflicts"]
+    assert result.code == 1
     assert conflict["differences"] == {"final_test_top1": {"here": 81.0, "there": 80.0}}
     assert (conflict["here"]["threads"], conflict["there"]["threads"], conflict["made_alike"]) == (2, 1, False)
 
@@ -74,9 +74,9 @@ def test_two_results_of_one_run_are_told_with_how_each_was_made(
 def test_a_run_that_is_being_made_here_is_left_out(slbench: Command, there: Store, tmp_path: Path) -> None:
     slbench("export", "--all", tmp_path / "x.tar", "--store", there.root)
     assert Store(tmp_path / "here").claims.acquire("6088db8e02b9") is not None
-    said = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
-    assert (said.code, said.err) == (1, "")
-    assert not missing(said.out, "process")
+    result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
+    assert (result.code, result.err) == (1, "")
+    assert not missing(result.out, "process")
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_bad_input_is_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "y.tar").write_bytes(b"no archive")
-    said = slbench(*arguments)
-    assert (said.code, said.out) == (2, "")
-    assert not missing(said.err, "slbench", *words)
-    assert said.err.count("\n") == 1
+    result = slbench(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert not missing(result.err, "slbench", *words)
+    assert result.err.count("\n") == 1
     assert files(tmp_path) == {"y.tar": b"no archive"}
 
 
@@ -115,9 +115,9 @@ def test_cleaning_says_what_would_go_and_goes_when_told(slbench: Command, there:
     (folder / "checkpoint.pt").write_bytes(bytes(70_000))
     (there.root / "runs" / "nothing").mkdir()
     before = files(there.root)
-    said = slbench("clean", "--store", there.root)
-    assert said.code == 0
-    nothing, checkpoint, summary = said.out.splitlines()
+    result = slbench("clean", "--store", there.root)
+    assert result.code == 0
+    nothing, checkpoint, summary = result.out.splitlines()
     assert not missing(nothing, "0 B", f"{there.root}/runs/nothing")
     assert not missing(checkpoint, "0.07 MB", f"{folder}/checkpoint.pt")
     assert not missing(summary, there.root, "0.07 MB", "slbench clean --yes")
@@ -130,5 +130,5 @@ def test_cleaning_says_what_would_go_and_goes_when_told(slbench: Command, there:
 
 
 def test_help_names_the_three(slbench: Command) -> None:
-    said = slbench("--help")
-    assert all(f" {command} " in said.out for command in ("export", "import", "clean"))
+    result = slbench("--help")
+    assert all(f" {command} " in result.out for command in ("export", "import", "clean"))

@@ -11,8 +11,8 @@ from tests.support import make_record, missing, runs
 
 def test_a_folder_that_holds_something_is_not_written_to(slbench: Command, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    said = slbench("verify-resume", "--backbone", "vit", "--keep", tmp_path)
-    assert said.code == 2 and not missing(said.err, "--keep", tmp_path, "empty")
+    result = slbench("verify-resume", "--backbone", "vit", "--keep", tmp_path)
+    assert result.code == 2 and not missing(result.err, "--keep", tmp_path, "empty")
 
 
 @pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 1)])
@@ -25,7 +25,7 @@ def test_the_exit_code_says_whether_all_were_identical(
     for name in ("run_calmly", "run_killed"):
         monkeypatch.setattr(f"slbench.cli.verify.Verification.{name}", lambda self, on_event: None)
     monkeypatch.setattr("slbench.cli.verify.Verification.proofs", lambda self: [proof])
-    said = slbench("verify-resume", "--backbone", "vit", "--method", "none", "--devices", "cpu")
-    assert said.code == code
-    last = said.out.splitlines()[-1]
-    assert not missing(last, int(holds), "1 runs", "2", "SIGKILL")
+    result = slbench("verify-resume", "--backbone", "vit", "--method", "none", "--devices", "cpu")
+    assert result.code == code
+    last = result.out.splitlines()[-1]
+    assert not missing(last, int(holds), "1 run", "2", "SIGKILL")

@@ -70,12 +70,12 @@ def test_what_was_not_killed_or_not_finished_shows_nothing() -> None:
     (run,) = runs()
     record = make_record(run)
     for proof, words in (
-        (Proof(run, (), record, record, {}), "it ended before it could be killed: give it more epochs"),
-        (Proof(run, (3,), None, record, {}), "the calm one failed"),
-        (Proof(run, (3,), record, None, {}), "the killed one failed"),
+        (Proof(run, (), record, record, {}), "finished before it was killed; use more epochs"),
+        (Proof(run, (3,), None, record, {}), "the uninterrupted run failed"),
+        (Proof(run, (3,), record, None, {}), "the killed run failed"),
     ):
         assert not proof.holds
-        assert sentence(proof) == f"NOT SHOWN  {run.title}: {words}"
+        assert sentence(proof) == f"INCONCLUSIVE {run.title}: {words}"
 
 
 def test_one_run_of_each_network_and_data_set_is_enough() -> None:

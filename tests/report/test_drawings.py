@@ -212,8 +212,8 @@ def test_ticks_on_a_logarithmic_axis_do_not_touch() -> None:
 @pytest.mark.parametrize(
     ("flag", "line"),
     [
-        ("efects", "unknown figure 'efects'; did you mean 'effects'? known: " + ", ".join([*FIGURES, "all", "none"])),
-        ("none,curves", "--figures none,curves: 'none' stands alone"),
+        ("efects", "unknown figure 'efects'; did you mean 'effects'? allowed: " + ", ".join([*FIGURES, "all", "none"])),
+        ("none,curves", "--figures none,curves: 'none' cannot be combined with others"),
     ],
 )
 def test_the_flag_names_figures_that_there_are(tmp_path: Path, flag: str, line: str) -> None:

@@ -64,7 +64,7 @@ def test_a_flat_list_under_grid_is_one_value_of_a_list_field_and_a_note_says_so(
     assert [value(run, path) for run in found.runs] == [second]
     (note,) = [note for note in found.notes if path in note]
     assert note.startswith(f'test.toml: grid."{path}": ')
-    assert "is one value; write several as a list of lists" in note
+    assert "is one value; write several values as a list of lists" in note
     assert "must be a list of lists, one for each value" in refusal({"grid": {**grid, path: [first, 3]}})
 
 
@@ -79,11 +79,11 @@ def test_an_image_size_is_a_side_or_height_and_width_also_on_an_axis() -> None:
     [
         ("recipe.no_decay", "norm", "must be a list in brackets"),
         ("recipe.no_decay", ["norms"], "must be 'norm', 'bias', 'position', 'class_token' or 'temperature'"),
-        ("recipe.erase_area", [0.1], "needs more than 1 values"),
+        ("recipe.erase_area", [0.1], "needs more than 1 value"),
         ("recipe.erase_area", [0.2, 0.1], "must rise"),
         ("recipe.erase_aspect", 0.5, "must be a list in brackets"),
         ("recipe.betas", [0.9, 1.0], "must be below 1"),
-        ("recipe.lr", [0.1], "a list makes an axis: write it under [grid] of a study file"),
+        ("recipe.lr", [0.1], "must be one value; write a list under [grid] of a study file"),
     ],
 )
 def test_a_wrong_list_is_refused_with_where_it_was_written(path: str, wrong: Any, words: str) -> None:
@@ -96,10 +96,10 @@ def test_a_wrong_list_is_refused_with_where_it_was_written(path: str, wrong: Any
     ("grid", "words"),
     [
         ({"recipe": {"lr": [0.1]}}, 'test.toml: grid.recipe: must be a name or a list of names, got {"lr": [0.1]}; '),
-        ({"recipe": {"lr": [0.1]}}, 'the key of a field is in quotes: "recipe.lr"'),
+        ({"recipe": {"lr": [0.1]}}, 'put the key of a field in quotes: "recipe.lr"'),
         ({"recipe": [3]}, "test.toml: grid.recipe: must be the name of a recipe in quotes, got 3"),
         ({"recipe": [["quick"]]}, "test.toml: grid.recipe: must be the name of a recipe in quotes, got"),
-        ({"backbone": {"dim": 8}}, 'the key of a field is in quotes: "backbone.dim"'),
+        ({"backbone": {"dim": 8}}, 'put the key of a field in quotes: "backbone.dim"'),
     ],
 )
 def test_a_table_in_place_of_a_name_under_grid_is_refused(grid: dict[str, Any], words: str) -> None:

@@ -37,11 +37,11 @@ from tests.support import missing, naming, runs, study
         ({"set": {"recipe": {"epoch": 3}}}, ("test.toml", "set.recipe.epoch", "recipe.epoch")),
         ({"set": {"recipe": 3}}, ("test.toml", "set.recipe", "recipe")),
         ({"set": {"recipe.epochs": -3}}, ("test.toml", "set.recipe.epochs", "1", "-3")),
-        ({"set": {"recipe.epochs": [1, 2]}}, ("test.toml", "set.recipe.epochs", "axis")),
+        ({"set": {"recipe.epochs": [1, 2]}}, ("test.toml", "set.recipe.epochs", "[grid]")),
         ({"set": {"recipe.lr": 0}}, ("test.toml", "set.recipe.lr", "0")),
         ({"set": {"method.shift": "up"}}, ("test.toml", "set.method.shift", "none", "diagonal", "cardinal")),
         ({"grid": {"recipe.lr": [1]}, "set": {"recipe.lr": 2}}, ("test.toml", 'grid."recipe.lr"', "set.recipe.lr")),
-        ({"method": [{"mask_self": True}]}, ("test.toml", "method[0]", "None")),
+        ({"method": [{"mask_self": True}]}, ("test.toml", "method[0]: name", "null")),
         ({"method": [{"name": "lsa"}]}, ("test.toml", "method[0]", "lsa")),
         ({"method": [{"name": "a"}, {"name": "a"}]}, ("test.toml", "method[1]", "a")),
         ({"method": [{"name": "a", "mask_sel": True}]}, ("test.toml", "a", "mask_sel", "mask_self")),
@@ -71,9 +71,9 @@ from tests.support import missing, naming, runs, study
     ],
 )
 def test_what_is_wrong_in_a_file_is_named_with_its_key(content: dict[str, Any], words: tuple[object, ...]) -> None:
-    said = refusal(content)
-    assert not missing(said, *words)
-    assert "\n" not in said
+    result = refusal(content)
+    assert not missing(result, *words)
+    assert "\n" not in result
 
 
 @pytest.mark.parametrize("label", ["1e5", "12", "", "nan", "NA", "true", "-inf", " 3 ", 7, 1.5])

@@ -23,7 +23,7 @@ def report_grid() -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("report", "words"),
     [
-        ({"colums": ["final"]}, ("test.toml", "report", "colums")),
+        ({"colums": ["final"]}, ("test.toml: report", "colums", "backbone", "method", "dataset", "columns")),
         ({"columns": ["finl"]}, ("test.toml", "report.columns", "finl", "final")),
         ({"columns": ["gain"]}, ("test.toml", "report.columns", "gain")),
         ({"columns": ["final", "macs", "gain"]}, ("gain",)),
