@@ -191,7 +191,7 @@ def chosen_runs(
     if loaded is None or not one_seed or seeds:
         return select_runs(results, names, study=loaded, seeds=seeds or None, needs=needs)
     known = sorted({run.spec.seed for run in loaded.runs})
-    chosen = choose(results, names, study=loaded, seeds=known[:1], needs=needs)
+    chosen = select_runs(results, names, study=loaded, seeds=known[:1], needs=needs)
     others = [f"Only the first of the study's seeds {', '.join(map(str, known))} is shown."] if len(known) > 1 else []
     return replace(chosen, notes=(*others, *chosen.notes))
 

@@ -81,12 +81,12 @@ def receptive_field(
 
     notes: list[str] = []
     if chosen is not None:
-        inputs, notes = analyzed_networks.finished(chosen, count=images), list(chosen.notes)
+        inputs, notes = analyzed_networks.trained_networks(chosen, count=images), list(chosen.notes)
     else:
         networks, notes = analyzed_networks.resolve_networks(
             backbones, methods, side=image_size or 32, in_channels=in_chans, num_classes=classes
         )
-        inputs = analyzed_networks.fresh(networks, seed=seed, count=images)
+        inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
     console = Console(stderr=True)
     with console.status("") as status:
         output = analyse(inputs, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))

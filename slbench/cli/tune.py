@@ -137,10 +137,10 @@ def tune_temperature(
     check_protocol(protocol, changes)
     flags = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
     settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
-    subjects = [
+    targets = [
         TuningTarget(backbone, dataset, name, recipe or "quick", settings) for name in options.split(method) or ["both"]
     ]
-    if len({subject.method for subject in subjects}) < len(subjects):
+    if len({target.method for target in targets}) < len(targets):
         raise InputError("--method names a method twice")
     file = NOTHING if search is None else load_search_file(search)
     spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
@@ -195,25 +195,25 @@ def check_protocol(protocol: str | None, changes: list[str]) -> None:
 
 def command_line() -> str:
     """Return the command line, without passwords of storage URLs."""
-    from slbench.tuning.storage import hidden
+    from slbench.tuning.storage import hide_password
 
-    arguments = [hidden(word) if "://" in word else word for word in sys.argv[1:]]
+    arguments = [hide_password(word) if "://" in word else word for word in sys.argv[1:]]
     return shlex.join(["slbench", *arguments])
 
 
 def opening(tuning: PreparedSearch) -> list[str]:
     """Return the lines that describe the search."""
-    plan, run = tuning.plan, tuning.grid.runs[0]
-    seeds = plural(plan.seeds, "seed")
+    config, run = tuning.config, tuning.grid.runs[0]
+    seeds = plural(config.seeds, "seed")
     lines = [
-        f"search {plan.name}: {plural(plan.trials, 'trial')} of {seeds} of {plural(run.spec.recipe.epochs, 'epoch')}, "
-        f"sampler {plan.sampler}, pruner {plan.pruner}; "
+        f"search {config.name}: {plural(config.trials, 'trial')} of {seeds} of {plural(run.spec.recipe.epochs, 'epoch')}, "
+        f"sampler {config.sampler}, pruner {config.pruner}; "
         f"objective: accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
-    for subject, space in zip(tuning.subjects, tuning.spaces, strict=True):
-        lines += [f"        {subject.method}: {parameter.words}" for parameter in space.parameters]
-        if space.size is not None and space.size < plan.trials:
-            lines.append(f"note: '{subject.method}' has only {plural(space.size, 'setting')}: that many trials")
+    for target, space in zip(tuning.targets, tuning.spaces, strict=True):
+        lines += [f"        {target.method}: {parameter.description}" for parameter in space.parameters]
+        if space.size is not None and space.size < config.trials:
+            lines.append(f"note: '{target.method}' has only {plural(space.size, 'setting')}: that many trials")
         lines += [f"note: {note}" for note in space.notes]
     return lines
 

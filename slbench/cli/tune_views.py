@@ -30,7 +30,7 @@ class SearchProgress:
     """Progress of a search: trials ended, pruned, running, the best so far, remaining time."""
 
     def __init__(self, tuning: PreparedSearch) -> None:
-        self.many = len(tuning.subjects) > 1
+        self.many = len(tuning.targets) > 1
         self.total = self.before = self.over = self.pruned = self.failed = 0
         self.running = set[str]()
         self.best: dict[str, TrialOutcome] = {}
@@ -40,9 +40,9 @@ class SearchProgress:
 
     def see(self, event: TuningEvent) -> None:
         if isinstance(event, Searching):
-            for outcome in event.over:
+            for outcome in event.finished:
                 self._add(outcome)
-            self.total, self.before, self.over, self.started = event.wanted, len(event.over), 0, time.monotonic()
+            self.total, self.before, self.over, self.started = event.total, len(event.finished), 0, time.monotonic()
         elif isinstance(event, Comparing):
             self.comparing, self.started = event.runs, time.monotonic()
         elif isinstance(event, TrialOutcome):
@@ -97,9 +97,9 @@ def event_line(event: TuningEvent, *, many: bool) -> str | None:
     if isinstance(event, Comparing):
         return f"comparing on the test images with fresh seeds: {plural(event.runs, 'run')}"
     if isinstance(event, Searching):
-        return f"resuming: {len(event.over)} of {event.wanted} trials already done" if event.over else None
+        return f"resuming: {len(event.finished)} of {event.total} trials already done" if event.finished else None
     if isinstance(event, TimedOut):
-        return f"--timeout reached: {plural(event.left, 'trial')} not run; the same command without it runs them"
+        return f"--timeout reached: {plural(event.remaining, 'trial')} not run; the same command without it runs them"
     return None if isinstance(event, Finished | AlreadyFinished) else log_line(event)
 
 
