@@ -206,7 +206,8 @@ def opening(tuning: PreparedSearch) -> list[str]:
     config, run = tuning.config, tuning.grid.runs[0]
     seeds = plural(config.seeds, "seed")
     lines = [
-        f"search {config.name}: {plural(config.trials, 'trial')} of {seeds} of {plural(run.spec.recipe.epochs, 'epoch')}, "
+        f"search {config.name}: {plural(config.trials, 'trial')} of {seeds} "
+        f"of {plural(run.spec.recipe.epochs, 'epoch')}, "
         f"sampler {config.sampler}, pruner {config.pruner}; "
         f"objective: accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
