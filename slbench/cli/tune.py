@@ -206,8 +206,9 @@ def opening(tuning: PreparedSearch) -> list[str]:
     config, run = tuning.config, tuning.grid.runs[0]
     seeds = plural(config.seeds, "seed")
     lines = [
-        f"search {config.name}: {plural(config.trials, 'trial')} of {seeds} of "
-        f"{plural(run.spec.recipe.epochs, 'epoch')}, sampler {config.sampler}, pruner {config.pruner}; "
+        f"search {config.name}: {plural(config.trials, 'trial')} of {seeds} "
+        f"of {plural(run.spec.recipe.epochs, 'epoch')}, "
+        f"sampler {config.sampler}, pruner {config.pruner}; "
         f"objective: accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):

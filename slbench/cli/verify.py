@@ -77,7 +77,7 @@ def verify_resume(
         say(console, sentence(proof))
     held = sum(proof.holds for proof in proofs)
     deaths = sum(len(proof.killed_at) for proof in proofs)
-    say(console, f"{held} of {plural(len(proofs), 'run')} identical after {plural(deaths, 'SIGKILL')}")
+    say(console, f"{held} of {plural(len(proofs), 'run')} identical after {plural(deaths, 'kill')} with SIGKILL")
     if held < len(proofs):
         raise typer.Exit(1)
 
