@@ -103,7 +103,7 @@ class Store:
             raise InputError(f"{self.root}: no run id starts with '{prefix}'; slbench status STUDY --json lists them")
         if len(ids) > 1:
             names = ", ".join(folders[run_id].name for run_id in ids[:5])
-            raise InputError(f"{self.root}: {len(ids)} run ids start with '{prefix}': {names}; use a longer prefix")
+            raise InputError(f"{self.root}: {len(ids)} runs start with '{prefix}': {names}; use a longer prefix")
         return ids[0], folders[ids[0]]
 
     def begun(self) -> Iterator[tuple[RunSpec, Labels]]:

@@ -44,9 +44,9 @@ def test_of_many_that_come_at_once_one_wins(tmp_path: Path) -> None:
     barrier, won = threading.Barrier(16), list[Claim]()
 
     def race() -> None:
-        mine = Claims(tmp_path)
+        observer = Claims(tmp_path)
         barrier.wait()
-        claim = mine.acquire("run")
+        claim = observer.acquire("run")
         if claim is not None:
             won.append(claim)
 
@@ -121,17 +121,17 @@ def test_a_claim_of_another_machine_lives_as_long_as_its_time_of_change_changes(
     elsewhere(path)
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    mine = Claims(tmp_path)
+    observer = Claims(tmp_path)
     for jump in (0, -86_400, 7, 10**9):  # its clock is set back and forth: a change is a sign of life all the same
         os.utime(path, (10**6 + jump, 10**6 + jump))
-        assert mine.acquire("run") is None
+        assert observer.acquire("run") is None
         clock[0] += claims.STALE_SECONDS - 1
-        assert mine.acquire("run") is None
+        assert observer.acquire("run") is None
     clock[0] += 2
-    claim = mine.acquire("run")
+    claim = observer.acquire("run")
     assert claim is not None
     assert claim.path.name == "2.json"
-    assert [each.path.name for each in claims.numbered(path.parent)] == ["2.json"]
+    assert [claim_file.path.name for claim_file in claims.numbered(path.parent)] == ["2.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "garbage\x00", '{"token": 1}'])
@@ -142,11 +142,11 @@ def test_a_claim_that_cannot_be_read_counts_until_it_has_been_silent(
     (tmp_path / "run" / "1.json").write_text(content)
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    mine = Claims(tmp_path)
-    assert mine.acquire("run") is None
-    assert mine.holders() == {}
+    observer = Claims(tmp_path)
+    assert observer.acquire("run") is None
+    assert observer.holders() == {}
     clock[0] = claims.STALE_SECONDS + 1
-    assert mine.acquire("run") is not None
+    assert observer.acquire("run") is not None
 
 
 def test_how_far_a_run_is_can_be_asked_for_while_it_runs(tmp_path: Path) -> None:

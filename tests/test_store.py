@@ -25,7 +25,7 @@ def test_a_file_is_replaced_whole_and_nothing_stays_beside_it(tmp_path: Path) ->
     write_atomic(path, b"old")
     write_atomic(path, b"new")
     assert path.read_bytes() == b"new"
-    assert [found.name for found in path.parent.iterdir()] == ["x.json"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.json"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -42,7 +42,7 @@ def test_a_write_that_fails_keeps_the_old_content_and_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
-    assert [found.name for found in tmp_path.iterdir()] == ["x.json"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_run_is_missing_then_failed_then_missing_again_then_done(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_beginning_again_clears_what_an_earlier_attempt_left(tmp_path: Path) -> 
     (folder / "deep" / "deeper").mkdir(parents=True)
     (folder / "deep" / "deeper" / "x").touch()
     assert store.begin(run.spec, run.labels) == folder
-    assert [found.name for found in folder.iterdir()] == ["spec.json"]
+    assert [entry.name for entry in folder.iterdir()] == ["spec.json"]
 
 
 def test_a_folder_is_found_by_its_id_under_another_label(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_hostile_labels_stay_inside_the_store(tmp_path: Path) -> None:
     folder = store.begin(run.spec, labels)
     assert folder.parent == tmp_path / "results" / "runs"
     assert store.folder(run.spec, run.labels) == folder
-    assert [found.name for found in tmp_path.iterdir()] == ["results"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results"]
 
 
 def test_a_record_that_is_no_json_counts_as_missing(tmp_path: Path) -> None:
@@ -144,11 +144,11 @@ def test_a_record_that_is_no_json_counts_as_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "parts"),
     [(b"garbage", ("json",)), (b"{}", ("run_id",)), (b"", ("json",))],
 )
 def test_a_damaged_record_is_an_error_that_names_its_file_and_the_cure(
-    tmp_path: Path, content: bytes, words: tuple[object, ...]
+    tmp_path: Path, content: bytes, parts: tuple[object, ...]
 ) -> None:
     store = Store(tmp_path)
     path = finish(store) / "record.json"
@@ -156,7 +156,7 @@ def test_a_damaged_record_is_an_error_that_names_its_file_and_the_cure(
     (run,) = runs()
     with pytest.raises(StoreError) as caught:
         store.record(run.spec.run_id)
-    assert not missing(str(caught.value), path, *words)
+    assert not missing(str(caught.value), path, *parts)
     assert not missing(str(caught.value), "folder")
     assert caught.value.exit_code == 2
 

@@ -64,12 +64,12 @@ def test_speeds_of_machines_that_made_none_of_the_runs_stay(there: Store, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "pattern"),
     [("x.zip", naming("x.zip", ".tar, .tar.gz, .tgz")), ("d.tar", naming("folder"))],
 )
-def test_a_name_that_is_no_archives_is_refused(there: Store, tmp_path: Path, name: str, words: str) -> None:
+def test_a_name_that_is_no_archives_is_refused(there: Store, tmp_path: Path, name: str, pattern: str) -> None:
     (tmp_path / "d.tar").mkdir()
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=pattern):
         export(there, None, tmp_path / name)
 
 
@@ -118,7 +118,7 @@ def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: St
     finish(here, LSA, weights=b"other", threads=2)
     before = files(here.root)
     first, second = sorted(
-        import_archive(archive, here).conflicts, key=lambda each: each.here.labels.method, reverse=True
+        import_archive(archive, here).conflicts, key=lambda conflict: conflict.here.labels.method, reverse=True
     )
     assert first.differences == {"final_test_top1": (81.0, 80.0)}
     assert set(second.differences) == {"weights_sha256"}
@@ -244,7 +244,7 @@ def a_speed_of_another_name(manifest: dict[str, Any], content: dict[str, bytes])
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "pattern"),
     [
         (flip_a_byte, naming("checksum", "record.json")),
         (leave_one_out, naming("missing", "record.json")),
@@ -267,19 +267,19 @@ def test_what_is_not_as_it_was_written_is_refused_and_the_store_untouched(
     archive: Path,
     tmp_path: Path,
     change: Callable[[dict[str, Any], dict[str, bytes]], None],
-    words: str,
+    pattern: str,
     is_new: bool,
 ) -> None:
     rewrite(archive, change)
-    check_refused(archive, tmp_path, words, is_new=is_new)
+    check_refused(archive, tmp_path, pattern, is_new=is_new)
 
 
-def check_refused(archive: Path, tmp_path: Path, words: str, *, is_new: bool = False) -> None:
+def check_refused(archive: Path, tmp_path: Path, pattern: str, *, is_new: bool = False) -> None:
     here = Store(tmp_path / "deep" / "here")
     if not is_new and not here.is_done(NONE.spec):
         finish(here, NONE, seconds=3.0)
     before = sorted(tmp_path.rglob("*")), files(tmp_path)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=pattern):
         import_archive(archive, here)
     assert (sorted(tmp_path.rglob("*")), files(tmp_path)) == before
 
@@ -314,7 +314,7 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "pattern"),
     [
         (lambda path: None, naming("file")),
         (lambda path: path.mkdir(), naming("file", "slbench export")),
@@ -324,10 +324,10 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path:
     ],
     ids=["nothing", "folder", "garbage", "empty", "another"],
 )
-def test_what_is_no_archive_is_refused(tmp_path: Path, make: Callable[[Path], object], words: str) -> None:
+def test_what_is_no_archive_is_refused(tmp_path: Path, make: Callable[[Path], object], pattern: str) -> None:
     (tmp_path / "there").mkdir()
     make(tmp_path / "z.tar")
-    check_refused(tmp_path / "z.tar", tmp_path, words)
+    check_refused(tmp_path / "z.tar", tmp_path, pattern)
 
 
 def test_an_archive_that_would_fill_the_disk_is_refused(
@@ -368,7 +368,7 @@ def test_an_import_that_is_killed_between_two_runs_leaves_whole_ones_and_the_nex
     arrivals = import_archive(archive, here)
     assert (len(arrivals.added), len(arrivals.same)) == (1, 1)
     assert files(here.root / "runs") == files(there.root / "runs")
-    assert {each.path for each in find_removable(here)} == {staging, here.root / "claims" / staging.name}
+    assert {item.path for item in find_removable(here)} == {staging, here.root / "claims" / staging.name}
 
 
 def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(

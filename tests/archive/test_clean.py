@@ -31,13 +31,13 @@ def write(path: Path, *, age_seconds: float = 0.0, content: bytes = b"1234567") 
     return path
 
 
-def found(store: Store, **how: bool) -> dict[str, str]:
+def removable(store: Store, **how: bool) -> dict[str, str]:
     """Kinds by path."""
-    return {each.path.relative_to(store.root).as_posix(): each.kind for each in find_removable(store, **how)}
+    return {item.path.relative_to(store.root).as_posix(): item.kind for item in find_removable(store, **how)}
 
 
 def test_a_store_in_order_has_nothing_to_remove(store: Store, tmp_path: Path) -> None:
-    assert found(store) == {}
+    assert removable(store) == {}
     assert find_removable(Store(tmp_path / "nowhere")) == []
     assert not (tmp_path / "nowhere").exists()
 
@@ -47,13 +47,13 @@ def test_checkpoints_of_a_finished_run_go_and_those_of_one_that_is_not_stay(stor
     for name in ("checkpoint.pt", "checkpoint-previous.pt"):
         write(folder / name)
     before = files(store.root)
-    assert found(store) == {
+    assert removable(store) == {
         f"runs/{folder.name}/checkpoint.pt": "checkpoint",
         f"runs/{folder.name}/checkpoint-previous.pt": "checkpoint",
     }
     assert files(store.root) == before
     gone = remove(store, find_removable(store))
-    assert sum(each.size for each in gone) == 14
+    assert sum(item.size for item in gone) == 14
     assert files(store.root) == {name: content for name, content in before.items() if content != b"1234567"}
 
 
@@ -62,7 +62,7 @@ def test_the_checkpoint_of_a_pruned_run_goes_and_its_metrics_stay(store: Store) 
     folder = store.folder(LSA.spec, LSA.labels)
     (folder / "metrics.csv").write_text("epoch\n1\n")
     store.prune(LSA.spec, LSA.labels, pruned)
-    assert found(store) == {f"runs/{folder.name}/checkpoint.pt": "checkpoint"}
+    assert removable(store) == {f"runs/{folder.name}/checkpoint.pt": "checkpoint"}
     remove(store, find_removable(store))
     names = {path.name for path in folder.iterdir()}
     assert {"metrics.csv", "pruned.json", "spec.json"} <= names
@@ -78,7 +78,7 @@ def test_temporary_files_go_at_once_where_nobody_works_and_when_old_elsewhere(st
     write(store.root / ".mine", age_seconds=OLD_SECONDS + 60)
     write(store.root / ".later.17.tmp", age_seconds=-OLD_SECONDS)  # a clock that jumped
     expected = {f"runs/{folder.name}/.checkpoint.pt.17.tmp", "throughput/m/.b.json.17.tmp", ".slbench-17"}
-    assert set(found(store)) == expected
+    assert set(removable(store)) == expected
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[1]", b"{}", b"\xff"])
@@ -87,18 +87,18 @@ def test_a_folder_that_is_no_runs_goes(store: Store, content: bytes | None) -> N
     folder.mkdir()
     if content is not None:
         write(folder / "spec.json", content=content)
-    assert found(store) == {f"runs/{folder.name}": "no run"}
+    assert removable(store) == {f"runs/{folder.name}": "no run"}
     remove(store, find_removable(store))
     assert not folder.exists()
-    assert found(store) == {}
+    assert removable(store) == {}
 
 
 def test_a_checkpoint_is_worth_something_even_if_its_spec_is_damaged(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     write(folder / "spec.json", content=b"{")
-    assert found(store) == {}
+    assert removable(store) == {}
     (folder / "checkpoint.pt").unlink()
-    assert found(store) == {f"runs/{folder.name}": "no run"}
+    assert removable(store) == {f"runs/{folder.name}": "no run"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"{}"])
@@ -113,7 +113,7 @@ def test_a_record_never_goes_not_even_a_damaged_one(store: Store, content: bytes
 
 def test_unfinished_runs_go_when_that_is_asked_for(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
-    assert found(store, unfinished=True) == {f"runs/{folder.name}": "unfinished run"}
+    assert removable(store, unfinished=True) == {f"runs/{folder.name}": "unfinished run"}
     remove(store, find_removable(store, unfinished=True))
     assert not folder.exists()
     assert store.is_done(NONE.spec)
@@ -125,7 +125,7 @@ def test_nothing_goes_of_a_run_that_somebody_is_at_work_on(store: Store) -> None
     before = find_removable(store, unfinished=True)
     claim = Store(store.root).claims.acquire(LSA.spec.run_id)
     assert claim is not None
-    assert found(store, unfinished=True) == {}
+    assert removable(store, unfinished=True) == {}
     assert remove(store, before) == []  # it was claimed between the list and the removal
     assert (folder / ".checkpoint.pt.17.tmp").exists()
 
@@ -133,9 +133,9 @@ def test_nothing_goes_of_a_run_that_somebody_is_at_work_on(store: Store) -> None
 def test_claims_that_nobody_holds_go(store: Store) -> None:
     claim = store.claims.acquire(LSA.spec.run_id)
     assert claim is not None
-    assert found(store) == {}
+    assert removable(store) == {}
     claim.release(done=False)
-    assert found(store) == {f"claims/{LSA.spec.run_id}": "claim"}
+    assert removable(store) == {f"claims/{LSA.spec.run_id}": "claim"}
     remove(store, find_removable(store))
     assert list((store.root / "claims").iterdir()) == []
 
@@ -144,7 +144,7 @@ def test_links_are_left_alone(store: Store, tmp_path: Path) -> None:
     write(tmp_path / "elsewhere" / "data")
     (store.root / "runs" / "linked-run").symlink_to(tmp_path / "elsewhere")
     (store.root / ".import-linked").symlink_to(tmp_path / "elsewhere")
-    assert found(store, unfinished=True).keys() == {f"runs/{store.folder(LSA.spec, LSA.labels).name}"}
+    assert removable(store, unfinished=True).keys() == {f"runs/{store.folder(LSA.spec, LSA.labels).name}"}
 
 
 def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +167,6 @@ def test_a_folder_with_an_odd_name_takes_nothing_else_with_it(tmp_path: Path, na
     assert claim is not None
     (store.root / "runs" / name).mkdir()
     gone = remove(store, find_removable(store))
-    assert [each.path for each in gone] == [store.root / "runs" / name]
+    assert [item.path for item in gone] == [store.root / "runs" / name]
     assert (folder / "record.json").exists()
     assert claim.heartbeat()

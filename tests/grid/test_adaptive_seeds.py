@@ -39,7 +39,9 @@ def accuracies(of: Study, values: Mapping[str, tuple[float, ...]]) -> dict[str, 
     """By run id, of as many seeds of each row as there are values."""
     first = {run.labels.method: run for run in of.runs if run.spec.seed == 0}
     return {
-        first[method].at(seed).spec.run_id: value for method, each in values.items() for seed, value in enumerate(each)
+        first[method].at(seed).spec.run_id: value
+        for method, values_by_seed in values.items()
+        for seed, value in enumerate(values_by_seed)
     }
 
 
@@ -59,22 +61,25 @@ def test_before_anything_has_run_the_first_seeds_are_wanted() -> None:
 
 
 def test_one_more_seed_is_wanted_of_the_undecided_row_and_of_its_plain_backbone_alone() -> None:
-    given = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
-    assert named(SeedRuleState(made()).requested(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    results = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:2]})
+    assert named(SeedRuleState(made()).requested(results)) == [*FIRST, ("none", 2), ("lsa", 2)]
 
 
 def test_rows_wait_for_nobody_but_their_own_pair() -> None:
-    given = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:1]})
-    assert named(SeedRuleState(made()).requested(given)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    results = accuracies(made(), {"none": NONE[:2], "lsa": CLOSE[:2], "spt": ABOVE[:1]})
+    assert named(SeedRuleState(made()).requested(results)) == [*FIRST, ("none", 2), ("lsa", 2)]
 
 
 def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
-    given = accuracies(made(), {"none": NONE, "lsa": CLOSE, "spt": ABOVE})
-    assert named(SeedRuleState(made()).requested(given)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
-    states = [(each.analysis.state, each.analysis.seeds, each.analysis.verdict) for each in decisions(made(), given)]
+    results = accuracies(made(), {"none": NONE, "lsa": CLOSE, "spt": ABOVE})
+    assert named(SeedRuleState(made()).requested(results)) == [*FIRST, ("none", 2), ("lsa", 2), ("none", 3), ("lsa", 3)]
+    states = [
+        (decision.analysis.state, decision.analysis.seeds, decision.analysis.verdict)
+        for decision in decisions(made(), results)
+    ]
     assert states == [("undecided", 4, "undecided"), ("decided", 2, "better")]
     assert not missing(
-        summary(decisions(made(), given)),
+        summary(decisions(made(), results)),
         "2 seeds",
         "S-Tiny on fashion-mnist-12k",
         "better",
@@ -85,8 +90,8 @@ def test_seeds_are_added_up_to_the_last_and_no_further() -> None:
 
 
 def test_a_run_without_a_record_holds_up_its_comparison_and_no_other() -> None:
-    given = accuracies(made(), {"none": NONE[:3], "lsa": CLOSE[:3], "spt": CLOSE[:2]})
-    without = {run: value for run, value in given.items() if run != made().runs[3].spec.run_id}  # lsa, seed 1
+    results = accuracies(made(), {"none": NONE[:3], "lsa": CLOSE[:3], "spt": CLOSE[:2]})
+    without = {run: value for run, value in results.items() if run != made().runs[3].spec.run_id}  # lsa, seed 1
     assert named(SeedRuleState(made()).requested(without)) == [*FIRST, ("none", 2), ("spt", 2)]
     assert not missing(
         summary(decisions(made(), without)),
@@ -107,23 +112,23 @@ def test_whatever_the_order_in_which_runs_end_the_same_runs_come_to_be_made() ->
     rule, ends = SeedRuleState(made()), set[frozenset[str]]()
     for order in itertools.permutations(range(3)):
         done = dict[str, float]()
-        while left := [run.spec.run_id for run in rule.requested(done) if run.spec.run_id not in done]:
-            chosen = left[order[len(done) % 3] % len(left)]
+        while open_runs := [run.spec.run_id for run in rule.requested(done) if run.spec.run_id not in done]:
+            chosen = open_runs[order[len(done) % 3] % len(open_runs)]
             done[chosen] = truth[chosen]
         ends.add(frozenset(done))
     assert len(ends) == 1
 
 
 def test_the_store_alone_says_what_is_wanted(tmp_path: Path) -> None:
-    found, store = made(), Store(tmp_path)
-    assert requested_runs(found, store) == found.runs
+    adaptive, store = made(), Store(tmp_path)
+    assert requested_runs(adaptive, store) == adaptive.runs
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
-    for run in found.runs:
+    for run in adaptive.runs:
         fill(store, run, values[run.labels.method][run.spec.seed])
-    grown = with_adaptive_seeds(found, Store(tmp_path))
+    grown = with_adaptive_seeds(adaptive, Store(tmp_path))
     assert named(grown.runs) == [*FIRST, ("none", 2), ("lsa", 2)]
     assert with_adaptive_seeds(grown, store) == grown
-    assert dataclasses.replace(grown, runs=found.runs) == found
+    assert dataclasses.replace(grown, runs=adaptive.runs) == adaptive
 
 
 def test_a_study_without_a_rule_stays_as_it_is(tmp_path: Path) -> None:
@@ -134,9 +139,9 @@ def test_a_study_without_a_rule_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_networks_without_rows_stay_at_the_first_seeds() -> None:
-    found = study({"seeds": RULE, "grid": {"backbone": [TINY, "resnet56"], "method": ["none", "lsa"]}})
-    given = {run.spec.run_id: 50.0 + run.spec.seed for run in found.runs}
-    grown = SeedRuleState(found).requested(given)
+    adaptive = study({"seeds": RULE, "grid": {"backbone": [TINY, "resnet56"], "method": ["none", "lsa"]}})
+    results = {run.spec.run_id: 50.0 + run.spec.seed for run in adaptive.runs}
+    grown = SeedRuleState(adaptive).requested(results)
     assert [run.labels.backbone for run in grown if run.spec.seed > 1] == ["Tiny", "Tiny"]
     assert [run.spec.seed for run in grown if run.labels.backbone == "ResNet56"] == [0, 1]
 
@@ -152,33 +157,33 @@ class Launcher:
         fill(self.store, run, accuracy)
         self.further.on_grid_event(Finished(run, SLOT, accuracy, 1.0))
 
-    def given(self) -> list[tuple[str, int]]:
+    def next_runs(self) -> list[tuple[str, int]]:
         runs = list(iter(self.further, None))
         return named(tuple(run for run in runs if run is not None))
 
 
 def test_a_launcher_is_given_each_further_run_once_also_if_it_fails(tmp_path: Path) -> None:
-    found = made()
-    launcher = Launcher(found, Store(tmp_path))
-    assert launcher.given() == []
+    adaptive = made()
+    launcher = Launcher(adaptive, Store(tmp_path))
+    assert launcher.next_runs() == []
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
-    for run in found.runs:
+    for run in adaptive.runs:
         launcher.finish(run, values[run.labels.method][run.spec.seed])
-    assert launcher.given() == [("none", 2), ("lsa", 2)]
+    assert launcher.next_runs() == [("none", 2), ("lsa", 2)]
     assert [event.run.spec.seed for event in launcher.events if isinstance(event, SeedAdded)] == [2, 2]
-    launcher.finish(found.runs[0].at(2), NONE[2])  # and lsa with seed 2 fails
-    assert launcher.given() == []
+    launcher.finish(adaptive.runs[0].at(2), NONE[2])  # and lsa with seed 2 fails
+    assert launcher.next_runs() == []
 
 
 def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, python: Callable[[str], None]) -> None:
     python("exit 3")
-    found, store, events = made(), Store(tmp_path / "results"), list[Event]()
+    adaptive, store, events = made(), Store(tmp_path / "results"), list[Event]()
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
-    for run in found.runs:
+    for run in adaptive.runs:
         fill(store, run, values[run.labels.method][run.spec.seed])
-    grid = prepare(found.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=False)
+    grid = prepare(adaptive.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=False)
     assert grid.todo == []
-    assert not launch_jobs(grid, policy=Policy(), on_event=events.append, study=found)
+    assert not launch_jobs(grid, policy=Policy(), on_event=events.append, study=adaptive)
     assert [type(event) for event in events] == [SeedAdded, Started, Failed] * 2
     failed = [event.run for event in events if isinstance(event, Failed)]
     assert named(tuple(failed)) == [("none", 2), ("lsa", 2)]
@@ -188,28 +193,28 @@ def test_what_another_launcher_has_made_is_not_given_and_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slbench.grid.adaptive_seeds.READ_SECONDS", -1.0)
-    found, store = made(), Store(tmp_path)
+    adaptive, store = made(), Store(tmp_path)
     values = {"none": NONE, "lsa": CLOSE, "spt": ABOVE}
-    launcher = Launcher(found, store)
-    for run in found.runs:
+    launcher = Launcher(adaptive, store)
+    for run in adaptive.runs:
         fill(store, run, values[run.labels.method][run.spec.seed])
-    assert launcher.given() == [("none", 2), ("lsa", 2)]
+    assert launcher.next_runs() == [("none", 2), ("lsa", 2)]
     for seed in (2, 3):
-        fill(store, found.runs[0].at(seed), NONE[seed])
-    fill(store, found.runs[2].at(2), CLOSE[2])
-    assert launcher.given() == [("lsa", 3)]
+        fill(store, adaptive.runs[0].at(seed), NONE[seed])
+    fill(store, adaptive.runs[2].at(2), CLOSE[2])
+    assert launcher.next_runs() == [("lsa", 3)]
 
 
 def test_a_damaged_record_counts_as_none_and_holds_up_its_own_comparison_alone(tmp_path: Path) -> None:
-    found, store = made(), Store(tmp_path)
-    launcher = Launcher(found, store)
+    adaptive, store = made(), Store(tmp_path)
+    launcher = Launcher(adaptive, store)
     values = {"none": NONE, "lsa": CLOSE, "spt": CLOSE}
-    for run in found.runs:
+    for run in adaptive.runs:
         launcher.finish(run, values[run.labels.method][run.spec.seed])
-    damaged = found.runs[4]  # spt, seed 0
+    damaged = adaptive.runs[4]  # spt, seed 0
     path = store.folder(damaged.spec, damaged.labels) / "record.json"
     content = path.read_text()
     path.write_text(content.replace(str(CLOSE[0]), '"eighty"'))
     assert path.read_text() != content
-    assert launcher.given() == [("none", 2), ("lsa", 2)]
-    assert named(requested_runs(found, store)) == [*FIRST, ("none", 2), ("lsa", 2)]
+    assert launcher.next_runs() == [("none", 2), ("lsa", 2)]
+    assert named(requested_runs(adaptive, store)) == [*FIRST, ("none", 2), ("lsa", 2)]

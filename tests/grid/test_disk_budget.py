@@ -42,9 +42,9 @@ def test_there_is_room_to_the_byte(tmp_path: Path, free: Free) -> None:
     free(NEEDED)
     assert disk_shortfall(store, first, []) is None
     free(NEEDED - 1)
-    words = disk_shortfall(store, first, [])
-    assert words is not None
-    assert not missing(words, tmp_path, "2.3 MB", first.title)
+    message = disk_shortfall(store, first, [])
+    assert message is not None
+    assert not missing(message, tmp_path, "2.3 MB", first.title)
     free(2 * NEEDED - 1)
     assert "2.3 MB" not in str(disk_shortfall(store, first, [second])).partition("needs")[2]
     assert "with the running jobs: free some space" in str(disk_shortfall(store, first, [second]))

@@ -80,27 +80,27 @@ def test_the_longest_jobs_go_first_to_the_slot_that_is_free_first(tmp_path: Path
     )
     short = job_seconds(made[0].spec, probes.get(made[0].spec, setting))  # type: ignore[arg-type]
     long = job_seconds(made[2].spec, probes.get(made[2].spec, setting))  # type: ignore[arg-type]
-    found = estimate(made, two, precisions=FP32, probes=probes)
-    assert found is not None
-    assert found.wall_seconds == pytest.approx(4 + long + short)
+    estimated = estimate(made, two, precisions=FP32, probes=probes)
+    assert estimated is not None
+    assert estimated.wall_seconds == pytest.approx(4 + long + short)
     three = estimate(made[:3], two, precisions=FP32, probes=probes)
     assert three is not None
     assert three.wall_seconds == pytest.approx(4 + max(long, 2 * short))
     logits = 2_000 * (2 * 10 + 8)
-    assert found.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * (3 * 3) * 4 * 5000
+    assert estimated.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * (3 * 3) * 4 * 5000
     assert estimate(made, slots(3), precisions=FP32, probes=probes) is None  # never probed with three at a time
     assert estimate([], two, precisions=FP32, probes=probes) is None
 
 
 @pytest.mark.slow
 def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path: Path) -> None:
-    store, two, told = Store(tmp_path), slots(2), list[str]()
+    store, two, lines = Store(tmp_path), slots(2), list[str]()
     made = runs({"seed": [0, 1]}, set=SHORT)
     probes = ProbeResults(store, machine_id=machine.host().machine_id)
-    left = unprobed(made, two, precisions=FP32, probes=probes)
-    assert len(left) == 1
-    probe_missing(left, two, store, tell=told.append)
-    assert len(told) == 1 and not missing(told[0], "Tiny none", "cpu")
+    unknown = unprobed(made, two, precisions=FP32, probes=probes)
+    assert len(unknown) == 1
+    probe_missing(unknown, two, store, tell=lines.append)
+    assert len(lines) == 1 and not missing(lines[0], "Tiny none", "cpu")
     assert unprobed(made, two, precisions=FP32, probes=probes) == []
     (file,) = (tmp_path / "probes" / machine.host().machine_id).iterdir()
     probe = Probe.model_validate_json(file.read_bytes())
@@ -113,11 +113,11 @@ def test_a_probe_is_made_once_filed_by_machine_and_comes_near_the_truth(tmp_path
 
 def test_a_job_that_cannot_be_probed_is_told_and_has_no_estimate(tmp_path: Path, python: Callable[[str], None]) -> None:
     python("echo RuntimeError: no memory >&2; exit 1")
-    store, one, told = Store(tmp_path), slots(1), list[str]()
+    store, one, lines = Store(tmp_path), slots(1), list[str]()
     made = runs(set=SHORT)
     probes = ProbeResults(store, machine_id=machine.host().machine_id)
-    probe_missing(unprobed(made, one, precisions=FP32, probes=probes), one, store, tell=told.append)
-    assert not missing(told[1], "Tiny none", "exit code 1")
+    probe_missing(unprobed(made, one, precisions=FP32, probes=probes), one, store, tell=lines.append)
+    assert not missing(lines[1], "Tiny none", "exit code 1")
     assert estimate(made, one, precisions=FP32, probes=probes) is None
 
 
@@ -147,31 +147,31 @@ def test_as_many_jobs_are_chosen_as_end_first_and_fit_into_memory(
     made = runs(set=SHORT)
     monkeypatch.setattr(concurrency, "candidates", lambda devices, threads: [slots(n, GPU) for n in (1, 2, 4)])
     monkeypatch.setattr(concurrency, "unprobed", lambda *_, **__: [])
-    found = {1: wall(100, 10**8), 2: wall(80, 4 * 10**8), 4: wall(60, 3 * 10**8)}  # four need 1.2 GB of 1 GB
-    monkeypatch.setattr(concurrency, "estimate", lambda runs, slots, **_: found[len(slots)])
-    told: list[str] = []
+    estimated = {1: wall(100, 10**8), 2: wall(80, 4 * 10**8), 4: wall(60, 3 * 10**8)}  # four need 1.2 GB of 1 GB
+    monkeypatch.setattr(concurrency, "estimate", lambda runs, slots, **_: estimated[len(slots)])
+    lines: list[str] = []
 
     def choose() -> int:
-        return concurrency.choose(made, "cuda:0", threads=1, precisions=FP32, store=Store(tmp_path), tell=told.append)
+        return concurrency.choose(made, "cuda:0", threads=1, precisions=FP32, store=Store(tmp_path), tell=lines.append)
 
     assert choose() == 2
-    assert [missing(line, *parts) for line, parts in zip(told, [("1", "100 s"), ("2", "80 s")], strict=True)] == [
+    assert [missing(line, *parts) for line, parts in zip(lines, [("1", "100 s"), ("2", "80 s")], strict=True)] == [
         [],
         [],
     ]
-    found[2] = wall(120, 10**8)
+    estimated[2] = wall(120, 10**8)
     assert choose() == 1
-    found[1] = found[2] = wall(1, 10**9)
+    estimated[1] = estimated[2] = wall(1, 10**9)
     with pytest.raises(InputError, match=naming("--jobs-per-device auto")):
         choose()
 
 
 def test_packings_to_try_end_with_a_job_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slbench.machine.usable_cores", lambda: 12)
-    assert [len(each) for each in concurrency.candidates("cpu", threads=1)] == [1, 2, 4, 8, 12]
-    assert [len(each) for each in concurrency.candidates("cpu", threads=4)] == [1, 2, 3]
+    assert [len(candidate) for candidate in concurrency.candidates("cpu", threads=1)] == [1, 2, 4, 8, 12]
+    assert [len(candidate) for candidate in concurrency.candidates("cpu", threads=4)] == [1, 2, 3]
     monkeypatch.setattr("slbench.machine.usable_cores", lambda: 1)
-    assert [len(each) for each in concurrency.candidates("cpu", threads=1)] == [1]
+    assert [len(candidate) for candidate in concurrency.candidates("cpu", threads=1)] == [1]
 
 
 def test_epochs_of_an_attempt_that_was_killed_are_not_counted_again(tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_epochs_of_an_attempt_that_was_killed_are_not_counted_again(tmp_path: Pa
     (folder / "metrics.csv").write_text("epoch\n1\n2\n")
 
     def wall() -> float:
-        found = estimate([run], one, precisions=FP32, probes=ProbeResults(store, machine_id="m1", others=[probe]))
-        assert found is not None
-        return found.wall_seconds
+        estimated = estimate([run], one, precisions=FP32, probes=ProbeResults(store, machine_id="m1", others=[probe]))
+        assert estimated is not None
+        return estimated.wall_seconds
 
     assert wall() == pytest.approx(job_seconds(run.spec, probe))  # no checkpoint: it begins again
     (folder / "checkpoint.pt").touch()

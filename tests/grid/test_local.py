@@ -118,10 +118,10 @@ def test_no_run_starts_no_child(tmp_path: Path) -> None:
 def test_an_interrupted_executor_ends_its_children(
     tmp_path: Path, python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = ProgressMessage(
+    message = ProgressMessage(
         epoch=1, epochs=2, step=1, steps=34, loss=2.5, val_top1=None, test_top1=None, images_per_second=7.0
     )
-    python(f"echo '{said.model_dump_json()}'\nexec sleep 1000")
+    python(f"echo '{message.model_dump_json()}'\nexec sleep 1000")
     children: list[subprocess.Popen[str]] = []
 
     def remembered(task: Job, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:
@@ -130,7 +130,7 @@ def test_an_interrupted_executor_ends_its_children(
 
     def interrupt(event: Event) -> None:
         if isinstance(event, Progressed):
-            assert event.progress == said
+            assert event.progress == message
             raise KeyboardInterrupt
 
     monkeypatch.setattr("slbench.grid.local.spawn", remembered)
@@ -180,7 +180,7 @@ def test_children_that_do_not_listen_are_killed(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("returncode", "log", "words"),
+    ("returncode", "log", "expected"),
     [
         (1, "Traceback\n  line\nValueError: x\n\n", "exit code 1: ValueError: x"),
         (-9, "last words", "killed by SIGKILL: last words"),
@@ -189,12 +189,12 @@ def test_children_that_do_not_listen_are_killed(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_an_end_is_told_by_code_or_signal_and_the_last_line_of_the_log(
-    tmp_path: Path, returncode: int, log: str | None, words: str
+    tmp_path: Path, returncode: int, log: str | None, expected: str
 ) -> None:
     path = tmp_path / "log.txt"
     if log is not None:
         path.write_text(log)
-    assert failure(returncode, path).reason == words
+    assert failure(returncode, path).reason == expected
 
 
 def test_a_child_calls_its_only_gpu_the_first() -> None:

@@ -40,7 +40,7 @@ def places(slots: list[Slot]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(
-    ("visible", "left"),
+    ("visible", "expected"),
     [
         (None, [A, B, C]),
         ("", []),
@@ -57,17 +57,17 @@ def places(slots: list[Slot]) -> list[tuple[int, str]]:
         ("1,,2", [B]),
     ],
 )
-def test_cuda_visible_devices_leaves_what_cuda_would(fake: Fake, visible: str | None, left: list[Gpu]) -> None:
+def test_cuda_visible_devices_leaves_what_cuda_would(fake: Fake, visible: str | None, expected: list[Gpu]) -> None:
     fake(A, B, C, visible=visible)
-    assert visible_gpus() == left
+    assert visible_gpus() == expected
 
 
 def test_devices_are_counted_as_cuda_counts_those_that_are_visible(fake: Fake) -> None:
     fake(A, B, C, visible="2,1")
-    found = devices()
-    assert list(found) == ["cuda:0", "cuda:1", "cpu"]
-    assert (found["cuda:0"].cuda, found["cuda:1"].cuda) == ("GPU-cccc-3", "GPU-aabb-2")
-    assert (found["cuda:0"].computes_bf16, found["cuda:1"].computes_bf16) == (True, False)
+    by_label = devices()
+    assert list(by_label) == ["cuda:0", "cuda:1", "cpu"]
+    assert (by_label["cuda:0"].cuda, by_label["cuda:1"].cuda) == ("GPU-cccc-3", "GPU-aabb-2")
+    assert (by_label["cuda:0"].computes_bf16, by_label["cuda:1"].computes_bf16) == (True, False)
 
 
 def test_a_child_sees_its_gpu_alone_and_keeps_to_its_threads(fake: Fake) -> None:
@@ -106,21 +106,25 @@ def test_processor_and_gpu_can_be_used_together(fake: Fake) -> None:
     assert places(make_slots("cuda:0,cpu", jobs_per_device=None, threads=1)) == [(0, "cuda:0"), (1, "cpu"), (2, "cpu")]
 
 
-@pytest.mark.parametrize(("wanted", "label"), [("cuda:1", "cuda:1"), ("gpu", "gpu"), ("cpu,", ""), ("mps", "mps")])
-def test_a_device_that_is_not_there_is_refused(fake: Fake, wanted: str, label: str) -> None:
+@pytest.mark.parametrize(
+    ("devices_flag", "label"), [("cuda:1", "cuda:1"), ("gpu", "gpu"), ("cpu,", ""), ("mps", "mps")]
+)
+def test_a_device_that_is_not_there_is_refused(fake: Fake, devices_flag: str, label: str) -> None:
     fake(A)
     with pytest.raises(InputError) as caught:
-        make_slots(wanted, jobs_per_device=None, threads=1)
+        make_slots(devices_flag, jobs_per_device=None, threads=1)
     assert not missing(str(caught.value), "--devices", label)
     assert not missing(str(caught.value), "auto", "cuda:0", "cpu")
 
 
-@pytest.mark.parametrize(("jobs", "threads", "given"), [(4, 2, 4), (None, 7, 1), (7, 1, 7)])
-def test_more_threads_than_cores_are_refused(fake: Fake, jobs: int | None, threads: int, given: int) -> None:
+@pytest.mark.parametrize(("jobs", "threads", "per_device"), [(4, 2, 4), (None, 7, 1), (7, 1, 7)])
+def test_more_threads_than_cores_are_refused(fake: Fake, jobs: int | None, threads: int, per_device: int) -> None:
     fake(cores=6)
     with pytest.raises(InputError) as caught:
         make_slots("cpu", jobs_per_device=jobs, threads=threads)
-    assert not missing(str(caught.value), "--jobs-per-device", given, "--threads", threads, given * threads, "6")
+    assert not missing(
+        str(caught.value), "--jobs-per-device", per_device, "--threads", threads, per_device * threads, "6"
+    )
 
 
 def test_apples_device_stands_before_the_processor(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

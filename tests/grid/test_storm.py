@@ -25,8 +25,8 @@ STUDY += "recipe.ema_decay = 0.9\n"
 COMMAND = [sys.executable, "-m", "slbench", "run-grid", "--devices", "cpu", "--no-throughput", "--retries", "1000"]
 
 
-def launch(study: Path, store: Path, said: Path) -> subprocess.Popen[bytes]:
-    with said.open("ab") as output:
+def launch(study: Path, store: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
         return subprocess.Popen(
             [*COMMAND, str(study), "--store", str(store)],
             cwd=ROOT,
@@ -59,7 +59,7 @@ def strike(launcher: subprocess.Popen[bytes], draw: random.Random) -> str:
     return whom
 
 
-def storm(study: Path, store: Path, said: Path, *, kills: int, seed: int) -> tuple[Counter[str], int]:
+def storm(study: Path, store: Path, log: Path, *, kills: int, seed: int) -> tuple[Counter[str], int]:
     """Run the study under so many kills; how many of what, and how many launchers it took."""
     draw, struck, launchers = random.Random(seed), Counter[str](), 0
     launcher: subprocess.Popen[bytes] | None = None
@@ -68,7 +68,7 @@ def storm(study: Path, store: Path, said: Path, *, kills: int, seed: int) -> tup
         if launcher is None or launcher.poll() is not None:
             if launcher is not None and launcher.returncode == 0:
                 break
-            launcher, launchers = launch(study, store, said), launchers + 1
+            launcher, launchers = launch(study, store, log), launchers + 1
             assert launchers <= kills + 2
         if struck.total() < kills:
             time.sleep(draw.uniform(0.0, 4.0))

@@ -27,9 +27,10 @@ def test_without_a_validation_split_only_the_test_images_are_evaluated() -> None
 
 
 def test_the_work_of_runs_adds_up() -> None:
-    found = runs({"seed": [0, 1], "method": ["none", "lsa"]})
-    assert total(run.spec for run in found) == ComputeBudget(
-        sum(compute_budget(run.spec).images for run in found), sum(compute_budget(run.spec).macs for run in found)
+    study_runs = runs({"seed": [0, 1], "method": ["none", "lsa"]})
+    assert total(run.spec for run in study_runs) == ComputeBudget(
+        sum(compute_budget(run.spec).images for run in study_runs),
+        sum(compute_budget(run.spec).macs for run in study_runs),
     )
     assert total([]) == ComputeBudget(0, 0)
 
@@ -44,6 +45,6 @@ def quick(backbone: str, method: str) -> bool:
 def test_torchs_own_counter_agrees_with_the_count_of_a_finished_run(backbone: str, method: str) -> None:
     spec, image_size = SMALL[backbone]
     network = Network.resolve(spec, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
-    found = count(small(backbone, method), image_size=image_size, in_channels=CHANNELS)
-    assert forward_macs(network) == found.macs
-    assert forward_macs(dataclasses.replace(network, num_classes=CLASSES + 1)) != found.macs
+    cost = count(small(backbone, method), image_size=image_size, in_channels=CHANNELS)
+    assert forward_macs(network) == cost.macs
+    assert forward_macs(dataclasses.replace(network, num_classes=CLASSES + 1)) != cost.macs

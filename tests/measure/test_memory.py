@@ -48,9 +48,9 @@ def test_a_step_holds_at_least_weights_gradients_and_the_optimizers_two_moments_
     wide = dataclasses.replace(NETWORK, backbone=ViTSpec(patch_size=16, dim=1024, depth=1, num_heads=1))
     size = 4 * sum(parameter.numel() for parameter in wide.build().parameters())
     assert size > 30 * MIB
-    found = measure(wide)
-    assert 50 * MIB < found.idle < machine.peak_resident_bytes() - 300 * MIB  # an interpreter that has imported torch
-    assert 4 * size < found.median - found.idle < 12 * size
+    result = measure(wide)
+    assert 50 * MIB < result.idle < machine.peak_resident_bytes() - 300 * MIB  # an interpreter that has imported torch
+    assert 4 * size < result.median - result.idle < 12 * size
 
 
 @pytest.mark.slow
@@ -63,8 +63,8 @@ def test_a_larger_batch_holds_larger_activations() -> None:
 def test_repeats_are_counted_with_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = iter([30, 10, 20])
     monkeypatch.setattr(memory, "in_child", lambda request: memory.Peak(next(peaks), 5))
-    found = measure(NETWORK, repeats=3)
-    assert (found.median, found.lowest, found.highest, found.n, found.idle) == (20, 10, 30, 3, 5)
+    result = measure(NETWORK, repeats=3)
+    assert (result.median, result.lowest, result.highest, result.n, result.idle) == (20, 10, 30, 3, 5)
 
 
 def test_a_child_that_dies_is_named_with_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_a_child_that_dies_is_named_with_its_signal(monkeypatch: pytest.MonkeyPa
 
 def test_it_is_found_again_in_the_store_by_machine_and_key(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    found = TrainingMemory(
+    result = TrainingMemory(
         key="k",
         machine_id="m",
         device="cpu",
@@ -90,6 +90,6 @@ def test_it_is_found_again_in_the_store_by_machine_and_key(tmp_path: Path) -> No
         idle=1,
         measured_at="2025-11-22T23:12:54+00:00",
     )
-    store.add_memory(found)
-    assert store.memory("m", "k") == found
+    store.add_memory(result)
+    assert store.memory("m", "k") == result
     assert store.memory("other", "k") is None

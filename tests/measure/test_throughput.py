@@ -101,8 +101,10 @@ def test_the_papers_timing_is_200_and_1000_passes() -> None:
 def test_by_default_a_gpu_in_the_papers_setting_is_timed_as_there(
     kind: str, batch_size: int, side: int, precision: str, name: str
 ) -> None:
-    found = choose_timing("auto", device_kind=kind, batch_size=batch_size, precision=precision, image_size=(side, side))
-    assert found.name == name
+    timing = choose_timing(
+        "auto", device_kind=kind, batch_size=batch_size, precision=precision, image_size=(side, side)
+    )
+    assert timing.name == name
 
 
 def test_the_papers_timing_in_another_setting_is_refused_in_one_line() -> None:
@@ -120,7 +122,7 @@ def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeyp
         },
     )
     none, other_seed, lsa = (*runs({"seed": [0, 1]}), *runs({"method": ["lsa"]}))
-    found = measure(
+    results = measure(
         [Network.of(run.spec) for run in (none, other_seed, lsa)],
         ["inference"],
         timing=timing(rounds=4),
@@ -131,16 +133,16 @@ def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeyp
         threads=1,
         precision="fp32",
     )
-    assert [speed.key for speed in found] == [
+    assert [speed.key for speed in results] == [
         network_key(Network.of(run.spec), device_kind="cpu", threads=1, precision="fp32") for run in (none, lsa)
     ]
-    assert [(speed.median, speed.q1, speed.q3, speed.n) for speed in found] == [
+    assert [(speed.median, speed.q1, speed.q3, speed.n) for speed in results] == [
         (2.5, 1.75, 3.25, 4),
         (12.5, 11.75, 13.25, 4),
     ]
-    assert {(speed.machine_id, speed.device, speed.device_name, speed.batch_size, speed.timing) for speed in found} == {
-        ("m", "cpu", "Processor", 128, "test")
-    }
+    assert {
+        (speed.machine_id, speed.device, speed.device_name, speed.batch_size, speed.timing) for speed in results
+    } == {("m", "cpu", "Processor", 128, "test")}
 
 
 def test_a_key_tells_networks_and_settings_apart_and_nothing_else() -> None:

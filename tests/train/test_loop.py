@@ -60,7 +60,11 @@ def test_accumulated_batches_step_as_one_large_batch() -> None:
 
 
 def norm_of_gradients(made: Training) -> float:
-    return float(torch.cat([each.grad.flatten() for each in made.network.parameters() if each.grad is not None]).norm())
+    return float(
+        torch.cat(
+            [parameter.grad.flatten() for parameter in made.network.parameters() if parameter.grad is not None]
+        ).norm()
+    )
 
 
 def test_gradients_are_cut_to_their_largest_norm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +81,8 @@ def test_averaged_weights_are_evaluated_and_the_others_trained() -> None:
     made, plain = training(ema_decay=0.75, lr=0.01), training(lr=0.01)
     path = []
     for number in range(3):
-        for each in (made, plain):
-            each._step([batch(8)], epoch=1, first=number)
+        for candidate in (made, plain):
+            candidate._step([batch(8)], epoch=1, first=number)
         path.append(weights(plain))
     for name, parameter in made.evaluated.named_parameters():
         torch.testing.assert_close(weights(made)[name], path[-1][name])  # averaging changes no step
@@ -96,12 +100,12 @@ def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
     spec = tiny().dataset
     pixels = torch.randint(0, 256, (9, 1, 32, 32), dtype=torch.uint8).numpy()
     batches = Batches(ImageSet(pixels, torch.arange(9).numpy()), spec, device=CPU)
-    shown = list(batches.training(recipe, seed=0, epoch=1))
-    assert [len(each.labels) for each in shown] == [7, 7, 7, 6]
-    labels = torch.cat([each.labels for each in shown])
+    epoch_batches = list(batches.training(recipe, seed=0, epoch=1))
+    assert [len(item.labels) for item in epoch_batches] == [7, 7, 7, 6]
+    labels = torch.cat([item.labels for item in epoch_batches])
     assert torch.equal(labels[0::3], labels[1::3]) and torch.equal(labels[0::3], labels[2::3])
     assert sorted(labels[::3].tolist()) == list(range(9))
-    images = torch.cat([each.images for each in shown])
+    images = torch.cat([item.images for item in epoch_batches])
     alike = [torch.equal(images[i], images[i + 1]) for i in range(0, 27, 3)]
     assert sum(alike) < 3
 

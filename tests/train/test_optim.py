@@ -60,14 +60,14 @@ def test_decay_falls_on_every_parameter() -> None:
     ],
 )
 def test_kinds_of_parameters_are_found_in_a_network(backbone: str, kind: str, count: int) -> None:
-    found = [parameter for parameter, of_kind in kinds(small(backbone, "both")) if of_kind == kind]
-    assert len(found) == count
+    matching = [parameter for parameter, of_kind in kinds(small(backbone, "both")) if of_kind == kind]
+    assert len(matching) == count
 
 
 def test_every_parameter_has_its_place_once() -> None:
     for backbone, method in PAIRS:
         network = small(backbone, method)
-        assert [id(parameter) for parameter, _ in kinds(network)] == [id(each) for each in network.parameters()]
+        assert [id(parameter) for parameter, _ in kinds(network)] == [id(item) for item in network.parameters()]
 
 
 def test_what_is_exempt_does_not_shrink_and_the_rest_does() -> None:

@@ -91,10 +91,10 @@ def test_the_three_accuracies_are_of_the_epochs_they_name() -> None:
         )
         for number, (val, test) in enumerate(curve, start=1)
     ]
-    found = accuracies(history)
-    assert found["scales_below_zero"] == 2  # after the second epoch, though one is left after the last
-    assert (found["final_test_top1"], found["selected_test_top1"], found["best_test_top1"]) == (42, 45, 70)
-    assert (found["selected_epoch"], found["best_test_epoch"]) == (2, 3)  # the first of equals
+    fields = accuracies(history)
+    assert fields["scales_below_zero"] == 2  # after the second epoch, though one is left after the last
+    assert (fields["final_test_top1"], fields["selected_test_top1"], fields["best_test_top1"]) == (42, 45, 70)
+    assert (fields["selected_epoch"], fields["best_test_epoch"]) == (2, 3)  # the first of equals
 
 
 def test_a_scale_that_crosses_zero_is_flagged_in_the_record(tmp_path: Path) -> None:
