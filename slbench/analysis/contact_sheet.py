@@ -13,7 +13,7 @@ from torch import Tensor
 
 from slbench.analysis.attention import AttentionMaps, AttentionOptions, check_comparable, read_maps, select_rows
 from slbench.analysis.captions import AnalysisOutput, computation_text, data_text, page, runs_table, table, write
-from slbench.analysis.figures import escape
+from slbench.analysis.figures import escape, hide_frame
 from slbench.analysis.load import LoadedDatasets, OnProgress
 from slbench.analysis.maps import displayed
 from slbench.analysis.run_selection import FinishedRun, RunSelection
@@ -23,7 +23,6 @@ from slbench.plotting.style import new_figure, style
 from slbench.torch_runtime import reproducible
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CELL = 0.95  # inches per image
@@ -209,12 +208,3 @@ def draw(
     if over:
         figure.suptitle(escape(over), fontsize=9)
     return figure
-
-
-def hide_frame(axes: "Axes") -> None:
-    """Remove frame, ticks and grid."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slbench.analysis.effective_receptive_field import Box, Map
+from slbench.analysis.figures import hide_frame
 from slbench.plotting.style import style
 
 if TYPE_CHECKING:
@@ -63,9 +64,5 @@ def draw_panel(axes: "Axes", panel: Panel) -> "AxesImage":
             )
         title += f"\nfield {panel.box.side} px"
     axes.set_title(title, fontsize=8)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    hide_frame(axes)
     return picture

@@ -87,3 +87,12 @@ def bar(axes: "Axes", values: pd.DataFrame, number: int) -> None:
         [number], values["mean"], yerr=spread, color=PALETTE[style], hatch=HATCHES[style], edgecolor="white",
         capsize=2, width=0.8,
     )  # fmt: skip
+
+
+def hide_frame(axes: "Axes") -> None:
+    """Remove frame, ticks and grid."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -134,14 +134,8 @@ def by_layer(
         metric.update(capture)
 
     pass_options = PassOptions(device=options.device, batch_size=options.batch_size, on_progress=on_progress)
-    run_with_capture(
-        network,
-        layers,
-        Batches(image_set, run.record.spec.dataset, device=options.device),
-        rows,
-        update,
-        options=pass_options,
-    )
+    batches = Batches(image_set, run.record.spec.dataset, device=options.device)
+    run_with_capture(network, layers, batches, rows, update, options=pass_options)
     columns = run_columns(run) | {"split": options.split, "images": len(rows)}
     return [
         {

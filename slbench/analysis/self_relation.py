@@ -1,7 +1,6 @@
 """Self-relation R_ii of tokens against R_ij: the argument of arXiv:2112.13492 for its diagonal mask, measured."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.layers import AttentionLayer
+from slbench.analysis.running_means import RunningMeans
 
 MEASURES: dict[str, str] = {
     "excess": "excess of R_ii",
@@ -36,15 +36,11 @@ DEFINITIONS: tuple[str, ...] = (
 )
 
 
-class SelfRelation:
+class SelfRelation(RunningMeans):
     """Running means over queries, heads and images per layer; class attention is skipped.
 
     The variance of R_ij is over the keys of one query, averaged over queries.
     """
-
-    def __init__(self) -> None:
-        self.sums = defaultdict[tuple[int, str], float](float)
-        self.counts = defaultdict[tuple[int, str], int](int)
 
     def update(self, capture: AttentionCapture) -> None:
         layer = capture.layer
@@ -55,21 +51,14 @@ class SelfRelation:
         for piece in capture.pieces():
             values_by_metric = self_statistics(piece.products, allowed)
             values_by_metric |= {"query_norm": piece.q.norm(dim=-1), "key_norm": piece.k.norm(dim=-1)}
-            for measure, values in values_by_metric.items():
-                finite = values[~values.isnan()].cpu().double()
-                self.sums[layer.number, measure] += finite.sum().item()
-                self.counts[layer.number, measure] += finite.numel()
+            for metric, values in values_by_metric.items():
+                self.add(layer, metric, values)
 
     def compute(self, layer: AttentionLayer) -> dict[str, float]:
         """Return the means of one layer; NaN without data."""
-
-        def mean(measure: str) -> float:
-            count = self.counts[layer.number, measure]
-            return self.sums[layer.number, measure] / count if count else math.nan
-
-        deviation = math.sqrt(mean("variance")) if self.counts[layer.number, "variance"] else math.nan
-        share = mean("excess") / deviation if deviation > 0 else math.nan
-        return {measure: share if measure == "excess_share" else mean(measure) for measure in MEASURES}
+        deviation = math.sqrt(self.mean(layer, "variance"))
+        share = self.mean(layer, "excess") / deviation if deviation > 0 else math.nan
+        return {metric: share if metric == "excess_share" else self.mean(layer, metric) for metric in MEASURES}
 
 
 def self_statistics(products: Float[Tensor, "b h n n"], allowed: Bool[Tensor, "windows n n"]) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Sharpness of attention per layer: the KL divergence of arXiv:2112.13492 and further metrics."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.layers import AttentionLayer
+from slbench.analysis.running_means import RunningMeans
 
 EPSILON = 1e-12  # of the released code
 MEASURES: dict[str, str] = {
@@ -101,12 +101,8 @@ def distance(layer: AttentionLayer, scores: Float[Tensor, "b h n m"]) -> Float[T
     return (weights * torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist")).sum(dim=-1)
 
 
-class Sharpness:
+class Sharpness(RunningMeans):
     """Running means of every metric over queries, heads and images per layer."""
-
-    def __init__(self) -> None:
-        self.sums = defaultdict[tuple[int, str], float](float)
-        self.counts = defaultdict[tuple[int, str], int](int)
 
     def update(self, capture: AttentionCapture) -> None:
         layer = capture.layer
@@ -120,20 +116,10 @@ class Sharpness:
                 "self_weight": self_weight(layer, weights),
                 "distance": distance(layer, piece.scores),
             }
-            for measure, values in values_by_metric.items():
+            for metric, values in values_by_metric.items():
                 if values is not None:
-                    self.add(layer, measure, values)
-
-    def add(self, layer: AttentionLayer, measure: str, values: Tensor) -> None:
-        finite = values[~values.isnan()].cpu().double()
-        self.sums[layer.number, measure] += finite.sum().item()
-        self.counts[layer.number, measure] += finite.numel()
+                    self.add(layer, metric, values)
 
     def compute(self, layer: AttentionLayer) -> dict[str, float]:
         """Return the means of one layer; NaN for metrics that do not apply."""
-        return {
-            measure: self.sums[layer.number, measure] / count
-            if (count := self.counts[layer.number, measure])
-            else float("nan")
-            for measure in MEASURES
-        }
+        return {metric: self.mean(layer, metric) for metric in MEASURES}

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -216,9 +217,6 @@ def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_e
     """Run the missing trials; return whether failures or a full disk stopped the search."""
     began, stops, epochs = time.monotonic(), list[GridStopped](), dict[str, int]()
 
-    def curve(run: StudyRun) -> tuple[float, ...]:
-        return validation_curve(tuning.store, run.spec)
-
     def stop(run: StudyRun, pruned: Pruned) -> None:
         executor.prune(run, pruned)
 
@@ -243,14 +241,14 @@ def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_e
             stops.append(event)
         on_event(event)
 
-    executor = LocalExecutor(
-        tuning.grid.slots,
-        store=tuning.store,
-        precisions=tuning.grid.precisions,
-        on_event=forward,
-        policy=tuning.policy,
+    executor = make_executor(tuning, on_event=forward)
+    trials = Search(
+        searches,
+        curve=partial(validation_curve, tuning.store),
+        stop=stop,
+        on_outcome=save_and_notify,
+        may_start=in_time,
     )
-    trials = Search(searches, curve=curve, stop=stop, on_outcome=save_and_notify, may_start=in_time)
     before = tuple(outcome for search in searches for outcome in search.outcomes())
     on_event(Searching(sum(search.total for search in searches), before))
     executor.run([], more=trials.next)
@@ -258,6 +256,16 @@ def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_e
     if remaining and not in_time():
         on_event(TimedOut(remaining))
     return bool(stops)
+
+
+def make_executor(tuning: PreparedSearch, *, on_event: Callable[[Event], None]) -> LocalExecutor:
+    return LocalExecutor(
+        tuning.grid.slots,
+        store=tuning.store,
+        precisions=tuning.grid.precisions,
+        on_event=on_event,
+        policy=tuning.policy,
+    )
 
 
 def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
@@ -270,14 +278,7 @@ def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: L
     missing = [run for run in runs.values() if not tuning.store.is_done(run.spec)]
     if missing:
         on_event(Comparing(len(missing)))
-        executor = LocalExecutor(
-            tuning.grid.slots,
-            store=tuning.store,
-            precisions=tuning.grid.precisions,
-            on_event=on_event,
-            policy=tuning.policy,
-        )
-        executor.run(missing)
+        make_executor(tuning, on_event=on_event).run(missing)
     return [
         compare(method_record, pair, tuning.fresh_seeds, tuning.store)
         for method_record, pair in zip(result.rows, pairs, strict=True)
@@ -290,11 +291,8 @@ def write_record(
     """Write the current record of the search."""
     config, run = tuning.config, tuning.targets[0].runs({}, seeds=[0])[0]
 
-    def curve(run: StudyRun) -> tuple[float, ...]:
-        return validation_curve(tuning.store, run.spec)
-
     method_records = [
-        read_method(search, curve=curve, comparison=comparison)
+        read_method(search, curve=partial(validation_curve, tuning.store), comparison=comparison)
         for search, comparison in zip(searches, comparisons or [None] * len(searches), strict=True)
     ]
     ids = [run_id for entry in method_records for trial in entry.trials for run_id in trial.run_ids]

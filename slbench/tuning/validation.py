@@ -2,16 +2,16 @@
 
 import csv
 
-from slbench.spec import RunSpec
 from slbench.store import Store
+from slbench.study import StudyRun
 
 
-def validation_curve(store: Store, run: RunSpec) -> tuple[float, ...]:
+def validation_curve(store: Store, run: StudyRun) -> tuple[float, ...]:
     """Return the validation accuracy in % after each finished epoch of a run; empty if there is none.
 
     The file also has test accuracies, which are not returned.
     """
-    folder = store.ids().get(run.run_id)
+    folder = store.ids().get(run.spec.run_id)
     try:
         if folder is None:
             return ()

@@ -120,9 +120,9 @@ def test_a_search_is_independent_of_the_test_accuracies(
 def test_the_curve_is_the_column_of_validation_accuracies(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (run,) = target().runs({}, seeds=[1])
-    assert validation_curve(store, run.spec) == ()
+    assert validation_curve(store, run) == ()
     write_metrics(store, run, 3, random.Random(0))
-    assert validation_curve(store, run.spec) == curve_of(run)[:3]
+    assert validation_curve(store, run) == curve_of(run)[:3]
 
 
 def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
