@@ -1,4 +1,4 @@
-"""What a study says of its table: which rows and columns, in which order; and what columns there are."""
+"""Rows and columns of a study's table, and all columns that a table can have."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Metric:
     """A number of a run that a table can show, as a mean over the seeds."""
 
     head: str  # of its column, after the data set
-    words: str  # of the caption
+    description: str  # of the caption
     key: str  # of its columns in a CSV, after the data set
     field: str | None = None  # of the record
     from_logits: "Callable[[np.ndarray, np.ndarray], float] | None" = None  # in place of a field: of logits, labels
@@ -43,30 +43,33 @@ class Cost:
 # Captions explain metrics in this order.
 METRICS: dict[str, Metric] = {
     "final": Metric(
-        head="final top-1", words="test accuracy of the last epoch", key="final_test_top1", field="final_test_top1"
+        head="final top-1",
+        description="test accuracy of the last epoch",
+        key="final_test_top1",
+        field="final_test_top1",
     ),
     "selected": Metric(
         head="selected top-1",
-        words="test accuracy of the epoch with the best validation accuracy",
+        description="test accuracy of the epoch with the best validation accuracy",
         key="selected_test_top1",
         field="selected_test_top1",
     ),
     "best": Metric(
         head="best top-1",
-        words="best test accuracy of all epochs (chosen on the test images, as in the paper)",
+        description="best test accuracy of all epochs (chosen on the test images, as in the paper)",
         key="best_test_top1",
         field="best_test_top1",
     ),
     "top5": Metric(
         head="top-5",
-        words="test top-5 accuracy of the last epoch in %",
+        description="test top-5 accuracy of the last epoch in %",
         key="final_test_top5",
         field="final_test_top5",
         is_accuracy=False,
     ),
     "balanced_accuracy": Metric(
         head="balanced",
-        words="mean over the classes of their test accuracy after the last epoch in %",
+        description="mean over the classes of their test accuracy after the last epoch in %",
         key="final_test_balanced_accuracy",
         from_logits=balanced_accuracy,
         noun="balanced accuracy",
@@ -74,7 +77,7 @@ METRICS: dict[str, Metric] = {
     ),
     "nll": Metric(
         head="NLL",
-        words="cross entropy of the test labels after the last epoch, without smoothing, in nats",
+        description="cross entropy of the test labels after the last epoch, without smoothing, in nats",
         key="final_test_loss",
         field="final_test_loss",
         lowest_is_best=True,
@@ -83,7 +86,7 @@ METRICS: dict[str, Metric] = {
     ),
     "ece": Metric(
         head="ECE",
-        words="expected calibration error on the test images after the last epoch in %, 15 bins of equal width "
+        description="expected calibration error on the test images after the last epoch in %, 15 bins of equal width "
         "(arXiv:1706.04599)",
         key="final_test_ece",
         from_logits=calibration_error,
@@ -105,17 +108,17 @@ PAPER_COLUMNS = (*COSTS, "final", "gain", "best")  # where every run follows pro
 
 
 class TableSpec(BaseModel):
-    """The table of a study: rows by label and columns by name, in this order; what is empty is as it comes."""
+    """Rows (by label) and columns (by name) of a study's table, in order; empty: default."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     backbone: tuple[str, ...] = ()  # labels of backbones, in the order of the rows
     method: tuple[str, ...] = ()  # names of methods, in the order of the rows
     dataset: tuple[str, ...] = ()  # names of data sets, in the order of the columns
-    columns: tuple[str, ...] = ()  # costs, metrics, and what is said of the metric before it
+    columns: tuple[str, ...] = ()  # costs, metrics, and comparisons after their metric
 
 
-DEFAULT_TABLE = TableSpec.model_construct()  # `TableSpec()`, without having its schema built
+DEFAULT_TABLE = TableSpec.model_construct()  # `TableSpec()` without building its schema
 
 
 def column_names() -> list[str]:
@@ -124,10 +127,10 @@ def column_names() -> list[str]:
 
 
 def check_columns(columns: Iterable[str], origin: str) -> None:
-    """Raise InputError for a column that there is not, or one that stands beside nothing.
+    """Raise InputError for an unknown column, or a comparison without a metric before it.
 
     Args:
-        origin: where they were written, for the error line.
+        origin: file and key, or flag, for the message.
     """
     before: str | None = None
     for name in columns:
@@ -136,8 +139,7 @@ def check_columns(columns: Iterable[str], origin: str) -> None:
         except InputError as error:
             raise InputError(f"{origin}: {error}") from error
         if name in COMPARISONS and before is None:
-            raise InputError(f"{origin}: '{name}' says something of the column before it: put it after one of "
-                             f"{', '.join(METRICS)}")  # fmt: skip
+            raise InputError(f"{origin}: '{name}' must follow a metric; allowed before it: {', '.join(METRICS)}")
         if name in METRICS:
             before = name
         elif name in COSTS:
@@ -145,12 +147,14 @@ def check_columns(columns: Iterable[str], origin: str) -> None:
 
 
 def check_labels(table_spec: TableSpec, known: Mapping[str, Sequence[str]], where: str) -> None:
-    """Raise InputError for a label in the table that no run of the study has.
+    """Raise InputError for a label that no run of the study has.
 
     Args:
-        known: the labels that there are: of backbones, methods and data sets.
+        known: labels of the study by key: backbone, method, dataset.
     """
     for key, labels in known.items():
         for label in getattr(table_spec, key):
             if label not in labels:
-                raise InputError(f"{where}: report.{key}: no run is called '{label}'{suggestion(label, labels)}")
+                raise InputError(
+                    f"{where}: report.{key}: no run has this label (got '{label}'){suggestion(label, labels)}"
+                )

@@ -100,10 +100,12 @@ def train_here(run: StudyRun, store: Store, **how: Any) -> RunRecord:
     )  # fmt: skip
 
 
-def gathered(made: tuple[StudyRun, ...], records: Sequence[RunRecord] | None = None, **changes: Any) -> ReportInputs:
-    """What a report would gather of some runs: all finished, unless their records are given."""
-    found = tuple(make_record(run) for run in made) if records is None else tuple(records)
-    return ReportInputs(**{"name": "study", "title": "Title", "runs": made, "records": found, **changes})
+def report_inputs(
+    runs_: tuple[StudyRun, ...], records: Sequence[RunRecord] | None = None, **changes: Any
+) -> ReportInputs:
+    """Return report inputs of runs; all are finished unless `records` are given."""
+    finished = tuple(make_record(run) for run in runs_) if records is None else tuple(records)
+    return ReportInputs(**{"name": "study", "title": "Title", "runs": runs_, "records": finished, **changes})
 
 
 def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Throughput:

@@ -38,7 +38,7 @@ from slbench.train.temperatures import TemperatureHistory, as_csv
 from slbench.tuning.record import load as load_search
 from slbench.tuning.search_file import load_search_file
 from tests.data.made import made_arrays, write_folder, write_npz
-from tests.report.made import write_history
+from tests.report.helpers import write_history
 from tests.support import ROOT, make_record, study
 
 README = ROOT / "README.md"

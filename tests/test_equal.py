@@ -16,7 +16,7 @@ from slbench.recipes import Recipe
 from slbench.report.table import make_table
 from slbench.store import Store
 from slbench.study import StudyRun
-from tests.support import TINY, gathered, missing, runs, train_here
+from tests.support import TINY, missing, report_inputs, runs, train_here
 
 SHARES = [0.1, 0.25, 1.0]
 SHORT = {"recipe.epochs": 2, "recipe.batch_size": 500, "recipe.precision": "fp32"}
@@ -123,7 +123,7 @@ def test_another_word_is_refused_with_the_two_there_are() -> None:
 )
 def test_the_caption_says_which_and_the_rows_are_told_apart_by_their_share(equal: str, said: str) -> None:
     made = curve(equal)
-    shown = make_table(gathered(made))
+    shown = make_table(report_inputs(made))
     assert said in shown.caption
     assert shown.settings == ("dataset_fraction",)
     assert [row.settings for row in shown.rows] == [("0.1",), ("0.25",), ("1",)]
@@ -131,9 +131,9 @@ def test_the_caption_says_which_and_the_rows_are_told_apart_by_their_share(equal
 
 def test_rows_of_both_kinds_are_told_apart() -> None:
     made = runs({"backbone": [TINY], "dataset.fraction": [0.1, 1.0], "recipe.equal": ["epochs", "steps"]}, set=SHORT)
-    shown = make_table(gathered(made))
+    shown = make_table(report_inputs(made))
     assert shown.settings == ("dataset_fraction", "recipe_equal")
     assert [row.settings for row in shown.rows] == [("0.1", "epochs"), ("0.1", "steps"), ("1", "–")]
     whole = runs(set=SHORT)
-    assert not any("qual" in sentence for sentence in make_table(gathered(whole)).caption)
+    assert not any("qual" in sentence for sentence in make_table(report_inputs(whole)).caption)
     assert dataclasses.replace(made[0].spec.recipe, equal=None) == whole[0].spec.recipe

@@ -1,1 +1,1 @@
-"""Matplotlib style, label placement and line plots shared by all figures."""
+"""Matplotlib style and label placement shared by all figures."""

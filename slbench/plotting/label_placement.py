@@ -1,4 +1,4 @@
-"""Where names stand in a figure, so that none lies on another or on a point."""
+"""Placement of labels in a figure without overlaps."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-NEAR, FAR = 6.0, 14.0  # points from the place that is named
+NEAR, FAR = 6.0, 14.0  # from the labeled point, in points
 AROUND = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)]  # tried in this order
 ACROSS = {1: "left", 0: "center", -1: "right"}
 UP = {1: "bottom", 0: "center", -1: "top"}
-POINT = 5.0  # half the side of what a point covers, in points
+POINT = 5.0  # half the side of a marker, in points
 
 
 def place_labels(
@@ -22,11 +22,11 @@ def place_labels(
     *,
     avoid: Sequence[tuple[float, float, float]],
 ) -> None:
-    """Write each name beside its place, where it covers least of other names and points and stays in the axes.
+    """Write each label near its point where it overlaps other labels and points least and stays inside the axes.
 
     Args:
-        names: text, place in data, colour.
-        avoid: places of points with their bars: across, lowest, highest.
+        names: (text, x, y, color) in data coordinates.
+        avoid: points with their bars: (x, lowest, highest).
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Annotation
@@ -41,31 +41,31 @@ def place_labels(
         taken.append(Bbox.from_extents(left - 1, bottom, right + 1, top).padded(POINT * unit))
     for text, x, y, colour in names:
         tries = list[tuple[float, int, Annotation, Bbox]]()
-        for away in (NEAR, FAR):
+        for radius in (NEAR, FAR):
             for across, up in AROUND:
-                reach = away if 0 in (across, up) else away * 0.7
+                distance = radius if 0 in (across, up) else radius * 0.7
                 label = axes.annotate(
-                    text, (x, y), xytext=(across * reach, up * reach), textcoords="offset points", color=colour,
+                    text, (x, y), xytext=(across * distance, up * distance), textcoords="offset points", color=colour,
                     ha=ACROSS[across], va=UP[up], fontsize=8.5, annotation_clip=False,
                 )  # fmt: skip
                 label.set_in_layout(False)
                 box = label.get_window_extent(renderer)
                 tries.append((covered(box, taken, frame), len(tries), label, box))
-        _, _, kept, box = min(tries, key=lambda one: one[:2])
+        _, _, best, box = min(tries, key=lambda one: one[:2])
         for _, _, label, _ in tries:
-            if label is not kept:
+            if label is not best:
                 label.remove()
         taken.append(box)
 
 
 def covered(box: "Bbox", taken: Sequence["Bbox"], frame: "Bbox") -> float:
-    """What of a box lies on others or outside the frame, in square pixels, rounded so that no last bit decides."""
+    """Return the area of a box that overlaps others or leaves the frame, in px², rounded to be reproducible."""
     inside = overlap(box, frame)
     return round(box.width * box.height - inside + sum(overlap(box, other) for other in taken), 1)
 
 
 def overlap(one: "Bbox", other: "Bbox") -> float:
-    """The area that two boxes share."""
+    """Return the common area of two boxes."""
     across = min(one.x1, other.x1) - max(one.x0, other.x0)
     up = min(one.y1, other.y1) - max(one.y0, other.y0)
     return float(max(across, 0.0) * max(up, 0.0))

@@ -1,4 +1,4 @@
-"""What all figures share: colours that everybody can tell apart, sizes for print, files that come out alike twice."""
+"""Style of all figures: colors for any color vision, sizes for print, reproducible files."""
 
 import contextlib
 import io
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart; yellow left out on white.
+# Okabe and Ito's colors, distinct for any color vision; without yellow, which is faint on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # and grey print with them
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # distinct in gray print
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
-# Rows where a panel shows one backbone: Paul Tol's high contrast, which grey print keeps in order, then his muted.
-ROW_PALETTE = ("#DDAA33", "#BB5566", "#44AA99", "#882255", "#999933", "#88CCEE")
-PLAIN, FULL = "none", "both"  # the rows that the paper's figures are about: a dot and a star
-ROW_WORDS = {PLAIN: "plain", "spt": "SPT", "lsa": "LSA", FULL: "SPT and LSA"}
+# Methods within one backbone: Paul Tol's high contrast (ordered in gray print), then his muted colors.
+METHOD_PALETTE = ("#DDAA33", "#BB5566", "#44AA99", "#882255", "#999933", "#88CCEE")
+PLAIN, FULL = "none", "both"  # the methods of the paper's figures: a dot and a star
+METHOD_NAMES = {PLAIN: "plain", "spt": "SPT", "lsa": "LSA", FULL: "SPT and LSA"}
 WIDTH, HEIGHT = 5.5, 3.6  # inches: a column of text
 PAGE = 7.2  # inches: the text of a page of two columns
-WIDE = 5  # a range whose ends differ by a larger factor is drawn on a logarithmic axis
+WIDE = 5  # ratio of the ends of a range above which an axis is logarithmic
 STAR = 1.6  # a star looks smaller than other markers of its size
 MAX_LETTERS = 40  # of a name in a figure
 MAX_IN_TITLE = 60  # letters above a figure of a column
-MAX_FIGURES = 12  # of one kind: more are no report
+MAX_FIGURES = 12  # of one kind in a report
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -37,7 +37,7 @@ STYLE = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    "svg.hashsalt": "slbench",  # so that the ids in a file do not change from one drawing to the next
+    "svg.hashsalt": "slbench",  # reproducible ids
     "svg.fonttype": "none",  # text stays text
     "pdf.fonttype": 42,
 }
@@ -46,46 +46,46 @@ NO_DATE: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date":
 
 @dataclass(frozen=True)
 class StyleMap:
-    """One colour a backbone, and one marker, line and colour a row, in every figure of a report."""
+    """Color of each backbone, and marker, line style and color of each method, in all figures of a report."""
 
     backbones: tuple[str, ...]  # by order of appearance
-    rows: tuple[str, ...]
+    methods: tuple[str, ...]
 
-    def of_backbone(self, backbone: str) -> str:
-        """Its colour in a panel of several."""
+    def backbone_color(self, backbone: str) -> str:
+        """Return the color of a backbone in a panel of several."""
         return PALETTE[self.backbones.index(backbone) % len(PALETTE)]
 
-    def of_row(self, row: str) -> str:
-        """Its colour in a panel of one backbone."""
+    def method_color(self, method: str) -> str:
+        """Return the color of a method in a panel of one backbone."""
         fixed = {PLAIN: "#000000", FULL: "#004488"}
-        return fixed[row] if row in fixed else ROW_PALETTE[self._place(row) % len(ROW_PALETTE)]
+        return fixed[method] if method in fixed else METHOD_PALETTE[self._index(method) % len(METHOD_PALETTE)]
 
-    def marker(self, row: str) -> str:
-        """A dot for the plain backbone and a star for SPT with LSA, as in Fig. 1 of the paper; else by appearance."""
+    def marker(self, method: str) -> str:
+        """Return the marker: a dot for the plain backbone, a star for SPT with LSA, as in Fig. 1 of the paper."""
         fixed = {PLAIN: "o", FULL: "*"}
-        return fixed[row] if row in fixed else MARKERS[1 + self._place(row) % (len(MARKERS) - 1)]
+        return fixed[method] if method in fixed else MARKERS[1 + self._index(method) % (len(MARKERS) - 1)]
 
-    def line(self, row: str) -> Any:
-        """Its dashes; the plain backbone's is solid."""
+    def line_style(self, method: str) -> Any:
+        """Return the line style; solid for the plain backbone."""
         fixed = {PLAIN: LINES[0], FULL: LINES[1]}
-        return fixed[row] if row in fixed else LINES[2 + self._place(row) % (len(LINES) - 3)]
+        return fixed[method] if method in fixed else LINES[2 + self._index(method) % (len(LINES) - 3)]
 
-    def _place(self, row: str) -> int:
-        return [name for name in self.rows if name not in (PLAIN, FULL)].index(row)
+    def _index(self, method: str) -> int:
+        return [name for name in self.methods if name not in (PLAIN, FULL)].index(method)
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Within it, what is drawn looks like our figures."""
+    """Draw in the style of our figures within this context."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name may be in any script
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names may be in any script
         yield
 
 
 def new_figure(*, width: float = WIDTH, height: float = HEIGHT) -> "tuple[Figure, Axes]":
-    """An empty figure with one pair of axes, sizes in inches. To be called, and drawn in, within `style`."""
+    """Return an empty figure with one axes, sizes in inches; call it, and draw, within `style`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -95,12 +95,12 @@ def new_figure(*, width: float = WIDTH, height: float = HEIGHT) -> "tuple[Figure
 def new_panels(
     count: int, *, columns: int = 3, width: float = PAGE, height: float = 2.1, legend: float = 0.35, share: bool = True
 ) -> "tuple[Figure, list[Axes]]":
-    """An empty figure with so many panels in rows, those too many left out.
+    """Return an empty figure with `count` panels in rows.
 
     Args:
         height: of a panel, inches.
-        legend: what is left for it below them, inches.
-        share: one scale for all panels; with it only those at the left and below carry numbers.
+        legend: space below the panels, inches.
+        share: one scale for all panels, labeled at the left and bottom only.
     """
     from matplotlib.figure import Figure
 
@@ -116,15 +116,15 @@ def new_panels(
 
 
 def plain(text: str, *, most: int = MAX_LETTERS) -> str:
-    """A person's text as matplotlib draws it letter by letter, in one line: no formula, no private label."""
+    """Return text that matplotlib draws literally on one line: no formula, no hidden label."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     line = line if len(line) <= most else f"{line[: most - 1]}…"
     return line.replace("$", r"\$") if not line.startswith("_") else f" {line}".replace("$", r"\$")
 
 
-def scale_across(axes: "Axes", places: Sequence[float]) -> None:
-    """Make the axis across logarithmic if values on it differ by a large factor; ticks at 1, 2, 5, written out."""
-    if min(places) <= 0 or max(places) / min(places) <= WIDE:
+def scale_across(axes: "Axes", values: Sequence[float]) -> None:
+    """Make the x axis logarithmic for a wide range of values, with plain tick labels at 1, 2, 5."""
+    if min(values) <= 0 or max(values) / min(values) <= WIDE:
         return
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -134,28 +134,28 @@ def scale_across(axes: "Axes", places: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def spread_out(places: Sequence[float], *, most: int = 8) -> list[float]:
-    """Of rising values those, some `most`, that can be written below a logarithmic axis without touching."""
-    apart = (places[-1] / places[0]) ** (1 / most)
-    kept = [places[-1]]
-    for place in reversed(places[:-1]):
-        if kept[-1] / place >= apart:
-            kept.append(place)
+def thin_ticks(values: Sequence[float], *, most: int = 8) -> list[float]:
+    """Return about `most` of the ascending values, whose labels do not touch on a logarithmic axis."""
+    min_ratio = (values[-1] / values[0]) ** (1 / most)
+    kept = [values[-1]]
+    for value in reversed(values[:-1]):
+        if kept[-1] / value >= min_ratio:
+            kept.append(value)
     return kept[::-1]
 
 
-def row_words(row: str) -> str:
-    """What a legend of rows calls one."""
-    return plain(ROW_WORDS.get(row, row))
+def method_name(method: str) -> str:
+    """Return the name of a method in a legend."""
+    return plain(METHOD_NAMES.get(method, method))
 
 
 def percent(level: float) -> str:
-    """0.95 as "95 %"."""
+    """Return 0.95 as "95 %"."""
     return f"{100 * level:.4g} %"
 
 
 def save(figure: "Figure", path: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write a figure as `path` and each format's suffix: png, svg, pdf. The same figure gives the same bytes."""
+    """Write a figure as `path` plus the suffix of each format (png, svg, pdf); the bytes are reproducible."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     written = []

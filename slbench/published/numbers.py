@@ -1,6 +1,6 @@
-"""Numbers that others published, as data: published.csv, each with its confidence and source.
+"""Published numbers from published.csv, each with its confidence and source.
 
-A number that nobody here has seen is not in the file; it is never filled in.
+The file has only numbers seen in a source; none are filled in.
 """
 
 import csv
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-MODELS = {  # our backbones, as the paper's tables name them
+MODELS = {  # our backbones: names in the paper's tables
     "vit": "ViT",
     "t2t": "T2T",
     "cait": "CaiT",
@@ -23,7 +23,7 @@ MODELS = {  # our backbones, as the paper's tables name them
     "pit-xs": "PiT-XS",
     "swin-tiny": "Swin-T",
 }
-VARIANTS = {  # our rows, as the file names them
+VARIANTS = {  # our methods: names in the file
     "none": ("base",),
     "spt": ("S",),
     "lsa": ("L",),
@@ -36,7 +36,7 @@ VARIANTS = {  # our rows, as the file names them
 
 @dataclass(frozen=True)
 class Published:
-    """One published number."""
+    """A published number."""
 
     table: str  # "table2"
     model: str
@@ -52,7 +52,7 @@ class Published:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Every number of the file."""
+    """Return all numbers of the file."""
     text = (files("slbench.published") / "published.csv").read_text(encoding="utf-8")
     lines = csv.DictReader(text.splitlines())
     return tuple(Published(value=float(line.pop("value")), **line) for line in lines)
@@ -61,18 +61,18 @@ def published() -> tuple[Published, ...]:
 TABLES = ("table2", "table3", "table4", "table5")
 
 
-def table_named(source: str) -> str | None:
-    """The table that a study's source names: "table5" of "arXiv:2112.13492 Table 5"; None if it names none of ours."""
-    found = re.search(r"2112\.13492.*\btable\s*(\d)", source, re.IGNORECASE)
-    name = f"table{found[1]}" if found else ""
+def table_name(source: str) -> str | None:
+    """Return "table5" for the source "arXiv:2112.13492 Table 5"; None for a source without one of TABLES."""
+    number = re.search(r"2112\.13492.*\btable\s*(\d)", source, re.IGNORECASE)
+    name = f"table{number[1]}" if number else ""
     return name if name in TABLES else None
 
 
 def find(backbone: str, method: str, metric: str, *, dataset: str, table: str | None = "table2") -> Published | None:
-    """The published number for a backbone and a row by our names, None if there is none.
+    """Return the published number for a backbone and a method by our names; None without one.
 
     Args:
-        table: where to look; None: in all, the first that has it.
+        table: None: the first table that has the number.
     """
     for number in published():
         if (
@@ -85,10 +85,10 @@ def find(backbone: str, method: str, metric: str, *, dataset: str, table: str | 
     return None
 
 
-def mean_gain(backbones: Sequence[str], *, dataset: str, base: str, row: str) -> float | None:
-    """The mean over backbones of what a row's published top-1 is above another's; None if one of them is missing."""
+def mean_gain(backbones: Sequence[str], *, dataset: str, base: str, method: str) -> float | None:
+    """Return the mean published gain in top-1 of a method over `base`; None if a number is missing."""
     pairs = [
-        tuple(find(backbone, method, "top1", dataset=dataset, table=None) for method in (base, row))
+        tuple(find(backbone, method, "top1", dataset=dataset, table=None) for method in (base, method))
         for backbone in backbones
     ]
     gains = [one.value - other.value for other, one in pairs if one is not None and other is not None]

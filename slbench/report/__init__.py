@@ -1,13 +1,13 @@
-"""From records to tables: tidy rows first, then what a paper shows. Reads the store, never a network."""
+"""Reports: tables, findings and figures from the records of a store."""
 
-SUFFIXES = {"md": "md", "csv": "csv", "latex": "tex", "html": "html"}  # formats, and how their files end
-FIGURES = {  # of a report, and what each needs
+SUFFIXES = {"md": "md", "csv": "csv", "latex": "tex", "html": "html"}  # file suffix of each format
+FIGURES = {  # and the data that each needs
     "tradeoff": "a finished run",
     "tradeoff-macs": "a finished run",
-    "curves": "a finished run whose metrics.csv is there and whole",
-    "effects": "the rows none, spt, lsa and both of a backbone, trained in one way, with a seed that all four have",
-    "size": "a row trained on two sizes of a data set or more, by dataset.fraction or dataset.per_class",
-    "temperature": "a finished run whose row learns a temperature, with its temperatures.csv",
-    "sweep": "a row in which one number varies, and nothing else but the seed; training-set sizes are under size",
+    "curves": "a finished run with a complete metrics.csv",
+    "effects": "the methods none, spt, lsa and both of a backbone, trained alike, with a common seed",
+    "size": "a method trained on two or more sizes of a data set (dataset.fraction or dataset.per_class)",
+    "temperature": "a finished run of a method with a learned temperature, and its temperatures.csv",
+    "sweep": "a method in which only one number and the seed vary (training-set sizes: see size)",
 }
-DEFAULT_FIGURES = ("size", "sweep")  # nothing is drawn for most studies, so that tables come at once
+DEFAULT_FIGURES = ("size", "sweep")  # most studies have neither, so that their tables are quick

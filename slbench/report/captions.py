@@ -1,4 +1,4 @@
-"""The words above a table: what was trained on what, how, with what, and which accuracy is shown."""
+"""Caption of a table: data, training, metrics, devices."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 AccuracyName = Literal["final", "selected", "best"]
 
 
-def caption(gathered: "ReportInputs", columns: Sequence[Column]) -> list[str]:
-    """What was done, with what, on what, as sentences."""
-    records, title = gathered.records, gathered.title
-    measures = distinct(column.name for column in columns if isinstance(column, MetricColumn))
+def caption(inputs: "ReportInputs", columns: Sequence[Column]) -> list[str]:
+    """Return the caption as sentences."""
+    records, title = inputs.records, inputs.title
+    metrics = distinct(column.name for column in columns if isinstance(column, MetricColumn))
     if not records:
         return [title + "."] if title else []
     epochs = distinct(
@@ -33,87 +33,86 @@ def caption(gathered: "ReportInputs", columns: Sequence[Column]) -> list[str]:
     devices, codes = provenance_texts(records)
     sentences = [
         f"{title}." if title else "",
-        f"Only runs with {gathered.query}." if gathered.query else "",
+        f"Only runs with {inputs.query}." if inputs.query else "",
         f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
         f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
         *subset_sentences(records),
         *validation_sentences(records),
-        f"Top-1 in %: {'; '.join(measure_words(measures, accuracies=True))}; "
+        f"Top-1 in %: {'; '.join(metric_descriptions(metrics, accuracies=True))}; "
         f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}."
-        if any(METRICS[name].is_accuracy for name in measures)
+        if any(METRICS[name].is_accuracy for name in metrics)
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
-        *(f"{words}." for words in measure_words(measures, accuracies=False)),
-        gain_sentence(confidence(gathered.seeds)) if any(isinstance(column, GainColumn) for column in columns) else "",
-        "" if gathered.seeds is None else rule_words(gathered.seeds),
-        PUBLISHED if any(isinstance(column, PublishedColumn) for column in columns) else "",
+        *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
+        gain_sentence(confidence(inputs.seeds)) if any(isinstance(column, GainColumn) for column in columns) else "",
+        "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
+        PUBLISHED_NOTE if any(isinstance(column, PublishedColumn) for column in columns) else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
-        *speed_sentences(gathered.speeds.values()),
-        "MACs: multiply-adds of one image, counted with fvcore. Bold: the best mean, which is no test.",
+        *speed_sentences(inputs.speeds.values()),
+        "MACs: multiply-adds of one image, counted with fvcore. Bold: best mean (not a test).",
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def measure_words(measures: Sequence[str], *, accuracies: bool) -> list[str]:
-    """What measures are: of top-1 accuracies "final: test accuracy of the last epoch", of the others by their heads."""
-    chosen = [name for name in measures if METRICS[name].is_accuracy is accuracies]
-    return [f"{name if accuracies else METRICS[name].head}: {METRICS[name].words}" for name in chosen]
+def metric_descriptions(metrics: Sequence[str], *, accuracies: bool) -> list[str]:
+    """Return descriptions such as "final: test accuracy of the last epoch"."""
+    chosen = [name for name in metrics if METRICS[name].is_accuracy is accuracies]
+    return [f"{name if accuracies else METRICS[name].head}: {METRICS[name].description}" for name in chosen]
 
 
 def gain_sentence(level: float) -> str:
-    """What a gain is, and how far it is to be trusted."""
+    """Return the definition of a gain and its interval."""
     return (
-        f"Gain: mean difference to the plain backbone over the seeds that both have, in points, with its "
-        f"{100 * level:.3g} % interval (paired by seed, not corrected for the number of comparisons)."
+        f"Gain: mean difference to the plain backbone in points, paired by seed, with its {100 * level:.3g} % "
+        "interval (not corrected for multiple comparisons)."
     )
 
 
-def rule_words(rule: SeedRule) -> str:
-    """What a caption says of a rule."""
+def seed_rule_sentence(rule: SeedRule) -> str:
+    """Return the description of a rule of seeds."""
     level = sequential_level(rule.min, rule.max)
     return (
-        f"Seeds: {rule.min}, and one more at a time up to {rule.max} where a row and its plain backbone were not told "
-        f"apart. Each look is a paired t test at {level:.4f}, so that all {rule.max - rule.min + 1} together err in "
-        f"{100 * (1 - LEVEL):.0f} of 100 studies; the {100 * (1 - level):.4g} % intervals hold the truth in "
-        f"{100 * LEVEL:.0f} of 100 studies however the sampling stopped (repeated confidence intervals, Pocock's "
-        "boundary)."
+        f"Seeds: {rule.min}, then one more at a time up to {rule.max} while the difference to the plain backbone is "
+        f"undecided. Each of the {rule.max - rule.min + 1} analyses is a paired t test at {level:.4f}, which keeps the "
+        f"overall error rate at {100 * (1 - LEVEL):.0f} %; the {100 * (1 - level):.4g} % intervals have "
+        f"{100 * LEVEL:.0f} % coverage at any stopping time (repeated confidence intervals, Pocock's boundary)."
     )
 
 
-PUBLISHED = (
-    "Published: the paper's number, which is the best test accuracy of one run's epochs. Reproduced: it lies inside "
-    "the 95 % prediction interval for one further run of ours; undecided: that interval is wider than the gain it "
-    "should judge; lower, higher: ours is."
+PUBLISHED_NOTE = (
+    "Published: the paper's number, the best test accuracy over the epochs of one run. Reproduced: inside the 95 % "
+    "prediction interval for one more run of ours; undecided: that interval is wider than the paper's gain; lower, "
+    "higher: ours is."
 )
 
 
-SUBSET_WORDS = {
-    "epochs": "equal epochs: subsets train for as many epochs as the whole set, so for fewer steps",
-    "steps": "equal steps: subsets train for as many steps as the whole set, so on each image more often",
+SUBSET_DESCRIPTIONS = {
+    "epochs": "equal epochs: subsets are trained for as many epochs as the full set, so for fewer steps",
+    "steps": "equal steps: subsets are trained for as many steps as the full set, so for more epochs",
 }
 
 
 def subset_sentences(records: Sequence[RunRecord]) -> list[str]:
-    """What runs on parts of a data set share with runs on all of it."""
+    """Return the training budgets of subsets."""
     ways = distinct(record.spec.recipe.equal for record in records)
-    said = "; ".join(SUBSET_WORDS[way] for way in ways if way is not None)
-    return [f"{said[0].upper()}{said[1:]}."] if said else []
+    text = "; ".join(SUBSET_DESCRIPTIONS[way] for way in ways if way is not None)
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
 def validation_sentences(records: Sequence[RunRecord]) -> list[str]:
-    """How far chance alone moves an accuracy on the validation images, which select epochs and settings."""
+    """Return the sizes of the validation sets, with the standard error of an accuracy."""
     sizes = distinct(record.spec.dataset.num_validation for record in records if record.spec.protocol == "holdout")
     return [
-        f"Validation: {size:,} image{'' if size == 1 else 's'}; the standard error of an accuracy of 80 % there is "
+        f"Validation: {size:,} image{'' if size == 1 else 's'}; standard error of an accuracy of 80 %: "
         f"±{100 * (0.8 * 0.2 / size) ** 0.5:.1f} points."
         for size in sizes
     ]
 
 
 def speed_sentences(speeds: Iterable[Throughput]) -> list[str]:
-    """How the images/s were measured."""
+    """Return the conditions of the throughput measurements."""
     ways = distinct(
         f"inference, batch {speed.batch_size}, {speed.precision}, {plural(speed.threads, 'thread')}, "
-        f"median of {speed.n} interleaved rounds, on {speed.device_name} with no job beside"
+        f"median of {speed.n} interleaved rounds, on an otherwise idle {speed.device_name}"
         for speed in speeds
     )
     return [f"Images/s: {'; '.join(ways)}."] if ways else []

@@ -9,31 +9,31 @@ from slbench.stats.intervals import PairedDifference
 
 @dataclass(frozen=True)
 class Cell:
-    """One measure of one experiment over its seeds."""
+    """A metric of one experiment over its seeds."""
 
     mean: float
     std: float | None  # sample standard deviation; None for one seed
     n: int
     expected: int  # seeds that the study asks for
-    best: bool = False  # of its column, if that can be said
-    gain: PairedDifference | None = None  # over the plain backbone; None where there is none to compare with
-    judged: ReproductionVerdict | None = None  # beside the published number, if that was asked for
+    best: bool = False  # of its column, if comparable
+    gain: PairedDifference | None = None  # over the plain backbone; None without one
+    reproduction: ReproductionVerdict | None = None  # if published numbers are shown
     run_ids: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        """Whether no seed is missing."""
+        """Return whether no seed is missing."""
         return self.n >= self.expected
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. Costs are one value for each kind of images among the data sets."""
+    """A row of the table. Costs have one value per image shape among the data sets."""
 
     title: str
     backbone: str
     method: str
     settings: tuple[str, ...]  # values of the table's extra columns
     costs: Mapping[str, tuple[float, ...]]  # by name
-    cells: Mapping[tuple[str, str], Cell]  # by data set and measure; those that have a value
-    marks: tuple[str, ...] = ()  # of the notes that are about it
+    cells: Mapping[tuple[str, str], Cell]  # by data set and metric
+    marks: tuple[str, ...] = ()  # of its notes

@@ -1,4 +1,4 @@
-"""Columns of a table: what each shows, writes to a CSV and sorts by. A new kind of column is one class here."""
+"""Columns of a table: text, CSV fields and sort key of each. A new kind of column is one class here."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,17 +26,17 @@ class Column(ABC):
     @property
     @abstractmethod
     def short_head(self) -> str:
-        """Text above the column where the data set is given elsewhere."""
+        """Text above the column without the data set."""
 
     @property
     def about(self) -> str:
-        """What the column shows, in words; may be empty."""
+        """Description of the column; may be empty."""
         return ""
 
     @property
     @abstractmethod
     def ascending(self) -> bool:
-        """Order of the first sort."""
+        """Whether the first sort is ascending."""
 
     @abstractmethod
     def text(self, row: Row) -> str:
@@ -152,7 +152,7 @@ class MetricColumn(DatasetColumn):
 
     @property
     def about(self) -> str:
-        return self.metric.words
+        return self.metric.description
 
     @property
     def term(self) -> str:
@@ -226,10 +226,10 @@ class GainColumn(DatasetColumn):
             return ""
         estimate = decimals(gain.estimate, "+")
         if gain.interval is None:
-            return f"{estimate} with one seed in common, which cannot be told from noise"
+            return f"{estimate} with one seed in common, no interval"
         how = {"t": "Student's t", "bootstrap": "studentized bootstrap"}[gain.interval.method]
         p_value = "" if gain.p_value is None else f", p = {gain.p_value:.3g} (paired t test, not corrected)"
-        together = "" if gain.correlation is None else f", correlation of the rows {gain.correlation:.2f}"
+        together = "" if gain.correlation is None else f", correlation of the methods {gain.correlation:.2f}"
         return f"{estimate} over {gain.n} seeds in common ({how}){p_value}{together}"
 
 
@@ -247,27 +247,27 @@ class PublishedColumn(DatasetColumn):
         return COMPARISONS["published"]
 
     def cell_text(self, cell: Cell) -> str:
-        judged = cell.judged
-        return NOTHING if judged is None else f"{judged.published.value:.2f} ({judged.verdict})"
+        reproduction = cell.reproduction
+        return NOTHING if reproduction is None else f"{reproduction.published.value:.2f} ({reproduction.verdict})"
 
     def values(self, cell: Cell) -> tuple[object, ...]:
-        judged = cell.judged
-        if judged is None:
+        reproduction = cell.reproduction
+        if reproduction is None:
             return (None,) * len(self.fields)
-        number = judged.published
-        return number.value, judged.verdict, judged.reason, number.confidence, number.source
+        number = reproduction.published
+        return number.value, reproduction.verdict, reproduction.reason, number.confidence, number.source
 
     def number(self, cell: Cell) -> float | None:
-        return None if cell.judged is None else cell.judged.published.value
+        return None if cell.reproduction is None else cell.reproduction.published.value
 
     def explanation(self, cell: Cell) -> str:
-        judged = cell.judged
-        if judged is None:
+        reproduction = cell.reproduction
+        if reproduction is None:
             return ""
-        number = judged.published
+        number = reproduction.published
         return (
-            f"{judged.verdict}: {judged.reason}; published: {number.value:.2f} {number.unit}, {number.model} "
-            f"{number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
+            f"{reproduction.verdict}: {reproduction.reason}; published: {number.value:.2f} {number.unit}, "
+            f"{number.model} {number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
             f"source: {number.source}{'; ' if number.note else ''}{number.note}"
         )
 
@@ -282,19 +282,19 @@ def accuracy_names(columns: Iterable[Column]) -> list[str]:
     return [column.name for column in columns if isinstance(column, MetricColumn) and column.metric.is_accuracy]
 
 
-def choose_columns(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[Column]:
-    """Return the columns of a table: those asked for, else those of the study, else the default ones."""
-    return list(arranged(column_choice(gathered, asked, published=published), datasets_of(gathered)))
+def choose_columns(inputs: ReportInputs, requested: Sequence[str], *, published: bool) -> list[Column]:
+    """Return the requested columns, else those of the study, else the default."""
+    return list(arrange(choose_names(inputs, requested, published=published), datasets_of(inputs)))
 
 
-def column_choice(gathered: ReportInputs, asked: Sequence[str], *, published: bool) -> list[str]:
-    """Return names of columns, comparisons after their metric.
+def choose_names(inputs: ReportInputs, requested: Sequence[str], *, published: bool) -> list[str]:
+    """Return the names of the columns, comparisons after their metric.
 
     Raises:
         InputError: if `published` is set and no accuracy is shown.
     """
-    paper = {run.spec.protocol for run in gathered.runs} == {"paper"}
-    names = list(asked or gathered.table_spec.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
+    paper = {run.spec.protocol for run in inputs.runs} == {"paper"}
+    names = list(requested or inputs.table_spec.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
     if published and "published" not in names:
         accuracies = [number for number, name in enumerate(names) if name in METRICS and METRICS[name].is_accuracy]
         if not accuracies:
@@ -306,14 +306,14 @@ def column_choice(gathered: ReportInputs, asked: Sequence[str], *, published: bo
     return names
 
 
-def datasets_of(gathered: ReportInputs) -> list[str]:
-    """Return the labels of the data sets that are shown, in order."""
-    labels = distinct(run.labels.dataset for run in gathered.runs)
-    chosen = gathered.table_spec.dataset
+def datasets_of(inputs: ReportInputs) -> list[str]:
+    """Return the labels of the data sets of a table, in order."""
+    labels = distinct(run.labels.dataset for run in inputs.runs)
+    chosen = inputs.table_spec.dataset
     return [label for label in chosen if label in labels] if chosen else list(labels)
 
 
-def arranged(names: Sequence[str], datasets: Sequence[str]) -> Iterator[Column]:
+def arrange(names: Sequence[str], datasets: Sequence[str]) -> Iterator[Column]:
     """Yield columns in order; those between two costs are repeated for each data set."""
     position = 0
     while position < len(names):

@@ -1,6 +1,6 @@
-"""What a study says beyond its table: every comparison that its finished runs allow.
+"""Findings: every comparison that the finished runs allow.
 
-All are about one accuracy, the first that the table shows, and about runs that were trained in the same way.
+All use the first accuracy of the table, and compare only runs with the same training.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from slbench.report.columns import accuracy_names
 from slbench.report.inputs import ReportInputs
 from slbench.report.table import Table, plain_key
 from slbench.stats.factorial import (
-    ROWS,
+    METHODS_2X2,
     BySeed,
     Effect,
     Factorial,
@@ -35,161 +35,165 @@ EFFECTS = {"spt": "SPT", "lsa": "LSA", "interaction": "SPT x LSA"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison, with what it rests on."""
+    """A comparison with its estimate."""
 
     question: str  # "gain", "SPT", "LSA", "SPT x LSA"
-    subject: str  # a row's title, a backbone, or what was pooled
+    subject: str  # title of a row, a backbone, or how backbones were pooled
     dataset: str
-    settings: str  # of training, where those of the table differ; else empty
+    settings: str  # of training that differ within the table
     answer: Effect | PairedDifference
-    adjusted: float | None = None  # its p value, corrected for the number of comparisons of its section
+    adjusted: float | None = None  # p value corrected for the comparisons of its section
 
     @property
     def verdict(self) -> str:
-        """What its interval says, if it still says so among so many comparisons."""
+        """Verdict of the interval, if the corrected p value supports it."""
         alone = self.answer.verdict
         lost = alone != "undecided" and self.adjusted is not None and self.adjusted >= 1 - LEVEL
         return "undecided after Holm" if lost else alone
 
 
 Key = tuple[str, str, str]  # data set, backbone, settings of training
-Group = dict[str, BySeed]  # accuracies of a backbone's rows by seed
+Group = dict[str, BySeed]  # accuracies of a backbone's methods, by seed
 
 
-def findings(gathered: ReportInputs, table: Table) -> list[Finding]:
-    """Every comparison that the finished runs allow: rows against their plain backbone, then the 2x2 effects.
+def compute_findings(inputs: ReportInputs, table: Table) -> list[Finding]:
+    """Return comparisons with the plain backbone, then the 2x2 effects.
 
-    Where seeds were added until a comparison was decided, intervals have the level of that rule, and p values are not
-    corrected: they know nothing of the looks.
+    With a rule of adaptive seeds, intervals have its level, and p values are not corrected, since they ignore the
+    interim analyses.
     """
-    rule, name = gathered.seeds, main_accuracy(table)
-    level, interval = confidence(rule), interval_of(gathered)
+    rule, name = inputs.seeds, main_accuracy(table)
+    level, interval = confidence(rule), interval_method(inputs)
     if name is None:
         return []
-    gains = list(gains_of(table, name))
-    effects = list(effects_of(grouped(gathered, table, name), level=level, interval=interval))
+    gains = list(gain_findings(table, name))
+    effects = list(effect_findings(group_accuracies(inputs, table, name), level=level, interval=interval))
     return [*gains, *effects] if rule is not None else [*adjusted(gains), *adjusted(effects)]
 
 
 def main_accuracy(table: Table) -> str | None:
-    """The first accuracy that a table shows."""
+    """Return the name of the first accuracy of a table."""
     return next(iter(accuracy_names(table.columns)), None)
 
 
-def full(found: Sequence[Finding]) -> list[dict[str, object]]:
-    """The findings with every number in full, a row each."""
+def to_rows(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """Return a dict of unrounded numbers for each finding."""
     return [
         {
-            "question": each.question,
-            "subject": each.subject,
-            "dataset": each.dataset,
-            "settings": each.settings,
-            "estimate": each.answer.estimate,
-            "std": each.answer.std,
-            "n": each.answer.n,
-            "over": each.answer.over if isinstance(each.answer, Effect) else "seed",
-            "low": None if each.answer.interval is None else each.answer.interval.low,
-            "high": None if each.answer.interval is None else each.answer.interval.high,
-            "level": None if each.answer.interval is None else each.answer.interval.level,
-            "p": each.answer.p_value,
-            "p_holm": each.adjusted,
-            "correlation": each.answer.correlation if isinstance(each.answer, PairedDifference) else None,
-            "verdict": each.verdict,
+            "question": finding.question,
+            "subject": finding.subject,
+            "dataset": finding.dataset,
+            "settings": finding.settings,
+            "estimate": finding.answer.estimate,
+            "std": finding.answer.std,
+            "n": finding.answer.n,
+            "over": finding.answer.over if isinstance(finding.answer, Effect) else "seed",
+            "low": None if finding.answer.interval is None else finding.answer.interval.low,
+            "high": None if finding.answer.interval is None else finding.answer.interval.high,
+            "level": None if finding.answer.interval is None else finding.answer.interval.level,
+            "p": finding.answer.p_value,
+            "p_holm": finding.adjusted,
+            "correlation": finding.answer.correlation if isinstance(finding.answer, PairedDifference) else None,
+            "verdict": finding.verdict,
         }
-        for each in found
+        for finding in findings
     ]
 
 
-def grouped(gathered: ReportInputs, table: Table, name: str) -> dict[Key, Group]:
-    """Accuracies of rows that differ in nothing but SPT and LSA, by data set, backbone and settings."""
+def group_accuracies(inputs: ReportInputs, table: Table, name: str) -> dict[Key, Group]:
+    """Return accuracies of methods by data set, backbone and training settings."""
     values = {
-        record.run_id: (record.spec.seed, getattr(record, METRICS[name].field or "")) for record in gathered.records
+        record.run_id: (record.spec.seed, getattr(record, METRICS[name].field or "")) for record in inputs.records
     }
     groups = defaultdict[Key, Group](dict)
     for row in table.rows:
-        for (dataset, measure), cell in row.cells.items():
-            if measure == name:
+        for (dataset, metric), cell in row.cells.items():
+            if metric == name:
                 by_seed = {seed: value for seed, value in map(values.__getitem__, cell.run_ids) if value is not None}
                 groups[dataset, row.backbone, settings_of(row, table)].setdefault(row.method, by_seed)
     return dict(groups)
 
 
 def settings_of(row: Row, table: Table) -> str:
-    """How a row was trained, where rows of one backbone were trained in different ways.
+    """Return the training settings of a row that differ within a backbone.
 
-    What a rule sets for each backbone, such as the paper's learning rates, keeps no two backbones apart.
+    Settings that a rule derives from the backbone, such as the paper's learning rates, are not included.
     """
-    same = [
+    shared_settings = [
         number
         for number, name in enumerate(table.settings)
         if not name.startswith("method_") and varies_within(table, number)
     ]
-    values = plain_key((row.backbone, row.method, *row.settings), same)[1:]
-    return ", ".join(f"{table.settings[number]} {value}" for number, value in zip(same, values, strict=True))
+    values = plain_key((row.backbone, row.method, *row.settings), shared_settings)[1:]
+    return ", ".join(f"{table.settings[number]} {value}" for number, value in zip(shared_settings, values, strict=True))
 
 
 def varies_within(table: Table, number: int) -> bool:
-    """Whether rows of one backbone differ in a setting, given by its place."""
+    """Return whether rows of a backbone differ in a setting, given by its index."""
     values = {(row.backbone, row.settings[number]) for row in table.rows}
     return len(values) > len({row.backbone for row in table.rows})
 
 
-def gains_of(table: Table, name: str) -> Iterator[Finding]:
-    """Every row against the plain backbone."""
+def gain_findings(table: Table, name: str) -> Iterator[Finding]:
+    """Yield the gain of every row over the plain backbone."""
     for row in table.rows:
-        for (dataset, measure), cell in row.cells.items():
-            if measure == name and cell.gain is not None:
+        for (dataset, metric), cell in row.cells.items():
+            if metric == name and cell.gain is not None:
                 settings = ", ".join(
                     f"{head} {value}" for head, value in zip(table.settings, row.settings, strict=True)
                 )
                 yield Finding("gain", row.title, dataset, settings, cell.gain)
 
 
-def effects_of(groups: Mapping[Key, Group], *, level: float, interval: Callable[..., Interval]) -> Iterator[Finding]:
-    """The 2x2 of each backbone that has all four rows, and over the backbones of a data set."""
-    whole = {key: group for key, group in groups.items() if has_all(group)}
-    for dataset, settings in distinct((key[0], key[2]) for key in whole):
-        of_backbone = {key[1]: group for key, group in whole.items() if (key[0], key[2]) == (dataset, settings)}
+def effect_findings(
+    groups: Mapping[Key, Group], *, level: float, interval: Callable[..., Interval]
+) -> Iterator[Finding]:
+    """Yield the 2x2 effects of each backbone with all four methods, then over the backbones of a data set."""
+    complete = {key: group for key, group in groups.items() if is_complete(group)}
+    for dataset, settings in distinct((key[0], key[2]) for key in complete):
+        of_backbone = {key[1]: group for key, group in complete.items() if (key[0], key[2]) == (dataset, settings)}
         for backbone, group in of_backbone.items():
-            yield from told(factorial(group, level=level, interval=interval), backbone, dataset, settings)
+            yield from factorial_findings(factorial(group, level=level, interval=interval), backbone, dataset, settings)
         if len(of_backbone) > 1:
-            for words, pool in pools(interval).items():
-                if words == POOLED[0] and not shared(of_backbone.values()):
+            for label, pool in pooling_methods(interval).items():
+                if label == POOLED[0] and not share_seed(of_backbone.values()):
                     continue
                 pooled = factorial_over(of_backbone, pool=pool, level=level)
-                yield from told(pooled, f"{words} ({len(of_backbone)})", dataset, settings)
+                yield from factorial_findings(pooled, f"{label} ({len(of_backbone)})", dataset, settings)
 
 
-def pools(interval: Callable[..., Interval]) -> dict[str, Pool]:
-    """The two ways to one number over backbones, by what they are over.
+def pooling_methods(interval: Callable[..., Interval]) -> dict[str, Pool]:
+    """Return the two functions that pool backbones, by name.
 
     Args:
-        interval: over seeds, as `paired_difference` has it.
+        interval: as in `paired_difference`.
     """
     return dict(zip(POOLED, (partial(over_these_backbones, interval=interval), over_backbones_at_large), strict=True))
 
 
-def interval_of(gathered: ReportInputs) -> Callable[..., Interval]:
-    """How intervals over seeds are made: by Student's t alone where seeds were added until decided."""
-    return mean_interval if gathered.seeds is None else t_interval
+def interval_method(inputs: ReportInputs) -> Callable[..., Interval]:
+    """Return the function for intervals over seeds; always Student's t under a rule of adaptive seeds."""
+    return mean_interval if inputs.seeds is None else t_interval
 
 
-def has_all(group: Group) -> bool:
-    """Whether the four rows of the 2x2 are there, and share a seed."""
-    return all(row in group for row in ROWS) and bool(set.intersection(*(set(group[row]) for row in ROWS)))
+def is_complete(group: Group) -> bool:
+    """Return whether the four methods of the 2x2 are present and share a seed."""
+    return all(row in group for row in METHODS_2X2) and bool(
+        set.intersection(*(set(group[row]) for row in METHODS_2X2))
+    )
 
 
-def shared(groups: Iterable[Group]) -> bool:
-    """Whether the four rows of all groups share a seed."""
-    return bool(set.intersection(*(set(group[row]) for group in groups for row in ROWS)))
+def share_seed(groups: Iterable[Group]) -> bool:
+    """Return whether the four methods of all groups share a seed."""
+    return bool(set.intersection(*(set(group[row]) for group in groups for row in METHODS_2X2)))
 
 
-def told(found: Factorial, subject: str, dataset: str, settings: str) -> Iterator[Finding]:
+def factorial_findings(effects: Factorial, subject: str, dataset: str, settings: str) -> Iterator[Finding]:
     for field, name in EFFECTS.items():
-        yield Finding(name, subject, dataset, settings, getattr(found, field))
+        yield Finding(name, subject, dataset, settings, getattr(effects, field))
 
 
-def adjusted(found: Sequence[Finding]) -> list[Finding]:
-    """The findings with their p values corrected for how many they are."""
-    corrected = holm([each.answer.p_value for each in found])
-    return [replace(each, adjusted=p) for each, p in zip(found, corrected, strict=True)]
+def adjusted(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings with p values corrected by Holm's method."""
+    corrected = holm([finding.answer.p_value for finding in findings])
+    return [replace(finding, adjusted=p) for finding, p in zip(findings, corrected, strict=True)]

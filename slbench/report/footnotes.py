@@ -1,4 +1,4 @@
-"""What a reader of a table must know before comparing: what is missing, what was left out, what is mixed."""
+"""Notes below a table: missing, failed and unreadable runs; mixed commits and devices."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,47 +20,47 @@ class Note:
     """A line under a table."""
 
     text: str
-    mark: str = ""  # that rows carry which it is about; empty if it is about the whole table
-    run_ids: frozenset[str] = frozenset()  # of those rows
+    mark: str = ""  # on the rows that it is about; empty: the whole table
+    run_ids: frozenset[str] = frozenset()  # of the marked rows
 
     @property
     def line(self) -> str:
         return f"{self.mark}: {self.text}" if self.mark else self.text
 
 
-def footnotes(gathered: ReportInputs, *, shown_columns: Collection[str]) -> list[Note]:
-    """All notes of a table; marks count from a."""
-    notes = [*map(Note, missing(gathered)), *map(Note, failed(gathered)), *map(Note, left_out(gathered))]
-    notes += list(mixed(gathered.records, "commits", lambda record: commit_text(record.code)))
-    notes += list(mixed(gathered.records, "devices", device_text))
+def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[Note]:
+    """Return the notes of a table, with marks from a."""
+    notes = [*map(Note, missing(inputs)), *map(Note, failed(inputs)), *map(Note, unreadable(inputs))]
+    notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
+    notes += list(mixed(inputs.records, "devices", device_text))
     if any(METRICS[name].from_logits for name in shown_columns if name in METRICS):
-        without = missing_logits(gathered.folders, [record.run_id for record in gathered.records])
-        if without:
+        without_logits = missing_logits(inputs.folders, [record.run_id for record in inputs.records])
+        if without_logits:
             nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_logits)
-            text = f"Without readable test logits, and so without {nouns}: {plural(len(without), 'run')}"
-            notes.append(Note(f"{text}, such as {without[0]}.", "?", frozenset(without)))
+            text = f"No readable test logits (for {nouns}): {plural(len(without_logits), 'run')}"
+            notes.append(Note(f"{text}, such as {without_logits[0]}.", "?", frozenset(without_logits)))
     letters = iter(LETTERS)
     return [Note(note.text, next(letters) if note.mark else "", note.run_ids) for note in notes]
 
 
-def marked(notes: Sequence[Note], records: Sequence[RunRecord]) -> tuple[str, ...]:
-    """Marks of the notes that are about any of some runs."""
+def marks_of(notes: Sequence[Note], records: Sequence[RunRecord]) -> tuple[str, ...]:
+    """Return the marks of the notes about any of the records."""
     ids = {record.run_id for record in records}
     return tuple(note.mark for note in notes if note.mark and note.run_ids & ids)
 
 
-def missing(gathered: ReportInputs) -> Iterator[str]:
-    """Which runs are not finished."""
-    done = {record.run_id for record in gathered.records}
-    left = [run for run in gathered.runs if run.spec.run_id not in done]
-    if not left:
+def missing(inputs: ReportInputs) -> Iterator[str]:
+    """Yield notes on unfinished runs."""
+    done = {record.run_id for record in inputs.records}
+    unfinished = [run for run in inputs.runs if run.spec.run_id not in done]
+    if not unfinished:
         return
-    finished = len(gathered.runs) - len(left)
+    finished = len(inputs.runs) - len(unfinished)
     yield (
-        f"Unfinished: {finished} of {len(gathered.runs)} runs. Cells marked (n of N) lack seeds and are not comparable."
+        f"Unfinished: {finished} of {len(inputs.runs)} runs. Cells marked (n of N) lack seeds and are not comparable."
     )
     seeds = defaultdict[str, list[str]](list)
-    for run in left:
+    for run in unfinished:
         seeds[f"{model_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}"].append(
             str(run.spec.seed)
         )
@@ -68,11 +68,11 @@ def missing(gathered: ReportInputs) -> Iterator[str]:
         yield f"Missing: {name}, seed {', '.join(dict.fromkeys(numbers))}."
 
 
-def failed(gathered: ReportInputs) -> Iterator[str]:
-    """Of those that are not finished, why the last attempt failed; those together that died the same way."""
+def failed(inputs: ReportInputs) -> Iterator[str]:
+    """Yield the reasons of failed runs, grouped by cause."""
     groups = defaultdict[str, list[str]](list)
-    for run in gathered.runs:
-        failure = gathered.failures.get(run.spec.run_id)
+    for run in inputs.runs:
+        failure = inputs.failures.get(run.spec.run_id)
         if failure is not None:
             name = (
                 f"{model_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}, seed {run.spec.seed}"
@@ -84,21 +84,21 @@ def failed(gathered: ReportInputs) -> Iterator[str]:
         yield f"Failed: {name}{more}: {reason}"
 
 
-def left_out(gathered: ReportInputs) -> Iterator[str]:
-    """Records that are there and could not be read."""
-    if gathered.unread:
-        yield f"Left out: {plural(len(gathered.unread), 'record')} that cannot be read."
-        yield from gathered.unread
+def unreadable(inputs: ReportInputs) -> Iterator[str]:
+    """Yield notes on unreadable records."""
+    if inputs.unread:
+        yield f"Skipped: {plural(len(inputs.unread), 'unreadable record')}."
+        yield from inputs.unread
 
 
-def mixed(records: Sequence[RunRecord], what: str, of: Callable[[RunRecord], str]) -> Iterator[Note]:
-    """A note for each value but the most common one, where runs that stand in one table differ in it."""
-    counts = Counter(of(record) for record in records)
+def mixed(records: Sequence[RunRecord], noun: str, value_of: Callable[[RunRecord], str]) -> Iterator[Note]:
+    """Yield a note for each value except the most common one."""
+    counts = Counter(value_of(record) for record in records)
     if len(counts) < 2:
         return
     (usual, most), *_ = counts.most_common(1)
     for value, count in counts.items():
         if value != usual:
-            ids = frozenset(record.run_id for record in records if of(record) == value)
-            text = f"Mixed {what}: {plural(count, 'run')} with {value}; {most} of the {len(records)} with {usual}."
+            ids = frozenset(record.run_id for record in records if value_of(record) == value)
+            text = f"Mixed {noun}: {plural(count, 'run')} with {value}; {most} of the {len(records)} with {usual}."
             yield Note(text, "?", ids)

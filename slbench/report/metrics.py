@@ -1,4 +1,4 @@
-"""The value of a metric for a run: a field of its record, or a number made from its stored test logits."""
+"""Metrics of a run: fields of its record, or numbers computed from its stored test logits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ LOGITS = "test_logits.safetensors"
 
 
 def value_of(record: RunRecord, metric: Metric, folder: Path | None) -> float | None:
-    """Return a metric of one run; None where the run has none, or its logits are not there or cannot be read."""
+    """Return a metric of a run; None without a value or without readable logits."""
     if metric.from_logits is None:
         value: float | None = getattr(record, metric.field or "")
         return value
@@ -35,5 +35,5 @@ def read_logits(path: Path) -> "tuple[np.ndarray, np.ndarray] | None":
 
 
 def missing_logits(folders: Mapping[str, Path], run_ids: list[str]) -> list[str]:
-    """Return those among some runs without readable logits."""
+    """Return the ids of runs without readable logits."""
     return [run_id for run_id in run_ids if read_logits(folders[run_id] / LOGITS) is None]

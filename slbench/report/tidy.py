@@ -1,4 +1,4 @@
-"""Tidy rows: one a run, every field of its spec and every metric a column."""
+"""Tidy data frame: a row per run, a column per field of its spec and per metric."""
 
 import json
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ from slbench.spec import to_dict
 from slbench.text import distinct
 
 LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
-ROW_HEADS = ("backbone_", "method_", "numerics_")  # spec fields that the names of a row stand for
-TRAINING_HEADS = ("dataset_", "recipe_")  # and those that all rows of a table should share
+METHOD_PREFIXES = ("backbone_", "method_", "numerics_")  # spec fields that backbone and method imply
+TRAINING_PREFIXES = ("dataset_", "recipe_")  # spec fields that all rows of a table should share
 EQUAL = "recipe_equal"
 
 
 def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """A frame with a row for each record, its index the ids of the runs.
+    """Return a frame with a row per record, indexed by run id.
 
-    Columns are named with underscores: `recipe_lr`, `final_test_top1`. `backbone`, `method` and
-    `dataset` are the names that the study gave; `run` and `cell` end in the ids of the run and of the
-    experiment it repeats (the same run but for the seed), and are never numbers for a reader of the CSV.
+    Columns are named with underscores: `recipe_lr`, `final_test_top1`. `backbone`, `method` and `dataset` are labels
+    of the study. `run` and `cell` end in the ids of the run and of its experiment (the run without its seed), so that
+    no CSV reader parses them as numbers.
     """
-    held, specs = list(records), dict[str, dict[str, Any]]()
-    index = pd.Index([record.run_id for record in held], name="run_id", dtype="str")
-    frame = pd.DataFrame([row(record, specs) for record in held], index=index)
+    records_, specs = list(records), dict[str, dict[str, Any]]()
+    index = pd.Index([record.run_id for record in records_], name="run_id", dtype="str")
+    frame = pd.DataFrame([tidy_row(record, specs) for record in records_], index=index)
     for column in frame:
         if frame[column].isna().all():
             frame[column] = frame[column].astype("float64")
@@ -35,11 +35,11 @@ def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
     return frame
 
 
-def row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One record as flat columns.
+def tidy_row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a record as flat columns.
 
     Args:
-        specs: the flat columns of specs, but for their seeds, by the ids of experiments; filled here.
+        specs: cache of flat specs without seed, by id of the experiment; filled here.
     """
     labels = record.labels
     if record.spec.cell_id not in specs:
@@ -57,7 +57,7 @@ def row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "protocol": record.spec.protocol,
     }
     results = record.model_dump(mode="json", exclude={"spec", "labels", "run_id"})
-    # As JSON, versions and counts are text for every reader of the CSV; a host's name may look like a number.
+    # As JSON, versions and counts stay text for CSV readers; a host name may look like a number.
     results["uncounted_operators"] = json.dumps(results["uncounted_operators"])
     results["code"]["versions"] = json.dumps(results["code"]["versions"])
     del results["host"]["hostname"]
@@ -65,19 +65,21 @@ def row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def varying(frame: pd.DataFrame) -> list[str]:
-    """Columns of the spec that must stand in a table beside the names of its rows.
+    """Return the spec columns that a table needs to distinguish its rows.
 
-    Without those in which runs differ that share backbone, method and data set by name, it would average
-    different experiments; without those in which runs on one data set were trained in different ways, it
-    would compare what is not comparable.
+    These are fields of backbone and method that differ between runs with the same labels (else it would average
+    different experiments), and training fields that differ within a data set (else it would compare runs that were
+    trained differently).
     """
     columns = [str(column) for column in frame]
-    of_training = [column for column in columns if column.startswith(TRAINING_HEADS)] + ["protocol"]
-    of_row = [column for column in columns if column.startswith(ROW_HEADS)]
-    # recipe_equal means nothing for whole sets, which stand beside subsets of either kind
-    names = differing_within(frame, ["backbone", "method", "dataset"], of_row)
-    trained = differing_within(frame, ["dataset"], of_training, optional=(EQUAL,))
-    return [column for column in of_row if column in names] + [column for column in of_training if column in trained]
+    training_columns = [column for column in columns if column.startswith(TRAINING_PREFIXES)] + ["protocol"]
+    method_columns = [column for column in columns if column.startswith(METHOD_PREFIXES)]
+    # recipe_equal has no meaning for full sets, which are compared with both kinds of subsets
+    names = differing_within(frame, ["backbone", "method", "dataset"], method_columns)
+    trained = differing_within(frame, ["dataset"], training_columns, optional=(EQUAL,))
+    return [column for column in method_columns if column in names] + [
+        column for column in training_columns if column in trained
+    ]
 
 
 def differing_within(

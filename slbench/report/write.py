@@ -1,4 +1,4 @@
-"""`slbench report`: from what was gathered to files."""
+"""Write the files of a report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import pandas as pd
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES
 from slbench.report.figures.registry import draw
-from slbench.report.findings import Finding, findings, full
+from slbench.report.findings import Finding, compute_findings, to_rows
 from slbench.report.html.page import PageFigure, page
 from slbench.report.inputs import ReportInputs
 from slbench.report.render import csv, latex, markdown
-from slbench.report.sections import Section, sections
+from slbench.report.sections import Section, make_sections
 from slbench.report.table import Table, make_table
 from slbench.stats.sequential import confidence
 
@@ -23,23 +23,21 @@ TABLES: dict[str, Callable[[Table], str]] = {
     "latex": latex.render_table,
 }
 PAGE = "report.html"
-MANY = (
-    300  # runs; of more, a page comes without its figures unless they are asked for: they would take most of its time
-)
+MAX_RUNS_WITH_FIGURES = 300  # larger HTML pages have no figures by default, which would take most of the time
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written."""
+    """The written files."""
 
     table: Table
     sections: tuple[Section, ...]
     files: tuple[str, ...]
-    figures: tuple[tuple[str, str], ...]  # each one's name without suffix, and what it shows
+    figures: tuple[tuple[str, str], ...]  # name without suffix, caption
 
 
 def report(
-    gathered: ReportInputs,
+    inputs: ReportInputs,
     *,
     columns: Sequence[str] = (),
     published: bool = False,
@@ -51,32 +49,35 @@ def report(
 
     Args:
         formats: of SUFFIXES.
-        figures: as in figures.registry.draw; by default a page of up to MANY runs shows all.
+        figures: as in figures.registry.draw; default with an HTML page of up to MAX_RUNS_WITH_FIGURES runs: all.
     """
-    table = make_table(gathered, columns=columns, published=published)
-    found = findings(gathered, table)
-    told = sections(gathered, table, found)
-    wanted = figures or (["all"] if "html" in formats and len(gathered.records) <= MANY else [])
-    drawn = draw(gathered, table, wanted, out, level=confidence(gathered.seeds))  # first: one by name may be impossible
-    files = {"runs.csv": gathered.frame.to_csv(index=False)}
+    table = make_table(inputs, columns=columns, published=published)
+    findings = compute_findings(inputs, table)
+    sections = make_sections(inputs, table, findings)
+    figure_names = figures or (["all"] if "html" in formats and len(inputs.records) <= MAX_RUNS_WITH_FIGURES else [])
+    # First, since it may raise InputError.
+    drawn = draw(inputs, table, figure_names, out, level=confidence(inputs.seeds))
+    files = {"runs.csv": inputs.frame.to_csv(index=False)}
     files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
     files |= {
-        f"findings.{SUFFIXES[name]}": in_format(name, found, told, gathered.name)
+        f"findings.{SUFFIXES[name]}": render_findings(name, findings, sections, inputs.name)
         for name in formats
-        if found and name in TABLES
+        if findings and name in TABLES
     }
     if "html" in formats:
-        shown = [PageFigure(name, words, (out / f"{name}.svg").read_text(encoding="utf-8")) for name, words in drawn]
-        files[PAGE] = page(gathered, table, told, shown)
+        page_figures = [
+            PageFigure(name, caption, (out / f"{name}.svg").read_text(encoding="utf-8")) for name, caption in drawn
+        ]
+        files[PAGE] = page(inputs, table, sections, page_figures)
     for name, content in files.items():
         write_atomic(out / name, content.encode())
-    return Report(table, tuple(told), tuple(files), tuple(drawn))
+    return Report(table, tuple(sections), tuple(files), tuple(drawn))
 
 
-def in_format(name: str, found: Sequence[Finding], told: Sequence[Section], study: str) -> str:
-    """The findings in one of the formats of tables: in words and tables, or as a CSV with every number in full."""
+def render_findings(name: str, findings: Sequence[Finding], sections: Sequence[Section], study: str) -> str:
+    """Return the findings as Markdown or LaTeX sections, or as an unrounded CSV."""
     if name == "md":
-        return markdown.render_sections(told)
+        return markdown.render_sections(sections)
     if name == "latex":
-        return latex.render_sections(told, name=study)
-    return pd.DataFrame(full(found)).to_csv(index=False)
+        return latex.render_sections(sections, name=study)
+    return pd.DataFrame(to_rows(findings)).to_csv(index=False)

@@ -1,4 +1,4 @@
-"""How good logits are, beside top-1 accuracy."""
+"""Metrics of logits besides top-1 accuracy."""
 
 from typing import TYPE_CHECKING
 
@@ -9,24 +9,24 @@ BINS = 15  # of the calibration error; Guo et al., arXiv:1706.04599
 
 
 def balanced_accuracy(logits: "np.ndarray", labels: "np.ndarray") -> float:
-    """Return the mean over the classes of the share of their images (n k logits, n labels) that are right, in %."""
+    """Return the mean recall over the classes in %, from logits (n k) and labels (n)."""
     import numpy as np
 
     right = logits.argmax(axis=1) == labels
-    classes, place = np.unique(labels, return_inverse=True)
-    return float(100 * (np.bincount(place, right) / np.bincount(place)).mean()) if len(classes) else float("nan")
+    classes, indices = np.unique(labels, return_inverse=True)
+    return float(100 * (np.bincount(indices, right) / np.bincount(indices)).mean()) if len(classes) else float("nan")
 
 
 def calibration_error(logits: "np.ndarray", labels: "np.ndarray", *, bins: int = BINS) -> float:
-    """Return the expected calibration error of logits (n k) in %: confidence less accuracy, by bins of confidence.
+    """Return the expected calibration error in % of logits (n k) and labels (n).
 
-    Bins have equal width, and are closed above. Source: Guo et al., arXiv:1706.04599, equation 3.
+    Bins of confidence have equal width and include their upper edge. Source: Guo et al., arXiv:1706.04599, equation 3.
     """
     import numpy as np
 
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     confidence = (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1)
     right = logits.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, confidence, bins) - np.bincount(place, right, bins)
+    bin_index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_index, confidence, bins) - np.bincount(bin_index, right, bins)
     return float(100 * np.abs(gaps).sum() / len(labels))

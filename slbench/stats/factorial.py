@@ -1,10 +1,10 @@
-"""The 2x2 question answered directly: what SPT gives, what LSA gives, and whether together they give more or less.
+"""The 2x2 ablation: main effects of SPT and LSA, and their interaction.
 
-Each answer is a contrast of rows that share a seed, so what a seed does to all rows alike cancels, and its interval is
-that of a mean over seeds. Two ways lead from contrasts of several backbones to one number, and they answer different
-questions: see `over_these_backbones` and `over_backbones_at_large`. A mixed model (a random intercept by backbone)
-is not offered: with three to five backbones its variance between them is often estimated as zero, where its intervals
-are too narrow, and with as many seeds for each backbone its mean is the second of the two.
+Each effect is a contrast of methods with the same seed, so effects of the seed common to all methods cancel; its
+interval is that of a mean over seeds. There are two ways to pool backbones, for two questions: `over_these_backbones`
+and `over_backbones_at_large`. A mixed model (random intercept per backbone) is not offered: with three to five
+backbones its variance between backbones is often estimated as zero, which makes intervals too narrow, and with equally
+many seeds per backbone its mean is that of `over_backbones_at_large`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from statistics import mean
 
 from slbench.stats.intervals import LEVEL, Estimate, Interval, mean_interval, paired_p, spread_of, t_interval
 
-ROWS = ("none", "spt", "lsa", "both")
+METHODS_2X2 = ("none", "spt", "lsa", "both")
 BySeed = Mapping[int, float]  # accuracies, or a contrast of them, in points
 
 
@@ -21,58 +21,48 @@ BySeed = Mapping[int, float]  # accuracies, or a contrast of them, in points
 class Effect(Estimate):
     """An effect of a 2x2, or a mean over backbones."""
 
-    over: str  # what its values are: "seed" or "backbone"
-
-    @property
-    def words(self) -> str:
-        """The effect in a sentence without its end, with what it rests on."""
-        number = f"{self.n} {self.over}{'' if self.n == 1 else 's'}"
-        if self.interval is None:
-            return f"{self.estimate:+.2f} points ({number}: cannot be told from noise)"
-        low, high, level = self.interval.low, self.interval.high, 100 * self.interval.level
-        p = "" if self.p_value is None else f", p = {self.p_value:.2g}"
-        return f"{self.estimate:+.2f} points, {level:.4g} % interval {low:+.2f} to {high:+.2f} ({number}{p})"
+    over: str  # unit of its values: "seed" or "backbone"
 
 
 @dataclass(frozen=True)
 class Factorial:
     """The effects of a 2x2 ablation, in points of accuracy."""
 
-    spt: Effect  # with SPT less without, the mean of both states of LSA: ((spt - none) + (both - lsa)) / 2
-    lsa: Effect  # with LSA less without, the mean of both states of SPT: ((lsa - none) + (both - spt)) / 2
-    interaction: Effect  # what SPT gives beside LSA less what it gives alone: both - lsa - spt + none
+    spt: Effect  # with SPT minus without, averaged over LSA: ((spt - none) + (both - lsa)) / 2
+    lsa: Effect  # with LSA minus without, averaged over SPT: ((lsa - none) + (both - spt)) / 2
+    interaction: Effect  # gain of SPT with LSA minus gain without: both - lsa - spt + none
 
 
 @dataclass(frozen=True)
 class Contrasts:
-    """The effects of a 2x2 ablation seed by seed, over the seeds that all four rows have."""
+    """Effects of a 2x2 ablation by seed, over the common seeds of the four methods."""
 
     spt: BySeed
     lsa: BySeed
     interaction: BySeed
 
 
-Pool = Callable[..., Effect]  # from contrasts by backbone, and a level
+Pool = Callable[..., Effect]  # of contrasts by backbone, and a level
 
 
-def contrasts(by_row: Mapping[str, BySeed]) -> Contrasts:
-    """The effects of each seed.
+def contrasts(by_method: Mapping[str, BySeed]) -> Contrasts:
+    """Return the effects of each seed.
 
-    The interaction is not halved, as it is in some books: it is the difference between two gains, in points. Above
-    zero SPT and LSA give more together than the sum of what each gives alone.
+    The interaction is not halved, as in some textbooks: it is the difference of two gains in points. It is positive if
+    SPT and LSA together gain more than the sum of their separate gains.
 
     Args:
-        by_row: accuracies of the rows "none", "spt", "lsa", "both", by seed; others are ignored.
+        by_method: accuracies by seed of "none", "spt", "lsa", "both"; other methods are ignored.
     Raises:
-        ValueError: if a row is missing, or if the four share no seed.
+        ValueError: if a method is missing, or without a common seed.
     """
-    missing = [row for row in ROWS if row not in by_row]
+    missing = [method for method in METHODS_2X2 if method not in by_method]
     if missing:
-        raise ValueError(f"a 2x2 needs the rows {', '.join(ROWS)}: {', '.join(missing)} missing")
-    none, spt, lsa, both = (by_row[row] for row in ROWS)
+        raise ValueError(f"a 2x2 needs the methods {', '.join(METHODS_2X2)}: {', '.join(missing)} missing")
+    none, spt, lsa, both = (by_method[method] for method in METHODS_2X2)
     seeds = sorted(none.keys() & spt.keys() & lsa.keys() & both.keys())
     if not seeds:
-        raise ValueError("the four rows share no seed")
+        raise ValueError("the four methods share no seed")
     return Contrasts(
         spt={seed: ((spt[seed] - none[seed]) + (both[seed] - lsa[seed])) / 2 for seed in seeds},
         lsa={seed: ((lsa[seed] - none[seed]) + (both[seed] - spt[seed])) / 2 for seed in seeds},
@@ -81,76 +71,74 @@ def contrasts(by_row: Mapping[str, BySeed]) -> Contrasts:
 
 
 def gain(one: BySeed, other: BySeed) -> dict[int, float]:
-    """The plain contrast of two rows: one less the other, over the seeds that both have."""
+    """Return one - other over the common seeds."""
     return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
 
 
 def factorial(
-    by_row: Mapping[str, BySeed], *, level: float = LEVEL, interval: Callable[..., Interval] = mean_interval
+    by_method: Mapping[str, BySeed], *, level: float = LEVEL, interval: Callable[..., Interval] = mean_interval
 ) -> Factorial:
-    """The 2x2 question for one backbone on one data set, over the seeds that all four rows have.
+    """Return the effects of one backbone on one data set, over the common seeds of the four methods.
 
     Each squared t statistic is the F of a repeated-measures analysis of variance, with seeds as subjects.
 
     Args:
-        by_row, and what raises: as `contrasts` has it.
-        level, interval: as `slbench.stats.intervals.paired_difference` has them.
+        by_method: as in `contrasts`, which also describes the errors.
+        level, interval: as in `slbench.stats.intervals.paired_difference`.
     """
-    found = contrasts(by_row)
+    by_effect = contrasts(by_method)
     return Factorial(
         *(
             effect(list(by_seed.values()), over="seed", level=level, interval=interval)
-            for by_seed in (found.spt, found.lsa, found.interaction)
+            for by_seed in (by_effect.spt, by_effect.lsa, by_effect.interaction)
         )
     )
 
 
 def factorial_over(by_backbone: Mapping[str, Mapping[str, BySeed]], *, pool: Pool, level: float = LEVEL) -> Factorial:
-    """The 2x2 question for several backbones on one data set.
+    """Return the effects pooled over backbones on one data set.
 
     Args:
-        by_backbone: of each what `contrasts` takes.
+        by_backbone: for each backbone the argument of `contrasts`.
         pool: `over_these_backbones` or `over_backbones_at_large`.
     """
-    found = {backbone: contrasts(by_row) for backbone, by_row in by_backbone.items()}
+    by_effect = {backbone: contrasts(by_method) for backbone, by_method in by_backbone.items()}
     return Factorial(
-        spt=pool({backbone: each.spt for backbone, each in found.items()}, level=level),
-        lsa=pool({backbone: each.lsa for backbone, each in found.items()}, level=level),
-        interaction=pool({backbone: each.interaction for backbone, each in found.items()}, level=level),
+        spt=pool({backbone: contrast.spt for backbone, contrast in by_effect.items()}, level=level),
+        lsa=pool({backbone: contrast.lsa for backbone, contrast in by_effect.items()}, level=level),
+        interaction=pool({backbone: contrast.interaction for backbone, contrast in by_effect.items()}, level=level),
     )
 
 
 def over_these_backbones(
     by_backbone: Mapping[str, BySeed], *, level: float = LEVEL, interval: Callable[..., Interval] = mean_interval
 ) -> Effect:
-    """The mean of a contrast over just these backbones, all counting alike, with its interval over seeds.
+    """Return the mean of a contrast over these backbones, equally weighted, with its interval over seeds.
 
-    Each seed's contrast is averaged over the backbones first, so it does not matter what a seed does to several of
-    them alike. It answers: is the mean gain of *these* networks more than the luck of the seeds? It says nothing of
-    a network that is not among them. The paper's "mean gain over five backbones" is this with the contrast `gain`.
+    Contrasts are first averaged over the backbones within each seed. The result is about these networks only, not about
+    others. The paper's "mean gain over five backbones" is this mean of the contrast `gain`.
 
     Args:
-        by_backbone: a contrast by seed of each backbone, whatever it is: a main effect, an interaction, a gain.
+        by_backbone: a contrast by seed for each backbone: a main effect, an interaction, or a gain.
     Raises:
-        ValueError: if there is none, or if they share no seed.
+        ValueError: without backbones, or without a common seed.
     """
-    every = list(by_backbone.values())
-    shared = set.intersection(*(set(by_seed) for by_seed in every)) if every else set()
+    all_backbones = list(by_backbone.values())
+    shared = set.intersection(*(set(by_seed) for by_seed in all_backbones)) if all_backbones else set()
     if not shared:
-        raise ValueError("the backbones share no seed" if every else "no backbone to pool")
-    means = [mean(by_seed[seed] for by_seed in every) for seed in sorted(shared)]
+        raise ValueError("the backbones share no seed" if all_backbones else "no backbone to pool")
+    means = [mean(by_seed[seed] for by_seed in all_backbones) for seed in sorted(shared)]
     return effect(means, over="seed", level=level, interval=interval)
 
 
 def over_backbones_at_large(by_backbone: Mapping[str, BySeed], *, level: float = LEVEL) -> Effect:
-    """The mean of a contrast over backbones, taken as a sample of what backbones there may be.
+    """Return the mean of a contrast over backbones as a random sample of backbones.
 
-    One number a backbone, its mean over its seeds, and Student's t over the backbones. It answers: would a network
-    like these gain? Its spread holds what differs between networks and what the seeds leave of noise; backbones are
-    taken to be independent. It works with one seed each, as the paper has it.
+    Uses one number per backbone, its mean over seeds, and Student's t over the backbones, which are assumed to be
+    independent. Works with one seed per backbone, as in the paper.
 
     Raises:
-        ValueError: if there is no backbone, or one without a seed.
+        ValueError: without backbones, or for a backbone without seeds.
     """
     if not by_backbone or not all(by_backbone.values()):
         raise ValueError("no backbone to pool" if not by_backbone else "a backbone has no seed")
@@ -160,7 +148,7 @@ def over_backbones_at_large(by_backbone: Mapping[str, BySeed], *, level: float =
 
 
 def effect(values: list[float], *, over: str, level: float, interval: Callable[..., Interval]) -> Effect:
-    """The mean of values, with what can be said of it."""
+    """Return the mean of values with spread, interval and p value."""
     n, spread = len(values), spread_of(values)
     return Effect(
         estimate=mean(values),

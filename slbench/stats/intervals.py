@@ -1,10 +1,8 @@
-"""How far seeds let a number be trusted: intervals, paired differences, what so few seeds could have shown.
+"""Intervals over seeds, paired differences, Holm's correction.
 
-Everything is in points of accuracy. Rows of one grid that share a seed share initial values, batches and augmentation,
-so differences are taken seed by seed.
-
-`factorial.py` has the 2x2 question and means over backbones, `sequential.py` seeds that are added until a comparison
-is decided. Student's t is taken from scipy.special, which starts at once; it is what scipy.stats computes with.
+All numbers are in points of accuracy. Methods with the same seed share initial values, batches and augmentation, so
+differences are paired by seed. See `factorial.py` for the 2x2 and means over backbones, `sequential.py` for adaptive
+seeds. Student's t comes from scipy.special, which imports faster than scipy.stats.
 """
 
 import math
@@ -34,15 +32,15 @@ __all__ = [
     "t_interval",
 ]
 
-FEW = 20  # values below which an interval is Student's: a percentile bootstrap of 3 covers 75 %, not 95 %
+FEW = 20  # below: Student's t, since a percentile bootstrap of 3 values covers 75 %, not 95 %
 DRAWS = 9999  # of the bootstrap
-ROUNDING = 1e-9  # points; a spread below it is that of subtracting floats, and none
+ROUNDING = 1e-9  # points; a smaller spread is rounding error
 Verdict = Literal["better", "worse", "undecided"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the interval that holds the true one in 95 of 100 repetitions of the study, or as its level says."""
+    """A mean with its confidence interval."""
 
     estimate: float
     low: float
@@ -58,31 +56,31 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of a contrast of rows and how far it can be trusted; each value is one seed's, or one backbone's."""
+    """Mean of a contrast of methods; its values are of seeds or of backbones."""
 
     estimate: float
     std: float | None  # sample standard deviation of the values; None with one
     n: int
     interval: Interval | None  # None with one value
-    p_value: float | None  # of Student's t test, two-sided; None with one value or without spread
+    p_value: float | None  # two-sided Student's t test; None with one value or without spread
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval leaves out zero, and on which side. Without spread nothing is decided."""
+        """Side of zero on which the interval lies; undecided if it contains zero or the values have no spread."""
         if self.interval is None or not self.std or self.interval.low <= 0 <= self.interval.high:
             return "undecided"
         return "better" if self.estimate > 0 else "worse"
 
     @property
     def smallest_effect(self) -> float | None:
-        """The smallest true mean that so many values of this spread show with power 0.8, in points."""
+        """Smallest true mean in points detected with power 0.8, given n and spread."""
         if self.interval is None or not self.std:
             return None
         return smallest_effect(self.std, self.n, level=self.interval.level)
 
     @property
     def more_seeds(self) -> int | None:
-        """How many more seeds, or backbones, show a mean of this size with power 0.8; None if it is decided."""
+        """Additional seeds or backbones that detect this mean with power 0.8; None if it is decided."""
         if self.interval is None or self.verdict != "undecided":
             return None
         needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
@@ -91,34 +89,34 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PairedDifference(Estimate):
-    """One row less another, over the seeds that both have."""
+    """Difference of two methods over their common seeds."""
 
-    correlation: float | None  # between the rows over the seeds; None below three seeds or without spread
+    correlation: float | None  # between the methods over the seeds; None below three seeds or without spread
 
     @property
-    def words(self) -> str:
-        """The difference in a sentence, with what it rests on."""
+    def summary(self) -> str:
+        """The difference with interval, n and method, as a sentence."""
         if self.interval is None:
-            return f"{self.estimate:+.2f} points with one seed, which cannot be told from noise."
+            return f"{self.estimate:+.2f} points with one seed; no interval."
         if not self.std and self.estimate:
-            return f"{self.estimate:+.2f} points in each of {self.n} paired seeds, without spread to judge it by."
+            return f"{self.estimate:+.2f} points in each of {self.n} paired seeds; no spread, no interval."
         how = {"t": "Student's t", "bootstrap": "bootstrap"}[self.interval.method]
-        told = (
+        text = (
             f"{self.estimate:+.2f} points, {100 * self.interval.level:.4g} % interval "
             f"{self.interval.low:+.2f} to {self.interval.high:+.2f} ({self.n} paired seeds, {how})"
         )
         if self.verdict != "undecided":
-            return f"{told}."
+            return f"{text}."
         needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
-        more = "" if needed is None else f"; to show one of this size takes some {needed} seeds"
-        return f"{told}; so few seeds show nothing below {self.interval.half_width:.2f} points{more}."
+        more = "" if needed is None else f"; detecting this difference takes about {needed} seeds"
+        return f"{text}; differences below {self.interval.half_width:.2f} points are not detectable{more}."
 
 
 def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Mean and its interval: Student's t below 20 values, a studentized bootstrap beyond.
+    """Return a mean with its interval: Student's t below 20 values, else a studentized bootstrap.
 
     Raises:
-        ValueError: for fewer than two values, which have no spread.
+        ValueError: for fewer than two values.
     """
     if len(values) < FEW or len(set(values)) == 1:
         return t_interval(values, level=level)
@@ -127,52 +125,51 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
 
 
 def t_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Mean and Student's interval, however many values there are. Raises ValueError for fewer than two."""
+    """Return a mean with Student's interval for any n. Raise ValueError for fewer than two values."""
     check_values(values)
     centre, n = mean(values), len(values)
-    half = t_bound(n - 1, level) * stdev(values) / math.sqrt(n)
-    return Interval(centre, centre - half, centre + half, n, "t", level)
+    half_width = t_bound(n - 1, level) * stdev(values) / math.sqrt(n)
+    return Interval(centre, centre - half_width, centre + half_width, n, "t", level)
 
 
 def prediction_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Where ONE further run falls in 95 of 100 repetitions of the study: mean ± t s sqrt(1 + 1/n).
+    """Return the prediction interval of one further run: mean ± t s sqrt(1 + 1/n).
 
-    For a published accuracy, which is one run. It takes runs to be normal, and more of them make it narrower only
-    down to ± 1.96 s. Raises ValueError for fewer than two values.
+    Used for a published accuracy, which is one run. Assumes normal values. Raise ValueError for fewer than two values.
     """
     check_values(values)
     centre, n = mean(values), len(values)
-    half = t_bound(n - 1, level) * stdev(values) * math.sqrt(1 + 1 / n)
-    return Interval(centre, centre - half, centre + half, n, "t", level)
+    half_width = t_bound(n - 1, level) * stdev(values) * math.sqrt(1 + 1 / n)
+    return Interval(centre, centre - half_width, centre + half_width, n, "t", level)
 
 
 def check_values(values: Sequence[float]) -> None:
     """Raise ValueError for fewer than two values."""
     if len(values) < 2:
-        raise ValueError(f"an interval needs two values or more, got {len(values)}")
+        raise ValueError(f"an interval needs at least two values (got {len(values)})")
 
 
 def t_bound(freedom: int, level: float) -> float:
-    """What Student's t stays below, in size, with this probability."""
+    """Return the two-sided quantile of |t| at this level."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def studentized(values: Sequence[float], *, level: float) -> tuple[float, float]:
-    """Ends of the bootstrap's t interval: quantiles of resampled means, each by its own standard error.
+    """Return the ends of the bootstrap-t interval, whose coverage is better than that of percentiles or BCa.
 
-    It covers what it says where percentiles and BCa fall short. Source: Efron and Tibshirani 1993, section 12.5.
+    Source: Efron and Tibshirani 1993, section 12.5.
     """
     import numpy as np
 
     sample = np.asarray(values, dtype=float)
-    drawn = np.random.default_rng(0).choice(sample, (DRAWS, len(sample)))
-    errors = drawn.std(axis=1, ddof=1) / math.sqrt(len(sample))
-    moved = (drawn.mean(axis=1) - sample.mean())[errors > 0] / errors[errors > 0]
-    below, above = np.quantile(moved, [(1 - level) / 2, (1 + level) / 2])
-    error = sample.std(ddof=1) / math.sqrt(len(sample))
-    return float(sample.mean() - above * error), float(sample.mean() - below * error)
+    resampled = np.random.default_rng(0).choice(sample, (DRAWS, len(sample)))
+    standard_errors = resampled.std(axis=1, ddof=1) / math.sqrt(len(sample))
+    t_values = (resampled.mean(axis=1) - sample.mean())[standard_errors > 0] / standard_errors[standard_errors > 0]
+    below, above = np.quantile(t_values, [(1 - level) / 2, (1 + level) / 2])
+    standard_error = sample.std(ddof=1) / math.sqrt(len(sample))
+    return float(sample.mean() - above * standard_error), float(sample.mean() - below * standard_error)
 
 
 def paired_difference(
@@ -182,17 +179,17 @@ def paired_difference(
     level: float = LEVEL,
     interval: Callable[..., Interval] = mean_interval,
 ) -> PairedDifference:
-    """The first row less the second, over the seeds that both have.
+    """Return one - other over the common seeds.
 
     Args:
-        one, other: accuracy of each by seed.
-        interval: how, from the differences and the level; `t_interval` where seeds were added until decided.
+        one, other: accuracies of two methods by seed.
+        interval: function of differences and level; `t_interval` with adaptive seeds.
     Raises:
-        ValueError: if they share no seed.
+        ValueError: without a common seed.
     """
     seeds = sorted(one.keys() & other.keys())
     if not seeds:
-        raise ValueError("the rows share no seed")
+        raise ValueError("the methods share no seed")
     differences = [one[seed] - other[seed] for seed in seeds]
     n, spread = len(seeds), spread_of(differences)
     return PairedDifference(
@@ -206,13 +203,13 @@ def paired_difference(
 
 
 def spread_of(values: Sequence[float]) -> float | None:
-    """Sample standard deviation in points; 0 for values that are equal but for rounding, None for fewer than two."""
+    """Return the sample standard deviation in points; 0 for rounding errors, None for fewer than two values."""
     spread = stdev(values) if len(values) > 1 else None
     return 0.0 if spread is not None and spread < ROUNDING else spread
 
 
 def paired_p(differences: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test; the differences must have a spread."""
+    """Return the two-sided p value of the paired t test; the differences must have a spread."""
     from scipy.special import stdtr
 
     n = len(differences)
@@ -220,17 +217,17 @@ def paired_p(differences: Sequence[float]) -> float:
 
 
 def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Pearson's; None for fewer than three pairs, or where a row does not vary."""
+    """Return Pearson's correlation; None for fewer than three pairs or constant values."""
     if len(one) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
         return None
     return pearson(one, other)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """p values corrected for being many (Holm 1979): at most 5 in 100 such families then hold a false claim.
+    """Return p values adjusted by Holm's method (1979), which controls the family-wise error rate.
 
     Args:
-        p_values: None where a comparison has none; it stays None, and is not counted.
+        p_values: None stays None, and is not counted.
     """
     order = sorted((value, index) for index, value in enumerate(p_values) if value is not None)
     adjusted: list[float | None] = [None] * len(p_values)

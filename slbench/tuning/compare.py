@@ -43,7 +43,7 @@ def compare(result: MethodRecord, pair: Pair | None, seeds: Sequence[int], store
         low=None if interval is None else interval.low,
         high=None if interval is None else interval.high,
         verdict=difference.verdict,
-        words=difference.words,
+        words=difference.summary,
         run_ids=tuple(run.spec.run_id for runs in pair for run in runs),
     )
 

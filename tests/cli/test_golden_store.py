@@ -112,6 +112,8 @@ def test_the_search_is_summarised_and_continued_with_nothing_to_do(slbench: Comm
     result = slbench(*shlex.split(search["command"])[1:], "--store", "store")
     assert (result.code, result.err) == (0, "")
     again = json.loads((golden / "store/tuning/golden/search.json").read_text())
+    for row in (*again["rows"], *search["rows"]):
+        row["comparison"].pop("words")
     assert again["rows"] == search["rows"]
 
 

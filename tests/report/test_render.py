@@ -21,7 +21,13 @@ from slbench.stats.intervals import paired_difference
 GAIN = paired_difference({0: 81.0, 1: 82.0}, {0: 80.0, 1: 80.0})
 CITED = Published("table2", "ViT", "S", "top1", "a-set", 76.29, "%", "verbatim", "", "somewhere")
 BEST = Cell(
-    81.254, 0.396, 2, 2, best=True, gain=GAIN, judged=ReproductionVerdict(CITED, "not comparable", "5 epochs, not 100")
+    81.254,
+    0.396,
+    2,
+    2,
+    best=True,
+    gain=GAIN,
+    reproduction=ReproductionVerdict(CITED, "not comparable", "5 epochs, not 100"),
 )
 PLAIN = Cell(78.5, None, 1, 1)
 PART = Cell(70.0, None, 1, 2)

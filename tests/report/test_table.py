@@ -16,13 +16,13 @@ from slbench.report.table import Table, make_table
 from slbench.report.write import report
 from slbench.study import StudyRun
 from slbench.table_spec import COSTS, DEFAULT_TABLE, METRICS, Cost, Metric, TableSpec
-from tests.support import TINY, gathered, make_record, make_speed, missing, runs
+from tests.support import TINY, make_record, make_speed, missing, report_inputs, runs
 
 ROWS = ["none", "spt", "lsa", "both"]
 
 
 def table(
-    made: tuple[StudyRun, ...],
+    runs_: tuple[StudyRun, ...],
     records: list[RunRecord],
     *,
     speeds: dict[str, Throughput] | None = None,
@@ -31,37 +31,39 @@ def table(
     failures: dict[str, Failure] | None = None,
     **options: Any,
 ) -> Table:
-    chosen = gathered(made, records, speeds=speeds or {}, table_spec=table_spec, unread=unread, failures=failures or {})
-    return make_table(chosen, **options)
+    inputs = report_inputs(
+        runs_, records, speeds=speeds or {}, table_spec=table_spec, unread=unread, failures=failures or {}
+    )
+    return make_table(inputs, **options)
 
 
-def with_top1(made: tuple[StudyRun, ...], *values: float) -> list[RunRecord]:
-    """Records of the first runs, with these final accuracies."""
-    return [make_record(run, final_test_top1=value) for run, value in zip(made, values, strict=False)]
+def with_top1(runs_: tuple[StudyRun, ...], *values: float) -> list[RunRecord]:
+    """Return records of the first runs with these final accuracies."""
+    return [make_record(run, final_test_top1=value) for run, value in zip(runs_, values, strict=False)]
 
 
-def cells(made: Table) -> list[Cell | None]:
-    """The cells of the first measure, row by row."""
-    column = next(column for column in made.columns if isinstance(column, MetricColumn))
-    return [row.cells.get((column.dataset, column.name)) for row in made.rows]
+def cells(table_: Table) -> list[Cell | None]:
+    """Return the cells of the first metric, row by row."""
+    column = next(column for column in table_.columns if isinstance(column, MetricColumn))
+    return [row.cells.get((column.dataset, column.name)) for row in table_.rows]
 
 
-def numbers(made: Table) -> list[tuple[float, float | None, int, int] | None]:
-    """Mean, deviation, n and N of those cells."""
-    return [None if cell is None else (cell.mean, cell.std, cell.n, cell.expected) for cell in cells(made)]
+def numbers(table_: Table) -> list[tuple[float, float | None, int, int] | None]:
+    """Return mean, standard deviation, n and N of the cells."""
+    return [None if cell is None else (cell.mean, cell.std, cell.n, cell.expected) for cell in cells(table_)]
 
 
-def measures(made: Table) -> list[tuple[str, str]]:
-    return [(column.dataset, column.name) for column in made.columns if isinstance(column, MetricColumn)]
+def metrics(table_: Table) -> list[tuple[str, str]]:
+    return [(column.dataset, column.name) for column in table_.columns if isinstance(column, MetricColumn)]
 
 
-def lines(made: Table) -> list[str]:
-    return [note.line for note in made.notes]
+def lines(table_: Table) -> list[str]:
+    return [note.line for note in table_.notes]
 
 
 def test_mean_and_sample_deviation_are_those_by_hand() -> None:
-    made = runs({"seed": [0, 1, 2]})
-    (cell,) = cells(table(made, with_top1(made, 80.0, 82.0, 87.0)))
+    runs_ = runs({"seed": [0, 1, 2]})
+    (cell,) = cells(table(runs_, with_top1(runs_, 80.0, 82.0, 87.0)))
     assert cell is not None
     assert cell.mean == 83.0
     assert cell.std == pytest.approx(13**0.5)  # (9 + 1 + 16) / 2
@@ -69,157 +71,157 @@ def test_mean_and_sample_deviation_are_those_by_hand() -> None:
 
 
 def test_one_seed_has_no_deviation() -> None:
-    made = runs()
-    assert numbers(table(made, with_top1(made, 80.0))) == [(80.0, None, 1, 1)]
+    runs_ = runs()
+    assert numbers(table(runs_, with_top1(runs_, 80.0))) == [(80.0, None, 1, 1)]
 
 
 def test_rows_are_named_as_in_the_paper_and_stand_in_the_order_of_the_study() -> None:
-    made = runs({"backbone": [{**TINY, "label": "ViT"}], "method": ["both", "window-2p", "none", "spt", "lsa"]})
-    names = [row.title for row in table(made, with_top1(made, 1, 2, 3, 4, 5)).rows]
+    runs_ = runs({"backbone": [{**TINY, "label": "ViT"}], "method": ["both", "window-2p", "none", "spt", "lsa"]})
+    names = [row.title for row in table(runs_, with_top1(runs_, 1, 2, 3, 4, 5)).rows]
     assert names == ["SL-ViT", "ViT, window-2p", "ViT", "S-ViT", "L-ViT"]
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:
-    made = runs({"method": ROWS, "seed": [0, 1]})
-    records = with_top1(made, *range(8))
-    assert table(made, records).rows == table(made, records[::-1]).rows
+    runs_ = runs({"method": ROWS, "seed": [0, 1]})
+    records = with_top1(runs_, *range(8))
+    assert table(runs_, records).rows == table(runs_, records[::-1]).rows
 
 
 def test_the_highest_mean_is_the_best() -> None:
-    made = runs({"method": ROWS})
-    found = cells(table(made, with_top1(made, 80.0, 83.0, 82.0, 81.0)))
-    assert [cell.best for cell in found if cell] == [False, True, False, False]
+    runs_ = runs({"method": ROWS})
+    table_ = cells(table(runs_, with_top1(runs_, 80.0, 83.0, 82.0, 81.0)))
+    assert [cell.best for cell in table_ if cell] == [False, True, False, False]
 
 
 def test_equal_means_are_all_the_best() -> None:
-    made = runs({"method": ["none", "spt", "lsa"]})
-    found = cells(table(made, with_top1(made, 83.0, 80.0, 83.0)))
-    assert [cell.best for cell in found if cell] == [True, False, True]
+    runs_ = runs({"method": ["none", "spt", "lsa"]})
+    table_ = cells(table(runs_, with_top1(runs_, 83.0, 80.0, 83.0)))
+    assert [cell.best for cell in table_ if cell] == [True, False, True]
 
 
 def test_one_row_alone_is_not_the_best_of_anything() -> None:
-    made = runs()
-    assert [cell.best for cell in cells(table(made, with_top1(made, 80.0))) if cell] == [False]
+    runs_ = runs()
+    assert [cell.best for cell in cells(table(runs_, with_top1(runs_, 80.0))) if cell] == [False]
 
 
 def test_an_unfinished_grid_shows_n_of_n_notes_what_is_missing_and_calls_nothing_best() -> None:
-    made = runs({"method": ["none", "spt"], "seed": [0, 1]})
-    found = table(made, with_top1(made, 80.0, 82.0, 90.0))
-    assert numbers(found) == [(81.0, 2**0.5, 2, 2), (90.0, None, 1, 2)]
-    unfinished, lacking = lines(found)
+    runs_ = runs({"method": ["none", "spt"], "seed": [0, 1]})
+    table_ = table(runs_, with_top1(runs_, 80.0, 82.0, 90.0))
+    assert numbers(table_) == [(81.0, 2**0.5, 2, 2), (90.0, None, 1, 2)]
+    unfinished, lacking = lines(table_)
     assert not missing(unfinished, "3 of 4 runs", "(n of N)")
     assert not missing(lacking, "S-Tiny on fashion-mnist-12k", "seed 1")
 
 
 def test_a_row_without_any_run_is_noted() -> None:
-    made = runs({"method": ["none", "spt"], "seed": [0, 1]})
-    found = table(made, with_top1(made, 80.0, 82.0))
-    assert [row.method for row in found.rows] == ["none"]
-    assert not missing(lines(found)[1], "S-Tiny on fashion-mnist-12k", "0, 1")
+    runs_ = runs({"method": ["none", "spt"], "seed": [0, 1]})
+    table_ = table(runs_, with_top1(runs_, 80.0, 82.0))
+    assert [row.method for row in table_.rows] == ["none"]
+    assert not missing(lines(table_)[1], "S-Tiny on fashion-mnist-12k", "0, 1")
 
 
 def test_a_finished_grid_has_no_note() -> None:
-    made = runs({"method": ROWS})
-    assert table(made, with_top1(made, 1, 2, 3, 4)).notes == ()
+    runs_ = runs({"method": ROWS})
+    assert table(runs_, with_top1(runs_, 1, 2, 3, 4)).notes == ()
 
 
 def test_rows_of_unequal_numbers_of_seeds_are_not_ranked() -> None:
-    made = tuple(run for run in runs({"method": ["none", "spt"], "seed": [0, 1]}))[:3]
-    found = cells(table(made, with_top1(made, 80.0, 82.0, 90.0)))
-    assert [(cell.n, cell.expected, cell.best) for cell in found if cell] == [(2, 2, False), (1, 1, False)]
+    runs_ = tuple(run for run in runs({"method": ["none", "spt"], "seed": [0, 1]}))[:3]
+    table_ = cells(table(runs_, with_top1(runs_, 80.0, 82.0, 90.0)))
+    assert [(cell.n, cell.expected, cell.best) for cell in table_ if cell] == [(2, 2, False), (1, 1, False)]
 
 
 def test_experiments_of_one_name_are_rows_of_their_own_told_apart_by_a_column() -> None:
-    made = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
-    found = table(made, with_top1(made, 70.0, 72.0, 80.0, 84.0))
-    assert found.settings == ("recipe_lr",)
-    assert [row.settings for row in found.rows] == [("0.001",), ("0.002",)]
-    assert [cell.mean for cell in cells(found) if cell] == [71.0, 82.0]
+    runs_ = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
+    table_ = table(runs_, with_top1(runs_, 70.0, 72.0, 80.0, 84.0))
+    assert table_.settings == ("recipe_lr",)
+    assert [row.settings for row in table_.rows] == [("0.001",), ("0.002",)]
+    assert [cell.mean for cell in cells(table_) if cell] == [71.0, 82.0]
 
 
 def test_backbones_of_one_label_are_rows_of_their_own() -> None:
-    made = runs({"backbone": [TINY, {**TINY, "dim": 16}]})
-    found = table(made, with_top1(made, 70.0, 80.0))
-    assert found.settings == ("backbone_dim",)
-    assert [row.settings for row in found.rows] == [("8",), ("16",)]
+    runs_ = runs({"backbone": [TINY, {**TINY, "dim": 16}]})
+    table_ = table(runs_, with_top1(runs_, 70.0, 80.0))
+    assert table_.settings == ("backbone_dim",)
+    assert [row.settings for row in table_.rows] == [("8",), ("16",)]
 
 
 def test_protocols_are_rows_of_their_own() -> None:
-    made = runs({"protocol": ["holdout", "full"]})
-    found = table(made, with_top1(made, 70.0, 80.0))
-    assert [row.settings for row in found.rows] == [("holdout",), ("full",)]
+    runs_ = runs({"protocol": ["holdout", "full"]})
+    table_ = table(runs_, with_top1(runs_, 70.0, 80.0))
+    assert [row.settings for row in table_.rows] == [("holdout",), ("full",)]
 
 
 @pytest.mark.parametrize(("name", "value"), [("final", 80.0), ("selected", 81.0), ("best", 82.0)])
 def test_the_accuracy_that_is_asked_for_is_shown_and_said(name: str, value: float) -> None:
-    made = runs()
-    found = table(made, [make_record(made[0])], columns=[name])
-    assert measures(found) == [("fashion-mnist-12k", name)]
-    assert numbers(found) == [(value, None, 1, 1)]
+    runs_ = runs()
+    table_ = table(runs_, [make_record(runs_[0])], columns=[name])
+    assert metrics(table_) == [("fashion-mnist-12k", name)]
+    assert numbers(table_) == [(value, None, 1, 1)]
     words = {
         "final": "final: test accuracy of the last epoch;",
         "selected": "selected: test accuracy of the epoch with the best validation accuracy;",
         "best": "best: best test accuracy of all epochs (chosen on the test images, as in the paper);",
     }
-    assert words[name] in " ".join(found.caption)
+    assert words[name] in " ".join(table_.caption)
 
 
 def test_unless_asked_the_final_accuracy_is_shown_and_under_protocol_paper_the_best_beside_it() -> None:
     names = {}
     for protocol in ("holdout", "full", "paper"):
-        made = runs(protocol=protocol)
-        names[protocol] = [name for _, name in measures(table(made, [make_record(made[0])]))]
+        runs_ = runs(protocol=protocol)
+        names[protocol] = [name for _, name in metrics(table(runs_, [make_record(runs_[0])]))]
     assert names == {"holdout": ["final"], "full": ["final"], "paper": ["final", "best"]}
 
 
 def test_where_nothing_was_selected_the_cell_is_empty() -> None:
-    made = runs(protocol="full")
-    assert cells(table(made, [make_record(made[0])], columns=["selected"])) == [None]
+    runs_ = runs(protocol="full")
+    assert cells(table(runs_, [make_record(runs_[0])], columns=["selected"])) == [None]
 
 
 def test_costs_stand_in_the_row_once() -> None:
-    made = runs({"seed": [0, 1]})
-    (row,) = table(made, [make_record(run, macs=1_500_000, params=7) for run in made]).rows
+    runs_ = runs({"seed": [0, 1]})
+    (row,) = table(runs_, [make_record(run, macs=1_500_000, params=7) for run in runs_]).rows
     assert row.costs == {"images_per_second": (), "macs": (1_500_000,), "params": (7,)}
 
 
 def test_speeds_are_those_measured_alone_and_never_those_of_training() -> None:
-    made = runs({"method": ["none", "spt"]})
-    records = [make_record(run, train_images_per_second=1.0) for run in made]
-    speeds = {made[0].spec.run_id: make_speed(median=4321.5)}
-    found = table(made, records, speeds=speeds)
-    assert [row.costs["images_per_second"] for row in found.rows] == [(4321.5,), ()]
+    runs_ = runs({"method": ["none", "spt"]})
+    records = [make_record(run, train_images_per_second=1.0) for run in runs_]
+    speeds = {runs_[0].spec.run_id: make_speed(median=4321.5)}
+    table_ = table(runs_, records, speeds=speeds)
+    assert [row.costs["images_per_second"] for row in table_.rows] == [(4321.5,), ()]
     assert not missing(
-        " ".join(found.caption), "Images/s", "batch 128", "fp32", "1 thread", "9 interleaved rounds", "Processor"
+        " ".join(table_.caption), "Images/s", "batch 128", "fp32", "1 thread", "9 interleaved rounds", "Processor"
     )
-    assert "interleaved" not in " ".join(table(made, records).caption)
+    assert "interleaved" not in " ".join(table(runs_, records).caption)
 
 
 def test_the_caption_says_data_protocol_length_seeds_device_and_code() -> None:
-    made = runs({"seed": [0, 2]}, set={"recipe.epochs": 3})
-    words = " ".join(table(made, [make_record(run) for run in made]).caption)
+    runs_ = runs({"seed": [0, 2]}, set={"recipe.epochs": 3})
+    words = " ".join(table(runs_, [make_record(run) for run in runs_]).caption)
     assert not missing(words, "Title.", "fashion-mnist-12k", "protocol holdout", "3 epochs = 420 steps = 26,880 images")
     assert not missing(words, "mean ± sample standard deviation", "seeds 0, 2")
     assert not missing(words, "Processor (cpu, 1 thread, fp32)", "slbench 0.1.0", "torch 2.9.1", "commit c0ffee000")
 
 
 def test_a_dirty_commit_is_called_so() -> None:
-    made = runs()
-    record = make_record(made[0])
+    runs_ = runs()
+    record = make_record(runs_[0])
     dirty = record.model_copy(update={"code": record.code.model_copy(update={"dirty": True})})
-    assert not missing(" ".join(table(made, [dirty]).caption), "commit c0ffee000", "uncommitted")
+    assert not missing(" ".join(table(runs_, [dirty]).caption), "commit c0ffee000", "uncommitted")
 
 
 def test_other_devices_and_precisions_are_all_named() -> None:
-    made = runs({"seed": [0, 1]})
-    records = [make_record(made[0]), make_record(made[1], device="cuda:0", device_name="H100", precision="bf16")]
-    words = " ".join(table(made, records).caption)
+    runs_ = runs({"seed": [0, 1]})
+    records = [make_record(runs_[0]), make_record(runs_[1], device="cuda:0", device_name="H100", precision="bf16")]
+    words = " ".join(table(runs_, records).caption)
     assert not missing(words, "Processor (cpu, 1 thread, fp32)", "H100 (cuda:0, 1 thread, bf16)")
 
 
 def test_settings_that_differ_late_in_their_digits_are_rows_of_their_own() -> None:
-    made = runs({"recipe.lr": [0.001000001, 0.001000002]})
-    shown = table(made, with_top1(made, 80.0, 90.0))
+    runs_ = runs({"recipe.lr": [0.001000001, 0.001000002]})
+    shown = table(runs_, with_top1(runs_, 80.0, 90.0))
     assert shown.settings == ("recipe_lr",)
     assert [row.settings for row in shown.rows] == [("0.001000001",), ("0.001000002",)]
 
@@ -232,19 +234,19 @@ def test_rows_that_were_trained_in_other_ways_say_so() -> None:
 
 
 def test_protocol_paper_shows_the_best_epoch_beside_the_last() -> None:
-    made = runs(protocol="paper")
-    shown = table(made, [make_record(made[0], final_test_top1=80.0, best_test_top1=83.0)])
-    assert measures(shown) == [("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best")]
+    runs_ = runs(protocol="paper")
+    shown = table(runs_, [make_record(runs_[0], final_test_top1=80.0, best_test_top1=83.0)])
+    assert metrics(shown) == [("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best")]
     assert [cell.mean for cell in shown.rows[0].cells.values()] == [80.0, 83.0]
     assert any(not missing(sentence, "test images") for sentence in shown.caption)
 
 
 def test_runs_on_different_images_under_one_name_are_not_averaged() -> None:
-    made = runs({"seed": [0, 1]})
-    first, second = with_top1(made, 80.0, 82.0)
+    runs_ = runs({"seed": [0, 1]})
+    first, second = with_top1(runs_, 80.0, 82.0)
     other = second.model_copy(update={"data_sha256": "b" * 64})
     with pytest.raises(StoreError) as refused:
-        table(made, [first, other])
+        table(runs_, [first, other])
     assert not missing(
         str(refused.value), first.run_id, second.run_id, "fashion-mnist-12k", "data_sha256", "da7a00000000"
     )
@@ -254,117 +256,119 @@ def test_two_data_sets_of_one_name_stand_in_rows_of_their_own() -> None:
     (run,) = runs()
     other_data = replace(run.spec.dataset, content="arrays sha256:" + "b" * 64)
     other = replace(run, spec=replace(run.spec, dataset=other_data))
-    found = table((run, other), [make_record(run), make_record(other, data_sha256="b" * 64)])
-    assert found.settings == ("dataset_content",)
-    assert [cell.n for cell in cells(found) if cell is not None] == [1, 1]
+    table_ = table((run, other), [make_record(run), make_record(other, data_sha256="b" * 64)])
+    assert table_.settings == ("dataset_content",)
+    assert [cell.n for cell in cells(table_) if cell is not None] == [1, 1]
 
 
-@pytest.mark.parametrize(("protocol", "said"), [("holdout", True), ("full", False)])
-def test_the_caption_says_how_noisy_the_validation_split_is(protocol: str, said: bool) -> None:
-    made = runs(protocol=protocol)
-    sentence = "Validation: 1,000 images; the standard error of an accuracy of 80 % there is ±1.3 points."
-    assert (sentence in table(made, with_top1(made, 80.0)).caption) is said
+@pytest.mark.parametrize(("protocol", "is_shown"), [("holdout", True), ("full", False)])
+def test_the_caption_says_how_noisy_the_validation_split_is(protocol: str, is_shown: bool) -> None:
+    runs_ = runs(protocol=protocol)
+    sentence = "Validation: 1,000 images; standard error of an accuracy of 80 %: ±1.3 points."
+    assert (sentence in table(runs_, with_top1(runs_, 80.0)).caption) is is_shown
 
 
 def test_the_gain_is_the_paired_difference_to_the_plain_backbone() -> None:
-    made = runs({"method": ROWS, "seed": [0, 1]})
-    found = table(made, with_top1(made, 80.0, 82.0, 81.0, 84.0, 80.0, 82.0, 79.0, 80.0))
-    gains = [None if cell is None or cell.gain is None else cell.gain for cell in cells(found)]
+    runs_ = runs({"method": ROWS, "seed": [0, 1]})
+    table_ = table(runs_, with_top1(runs_, 80.0, 82.0, 81.0, 84.0, 80.0, 82.0, 79.0, 80.0))
+    gains = [None if cell is None or cell.gain is None else cell.gain for cell in cells(table_)]
     assert gains[0] is None
     assert [(gain.estimate, gain.n) for gain in gains[1:] if gain] == [(1.5, 2), (0.0, 2), (-1.5, 2)]
     assert gains[1] is not None and gains[1].interval is not None
     assert gains[1].interval.half_width == pytest.approx(12.706 * 0.5, abs=1e-3)  # t of one degree times 0.707 / 1.414
-    assert [type(column) for column in found.columns] == [CostColumn] * 3 + [MetricColumn, GainColumn]
+    assert [type(column) for column in table_.columns] == [CostColumn] * 3 + [MetricColumn, GainColumn]
 
 
 def test_a_gain_takes_the_seeds_that_both_rows_have() -> None:
-    made = runs({"method": ["none", "lsa"], "seed": [0, 1, 2]})
-    records = with_top1(made, 80.0, 81.0, 82.0, 85.0, 85.0)
-    (_, cell) = cells(table(made, records))
+    runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1, 2]})
+    records = with_top1(runs_, 80.0, 81.0, 82.0, 85.0, 85.0)
+    (_, cell) = cells(table(runs_, records))
     assert cell is not None and cell.gain is not None
     assert (cell.gain.n, cell.gain.estimate) == (2, 4.5)
 
 
 def test_a_gain_is_over_the_plain_backbone_that_was_trained_in_the_same_way() -> None:
-    made = runs({"method": ["none", "lsa"], "recipe.lr": [0.001, 0.002]})
-    by_row = {(run.labels.method, run.spec.recipe.lr): run for run in made}
+    runs_ = runs({"method": ["none", "lsa"], "recipe.lr": [0.001, 0.002]})
+    by_row = {(run.labels.method, run.spec.recipe.lr): run for run in runs_}
     values = {("none", 0.001): 70.0, ("none", 0.002): 80.0, ("lsa", 0.001): 71.0, ("lsa", 0.002): 83.0}
     records = [make_record(by_row[key], final_test_top1=value) for key, value in values.items()]
-    found = table(made, records)
-    gains = {(row.method, row.settings): cell.gain for row, cell in zip(found.rows, cells(found), strict=True) if cell}
+    table_ = table(runs_, records)
+    gains = {
+        (row.method, row.settings): cell.gain for row, cell in zip(table_.rows, cells(table_), strict=True) if cell
+    }
     assert gains["lsa", ("0.001",)].estimate == 1.0  # type: ignore[union-attr]
     assert gains["lsa", ("0.002",)].estimate == 3.0  # type: ignore[union-attr]
 
 
 def test_a_swept_field_of_the_method_is_compared_with_the_one_plain_row() -> None:
-    made = runs({"method": ["none"]}) + runs({"method": ["lsa"], "method.initial_temperature": [0.5, 2.0]})
-    found = table(made, with_top1(made, 80.0, 81.0, 82.0))
-    assert found.settings == ("method_initial_temperature",)
-    assert [cell.gain.estimate for cell in cells(found) if cell and cell.gain] == [1.0, 2.0]
+    runs_ = runs({"method": ["none"]}) + runs({"method": ["lsa"], "method.initial_temperature": [0.5, 2.0]})
+    table_ = table(runs_, with_top1(runs_, 80.0, 81.0, 82.0))
+    assert table_.settings == ("method_initial_temperature",)
+    assert [cell.gain.estimate for cell in cells(table_) if cell and cell.gain] == [1.0, 2.0]
 
 
 def test_without_a_plain_row_there_is_no_column_of_gains() -> None:
-    made = runs({"method": ["spt", "lsa"]})
-    assert GainColumn not in {type(column) for column in table(made, with_top1(made, 80.0, 81.0)).columns}
+    runs_ = runs({"method": ["spt", "lsa"]})
+    assert GainColumn not in {type(column) for column in table(runs_, with_top1(runs_, 80.0, 81.0)).columns}
 
 
 def test_columns_stand_in_the_order_that_is_asked_for_those_of_data_sets_together() -> None:
-    made = runs({"method": ["none", "lsa"], "dataset.fraction": [1.0]})
-    found = table(made, with_top1(made, 80.0, 81.0), columns=["nll", "final", "gain", "params", "top5"])
-    assert [(type(column), column.name) for column in found.columns] == [
+    runs_ = runs({"method": ["none", "lsa"], "dataset.fraction": [1.0]})
+    table_ = table(runs_, with_top1(runs_, 80.0, 81.0), columns=["nll", "final", "gain", "params", "top5"])
+    assert [(type(column), column.name) for column in table_.columns] == [
         (MetricColumn, "nll"), (MetricColumn, "final"), (GainColumn, "final"), (CostColumn, "params"),
         (MetricColumn, "top5"),
     ]  # fmt: skip
 
 
 def test_the_lowest_loss_is_the_best() -> None:
-    made = runs({"method": ["none", "lsa"]})
-    records = [make_record(run, final_test_loss=value) for run, value in zip(made, (0.7, 0.5), strict=True)]
-    assert [cell.best for cell in cells(table(made, records, columns=["nll"])) if cell] == [False, True]
+    runs_ = runs({"method": ["none", "lsa"]})
+    records = [make_record(run, final_test_loss=value) for run, value in zip(runs_, (0.7, 0.5), strict=True)]
+    assert [cell.best for cell in cells(table(runs_, records, columns=["nll"])) if cell] == [False, True]
 
 
 def test_a_layout_chooses_rows_columns_and_their_order() -> None:
-    made = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ROWS})
+    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ROWS})
     table_spec = TableSpec(backbone=("Other", "Tiny"), method=("both", "none"), columns=("macs", "final"))
-    found = table(made, with_top1(made, *range(8)), table_spec=table_spec)
-    assert [(row.backbone, row.method) for row in found.rows] == [
+    table_ = table(runs_, with_top1(runs_, *range(8)), table_spec=table_spec)
+    assert [(row.backbone, row.method) for row in table_.rows] == [
         ("Other", "both"), ("Other", "none"), ("Tiny", "both"), ("Tiny", "none"),
     ]  # fmt: skip
-    assert [column.name for column in found.columns] == ["macs", "final"]
+    assert [column.name for column in table_.columns] == ["macs", "final"]
 
 
 def test_a_layout_of_rows_alone_keeps_a_backbones_rows_together() -> None:
-    made = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ["none", "both"]})
-    found = table(made, with_top1(made, *range(4)), table_spec=TableSpec(method=("both", "none")))
-    assert [row.title for row in found.rows] == ["SL-Tiny", "Tiny", "SL-Other", "Other"]
+    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ["none", "both"]})
+    table_ = table(runs_, with_top1(runs_, *range(4)), table_spec=TableSpec(method=("both", "none")))
+    assert [row.title for row in table_.rows] == ["SL-Tiny", "Tiny", "SL-Other", "Other"]
 
 
 def test_runs_of_another_commit_or_device_are_marked_and_noted() -> None:
-    made = runs({"method": ["none", "lsa"], "seed": [0, 1]})
-    records = with_top1(made, 80.0, 81.0, 82.0, 83.0)
+    runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    records = with_top1(runs_, 80.0, 81.0, 82.0, 83.0)
     other = records[3].code.model_copy(update={"commit": "beef" + "0" * 36})
     records[3] = records[3].model_copy(update={"code": other, "threads": 2})
-    found = table(made, records)
-    commits, devices = lines(found)
+    table_ = table(runs_, records)
+    commits, devices = lines(table_)
     assert commits.startswith("a: ") and devices.startswith("b: ")
     assert not missing(commits, "1 run", "beef00000", "3 of the 4", "c0ffee000")
     assert not missing(devices, "1 run", "cpu, 2 threads, fp32", "3 of the 4", "cpu, 1 thread, fp32")
-    assert [row.marks for row in found.rows] == [(), ("a", "b")]
+    assert [row.marks for row in table_.rows] == [(), ("a", "b")]
 
 
 def test_records_that_cannot_be_read_are_counted_and_named() -> None:
-    made = runs({"seed": [0, 1]})
-    found = table(made, with_top1(made, 80.0), unread=("x/record.json: damaged",))
-    assert not missing(lines(found)[2], "1 record") and lines(found)[3:] == ["x/record.json: damaged"]
+    runs_ = runs({"seed": [0, 1]})
+    table_ = table(runs_, with_top1(runs_, 80.0), unread=("x/record.json: damaged",))
+    assert not missing(lines(table_)[2], "1 unreadable record") and lines(table_)[3:] == ["x/record.json: damaged"]
 
 
 def test_failures_are_noted_once_for_those_that_died_the_same_way() -> None:
-    made = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
     failures = {
-        run.spec.run_id: Failure(kind="timeout", reason=f"took {number} s") for number, run in enumerate(made[1:])
+        run.spec.run_id: Failure(kind="timeout", reason=f"took {number} s") for number, run in enumerate(runs_[1:])
     }
-    found = table(made, with_top1(made, 80.0), failures=failures)
-    assert not missing(lines(found)[-1], "Tiny on fashion-mnist-12k", "seed 1", "2 more", "took 0 s")
+    table_ = table(runs_, with_top1(runs_, 80.0), failures=failures)
+    assert not missing(lines(table_)[-1], "Tiny on fashion-mnist-12k", "seed 1", "2 more", "took 0 s")
 
 
 def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,23 +376,23 @@ def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypa
     monkeypatch.setitem(
         METRICS,
         "train_loss",
-        Metric(head="train NLL", words="training loss", key="final_train_loss", field="final_train_loss", digits=3,
-               lowest_is_best=True, is_accuracy=False),
+        Metric(head="train NLL", description="training loss", key="final_train_loss", field="final_train_loss",
+               digits=3, lowest_is_best=True, is_accuracy=False),
     )  # fmt: skip
     monkeypatch.setitem(
         METRICS,
         "classes",
-        Metric(head="#classes", words="", key="classes", from_logits=lambda x, _: x.shape[1], is_accuracy=False),
+        Metric(head="#classes", description="", key="classes", from_logits=lambda x, _: x.shape[1], is_accuracy=False),
     )
-    made = runs({"method": ["none", "lsa"]})
+    runs_ = runs({"method": ["none", "lsa"]})
     records = [
-        make_record(run, seconds=61.25, final_train_loss=loss) for run, loss in zip(made, (1.5, 1.25), strict=True)
+        make_record(run, seconds=61.25, final_train_loss=loss) for run, loss in zip(runs_, (1.5, 1.25), strict=True)
     ]
     with_logits, without = (tmp_path / name for name in ("with", "without"))
     with_logits.mkdir()
     save_file({"logits": np.zeros((3, 7)), "labels": np.zeros(3)}, with_logits / "test_logits.safetensors")
     report(
-        gathered(made, records, folders={records[0].run_id: with_logits, records[1].run_id: without}),
+        report_inputs(runs_, records, folders={records[0].run_id: with_logits, records[1].run_id: without}),
         columns=["seconds", "train_loss", "gain", "classes"],
         formats=["md", "csv", "latex", "html"],
         out=tmp_path,

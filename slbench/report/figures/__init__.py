@@ -1,1 +1,1 @@
-"""Figures of a report: one file a figure, listed in `registry`."""
+"""Figures of a report, one file per figure, listed in `registry`."""

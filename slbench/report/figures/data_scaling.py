@@ -1,20 +1,20 @@
-"""Accuracy against the number of images that were trained on."""
+"""Accuracy against training-set size."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slbench.plotting.style import save, spread_out, style
-from slbench.report.captions import SUBSET_WORDS
+from slbench.plotting.style import save, style, thin_ticks
+from slbench.report.captions import SUBSET_DESCRIPTIONS
 from slbench.report.figures.inputs import (
     Context,
     Experiment,
     FigureInputs,
     contexts,
-    device_words,
+    device_text,
     file_names,
-    seeds_words,
+    seeds_text,
 )
 from slbench.report.figures.line_plot import Line, counts_of, draw_lines, values_of
 from slbench.report.tidy import EQUAL
@@ -23,69 +23,79 @@ from slbench.text import plural
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SIZES = ("dataset_fraction", "dataset_per_class")
+SIZE_FIELDS = ("dataset_fraction", "dataset_per_class")
 
 
-def draw_sizes(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
-    """Write a figure for each data set of which several sizes were trained on, equal epochs and equal steps apart.
+def draw_sizes(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
+    """Write a figure per data set with several training-set sizes; equal epochs and equal steps are separate figures.
 
-    Runs on the whole set belong to both. Gives the names without suffix, and what each shows.
+    Runs on the whole set belong to both. Return file names without suffix, and captions.
     """
-    found = list[tuple[Context, list[Line], str]]()
-    with_values = [experiment for experiment in shown.experiments if experiment.by_seed(shown.accuracy)]
-    for context in contexts(with_values, apart_from=(*SIZES, EQUAL)):
-        ways = set[str | None](each.spec.recipe.equal for each in context.experiments) - {None}
-        for way in (way for way in SUBSET_WORDS if way in ways):
-            own = tuple(each for each in context.experiments if each.spec.recipe.equal in (way, None))
-            lines = lines_of(own)
+    figures = list[tuple[Context, list[Line], str]]()
+    with_values = [experiment for experiment in inputs.experiments if experiment.by_seed(inputs.accuracy)]
+    for context in contexts(with_values, ignore=(*SIZE_FIELDS, EQUAL)):
+        ways = set[str | None](experiment.spec.recipe.equal for experiment in context.experiments) - {None}
+        for way in (way for way in SUBSET_DESCRIPTIONS if way in ways):
+            experiments = tuple(
+                experiment for experiment in context.experiments if experiment.spec.recipe.equal in (way, None)
+            )
+            lines = lines_of(experiments)
             if lines:
                 settings = {**context.settings, EQUAL: way} if len(ways) > 1 else context.settings
-                found.append((Context(dataset=context.dataset, settings=settings, experiments=own), lines, way))
+                figures.append(
+                    (Context(dataset=context.dataset, settings=settings, experiments=experiments), lines, way)
+                )
     drawn = []
-    for name, (context, lines, way) in zip(file_names("size", [each for each, *_ in found]), found, strict=True):
+    for name, (context, lines, way) in zip(
+        file_names("size", [context for context, *_ in figures]), figures, strict=True
+    ):
         with style():
-            figure = draw(context, lines, way, shown)
+            figure = draw(context, lines, way, inputs)
             save(figure, out / name, formats=("png", "svg", "pdf"))
-        drawn.append((name, caption(context, lines, way, shown)))
+        drawn.append((name, caption(context, lines, way, inputs)))
     return drawn
 
 
-def lines_of(found: Sequence[Experiment]) -> list[Line]:
-    """Of each row its experiments by size, smallest first; those rows that have two sizes or more.
+def lines_of(experiments: Sequence[Experiment]) -> list[Line]:
+    """Return the methods with two or more sizes, their experiments by size, ascending.
 
-    Of several of one size, such as a share and as many of each class, the first stands.
+    Of several experiments of one size, such as a fraction and a number per class, the first is used.
     """
     points = defaultdict[tuple[str, str, str], dict[float, Experiment]](dict)
-    for each in found:
-        points[each.backbone, each.row, each.dataset].setdefault(each.spec.num_images, each)
-    return [Line(*key, dict(sorted(of.items()))) for key, of in points.items() if len(of) > 1]
+    for experiment in experiments:
+        points[experiment.backbone, experiment.method, experiment.dataset].setdefault(
+            experiment.spec.num_images, experiment
+        )
+    return [Line(*key, dict(sorted(by_size.items()))) for key, by_size in points.items() if len(by_size) > 1]
 
 
-def draw(context: Context, lines: Sequence[Line], way: str, shown: FigureInputs) -> "Figure":
-    """Lines against the images trained on, on a logarithmic axis, as each factor of them counts alike."""
-    own = [f"{name} {value}" for name, value in context.settings.items() if name != EQUAL]
-    title = ", ".join([context.dataset, f"equal {way}", *own])
-    figure, panels = draw_lines(lines, shown, title=title, across="training images")
-    places = spread_out(values_of(lines), most=8 if len(panels) == 1 else 4)
+def draw(context: Context, lines: Sequence[Line], way: str, inputs: FigureInputs) -> "Figure":
+    """Draw accuracy against training images on a logarithmic axis."""
+    settings = [f"{name} {value}" for name, value in context.settings.items() if name != EQUAL]
+    title = ", ".join([context.dataset, f"equal {way}", *settings])
+    figure, panels = draw_lines(lines, inputs, title=title, across="training images")
+    ticks = thin_ticks(values_of(lines), most=8 if len(panels) == 1 else 4)
     for axes in panels:
         axes.set_xscale("log")
-        axes.set_xticks(places, labels=[f"{place:,}" for place in places])
+        axes.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
     return figure
 
 
-def caption(context: Context, lines: Sequence[Line], way: str, shown: FigureInputs) -> str:
-    """What the figure shows."""
-    there = [experiment for line in lines for experiment in line.points.values()]
-    counts = counts_of(lines, shown)
-    rows = {(line.backbone, line.row) for line in lines}
-    second = sum((each.backbone, each.row) in rows for each in context.experiments) - len(there)
+def caption(context: Context, lines: Sequence[Line], way: str, inputs: FigureInputs) -> str:
+    """Return the caption."""
+    experiments = [experiment for line in lines for experiment in line.points.values()]
+    counts = counts_of(lines, inputs)
+    methods = {(line.backbone, line.method) for line in lines}
+    duplicates = sum((experiment.backbone, experiment.method) in methods for experiment in context.experiments) - len(
+        experiments
+    )
     parts = [
-        f"{context.title}: {shown.words} against the number of images trained on",
-        SUBSET_WORDS[way],
-        f"means, {seeds_words(counts, 'point')}",
-        shown.bars if max(counts) > 1 else "",
-        device_words(there),
-        f"left out, as of a size that is there: {plural(second, 'point')}" if second else "",
+        f"{context.title}: {inputs.description} against training-set size",
+        SUBSET_DESCRIPTIONS[way],
+        f"means, {seeds_text(counts, 'point')}",
+        inputs.bars if max(counts) > 1 else "",
+        device_text(experiments),
+        f"left out, same size as another: {plural(duplicates, 'point')}" if duplicates else "",
     ]
     return "; ".join(part for part in parts if part)

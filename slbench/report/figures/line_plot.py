@@ -1,4 +1,4 @@
-"""Accuracy against a number, a line a row: what a setting that varies does, and how many images are trained on."""
+"""Accuracy against a number, one line per method."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from slbench.methods import model_title
-from slbench.plotting.style import MAX_IN_TITLE, STAR, new_panels, plain, row_words
+from slbench.plotting.style import MAX_IN_TITLE, STAR, method_name, new_panels, plain
 from slbench.report.figures.inputs import Experiment, FigureInputs
 from slbench.text import distinct
 
@@ -15,45 +15,45 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 3  # panels beside each other
+COLUMNS = 3  # of panels
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row, at each value of what is varied."""
+    """A method at each value of the varied setting."""
 
     backbone: str
-    row: str
+    method: str
     dataset: str
-    points: Mapping[float, Experiment]  # by rising value
+    points: Mapping[float, Experiment]  # by value, ascending
 
     @property
     def title(self) -> str:
-        return model_title(self.backbone, self.row)
+        return model_title(self.backbone, self.method)
 
 
-def draw_lines(lines: Sequence[Line], shown: FigureInputs, *, title: str, across: str) -> "tuple[Figure, list[Axes]]":
-    """Means with intervals over the seeds, each seed a faint point.
+def draw_lines(lines: Sequence[Line], inputs: FigureInputs, *, title: str, across: str) -> "tuple[Figure, list[Axes]]":
+    """Draw means with intervals over the seeds, and each seed as a faint point.
 
-    Several rows of several backbones have a panel for each backbone, where colours tell rows apart; else there is one.
+    Several methods of several backbones have one panel per backbone, colored by method; otherwise there is one panel.
     """
-    backbones, rows = distinct(line.backbone for line in lines), distinct(line.row for line in lines)
-    apart = len(backbones) > 1 and len(rows) > 1
+    backbones, methods = distinct(line.backbone for line in lines), distinct(line.method for line in lines)
+    by_backbone = len(backbones) > 1 and len(methods) > 1
     figure, panels = new_panels(
-        len(backbones) if apart else 1, columns=COLUMNS, height=2.2 if apart else 3.2, legend=0.5
+        len(backbones) if by_backbone else 1, columns=COLUMNS, height=2.2 if by_backbone else 3.2, legend=0.5
     )
     handles = {}
     for line in lines:
-        axes = panels[backbones.index(line.backbone) if apart else 0]
-        by_row = apart or len(backbones) == 1
-        colour = shown.looks.of_row(line.row) if by_row else shown.looks.of_backbone(line.backbone)
-        words = row_words(line.row) if apart else plain(line.title)
-        handles[words] = draw_line(axes, line, shown, colour=colour)
+        axes = panels[backbones.index(line.backbone) if by_backbone else 0]
+        by_method = by_backbone or len(backbones) == 1
+        colour = inputs.styles.method_color(line.method) if by_method else inputs.styles.backbone_color(line.backbone)
+        label = method_name(line.method) if by_backbone else plain(line.title)
+        handles[label] = draw_line(axes, line, inputs, colour=colour)
     for axes in panels[-COLUMNS:]:
         axes.set_xlabel(across)
     for axes in panels[::COLUMNS]:
-        axes.set_ylabel(shown.axis)
-    if apart:
+        axes.set_ylabel(inputs.axis)
+    if by_backbone:
         for backbone, axes in zip(backbones, panels, strict=True):
             axes.set_title(plain(backbone), fontsize=9)
             axes.tick_params(labelsize=7.5)
@@ -65,30 +65,30 @@ def draw_lines(lines: Sequence[Line], shown: FigureInputs, *, title: str, across
     return figure, panels
 
 
-def draw_line(axes: "Axes", line: Line, shown: FigureInputs, *, colour: str) -> object:
-    """One row; gives what a legend shows of it."""
-    marker = shown.looks.marker(line.row)
+def draw_line(axes: "Axes", line: Line, inputs: FigureInputs, *, colour: str) -> object:
+    """Draw a line; return its legend handle."""
+    marker = inputs.styles.marker(line.method)
     means, below, above = [], [], []
-    for place, experiment in line.points.items():
-        values = list(experiment.by_seed(shown.accuracy).values())
-        axes.plot([place] * len(values), values, marker, color=colour, alpha=0.25, markersize=3)
-        interval = shown.interval(values)
+    for x, experiment in line.points.items():
+        values = list(experiment.by_seed(inputs.accuracy).values())
+        axes.plot([x] * len(values), values, marker, color=colour, alpha=0.25, markersize=3)
+        interval = inputs.interval(values)
         means.append(mean(values))
         below.append(means[-1] - interval.low if interval else math.nan)
         above.append(interval.high - means[-1] if interval else math.nan)
     container = axes.errorbar(
         list(line.points), means, yerr=[below, above], color=colour, marker=marker, capsize=2, linewidth=1.2,
-        elinewidth=0.8, markersize=5 * (STAR if marker == "*" else 1), linestyle=shown.looks.line(line.row),
+        elinewidth=0.8, markersize=5 * (STAR if marker == "*" else 1), linestyle=inputs.styles.line_style(line.method),
         label=plain(line.title),
     )  # fmt: skip
     return container[0]
 
 
 def values_of(lines: Sequence[Line]) -> list[float]:
-    """All that is on the axis across, rising."""
+    """Return all values on the x axis, ascending."""
     return sorted({value for line in lines for value in line.points})
 
 
-def counts_of(lines: Sequence[Line], shown: FigureInputs) -> set[int]:
-    """How many seeds its points have."""
-    return {len(experiment.by_seed(shown.accuracy)) for line in lines for experiment in line.points.values()}
+def counts_of(lines: Sequence[Line], inputs: FigureInputs) -> set[int]:
+    """Return the numbers of seeds of the points."""
+    return {len(experiment.by_seed(inputs.accuracy)) for line in lines for experiment in line.points.values()}

@@ -1,4 +1,4 @@
-"""Accuracy against what a network costs, as in Fig. 1 of arXiv:2112.13492: a dot, a star, a dashed line between."""
+"""Accuracy against cost, as in Fig. 1 of arXiv:2112.13492: plain backbone (dot) joined to SPT and LSA (star)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from slbench.plotting.style import (
     MAX_IN_TITLE,
     PLAIN,
     STAR,
+    method_name,
     new_figure,
     plain,
-    row_words,
     save,
     scale_across,
     style,
@@ -27,9 +27,9 @@ from slbench.report.figures.inputs import (
     Experiment,
     FigureInputs,
     contexts,
-    device_words,
+    device_text,
     file_names,
-    seeds_words,
+    seeds_text,
 )
 from slbench.text import distinct
 
@@ -42,157 +42,158 @@ MACS = "multiply-adds of one image (M)"
 
 @dataclass(frozen=True)
 class Costs:
-    """What a network costs, of each experiment for which it is known."""
+    """A cost of the experiments for which it is known."""
 
     axis: str
-    words: str  # of the caption
-    of: dict[int, float]  # by the experiment's place
+    description: str  # of the caption
+    values: dict[int, float]  # by index of the experiment
 
 
-def draw_tradeoff(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
-    """A figure for each data set, against images per second where they were measured, else against multiply-adds."""
-    return draw_against(shown, out, stem="tradeoff", measured=True)
+def draw_tradeoff(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
+    """Draw accuracy against images per second, or against multiply-adds if no throughput was measured."""
+    return draw_against(inputs, out, stem="tradeoff", measured=True)
 
 
-def draw_tradeoff_macs(shown: FigureInputs, out: Path) -> list[tuple[str, str]]:
-    """A figure for each data set, against multiply-adds."""
-    return draw_against(shown, out, stem="tradeoff-macs", measured=False)
+def draw_tradeoff_macs(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
+    """Draw accuracy against multiply-adds."""
+    return draw_against(inputs, out, stem="tradeoff-macs", measured=False)
 
 
-def draw_against(shown: FigureInputs, out: Path, *, stem: str, measured: bool) -> list[tuple[str, str]]:
-    """Write the figures; their names without suffix, and what each shows."""
-    with_values = [each for each in shown.experiments if each.by_seed(shown.accuracy)]
-    found = contexts(with_values)
+def draw_against(inputs: FigureInputs, out: Path, *, stem: str, measured: bool) -> list[tuple[str, str]]:
+    """Write a figure per data set; return file names without suffix, and captions."""
+    with_values = [experiment for experiment in inputs.experiments if experiment.by_seed(inputs.accuracy)]
+    figure_contexts = contexts(with_values)
     drawn = []
-    for name, context in zip(file_names(stem, found), found, strict=True):
-        costs = (throughputs(context.experiments, shown.gathered.speeds) if measured else None) or macs(context)
+    for name, context in zip(file_names(stem, figure_contexts), figure_contexts, strict=True):
+        costs = (throughputs(context.experiments, inputs.report_inputs.speeds) if measured else None) or macs(context)
         with style():
-            figure = draw(context, costs, shown)
+            figure = draw(context, costs, inputs)
             save(figure, out / name, formats=("png", "svg", "pdf"))
-        drawn.append((name, caption(context, costs, shown)))
+        drawn.append((name, caption(context, costs, inputs)))
     return drawn
 
 
 def macs(context: Context) -> Costs:
-    """Multiply-adds in millions."""
-    of = {number: experiment.records[0].macs / 1e6 for number, experiment in enumerate(context.experiments)}
-    return Costs(MACS, "multiply-adds of one image, counted with fvcore", of)
+    """Return multiply-adds in millions."""
+    values = {number: experiment.records[0].macs / 1e6 for number, experiment in enumerate(context.experiments)}
+    return Costs(MACS, "multiply-adds of one image, counted with fvcore", values)
 
 
-def throughputs(found: Sequence[Experiment], speeds: Mapping[str, Throughput]) -> Costs | None:
-    """Images per second of those networks that were measured in the way most of them were; None if none was."""
-    by_way = defaultdict[tuple[object, ...], dict[int, Throughput]](dict)
-    for number, experiment in enumerate(found):
+def throughputs(experiments: Sequence[Experiment], speeds: Mapping[str, Throughput]) -> Costs | None:
+    """Return images per second measured under the most common conditions; None if nothing was measured."""
+    by_conditions = defaultdict[tuple[object, ...], dict[int, Throughput]](dict)
+    for number, experiment in enumerate(experiments):
         for record in experiment.records:
             if record.run_id in speeds:
                 speed = speeds[record.run_id]
-                by_way[way(speed)][number] = speed
-    if not by_way:
+                by_conditions[conditions(speed)][number] = speed
+    if not by_conditions:
         return None
-    usual = max(by_way.values(), key=len)
+    usual = max(by_conditions.values(), key=len)
     first = next(iter(usual.values()))
-    words = (
+    description = (
         f"images per second of inference, batch {first.batch_size}, {first.precision}, "
         f"{first.threads} thread{'' if first.threads == 1 else 's'}, on {first.device_name}"
     )
-    return Costs("images per second", words, {number: speed.median for number, speed in usual.items()})
+    return Costs("images per second", description, {number: speed.median for number, speed in usual.items()})
 
 
-def way(speed: Throughput) -> tuple[object, ...]:
-    """What two speeds must share to be compared."""
+def conditions(speed: Throughput) -> tuple[object, ...]:
+    """Return what comparable throughputs share."""
     kind = speed.device.partition(":")[0]
     return speed.machine_id, kind, speed.device_name, speed.threads, speed.precision, speed.batch_size, speed.timing
 
 
-def draw(context: Context, costs: Costs, shown: FigureInputs) -> "Figure":
-    """Means over the seeds with thin bars; a name at the star, or at the dot where there is no star."""
+def draw(context: Context, costs: Costs, inputs: FigureInputs) -> "Figure":
+    """Draw means with thin bars; the name of a backbone stands at its star, or at its dot without a star."""
     figure, axes = new_figure(height=3.9)
-    there = [(context.experiments[number], place) for number, place in costs.of.items()]
-    scale_across(axes, [place for _, place in there])
-    join(axes, there, shown)
-    for experiment, place in there:
-        point(axes, experiment, place, shown)
+    points = [(context.experiments[number], cost) for number, cost in costs.values.items()]
+    scale_across(axes, [cost for _, cost in points])
+    join(axes, points, inputs)
+    for experiment, cost in points:
+        point(axes, experiment, cost, inputs)
     axes.set_xlabel(costs.axis)
-    axes.set_ylabel(shown.axis)
+    axes.set_ylabel(inputs.axis)
     figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
     axes.margins(x=0.12, y=0.12)
-    key_of_markers(axes, [experiment for experiment, _ in there], shown)
-    avoid = [(place, *ends(experiment, shown)) for experiment, place in there]
-    place_labels(figure, axes, names(there, shown), avoid=avoid)
+    key_of_markers(axes, [experiment for experiment, _ in points], inputs)
+    avoid = [(cost, *ends(experiment, inputs)) for experiment, cost in points]
+    place_labels(figure, axes, names(points, inputs), avoid=avoid)
     return figure
 
 
-def join(axes: "Axes", there: Sequence[tuple[Experiment, float]], shown: FigureInputs) -> None:
-    """A dashed line from each backbone's dot to its star."""
-    for backbone in distinct(experiment.backbone for experiment, _ in there):
+def join(axes: "Axes", points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> None:
+    """Draw a dashed line from each backbone's dot to its star."""
+    for backbone in distinct(experiment.backbone for experiment, _ in points):
         ends = [
-            [(place, mean(experiment.by_seed(shown.accuracy).values()))
-             for experiment, place in there if (experiment.backbone, experiment.row) == (backbone, row)]
-            for row in (PLAIN, FULL)
+            [(cost, mean(experiment.by_seed(inputs.accuracy).values()))
+             for experiment, cost in points if (experiment.backbone, experiment.method_label) == (backbone, method)]
+            for method in (PLAIN, FULL)
         ]  # fmt: skip
         if all(ends):
             (x, y), (to_x, to_y) = ends[0][0], ends[1][0]
-            colour = shown.looks.of_backbone(backbone)
+            colour = inputs.styles.backbone_color(backbone)
             axes.plot([x, to_x], [y, to_y], linestyle="--", linewidth=1, color=colour, zorder=1, gid="join")
 
 
-def point(axes: "Axes", experiment: Experiment, place: float, shown: FigureInputs) -> None:
-    """One row of one backbone."""
-    values = list(experiment.by_seed(shown.accuracy).values())
-    interval, marker = shown.interval(values), shown.looks.marker(experiment.row)
+def point(axes: "Axes", experiment: Experiment, cost: float, inputs: FigureInputs) -> None:
+    """Draw a method of a backbone."""
+    values = list(experiment.by_seed(inputs.accuracy).values())
+    interval, marker = inputs.interval(values), inputs.styles.marker(experiment.method_label)
     bars = None if interval is None else [[mean(values) - interval.low], [interval.high - mean(values)]]
     axes.errorbar(
-        [place], [mean(values)], yerr=bars, color=shown.looks.of_backbone(experiment.backbone), marker=marker,
+        [cost], [mean(values)], yerr=bars, color=inputs.styles.backbone_color(experiment.backbone), marker=marker,
         markersize=6 * (STAR if marker == "*" else 1), elinewidth=0.6, capsize=0, linestyle="none",
-        markeredgecolor="white", markeredgewidth=0.4, label=plain(model_title(experiment.backbone, experiment.row)),
+        markeredgecolor="white", markeredgewidth=0.4,
+        label=plain(model_title(experiment.backbone, experiment.method_label)),
     )  # fmt: skip
 
 
-def ends(experiment: Experiment, shown: FigureInputs) -> tuple[float, float]:
-    """The lowest and highest that is drawn of it."""
-    values = list(experiment.by_seed(shown.accuracy).values())
-    interval = shown.interval(values)
+def ends(experiment: Experiment, inputs: FigureInputs) -> tuple[float, float]:
+    """Return the ends of the drawn bar."""
+    values = list(experiment.by_seed(inputs.accuracy).values())
+    interval = inputs.interval(values)
     return (mean(values), mean(values)) if interval is None else (interval.low, interval.high)
 
 
-def key_of_markers(axes: "Axes", found: Sequence[Experiment], shown: FigureInputs) -> None:
-    """What each marker stands for, in grey, below the axes."""
+def key_of_markers(axes: "Axes", experiments: Sequence[Experiment], inputs: FigureInputs) -> None:
+    """Draw the legend of markers below the axes."""
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], linestyle="none", marker=shown.looks.marker(row), color="#555555",
-               markersize=6 * (STAR if shown.looks.marker(row) == "*" else 1), label=row_words(row))
-        for row in distinct(experiment.row for experiment in found)
+        Line2D([], [], linestyle="none", marker=inputs.styles.marker(method), color="#555555",
+               markersize=6 * (STAR if inputs.styles.marker(method) == "*" else 1), label=method_name(method))
+        for method in distinct(experiment.method_label for experiment in experiments)
     ]  # fmt: skip
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
 
 
-def names(there: Sequence[tuple[Experiment, float]], shown: FigureInputs) -> list[tuple[str, float, float, str]]:
-    """The name of each backbone, where it stands, and its colour."""
-    found = []
-    for backbone in distinct(experiment.backbone for experiment, _ in there):
-        own = [(experiment, place) for experiment, place in there if experiment.backbone == backbone]
-        rows = [experiment.row for experiment, _ in own]
-        experiment, place = own[rows.index(FULL) if FULL in rows else 0]
-        height = mean(experiment.by_seed(shown.accuracy).values())
-        found.append((plain(backbone), place, height, shown.looks.of_backbone(backbone)))
-    return found
+def names(points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> list[tuple[str, float, float, str]]:
+    """Return (name, x, y, color) of each backbone."""
+    labels = []
+    for backbone in distinct(experiment.backbone for experiment, _ in points):
+        of_backbone = [(experiment, cost) for experiment, cost in points if experiment.backbone == backbone]
+        methods = [experiment.method_label for experiment, _ in of_backbone]
+        experiment, cost = of_backbone[methods.index(FULL) if FULL in methods else 0]
+        height = mean(experiment.by_seed(inputs.accuracy).values())
+        labels.append((plain(backbone), cost, height, inputs.styles.backbone_color(backbone)))
+    return labels
 
 
-def caption(context: Context, costs: Costs, shown: FigureInputs) -> str:
-    """What the figure shows."""
-    there = [context.experiments[number] for number in costs.of]
-    counts = Counter(len(experiment.by_seed(shown.accuracy)) for experiment in there)
-    without = [
-        model_title(experiment.backbone, experiment.row)
+def caption(context: Context, costs: Costs, inputs: FigureInputs) -> str:
+    """Return the caption."""
+    measured = [context.experiments[number] for number in costs.values]
+    counts = Counter(len(experiment.by_seed(inputs.accuracy)) for experiment in measured)
+    unmeasured = [
+        model_title(experiment.backbone, experiment.method_label)
         for number, experiment in enumerate(context.experiments)
-        if number not in costs.of
+        if number not in costs.values
     ]
     parts = [
-        f"{context.title}: {shown.words} against {costs.words}",
-        f"means, {seeds_words(counts, 'point')}",
-        shown.bars if max(counts) > 1 else "",
-        device_words(there),
-        f"left out, as not measured in that way: {', '.join(without)}" if without else "",
+        f"{context.title}: {inputs.description} against {costs.description}",
+        f"means, {seeds_text(counts, 'point')}",
+        inputs.bars if max(counts) > 1 else "",
+        device_text(measured),
+        f"left out, measured under other conditions or not at all: {', '.join(unmeasured)}" if unmeasured else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -19,10 +19,10 @@ class Head:
     """A head of one or more columns."""
 
     text: str
-    hint: str = ""  # what the column is
+    hint: str = ""  # description
     columns: int = 1
     rows: int = 1
-    place: int | None = None  # of its column, counted from 0; None for several
+    index: int | None = None  # of its column, counted from 0; None for several
     is_text: bool = False
     ascending: bool = True  # order of the first click
 
@@ -32,12 +32,12 @@ class HtmlCell:
     """A cell of a table."""
 
     text: str
-    value: str = ""  # number to sort by, in full; empty: last
+    value: str = ""  # unrounded sort key; empty: last
     behind: str = ""  # id of the runs behind it
     hint: str = ""
     best: bool = False
     partial: bool = False  # whether seeds are missing
-    is_number: bool = True  # whether its column is one of numbers
+    is_number: bool = True  # whether its column is numeric
 
     @property
     def classes(self) -> str:
@@ -58,22 +58,22 @@ class Line:
 def head_rows(table: Table) -> list[list[Head]]:
     """Return the heads in one row or, with columns of data sets, in two."""
     rows = 2 if any(column.dataset for column in table.columns) else 1
-    upper = [Head(name, rows=rows, place=place, is_text=True) for place, name in enumerate(("Model", *table.settings))]
+    upper = [Head(name, rows=rows, index=index, is_text=True) for index, name in enumerate(("Model", *table.settings))]
     lower = []
     numbered = enumerate(table.columns, start=len(upper))
     for dataset, group in itertools.groupby(numbered, key=lambda pair: pair[1].dataset):
         columns = list(group)
         if dataset:
             upper.append(Head(dataset, columns=len(columns)))
-            lower += [column_head(column, place) for place, column in columns]
+            lower += [column_head(column, index) for index, column in columns]
         else:
-            upper += [column_head(column, place, rows=rows) for place, column in columns]
+            upper += [column_head(column, index, rows=rows) for index, column in columns]
     return [upper, lower] if lower else [upper]
 
 
-def column_head(column: Column, place: int, *, rows: int = 1) -> Head:
+def column_head(column: Column, index: int, *, rows: int = 1) -> Head:
     """Return the head of one column."""
-    return Head(column.short_head, hint=column.about, rows=rows, place=place, ascending=column.ascending)
+    return Head(column.short_head, hint=column.about, rows=rows, index=index, ascending=column.ascending)
 
 
 def blocks(table: Table) -> list[list[Line]]:
@@ -81,29 +81,32 @@ def blocks(table: Table) -> list[list[Line]]:
     settings = [text_column(column) for column in zip(*(row.settings for row in table.rows), strict=True)]
     lines = [
         Line(
-            (*(column[number] for column in settings), *(cell(row, number, column, table) for column in table.columns)),
+            (
+                *(column[row_index] for column in settings),
+                *(cell(row, row_index, column, table) for column in table.columns),
+            ),
             row.title,
             row.marks,
         )
-        for number, row in enumerate(table.rows)
+        for row_index, row in enumerate(table.rows)
     ]
     pairs = itertools.groupby(zip(table.rows, lines, strict=True), key=lambda pair: pair[0].backbone)
     return [[line for _, line in group] for _, group in pairs]
 
 
 def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[list[list[Head]], list[list[Line]]]:
-    """Return heads and lines of a table of texts in which columns of numbers sort by them."""
-    columns = [text_column([line[place] for line in lines]) for place in range(len(heads))]
+    """Return heads and lines of a table of texts; numeric columns sort by number."""
+    columns = [text_column([line[index] for line in lines]) for index in range(len(heads))]
     are_text = [not any(cell.is_number for cell in column) for column in columns]
-    shown = [
-        Head(head, place=place, is_text=is_text, ascending=is_text)
-        for place, (head, is_text) in enumerate(zip(heads, are_text, strict=True))
+    head_row = [
+        Head(head, index=index, is_text=is_text, ascending=is_text)
+        for index, (head, is_text) in enumerate(zip(heads, are_text, strict=True))
     ]
-    return [shown], [[Line(cells) for cells in zip(*columns, strict=True)]]
+    return [head_row], [[Line(cells) for cells in zip(*columns, strict=True)]]
 
 
 def text_column(texts: Sequence[str]) -> list[HtmlCell]:
-    """Return the cells of a column; one in which every text begins with a number, or is a dash, sorts by them."""
+    """Return the cells of a column; it is numeric if every text is a dash or begins with a number."""
     values = [leading_number(text) for text in texts]
     is_number = all(value is not None or not text.strip("–- ") for text, value in zip(texts, values, strict=True))
     is_number = is_number and any(value is not None for value in values)
@@ -113,25 +116,25 @@ def text_column(texts: Sequence[str]) -> list[HtmlCell]:
     ]
 
 
-def cell(row: Row, number: int, column: Column, table: Table) -> HtmlCell:
+def cell(row: Row, row_index: int, column: Column, table: Table) -> HtmlCell:
     """Return the cell of a row, which has this number in the table, in a column."""
     value, hint = column.sort_key(row), column.hint(row)
     return HtmlCell(
         column.text(row),
         value="" if value is None else repr(value),
-        behind=provenance_id(number, table, column.dataset) if hint else "",
+        behind=provenance_id(row_index, table, column.dataset) if hint else "",
         hint=hint,
         best=column.is_best(row),
         partial=column.is_partial(row),
     )
 
 
-def provenance_id(number: int, table: Table, dataset: str) -> str:
+def provenance_id(row_index: int, table: Table, dataset: str) -> str:
     """Return the id of the runs behind the numbers of a row on a data set."""
-    return f"runs-{number}-{distinct(column.dataset for column in table.columns).index(dataset)}"
+    return f"runs-{row_index}-{distinct(column.dataset for column in table.columns).index(dataset)}"
 
 
 def leading_number(text: str) -> float | None:
     """Return the number at the start of a text; None if there is none."""
-    found = NUMBER.match(text.replace("−", "-").strip())
-    return float(found[1].replace(",", "")) if found else None
+    match = NUMBER.match(text.replace("−", "-").strip())
+    return float(match[1].replace(",", "")) if match else None

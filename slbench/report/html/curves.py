@@ -31,9 +31,9 @@ SERIES = {
 class LearningCurve:
     """The series of one run by epoch."""
 
-    epochs: tuple[int, ...]  # those that are kept
+    epochs: tuple[int, ...]  # kept epochs
     total: int  # epochs in the file
-    values: Mapping[str, tuple[float | None, ...]]  # of each of SERIES that has a value
+    values: Mapping[str, tuple[float | None, ...]]  # by name of SERIES; series without values are omitted
 
     @property
     def table(self) -> str:
@@ -46,12 +46,12 @@ class LearningCurve:
 
 
 def max_epochs(runs: int) -> int:
-    """Return how many epochs of a curve are kept on a page of so many runs."""
+    """Return the number of epochs kept per curve on a page with `runs` runs."""
     return max(MIN_EPOCHS, min(MAX_EPOCHS, EPOCHS_IN_ALL // max(1, runs)))
 
 
 def read_curve(path: Path, *, limit: int) -> LearningCurve | None:
-    """Return the curve in a metrics.csv at no more than `limit` epochs; None if there is none that can be read."""
+    """Return the curve in a metrics.csv at up to `limit` epochs; None if it is missing or unreadable."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         names = lines[0].split(",")
@@ -74,4 +74,4 @@ def thinned(lines: Sequence[str], limit: int) -> list[str]:
     """Return at most `limit` lines, evenly spaced, with the first and the last."""
     if len(lines) <= limit:
         return list(lines)
-    return [lines[round(place * (len(lines) - 1) / (limit - 1))] for place in range(limit)]
+    return [lines[round(index * (len(lines) - 1) / (limit - 1))] for index in range(limit)]

@@ -10,7 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 90, 812, 16, 392  # of the area between its axes
 
 
 def line_chart(title: str, curves: Sequence[LearningCurve], names: Sequence[str]) -> str:
-    """Return a figure with these series of some runs by epoch, a line each; empty if no run has a value.
+    """Return a figure of series by epoch, one line per run and series; empty without values.
 
     Args:
         names: of SERIES.
@@ -22,8 +22,8 @@ def line_chart(title: str, curves: Sequence[LearningCurve], names: Sequence[str]
     first, last = min(epochs[0] for _, epochs, _ in lines), max(epochs[-1] for _, epochs, _ in lines)
     across = axis(first, last, LEFT, RIGHT)
     up = axis(min(values), max(values), BOTTOM, TOP)
-    shown = [name for name in names if any(name == each for each, _, _ in lines)]
-    keys = " ".join(f'<span class="key {SERIES[name].split}">{SERIES[name].label}</span>' for name in shown)
+    drawn_names = [name for name in names if any(name == line[0] for line in lines)]
+    keys = " ".join(f'<span class="key {SERIES[name].split}">{SERIES[name].label}</span>' for name in drawn_names)
     faint = " faint" if len(curves) > 1 else ""
     drawn = ""
     for name, epochs, line in lines:
@@ -36,7 +36,7 @@ def line_chart(title: str, curves: Sequence[LearningCurve], names: Sequence[str]
     below = "".join(f'<text x="{across(at)}" y="{BOTTOM + 28}">{label}</text>' for at, label in ticks(first, last, 1))
     return (
         f'<figure><figcaption>{title} {keys}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{title} by epoch: {", ".join(SERIES[name].label for name in shown)}">'
+        f'aria-label="{title} by epoch: {", ".join(SERIES[name].label for name in drawn_names)}">'
         f'<path class="grid" d="{grid}"/><path class="axis" d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}"/>{drawn}'
         f'<g class="left">{left}</g><g class="epochs">{below}<text x="450" y="{HEIGHT - 6}">epoch</text></g>'
         "</svg></figure>"
@@ -44,7 +44,7 @@ def line_chart(title: str, curves: Sequence[LearningCurve], names: Sequence[str]
 
 
 def axis(low: float, high: float, start: int, end: int) -> Callable[[float], int]:
-    """Return the function from values to places along an axis; the only value of a range is in its middle."""
+    """Return the function from values to positions along an axis; a single value is centered."""
     return lambda value: round(start + (end - start) * ((value - low) / (high - low) if high > low else 0.5))
 
 
@@ -64,7 +64,7 @@ def path_data(
 
 
 def ticks(low: float, high: float, least: float = 0.0) -> list[tuple[float, str]]:
-    """Return some five round numbers of a range, at least `least` apart, with their labels."""
+    """Return about five round tick values, at least `least` apart, with their labels."""
     rough = max((high - low) / 5, least) or 1.0
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))

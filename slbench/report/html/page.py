@@ -28,13 +28,13 @@ from slbench.text import plural
 if TYPE_CHECKING:
     from jinja2 import Template
 
-FEW = 12  # notes, or unfinished runs, that are shown at once
-MAX_DETAILED = 1_000  # runs, of more of which the details are left to runs.csv
+FEW = 12  # notes or unfinished runs shown without a click
+MAX_DETAILED = 1_000  # runs; larger pages leave details to runs.csv
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure of the report. As an image it can load and run nothing, whatever is in it."""
+    """A figure of the report, embedded as an image, so that nothing in it can load or run."""
 
     name: str
     caption: str
@@ -42,35 +42,35 @@ class PageFigure:
 
     @property
     def url(self) -> str:
-        """The figure itself."""
+        """Data URL of the SVG."""
         return f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode()).decode()}"
 
 
 def page(
-    gathered: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()
+    inputs: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()
 ) -> str:
     """Return the HTML of a report; the same for the same store."""
     script = asset("page.js")
-    folders = store_folders(gathered)
-    unfinished = unfinished_runs(gathered, table)
-    detailed = len(gathered.records) <= MAX_DETAILED
+    folders = store_folders(inputs)
+    unfinished = unfinished_runs(inputs, table)
+    detailed = len(inputs.records) <= MAX_DETAILED
     return template().render(
         policy=policy(script),
         style=asset("page.css"),
         script=script,
         version=__version__,
-        gathered=gathered,
-        title=gathered.title or gathered.name,
-        caption=table.caption[1:] if gathered.title and table.caption else table.caption,
+        inputs=inputs,
+        title=inputs.title or inputs.name,
+        caption=table.caption[1:] if inputs.title and table.caption else table.caption,
         head_rows=head_rows(table),
         blocks=blocks(table),
         notes_below=[(note.mark, without_folders(note.text, folders)) for note in table.notes],
-        cells=cell_provenance(gathered, table, detailed=detailed),
+        cells=cell_provenance(inputs, table, detailed=detailed),
         detailed=detailed,
         max_detailed=MAX_DETAILED,
         unfinished=unfinished,
         unfinished_table=text_table(UnfinishedRun.HEADS, [run.texts for run in unfinished]),
-        unread=[("", without_folders(line, folders)) for line in gathered.unread],
+        unread=[("", without_folders(line, folders)) for line in inputs.unread],
         sections=[(section, text_table(section.heads, section.lines)) for section in sections],
         figures=figures,
         few=FEW,
@@ -93,7 +93,7 @@ def asset(name: str) -> str:
 
 
 def template() -> "Template":
-    """Return the template of the page, which escapes what it is given."""
+    """Return the template of the page, which escapes all values."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -1,1 +1,1 @@
-"""A table and its findings as Markdown, LaTeX or CSV: one file a format."""
+"""Tables and findings as Markdown, LaTeX or CSV, one file per format."""

@@ -64,7 +64,7 @@ def render_sections(sections: Sequence[Section], *, name: str) -> str:
             "l" * len(section.heads),
             [[escape(head) for head in section.heads]],
             [[[escape(cell) for cell in line] for line in section.lines]],
-            caption=escape(" ".join((f"{section.title}.", *section.words, *section.notes))),
+            caption=escape(" ".join((f"{section.title}.", *section.intro, *section.notes))),
             label=f"{name} {section.title}",
         )
         for section in sections
@@ -74,7 +74,7 @@ def render_sections(sections: Sequence[Section], *, name: str) -> str:
 def environment(
     format_: str, head: Sequence[Sequence[str]], groups: Sequence[Sequence[Sequence[str]]], *, caption: str, label: str
 ) -> str:
-    """Return a table with a rule before each group of lines; all arguments but the label are LaTeX already."""
+    """Return a table with a rule before each group of lines; all arguments except the label are LaTeX."""
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}[htbp]",
@@ -90,5 +90,5 @@ def environment(
 
 
 def escape(text: str) -> str:
-    """Return text in which no character is a command."""
+    """Return text with LaTeX commands escaped."""
     return "".join(LATEX_ESCAPES.get(character, character) for character in text)

@@ -41,7 +41,7 @@ def render_sections(sections: Sequence[Section]) -> str:
         body = markdown_table(section.heads, [[escape_html(cell) for cell in line] for line in section.lines])
         parts += [
             f"### {section.title}",
-            escape_html(" ".join(section.words)),
+            escape_html(" ".join(section.intro)),
             body,
             escape_html(" ".join(section.notes)),
         ]
@@ -49,5 +49,5 @@ def render_sections(sections: Sequence[Section]) -> str:
 
 
 def escape_html(text: str) -> str:
-    """Return text in which nothing is a tag."""
+    """Return text with tags escaped."""
     return text.replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""Reports of runs that were never made, and what is in their figures."""
+"""Report inputs without training, and the content of figures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.lines import Line2D
 
 from slbench.record import RunRecord
-from slbench.report.figures.inputs import FigureInputs, show
+from slbench.report.figures.inputs import FigureInputs, figure_inputs
 from slbench.report.inputs import ReportInputs
 from slbench.report.table import make_table
 from slbench.study import StudyRun
@@ -20,18 +20,18 @@ Accuracy = Callable[[StudyRun], float]
 HEADS = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds"
 
 
-def gathered_of(found: tuple[StudyRun, ...], accuracy: Accuracy, **changes: Any) -> ReportInputs:
-    """A report of runs with these final accuracies."""
-    records = tuple(make_record(run, final_test_top1=accuracy(run), **changes) for run in found)
-    return ReportInputs(name="test", runs=found, records=records)
+def inputs_of(runs_: tuple[StudyRun, ...], accuracy: Accuracy, **changes: Any) -> ReportInputs:
+    """Return report inputs of runs with these final accuracies."""
+    records = tuple(make_record(run, final_test_top1=accuracy(run), **changes) for run in runs_)
+    return ReportInputs(name="test", runs=runs_, records=records)
 
 
-def shown_of(gathered: ReportInputs, *, level: float = 0.95, **table: Any) -> FigureInputs:
-    return show(gathered, make_table(gathered, **table), level=level)
+def figure_inputs_of(inputs: ReportInputs, *, level: float = 0.95, **table: Any) -> FigureInputs:
+    return figure_inputs(inputs, make_table(inputs, **table), level=level)
 
 
 def write_history(folder: Path, record: RunRecord, test: list[float], validation: list[float] | None) -> None:
-    """A run's metrics.csv with these accuracies by epoch."""
+    """Write a metrics.csv with these accuracies by epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         f"{epoch},0.1,1.0,1.0,{'' if validation is None else validation[epoch - 1]},1.0,{top1},99.0,0,1.0"
@@ -41,18 +41,18 @@ def write_history(folder: Path, record: RunRecord, test: list[float], validation
 
 
 def points_of(line: Line2D) -> tuple[list[float], list[float]]:
-    """What is drawn of a line: across, up."""
+    """Return the x and y values of a line."""
     return np.asarray(line.get_xdata(), float).tolist(), np.asarray(line.get_ydata(), float).tolist()
 
 
 def bars(axes: Axes) -> list[tuple[float, float, float, float]]:
-    """Every point with error bars: across, up, and the ends of its bar; without one both ends are its own height."""
-    found = []
+    """Return (x, y, low, high) of every point with error bars; without a bar low and high are y."""
+    points = []
     for container in axes.containers:
         assert isinstance(container, ErrorbarContainer)
         line, _, collections = container
-        across, up = points_of(line)
+        xs, ys = points_of(line)
         ends = [(float(low[1]), float(high[1])) for low, high in collections[0].get_segments()] if collections else []
-        for x, y, (low, high) in zip(across, up, ends or [(y, y) for y in up], strict=True):
-            found.append((x, y, low, high))
-    return found
+        for x, y, (low, high) in zip(xs, ys, ends or [(y, y) for y in ys], strict=True):
+            points.append((x, y, low, high))
+    return points

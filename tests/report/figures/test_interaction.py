@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from slbench.plotting.style import style
 from slbench.report.figures.inputs import FigureInputs, contexts
-from slbench.report.figures.interaction import draw, draw_effects, pool, squares
+from slbench.report.figures.interaction import draw, draw_effects, pool, two_by_twos
 from slbench.report.inputs import ReportInputs
 from slbench.study import StudyRun
-from tests.report.made import bars, gathered_of, points_of, shown_of
+from tests.report.helpers import bars, figure_inputs_of, inputs_of, points_of
 from tests.support import TINY, missing, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
@@ -26,18 +26,18 @@ def accuracy(run: StudyRun) -> float:
 
 
 def report(**grid: object) -> ReportInputs:
-    return gathered_of(runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy)
+    return inputs_of(runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy)
 
 
-def drawn(shown: FigureInputs) -> Figure:
-    (context,) = contexts(shown.experiments)
-    there = squares(context, shown)
+def drawn(inputs: FigureInputs) -> Figure:
+    (context,) = contexts(inputs.experiments)
+    ablations = two_by_twos(context, inputs)
     with style():
-        return draw(context, there, pool(there, shown), shown)
+        return draw(context, ablations, pool(ablations, inputs), inputs)
 
 
 def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> None:
-    figure = drawn(shown_of(report()))
+    figure = drawn(figure_inputs_of(report()))
     above, below = figure.subfigs
     assert [axes.get_title() for axes in above.axes] == ["Tiny", "Second"]
     for axes in above.axes:
@@ -52,7 +52,7 @@ def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> Non
 
 
 def test_the_forest_shows_the_paired_effects_a_line_a_backbone_and_their_mean_last() -> None:
-    _, below = drawn(shown_of(report())).subfigs
+    _, below = drawn(figure_inputs_of(report())).subfigs
     by_hand = {
         "main effect of SPT": (4, T),
         "main effect of LSA": (3, 0),
@@ -73,34 +73,35 @@ def test_the_forest_shows_the_paired_effects_a_line_a_backbone_and_their_mean_la
 
 
 def test_rows_and_effects_rest_on_the_seeds_that_all_four_rows_have(tmp_path: Path) -> None:
-    gathered = report(backbone=[TINY])
-    gone = next(r for r in gathered.records if (r.labels.method, r.spec.seed) == ("both", 1))
-    shown = shown_of(replace(gathered, records=tuple(record for record in gathered.records if record is not gone)))
-    above, _ = drawn(shown).subfigs
+    inputs = report(backbone=[TINY])
+    gone = next(r for r in inputs.records if (r.labels.method, r.spec.seed) == ("both", 1))
+    kept = tuple(record for record in inputs.records if record is not gone)
+    incomplete = figure_inputs_of(replace(inputs, records=kept))
+    above, _ = drawn(incomplete).subfigs
     assert [bar[1] for bar in bars(above.axes[0])] == [69.0, 70.0, 70.0, 75.0]  # of seed 0
-    ((_, words),) = draw_effects(shown, tmp_path)
-    assert not missing(words, "n = 1 seed")
-    assert "bars" not in words
+    ((_, caption),) = draw_effects(incomplete, tmp_path)
+    assert not missing(caption, "n = 1 seed")
+    assert "bars" not in caption
 
 
 def test_a_single_backbone_has_no_mean() -> None:
-    _, below = drawn(shown_of(report(backbone=[TINY]))).subfigs
+    _, below = drawn(figure_inputs_of(report(backbone=[TINY]))).subfigs
     assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny"]
 
 
 def test_backbones_without_a_common_seed_are_pooled_as_a_sample_and_the_caption_says_so(tmp_path: Path) -> None:
-    gathered = report()
+    inputs = report()
     seeds = {"Tiny": 0, "Second": 1}
-    kept = tuple(each for each in gathered.records if each.spec.seed == seeds[each.labels.backbone])
-    ((_, words),) = draw_effects(shown_of(replace(gathered, records=kept)), tmp_path)
-    assert not missing(words, "sample", "n = 2 backbones")
+    kept = tuple(record for record in inputs.records if record.spec.seed == seeds[record.labels.backbone])
+    ((_, caption),) = draw_effects(figure_inputs_of(replace(inputs, records=kept)), tmp_path)
+    assert not missing(caption, "sample", "n = 2 backbones")
 
 
 def test_without_one_of_the_four_rows_there_is_nothing_to_show(tmp_path: Path) -> None:
-    assert draw_effects(shown_of(report(method=["none", "spt", "both"])), tmp_path) == []
+    assert draw_effects(figure_inputs_of(report(method=["none", "spt", "both"])), tmp_path) == []
 
 
 def test_the_caption_says_what_n_and_bars_are(tmp_path: Path) -> None:
-    ((name, words),) = draw_effects(shown_of(report()), tmp_path)
+    ((name, caption),) = draw_effects(figure_inputs_of(report()), tmp_path)
     assert name == "effects"
-    assert not missing(words, "fashion-mnist-12k", "SPT", "LSA", "n = 2", "95 %", "Processor")
+    assert not missing(caption, "fashion-mnist-12k", "SPT", "LSA", "n = 2", "95 %", "Processor")

@@ -13,7 +13,7 @@ from slbench.report.figures.inputs import FigureInputs, contexts
 from slbench.report.figures.tradeoff import Costs, draw, draw_tradeoff, draw_tradeoff_macs, macs, throughputs
 from slbench.report.inputs import ReportInputs
 from slbench.study import StudyRun
-from tests.report.made import bars, gathered_of, points_of, shown_of
+from tests.report.helpers import bars, figure_inputs_of, inputs_of, points_of
 from tests.support import TINY, make_speed, missing, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
@@ -27,34 +27,34 @@ def accuracy(run: StudyRun) -> float:
 
 
 def report(**grid: object) -> ReportInputs:
-    return gathered_of(
+    return inputs_of(
         runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy, macs=7_000_000
     )
 
 
-def drawn(shown: FigureInputs, *, measured: bool) -> tuple[Figure, Axes, Costs]:
-    (context,) = contexts(shown.experiments)
-    costs = throughputs(context.experiments, shown.gathered.speeds) if measured else macs(context)
+def drawn(inputs_: FigureInputs, *, measured: bool) -> tuple[Figure, Axes, Costs]:
+    (context,) = contexts(inputs_.experiments)
+    costs = throughputs(context.experiments, inputs_.report_inputs.speeds) if measured else macs(context)
     assert costs is not None
     with style():
-        figure = draw(context, costs, shown)
+        figure = draw(context, costs, inputs_)
     return figure, figure.axes[0], costs
 
 
-def with_speeds(gathered: ReportInputs) -> ReportInputs:
+def with_speeds(inputs: ReportInputs) -> ReportInputs:
     speed = {("Tiny", "none"): 900.0, ("Tiny", "spt"): 800.0, ("Tiny", "both"): 700.0}
     return replace(
-        gathered,
+        inputs,
         speeds={
             record.run_id: make_speed(median=speed[record.labels.backbone, record.labels.method])
-            for record in gathered.records
+            for record in inputs.records
             if record.labels.backbone == "Tiny"
         },
     )
 
 
 def test_points_are_means_and_bars_their_intervals_over_the_seeds() -> None:
-    _, axes, _ = drawn(shown_of(report()), measured=False)
+    _, axes, _ = drawn(figure_inputs_of(report()), measured=False)
     points = bars(axes)
     assert [(x, y) for x, y, *_ in points] == [(7.0, 70), (7.0, 71), (7.0, 73), (7.0, 75), (7.0, 76), (7.0, 78)]
     for _, y, low, high in points:
@@ -62,17 +62,17 @@ def test_points_are_means_and_bars_their_intervals_over_the_seeds() -> None:
 
 
 def test_a_dashed_line_leads_from_the_dot_to_the_star_of_each_backbone_in_its_colour() -> None:
-    shown = shown_of(with_speeds(report()))
-    _, axes, _ = drawn(shown, measured=True)
+    inputs_ = figure_inputs_of(with_speeds(report()))
+    _, axes, _ = drawn(inputs_, measured=True)
     (line,) = [line for line in axes.lines if line.get_gid() == "join"]
     assert points_of(line) == ([900.0, 700.0], [70.0, 73.0])
-    assert (line.get_linestyle(), line.get_color()) == ("--", shown.looks.of_backbone("Tiny"))
+    assert (line.get_linestyle(), line.get_color()) == ("--", inputs_.styles.backbone_color("Tiny"))
     markers = [container[0].get_marker() for container in axes.containers]
     assert markers == ["o", "s", "*"]
 
 
 def test_names_stand_beside_the_stars_and_cover_no_other() -> None:
-    figure, axes, _ = drawn(shown_of(report()), measured=False)
+    figure, axes, _ = drawn(figure_inputs_of(report()), measured=False)
     names = [text for text in axes.texts if text.get_text()]
     assert [(text.get_text(), text.xy) for text in names] == [("Tiny", (7.0, 73.0)), ("Second", (7.0, 78.0))]  # type: ignore[attr-defined]
     figure.draw_without_rendering()
@@ -82,42 +82,42 @@ def test_names_stand_beside_the_stars_and_cover_no_other() -> None:
 
 
 def test_speeds_are_compared_only_where_they_were_measured_in_one_way(tmp_path: Path) -> None:
-    gathered = with_speeds(report())
-    odd = next(record.run_id for record in gathered.records if record.labels.method == "spt")
+    inputs = with_speeds(report())
+    odd = next(record.run_id for record in inputs.records if record.labels.method == "spt")
     other = next(
         record.run_id
-        for record in gathered.records
+        for record in inputs.records
         if record.labels.method == "spt" and record.run_id != odd and record.labels.backbone == "Tiny"
     )
     slower = make_speed(median=3.0, threads=5)
-    gathered = replace(gathered, speeds={**gathered.speeds, odd: slower, other: slower})
-    _, axes, costs = drawn(shown_of(gathered), measured=True)
-    assert sorted(costs.of.values()) == [700.0, 900.0]
+    inputs = replace(inputs, speeds={**inputs.speeds, odd: slower, other: slower})
+    _, axes, costs = drawn(figure_inputs_of(inputs), measured=True)
+    assert sorted(costs.values.values()) == [700.0, 900.0]
     assert len(axes.containers) == 2
-    ((name, words),) = draw_tradeoff(shown_of(gathered), tmp_path)
+    ((name, caption),) = draw_tradeoff(figure_inputs_of(inputs), tmp_path)
     assert name == "tradeoff"
-    assert not missing(words, "S-Tiny, Second, S-Second, SL-Second")
+    assert not missing(caption, "S-Tiny, Second, S-Second, SL-Second")
 
 
 def test_without_speeds_multiply_adds_stand_for_them(tmp_path: Path) -> None:
-    shown = shown_of(report())
-    ((name, words),) = draw_tradeoff(shown, tmp_path)
-    ((other, same),) = draw_tradeoff_macs(shown, tmp_path)
+    inputs_ = figure_inputs_of(report())
+    ((name, caption),) = draw_tradeoff(inputs_, tmp_path)
+    ((other, same),) = draw_tradeoff_macs(inputs_, tmp_path)
     assert (name, other) == ("tradeoff", "tradeoff-macs")
-    assert words == same
-    assert not missing(words, "fashion-mnist-12k", "n = 2", "95 %", "Processor")
+    assert caption == same
+    assert not missing(caption, "fashion-mnist-12k", "n = 2", "95 %", "Processor")
     assert (tmp_path / "tradeoff.svg").read_bytes() == (tmp_path / "tradeoff-macs.svg").read_bytes()
 
 
 def test_runs_trained_otherwise_are_no_neighbours(tmp_path: Path) -> None:
-    shown = shown_of(report(**{"recipe.lr": [0.001, 0.003]}))
-    assert [name for name, _ in draw_tradeoff_macs(shown, tmp_path)] == [
+    inputs_ = figure_inputs_of(report(**{"recipe.lr": [0.001, 0.003]}))
+    assert [name for name, _ in draw_tradeoff_macs(inputs_, tmp_path)] == [
         "tradeoff-macs-lr-0.001",
         "tradeoff-macs-lr-0.003",
     ]
 
 
 def test_the_interval_has_the_level_that_is_asked_for() -> None:
-    _, axes, _ = drawn(shown_of(report(), level=0.5), measured=False)
+    _, axes, _ = drawn(figure_inputs_of(report(), level=0.5), measured=False)
     _, y, low, high = bars(axes)[0]  # half of Student's t with one degree of freedom lies within ±1
     assert (low, high) == pytest.approx((y - 1, y + 1))

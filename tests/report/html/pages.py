@@ -1,4 +1,4 @@
-"""What the tests of the page build: a study's page from a store, and the page as a tree of elements."""
+"""Helpers for tests of the page: the page of a study, parsed into a tree of elements."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,16 +47,16 @@ class Node:
 
     def all(self, tag: str = "", **attributes: str) -> "list[Node]":
         """Elements inside it, in their order, with this tag and these attributes ("class_" is "class")."""
-        wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
+        expected = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
         return [
             node
             for node in self.walk()
-            if tag in ("", node.tag) and all(node.attributes.get(name) == value for name, value in wanted.items())
+            if tag in ("", node.tag) and all(node.attributes.get(name) == value for name, value in expected.items())
         ]
 
     def one(self, tag: str = "", **attributes: str) -> "Node":
-        (found,) = self.all(tag, **attributes)
-        return found
+        (node,) = self.all(tag, **attributes)
+        return node
 
     def walk(self) -> "Iterator[Node]":
         for child in self.children:
@@ -94,7 +94,7 @@ class Tree(HTMLParser):
 
 
 def parsed(html: str) -> Node:
-    """The page as a tree."""
+    """Return the page as a tree."""
     tree = Tree()
     tree.feed(html)
     tree.close()
@@ -102,35 +102,37 @@ def parsed(html: str) -> Node:
     return root
 
 
-def gathered_in(folder: Path, made: tuple[StudyRun, ...], top1: list[float | str | None], **words: Any) -> ReportInputs:
-    """What is gathered of a new store of runs with these accuracies; a text is why one failed, None: it never began."""
+def inputs_in(
+    folder: Path, runs_: tuple[StudyRun, ...], top1: list[float | str | None], **options: Any
+) -> ReportInputs:
+    """Return report inputs of a new store; an accuracy of str: reason of a failure, None: not started."""
     store = Store(folder)
-    for run, value in zip(made, top1, strict=True):
+    for run, value in zip(runs_, top1, strict=True):
         if value is None:
             continue
-        place = store.begin(run.spec, run.labels)
+        folder_ = store.begin(run.spec, run.labels)
         if isinstance(value, str):
-            reason = value.replace("HERE", str(place))
+            reason = value.replace("HERE", str(folder_))
             store.fail(run.spec, run.labels, Failure(kind="out of memory", reason=reason))
             continue
-        (place / "metrics.csv").write_text(HISTORY)
-        store.finish(place, make_record(run, final_test_top1=value))
-    return gather(made, store, **({"name": "study"} | words))
+        (folder_ / "metrics.csv").write_text(HISTORY)
+        store.finish(folder_, make_record(run, final_test_top1=value))
+    return gather(runs_, store, **({"name": "study"} | options))
 
 
 def page_of(
-    gathered: ReportInputs, *, sections: tuple[Section, ...] = (), figures: tuple[PageFigure, ...] = (), **options: Any
+    inputs: ReportInputs, *, sections: tuple[Section, ...] = (), figures: tuple[PageFigure, ...] = (), **options: Any
 ) -> str:
-    """The page of what was gathered."""
-    return page(gathered, make_table(gathered, **options), sections, figures)
+    """Return the page of report inputs."""
+    return page(inputs, make_table(inputs, **options), sections, figures)
 
 
 def a_section(
     title: str,
-    words: tuple[str, ...],
+    options: tuple[str, ...],
     heads: tuple[str, ...],
     lines: tuple[tuple[str, ...], ...],
     notes: tuple[str, ...] = (),
 ) -> Section:
-    """A section of findings."""
-    return Section(title, words, heads, lines, notes)
+    """Return a section of findings."""
+    return Section(title, options, heads, lines, notes)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from slbench.report.html.page import PageFigure
-from tests.report.chromium import Tab, chromium
-from tests.report.pages import SVG, a_section, page_of
-from tests.report.test_page import HOSTILE, hostile_page, two_backbones
+from tests.report.html.chromium import Tab, chromium
+from tests.report.html.pages import SVG, a_section, page_of
+from tests.report.html.test_page import HOSTILE, hostile_page, two_backbones
 
 pytestmark = pytest.mark.slow
 TITLES = "[...document.querySelectorAll('table.results tbody > tr > th')].map(one => one.firstChild.textContent)"
@@ -32,11 +32,11 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A page, and the ids of its runs."""
     folder = tmp_path_factory.mktemp("page")
-    gathered = two_backbones(folder / "store")
+    inputs = two_backbones(folder / "store")
     section = a_section("Effects", (), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "−1.20")))
     path = folder / "report.html"
-    path.write_text(page_of(gathered, sections=(section,), figures=(PageFigure("f", "c", SVG),)), encoding="utf-8")
-    return path, [record.run_id for record in gathered.records]
+    path.write_text(page_of(inputs, sections=(section,), figures=(PageFigure("f", "c", SVG),)), encoding="utf-8")
+    return path, [record.run_id for record in inputs.records]
 
 
 def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing_else(
@@ -197,8 +197,8 @@ def test_a_figure_is_drawn_and_loads_and_runs_nothing(tab: Tab, tmp_path: Path) 
         "<foreignObject><iframe xmlns='http://www.w3.org/1999/xhtml' src='http://192.0.2.7/'/></foreignObject>",
     )
     path = tmp_path / "figure.html"
-    gathered = two_backbones(tmp_path / "store")
-    path.write_text(page_of(gathered, figures=(PageFigure("f", "c", bad),)), encoding="utf-8")
+    inputs = two_backbones(tmp_path / "store")
+    path.write_text(page_of(inputs, figures=(PageFigure("f", "c", bad),)), encoding="utf-8")
     tab.open(path)
     assert tab.evaluate("document.images[0].decode().then(() => document.images[0].naturalWidth)") == 528  # 396 pt
     assert tab.evaluate("document.title") != "ran"

@@ -21,45 +21,45 @@ SLEEP_2 = dict(enumerate([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]))
 
 
 def test_a_paired_difference_is_what_r_prints_for_students_sleep_data() -> None:
-    found = paired_difference(SLEEP_1, SLEEP_2)
-    assert found.estimate == pytest.approx(-1.58)
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx((-2.4598858, -0.7001142), abs=1e-7)
-    assert found.p_value == pytest.approx(0.002833, abs=5e-7)
-    assert (found.verdict, found.n, found.interval.method) == ("worse", 10, "t")
-    assert found.correlation == pytest.approx(0.7951702, abs=1e-7)  # R's cor
+    result = paired_difference(SLEEP_1, SLEEP_2)
+    assert result.estimate == pytest.approx(-1.58)
+    assert result.interval is not None
+    assert (result.interval.low, result.interval.high) == pytest.approx((-2.4598858, -0.7001142), abs=1e-7)
+    assert result.p_value == pytest.approx(0.002833, abs=5e-7)
+    assert (result.verdict, result.n, result.interval.method) == ("worse", 10, "t")
+    assert result.correlation == pytest.approx(0.7951702, abs=1e-7)  # R's cor
 
 
 def test_the_other_way_round_it_is_better_and_says_what_it_rests_on() -> None:
-    found = paired_difference(SLEEP_2, SLEEP_1)
-    assert found.verdict == "better"
-    assert not missing(found.words, "+1.58 points", "95 %", "+0.70", "+2.46", "10")
+    result = paired_difference(SLEEP_2, SLEEP_1)
+    assert result.verdict == "better"
+    assert not missing(result.summary, "+1.58 points", "95 %", "+0.70", "+2.46", "10")
 
 
 def test_only_seeds_that_both_have_are_compared() -> None:
-    found = paired_difference({0: 80.0, 1: 82.0, 7: 10.0}, {0: 79.0, 1: 80.0, 8: 99.0})
-    assert (found.estimate, found.n) == (1.5, 2)
+    result = paired_difference({0: 80.0, 1: 82.0, 7: 10.0}, {0: 79.0, 1: 80.0, 8: 99.0})
+    assert (result.estimate, result.n) == (1.5, 2)
     with pytest.raises(ValueError, match=naming("seed")):
         paired_difference({0: 1.0}, {1: 1.0})
 
 
 def test_one_seed_decides_nothing() -> None:
-    found = paired_difference({3: 81.0}, {3: 80.0})
-    assert (found.estimate, found.interval, found.verdict, found.p_value) == (1.0, None, "undecided", None)
-    assert not missing(found.words, "+1.00 points", "one seed")
+    result = paired_difference({3: 81.0}, {3: 80.0})
+    assert (result.estimate, result.interval, result.verdict, result.p_value) == (1.0, None, "undecided", None)
+    assert not missing(result.summary, "+1.00 points", "one seed")
 
 
 def test_an_undecided_difference_says_what_the_seeds_could_have_shown_and_how_many_it_takes() -> None:
-    found = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0})  # 0, 0.5, 1
+    result = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0})  # 0, 0.5, 1
     half = t.ppf(0.975, 2) * 0.5 / 3**0.5
-    assert found.interval is not None
-    assert found.interval.half_width == pytest.approx(half)
-    assert not missing(found.words, "+0.50 points", "95 %", "-0.74", "+1.74", "3", "1.24 points", "10 seeds")
+    assert result.interval is not None
+    assert result.interval.half_width == pytest.approx(half)
+    assert not missing(result.summary, "+0.50 points", "95 %", "-0.74", "+1.74", "3", "1.24 points", "10 seeds")
 
 
 def test_equal_rows_differ_by_nothing_and_no_number_of_seeds_shows_it() -> None:
-    found = paired_difference(SLEEP_1, SLEEP_1)
-    assert (found.estimate, found.std, found.verdict, found.p_value) == (0.0, 0.0, "undecided", None)
+    result = paired_difference(SLEEP_1, SLEEP_1)
+    assert (result.estimate, result.std, result.verdict, result.p_value) == (0.0, 0.0, "undecided", None)
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(1.0, 0.0) is None
 
@@ -72,49 +72,51 @@ def test_an_interval_needs_two_values() -> None:
 def test_without_spread_no_difference_is_claimed_and_rounding_is_no_spread() -> None:
     one, other = {0: 64.1, 1: 32.3, 2: 79.7}, {0: 63.1, 1: 31.3, 2: 78.7}
     assert len({one[seed] - other[seed] for seed in one}) > 1  # as floats
-    found = paired_difference(one, other)
-    assert (found.std, found.verdict, found.p_value, found.smallest_effect) == (0.0, "undecided", None, None)
-    assert not missing(found.words, "+1.00 points", "3")
+    result = paired_difference(one, other)
+    assert (result.std, result.verdict, result.p_value, result.smallest_effect) == (0.0, "undecided", None, None)
+    assert not missing(result.summary, "+1.00 points", "3")
 
 
 def test_a_difference_is_that_of_scipys_paired_test() -> None:
     rows = np.random.default_rng(3).normal(80, 1, (2, 7))
-    found = paired_difference(dict(enumerate(rows[0])), dict(enumerate(rows[1])))
+    result = paired_difference(dict(enumerate(rows[0])), dict(enumerate(rows[1])))
     theirs = ttest_rel(rows[0], rows[1])
-    assert found.p_value == pytest.approx(theirs.pvalue, rel=1e-12)
-    assert found.interval is not None
+    assert result.p_value == pytest.approx(theirs.pvalue, rel=1e-12)
+    assert result.interval is not None
     low, high = theirs.confidence_interval(0.95)
-    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), rel=1e-12)
+    assert (result.interval.low, result.interval.high) == pytest.approx((low, high), rel=1e-12)
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.983])
 def test_a_mean_interval_is_that_of_scipy_at_any_level(level: float) -> None:
     values = [80.5, 81.25, 79.0, 80.0, 82.0]
-    found = mean_interval(values, level=level)
-    assert (found.low, found.high) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval(level)), rel=1e-12)
-    assert (found.level, found.n, found.method) == (level, 5, "t")
+    result = mean_interval(values, level=level)
+    assert (result.low, result.high) == pytest.approx(
+        tuple(ttest_1samp(values, 0).confidence_interval(level)), rel=1e-12
+    )
+    assert (result.level, result.n, result.method) == (level, 5, "t")
 
 
 def test_many_seeds_are_told_by_a_bootstrap_that_is_near_scipys_and_students_on_request() -> None:
     values = np.random.default_rng(5).normal(80, 2, 40)
-    found, student = mean_interval(values.tolist()), t_interval(values.tolist())
+    result, student = mean_interval(values.tolist()), t_interval(values.tolist())
     theirs = bootstrap((values,), np.mean, rng=np.random.default_rng(0), method="BCa").confidence_interval
-    assert (found.method, student.method) == ("bootstrap", "t")
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.1)
+    assert (result.method, student.method) == ("bootstrap", "t")
+    assert (result.low, result.high) == pytest.approx((theirs.low, theirs.high), abs=0.1)
     low, high = ttest_1samp(values, 0).confidence_interval(0.95)
     assert (student.low, student.high) == pytest.approx((low, high))
 
 
 def test_the_words_name_a_level_that_is_not_95() -> None:
-    found = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0}, level=0.983)
-    assert not missing(found.words, "+0.50 points", "98.3 %", "-1.69", "+2.69", "3")
+    result = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0}, level=0.983)
+    assert not missing(result.summary, "+0.50 points", "98.3 %", "-1.69", "+2.69", "3")
 
 
 def test_a_further_run_of_two_is_predicted_by_hand() -> None:
-    found = prediction_interval([79.0, 81.0])  # mean 80, s = sqrt(2), t(0.975, 1) = 12.7062
-    assert found.estimate == 80.0
-    assert found.high - 80 == pytest.approx(12.7062047 * 2**0.5 * 1.5**0.5, rel=1e-7)
-    assert 80 - found.low == pytest.approx(found.high - 80)
+    result = prediction_interval([79.0, 81.0])  # mean 80, s = sqrt(2), t(0.975, 1) = 12.7062
+    assert result.estimate == 80.0
+    assert result.high - 80 == pytest.approx(12.7062047 * 2**0.5 * 1.5**0.5, rel=1e-7)
+    assert 80 - result.low == pytest.approx(result.high - 80)
     with pytest.raises(ValueError, match=naming("two", "1")):
         prediction_interval([80.0])
 

@@ -4,7 +4,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import chi, nct, norm, t, wilcoxon
 
-from slbench.stats.power import rank_words, seeds_needed, smallest_effect, smallest_rank_p
+from slbench.stats.power import rank_test_sentence, seeds_needed, smallest_effect, smallest_rank_p
 from tests.support import missing, naming
 
 
@@ -66,9 +66,9 @@ def test_seeds_needed_is_the_smallest_effect_turned_round(std: float, n: int) ->
 
 def test_five_paired_seeds_keep_a_rank_test_at_0_0625_and_it_says_so() -> None:
     assert smallest_rank_p(5) == 0.0625
-    assert not missing(rank_words(5), "5 paired seeds", "p = 0.0625")
-    assert not missing(rank_words(6), "6 paired seeds", "p = 0.03125")
-    assert not missing(rank_words(1), "1 paired seed", "p = 1")
+    assert not missing(rank_test_sentence(5), "5 paired seeds", "p = 0.0625")
+    assert not missing(rank_test_sentence(6), "6 paired seeds", "p = 0.03125")
+    assert not missing(rank_test_sentence(1), "1 paired seed", "p = 1")
 
 
 @pytest.mark.parametrize("n", [2, 5, 6])

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from slbench.published.numbers import table_named
-from slbench.published.reproduction import judge, model_of, papers_gain, row_of
+from slbench.published.numbers import table_name
+from slbench.published.reproduction import judge, method_name, model_name, published_gain
 from slbench.record import RunRecord
 from slbench.study import StudyRun
 from tests.support import make_record, missing, study
@@ -84,8 +84,8 @@ def test_what_was_never_published_has_no_verdict() -> None:
 
 
 def test_a_study_that_names_a_table_is_judged_by_that_table() -> None:
-    assert table_named("arXiv:2112.13492 Table 5") == "table5"
-    assert table_named("arXiv:2112.13492") is table_named("Table 5 of another paper") is None
+    assert table_name("arXiv:2112.13492 Table 5") == "table5"
+    assert table_name("arXiv:2112.13492") is table_name("Table 5 of another paper") is None
     judged = judge(with_best(papers("spt"), 76.2, 76.3, 76.4), source="arXiv:2112.13492 Table 5")
     assert judged is not None and judged.published.table == "table5"
     assert judge(with_best(papers("spt"), 76.2, 76.3, 76.4), source="arXiv:2112.13492 Table 2") is None
@@ -93,11 +93,11 @@ def test_a_study_that_names_a_table_is_judged_by_that_table() -> None:
 
 def test_models_and_rows_are_known_by_what_they_are() -> None:
     (run,) = papers("both-no-pool", backbone={"name": "pit", "label": "mine"}, seeds=1)
-    assert (model_of(run.spec), row_of(run.spec)) == ("pit", "both-no-pool")
+    assert (model_name(run.spec), method_name(run.spec)) == ("pit", "both-no-pool")
     (run,) = papers(backbone={"name": "cait", "variant": "released"}, seeds=1)
-    assert model_of(run.spec) == "cait"
+    assert model_name(run.spec) == "cait"
     (run,) = papers(backbone={"name": "vit", "depth": 3}, seeds=1)
-    assert model_of(run.spec) is None
+    assert model_name(run.spec) is None
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_models_and_rows_are_known_by_what_they_are() -> None:
 def test_a_preset_is_known_by_its_layers_too(preset: str, layers: dict[str, Any]) -> None:
     at_224 = {"dataset": ["tiny-imagenet"], "method": ["both"], "dataset.image_size": [[224, 224]]}
     same, other = study({"grid": {"backbone": [preset, {"name": preset, "label": "other", **layers}], **at_224}}).runs
-    assert model_of(same.spec) == preset
-    assert model_of(other.spec) is None
+    assert model_name(same.spec) == preset
+    assert model_name(other.spec) is None
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_a_preset_is_known_by_its_layers_too(preset: str, layers: dict[str, Any]
 )
 def test_the_papers_small_backbones_with_other_layers_are_not_the_papers(backbone: str, layers: dict[str, Any]) -> None:
     (run,) = papers(backbone={"name": backbone, "label": "mine", **layers}, seeds=1)
-    assert model_of(run.spec) is None
+    assert model_name(run.spec) is None
 
 
 def test_the_gain_that_is_judged_is_the_rows_own_and_for_the_plain_backbone_that_of_both() -> None:
     spt, plain = papers("spt", seeds=1)[0].spec, papers("none", seeds=1)[0].spec
-    assert papers_gain(spt, table=None) == pytest.approx(76.29 - 73.81)
-    assert papers_gain(plain, table=None) == pytest.approx(76.92 - 73.81)
+    assert published_gain(spt, table=None) == pytest.approx(76.29 - 73.81)
+    assert published_gain(plain, table=None) == pytest.approx(76.92 - 73.81)
     (resnet,) = papers("none", backbone="resnet56", seeds=1)
-    assert papers_gain(resnet.spec, table=None) is None
+    assert published_gain(resnet.spec, table=None) is None

@@ -22,7 +22,7 @@ from slbench.report.table import make_table
 from slbench.report.write import report
 from slbench.spec import to_dict
 from slbench.study import StudyRun
-from tests.report.pages import HISTORY, SVG, Node, a_section, gathered_in, page_of, parsed
+from tests.report.html.pages import HISTORY, SVG, Node, a_section, inputs_in, page_of, parsed
 from tests.support import CODE, TINY, make_record, missing, runs
 
 HOSTILE = [
@@ -41,10 +41,10 @@ SECTION = a_section(
 
 def two_backbones(folder: Path, **words: Any) -> ReportInputs:
     """Two backbones with three rows and two seeds, of which one run failed and two of one row never began."""
-    made = runs({"backbone": [TINY, {**TINY, "label": "Wide", "dim": 16}], "method": ROWS, "seed": [0, 1]})
+    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Wide", "dim": 16}], "method": ROWS, "seed": [0, 1]})
     why = "no memory in HERE/x"
     top1: list[float | str | None] = [70.0, 72.5, 80.0, why, 75.0, 76.0, 60.0, 62.0, 61.0, 67.0, None, None]
-    return gathered_in(folder, made, top1, **words)
+    return inputs_in(folder, runs_, top1, **words)
 
 
 def results(page: Node) -> Node:
@@ -58,9 +58,9 @@ def facts_of(node: Node) -> dict[str, str]:
 
 
 def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_value(tmp_path: Path) -> None:
-    gathered = two_backbones(tmp_path)
-    table = make_table(gathered)
-    lines = [line for body in results(parsed(page_of(gathered))).all("tbody") for line in body.all("tr")]
+    inputs = two_backbones(tmp_path)
+    table = make_table(inputs)
+    lines = [line for body in results(parsed(page_of(inputs))).all("tbody") for line in body.all("tr")]
     assert [line.one("th").text for line in lines] == [row.title for row in table.rows]
     for line, row in zip(lines, table.rows, strict=True):
         shown = line.all("td")
@@ -90,31 +90,31 @@ def test_the_rows_of_each_backbone_are_a_body_of_their_own_under_two_rows_of_hea
 
 
 def test_behind_each_number_are_its_runs_and_those_that_are_missing(tmp_path: Path) -> None:
-    gathered = two_backbones(tmp_path)
-    page = parsed(page_of(gathered))
+    inputs = two_backbones(tmp_path)
+    page = parsed(page_of(inputs))
     by_row = {line.one("th").text: line for line in results(page).all("tr") if line.all("td")}
-    done = {record.run_id for record in gathered.records}
+    done = {record.run_id for record in inputs.records}
     names = {"Tiny": 0, "S-Tiny": 2, "L-Tiny": 4, "Wide": 6, "S-Wide": 8}
     for title, first in names.items():
         links = by_row[title].all("a", class_="behind")
         (target,) = {link.attributes["href"] for link in links}
         group = page.one(id=target[1:])
-        wanted = [run.spec.run_id for run in gathered.runs[first : first + 2]]
+        wanted = [run.spec.run_id for run in inputs.runs[first : first + 2]]
         assert [run.attributes["data-run"] for run in group.all("details", class_="run")] == [
             run for run in wanted if run in done
         ]
         assert all(run in group.text for run in wanted)
     assert "mean 71.25, sample standard deviation 1.7678, 2 of 2 seeds" in page.text
-    assert "+10 with one seed in common, which cannot be told from noise" in page.text
+    assert "+10 with one seed in common, no interval" in page.text
 
 
 def test_unfinished_runs_are_listed_with_why_they_failed_and_without_the_place_of_the_store(tmp_path: Path) -> None:
-    gathered = two_backbones(tmp_path)
-    html = page_of(replace(gathered, unread=(f"{tmp_path}/runs/some-folder/record.json: damaged",)))
+    inputs = two_backbones(tmp_path)
+    html = page_of(replace(inputs, unread=(f"{tmp_path}/runs/some-folder/record.json: damaged",)))
     lines = parsed(html).one(id="unfinished").one("tbody").all("tr")
     told = [[cell.text for cell in line.all("td")] for line in lines]
     failed, *others = told
-    run = gathered.runs[3].spec.run_id
+    run = inputs.runs[3].spec.run_id
     assert failed == [
         "1", run, "S-Tiny", "fashion-mnist-12k", "failed (out of memory)",
         f"no memory in tiny-spt-fashion-mnist-12k-s1-{run}/x",
@@ -125,8 +125,8 @@ def test_unfinished_runs_are_listed_with_why_they_failed_and_without_the_place_o
 
 
 def test_unfinished_runs_tell_the_settings_by_which_rows_differ(tmp_path: Path) -> None:
-    made = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
-    page = parsed(page_of(gathered_in(tmp_path, made, [70.0, 71.0, 80.0, None])))
+    runs_ = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
+    page = parsed(page_of(inputs_in(tmp_path, runs_, [70.0, 71.0, 80.0, None])))
     assert "Tiny, recipe_lr 0.002" in [cell.text for cell in page.one(id="unfinished").all("td")]
     (head,) = [head for head in results(page).all("th") if head.text == "recipe_lr"]
     cells = [line.all("td")[0] for line in results(page).one("tbody").all("tr")]
@@ -135,17 +135,17 @@ def test_unfinished_runs_tell_the_settings_by_which_rows_differ(tmp_path: Path) 
 
 
 def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_share(tmp_path: Path) -> None:
-    gathered = two_backbones(tmp_path)
-    page = parsed(page_of(gathered))
-    for record in gathered.records:
+    inputs = two_backbones(tmp_path)
+    page = parsed(page_of(inputs))
+    for record in inputs.records:
         (cell,) = [one for one in page.all(class_="group-body") if one.all(id=f"run-{record.run_id}")]
         own, shared = (facts_of(part) for part in (cell.one(id=f"run-{record.run_id}"), cell.one(class_="shared")))
         both = own | shared
-        columns = {*gathered.frame, *(f"code_{name}" for name in CODE.versions)} - {"code_versions"}
+        columns = {*inputs.frame, *(f"code_{name}" for name in CODE.versions)} - {"code_versions"}
         assert {name for name in columns if not name.startswith("numerics_")} <= set(both) <= columns | {"folder"}
         for name, value in flat(to_dict(record.spec)).items():
             assert both[name] == (value if isinstance(value, str) else "none" if value is None else json.dumps(value))
-        assert own["folder"] == gathered.folders[record.run_id].name
+        assert own["folder"] == inputs.folders[record.run_id].name
         assert float(own["final_test_top1"]) == record.final_test_top1
         assert shared["data_sha256"] == record.data_sha256
         expected = {
@@ -161,11 +161,11 @@ def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_sha
 
 
 def test_what_only_some_runs_of_a_cell_have_stands_at_each(tmp_path: Path) -> None:
-    gathered = two_backbones(tmp_path)
-    first, *others = gathered.records
+    inputs = two_backbones(tmp_path)
+    first, *others = inputs.records
     code = first.code.model_copy(update={"versions": {**first.code.versions, "triton": "3.5.1"}})
     changed = first.model_copy(update={"threads": 2, "code": code})
-    page = parsed(page_of(replace(gathered, records=(changed, *others))))
+    page = parsed(page_of(replace(inputs, records=(changed, *others))))
     (cell,) = [one for one in page.all(class_="group-body") if one.all(id=f"run-{first.run_id}")]
     assert [facts_of(run)["threads"] for run in cell.all("details", class_="run")] == ["2", "1"]
     assert [facts_of(run).get("code_triton") for run in cell.all("details", class_="run")] == ["3.5.1", None]
@@ -183,17 +183,17 @@ def test_results_have_four_decimals(value: object, shown: object) -> None:
 def test_a_page_of_very_many_runs_leaves_their_details_to_runs_csv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gathered = two_backbones(tmp_path)
-    monkeypatch.setattr("slbench.report.html.page.MAX_DETAILED", len(gathered.records) - 1)
-    runs_part = parsed(page_of(gathered)).one(id="runs")
+    inputs = two_backbones(tmp_path)
+    monkeypatch.setattr("slbench.report.html.page.MAX_DETAILED", len(inputs.records) - 1)
+    runs_part = parsed(page_of(inputs)).one(id="runs")
     assert runs_part.one("a").attributes["href"] == "runs.csv"
     assert "More than 8 runs" in runs_part.text
     assert not runs_part.all("details", class_="run") and not runs_part.all("svg") and not runs_part.all("pre")
     lines = runs_part.all("p", class_="run line")
-    assert [line.attributes["id"] for line in lines] == [f"run-{record.run_id}" for record in gathered.records]
+    assert [line.attributes["id"] for line in lines] == [f"run-{record.run_id}" for record in inputs.records]
     assert "mean 71.25" in runs_part.text
     monkeypatch.undo()
-    assert not parsed(page_of(gathered)).one(id="runs").all("a")
+    assert not parsed(page_of(inputs)).one(id="runs").all("a")
 
 
 def test_a_curve_has_the_values_of_its_file(tmp_path: Path) -> None:
@@ -253,32 +253,32 @@ def test_long_curves_keep_their_first_and_last_epoch_and_evenly_what_is_between(
 
 def hostile_page(folder: Path, name: str) -> str:
     """A page in which every text that somebody may choose is this one."""
-    gathered = two_backbones(folder)
+    inputs = two_backbones(folder)
 
     def named(run: StudyRun) -> StudyRun:
         labels = run.labels.model_copy(update={"backbone": run.labels.backbone + name, "dataset": name})
         return StudyRun(replace(run.spec, dataset=replace(run.spec.dataset, name=name)), labels)
 
-    made = {run.spec.run_id: named(run) for run in gathered.runs}
+    runs_ = {run.spec.run_id: named(run) for run in inputs.runs}
     code = CODE.model_copy(update={"versions": {"slbench": name, "torch": name}, "python": name})
     records = tuple(
         make_record(
-            made[record.run_id], final_test_top1=record.final_test_top1, device_name=name, code=code, data_sha256=name
+            runs_[record.run_id], final_test_top1=record.final_test_top1, device_name=name, code=code, data_sha256=name
         )
-        for record in gathered.records
+        for record in inputs.records
     )
     section = a_section(name, (name,), (name, name), ((name, name), (name, name)), (name,))
     unusual = replace(
-        gathered,
+        inputs,
         name=name,
         title=name,
         source=name,
-        runs=tuple(made.values()),
+        runs=tuple(runs_.values()),
         records=records,
         folders={record.run_id: folder / "runs" / name.replace("/", "") for record in records},
         failures={
-            made[run_id].spec.run_id: failure.model_copy(update={"reason": name})
-            for run_id, failure in gathered.failures.items()
+            runs_[run_id].spec.run_id: failure.model_copy(update={"reason": name})
+            for run_id, failure in inputs.failures.items()
         },
         unread=(name,),
         query=name,
@@ -340,9 +340,9 @@ def test_the_same_records_in_another_place_give_the_same_bytes(tmp_path: Path) -
 
 
 def test_notes_are_linked_from_the_rows_that_carry_their_marks(tmp_path: Path) -> None:
-    made = runs({"method": ["none", "spt"]})
-    gathered = gathered_in(tmp_path, made, [70.0, 80.0])
-    mixed = replace(gathered, records=(gathered.records[0], gathered.records[1].model_copy(update={"threads": 2})))
+    runs_ = runs({"method": ["none", "spt"]})
+    inputs = inputs_in(tmp_path, runs_, [70.0, 80.0])
+    mixed = replace(inputs, records=(inputs.records[0], inputs.records[1].model_copy(update={"threads": 2})))
     page = parsed(page_of(mixed))
     marked = [line for line in results(page).one("tbody").all("tr") if line.all("sup")]
     (link,) = {mark.attributes["href"] for line in marked for mark in line.one("sup").all("a")}
@@ -350,8 +350,8 @@ def test_notes_are_linked_from_the_rows_that_carry_their_marks(tmp_path: Path) -
 
 
 def test_published_numbers_tell_their_origin_confidence_and_the_reason_of_the_verdict(tmp_path: Path) -> None:
-    made = runs({"backbone": ["vit"], "method": ["none", "both"], "dataset": ["cifar100"], "seed": [0, 1]})
-    page = parsed(page_of(gathered_in(tmp_path, made, [70.0, 71.0, 80.0, 81.0]), published=True))
+    runs_ = runs({"backbone": ["vit"], "method": ["none", "both"], "dataset": ["cifar100"], "seed": [0, 1]})
+    page = parsed(page_of(inputs_in(tmp_path, runs_, [70.0, 71.0, 80.0, 81.0]), published=True))
     terms = page.all(class_="group-body")[0].all("dl")[0]
     facts = dict(zip([term.text for term in terms.all("dt")], [fact.text for fact in terms.all("dd")], strict=True))
     assert re.fullmatch(
@@ -387,16 +387,16 @@ def test_the_package_holds_what_the_page_is_made_of(name: str) -> None:
 
 
 def test_a_page_without_any_finished_run_says_so(tmp_path: Path) -> None:
-    made = runs({"method": ["none"]})
-    page = parsed(page_of(gathered_in(tmp_path, made, [None])))
+    runs_ = runs({"method": ["none"]})
+    page = parsed(page_of(inputs_in(tmp_path, runs_, [None])))
     assert "No run is finished yet." in page.one(id="table").text
     assert not page.all("table", class_="results sorts")
     assert len(page.one(id="unfinished").one("tbody").all("tr")) == 1
 
 
 def test_a_report_in_html_holds_the_figures_that_were_drawn(tmp_path: Path) -> None:
-    made = runs({"recipe.lr": [0.001, 0.002]})
-    done = report(gathered_in(tmp_path / "store", made, [70.0, 80.0]), formats=["html"], out=tmp_path / "out")
+    runs_ = runs({"recipe.lr": [0.001, 0.002]})
+    done = report(inputs_in(tmp_path / "store", runs_, [70.0, 80.0]), formats=["html"], out=tmp_path / "out")
     assert done.files[-1] == "report.html"
     page = parsed((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     (figure,) = [one for one in page.all("figure") if one.one("figcaption").text.startswith("sweep-recipe-lr ")]
@@ -407,7 +407,7 @@ def test_a_report_in_html_holds_the_figures_that_were_drawn(tmp_path: Path) -> N
 
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
-    gathered_in(tmp_path, runs(), [70.0])
+    inputs_in(tmp_path, runs(), [70.0])
     result = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--format", "html"])
     assert result.exit_code == 0, result.output
     assert "report.html" in result.output

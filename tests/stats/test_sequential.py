@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import stdtr
 
-from slbench.report.captions import rule_words
+from slbench.report.captions import seed_rule_sentence
 from slbench.stats.intervals import paired_difference, t_bound
 from slbench.stats.sequential import (
     chance_to_cross,
@@ -123,10 +123,10 @@ def test_the_interval_of_a_contrast_that_stopped_nothing_covers_too(effect: floa
 def test_looks_stop_where_the_simulated_ones_do() -> None:
     drawn = studies(150, effect=0.9)
     level = sequential_level(3, 10)
-    found = [interim_analysis(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
-    assert [each.seeds for each in found] == stopped_at(drawn, level).tolist()
+    result = [interim_analysis(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
+    assert [value.seeds for value in result] == stopped_at(drawn, level).tolist()
     decided = (p_values(drawn, RULE) < level).any(axis=1)
-    assert [each.state == "decided" for each in found] == decided.tolist()
+    assert [value.state == "decided" for value in result] == decided.tolist()
     assert 20 < decided.sum() < 150
 
 
@@ -158,16 +158,16 @@ def test_the_first_look_that_decides_is_the_last_whatever_later_seeds_say() -> N
 
 def test_two_equal_differences_decide_nothing() -> None:
     rule = SeedRule(min=2, max=3, until="decided")
-    found = interim_analysis(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
-    assert (found.state, found.seeds) == ("waiting", 3)
+    result = interim_analysis(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
+    assert (result.state, result.seeds) == ("waiting", 3)
 
 
 def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also_of_many_seeds() -> None:
     drawn = np.random.default_rng(0).normal(80, 1, (2, 24)).tolist()
     rule = SeedRule(min=3, max=30, until="decided")
-    found = sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), rule)
-    assert found.interval is not None
-    assert (found.interval.method, found.interval.level) == ("t", 1 - sequential_level(3, 30))
+    result = sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), rule)
+    assert result.interval is not None
+    assert (result.interval.method, result.interval.level) == ("t", 1 - sequential_level(3, 30))
     assert sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), None) == paired_difference(
         seeds(*drawn[0]), seeds(*drawn[1])
     )
@@ -175,4 +175,4 @@ def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also
 
 
 def test_a_caption_says_what_the_looks_and_the_intervals_are() -> None:
-    assert not missing(rule_words(RULE), "3", "10", "0.0120", "8", "5 of 100", "98.8 %", "95 of 100")
+    assert not missing(seed_rule_sentence(RULE), "3", "10", "0.0120", "8", "5 %", "98.8 %", "95 %")

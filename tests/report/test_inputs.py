@@ -20,51 +20,51 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_records_stand_in_the_order_of_the_runs_under_the_names_of_the_study(store: Store) -> None:
-    made = runs({"method": ["lsa", "none"], "seed": [1, 0]})
-    for run in made[::-1]:
+    runs_ = runs({"method": ["lsa", "none"], "seed": [1, 0]})
+    for run in runs_[::-1]:
         finish(store, run)
     renamed = runs({"backbone": [{**TINY, "label": "Other"}], "method": ["lsa", "none"], "seed": [1, 0]})
-    found = gather(renamed, store, name="x")
-    assert [record.run_id for record in found.records] == [run.spec.run_id for run in made]
-    assert {record.labels.backbone for record in found.records} == {"Other"}
+    inputs = gather(renamed, store, name="x")
+    assert [record.run_id for record in inputs.records] == [run.spec.run_id for run in runs_]
+    assert {record.labels.backbone for record in inputs.records} == {"Other"}
 
 
 def test_failures_and_folders_are_known_of_what_has_begun(store: Store) -> None:
-    made = runs({"seed": [0, 1, 2]})
-    finish(store, made[0])
-    store.fail(made[1].spec, made[1].labels, Failure(kind="timeout", reason="took 7 s"))
-    found = gather(made, store, name="x")
-    assert {run_id: failure.reason for run_id, failure in found.failures.items()} == {made[1].spec.run_id: "took 7 s"}
-    assert list(found.folders) == [run.spec.run_id for run in made[:2]]
+    runs_ = runs({"seed": [0, 1, 2]})
+    finish(store, runs_[0])
+    store.fail(runs_[1].spec, runs_[1].labels, Failure(kind="timeout", reason="took 7 s"))
+    inputs = gather(runs_, store, name="x")
+    assert {run_id: failure.reason for run_id, failure in inputs.failures.items()} == {runs_[1].spec.run_id: "took 7 s"}
+    assert list(inputs.folders) == [run.spec.run_id for run in runs_[:2]]
 
 
 def test_a_speed_is_that_of_the_network_on_the_records_machine(store: Store) -> None:
-    made = runs({"method": ["none", "lsa"], "seed": [0, 1]})
-    for run in made:
+    runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    for run in runs_:
         finish(store, run)
-    store.add_throughput(make_speed(record_key(make_record(made[0])), 321.0))
-    found = gather(made, store, name="x")
-    assert {run_id: speed.median for run_id, speed in found.speeds.items()} == {
-        run.spec.run_id: 321.0 for run in made[:2]
+    store.add_throughput(make_speed(record_key(make_record(runs_[0])), 321.0))
+    inputs = gather(runs_, store, name="x")
+    assert {run_id: speed.median for run_id, speed in inputs.speeds.items()} == {
+        run.spec.run_id: 321.0 for run in runs_[:2]
     }
 
 
 def test_a_whole_store_is_read_rows_in_the_order_of_the_shipped_ones(store: Store) -> None:
-    made = runs({"method": ["both", "none", "lsa"]})
-    for run in made:
+    runs_ = runs({"method": ["both", "none", "lsa"]})
+    for run in runs_:
         finish(store, run)
-    found = gather_store(store)
-    assert [run.labels.method for run in found.runs] == ["none", "lsa", "both"]
-    assert [record.run_id for record in found.records] == [run.spec.run_id for run in found.runs]
+    inputs = gather_store(store)
+    assert [run.labels.method for run in inputs.runs] == ["none", "lsa", "both"]
+    assert [record.run_id for record in inputs.records] == [run.spec.run_id for run in inputs.runs]
 
 
 def test_a_query_chooses_runs_by_their_columns(store: Store) -> None:
-    made = runs({"method": ["none", "lsa"], "seed": [0, 1]})
-    for run in made:
+    runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    for run in runs_:
         finish(store, run)
-    found = only(gather(made, store, name="x"), "method == 'lsa' and seed > 0")
-    assert [run.spec.run_id for run in found.runs] == [made[3].spec.run_id]
-    assert [record.run_id for record in found.records] == [made[3].spec.run_id]
+    inputs = only(gather(runs_, store, name="x"), "method == 'lsa' and seed > 0")
+    assert [run.spec.run_id for run in inputs.runs] == [runs_[3].spec.run_id]
+    assert [record.run_id for record in inputs.records] == [runs_[3].spec.run_id]
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_a_query_that_cannot_be_is_one_line(store: Store, query: str, words: tup
 
 
 def test_a_notebook_loads_all_runs_and_is_warned_of_what_cannot_be_read(store: Store) -> None:
-    made = runs({"seed": [0, 1]})
-    for run in made:
+    runs_ = runs({"seed": [0, 1]})
+    for run in runs_:
         finish(store, run)
     frame = slbench.load_runs(store.root)
-    assert sorted(frame.index) == sorted(run.spec.run_id for run in made)
+    assert sorted(frame.index) == sorted(run.spec.run_id for run in runs_)
     assert set(frame["final_test_top1"]) == {80.0}
-    next(store.root.glob(f"runs/*-{made[0].spec.run_id}/record.json")).write_text("{}")
+    next(store.root.glob(f"runs/*-{runs_[0].spec.run_id}/record.json")).write_text("{}")
     with pytest.warns(UserWarning, match=naming("record.json")):
         assert len(slbench.load_runs(str(store.root))) == 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from slbench.stats.factorial import (
-    ROWS,
+    METHODS_2X2,
     Effect,
     factorial,
     factorial_over,
@@ -34,7 +34,10 @@ def grids(studies: int, seeds: int, *, random: int = 0, shift: float = 0.0) -> l
     shared = draw.normal(0, SHARED, (studies, 1, seeds))
     values = np.array([*TRUTH.values()])[None, :, None] + shared + draw.normal(0, OWN, (studies, 4, seeds))
     values[:, 3] += shift
-    return [{row: dict(enumerate(line)) for row, line in zip(ROWS, study, strict=True)} for study in values.tolist()]
+    return [
+        {method: dict(enumerate(line)) for method, line in zip(METHODS_2X2, study, strict=True)}
+        for study in values.tolist()
+    ]
 
 
 def covered(intervals: list[Interval | None], truth: float) -> float:
@@ -71,45 +74,45 @@ def test_the_interval_of_a_paired_difference_covers(seeds: int, studies: int) ->
 @pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize(("seeds", "studies"), SEEDS)
 def test_the_intervals_of_the_three_effects_cover(seeds: int, studies: int) -> None:
-    found = [factorial(grid) for grid in grids(studies, seeds)]
-    assert 0.93 < covered([effects.spt.interval for effects in found], SPT) < 0.97
-    assert 0.93 < covered([effects.lsa.interval for effects in found], LSA) < 0.97
-    assert 0.93 < covered([effects.interaction.interval for effects in found], INTERACTION) < 0.97
+    result = [factorial(grid) for grid in grids(studies, seeds)]
+    assert 0.93 < covered([effects.spt.interval for effects in result], SPT) < 0.97
+    assert 0.93 < covered([effects.lsa.interval for effects in result], LSA) < 0.97
+    assert 0.93 < covered([effects.interaction.interval for effects in result], INTERACTION) < 0.97
 
 
 @pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize(("seeds", "studies"), [(3, 2000), (10, 1000), pytest.param(25, 2000, marks=pytest.mark.slow)])
 def test_the_intervals_of_these_backbones_cover_their_mean_effects(seeds: int, studies: int) -> None:
     backbones = [grids(studies, seeds, random=number, shift=number) for number in (1, 2, 3)]  # both gains 1, 2, 3 more
-    found = [
+    result = [
         factorial_over({str(number): grid for number, grid in enumerate(study)}, pool=over_these_backbones)
         for study in zip(*backbones, strict=True)
     ]
-    assert 0.93 < covered([effects.spt.interval for effects in found], SPT + 1) < 0.97
-    assert 0.93 < covered([effects.lsa.interval for effects in found], LSA + 1) < 0.97
-    assert 0.93 < covered([effects.interaction.interval for effects in found], INTERACTION + 2) < 0.97
+    assert 0.93 < covered([effects.spt.interval for effects in result], SPT + 1) < 0.97
+    assert 0.93 < covered([effects.lsa.interval for effects in result], LSA + 1) < 0.97
+    assert 0.93 < covered([effects.interaction.interval for effects in result], INTERACTION + 2) < 0.97
 
 
 def test_what_seeds_do_to_all_backbones_alike_does_not_harm_the_interval_of_these() -> None:
     draw = np.random.default_rng(11)
     gains = 2.0 + draw.normal(0, 1, (3000, 1, 4)) + draw.normal(0, 0.5, (3000, 3, 4))
-    found = pooled(gains, over_these_backbones)
-    assert 0.93 < covered([effect.interval for effect in found], 2.0) < 0.97
+    result = pooled(gains, over_these_backbones)
+    assert 0.93 < covered([effect.interval for effect in result], 2.0) < 0.97
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_the_interval_of_backbones_at_large_covers_the_mean_that_they_are_drawn_around(seeds: int) -> None:
     draw = np.random.default_rng(seeds)
     of_backbone = draw.normal(2.96, 1.2, (3000, 5, 1))
-    found = pooled(of_backbone + draw.normal(0, 0.5, (3000, 5, seeds)), over_backbones_at_large)
-    assert 0.93 < covered([effect.interval for effect in found], 2.96) < 0.97
+    result = pooled(of_backbone + draw.normal(0, 0.5, (3000, 5, seeds)), over_backbones_at_large)
+    assert 0.93 < covered([effect.interval for effect in result], 2.96) < 0.97
 
 
 def test_the_interval_of_these_backbones_does_not_cover_what_backbones_at_large_gain() -> None:
     draw = np.random.default_rng(5)
     of_backbone = draw.normal(2.96, 1.2, (1000, 5, 1))
-    found = pooled(of_backbone + draw.normal(0, 0.5, (1000, 5, 5)), over_these_backbones)
-    assert covered([effect.interval for effect in found], 2.96) < 0.8  # it answers another question
+    result = pooled(of_backbone + draw.normal(0, 0.5, (1000, 5, 5)), over_these_backbones)
+    assert covered([effect.interval for effect in result], 2.96) < 0.8  # it answers another question
 
 
 def pooled(gains: np.ndarray, pool: Callable[..., Effect]) -> list[Effect]:
