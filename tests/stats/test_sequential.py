@@ -175,4 +175,4 @@ def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also
 
 
 def test_a_caption_says_what_the_looks_and_the_intervals_are() -> None:
-    assert not missing(seed_rule_sentence(RULE), "3", "10", "0.0120", "8", "5 of 100", "98.8 %", "95 of 100")
+    assert not missing(seed_rule_sentence(RULE), "3", "10", "0.0120", "8", "5 %", "98.8 %", "95 %")
