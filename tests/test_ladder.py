@@ -17,7 +17,7 @@ MAY_PRINT = ("cli/", "grid/worker.py")
 def rooms() -> list[str]:
     """The rooms from the top, as the docstring lists them: "cli", "grid", ..., "errors"."""
     assert slbench.__doc__ is not None
-    lines = slbench.__doc__.partition("The rooms")[2].splitlines()
+    lines = slbench.__doc__.partition("Modules from top to bottom")[2].splitlines()
     names = []
     for line in lines:
         if found := re.match(r"    ([a-z_]+(?:/|\.py)(?:, [a-z_]+\.py)*)", line):

@@ -49,9 +49,9 @@ def test_a_field_changes_what_it_says_and_nothing_else(spec: Any, without: dict[
 def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_rows_with_spt_28_x_28() -> None:
     spec = default_spec("pit-xs").resolved((224, 224))
     assert isinstance(spec, PiTSpec)
-    assert spec.grid((224, 224), own=True) == (27, 27)
-    assert spec.grid((224, 224), own=False) == (28, 28)
-    assert PiTSpec(patch_size=8).grid((224, 224), own=True) == (28, 28)
+    assert spec.grid((224, 224), default_embedding=True) == (27, 27)
+    assert spec.grid((224, 224), default_embedding=False) == (28, 28)
+    assert PiTSpec(patch_size=8).grid((224, 224), default_embedding=True) == (28, 28)
 
 
 @pytest.mark.parametrize("row", [name for name in METHODS if applies("pit", name) and name != "none-wide"])

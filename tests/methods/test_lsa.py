@@ -36,7 +36,7 @@ def test_lsa_costs_one_parameter_a_head_or_a_layer(per: str, entries: int) -> No
 
 
 def test_a_fixed_temperature_has_no_parameter_and_divides() -> None:
-    logits = AttentionLogits.of(Method(initial_temperature=2.0), num_heads=3, head_dim=7)
+    logits = AttentionLogits.from_method(Method(initial_temperature=2.0), num_heads=3, head_dim=7)
     q, k = torch.randn(2, 3, 5, 7), torch.randn(2, 3, 5, 7)
     assert not list(logits.parameters())
     assert torch.allclose(logits(q, k), AttentionLogits(3, 7)(q, k) / 2)
@@ -54,7 +54,7 @@ def reference(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, *, masked: b
 @pytest.mark.parametrize("name", ["none", "temperature-only", "mask-only", "lsa"])
 def test_values_and_gradients_are_those_of_the_plain_formula(name: str) -> None:
     torch.manual_seed(0)
-    logits = AttentionLogits.of(METHODS[name], num_heads=3, head_dim=7).double()
+    logits = AttentionLogits.from_method(METHODS[name], num_heads=3, head_dim=7).double()
     temperature = torch.full((3,), math.sqrt(7), dtype=torch.float64)
     if logits.scale is not None:
         torch.nn.init.uniform_(logits.scale, 0.1, 1.0)
