@@ -25,23 +25,23 @@ def load_tiny_imagenet(archive: Path) -> Iterator[Sample]:
     wnids = sorted(text_of(texts, archive, "wnids.txt").split())
     annotated = annotations(archive, text_of(texts, archive, "val_annotations.txt"), wnids)
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    found = 0
+    count = 0
     for name, content in members(archive, lambda name: name.endswith(".JPEG") and "/test/" not in name):
         path = PurePosixPath(name)
         if "/train/" in name:
             yield Sample("train", image(archive, name, content), number[path.parts[2]])
         elif path.name in annotated:
-            found += 1
+            count += 1
             yield Sample("test", image(archive, name, content), number[annotated[path.name]])
-    if found != len(annotated):
-        raise InputError(f"{archive}: {found} images under val, but {len(annotated)} annotated")
+    if count != len(annotated):
+        raise InputError(f"{archive}: {count} images under val, but {len(annotated)} annotated")
 
 
 def text_of(texts: dict[str, bytes], archive: Path, name: str) -> str:
-    found = [content for path, content in texts.items() if PurePosixPath(path).name == name]
-    if not found:
+    contents = [content for path, content in texts.items() if PurePosixPath(path).name == name]
+    if not contents:
         raise InputError(f"{archive}: has no file '{name}'")
-    return found[0].decode()
+    return contents[0].decode()
 
 
 def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from slbench.data import DATASETS, find, load
 from slbench.data.image_arrays import ImageArrays
 from slbench.data.npz import read_npz
 from slbench.data.own_split import in_memory
-from slbench.data.prepared_cache import keep, kept, kept_lazily
+from slbench.data.prepared_cache import open_prepared, read_prepared, write_prepared
 from slbench.data.splits import Splits, content_hash, in_content_order
 from slbench.data.spool import Sample, in_order
 from slbench.errors import InputError
@@ -57,7 +57,7 @@ def test_what_is_packed_is_unpacked_once_and_what_is_not_stays_where_it_is(tmp_p
     assert not left.exists()
     assert other.spec.content != found.spec.content
     assert len(unpacked(root)) == 2 and not set(unpacked(root)) & set(files)
-    assert content_hash(dataclasses.replace(first, survey=None)) == content_hash(first)  # whoever reads it still can
+    assert content_hash(dataclasses.replace(first, statistics=None)) == content_hash(first)  # whoever reads it still can
 
 
 @pytest.mark.usefixtures("little")
@@ -205,14 +205,14 @@ def test_neither_reading_nor_putting_in_order_holds_more_than_a_few_images(
     total = count * 3 * 32 * 32  # 7.7 MB; threads read 512 images ahead
 
     def put_in_order() -> None:
-        keep(in_order(samples(count), tmp_path), tmp_path / "kept.npz", of="made")
+        write_prepared(in_order(samples(count), tmp_path), tmp_path / "kept.npz", of_content="made")
 
     assert peak(put_in_order) < total / 2
-    splits = kept_lazily(tmp_path / "kept.npz", of="made")
+    splits = open_prepared(tmp_path / "kept.npz", of_content="made")
     assert splits is not None and len(splits.train) == count * 4 // 5
 
     def read() -> None:
-        again = kept_lazily(tmp_path / "kept.npz", of="made")
+        again = open_prepared(tmp_path / "kept.npz", of_content="made")
         assert again is not None and sum(1 for _ in again.train.images) == count * 4 // 5
 
     assert peak(read) < total / 2
@@ -235,20 +235,20 @@ def put(splits: Splits) -> list[np.ndarray]:
 
 def test_what_is_kept_is_read_the_same_from_memory_and_from_the_disk_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "kept.npz"
-    keep(in_order(samples(40), tmp_path), path, of="made")
-    in_one, streamed = kept(path, of="made"), kept_lazily(path, of="made")
+    write_prepared(in_order(samples(40), tmp_path), path, of_content="made")
+    in_one, streamed = read_prepared(path, of_content="made"), open_prepared(path, of_content="made")
     assert in_one is not None and streamed is not None and streamed.lazy and not in_one.lazy
     assert content_hash(in_one) == content_hash(streamed)
     assert all(np.array_equal(one, other) for one, other in zip(put(in_one), put(streamed), strict=True))
     assert np.array_equal(in_one.train.array, in_memory(streamed).train.array)
     assert np.array_equal(in_content_order(in_one.train).array, in_one.train.array)
-    for read in (kept, kept_lazily):
-        assert read(path, of="another") is None
+    for read in (read_prepared, open_prepared):
+        assert read(path, of_content="another") is None
     content = bytearray(path.read_bytes())
     content[2000] ^= 1
     path.write_bytes(content)
-    for read in (kept, kept_lazily):
-        assert read(path, of="made") is None
+    for read in (read_prepared, open_prepared):
+        assert read(path, of_content="made") is None
 
 
 @pytest.mark.slow
@@ -266,4 +266,4 @@ def test_images_that_fit_as_they_came_but_not_at_their_size_are_brought_to_it_as
     few = np.array([17, 3, 9_999])
     assert np.array_equal(np.stack(list(streamed.train.take(few).images)), whole.train.array[few])
     again = load(spec)  # from the note
-    assert again.survey == streamed.survey is not None
+    assert again.statistics == streamed.statistics is not None

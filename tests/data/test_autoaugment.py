@@ -106,7 +106,7 @@ def test_a_batch_is_what_torchvision_makes_of_each_image_with_the_same_draws(
     monkeypatch: pytest.MonkeyPatch, name: str, policy: str
 ) -> None:
     images = pictures(200)
-    draws = DrawnOperations.of(200, source=generator(3, "test"))
+    draws = DrawnOperations.sample(200, source=generator(3, "test"))
     out = auto_augment(images, name, draws)
     theirs = AutoAugment(AutoAugmentPolicy[policy])
     for i in range(200):
@@ -116,7 +116,7 @@ def test_a_batch_is_what_torchvision_makes_of_each_image_with_the_same_draws(
 
 
 def test_sub_policies_and_sides_are_equally_likely_and_chances_uniform() -> None:
-    draws = DrawnOperations.of(50_000, source=generator(0, "test"))
+    draws = DrawnOperations.sample(50_000, source=generator(0, "test"))
     assert chisquare(torch.bincount(draws.sub_policy, minlength=25).numpy()).pvalue > 0.001
     assert binomtest(int(draws.positive.sum()), 100_000).pvalue > 0.001
     tenths = torch.histc(draws.chance.flatten(), bins=10, min=0, max=1)
@@ -128,7 +128,7 @@ def test_sub_policies_and_sides_are_equally_likely_and_chances_uniform() -> None
 def test_an_operation_acts_as_often_as_its_probability_says() -> None:
     """The second sub-policy for CIFAR-10: rotate with 0.7, then translate with 0.3."""
     picture = pictures(1)[:1].expand(20_000, -1, -1, -1)
-    draws = DrawnOperations.of(20_000, source=generator(1, "test"))
+    draws = DrawnOperations.sample(20_000, source=generator(1, "test"))
     draws = DrawnOperations(torch.ones(20_000, dtype=torch.long), draws.chance, draws.positive)
     out = auto_augment(picture, "cifar10", draws)
     same = (out == picture).flatten(1).all(1).sum().item()
@@ -137,12 +137,12 @@ def test_an_operation_acts_as_often_as_its_probability_says() -> None:
 
 def test_two_images_of_a_batch_get_parameters_of_their_own() -> None:
     same = pictures(1)[:1].expand(500, -1, -1, -1)
-    out = auto_augment(same, "cifar10", DrawnOperations.of(500, source=generator(0, "test")))
+    out = auto_augment(same, "cifar10", DrawnOperations.sample(500, source=generator(0, "test")))
     assert len({image.numpy().tobytes() for image in out}) > 60
 
 
 @pytest.mark.gpu
 def test_a_gpu_gives_the_same_images() -> None:
-    images, draws = pictures(300), DrawnOperations.of(300, source=generator(0, "test"))
+    images, draws = pictures(300), DrawnOperations.sample(300, source=generator(0, "test"))
     for name in POLICIES:
         assert torch.equal(auto_augment(images.cuda(), name, draws).cpu(), auto_augment(images, name, draws))

@@ -15,7 +15,7 @@ RELEASED = RECIPES["released"]
 
 
 def draws(recipe: Recipe, count: int, *, size: tuple[int, int] = (32, 32)) -> list[Mix]:
-    return [Mix.of(8, recipe, size=size, source=generator(0, "test", i)) for i in range(count)]
+    return [Mix.sample(8, recipe, size=size, source=generator(0, "test", i)) for i in range(count)]
 
 
 def only(kind: str, alpha: float = 1.0) -> Recipe:

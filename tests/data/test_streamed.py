@@ -81,7 +81,7 @@ def test_on_the_disk_are_the_images_labels_split_and_hash_of_memory(
         assert np.array_equal(one.labels, other.labels)
     assert np.array_equal(kept.held_out, streamed.held_out)
     assert content_hash(kept) == content_hash(streamed)
-    assert content_hash(kept) == content_hash(dataclasses.replace(streamed, survey=None))
+    assert content_hash(kept) == content_hash(dataclasses.replace(streamed, statistics=None))
     spec = dataclasses.replace(found.spec, fraction=0.4)
     few = [subset(splits.for_protocol("holdout")[0], spec, seed=3) for splits in (kept, streamed)]
     assert np.array_equal(few[0].array, np.stack(list(few[1].images)))
