@@ -36,9 +36,7 @@ class Recipe:
     __pydantic_config__ = STRICT
 
     epochs: Count = 100  # epochs of `passes` passes over the training images
-    equal: Literal["epochs", "steps"] | None = (
-        None  # budget of a subset: as many epochs, or steps, as the whole set; None: "epochs"
-    )
+    equal: Literal["epochs", "steps"] | None = None  # budget that subsets share with the whole set; None: "epochs"
     batch_size: Count = 128  # images
     drop_last: bool = True  # drop an incomplete last batch
     repeats: Count = 1  # repeated augmentation: copies of each drawn image, in a row

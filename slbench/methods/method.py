@@ -34,9 +34,7 @@ class Method:
     __pydantic_config__ = STRICT
 
     shift: Shift = "none"  # directions (down, right) of the shifted copies; the paper's is "diagonal"
-    shift_ratio: Annotated[float, Gt(0), Le(1)] | None = (
-        None  # share of the patch side, floored to px; default 0.5 (paper)
-    )
+    shift_ratio: Annotated[float, Gt(0), Le(1)] | None = None  # share of the patch side, floored to px; default: 0.5
     shift_pixels: Annotated[int, Ge(1)] | None = None  # px; instead of the ratio
     window: Literal[1, 2] = 1  # side, in patches, of the window that a token reads; 2 overlaps, without shifts
     layer_norm: bool | None = None  # before the linear map; default: only with shifts
