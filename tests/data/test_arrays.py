@@ -57,7 +57,9 @@ def test_what_is_packed_is_unpacked_once_and_what_is_not_stays_where_it_is(tmp_p
     assert not left.exists()
     assert other.spec.content != found.spec.content
     assert len(unpacked(root)) == 2 and not set(unpacked(root)) & set(files)
-    assert content_hash(dataclasses.replace(first, statistics=None)) == content_hash(first)  # whoever reads it still can
+    assert content_hash(dataclasses.replace(first, statistics=None)) == content_hash(
+        first
+    )  # whoever reads it still can
 
 
 @pytest.mark.usefixtures("little")
