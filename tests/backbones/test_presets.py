@@ -57,9 +57,9 @@ def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_with_spt_28_x_28() ->
 @pytest.mark.parametrize("row", [name for name in METHODS if applies("pit", name) and name != "none-wide"])
 def test_positions_of_the_original_follow_the_grid_of_the_method_and_the_class_token_has_none(row: str) -> None:
     network = perturbed(ORIGINAL, row, SIDES)
-    own = not METHODS[row].changes_tokenizer
+    default_embedding = not METHODS[row].changes_tokenizer
     positions = network.get_parameter("positions")
-    assert positions.shape == (1, 5 * 9 if own else 6 * 10, 6)
+    assert positions.shape == (1, 5 * 9 if default_embedding else 6 * 10, 6)
     with torch.no_grad():
         assert network(tokens(2, 5, *SIDES)).shape == (2, 7)
 
@@ -77,11 +77,11 @@ def test_the_originals_embedding_reads_windows_of_two_patches_from_the_corner_wi
     network = perturbed(ORIGINAL, "none", SIDES)
     weight, bias = network.get_parameter("tokenizer.conv.weight"), network.get_parameter("tokenizer.conv.bias")
     images = tokens(2, 5, *SIDES)
-    found = network.get_submodule("tokenizer")(images)
+    actual = network.get_submodule("tokenizer")(images)
     for row, column in ((0, 0), (1, 0), (4, 8)):
         window = images[:, :, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
         expected = torch.einsum("bchw,dchw->bd", window, weight) + bias
-        torch.testing.assert_close(found[:, 9 * row + column], expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(actual[:, 9 * row + column], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:

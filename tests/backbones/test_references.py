@@ -134,19 +134,19 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
         down, right = rolled(row, column)
         return down // window, right // window, row < shift, column < shift
 
-    places = [(row, column) for row in range(rows) for column in range(columns)]
-    for query in places:
-        keys = [place for place in places if home(*place) == home(*query)]
+    positions = [(row, column) for row in range(rows) for column in range(columns)]
+    for query in positions:
+        keys = [position for position in positions if home(*position) == home(*query)]
         for h in range(heads):
             scores = []
             for key in keys:
                 down, right = (a - b for a, b in zip(rolled(*query), rolled(*key), strict=True))
                 entry = (down + window - 1) * (2 * window - 1) + right + window - 1
-                i, j = (place[0] * columns + place[1] for place in (query, key))
+                i, j = (position[0] * columns + position[1] for position in (query, key))
                 score = (q[:, i, h] * k[:, j, h]).sum(-1) * scale[h] + weights["relative_bias"][entry, h]
                 scores.append(torch.full_like(score, -math.inf) if mask_self and i == j else score)
             share = torch.stack(scores, dim=-1).softmax(-1)
-            values = torch.stack([v[:, place[0] * columns + place[1], h] for place in keys], dim=1)
+            values = torch.stack([v[:, position[0] * columns + position[1], h] for position in keys], dim=1)
             width = values.shape[-1]
             out[:, query[0] * columns + query[1], h * width : (h + 1) * width] = torch.einsum(
                 "bm,bmd->bd", share, values
@@ -325,11 +325,11 @@ def test_the_released_t2t_adds_the_normed_input_to_the_output_of_attention() -> 
 
 def test_positions_of_t2t_are_sines_and_cosines_in_turn() -> None:
     table = sinusoid(5, 6)[0]
-    for place in range(5):
+    for position in range(5):
         for channel in range(6):
-            angle = place / 10000 ** (2 * (channel // 2) / 6)
+            angle = position / 10000 ** (2 * (channel // 2) / 6)
             expected = math.sin(angle) if channel % 2 == 0 else math.cos(angle)
-            assert table[place, channel].item() == pytest.approx(expected, abs=1e-6)
+            assert table[position, channel].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_shortcut_of_a_resnet_takes_every_second_pixel_and_adds_channels_of_zeros() -> None:

@@ -95,12 +95,12 @@ def test_a_stage_of_pit_is_timms() -> None:
         state |= renamed(block, names)
     theirs = load(Transformer(6, depth=2, heads=2, mlp_ratio=2.0, drop_path_prob=[0.0, 0.0]), state)
     token, grid = tokens(2, 1, 12), tokens(2, 12, 2, 3)
-    found, found_token = theirs((grid, token))
+    actual, actual_token = theirs((grid, token))
     x = torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1)
     for block in ours:
         x = block(x)
-    torch.testing.assert_close(x[:, :1], found_token, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(x[:, 1:], found.flatten(2).transpose(1, 2), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x[:, :1], actual_token, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x[:, 1:], actual.flatten(2).transpose(1, 2), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("mixes", [False, True])
@@ -109,25 +109,25 @@ def test_the_pooling_of_pit_is_timms_except_for_the_last_convolution(mixes: bool
     from timm.models.pit import Pooling
 
     (ours,) = (module for module in perturbed(PIT, "none", (8, 12)).modules() if isinstance(module, Pool))
-    own = ours.grid
-    assert isinstance(own, GroupedConvPool) and isinstance(own.mix, nn.Conv2d)
+    pooling = ours.grid
+    assert isinstance(pooling, GroupedConvPool) and isinstance(pooling.mix, nn.Conv2d)
     if not mixes:
-        own.mix.weight.copy_(torch.eye(12)[:, :, None, None])
-        assert own.mix.bias is not None
-        own.mix.bias.zero_()
-    assert own.each.bias is not None
+        pooling.mix.weight.copy_(torch.eye(12)[:, :, None, None])
+        assert pooling.mix.bias is not None
+        pooling.mix.bias.zero_()
+    assert pooling.each.bias is not None
     state = {
-        "conv.weight": own.each.weight,
-        "conv.bias": own.each.bias,
+        "conv.weight": pooling.each.weight,
+        "conv.bias": pooling.each.bias,
         "fc.weight": ours.class_token.weight,
         "fc.bias": ours.class_token.bias,
     }
     theirs = load(Pooling(6, 12, stride=2), state)
     token, grid = tokens(2, 1, 6), tokens(2, 6, 4, 6)
     pooled, widened = theirs(grid, token)
-    found = ours(torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1))
+    actual = ours(torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1))
     expected = torch.cat([widened, pooled.flatten(2).transpose(1, 2)], dim=1)
-    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12) is not mixes
+    assert torch.allclose(actual, expected, rtol=1e-12, atol=1e-12) is not mixes
 
 
 NAMES = {  # patterns of our names, and timm's names
@@ -183,8 +183,8 @@ def test_the_original_pit_is_timms() -> None:
 
     spec = PiTSpec(patch_size=2, dims=(6, 12, 24), depths=(1, 2, 1), num_heads=(3, 2, 1), variant="original")
     ours = perturbed(spec, "none", (16, 24))
-    places = {0: "0.blocks.0", 1: "1.pool", 2: "1.blocks.0", 3: "1.blocks.1", 4: "2.pool", 5: "2.blocks.0"}
-    named = {rf"^blocks\.{number}\.": f"transformers.{place}." for number, place in places.items()}
+    stages = {0: "0.blocks.0", 1: "1.pool", 2: "1.blocks.0", 3: "1.blocks.1", 4: "2.pool", 5: "2.blocks.0"}
+    named = {rf"^blocks\.{number}\.": f"transformers.{stage}." for number, stage in stages.items()}
     pool = {r"pool\.grid\.each": "pool.conv", r"pool\.class_token|pool\.cls_token": "pool.fc"}
     state = whole(ours, {"tokenizer.conv": "patch_embed.conv", **named, **pool})
     state["pos_embed"] = rearrange(state["pos_embed"], "one (h w) d -> one d h w", h=7)  # 8 x 12 patches, 7 x 11 tokens
@@ -200,11 +200,11 @@ def test_a_swin_without_absolute_positions_is_timms() -> None:
     heads, depths = (3, 2), (2, 2)
     spec = SwinSpec(patch_size=2, window_size=2, dims=(6, 12), depths=depths, num_heads=heads, absolute_positions=False)
     ours = perturbed(spec, "none", (16, 24))
-    places = {0: "0.blocks.0", 1: "0.blocks.1", 2: "1.downsample", 3: "1.blocks.0", 4: "1.blocks.1"}
-    named = {rf"^blocks\.{number}\.": f"layers.{place}." for number, place in places.items()}
+    stages = {0: "0.blocks.0", 1: "0.blocks.1", 2: "1.downsample", 3: "1.blocks.0", 4: "1.blocks.1"}
+    named = {rf"^blocks\.{number}\.": f"layers.{stage}." for number, stage in stages.items()}
     pool = {r"downsample\.grid\.norm": "downsample.norm", r"downsample\.grid\.project": "downsample.reduction"}
-    others = {"tokenizer.project": "patch_embed.proj", "embedding_norm": "patch_embed.norm", "^head": "head.fc"}
-    state = whole(ours, {**others, **named, **pool})
+    embedding = {"tokenizer.project": "patch_embed.proj", "embedding_norm": "patch_embed.norm", "^head": "head.fc"}
+    state = whole(ours, {**embedding, **named, **pool})
     state["patch_embed.proj.weight"] = as_convolution(state["patch_embed.proj.weight"], 2)
     for name in (
         "norm.weight",

@@ -29,7 +29,7 @@ def paper(backbone: str, method: str) -> float:
 
 
 def block(tokens: int, dim: int, *, keys: int | None = None, inner: int | None = None) -> int:
-    """Count attention over `keys` tokens (default: all) with `inner` channels over all heads, and an MLP of twice dim."""
+    """Count attention over `keys` tokens (default: all) with `inner` channels of all heads, and an MLP of 2 dim."""
     keys, inner = keys or tokens, inner or dim
     attention = 3 * tokens * dim * inner + 2 * tokens * keys * inner + tokens * inner * dim
     return attention + 2 * tokens * dim * (2 * dim)
@@ -64,9 +64,9 @@ def pit(copies: int, pools: bool) -> int:
     for side, dim, depth in ((16, 96, 2), (8, 192, 6), (4, 384, 4)):
         macs += depth * block(side**2 + 1, dim)
         if dim < 384:
-            own = (side // 2) ** 2 * (9 * 2 * dim + (2 * dim) ** 2)  # grouped convolution, then 1 x 1
+            grouped = (side // 2) ** 2 * (9 * 2 * dim + (2 * dim) ** 2)  # grouped convolution, then 1 x 1
             shifted = (side // 2) ** 2 * (2 * 2 * dim * copies) * 2 * dim
-            macs += (shifted if pools else own) + dim * 2 * dim  # and the class token
+            macs += (shifted if pools else grouped) + dim * 2 * dim  # and the class token
     return macs + 384 * CLASSES
 
 
@@ -132,9 +132,9 @@ def efficientnet() -> int:
 def test_a_transformer_has_the_count_of_a_closed_form_near_that_of_the_paper(
     backbone: str, method: str, macs: int, percent: float | None
 ) -> None:
-    found = cost(backbone, method).macs
-    assert found == macs
-    assert percent is None or found / 1e6 == pytest.approx(paper(backbone, method), rel=percent / 100)
+    actual = cost(backbone, method).macs
+    assert actual == macs
+    assert percent is None or actual / 1e6 == pytest.approx(paper(backbone, method), rel=percent / 100)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def test_a_transformer_has_the_count_of_a_closed_form_near_that_of_the_paper(
 def test_a_convolutional_network_has_the_count_of_a_closed_form_and_with_batch_norm_the_papers(
     backbone: str, macs: int, percent: float
 ) -> None:
-    found, published = cost(backbone, "none"), paper(backbone, "none")
-    assert found.macs == macs
-    assert found.macs / 1e6 == pytest.approx(published, rel=percent / 100)
-    assert (found.macs + found.norm_operations) / 1e6 == pytest.approx(published, rel=0.001)
+    actual, published = cost(backbone, "none"), paper(backbone, "none")
+    assert actual.macs == macs
+    assert actual.macs / 1e6 == pytest.approx(published, rel=percent / 100)
+    assert (actual.macs + actual.norm_operations) / 1e6 == pytest.approx(published, rel=0.001)
 
 
 @pytest.mark.slow
@@ -157,5 +157,5 @@ def test_macs_of_an_imagenet_preset_are_near_the_published(preset: str, billions
     network = Network.resolve(
         default_spec(preset), METHODS["none"], image_size=(224, 224), in_channels=3, num_classes=1000
     )
-    found = count(network.build(), image_size=(224, 224), in_channels=3)
-    assert found.macs / 1e9 == pytest.approx(billions, rel=0.01)
+    actual = count(network.build(), image_size=(224, 224), in_channels=3)
+    assert actual.macs / 1e9 == pytest.approx(billions, rel=0.01)

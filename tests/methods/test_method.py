@@ -85,7 +85,7 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"shift": "diagonal", "shift_ratio": 0.5, "shift_pixels": 1}, naming("shift_ratio", "shift_pixels")),
         ({"shift_ratio": 0.5}, naming("shift")),
@@ -97,6 +97,6 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
         ({"shift": "sideways"}, naming("none", "diagonal", "cardinal", "all8")),
     ],
 )
-def test_contradictions_are_refused(fields: dict[str, object], parts: str) -> None:
-    with pytest.raises(InputError, match=parts):
+def test_contradictions_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         checked(Method, fields, where="method")

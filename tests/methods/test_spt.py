@@ -121,10 +121,10 @@ def test_four_cardinals_see_three_quarters_of_that_window() -> None:
 
 
 def test_at_ratio_three_quarters_the_diagonal_window_has_holes() -> None:
-    seen = window_seen(Method(shift="diagonal", shift_ratio=0.75), 4)
-    rows, columns = seen.any(dim=1), seen.any(dim=0)
+    window = window_seen(Method(shift="diagonal", shift_ratio=0.75), 4)
+    rows, columns = window.any(dim=1), window.any(dim=0)
     assert rows.sum().item() == columns.sum().item() == (1 + 2 * 0.75) * 4
-    assert not seen[rows][:, columns].all()
+    assert not window[rows][:, columns].all()
 
 
 def test_without_its_norm_spt_can_be_written_as_the_overlapping_convolution() -> None:
