@@ -65,7 +65,7 @@ def members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str,
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{path}: a damaged archive: {error}") from error
+        raise InputError(f"{path}: damaged archive: {error}") from error
 
 
 def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -96,7 +96,7 @@ def unpacked(path: Path) -> bytes:
         with gzip.open(path) as file:
             content = file.read(MAX_BYTES + 1)
     except DAMAGED as error:
-        raise InputError(f"{path}: a damaged archive: {error}") from error
+        raise InputError(f"{path}: damaged archive: {error}") from error
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: refused: unpacks to more than {MAX_BYTES / 2**30:g} GiB")
     return content

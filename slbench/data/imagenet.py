@@ -33,7 +33,5 @@ def find_imagenet(image_size: Size | None) -> DatasetSpec:
     counts = (spec.num_classes, spec.num_train, spec.num_test)
     if counts != (CLASSES, TRAIN, TEST):
         counted = "{:,} classes, {:,} training and {:,} test images"
-        raise InputError(
-            f"{source().path}: {counted.format(*counts)}, and there must be {counted.format(CLASSES, TRAIN, TEST)}"
-        )
+        raise InputError(f"{source().path}: {counted.format(*counts)}; expected {counted.format(CLASSES, TRAIN, TEST)}")
     return dataclasses.replace(spec, name=NAME, mean=MEAN, std=STD)

@@ -126,7 +126,7 @@ def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[i
 
 def too_large(size: tuple[int, int]) -> str:
     """Return the error text for images larger than any network accepts."""
-    return f"images of {size[0]} x {size[1]} px, and a side has at most {MAX_SIDE}"
+    return f"images of {size[0]} x {size[1]} px; allowed: at most {MAX_SIDE} per side"
 
 
 def fits(needed: int) -> bool:

@@ -58,7 +58,7 @@ def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) 
             prepare(spec, archives, loader)
             splits = load_cached(spec)
     if splits is None:
-        raise InputError(f"{folder_of(spec.name) / PREPARED}: read back differs from what was written: check the disk")
+        raise InputError(f"{folder_of(spec.name) / PREPARED}: changed while it was written: check the disk")
     return splits
 
 

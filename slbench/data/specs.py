@@ -41,7 +41,7 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:
-            raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class}: give one of the two")
+            raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class} exclude each other; set one")
 
     @property
     def num_train(self) -> int:

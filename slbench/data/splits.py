@@ -146,10 +146,8 @@ def check_counts(splits: Splits, spec: DatasetSpec) -> None:
         counts = tuple(np.bincount(labels, minlength=spec.num_classes).tolist())
         if counts != expected:
             raise InputError(
-                f"data set '{spec.name}': {sum(counts):,} {part} images in {len(counts)} classes where "
-                f"{sum(expected):,} in {len(expected)} must be, or another number of some class"
+                f"data set '{spec.name}': {sum(counts):,} {part} images in {len(counts)} classes; "
+                f"expected {sum(expected):,} in {len(expected)}, and equal counts per class"
             )
     if len(splits.test) != spec.num_test:
-        raise InputError(
-            f"data set '{spec.name}': {len(splits.test):,} test images, and there must be {spec.num_test:,}"
-        )
+        raise InputError(f"data set '{spec.name}': {len(splits.test):,} test images; expected {spec.num_test:,}")

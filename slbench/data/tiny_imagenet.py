@@ -51,7 +51,7 @@ def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
     if len(wnids) != NUM_CLASSES or any(counts[wnid] != TEST_IMAGES for wnid in wnids) or len(counts) != NUM_CLASSES:
         raise InputError(
             f"{archive}: {len(counts)} classes with {min(counts.values(), default=0)} to "
-            f"{max(counts.values(), default=0)} images in val; there must be {NUM_CLASSES} with {TEST_IMAGES} each"
+            f"{max(counts.values(), default=0)} images in val; expected {NUM_CLASSES} with {TEST_IMAGES} each"
         )
     return annotated
 
@@ -59,5 +59,5 @@ def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
 def image(archive: Path, name: str, content: bytes) -> Pixels:
     pixels = decode(io.BytesIO(content), "RGB", name=f"{archive}: {name}")
     if pixels.shape != (3, SIDE, SIDE):
-        raise InputError(f"{archive}: {name}: {pixels.shape[1]} x {pixels.shape[2]} px, and all have {SIDE} x {SIDE}")
+        raise InputError(f"{archive}: {name}: {pixels.shape[1]} x {pixels.shape[2]} px; expected {SIDE} x {SIDE}")
     return pixels

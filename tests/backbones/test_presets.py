@@ -20,8 +20,8 @@ ORIGINAL = PiTSpec(patch_size=2, dims=(6, 12), depths=(1, 1), num_heads=(3, 2), 
 SIDES = (12, 20)  # 6 x 10 patches; 5 x 9 windows of 4 px at stride 2
 
 
-def parameters(spec: BackboneSpec, row: str) -> int:
-    sized, method = resolve_network(spec, METHODS[row], image_size=(224, 224), in_channels=3, num_classes=1000)
+def parameters(spec: BackboneSpec, name: str) -> int:
+    sized, method = resolve_network(spec, METHODS[name], image_size=(224, 224), in_channels=3, num_classes=1000)
     return count_parameters(sized, method, image_size=(224, 224), in_channels=3, num_classes=1000)
 
 
@@ -42,8 +42,8 @@ def test_a_preset_has_exactly_the_parameters_of_timms_model(preset: str) -> None
     ],
 )
 def test_a_field_changes_only_its_own_layers(spec: Any, without: dict[str, Any], more: int) -> None:
-    for row in ("none", "both"):
-        assert parameters(spec, row) - parameters(dataclasses.replace(spec, **without), row) == more
+    for name in ("none", "both"):
+        assert parameters(spec, name) - parameters(dataclasses.replace(spec, **without), name) == more
 
 
 def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_with_spt_28_x_28() -> None:
@@ -54,20 +54,20 @@ def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_with_spt_28_x_28() ->
     assert PiTSpec(patch_size=8).grid((224, 224), default_embedding=True) == (28, 28)
 
 
-@pytest.mark.parametrize("row", [name for name in METHODS if applies("pit", name) and name != "none-wide"])
-def test_positions_of_the_original_follow_the_grid_of_the_method_and_the_class_token_has_none(row: str) -> None:
-    network = perturbed(ORIGINAL, row, SIDES)
-    default_embedding = not METHODS[row].changes_tokenizer
+@pytest.mark.parametrize("name", [name for name in METHODS if applies("pit", name) and name != "none-wide"])
+def test_positions_of_the_original_follow_the_grid_of_the_method_and_the_class_token_has_none(name: str) -> None:
+    network = perturbed(ORIGINAL, name, SIDES)
+    default_embedding = not METHODS[name].changes_tokenizer
     positions = network.get_parameter("positions")
     assert positions.shape == (1, 5 * 9 if default_embedding else 6 * 10, 6)
     with torch.no_grad():
         assert network(tokens(2, 5, *SIDES)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("row", ["both-no-pool", "both"])
-def test_s_pool_takes_the_place_of_the_originals_pooling_as_everywhere(row: str) -> None:
-    (pool,) = (module for module in perturbed(ORIGINAL, row, SIDES).modules() if isinstance(module, Pool))
-    assert isinstance(pool.grid, GroupedConvPool) is (row == "both-no-pool")
+@pytest.mark.parametrize("name", ["both-no-pool", "both"])
+def test_s_pool_replaces_the_pooling_of_the_original(name: str) -> None:
+    (pool,) = (module for module in perturbed(ORIGINAL, name, SIDES).modules() if isinstance(module, Pool))
+    assert isinstance(pool.grid, GroupedConvPool) is (name == "both-no-pool")
     with torch.no_grad():
         assert pool(tokens(2, 1 + 6 * 10, 6)).shape == (2, 1 + 3 * 5, 12)
 

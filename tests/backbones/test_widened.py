@@ -11,12 +11,12 @@ from tests.support import naming, runs
 TRANSFORMERS = [name for name, entry in BACKBONES.items() if entry.tokens != "none"]
 
 
-def sized(spec: BackboneSpec, row: str, side: int = 64) -> tuple[BackboneSpec, Method]:
-    return resolve_network(spec, METHODS[row], image_size=(side, side), in_channels=3, num_classes=200)
+def sized(spec: BackboneSpec, name: str, side: int = 64) -> tuple[BackboneSpec, Method]:
+    return resolve_network(spec, METHODS[name], image_size=(side, side), in_channels=3, num_classes=200)
 
 
-def parameters(spec: BackboneSpec, row: str, side: int = 64) -> int:
-    fit, method = sized(spec, row, side)
+def parameters(spec: BackboneSpec, name: str, side: int = 64) -> int:
+    fit, method = sized(spec, name, side)
     return count_parameters(fit, method, image_size=(side, side), in_channels=3, num_classes=200)
 
 
@@ -24,15 +24,15 @@ def parameters(spec: BackboneSpec, row: str, side: int = 64) -> int:
 @pytest.mark.parametrize("backbone", TRANSFORMERS)
 def test_none_wide_has_the_parameters_of_both_within_one_percent(backbone: str, side: int) -> None:
     spec = default_spec(backbone)
-    plain, both, wide = (parameters(spec, row, side) for row in ("none", "both", "none-wide"))
+    plain, both, wide = (parameters(spec, name, side) for name in ("none", "both", "none-wide"))
     assert wide == pytest.approx(both, rel=0.01)
     assert plain < wide
 
 
 def test_it_is_the_plain_method_on_a_backbone_with_a_wider_mlp() -> None:
     spec, method = sized(ViTSpec(), "none-wide")
-    plain, row = sized(ViTSpec(), "none")
-    assert method == row
+    plain, plain_method = sized(ViTSpec(), "none")
+    assert method == plain_method
     assert isinstance(spec, ViTSpec) and isinstance(plain, ViTSpec)
     assert spec == ViTSpec(patch_size=8, mlp_ratio=spec.mlp_ratio)
     # SPT and LSA cost 149,484 here; a hidden unit costs 9 blocks x (2 x 192 + 1), in 192 to a ratio of 1.
