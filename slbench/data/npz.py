@@ -141,7 +141,7 @@ def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...])
             "save it again with numpy.moveaxis(images, 1, -1)"
         )
     if max(shape[1:3]) > MAX_SIDE:
-        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}: resize them")
+        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}; resize them")
 
 
 def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:

@@ -118,9 +118,9 @@ def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[i
         return distinct[0]
     if image_size is None:
         if len(distinct) == 1:
-            raise InputError(f"{name}: {too_large(distinct[0])}: set dataset.image_size")
+            raise InputError(f"{name}: {too_large(distinct[0])}; set dataset.image_size")
         examples = " and ".join(f"{height} x {width}" for height, width in (distinct[0], distinct[-1]))
-        raise InputError(f"{name}: images of {len(distinct)} sizes ({examples} px, ...): set dataset.image_size")
+        raise InputError(f"{name}: images of {len(distinct)} sizes ({examples} px, ...); set dataset.image_size")
     return image_size
 
 

@@ -147,7 +147,7 @@ def check_counts(splits: Splits, spec: DatasetSpec) -> None:
         if counts != expected:
             raise InputError(
                 f"data set '{spec.name}': {sum(counts):,} {part} images in {len(counts)} classes; "
-                f"expected {sum(expected):,} in {len(expected)}, and equal counts per class"
+                f"expected {sum(expected):,} in {len(expected)}; counts of each class must match"
             )
     if len(splits.test) != spec.num_test:
         raise InputError(f"data set '{spec.name}': {len(splits.test):,} test images; expected {spec.num_test:,}")
