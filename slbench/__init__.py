@@ -1,47 +1,47 @@
 """slbench: ablations and benchmarks of SPT and LSA (arXiv:2112.13492) on vision transformers for small data sets.
 
-The flow, in which no arrow goes back:
+Data flow:
 
-1. a study file -> `study.Study`: checked, frozen, expanded into runs;
-2. each run is a `spec.RunSpec`, every default written out; its hash is its id;
+1. a study file becomes a `study.Study`: validated, frozen, expanded into runs;
+2. each run is a `spec.RunSpec` with all defaults resolved; its hash is the run id;
 3. `store.Store` knows which runs have a record;
-4. `grid.local` hands each of the others to a free slot, in a child process that sees one device;
-5. the child, `train.run.execute`, trains it and files its `record.RunRecord`;
-6. `report` reads records, and nothing else, into tidy rows and tables.
+4. `grid.local` assigns each of the others to a free slot, in a child process that sees one device;
+5. the child trains it in `train.run.execute` and stores its `record.RunRecord`;
+6. `report` makes tidy frames and tables from records only.
 
-The rooms, from the top; each imports only from rooms below it:
+Modules from top to bottom; each imports only from those below it:
 
-    cli/          the commands: parse, one library call, print. Only here are typer and rich imported
-    gpu_check.py  what the owner of a GPU runs once
-    report/       tables, findings, figures and one HTML page, from the records of a store
-    tuning/       the search for a temperature and a shift: Optuna asks, trials are ordinary runs
-    grid/         slots, the local executor and its processes, failures, cost of a grid, the proof of exact resume
-    analysis/     what finished runs have learned: attention and its sharpness, temperatures, receptive fields
-    published/    the paper's numbers, and verdicts on reproducing them
-    train/        the loop, the optimizer, checkpoints, one run from spec to record
+    cli/          commands: parse, one library call, print; only here are typer and rich imported
+    gpu_check.py  one-time check of a GPU
+    report/       tables, findings, figures and an HTML page from the records of a store
+    tuning/       search for temperature and shift with Optuna; trials are ordinary runs
+    grid/         slots, local executor and its processes, failures, cost of a grid, verification of exact resume
+    analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
+    published/    numbers of the paper and verdicts on reproducing them
+    train/        training loop, optimizer, checkpoints, one run from spec to record
     measure/      multiply-adds, images per second, memory
-    study/        a TOML file or flags, checked and expanded into runs
-    table_spec.py the table of a study: rows, data sets, columns; metrics and costs that a column can show
+    study/        studies from a TOML file or flags, validated and expanded into runs
+    table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
-    stats/        intervals, the 2x2, power, sequential seeds: numbers in, numbers out
+    stats/        intervals, 2x2 effects, power, sequential seeds
     archive/      export and import of runs, removal of leftovers
-    provenance.py devices, versions and commits of records, as one sentence each
-    store.py      Store: where results are kept, and how anything gets there
-    record.py     RunRecord: what is filed of a run, finished, failed or stopped
-    measurement_records.py  what was measured of a network or a job, as it is filed
-    claims.py     who is at work on which run
-    differing.py  which fields tell runs apart
-    spec.py       RunSpec: everything that can change a result
-    data/         the data sets by name, a user's own; in memory or on the disk; order, splits, batches, augmentation
-    backbones/    specs.py: sizes, free of torch; layers.py: what they share; one file a network
-    methods/      method.py: a method of an ablation as a value; spt.py, lsa.py: each written once
-    recipes.py    Recipe: how a network is trained
-    files.py      files written whole or not at all
+    provenance.py devices, versions and commits of records as text
+    store.py      Store: the folder of results, and atomic writes to it
+    record.py     RunRecord: stored result of a run: finished, failed or stopped
+    measurement_records.py  stored measurements of a network or a job
+    claims.py     claims of runs by processes
+    differing.py  fields in which runs differ
+    spec.py       RunSpec: everything that can change the result of a run
+    data/         data sets by name and from users, in memory or on disk; splits, order, batches, augmentation
+    backbones/    specs.py: sizes, free of torch; layers.py: shared layers; one file per network
+    methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
+    recipes.py    Recipe: settings of training
+    files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
-    machine.py    facts of this machine and this code
-    validation.py what a person wrote against a type, in one line
-    numerics_versions.py  the version of every part that decides a number
-    rng.py        random streams by name
+    machine.py    this machine and this version of the code
+    validation.py validation of user input against types, with one-line errors
+    numerics_versions.py  version of each part that determines numbers
+    rng.py        random streams by seed and purpose
     names.py, text.py, errors.py
 """
 
@@ -55,11 +55,13 @@ __version__ = "0.1.0"
 
 
 def load_runs(store: str | Path = "results") -> "pd.DataFrame":
-    """Every finished run of a store as a tidy frame: a row a run, its index the run's id.
+    """Return the finished runs of a store as a tidy frame with one row per run, indexed by run id.
 
-    Columns are those of `runs.csv`: what the run is (`backbone`, `method`, `dataset`, `seed`, `recipe_lr`, ...), what
-    came out (`final_test_top1` in %, ...), and what it was made with. Records that cannot be read are left out, with a
-    warning that names them.
+    Columns are those of `runs.csv`: settings (`backbone`, `method`, `dataset`, `seed`, `recipe_lr`, ...), results
+    (`final_test_top1` in %, ...), device and versions. Unreadable records are skipped with a warning.
+
+    Args:
+        store: folder of results.
     """
     import warnings
 

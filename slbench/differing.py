@@ -1,4 +1,4 @@
-"""Which fields tell runs apart."""
+"""Fields in which runs differ."""
 
 import json
 from collections import defaultdict
@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from slbench.text import distinct
 
 K = TypeVar("K", bound=Hashable)
-MAX_FIELDS = 3  # in a title; beyond that the key stands for them
+MAX_FIELDS = 3  # in a title; with more, the key is used
 
 
 def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    """Return nested keys joined by underscores; lists become JSON text, which no CSV reader takes for a number."""
+    """Return nested keys joined by underscores; lists become JSON text, which CSV readers do not parse as numbers."""
     columns: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
@@ -29,11 +29,11 @@ def differing(items: Iterable[Mapping[str, Any]], *, optional: tuple[str, ...] =
 
     Args:
         items: flat fields; a missing field counts as None.
-        optional: prefixes of names for which None (or NaN) differs from nothing.
+        optional: prefixes of names for which None and NaN equal any value.
     """
-    held = list(items)
-    names = distinct(name for item in held for name in item)
-    return [name for name in names if len(texts(name, held, optional)) > 1]
+    items = list(items)
+    names = distinct(name for item in items for name in item)
+    return [name for name in names if len(texts(name, items, optional)) > 1]
 
 
 def texts(name: str, items: Iterable[Mapping[str, Any]], optional: tuple[str, ...]) -> set[str]:
@@ -45,7 +45,7 @@ def texts(name: str, items: Iterable[Mapping[str, Any]], optional: tuple[str, ..
 
 
 def distinguished(titles: Mapping[K, str], fields: Mapping[K, Mapping[str, Any]]) -> dict[K, str]:
-    """Return titles in which keys of equal title are told apart by their fields: "ViT (recipe_lr 0.003)"."""
+    """Return titles, with the differing fields added where titles are equal: "ViT (recipe_lr 0.003)"."""
     groups = defaultdict[str, list[K]](list)
     for key, title in titles.items():
         groups[title].append(key)
@@ -53,8 +53,8 @@ def distinguished(titles: Mapping[K, str], fields: Mapping[K, Mapping[str, Any]]
 
 
 def distinction(key: K, group: Iterable[K], fields: Mapping[K, Mapping[str, Any]]) -> str:
-    """Return what tells one key of a group from the others, in parentheses; "" if it is the only one."""
-    names = differing(fields[other] for other in group)
+    """Return the fields in which a key differs from the rest of its group, in parentheses; "" for a single key."""
+    names = differing(fields[member] for member in group)
     if len(names) > MAX_FIELDS:
         return f" ({key})"
     return f" ({', '.join(f'{name} {fields[key].get(name)}' for name in names)})" if names else ""

@@ -25,10 +25,10 @@ def code_text(code: Code) -> str:
 
 
 def device_text(record: RunRecord, *, index: bool = False) -> str:
-    """Return "NVIDIA H100 (cuda, 1 thread, bf16)": what decides the bits of a run beside its spec.
+    """Return "NVIDIA H100 (cuda, 1 thread, bf16)": what determines the bits of a run besides its spec.
 
     Args:
-        index: keep the device's index, "cuda:1".
+        index: keep the index of the device, "cuda:1".
     """
     device = record.device if index else record.device.partition(":")[0]
     return f"{record.device_name} ({device}, {plural(record.threads, 'thread')}, {record.precision})"
@@ -36,7 +36,6 @@ def device_text(record: RunRecord, *, index: bool = False) -> str:
 
 def provenance_texts(records: Iterable[RunRecord]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the distinct devices and the distinct code versions of some records."""
-    held = list(records)
-    return distinct(device_text(record, index=True) for record in held), distinct(
-        code_text(record.code) for record in held
-    )
+    records = list(records)
+    devices = distinct(device_text(record, index=True) for record in records)
+    return devices, distinct(code_text(record.code) for record in records)

@@ -1,4 +1,4 @@
-"""Recipes: how a network is trained, every value with its source. Free of torch."""
+"""Training recipes, with the source of every value. Free of torch."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -18,50 +18,53 @@ AtLeastZero = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(1)]
 
-LR_BY_BACKBONE, OTHER_LR = {"vit": 0.003}, 0.001  # where a recipe leaves lr open; see RECIPE_SOURCES
-POLICY_BY_DATASET: dict[str, Policy] = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn"}  # else imagenet
+LR_BY_BACKBONE, OTHER_LR = {"vit": 0.003}, 0.001  # for recipes with lr None; see RECIPE_SOURCES
+POLICY_BY_DATASET: dict[str, Policy] = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn"}  # others: imagenet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything about training that can change a result.
+    """Settings of training that can change a result.
 
-    Defaults are the optimizer, schedule, flip and crop of the paper's released code, and everything
-    else off.
+    The defaults are optimizer, schedule, flip and crop of the paper's released code; everything else is off.
+
+    Raises:
+        InputError: if values contradict each other.
+    Source: see `RECIPE_SOURCES`.
     """
 
     __pydantic_config__ = STRICT
 
-    epochs: Count = 100  # of the training images, `passes` times over
-    equal: Literal["epochs", "steps"] | None = None  # what a subset of a data set shares with it; None: "epochs"
+    epochs: Count = 100  # epochs of `passes` passes over the training images
+    equal: Literal["epochs", "steps"] | None = None  # budget that subsets share with the whole set; None: "epochs"
     batch_size: Count = 128  # images
-    drop_last: bool = True  # a last batch of an epoch that is not full is left out
-    repeats: Count = 1  # repeated augmentation: each image that is drawn stands so often in a row
-    passes: Count = 1  # shuffled passes over the training images that make one epoch
-    accumulate: Count = 1  # batches whose gradients are averaged for one step
-    lr: Positive | None = 0.001  # AdamW, at the end of the warm-up; None: 0.003 for ViT and 0.001 for the others
-    weight_decay: AtLeastZero = 0.05  # decoupled
-    no_decay: tuple[ParameterKind, ...] = ()  # kinds of parameters that do not decay
-    betas: tuple[Share, Share] = (0.9, 0.999)  # AdamW's averages; torch's default, as released
-    clip_norm: Positive | None = None  # largest norm of all gradients together
+    drop_last: bool = True  # drop an incomplete last batch
+    repeats: Count = 1  # repeated augmentation: copies of each drawn image, in a row
+    passes: Count = 1  # shuffled passes over the training images per epoch
+    accumulate: Count = 1  # batches per step, with averaged gradients
+    lr: Positive | None = 0.001  # AdamW, after the warm-up; None: 0.003 for ViT, 0.001 for the others
+    weight_decay: AtLeastZero = 0.05  # decoupled, as in AdamW
+    no_decay: tuple[ParameterKind, ...] = ()  # kinds of parameters without weight decay
+    betas: tuple[Share, Share] = (0.9, 0.999)  # of AdamW; torch's default, as released
+    clip_norm: Positive | None = None  # maximum norm of all gradients together
     ema_decay: Share | None = None  # evaluate an exponential moving average of the weights
-    warmup_epochs: AtLeastZero = 10.0  # linear, per step; cut to a tenth of the steps
-    warmup_lr: AtLeastZero = 1e-6  # where the warm-up starts
-    min_lr: AtLeastZero = 1e-6  # where the cosine ends
-    label_smoothing: Share = 0.1  # probability that is spread over all classes
+    warmup_epochs: AtLeastZero = 10.0  # linear, per step; at most a tenth of all steps
+    warmup_lr: AtLeastZero = 1e-6  # lr at the start of the warm-up
+    min_lr: AtLeastZero = 1e-6  # lr at the end of the cosine
+    label_smoothing: Share = 0.1  # probability spread over all classes
     drop_path: Share = 0.1  # stochastic depth: constant in ViT, PiT, CaiT; rising from 0 in the others
-    flip: bool = True  # horizontally, half of the images
-    crop_padding: Annotated[int, Ge(0), Le(256)] = 4  # px of zeros around the image, then a random crop; 0 is off
-    auto_augment: Policy = "none"  # "dataset": the policy that was published for the data set, else ImageNet's
-    erase: Probability = 0.0  # random erasing, of an image, after normalising
-    erase_area: tuple[Share, Share] = (0.02, 0.4)  # of the image: lowest and highest share, uniform
+    flip: bool = True  # horizontal, with probability 1/2
+    crop_padding: Annotated[int, Ge(0), Le(256)] = 4  # px of zero padding before a random crop; 0: off
+    auto_augment: Policy = "none"  # "dataset": the policy published for the data set, else that of ImageNet
+    erase: Probability = 0.0  # random erasing, per image, after normalising
+    erase_area: tuple[Share, Share] = (0.02, 0.4)  # share of the image: lowest and highest, uniform
     erase_aspect: tuple[Positive, Positive] = (0.3, 3.3)  # height / width: lowest and highest
-    erase_aspect_draw: Literal["uniform", "log-uniform"] = "uniform"  # how erase_aspect is drawn
-    erase_fill: Literal["mean", "raw-mean"] = "mean"  # "raw-mean": the mean in [0, 1], written into normalised images
-    cutmix: Probability = 0.0  # of a batch
-    cutmix_alpha: Positive = 1.0  # of its Beta(alpha, alpha)
-    mixup: Probability = 0.0  # of a batch; never together with CutMix
-    mixup_alpha: Positive = 1.0  # of its Beta(alpha, alpha)
+    erase_aspect_draw: Literal["uniform", "log-uniform"] = "uniform"  # distribution of erase_aspect
+    erase_fill: Literal["mean", "raw-mean"] = "mean"  # "raw-mean": the mean of raw images in [0, 1]
+    cutmix: Probability = 0.0  # per batch
+    cutmix_alpha: Positive = 1.0  # the share is Beta(alpha, alpha)
+    mixup: Probability = 0.0  # per batch; never together with CutMix
+    mixup_alpha: Positive = 1.0  # the share is Beta(alpha, alpha)
     precision: Precision = "fp32"  # auto: bf16 where the device computes it natively, else fp32
 
     def __post_init__(self) -> None:
@@ -71,19 +74,19 @@ class Recipe:
         for name in ("erase_area", "erase_aspect"):
             low, high = getattr(self, name)
             if low > high:
-                raise InputError(f"{name} [{low:g}, {high:g}] must rise")
+                raise InputError(f"{name} [{low:g}, {high:g}]: the first value must not be above the second")
         if self.cutmix + self.mixup > 1:
             raise InputError(
-                f"cutmix {self.cutmix:g} and mixup {self.mixup:g} exclude each other, so their sum is at most 1"
+                f"cutmix {self.cutmix:g} and mixup {self.mixup:g} exclude each other; their sum must be at most 1"
             )
         if len(set(self.no_decay)) < len(self.no_decay):
-            raise InputError(f"no_decay names a kind twice: {', '.join(self.no_decay)}")
+            raise InputError(f"no_decay: duplicate kinds: {', '.join(self.no_decay)}")
 
     def resolved(self, *, backbone: str, dataset: str, subset: bool = False) -> "Recipe":
-        """The recipe with what it leaves to backbone and data set written out, by their names.
+        """Return the recipe with all defaults resolved for a backbone and a data set.
 
         Args:
-            subset: a part of the data set is trained on; otherwise `equal` means nothing and becomes None.
+            subset: whether a subset is trained on; otherwise `equal` becomes None.
         """
         equal = (self.equal or "epochs") if subset else None
         policy = POLICY_BY_DATASET.get(dataset, "imagenet") if self.auto_augment == "dataset" else self.auto_augment
@@ -91,22 +94,22 @@ class Recipe:
         return dataclasses.replace(self, auto_augment=policy, lr=lr, equal=equal)
 
     def batches(self, images: int) -> int:
-        """Batches of one epoch over so many training images."""
-        drawn = images * self.passes * self.repeats
+        """Return the batches of one epoch over `images` training images."""
+        samples = images * self.passes * self.repeats
         if not self.drop_last:
-            return -(-drawn // self.batch_size)
-        return drawn // self.batch_size // self.accumulate * self.accumulate
+            return -(-samples // self.batch_size)
+        return samples // self.batch_size // self.accumulate * self.accumulate
 
     def steps(self, images: int) -> int:
-        """Steps of the optimizer in one epoch over so many training images."""
+        """Return the optimizer steps of one epoch over `images` training images."""
         return -(-self.batches(images) // self.accumulate)
 
     def samples(self, images: int) -> int:
-        """Images that one epoch trains on, counted at each use."""
+        """Return the images of one epoch, counted at each use."""
         return min(self.batches(images) * self.batch_size, images * self.passes * self.repeats)
 
     def warmup_steps(self, steps_per_epoch: int) -> int:
-        """Steps of linear warm-up: as asked, but at most a tenth of all steps."""
+        """Return the steps of linear warm-up: those of `warmup_epochs`, at most a tenth of all steps."""
         return min(round(self.warmup_epochs * steps_per_epoch), self.epochs * steps_per_epoch // 10)
 
 
@@ -120,7 +123,7 @@ RELEASED = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    # For studies of minutes on a CPU: few epochs, hence a higher rate and smaller batches.
+    # For studies of minutes on a CPU: few epochs, so a higher lr and smaller batches.
     "quick": Recipe(
         epochs=6, batch_size=64, lr=0.003, warmup_epochs=0.5, crop_padding=2, drop_path=0.0, precision="auto"
     ),
@@ -138,22 +141,22 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-# Where each value is from. "verbatim": seen in the paper or the authors' released code
-# (github.com/aanna0701/SPT_LSA_ViT); "history": in the authors' repository of the paper's own time
-# (github.com/aanna0701/SPM_LMSA_ViT); "guess": nobody has said; "ours".
+# Source of each value. "verbatim": in the paper or the authors' released code
+# (github.com/aanna0701/SPT_LSA_ViT); "history": in the authors' repository at the time of the paper
+# (github.com/aanna0701/SPM_LMSA_ViT); "guess": not documented; "ours".
 _OFF = "verbatim: not in the released code"
 _RELEASED = dict.fromkeys(Recipe.__dataclass_fields__, "verbatim: released code") | {
-    "equal": "ours: there are no subsets in the released code",
+    "equal": "ours: the released code has no subsets",
     "accumulate": _OFF,
     "repeats": "verbatim: released code, which calls its three passes repeated augmentation",
-    "no_decay": "verbatim: released code, in which everything decays",
+    "no_decay": "verbatim: released code, which decays everything",
     "betas": "verbatim: released code, torch's default",
     "clip_norm": _OFF,
     "ema_decay": _OFF,
     "drop_path": "verbatim: 0.1 in the released transformers; guess: also in the CNNs",
-    "auto_augment": "verbatim: released code; magnitudes and operations as torchvision has them",
+    "auto_augment": "verbatim: released code; magnitudes and operations as in torchvision",
     "erase_aspect": "verbatim: released code",
-    "erase_aspect_draw": "verbatim: released code; not log-uniform, as later implementations draw it",
+    "erase_aspect_draw": "verbatim: released code; later implementations draw it log-uniform",
     "erase_fill": "verbatim: released code, which erases normalised images with the mean of raw ones",
 }
 RECIPE_SOURCES: dict[str, dict[str, str]] = {
@@ -162,7 +165,7 @@ RECIPE_SOURCES: dict[str, dict[str, str]] = {
     "paper": _RELEASED
     | {
         "lr": "history: 0.003 for ViT, 0.001 for Swin and CaiT; guess: 0.001 for T2T, PiT and the CNNs",
-        "passes": "history: one, of triples",
+        "passes": "history: one pass, of triples",
         "repeats": "history: each drawn image three times in a row",
         "drop_last": "history: the last batch is kept",
         "precision": "guess: fp32, as released",
@@ -170,12 +173,12 @@ RECIPE_SOURCES: dict[str, dict[str, str]] = {
     },
     "modern": _RELEASED
     | {
-        "passes": "ours: repeated augmentation as in arXiv:1902.05509 in place of three passes",
+        "passes": "ours: repeated augmentation as in arXiv:1902.05509 instead of three passes",
         "repeats": "ours: arXiv:1902.05509",
-        "no_decay": "ours: common practice since arXiv:2012.12877; at 0.05 decay alone shrinks the temperature's scale",
+        "no_decay": "ours: common practice since arXiv:2012.12877; a decay of 0.05 alone shrinks the scale of LSA",
         "clip_norm": "ours: common practice",
-        "erase_aspect_draw": "ours: so that tall and wide are as likely",
+        "erase_aspect_draw": "ours: tall and wide are equally likely",
         "erase_fill": "ours: the mean colour",
-        "precision": "ours: common practice; the same on every device, so that machines can share a grid",
+        "precision": "ours: common practice; the same on every device, so machines can share a grid",
     },
 }

@@ -1,4 +1,4 @@
-"""RunSpec: everything that can change a run's result, and nothing else. Its hash is the run's id."""
+"""RunSpec: everything that can change the result of a run. Its hash is the run id."""
 
 import functools
 import hashlib
@@ -29,7 +29,7 @@ from slbench.validation import adapter
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
 
-SCHEMA = 2  # 2: data sets by `content` and the counts of their classes
+SCHEMA = 2  # 2: data sets identified by `content` and class counts
 Protocol = Literal["holdout", "full", "paper"]
 
 
@@ -37,9 +37,9 @@ Protocol = Literal["holdout", "full", "paper"]
     frozen=True, kw_only=True, config=ConfigDict(defer_build=True, extra="forbid", strict=True, allow_inf_nan=False)
 )
 class RunSpec:
-    """One training run, every default written out.
+    """Everything that determines the result of one training run, with all defaults resolved.
 
-    Device, threads, folders and logging are not in it: they must not change the science.
+    Device, threads, folders and logging are not included. Construct with `resolve`.
     """
 
     backbone: Annotated[BackboneSpec, Field(discriminator="name")]
@@ -48,7 +48,7 @@ class RunSpec:
     recipe: Recipe
     protocol: Protocol
     seed: Annotated[int, Field(ge=0)]
-    numerics: dict[str, int]  # version of each part that is used; see slbench.numerics_versions
+    numerics: dict[str, int]  # version of each part used; see slbench.numerics_versions
     schema: int = SCHEMA
 
     @classmethod
@@ -62,12 +62,11 @@ class RunSpec:
         protocol: Protocol,
         seed: int,
     ) -> "RunSpec":
-        """The spec of a run from parts that may leave values to rules.
+        """Return the spec of a run from parts that may have unresolved defaults.
 
         Raises:
-            InputError: where the parts do not fit each other: a patch that does not divide the image,
-                a shift of 0 px.
-            InapplicableError: if the row means nothing on the backbone.
+            InputError: if the parts do not fit each other, such as a patch that does not divide the image.
+            InapplicableError: if the method does not apply to the backbone.
         """
         backbone, method = resolve_network(
             backbone,
@@ -90,54 +89,54 @@ class RunSpec:
         )
         if protocol == "holdout" and dataset.num_validation == 0:
             raise InputError(
-                f"protocol 'holdout' finds no validation image among the {dataset.num_train} of training: "
-                "take protocol 'full', or bring more images"
+                f"protocol 'holdout': no validation image among {dataset.num_train} training images; "
+                "use protocol 'full' or add images"
             )
         if run.steps_per_epoch == 0:
-            drawn = run.epoch_images * recipe.passes * recipe.repeats
-            needed = f"batch_size {recipe.batch_size}"
+            samples = run.epoch_images * recipe.passes * recipe.repeats
+            batch = f"batch_size {recipe.batch_size}"
             if recipe.accumulate > 1:
-                needed += f" x accumulate {recipe.accumulate}"
-            cure = "" if recipe.equal is None else "; recipe.equal = 'steps' makes the epochs of the whole set"
-            raise InputError(f"{needed} is above the {drawn} training images of {dataset.name}{cure}")
+                batch += f" x accumulate {recipe.accumulate}"
+            hint = "" if recipe.equal is None else "; recipe.equal = 'steps' uses the epochs of the whole set"
+            raise InputError(f"{batch} is above the {samples} training images of {dataset.name}{hint}")
         return run
 
     @property
     def num_images(self) -> int:
-        """Images that are trained on, under the run's protocol."""
+        """Return the number of training images under the run's protocol."""
         return sum(self.dataset.trained_on(holdout=self.protocol == "holdout"))
 
     @property
     def epoch_images(self) -> int:
-        """Images that each pass of an epoch draws: those trained on, or at equal steps as many as the whole set has."""
+        """Return the images drawn per pass: the training images, or with equal steps as many as in the whole set."""
         if self.recipe.equal != "steps":
             return self.num_images
         return sum(self.dataset.without_validation(holdout=self.protocol == "holdout"))
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of the optimizer."""
+        """Return the optimizer steps of an epoch."""
         return self.recipe.steps(self.epoch_images)
 
     @property
     def samples_per_epoch(self) -> int:
-        """Images that are trained on, counted at each use."""
+        """Return the training images of an epoch, counted at each use."""
         return self.recipe.samples(self.epoch_images)
 
     @functools.cached_property
     def run_id(self) -> str:
-        """First 12 hex digits of the sha256 of the canonical JSON."""
+        """Return the first 12 hex digits of the sha256 of the canonical JSON."""
         return digest(self.as_dict())
 
     @functools.cached_property
     def cell_id(self) -> str:
-        """Like `run_id` but without the seed: runs that share it are repetitions of one experiment."""
+        """Return the id without the seed, which repetitions of one experiment share."""
         content = self.as_dict()
         del content["seed"]
         return digest(content)
 
     def build_network(self) -> "Backbone":
-        """The network with the initial values of the run's seed, on the CPU."""
+        """Return the network with its initial values, on the CPU."""
         return build(
             self.backbone,
             self.method,
@@ -149,13 +148,13 @@ class RunSpec:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON holds them: what the ids are of. See IDENTITY_DEFAULTS for what is left out."""
+        """Return the JSON values that ids are computed from, without those in IDENTITY_DEFAULTS."""
         return identity_dict(self)
 
 
-# Fields that were added after ids were first given, each with the value that stands for what was done before. At that
-# value ids leave the field out, so that older runs, speeds and searches are found again. It must stay the field's
-# default, which is what an older record reads as. Every other field is in the id at every value.
+# Fields added after the first ids, with the value that describes older runs. Ids omit a field at that value, so that
+# older runs, speeds and searches keep their ids. The value must stay the default of the field, with which older records
+# are read. All other fields are part of the id at every value.
 IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     RunSpec: {},
     Method: {},
@@ -172,17 +171,14 @@ IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
 
 
 def to_dict(value: Any) -> dict[str, Any]:
-    """A dataclass as nested plain values, as JSON holds them, every field of it.
-
-    Pydantic's way is some twenty times as fast as the standard library's.
-    """
+    """Return a dataclass as JSON values, with every field; pydantic is 20 times faster than `dataclasses.asdict`."""
     kind: Any = type(value)
     content: dict[str, Any] = adapter(kind).dump_python(value, mode="json")
     return content
 
 
 def identity_dict(value: Any) -> dict[str, Any]:
-    """Return the same without the fields that have their value in IDENTITY_DEFAULTS: what is hashed."""
+    """Return a dataclass as JSON values without fields at their value in IDENTITY_DEFAULTS, for hashing."""
     content = to_dict(value)
     for name in content:
         drop_defaults(content[name], getattr(value, name))
@@ -191,20 +187,20 @@ def identity_dict(value: Any) -> dict[str, Any]:
 
 
 def drop_defaults(content: dict[str, Any], value: Any) -> None:
-    """Remove from the content of a dataclass the fields that have their value in IDENTITY_DEFAULTS."""
+    """Remove the fields of a dataclass at their value in IDENTITY_DEFAULTS from its content, in place."""
     for field, default in IDENTITY_DEFAULTS.get(type(value), {}).items():
         if getattr(value, field) == default:
             del content[field]
 
 
 def digest(content: Any) -> str:
-    """First 12 hex digits of the sha256 of JSON-able content, keys sorted."""
+    """Return the first 12 hex digits of the sha256 of JSON content with sorted keys."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: DatasetSpec) -> list[str]:
-    """Names of the parts whose numerics decide a run, as in slbench.numerics_versions."""
+    """Return the names of the parts in a run, as in slbench.numerics_versions."""
     used = {
         "subset": dataset.fraction is not None or dataset.per_class is not None,
         "augmentation": recipe.flip or recipe.crop_padding > 0,
@@ -217,6 +213,6 @@ def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: 
 
 
 def network_parts(backbone: BackboneSpec, method: Method) -> list[str]:
-    """Those among them that are the network's."""
+    """Return the names of the parts in a network."""
     used = {"spt": method.shift != "none", "window": method.window != 1, "lsa": method.changes_attention}
     return [backbone.name, *(part for part, is_used in used.items() if is_used)]

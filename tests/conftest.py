@@ -1,4 +1,4 @@
-"""Under pytest the shapes that annotations name are checked, in every module that has them."""
+"""Fixtures of all tests, and an import hook that checks the shapes in annotations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,14 +13,14 @@ _hook = install_import_hook(SHAPED, "beartype.beartype")
 
 @pytest.fixture(autouse=True)
 def _own_data_root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees, or leaves, data of the machine it runs on."""
+    """Isolate tests from the data of this machine."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data-root"))
-    monkeypatch.setenv("SLBENCH_STREAM", "")  # given back afterwards, whatever a command makes of it
+    monkeypatch.setenv("SLBENCH_STREAM", "")  # restored afterwards, even if a command sets it
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Numbers are compared, so every test computes with the same number of threads."""
+    """Compute with one thread, so that numbers are comparable."""
     import torch
 
     before = torch.get_num_threads()
@@ -31,31 +31,31 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _formats() -> Iterator[set[str]]:
-    """Figures are drawn as SVG, and an empty file stands for every other format: they take most of the time."""
+    """Draw figures as SVG only and leave files of other formats, which are slow, empty."""
     from matplotlib.figure import Figure
 
-    right, drawn = Figure.savefig, {"svg"}
+    savefig_of_matplotlib, formats = Figure.savefig, {"svg"}
 
     def savefig(self: Figure, content: Any, *, format: str, **how: Any) -> None:
-        if format in drawn:
-            right(self, content, format=format, **how)
+        if format in formats:
+            savefig_of_matplotlib(self, content, format=format, **how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", savefig)
-        yield drawn
+        yield formats
 
 
 @pytest.fixture
 def every_format(_formats: set[str]) -> Iterator[None]:
-    """Figures are drawn in every format."""
+    """Draw figures in every format."""
     _formats.update(("png", "pdf"))
     yield
     _formats.difference_update(("png", "pdf"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a GPU where there is none, with that reason."""
+    """Skip tests marked gpu without a GPU."""
     import torch
 
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("this machine has no GPU that torch could use")
+        pytest.skip("torch finds no GPU")

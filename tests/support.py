@@ -1,4 +1,4 @@
-"""What several tests build: small studies, and records of runs that were never made."""
+"""Small studies and invented records for tests of several modules."""
 
 import re
 from collections.abc import Sequence
@@ -37,17 +37,17 @@ CODE = Code(python="3.11.7", versions={"slbench": "0.1.0", "torch": "2.9.1"}, co
 
 
 def study(content: dict[str, Any], **flags: Any) -> Study:
-    """The study of a file's content; `flags` as those of the command line."""
+    """Return the study of a file's content and command-line flags."""
     return make_study(content, name="test", where="test.toml", flags=Flags(**flags))
 
 
 def runs(grid: dict[str, Any] | None = None, **content: Any) -> tuple[StudyRun, ...]:
-    """The runs of a study on the tiny network, row "none" unless the grid says otherwise."""
+    """Return the runs of a study of the tiny network, by default with method "none"."""
     return study({"grid": {"backbone": [TINY], "method": ["none"], **(grid or {})}, **content}).runs
 
 
 def make_record(run: StudyRun, **changes: Any) -> RunRecord:
-    """A record of a run, as if it had been made; unless told, its last epoch was right on 80 % of the test images."""
+    """Return an invented record of a finished run, by default with 80 % final test accuracy."""
     recipe, selects = run.spec.recipe, run.spec.protocol == "holdout"
     content: dict[str, Any] = {
         "run_id": run.spec.run_id,
@@ -87,7 +87,7 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
 
 
 def train_here(run: StudyRun, store: Store, **how: Any) -> RunRecord:
-    """Train a run in this process, on one thread of the processor."""
+    """Train a run in this process, by default on one CPU thread."""
     import torch
 
     from slbench.train.run import execute
@@ -109,7 +109,7 @@ def report_inputs(
 
 
 def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Throughput:
-    """A measured speed."""
+    """Return an invented throughput measurement."""
     content: dict[str, Any] = {
         "key": key,
         "machine_id": HOST.machine_id,
@@ -129,17 +129,17 @@ def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Thro
 
 
 def missing(text: str, *parts: object) -> list[str]:
-    """Return the parts that a message does not name as whole words; their order and the words around them are free."""
+    """Return the parts that a message does not contain as whole words, in any order."""
     return [str(part) for part in parts if not re.search(_whole(part), text)]
 
 
 def naming(*parts: object) -> str:
-    """Return a pattern for `pytest.raises(match=...)`: a message that names all parts, in any order."""
+    """Return a pattern for `pytest.raises(match=...)` of messages with all parts, in any order."""
     return r"(?s)\A" + "".join(f"(?=.*{_whole(part)})" for part in parts)
 
 
 def _whole(part: object) -> str:
-    """Return a pattern of a part that stands alone: `lr` is not in `lrr`, nor 1 in 1.5 or 11."""
+    """Return a pattern of a whole word or number: `lr` is not in `lrr`, nor 1 in 1.5 or 11."""
     text = str(part)
     before = r"(?<!\d[.,])" if text[:1].isdigit() else ""
     after = r"(?![.,]\d)" if text[-1:].isdigit() else ""

@@ -1,4 +1,4 @@
-"""Runs on parts of a data set beside one on all of it: as many epochs, or as many steps."""
+"""Runs on subsets with as many epochs, or as many steps, as runs on the whole data set."""
 
 import csv
 import dataclasses
@@ -35,18 +35,22 @@ def test_at_equal_epochs_steps_shrink_with_the_data_and_at_equal_steps_they_do_n
     assert {run.spec.recipe.epochs for run in by_steps} == {2}
 
 
-def test_the_choice_makes_other_runs_of_subsets_and_none_of_a_whole_set() -> None:
+def test_the_choice_changes_runs_of_subsets_and_not_those_of_a_whole_set() -> None:
     ids = {equal: [run.spec.run_id for run in curve(equal)] for equal in ("epochs", "steps")}
-    assert [one == other for one, other in zip(ids["epochs"], ids["steps"], strict=True)] == [False, False, True]
+    assert [by_epochs == by_steps for by_epochs, by_steps in zip(ids["epochs"], ids["steps"], strict=True)] == [
+        False,
+        False,
+        True,
+    ]
     (plain,), (chosen,) = runs(set=SHORT), runs(set={**SHORT, "recipe.equal": "steps"})
     assert plain.spec == chosen.spec
     assert "equal" not in plain.spec.as_dict()["recipe"]
     assert [run.spec.run_id for run in runs({"dataset.fraction": SHARES}, set=SHORT)] == ids["epochs"]
 
 
-def test_as_an_axis_it_makes_the_run_on_all_once() -> None:
-    made = runs({"dataset.fraction": SHARES, "recipe.equal": ["epochs", "steps"]}, set=SHORT)
-    assert [(run.spec.dataset.fraction, run.spec.recipe.equal) for run in made] == [
+def test_as_an_axis_it_gives_the_run_on_the_whole_set_once() -> None:
+    study_runs = runs({"dataset.fraction": SHARES, "recipe.equal": ["epochs", "steps"]}, set=SHORT)
+    assert [(run.spec.dataset.fraction, run.spec.recipe.equal) for run in study_runs] == [
         (0.1, "epochs"),
         (0.1, "steps"),
         (0.25, "epochs"),
@@ -55,7 +59,7 @@ def test_as_an_axis_it_makes_the_run_on_all_once() -> None:
     ]
 
 
-def test_images_of_a_subset_come_again_in_new_orders_until_the_epoch_is_as_long_as_one_of_all() -> None:
+def test_images_of_a_subset_repeat_in_new_orders_up_to_the_length_of_an_epoch_of_the_whole_set() -> None:
     part = ImageSet(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
     (run,) = runs()
     batches = Batches(part, run.spec.dataset, device=torch.device("cpu"))
@@ -66,13 +70,13 @@ def test_images_of_a_subset_come_again_in_new_orders_until_the_epoch_is_as_long_
     assert sorted(once[:7]) == sorted(once[7:14]) == list(range(7)) and once[:7] != once[7:14]
     assert set(Counter(once).values()) == {2, 3}
     labels = [batch.labels for batch in batches.training(recipe, seed=0, epoch=1, images=17)]
-    assert [len(each) for each in labels] == [4] * 8 + [2]
+    assert [len(batch) for batch in labels] == [4] * 8 + [2]
     assert torch.equal(torch.cat(labels), order)
     resumed = [batch.labels for batch in batches.training(recipe, seed=0, epoch=1, images=17, first=5)]
     assert torch.equal(torch.cat(resumed), order[20:])
 
 
-def test_a_run_at_equal_steps_takes_them_at_the_rates_of_the_whole_set(tmp_path: Path) -> None:
+def test_a_run_at_equal_steps_has_the_learning_rates_of_the_whole_set(tmp_path: Path) -> None:
     rates = {}
     for run in (curve("steps")[0], curve("steps")[-1]):
         store = Store(tmp_path)
@@ -84,7 +88,7 @@ def test_a_run_at_equal_steps_takes_them_at_the_rates_of_the_whole_set(tmp_path:
     assert rates[900] == rates[9000]
 
 
-def test_a_subset_smaller_than_a_batch_trains_at_equal_steps_alone() -> None:
+def test_a_subset_smaller_than_a_batch_trains_only_at_equal_steps() -> None:
     few = {"dataset.per_class": 3}
     with pytest.raises(InputError) as refused:
         curve_of_few("epochs", few)
@@ -108,32 +112,34 @@ def curve_of_few(equal: str, few: dict[str, Any]) -> StudyRun:
     return run
 
 
-def test_another_word_is_refused_with_the_two_there_are() -> None:
+def test_an_unknown_budget_is_refused_with_the_two_allowed() -> None:
     with pytest.raises(InputError) as refused:
         curve("images")
     assert not missing(str(refused.value), "test.toml", "set.recipe.equal", "epochs", "steps", "images")
 
 
 @pytest.mark.parametrize(
-    ("equal", "said"),
+    ("equal", "sentence"),
     [
         ("epochs", "Equal epochs: subsets train for as many epochs as the whole set, so for fewer steps."),
         ("steps", "Equal steps: subsets train for as many steps as the whole set, so on each image more often."),
     ],
 )
-def test_the_caption_says_which_and_the_rows_are_told_apart_by_their_share(equal: str, said: str) -> None:
-    made = curve(equal)
-    shown = make_table(report_inputs(made))
-    assert said in shown.caption
-    assert shown.settings == ("dataset_fraction",)
-    assert [row.settings for row in shown.rows] == [("0.1",), ("0.25",), ("1",)]
+def test_the_caption_names_the_budget_and_rows_differ_by_their_share(equal: str, sentence: str) -> None:
+    study_runs = curve(equal)
+    table = make_table(report_inputs(study_runs))
+    assert sentence in table.caption
+    assert table.settings == ("dataset_fraction",)
+    assert [row.settings for row in table.rows] == [("0.1",), ("0.25",), ("1",)]
 
 
-def test_rows_of_both_kinds_are_told_apart() -> None:
-    made = runs({"backbone": [TINY], "dataset.fraction": [0.1, 1.0], "recipe.equal": ["epochs", "steps"]}, set=SHORT)
-    shown = make_table(report_inputs(made))
-    assert shown.settings == ("dataset_fraction", "recipe_equal")
-    assert [row.settings for row in shown.rows] == [("0.1", "epochs"), ("0.1", "steps"), ("1", "–")]
+def test_rows_of_both_budgets_are_distinguished() -> None:
+    study_runs = runs(
+        {"backbone": [TINY], "dataset.fraction": [0.1, 1.0], "recipe.equal": ["epochs", "steps"]}, set=SHORT
+    )
+    table = make_table(report_inputs(study_runs))
+    assert table.settings == ("dataset_fraction", "recipe_equal")
+    assert [row.settings for row in table.rows] == [("0.1", "epochs"), ("0.1", "steps"), ("1", "–")]
     whole = runs(set=SHORT)
     assert not any("qual" in sentence for sentence in make_table(report_inputs(whole)).caption)
-    assert dataclasses.replace(made[0].spec.recipe, equal=None) == whole[0].spec.recipe
+    assert dataclasses.replace(study_runs[0].spec.recipe, equal=None) == whole[0].spec.recipe

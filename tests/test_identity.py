@@ -1,4 +1,4 @@
-"""What older stores hold is found again: ids of runs, keys of speeds and probes, definitions of searches."""
+"""Run ids, keys of speeds and probes, and search definitions equal those of older stores."""
 
 import dataclasses
 import json
@@ -20,9 +20,8 @@ from slbench.tuning.target import TuningTarget
 from slbench.validation import checked
 from tests.support import make_record, study
 
-# Computed at commit 3625b16, before qkv_bias, absolute_positions and PiT's variant were there: the ids of the run and
-# of its cell, the keys of its speed on two threads of a processor, of a training step's on a GPU in bf16, and of its
-# probe.
+# Computed at commit 3625b16, before qkv_bias, absolute_positions and PiT's variant existed: ids of the run and its
+# cell, keys of its speed on two CPU threads, of a training step on a GPU in bf16, and of its probe.
 BEFORE: dict[tuple[str, str], tuple[str, str, str, str, str]] = {
     ("vit", "none"): ("320c76bbf08a", "b81fea4ed413", "f83170052970", "94f637b30759", "fff334622529"),
     ("vit", "both"): ("45d1412888ee", "55c253be453b", "c7eb2032fb35", "cc15ebe01e91", "733968659050"),
@@ -42,7 +41,7 @@ OTHER: dict[type, dict[str, Any]] = {
 }
 
 
-def one(backbone: Any, method: str = "none") -> StudyRun:
+def run_of(backbone: Any, method: str = "none") -> StudyRun:
     (run,) = study({"grid": {"backbone": [backbone], "method": [method], "dataset": ["fashion-mnist-12k"]}}).runs
     return run
 
@@ -55,27 +54,27 @@ def keys(spec: RunSpec) -> tuple[str, str, str, str, str]:
 
 
 @pytest.mark.parametrize(("backbone", "method"), BEFORE)
-def test_what_was_filed_before_a_field_came_is_found_again(backbone: str, method: str) -> None:
-    assert keys(one(backbone, method).spec) == BEFORE[backbone, method]
+def test_results_from_before_a_field_existed_are_found(backbone: str, method: str) -> None:
+    assert keys(run_of(backbone, method).spec) == BEFORE[backbone, method]
 
 
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
-def test_a_search_begun_before_goes_on(backbone: str) -> None:
-    """Its definition holds the run without the seed, which is what the id of a cell is of."""
+def test_a_search_begun_before_continues(backbone: str) -> None:
+    """Its definition contains the run without the seed, like the id of a cell."""
     target = TuningTarget(backbone, "fashion-mnist-12k", "both")
     config = SearchConfig(name="search", trials=2, seeds=1, sampler="random", pruner="none")
     assert digest(definition(target, space_of(target), config)["run"]) == BEFORE[backbone, "both"][1]
 
 
 @pytest.mark.parametrize(("kind", "field"), LATER)
-def test_the_value_of_before_is_the_default_that_an_old_record_reads_as(kind: type, field: str) -> None:
-    defaults = {each.name: each.default for each in dataclasses.fields(kind)}
+def test_identity_defaults_are_the_defaults_of_the_fields(kind: type, field: str) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     assert defaults[field] == IDENTITY_DEFAULTS[kind][field]
 
 
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
-def test_a_record_of_before_loads_as_the_run_that_it_was_of(backbone: str) -> None:
-    record = make_record(one(backbone))
+def test_a_record_from_before_loads_as_its_run(backbone: str) -> None:
+    record = make_record(run_of(backbone))
     content = record.model_dump(mode="json")
     (field,) = IDENTITY_DEFAULTS[type(record.spec.backbone)]
     del content["spec"]["backbone"][field], content["spec"]["recipe"]["equal"]
@@ -87,14 +86,14 @@ def test_a_record_of_before_loads_as_the_run_that_it_was_of(backbone: str) -> No
 @pytest.mark.parametrize("kind", OTHER)
 def test_another_value_is_another_run_speed_and_probe_and_reads_back(kind: Any) -> None:
     name = kind().name
-    run = one({"name": name, **OTHER[kind]})
+    run = run_of({"name": name, **OTHER[kind]})
     assert not set(keys(run.spec)) & set(BEFORE[name, "none"])
     assert identity_dict(run.spec)["backbone"].items() >= OTHER[kind].items()
     assert checked(RunSpec, run.spec.as_dict(), where="record") == run.spec
 
 
-def test_nothing_but_what_came_later_is_left_out() -> None:
-    spec = one("pit").spec
+def test_only_later_fields_are_left_out() -> None:
+    spec = run_of("pit").spec
     whole, hashed = to_dict(spec), identity_dict(spec)
     assert whole["backbone"] == hashed["backbone"] | {"variant": "paper"}
     assert whole["recipe"] == hashed["recipe"] | {"equal": None}

@@ -1,4 +1,4 @@
-"""Recipes: steps and samples by known numbers, sources for every value, and what does not fit."""
+"""Recipes: known numbers of steps and samples, sources of every value, and errors."""
 
 import dataclasses
 
@@ -20,12 +20,12 @@ SOURCES = ("verbatim: ", "history: ", "guess: ", "ours: ")
         ("released", "cifar100", 1171),
         ("released", "svhn", 1716),
         ("released", "tiny-imagenet", 2343),
-        ("paper", "cifar10", 1172),  # the last batch is kept
+        ("paper", "cifar10", 1172),  # last batch not dropped
         ("paper", "svhn", 1717),
         ("paper", "tiny-imagenet", 2344),
     ],
 )
-def test_an_epoch_has_the_steps_that_the_authors_had(recipe: str, dataset: str, steps: int) -> None:
+def test_an_epoch_has_the_steps_of_the_authors(recipe: str, dataset: str, steps: int) -> None:
     assert RECIPES[recipe].steps(DATASETS[dataset].spec.num_train) == steps
 
 
@@ -79,7 +79,7 @@ def test_the_policy_is_that_of_the_data_set(dataset: str, policy: str) -> None:
     assert RECIPES["quick"].resolved(backbone="vit", dataset=dataset).auto_augment == "none"
 
 
-def test_a_part_that_is_off_is_no_part_of_a_run() -> None:
+def test_a_part_that_is_off_is_not_in_the_numerics_of_a_run() -> None:
     (quick,) = runs()
     assert set(quick.spec.numerics) == {"trainer", "augmentation", "vit"}
     (averaged,) = runs(set={"recipe.ema_decay": 0.99})

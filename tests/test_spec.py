@@ -13,7 +13,7 @@ from slbench.recipes import Recipe
 from slbench.spec import RunSpec, digest
 from tests.support import TINY, missing, runs, study
 
-OTHER_RECIPE: dict[str, Any] = {  # a value unlike that of recipe quick for every field
+OTHER_RECIPE: dict[str, Any] = {  # a value different from that of recipe quick for every field
     "epochs": 7,
     "equal": "steps",
     "batch_size": 63,
@@ -53,7 +53,7 @@ def test_an_id_is_the_first_12_hex_digits_of_the_sha256_of_sorted_compact_json()
 
 
 def test_a_fixed_run_has_this_id() -> None:
-    """From the JSON written out here, so that a field or a default that slips in changes it."""
+    """Computed from the JSON here, so that an added field or changed default is noticed."""
     content = {
         "backbone": {"name": "vit", "patch_size": 16, "dim": 8, "depth": 1, "num_heads": 1, "mlp_ratio": 2.0},
         "method": {
@@ -126,7 +126,7 @@ def test_a_fixed_run_has_this_id() -> None:
     assert run.spec.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:12] == "bdfea7c3d5c7"
 
 
-def test_every_field_of_the_recipe_is_tried_below() -> None:
+def test_every_field_of_the_recipe_is_tested_below() -> None:
     assert set(OTHER_RECIPE) == {field.name for field in fields(Recipe)}
 
 
@@ -146,17 +146,17 @@ def test_another_size_of_the_backbone_is_another_run(field: str, value: int) -> 
     assert runs({"backbone": [{**TINY, field: value}]})[0].spec.run_id != run.spec.run_id
 
 
-def test_every_shipped_method_is_a_run_of_its_own() -> None:
+def test_every_shipped_method_is_a_different_run() -> None:
     assert len({run.spec.run_id for run in runs({"backbone": ["pit"], "method": list(METHODS)})}) == len(METHODS)
 
 
-def test_seeds_are_repetitions_of_one_cell_and_runs_of_their_own() -> None:
+def test_seeds_are_different_runs_of_one_cell() -> None:
     first, second = runs({"seed": [0, 1]})
     assert first.spec.run_id != second.spec.run_id
     assert first.spec.cell_id == second.spec.cell_id
 
 
-def test_protocols_are_runs_of_their_own() -> None:
+def test_protocols_are_different_runs() -> None:
     assert len({run.spec.run_id for run in runs({"protocol": ["holdout", "full", "paper"]})}) == 3
 
 
@@ -168,7 +168,7 @@ def test_labels_do_not_change_a_run() -> None:
     assert one.spec.run_id == other.spec.run_id
 
 
-def test_a_rule_and_its_outcome_written_out_are_one_run() -> None:
+def test_a_default_and_its_explicit_value_are_one_run() -> None:
     (ruled,) = study({"grid": {"method": ["spt"]}}).runs
     written = {"name": "vit", "patch_size": 4}
     (explicit,) = study(
@@ -180,7 +180,7 @@ def test_a_rule_and_its_outcome_written_out_are_one_run() -> None:
     assert ruled.spec.run_id == explicit.spec.run_id
 
 
-def test_a_version_of_numerics_is_in_the_runs_that_use_the_part_and_in_no_other() -> None:
+def test_a_numerics_version_is_only_in_runs_that_use_the_part() -> None:
     parts = {run.labels.method: set(run.spec.numerics) for run in runs({"method": list(METHODS)})}
     plain = {"trainer", "augmentation", "vit"}
     assert parts["none"] == parts["layer-norm-only"] == plain
@@ -192,7 +192,7 @@ def test_a_version_of_numerics_is_in_the_runs_that_use_the_part_and_in_no_other(
     assert set(unaugmented.spec.numerics) == {"trainer", "vit"}
 
 
-def test_raising_a_version_changes_the_runs_that_use_the_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raising_a_version_only_changes_runs_that_use_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {run.labels.method: run.spec.run_id for run in runs({"method": ["none", "spt", "lsa", "both"]})}
     monkeypatch.setitem(NUMERICS, "spt", NUMERICS["spt"] + 1)
     after = {run.labels.method: run.spec.run_id for run in runs({"method": ["none", "spt", "lsa", "both"]})}
@@ -213,7 +213,7 @@ def test_a_batch_above_the_training_images_is_refused() -> None:
     assert runs(set={"recipe.batch_size": 9_000})[0].spec.steps_per_epoch == 1
 
 
-def test_a_spec_survives_the_disk() -> None:
+def test_a_spec_survives_writing_and_reading() -> None:
     (run,) = runs({"method": ["both"]})
     from pydantic import TypeAdapter
 
@@ -222,7 +222,7 @@ def test_a_spec_survives_the_disk() -> None:
     assert read.run_id == run.spec.run_id
 
 
-def test_the_data_enter_by_content() -> None:
+def test_the_id_depends_on_the_content_of_the_data() -> None:
     (run,) = runs()
     assert run.spec.dataset.content == DATASETS["fashion-mnist-12k"].spec.content
     other = replace(run.spec, dataset=replace(run.spec.dataset, content="arrays sha256:" + "0" * 64))

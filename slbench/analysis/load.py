@@ -11,7 +11,7 @@ from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.layers import AttentionLayer
 from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.backbones.layers import Backbone
-from slbench.data import check_here, load
+from slbench.data import check_available, load
 from slbench.data.batches import Batches
 from slbench.data.splits import ImageSet, Rows, Splits, content_hash
 from slbench.data.subset import subset
@@ -60,7 +60,7 @@ class LoadedDatasets:
         key = (repr(spec.dataset), labels.data)
         if key not in self.loaded:
             if not labels.data:
-                check_here(spec.dataset)
+                check_available(spec.dataset)
             splits = load(spec.dataset, labels.data)
             self.loaded[key] = splits, content_hash(splits)
         splits, digest = self.loaded[key]
@@ -112,7 +112,7 @@ def run_with_capture(
     batch_rows = [rows[start : start + options.batch_size] for start in range(0, len(rows), options.batch_size)]
     logits = []
     with torch.no_grad(), capture_attention(layers, on_capture):
-        for pixels, _ in batches.taken(batch_rows):
+        for pixels, _ in batches.load(batch_rows):
             logits.append(network(batches.normalise(pixels)).cpu())
             if not logits[-1].isfinite().all():
                 raise InputError("logits are not finite: the weights of a run are unusable")

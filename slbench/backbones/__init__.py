@@ -1,7 +1,4 @@
-"""The backbones by name, and which rows of an ablation mean something on each.
-
-Looking one up imports no torch; `build` does.
-"""
+"""The backbones by name, and the methods that apply to each. Only `build` imports torch."""
 
 import dataclasses
 import functools
@@ -29,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class BackboneEntry:
-    """What the table of backbones says of one."""
+    """Entry of a backbone in `BACKBONES`."""
 
-    title: str  # as tables print it
+    title: str  # in tables
     spec: type[BackboneSpec]
     module: str  # "module:Class" of the network
     source: str
@@ -39,7 +36,7 @@ class BackboneEntry:
     tokens: Literal["patches", "soft splits", "none"] = "patches"  # how an image becomes tokens
 
     def resolved(self, method: Method) -> Method:
-        """The row with every default that this backbone implies written out; see `Method.resolved`."""
+        """Return the method with the defaults of this backbone resolved; see `Method.resolved`."""
         return method.resolved(pools=self.pools, soft_splits=self.tokens == "soft splits")
 
 
@@ -79,15 +76,15 @@ BACKBONES: dict[str, BackboneEntry] = {
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Sizes that have a name of their own. A run that uses one is a run of that backbone in those sizes."""
+    """Named sizes of a backbone. A run that uses them is a run of that backbone."""
 
     title: str
     spec: BackboneSpec
     source: str
 
 
-# Table 3 of arXiv:2112.13492, at 224 px. Sizes and layers are those of the sources, and so the parameters, exactly.
-# Initial values, the 1e-5 in norms, and how stochastic depth is spread are the backbone's here, as in its other sizes.
+# Table 3 of arXiv:2112.13492, at 224 px. Sizes, layers and parameter counts are exactly those of the sources. Initial
+# values, the epsilon of norms (1e-5) and the rates of stochastic depth are those of the backbone in its other sizes.
 PRESETS: dict[str, Preset] = {
     "vit-tiny": Preset(
         "ViT-Tiny",
@@ -122,21 +119,19 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-NAMED: dict[str, BackboneEntry | Preset] = {**BACKBONES, **PRESETS}  # what a study can ask for
+NAMED: dict[str, BackboneEntry | Preset] = {**BACKBONES, **PRESETS}  # names that a study may use
 
 
 def check_method(spec: BackboneSpec, method: Method) -> None:
-    """Raise InapplicableError, in one line, if a row as it was asked for means nothing on a backbone."""
+    """Raise InapplicableError if a method (before defaults are resolved) does not apply to a backbone."""
     entry = BACKBONES[spec.name]
     shifted = method.shift != "none"
     if entry.tokens == "none" and (method.changes_tokenizer or method.changes_attention or method.widened):
-        raise InapplicableError(f"{entry.title} has neither tokens nor attention: only the row 'none' means something")
+        raise InapplicableError(f"{entry.title} has neither tokens nor attention; allowed method: none")
     if shifted and method.s_pool == "no" and not entry.pools:
-        raise InapplicableError(f"s_pool = 'no' means nothing on {entry.title}, which has no pooling layers")
+        raise InapplicableError(f"s_pool = 'no' does not apply to {entry.title}, which has no pooling layers")
     if shifted and method.layer_norm is False and entry.tokens == "soft splits":
-        raise InapplicableError(
-            f"layer_norm = false means nothing on {entry.title}, where SPT has no norm to leave out"
-        )
+        raise InapplicableError(f"layer_norm = false does not apply to {entry.title}, where SPT has no norm")
     try:
         entry.resolved(method)
     except InputError as error:
@@ -146,13 +141,13 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
 def resolve_network(
     spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
 ) -> tuple[BackboneSpec, Method]:
-    """A backbone and a row with every default written out, checked against each other and the image (height, width).
+    """Return a backbone and a method with all defaults resolved, checked against the image (height, width).
 
-    A widened row comes out as the plain one, on the backbone whose MLP is as wide as it asks for.
+    A widened method becomes the plain one on a backbone with a wider MLP.
 
     Raises:
-        InputError: for sizes that do not fit the image, or a shift that is 0 px or empties it.
-        InapplicableError: if the row means nothing on the backbone.
+        InputError: if sizes do not fit the image, or the shift is 0 px or not smaller than the image.
+        InapplicableError: if the method does not apply to the backbone.
     """
     check_method(spec, method)
     spec = spec.resolved(image_size)
@@ -160,27 +155,27 @@ def resolve_network(
         spec = widened(spec, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
         method = dataclasses.replace(method, widened=False)
     method = BACKBONES[spec.name].resolved(method)
-    patch_size = getattr(spec, "patch_size", None) or 1  # without patches a shift is given in pixels
+    patch_size = getattr(spec, "patch_size", None) or 1  # without patches a shift is in px
     method.check_shift(patch_size, image_size)
     return spec, method
 
 
-MATCHED = 0.01  # share of the parameters by which a widened backbone may miss those of "both"
+TOLERANCE = 0.01  # relative difference allowed between the parameter counts of a widened backbone and "both"
 
 
 @functools.cache
 def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int, num_classes: int) -> BackboneSpec:
-    """The backbone with the MLP that gives it, without SPT and LSA, the parameters it has with both.
+    """Return the plain backbone with its MLP widened to the parameter count of SPT and LSA together.
 
-    They are linear in the hidden width of the MLP, and so in mlp_ratio, but for rounding.
+    The count is linear in mlp_ratio, up to rounding to whole hidden units.
 
     Raises:
-        InapplicableError: if no ratio comes within 1 %.
+        InapplicableError: if no mlp_ratio matches within 1 %.
     """
 
-    def parameters(sized: BackboneSpec, row: str) -> int:
+    def parameters(sized: BackboneSpec, name: str) -> int:
         sized, method = resolve_network(
-            sized, METHODS[row], image_size=image_size, in_channels=in_channels, num_classes=num_classes
+            sized, METHODS[name], image_size=image_size, in_channels=in_channels, num_classes=num_classes
         )
         return count_parameters(sized, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
 
@@ -191,15 +186,15 @@ def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int
     ratio: float = spec.mlp_ratio  # type: ignore[union-attr]
     target, plain = parameters(spec, "both"), parameters(spec, "none")
     slope = parameters(with_ratio(ratio + 1), "none") - plain
-    reached = {ratio: plain}
-    for _ in range(2):  # the second step mends what rounding to whole hidden units lost in the first
-        ratio = round(ratio + (target - reached[ratio]) / slope, 3)
-        reached[ratio] = parameters(with_ratio(ratio), "none")
-    nearest = min(reached, key=lambda found: abs(reached[found] - target))
-    if abs(reached[nearest] - target) > MATCHED * target:
+    counts = {ratio: plain}
+    for _ in range(2):  # the second step corrects the rounding to whole hidden units
+        ratio = round(ratio + (target - counts[ratio]) / slope, 3)
+        counts[ratio] = parameters(with_ratio(ratio), "none")
+    nearest = min(counts, key=lambda value: abs(counts[value] - target))
+    if abs(counts[nearest] - target) > TOLERANCE * target:
         raise InapplicableError(
-            f"none-wide: no mlp_ratio gives {BACKBONES[spec.name].title} the {target:,} parameters that it has with "
-            f"SPT and LSA within 1 %: {nearest:g} gives {reached[nearest]:,}"
+            f"none-wide: no mlp_ratio gives {BACKBONES[spec.name].title} the {target:,} parameters of SPT and LSA "
+            f"within 1 %; nearest: {nearest:g} with {counts[nearest]:,}"
         )
     return with_ratio(nearest)
 
@@ -207,7 +202,7 @@ def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int
 def count_parameters(
     spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
 ) -> int:
-    """Parameters of a network, which is shaped but not filled: no memory is taken for it."""
+    """Return the number of parameters of a network, without allocating them."""
     import torch
 
     with torch.device("meta"):
@@ -218,13 +213,13 @@ def count_parameters(
 
 
 def default_spec(name: str) -> BackboneSpec:
-    """The sizes of a backbone as the paper has them, or of a preset.
+    """Return the paper's sizes of a backbone, or the sizes of a preset.
 
     Raises:
-        InputError: if there is no such backbone.
+        InputError: if the name is unknown.
     """
-    found = lookup(NAMED, name, "backbone")
-    spec: BackboneSpec = found.spec if isinstance(found, Preset) else checked(found.spec, {"name": name}, where=name)
+    entry = lookup(NAMED, name, "backbone")
+    spec: BackboneSpec = entry.spec if isinstance(entry, Preset) else checked(entry.spec, {"name": name}, where=name)
     return spec
 
 
@@ -238,7 +233,7 @@ def build(
     drop_path: float,
     seed: int,
 ) -> "Backbone":
-    """The network of one run, its initial values drawn from (seed, parameter name).
+    """Return the network of one run on the CPU, its initial values drawn from (seed, parameter name).
 
     Args:
         image_size: (height, width) in px.
@@ -262,8 +257,8 @@ def construct(
     num_classes: int,
     drop_path: float,
 ) -> "Backbone":
-    """The network as its class constructs it, before initial values are drawn."""
-    assert not method.widened, "a widened row is a plain one on a wider backbone: see `fitted`"
+    """Return the network without its initial values."""
+    assert not method.widened, "widened methods are resolved by `resolve_network`"
     module, name = BACKBONES[spec.name].module.split(":")
     network: Backbone = getattr(importlib.import_module(module), name)(
         spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=drop_path

@@ -20,7 +20,7 @@ from slbench.methods.spt import tokenizer
 
 
 class HeadMix(nn.Module):
-    """Linear combinations of heads, the same for every query and key. Source: arXiv:2003.02436."""
+    """Linear combinations of heads (b h n m), the same for every query and key. Source: arXiv:2003.02436."""
 
     def __init__(self, num_heads: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class HeadMix(nn.Module):
 
 
 class ReleasedDiagonalMask(nn.Module):
-    """Scores with -1e-9 on their diagonal, which forbids nothing: the mask of the released code."""
+    """The mask of the released code: -1e-9 on the diagonal of the scores, which masks nothing."""
 
     def forward(self, scores: Float[Tensor, "b h n n"]) -> Float[Tensor, "b h n n"]:
         diagonal = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
@@ -44,9 +44,8 @@ class TalkingHeads(nn.Module):
     """Multi-head attention whose heads are mixed before and after the softmax.
 
     Args:
-        logits: scores of queries against keys; their mask is written after the first mix, since -inf
-            in a mix of heads would become NaN.
-        before_mix: what changes the scores before the first mix.
+        logits: scores of queries against keys; masked after the first mix, in which -inf would become NaN.
+        before_mix: applied to the scores before the first mix.
     Source: arXiv:2003.02436 and arXiv:2103.17239; heads * head_dim may differ from dim.
     """
 
@@ -66,19 +65,19 @@ class TalkingHeads(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m d"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        """Each token of x after it has read the context, or x itself unless one is given."""
+        """Return the attention of x over the context; default: x."""
         q = rearrange(self.q(x), "b n (h d) -> b h n d", h=self.num_heads)
         k, v = rearrange(
             self.kv(x if context is None else context), "b m (two h d) -> two b h m d", two=2, h=self.num_heads
         )
         scores = self.logits(q, k, adjust=lambda scores: self.mix_scores(self.before_mix(scores)))
         weights = self.mix_weights(scores.softmax(dim=-1))
-        read: Tensor = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
-        return read
+        output: Tensor = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
+        return output
 
 
 class LayerScale(nn.Module):
-    """Each channel times a learned factor that starts small. Source: arXiv:2103.17239."""
+    """A learned factor per channel, with a small initial value. Source: arXiv:2103.17239."""
 
     def __init__(self, dim: int, *, start: float) -> None:
         super().__init__()
@@ -89,17 +88,17 @@ class LayerScale(nn.Module):
 
 
 def scale_start(block: int) -> float:
-    """Where LayerScale starts in a block (counted from 0) of its stack. Source: arXiv:2103.17239, section 2."""
+    """Return the initial LayerScale factor of a block (from 0). Source: arXiv:2103.17239, section 2."""
     if block < 18:
         return 0.1
     return 1e-5 if block < 24 else 1e-6
 
 
 class ClassBlock(nn.Module):
-    """A block in which the class token alone asks, and alone is changed.
+    """A block in which only the class token attends and is updated.
 
     Args:
-        reads_itself: the class token is also among the keys, before the patches.
+        reads_itself: include the class token among the keys, before the patches.
     Source: class attention of arXiv:2103.17239.
     """
 
@@ -119,21 +118,21 @@ class ClassBlock(nn.Module):
         tokens = self.attention_norm(torch.cat([token, patches], dim=1))
         read = self.attention(tokens[:, :1], tokens[:, self.first_key :])
         token = token + self.drop_path(self.attention_scale(read))
-        changed: Tensor = token + self.drop_path(self.mlp(self.mlp_norm(token)))
-        return changed
+        output: Tensor = token + self.drop_path(self.mlp(self.mlp_norm(token)))
+        return output
 
 
 class CaiT(Backbone):
-    """A deep vision transformer with talking heads and LayerScale; a class token reads the patches at the end.
+    """CaiT: images (b c h w) to logits (b k); talking heads, LayerScale, class attention at the end.
 
     Args:
         spec: sizes; its patch is resolved against the image.
-        method: the row of the ablation, in the tokenizer and in every attention among patches; in the
-            class blocks, which have one query, only the temperature applies.
+        method: changes the tokenizer and every attention among patches; in the class blocks, which have
+            one query, only the temperature applies.
         image_size: (height, width) in px; the patch must divide both.
         drop_path: rate of stochastic depth, the same in every block.
     Raises:
-        InputError: if the patch does not divide the image, or the shift comes to 0 px.
+        InputError: if the patch does not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `variant` is in
     `CaiTSpec`. Class and patch tokens are normed together, as in arXiv:2103.17239, in both variants.
     """
@@ -200,23 +199,25 @@ class CaiT(Backbone):
 
 
 def patch_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
-    """Attention among the patches: the row's, masked as the variant does."""
+    """Return the attention among patches, masked as in the variant."""
     released = spec.variant == "released"
     return TalkingHeads(
         spec.dim,
         num_heads=spec.num_heads,
         head_dim=spec.head_dim,
-        logits=AttentionLogits.of(method, num_heads=spec.num_heads, head_dim=spec.head_dim, masks=not released),
+        logits=AttentionLogits.from_method(
+            method, num_heads=spec.num_heads, head_dim=spec.head_dim, can_mask=not released
+        ),
         before_mix=ReleasedDiagonalMask() if released and method.mask_self else nn.Identity(),
     )
 
 
 def class_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
-    """Attention of the class token: the row's temperature, no mask."""
+    """Return the attention of the class token: with the method's temperature, without a mask."""
     return TalkingHeads(
         spec.dim,
         num_heads=spec.num_heads,
         head_dim=spec.head_dim,
-        logits=AttentionLogits.of(method, num_heads=spec.num_heads, head_dim=spec.head_dim, masks=False),
+        logits=AttentionLogits.from_method(method, num_heads=spec.num_heads, head_dim=spec.head_dim, can_mask=False),
         before_mix=nn.Identity(),
     )

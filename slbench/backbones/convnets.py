@@ -1,7 +1,7 @@
 """Convolutional baselines for small images: ResNet (arXiv:1512.03385) and EfficientNet-B0 (arXiv:1905.11946).
 
-Stochastic depth follows the recipe here as it does in the transformers; no page says whether the paper's own runs of
-these networks had it. `recipe.drop_path = 0` turns it off.
+Stochastic depth follows the recipe, as in the transformers; the paper does not say whether its runs of these networks
+had it. `recipe.drop_path = 0` turns it off.
 """
 
 import torch
@@ -14,8 +14,8 @@ from slbench.backbones.specs import EfficientNetSpec, ResNetSpec
 from slbench.errors import InapplicableError
 from slbench.methods import Method
 
-SQUEEZE_SHARE = 4  # of a block's input channels, one in four is left between the two squeeze-excitation layers
-STAGES = (  # of EfficientNet-B0: expansion, kernel, stride of the first block; arXiv:1905.11946, Table 1
+SQUEEZE_RATIO = 4  # input channels of a block / hidden channels of its squeeze-excitation
+STAGES = (  # EfficientNet-B0: expansion, kernel, stride of the first block; arXiv:1905.11946, Table 1
     (1, 3, 1),
     (6, 3, 2),
     (6, 5, 2),
@@ -27,13 +27,13 @@ STAGES = (  # of EfficientNet-B0: expansion, kernel, stride of the first block; 
 
 
 def require_plain(method: Method) -> None:
-    """Raise InapplicableError unless the row is the plain backbone."""
+    """Raise InapplicableError unless the method is the plain backbone."""
     if method.changes_tokenizer or method.changes_attention:
-        raise InapplicableError("a convolutional network has neither tokens nor attention: only 'none' means something")
+        raise InapplicableError("a convolutional network has neither tokens nor attention; allowed method: none")
 
 
 def convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size up to its stride, then batch norm."""
+    """Return a convolution with padding kernel // 2 and a batch norm."""
     return nn.Sequential(
         nn.Conv2d(channels, out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out),
@@ -43,7 +43,7 @@ def convolution(channels: int, out: int, kernel: int, *, stride: int = 1, groups
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut without parameters (option A of arXiv:1512.03385).
 
-    Where the block halves the grid, the shortcut takes every second pixel and adds channels of zeros.
+    With stride 2 the shortcut takes every second pixel and adds zero channels.
     """
 
     def __init__(self, channels: int, out: int, *, stride: int, drop_path: float) -> None:
@@ -61,16 +61,17 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Backbone):
-    """A residual network for small images: a 3 x 3 stem, three stages of basic blocks, mean, linear.
+    """ResNet for small images: (b c h w) to logits (b k); 3 x 3 stem, three stages of basic blocks, mean, linear.
 
     Args:
         spec: sizes.
-        method: must be the plain row.
+        method: must be the plain method.
         image_size: (height, width) in px; any.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first
             (arXiv:1603.09382).
     Raises:
-        InapplicableError: for any other row.
+        InapplicableError: for any other method.
+    Source: arXiv:1512.03385, section 4.2.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class ResNet(Backbone):
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel times a gate in (0, 1) that is computed from the means of all. Source: arXiv:1709.01507."""
+    """A gate in (0, 1) per channel, computed from the means of all channels. Source: arXiv:1709.01507."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel, gate, narrow; with a skip where the shape stays. Source: arXiv:1905.11946."""
+    """Widen, convolve depthwise, gate, narrow; with a skip if the shape is kept. Source: arXiv:1905.11946."""
 
     def __init__(self, channels: int, out: int, *, expansion: int, kernel: int, stride: int, drop_path: float) -> None:
         super().__init__()
@@ -134,7 +135,7 @@ class InvertedResidual(nn.Module):
             *widen,
             convolution(wide, wide, kernel, stride=stride, groups=wide),
             nn.SiLU(),
-            SqueezeExcitation(wide, max(1, channels // SQUEEZE_SHARE)),
+            SqueezeExcitation(wide, max(1, channels // SQUEEZE_RATIO)),
             convolution(wide, out, 1),
         )
         self.skips = stride == 1 and channels == out
@@ -146,10 +147,11 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNet(Backbone):
-    """EfficientNet-B0 for small images: a stem without stride, seven stages, mean, linear.
+    """EfficientNet-B0 for small images: (b c h w) to logits (b k); stem without stride, seven stages, mean, linear.
 
-    Unlike B0 for ImageNet it has no 1280-channel convolution before the head, as the parameters in
-    Table 2 of arXiv:2112.13492 tell, and no dropout. Args and errors as for `ResNet`.
+    Unlike B0 for ImageNet it has no dropout and no 1280-channel convolution before the head, which agrees
+    with the parameter count in Table 2 of arXiv:2112.13492. Args and errors as for `ResNet`.
+    Source: arXiv:1905.11946, Table 1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What two or more backbones share: attention, MLP, the pre-norm block, stochastic depth, initial values."""
+"""Layers of several backbones: attention, MLP, pre-norm block, stochastic depth, initial values."""
 
 import torch
 from einops import rearrange
@@ -11,23 +11,23 @@ from slbench.rng import generator
 
 
 class Backbone(nn.Module):
-    """A classifier of images: (b c h w) to logits (b k). Says how its own parameters start."""
+    """Base class of image classifiers: images (b c h w) to logits (b k)."""
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-        """Give one parameter its initial value in place. What is not touched stays as constructed.
+        """Set the initial value of one parameter in place, or leave it as constructed.
 
         Args:
-            module: its owner, in which it is called `name`.
-            source: a stream of this parameter alone.
+            module: owner of the parameter, in which it is called `name`.
+            source: generator of this parameter only.
         """
         raise NotImplementedError
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over tokens, with plain or LSA scores.
+    """Multi-head self-attention over tokens (b n d), with plain or LSA scores.
 
     Args:
-        qkv_bias: queries, keys and values have a bias. That of the keys never gets a gradient but zero.
+        qkv_bias: give queries, keys and values a bias; that of the keys always has gradient zero.
     Source: arXiv:1706.03762; heads * head_dim may differ from dim.
     """
 
@@ -35,7 +35,7 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(dim, 3 * num_heads * head_dim, bias=qkv_bias)
-        self.logits = AttentionLogits.of(method, num_heads=num_heads, head_dim=head_dim)
+        self.logits = AttentionLogits.from_method(method, num_heads=num_heads, head_dim=head_dim)
         self.project = nn.Linear(num_heads * head_dim, dim)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
@@ -46,16 +46,16 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """Linear, GELU, linear; each token by itself."""
+    """Linear, GELU, linear, applied to each token."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, a branch is left out for each sample with probability `rate`.
+    """Stochastic depth: in training, drop a branch with probability `rate` per sample, else divide it by 1 - rate.
 
-    What stays is divided by 1 - rate, so that the mean is kept. Source: arXiv:1603.09382.
+    Source: arXiv:1603.09382.
     """
 
     def __init__(self, rate: float) -> None:
@@ -85,30 +85,30 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         x = x + self.drop_path(self.attention(self.attention_norm(x)))
-        grown: Tensor = x + self.drop_path(self.mlp(self.mlp_norm(x)))
-        return grown
+        output: Tensor = x + self.drop_path(self.mlp(self.mlp_norm(x)))
+        return output
 
 
 def rising_rates(rate: float, depth: int) -> list[float]:
-    """Rates of stochastic depth that rise linearly from 0 in the first block to `rate` in the last."""
+    """Return rates of stochastic depth that rise linearly from 0 in the first block to `rate` in the last."""
     return [rate * block / max(depth - 1, 1) for block in range(depth)]
 
 
 def with_class_token(token: Float[Tensor, "1 1 d"], patches: Float[Tensor, "b n d"]) -> Float[Tensor, "b n_plus_1 d"]:
-    """The class token of each sample, before its patches."""
+    """Prepend the class token to the patches of each sample."""
     return torch.cat([token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
 
 
 def require_image_size(images: Tensor, image_size: tuple[int, int]) -> None:
-    """Raise ValueError unless the images (b c h w) have the size (height, width) a network was made for."""
+    """Raise ValueError unless the images (b c h w) have the network's image size (height, width)."""
     if tuple(images.shape[-2:]) != image_size:
-        raise ValueError(f"made for images of {image_size} px, got {tuple(images.shape[-2:])}")
+        raise ValueError(f"images of {tuple(images.shape[-2:])} px; expected {image_size}")
 
 
 def initialize(network: Backbone, *, seed: int) -> None:
-    """Draw every parameter from a stream of its own, named by the seed and the parameter.
+    """Draw every parameter from its own random stream, named by seed and parameter.
 
-    So two rows of an ablation start alike wherever they have the same parameter.
+    Two methods of an ablation so start with the same values of their common parameters.
     """
     with torch.no_grad():
         for path, module in network.named_modules():
@@ -118,10 +118,9 @@ def initialize(network: Backbone, *, seed: int) -> None:
 
 
 def init_xavier_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-    """Weights of linears and convolutions Xavier normal, their biases 0; norms stay (1, 0).
+    """Draw weights of linears and convolutions Xavier normal; biases are 0, norms stay (1, 0).
 
-    A convolution counts as the linear map on its window that it is, so that a tokenizer starts with
-    the same spread whether it is written as one or as the other.
+    A convolution is initialised as a linear map of its window, so that equivalent tokenizers start alike.
     """
     if not isinstance(module, nn.Linear | nn.Conv2d):
         return
@@ -132,7 +131,7 @@ def init_xavier_normal(module: nn.Module, name: str, parameter: Tensor, *, sourc
 
 
 def init_truncated_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-    """Weights of linears and convolutions from a normal of 0.02, cut at +-2, their biases 0; norms stay (1, 0)."""
+    """Draw weights of linears and convolutions normal (std 0.02, cut at +-2); biases are 0, norms stay (1, 0)."""
     if not isinstance(module, nn.Linear | nn.Conv2d):
         return
     if name == "bias":
@@ -142,7 +141,7 @@ def init_truncated_normal(module: nn.Module, name: str, parameter: Tensor, *, so
 
 
 def init_kaiming_normal(module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-    """Weights of convolutions Kaiming normal by what leaves them, of linears normal 0.01; biases 0; norms stay (1, 0).
+    """Draw weights of convolutions Kaiming normal (fan out), of linears normal (0.01); biases 0, norms stay (1, 0).
 
     Source: arXiv:1502.01852 for convolutions.
     """

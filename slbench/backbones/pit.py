@@ -23,7 +23,7 @@ from slbench.methods.spt import Tokenizer, pooling, tokenizer
 
 
 class ConvEmbedding(nn.Module):
-    """One convolution of kernel 2P and stride P without padding: (b c h w) to tokens (b n d), n = (h/P - 1)(w/P - 1).
+    """A convolution of kernel 2P and stride P without padding: (b c h w) to tokens (b n d), n = (h/P - 1)(w/P - 1).
 
     Source: arXiv:2103.16302, its released code.
     """
@@ -38,7 +38,7 @@ class ConvEmbedding(nn.Module):
 
 
 class GroupedConvPool(nn.Module):
-    """A 3 x 3 convolution of each channel at stride 2, then `mix`: (b c h w) to tokens (b n d), sides rounded up."""
+    """A grouped 3 x 3 convolution of stride 2, then `mix`: (b c h w) to tokens (b n d), sides rounded up."""
 
     def __init__(self, dim: int, next_dim: int, *, mix: nn.Module) -> None:
         super().__init__()
@@ -52,53 +52,53 @@ class GroupedConvPool(nn.Module):
 
 @dataclass(frozen=True)
 class VariantLayers:
-    """What the variants of `PiTSpec` do not share."""
+    """Layers in which the variants of `PiTSpec` differ."""
 
     embedding: Callable[..., nn.Module]  # of (channels, width, patch_size=)
-    place: Callable[[Tensor, Tensor, Tensor], Tensor]  # class token, patches, positions: what the blocks begin with
-    class_positions: int  # of the positions, those of the class token
-    mix: Callable[[int], nn.Module]  # of a width: what ends the pooling
+    embed: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (class token, patches, positions): input of the blocks
+    class_positions: int  # number of positions of the class token
+    mix: Callable[[int], nn.Module]  # of (width): last layer of the pooling
     qkv_bias: bool
 
 
-def place_all(
+def with_all_positions(
     class_token: Float[Tensor, "1 1 d"], patches: Float[Tensor, "b n d"], positions: Float[Tensor, "1 n_plus_1 d"]
 ) -> Float[Tensor, "b n_plus_1 d"]:
-    """Positions for the class token and the patches."""
+    """Add positions to the class token and the patches."""
     return with_class_token(class_token, patches) + positions
 
 
-def place_patches(
+def with_patch_positions(
     class_token: Float[Tensor, "1 1 d"], patches: Float[Tensor, "b n d"], positions: Float[Tensor, "1 n d"]
 ) -> Float[Tensor, "b n_plus_1 d"]:
-    """Positions for the patches alone."""
+    """Add positions to the patches only."""
     return with_class_token(class_token, patches + positions)
 
 
 def convolution(dim: int) -> nn.Module:
-    """A 1 x 1 convolution."""
+    """Return a 1 x 1 convolution."""
     return nn.Conv2d(dim, dim, kernel_size=1)
 
 
 LAYERS: dict[str, VariantLayers] = {
-    "paper": VariantLayers(Tokenizer, place_all, class_positions=1, mix=convolution, qkv_bias=False),
-    "original": VariantLayers(ConvEmbedding, place_patches, class_positions=0, mix=nn.Identity, qkv_bias=True),
+    "paper": VariantLayers(Tokenizer, with_all_positions, class_positions=1, mix=convolution, qkv_bias=False),
+    "original": VariantLayers(ConvEmbedding, with_patch_positions, class_positions=0, mix=nn.Identity, qkv_bias=True),
 }
 
 
 class Pool(nn.Module):
-    """Between two stages: the grid of patches is halved and widened, the class token widened.
+    """Pooling between two stages: halve and widen the grid of patches, widen the class token.
 
     Args:
-        rows: of the grid that comes in.
-        own: halves and widens it in rows without S_pool.
+        rows: rows of the input grid.
+        default: pooling of the grid for methods without S_pool.
     Source: arXiv:2103.16302, section 3.2.
     """
 
-    def __init__(self, dim: int, next_dim: int, *, rows: int, method: Method, own: nn.Module) -> None:
+    def __init__(self, dim: int, next_dim: int, *, rows: int, method: Method, default: nn.Module) -> None:
         super().__init__()
         self.rows = rows
-        self.grid = pooling(method, dim, next_dim, own=own)
+        self.grid = pooling(method, dim, next_dim, default=default)
         self.class_token = nn.Linear(dim, next_dim)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b m next_d"]:
@@ -107,18 +107,18 @@ class Pool(nn.Module):
 
 
 class PiT(Backbone):
-    """A vision transformer whose grid of tokens is halved and widened between stages; a class token runs through.
+    """PiT: images (b c h w) to logits (b k); the grid of tokens is halved and widened between stages.
 
     Args:
         spec: sizes; its patch is resolved against the image.
-        method: the row of the ablation, in the tokenizer, in the pooling with S_pool, in every attention.
+        method: changes the tokenizer, the pooling (with S_pool) and every attention.
         image_size: (height, width) in px.
         drop_path: rate of stochastic depth, the same in every block.
     Raises:
         InputError: if the patch does not divide the image, the stages cannot halve the grid, or the
-            shift comes to 0 px.
+            shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
-    that like the class token start from a standard normal. `variant` is in `PiTSpec`.
+    and the class token start from a standard normal. `variant` is in `PiTSpec`.
     """
 
     def __init__(
@@ -136,19 +136,19 @@ class PiT(Backbone):
         method = method.resolved(pools=True)
         assert spec.patch_size is not None
         layers = LAYERS[spec.variant]
-        rows, columns = spec.grid(image_size, own=not method.changes_tokenizer)
+        rows, columns = spec.grid(image_size, default_embedding=not method.changes_tokenizer)
         self.image_size = image_size
-        self.place = layers.place
+        self.embed = layers.embed
         embedding = layers.embedding(in_channels, spec.dims[0], patch_size=spec.patch_size)
-        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size, own=embedding)
+        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size, default=embedding)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dims[0]))
         self.positions = nn.Parameter(torch.zeros(1, layers.class_positions + rows * columns, spec.dims[0]))
         stages: list[nn.Module] = []
         for stage, (dim, depth, num_heads) in enumerate(zip(spec.dims, spec.depths, spec.num_heads, strict=True)):
             if stage > 0:
-                before = spec.dims[stage - 1]
-                own = GroupedConvPool(before, dim, mix=layers.mix(dim))
-                stages.append(Pool(before, dim, rows=rows, method=method, own=own))
+                previous = spec.dims[stage - 1]
+                default = GroupedConvPool(previous, dim, mix=layers.mix(dim))
+                stages.append(Pool(previous, dim, rows=rows, method=method, default=default))
                 rows = -(-rows // 2)
             stages += [
                 block(dim, num_heads, spec.mlp_ratio, method, qkv_bias=layers.qkv_bias, drop_path=drop_path)
@@ -160,7 +160,7 @@ class PiT(Backbone):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
-        x = self.blocks(self.place(self.class_token, self.tokenizer(images), self.positions))
+        x = self.blocks(self.embed(self.class_token, self.tokenizer(images), self.positions))
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
@@ -172,7 +172,7 @@ class PiT(Backbone):
 
 
 def block(dim: int, num_heads: int, mlp_ratio: float, method: Method, *, qkv_bias: bool, drop_path: float) -> Block:
-    """One block of a stage."""
+    """Return one block of a stage."""
     return Block(
         dim,
         attention=Attention(dim, num_heads=num_heads, head_dim=dim // num_heads, method=method, qkv_bias=qkv_bias),

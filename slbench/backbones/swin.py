@@ -18,24 +18,24 @@ from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.spt import Patches, pooling, tokenizer
 
-OTHER_REGION = -100.0  # added to scores of tokens that the roll has made neighbours; not -inf, as a region may
-# be a single token, which with the diagonal masked would have nothing left to attend to
+OTHER_REGION = -100.0  # added to scores between regions that only the roll made neighbours; not -inf, since a region
+# can be a single token, which with a masked diagonal would have no key
 
 
-def relative_places(window: int) -> Int[Tensor, "n n"]:
-    """For each query and key of a window, which entry of the relative bias is theirs."""
-    places = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
-    down, right = places[:, :, None] - places[:, None, :] + window - 1
+def relative_index(window: int) -> Int[Tensor, "n n"]:
+    """Return the index into the relative bias of each query and key of a window."""
+    positions = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
+    down, right = positions[:, :, None] - positions[:, None, :] + window - 1
     entries: Tensor = down * (2 * window - 1) + right
     return entries
 
 
 def shift_mask(grid: tuple[int, int], *, window: int, shift: int) -> Float[Tensor, "windows n n"]:
-    """What is added to the scores of each window after a roll by -shift: 0 within a region, else OTHER_REGION."""
+    """Return the bias of scores per window after a roll by -shift: 0 within a region, else OTHER_REGION."""
 
     def regions(side: int) -> Tensor:
-        places = torch.arange(side)
-        return (places >= side - window).long() + (places >= side - shift).long()
+        positions = torch.arange(side)
+        return (positions >= side - window).long() + (positions >= side - shift).long()
 
     region = 3 * regions(grid[0])[:, None] + regions(grid[1])[None, :]
     region = rearrange(region, "(h p) (w q) -> (h w) (p q)", p=window, q=window)
@@ -43,17 +43,17 @@ def shift_mask(grid: tuple[int, int], *, window: int, shift: int) -> Float[Tenso
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention within windows, with a learned bias for each relative place.
+    """Multi-head self-attention within windows, with a learned bias per relative position.
 
     Args:
         grid: tokens (down, across).
         window: side of a window in tokens; must divide both sides of the grid.
-        shift: tokens that the windows are moved down and right by, around the edges; 0 for none.
-    Source: arXiv:2103.14030, section 3.2. With LSA the learned scale multiplies the queries, so it
-    leaves the bias alone; the diagonal is masked after the bias and the shift mask.
+        shift: cyclic shift of the windows down and right, in tokens; 0 for none.
+    Source: arXiv:2103.14030, section 3.2. With LSA the learned scale multiplies the queries and
+    not the bias; the diagonal is masked after the bias and the shift mask.
     """
 
-    relative_places: Tensor
+    relative_index: Tensor
     shift_mask: Tensor
 
     def __init__(
@@ -62,10 +62,10 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.num_heads, self.grid, self.window, self.shift = num_heads, grid, window, shift
         self.qkv = nn.Linear(dim, 3 * dim)
-        self.logits = AttentionLogits.of(method, num_heads=num_heads, head_dim=dim // num_heads)
+        self.logits = AttentionLogits.from_method(method, num_heads=num_heads, head_dim=dim // num_heads)
         self.relative_bias = nn.Parameter(torch.zeros((2 * window - 1) ** 2, num_heads))
         self.project = nn.Linear(dim, dim)
-        self.register_buffer("relative_places", relative_places(window), persistent=False)
+        self.register_buffer("relative_index", relative_index(window), persistent=False)
         if shift:
             self.register_buffer("shift_mask", shift_mask(grid, window=window, shift=shift), persistent=False)
 
@@ -76,7 +76,7 @@ class WindowAttention(nn.Module):
             grid = grid.roll((-self.shift, -self.shift), dims=(1, 2))
         windows = rearrange(grid, "b (h p) (w q) d -> (b h w) (p q) d", **sides)
         q, k, v = rearrange(self.qkv(windows), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
-        weights = self.logits(q, k, adjust=self.place).softmax(dim=-1)
+        weights = self.logits(q, k, adjust=self.add_bias).softmax(dim=-1)
         windows = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
         grid = rearrange(windows, "(b h w) (p q) d -> b (h p) (w q) d", w=self.grid[1] // self.window, **sides)
         if self.shift:
@@ -84,9 +84,9 @@ class WindowAttention(nn.Module):
         tokens: Tensor = rearrange(grid, "b h w d -> b (h w) d")
         return tokens
 
-    def place(self, scores: Float[Tensor, "windows heads n n"]) -> Float[Tensor, "windows heads n n"]:
-        """Scores with the relative bias and, in shifted windows, the mask between regions."""
-        scores = scores + rearrange(self.relative_bias[self.relative_places], "n m heads -> heads n m")
+    def add_bias(self, scores: Float[Tensor, "windows heads n n"]) -> Float[Tensor, "windows heads n n"]:
+        """Add the relative bias and, in shifted windows, the mask between regions."""
+        scores = scores + rearrange(self.relative_bias[self.relative_index], "n m heads -> heads n m")
         if not self.shift:
             return scores
         count = len(self.shift_mask)
@@ -95,7 +95,7 @@ class WindowAttention(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Four neighbours as one vector, normed and mapped linearly: (b c h w) to tokens (b n d)."""
+    """Concatenate 2 x 2 neighbours, normalise and project: (b c h w) to tokens (b n d), n = h w / 4."""
 
     def __init__(self, dim: int, next_dim: int) -> None:
         super().__init__()
@@ -109,16 +109,16 @@ class PatchMerging(nn.Module):
 
 
 class Pool(nn.Module):
-    """Between two stages: the grid of tokens is halved and widened.
+    """Pooling between two stages: halve and widen the grid of tokens.
 
     Args:
-        rows: of the grid that comes in.
+        rows: rows of the input grid.
     """
 
     def __init__(self, dim: int, next_dim: int, *, rows: int, method: Method) -> None:
         super().__init__()
         self.rows = rows
-        self.grid = pooling(method, dim, next_dim, own=PatchMerging(dim, next_dim))
+        self.grid = pooling(method, dim, next_dim, default=PatchMerging(dim, next_dim))
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b m next_d"]:
         pooled: Tensor = self.grid(rearrange(x, "b (h w) d -> b d h w", h=self.rows))
@@ -126,18 +126,17 @@ class Pool(nn.Module):
 
 
 class Swin(Backbone):
-    """A hierarchical vision transformer that attends within windows and classifies by the mean of its tokens.
+    """Swin: images (b c h w) to logits (b k); attention within windows, classified by the mean of the tokens.
 
     Args:
         spec: sizes; patch and window are resolved against the image.
-        method: the row of the ablation, in the tokenizer, in the pooling with S_pool, in every window.
+        method: changes the tokenizer, the pooling (with S_pool) and the attention of every window.
         image_size: (height, width) in px.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
     Raises:
-        InputError: if patch, stages and windows do not divide the image, or the shift comes to 0 px.
+        InputError: if patch, stages and windows do not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `absolute_positions`
-    is in `SwinSpec`. The norm after the embedding moves before its linear map in
-    rows that put one there, as SPT does.
+    is in `SwinSpec`. Methods with a layer norm in the embedding, as SPT, have none after it.
     """
 
     def __init__(
@@ -164,8 +163,8 @@ class Swin(Backbone):
         stages: list[nn.Module] = []
         for stage, dim in enumerate(spec.dims):
             if stage > 0:
-                above = spec.grid(image_size, stage - 1)
-                stages.append(Pool(spec.dims[stage - 1], dim, rows=above[0], method=method))
+                rows, _ = spec.grid(image_size, stage - 1)
+                stages.append(Pool(spec.dims[stage - 1], dim, rows=rows, method=method))
             grid = spec.grid(image_size, stage)
             stages += [
                 block(spec, method, stage=stage, grid=grid, shifted=i % 2 == 1, drop_path=next(rates))
@@ -193,7 +192,7 @@ class Swin(Backbone):
 def block(
     spec: SwinSpec, method: Method, *, stage: int, grid: tuple[int, int], shifted: bool, drop_path: float
 ) -> Block:
-    """One block of a stage. Where the grid is not larger than the window, that is cut to it and never shifted."""
+    """Return one block of a stage. A window not smaller than the grid is cut to the grid and never shifted."""
     assert spec.window_size is not None
     window = min(spec.window_size, *grid)
     dim = spec.dims[stage]

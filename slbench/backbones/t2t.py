@@ -26,38 +26,35 @@ WINDOW, STRIDE, PADDING = 3, 2, 1  # of every soft split
 
 
 def soft_split(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n nine_c"]:
-    """Overlapping 3 x 3 windows at stride 2 as tokens, row by row, flattened channels first.
-
-    The grid of tokens has half the sides, rounded up.
-    """
+    """Return overlapping 3 x 3 windows at stride 2 as tokens, row by row, channels first; sides halved, rounded up."""
     return F.unfold(grid, WINDOW, stride=STRIDE, padding=PADDING).transpose(1, 2)
 
 
 class TokenAttention(nn.Module):
-    """Self-attention with one head that narrows its tokens: what it skips with is the value, not the input.
+    """Single-head self-attention that narrows its tokens; the residual is the value, not the input.
 
     Args:
-        width: of the tokens that come in. The scale starts at width ** -0.5, and a multiple of
-            sqrt(d_k) is one of sqrt(width) here.
-        dim: of the head and of the tokens that go out.
+        width: channels of the input tokens; the scale starts at width ** -0.5, and temperatures are in
+            multiples of sqrt(width) here.
+        dim: channels of the head and of the output tokens.
     Source: arXiv:2101.11986; the scale is that of the released code of arXiv:2112.13492.
     """
 
     def __init__(self, width: int, dim: int, *, method: Method) -> None:
         super().__init__()
         self.qkv = nn.Linear(width, 3 * dim, bias=False)
-        self.logits = AttentionLogits.of(method, num_heads=1, head_dim=dim, scale_dim=width)
+        self.logits = AttentionLogits.from_method(method, num_heads=1, head_dim=dim, scale_dim=width)
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n d"]:
         q, k, v = rearrange(self.qkv(x), "b n (three d) -> three b 1 n d", three=3)
-        read = self.logits(q, k).softmax(dim=-1) @ v
-        tokens: Tensor = (v + self.project(read))[:, 0]
+        mixed = self.logits(q, k).softmax(dim=-1) @ v
+        tokens: Tensor = (v + self.project(mixed))[:, 0]
         return tokens
 
 
 class TokenTransformer(nn.Module):
-    """The block after a soft split: attention that narrows, then x + MLP(norm(x)). Source: arXiv:2101.11986."""
+    """The block after a soft split: narrowing attention, then x + MLP(norm(x)). Source: arXiv:2101.11986."""
 
     def __init__(self, width: int, dim: int, *, method: Method) -> None:
         super().__init__()
@@ -68,12 +65,12 @@ class TokenTransformer(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n d"]:
         x = self.attention(self.attention_norm(x))
-        grown: Tensor = x + self.mlp(self.mlp_norm(x))
-        return grown
+        output: Tensor = x + self.mlp(self.mlp_norm(x))
+        return output
 
 
 class ResidualAttention(nn.Module):
-    """A module's output plus what went in: the second residual of the released code."""
+    """Add the input of a module to its output: the second residual of the released code."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -85,24 +82,24 @@ class ResidualAttention(nn.Module):
 
 
 def sinusoid(count: int, dim: int) -> Float[Tensor, "1 count dim"]:
-    """Fixed positions: sines on even channels, cosines on odd ones. Source: arXiv:1706.03762, section 3.5."""
-    places = torch.arange(count, dtype=torch.float64)[:, None]
-    angles = places / 10000 ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    """Return fixed positions: sines on even channels, cosines on odd ones. Source: arXiv:1706.03762, section 3.5."""
+    positions = torch.arange(count, dtype=torch.float64)[:, None]
+    angles = positions / 10000 ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[None].float()
 
 
 class T2T(Backbone):
-    """A vision transformer whose tokens are made by soft splits with a transformer between each two.
+    """T2T-ViT: images (b c h w) to logits (b k); tokens from soft splits with a transformer in between.
 
     Args:
         spec: sizes; the number of soft splits is resolved against the image.
-        method: the row of the ablation. Its shifted copies, 1 px away unless given, enter the first
-            soft split without a norm; temperature and mask apply in soft splits and blocks alike.
+        method: shifted copies (by default 1 px) enter the first soft split without a norm; temperature and
+            mask apply in soft splits and blocks.
         image_size: (height, width) in px.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
     Raises:
-        InputError: if there are too many soft splits for the image, or the row has no meaning here.
-    Source: sizes and initial values as in the released code of arXiv:2112.13492, less a norm that it
+        InputError: if there are too many soft splits for the image, or the method does not apply to T2T.
+    Source: sizes and initial values as in the released code of arXiv:2112.13492, without a norm that it
     creates and never uses; `variant` is in `T2TSpec`.
     """
 
@@ -126,7 +123,7 @@ class T2T(Backbone):
         directions = DIRECTIONS[method.shift]
         self.shift = Shift(directions, pixels=method.pixels(1)) if directions else nn.Identity()
         channels, grid = in_channels * (1 + len(directions)), image_size
-        self.rows: list[int] = []  # of the grid after each soft split but the last
+        self.rows: list[int] = []  # rows of the grid after each soft split except the last
         self.token_transformers = nn.ModuleList()
         for _ in range(spec.num_splits - 1):
             grid = (-(-grid[0] // STRIDE), -(-grid[1] // STRIDE))
@@ -159,7 +156,7 @@ class T2T(Backbone):
 
 
 def block(spec: T2TSpec, method: Method, *, drop_path: float) -> Block:
-    """One block after the soft splits, with the second residual of the released variant."""
+    """Return one block after the soft splits, with the second residual of the released variant."""
     attention = Attention(spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method)
     return Block(
         spec.dim,

@@ -19,17 +19,17 @@ from slbench.methods.spt import tokenizer
 
 
 class ViT(Backbone):
-    """A plain vision transformer that classifies by its class token.
+    """ViT: images (b c h w) to logits (b k), classified by the class token.
 
     Args:
         spec: sizes; its patch is resolved against the image.
-        method: the row of the ablation, in the tokenizer and in every attention.
+        method: changes the tokenizer and every attention.
         image_size: (height, width) in px; the patch must divide both.
         drop_path: rate of stochastic depth, the same in every block.
     Raises:
-        InputError: if the patch does not divide the image, or the shift comes to 0 px.
-    Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions,
-    which like the class token start from a standard normal. Its dropout of 0 is left out.
+        InputError: if the patch does not divide the image, or the shift is 0 px.
+    Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
+    and the class token start from a standard normal. Its dropout of 0 is left out.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from slbench.cli import options
 from slbench.data import DATASETS, DatasetEntry, find, imagenet, load
 from slbench.data.fetch import OnProgress, add_local_file, fetch, missing
 from slbench.data.own_dataset import as_source
-from slbench.data.paths import data_root, is_there
+from slbench.data.paths import data_root, file_exists
 from slbench.data.published_cache import prepare, state_of, verify
 from slbench.data.specs import short
 from slbench.errors import InputError
@@ -34,7 +34,7 @@ def list_sets(data_root_folder: options.DataRoot = None, as_json: options.Json =
     """List the data sets and whether they are on this machine."""
     options.use_data_root(data_root_folder)
     states = {name: state_text(name, entry) for name, entry in DATASETS.items()}
-    states[imagenet.NAME] = "here" if is_there(imagenet.source().path) else "not here: needs a folder of yours"
+    states[imagenet.NAME] = "here" if file_exists(imagenet.source().path) else "not here: needs a folder of yours"
     if as_json:
         print(json.dumps({"root": str(data_root()), "sets": states}, indent=2))
         return

@@ -15,7 +15,7 @@ from slbench.cli import options
 from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
 from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.views import make_view
-from slbench.data import check_here
+from slbench.data import check_available
 from slbench.errors import InputError, TrainingError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.disk_budget import disk_shortfall
@@ -211,7 +211,7 @@ def train(
     done = results.states([run.spec])[run.spec.run_id] == "done"
     record = results.record(run.spec.run_id) if done else None
     if record is None:
-        check_here(run.spec.dataset)
+        check_available(run.spec.dataset)
         say_notes(console, chosen, results)
         record = train_here(run, results, console, devices=devices, threads=threads, tensorboard=board)
     else:

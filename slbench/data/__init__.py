@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from slbench.data import imagenet
 from slbench.data.own_dataset import as_source, find_spec, index_file, load_own
-from slbench.data.paths import one_at_a_time
+from slbench.data.paths import exclusive_lock
 from slbench.data.published import (
     CIFAR10,
     CIFAR100,
@@ -177,20 +177,20 @@ def load(spec: DatasetSpec, source: str = "") -> "Splits":
         InputError: if the data do not match the hash of the spec.
     """
     from slbench.data.index_cache import at_size
-    from slbench.data.own_split import resized, streams
+    from slbench.data.own_split import resized, use_lazy_images
     from slbench.data.splits import check_content, content_hash
 
-    own = as_source(source)
-    splits = load_named(spec) if own is None else load_own(spec, own)
-    if own is not None and splits.survey is not None:
+    user_source = as_source(source)
+    splits = load_named(spec) if user_source is None else load_own(spec, user_source)
+    if user_source is not None and splits.statistics is not None:
         return splits  # of the spec's size: checked when indexed, then image by image
     check_content(splits, spec)
     if splits.train.images.shape[2:] == spec.image_size:
         return splits
-    if splits.lazy or streams(spec.num_bytes):
+    if splits.lazy or use_lazy_images(spec.num_bytes):
         content = content_hash(splits)
         note = index_file(content, "arrays", spec.image_size)
-        with one_at_a_time(note):
+        with exclusive_lock(note):
             return at_size(splits, spec.image_size, note, files=content)
     return resized(splits, spec.image_size)
 
@@ -204,16 +204,16 @@ def load_named(spec: DatasetSpec) -> "Splits":
     return load_published(dataclasses.replace(spec, image_size=entry.spec.image_size), entry.archives, entry.loader)
 
 
-def check_here(spec: DatasetSpec) -> None:
+def check_available(spec: DatasetSpec) -> None:
     """Raise InputError with the download command if a data set is not on this machine. Reads nothing."""
     if spec.name in DATASETS:
         check_present(spec.name, DATASETS[spec.name].archives)
 
 
-def is_here(spec: DatasetSpec) -> bool:
+def is_available(spec: DatasetSpec) -> bool:
     """Return whether a data set is on this machine."""
     try:
-        check_here(spec)
+        check_available(spec)
     except InputError:
         return False
     return True

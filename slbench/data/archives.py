@@ -54,39 +54,39 @@ class UnpackBudget:
             raise InputError(f"{self.archive}: refused: unpacks to more than {most}")
 
 
-def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the wanted files of a .zip or .tar (compressed or not), in archive order.
 
     Raises:
         InputError: if the archive is damaged, or a member is a link, leaves its folder or exceeds the limits.
     """
     try:
-        yield from zip_members(path, wanted) if zipfile.is_zipfile(path) else tar_members(path, wanted)
+        yield from zip_members(path, is_wanted) if zipfile.is_zipfile(path) else tar_members(path, is_wanted)
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{path}: a damaged archive: {error}") from error
+        raise InputError(f"{path}: damaged archive: {error}") from error
 
 
-def tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
     with tarfile.open(path) as archive:
         for member in archive:
             budget.admit(member.name, member.size, is_link=not (member.isreg() or member.isdir()))
-            if member.isreg() and wanted(member.name):
+            if member.isreg() and is_wanted(member.name):
                 file = archive.extractfile(member)
                 assert file is not None
                 yield member.name, file.read()
 
 
-def zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def zip_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
     with zipfile.ZipFile(path) as archive:
-        everything = archive.infolist()
-        for member in everything:
+        infos = archive.infolist()
+        for member in infos:
             budget.admit(member.filename, member.file_size, is_link=(member.external_attr >> 16) & 0o170000 == 0o120000)
-        for member in everything:
-            if not member.is_dir() and wanted(member.filename):
+        for member in infos:
+            if not member.is_dir() and is_wanted(member.filename):
                 yield member.filename, archive.read(member)
 
 
@@ -96,7 +96,7 @@ def unpacked(path: Path) -> bytes:
         with gzip.open(path) as file:
             content = file.read(MAX_BYTES + 1)
     except DAMAGED as error:
-        raise InputError(f"{path}: a damaged archive: {error}") from error
+        raise InputError(f"{path}: damaged archive: {error}") from error
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: refused: unpacks to more than {MAX_BYTES / 2**30:g} GiB")
     return content

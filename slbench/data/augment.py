@@ -24,7 +24,7 @@ def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.G
     if recipe.crop_padding:
         images = padded_crop(images, offsets.to(images.device), padding=recipe.crop_padding)
     if recipe.auto_augment != "none":
-        images = auto_augment(images, recipe.auto_augment, DrawnOperations.of(count, source=source))
+        images = auto_augment(images, recipe.auto_augment, DrawnOperations.sample(count, source=source))
     return images
 
 

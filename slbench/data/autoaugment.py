@@ -126,7 +126,7 @@ class DrawnOperations:
     positive: Bool[Tensor, "b two"]  # the side of shears, translations, rotations and enhancements
 
     @classmethod
-    def of(cls, count: int, *, source: torch.Generator, policies: int = 25) -> "DrawnOperations":
+    def sample(cls, count: int, *, source: torch.Generator, policies: int = 25) -> "DrawnOperations":
         """Draw for `count` images from a CPU generator."""
         return cls(
             torch.randint(policies, (count,), generator=source),
@@ -163,8 +163,8 @@ def apply(
     ):
         rows = chosen.nonzero()[:, 0]
         if len(rows):
-            there = rows.to(images.device)
-            out[there] = change(images[there], operation[rows], level[rows], positive[rows])
+            on_device = rows.to(images.device)
+            out[on_device] = change(images[on_device], operation[rows], level[rows], positive[rows])
     return out
 
 
@@ -203,7 +203,7 @@ def move(
         steps(0.0, 150 / 331 * height)[level],
     )
     angle = -torch.deg2rad(side * steps(0.0, 30.0)[level])
-    one, zero = torch.ones_like(side), torch.zeros_like(side)
+    ones, zeros = torch.ones_like(side), torch.zeros_like(side)
     cos, sin = angle.cos(), angle.sin()
     middle_x, middle_y = width / 2, height / 2
     rotated = (
@@ -211,10 +211,10 @@ def move(
         -sin, cos, middle_y + sin * middle_x - cos * middle_y,
     )  # fmt: skip
     by_name = {
-        "ShearX": (one, side * shear, zero, zero, one, zero),
-        "ShearY": (one, zero, zero, side * shear, one, zero),
-        "TranslateX": (one, zero, -(side * across).trunc(), zero, one, zero),
-        "TranslateY": (one, zero, zero, zero, one, -(side * down).trunc()),
+        "ShearX": (ones, side * shear, zeros, zeros, ones, zeros),
+        "ShearY": (ones, zeros, zeros, side * shear, ones, zeros),
+        "TranslateX": (ones, zeros, -(side * across).trunc(), zeros, ones, zeros),
+        "TranslateY": (ones, zeros, zeros, zeros, ones, -(side * down).trunc()),
         "Rotate": rotated,
     }
     candidates = torch.stack([torch.stack(by_name[name], dim=1) for name in GEOMETRIC])  # (operations, b, 6)

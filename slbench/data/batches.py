@@ -75,12 +75,12 @@ class Batches:
         order = self.order(recipe, seed=seed, epoch=epoch, images=images).numpy()
         numbers = range(first, recipe.batches(images))
         choices = [order[number * recipe.batch_size : (number + 1) * recipe.batch_size] for number in numbers]
-        with closing(self.taken(choices)) as batches:
+        with closing(self.load(choices)) as batches:
             for number, (pixels, labels) in zip(numbers, batches, strict=True):
                 augmented = augment(pixels, recipe, source=generator(seed, epoch, number, "augment"))
-                yield self.finished(augmented, labels, recipe, seed=seed, epoch=epoch, number=number)
+                yield self.finish(augmented, labels, recipe, seed=seed, epoch=epoch, number=number)
 
-    def taken(
+    def load(
         self, choices: Sequence[Rows]
     ) -> Generator[tuple[UInt8[Tensor, "b c h w"], Int64[Tensor, " b"]], None, None]:
         """Yield the images and labels of each selection of rows, on the device."""
@@ -96,11 +96,11 @@ class Batches:
             images: images drawn per pass of the recipe.
         """
         source = generator(seed, epoch, "order")
-        drawn = images * recipe.passes
-        shuffled = [torch.randperm(len(self), generator=source) for _ in range(-(-drawn // len(self)))]
-        return torch.cat(shuffled)[:drawn].repeat_interleave(recipe.repeats)
+        count = images * recipe.passes
+        shuffled = [torch.randperm(len(self), generator=source) for _ in range(-(-count // len(self)))]
+        return torch.cat(shuffled)[:count].repeat_interleave(recipe.repeats)
 
-    def finished(
+    def finish(
         self,
         images: UInt8[Tensor, "b c h w"],
         labels: Int64[Tensor, " b"],
@@ -119,13 +119,13 @@ class Batches:
             batch = erase(batch, boxes.to(batch.device), fill=raw)
         if not (recipe.cutmix or recipe.mixup):
             return Batch(batch, labels, labels, 1.0)
-        mix = Mix.of(len(batch), recipe, size=size, source=generator(seed, epoch, number, "mix"))
+        mix = Mix.sample(len(batch), recipe, size=size, source=generator(seed, epoch, number, "mix"))
         return Batch(mixed(batch, mix), labels, labels[mix.partners.to(labels.device)], mix.share)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]]:
         """Yield every image once, in order, without augmentation; the last batch may be smaller."""
         rows = np.arange(len(self))
         choices = [rows[start : start + batch_size] for start in range(0, len(self), batch_size)]
-        with closing(self.taken(choices)) as batches:
+        with closing(self.load(choices)) as batches:
             for images, labels in batches:
                 yield self.normalise(images), labels

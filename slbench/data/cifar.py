@@ -27,14 +27,14 @@ def load_cifar100(archive: Path) -> Iterator[Sample]:
     return read_batches(archive, {"train": "train", "test": "test"}, "fine_labels")
 
 
-def read_batches(archive: Path, wanted: dict[str, PartName], labels: str) -> Iterator[Sample]:
+def read_batches(archive: Path, parts: dict[str, PartName], labels: str) -> Iterator[Sample]:
     """Yield the images of some files of an archive; files are named without their folder."""
-    missing = list(wanted)
+    missing = list(parts)
     for name, content in members(archive, lambda name: PurePosixPath(name).name in missing):
         missing.remove(PurePosixPath(name).name)
         images, numbers = images_of(archive, unpickled(content, f"{archive}: {name}"), labels)
         for image, number in zip(images, numbers, strict=True):
-            yield Sample(wanted[PurePosixPath(name).name], image, number)
+            yield Sample(parts[PurePosixPath(name).name], image, number)
     if missing:
         raise InputError(f"{archive}: has no file '{missing[0]}'")
 

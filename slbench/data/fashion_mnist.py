@@ -33,5 +33,5 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         raise InputError(f"{path}: not an idx file of bytes with {axes} axes")
     shape = tuple(np.frombuffer(content, dtype=">u4", count=axes, offset=4).tolist())
     if len(content) - start != int(np.prod(shape)):
-        raise InputError(f"{path}: {len(content) - start} bytes, and its shape {shape} needs {int(np.prod(shape))}")
+        raise InputError(f"{path}: {len(content) - start} bytes; shape {shape} needs {int(np.prod(shape))}")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from slbench import __version__
-from slbench.data.paths import check_space, is_there, writing
+from slbench.data.paths import check_space, file_exists, writing
 from slbench.data.published import Archive
 from slbench.data.published_cache import CHUNK, folder_of, md5_of
 from slbench.errors import FetchError, InputError, unreadable
@@ -27,7 +27,7 @@ def fetch(name: str, archives: Sequence[Archive], *, on_progress: OnProgress = l
         FetchError: if no mirror serves an archive with the published checksum.
         InputError: if the data root is not writable or lacks space.
     """
-    with only_one(name) as folder:
+    with lock_folder(name) as folder:
         for archive in archives:
             path = folder / archive.name
             if not (path.exists() and md5_of(path) == archive.md5):
@@ -35,7 +35,7 @@ def fetch(name: str, archives: Sequence[Archive], *, on_progress: OnProgress = l
 
 
 @contextlib.contextmanager
-def only_one(name: str) -> Iterator[Path]:
+def lock_folder(name: str) -> Iterator[Path]:
     """Lock the folder of a data set, creating it if needed."""
     from filelock import FileLock
 
@@ -58,12 +58,12 @@ def fetch_one(archive: Archive, path: Path, on_progress: OnProgress) -> None:
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             errors.append(f"{url}: {error}")
             continue
-        found = md5_of(partial)
-        if found == archive.md5:
+        md5 = md5_of(partial)
+        if md5 == archive.md5:
             partial.replace(path)
             return
         partial.unlink()
-        errors.append(f"{url}: md5 {found}, expected {archive.md5}")
+        errors.append(f"{url}: md5 {md5}, expected {archive.md5}")
     raise FetchError(
         f"{archive.name}: download failed: {'; '.join(errors)}: try again later, or add a local copy with: "
         f"slbench data fetch {path.parent.name} --from FILE"
@@ -76,7 +76,7 @@ def download(url: str, partial: Path, on_progress: OnProgress) -> None:
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
-            if download_on(url, partial, on_progress):
+            if request(url, partial, on_progress):
                 return
             error: Exception = ConnectionError("connection closed early")
         except urllib.error.HTTPError as refused:
@@ -94,7 +94,7 @@ def download(url: str, partial: Path, on_progress: OnProgress) -> None:
             raise error
 
 
-def download_on(url: str, partial: Path, on_progress: OnProgress) -> bool:
+def request(url: str, partial: Path, on_progress: OnProgress) -> bool:
     """Make one request; return whether the file is complete."""
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": f"slbench/{__version__}"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -106,14 +106,14 @@ def download_on(url: str, partial: Path, on_progress: OnProgress) -> bool:
         if total is not None:
             check_space(partial.parent, total - have)
         with partial.open("ab" if have else "wb") as file:
-            while block := received(answer):
+            while block := read_chunk(answer):
                 file.write(block)
                 have += len(block)
                 on_progress(partial.name.removesuffix(".part"), have, total)
     return total is None or have >= total
 
 
-def received(answer: http.client.HTTPResponse) -> bytes:
+def read_chunk(answer: http.client.HTTPResponse) -> bytes:
     """Return the next bytes of a response. Network errors become ConnectionError, unlike errors of the disk."""
     try:
         return answer.read(CHUNK)
@@ -128,14 +128,14 @@ def add_local_file(name: str, archives: Sequence[Archive], file: Path) -> Archiv
         InputError: if it is no archive of the set, or not readable.
     """
     try:
-        found = md5_of(file)
+        md5 = md5_of(file)
     except OSError as error:
         raise unreadable(file, error) from error
-    archive = next((archive for archive in archives if archive.md5 == found), None)
+    archive = next((archive for archive in archives if archive.md5 == md5), None)
     if archive is None:
-        known = ", ".join(f"{archive.name} {archive.md5}" for archive in archives)
-        raise InputError(f"{file}: md5 {found} matches no archive of '{name}'; allowed: {known}")
-    with only_one(name) as folder:
+        allowed = ", ".join(f"{archive.name} {archive.md5}" for archive in archives)
+        raise InputError(f"{file}: md5 {md5} matches no archive of '{name}'; allowed: {allowed}")
+    with lock_folder(name) as folder:
         check_space(folder, file.stat().st_size)
         with file.open("rb") as source, atomic_writer(folder / archive.name) as target:
             shutil.copyfileobj(source, target, CHUNK)
@@ -144,4 +144,4 @@ def add_local_file(name: str, archives: Sequence[Archive], file: Path) -> Archiv
 
 def missing(name: str, archives: Sequence[Archive]) -> list[Archive]:
     """Return the archives of a set that are not in the data root."""
-    return [archive for archive in archives if not is_there(folder_of(name) / archive.name)]
+    return [archive for archive in archives if not file_exists(folder_of(name) / archive.name)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from slbench.data.image_files import ImageFiles, paths_as_keys
 from slbench.data.images import CHANNELS, EXTENSIONS, ImageHeader, Pixels, digest_of, header
-from slbench.data.own_split import RawDataset, UnorderedImages, common_size, in_class_order, streams
+from slbench.data.own_split import RawDataset, UnorderedImages, common_size, in_class_order, use_lazy_images
 from slbench.data.prefetch import prefetch
 from slbench.data.splits import Images
 from slbench.errors import InputError, unreadable
@@ -46,23 +46,23 @@ def layout(root: Path) -> FolderLayout:
         InputError: if a folder or its images are missing or unreadable.
     """
     try:
-        return laid_out(root)
+        return scan(root)
     except OSError as error:
         raise unreadable(error.filename or root, error) from error
 
 
-def laid_out(root: Path) -> FolderLayout:
+def scan(root: Path) -> FolderLayout:
     """Like `layout`, raising OSError."""
     if not root.is_dir():
         raise InputError(f"{root}: {'is a file, not a folder' if root.exists() else 'no such folder'}: check the path")
     if not (root / "train").is_dir():
         return FolderLayout(root, classes(root), None, None)
-    there = [name for name in ("val", "test") if (root / name).is_dir()]
-    if not there:
+    other_parts = [name for name in ("val", "test") if (root / name).is_dir()]
+    if not other_parts:
         raise InputError(f"{root}: has train/ but neither test/ nor val/")
-    train, test = classes(root / "train"), classes(root / there[-1])
-    validation = classes(root / "val") if len(there) == 2 else None
-    for name, part in (("val", validation), (there[-1], test)):
+    train, test = classes(root / "train"), classes(root / other_parts[-1])
+    validation = classes(root / "val") if len(other_parts) == 2 else None
+    for name, part in (("val", validation), (other_parts[-1], test)):
         unknown = [label for label in part or () if label not in train]
         if unknown:
             raise InputError(f"{root / name}: class '{unknown[0]}' is not in {root / 'train'}")
@@ -71,16 +71,16 @@ def laid_out(root: Path) -> FolderLayout:
 
 def classes(folder: Path) -> dict[str, list[Path]]:
     """Return the image files of each class."""
-    found = {}
+    files = {}
     for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
-        found[name] = image_files(folder / name)
-        if not found[name]:
+        files[name] = image_files(folder / name)
+        if not files[name]:
             raise InputError(
                 f"{folder / name}: no images; allowed: {', '.join(EXTENSIONS)}; add images or delete the folder"
             )
-    if not found:
+    if not files:
         raise InputError(f"{folder}: no class folders with images")
-    return found
+    return files
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -91,11 +91,11 @@ def image_files(folder: Path) -> list[Path]:
         OSError: for an unreadable folder.
     """
 
-    def refuse(error: OSError) -> None:
+    def reraise(error: OSError) -> None:
         raise error
 
     paths = []
-    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for parent, _, names in os.walk(folder, onerror=reraise, followlinks=True):
         for path in (Path(parent, name) for name in names):
             if path.suffix.lower() not in EXTENSIONS or path.name.startswith("."):
                 continue
@@ -129,16 +129,16 @@ def read_folder(files: FolderLayout, image_size: tuple[int, int] | None, *, lazy
         InputError: at the first damaged image, or if sizes differ and `image_size` is None.
     """
     headers = list(prefetch(files.files, header))
-    size = common_size(str(files.root), (one.size for one in headers), image_size)
+    size = common_size(str(files.root), (header.size for header in headers), image_size)
     mode = common_mode(headers, files.root)
-    lazy = lazy or streams(len(headers) * CHANNELS[mode] * math.prod(size))
+    lazy = lazy or use_lazy_images(len(headers) * CHANNELS[mode] * math.prod(size))
     labels = {name: label for label, name in enumerate(files.train)}
 
     def read(part: dict[str, list[Path]]) -> UnorderedImages:
         paths = [path for paths in part.values() for path in paths]
         of_class = np.array([labels[name] for name in part], dtype=np.int64)
-        there = ImageFiles(root=files.root, keys=paths_as_keys(paths, files.root), mode=mode, sizes=(size,))
-        images, digests = looked_at(there, lazy=lazy)
+        listed = ImageFiles(root=files.root, keys=paths_as_keys(paths, files.root), mode=mode, sizes=(size,))
+        images, digests = read_images(listed, lazy=lazy)
         return UnorderedImages(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
 
     return RawDataset(
@@ -150,17 +150,17 @@ def read_folder(files: FolderLayout, image_size: tuple[int, int] | None, *, lazy
     )
 
 
-def looked_at(files: ImageFiles, *, lazy: bool) -> tuple[Images | ImageFiles, list[bytes]]:
+def read_images(files: ImageFiles, *, lazy: bool) -> tuple[Images | ImageFiles, list[bytes]]:
     """Return the images (or, if lazy, the files) and the digests of the images before resizing."""
     if lazy:
-        return files, files.seen()
+        return files, files.image_digests()
 
-    def look(row: int) -> tuple[Pixels, bytes]:
+    def read_image(row: int) -> tuple[Pixels, bytes]:
         pixels = files.decoded(row)
-        return files.fitted(pixels), digest_of(pixels)
+        return files.resize_all(pixels), digest_of(pixels)
 
     images, digests = np.empty(files.shape, dtype=np.uint8), []
-    for row, (pixels, digest) in enumerate(prefetch(range(len(files)), look)):
+    for row, (pixels, digest) in enumerate(prefetch(range(len(files)), read_image)):
         images[row] = pixels
         digests.append(digest)
     return images, digests

@@ -74,7 +74,7 @@ class ImageArrays(LazyImages):
     arrays: tuple[NDArray[np.uint8] | FileArray, ...]  # each (n, channels, height, width)
 
     @classmethod
-    def of(cls, array: NDArray[np.uint8] | FileArray) -> "ImageArrays":
+    def wrap(cls, array: NDArray[np.uint8] | FileArray) -> "ImageArrays":
         """Return all images of an array, in order, at their own size."""
         return cls(arrays=(array,), keys=np.arange(len(array)), sizes=(array.shape[2:],))
 
@@ -87,7 +87,7 @@ class ImageArrays(LazyImages):
     def channels(self) -> int:
         return int(self.arrays[0].shape[1])
 
-    def place(self, row: int) -> tuple[NDArray[np.uint8] | FileArray, int]:
+    def locate(self, row: int) -> tuple[NDArray[np.uint8] | FileArray, int]:
         """Return the array of a row's image and its index there."""
         key = int(self.keys[row])
         which = int(np.searchsorted(self.ends, key, side="right"))
@@ -95,11 +95,11 @@ class ImageArrays(LazyImages):
         return array, key - int(self.ends[which]) + len(array)
 
     def decoded(self, row: int) -> Pixels:
-        array, number = self.place(row)
+        array, number = self.locate(row)
         return array[number]
 
     def name(self, row: int) -> str:
-        array, number = self.place(row)
+        array, number = self.locate(row)
         return f"{array.name}: image {number}" if isinstance(array, FileArray) else f"image {number}"
 
     def joined(self, other: LazyImages) -> "ImageArrays":

@@ -3,7 +3,7 @@
 import dataclasses
 
 from slbench.data.own_dataset import DatasetSource, Size, find_spec
-from slbench.data.paths import data_root, is_there
+from slbench.data.paths import data_root, file_exists
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 
@@ -24,16 +24,14 @@ def find_imagenet(image_size: Size | None) -> DatasetSpec:
     Raises:
         InputError: if it is missing or incomplete.
     """
-    if not is_there(source().path):
+    if not file_exists(source().path):
         raise InputError(
             f"data set '{NAME}' is not in {data_root()}: put your folder of it there, or a link to it, "
             f"as {source().path} with train/ and val/"
         )
     spec = find_spec(source(), image_size or SIZE)
-    found = (spec.num_classes, spec.num_train, spec.num_test)
-    if found != (CLASSES, TRAIN, TEST):
+    counts = (spec.num_classes, spec.num_train, spec.num_test)
+    if counts != (CLASSES, TRAIN, TEST):
         counted = "{:,} classes, {:,} training and {:,} test images"
-        raise InputError(
-            f"{source().path}: {counted.format(*found)}, and there must be {counted.format(CLASSES, TRAIN, TEST)}"
-        )
+        raise InputError(f"{source().path}: {counted.format(*counts)}; expected {counted.format(CLASSES, TRAIN, TEST)}")
     return dataclasses.replace(spec, name=NAME, mean=MEAN, std=STD)

@@ -71,12 +71,12 @@ class LazyImages(ABC):
         """Yield the pixels of each selection of rows, each image read once. Raises like `__iter__`."""
         with closing(prefetch(distinct(choices), self.read)) as pixels:
             for rows in choices:
-                different, places = np.unique(rows, return_inverse=True)
-                yield np.stack(list(islice(pixels, len(different))))[places]
+                unique, positions = np.unique(rows, return_inverse=True)
+                yield np.stack(list(islice(pixels, len(unique))))[positions]
 
     def read(self, row: int) -> Pixels:
         """Return an image after resizing. Raises InputError if its digest has changed."""
-        pixels = self.fitted(self.decoded(row))
+        pixels = self.resize_all(self.decoded(row))
         if self.digests is not None and digest_of(pixels) != self.digests[row].tobytes():
             raise InputError(
                 f"{self.name(row)}: changed since the data were indexed: restore the file, "
@@ -84,11 +84,11 @@ class LazyImages(ABC):
             )
         return pixels
 
-    def seen(self) -> list[bytes]:
+    def image_digests(self) -> list[bytes]:
         """Return the sha256 of each image before resizing; reads every image once."""
         return list(prefetch(range(len(self)), lambda row: digest_of(self.decoded(row))))
 
-    def fitted(self, pixels: Pixels) -> Pixels:
+    def resize_all(self, pixels: Pixels) -> Pixels:
         """Return an image after all resizes."""
         for size in self.sizes:
             pixels = resize(pixels, size)

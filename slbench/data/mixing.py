@@ -25,7 +25,7 @@ class Mix:
     partners: Int64[Tensor, " b"]
 
     @classmethod
-    def of(cls, count: int, recipe: Recipe, *, size: tuple[int, int], source: torch.Generator) -> "Mix":
+    def sample(cls, count: int, recipe: Recipe, *, size: tuple[int, int], source: torch.Generator) -> "Mix":
         """Draw for a batch of `count` images of `size` (height, width) from a CPU generator."""
         chance = torch.rand((), generator=source, dtype=torch.float64).item()
         partners = torch.randperm(count, generator=source)

@@ -11,7 +11,7 @@ import numpy as np
 from slbench.data.image_arrays import ImageArrays
 from slbench.data.images import digest_of
 from slbench.data.npz_members import header, stored
-from slbench.data.own_split import RawDataset, UnorderedImages, in_class_order, streams, too_large
+from slbench.data.own_split import RawDataset, UnorderedImages, in_class_order, too_large, use_lazy_images
 from slbench.data.specs import MAX_SIDE
 from slbench.data.splits import Images
 from slbench.errors import InputError, unreadable
@@ -43,8 +43,8 @@ def read_npz(path: Path, *, lazy: bool = False) -> RawDataset:
     Raises:
         InputError: for any other content, or an object array, which would need unpickling.
     """
-    with damage_named(path), zipfile.ZipFile(path) as archive:
-        lazy = lazy or streams(sum(member.file_size for member in archive.infolist()))
+    with damage_as_input_error(path), zipfile.ZipFile(path) as archive:
+        lazy = lazy or use_lazy_images(sum(member.file_size for member in archive.infolist()))
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             parts = parts_of(path, list(file))
             images = {part: images_of(path, f"{part}_images", file, lazy=lazy) for part in parts}
@@ -62,24 +62,24 @@ def read_npz(path: Path, *, lazy: bool = False) -> RawDataset:
 
 
 def digests_of(images: Images | ImageArrays) -> list[bytes]:
-    return images.seen() if isinstance(images, ImageArrays) else [digest_of(image) for image in images]
+    return images.image_digests() if isinstance(images, ImageArrays) else [digest_of(image) for image in images]
 
 
-def images_there(path: Path) -> dict[str, ImageArrays]:
+def lazy_images(path: Path) -> dict[str, ImageArrays]:
     """Return the images on the disk of a file that `read_npz` has read: "train" (validation images last) and "test".
 
     Raises:
         InputError: if it is no longer that file.
     """
-    with damage_named(path), zipfile.ZipFile(path) as archive:
+    with damage_as_input_error(path), zipfile.ZipFile(path) as archive:
         parts = parts_of(path, [name.removesuffix(".npy") for name in archive.namelist()])
-        images = {part: ImageArrays.of(stored(path, f"{part}_images")) for part in parts}
+        images = {part: ImageArrays.wrap(stored(path, f"{part}_images")) for part in parts}
     train = images["train"].joined(images["val"]) if "val" in images else images["train"]
     return {"train": train, "test": images["test"]}
 
 
 @contextlib.contextmanager
-def damage_named(path: Path) -> Iterator[None]:
+def damage_as_input_error(path: Path) -> Iterator[None]:
     """Turn errors of numpy and zipfile on a damaged file into an InputError that names it."""
     try:
         yield
@@ -93,13 +93,13 @@ def damage_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def parts_of(path: Path, there: Sequence[str]) -> list[str]:
+def parts_of(path: Path, names: Sequence[str]) -> list[str]:
     """Return which of "train", "val" and "test" a file has. Raises InputError if one is incomplete."""
-    given = any(name in there for name in VALIDATING)
-    missing = [name for name in (*NEEDED, *(VALIDATING if given else ())) if name not in there]
+    has_validation = any(name in names for name in VALIDATING)
+    missing = [name for name in (*NEEDED, *(VALIDATING if has_validation else ())) if name not in names]
     if missing:
         raise InputError(f"{path}: missing array '{missing[0]}'; required: {', '.join(NEEDED)}")
-    return ["train", "val", "test"] if given else ["train", "test"]
+    return ["train", "val", "test"] if has_validation else ["train", "test"]
 
 
 def one_array(path: Path, name: str, file: "np.lib.npyio.NpzFile") -> np.ndarray:
@@ -108,21 +108,21 @@ def one_array(path: Path, name: str, file: "np.lib.npyio.NpzFile") -> np.ndarray
     except ValueError as error:
         if "pickle" not in str(error):
             raise
-        raise objects_refused(path, name) from error
+        raise object_array_error(path, name) from error
     return array
 
 
-def objects_refused(path: Path, name: str) -> InputError:
+def object_array_error(path: Path, name: str) -> InputError:
     return InputError(f"{path}: {name}: an array of objects, which is never unpickled: save it as numbers or as text")
 
 
 def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | ImageArrays:
     """Return images as (n, c, h, w), in memory or on the disk."""
     with zipfile.ZipFile(path) as archive:
-        found = header(archive, name)
-    check_images(path, name, found.dtype, found.shape)
+        array_header = header(archive, name)
+    check_images(path, name, array_header.dtype, array_header.shape)
     if lazy:
-        return ImageArrays.of(stored(path, name))
+        return ImageArrays.wrap(stored(path, name))
     images = one_array(path, name, file)
     return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
@@ -130,7 +130,7 @@ def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool
 def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     """Raise InputError unless an array has the type and shape of images."""
     if dtype.hasobject:
-        raise objects_refused(path, name)
+        raise object_array_error(path, name)
     if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
         raise InputError(
             f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c), got {dtype} of shape {shape}"
@@ -141,7 +141,7 @@ def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...])
             "save it again with numpy.moveaxis(images, 1, -1)"
         )
     if max(shape[1:3]) > MAX_SIDE:
-        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}: resize them")
+        raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}; resize them")
 
 
 def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from slbench.data.image_arrays import FileArray, OpenFile
-from slbench.data.paths import check_space, data_root, one_at_a_time, writing
+from slbench.data.paths import check_space, data_root, exclusive_lock, writing
 from slbench.errors import InputError
 from slbench.files import atomic_writer
 
@@ -49,11 +49,12 @@ def header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
         version = np.lib.format.read_magic(content)
         if version not in READERS:
             raise ValueError(f"npy version {version}")
-        found = ArrayHeader(*READERS[version](content), content.tell())
+        array_header = ArrayHeader(*READERS[version](content), content.tell())
     size = archive.getinfo(f"{name}.npy").file_size
-    if not found.dtype.hasobject and size != found.size + math.prod(found.shape) * found.dtype.itemsize:
+    expected = array_header.size + math.prod(array_header.shape) * array_header.dtype.itemsize
+    if not array_header.dtype.hasobject and size != expected:
         raise ValueError(f"{name}: {size} bytes")
-    return found
+    return array_header
 
 
 def stored(path: Path, name: str, *, channels_first: bool = False) -> FileArray:
@@ -66,19 +67,19 @@ def stored(path: Path, name: str, *, channels_first: bool = False) -> FileArray:
         ValueError: if the file is damaged; also errors of zipfile.
     """
     with zipfile.ZipFile(path) as archive:
-        found, member = header(archive, name), archive.getinfo(f"{name}.npy")
-        if found.dtype != np.uint8:
-            raise ValueError(f"{name}: {found.dtype}")
-        if found.fortran_order:
+        array_header, member = header(archive, name), archive.getinfo(f"{name}.npy")
+        if array_header.dtype != np.uint8:
+            raise ValueError(f"{name}: {array_header.dtype}")
+        if array_header.fortran_order:
             raise InputError(f"{path}: {name}: {COLUMNS_FIRST}")
         if member.compress_type == NOT_PACKED:
             with path.open("rb") as file:
-                start = content_of(file, member) + found.size
-                return FileArray(OpenFile(file), f"{path}: {name}", start, found.shape, channels_first)
-        unpacked = unpack(archive, member, found, path)
-    words = f"{unpacked}, unpacked from {path} (delete it to have that done again)"
+                start = content_of(file, member) + array_header.size
+                return FileArray(OpenFile(file), f"{path}: {name}", start, array_header.shape, channels_first)
+        unpacked = unpack(archive, member, array_header, path)
+    name_in_errors = f"{unpacked}, unpacked from {path} (delete it to have that done again)"
     with unpacked.open("rb") as file:
-        return FileArray(OpenFile(file), words, 0, found.shape, channels_first)
+        return FileArray(OpenFile(file), name_in_errors, 0, array_header.shape, channels_first)
 
 
 def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
@@ -89,24 +90,24 @@ def content_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     return member.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
 
 
-def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, found: ArrayHeader, path: Path) -> Path:
+def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, array_header: ArrayHeader, path: Path) -> Path:
     """Return the file in the data root with the bytes of a packed array, made if missing."""
     folder = data_root() / "unpacked" / hashlib.sha256(str(path).encode()).hexdigest()[:32]
     stat = path.stat()
     target = folder / f"{member.filename}-{stat.st_size}-{stat.st_mtime_ns}"
-    size = math.prod(found.shape)
-    with writing(folder), one_at_a_time(folder / member.filename):
+    size = math.prod(array_header.shape)
+    with writing(folder), exclusive_lock(folder / member.filename):
         if target.exists() and target.stat().st_size == size:
             return target
-        for left in folder.glob(f".{member.filename}-*.tmp"):  # left by a killed process
-            left.unlink()
+        for partial in folder.glob(f".{member.filename}-*.tmp"):  # left by a killed process
+            partial.unlink()
         check_space(folder, size)
         with atomic_writer(target) as file, archive.open(member) as content:
-            content.read(found.size)
+            content.read(array_header.size)
             shutil.copyfileobj(content, file, 2**18)
             if file.tell() != size:
                 raise ValueError(f"{member.filename}: {file.tell()} bytes")
-        for old in folder.glob(f"{member.filename}-*"):  # of a file replaced by this one
-            if old != target:
-                old.unlink()
+        for outdated in folder.glob(f"{member.filename}-*"):  # of a file replaced by this one
+            if outdated != target:
+                outdated.unlink()
     return target

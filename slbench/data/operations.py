@@ -67,8 +67,8 @@ def equalized(images: Images) -> Tables:
     """Return the table that equalizes the histogram of each channel; one of few values is unchanged."""
     count, channels = images.shape[:2]
     flat = images.flatten(2).long()
-    place = torch.arange(count * channels, device=images.device).reshape(count, channels, 1) * 256
-    histogram = torch.bincount((flat + place).flatten(), minlength=count * channels * 256).reshape(count, channels, 256)
+    start = torch.arange(count * channels, device=images.device).reshape(count, channels, 1) * 256
+    histogram = torch.bincount((flat + start).flatten(), minlength=count * channels * 256).reshape(count, channels, 256)
     last = histogram.gather(2, flat.amax(dim=2, keepdim=True))
     step = (flat.shape[2] - last) // 255
     before = histogram.cumsum(dim=2) - histogram
@@ -128,9 +128,9 @@ def moved(images: Images, matrices: Float64[Tensor, "b 6"]) -> Images:
     y = torch.arange(height, device=images.device)[:, None]
     column, row = ((k * x + m * y + n) >> 16 for k, m, n in ((a, b, c), (d, e, f)))
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).flatten(1)
-    found = images.flatten(2).gather(2, place[:, None].expand(-1, channels, -1)).reshape(images.shape)
-    return found * inside[:, None]
+    index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).flatten(1)
+    pixels = images.flatten(2).gather(2, index[:, None].expand(-1, channels, -1)).reshape(images.shape)
+    return pixels * inside[:, None]
 
 
 def fixed(matrices: Float64[Tensor, "b 6"]) -> list[Int64[Tensor, "b 1 1"]]:

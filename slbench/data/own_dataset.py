@@ -61,36 +61,32 @@ def find_spec(source: DatasetSource, image_size: Size | None) -> DatasetSpec:
     """
     note = data_root() / "facts" / f"{identity(source, image_size)}.json"
     try:
-        return remembered(note)
+        spec: DatasetSpec = adapter(DatasetSpec).validate_json(note.read_bytes())
+        return spec
     except (OSError, ValueError):  # pydantic's ValidationError among them
         splits = read(source, image_size)
     if splits.lazy:
-        from slbench.data.index_cache import surveyed
+        from slbench.data.index_cache import with_statistics
 
-        splits = surveyed(splits)
+        splits = with_statistics(splits)
     spec = spec_of(splits)
     with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
-        keep_found(splits, spec, source)
+        cache_images(splits, spec, source)
         with atomic_writer(note) as file:
             file.write(json.dumps(dataclasses.asdict(spec)).encode())
     return spec
 
 
-def keep_found(splits: "Splits", spec: DatasetSpec, source: DatasetSource) -> None:
+def cache_images(splits: "Splits", spec: DatasetSpec, source: DatasetSource) -> None:
     """Cache the images of a folder in canonical order, or the index of images that stay on the disk."""
     if splits.lazy:
-        from slbench.data.index_cache import note
+        from slbench.data.index_cache import write_index
 
-        note(splits, index_file(spec.content, source.kind), files=identity(source, None))
+        write_index(splits, index_file(spec.content, source.kind), files=identity(source, None))
     elif source.kind == "folder":
-        from slbench.data.prepared_cache import keep
+        from slbench.data.prepared_cache import write_prepared
 
-        keep(splits, prepared_file(spec.content), of=spec.content)
-
-
-def remembered(note: Path) -> DatasetSpec:
-    spec: DatasetSpec = adapter(DatasetSpec).validate_json(note.read_bytes())
-    return spec
+        write_prepared(splits, prepared_file(spec.content), of_content=spec.content)
 
 
 def identity(source: DatasetSource, image_size: Size | None) -> str:
@@ -124,46 +120,46 @@ def read(source: DatasetSource, image_size: Size | None, *, lazy: bool = False) 
 
 def load_own(spec: DatasetSpec, source: DatasetSource) -> "Splits":
     """Return the images of a source seen by `find_spec`: as stored or, from the disk, at the spec's size."""
-    from slbench.data.own_split import in_memory, streams
-    from slbench.data.prepared_cache import kept
+    from slbench.data.own_split import in_memory, use_lazy_images
+    from slbench.data.prepared_cache import read_prepared
 
-    if streams(spec.num_bytes):
-        return streamed(spec, source)
-    splits = kept(prepared_file(spec.content), of=spec.content) if source.kind == "folder" else None
+    if use_lazy_images(spec.num_bytes):
+        return load_lazily(spec, source)
+    splits = read_prepared(prepared_file(spec.content), of_content=spec.content) if source.kind == "folder" else None
     if splits is None and not index_file(spec.content, source.kind).exists():
         splits = read(source, spec.image_size)
-    return splits if splits is not None and not splits.lazy else in_memory(streamed(spec, source))
+    return splits if splits is not None and not splits.lazy else in_memory(load_lazily(spec, source))
 
 
-def streamed(spec: DatasetSpec, source: DatasetSource) -> "Splits":
+def load_lazily(spec: DatasetSpec, source: DatasetSource) -> "Splits":
     """Return the images of a source on the disk at the spec's size, from an existing or a new index.
 
     Raises:
         InputError: if the data do not match the hash of the spec.
     """
-    from slbench.data.index_cache import at_size, looked_at_once
-    from slbench.data.paths import one_at_a_time
+    from slbench.data.index_cache import at_size, load_or_index
+    from slbench.data.paths import exclusive_lock
     from slbench.data.splits import check_content
 
     def make() -> "Splits":
         return read(source, spec.image_size, lazy=True)
 
     def reopen(part: str, about: "IndexHeader") -> "LazyImages":
-        return reopened(source, part, about)
+        return open_images(source, part, about)
 
     files, path = identity(source, None), index_file(spec.content, source.kind)
-    with one_at_a_time(path):
-        splits = looked_at_once(path, make, reopen, files=files)
+    with exclusive_lock(path):
+        splits = load_or_index(path, make, reopen, files=files)
         check_content(splits, spec)
         return at_size(splits, spec.image_size, index_file(spec.content, source.kind, spec.image_size), files=files)
 
 
-def reopened(source: DatasetSource, part: str, about: "IndexHeader") -> "LazyImages":
+def open_images(source: DatasetSource, part: str, about: "IndexHeader") -> "LazyImages":
     """Return the images of a split of an indexed source, keys not set."""
     if source.kind == "npz":
-        from slbench.data.npz import images_there
+        from slbench.data.npz import lazy_images
 
-        return images_there(source.path)[part]
+        return lazy_images(source.path)[part]
     import numpy as np
 
     from slbench.data.image_files import ImageFiles
@@ -189,26 +185,26 @@ def spec_of(splits: "Splits") -> DatasetSpec:
     num_classes = int(splits.train.labels.max()) + 1
     validating = splits.train.labels[splits.held_out]
     _, channels, height, width = splits.train.images.shape
-    survey = survey_of(splits)
+    statistics = statistics_of(splits)
     return DatasetSpec(
         name=OWN,
-        content=ARRAYS + survey.content,
+        content=ARRAYS + statistics.content,
         image_size=(height, width),
         in_channels=channels,
         num_classes=num_classes,
         train_counts=as_counts(np.bincount(splits.train.labels, minlength=num_classes).tolist()),
         validation_counts=as_counts(np.bincount(validating, minlength=num_classes).tolist()),
         num_test=len(splits.test),
-        mean=survey.mean,
-        std=survey.std,
+        mean=statistics.mean,
+        std=statistics.std,
     )
 
 
-def survey_of(splits: "Splits") -> "DatasetStatistics":
+def statistics_of(splits: "Splits") -> "DatasetStatistics":
     """Return the statistics of images: stored ones, or computed from images in memory."""
     from slbench.data.pixel_statistics import levels, moments
     from slbench.data.splits import DatasetStatistics, content_hash
 
-    if splits.survey is not None:
-        return splits.survey
+    if splits.statistics is not None:
+        return splits.statistics
     return DatasetStatistics(content_hash(splits), *moments(levels(splits.train.array)))

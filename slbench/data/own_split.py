@@ -76,7 +76,7 @@ def splits_of(raw: RawDataset) -> Splits:
         [*train.digests, *raw.validation.digests],
         np.append(train.labels, raw.validation.labels),
     )
-    return Splits(both.ordered(), test.ordered(), given=np.flatnonzero(both.order >= len(train)))
+    return Splits(both.ordered(), test.ordered(), validation=np.flatnonzero(both.order >= len(train)))
 
 
 def joined(first: Images | LazyImages, second: Images | LazyImages) -> Images | LazyImages:
@@ -113,20 +113,20 @@ def check_classes(raw: RawDataset) -> None:
 
 def common_size(name: str, sizes: Iterable[tuple[int, int]], image_size: tuple[int, int] | None) -> tuple[int, int]:
     """Return the common (height, width), or `image_size` where sizes differ or are too large."""
-    different = sorted(set(sizes))
-    if len(different) == 1 and max(different[0]) <= MAX_SIDE:
-        return different[0]
+    distinct = sorted(set(sizes))
+    if len(distinct) == 1 and max(distinct[0]) <= MAX_SIDE:
+        return distinct[0]
     if image_size is None:
-        if len(different) == 1:
-            raise InputError(f"{name}: {too_large(different[0])}: set dataset.image_size")
-        shown = " and ".join(f"{height} x {width}" for height, width in (different[0], different[-1]))
-        raise InputError(f"{name}: images of {len(different)} sizes ({shown} px, ...): set dataset.image_size")
+        if len(distinct) == 1:
+            raise InputError(f"{name}: {too_large(distinct[0])}; set dataset.image_size")
+        examples = " and ".join(f"{height} x {width}" for height, width in (distinct[0], distinct[-1]))
+        raise InputError(f"{name}: images of {len(distinct)} sizes ({examples} px, ...); set dataset.image_size")
     return image_size
 
 
 def too_large(size: tuple[int, int]) -> str:
     """Return the error text for images larger than any network accepts."""
-    return f"images of {size[0]} x {size[1]} px, and a side has at most {MAX_SIDE}"
+    return f"images of {size[0]} x {size[1]} px; allowed: at most {MAX_SIDE} per side"
 
 
 def fits(needed: int) -> bool:
@@ -134,7 +134,7 @@ def fits(needed: int) -> bool:
     return COPIES * needed <= psutil.virtual_memory().available
 
 
-def streams(needed: int) -> bool:
+def use_lazy_images(needed: int) -> bool:
     """Return whether images are read on access: they do not fit into memory, or the user asked for it."""
     return os.environ.get(STREAM_VARIABLE, "") not in ("", "0") or not fits(needed)
 
@@ -144,12 +144,12 @@ def resized(splits: Splits, size: tuple[int, int]) -> Splits:
     if splits.train.images.shape[2:] == size:
         return splits
 
-    def part(of: ImageSet) -> ImageSet:
-        if isinstance(of.images, LazyImages):
-            return ImageSet(of.images.resized(size), of.labels)
-        return ImageSet(np.stack([resize(image, size) for image in of.images]), of.labels)
+    def part(original: ImageSet) -> ImageSet:
+        if isinstance(original.images, LazyImages):
+            return ImageSet(original.images.resized(size), original.labels)
+        return ImageSet(np.stack([resize(image, size) for image in original.images]), original.labels)
 
-    return Splits(part(splits.train), part(splits.test), given=splits.held_out)
+    return Splits(part(splits.train), part(splits.test), validation=splits.held_out)
 
 
 def in_memory(splits: Splits) -> Splits:
@@ -158,9 +158,9 @@ def in_memory(splits: Splits) -> Splits:
     return replace(splits, train=parts[0], test=parts[1])
 
 
-def lazily(splits: Splits) -> Splits:
+def as_lazy(splits: Splits) -> Splits:
     """Return the splits with images read on access."""
     if splits.lazy:
         return splits
-    parts = [ImageSet(ImageArrays.of(part.array), part.labels) for part in (splits.train, splits.test)]
+    parts = [ImageSet(ImageArrays.wrap(part.array), part.labels) for part in (splits.train, splits.test)]
     return replace(splits, train=parts[0], test=parts[1])

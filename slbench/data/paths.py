@@ -19,11 +19,11 @@ def data_root() -> Path:
     """Return the folder of downloaded and prepared data: SLBENCH_DATA, else the platform's cache folder."""
     import platformdirs
 
-    given = os.environ.get(ROOT_VARIABLE)
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("slbench") / "data"
+    configured = os.environ.get(ROOT_VARIABLE)
+    return Path(configured).expanduser() if configured else platformdirs.user_cache_path("slbench") / "data"
 
 
-def is_there(path: Path) -> bool:
+def file_exists(path: Path) -> bool:
     """Return whether the data root has a file. Raises InputError if it is not readable."""
     try:
         return path.exists()
@@ -70,7 +70,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Lock a file against other processes that would write it; no lock where nothing can be written."""
     from filelock import FileLock
 

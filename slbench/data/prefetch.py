@@ -30,10 +30,10 @@ def prefetch(
         threads: default: one per usable core.
     """
 
-    def done(some: list[T]) -> tuple[list[R], Exception | None]:
+    def run_group(batch: list[T]) -> tuple[list[R], Exception | None]:
         results: list[R] = []
         try:
-            for task in some:
+            for task in batch:
                 results.append(do(task))
         except Exception as error:
             return results, error
@@ -45,9 +45,9 @@ def prefetch(
         try:
             while more or waiting:
                 if more and len(waiting) < groups:
-                    some = list(islice(source, group))
-                    more = len(some) == group
-                    waiting.append(pool.submit(done, some))
+                    batch = list(islice(source, group))
+                    more = len(batch) == group
+                    waiting.append(pool.submit(run_group, batch))
                     continue
                 results, error = waiting.popleft().result()
                 yield from results

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from slbench.data.image_arrays import ImageArrays
-from slbench.data.index_cache import IndexHeader, looked_at_once
+from slbench.data.index_cache import IndexHeader, load_or_index
 from slbench.data.lazy_images import LazyImages
 from slbench.data.npz_members import stored
 from slbench.data.splits import PARTS, Images, ImageSet, PartName, Rows, Splits, content_hash
@@ -17,11 +17,11 @@ from slbench.files import atomic_writer
 DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
-def keep(splits: Splits, path: Path, *, of: str) -> None:
+def write_prepared(splits: Splits, path: Path, *, of_content: str) -> None:
     """Write splits to a path, with the hash of their content beside them.
 
     Args:
-        of: `content` of the data set's spec; a cache of another is ignored.
+        of_content: `content` of the data set's spec; a cache of another is ignored.
     Raises:
         OSError: if there is no space or no permission.
     """
@@ -29,10 +29,10 @@ def keep(splits: Splits, path: Path, *, of: str) -> None:
         for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
             write_images(archive, f"{name}_images", part.images)
             write_rows(archive, f"{name}_labels", part.labels)
-        if splits.given is not None:
-            write_rows(archive, "given", splits.given)
+        if splits.validation is not None:
+            write_rows(archive, "given", splits.validation)
     with atomic_writer(sidecar(path)) as file:
-        file.write(json.dumps({"of": of, "content": content_hash(splits)}).encode())
+        file.write(json.dumps({"of": of_content, "content": content_hash(splits)}).encode())
 
 
 def write_images(archive: zipfile.ZipFile, name: str, images: Images | LazyImages) -> None:
@@ -49,59 +49,59 @@ def write_rows(archive: zipfile.ZipFile, name: str, rows: Rows) -> None:
         np.lib.format.write_array(file, rows, allow_pickle=False)
 
 
-def kept(path: Path, *, of: str) -> Splits | None:
+def read_prepared(path: Path, *, of_content: str) -> Splits | None:
     """Return the cached splits in memory; None if missing or not as written."""
     try:
-        content = content_noted(path, of=of)
+        content = recorded_content(path, of_content=of_content)
         with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
             parts = [ImageSet(file[f"{name}_images"], file[f"{name}_labels"]) for name in PARTS]
-            splits = Splits(parts[0], parts[1], given=file.get("given"))
+            splits = Splits(parts[0], parts[1], validation=file.get("given"))
     except DAMAGED:
         return None
     return splits if content_hash(splits) == content else None
 
 
-def kept_lazily(path: Path, *, of: str) -> Splits | None:
-    """Like `kept`, with the images on the disk, surveyed."""
+def open_prepared(path: Path, *, of_content: str) -> Splits | None:
+    """Like `read_prepared`, with the images on the disk, with digests and statistics."""
 
     def reopen(part: PartName, _: IndexHeader) -> LazyImages:
-        return images_there(path, part)
+        return lazy_images(path, part)
 
     try:
-        content, stat = content_noted(path, of=of), path.stat()
+        content, stat = recorded_content(path, of_content=of_content), path.stat()
         note = path.with_suffix(".note.npz")
-        splits = looked_at_once(
-            note, lambda: opened(path), reopen, files=f"{content} {stat.st_size} {stat.st_mtime_ns}"
+        splits = load_or_index(
+            note, lambda: lazy_splits(path), reopen, files=f"{content} {stat.st_size} {stat.st_mtime_ns}"
         )
     except (*DAMAGED, InputError):
         return None
     return splits if content_hash(splits) == content else None
 
 
-def content_kept(path: Path, *, of: str) -> str | None:
+def prepared_content(path: Path, *, of_content: str) -> str | None:
     """Return the content hash of a cache; None if missing or not as written."""
     try:
-        content, found = content_noted(path, of=of), content_hash(opened(path))
+        content, current = recorded_content(path, of_content=of_content), content_hash(lazy_splits(path))
     except (*DAMAGED, InputError):
         return None
-    return found if found == content else None
+    return current if current == content else None
 
 
-def opened(path: Path) -> Splits:
+def lazy_splits(path: Path) -> Splits:
     """Return the splits of a file with the images on the disk. Raises errors of DAMAGED."""
     with path.open("rb") as packed, np.load(packed, allow_pickle=False) as file:
-        parts = [ImageSet(images_there(path, name), file[f"{name}_labels"]) for name in PARTS]
-        return Splits(parts[0], parts[1], given=file.get("given"))
+        parts = [ImageSet(lazy_images(path, name), file[f"{name}_labels"]) for name in PARTS]
+        return Splits(parts[0], parts[1], validation=file.get("given"))
 
 
-def images_there(path: Path, part: PartName) -> ImageArrays:
-    return ImageArrays.of(stored(path, f"{part}_images", channels_first=True))
+def lazy_images(path: Path, part: PartName) -> ImageArrays:
+    return ImageArrays.wrap(stored(path, f"{part}_images", channels_first=True))
 
 
-def content_noted(path: Path, *, of: str) -> str | None:
+def recorded_content(path: Path, *, of_content: str) -> str | None:
     """Return the hash that was written; None if it is another data set's. Raises errors of DAMAGED."""
-    noted = json.loads(sidecar(path).read_bytes())
-    return str(noted["content"]) if noted["of"] == of else None
+    recorded = json.loads(sidecar(path).read_bytes())
+    return str(recorded["content"]) if recorded["of"] == of_content else None
 
 
 def sidecar(path: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slbench.data.paths import check_space, data_root, is_there, one_at_a_time, writing
+from slbench.data.paths import check_space, data_root, exclusive_lock, file_exists, writing
 from slbench.data.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -29,9 +29,9 @@ def state_of(name: str, archives: Sequence[Archive]) -> State:
     Raises:
         InputError: if the data root is not readable.
     """
-    if is_there(folder_of(name) / PREPARED):
+    if file_exists(folder_of(name) / PREPARED):
         return "ready"
-    return "fetched" if all(is_there(folder_of(name) / archive.name) for archive in archives) else "missing"
+    return "fetched" if all(file_exists(folder_of(name) / archive.name) for archive in archives) else "missing"
 
 
 def check_present(name: str, archives: Sequence[Archive]) -> None:
@@ -49,31 +49,31 @@ def load_published(spec: DatasetSpec, archives: Sequence[Archive], loader: str) 
         InputError: if the set is missing, or an archive does not match its checksum.
     """
     check_present(spec.name, archives)
-    splits = kept_of(spec)
+    splits = load_cached(spec)
     if splits is not None:
         return splits
-    with one_at_a_time(folder_of(spec.name) / PREPARED):
-        splits = kept_of(spec)  # another process may have been faster
+    with exclusive_lock(folder_of(spec.name) / PREPARED):
+        splits = load_cached(spec)  # another process may have been faster
         if splits is None:
             prepare(spec, archives, loader)
-            splits = kept_of(spec)
+            splits = load_cached(spec)
     if splits is None:
-        raise InputError(f"{folder_of(spec.name) / PREPARED}: read back differs from what was written: check the disk")
+        raise InputError(f"{folder_of(spec.name) / PREPARED}: changed while it was written: check the disk")
     return splits
 
 
-def kept_of(spec: DatasetSpec) -> "Splits | None":
+def load_cached(spec: DatasetSpec) -> "Splits | None":
     """Return the cached images of a published set, None if there are none."""
-    from slbench.data.own_split import streams
-    from slbench.data.prepared_cache import kept, kept_lazily
+    from slbench.data.own_split import use_lazy_images
+    from slbench.data.prepared_cache import open_prepared, read_prepared
 
-    read = kept_lazily if streams(spec.num_bytes) else kept
-    return read(folder_of(spec.name) / PREPARED, of=spec.content)
+    read = open_prepared if use_lazy_images(spec.num_bytes) else read_prepared
+    return read(folder_of(spec.name) / PREPARED, of_content=spec.content)
 
 
 def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
     """Read a set from its archives, check it, sort it and write the cache."""
-    from slbench.data.prepared_cache import keep
+    from slbench.data.prepared_cache import write_prepared
     from slbench.data.splits import check_counts
     from slbench.data.spool import in_order
 
@@ -85,7 +85,7 @@ def prepare(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None
     with writing(folder):
         splits = in_order(function_of(loader)(*paths), folder)
         check_counts(splits, spec)
-        keep(splits, folder / PREPARED, of=spec.content)
+        write_prepared(splits, folder / PREPARED, of_content=spec.content)
 
 
 def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
@@ -94,13 +94,13 @@ def verify(spec: DatasetSpec, archives: Sequence[Archive], loader: str) -> None:
     Raises:
         InputError: if an archive or its cache is wrong.
     """
-    from slbench.data.prepared_cache import content_kept
+    from slbench.data.prepared_cache import prepared_content
 
     check_present(spec.name, archives)
     path = folder_of(spec.name) / PREPARED
-    before = content_kept(path, of=spec.content)
+    before = prepared_content(path, of_content=spec.content)
     prepare(spec, archives, loader)
-    if before is not None and before != content_kept(path, of=spec.content):
+    if before is not None and before != prepared_content(path, of_content=spec.content):
         raise InputError(f"{path}: differed from its archives; it has been rebuilt")
 
 
@@ -115,10 +115,10 @@ def check_archive(archive: Archive, path: Path) -> None:
     """Raise InputError unless a file exists and is the archive."""
     if not path.exists():
         raise InputError(f"{path}: no such file: download it with: slbench data fetch {path.parent.name}")
-    found = md5_of(path)
-    if found != archive.md5:
+    md5 = md5_of(path)
+    if md5 != archive.md5:
         raise InputError(
-            f"{path}: md5 {found}, expected {archive.md5}: delete it and download it again with: "
+            f"{path}: md5 {md5}, expected {archive.md5}: delete it and download it again with: "
             f"slbench data fetch {path.parent.name}"
         )
 

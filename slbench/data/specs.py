@@ -41,7 +41,7 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:
-            raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class}: give one of the two")
+            raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class} exclude each other; set one")
 
     @property
     def num_train(self) -> int:
@@ -61,11 +61,11 @@ class DatasetSpec:
 
     def without_validation(self, *, holdout: bool) -> tuple[int, ...]:
         """Return the training images per class before any subset, without the validation split if `holdout`."""
-        there = of_each(self.train_counts, self.num_classes)
+        counts = of_each(self.train_counts, self.num_classes)
         if not holdout:
-            return there
+            return counts
         validating = of_each(self.validation_counts, self.num_classes)
-        return tuple(count - held_out for count, held_out in zip(there, validating, strict=True))
+        return tuple(count - validation for count, validation in zip(counts, validating, strict=True))
 
     def trained_on(self, *, holdout: bool) -> tuple[int, ...]:
         """Return the number of images per class used for training, without the validation split if `holdout`.
@@ -73,11 +73,11 @@ class DatasetSpec:
         Raises:
             InputError: if some class has fewer than `per_class` images.
         """
-        there = self.without_validation(holdout=holdout)
-        if self.per_class is not None and self.per_class > min(there):
-            label = there.index(min(there))
-            raise InputError(f"per_class {self.per_class} is above the {there[label]} training images of class {label}")
-        return tuple(self.subset_of(count) for count in there)
+        counts = self.without_validation(holdout=holdout)
+        if self.per_class is not None and self.per_class > min(counts):
+            label = counts.index(min(counts))
+            raise InputError(f"per_class {self.per_class} is above the {min(counts)} training images of class {label}")
+        return tuple(self.subset_of(count) for count in counts)
 
     def subset_of(self, count: int) -> int:
         """Return the number of images used of `count` of a class; at least one of a share."""

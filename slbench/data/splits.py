@@ -55,8 +55,8 @@ class Splits:
 
     train: ImageSet
     test: ImageSet
-    given: Rows | None = None  # rows of train given as validation split; None: a tenth per class
-    survey: DatasetStatistics | None = None  # of lazy images, which are checked against their digests
+    validation: Rows | None = None  # rows of train of the validation split; None: a tenth per class
+    statistics: DatasetStatistics | None = None  # of lazy images, which are checked against their digests
 
     @property
     def lazy(self) -> bool:
@@ -66,7 +66,7 @@ class Splits:
     @property
     def held_out(self) -> Rows:
         """Rows of train, ascending, of the validation split of protocol holdout."""
-        return validation_rows(self.train.labels) if self.given is None else self.given
+        return validation_rows(self.train.labels) if self.validation is None else self.validation
 
     def for_protocol(self, protocol: str) -> tuple[ImageSet, ImageSet | None, ImageSet]:
         """Return the training, validation and test images of a protocol.
@@ -76,8 +76,8 @@ class Splits:
         """
         if protocol != "holdout":
             return self.train, None, self.test
-        rest = np.setdiff1d(np.arange(len(self.train)), self.held_out)
-        return self.train.take(rest), self.train.take(self.held_out), self.test
+        training_rows = np.setdiff1d(np.arange(len(self.train)), self.held_out)
+        return self.train.take(training_rows), self.train.take(self.held_out), self.test
 
 
 def in_content_order(part: ImageSet) -> ImageSet:
@@ -102,20 +102,20 @@ def validation_rows(labels: Labels) -> Rows:
     return np.concatenate([of_class[: round(len(of_class) / TENTH)] for of_class in rows])
 
 
-def content_hash(splits: Splits, *, see: Callable[[Images], None] = lambda image: None) -> str:
+def content_hash(splits: Splits, *, on_image: Callable[[Images], None] = lambda image: None) -> str:
     """Return the sha256 over images, labels and validation rows, in order, with their shapes.
 
     Args:
-        see: called with each image, training first; not called if the hash is known.
+        on_image: called with each image, training first; not called if the hash is known.
     """
-    if splits.survey is not None:
-        return splits.survey.content
+    if splits.statistics is not None:
+        return splits.statistics.content
     digest = hashlib.sha256()
     for part in (splits.train, splits.test):
         digest.update(f"{part.images.dtype.str}{part.images.shape}".encode())
         for image in part.images:
             digest.update(image.tobytes())
-            see(image)
+            on_image(image)
         digest.update(as_bytes(part.labels))
     digest.update(as_bytes(splits.held_out))
     return digest.hexdigest()
@@ -128,10 +128,10 @@ def as_bytes(rows: Rows) -> bytes:
 
 def check_content(splits: Splits, spec: DatasetSpec) -> None:
     """Raise InputError unless the data match the hash of the spec's arrays."""
-    found = ARRAYS + content_hash(splits)
-    if spec.content.startswith(ARRAYS) and found != spec.content:
+    content = ARRAYS + content_hash(splits)
+    if spec.content.startswith(ARRAYS) and content != spec.content:
         raise InputError(
-            f"data set '{spec.name}': the images have changed: expected {short(spec.content)}, got {short(found)}; "
+            f"data set '{spec.name}': the images have changed: expected {short(spec.content)}, got {short(content)}; "
             "reinstall slbench or restore the file"
         )
     check_counts(splits, spec)
@@ -143,13 +143,11 @@ def check_counts(splits: Splits, spec: DatasetSpec) -> None:
         ("training", splits.train.labels, of_each(spec.train_counts, spec.num_classes)),
         ("validation", splits.train.labels[splits.held_out], of_each(spec.validation_counts, spec.num_classes)),
     ):
-        found = tuple(np.bincount(labels, minlength=spec.num_classes).tolist())
-        if found != expected:
+        counts = tuple(np.bincount(labels, minlength=spec.num_classes).tolist())
+        if counts != expected:
             raise InputError(
-                f"data set '{spec.name}': {sum(found):,} {part} images in {len(found)} classes where "
-                f"{sum(expected):,} in {len(expected)} must be, or another number of some class"
+                f"data set '{spec.name}': {sum(counts):,} {part} images in {len(counts)} classes; "
+                f"expected {sum(expected):,} in {len(expected)}; counts of each class must match"
             )
     if len(splits.test) != spec.num_test:
-        raise InputError(
-            f"data set '{spec.name}': {len(splits.test):,} test images, and there must be {spec.num_test:,}"
-        )
+        raise InputError(f"data set '{spec.name}': {len(splits.test):,} test images; expected {spec.num_test:,}")

@@ -38,7 +38,7 @@ class Spool:
         """Return all images in content order, on the disk."""
         self.file.flush()
         saved = (len(self.labels), *(self.shape or (1, 1, 1)))
-        images = ImageArrays.of(
+        images = ImageArrays.wrap(
             FileArray(OpenFile(self.file), "the images being put in order", 0, saved, channels_first=True)
         )
         return in_content_order(ImageSet(images, np.array(self.labels, dtype=np.int64)))

@@ -21,16 +21,16 @@ def subset(part: ImageSet, spec: DatasetSpec, *, seed: int) -> ImageSet:
         return part
     salt = derive(seed, "subset").to_bytes(8, "big")
     draws = [hashlib.sha256(salt + digest).digest() for digest in digests(part.images)]
-    taken = []
+    selected = []
     for label in np.unique(part.labels):
         rows = sorted(np.flatnonzero(part.labels == label).tolist(), key=lambda row: draws[row])
-        taken += rows[: spec.subset_of(len(rows))]
-    return part.take(np.array(sorted(taken), dtype=np.int64))
+        selected += rows[: spec.subset_of(len(rows))]
+    return part.take(np.array(sorted(selected), dtype=np.int64))
 
 
 def digests(images: Images | LazyImages) -> list[bytes]:
     """Return the sha256 of each image; stored digests of lazy ones, without reading them."""
     if isinstance(images, LazyImages):
-        assert images.digests is not None, "lazy images are surveyed first"
+        assert images.digests is not None, "lazy images without digests"
         return [digest.tobytes() for digest in images.digests]
     return [digest_of(image) for image in images]

@@ -25,23 +25,23 @@ def load_tiny_imagenet(archive: Path) -> Iterator[Sample]:
     wnids = sorted(text_of(texts, archive, "wnids.txt").split())
     annotated = annotations(archive, text_of(texts, archive, "val_annotations.txt"), wnids)
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    found = 0
+    count = 0
     for name, content in members(archive, lambda name: name.endswith(".JPEG") and "/test/" not in name):
         path = PurePosixPath(name)
         if "/train/" in name:
             yield Sample("train", image(archive, name, content), number[path.parts[2]])
         elif path.name in annotated:
-            found += 1
+            count += 1
             yield Sample("test", image(archive, name, content), number[annotated[path.name]])
-    if found != len(annotated):
-        raise InputError(f"{archive}: {found} images under val, but {len(annotated)} annotated")
+    if count != len(annotated):
+        raise InputError(f"{archive}: {count} images under val, but {len(annotated)} annotated")
 
 
 def text_of(texts: dict[str, bytes], archive: Path, name: str) -> str:
-    found = [content for path, content in texts.items() if PurePosixPath(path).name == name]
-    if not found:
+    contents = [content for path, content in texts.items() if PurePosixPath(path).name == name]
+    if not contents:
         raise InputError(f"{archive}: has no file '{name}'")
-    return found[0].decode()
+    return contents[0].decode()
 
 
 def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
     if len(wnids) != NUM_CLASSES or any(counts[wnid] != TEST_IMAGES for wnid in wnids) or len(counts) != NUM_CLASSES:
         raise InputError(
             f"{archive}: {len(counts)} classes with {min(counts.values(), default=0)} to "
-            f"{max(counts.values(), default=0)} images in val; there must be {NUM_CLASSES} with {TEST_IMAGES} each"
+            f"{max(counts.values(), default=0)} images in val; expected {NUM_CLASSES} with {TEST_IMAGES} each"
         )
     return annotated
 
@@ -59,5 +59,5 @@ def annotations(archive: Path, text: str, wnids: list[str]) -> dict[str, str]:
 def image(archive: Path, name: str, content: bytes) -> Pixels:
     pixels = decode(io.BytesIO(content), "RGB", name=f"{archive}: {name}")
     if pixels.shape != (3, SIDE, SIDE):
-        raise InputError(f"{archive}: {name}: {pixels.shape[1]} x {pixels.shape[2]} px, and all have {SIDE} x {SIDE}")
+        raise InputError(f"{archive}: {name}: {pixels.shape[1]} x {pixels.shape[2]} px; expected {SIDE} x {SIDE}")
     return pixels

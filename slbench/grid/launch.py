@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slbench.data import check_here
+from slbench.data import check_available
 from slbench.grid.adaptive_seeds import AdaptiveSeeds
 from slbench.grid.concurrency import choose
 from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
@@ -63,7 +63,7 @@ def prepare(
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     if with_data:
         for run in grid.todo:
-            check_here(run.spec.dataset)
+            check_available(run.spec.dataset)
     return grid
 
 

@@ -1,11 +1,8 @@
-"""SPT and LSA, each written once, and the rows of an ablation that they make up.
-
-The values here are free of torch; `spt.py` and `lsa.py` hold the modules that every backbone uses.
-"""
+"""The methods of an ablation by name. Free of torch; `spt.py` and `lsa.py` hold the modules of all backbones."""
 
 from slbench.methods.method import Method
 
-__all__ = ["METHODS", "PAPER_PREFIXES", "Method", "row_title"]
+__all__ = ["METHODS", "PAPER_PREFIXES", "Method", "model_title"]
 
 METHODS: dict[str, Method] = {
     "none": Method(),
@@ -18,16 +15,16 @@ METHODS: dict[str, Method] = {
     # SPT in the embedding alone, where the backbone pools: Table 2 of the paper.
     "spt-no-pool": Method(shift="diagonal", s_pool="no"),
     "both-no-pool": Method(shift="diagonal", s_pool="no", learn_temperature=True, mask_self=True),
-    # Controls that the paper lacks: what of SPT's gain is the norm, the window, or the shifts?
+    # Controls that the paper lacks: how much of SPT's gain is due to the norm, the window or the shifts?
     "layer-norm-only": Method(layer_norm=True),
     "spt-cardinal": Method(shift="cardinal"),
     "spt-all8": Method(shift="all8"),
-    "spt-1px-cardinal": Method(shift="cardinal", shift_pixels=1),  # what vit-pytorch ships
+    "spt-1px-cardinal": Method(shift="cardinal", shift_pixels=1),  # as in vit-pytorch
     "overlapping-conv": Method(window=2),  # one convolution: kernel 2P, stride P
-    "overlapping-conv-pool": Method(window=2, s_pool="yes"),  # and as pooling
+    "overlapping-conv-pool": Method(window=2, s_pool="yes"),  # the same in pooling layers
     "window-2p": Method(window=2, layer_norm=True),
     "spt-no-layer-norm": Method(shift="diagonal", layer_norm=False),
-    "none-wide": Method(widened=True),  # the parameters of "both", spent on the MLP
+    "none-wide": Method(widened=True),  # as many parameters as "both", in a wider MLP
 }
 
 PAPER_PREFIXES: dict[str, str] = {
@@ -44,7 +41,7 @@ PAPER_SUFFIXES: dict[str, str] = {"spt-no-pool": " without S_pool", "both-no-poo
 
 
 def model_title(backbone: str, method: str) -> str:
-    """How a table names a row: the paper's name where it has one (SL-ViT), else "ViT, window-2p"."""
+    """Return the title of a method on a backbone: the paper's name if it has one ("SL-ViT"), else "ViT, window-2p"."""
     if method in PAPER_PREFIXES:
         return PAPER_PREFIXES[method] + backbone + PAPER_SUFFIXES.get(method, "")
     return f"{backbone}, {method}"

@@ -1,4 +1,4 @@
-"""Locality self-attention: what it changes are the scores, before the softmax."""
+"""Locality self-attention (LSA): attention scores with a learned temperature and a masked diagonal."""
 
 from collections.abc import Callable
 
@@ -10,20 +10,19 @@ from slbench.methods.method import Method
 
 
 class AttentionLogits(nn.Module):
-    """Scores of each query against each key: plain attention, or LSA and its halves.
+    """Attention scores of queries against keys: plain, or with LSA or one of its halves.
 
     Args:
-        num_heads: heads; a scale learned per head has one entry a head.
-        head_dim: channels per head d_k; the scale starts at d_k ** -0.5 / initial_temperature.
-        scale_dim: what stands for d_k in that scale, where it is not head_dim.
-        learn_temperature: make the scale a parameter, else it stays a constant.
-        temperature_per: "head" or "layer": one scale for each head, or one for all.
+        num_heads: number of heads; a scale learned per head has one entry per head.
+        head_dim: channels per head, d_k; the scale starts at d_k ** -0.5 / initial_temperature.
+        scale_dim: d_k in that scale; default: head_dim.
+        learn_temperature: make the scale a parameter instead of a constant.
+        temperature_per: "head" or "layer": one scale per head, or one for all heads.
         initial_temperature: in multiples of sqrt(d_k).
-        mask_self: forbid a token to attend to itself. Needs queries and keys to be the same tokens,
-            two or more.
+        mask_self: forbid a token to attend to itself; queries and keys must be the same two or more tokens.
     Raises:
-        ValueError: on forward, if `mask_self` and the token counts differ or are 1.
-    Source: L(x) = softmax(R^M(x) / tau) of arXiv:2112.13492. What is learned multiplies: it is
+        ValueError: in forward, if `mask_self` and the token counts differ or are 1.
+    Source: L(x) = softmax(R^M(x) / tau) of arXiv:2112.13492. The learned scale is a factor,
     1 / tau, as in the released code.
     """
 
@@ -47,19 +46,19 @@ class AttentionLogits(nn.Module):
         self.scale = nn.Parameter(torch.full((entries,), self.initial_scale)) if learn_temperature else None
 
     @classmethod
-    def of(
+    def from_method(
         cls,
         method: Method,
         *,
         num_heads: int,
         head_dim: int,
         scale_dim: int | None = None,
-        masks: bool = True,
+        can_mask: bool = True,
     ) -> "AttentionLogits":
-        """The logits of a row of an ablation.
+        """Return the scores module of a method.
 
         Args:
-            masks: whether the mask of the row applies: not where one class token reads other tokens.
+            can_mask: apply the mask of the method; False where a single class token reads other tokens.
         """
         return cls(
             num_heads,
@@ -68,7 +67,7 @@ class AttentionLogits(nn.Module):
             learn_temperature=method.learn_temperature,
             temperature_per=method.temperature_per,
             initial_temperature=method.initial_temperature,
-            mask_self=method.mask_self and masks,
+            mask_self=method.mask_self and can_mask,
         )
 
     def forward(
@@ -78,13 +77,13 @@ class AttentionLogits(nn.Module):
         *,
         adjust: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "b h n m"]:
-        """Scores of queries q against keys k.
+        """Return the scores of queries q against keys k.
 
         Args:
-            adjust: applied to the scaled scores before the mask, for a backbone that biases or mixes
-                them; what it returns may be written to in place.
+            adjust: function of the scaled scores, applied before the mask, for backbones that bias or mix
+                them; its result may be modified in place.
         """
-        # The scale goes into q: that is n * d products in place of n * m.
+        # Scaling q takes n * d products instead of n * m.
         q = q * (self.initial_scale if self.scale is None else self.scale[:, None, None])
         scores = q @ k.transpose(-2, -1)
         if adjust is not None:
@@ -96,13 +95,13 @@ class AttentionLogits(nn.Module):
 
 
 def mask_diagonal(scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n m"]:
-    """The same tensor with -inf written on its diagonal.
+    """Write -inf on the diagonal, in place, and return the tensor.
 
-    Autograd is not told, which is exact: the softmax that follows gives such a score the weight 0,
-    hence the gradient 0, and a backward pass over n x n scores is saved.
+    The write bypasses autograd, which is exact: the following softmax gives these scores weight 0 and
+    so gradient 0. It saves a backward pass over n x n scores.
 
     Raises:
-        ValueError: unless there are as many keys as queries, two or more.
+        ValueError: if the numbers of queries and keys differ or are 1.
     """
     queries, keys = scores.shape[-2:]
     if queries != keys or queries < 2:

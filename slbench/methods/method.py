@@ -1,4 +1,4 @@
-"""Method: the frozen value that names what a row of an ablation changes. Free of torch."""
+"""Method: a variant of an ablation as a frozen value. Free of torch."""
 
 import dataclasses
 import math
@@ -24,94 +24,93 @@ DIRECTIONS: dict[str, tuple[tuple[int, int], ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row of an ablation: what it changes in the tokenizer and in attention.
+    """A method of an ablation: changes of the tokenizer and of attention. `Method()` is the plain backbone.
 
-    `Method()` is the plain backbone; every field turns one thing on. Source of SPT and LSA:
-    arXiv:2112.13492. Errors: InputError for fields that contradict each other.
+    Raises:
+        InputError: if fields contradict each other.
+    Source: SPT and LSA of arXiv:2112.13492.
     """
 
     __pydantic_config__ = STRICT
 
     shift: Shift = "none"  # directions (down, right) of the shifted copies; the paper's is "diagonal"
-    shift_ratio: Annotated[float, Gt(0), Le(1)] | None = None  # of the patch, floored to pixels; the paper's 0.5
-    shift_pixels: Annotated[int, Ge(1)] | None = None  # in place of the ratio
-    window: Literal[1, 2] = 1  # side in patches of what a token reads without shifts; 2 overlaps
-    layer_norm: bool | None = None  # before the linear map; unless given, exactly when shifted
-    s_pool: Literal["auto", "yes", "no"] = "auto"  # the shift or window also in pooling; auto: a shift, if there is any
-    learn_temperature: bool = False  # of the softmax of attention
-    temperature_per: Literal["head", "layer"] = "head"  # one learned temperature for each
-    initial_temperature: Annotated[float, Gt(0)] = 1.0  # in multiples of sqrt(d_k); fixed unless learned
+    shift_ratio: Annotated[float, Gt(0), Le(1)] | None = None  # share of the patch side, floored to px; default: 0.5
+    shift_pixels: Annotated[int, Ge(1)] | None = None  # px; instead of the ratio
+    window: Literal[1, 2] = 1  # side, in patches, of the window that a token reads; 2 overlaps, without shifts
+    layer_norm: bool | None = None  # before the linear map; default: only with shifts
+    s_pool: Literal["auto", "yes", "no"] = "auto"  # shift or window in pooling layers too; auto: only a shift
+    learn_temperature: bool = False  # of the attention softmax
+    temperature_per: Literal["head", "layer"] = "head"  # one learned temperature per head or layer
+    initial_temperature: Annotated[float, Gt(0)] = 1.0  # in multiples of sqrt(d_k); constant unless learned
     mask_self: bool = False  # no token attends to itself
-    widened: bool = False  # a control: the MLP is widened until the parameters are those of the row "both"
+    widened: bool = False  # control: a wider MLP, so that the parameter count is that of "both"
 
     def __post_init__(self) -> None:
         if self.shift_ratio is not None and self.shift_pixels is not None:
-            raise InputError("shift_ratio and shift_pixels exclude each other: give one")
+            raise InputError("shift_ratio and shift_pixels exclude each other; set one")
         if self.shift == "none" and (self.shift_ratio, self.shift_pixels) != (None, None):
-            raise InputError("a shift size needs directions: set shift to diagonal, cardinal or all8")
+            raise InputError("shift_ratio and shift_pixels need a shift; set shift to diagonal, cardinal or all8")
         if self.shift == "none" and self.window == 1 and self.s_pool == "yes":
             raise InputError(
-                "s_pool puts SPT in pooling layers and needs a shift: set shift to diagonal, cardinal or all8, "
+                "s_pool = 'yes' needs a shift; set shift to diagonal, cardinal or all8, "
                 "or window to 2 for the control without shifts"
             )
         if self.shift != "none" and self.window != 1:
-            raise InputError("window = 2 is a control without shifts: set shift to none, or window to 1")
+            raise InputError("window = 2 is a control without shifts; set shift to none, or window to 1")
         if self.temperature_per == "layer" and not self.learn_temperature:
             raise InputError("temperature_per = 'layer' needs learn_temperature = true")
         if self.widened and (self.changes_tokenizer or self.changes_attention):
-            raise InputError("widened = true is a control on the plain backbone: drop the fields of SPT and LSA")
+            raise InputError("widened = true is a control on the plain backbone; remove the fields of SPT and LSA")
 
     @property
     def changes_tokenizer(self) -> bool:
-        """Whether the patch embedding is not the backbone's own."""
+        """Return whether the patch embedding differs from the backbone's default."""
         return self.shift != "none" or self.window != 1 or bool(self.layer_norm)
 
     @property
     def changes_attention(self) -> bool:
-        """Whether attention is not the plain softmax of q k / sqrt(d_k)."""
+        """Return whether attention differs from the plain softmax of q k / sqrt(d_k)."""
         return self.learn_temperature or self.mask_self or self.initial_temperature != 1.0
 
     def resolved(self, *, pools: bool, soft_splits: bool = False) -> "Method":
-        """The same row with every default written out, as it enters a run's identity.
+        """Return the method with every default resolved, as it enters a run's identity.
 
         Args:
             pools: whether the backbone has pooling layers that SPT can replace.
-            soft_splits: whether it makes tokens by soft splits, without patches (T2T): copies are then
-                shifted by pixels, 1 unless given, and no norm is added. Source: arXiv:2112.13492.
+            soft_splits: whether the backbone makes tokens by soft splits, without patches (T2T): the shift is
+                then in px, by default 1, and no norm is added. Source: arXiv:2112.13492.
         Raises:
-            InputError: for what such a backbone has no place for.
+            InputError: if the method does not apply to such a backbone.
         """
         shifted = self.shift != "none"
         if self.s_pool == "yes" and not pools:
             raise InputError("s_pool = 'yes' needs a backbone with pooling layers")
         pooled = pools and (self.s_pool == "yes" or (shifted and self.s_pool == "auto"))
-        row = dataclasses.replace(self, s_pool="yes" if pooled else "no")
+        method = dataclasses.replace(self, s_pool="yes" if pooled else "no")
         if soft_splits:
-            return row._on_soft_splits()
+            return method._on_soft_splits()
         by_ratio = shifted and self.shift_ratio is None and self.shift_pixels is None
         return dataclasses.replace(
-            row,
+            method,
             shift_ratio=0.5 if by_ratio else self.shift_ratio,
             layer_norm=shifted if self.layer_norm is None else self.layer_norm,
         )
 
     def _on_soft_splits(self) -> "Method":
         if self.window != 1:
-            raise InputError("window = 2 is a size in patches, and soft splits have no patches")
+            raise InputError("window = 2 needs patches, and soft splits have none")
         if self.layer_norm:
-            raise InputError("soft splits take no layer_norm besides the one in the token transformer")
+            raise InputError("layer_norm = true: soft splits have no norm besides that of the token transformer")
         if self.shift_ratio not in (None, 0.5):
-            raise InputError("shift_ratio is a share of a patch, and soft splits have none: give shift_pixels")
+            raise InputError("shift_ratio needs patches, and soft splits have none; set shift_pixels")
         pixels = 1 if self.shift != "none" and self.shift_pixels is None else self.shift_pixels
         return dataclasses.replace(self, shift_ratio=None, shift_pixels=pixels, layer_norm=False)
 
     def pixels(self, patch_size: int) -> int:
-        """How far the copies are shifted at this patch size, in pixels; 0 without a shift.
-
-        A ratio is floored, as in the released code: the shift is at most that share of the patch.
+        """Return the shift at this patch size, in px; 0 without a shift. A ratio is floored, as in the released code.
 
         Raises:
-            InputError: if the ratio comes to 0 px, with the smallest ratio that works.
+            InputError: if the ratio gives 0 px; names the smallest valid ratio.
         """
         if self.shift == "none":
             return 0
@@ -122,12 +121,15 @@ class Method:
         if pixels == 0:
             raise InputError(
                 f"shift_ratio {ratio:g} of a patch of {patch_size} px is a shift of 0 px; "
-                f"the smallest ratio that works is 1/{patch_size} = {1 / patch_size:g}"
+                f"allowed: 1/{patch_size} = {1 / patch_size:g} or more"
             )
         return pixels
 
     def check_shift(self, patch_size: int, image_size: tuple[int, int]) -> None:
-        """Raise InputError if the shift comes to 0 px or moves the whole image (height, width) out."""
+        """Raise InputError if the shift is 0 px or not smaller than the image (height, width)."""
         pixels = self.pixels(patch_size)
         if pixels >= min(image_size):
-            raise InputError(f"a shift of {pixels} px empties an image of {image_size[0]} x {image_size[1]} px")
+            raise InputError(
+                f"a shift of {pixels} px leaves nothing of an image of {image_size[0]} x {image_size[1]} px; "
+                f"allowed: 1 to {min(image_size) - 1}"
+            )

@@ -1,4 +1,4 @@
-"""Shifted patch tokenization and its controls: a grid of pixels or features becomes tokens."""
+"""Shifted patch tokenization (SPT) and its controls: tokens from a grid of pixels or features."""
 
 import dataclasses
 
@@ -12,14 +12,14 @@ from slbench.methods.method import DIRECTIONS, Method
 
 
 class Shift(nn.Module):
-    """The input and its shifted copies, concatenated on channels.
+    """Concatenate the input and its shifted copies on channels: (b c h w) to (b (1 + copies) c h w).
 
     Args:
-        directions: (down, right) steps in {-1, 0, 1}, one pair a copy, in the order of the output;
-            the copy for (1, 0) shows at row i what the input has at row i - pixels.
-        pixels: how far each step goes. What comes in from outside is zero, what goes out is cropped.
+        directions: (down, right) steps in {-1, 0, 1}, one pair per copy, in the order of the output;
+            the copy for (1, 0) holds at row i the row i - pixels of the input.
+        pixels: length of a step in px; vacated pixels are 0.
     Raises:
-        ValueError: on forward, if a shift moves the whole image out of its frame.
+        ValueError: in forward, if a shift is not smaller than the image.
     Source: arXiv:2112.13492, section on SPT.
     """
 
@@ -32,7 +32,7 @@ class Shift(nn.Module):
         height, width = x.shape[-2:]
         s = self.pixels
         if s >= min(height, width):
-            raise ValueError(f"a shift of {s} px empties a {height} x {width} image")
+            raise ValueError(f"a shift of {s} px leaves nothing of a {height} x {width} image")
         padded = F.pad(x, (s, s, s, s))
         copies = [
             padded[..., s - down * s : s - down * s + height, s - right * s : s - right * s + width]
@@ -45,7 +45,7 @@ class Shift(nn.Module):
 
 
 class Patches(nn.Module):
-    """Non-overlapping P x P patches, row by row; a patch is flattened pixel by pixel, channels last."""
+    """Flatten non-overlapping P x P patches, row by row, each pixel by pixel, channels last."""
 
     def __init__(self, patch_size: int) -> None:
         super().__init__()
@@ -60,16 +60,16 @@ class Patches(nn.Module):
 
 
 def pad_half_patch(x: Float[Tensor, "b c h w"], patch_size: int) -> Float[Tensor, "b c h_pad w_pad"]:
-    """Zeros around the grid, so that 2P windows at stride P are centred on the patches.
+    """Pad the grid with zeros so that 2P windows at stride P are centred on the patches.
 
-    An odd P cannot be halved: the right and the bottom then get one more than the left and the top.
+    For an odd P the right and the bottom get one more than the left and the top.
     """
     before, after = patch_size // 2, patch_size - patch_size // 2
     return F.pad(x, (before, after, before, after))
 
 
 class Windows(nn.Module):
-    """Overlapping 2P x 2P windows at stride P, one around each patch, flattened channels first."""
+    """Flatten overlapping 2P x 2P windows at stride P, one around each patch, channels first."""
 
     def __init__(self, patch_size: int) -> None:
         super().__init__()
@@ -84,18 +84,18 @@ class Windows(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Tokens from a grid: flatten pieces of it, normalise each if asked, map each linearly.
+    """Patch embedding: shift, flatten, normalise and project a grid (b c h w) to tokens (b n d).
 
     Args:
         in_channels: channels of the grid.
-        dim: width of a token.
+        dim: channels of a token.
         patch_size: side P of a patch; must divide both sides of the grid.
-        directions: of shifted copies that are concatenated first (SPT); `()` for none.
-        shift_pixels: how far those copies are shifted.
+        directions: (down, right) of the shifted copies (SPT); `()` for none.
+        shift_pixels: shift of the copies in px.
         window: 1 reads the P x P patch, 2 the 2P x 2P window around it.
-        layer_norm: normalise each flattened piece before the linear map.
+        layer_norm: normalise each flattened patch or window before the linear map.
     Raises:
-        ValueError: on forward, if the patch does not divide the grid.
+        ValueError: in forward, if the patch does not divide the grid.
     Source: S(x) = LN(P([x, s^1 ... s^Ns])) E of arXiv:2112.13492; without copies and norm it is the
     patch embedding of ViT, arXiv:2010.11929.
     """
@@ -126,10 +126,9 @@ class Tokenizer(nn.Module):
 
 
 class OverlappingConv(nn.Module):
-    """One convolution as tokenizer: kernel 2P, stride P, each window centred on its patch.
+    """Patch embedding by one convolution of kernel 2P and stride P, each window centred on its patch.
 
-    SPT at ratio 1/2 without its layer norm is the same class of functions. Args and errors as for
-    `Tokenizer`.
+    Computes the same functions as SPT at ratio 1/2 without layer norm. Args and errors as for `Tokenizer`.
     """
 
     def __init__(self, in_channels: int, dim: int, *, patch_size: int) -> None:
@@ -151,40 +150,40 @@ def require_divisible(x: Tensor, patch_size: int) -> None:
 
 
 def tokenizer(
-    method: Method, in_channels: int, dim: int, *, patch_size: int, own: nn.Module | None = None
+    method: Method, in_channels: int, dim: int, *, patch_size: int, default: nn.Module | None = None
 ) -> nn.Module:
-    """The tokenizer of a row: (b c h w) to (b n d), n = h w / P^2 tokens row by row.
+    """Return the tokenizer of a method: (b c h w) to (b n d), n = h w / P^2 tokens row by row.
 
     Args:
-        own: the backbone's own, for rows that leave it as it is, whatever n it gives; unless given, a
-            linear map of patches without overlap.
+        default: the backbone's embedding, for methods that keep it (its n may differ); if None, a linear
+            map of non-overlapping patches.
     """
-    row = method.resolved(pools=method.s_pool == "yes")
-    if own is not None and not row.changes_tokenizer:
-        return own
-    if row.window == 2 and not row.layer_norm:
+    method = method.resolved(pools=method.s_pool == "yes")
+    if default is not None and not method.changes_tokenizer:
+        return default
+    if method.window == 2 and not method.layer_norm:
         return OverlappingConv(in_channels, dim, patch_size=patch_size)
     return Tokenizer(
         in_channels,
         dim,
         patch_size=patch_size,
-        directions=DIRECTIONS[row.shift],
-        shift_pixels=row.pixels(patch_size),
-        window=row.window,
-        layer_norm=bool(row.layer_norm),
+        directions=DIRECTIONS[method.shift],
+        shift_pixels=method.pixels(patch_size),
+        window=method.window,
+        layer_norm=bool(method.layer_norm),
     )
 
 
-def pooling(method: Method, in_channels: int, dim: int, *, own: nn.Module) -> nn.Module:
-    """What halves a grid between stages in a row: (b c h w) to (b n d), n = h w / 4 tokens row by row.
+def pooling(method: Method, in_channels: int, dim: int, *, default: nn.Module) -> nn.Module:
+    """Return the pooling between two stages: (b c h w) to (b n d), n = h w / 4 tokens row by row.
 
-    With S_pool that is the row's tokenizer with patch 2, which always shifts by 1 px; else `own`.
+    With S_pool it is the tokenizer of the method with patch 2 and a shift of 1 px.
 
     Args:
-        own: the backbone's own pooling.
+        default: the backbone's pooling, for methods without S_pool.
     Source: S_pool of arXiv:2112.13492.
     """
     if method.s_pool != "yes":
-        return own
-    row = dataclasses.replace(method, shift_ratio=None, shift_pixels=None if method.shift == "none" else 1)
-    return tokenizer(row, in_channels, dim, patch_size=2)
+        return default
+    method = dataclasses.replace(method, shift_ratio=None, shift_pixels=None if method.shift == "none" else 1)
+    return tokenizer(method, in_channels, dim, patch_size=2)

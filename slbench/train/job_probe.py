@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from slbench.data import is_here, load
+from slbench.data import is_available, load
 from slbench.data.splits import ImageSet, Splits
 from slbench.measure.macs import count
 from slbench.record import Labels
@@ -64,7 +64,7 @@ def probe(
         seconds: minimum training time; at least MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
         asked_at: time of the request in seconds since 1970.
     """
-    has_data = is_here(spec.dataset)
+    has_data = is_available(spec.dataset)
     if not has_data:  # random images of the whole set, since a subset could be too small for the probe
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
     make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # does slow imports

@@ -1,4 +1,4 @@
-"""Networks in float64 that have not just started, their blocks, and tokens to put in."""
+"""Networks in float64 with perturbed parameters, their blocks, and random tokens."""
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,8 @@ from slbench.backbones.specs import BackboneSpec
 from slbench.methods import METHODS
 
 
-def made(spec: BackboneSpec, method: str, image_size: tuple[int, int]) -> Backbone:
-    """A network in float64 whose biases, norms and scales are not at their start either."""
+def perturbed(spec: BackboneSpec, method: str, image_size: tuple[int, int]) -> Backbone:
+    """Return a network in float64 with perturbed parameters, so that biases, norms and scales matter."""
     network = build(
         spec, METHODS[method], image_size=image_size, in_channels=5, num_classes=7, drop_path=0.0, seed=0
     ).double()

@@ -1,4 +1,4 @@
-"""The ImageNet presets of Table 3 and the layers in which they differ from the paper's small backbones."""
+"""The ImageNet presets of Table 3 and their layers that differ from the paper's small backbones."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.errors import InputError
 from slbench.gpu_check import applies
 from slbench.methods import METHODS
-from tests.backbones.helpers import made, tokens
+from tests.backbones.helpers import perturbed, tokens
 from tests.support import missing
 
 TIMM = {"vit-tiny": "deit_tiny_patch16_224", "pit-xs": "pit_xs_224", "swin-tiny": "swin_tiny_patch4_window7_224"}
@@ -20,8 +20,8 @@ ORIGINAL = PiTSpec(patch_size=2, dims=(6, 12), depths=(1, 1), num_heads=(3, 2), 
 SIDES = (12, 20)  # 6 x 10 patches; 5 x 9 windows of 4 px at stride 2
 
 
-def parameters(spec: BackboneSpec, row: str) -> int:
-    sized, method = resolve_network(spec, METHODS[row], image_size=(224, 224), in_channels=3, num_classes=1000)
+def parameters(spec: BackboneSpec, name: str) -> int:
+    sized, method = resolve_network(spec, METHODS[name], image_size=(224, 224), in_channels=3, num_classes=1000)
     return count_parameters(sized, method, image_size=(224, 224), in_channels=3, num_classes=1000)
 
 
@@ -41,47 +41,47 @@ def test_a_preset_has_exactly_the_parameters_of_timms_model(preset: str) -> None
         (default_spec("swin-tiny"), {"absolute_positions": True}, -56 * 56 * 96),
     ],
 )
-def test_a_field_changes_what_it_says_and_nothing_else(spec: Any, without: dict[str, Any], more: int) -> None:
-    for row in ("none", "both"):
-        assert parameters(spec, row) - parameters(dataclasses.replace(spec, **without), row) == more
+def test_a_field_changes_only_its_own_layers(spec: Any, without: dict[str, Any], more: int) -> None:
+    for name in ("none", "both"):
+        assert parameters(spec, name) - parameters(dataclasses.replace(spec, **without), name) == more
 
 
-def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_rows_with_spt_28_x_28() -> None:
+def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_with_spt_28_x_28() -> None:
     spec = default_spec("pit-xs").resolved((224, 224))
     assert isinstance(spec, PiTSpec)
-    assert spec.grid((224, 224), own=True) == (27, 27)
-    assert spec.grid((224, 224), own=False) == (28, 28)
-    assert PiTSpec(patch_size=8).grid((224, 224), own=True) == (28, 28)
+    assert spec.grid((224, 224), default_embedding=True) == (27, 27)
+    assert spec.grid((224, 224), default_embedding=False) == (28, 28)
+    assert PiTSpec(patch_size=8).grid((224, 224), default_embedding=True) == (28, 28)
 
 
-@pytest.mark.parametrize("row", [name for name in METHODS if applies("pit", name) and name != "none-wide"])
-def test_positions_of_the_original_follow_the_grid_of_the_row_and_the_class_token_has_none(row: str) -> None:
-    network = made(ORIGINAL, row, SIDES)
-    own = not METHODS[row].changes_tokenizer
+@pytest.mark.parametrize("name", [name for name in METHODS if applies("pit", name) and name != "none-wide"])
+def test_positions_of_the_original_follow_the_grid_of_the_method_and_the_class_token_has_none(name: str) -> None:
+    network = perturbed(ORIGINAL, name, SIDES)
+    default_embedding = not METHODS[name].changes_tokenizer
     positions = network.get_parameter("positions")
-    assert positions.shape == (1, 5 * 9 if own else 6 * 10, 6)
+    assert positions.shape == (1, 5 * 9 if default_embedding else 6 * 10, 6)
     with torch.no_grad():
         assert network(tokens(2, 5, *SIDES)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("row", ["both-no-pool", "both"])
-def test_s_pool_takes_the_place_of_the_originals_pooling_as_everywhere(row: str) -> None:
-    (pool,) = (module for module in made(ORIGINAL, row, SIDES).modules() if isinstance(module, Pool))
-    assert isinstance(pool.grid, GroupedConvPool) is (row == "both-no-pool")
+@pytest.mark.parametrize("name", ["both-no-pool", "both"])
+def test_s_pool_replaces_the_pooling_of_the_original(name: str) -> None:
+    (pool,) = (module for module in perturbed(ORIGINAL, name, SIDES).modules() if isinstance(module, Pool))
+    assert isinstance(pool.grid, GroupedConvPool) is (name == "both-no-pool")
     with torch.no_grad():
         assert pool(tokens(2, 1 + 6 * 10, 6)).shape == (2, 1 + 3 * 5, 12)
 
 
 @torch.no_grad()
 def test_the_originals_embedding_reads_windows_of_two_patches_from_the_corner_without_padding() -> None:
-    network = made(ORIGINAL, "none", SIDES)
+    network = perturbed(ORIGINAL, "none", SIDES)
     weight, bias = network.get_parameter("tokenizer.conv.weight"), network.get_parameter("tokenizer.conv.bias")
     images = tokens(2, 5, *SIDES)
-    found = network.get_submodule("tokenizer")(images)
+    actual = network.get_submodule("tokenizer")(images)
     for row, column in ((0, 0), (1, 0), (4, 8)):
         window = images[:, :, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
         expected = torch.einsum("bchw,dchw->bd", window, weight) + bias
-        torch.testing.assert_close(found[:, 9 * row + column], expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(actual[:, 9 * row + column], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:
@@ -95,7 +95,9 @@ def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:
 def test_without_absolute_positions_swin_has_no_such_parameter() -> None:
     small: dict[str, Any] = {"patch_size": 2, "dims": (6, 12), "depths": (1, 1), "num_heads": (3, 2)}
     names = {
-        absolute: set(dict(made(SwinSpec(**small, absolute_positions=absolute), "both", (8, 8)).named_parameters()))
+        absolute: set(
+            dict(perturbed(SwinSpec(**small, absolute_positions=absolute), "both", (8, 8)).named_parameters())
+        )
         for absolute in (True, False)
     }
     assert names[True] - names[False] == {"positions"}
@@ -105,7 +107,7 @@ def test_without_absolute_positions_swin_has_no_such_parameter() -> None:
 def test_a_qkv_bias_adds_its_parameter_and_leaves_the_others_as_they_start() -> None:
     size: dict[str, Any] = {"patch_size": 4, "dim": 6, "depth": 2, "num_heads": 3}
     plain, biased = (
-        dict(made(ViTSpec(**size, qkv_bias=bias), "none", (8, 12)).named_parameters()) for bias in (False, True)
+        dict(perturbed(ViTSpec(**size, qkv_bias=bias), "none", (8, 12)).named_parameters()) for bias in (False, True)
     )
     added = {name: biased[name] for name in biased.keys() - plain.keys()}
     assert {name: tuple(value.shape) for name, value in added.items()} == {

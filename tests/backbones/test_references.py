@@ -1,4 +1,4 @@
-"""The backbones' own parts against plain references in float64: loops and sums written from the papers."""
+"""Parts of the backbones against plain references in float64, written as loops from the papers."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, T2TSpec
 from slbench.backbones.swin import PatchMerging, WindowAttention
 from slbench.backbones.t2t import T2T, TokenTransformer, sinusoid, soft_split
 from slbench.methods import METHODS
-from tests.backbones.helpers import blocks, made, tokens
+from tests.backbones.helpers import blocks, perturbed, tokens
 
 
 def normed(x: Tensor, norm: nn.Module) -> Tensor:
@@ -35,14 +35,14 @@ def perceptron(x: Tensor, weights: dict[str, Tensor], prefix: str) -> Tensor:
 
 
 def combined(heads: list[Tensor], weights: Tensor) -> list[Tensor]:
-    """Each new head as a sum of the old ones, with the weights of its column."""
+    """Return each new head as a sum of the old ones, weighted by its column."""
     return [torch.stack([head * weights[h, g] for h, head in enumerate(heads)]).sum(0) for g in range(len(heads))]
 
 
 def talking_heads(
     x: Tensor, read: Tensor, weights: dict[str, Tensor], prefix: str, *, heads: int, diagonal: str
 ) -> Tensor:
-    """Talking heads for each query by loops over heads; `diagonal` says what is done to it, and when."""
+    """Return talking heads by loops over queries and heads; `diagonal` names the masking."""
     q = rearrange(x @ weights[f"{prefix}q.weight"].T, "b n (h d) -> b n h d", h=heads)
     k, v = rearrange(read @ weights[f"{prefix}kv.weight"].T, "b n (two h d) -> two b n h d", two=2, h=heads)
     scale = weights.get(f"{prefix}logits.scale", torch.full((heads,), q.shape[-1] ** -0.5, dtype=torch.float64))
@@ -73,7 +73,7 @@ def test_a_block_of_cait_is_talking_heads_and_an_mlp_each_under_layer_scale(
     method: str, variant: str, diagonal: str
 ) -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant=variant)  # type: ignore[arg-type]
-    network = made(spec, method, (8, 12))
+    network = perturbed(spec, method, (8, 12))
     block, x = blocks(network)[0], tokens(2, 11, 7)
     weights = dict[str, Tensor](block.named_parameters())
     source = normed(x, block.attention_norm)
@@ -89,7 +89,7 @@ def test_the_class_token_of_cait_reads_itself_and_the_patches_but_only_those_in_
     variant: str, first_key: int
 ) -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant=variant)  # type: ignore[arg-type]
-    network = made(spec, "both", (8, 12))
+    network = perturbed(spec, "both", (8, 12))
     block = next(module for module in network.modules() if isinstance(module, ClassBlock))
     weights = dict[str, Tensor](block.named_parameters())
     token, patches = tokens(2, 1, 7), tokens(2, 11, 7)
@@ -115,10 +115,10 @@ def test_layer_scale_starts_lower_in_the_last_of_24_blocks() -> None:
 
 
 def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> Tensor:
-    """Attention of each token to those of its window, token by token, places looked up one at a time.
+    """Return window attention token by token, looking up each relative position.
 
-    A window of the shifted grid holds the tokens whose rolled places it covers, and a token attends to
-    those of them that no edge of the image came between.
+    A window of the shifted grid holds the tokens whose rolled positions it covers; a token attends to
+    those of them that are not separated by an edge of the image.
     """
     (rows, columns), window, shift, heads = module.grid, module.window, module.shift, module.num_heads
     weights = dict[str, Tensor](module.named_parameters())
@@ -134,19 +134,19 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
         down, right = rolled(row, column)
         return down // window, right // window, row < shift, column < shift
 
-    places = [(row, column) for row in range(rows) for column in range(columns)]
-    for query in places:
-        keys = [place for place in places if home(*place) == home(*query)]
+    positions = [(row, column) for row in range(rows) for column in range(columns)]
+    for query in positions:
+        keys = [position for position in positions if home(*position) == home(*query)]
         for h in range(heads):
             scores = []
             for key in keys:
                 down, right = (a - b for a, b in zip(rolled(*query), rolled(*key), strict=True))
                 entry = (down + window - 1) * (2 * window - 1) + right + window - 1
-                i, j = (place[0] * columns + place[1] for place in (query, key))
+                i, j = (position[0] * columns + position[1] for position in (query, key))
                 score = (q[:, i, h] * k[:, j, h]).sum(-1) * scale[h] + weights["relative_bias"][entry, h]
                 scores.append(torch.full_like(score, -math.inf) if mask_self and i == j else score)
             share = torch.stack(scores, dim=-1).softmax(-1)
-            values = torch.stack([v[:, place[0] * columns + place[1], h] for place in keys], dim=1)
+            values = torch.stack([v[:, position[0] * columns + position[1], h] for position in keys], dim=1)
             width = values.shape[-1]
             out[:, query[0] * columns + query[1], h * width : (h + 1) * width] = torch.einsum(
                 "bm,bmd->bd", share, values
@@ -158,7 +158,7 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
 @pytest.mark.parametrize("block", [0, 1])
 @torch.no_grad()
 def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(method: str, block: int) -> None:
-    network = made(SwinSpec(patch_size=2, dims=(6,), depths=(2,), num_heads=(3,)), method, (16, 24))
+    network = perturbed(SwinSpec(patch_size=2, dims=(6,), depths=(2,), num_heads=(3,)), method, (16, 24))
     module = [module for module in network.modules() if isinstance(module, WindowAttention)][block]
     assert (module.window, module.shift) == (4, 2 * block)
     x = tokens(2, 96, 6)
@@ -168,7 +168,7 @@ def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(m
 
 @torch.no_grad()
 def test_a_grid_no_larger_than_the_window_is_one_window_that_is_never_shifted() -> None:
-    network = made(SwinSpec(patch_size=1, dims=(6, 6), depths=(2, 2), num_heads=(3, 3)), "none", (8, 8))
+    network = perturbed(SwinSpec(patch_size=1, dims=(6, 6), depths=(2, 2), num_heads=(3, 3)), "none", (8, 8))
     modules = [module for module in network.modules() if isinstance(module, WindowAttention)]
     assert [(module.window, module.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
 
@@ -178,7 +178,7 @@ def test_a_grid_no_larger_than_the_window_is_one_window_that_is_never_shifted() 
 def test_a_block_of_swin_is_that_of_torchvision_with_the_same_weights(shift: int) -> None:
     from torchvision.models.swin_transformer import SwinTransformerBlock  # type: ignore[import-untyped]
 
-    network = made(SwinSpec(patch_size=1, dims=(6,), depths=(2,), num_heads=(3,)), "none", (8, 12))
+    network = perturbed(SwinSpec(patch_size=1, dims=(6,), depths=(2,), num_heads=(3,)), "none", (8, 12))
     ours = blocks(network)[shift // 2]
     theirs = SwinTransformerBlock(
         6, 3, window_size=[4, 4], shift_size=[shift, shift], mlp_ratio=2.0, stochastic_depth_prob=0.0
@@ -214,7 +214,7 @@ def test_swin_merges_four_neighbours_into_one_token() -> None:
 
 
 def pit_pool(method: str) -> PiTPool:
-    network = made(PiTSpec(patch_size=2, dims=(3, 6), depths=(1, 1), num_heads=(1, 2)), method, (8, 12))
+    network = perturbed(PiTSpec(patch_size=2, dims=(3, 6), depths=(1, 1), num_heads=(1, 2)), method, (8, 12))
     return next(module for module in network.modules() if isinstance(module, PiTPool))
 
 
@@ -281,7 +281,7 @@ def test_a_soft_split_is_overlapping_windows_of_nine_read_row_by_row() -> None:
 @pytest.mark.parametrize("method", ["none", "both"])
 @torch.no_grad()
 def test_a_token_transformer_skips_with_the_value_and_scales_by_its_input_width(method: str) -> None:
-    network = made(T2TSpec(num_splits=2, token_dim=5, dim=6, depth=1, num_heads=3), method, (9, 10))
+    network = perturbed(T2TSpec(num_splits=2, token_dim=5, dim=6, depth=1, num_heads=3), method, (9, 10))
     module = next(module for module in network.modules() if isinstance(module, TokenTransformer))
     weights = dict[str, Tensor](module.named_parameters())
     width = 45 if method == "none" else 225  # 3 x 3 of 5 channels, or of those and their four copies
@@ -313,8 +313,8 @@ def test_the_first_scale_of_t2t_starts_at_its_input_width_and_a_temperature_is_a
 
 def test_the_released_t2t_adds_the_normed_input_to_the_output_of_attention() -> None:
     small = T2TSpec(num_splits=1, dim=6, depth=1, num_heads=3)
-    paper = blocks(made(small, "none", (4, 4)))[0]
-    released = blocks(made(dataclasses.replace(small, variant="released"), "none", (4, 4)))[0]
+    paper = blocks(perturbed(small, "none", (4, 4)))[0]
+    released = blocks(perturbed(dataclasses.replace(small, variant="released"), "none", (4, 4)))[0]
     x = tokens(2, 5, 6)
     paper.load_state_dict({name.replace("inner.", ""): value for name, value in released.state_dict().items()})
     source = normed(x, paper.attention_norm)
@@ -325,11 +325,11 @@ def test_the_released_t2t_adds_the_normed_input_to_the_output_of_attention() -> 
 
 def test_positions_of_t2t_are_sines_and_cosines_in_turn() -> None:
     table = sinusoid(5, 6)[0]
-    for place in range(5):
+    for position in range(5):
         for channel in range(6):
-            angle = place / 10000 ** (2 * (channel // 2) / 6)
+            angle = position / 10000 ** (2 * (channel // 2) / 6)
             expected = math.sin(angle) if channel % 2 == 0 else math.cos(angle)
-            assert table[place, channel].item() == pytest.approx(expected, abs=1e-6)
+            assert table[position, channel].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_shortcut_of_a_resnet_takes_every_second_pixel_and_adds_channels_of_zeros() -> None:

@@ -1,4 +1,4 @@
-"""Sizes: what rules fill in, and what is refused in one line."""
+"""Default sizes of backbones, and errors for invalid ones."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.support import naming
         ("resnet110", "blocks_per_stage", 18, 18),
     ],
 )
-def test_sizes_that_are_not_given_are_the_papers(backbone: str, field: str, at_32: int, at_64: int) -> None:
+def test_default_sizes_are_the_papers(backbone: str, field: str, at_32: int, at_64: int) -> None:
     spec = default_spec(backbone)
     assert getattr(spec.resolved((32, 32)), field) == at_32
     assert getattr(spec.resolved((64, 64)), field) == at_64
@@ -112,7 +112,7 @@ NOT_EVERYWHERE = {
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_row_that_means_nothing_on_a_backbone_is_refused_in_one_line(backbone: str) -> None:
+def test_a_method_that_does_not_apply_to_a_backbone_is_refused_in_one_line(backbone: str) -> None:
     for name, method in METHODS.items():
         if name not in NOT_EVERYWHERE[backbone]:
             check_method(default_spec(backbone), method)
@@ -124,12 +124,12 @@ def test_a_row_that_means_nothing_on_a_backbone_is_refused_in_one_line(backbone:
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.75, 1.0])
-def test_soft_splits_refuse_a_shift_in_shares_of_a_patch(ratio: float) -> None:
+def test_soft_splits_refuse_a_shift_ratio(ratio: float) -> None:
     with pytest.raises(InapplicableError, match=naming("shift_ratio", "soft splits")):
         check_method(T2TSpec(), Method(shift="diagonal", shift_ratio=ratio))
 
 
-def test_soft_splits_shift_by_one_pixel_unless_told_otherwise() -> None:
+def test_soft_splits_shift_by_one_pixel_by_default() -> None:
     entry = BACKBONES["t2t"]
     settled = entry.resolved(METHODS["spt"])
     assert (settled.shift_pixels, settled.shift_ratio, settled.layer_norm) == (1, None, False)
@@ -137,6 +137,6 @@ def test_soft_splits_shift_by_one_pixel_unless_told_otherwise() -> None:
     assert entry.resolved(Method(shift="diagonal", shift_pixels=2)).shift_pixels == 2
 
 
-def test_tables_name_rows_without_s_pool_as_the_paper_does() -> None:
+def test_tables_name_methods_without_s_pool_as_the_paper_does() -> None:
     assert model_title("PiT", "both-no-pool") == "SL-PiT without S_pool"
     assert model_title("Swin", "spt-no-pool") == "S-Swin without S_pool"

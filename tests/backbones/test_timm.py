@@ -1,9 +1,9 @@
-"""ViT, PiT and Swin with the layers of the ImageNet presets against timm's, whole and with the same weights in both;
-of CaiT and the paper's PiT what is the same.
+"""Whole ViT, PiT and Swin with the layers of the ImageNet presets against timm with the same weights;
+of CaiT and the paper's PiT the common parts.
 
-timm's CaiT fixes head_dim to dim / heads and gives its head mixes biases, its class attention does not mix
-heads. The paper's PiT has no biases in qkv, and a 1 x 1 convolution at the end of the pooling. Where ours has
-less, theirs is 0. timm adds 1e-6 in the norms of ViT and PiT, as their authors do; 1e-5 is in both here.
+timm's CaiT fixes head_dim to dim / heads, its head mixes have biases, and its class attention does not mix
+heads. The paper's PiT has no qkv biases and a 1 x 1 convolution at the end of the pooling. Parameters that
+only timm has are 0. The epsilon of norms is 1e-6 in timm's ViT and PiT, as in their sources; here it is 1e-5.
 """
 
 import re
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from slbench.backbones.pit import GroupedConvPool, Pool
 from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, ViTSpec
-from tests.backbones.helpers import blocks, made, tokens
+from tests.backbones.helpers import blocks, perturbed, tokens
 
 CAIT = CaiTSpec(patch_size=4, dim=12, depth=2, class_depth=1, num_heads=3, head_dim=4)
 PIT = PiTSpec(patch_size=2, dims=(6, 12), depths=(1, 2), num_heads=(3, 2))
 
 
 def load(theirs: nn.Module, state: dict[str, Tensor]) -> nn.Module:
-    """Their module in float64 with these weights, every other one zero, and norms that divide as ours do."""
+    """Return timm's module in float64 with these weights, all others zero, and our epsilon in norms."""
     missing, unexpected = theirs.double().load_state_dict(state, strict=False)
     assert not unexpected
     parameters = dict(theirs.named_parameters())
@@ -38,7 +38,7 @@ def load(theirs: nn.Module, state: dict[str, Tensor]) -> nn.Module:
 
 
 def renamed(block: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
-    """A module's weights, the beginnings of their names changed."""
+    """Return the weights of a module with renamed prefixes."""
     state = {}
     for name, value in block.state_dict().items():
         head = next(head for head in names if name.startswith(head))
@@ -50,7 +50,7 @@ def renamed(block: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
 def test_a_block_of_cait_is_timms() -> None:
     from timm.models.cait import LayerScaleBlock
 
-    ours = blocks(made(CAIT, "none", (8, 12)))[1]
+    ours = blocks(perturbed(CAIT, "none", (8, 12)))[1]
     state = renamed(
         ours,
         {
@@ -79,7 +79,9 @@ def test_a_block_of_cait_is_timms() -> None:
 def test_a_stage_of_pit_is_timms() -> None:
     from timm.models.pit import Transformer
 
-    ours = [block for block in blocks(made(PIT, "none", (8, 12))) if block.attention_norm.normalized_shape == (12,)]
+    ours = [
+        block for block in blocks(perturbed(PIT, "none", (8, 12))) if block.attention_norm.normalized_shape == (12,)
+    ]
     state: dict[str, Tensor] = {}
     for i, block in enumerate(ours):
         names = {
@@ -93,42 +95,42 @@ def test_a_stage_of_pit_is_timms() -> None:
         state |= renamed(block, names)
     theirs = load(Transformer(6, depth=2, heads=2, mlp_ratio=2.0, drop_path_prob=[0.0, 0.0]), state)
     token, grid = tokens(2, 1, 12), tokens(2, 12, 2, 3)
-    found, found_token = theirs((grid, token))
+    actual, actual_token = theirs((grid, token))
     x = torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1)
     for block in ours:
         x = block(x)
-    torch.testing.assert_close(x[:, :1], found_token, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(x[:, 1:], found.flatten(2).transpose(1, 2), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x[:, :1], actual_token, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x[:, 1:], actual.flatten(2).transpose(1, 2), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("mixes", [False, True])
 @torch.no_grad()
-def test_the_pooling_of_pit_is_timms_but_for_the_last_convolution(mixes: bool) -> None:
+def test_the_pooling_of_pit_is_timms_except_for_the_last_convolution(mixes: bool) -> None:
     from timm.models.pit import Pooling
 
-    (ours,) = (module for module in made(PIT, "none", (8, 12)).modules() if isinstance(module, Pool))
-    own = ours.grid
-    assert isinstance(own, GroupedConvPool) and isinstance(own.mix, nn.Conv2d)
+    (ours,) = (module for module in perturbed(PIT, "none", (8, 12)).modules() if isinstance(module, Pool))
+    pooling = ours.grid
+    assert isinstance(pooling, GroupedConvPool) and isinstance(pooling.mix, nn.Conv2d)
     if not mixes:
-        own.mix.weight.copy_(torch.eye(12)[:, :, None, None])
-        assert own.mix.bias is not None
-        own.mix.bias.zero_()
-    assert own.each.bias is not None
+        pooling.mix.weight.copy_(torch.eye(12)[:, :, None, None])
+        assert pooling.mix.bias is not None
+        pooling.mix.bias.zero_()
+    assert pooling.each.bias is not None
     state = {
-        "conv.weight": own.each.weight,
-        "conv.bias": own.each.bias,
+        "conv.weight": pooling.each.weight,
+        "conv.bias": pooling.each.bias,
         "fc.weight": ours.class_token.weight,
         "fc.bias": ours.class_token.bias,
     }
     theirs = load(Pooling(6, 12, stride=2), state)
     token, grid = tokens(2, 1, 6), tokens(2, 6, 4, 6)
     pooled, widened = theirs(grid, token)
-    found = ours(torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1))
+    actual = ours(torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1))
     expected = torch.cat([widened, pooled.flatten(2).transpose(1, 2)], dim=1)
-    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12) is not mixes
+    assert torch.allclose(actual, expected, rtol=1e-12, atol=1e-12) is not mixes
 
 
-NAMES = {  # of ours, as patterns, and what timm calls them
+NAMES = {  # patterns of our names, and timm's names
     "attention_norm": "norm1",
     "mlp_norm": "norm2",
     "attention.qkv": "attn.qkv",
@@ -142,7 +144,7 @@ NAMES = {  # of ours, as patterns, and what timm calls them
 
 
 def whole(network: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """All weights of a network under timm's names."""
+    """Return all weights of a network under timm's names."""
     state = {}
     for name, value in network.state_dict().items():
         for pattern, theirs in {**NAMES, **names}.items():
@@ -152,7 +154,7 @@ def whole(network: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
 
 
 def as_convolution(weight: Tensor, patch_size: int) -> Tensor:
-    """Weights of a linear map of flattened patches, channels last there."""
+    """Return the weights of a linear map of flattened patches (channels last) as those of a convolution."""
     return rearrange(weight, "d (p q c) -> d c p q", p=patch_size, q=patch_size)
 
 
@@ -167,7 +169,7 @@ def test_a_vit_with_a_qkv_bias_is_timms() -> None:
     from timm.models.vision_transformer import VisionTransformer
 
     spec = ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3, qkv_bias=True)
-    ours = made(spec, "none", (8, 12))
+    ours = perturbed(spec, "none", (8, 12))
     state = whole(ours, {"tokenizer.project": "patch_embed.proj"})
     state["patch_embed.proj.weight"] = as_convolution(state["patch_embed.proj.weight"], 4)
     size: dict[str, Any] = {"img_size": (8, 12), "patch_size": 4, "in_chans": 5, "num_classes": 7}
@@ -180,9 +182,9 @@ def test_the_original_pit_is_timms() -> None:
     from timm.models.pit import PoolingVisionTransformer
 
     spec = PiTSpec(patch_size=2, dims=(6, 12, 24), depths=(1, 2, 1), num_heads=(3, 2, 1), variant="original")
-    ours = made(spec, "none", (16, 24))
-    places = {0: "0.blocks.0", 1: "1.pool", 2: "1.blocks.0", 3: "1.blocks.1", 4: "2.pool", 5: "2.blocks.0"}
-    named = {rf"^blocks\.{number}\.": f"transformers.{place}." for number, place in places.items()}
+    ours = perturbed(spec, "none", (16, 24))
+    stages = {0: "0.blocks.0", 1: "1.pool", 2: "1.blocks.0", 3: "1.blocks.1", 4: "2.pool", 5: "2.blocks.0"}
+    named = {rf"^blocks\.{number}\.": f"transformers.{stage}." for number, stage in stages.items()}
     pool = {r"pool\.grid\.each": "pool.conv", r"pool\.class_token|pool\.cls_token": "pool.fc"}
     state = whole(ours, {"tokenizer.conv": "patch_embed.conv", **named, **pool})
     state["pos_embed"] = rearrange(state["pos_embed"], "one (h w) d -> one d h w", h=7)  # 8 x 12 patches, 7 x 11 tokens
@@ -197,14 +199,18 @@ def test_a_swin_without_absolute_positions_is_timms() -> None:
 
     heads, depths = (3, 2), (2, 2)
     spec = SwinSpec(patch_size=2, window_size=2, dims=(6, 12), depths=depths, num_heads=heads, absolute_positions=False)
-    ours = made(spec, "none", (16, 24))
-    places = {0: "0.blocks.0", 1: "0.blocks.1", 2: "1.downsample", 3: "1.blocks.0", 4: "1.blocks.1"}
-    named = {rf"^blocks\.{number}\.": f"layers.{place}." for number, place in places.items()}
+    ours = perturbed(spec, "none", (16, 24))
+    stages = {0: "0.blocks.0", 1: "0.blocks.1", 2: "1.downsample", 3: "1.blocks.0", 4: "1.blocks.1"}
+    named = {rf"^blocks\.{number}\.": f"layers.{stage}." for number, stage in stages.items()}
     pool = {r"downsample\.grid\.norm": "downsample.norm", r"downsample\.grid\.project": "downsample.reduction"}
-    others = {"tokenizer.project": "patch_embed.proj", "embedding_norm": "patch_embed.norm", "^head": "head.fc"}
-    state = whole(ours, {**others, **named, **pool})
+    embedding = {"tokenizer.project": "patch_embed.proj", "embedding_norm": "patch_embed.norm", "^head": "head.fc"}
+    state = whole(ours, {**embedding, **named, **pool})
     state["patch_embed.proj.weight"] = as_convolution(state["patch_embed.proj.weight"], 2)
-    for name in ("norm.weight", "norm.bias", "reduction.weight"):  # theirs go down first within four neighbours
+    for name in (
+        "norm.weight",
+        "norm.bias",
+        "reduction.weight",
+    ):  # timm's merging goes down first within four neighbours
         key = f"layers.1.downsample.{name}"
         state[key] = rearrange(state[key], "... (h w c) -> ... (w h c)", h=2, w=2)
     size: dict[str, Any] = {"img_size": (16, 24), "patch_size": 2, "in_chans": 5, "num_classes": 7}

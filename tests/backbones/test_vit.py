@@ -1,4 +1,4 @@
-"""ViT and the layers it shares."""
+"""ViT and the shared layers."""
 
 import pytest
 import torch

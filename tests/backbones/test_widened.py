@@ -1,4 +1,4 @@
-"""The control of equal parameters: a plain backbone with the parameters that SPT and LSA would have cost."""
+"""The control of equal parameters: a plain backbone with as many parameters as with SPT and LSA."""
 
 import pytest
 
@@ -11,53 +11,53 @@ from tests.support import naming, runs
 TRANSFORMERS = [name for name, entry in BACKBONES.items() if entry.tokens != "none"]
 
 
-def sized(spec: BackboneSpec, row: str, side: int = 64) -> tuple[BackboneSpec, Method]:
-    return resolve_network(spec, METHODS[row], image_size=(side, side), in_channels=3, num_classes=200)
+def sized(spec: BackboneSpec, name: str, side: int = 64) -> tuple[BackboneSpec, Method]:
+    return resolve_network(spec, METHODS[name], image_size=(side, side), in_channels=3, num_classes=200)
 
 
-def parameters(spec: BackboneSpec, row: str, side: int = 64) -> int:
-    fit, method = sized(spec, row, side)
+def parameters(spec: BackboneSpec, name: str, side: int = 64) -> int:
+    fit, method = sized(spec, name, side)
     return count_parameters(fit, method, image_size=(side, side), in_channels=3, num_classes=200)
 
 
 @pytest.mark.parametrize("side", [32, 64])
 @pytest.mark.parametrize("backbone", TRANSFORMERS)
-def test_the_wide_row_has_the_parameters_of_both_within_one_percent(backbone: str, side: int) -> None:
+def test_none_wide_has_the_parameters_of_both_within_one_percent(backbone: str, side: int) -> None:
     spec = default_spec(backbone)
-    plain, both, wide = (parameters(spec, row, side) for row in ("none", "both", "none-wide"))
+    plain, both, wide = (parameters(spec, name, side) for name in ("none", "both", "none-wide"))
     assert wide == pytest.approx(both, rel=0.01)
     assert plain < wide
 
 
-def test_it_is_the_plain_row_on_a_backbone_with_a_wider_mlp() -> None:
+def test_it_is_the_plain_method_on_a_backbone_with_a_wider_mlp() -> None:
     spec, method = sized(ViTSpec(), "none-wide")
-    plain, row = sized(ViTSpec(), "none")
-    assert method == row
+    plain, plain_method = sized(ViTSpec(), "none")
+    assert method == plain_method
     assert isinstance(spec, ViTSpec) and isinstance(plain, ViTSpec)
     assert spec == ViTSpec(patch_size=8, mlp_ratio=spec.mlp_ratio)
     # SPT and LSA cost 149,484 here; a hidden unit costs 9 blocks x (2 x 192 + 1), in 192 to a ratio of 1.
     assert spec.mlp_ratio == pytest.approx(2 + 149_484 / (9 * 385 * 192), abs=0.001)
 
 
-def test_a_run_of_it_is_the_run_of_that_backbone() -> None:
+def test_its_run_is_the_run_of_that_backbone() -> None:
     (wide,) = runs({"method": ["none-wide"]})
     (named,) = runs(set={"backbone.mlp_ratio": wide.spec.backbone.mlp_ratio})  # type: ignore[union-attr]
     assert wide.labels.method == "none-wide"
     assert wide.spec.run_id == named.spec.run_id
 
 
-def test_where_no_mlp_comes_near_it_is_refused_with_the_numbers() -> None:
+def test_without_a_matching_mlp_it_is_refused_with_the_numbers() -> None:
     coarse = ViTSpec(patch_size=4, dim=4, depth=30, num_heads=1)  # a hidden unit is 270 of some 5,000 parameters
     with pytest.raises(InapplicableError, match=naming("mlp_ratio", "ViT", "5,356")):
         resolve_network(coarse, METHODS["none-wide"], image_size=(8, 8), in_channels=1, num_classes=2)
 
 
-def test_spt_or_lsa_beside_it_are_refused() -> None:
+def test_spt_or_lsa_besides_it_is_refused() -> None:
     with pytest.raises(ValueError, match=naming("widened = true")):
         Method(widened=True, mask_self=True)
 
 
 @pytest.mark.parametrize("backbone", ["resnet56", "efficientnet-b0"])
-def test_a_convolutional_network_has_no_wide_row(backbone: str) -> None:
+def test_a_convolutional_network_has_no_none_wide(backbone: str) -> None:
     with pytest.raises(InapplicableError, match=naming("attention")):
         sized(default_spec(backbone), "none-wide")

@@ -104,7 +104,7 @@ def test_a_set_is_brought_from_local_files(slbench: Command, tmp_path: Path, roo
     assert not missing(result.err, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-labels-idx1")
     result = slbench("data", "fetch", "fashion-mnist", *(part for path in others for part in ("--from", path)))
     assert result.code == 0 and not missing(result.out, "fashion-mnist", f"{root}/fashion-mnist")
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.usefixtures("server")
@@ -144,7 +144,7 @@ def test_another_count_than_published_is_refused(
     assert (result.code, result.out) == (2, "")
     assert not missing(result.err, "fashion-mnist", "20", "21")
     assert listing(root / "fashion-mnist") == sorted(one.name for one in entry.archives)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
 
 
 @pytest.mark.usefixtures("server")

@@ -1,6 +1,6 @@
-"""Exports and compiles the small networks of one backbone, every row of it, and names those done.
+"""Export and compile the small networks of one backbone with every method, and print each when done.
 
-One row, with all parts that the backbone can have, is also compiled by inductor, which takes most of a minute.
+One method with all parts of the backbone is also compiled by inductor, which takes most of a minute.
 """
 
 import sys
@@ -12,7 +12,7 @@ from tests.contracts.small import PAIRS, images, small
 
 
 def check(backbone: str, method: str) -> None:
-    """Raise unless torch.export and torch.compile take the network whole, and compute what it does."""
+    """Raise unless torch.export and torch.compile capture the network without graph breaks and reproduce its output."""
     network, batch = small(backbone, method).eval(), images(backbone)
     exported = torch.export.export(network, (batch,)).module()
     torch.testing.assert_close(exported(batch), network(batch))
@@ -20,17 +20,17 @@ def check(backbone: str, method: str) -> None:
 
 
 def compile_with(backend: str, network: Backbone, batch: torch.Tensor) -> None:
-    """Raise unless a compiler takes the network without a break in its graph, and it computes what it does."""
+    """Raise unless the network compiles without graph breaks and reproduces its output."""
     torch.compiler.reset()
     compiled = torch.compile(network, backend=backend, fullgraph=True)
     torch.testing.assert_close(compiled(batch), network(batch))
 
 
 if __name__ == "__main__":
-    rows = [row for name, row in PAIRS if name == sys.argv[1]]
-    for row in rows:
-        check(sys.argv[1], row)
-        print(row)
-    whole = "both" if "both" in rows else "none"
+    methods = [method for name, method in PAIRS if name == sys.argv[1]]
+    for method in methods:
+        check(sys.argv[1], method)
+        print(method)
+    whole = "both" if "both" in methods else "none"
     compile_with("inductor", small(sys.argv[1], whole).eval(), images(sys.argv[1]))
     print("inductor")

@@ -1,4 +1,4 @@
-"""The small networks of the self-test, and beside them those with the layers of the ImageNet presets; their loss."""
+"""The small networks of the GPU check, variants with the layers of the ImageNet presets, and their loss."""
 
 import copy
 from dataclasses import replace
@@ -29,16 +29,16 @@ PAIRS = [
     *((name, method) for name in VARIANTS for plain, method in gpu_check.PAIRS if plain == VARIANTS[name][0].name),
 ]
 images = partial(gpu_check.images, sizes=SMALL)
-fresh = partial(gpu_check.small, sizes=SMALL)  # a small network, built anew
+fresh = partial(gpu_check.small, sizes=SMALL)  # a new small network
 built = cache(fresh)
 
 
 def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0) -> Backbone:
-    """Return a copy of a small network that is built once: initial values take most of the time."""
+    """Return a copy of a cached small network, since drawing initial values is slow."""
     return copy.deepcopy(built(backbone, method, seed=seed, drop_path=drop_path))
 
 
 def loss(network: nn.Module, backbone: str) -> torch.Tensor:
-    """Cross-entropy of the images with labels 0, 1, ..."""
+    """Return the cross-entropy of the images with labels 0, 1, ..."""
     logits = network(images(backbone))
     return nn.functional.cross_entropy(logits.float(), torch.arange(IMAGES))

@@ -1,4 +1,4 @@
-"""What every backbone promises for every row that means something on it. A new one is tested by being listed."""
+"""The contract of every backbone with every applicable method; new backbones are tested once listed."""
 
 import copy
 import io
@@ -18,7 +18,7 @@ from tests.support import naming
 
 
 def is_sample(backbone: str, method: str) -> bool:
-    """Whether the quick tests have a pair: of layers as in a preset they have few rows."""
+    """Return whether the quick tests include a pair; variants of presets are tested with few methods."""
     return not backbone.endswith("-as-preset") or method in ("none", "overlapping-conv", "both", "both-no-pool")
 
 
@@ -36,13 +36,13 @@ def attentions(network: nn.Module) -> dict[str, AttentionLogits]:
     return {name: module for name, module in network.named_modules() if isinstance(module, AttentionLogits)}
 
 
-def test_every_backbone_has_a_small_one_and_takes_the_plain_row() -> None:
+def test_every_backbone_has_a_small_network_and_takes_the_plain_method() -> None:
     assert {spec.name for spec, _ in SMALL.values()} == set(BACKBONES)
     assert {backbone for backbone, method in PAIRS if method == "none"} == set(SMALL)
 
 
 @every_pair
-def test_logits_come_out_and_every_parameter_gets_a_finite_gradient(backbone: str, method: str) -> None:
+def test_logits_have_their_shape_and_every_parameter_gets_a_finite_gradient(backbone: str, method: str) -> None:
     network = small(backbone, method)
     logits = network(images(backbone))
     assert logits.shape == (IMAGES, CLASSES)
@@ -59,20 +59,20 @@ def test_logits_come_out_and_every_parameter_gets_a_finite_gradient(backbone: st
 def test_a_key_bias_gets_no_gradient_since_the_softmax_does_not_see_a_shift(backbone: str, layers: int) -> None:
     network = small(backbone, "none").double()
     network(images(backbone).double()).square().sum().backward()
-    seen = 0
+    count = 0
     for name, parameter in network.named_parameters():
         if name.endswith("qkv.bias"):
             assert parameter.grad is not None
             query, key, value = parameter.grad.chunk(3)
             assert key.abs().max() < 1e-12 * max(query.abs().max(), value.abs().max()), name
-            seen += 1
-    assert seen == layers
+            count += 1
+    assert count == layers
 
 
 @every_pair
-def test_one_seed_gives_one_network_and_another_seed_another(backbone: str, method: str) -> None:
-    first, again, other = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
-    pairs = zip(first.named_parameters(), again.named_parameters(), other.named_parameters(), strict=True)
+def test_equal_seeds_give_equal_networks_and_other_seeds_others(backbone: str, method: str) -> None:
+    first, again, different_seed = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
+    pairs = zip(first.named_parameters(), again.named_parameters(), different_seed.named_parameters(), strict=True)
     for (name, value), (_, same), (_, different) in pairs:
         assert torch.equal(value, same), name
         if value.min() < value.max():
@@ -83,12 +83,12 @@ def test_one_seed_gives_one_network_and_another_seed_another(backbone: str, meth
 
 
 @every_pair
-def test_what_a_row_leaves_as_it_is_starts_as_in_the_plain_row(backbone: str, method: str) -> None:
-    plain, row = (dict(small(backbone, name).named_parameters()) for name in ("none", method))
-    shared = [name for name in plain if name in row and plain[name].shape == row[name].shape]
+def test_parameters_shared_with_the_plain_method_start_alike(backbone: str, method: str) -> None:
+    plain, changed = (dict(small(backbone, name).named_parameters()) for name in ("none", method))
+    shared = [name for name in plain if name in changed and plain[name].shape == changed[name].shape]
     assert len(shared) > len(plain) / 2
     for name in shared:
-        assert torch.equal(plain[name], row[name]), name
+        assert torch.equal(plain[name], changed[name]), name
 
 
 @every_pair
@@ -102,16 +102,16 @@ def test_evaluation_ignores_stochastic_depth(backbone: str, method: str) -> None
     [(name, "constant") for name in ("vit", "pit", "cait")]
     + [(name, "rising") for name in ("swin", "t2t", "resnet56", "efficientnet-b0")],
 )
-def test_stochastic_depth_is_constant_or_rises_from_0_as_each_backbone_has_it(backbone: str, rates: str) -> None:
+def test_stochastic_depth_is_constant_or_rises_from_0_depending_on_the_backbone(backbone: str, rates: str) -> None:
     network = small(backbone, "none", drop_path=0.25)
-    found = [module.rate for module in network.modules() if isinstance(module, DropPath)]
-    count = len(found)
+    actual = [module.rate for module in network.modules() if isinstance(module, DropPath)]
+    count = len(actual)
     expected = [0.25] * count if rates == "constant" else [0.25 * block / (count - 1) for block in range(count)]
-    assert count > 1 and found == pytest.approx(expected)
+    assert count > 1 and actual == pytest.approx(expected)
 
 
 @every_backbone
-def test_training_heeds_stochastic_depth(backbone: str) -> None:
+def test_training_applies_stochastic_depth(backbone: str) -> None:
     torch.manual_seed(0)
     dropping, whole = small(backbone, "none", drop_path=0.9), small(backbone, "none")
     assert not torch.equal(dropping(images(backbone)), whole(images(backbone)))
@@ -131,12 +131,14 @@ def test_every_learned_temperature_moves_in_a_training_step(backbone: str, metho
 
 @masked_pairs
 def test_with_the_mask_no_token_attends_to_itself_in_any_layer(backbone: str, method: str) -> None:
-    network, seen = small(backbone, method), dict[str, Tensor]()
+    network, attention = small(backbone, method), dict[str, Tensor]()
     for name, module in attentions(network).items():
-        module.register_forward_hook(lambda _module, _input, scores, name=name: seen.update({name: scores.softmax(-1)}))
+        module.register_forward_hook(
+            lambda _module, _input, scores, name=name: attention.update({name: scores.softmax(-1)})
+        )
     network(images(backbone))
-    assert seen.keys() == attentions(network).keys()
-    for name, weights in seen.items():
+    assert attention.keys() == attentions(network).keys()
+    for name, weights in attention.items():
         assert torch.isfinite(weights).all(), name
         if name.startswith("class_blocks"):
             assert weights.shape[-2] == 1
@@ -148,7 +150,7 @@ def test_with_the_mask_no_token_attends_to_itself_in_any_layer(backbone: str, me
 @every_pair
 def test_a_saved_state_gives_the_same_network(backbone: str, method: str) -> None:
     saved, loaded = small(backbone, method), small(backbone, method, seed=1)
-    saved(images(backbone))  # moves the statistics of batch norms
+    saved(images(backbone))  # changes the statistics of batch norms
     file = io.BytesIO()
     torch.save(saved.state_dict(), file)
     file.seek(0)
@@ -178,9 +180,9 @@ def test_a_wrong_image_size_is_refused(backbone: str) -> None:
 
 @pytest.mark.slow
 @every_backbone
-def test_export_and_compile_take_every_row_and_inductor_one(backbone: str) -> None:
-    """In a process of its own: dynamo cannot trace the shape checks that pytest turns on here."""
+def test_export_and_compile_take_every_method_and_inductor_one(backbone: str) -> None:
+    """Runs in its own process, since dynamo cannot trace the shape checks of this one."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.contracts.compiling", backbone]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [*(method for name, method in PAIRS if name == backbone), "inductor"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == [*(method for name, method in PAIRS if name == backbone), "inductor"]

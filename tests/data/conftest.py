@@ -1,4 +1,4 @@
-"""What tests of data share: a data root of their own, and a machine that is short of memory."""
+"""Fixtures of data tests: an empty data root, and a machine short of memory."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import pytest
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root of this test's own."""
+    """Return an empty data root."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
     return tmp_path / "root"
 
 
 class Little:
-    """A machine whose memory holds hardly anything."""
+    """A machine with almost no free memory."""
 
     available = 1000
 

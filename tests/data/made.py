@@ -1,4 +1,4 @@
-"""Small data sets made up for tests, as npz files and as folders of PNGs."""
+"""Small random data sets as npz files and as folders of PNGs."""
 
 import gzip
 import struct
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-CLASSES = ("heron", "finch", "stork")  # not in order, so that numbering them by name can be seen
+CLASSES = ("heron", "finch", "stork")  # unsorted, so that numbering by name shows
 
 
 def made_arrays(
     *, train: int = 31, test: int = 11, val: int = 0, shape: tuple[int, ...] = (17, 19, 3), seed: int = 5
 ) -> dict[str, np.ndarray]:
-    """Random images as an npz file of a user holds them; every class is there, in no order."""
+    """Return the arrays of a user's npz file: random images, every class, in no order."""
     draw = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {"classes": np.array(CLASSES)}
     for part, count in (("train", train), ("val", val), ("test", test)):
@@ -31,7 +31,7 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> Path:
 
 
 def write_folder(root: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """The same images as PNG files, train/heron/7.png and so on."""
+    """Write the images as PNG files such as train/heron/7.png."""
     names = arrays["classes"].tolist()
     for part in ("train", "val", "test"):
         for number, image in enumerate(arrays.get(f"{part}_images", ())):
@@ -42,6 +42,6 @@ def write_folder(root: Path, arrays: Mapping[str, np.ndarray]) -> Path:
 
 
 def idx(array: np.ndarray) -> bytes:
-    """An array as MNIST's files hold it."""
+    """Return an array in the format of MNIST."""
     header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + b"".join(struct.pack(">I", side) for side in array.shape)
     return gzip.compress(header + array.astype(np.uint8).tobytes())

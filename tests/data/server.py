@@ -1,4 +1,4 @@
-"""A web server on this machine that serves bytes well or badly."""
+"""A local web server that can cut connections and ignore ranges."""
 
 import threading
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from pathlib import Path
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` by path, and notes what it was asked for.
+    """Serves `files` by path and records the requests.
 
     Args:
-        cut_after: bytes after which each answer's connection is cut; None never.
-        ranges: whether it answers a Range with the rest alone.
+        cut_after: bytes after which each connection is cut; None: never.
+        ranges: answer Range requests with the requested part only.
     """
 
     daemon_threads = True
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.asked = files, list[tuple[str, str | None]]()
+        self.files, self.requests = files, list[tuple[str, str | None]]()
         self.cut_after: int | None = None
         self.ranges = True
 
@@ -31,13 +31,13 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.server.asked.append((self.path, asked))
+        byte_range = self.headers.get("Range")
+        self.server.requests.append((self.path, byte_range))
         if self.path not in self.server.files:
             self.send_error(404)
             return
         content = self.server.files[self.path]
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.ranges else 0
+        start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range and self.server.ranges else 0
         if start and start >= len(content):
             self.send_error(416)
             return
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[start:][: self.server.cut_after])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is its own."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -64,5 +64,5 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
 
 
 def listing(folder: Path) -> list[str]:
-    """Names in a folder, without the lock."""
+    """Return the names in a folder, without the lock."""
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")

@@ -1,4 +1,4 @@
-"""Each published format, from a small archive of the same layout, and archives that are refused."""
+"""Published formats, in small archives of the same layout, and refused archives."""
 
 import gzip
 import io
@@ -47,12 +47,12 @@ def zip_of(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def read(samples: Iterable[Sample], folder: Path) -> Splits:
-    """Samples put in order, as a set is that was fetched, and then read."""
+    """Return samples after sorting and reading, like a downloaded set."""
     return in_memory(in_order(samples, folder))
 
 
 def batch(count: int, labels: str, classes: int) -> dict[str, Any]:
-    """A batch as CIFAR pickles it: rows of 3072 bytes, red first."""
+    """Return a batch in the format of CIFAR: rows of 3072 bytes, red first."""
     images = DRAW.integers(0, 256, (count, 3072), dtype=np.uint8)
     return {"data": images, labels: [int(label) for label in DRAW.integers(0, classes, count)], "filenames": ["x.png"]}
 
@@ -151,12 +151,12 @@ def test_fashion_mnist_is_read_and_padded(tmp_path: Path) -> None:
 
 def jpeg(side: int = 64) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(DRAW.integers(0, 256, (side, side), dtype=np.uint8)).save(file, "JPEG")  # grey, as some of them are
+    Image.fromarray(DRAW.integers(0, 256, (side, side), dtype=np.uint8)).save(file, "JPEG")  # some are grey
     return file.getvalue()
 
 
 def tiny_archive(tmp_path: Path, *, of_last: int = 50, side: int = 64) -> Path:
-    """Tiny-ImageNet with one training image a class, and its whole val."""
+    """Write a Tiny-ImageNet with one training image per class and the whole val."""
     wnids = [f"n{number:08d}" for number in range(200, 0, -1)]
     picture, odd = jpeg(), jpeg(side)
     files = {"tiny-imagenet-200/wnids.txt": "\n".join(wnids).encode()}

@@ -1,4 +1,4 @@
-"""Augmentation: each image with draws of its own."""
+"""Augmentation with independent draws per image."""
 
 import dataclasses
 
@@ -59,7 +59,7 @@ def test_half_of_the_images_are_flipped_and_every_offset_is_as_likely() -> None:
     kinds, counts = torch.unique(out.flatten(1), dim=0, return_counts=True)
     assert len(kinds) == 18
     chi_squared = ((counts - 500) ** 2 / 500).sum().item()
-    assert chi_squared < 40.8  # 0.1 % of the distribution with 17 degrees of freedom lies above
+    assert chi_squared < 40.8  # 99.9 % quantile with 17 degrees of freedom
 
 
 def test_turning_one_operation_off_leaves_the_draws_of_the_other() -> None:
@@ -91,9 +91,9 @@ def test_normalisation_is_by_channel() -> None:
 
 
 def test_an_epoch_shows_every_image_once_in_full_batches() -> None:
-    shown = [batch.labels for batch in batches(14).training(RECIPE, seed=0, epoch=1)]
-    assert [len(labels) for labels in shown] == [4, 4, 4]
-    assert len(set(torch.cat(shown).tolist())) == 12
+    output = [batch.labels for batch in batches(14).training(RECIPE, seed=0, epoch=1)]
+    assert [len(labels) for labels in output] == [4, 4, 4]
+    assert len(set(torch.cat(output).tolist())) == 12
 
 
 def test_seed_and_epoch_decide_the_order() -> None:
@@ -106,15 +106,15 @@ def test_seed_and_epoch_decide_the_order() -> None:
 
 
 def test_evaluation_shows_every_image_in_order() -> None:
-    shown = list(batches(14).in_order(5))
-    assert torch.cat([labels for _, labels in shown]).tolist() == list(range(14))
-    assert [len(pixels) for pixels, _ in shown] == [5, 5, 4]
-    assert shown[0][0].dtype == torch.float32
+    output = list(batches(14).in_order(5))
+    assert torch.cat([labels for _, labels in output]).tolist() == list(range(14))
+    assert [len(pixels) for pixels, _ in output] == [5, 5, 4]
+    assert output[0][0].dtype == torch.float32
 
 
 @pytest.mark.gpu
 def test_a_gpu_augments_as_the_processor_does() -> None:
     batch = images(17)
-    here = augment(batch, RECIPE, source=generator(0, "test"))
-    there = augment(batch.cuda(), RECIPE, source=generator(0, "test"))
-    assert torch.equal(here, there.cpu())
+    on_cpu = augment(batch, RECIPE, source=generator(0, "test"))
+    on_gpu = augment(batch.cuda(), RECIPE, source=generator(0, "test"))
+    assert torch.equal(on_cpu, on_gpu.cpu())

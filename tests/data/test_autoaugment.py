@@ -1,4 +1,4 @@
-"""AutoAugment: each operation against Pillow's, image by image, and the draws against their definition."""
+"""AutoAugment: operations against Pillow, image by image, and draws against their definition."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ SIGNED = {*OPERATIONS[:7], "Color", "Sharpness"}
 
 
 def pictures(count: int, *, channels: int = 3, size: tuple[int, int] = (13, 17)) -> torch.Tensor:
-    """Noise, ramps of few values, and pictures of one value, so that no table is trivial and some are."""
+    """Return noise, ramps of few values and constant images, so that lookup tables vary."""
     source = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (count, channels, *size), dtype=torch.uint8, generator=source)
     noise[1::4] = noise[1::4] // 9 + 100
@@ -39,7 +39,7 @@ def as_tensor(image: Image.Image) -> torch.Tensor:
 
 
 def magnitude(name: str, level: int, positive: bool, size: tuple[int, int]) -> float:
-    """What torchvision makes of a level."""
+    """Return torchvision's magnitude of a level."""
     space = AutoAugment(AutoAugmentPolicy.CIFAR10)._augmentation_space(LEVELS, size)
     table, signed = space[name]
     assert signed == (name in SIGNED)
@@ -49,7 +49,7 @@ def magnitude(name: str, level: int, positive: bool, size: tuple[int, int]) -> f
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_gives_what_pillow_gives_for_each_image_by_itself(name: str, channels: int) -> None:
+def test_an_operation_equals_pillow_on_each_image(name: str, channels: int) -> None:
     cases = [(level, positive) for level in range(LEVELS) for positive in (False, True)] * 4
     images = pictures(len(cases), channels=channels)
     level = torch.tensor([case[0] for case in cases])
@@ -78,7 +78,7 @@ def test_any_number_of_channels_goes_through_every_operation() -> None:
     out = apply(images, numbers, level, numbers >= 0)
     assert out.shape == images.shape
     changed = (out != images).flatten(1).any(1)
-    assert changed.sum() >= len(OPERATIONS) - 3  # the pictures of one value stay under some
+    assert changed.sum() >= len(OPERATIONS) - 3  # some leave constant images unchanged
 
 
 def test_a_grey_picture_has_no_colour_to_enhance() -> None:
@@ -86,7 +86,7 @@ def test_a_grey_picture_has_no_colour_to_enhance() -> None:
     assert torch.equal(operations.coloured(images, torch.tensor([0.1, 0.5, 1.5, 1.9])), images)
 
 
-def test_images_that_nothing_acts_on_stay() -> None:
+def test_images_without_an_operation_are_unchanged() -> None:
     images = pictures(6)
     assert torch.equal(
         apply(images, torch.full((6,), -1), torch.full((6,), 9), torch.ones(6, dtype=torch.bool)), images
@@ -102,21 +102,21 @@ def test_the_policies_are_the_published_ones(name: str, policy: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "policy"), [("cifar10", "CIFAR10"), ("svhn", "SVHN"), ("imagenet", "IMAGENET")])
-def test_a_batch_is_what_torchvision_makes_of_each_image_with_the_same_draws(
+def test_a_batch_equals_torchvision_on_each_image_with_the_same_draws(
     monkeypatch: pytest.MonkeyPatch, name: str, policy: str
 ) -> None:
     images = pictures(200)
-    draws = DrawnOperations.of(200, source=generator(3, "test"))
+    draws = DrawnOperations.sample(200, source=generator(3, "test"))
     out = auto_augment(images, name, draws)
     theirs = AutoAugment(AutoAugmentPolicy[policy])
     for i in range(200):
-        drawn = int(draws.sub_policy[i]), draws.chance[i], draws.positive[i].long()
-        monkeypatch.setattr(theirs, "get_params", lambda count, drawn=drawn: drawn)
+        parameters = int(draws.sub_policy[i]), draws.chance[i], draws.positive[i].long()
+        monkeypatch.setattr(theirs, "get_params", lambda count, parameters=parameters: parameters)
         assert torch.equal(out[i], as_tensor(theirs(as_pillow(images[i])))), i
 
 
 def test_sub_policies_and_sides_are_equally_likely_and_chances_uniform() -> None:
-    draws = DrawnOperations.of(50_000, source=generator(0, "test"))
+    draws = DrawnOperations.sample(50_000, source=generator(0, "test"))
     assert chisquare(torch.bincount(draws.sub_policy, minlength=25).numpy()).pvalue > 0.001
     assert binomtest(int(draws.positive.sum()), 100_000).pvalue > 0.001
     tenths = torch.histc(draws.chance.flatten(), bins=10, min=0, max=1)
@@ -125,10 +125,10 @@ def test_sub_policies_and_sides_are_equally_likely_and_chances_uniform() -> None
     assert chisquare(list(pairs.values())).pvalue > 0.001
 
 
-def test_an_operation_acts_as_often_as_its_probability_says() -> None:
+def test_an_operation_acts_with_its_probability() -> None:
     """The second sub-policy for CIFAR-10: rotate with 0.7, then translate with 0.3."""
     picture = pictures(1)[:1].expand(20_000, -1, -1, -1)
-    draws = DrawnOperations.of(20_000, source=generator(1, "test"))
+    draws = DrawnOperations.sample(20_000, source=generator(1, "test"))
     draws = DrawnOperations(torch.ones(20_000, dtype=torch.long), draws.chance, draws.positive)
     out = auto_augment(picture, "cifar10", draws)
     same = (out == picture).flatten(1).all(1).sum().item()
@@ -137,12 +137,12 @@ def test_an_operation_acts_as_often_as_its_probability_says() -> None:
 
 def test_two_images_of_a_batch_get_parameters_of_their_own() -> None:
     same = pictures(1)[:1].expand(500, -1, -1, -1)
-    out = auto_augment(same, "cifar10", DrawnOperations.of(500, source=generator(0, "test")))
+    out = auto_augment(same, "cifar10", DrawnOperations.sample(500, source=generator(0, "test")))
     assert len({image.numpy().tobytes() for image in out}) > 60
 
 
 @pytest.mark.gpu
 def test_a_gpu_gives_the_same_images() -> None:
-    images, draws = pictures(300), DrawnOperations.of(300, source=generator(0, "test"))
+    images, draws = pictures(300), DrawnOperations.sample(300, source=generator(0, "test"))
     for name in POLICIES:
         assert torch.equal(auto_augment(images.cuda(), name, draws).cpu(), auto_augment(images, name, draws))

@@ -1,4 +1,4 @@
-"""Random erasing: rectangles as drawn, their distribution, and what is filled."""
+"""Random erasing: rectangles, their distribution, and the filled pixels."""
 
 import dataclasses
 from typing import Literal
@@ -44,7 +44,7 @@ def test_rectangles_lie_within_the_image_and_reach_every_edge() -> None:
 
 @pytest.mark.parametrize("draw", ["uniform", "log-uniform"])
 def test_areas_and_aspects_are_distributed_as_defined(draw: Literal["uniform", "log-uniform"]) -> None:
-    """On an image so large that rounding and rectangles that do not fit play no part in what is tested."""
+    """On an image so large that rounding and rectangles that do not fit do not matter."""
     recipe = dataclasses.replace(ALWAYS, erase_aspect_draw=draw, erase_area=(0.01, 0.05))
     boxes = rectangles(5_000, recipe, size=(4000, 4000), source=generator(0, "test")).double().numpy()
     area, aspect = boxes[:, 2] * boxes[:, 3] / 4000**2, boxes[:, 2] / boxes[:, 3]

@@ -1,4 +1,4 @@
-"""Fetching: whole, cut and resumed, from a second mirror, twice at once, and refused with one line."""
+"""Downloads: complete, resumed, from a second mirror, concurrent, and errors."""
 
 import errno
 import hashlib
@@ -33,7 +33,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the set "made" is fetched to."""
+    """Return the folder of the data set "made"."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
     return tmp_path / "root" / "made"
 
@@ -43,34 +43,39 @@ def archive(*urls: str) -> Archive:
 
 
 def test_a_good_file_is_fetched_whole_and_only_once(server: Server, folder: Path) -> None:
-    seen: list[Any] = []
+    progress: list[Any] = []
     for _ in range(2):
-        fetch("made", [archive(server.url("/data.bin"))], on_progress=lambda *said: seen.append(said))
+        fetch("made", [archive(server.url("/data.bin"))], on_progress=lambda *report: progress.append(report))
     assert (folder / "data.bin").read_bytes() == CONTENT
     assert listing(folder) == ["data.bin"]
-    assert server.asked == [("/data.bin", None)]
-    assert seen[-1] == ("data.bin", len(CONTENT), len(CONTENT))
+    assert server.requests == [("/data.bin", None)]
+    assert progress[-1] == ("data.bin", len(CONTENT), len(CONTENT))
 
 
 def test_a_cut_connection_is_resumed_where_it_was_cut(server: Server, folder: Path) -> None:
     server.cut_after = 100_000
     fetch("made", [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
+    assert [byte_range for _, byte_range in server.requests] == [
+        None,
+        "bytes=100000-",
+        "bytes=200000-",
+        "bytes=300000-",
+    ]
 
 
-def test_a_later_fetch_goes_on_with_what_an_earlier_one_left(server: Server, folder: Path) -> None:
+def test_a_later_fetch_resumes_the_partial_file_of_an_earlier_one(server: Server, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "data.bin.part").write_bytes(CONTENT[:1234])
     fetch("made", [archive(server.url("/data.bin"))])
-    assert server.asked == [("/data.bin", "bytes=1234-")]
+    assert server.requests == [("/data.bin", "bytes=1234-")]
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("left", [b"x" * 1234, b"x" * 400_000])
-def test_what_was_left_of_another_file_is_fetched_anew(server: Server, folder: Path, left: bytes) -> None:
+@pytest.mark.parametrize("partial", [b"x" * 1234, b"x" * 400_000])
+def test_the_partial_file_of_another_archive_is_downloaded_again(server: Server, folder: Path, partial: bytes) -> None:
     folder.mkdir(parents=True)
-    (folder / "data.bin.part").write_bytes(left)
+    (folder / "data.bin.part").write_bytes(partial)
     fetch("made", [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
 
@@ -83,11 +88,11 @@ def test_a_server_that_knows_no_ranges_sends_everything_again(server: Server, fo
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_server_that_cuts_at_once_is_given_up(server: Server, folder: Path) -> None:
+def test_a_server_that_sends_nothing_is_given_up(server: Server, folder: Path) -> None:
     server.cut_after = 0
     with pytest.raises(FetchError, match=naming("connection")):
         fetch("made", [archive(server.url("/data.bin"))])
-    assert len(server.asked) == 5
+    assert len(server.requests) == 5
     assert not (folder / "data.bin").exists()
 
 
@@ -107,18 +112,18 @@ def test_a_network_that_fails_in_the_middle_is_a_cut_and_not_the_disks_fault(
     monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
     fetch("made", [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 def test_a_mirror_without_the_file_is_followed_by_the_next(server: Server, folder: Path) -> None:
     fetch("made", [archive(server.url("/gone.bin"), server.url("/wrong.bin"), server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
-    assert [path for path, _ in server.asked] == ["/gone.bin", "/wrong.bin", "/data.bin"]
+    assert [path for path, _ in server.requests] == ["/gone.bin", "/wrong.bin", "/data.bin"]
 
 
-def test_a_wrong_checksum_leaves_nothing_and_says_both(server: Server, folder: Path) -> None:
+def test_a_wrong_checksum_leaves_nothing_and_is_reported_with_the_expected_one(server: Server, folder: Path) -> None:
     gone, wrong = server.url("/gone.bin"), server.url("/wrong.bin")
-    found = hashlib.md5(server.files["/wrong.bin"]).hexdigest()
+    md5 = hashlib.md5(server.files["/wrong.bin"]).hexdigest()
     with pytest.raises(FetchError) as refused:
         fetch("made", [archive(gone, wrong)])
     assert not missing(
@@ -128,7 +133,7 @@ def test_a_wrong_checksum_leaves_nothing_and_says_both(server: Server, folder: P
         "HTTP Error 404",
         wrong,
         "md5",
-        found,
+        md5,
         MD5,
         "slbench data fetch made",
         "--from",
@@ -138,7 +143,7 @@ def test_a_wrong_checksum_leaves_nothing_and_says_both(server: Server, folder: P
 
 
 @pytest.mark.usefixtures("folder")
-def test_no_server_at_all_is_said() -> None:
+def test_no_reachable_server_is_an_error() -> None:
     with serving({}) as gone:
         url = gone.url("/data.bin")
     with pytest.raises(FetchError, match=naming("data.bin", "http://127.0.0.1", "refused")):
@@ -154,11 +159,11 @@ def test_two_processes_at_once_fetch_it_once(server: Server, folder: Path) -> No
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     both = [subprocess.Popen(command, env=environment) for _ in range(2)]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
-    assert server.asked == [("/data.bin", None)]
+    assert server.requests == [("/data.bin", None)]
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(
+def test_a_full_disk_is_reported_before_the_download(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
@@ -168,18 +173,16 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     assert listing(folder) == []
 
 
-def test_a_data_root_that_cannot_be_written_to_is_said(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_data_root_is_an_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "file"))
     with pytest.raises(InputError) as refused:
         fetch("made", [archive(server.url("/data.bin"))])
     assert not missing(str(refused.value), f"{tmp_path}/file/made", "--data-root", "SLBENCH_DATA")
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_a_local_file_is_brought_by_its_checksum_whatever_its_name(tmp_path: Path, folder: Path) -> None:
+def test_a_local_file_is_added_by_its_checksum_whatever_its_name(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "downloaded (1)").write_bytes(CONTENT)
     assert add_local_file("made", [archive()], tmp_path / "downloaded (1)").name == "data.bin"
     assert (folder / "data.bin").read_bytes() == CONTENT
@@ -189,8 +192,8 @@ def test_a_local_file_with_another_checksum_is_refused(tmp_path: Path, folder: P
     (tmp_path / "other").write_bytes(b"other")
     with pytest.raises(InputError) as refused:
         add_local_file("made", [archive()], tmp_path / "other")
-    found = hashlib.md5(b"other").hexdigest()
-    assert not missing(str(refused.value), f"{tmp_path}/other", "md5", found, "made", "data.bin", MD5)
+    md5 = hashlib.md5(b"other").hexdigest()
+    assert not missing(str(refused.value), f"{tmp_path}/other", "md5", md5, "made", "data.bin", MD5)
     with pytest.raises(InputError, match=naming("absent")):
         add_local_file("made", [archive()], tmp_path / "absent")
     assert not folder.exists()

@@ -1,4 +1,4 @@
-"""ImageNet is a folder of the user's: found in the data root, counted, and brought to one size."""
+"""ImageNet as a user's folder: found in the data root, counted, and resized."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.support import missing
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root with a folder that looks like ImageNet but for its size."""
+    """Return a data root with a small folder in the layout of ImageNet."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path))
     folder = write_folder(tmp_path / "imagenet", made_arrays())
     Image.fromarray(np.full((5, 7), 9, dtype=np.uint8)).save(folder / "train" / "finch" / "grey.png")
@@ -22,16 +22,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_that_is_not_there_is_said_with_where_to_put_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_folder_is_an_error_that_names_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path))
     with pytest.raises(InputError) as refused:
         find("imagenet")
     assert not missing(str(refused.value), "imagenet", tmp_path, f"{tmp_path}/imagenet", "train/", "val/")
 
 
-def test_a_folder_that_is_not_whole_is_refused_with_its_counts(root: Path) -> None:
+def test_an_incomplete_folder_is_refused_with_its_counts(root: Path) -> None:
     with pytest.raises(InputError) as refused:
         find("imagenet")
     assert not missing(
@@ -40,11 +38,11 @@ def test_a_folder_that_is_not_whole_is_refused_with_its_counts(root: Path) -> No
 
 
 @pytest.mark.usefixtures("root")
-def test_a_whole_one_is_brought_to_one_size_and_normalised_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_folder_is_resized_and_normalised_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagenet, "CLASSES", 3)
     monkeypatch.setattr(imagenet, "TRAIN", 32)
     monkeypatch.setattr(imagenet, "TEST", 11)
-    found = find("imagenet")
-    assert (found.spec.name, found.spec.image_size, found.spec.mean) == ("imagenet", (224, 224), imagenet.MEAN)
-    assert load(found.spec, found.source).test.images.shape == (11, 3, 224, 224)
+    resolved = find("imagenet")
+    assert (resolved.spec.name, resolved.spec.image_size, resolved.spec.mean) == ("imagenet", (224, 224), imagenet.MEAN)
+    assert load(resolved.spec, resolved.source).test.images.shape == (11, 3, 224, 224)
     assert find("imagenet", image_size=(32, 48)).spec.image_size == (32, 48)

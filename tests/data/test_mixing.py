@@ -1,4 +1,4 @@
-"""CutMix and Mixup: what is mixed with what, in which shares, and how often."""
+"""CutMix and Mixup: partners, shares and frequencies."""
 
 import dataclasses
 from collections import Counter
@@ -15,7 +15,7 @@ RELEASED = RECIPES["released"]
 
 
 def draws(recipe: Recipe, count: int, *, size: tuple[int, int] = (32, 32)) -> list[Mix]:
-    return [Mix.of(8, recipe, size=size, source=generator(0, "test", i)) for i in range(count)]
+    return [Mix.sample(8, recipe, size=size, source=generator(0, "test", i)) for i in range(count)]
 
 
 def only(kind: str, alpha: float = 1.0) -> Recipe:
@@ -71,7 +71,7 @@ def test_boxes_have_the_shape_of_the_image_where_no_edge_cuts_them() -> None:
             assert tall == wide
             uncut.append(tall / 4000)
     assert len(uncut) > 300
-    # Of a side s, (1 - s)^2 of the middles leave it whole; its own density is 2 s.
+    # A side s is uncut for (1 - s)^2 of the centres; its density is 2 s.
     assert kstest(uncut, lambda s: 6 * s**2 - 8 * s**3 + 3 * s**4).pvalue > 0.001
 
 

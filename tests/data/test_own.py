@@ -1,4 +1,4 @@
-"""A user's own images: what is found in an npz file and in folders, and that both are the same data."""
+"""A user's images: npz files and folders of the same images are the same data."""
 
 import dataclasses
 import errno
@@ -26,11 +26,11 @@ def npz(path: Path, **changes: Any) -> str:
     return f"npz:{write_npz(path, {name: array for name, array in arrays.items() if array is not None})}"
 
 
-def test_what_a_network_must_know_is_found_in_the_images(tmp_path: Path) -> None:
+def test_the_spec_of_a_network_input_is_found_in_the_images(tmp_path: Path) -> None:
     arrays = made_arrays()
-    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
-    spec = found.spec
-    assert (found.label, found.source) == ("birds", f"npz:{tmp_path}/birds.npz")
+    resolved = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    spec = resolved.spec
+    assert (resolved.label, resolved.source) == ("birds", f"npz:{tmp_path}/birds.npz")
     assert (spec.name, spec.image_size, spec.in_channels, spec.num_classes) == ("own", (17, 19), 3, 3)
     assert (spec.train_counts, spec.validation_counts, spec.num_test) == ((10, 11, 10), 1, 11)
     pixels = arrays["train_images"] / 255
@@ -48,19 +48,19 @@ def test_the_same_images_are_the_same_data_from_either_container(
     of_folder = find(f"folder:{write_folder(tmp_path / 'birds', arrays)}")
     assert of_file.spec == of_folder.spec
     first, second = load(of_file.spec, of_file.source), load(of_folder.spec, of_folder.source)
-    for one, other in ((first.train, second.train), (first.test, second.test)):
-        assert np.array_equal(one.array, other.array)
-        assert np.array_equal(one.labels, other.labels)
+    for part, same in ((first.train, second.train), (first.test, second.test)):
+        assert np.array_equal(part.array, same.array)
+        assert np.array_equal(part.labels, same.labels)
     assert np.array_equal(first.held_out, second.held_out)
 
 
 def test_classes_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> None:
     arrays = made_arrays()
-    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
-    train = load(found.spec, found.source).train
+    resolved = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    train = load(resolved.spec, resolved.source).train
     finch = CLASSES.index("finch")
-    wanted = {image.tobytes() for image in arrays["train_images"][arrays["train_labels"] == finch]}
-    assert {image.transpose(1, 2, 0).tobytes() for image in train.images[train.labels == 0]} == wanted
+    expected = {image.tobytes() for image in arrays["train_images"][arrays["train_labels"] == finch]}
+    assert {image.transpose(1, 2, 0).tobytes() for image in train.images[train.labels == 0]} == expected
 
 
 def test_numbers_as_class_names_are_ordered_by_value() -> None:
@@ -75,11 +75,11 @@ def test_labels_in_a_column_are_read_as_medmnist_has_them(tmp_path: Path) -> Non
     assert find(f"npz:{flat}").spec == find(f"npz:{column}").spec
 
 
-def test_a_validation_split_that_comes_with_the_data_is_the_one(tmp_path: Path) -> None:
+def test_a_validation_split_in_the_data_is_used(tmp_path: Path) -> None:
     arrays = made_arrays(val=7)
-    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
-    assert (found.spec.num_train, found.spec.num_validation) == (38, 7)
-    training, validation, _ = load(found.spec, found.source).for_protocol("holdout")
+    resolved = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
+    assert (resolved.spec.num_train, resolved.spec.num_validation) == (38, 7)
+    training, validation, _ = load(resolved.spec, resolved.source).for_protocol("holdout")
     assert validation is not None
     for part, name in ((training, "train"), (validation, "val")):
         assert {image.tobytes() for image in part.array.transpose(0, 2, 3, 1)} == {
@@ -95,11 +95,11 @@ def test_a_folder_with_train_and_val_alone_is_tested_on_val(tmp_path: Path) -> N
     assert find(f"folder:{folder}").spec == spec
 
 
-def test_folders_without_a_split_are_split_by_us_a_fifth_for_testing(tmp_path: Path) -> None:
+def test_a_fifth_of_folders_without_a_split_is_the_test_set(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays(train=60, test=0)) / "train"
-    found = find(f"folder:{folder}")
-    assert (found.spec.train_counts, found.spec.validation_counts, found.spec.num_test) == (16, 2, 12)
-    splits = load(found.spec, found.source)
+    resolved = find(f"folder:{folder}")
+    assert (resolved.spec.train_counts, resolved.spec.validation_counts, resolved.spec.num_test) == (16, 2, 12)
+    splits = load(resolved.spec, resolved.source)
     assert np.bincount(splits.test.labels).tolist() == [4, 4, 4]
     assert not {image.tobytes() for image in splits.train.images} & {image.tobytes() for image in splits.test.images}
 
@@ -113,10 +113,10 @@ def test_a_replaced_file_is_new_data_and_a_moved_one_is_not(tmp_path: Path) -> N
     assert find(f"npz:{path}").spec.content != first.content
 
 
-def test_what_was_found_is_remembered_while_the_file_stays(tmp_path: Path, root: Path) -> None:
+def test_the_spec_is_cached_while_the_file_is_unchanged(tmp_path: Path, root: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
     first, times = find(f"npz:{path}").spec, path.stat()
-    path.write_bytes(b"x" * times.st_size)  # unreadable: only what was remembered can answer
+    path.write_bytes(b"x" * times.st_size)  # unreadable: only the cached spec can answer
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert find(f"npz:{path}").spec == first
     assert len(list((root / "facts").iterdir())) == 1
@@ -127,53 +127,53 @@ def test_what_was_found_is_remembered_while_the_file_stays(tmp_path: Path, root:
 
 def test_a_folder_is_decoded_once(tmp_path: Path, root: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
-    found = find(f"folder:{folder}")
-    first = load(found.spec, found.source)
-    shutil.rmtree(folder)  # what was prepared must do
-    assert np.array_equal(load(found.spec, found.source).train.array, first.train.array)
+    resolved = find(f"folder:{folder}")
+    first = load(resolved.spec, resolved.source)
+    shutil.rmtree(folder)  # only the prepared cache is left
+    assert np.array_equal(load(resolved.spec, resolved.source).train.array, first.train.array)
     for prepared in (root / "prepared").iterdir():
         prepared.write_bytes(b"damaged")
     with pytest.raises(InputError, match="no such folder"):
-        load(found.spec, found.source)
+        load(resolved.spec, resolved.source)
 
 
 def test_data_that_changed_since_the_plan_are_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
-    found = find(f"npz:{path}")
+    resolved = find(f"npz:{path}")
     write_npz(path, made_arrays(seed=6))
     with pytest.raises(InputError, match=naming("own", "sha256")):
-        load(found.spec, found.source)
+        load(resolved.spec, resolved.source)
 
 
-def test_images_of_different_sizes_need_one_to_be_brought_to(tmp_path: Path) -> None:
+def test_images_of_different_sizes_need_an_image_size(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
     odd = folder / "train" / "finch" / "odd.png"
     Image.fromarray(np.arange(23 * 29, dtype=np.uint8).reshape(23, 29)).save(odd)
     with pytest.raises(InputError, match=naming("2", "17 x 19", "23 x 29 px", "dataset.image_size")):
         find(f"folder:{folder}")
-    found = find(f"folder:{folder}", image_size=(11, 13))
-    assert (found.spec.image_size, found.spec.in_channels) == ((11, 13), 3)  # the grey one became RGB
-    assert load(found.spec, found.source).train.images.shape == (32, 3, 11, 13)
+    resolved = find(f"folder:{folder}", image_size=(11, 13))
+    assert (resolved.spec.image_size, resolved.spec.in_channels) == ((11, 13), 3)  # the grey one became RGB
+    assert load(resolved.spec, resolved.source).train.images.shape == (32, 3, 11, 13)
 
 
-def test_images_with_a_side_that_no_network_gets_need_a_size_too(tmp_path: Path) -> None:
+def test_too_large_images_need_an_image_size(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays(shape=(3, 4097)))
     with pytest.raises(InputError) as refused:
         find(f"folder:{folder}")
     assert not missing(str(refused.value), folder, "3 x 4097 px", "4096", "dataset.image_size")
-    found = find(f"folder:{folder}", image_size=(11, 13))
-    assert load(found.spec, found.source).train.images.shape == (31, 1, 11, 13)
+    resolved = find(f"folder:{folder}", image_size=(11, 13))
+    assert load(resolved.spec, resolved.source).train.images.shape == (31, 1, 11, 13)
 
 
 def test_few_rows_are_images_where_the_other_axes_are_short_too(tmp_path: Path) -> None:
-    found = find(f"npz:{write_npz(tmp_path / 'patches.npz', made_arrays(shape=(3, 3, 200)))}")
-    assert (found.spec.image_size, found.spec.in_channels) == ((3, 3), 200)
+    resolved = find(f"npz:{write_npz(tmp_path / 'patches.npz', made_arrays(shape=(3, 3, 200)))}")
+    assert (resolved.spec.image_size, resolved.spec.in_channels) == ((3, 3), 200)
 
 
 def test_resizing_keeps_the_order_and_the_split(tmp_path: Path) -> None:
-    found = find(npz(tmp_path / "birds.npz"))
-    as_it_is = load(found.spec, found.source)
-    smaller = load(dataclasses.replace(found.spec, image_size=(7, 5)), found.source)
+    resolved = find(npz(tmp_path / "birds.npz"))
+    as_it_is = load(resolved.spec, resolved.source)
+    smaller = load(dataclasses.replace(resolved.spec, image_size=(7, 5)), resolved.source)
     assert smaller.train.images.shape == (31, 3, 7, 5)
     assert np.array_equal(smaller.held_out, as_it_is.held_out)
     assert np.array_equal(smaller.train.array[3], resize(as_it_is.train.array[3], (7, 5)))
@@ -187,7 +187,7 @@ def test_resizing_is_pillows_antialiased_bilinear_filter() -> None:
     assert (resize(flat, (2, 3)) == 7).all()
 
 
-def test_a_channel_of_one_value_is_not_divided_by_nothing() -> None:
+def test_a_constant_channel_is_not_divided_by_zero() -> None:
     assert moments(levels(np.full((5, 1, 2, 3), 51, dtype=np.uint8))) == ((0.2,), (1.0,))
 
 
@@ -255,7 +255,7 @@ def test_an_npz_file_without_an_array_is_refused(tmp_path: Path) -> None:
     assert not missing(str(refused.value), f"{tmp_path}/birds.npz", "test_labels", needed)
 
 
-def test_files_that_are_not_there_or_no_images_are_refused(tmp_path: Path) -> None:
+def test_missing_files_and_files_without_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("text")
     for name, complaint in {
         "npz:absent.npz": "absent.npz",
@@ -286,7 +286,7 @@ def test_a_corrupt_image_is_refused_by_name(tmp_path: Path) -> None:
     assert not missing(str(refused.value), bad)
 
 
-def test_an_image_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused_by_name(tmp_path: Path) -> None:
     whole = next(write_folder(tmp_path / "whole", made_arrays()).rglob("*.png")).read_bytes()
     name, bad = bad_folder(tmp_path, whole[: len(whole) // 2])
     with pytest.raises(InputError) as refused:
@@ -295,21 +295,21 @@ def test_an_image_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def giant_png(width: int, height: int) -> bytes:
-    """A PNG whose header claims so many pixels."""
+    """Return a PNG with this size in its header."""
     chunk = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
     return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
 
 
-@pytest.mark.parametrize(("width", "shown"), [(10_000, " 10000 x 10000 px:"), (20_000, "")])
-def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: int, shown: str) -> None:
+@pytest.mark.parametrize(("width", "message"), [(10_000, " 10000 x 10000 px:"), (20_000, "")])
+def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: int, message: str) -> None:
     data = giant_png(width, 10_000) + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
     name, bad = bad_folder(tmp_path, data)
     with pytest.raises(InputError) as refused:
         find(name)
-    assert not missing(str(refused.value), f"{bad}:{shown}", "64 megapixels")
+    assert not missing(str(refused.value), f"{bad}:{message}", "64 megapixels")
 
 
-def test_images_are_found_through_links_and_a_link_to_nothing_is_refused_by_name(tmp_path: Path) -> None:
+def test_images_are_found_through_links_and_a_broken_link_is_refused_by_name(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
     spec = find(f"folder:{folder}").spec
     elsewhere = tmp_path / "elsewhere"
@@ -324,9 +324,7 @@ def test_images_are_found_through_links_and_a_link_to_nothing_is_refused_by_name
     assert not missing(str(refused.value), lost)
 
 
-def test_a_folder_below_a_class_that_cannot_be_read_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_folder_below_a_class_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
     locked, scan = folder / "train" / "finch" / "locked", os.scandir
     locked.mkdir()

@@ -1,4 +1,4 @@
-"""What is said of the published data sets, before any of them is on this machine."""
+"""Specs of the published data sets, which need no download."""
 
 import pytest
 from torchvision import datasets  # type: ignore[import-untyped]
@@ -18,14 +18,14 @@ COUNTS = {  # training, validation and test images: the publications
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_a_published_set_has_as_many_images_as_its_publication_says(name: str) -> None:
+def test_a_published_set_has_the_number_of_images_of_its_publication(name: str) -> None:
     spec = DATASETS[name].spec
     assert (spec.num_train, spec.num_validation, spec.num_test) == COUNTS[name]
     assert len(spec.mean) == len(spec.std) == spec.in_channels
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_a_published_set_can_be_planned_with_before_it_is_here(name: str) -> None:
+def test_a_published_set_can_be_planned_with_before_it_is_downloaded(name: str) -> None:
     (run,) = study({"grid": {"backbone": [TINY], "method": ["none"], "dataset": [name]}}).runs
     assert run.spec.num_images == COUNTS[name][0] - COUNTS[name][1]
 

@@ -1,4 +1,4 @@
-"""Fewer images of each class: how many, which, and that it is the run's identity."""
+"""Subsets: number and choice of images per class, and their place in the run id."""
 
 import dataclasses
 from typing import Any
@@ -20,7 +20,7 @@ SPEC = dataclasses.replace(
 )
 
 
-def taken(*, seed: int = 0, **changes: Any) -> ImageSet:
+def subset_of_part(*, seed: int = 0, **changes: Any) -> ImageSet:
     return subset(PART, dataclasses.replace(SPEC, **changes), seed=seed)
 
 
@@ -28,31 +28,31 @@ def rows(part: ImageSet) -> set[bytes]:
     return {image.tobytes() for image in part.images}
 
 
-def test_a_share_is_taken_of_each_class() -> None:
-    assert np.bincount(taken(fraction=0.1).labels).tolist() == [2, 5, 2]
-    assert np.bincount(taken(per_class=7).labels).tolist() == [7, 7, 7]
-    assert np.bincount(taken(fraction=0.001).labels).tolist() == [1, 1, 1]
+def test_a_fraction_is_taken_of_each_class() -> None:
+    assert np.bincount(subset_of_part(fraction=0.1).labels).tolist() == [2, 5, 2]
+    assert np.bincount(subset_of_part(per_class=7).labels).tolist() == [7, 7, 7]
+    assert np.bincount(subset_of_part(fraction=0.001).labels).tolist() == [1, 1, 1]
 
 
 def test_everything_is_left_as_it_is_without_a_share_and_with_a_whole_one() -> None:
-    assert taken() is PART
-    assert np.array_equal(taken(fraction=1.0).array, PART.array)
+    assert subset_of_part() is PART
+    assert np.array_equal(subset_of_part(fraction=1.0).array, PART.array)
 
 
-def test_a_small_subset_lies_inside_every_larger_one() -> None:
-    sizes = [rows(taken(fraction=fraction)) for fraction in (0.1, 0.2, 0.5)]
+def test_a_small_subset_is_contained_in_every_larger_one() -> None:
+    sizes = [rows(subset_of_part(fraction=fraction)) for fraction in (0.1, 0.2, 0.5)]
     assert sizes[0] < sizes[1] < sizes[2]
-    assert rows(taken(per_class=3)) < rows(taken(per_class=4))
+    assert rows(subset_of_part(per_class=3)) < rows(subset_of_part(per_class=4))
 
 
-def test_each_seed_draws_its_own() -> None:
-    assert rows(taken(fraction=0.5)) == rows(taken(fraction=0.5))
-    assert rows(taken(fraction=0.5)) != rows(taken(fraction=0.5, seed=1))
+def test_each_seed_draws_a_different_subset() -> None:
+    assert rows(subset_of_part(fraction=0.5)) == rows(subset_of_part(fraction=0.5))
+    assert rows(subset_of_part(fraction=0.5)) != rows(subset_of_part(fraction=0.5, seed=1))
 
 
 def test_labels_stay_with_their_images() -> None:
     whole = {image.tobytes(): label for image, label in zip(PART.images, PART.labels, strict=True)}
-    part = taken(fraction=0.3)
+    part = subset_of_part(fraction=0.3)
     assert all(whole[image.tobytes()] == label for image, label in zip(part.images, part.labels, strict=True))
 
 
@@ -68,14 +68,14 @@ def test_a_run_counts_the_images_that_it_trains_on(protocol: str, change: dict[s
 
 
 def test_a_share_can_be_an_axis_and_is_another_run() -> None:
-    found = study({"grid": {"method": ["none"], "dataset.fraction": [0.1, 0.2, 1.0]}}).runs
-    assert [run.spec.num_images for run in found] == [900, 1800, 9000]
-    assert len({run.spec.run_id for run in found}) == 3
+    resolved = study({"grid": {"method": ["none"], "dataset.fraction": [0.1, 0.2, 1.0]}}).runs
+    assert [run.spec.num_images for run in resolved] == [900, 1800, 9000]
+    assert len({run.spec.run_id for run in resolved}) == 3
 
 
 def test_a_side_can_be_an_axis_and_is_a_square() -> None:
-    found = study({"grid": {"method": ["none"], "dataset.image_size": [16, 64, [16, 24]]}}).runs
-    assert [run.spec.dataset.image_size for run in found] == [(16, 16), (64, 64), (16, 24)]
+    resolved = study({"grid": {"method": ["none"], "dataset.image_size": [16, 64, [16, 24]]}}).runs
+    assert [run.spec.dataset.image_size for run in resolved] == [(16, 16), (64, 64), (16, 24)]
     (pair,) = runs(set={"dataset.image_size": [48, 32]})
     assert pair.spec.dataset.image_size == (48, 32)
 

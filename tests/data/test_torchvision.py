@@ -1,4 +1,4 @@
-"""Every other operation on a batch against torchvision's on each image by itself, for the same parameters."""
+"""The other batch operations against torchvision on each image, with the same parameters."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ def test_an_erased_image_is_torchvisions() -> None:
 def test_a_mixed_batch_and_the_shares_of_its_labels_are_torchvisions(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Its partners are the images one place before."""
+    """Its partners are the previous images."""
     labels, share = torch.arange(COUNT), 0.375
     transform = (v2.MixUp if kind == "mixup" else v2.CutMix)(num_classes=COUNT)
     box = (2, 3, 5, 7)  # top, left, height, width

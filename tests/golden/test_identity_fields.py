@@ -1,7 +1,7 @@
-"""A new field of anything that is in a run's id keeps the ids of older runs.
+"""New fields of specs keep the ids of older runs.
 
-`identity_fields.txt` lists the fields that ids have at every value. It never grows: a new field goes into
-IDENTITY_DEFAULTS of slbench/spec.py with the value that stands for what was done before.
+`identity_fields.txt` lists the fields that are part of an id at every value. It never grows: a new field is added to
+IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
 """
 
 import dataclasses
@@ -27,29 +27,29 @@ def classes() -> list[type]:
     """Return RunSpec and the classes of its parts."""
     parts: list[Any] = [RunSpec]
     for kind in get_type_hints(RunSpec, include_extras=True).values():
-        parts += [each for each in alternatives(kind) if dataclasses.is_dataclass(each)]
+        parts += [part for part in alternatives(kind) if dataclasses.is_dataclass(part)]
     return parts
 
 
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:
-    """Return for each field that is neither listed nor in the table the line that is to be added there."""
+    """Return the line to add to IDENTITY_DEFAULTS for each field that is neither listed nor there."""
     return [
         f'IDENTITY_DEFAULTS of slbench/spec.py lacks the new field: add {owner.__name__}: {{"{field.name}": '
-        f"{field.default!r}}}, if {field.default!r} is what all older runs did; otherwise make that the default"
+        f"{field.default!r}}}, if {field.default!r} describes all older runs; otherwise change the default"
         for owner in owners
         for field in dataclasses.fields(owner)
         if f"{owner.__name__}.{field.name}" not in LISTED and field.name not in defaults.get(owner, {})
     ]
 
 
-def test_every_field_of_an_id_is_listed_or_has_its_value_of_before() -> None:
+def test_every_field_of_an_id_is_listed_or_has_a_default() -> None:
     missing = unlisted(classes(), IDENTITY_DEFAULTS)
     assert not missing, "\n".join(missing)
 
 
-def test_every_listed_field_is_there_and_always_in_the_id() -> None:
-    there = {f"{owner.__name__}.{field.name}" for owner in classes() for field in dataclasses.fields(owner)}
-    gone = [line for line in LISTED if line not in there]
+def test_every_listed_field_exists_and_is_always_in_the_id() -> None:
+    existing = {f"{owner.__name__}.{field.name}" for owner in classes() for field in dataclasses.fields(owner)}
+    gone = [line for line in LISTED if line not in existing]
     assert not gone, f"stored ids and records have these fields: {gone}; keep them"
     left_out = {f"{owner.__name__}.{field}" for owner, fields in IDENTITY_DEFAULTS.items() for field in fields}
     assert not left_out & set(LISTED)
@@ -72,33 +72,33 @@ class LaterRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SpecOfMethod(RunSpec):
-    """A run of such a method."""
+    """A run with a LaterMethod."""
 
     method: LaterMethod
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SpecOfRecipe(RunSpec):
-    """A run with such a recipe."""
+    """A run with a LaterRecipe."""
 
     recipe: LaterRecipe
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LaterSpec(RunSpec):
-    """A run with one more field of its own."""
+    """A run with one more field."""
 
     ensemble: int = 1
 
 
 def later(part: str, owner: Any, spec: RunSpec, **changes: Any) -> RunSpec:
-    """Return a run as it would be if a part of it had one more field."""
+    """Return a run with one more field in one of its parts."""
     fields = vars_of(spec)
     kind: Any = {"method": SpecOfMethod, "recipe": SpecOfRecipe, "": LaterSpec}[part]
     if part:
         fields[part] = owner(**vars_of(fields[part]), **changes)
-    made: RunSpec = kind(**fields, **({} if part else changes))
-    return made
+    spec_with_field: RunSpec = kind(**fields, **({} if part else changes))
+    return spec_with_field
 
 
 def vars_of(value: Any) -> dict[str, Any]:

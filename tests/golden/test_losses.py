@@ -1,8 +1,8 @@
-"""Golden losses: the first steps of small runs. They move when the numerics of a part do.
+"""Golden losses of the first steps of small runs: they change with the numerics of a part.
 
-Taken on a CPU with AVX2, one thread, fp32. Another processor sums in another order: hence the
-tolerance. When these fail and the change was meant, raise the part's version in slbench.numerics_versions and
-write the new numbers here, in one commit.
+Measured on a CPU with AVX2, one thread, fp32; other processors sum in another order, hence the tolerance.
+After an intended change, raise the version of the part in slbench.numerics_versions and update the numbers
+in the same commit.
 """
 
 import dataclasses
@@ -45,5 +45,5 @@ def test_losses_move_only_with_a_raised_numerics_version(method: str) -> None:
         training, _ = prepare(
             spec, load(spec.dataset), device=torch.device("cpu"), precision="fp32", on_progress=lambda progress: None
         )
-        found = [metrics.train_loss for metrics in training.epochs()]
-    assert found == pytest.approx(losses, rel=TOLERANCE)
+        actual = [metrics.train_loss for metrics in training.epochs()]
+    assert actual == pytest.approx(losses, rel=TOLERANCE)

@@ -1,4 +1,4 @@
-"""Multiply-adds at 64 px and 200 classes: a closed form of each backbone; the paper's within stated shares."""
+"""Multiply-adds at 64 px and 200 classes: closed forms of each backbone, and the paper's within stated tolerances."""
 
 from functools import cache
 
@@ -22,26 +22,26 @@ def cost(backbone: str, method: str) -> ComputeCost:
 
 
 def paper(backbone: str, method: str) -> float:
-    """Return the millions of multiply-adds that the paper prints."""
+    """Return the paper's multiply-adds in millions."""
     published = find(backbone, method, "macs", dataset="tiny-imagenet")
     assert published is not None and published.unit == "M"
     return published.value
 
 
 def block(tokens: int, dim: int, *, keys: int | None = None, inner: int | None = None) -> int:
-    """Attention over `keys` tokens (itself, or the window's) with heads of `inner` in all, and an MLP of twice dim."""
+    """Count attention over `keys` tokens (default: all) with `inner` channels of all heads, and an MLP of 2 dim."""
     keys, inner = keys or tokens, inner or dim
     attention = 3 * tokens * dim * inner + 2 * tokens * keys * inner + tokens * inner * dim
     return attention + 2 * tokens * dim * (2 * dim)
 
 
 def vit(copies: int) -> int:
-    """8 x 8 patches of 8 px and a class token."""
+    """Count 8 x 8 patches of 8 px and a class token."""
     return 8**2 * (8 * 8 * 3 * copies) * 192 + 9 * block(8**2 + 1, 192) + 192 * CLASSES
 
 
 def t2t(copies: int) -> int:
-    """Soft splits of 3 x 3 leave 32 x 32, 16 x 16 and 8 x 8 tokens; the transformers between are 64 wide."""
+    """Count soft splits of 3 x 3 to 32 x 32, 16 x 16 and 8 x 8 tokens, with transformers of width 64 between."""
 
     def narrow(tokens: int, width: int) -> int:
         return 3 * tokens * width * 64 + 2 * tokens**2 * 64 + 3 * tokens * 64 * 64  # projection, MLP of 64 to 64 to 64
@@ -51,27 +51,27 @@ def t2t(copies: int) -> int:
 
 
 def cait(copies: int) -> int:
-    """24 blocks over 64 patches, 4 heads of 64 mixed before and after the softmax; 2 blocks of one query."""
-    mixes = 2 * 4 * 4  # for each pair of query and key
+    """Count 24 blocks over 64 patches, 4 heads of 64 mixed before and after the softmax; 2 blocks of one query."""
+    mixes = 2 * 4 * 4  # per query and key
     patches = 64 * (8 * 8 * 3 * copies) * 192 + 24 * (block(64, 192, inner=256) + 64 * 64 * mixes)
     query = 192 * 256 + 65 * 192 * 512 + 2 * 65 * 256 + 65 * mixes + 256 * 192 + 2 * 192 * 384
     return patches + 2 * query + 192 * CLASSES
 
 
 def pit(copies: int, pools: bool) -> int:
-    """16 x 16 patches of 4 px and a class token, halved and doubled in width twice."""
+    """Count 16 x 16 patches of 4 px and a class token, halved and doubled in width twice."""
     macs = 16**2 * (4 * 4 * 3 * copies) * 96
     for side, dim, depth in ((16, 96, 2), (8, 192, 6), (4, 384, 4)):
         macs += depth * block(side**2 + 1, dim)
         if dim < 384:
-            own = (side // 2) ** 2 * (9 * 2 * dim + (2 * dim) ** 2)  # each channel by itself, then mixed
+            grouped = (side // 2) ** 2 * (9 * 2 * dim + (2 * dim) ** 2)  # grouped convolution, then 1 x 1
             shifted = (side // 2) ** 2 * (2 * 2 * dim * copies) * 2 * dim
-            macs += (shifted if pools else own) + dim * 2 * dim  # and the class token
+            macs += (shifted if pools else grouped) + dim * 2 * dim  # and the class token
     return macs + 384 * CLASSES
 
 
 def swin(copies: int, pools: bool) -> int:
-    """16 x 16 patches of 4 px in windows of 4 x 4, merged by fours twice."""
+    """Count 16 x 16 patches of 4 px in windows of 4 x 4, merged by fours twice."""
     macs = 16**2 * (4 * 4 * 3 * copies) * 96
     for side, dim, depth in ((16, 96, 2), (8, 192, 6), (4, 384, 4)):
         macs += depth * block(side**2, dim, keys=16)
@@ -81,7 +81,7 @@ def swin(copies: int, pools: bool) -> int:
 
 
 def resnet(blocks: int) -> int:
-    """A stem and three stages of `blocks` times two convolutions of 3 x 3, 16 wide at 64 x 64, halved and doubled."""
+    """Count a stem and three stages of `blocks` x two 3 x 3 convolutions, 16 wide at 64 x 64, halved and doubled."""
     macs = 64**2 * 9 * 3 * 16
     for side, width in ((64, 16), (32, 32), (16, 64)):
         macs += 2 * blocks * side**2 * 9 * width**2
@@ -91,7 +91,7 @@ def resnet(blocks: int) -> int:
 
 
 def efficientnet() -> int:
-    """arXiv:1905.11946, Table 1, from a stem of stride 1; gates of a quarter of a block's input."""
+    """Count arXiv:1905.11946, Table 1, with a stem of stride 1 and gates of a quarter of a block's input."""
     macs, side, channels = 64**2 * 9 * 3 * 32, 64, 32
     for expansion, kernel, stride, out, depth in (
         (1, 3, 1, 16, 1),
@@ -115,7 +115,7 @@ def efficientnet() -> int:
     ("backbone", "method", "macs", "percent"),
     [
         ("vit", "none", vit(1), 0.5),
-        ("vit", "lsa", vit(1), None),  # the paper prints none
+        ("vit", "lsa", vit(1), None),  # not in the paper
         ("vit", "both", vit(5), 0.5),
         pytest.param("t2t", "none", t2t(1), 3.0, marks=pytest.mark.slow),
         ("t2t", "both", t2t(5), 3.0),
@@ -129,12 +129,12 @@ def efficientnet() -> int:
         pytest.param("swin", "both-no-pool", swin(5, pools=False), 0.5, marks=pytest.mark.slow),
     ],
 )
-def test_a_transformer_has_the_count_of_a_closed_form_which_is_near_the_papers(
+def test_a_transformer_has_the_count_of_a_closed_form_near_that_of_the_paper(
     backbone: str, method: str, macs: int, percent: float | None
 ) -> None:
-    found = cost(backbone, method).macs
-    assert found == macs
-    assert percent is None or found / 1e6 == pytest.approx(paper(backbone, method), rel=percent / 100)
+    actual = cost(backbone, method).macs
+    assert actual == macs
+    assert percent is None or actual / 1e6 == pytest.approx(paper(backbone, method), rel=percent / 100)
 
 
 @pytest.mark.parametrize(
@@ -144,18 +144,18 @@ def test_a_transformer_has_the_count_of_a_closed_form_which_is_near_the_papers(
 def test_a_convolutional_network_has_the_count_of_a_closed_form_and_with_batch_norm_the_papers(
     backbone: str, macs: int, percent: float
 ) -> None:
-    found, published = cost(backbone, "none"), paper(backbone, "none")
-    assert found.macs == macs
-    assert found.macs / 1e6 == pytest.approx(published, rel=percent / 100)
-    assert (found.macs + found.norm_operations) / 1e6 == pytest.approx(published, rel=0.001)
+    actual, published = cost(backbone, "none"), paper(backbone, "none")
+    assert actual.macs == macs
+    assert actual.macs / 1e6 == pytest.approx(published, rel=percent / 100)
+    assert (actual.macs + actual.norm_operations) / 1e6 == pytest.approx(published, rel=0.001)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("preset", "billions"), [("vit-tiny", 1.26), ("pit-xs", 1.4), ("swin-tiny", 4.5)])
 def test_macs_of_an_imagenet_preset_are_near_the_published(preset: str, billions: float) -> None:
-    """DeiT-Ti as timm tells it, PiT-XS and Swin-T as their papers do, all rounded: hence one percent."""
+    """DeiT-Ti as in timm, PiT-XS and Swin-T as in their papers; all are rounded, hence one percent."""
     network = Network.resolve(
         default_spec(preset), METHODS["none"], image_size=(224, 224), in_channels=3, num_classes=1000
     )
-    found = count(network.build(), image_size=(224, 224), in_channels=3)
-    assert found.macs / 1e9 == pytest.approx(billions, rel=0.01)
+    actual = count(network.build(), image_size=(224, 224), in_channels=3)
+    assert actual.macs / 1e9 == pytest.approx(billions, rel=0.01)

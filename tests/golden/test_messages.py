@@ -1,7 +1,7 @@
-"""The full text of what slbench tells its user, for the bad input of other tests and for commands that inform.
+"""Full texts of messages: errors for the bad input of other tests, and output of informative commands.
 
-Other tests assert keys, values and allowed values only; here a changed sentence is a changed line. When the change was
-meant, write the file anew with `python -m tests.golden.test_messages > tests/golden/messages.txt`.
+Other tests only assert keys, values and allowed values. After an intended change, rewrite the file with
+`python -m tests.golden.test_messages > tests/golden/messages.txt`.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ FILE = Path(__file__).with_name("messages.txt")
 
 
 def inputs(module: ModuleType, column: str) -> Iterator[Any]:
-    """Yield the inputs of a module's tables of bad input: the first column, where the second is what must be named."""
+    """Yield the first column of a module's two-column tables of bad input and expected parts."""
     for test in list(vars(module).values()):
         for mark in getattr(test, "pytestmark", []):
             if mark.name == "parametrize" and len(mark.args[0]) == 2 and mark.args[0][0] == column:
@@ -50,7 +50,7 @@ def inputs(module: ModuleType, column: str) -> Iterator[Any]:
 
 
 def error_of(function: Callable[..., object], *values: Any, **named: Any) -> str:
-    """Return the text of the error that a call ends with."""
+    """Return the text of the error that a call raises."""
     try:
         function(*values, **named)
     except SlbenchError as error:
@@ -59,7 +59,7 @@ def error_of(function: Callable[..., object], *values: Any, **named: Any) -> str
 
 
 def output_of(*arguments: object) -> str:
-    """Return the exit code and all that a command prints."""
+    """Return the exit code and the output of a command."""
     before = signal.getsignal(signal.SIGTERM)
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
         code = main([str(argument) for argument in arguments])
@@ -68,7 +68,7 @@ def output_of(*arguments: object) -> str:
 
 
 def errors_of_studies() -> Iterator[tuple[object, str]]:
-    """Yield wrong study files, tables, rules of seeds, flags and shares of data, each with its error."""
+    """Yield invalid study files, tables, seed rules, flags and subsets, each with its error."""
     for module in (test_refused, test_seeds):
         for content in inputs(module, "content"):
             yield content, error_of(study, content)
@@ -84,7 +84,7 @@ def errors_of_studies() -> Iterator[tuple[object, str]]:
 
 
 def errors_of_data(folder: Path) -> Iterator[tuple[object, str]]:
-    """Yield npz files with a wrong array, and storages that cannot be reached."""
+    """Yield npz files with an invalid array, and unreachable storages."""
     for name, (changes, _) in test_own.WRONG.items():
         yield name, error_of(find, test_own.npz(folder / "birds.npz", **changes))
     for url in inputs(test_storage, "url"):
@@ -93,7 +93,7 @@ def errors_of_data(folder: Path) -> Iterator[tuple[object, str]]:
 
 
 def errors_of_commands(folder: Path) -> Iterator[tuple[object, str]]:
-    """Yield commands with a wrong flag, or a wrong file, with what they print."""
+    """Yield commands with an invalid flag or file, with their output."""
     path, store = folder / "x.toml", ("--store", folder / "results")
     for flags, _ in test_bad_input.FLAGS.values():
         yield flags, output_of("run-grid", *flags, "--plan", *store)
@@ -119,7 +119,7 @@ def errors_of_commands(folder: Path) -> Iterator[tuple[object, str]]:
 
 
 def errors_of_stores(folder: Path) -> Iterator[tuple[object, str]]:
-    """Yield stores that cannot be used, or whose records cannot be read."""
+    """Yield unusable stores and unreadable records."""
     (folder / "file").touch()
     doctor = output_of("doctor", "--store", folder / "file").splitlines()
     yield "a file", "\n".join(line for line in doctor if "store" in line)
@@ -131,28 +131,28 @@ def errors_of_stores(folder: Path) -> Iterator[tuple[object, str]]:
 
 
 def reports(folder: Path) -> Iterator[tuple[object, str]]:
-    """Yield what commands print on a study with one run finished, one failed."""
+    """Yield the output of commands on a study with one finished and one failed run."""
     path, store = folder / "tiny.toml", Store(folder / "made")
     path.write_text(TINY_STUDY)
     first, second = load_study(path).runs
     finish(store, first)
     store.begin(second.spec, second.labels)
     store.fail(second.spec, second.labels, Failure(kind="killed", reason="killed by SIGKILL"))
-    where = ("--store", store.root)
-    yield "status", output_of("status", path, *where)
-    yield "plan", output_of("run-grid", path, *where, "--plan", "--devices", "cpu", "--jobs-per-device", "1")
-    yield "report", output_of("report", path, *where, "--format", "md")
+    store_flag = ("--store", store.root)
+    yield "status", output_of("status", path, *store_flag)
+    yield "plan", output_of("run-grid", path, *store_flag, "--plan", "--devices", "cpu", "--jobs-per-device", "1")
+    yield "report", output_of("report", path, *store_flag, "--format", "md")
     for flags in inputs(test_report, "flags"):
-        yield flags, output_of("report", path, *flags, *where)
-    yield "export", output_of("export", "--all", folder / "a.tar", *where)
+        yield flags, output_of("report", path, *flags, *store_flag)
+    yield "export", output_of("export", "--all", folder / "a.tar", *store_flag)
     yield "import", output_of("import", folder / "a.tar", "--store", folder / "b")
     yield "import again", output_of("import", folder / "a.tar", "--store", folder / "b")
     (folder / "made" / "runs" / "nothing").mkdir()
-    yield "clean", output_of("clean", *where)
+    yield "clean", output_of("clean", *store_flag)
 
 
-def collected(folder: Path) -> str:
-    """Return all messages, each under the input that it answers, without paths and versions of this machine."""
+def collect(folder: Path) -> str:
+    """Return all messages, each under its input, without paths and versions of this machine."""
     (folder / "y.tar").write_bytes(b"no archive")
     with (
         patch.object(machine, "usable_cores", lambda: 4),
@@ -169,20 +169,20 @@ def collected(folder: Path) -> str:
             ("REPORTS", list(reports(folder))),
         ]
     return "\n".join(
-        f"{title}: {given!r}\n{settled(text, folder)}" for title, messages in parts for given, text in messages
+        f"{title}: {source!r}\n{normalized(text, folder)}" for title, messages in parts for source, text in messages
     )
 
 
-def settled(text: str, folder: Path) -> str:
-    """Return a message as on any machine: no path, no size of a disk, no words of the TOML reader's own."""
+def normalized(text: str, folder: Path) -> str:
+    """Return a message without paths, disk sizes and texts of the TOML reader."""
     text = re.sub(r"(not valid TOML: )[^\n]*", r"\1...", text.replace(str(folder), "FOLDER"))
     return "".join(f"    {line.rstrip()}\n" for line in text.splitlines())
 
 
-def test_every_message_reads_as_in_the_golden_file(tmp_path: Path) -> None:
-    assert collected(tmp_path).splitlines() == FILE.read_text(encoding="utf-8").splitlines()
+def test_messages_equal_the_golden_file(tmp_path: Path) -> None:
+    assert collect(tmp_path).splitlines() == FILE.read_text(encoding="utf-8").splitlines()
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
-        sys.stdout.write(collected(Path(made)))
+    with tempfile.TemporaryDirectory() as directory:
+        sys.stdout.write(collect(Path(directory)))

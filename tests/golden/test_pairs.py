@@ -1,8 +1,8 @@
-"""Golden losses of every backbone with every row: they move when the arithmetic of a part does.
+"""Golden losses of every backbone with every method: they change with the numerics of a part.
 
-Taken on a CPU with AVX2, one thread, fp32, by `python -m tests.golden.test_pairs > tests/golden/pairs.csv`.
-Another processor sums in another order: hence the tolerance. When some of these fail and the change was
-meant, raise the part's version in slbench.numerics_versions and write the file anew, in one commit.
+Measured on a CPU with AVX2, one thread, fp32, by `python -m tests.golden.test_pairs > tests/golden/pairs.csv`;
+other processors sum in another order, hence the tolerance. After an intended change, raise the version of the
+part in slbench.numerics_versions and rewrite the file in the same commit.
 """
 
 import csv
@@ -31,7 +31,7 @@ def network(backbone: str, method: str) -> Network:
 
 
 def versions(backbone: str, method: str) -> dict[str, int]:
-    """Of the parts whose arithmetic the losses are made of."""
+    """Return the versions of the parts that determine the losses."""
     return {**network(backbone, method).numerics, "trainer": NUMERICS["trainer"]}
 
 
@@ -40,11 +40,11 @@ def golden() -> dict[tuple[str, str], dict[str, str]]:
         return {(row["backbone"], row["method"]): row for row in csv.DictReader(file)}
 
 
-def found(backbone: str, method: str) -> list[float]:
+def measured(backbone: str, method: str) -> list[float]:
     return losses(backbone, method, device=torch.device("cpu"))
 
 
-def test_every_pair_has_its_golden_losses_and_no_other() -> None:
+def test_every_pair_has_golden_losses() -> None:
     assert list(golden()) == PAIRS
 
 
@@ -52,21 +52,21 @@ def test_every_pair_has_its_golden_losses_and_no_other() -> None:
 def test_losses_of_a_pair_move_only_with_a_raised_version(backbone: str, method: str) -> None:
     row = golden()[backbone, method]
     assert json.loads(row["numerics"]) == versions(backbone, method)
-    assert found(backbone, method) == pytest.approx(json.loads(row["losses"]), rel=TOLERANCE)
+    assert measured(backbone, method) == pytest.approx(json.loads(row["losses"]), rel=TOLERANCE)
 
 
-def test_rows_that_are_not_the_same_network_are_told_apart_by_more_than_the_tolerance() -> None:
-    """So a mask left out or a shift to the wrong side cannot hide in it. Half a patch of 2 px is 1 px."""
+def test_methods_that_differ_have_losses_that_differ_by_more_than_the_tolerance() -> None:
+    """So the tolerance cannot hide a missing mask or a wrong shift. (Half a patch of 2 px is 1 px.)"""
     same = {"spt-cardinal", "spt-1px-cardinal"}
     loss = {pair: json.loads(row["losses"]) for pair, row in golden().items()}
-    for one, other in itertools.combinations(PAIRS, 2):
-        if one[0] == other[0] and {one[1], other[1]} != same:
-            assert loss[one] != pytest.approx(loss[other], rel=3 * TOLERANCE), (one, other)
+    for first, second in itertools.combinations(PAIRS, 2):
+        if first[0] == second[0] and {first[1], second[1]} != same:
+            assert loss[first] != pytest.approx(loss[second], rel=3 * TOLERANCE), (first, second)
 
 
 def rows() -> Iterator[dict[str, Any]]:
     for backbone, method in PAIRS:
-        rounded = [round(loss, 6) for loss in found(backbone, method)]
+        rounded = [round(loss, 6) for loss in measured(backbone, method)]
         yield {
             "backbone": backbone,
             "method": method,

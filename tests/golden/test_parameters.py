@@ -1,4 +1,4 @@
-"""Parameter counts: those of the authors' released code, recomputed from it. Exact."""
+"""Exact parameter counts, recomputed from the authors' released code."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def count(backbone: str, method: str, *, image: int, classes: int) -> int:
     [
         (32, 100, "none", 2_709_796),
         (32, 100, "spt", 2_747_140),
-        (32, 100, "lsa", 2_709_904),  # 12 a layer more
+        (32, 100, "lsa", 2_709_904),  # 12 more per layer
         (32, 100, "both", 2_747_248),
         (64, 200, "none", 2_756_744),
         (64, 200, "both", 2_906_228),
@@ -39,7 +39,7 @@ def test_vit_has_exactly_the_parameters_of_the_released_code(
 @pytest.mark.parametrize(
     ("backbone", "method", "params"),
     [
-        ("t2t", "none", 6_659_262 - 1_152),  # less a norm over 576 that is created there and never used
+        ("t2t", "none", 6_659_262 - 1_152),  # without a norm over 576 that is created there and never used
         ("t2t", "both", 6_680_264 - 1_152),  # Table 2 has 7.1 M
         ("cait", "none", 9_084_936),
         ("cait", "both", 9_234_416),
@@ -74,7 +74,7 @@ def test_lsa_adds_one_parameter_for_each_head_and_nothing_else(backbone: str, he
 @pytest.mark.parametrize(
     ("backbone", "millions", "exact"),
     [
-        # Table 2 of arXiv:2112.13492 gives one decimal; the exact numbers are our own.
+        # Table 2 of arXiv:2112.13492 gives one decimal; the exact numbers are ours.
         ("resnet56", 0.9, 865_368),
         ("resnet110", 1.7, 1_740_312),
         ("efficientnet-b0", 3.66, 3_659_588),
@@ -89,7 +89,7 @@ def test_the_convolutional_baselines_have_the_published_parameters(backbone: str
 @pytest.mark.parametrize(
     ("preset", "params"),
     [
-        # As timm 1.0.31 has them, which loads the authors' own weights; tests/backbones/test_presets.py asks it.
+        # As in timm 1.0.31, which loads the authors' weights; see tests/backbones/test_presets.py.
         ("vit-tiny", 5_717_416),  # deit_tiny_patch16_224
         ("pit-xs", 10_618_888),  # pit_xs_224
         ("swin-tiny", 28_288_354),  # swin_tiny_patch4_window7_224

@@ -1,4 +1,4 @@
-"""LSA: values one can check by hand, then a plain reference in float64."""
+"""LSA: hand-computed values, then a plain reference in float64."""
 
 import math
 
@@ -30,20 +30,20 @@ def test_the_scale_starts_at_one_over_the_temperature() -> None:
 
 
 @pytest.mark.parametrize(("per", "entries"), [("head", 3), ("layer", 1)])
-def test_lsa_costs_one_parameter_a_head_or_a_layer(per: str, entries: int) -> None:
+def test_lsa_adds_one_parameter_per_head_or_layer(per: str, entries: int) -> None:
     logits = AttentionLogits(3, 7, learn_temperature=True, temperature_per=per)
     assert sum(parameter.numel() for parameter in logits.parameters()) == entries
 
 
 def test_a_fixed_temperature_has_no_parameter_and_divides() -> None:
-    logits = AttentionLogits.of(Method(initial_temperature=2.0), num_heads=3, head_dim=7)
+    logits = AttentionLogits.from_method(Method(initial_temperature=2.0), num_heads=3, head_dim=7)
     q, k = torch.randn(2, 3, 5, 7), torch.randn(2, 3, 5, 7)
     assert not list(logits.parameters())
     assert torch.allclose(logits(q, k), AttentionLogits(3, 7)(q, k) / 2)
 
 
 def reference(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, *, masked: bool) -> Tensor:
-    """softmax(R / tau) v by einsum, the mask written as a sum over the others."""
+    """Return softmax(R / tau) v by einsum, with the mask as a sum over other tokens."""
     products = torch.einsum("bhnd,bhmd->bhnm", q, k) / temperature[None, :, None, None]
     weights = products.exp()
     if masked:
@@ -54,7 +54,7 @@ def reference(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, *, masked: b
 @pytest.mark.parametrize("name", ["none", "temperature-only", "mask-only", "lsa"])
 def test_values_and_gradients_are_those_of_the_plain_formula(name: str) -> None:
     torch.manual_seed(0)
-    logits = AttentionLogits.of(METHODS[name], num_heads=3, head_dim=7).double()
+    logits = AttentionLogits.from_method(METHODS[name], num_heads=3, head_dim=7).double()
     temperature = torch.full((3,), math.sqrt(7), dtype=torch.float64)
     if logits.scale is not None:
         torch.nn.init.uniform_(logits.scale, 0.1, 1.0)
@@ -72,7 +72,7 @@ def test_values_and_gradients_are_those_of_the_plain_formula(name: str) -> None:
         assert torch.allclose(ours_, theirs_, atol=1e-11)
 
 
-def test_what_a_backbone_adds_comes_before_the_mask_and_after_the_scale() -> None:
+def test_adjust_is_applied_after_the_scale_and_before_the_mask() -> None:
     q = torch.zeros(1, 1, 3, 4)
     logits = AttentionLogits(1, 4, mask_self=True, learn_temperature=True, initial_temperature=0.25)
     scores = logits(q, q, adjust=lambda scores: scores + 1)[0, 0]
@@ -80,7 +80,7 @@ def test_what_a_backbone_adds_comes_before_the_mask_and_after_the_scale() -> Non
     assert scores.tolist() == [[inf, 1, 1], [1, inf, 1], [1, 1, inf]]
 
 
-def test_gradients_pass_what_a_backbone_adds_except_on_the_diagonal() -> None:
+def test_gradients_pass_through_adjust_except_on_the_diagonal() -> None:
     q = torch.randn(1, 1, 3, 4)
     bias = torch.zeros(3, 3, requires_grad=True)
     weights = AttentionLogits(1, 4, mask_self=True)(q, q, adjust=lambda scores: scores + bias).softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Method: the value that names a row."""
+"""Method: defaults, resolution and errors."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,7 @@ def test_the_plain_backbone_changes_nothing() -> None:
     assert not Method().changes_attention
 
 
-def test_no_two_shipped_rows_are_the_same_row() -> None:
+def test_no_two_shipped_methods_are_equal() -> None:
     resolved = [method.resolved(pools=True) for method in METHODS.values()]
     assert len(set(resolved)) == len(METHODS)
 
@@ -28,7 +28,7 @@ def test_both_is_spt_and_lsa_together() -> None:
     assert both == plain | changes
 
 
-def test_rows_are_titled_as_the_paper_titles_them() -> None:
+def test_methods_have_the_titles_of_the_paper() -> None:
     titles = [model_title("ViT", name) for name in ("none", "spt", "lsa", "both", "temperature-only", "mask-only")]
     assert titles == ["ViT", "S-ViT", "L-ViT", "SL-ViT", "T-ViT", "M-ViT"]
     assert model_title("ViT", "window-2p") == "ViT, window-2p"
@@ -42,28 +42,28 @@ def test_a_ratio_is_floored_to_pixels(ratio: float, patch: int, pixels: int) -> 
     assert Method(shift="diagonal", shift_ratio=ratio).pixels(patch) == pixels
 
 
-def test_the_ratio_is_a_half_unless_given() -> None:
+def test_the_default_ratio_is_a_half() -> None:
     assert METHODS["spt"].pixels(8) == 4
     assert METHODS["spt"].resolved(pools=False).shift_ratio == 0.5
 
 
-def test_pixels_take_the_place_of_the_ratio() -> None:
+def test_pixels_replace_the_ratio() -> None:
     assert METHODS["spt-1px-cardinal"].pixels(8) == 1
     assert METHODS["spt-1px-cardinal"].resolved(pools=False).shift_ratio is None
 
 
-def test_a_ratio_that_comes_to_no_pixel_is_refused_with_the_smallest_that_works() -> None:
+def test_a_ratio_of_no_pixel_is_refused_with_the_smallest_allowed() -> None:
     with pytest.raises(InputError, match=naming("shift_ratio", "0.25", "2 px", "0 px", "1/2", "0.5")):
         Method(shift="diagonal", shift_ratio=0.25).pixels(2)
     assert Method(shift="diagonal", shift_ratio=0.5).pixels(2) == 1
 
 
-def test_a_shift_that_empties_the_image_is_refused() -> None:
+def test_a_shift_as_large_as_the_image_is_refused() -> None:
     with pytest.raises(InputError, match=naming("shift", "8 px", "8 x 16 px")):
         Method(shift="diagonal", shift_pixels=8).check_shift(4, (8, 16))
 
 
-def test_a_layer_norm_comes_with_the_shift_unless_refused() -> None:
+def test_a_shift_brings_a_layer_norm_by_default() -> None:
     norms = {name: METHODS[name].resolved(pools=True).layer_norm for name in METHODS}
     with_norm = {name for name, norm in norms.items() if norm}
     shifted = {"spt", "both", "spt-no-pool", "both-no-pool", "spt-cardinal", "spt-all8", "spt-1px-cardinal"}
@@ -71,11 +71,11 @@ def test_a_layer_norm_comes_with_the_shift_unless_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "pools", "becomes"),
+    ("requested", "pools", "becomes"),
     [("auto", True, "yes"), ("auto", False, "no"), ("no", True, "no"), ("yes", True, "yes")],
 )
-def test_s_pool_is_settled_by_the_backbone(asked: Any, pools: bool, becomes: str) -> None:
-    method = dataclasses.replace(METHODS["spt"], s_pool=asked)
+def test_s_pool_is_resolved_by_the_backbone(requested: Any, pools: bool, becomes: str) -> None:
+    method = dataclasses.replace(METHODS["spt"], s_pool=requested)
     assert method.resolved(pools=pools).s_pool == becomes
 
 
@@ -85,7 +85,7 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"shift": "diagonal", "shift_ratio": 0.5, "shift_pixels": 1}, naming("shift_ratio", "shift_pixels")),
         ({"shift_ratio": 0.5}, naming("shift")),
@@ -97,6 +97,6 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
         ({"shift": "sideways"}, naming("none", "diagonal", "cardinal", "all8")),
     ],
 )
-def test_contradictions_are_refused(fields: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_contradictions_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         checked(Method, fields, where="method")

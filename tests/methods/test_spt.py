@@ -1,4 +1,4 @@
-"""SPT: values one can check by hand, then a plain reference, then the claim on what a token sees."""
+"""SPT: hand-computed values, a plain reference, and the receptive field of a token."""
 
 import pytest
 import torch
@@ -33,12 +33,12 @@ def test_two_pixels_move_twice_as_far() -> None:
     assert Shift(((1, 1),), pixels=2)(IMAGE)[0, 1].tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
 
 
-def test_a_shift_that_empties_the_image_is_refused() -> None:
+def test_a_shift_as_large_as_the_image_is_refused() -> None:
     with pytest.raises(ValueError, match=naming("shift", "3 px", "3 x 3")):
         Shift(DIAGONAL, pixels=3)(IMAGE)
 
 
-def test_the_four_diagonals_are_the_paper_s() -> None:
+def test_the_four_diagonals_are_the_papers() -> None:
     assert sorted(DIAGONAL) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
     assert sorted(CARDINAL) == [(-1, 0), (0, -1), (0, 1), (1, 0)]
     assert len(set(DIRECTIONS["all8"])) == 8
@@ -57,7 +57,7 @@ def test_windows_are_centred_on_their_patches() -> None:
 
 
 def reference(images: Tensor, module: Tokenizer, pixels: int, patch: int) -> Tensor:
-    """SPT in loops: shift by indexing, flatten patch by patch, layer norm and linear written out."""
+    """Return SPT in loops: shift by indexing, flatten patch by patch, explicit layer norm and linear map."""
     batch, _, height, width = images.shape
     copies = [images]
     for down, right in DIAGONAL:
@@ -92,7 +92,7 @@ def test_spt_is_shift_concatenate_patch_norm_linear() -> None:
 
 
 def window_seen(method: Method, patch: int, *, token: tuple[int, int] = (1, 1), tokens: int = 3) -> Tensor:
-    """Which pixels move one token, by gradients through random weights: (h, w) of true or false."""
+    """Return a mask (h, w) of the pixels with a gradient from one token, with random weights."""
     torch.manual_seed(1)
     module = tokenizer(method, 2, 5, patch_size=patch).double()
     images = torch.randn(1, 2, tokens * patch, tokens * patch, dtype=torch.float64, requires_grad=True)
@@ -121,14 +121,14 @@ def test_four_cardinals_see_three_quarters_of_that_window() -> None:
 
 
 def test_at_ratio_three_quarters_the_diagonal_window_has_holes() -> None:
-    seen = window_seen(Method(shift="diagonal", shift_ratio=0.75), 4)
-    rows, columns = seen.any(dim=1), seen.any(dim=0)
+    window = window_seen(Method(shift="diagonal", shift_ratio=0.75), 4)
+    rows, columns = window.any(dim=1), window.any(dim=0)
     assert rows.sum().item() == columns.sum().item() == (1 + 2 * 0.75) * 4
-    assert not seen[rows][:, columns].all()
+    assert not window[rows][:, columns].all()
 
 
 def test_without_its_norm_spt_can_be_written_as_the_overlapping_convolution() -> None:
-    """Each of its weights adds to the weight of the pixel that it reads."""
+    """Each of its weights is added to that of the pixel it reads."""
     torch.manual_seed(2)
     patch, channels, dim = 4, 3, 5
     spt = tokenizer(METHODS["spt-no-layer-norm"], channels, dim, patch_size=patch).double()

@@ -1,4 +1,4 @@
-"""Arrays on the disk: npz files as they are or unpacked, and the data sets by name, read image by image."""
+"""Arrays on the disk, read image by image: npz files, in place or unpacked, and named data sets."""
 
 import dataclasses
 import io
@@ -17,7 +17,7 @@ from slbench.data import DATASETS, find, load
 from slbench.data.image_arrays import ImageArrays
 from slbench.data.npz import read_npz
 from slbench.data.own_split import in_memory
-from slbench.data.prepared_cache import keep, kept, kept_lazily
+from slbench.data.prepared_cache import open_prepared, read_prepared, write_prepared
 from slbench.data.splits import Splits, content_hash, in_content_order
 from slbench.data.spool import Sample, in_order
 from slbench.errors import InputError
@@ -38,32 +38,32 @@ def unpacked(root: Path) -> list[Path]:
 
 
 @pytest.mark.usefixtures("little")
-def test_what_is_packed_is_unpacked_once_and_what_is_not_stays_where_it_is(tmp_path: Path, root: Path) -> None:
-    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}")
-    assert load(found.spec, found.source).lazy
+def test_compressed_arrays_are_unpacked_once_and_others_are_read_in_place(tmp_path: Path, root: Path) -> None:
+    resolved = find(f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}")
+    assert load(resolved.spec, resolved.source).lazy
     assert not (root / "unpacked").exists()
     path = packed(tmp_path / "packed.npz")
     same = find(f"npz:{path}")
     first_file = unpacked(root)[0]
-    (left := first_file.with_name(f".{first_file.name}.123.tmp")).write_bytes(b"of a process that was killed")
-    assert same.spec == found.spec
-    files = [file for file in unpacked(root) if file != left]
+    (partial := first_file.with_name(f".{first_file.name}.123.tmp")).write_bytes(b"of a process that was killed")
+    assert same.spec == resolved.spec
+    files = [file for file in unpacked(root) if file != partial]
     assert [file.stat().st_size for file in files] == [11 * 17 * 19 * 3, 31 * 17 * 19 * 3]
     times = [file.stat().st_mtime_ns for file in files]
     first = load(same.spec, same.source)
     assert [file.stat().st_mtime_ns for file in files] == times
-    packed(path, seed=6)  # under the same name: what was unpacked of the other is of no use any more
+    packed(path, seed=6)  # same name: the unpacked array of the old file is useless now
     other = find(f"npz:{path}")
-    assert not left.exists()
-    assert other.spec.content != found.spec.content
+    assert not partial.exists()
+    assert other.spec.content != resolved.spec.content
     assert len(unpacked(root)) == 2 and not set(unpacked(root)) & set(files)
-    assert content_hash(dataclasses.replace(first, survey=None)) == content_hash(first)  # whoever reads it still can
+    assert content_hash(dataclasses.replace(first, statistics=None)) == content_hash(first)  # old readers still work
 
 
 @pytest.mark.usefixtures("little")
-def test_what_was_unpacked_and_then_damaged_is_named_with_the_cure(tmp_path: Path, root: Path) -> None:
-    found = find(f"npz:{packed(tmp_path / 'birds.npz')}")
-    splits = load(found.spec, found.source)
+def test_a_damaged_unpacked_array_is_named_with_the_cure(tmp_path: Path, root: Path) -> None:
+    resolved = find(f"npz:{packed(tmp_path / 'birds.npz')}")
+    splits = load(resolved.spec, resolved.source)
     images = unpacked(root)[1]
     with images.open("r+b") as file:
         file.write(bytes([255 - byte for byte in images.read_bytes()[:1]]))
@@ -71,15 +71,15 @@ def test_what_was_unpacked_and_then_damaged_is_named_with_the_cure(tmp_path: Pat
         in_memory(splits)
     assert not missing(str(refused.value), images, f"{tmp_path}/birds.npz", "0")
     images.unlink()
-    assert content_hash(load(found.spec, found.source)) == content_hash(splits)
-    in_memory(load(found.spec, found.source))
+    assert content_hash(load(resolved.spec, resolved.source)) == content_hash(splits)
+    in_memory(load(resolved.spec, resolved.source))
 
 
 @pytest.mark.usefixtures("little")
-def test_a_file_that_is_cut_while_it_is_read_ends_it_by_name(tmp_path: Path) -> None:
+def test_a_file_truncated_while_it_is_read_is_named(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
-    found = find(f"npz:{path}")
-    splits = load(found.spec, found.source)
+    resolved = find(f"npz:{path}")
+    splits = load(resolved.spec, resolved.source)
     os.truncate(path, 5000)
     with pytest.raises(InputError, match=naming("birds.npz", "train_images")):
         in_memory(splits)
@@ -87,9 +87,7 @@ def test_a_file_that_is_cut_while_it_is_read_ends_it_by_name(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("little")
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_an_array_whose_images_do_not_lie_one_after_the_other_is_refused(
-    tmp_path: Path, save: Callable[..., None]
-) -> None:
+def test_an_array_in_fortran_order_is_refused(tmp_path: Path, save: Callable[..., None]) -> None:
     arrays = made_arrays()
     save(tmp_path / "birds.npz", **{**arrays, "train_images": np.asfortranarray(arrays["train_images"])})
     with pytest.raises(InputError) as refused:
@@ -113,7 +111,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, root: Path, save: Callable[.
     ):
         path.write_bytes(broken)
         if save is np.savez and broken[:2000] == content[:2000]:
-            continue  # pixels like any others: a new file is new data
+            continue  # valid pixels: a new file is new data
         with pytest.raises(InputError) as refused:
             find(f"npz:{path}")
         assert not missing(str(refused.value), path, "numpy.savez")
@@ -127,7 +125,7 @@ def as_npy(array: np.ndarray, **how: Any) -> bytes:
 
 
 def zipped(path: Path, compression: int = zipfile.ZIP_STORED, **members: bytes) -> str:
-    """An npz file put together by hand, some of its members given as they lie there."""
+    """Write an npz file by hand, some members as raw bytes."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, array in made_arrays().items():
             archive.writestr(f"{name}.npy", members.get(name, as_npy(array)))
@@ -137,20 +135,20 @@ def zipped(path: Path, compression: int = zipfile.ZIP_STORED, **members: bytes) 
 @pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
-def test_however_an_npz_file_is_written_it_is_read(
+def test_npz_files_are_read_however_they_were_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, packing: int, version: tuple[int, int]
 ) -> None:
     expected = find(f"npz:{write_npz(tmp_path / 'usual.npz', made_arrays())}").spec
     monkeypatch.setenv("SLBENCH_STREAM", stream)
     members = {name: as_npy(array, version=version) for name, array in made_arrays().items()}
-    found = find(zipped(tmp_path / "birds.npz", packing, **members))
-    assert found.spec == expected
-    in_memory(load(found.spec, found.source))
+    resolved = find(zipped(tmp_path / "birds.npz", packing, **members))
+    assert resolved.spec == expected
+    in_memory(load(resolved.spec, resolved.source))
 
 
 @pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
 @pytest.mark.parametrize("shape", [(30, 17, 19, 3), (10**9, 17, 19, 3), (2**60, 2**10, 3), (-31, 17, 19, 3)])
-def test_an_array_that_says_another_size_than_it_has_is_a_damaged_file(
+def test_an_array_with_a_wrong_size_in_its_header_is_a_damaged_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str, shape: tuple[int, ...]
 ) -> None:
     monkeypatch.setenv("SLBENCH_STREAM", stream)
@@ -162,7 +160,7 @@ def test_an_array_that_says_another_size_than_it_has_is_a_damaged_file(
 
 
 @pytest.mark.usefixtures("little")
-def test_a_disk_without_room_for_what_is_packed_is_one_line(
+def test_a_disk_without_space_for_unpacking_is_one_line(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "free")
@@ -173,16 +171,16 @@ def test_a_disk_without_room_for_what_is_packed_is_one_line(
 
 
 @pytest.mark.usefixtures("little")
-def test_a_data_root_that_cannot_be_written_to_matters_to_what_is_packed_alone(tmp_path: Path, root: Path) -> None:
+def test_a_read_only_data_root_only_matters_for_compressed_arrays(tmp_path: Path, root: Path) -> None:
     root.write_text("a file where the folder should be")
-    found = find(f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}")
-    assert load(found.spec, found.source).lazy
+    resolved = find(f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}")
+    assert load(resolved.spec, resolved.source).lazy
     with pytest.raises(InputError, match=naming("root/unpacked", "Not a directory")):
         find(f"npz:{packed(tmp_path / 'packed.npz')}")
 
 
 def peak(work: Callable[[], Any]) -> int:
-    """The most memory that Python and numpy held at a time, in bytes."""
+    """Return the peak memory of Python and numpy, in bytes."""
     tracemalloc.start()
     try:
         work()
@@ -198,28 +196,28 @@ def samples(count: int) -> Iterator[Sample]:
 
 
 @pytest.mark.slow
-def test_neither_reading_nor_putting_in_order_holds_more_than_a_few_images(
+def test_reading_and_sorting_hold_only_a_few_images_in_memory(
     tmp_path: Path,
 ) -> None:
     count = 2_500
     total = count * 3 * 32 * 32  # 7.7 MB; threads read 512 images ahead
 
     def put_in_order() -> None:
-        keep(in_order(samples(count), tmp_path), tmp_path / "kept.npz", of="made")
+        write_prepared(in_order(samples(count), tmp_path), tmp_path / "kept.npz", of_content="made")
 
     assert peak(put_in_order) < total / 2
-    splits = kept_lazily(tmp_path / "kept.npz", of="made")
+    splits = open_prepared(tmp_path / "kept.npz", of_content="made")
     assert splits is not None and len(splits.train) == count * 4 // 5
 
     def read() -> None:
-        again = kept_lazily(tmp_path / "kept.npz", of="made")
+        again = open_prepared(tmp_path / "kept.npz", of_content="made")
         assert again is not None and sum(1 for _ in again.train.images) == count * 4 // 5
 
     assert peak(read) < total / 2
     arrays = {
-        f"{name}_{what}": array
+        f"{name}_{suffix}": array
         for name in ("train", "test")
-        for what, array in (
+        for suffix, array in (
             ("images", DRAW.integers(0, 256, (count // 2, 32, 32, 3), dtype=np.uint8)),
             ("labels", np.arange(count // 2) % 7),
         )
@@ -233,26 +231,26 @@ def put(splits: Splits) -> list[np.ndarray]:
     return [np.stack(list(part.images)) for part in (splits.train, splits.test)]
 
 
-def test_what_is_kept_is_read_the_same_from_memory_and_from_the_disk_or_not_at_all(tmp_path: Path) -> None:
+def test_a_prepared_cache_is_read_equally_in_memory_and_lazily_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "kept.npz"
-    keep(in_order(samples(40), tmp_path), path, of="made")
-    in_one, streamed = kept(path, of="made"), kept_lazily(path, of="made")
+    write_prepared(in_order(samples(40), tmp_path), path, of_content="made")
+    in_one, streamed = read_prepared(path, of_content="made"), open_prepared(path, of_content="made")
     assert in_one is not None and streamed is not None and streamed.lazy and not in_one.lazy
     assert content_hash(in_one) == content_hash(streamed)
-    assert all(np.array_equal(one, other) for one, other in zip(put(in_one), put(streamed), strict=True))
+    assert all(np.array_equal(first, second) for first, second in zip(put(in_one), put(streamed), strict=True))
     assert np.array_equal(in_one.train.array, in_memory(streamed).train.array)
     assert np.array_equal(in_content_order(in_one.train).array, in_one.train.array)
-    for read in (kept, kept_lazily):
-        assert read(path, of="another") is None
+    for read in (read_prepared, open_prepared):
+        assert read(path, of_content="another") is None
     content = bytearray(path.read_bytes())
     content[2000] ^= 1
     path.write_bytes(content)
-    for read in (kept, kept_lazily):
-        assert read(path, of="made") is None
+    for read in (read_prepared, open_prepared):
+        assert read(path, of_content="made") is None
 
 
 @pytest.mark.slow
-def test_images_that_fit_as_they_came_but_not_at_their_size_are_brought_to_it_as_they_are_asked_for(
+def test_images_that_fit_into_memory_only_before_resizing_are_resized_on_access(
     request: pytest.FixtureRequest,
 ) -> None:
     spec = dataclasses.replace(DATASETS["fashion-mnist-12k"].spec, image_size=(36, 40))
@@ -265,5 +263,5 @@ def test_images_that_fit_as_they_came_but_not_at_their_size_are_brought_to_it_as
     assert np.array_equal(streamed.held_out, whole.held_out)
     few = np.array([17, 3, 9_999])
     assert np.array_equal(np.stack(list(streamed.train.take(few).images)), whole.train.array[few])
-    again = load(spec)  # from the note
-    assert again.survey == streamed.survey is not None
+    again = load(spec)  # from the index
+    assert again.statistics == streamed.statistics is not None

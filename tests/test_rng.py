@@ -27,7 +27,7 @@ def test_one_purpose_gives_one_stream_whatever_was_drawn_before() -> None:
     assert not torch.equal(first, torch.rand(5, generator=generator(1, "order")))
 
 
-def test_a_generator_leaves_torchs_own_stream_alone() -> None:
+def test_a_generator_does_not_change_the_global_stream_of_torch() -> None:
     before = torch.get_rng_state()
     torch.rand(3, generator=generator(0, "order"))
     assert torch.equal(before, torch.get_rng_state())

@@ -1,4 +1,4 @@
-"""The map of the package, in slbench/__init__.py, is true: imports go down it."""
+"""The map of the package in slbench/__init__.py: complete, and imports only go down."""
 
 import ast
 import re
@@ -14,18 +14,18 @@ MAY_PRINT = ("cli/", "grid/worker.py")
 
 
 @cache
-def rooms() -> list[str]:
-    """The rooms from the top, as the docstring lists them: "cli", "grid", ..., "errors"."""
+def modules() -> list[str]:
+    """Return the modules from top to bottom, as in the docstring: "cli", "report", ..., "errors"."""
     assert slbench.__doc__ is not None
-    lines = slbench.__doc__.partition("The rooms")[2].splitlines()
+    lines = slbench.__doc__.partition("Modules from top to bottom")[2].splitlines()
     names = []
     for line in lines:
-        if found := re.match(r"    ([a-z_]+(?:/|\.py)(?:, [a-z_]+\.py)*)", line):
-            names += [name.strip().removesuffix("/").removesuffix(".py") for name in found[1].split(",")]
+        if match := re.match(r"    ([a-z_]+(?:/|\.py)(?:, [a-z_]+\.py)*)", line):
+            names += [name.strip().removesuffix("/").removesuffix(".py") for name in match[1].split(",")]
     return names
 
 
-def room_of(path: Path) -> str:
+def module_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -35,7 +35,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Dotted names of everything that a file imports, at the top, inside functions and for types alone."""
+    """Yield the dotted names of all imports of a file, also those inside functions and for types."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -54,16 +54,16 @@ def name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def test_the_map_names_every_room_once() -> None:
-    there = {room_of(path) for path in FILES}
-    assert len(rooms()) == len(set(rooms()))
-    assert set(rooms()) == there
+def test_the_map_names_every_module_once() -> None:
+    existing = {module_of(path) for path in FILES}
+    assert len(modules()) == len(set(modules()))
+    assert set(modules()) == existing
 
 
-def test_the_map_has_the_rooms_in_the_order_of_the_design() -> None:
+def test_the_map_has_the_order_of_the_design() -> None:
     order = ["cli", "report", "train", "measure", "study", "store", "spec", "data", "backbones", "methods", "recipes"]
-    assert [room for room in rooms() if room in order] == order
-    assert rooms()[-3:] == ["names", "text", "errors"]
+    assert [module for module in modules() if module in order] == order
+    assert modules()[-3:] == ["names", "text", "errors"]
 
 
 def test_imports_go_down() -> None:
@@ -72,7 +72,7 @@ def test_imports_go_down() -> None:
         for path in FILES
         for target in imported(path)
         if target.startswith("slbench.") and target != "slbench.__version__"
-        if rooms().index(target.split(".")[1]) < rooms().index(room_of(path))
+        if modules().index(target.split(".")[1]) < modules().index(module_of(path))
     ]
     assert not upward
 
@@ -83,13 +83,13 @@ def test_only_the_command_line_imports_typer_and_rich() -> None:
     assert all(user.startswith("cli/") for user in users)
 
 
-def test_only_the_command_line_and_the_child_print_and_exit() -> None:
-    talkers = {name(path) for path in FILES for call in calls(path) if call in ("print", "sys.exit", "exit", "quit")}
-    assert talkers
-    assert all(talker.startswith(MAY_PRINT) for talker in talkers)
+def test_only_the_command_line_and_the_worker_print_and_exit() -> None:
+    printing = {name(path) for path in FILES for call in calls(path) if call in ("print", "sys.exit", "exit", "quit")}
+    assert printing
+    assert all(user.startswith(MAY_PRINT) for user in printing)
 
 
-def test_nothing_of_torch_is_imported_at_the_top_of_what_lists_and_checks_names() -> None:
+def test_modules_that_list_and_check_names_import_nothing_heavy_at_the_top() -> None:
     free = (
         "study",
         "store",
@@ -105,17 +105,17 @@ def test_nothing_of_torch_is_imported_at_the_top_of_what_lists_and_checks_names(
     )
     heavy = {"torch", "torchvision", "pandas", "fvcore", "matplotlib", "numpy"}
     for path in FILES:
-        if room_of(path) in free:
+        if module_of(path) in free:
             top = {node for node in tree(path).body if isinstance(node, ast.Import | ast.ImportFrom)}
-            modules = {getattr(node, "module", None) or node.names[0].name for node in top}
-            assert not heavy & {module.partition(".")[0] for module in modules}, name(path)
+            imports = {getattr(node, "module", None) or node.names[0].name for node in top}
+            assert not heavy & {module.partition(".")[0] for module in imports}, name(path)
 
 
 def test_no_file_imports_itself_through_others() -> None:
-    modules = {f"slbench.{name(path)[:-3].replace('/', '.').removesuffix('.__init__')}": path for path in FILES}
+    paths = {f"slbench.{name(path)[:-3].replace('/', '.').removesuffix('.__init__')}": path for path in FILES}
     imports = {
-        module: {part for target in imported(path) for part in (target, target.rpartition(".")[0]) if part in modules}
-        for module, path in modules.items()
+        module: {part for target in imported(path) for part in (target, target.rpartition(".")[0]) if part in paths}
+        for module, path in paths.items()
     }
     done: set[str] = set()
 
@@ -126,5 +126,5 @@ def test_no_file_imports_itself_through_others() -> None:
                 visit(target, (*chain, module))
             done.add(module)
 
-    for module in modules:
+    for module in paths:
         visit(module, ())

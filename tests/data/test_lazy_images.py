@@ -1,4 +1,4 @@
-"""Images that stay on the disk: the same data, the same draws and the same weights as from memory."""
+"""Lazy images: the same data, draws and weights as from memory."""
 
 import dataclasses
 import os
@@ -39,7 +39,7 @@ RECIPE = dataclasses.replace(RECIPES["paper"], epochs=2, batch_size=16, lr=0.001
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    return lambda wanted: monkeypatch.setenv("SLBENCH_STREAM", "1" if wanted else "")
+    return lambda lazy: monkeypatch.setenv("SLBENCH_STREAM", "1" if lazy else "")
 
 
 Stream = Callable[[bool], None]
@@ -50,8 +50,8 @@ def folder(path: Path, **how: Any) -> str:
     return f"folder:{write_folder(path / 'birds', made_arrays(**how))}"
 
 
-def made(kind: str, path: Path, **how: Any) -> str:
-    """The same images as a folder, as an npz file, or as one whose arrays are packed."""
+def write_images(kind: str, path: Path, **how: Any) -> str:
+    """Write the same images as a folder, an npz file or a compressed npz file."""
     if kind == "folder":
         return folder(path, **how)
     save = np.savez if kind == "npz" else np.savez_compressed
@@ -59,40 +59,40 @@ def made(kind: str, path: Path, **how: Any) -> str:
     return f"npz:{path / 'birds.npz'}"
 
 
-def of_size(found: ResolvedDataset, size: tuple[int, int]) -> ResolvedDataset:
-    return dataclasses.replace(found, spec=dataclasses.replace(found.spec, image_size=size))
+def of_size(resolved: ResolvedDataset, size: tuple[int, int]) -> ResolvedDataset:
+    return dataclasses.replace(resolved, spec=dataclasses.replace(resolved.spec, image_size=size))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("val", [0, 7])
 @pytest.mark.parametrize("size", [(17, 19), (7, 5)])
-def test_on_the_disk_are_the_images_labels_split_and_hash_of_memory(
+def test_lazy_images_have_the_pixels_labels_split_and_hash_of_those_in_memory(
     tmp_path: Path, stream: Stream, size: tuple[int, int], val: int, kind: str
 ) -> None:
-    found = of_size(find(made(kind, tmp_path, val=val)), size)
-    kept = load(found.spec, found.source)
+    resolved = of_size(find(write_images(kind, tmp_path, val=val)), size)
+    kept = load(resolved.spec, resolved.source)
     stream(True)
-    streamed = load(found.spec, found.source)
-    again = load(found.spec, found.source)  # from the note
+    streamed = load(resolved.spec, resolved.source)
+    again = load(resolved.spec, resolved.source)  # from the index
     assert streamed.lazy and again.lazy and not kept.lazy
     assert np.array_equal(np.stack(list(streamed.test.images)), np.stack(list(again.test.images)))
-    for one, other in ((kept.train, streamed.train), (kept.test, streamed.test)):
-        assert np.array_equal(one.array, np.stack(list(other.images)))
-        assert np.array_equal(one.labels, other.labels)
+    for plain, lazy in ((kept.train, streamed.train), (kept.test, streamed.test)):
+        assert np.array_equal(plain.array, np.stack(list(lazy.images)))
+        assert np.array_equal(plain.labels, lazy.labels)
     assert np.array_equal(kept.held_out, streamed.held_out)
     assert content_hash(kept) == content_hash(streamed)
-    assert content_hash(kept) == content_hash(dataclasses.replace(streamed, survey=None))
-    spec = dataclasses.replace(found.spec, fraction=0.4)
+    assert content_hash(kept) == content_hash(dataclasses.replace(streamed, statistics=None))
+    spec = dataclasses.replace(resolved.spec, fraction=0.4)
     few = [subset(splits.for_protocol("holdout")[0], spec, seed=3) for splits in (kept, streamed)]
     assert np.array_equal(few[0].array, np.stack(list(few[1].images)))
 
 
 @pytest.mark.parametrize("shape", [(17, 19), (17, 19, 3), (17, 19, 5)])
 @pytest.mark.parametrize("kind", ["npz", "packed"])
-def test_a_file_is_found_the_same_when_memory_is_short(
+def test_the_spec_of_a_file_is_the_same_when_memory_is_short(
     tmp_path: Path, root: Path, request: pytest.FixtureRequest, kind: str, shape: tuple[int, ...]
 ) -> None:
-    name = made(kind, tmp_path, shape=shape, val=7)
+    name = write_images(kind, tmp_path, shape=shape, val=7)
     plenty = find(name)
     kept = load(plenty.spec, plenty.source)
     shutil.rmtree(root)
@@ -104,7 +104,7 @@ def test_a_file_is_found_the_same_when_memory_is_short(
 
 
 @pytest.mark.parametrize("split", [True, False])
-def test_what_is_found_is_the_same_when_memory_is_short(
+def test_the_spec_of_a_folder_is_the_same_when_memory_is_short(
     tmp_path: Path, root: Path, request: pytest.FixtureRequest, split: bool
 ) -> None:
     name = folder(tmp_path)
@@ -121,16 +121,16 @@ def test_what_is_found_is_the_same_when_memory_is_short(
     assert {path.suffixes[-2] for path in (root / "prepared").glob("*.npz")} == {".note"}  # no images
 
 
-def trained(found: ResolvedDataset, store: Path, **changes: Any) -> RunRecord:
+def trained(resolved: ResolvedDataset, store: Path, **changes: Any) -> RunRecord:
     spec = RunSpec.resolve(
         backbone=ViTSpec(patch_size=8, dim=8, depth=2, num_heads=1),
         method=METHODS["both"],
-        dataset=dataclasses.replace(found.spec, **changes),
+        dataset=dataclasses.replace(resolved.spec, **changes),
         recipe=RECIPE,
         protocol="holdout",
         seed=5,
     )
-    labels = Labels(backbone="tiny", method="both", dataset=found.label, data=found.source)
+    labels = Labels(backbone="tiny", method="both", dataset=resolved.label, data=resolved.source)
     return train_here(StudyRun(spec, labels), Store(store), checkpoint_seconds=0.0)
 
 
@@ -148,12 +148,12 @@ def trained(found: ResolvedDataset, store: Path, **changes: Any) -> RunRecord:
 def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_an_epoch(
     tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, kind: str, changes: dict[str, Any]
 ) -> None:
-    found = find(made(kind, tmp_path, train=67, test=13, shape=(16, 24, 3)))
-    kept = trained(found, tmp_path / "kept", **changes)
+    resolved = find(write_images(kind, tmp_path, train=67, test=13, shape=(16, 24, 3)))
+    kept = trained(resolved, tmp_path / "kept", **changes)
     stream(True)
     counted = decoded(monkeypatch)
-    streamed = trained(found, tmp_path / "streamed", **changes)
-    assert counted["images"] > 2 * 80  # in each of two epochs again
+    streamed = trained(resolved, tmp_path / "streamed", **changes)
+    assert counted["images"] > 2 * 80  # once more in each of two epochs
     assert (streamed.weights_sha256, streamed.data_sha256) == (kept.weights_sha256, kept.data_sha256)
     assert (streamed.final_test_loss, streamed.run_id) == (kept.final_test_loss, kept.run_id)
 
@@ -167,9 +167,9 @@ def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_a
     with monkeypatch.context() as patch:
         patch.setattr(Training, "_step", deadly)
         with pytest.raises(KeyboardInterrupt):
-            trained(found, tmp_path / "stopped", **changes)
+            trained(resolved, tmp_path / "stopped", **changes)
     assert next(steps) == 6
-    resumed = trained(found, tmp_path / "stopped", **changes)
+    resumed = trained(resolved, tmp_path / "stopped", **changes)
     assert resumed.weights_sha256 == kept.weights_sha256
 
 
@@ -193,30 +193,30 @@ def spoil(path: Path, how: str) -> None:
         ("another", ("changed",)),
     ],
 )
-def test_an_image_that_changes_while_a_run_trains_ends_it_by_name(
+def test_an_image_that_changes_during_training_ends_the_run_and_is_named(
     tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, how: str, complaint: tuple[object, ...]
 ) -> None:
-    found = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
+    resolved = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
     stream(True)
-    images = load(found.spec, found.source).test.images
+    images = load(resolved.spec, resolved.source).test.images
     assert isinstance(images, ImageFiles)
     bad, right = images.path(6), Training._step
 
-    def spoiling(self: Training, *arguments: Any, **given: Any) -> torch.Tensor:
+    def spoiling(self: Training, *arguments: Any, **keywords: Any) -> torch.Tensor:
         if bad.exists():
             spoil(bad, how)
-        return right(self, *arguments, **given)
+        return right(self, *arguments, **keywords)
 
     monkeypatch.setattr(Training, "_step", spoiling)
     with pytest.raises(InputError) as ended:
-        trained(found, tmp_path / "results")
+        trained(resolved, tmp_path / "results")
     assert not missing(str(ended.value), bad, *complaint)
     assert "\n" not in str(ended.value)
     assert not list(Store(tmp_path / "results").records())
 
 
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts the images that are read from now on."""
+    """Count the images that are read from now on."""
     counted = Counter[str]()
 
     def count(kind: type[ImageFiles] | type[ImageArrays]) -> None:
@@ -233,37 +233,37 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def test_images_are_looked_at_once_and_again_when_the_files_or_the_note_change(
+def test_images_are_indexed_once_and_again_when_the_files_or_the_index_change(
     tmp_path: Path, root: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream(True)
-    found = find(folder(tmp_path))
-    small = of_size(found, (7, 5))
-    first, resized = load(found.spec, found.source), load(small.spec, small.source)
+    resolved = find(folder(tmp_path))
+    small = of_size(resolved, (7, 5))
+    first, resized = load(resolved.spec, resolved.source), load(small.spec, small.source)
     counted = decoded(monkeypatch)
-    assert content_hash(load(found.spec, found.source)) == content_hash(first)
+    assert content_hash(load(resolved.spec, resolved.source)) == content_hash(first)
     assert content_hash(load(small.spec, small.source)) == content_hash(resized)
     assert not counted
     for path in (root / "prepared").glob("*.note.npz"):
         path.write_bytes(path.read_bytes()[:300])
     assert content_hash(load(small.spec, small.source)) == content_hash(resized)
-    assert counted["images"] == 3 * 42  # for their order, their hash, and their hash at the other size
+    assert counted["images"] == 3 * 42  # for their order, their hash and their resized hash
     spoil(next((tmp_path / "birds").rglob("*.png")), "another")
     with pytest.raises(InputError, match=naming("own", "sha256")):
-        load(found.spec, found.source)
+        load(resolved.spec, resolved.source)
 
 
-def test_a_moved_folder_is_looked_at_where_it_is_now(tmp_path: Path, stream: Stream) -> None:
+def test_a_moved_folder_is_read_at_its_new_path(tmp_path: Path, stream: Stream) -> None:
     stream(True)
-    found = find(folder(tmp_path))
+    resolved = find(folder(tmp_path))
     shutil.move(tmp_path / "birds", tmp_path / "moved")
     moved = find(f"folder:{tmp_path}/moved")
-    assert moved.spec == found.spec
+    assert moved.spec == resolved.spec
     images = load(moved.spec, moved.source).train.images
     assert isinstance(images, ImageFiles) and images.path(0).is_relative_to(tmp_path / "moved")
 
 
-def test_large_images_that_fit_when_they_are_small_are_kept_small(
+def test_large_images_that_fit_into_memory_after_resizing_are_kept_resized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     class Enough:
@@ -281,17 +281,17 @@ def test_large_images_that_fit_when_they_are_small_are_kept_small(
     assert content_hash(splits) == content_hash(streamed)
 
 
-def test_a_data_root_that_cannot_be_written_to_is_no_hindrance(tmp_path: Path, root: Path, stream: Stream) -> None:
+def test_a_read_only_data_root_does_not_matter(tmp_path: Path, root: Path, stream: Stream) -> None:
     root.write_text("a file where the folder should be")
     stream(True)
-    found = find(folder(tmp_path))
-    assert load(found.spec, found.source).lazy
+    resolved = find(folder(tmp_path))
+    assert load(resolved.spec, resolved.source).lazy
     assert root.read_text() == "a file where the folder should be"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize(("group", "groups"), [(1, 1), (1, 5), (3, 2), (11, 2), (100, 1)])
-def test_results_come_in_order_whatever_the_number_of_threads(threads: int, group: int, groups: int) -> None:
+def test_results_are_in_order_for_any_number_of_threads(threads: int, group: int, groups: int) -> None:
     others_done = threading.Event()
 
     def task(number: int) -> int:
@@ -301,15 +301,15 @@ def test_results_come_in_order_whatever_the_number_of_threads(threads: int, grou
             others_done.set()
         return number**2
 
-    found = list(prefetch(range(11), task, threads=threads, group=group, groups=groups))
-    assert found == [number**2 for number in range(11)]
+    results = list(prefetch(range(11), task, threads=threads, group=group, groups=groups))
+    assert results == [number**2 for number in range(11)]
 
 
-def test_of_no_tasks_there_are_no_results() -> None:
+def test_no_tasks_give_no_results() -> None:
     assert list(prefetch([], str)) == []
 
 
-def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begun() -> None:
+def test_an_error_is_raised_in_place_of_its_result_and_later_tasks_are_not_begun() -> None:
     begun = []
 
     def task(number: int) -> int:
@@ -318,8 +318,8 @@ def test_an_error_comes_where_its_result_would_have_and_what_is_left_is_not_begu
             raise InputError("the third")
         return number
 
-    given = prefetch(range(1000), task, threads=1, group=2, groups=3)
-    assert [next(given) for _ in range(3)] == [0, 1, 2]
+    results = prefetch(range(1000), task, threads=1, group=2, groups=3)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="the third"):
-        next(given)
+        next(results)
     assert max(begun) < 10
