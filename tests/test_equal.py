@@ -121,8 +121,8 @@ def test_an_unknown_budget_is_refused_with_the_two_allowed() -> None:
 @pytest.mark.parametrize(
     ("equal", "sentence"),
     [
-        ("epochs", "Equal epochs: subsets train for as many epochs as the whole set, so for fewer steps."),
-        ("steps", "Equal steps: subsets train for as many steps as the whole set, so on each image more often."),
+        ("epochs", "Equal epochs: subsets are trained for as many epochs as the full set, so for fewer steps."),
+        ("steps", "Equal steps: subsets are trained for as many steps as the full set, so for more epochs."),
     ],
 )
 def test_the_caption_names_the_budget_and_rows_differ_by_their_share(equal: str, sentence: str) -> None:

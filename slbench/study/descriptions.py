@@ -13,7 +13,7 @@ from functools import cache
 def field_descriptions(owner: type) -> dict[str, str]:
     """Return the description of each field that has one, as a phrase.
 
-    It is the comment at the end of the field's line, or the paragraph `name: ...` of the class's docstring.
+    It is the last comment on the field's lines, or the paragraph `name: ...` of the class's docstring.
     """
     source = textwrap.dedent(inspect.getsource(owner))
     comments = end_comments(source)
@@ -21,8 +21,11 @@ def field_descriptions(owner: type) -> dict[str, str]:
     assert isinstance(tree, ast.ClassDef)
     descriptions = docstring_fields(ast.get_docstring(tree) or "")
     for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and node.end_lineno in comments:
-            descriptions[ast.unparse(node.target)] = comments[node.end_lineno]
+        if isinstance(node, ast.AnnAssign):
+            lines = range(node.end_lineno or node.lineno, node.lineno - 1, -1)
+            comment = next((comments[line] for line in lines if line in comments), None)
+            if comment is not None:
+                descriptions[ast.unparse(node.target)] = comment
     return descriptions
 
 

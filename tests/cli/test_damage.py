@@ -79,7 +79,7 @@ def test_a_run_whose_record_is_damaged_is_to_be_made_again_and_a_report_names_th
     result = slbench("report", study, "--store", store.root, "--format", "md")
     assert (result.code, result.err) == (0, "")
     assert not missing(result.out, "1 of 2")
-    assert not missing(result.out, "1 record")
+    assert not missing(result.out, "1 unreadable record")
     line = next(line for line in result.out.splitlines() if line.startswith(f"{path}: "))
     assert not missing(line.rstrip(), "folder")
 

@@ -80,7 +80,7 @@ def test_an_image_size_is_a_side_or_height_and_width_also_on_an_axis() -> None:
         ("recipe.no_decay", "norm", "must be a list in brackets"),
         ("recipe.no_decay", ["norms"], "must be 'norm', 'bias', 'position', 'class_token' or 'temperature'"),
         ("recipe.erase_area", [0.1], "needs more than 1 value"),
-        ("recipe.erase_area", [0.2, 0.1], "must rise"),
+        ("recipe.erase_area", [0.2, 0.1], "above"),
         ("recipe.erase_aspect", 0.5, "must be a list in brackets"),
         ("recipe.betas", [0.9, 1.0], "must be below 1"),
         ("recipe.lr", [0.1], "must be one value; write a list under [grid] of a study file"),

@@ -1,6 +1,7 @@
 """The JSON schema of study files: committed, true of every shipped study, and as strict as loading one."""
 
 import copy
+import dataclasses
 import json
 import tomllib
 from typing import Any
@@ -144,3 +145,16 @@ class Described:
         2,
     )  # after a long value
     fourth: str = "# no comment"
+
+
+@dataclasses.dataclass
+class Wrapped:
+    plain: int = 1  # on its line
+    wrapped: tuple[int, ...] = (
+        2,
+        3,  # within the parentheses
+    )
+
+
+def test_a_comment_describes_its_field_also_where_the_line_is_wrapped() -> None:
+    assert field_descriptions(Wrapped) == {"plain": "on its line", "wrapped": "within the parentheses"}
