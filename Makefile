@@ -15,12 +15,12 @@ test: install
 test-slow: install
 	$(BIN)/pytest -m slow -n auto --dist worksteal -rs
 
-# For owners of a GPU: what no processor can show.
+# For owners of a GPU: tests that need one, then the check of the device.
 gpu-check: install
 	$(BIN)/pytest -m gpu -rs
 	$(BIN)/slbench doctor --selftest
 
-# Timings, printed as ratios taken side by side in one run.
+# Timings; most are ratios of commands that were run in turns.
 bench-augment: install
 	$(BIN)/python -m benchmarks.augment
 
