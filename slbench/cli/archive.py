@@ -105,7 +105,7 @@ def clean(
     elif yes:
         say(console, f"{store}: {total} freed")
     else:
-        say(console, f"{store}: {total} can be freed; remove with: slbench clean --yes")
+        say(console, f"{store}: {total} can be freed; add --yes to remove")
 
 
 def conflict_lines(conflict: Conflict) -> list[str]:

@@ -82,11 +82,11 @@ def noise_words(record: SearchRecord) -> str:
     spreads = [stdev(trial.by_seed) for result in record.rows for trial in result.complete if len(trial.by_seed) > 1]
     text = (
         f"Noise: an accuracy of {100 * rate:.0f} % on {record.validation_images:,} images has a standard error of "
-        f"{of_images:.1f} points. All trials share the images and the seeds, so their differences are less noisy; "
+        f"{of_images:.1f} points. All trials share the images and the seeds, so their differences are less noisy. "
     )
     if spreads:
         text += (
-            f"over seeds a trial's accuracies have a standard deviation of {mean(spreads):.2f} points "
+            f"Over seeds a trial's accuracies have a standard deviation of {mean(spreads):.2f} points "
             f"(mean of {len(spreads)} trials). "
         )
     return text + "The best of many trials is biased upwards: the comparison below uses fresh seeds and images."

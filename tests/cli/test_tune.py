@@ -44,7 +44,7 @@ def test_a_search_is_made_once_shown_written_and_reported(slbench: Command, tmp_
         assert (folder / f"{name}.png").stat().st_size > 1000
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")
     summary = (folder / "summary.md").read_text()
-    assert not missing(summary, "test image")
+    assert not missing(summary, "test images")
     assert "slbench, torch" not in summary and "torch" in summary  # versions are there
 
     results = Store(store)

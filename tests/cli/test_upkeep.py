@@ -120,7 +120,7 @@ def test_cleaning_says_what_would_go_and_goes_when_told(slbench: Command, there:
     nothing, checkpoint, summary = result.out.splitlines()
     assert not missing(nothing, "0 B", f"{there.root}/runs/nothing")
     assert not missing(checkpoint, "0.07 MB", f"{folder}/checkpoint.pt")
-    assert not missing(summary, there.root, "0.07 MB", "slbench clean --yes")
+    assert not missing(summary, there.root, "0.07 MB", "--yes")
     assert files(there.root) == before
     document = json.loads(slbench("clean", "--store", there.root, "--yes", "--json").out)
     assert (document["removed"], document["bytes"], len(document["found"])) == (True, 70_000, 2)
