@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import torch
 
 from slbench.analysis.analyzed_networks import AnalyzedNetwork
 from slbench.analysis.captions import FORMATS, AnalysisOutput, cpu_text, write_page
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
-from slbench.analysis.receptive_field_formula import Chain, Part, parts_of, receptive_field, resnet50, stride_of
-from slbench.backbones import PRESETS, construct, resolve_network
+from slbench.analysis.receptive_field_formula import receptive_field, resnet50, stride_of
+from slbench.backbones import PRESETS, describe, resolve_network
 from slbench.backbones.layers import Backbone
-from slbench.backbones.specs import BackboneSpec
-from slbench.backbones.t2t import T2T
-from slbench.methods import METHODS, Method, model_title
+from slbench.backbones.receptive_part import grid_of
+from slbench.image_shape import ImageShape
+from slbench.methods import METHODS, model_title
+from slbench.methods.receptive_steps import Chain
 from slbench.plotting.style import save
 from slbench.store import safe
 from slbench.text import distinct, plural
@@ -67,23 +67,26 @@ def effective_fields(
 
 def by_formula(backbone: str, method: str, line: str, network: Backbone, image_size: tuple[int, int]) -> list[Any]:
     """Return the fields of a network by the formula, one line per part."""
-    return [formula_row(backbone, method, line, part, image_size) for part in parts_of(network)]
+    parts = {part.name: part.chain for part in network.receptive_chain()}
+    return [formula_row(backbone, method, line, part, chain, image_size) for part, chain in parts.items()]
 
 
-def formula_row(backbone: str, method: str, line: str, part: Part, image_size: tuple[int, int]) -> dict[str, Any]:
-    side, grid = receptive_field(part.chain), part.grid(image_size)
+def formula_row(
+    backbone: str, method: str, line: str, part: str, chain: Chain, image_size: tuple[int, int]
+) -> dict[str, Any]:
+    side, grid = receptive_field(chain), grid_of(chain, image_size)
     return {
         "line": line,
         "backbone": backbone,
         "method": method,
-        "part": part.name,
+        "part": part,
         "image_size": min(image_size),
         "grid_rows": grid[0],
         "grid_columns": grid[1],
-        "stride": stride_of(part.chain),
+        "stride": stride_of(chain),
         "field": side,
         "share_of_side": min(1.0, side / min(image_size)),
-        "chain": chain_text(part.chain),
+        "chain": chain_text(chain),
     }
 
 
@@ -109,22 +112,16 @@ def contrast() -> list[dict[str, Any]]:
     size = (CONTRAST, CONTRAST)
     rows = []
     for method in ("none", "spt"):
-        network = shaped(PRESETS["vit-tiny"].spec, METHODS[method], size)
+        shape = ImageShape(size, channels=3, classes=10)
+        network = describe(*resolve_network(PRESETS["vit-tiny"].spec, METHODS[method], shape=shape), shape=shape)
         rows += by_formula("vit-tiny", method, model_title(PRESETS["vit-tiny"].title, method), network, size)
     layouts: dict[str, Literal["1x1", "3x3"]] = {
         "ResNet-50 (stride on the first 1x1, as published)": "1x1",
         "ResNet-50 (stride on the 3x3, as in torchvision)": "3x3",
     }
     for title, layout in layouts.items():
-        rows.append(formula_row("resnet50", "none", title, Part("last features", resnet50(layout)), size))
+        rows.append(formula_row("resnet50", "none", title, "last features", resnet50(layout), size))
     return rows
-
-
-def shaped(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> Backbone:
-    """Return a network on the meta device."""
-    spec, method = resolve_network(spec, method, image_size=image_size, in_channels=3, num_classes=10)
-    with torch.device("meta"):
-        return construct(spec, method, image_size=image_size, in_channels=3, num_classes=10, drop_path=0.0)
 
 
 def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
@@ -137,7 +134,7 @@ def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
         "backbone": first.backbone,
         "method": first.method,
         "dataset": first.dataset or "noise",
-        "output": parts_of(first.network)[0].name if tokens else "class",
+        "output": first.network.receptive_chain()[0].name if tokens else "class",
         "seeds": len(field.seeds),
         "images": len(first.images),
         "field_in_image": formula.cut(first.image_size).side if tokens else max(first.image_size),
@@ -246,7 +243,8 @@ def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple
 def caption_of(group: Sequence[FieldResult], output: Output) -> str:
     """Return the caption of a figure: content, images and seeds."""
     first = group[0].first
-    is_token = "last features" not in parts_of(first.network)[0].name
+    part = first.network.receptive_chain()[0]
+    is_token = part.name.startswith("tokens")
     what = (
         ("central token" if is_token else "central one of the last features") if output == "tokens" else "head's input"
     )
@@ -257,9 +255,7 @@ def caption_of(group: Sequence[FieldResult], output: Output) -> str:
     weights = ", ".join(distinct(field.first.weights for field in group if field.first.weights))
     trained = f"weights of the {weights}" if weights else "untrained"
     count = " to ".join(dict.fromkeys(str(f(len(field.seeds) for field in group)) for f in (min, max)))
-    box = "; dashed: the field by the formula" if output == "tokens" else ""
-    if output == "tokens" and isinstance(first.network, T2T):
-        box += "; attention between the soft splits reaches beyond it"
+    box = "; ".join(["", "dashed: the field by the formula", *filter(None, [part.note])]) if output == "tokens" else ""
     if not weights and not is_token:
         trained += ", batch norm at its initial statistics"
     return (

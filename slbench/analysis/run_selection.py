@@ -11,9 +11,8 @@ from slbench.backbones import BACKBONES
 from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.names import suggestion
-from slbench.numerics_versions import NUMERICS
 from slbench.record import WEIGHTS, RunRecord, read_record
-from slbench.spec import network_parts
+from slbench.spec import network_numerics
 from slbench.store import Store, state_of
 from slbench.study import Study
 from slbench.text import distinct, plural
@@ -77,9 +76,9 @@ class FinishedRun:
         """Return a note if the numerics of the network have changed since training."""
         spec = self.record.spec
         changed = [
-            f"{part} {spec.numerics[part]}, now {NUMERICS[part]}"
-            for part in network_parts(spec.backbone, spec.method)
-            if part in spec.numerics and spec.numerics[part] != NUMERICS[part]
+            f"{part} {spec.numerics[part]}, now {version}"
+            for part, version in network_numerics(spec.backbone, spec.method).items()
+            if spec.numerics.get(part, version) != version
         ]
         if not changed:
             return None
@@ -159,10 +158,15 @@ def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
         raise InputError(f"{folder}: run is not finished ({state_of(folder)}): continue it with slbench run-grid")
     run = FinishedRun(read_record(folder / "record.json"), folder)
     if needs.attention and not run.has_attention:
-        raise InputError(f"{run.title}: backbone has no attention; allowed: ViT, T2T, CaiT, PiT, Swin")
+        raise InputError(f"{run.title}: {no_attention(run)}")
     if needs.weights and run.weights is None:
         raise InputError(no_weights(run))
     return run
+
+
+def no_attention(run: FinishedRun) -> str:
+    titles = ", ".join(entry.title for entry in BACKBONES.values() if entry.tokens != "none")
+    return f"{run.record.spec.backbone.name} has no attention layers; choose runs of {titles}"
 
 
 def no_weights(run: FinishedRun) -> str:

@@ -1,13 +1,14 @@
 """Small networks and captures of their attention."""
 
 import torch
+from slbench.analysis.layers import AttentionLayer, layers_of
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.backbones import build, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec
 from slbench.gpu_check import perturbed
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
 from tests.contracts.small import images, small
@@ -28,8 +29,8 @@ def captures_of(network: Backbone, backbone: str) -> list[AttentionCapture]:
 
 
 def network_of_size(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Backbone:
-    spec, method = resolve_network(spec, method, image_size=size, in_channels=2, num_classes=3)
-    network = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
+    spec, method = resolve_network(spec, method, shape=ImageShape(size, 2, 3))
+    network = build(spec, method, shape=ImageShape(size, 2, 3), drop_path=0.0, seed=0)
     return network.eval()
 
 

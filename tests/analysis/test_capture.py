@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from slbench.analysis.layers import AttentionLayer, layers_of
 from torch import Tensor, nn
 
 from slbench.analysis import capture
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.backbones import build
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import CaiTSpec
 from slbench.backbones.swin import OTHER_REGION, WindowAttention
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.helpers import ATTENDING, captures_of, network_of
@@ -199,9 +200,7 @@ def test_each_layer_describes_its_tokens(backbone: str) -> None:
 
 def test_the_class_token_of_the_released_cait_has_patch_keys_only() -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
-    network = build(
-        spec, METHODS["both"], image_size=(8, 12), in_channels=CHANNELS, num_classes=7, drop_path=0.0, seed=0
-    )
+    network = build(spec, METHODS["both"], shape=ImageShape((8, 12), CHANNELS, 7), drop_path=0.0, seed=0)
     patches, asking = captures_of(network.eval(), "cait")
     assert (asking.layer.kind, asking.layer.class_key, asking.layer.class_query) == ("class", False, True)
     assert asking.scores.shape == (IMAGES, 3, 1, 6)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from slbench.analysis.layers import layers_of
+
 from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
 from slbench.data.batches import Batches

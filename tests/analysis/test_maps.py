@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from slbench.analysis.layers import AttentionLayer, layers_of
 from torch import Tensor, nn
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.maps import (
     Rollout,
     displayed,

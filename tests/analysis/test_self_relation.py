@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from slbench.analysis.layers import layers_of
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import layers_of
 from slbench.analysis.self_relation import MEASURES, SelfRelation, self_statistics
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, plain

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from slbench.analysis.layers import layers_of
 
 from slbench.analysis.capture import capture_attention
-from slbench.analysis.layers import layers_of
 from slbench.analysis.sharpness import (
     EPSILON,
     MEASURES,

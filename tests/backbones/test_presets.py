@@ -11,6 +11,7 @@ from slbench.backbones.pit import GroupedConvPool, Pool
 from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
 from slbench.errors import InputError
 from slbench.gpu_check import applies
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from tests.backbones.helpers import perturbed, tokens
 from tests.support import missing
@@ -21,8 +22,8 @@ SIDES = (12, 20)  # 6 x 10 patches; 5 x 9 windows of 4 px at stride 2
 
 
 def parameters(spec: BackboneSpec, name: str) -> int:
-    sized, method = resolve_network(spec, METHODS[name], image_size=(224, 224), in_channels=3, num_classes=1000)
-    return count_parameters(sized, method, image_size=(224, 224), in_channels=3, num_classes=1000)
+    sized, method = resolve_network(spec, METHODS[name], shape=ImageShape((224, 224), 3, 1000))
+    return count_parameters(sized, method, shape=ImageShape((224, 224), 3, 1000))
 
 
 @pytest.mark.parametrize("preset", TIMM)

@@ -15,6 +15,7 @@ from slbench.backbones.pit import Pool as PiTPool
 from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, T2TSpec
 from slbench.backbones.swin import PatchMerging, WindowAttention
 from slbench.backbones.t2t import T2T, TokenTransformer, sinusoid, soft_split
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from tests.backbones.helpers import blocks, perturbed, tokens
 
@@ -104,9 +105,7 @@ def test_layer_scale_starts_lower_in_the_last_of_24_blocks() -> None:
     network = build(
         CaiTSpec(patch_size=4, dim=4, num_heads=1, head_dim=2),
         METHODS["none"],
-        image_size=(8, 8),
-        in_channels=3,
-        num_classes=2,
+        shape=ImageShape((8, 8), 3, 2),
         drop_path=0.0,
         seed=0,
     )
@@ -301,9 +300,7 @@ def test_a_token_transformer_skips_with_the_value_and_scales_by_its_input_width(
 def test_the_first_scale_of_t2t_starts_at_its_input_width_and_a_temperature_is_a_multiple_of_that() -> None:
     scales = {}
     for method in ("lsa", "both"):
-        network = build(
-            T2TSpec(), METHODS[method], image_size=(64, 64), in_channels=3, num_classes=2, drop_path=0.0, seed=0
-        )
+        network = build(T2TSpec(), METHODS[method], shape=ImageShape((64, 64), 3, 2), drop_path=0.0, seed=0)
         assert isinstance(network, T2T)
         names = dict(network.named_parameters())
         scales[method] = [names[f"token_transformers.{i}.attention.logits.scale"].item() for i in (0, 1)]

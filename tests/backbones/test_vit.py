@@ -5,17 +5,17 @@ import torch
 
 from slbench.backbones import build
 from slbench.backbones.layers import MLP, Attention, Block, DropPath
-from slbench.backbones.specs import ViTSpec, default_patch_size
+from slbench.backbones.specs import ViTSpec
+from slbench.backbones.specs.base import default_patch_size
 from slbench.backbones.vit import ViT
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from tests.support import naming
 
 
 def test_initial_values_have_the_spread_of_the_released_code() -> None:
-    network = build(
-        ViTSpec(), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=100, drop_path=0.0, seed=0
-    )
+    network = build(ViTSpec(), METHODS["none"], shape=ImageShape((32, 32), 3, 100), drop_path=0.0, seed=0)
     assert isinstance(network, ViT)
     assert network.positions.std().item() == pytest.approx(1, abs=0.03)
     weight = dict(network.named_parameters())["blocks.0.attention.qkv.weight"]
@@ -26,9 +26,7 @@ def test_initial_values_have_the_spread_of_the_released_code() -> None:
 def test_a_convolution_starts_with_the_spread_of_the_linear_map_that_it_is() -> None:
     spread = {}
     for method in ("overlapping-conv", "spt-no-layer-norm"):
-        network = build(
-            ViTSpec(), METHODS[method], image_size=(32, 32), in_channels=3, num_classes=2, drop_path=0.0, seed=0
-        )
+        network = build(ViTSpec(), METHODS[method], shape=ImageShape((32, 32), 3, 2), drop_path=0.0, seed=0)
         names = dict(network.named_parameters())
         spread[method] = next(names[name].std().item() for name in names if name.startswith("tokenizer."))
     assert spread["overlapping-conv"] == pytest.approx((2 / (4 * 48 + 192)) ** 0.5, rel=0.02)

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from slbench.gpu_check import CHANNELS, CLASSES, PAIRS, SMALL, losses
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 from slbench.numerics_versions import NUMERICS
@@ -27,7 +28,7 @@ TOLERANCE = 1e-3
 
 def network(backbone: str, method: str) -> Network:
     spec, image_size = SMALL[backbone]
-    return Network.resolve(spec, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
+    return Network.resolve(spec, METHODS[method], shape=ImageShape(image_size, CHANNELS, CLASSES))
 
 
 def versions(backbone: str, method: str) -> dict[str, int]:

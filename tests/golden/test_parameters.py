@@ -3,6 +3,7 @@
 import pytest
 
 from slbench.backbones import build, default_spec
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 
 
@@ -10,9 +11,7 @@ def count(backbone: str, method: str, *, image: int, classes: int) -> int:
     network = build(
         default_spec(backbone),
         METHODS[method],
-        image_size=(image, image),
-        in_channels=3,
-        num_classes=classes,
+        shape=ImageShape((image, image), 3, classes),
         drop_path=0.1,
         seed=0,
     )
