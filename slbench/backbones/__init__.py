@@ -9,6 +9,7 @@ from slbench.backbones.specs import (
     BACKBONES,
     BackboneEntry,
     BackboneSpec,
+    BaseSpec,
     PiTSpec,
     SwinSpec,
     TransformerSpec,
@@ -22,6 +23,21 @@ from slbench.validation import checked
 
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
+
+__all__ = [
+    "BACKBONES",
+    "NAMED",
+    "PRESETS",
+    "BackboneEntry",
+    "Preset",
+    "build",
+    "check_method",
+    "construct",
+    "count_parameters",
+    "default_spec",
+    "describe",
+    "resolve_network",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +88,7 @@ PRESETS: dict[str, Preset] = {
 NAMED: dict[str, BackboneEntry | Preset] = {**BACKBONES, **PRESETS}  # names that a study may use
 
 
-def check_method(spec: BackboneSpec, method: Method) -> None:
+def check_method(spec: BaseSpec, method: Method) -> None:
     """Raise InapplicableError if a method (before defaults are resolved) does not apply to a backbone."""
     entry = BACKBONES[spec.name]
     shifted = method.shift != "none"

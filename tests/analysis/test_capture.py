@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from slbench.analysis.layers import AttentionLayer, layers_of
 from torch import Tensor, nn
 
 from slbench.analysis import capture
 from slbench.backbones import build
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import CaiTSpec
 from slbench.backbones.swin import OTHER_REGION, WindowAttention
-from slbench.errors import InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.helpers import ATTENDING, captures_of, network_of
-from tests.contracts.small import CHANNELS, IMAGES, images, small
-from tests.support import naming
+from tests.contracts.small import CHANNELS, IMAGES, images
 
 every = pytest.mark.parametrize("backbone", ATTENDING)
 rows = pytest.mark.parametrize("method", ["none", "both"])
@@ -60,15 +58,15 @@ def queries_and_keys(module: Any, given: dict[str, Tensor]) -> tuple[Tensor, Ten
 
 def window_terms(module: WindowAttention) -> Tensor:
     """Return relative bias plus region mask, entry by entry: (windows h n n)."""
-    down, across = module.grid
-    side = module.window
+    down, across = module.tokens.size
+    side, shift = module.tokens.window, module.tokens.shift
     terms = torch.zeros(down // side * (across // side), module.num_heads, side**2, side**2, dtype=torch.float64)
     bias = module.relative_bias.detach().double()
 
     def region(place: int, length: int) -> int:
-        if not module.shift:
+        if not shift:
             return 0
-        return 2 if place >= length - module.shift else 1 if place >= length - side else 0
+        return 2 if place >= length - shift else 1 if place >= length - side else 0
 
     for window, row in enumerate(terms):
         top, left = window // (across // side) * side, window % (across // side) * side
@@ -115,7 +113,7 @@ def test_captured_attention_matches_the_formulas_and_multiplies_the_values(backb
             captured.layer.name
         )
         if captured.layer.mix is not None:
-            mixed = torch.einsum("bfnm,fh->bhnm", weights, captured.layer.mix.weight.detach().double())
+            mixed = torch.einsum("bfnm,fh->bhnm", weights, captured.layer.mix.get_parameter("weight").detach().double())
             assert torch.allclose(captured.mixed.double(), mixed, atol=1e-5)
             weights = mixed
         else:
@@ -154,9 +152,8 @@ def test_every_row_sums_to_one_and_a_masked_diagonal_is_zero(backbone: str, meth
 @every
 def test_layers_are_complete_and_in_order_of_computation(backbone: str) -> None:
     network = network_of(backbone, "both")
-    layers = layers_of(network)
+    layers = network.attention_layers()
     assert [captured.layer.logits for captured in captures_of(network, backbone)] == [layer.logits for layer in layers]
-    assert [layer.number for layer in layers] == list(range(1, len(layers) + 1))
     assert {layer.logits for layer in layers} == {
         module for module in network.modules() if isinstance(module, AttentionLogits)
     }
@@ -189,22 +186,26 @@ FACTS = {  # kind, tokens (down, across), class token among keys and queries, wi
 def test_each_layer_describes_its_tokens(backbone: str) -> None:
     network = network_of(backbone, "none")
     for captured, facts in zip(captures_of(network, backbone), FACTS[backbone], strict=True):
-        layer = captured.layer
-        told = (layer.kind, layer.grid, layer.class_key, layer.class_query, layer.window, layer.shift)
-        assert told == facts, layer.name
-        patches = layer.window**2 or math.prod(layer.grid)
-        keys, queries = patches + layer.class_key, 1 if layer.kind == "class" else patches + layer.class_query
-        assert captured.scores.shape[-2:] == (queries, keys)
-        assert len(captured.scores) == IMAGES * layer.windows
+        layer, tokens = captured.layer, captured.layer.tokens
+        described = (tokens.size, tokens.class_token, tokens.class_query, tokens.window, tokens.shift)
+        assert (layer.kind, *described) == facts, layer.name
+        patches = tokens.window**2 or math.prod(tokens.size)
+        queries = 1 if layer.kind == "class" else patches + tokens.class_query
+        assert captured.scores.shape[-2:] == (queries, patches + tokens.class_token)
+        assert len(captured.scores) == IMAGES * tokens.windows
 
 
 def test_the_class_token_of_the_released_cait_has_patch_keys_only() -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
     network = build(spec, METHODS["both"], shape=ImageShape((8, 12), CHANNELS, 7), drop_path=0.0, seed=0)
     patches, asking = captures_of(network.eval(), "cait")
-    assert (asking.layer.kind, asking.layer.class_key, asking.layer.class_query) == ("class", False, True)
+    assert (asking.layer.kind, asking.layer.tokens.class_token, asking.layer.tokens.class_query) == (
+        "class",
+        False,
+        True,
+    )
     assert asking.scores.shape == (IMAGES, 3, 1, 6)
-    assert not asking.layer.self_among_keys
+    assert not asking.layer.tokens.queries_are_keys
     assert not patches.layer.logits.mask_self  # its mask is -1e-9, which masks nothing
     assert patches.weights.diagonal(dim1=-2, dim2=-1).gt(0).all()
 
@@ -225,11 +226,6 @@ def test_pieces_are_whole_images_and_cover_the_batch(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(capture, "PIECE", 1)
     for captured in captures_of(network, "swin"):
         pieces = list(captured.pieces())
-        assert [len(piece.scores) for piece in pieces] == [captured.layer.windows] * IMAGES
+        assert [len(piece.scores) for piece in pieces] == [captured.layer.tokens.windows] * IMAGES
         assert torch.equal(torch.cat([piece.scores for piece in pieces]), captured.scores)
         assert torch.equal(torch.cat([piece.q for piece in pieces]), captured.q)
-
-
-def test_a_convolutional_network_has_no_attention_layers() -> None:
-    with pytest.raises(InputError, match=naming("ResNet", "attention")):
-        layers_of(small("resnet56", "none"))

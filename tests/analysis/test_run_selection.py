@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from slbench.analysis.run_selection import FinishedRun, Requirements, select_runs, split_named
+from slbench.backbones.specs import ViTSpec
 from slbench.errors import InputError
-from slbench.numerics_versions import NUMERICS
 from slbench.record import Failure
 from slbench.store import Store
 from slbench.study import Study
@@ -110,7 +110,7 @@ def test_other_than_finished_runs_are_refused_in_one_line(study: Study, store: S
 def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_ = finish(store, study.runs[0])
     assert run_.outdated is None
-    monkeypatch.setitem(NUMERICS, "vit", 7)
+    monkeypatch.setattr(ViTSpec, "numerics_version", 7)
     (note,) = select_runs(store, [run_.record.run_id]).notes
     assert not missing(note, run_.title, "1", "7")
     other = dataclasses.replace(run_, record=run_.record.model_copy())

@@ -85,17 +85,18 @@ def test_a_block_of_cait_is_talking_heads_and_an_mlp_each_under_layer_scale(
     torch.testing.assert_close(block(x), y, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("variant", "first_key"), [("paper", 0), ("released", 1)])
-def test_the_class_token_of_cait_reads_itself_and_the_patches_but_only_those_in_the_released_code(
-    variant: str, first_key: int
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_the_class_token_of_cait_reads_itself_and_the_patches_normed_in_the_released_code_the_patches_as_they_are(
+    variant: str,
 ) -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant=variant)  # type: ignore[arg-type]
     network = perturbed(spec, "both", (8, 12))
     block = next(module for module in network.modules() if isinstance(module, ClassBlock))
     weights = dict[str, Tensor](block.named_parameters())
     token, patches = tokens(2, 1, 7), tokens(2, 11, 7)
-    source = normed(torch.cat([token, patches], dim=1), block.attention_norm)
-    read = talking_heads(source[:, :1], source[:, first_key:], weights, "attention.", heads=3, diagonal="kept")
+    both = normed(torch.cat([token, patches], dim=1), block.attention_norm)
+    keys = {"paper": both, "released": patches}[variant]
+    read = talking_heads(both[:, :1], keys, weights, "attention.", heads=3, diagonal="kept")
     y = token + weights["attention_scale.factor"] * read
     y = y + weights["mlp.1.factor"] * perceptron(normed(y, block.mlp_norm), weights, "mlp.0.")
     torch.testing.assert_close(block(token, patches), y, rtol=1e-12, atol=1e-12)
@@ -119,7 +120,8 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
     A window of the shifted grid holds the tokens whose rolled positions it covers; a token attends to
     those of them that are not separated by an edge of the image.
     """
-    (rows, columns), window, shift, heads = module.grid, module.window, module.shift, module.num_heads
+    tokens, heads = module.tokens, module.num_heads
+    (rows, columns), window, shift = tokens.size, tokens.window, tokens.shift
     weights = dict[str, Tensor](module.named_parameters())
     qkv = x @ weights["qkv.weight"].T + weights["qkv.bias"]
     q, k, v = rearrange(qkv, "b n (three h d) -> three b n h d", three=3, h=heads)
@@ -159,7 +161,7 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
 def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(method: str, block: int) -> None:
     network = perturbed(SwinSpec(patch_size=2, dims=(6,), depths=(2,), num_heads=(3,)), method, (16, 24))
     module = [module for module in network.modules() if isinstance(module, WindowAttention)][block]
-    assert (module.window, module.shift) == (4, 2 * block)
+    assert (module.tokens.window, module.tokens.shift) == (4, 2 * block)
     x = tokens(2, 96, 6)
     expected = window_attention(x, module, mask_self=METHODS[method].mask_self)
     torch.testing.assert_close(module(x), expected, rtol=1e-12, atol=1e-12)
@@ -169,7 +171,7 @@ def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(m
 def test_a_grid_no_larger_than_the_window_is_one_window_that_is_never_shifted() -> None:
     network = perturbed(SwinSpec(patch_size=1, dims=(6, 6), depths=(2, 2), num_heads=(3, 3)), "none", (8, 8))
     modules = [module for module in network.modules() if isinstance(module, WindowAttention)]
-    assert [(module.window, module.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
+    assert [(module.tokens.window, module.tokens.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
 
 
 @pytest.mark.parametrize("shift", [0, 2])

@@ -11,6 +11,7 @@ from slbench.backbones.vit import ViT
 from slbench.errors import InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
+from slbench.methods.token_grid import TokenGrid
 from tests.support import naming
 
 
@@ -20,7 +21,7 @@ def test_initial_values_have_the_spread_of_the_released_code() -> None:
     assert network.positions.std().item() == pytest.approx(1, abs=0.03)
     weight = dict(network.named_parameters())["blocks.0.attention.qkv.weight"]
     assert weight.std().item() == pytest.approx((2 / (192 + 576)) ** 0.5, rel=0.02)
-    assert network.head.bias.abs().sum() == 0
+    assert network.get_parameter("head.bias").abs().sum() == 0
 
 
 def test_a_convolution_starts_with_the_spread_of_the_linear_map_that_it_is() -> None:
@@ -43,7 +44,7 @@ def test_stochastic_depth_leaves_out_whole_samples_and_keeps_the_mean() -> None:
 
 
 def test_a_block_with_both_branches_dropped_is_the_identity() -> None:
-    attention = Attention(6, num_heads=3, head_dim=2, method=METHODS["none"])
+    attention = Attention(6, num_heads=3, head_dim=2, method=METHODS["none"], tokens=TokenGrid(height=1, width=5))
     block = Block(6, attention=attention, mlp=MLP(6, 12), drop_path=0.999999)
     x = torch.randn(2, 5, 6)
     assert torch.equal(block(x), x)

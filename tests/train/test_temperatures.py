@@ -162,6 +162,6 @@ def test_a_row_that_learns_no_temperature_has_no_such_file(tmp_path: Path) -> No
 
 
 def test_a_network_without_attention_has_no_layers() -> None:
-    history = TemperatureHistory(torch.nn.Linear(2, 3))
+    history = TemperatureHistory(small("resnet56", "none"))
     history.add(1)
     assert history.rows() == []
