@@ -9,16 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import BACKBONES, build, resolve_network
-from slbench.backbones.specs import (
-    BackboneSpec,
-    CaiTSpec,
-    EfficientNetSpec,
-    PiTSpec,
-    ResNetSpec,
-    SwinSpec,
-    T2TSpec,
-    ViTSpec,
-)
+from slbench.backbones.specs import BackboneSpec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -148,13 +139,7 @@ IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     Method: {},
     DatasetSpec: {},
     Recipe: {"equal": None},
-    ViTSpec: {"qkv_bias": False},
-    T2TSpec: {},
-    CaiTSpec: {},
-    PiTSpec: {"variant": "paper"},
-    SwinSpec: {"absolute_positions": True},
-    ResNetSpec: {},
-    EfficientNetSpec: {},
+    **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
 }
 
 

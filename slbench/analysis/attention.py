@@ -43,6 +43,7 @@ class AttentionMaps:
     """Attention maps of one run."""
 
     run: FinishedRun
+    layers: tuple[AttentionLayer, ...]  # all of the network
     by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # layers that feed the output, by depth
     rolled: Float[Tensor, "b down across"] | None
     predicted: tuple[int, ...]  # class indices
@@ -128,4 +129,6 @@ def read_maps(
         network, layers if options.rollout else output_layers, images, rows, update, options=pass_options
     )
     by_layer = {layer: torch.cat(batches) for layer, batches in maps.items()}
-    return AttentionMaps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))
+    return AttentionMaps(
+        run, layers, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist())
+    )

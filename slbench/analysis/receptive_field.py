@@ -12,7 +12,7 @@ from slbench.analysis.captions import FORMATS, AnalysisOutput, cpu_text, write_p
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
 from slbench.analysis.receptive_field_formula import receptive_field, resnet50, stride_of
-from slbench.backbones import PRESETS, describe, resolve_network
+from slbench.backbones import PRESETS, default_spec, describe, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.receptive_part import grid_of
 from slbench.image_shape import ImageShape
@@ -113,7 +113,7 @@ def contrast() -> list[dict[str, Any]]:
     rows = []
     for method in ("none", "spt"):
         shape = ImageShape(size, channels=3, classes=10)
-        network = describe(*resolve_network(PRESETS["vit-tiny"].spec, METHODS[method], shape=shape), shape=shape)
+        network = describe(*resolve_network(default_spec("vit-tiny"), METHODS[method], shape=shape), shape=shape)
         rows += by_formula("vit-tiny", method, model_title(PRESETS["vit-tiny"].title, method), network, size)
     layouts: dict[str, Literal["1x1", "3x3"]] = {
         "ResNet-50 (stride on the first 1x1, as published)": "1x1",

@@ -45,8 +45,13 @@ class Preset:
     """Named sizes of a backbone. A run that uses them is a run of that backbone."""
 
     title: str
-    spec: BackboneSpec
+    sizes: BackboneSpec
     source: str
+
+    @property
+    def spec(self) -> type[BaseSpec]:
+        """Return the class of the sizes, as a `BackboneEntry` has it."""
+        return type(self.sizes)
 
 
 # Table 3 of arXiv:2112.13492, at 224 px. Sizes, layers and parameter counts are exactly those of the sources. Initial
@@ -170,8 +175,8 @@ def default_spec(name: str) -> BackboneSpec:
         InputError: if the name is unknown.
     """
     entry = lookup(NAMED, name, "backbone")
-    spec: BackboneSpec = entry.spec if isinstance(entry, Preset) else checked(entry.spec, {"name": name}, where=name)
-    return spec
+    sizes: BackboneSpec = entry.sizes if isinstance(entry, Preset) else checked(entry.spec, {"name": name}, where=name)
+    return sizes
 
 
 def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float, seed: int) -> "Backbone":

@@ -128,8 +128,7 @@ class Resolver:
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):
             table = dataclasses.asdict(known.spec) | table | {"name": known.spec.name}
-        kind = type(known.spec) if isinstance(known, Preset) else known.spec
-        return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
+        return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
 
     def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:
         """Return a method with the applicable changes, and notes on the others."""

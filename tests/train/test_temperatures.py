@@ -22,6 +22,7 @@ from slbench.train.temperatures import (
     read_scales,
     rows_of,
 )
+from tests.contracts.small import small
 from tests.train.helpers import LABELS, SPEC, Calm, Killed, die_at, execute, run, tiny
 
 EPOCHS, LAYERS, HEADS = 2, 2, 3  # of SPEC

@@ -19,6 +19,8 @@ Variant = Literal["paper", "released"]  # as in the paper, or as in its released
 class BaseSpec:
     """Sizes of a backbone: what the rest of slbench asks of them. Subclasses are frozen dataclasses."""
 
+    identity_defaults: ClassVar[dict[str, Any]] = {}  # fields added after the first ids; see slbench.spec
+
     if TYPE_CHECKING:  # a field of each subclass
 
         @property

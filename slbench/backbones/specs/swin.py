@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from slbench.backbones.specs.base import (
     OTHER_WORK,
@@ -28,6 +28,7 @@ class SwinSpec(PatchSpec):
 
     __pydantic_config__ = STRICT
 
+    identity_defaults: ClassVar[dict[str, Any]] = {"absolute_positions": True}
     tokens_per_side: ClassVar[int] = 16
 
     name: Literal["swin"] = "swin"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, PatchSpec, Ratio, Size, check_mlp
 from slbench.errors import InputError
@@ -19,6 +19,7 @@ class ViTSpec(PatchSpec):
 
     __pydantic_config__ = STRICT
 
+    identity_defaults: ClassVar[dict[str, Any]] = {"qkv_bias": False}
     tokens_per_side: ClassVar[int] = 8
 
     name: Literal["vit"] = "vit"
