@@ -45,20 +45,11 @@ class TrainingMemory(BaseModel):
     measured_at: str
 
 
-class Probe(BaseModel):
-    """Cost of a job, measured for some seconds beside as many jobs as in the grid. See slbench.train.job_probe."""
+class JobCost(BaseModel):
+    """Cost of the parts of a job, measured for some seconds. See slbench.train.job_probe."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    key: str
-    title: str
-    machine_id: str
-    device_kind: str
-    device_name: str
-    computes_bf16: bool
-    threads: int
-    precision: str
-    jobs: int  # concurrent on the device
     data: Literal["its own", "random"]  # "random" if the data set is not on the machine
     startup_seconds: float  # of a process, before its first job
     load_seconds: float  # data and network
@@ -69,4 +60,18 @@ class Probe(BaseModel):
     finish_seconds: float  # counting multiply-adds and writing the last weights
     params: int
     peak_memory_bytes: int
+
+
+class Probe(JobCost):
+    """Cost of a job beside as many jobs as in the grid, with the conditions of the measurement."""
+
+    key: str
+    title: str
+    machine_id: str
+    device_kind: str
+    device_name: str
+    computes_bf16: bool
+    threads: int
+    precision: str
+    jobs: int  # concurrent on the device
     measured_at: str

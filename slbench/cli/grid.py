@@ -232,7 +232,7 @@ def train_here(
     precision = resolve_precision(run.spec.recipe.precision, [slot])
     import torch
 
-    from slbench.train.loop import Progress
+    from slbench.train.progress import Progress
     from slbench.train.run import RunInterrupted, execute
 
     def tell(progress: Progress) -> None:

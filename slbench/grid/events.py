@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slbench.grid.messages import ProgressMessage
 from slbench.grid.slots import Device, Slot
 from slbench.record import Failure, Pruned
 from slbench.study import StudyRun
+from slbench.train.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Progressed:
 
     run: StudyRun
     slot: Slot
-    progress: ProgressMessage
+    progress: Progress
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from slbench.grid.events import (
     WaitingForOthers,
 )
 from slbench.grid.failures import failure, memory_kills
-from slbench.grid.messages import Job, JobFailed, JobFinished, JobStopped, Line, ProgressMessage
+from slbench.grid.messages import Job, JobFailed, JobFinished, JobStopped, Line
 from slbench.grid.processes import (
     GRACE_SECONDS,
     LOG,
@@ -43,6 +43,7 @@ from slbench.recipes import Precision
 from slbench.record import Failure, Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.train.progress import Progress
 
 TICK_SECONDS = 0.5  # between two checks of claims and time limits
 CLAIM_SECONDS = 2.0  # between two attempts to claim a run that another process has
@@ -86,7 +87,7 @@ class LocalExecutor:
         self._more: Callable[[], StudyRun | None] = lambda: None
         # SimpleQueue.put is safe in a signal handler; None means an interrupt
         self._messages: queue.SimpleQueue[
-            tuple[WorkerProcess, ProgressMessage | JobFailed | JobFinished | JobStopped | None] | None
+            tuple[WorkerProcess, Progress | JobFailed | JobFinished | JobStopped | None] | None
         ] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
@@ -245,7 +246,7 @@ class LocalExecutor:
         job = worker.job
         if job is None:
             return  # an idle worker was ended
-        if isinstance(message, ProgressMessage):
+        if isinstance(message, Progress):
             self._write_progress(job, message)
             self.on_event(Progressed(job.run, job.slot, message))
         elif isinstance(message, JobFailed):
@@ -259,7 +260,7 @@ class LocalExecutor:
         else:
             worker.process.kill()  # reported as finished without a record: no longer trusted
 
-    def _write_progress(self, job: RunningJob, message: ProgressMessage) -> None:
+    def _write_progress(self, job: RunningJob, message: Progress) -> None:
         now = time.monotonic()
         if now - job.progress_written < PROGRESS_SECONDS:
             return

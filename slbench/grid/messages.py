@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from slbench.measure.network import Network
 from slbench.record import Kind, Labels
 from slbench.spec import RunSpec
+from slbench.train.progress import Progress
 
 
 class Job(BaseModel):
@@ -57,26 +58,6 @@ class ProbeTask(BaseModel):
     asked_at: float  # seconds since 1970, when the launcher started the worker
 
 
-class ProgressMessage(BaseModel):
-    """Progress of the running job."""
-
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    val_top1: float | None
-    test_top1: float | None
-    images_per_second: float
-
-    @property
-    def top1(self) -> float | None:
-        """Accuracy in percent to show during a run: validation if there is one, else test."""
-        return self.test_top1 if self.val_top1 is None else self.val_top1
-
-
 class JobFailed(BaseModel):
     """Last message of a worker that is ended by an exception."""
 
@@ -103,6 +84,6 @@ class JobStopped(BaseModel):
     stopped_run_id: str
 
 
-Line: TypeAdapter[ProgressMessage | JobFailed | JobFinished | JobStopped] = TypeAdapter(
-    ProgressMessage | JobFailed | JobFinished | JobStopped, config=ConfigDict(defer_build=True)
+Line: TypeAdapter[Progress | JobFailed | JobFinished | JobStopped] = TypeAdapter(
+    Progress | JobFailed | JobFinished | JobStopped, config=ConfigDict(defer_build=True)
 )

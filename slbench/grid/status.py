@@ -14,7 +14,7 @@ from slbench.store import State, Store
 from slbench.study import StudyRun
 
 if TYPE_CHECKING:
-    from slbench.grid.messages import ProgressMessage
+    from slbench.train.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class GridStatus:
         progress = self.progress(run)
         return None if progress is None else (progress.steps - progress.step) * step_seconds(progress, run)
 
-    def progress(self, run: StudyRun) -> "ProgressMessage | None":
+    def progress(self, run: StudyRun) -> "Progress | None":
         """Return the latest progress of a running run; None before its first step, or if it is unreadable."""
-        from slbench.grid.messages import ProgressMessage
+        from slbench.train.progress import Progress
 
         holder = self.holders.get(run.spec.run_id)
         try:
-            progress = None if holder is None else ProgressMessage.model_validate(holder.progress)
+            progress = None if holder is None else Progress.model_validate(holder.progress)
         except ValidationError:
             return None
         return progress if progress is not None and progress.images_per_second > 0 else None
@@ -108,7 +108,7 @@ class GridStatus:
         return known
 
 
-def step_seconds(progress: "ProgressMessage", run: StudyRun) -> float:
+def step_seconds(progress: "Progress", run: StudyRun) -> float:
     """Return the seconds per step of a run at its reported speed."""
     return run.spec.samples_per_epoch / run.spec.steps_per_epoch / progress.images_per_second
 

@@ -5,7 +5,6 @@ on the jobs it has done before.
 """
 
 import contextlib
-import dataclasses
 import gc
 import os
 import queue
@@ -22,7 +21,7 @@ from pydantic import BaseModel
 from slbench import machine
 from slbench.errors import SlbenchError
 from slbench.grid.failures import failure_message
-from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, ProgressMessage, SpeedTest
+from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, SpeedTest
 from slbench.measurement_records import Probe
 from slbench.store import Store
 
@@ -129,15 +128,11 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
     machine.forget_peak()
     import torch
 
-    from slbench.train.loop import Progress
     from slbench.train.run import RunInterrupted, execute
 
     terminated = threading.Event()
     commands.begin(job.spec.run_id)
     outcome: JobFinished | JobStopped = JobFinished(run_id=job.spec.run_id)
-
-    def send_progress(progress: Progress) -> None:
-        send(pipe, ProgressMessage(**dataclasses.asdict(progress)))
 
     signal.signal(signal.SIGTERM, lambda _number, _frame: terminated.set())
     try:
@@ -152,7 +147,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
             threads=job.threads,
             checkpoint_seconds=job.checkpoint_seconds,
             tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
-            on_progress=send_progress,
+            on_progress=lambda progress: send(pipe, progress),
             should_continue=lambda: not terminated.is_set() and not commands.stop_requested.is_set(),
         )
     except RunInterrupted:
@@ -194,7 +189,7 @@ def do_probe(task: ProbeTask) -> None:
         precision=job.precision,
         jobs=task.jobs,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        **dataclasses.asdict(cost),
+        **cost.model_dump(),
     )
     Store(Path(job.store)).add_probe(result)
 

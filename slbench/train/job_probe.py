@@ -4,7 +4,6 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ import torch
 from slbench.data import is_available, load
 from slbench.data.splits import ImageSet, Splits
 from slbench.measure.macs import count
+from slbench.measurement_records import JobCost
 from slbench.record import Labels
 from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, reproducible, synchronize
@@ -25,22 +25,6 @@ from slbench.train.run import peak_memory, prepare
 WARMUP_STEPS = 2  # of each epoch, not timed
 MIN_STEPS = 5  # timed steps
 MAX_SECONDS = 60.0  # after which fewer timed steps suffice
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobCost:
-    """Costs of a job, as in slbench.measurement_records.Probe."""
-
-    data: Literal["its own", "random"]
-    startup_seconds: float
-    load_seconds: float
-    step_seconds: float
-    steps: int
-    evaluation_seconds: float
-    save_seconds: float
-    finish_seconds: float
-    params: int
-    peak_memory_bytes: int
 
 
 class ProbeComplete(Exception):  # noqa: N818  (ends a loop, not an error)

@@ -18,7 +18,8 @@ from slbench.errors import DivergedError
 from slbench.rng import derive
 from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, seed_forward
-from slbench.train.optim import averaged, learning_rate, make_optimizer
+from slbench.train.parts import TrainingParts
+from slbench.train.progress import Progress
 from slbench.train.temperatures import TemperatureHistory
 
 EVALUATION_BATCH = 500  # images
@@ -40,25 +41,12 @@ class EpochMetrics:
     train_seconds: float  # of the steps, without evaluation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Progress of a run."""
-
-    epoch: int  # current one, counted from 1
-    epochs: int
-    step: int  # finished steps of the whole run
-    steps: int
-    loss: float  # of the last step
-    val_top1: float | None  # of the last finished epoch
-    test_top1: float | None
-    images_per_second: float  # over the current epoch
-
-
 class Training:
     """Training of one run, epoch by epoch, from its start or from a restored state.
 
     Args:
-        spec: supplies recipe and seed.
+        spec: supplies the seed, the number of epochs and how batches are made.
+        parts: loss, optimizer, schedule and weight average of this network; see `slbench.train.parts`.
         precision: "bf16" or "fp32".
         validation: None under protocols without a validation split.
         on_progress: called after steps, at most twice a second, and at the end of each epoch.
@@ -70,6 +58,7 @@ class Training:
         spec: RunSpec,
         network: Backbone,
         *,
+        parts: TrainingParts,
         training: Batches,
         validation: Batches | None,
         test: Batches,
@@ -83,10 +72,9 @@ class Training:
         self.training, self.validation, self.test = training, validation, test
         self.device, self.precision = device, precision
         self.on_progress, self.on_step = on_progress, on_step
-        self.optimizer = make_optimizer(network, spec.recipe)
+        self.loss, self.optimizer = parts.loss, parts.optimizer
+        self.schedule, self.averaged = parts.schedule, parts.averaged
         self.steps_per_epoch = spec.steps_per_epoch
-        decay = spec.recipe.ema_decay
-        self.averaged = None if decay is None else averaged(network, decay)
         self.history: list[EpochMetrics] = []
         self.temperatures = TemperatureHistory(self.evaluated)
         self.done = 0  # steps of the current epoch
@@ -178,7 +166,7 @@ class Training:
         began, before = time.perf_counter(), self.seconds
         for step in range(self.done, self.steps_per_epoch):
             number = (epoch - 1) * self.steps_per_epoch + step
-            lr = learning_rate(recipe, number, steps_per_epoch=self.steps_per_epoch)
+            lr = self.schedule(number)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             loss = self._step(list(islice(batches, recipe.accumulate)), epoch=epoch, first=step * recipe.accumulate)
@@ -224,15 +212,9 @@ class Training:
         return total
 
     def _loss(self, batch: Batch) -> Float[Tensor, ""]:
-        """Return the cross entropy with label smoothing; of mixed images the weighted mean over both labels."""
         with autocast(self.device, self.precision):
             logits = self.network(batch.images)
-        smoothing = self.spec.recipe.label_smoothing
-        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing)
-        if batch.share == 1:
-            return loss
-        partner_loss = F.cross_entropy(logits.float(), batch.partners, label_smoothing=smoothing)
-        return batch.share * loss + (1 - batch.share) * partner_loss
+        return self.loss(logits.float(), batch)
 
     def _report(self, epoch: int, loss: Tensor) -> None:
         now = time.perf_counter()

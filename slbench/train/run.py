@@ -29,7 +29,9 @@ from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.torch_runtime import reproducible
 from slbench.train.checkpoint import Checkpoints
-from slbench.train.loop import EpochMetrics, Progress, Training
+from slbench.train.loop import EpochMetrics, Training
+from slbench.train.parts import make_parts
+from slbench.train.progress import Progress
 from slbench.train.temperatures import TemperatureHistory, as_csv
 from slbench.train.tensorboard import board
 
@@ -230,6 +232,7 @@ def prepare(
     return Training(
         spec,
         network,
+        parts=make_parts(spec, network),
         training=Batches(subset(training, spec.dataset, seed=spec.seed), spec.dataset, device=device),
         validation=None if validation is None else Batches(validation, spec.dataset, device=device),
         test=Batches(test, spec.dataset, device=device),

@@ -13,11 +13,12 @@ import pytest
 from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduced, Started
 from slbench.grid.failures import failure
 from slbench.grid.local import LocalExecutor
-from slbench.grid.messages import Job, ProgressMessage
+from slbench.grid.messages import Job
 from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.train.progress import Progress
 from tests.support import TINY, missing, runs
 
 CPU = Device("cpu", "Processor", False)
@@ -118,7 +119,7 @@ def test_no_run_starts_no_child(tmp_path: Path) -> None:
 def test_an_interrupted_executor_ends_its_children(
     tmp_path: Path, python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = ProgressMessage(
+    message = Progress(
         epoch=1, epochs=2, step=1, steps=34, loss=2.5, val_top1=None, test_top1=None, images_per_second=7.0
     )
     python(f"echo '{message.model_dump_json()}'\nexec sleep 1000")

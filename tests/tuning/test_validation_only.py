@@ -12,11 +12,11 @@ import pytest
 
 import slbench.tuning
 from slbench.grid.events import Event, Finished, JobPruned, Progressed
-from slbench.grid.messages import ProgressMessage
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.train.progress import Progress
 from slbench.tuning import run as tuning_run
 from slbench.tuning.run import prepare_tuning
 from slbench.tuning.search_file import space_of
@@ -79,7 +79,7 @@ def made_up_executor(chance: random.Random) -> type:
             for epoch in range(1, epochs + 1):
                 write_metrics(self.store, run, epoch, chance)
                 test_top1 = 100 * chance.random()
-                said = ProgressMessage(
+                said = Progress(
                     epoch=epoch + 1, epochs=epochs, step=epoch, steps=epochs, loss=chance.random(), val_top1=None,
                     test_top1=test_top1, images_per_second=1.0,
                 )  # fmt: skip
@@ -137,9 +137,7 @@ def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPa
             return lambda *arguments, **named: calls.append((name, arguments, named))
 
     (run,) = target().runs({}, seeds=[0])
-    said = ProgressMessage(
-        epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0
-    )
+    said = Progress(epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0)
 
     class Executor:
         def __init__(self, slots: Any, *, on_event: Callable[[Event], None], **_: Any) -> None:
