@@ -15,7 +15,7 @@ import slbench
 from slbench.backbones import BACKBONES, BackboneEntry, build, check_method, resolve_network
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Attention, Backbone
-from slbench.backbones.specs import BackboneSpec, BaseSpec, ResNetSpec
+from slbench.backbones.specs import BackboneSpec, BaseSpec, ResNetSpec, ViTSpec
 from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
@@ -103,13 +103,10 @@ def test_a_registered_backbone_is_complete(name: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DummySpec(BaseSpec):
-    """Sizes of a backbone that says nothing about itself."""
+class DummySpec(ViTSpec):
+    """Sizes of a backbone that is not registered."""
 
-    name: Literal["dummy"] = "dummy"
-
-    def resolved(self, image_size: tuple[int, int]) -> "DummySpec":  # noqa: ARG002
-        return self
+    name: Literal["dummy"] = "dummy"  # type: ignore[assignment]
 
 
 class Dummy(Backbone):
@@ -142,7 +139,7 @@ class DescribedDummy(Dummy):
 
 
 def dummy(network: type[Backbone], *, with_small: bool = True) -> BackboneEntry:
-    small = (DummySpec() if with_small else ResNetSpec(), (8, 12))
+    small = (DummySpec(patch_size=4) if with_small else ResNetSpec(), (8, 12))
     return BackboneEntry(title="Dummy", spec=DummySpec, module=f"{__name__}:{network.__name__}", source="", small=small)
 
 
