@@ -150,6 +150,8 @@ def widened(spec: BackboneSpec, *, shape: ImageShape) -> BackboneSpec:
     ratio = spec.mlp_ratio
     target, plain = parameters(ratio, "both"), parameters(ratio, "none")
     slope = parameters(ratio + 1, "none") - plain
+    if slope <= 0:
+        raise InapplicableError(f"none-wide: mlp_ratio does not widen {BACKBONES[spec.name].title}")
     counts = {ratio: plain}
     for _ in range(2):  # the second step corrects the rounding to whole hidden units
         ratio = round(ratio + (target - counts[ratio]) / slope, 3)

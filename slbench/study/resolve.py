@@ -127,7 +127,7 @@ class Resolver:
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):
-            table = dataclasses.asdict(known.spec) | table | {"name": known.spec.name}
+            table = dataclasses.asdict(known.sizes) | table | {"name": known.sizes.name}
         return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
 
     def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:

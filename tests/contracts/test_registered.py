@@ -60,10 +60,10 @@ def undescribed(method: str, entry: BackboneEntry) -> Iterator[str]:
     """Yield what the small network of a method does not say about itself."""
     sizes, size = entry.small
     shape = ImageShape(size, channels=5, classes=7)
-    spec, resolved = resolve_network(sizes, METHODS[method], shape=shape)
     try:
+        spec, resolved = resolve_network(sizes, METHODS[method], shape=shape)
         network = build(spec, resolved, shape=shape, drop_path=0.0, seed=0).eval()
-    except NotImplementedError:
+    except (InapplicableError, NotImplementedError):
         return
     for parameter, _ in network.named_parameters():
         try:
