@@ -85,7 +85,9 @@ def perturbed(network: "Backbone") -> "Backbone":
     return network
 
 
-def losses(backbone: str, method: str, *, device: "torch.device", precision: str = "fp32") -> list[float]:
+def losses(
+    backbone: str, method: str, *, device: "torch.device", precision: str = "fp32", sizes: Sizes = SMALL
+) -> list[float]:
     """Return the losses of the first AdamW steps of a small network on one batch; deterministic, one CPU thread."""
     import torch
     import torch.nn.functional as F
@@ -94,8 +96,8 @@ def losses(backbone: str, method: str, *, device: "torch.device", precision: str
     from slbench.train.optim import make_optimizer
 
     with reproducible(1):
-        network = perturbed(small(backbone, method)).to(device).train()
-        batch, labels = images(backbone).to(device), torch.arange(IMAGES, device=device)
+        network = perturbed(small(backbone, method, sizes=sizes)).to(device).train()
+        batch, labels = images(backbone, sizes=sizes).to(device), torch.arange(IMAGES, device=device)
         optimizer = make_optimizer(network, RECIPES["quick"])
         values = []
         for _ in range(STEPS):

@@ -6,6 +6,7 @@ part in slbench.numerics_versions and rewrite the file in the same commit.
 """
 
 import csv
+import dataclasses
 import itertools
 import json
 import sys
@@ -24,6 +25,7 @@ from slbench.numerics_versions import NUMERICS
 
 FILE = Path(__file__).with_name("pairs.csv")
 TOLERANCE = 1e-3
+RELEASED_CAIT = [1.503694, 1.305165, 0.88149, 0.759979, 0.612358]  # losses of CaiT with variant "released" and method "both"
 
 
 def network(backbone: str, method: str) -> Network:
@@ -54,6 +56,15 @@ def test_losses_of_a_pair_move_only_with_a_raised_version(backbone: str, method:
     row = golden()[backbone, method]
     assert json.loads(row["numerics"]) == versions(backbone, method)
     assert measured(backbone, method) == pytest.approx(json.loads(row["losses"]), rel=TOLERANCE)
+
+
+def test_losses_of_the_released_cait_move_only_with_a_raised_version() -> None:
+    spec, size = SMALL["cait"]
+    released = dataclasses.replace(spec, variant="released")  # type: ignore[type-var]
+    shape = ImageShape(size, CHANNELS, CLASSES)
+    assert Network.resolve(released, METHODS["both"], shape=shape).numerics == {"cait": 2, "spt": 1, "lsa": 1}
+    actual = losses("cait", "both", device=torch.device("cpu"), sizes={"cait": (released, size)})
+    assert actual == pytest.approx(RELEASED_CAIT, rel=TOLERANCE)
 
 
 def test_methods_that_differ_have_losses_that_differ_by_more_than_the_tolerance() -> None:
