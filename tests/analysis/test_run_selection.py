@@ -59,8 +59,11 @@ def test_networks_without_attention_are_left_out_of_a_study_and_refused_by_name(
     assert selection.runs == (vit,)
     (note,) = selection.notes
     assert not missing(note, "attention", "ResNet-x")
-    with pytest.raises(InputError, match=naming("attention", "ViT", "T2T", "CaiT", "PiT", "Swin")):
+    with pytest.raises(InputError, match=naming("resnet56", "no attention", "ViT", "T2T", "CaiT", "PiT", "Swin")):
         select_runs(store, [plain.record.run_id])
+    alone = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"]], "method": ["none"]})
+    with pytest.raises(InputError, match=naming("birds", "resnet56", "no attention", "ViT")):
+        select_runs(store, [], study=alone)
 
 
 def test_weights_of_the_selected_epoch_are_used_if_no_others_were_kept(study: Study, store: Store) -> None:

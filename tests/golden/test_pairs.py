@@ -25,7 +25,13 @@ from slbench.numerics_versions import NUMERICS
 
 FILE = Path(__file__).with_name("pairs.csv")
 TOLERANCE = 1e-3
-RELEASED_CAIT = [1.503694, 1.305165, 0.88149, 0.759979, 0.612358]  # losses of CaiT with variant "released" and method "both"
+RELEASED_CAIT = [
+    1.503694,
+    1.305165,
+    0.88149,
+    0.759979,
+    0.612358,
+]  # losses of CaiT with variant "released" and method "both"
 
 
 def network(backbone: str, method: str) -> Network:
