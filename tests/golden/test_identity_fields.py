@@ -1,7 +1,7 @@
 """New fields of specs keep the ids of older runs.
 
-`identity_fields.txt` lists the fields that are part of an id at every value. It never grows: a new field is added to
-IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
+`identity_fields.txt` lists the fields that are part of an id at every value. It grows only by the first fields of a new
+backbone: a later field is added to IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
 """
 
 import dataclasses
