@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slbench.analysis.capture import AttentionCapture, capture_attention
+from slbench.analysis.capture import capture_attention
 from slbench.analysis.maps import (
     Rollout,
     displayed,
@@ -22,8 +22,6 @@ from slbench.analysis.maps import (
 )
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
-from slbench.backbones.swin import WindowAttention
-from slbench.methods import METHODS
 from slbench.methods.token_grid import TokenGrid
 from tests.analysis.helpers import ATTENDING, network_of
 from tests.contracts.small import IMAGES, SMALL, images
@@ -108,39 +106,6 @@ def test_negative_mixing_weights_do_not_invert_the_map_of_cait() -> None:
         with attending_to(last, (1, 2)):
             maps = maps_of(network, "cait", last, mixed=mixed)
         assert brightest(displayed(maps, (8, 12)), last.tokens.size) == [(1, 2)] * IMAGES
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_attention_of_swins_windows_is_restored_to_image_order(number: int) -> None:
-    """Every query of a window attends to one token, wherever a shift has moved the window."""
-    layer = network_of("swin", "none").attention_layers()[number]
-    rows_, columns = layer.tokens.size
-    attention = WindowAttention(
-        3,
-        num_heads=1,
-        tokens=layer.tokens,
-        method=METHODS["none"],
-    )
-    with torch.no_grad():
-        attention.qkv.weight.zero_()
-        attention.qkv.bias.zero_()
-        attention.qkv.bias[0] = HIGH  # of every query
-        attention.qkv.weight[3, 0] = 1.0  # of the key, by the token's first channel
-    layer_ = AttentionLayer(**{**vars(layer), "logits": attention.logits})
-    corners = {0, columns - 1, (rows_ - 1) * columns, rows_ * columns - 1} if layer.tokens.shift else set()
-    for position in set(range(rows_ * columns)) - corners:  # a shift leaves the corners alone in their regions
-        tokens = torch.zeros(2, rows_ * columns, 3)
-        tokens[:, position, 0] = 1.0
-        result: list[AttentionCapture] = []
-        with torch.no_grad(), capture_attention((layer_,), result.append):
-            attention(tokens)
-        assert brightest(output_attention(result[0]), layer.tokens.size) == [divmod(position, columns)] * 2
-
-
-def test_to_windows_and_from_windows_are_inverse() -> None:
-    for layer in network_of("swin", "none").attention_layers():
-        tokens = torch.randn(2, layer.tokens.size[0] * layer.tokens.size[1])
-        assert torch.equal(layer.tokens.from_windows(layer.tokens.to_windows(tokens)), tokens)
 
 
 def rolled(network: Backbone, backbone: str) -> Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 from slbench.analysis.effective_receptive_field import boxes, effective_field, support
 from slbench.analysis.receptive_field import contrast
 from slbench.analysis.receptive_field_formula import reach, receptive_field, resnet50, stride_of
-from slbench.backbones import BACKBONES, default_spec, describe, resolve_network
+from slbench.backbones import default_spec, describe, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.receptive_part import grid_of
 from slbench.backbones.specs import BackboneSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
@@ -116,15 +116,6 @@ def test_a_cnns_field_is_chained_through_its_own_layers() -> None:
     ) == [  # stages of kernel 3, 3, 5, 3, 5, 5, 3, at steps of 1, 1, 2, 4, 8, 8, 16
         1 + 2 + 2 + (2 + 4) + (8 + 16) + (8 + 32) + 96 + (32 + 192) + 32
     ]
-
-
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_backbone_has_parts_whose_grids_are_its_own(backbone: str) -> None:
-    parts = shaped(backbone, "none", 32).receptive_chain()
-    assert len({part.name for part in parts}) == len(parts)
-    assert parts[0].grid((32, 32)) == {"pit": (16, 16), "swin": (16, 16), "efficientnet-b0": (2, 2)}.get(
-        backbone, (8, 8)
-    )
 
 
 def test_layers_count_by_kernel_dilation_and_shift() -> None:

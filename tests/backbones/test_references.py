@@ -13,7 +13,7 @@ from slbench.backbones import build
 from slbench.backbones.cait import ClassBlock
 from slbench.backbones.pit import Pool as PiTPool
 from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, T2TSpec
-from slbench.backbones.swin import PatchMerging, WindowAttention
+from slbench.backbones.swin import WindowAttention
 from slbench.backbones.t2t import T2T, TokenTransformer, sinusoid, soft_split
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
@@ -172,46 +172,6 @@ def test_a_grid_no_larger_than_the_window_is_one_window_that_is_never_shifted() 
     network = perturbed(SwinSpec(patch_size=1, dims=(6, 6), depths=(2, 2), num_heads=(3, 3)), "none", (8, 8))
     modules = [module for module in network.modules() if isinstance(module, WindowAttention)]
     assert [(module.tokens.window, module.tokens.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
-
-
-@pytest.mark.parametrize("shift", [0, 2])
-@torch.no_grad()
-def test_a_block_of_swin_is_that_of_torchvision_with_the_same_weights(shift: int) -> None:
-    from torchvision.models.swin_transformer import SwinTransformerBlock  # type: ignore[import-untyped]
-
-    network = perturbed(SwinSpec(patch_size=1, dims=(6,), depths=(2,), num_heads=(3,)), "none", (8, 12))
-    ours = blocks(network)[shift // 2]
-    theirs = SwinTransformerBlock(
-        6, 3, window_size=[4, 4], shift_size=[shift, shift], mlp_ratio=2.0, stochastic_depth_prob=0.0
-    ).double()
-    names = {
-        "attention_norm": "norm1",
-        "attention.qkv": "attn.qkv",
-        "attention.project": "attn.proj",
-        "attention.relative_bias": "attn.relative_position_bias_table",
-        "mlp_norm": "norm2",
-        "mlp.0": "mlp.0",
-        "mlp.2": "mlp.3",
-    }
-    state = theirs.state_dict()
-    for name, value in ours.named_parameters():
-        head = next(head for head in names if name.startswith(head))
-        state[name.replace(head, names[head])] = value
-    theirs.load_state_dict(state)
-    x = tokens(2, 96, 6)
-    torch.testing.assert_close(ours(x), theirs(x.reshape(2, 8, 12, 6)).flatten(1, 2), rtol=1e-12, atol=1e-12)
-
-
-@torch.no_grad()
-def test_swin_merges_four_neighbours_into_one_token() -> None:
-    merging = PatchMerging(3, 5).double()
-    grid = tokens(2, 3, 4, 6)
-    out = merging(grid)
-    for row in range(2):
-        for column in range(3):
-            four = [grid[:, :, 2 * row + i, 2 * column + j] for i in (0, 1) for j in (0, 1)]
-            token = normed(torch.cat(four, dim=1), merging.norm) @ merging.project.weight.T
-            torch.testing.assert_close(out[:, row * 3 + column], token, rtol=1e-12, atol=1e-12)
 
 
 def pit_pool(method: str) -> PiTPool:

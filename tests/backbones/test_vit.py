@@ -8,11 +8,9 @@ from slbench.backbones.layers import MLP, Attention, Block, DropPath
 from slbench.backbones.specs import ViTSpec
 from slbench.backbones.specs.base import default_patch_size
 from slbench.backbones.vit import ViT
-from slbench.errors import InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.methods.token_grid import TokenGrid
-from tests.support import naming
 
 
 def test_initial_values_have_the_spread_of_the_released_code() -> None:
@@ -50,19 +48,9 @@ def test_a_block_with_both_branches_dropped_is_the_identity() -> None:
     assert torch.equal(block(x), x)
 
 
-def test_a_patch_that_does_not_divide_is_refused_with_those_that_do() -> None:
-    with pytest.raises(InputError, match=naming("patch_size", "4", "8 x 10 px", "1", "2")):
-        ViTSpec(patch_size=4).resolved((8, 10))
-
-
 @pytest.mark.parametrize(
     ("size", "patch"),
     [((32, 32), 4), ((64, 64), 8), ((28, 28), 4), ((224, 224), 28), ((32, 48), 4), ((30, 30), 3), ((7, 7), 1)],
 )
 def test_the_patch_is_an_eighth_of_the_image_rounded_to_a_divisor(size: tuple[int, int], patch: int) -> None:
     assert default_patch_size(size, tokens_per_side=8) == patch
-
-
-def test_heads_that_do_not_divide_the_width_are_refused() -> None:
-    with pytest.raises(ValueError, match=naming("num_heads", "5", "192")):
-        ViTSpec(num_heads=5)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slbench.backbones import BACKBONES
 from slbench.backbones.layers import DropPath
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
@@ -34,11 +33,6 @@ masked_pairs = pytest.mark.parametrize(("backbone", "method"), [pair for pair in
 
 def attentions(network: nn.Module) -> dict[str, AttentionLogits]:
     return {name: module for name, module in network.named_modules() if isinstance(module, AttentionLogits)}
-
-
-def test_every_backbone_has_a_small_network_and_takes_the_plain_method() -> None:
-    assert {spec.name for spec, _ in SMALL.values()} == set(BACKBONES)
-    assert {backbone for backbone, method in PAIRS if method == "none"} == set(SMALL)
 
 
 @every_pair
