@@ -203,8 +203,15 @@ def describe(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> "Backb
 
 
 def construct(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float) -> "Backbone":
-    """Return the network without its initial values."""
+    """Return the network without its initial values.
+
+    Raises:
+        InputError: if the sizes do not fit the images, or the method does not apply.
+    """
     assert not method.widened, "widened methods are resolved by `resolve_network`"
-    module, name = BACKBONES[spec.name].module.split(":")
-    network: Backbone = getattr(importlib.import_module(module), name)(spec, method, shape=shape, drop_path=drop_path)
+    entry = BACKBONES[spec.name]
+    module, name = entry.module.split(":")
+    network: Backbone = getattr(importlib.import_module(module), name)(
+        spec.resolved(shape.size), entry.resolved(method), shape=shape, drop_path=drop_path
+    )
     return network

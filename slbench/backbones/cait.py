@@ -142,13 +142,9 @@ class CaiT(Backbone):
     """CaiT: images (b c h w) to logits (b k); talking heads, LayerScale, class attention at the end.
 
     Args:
-        spec: sizes; its patch is resolved against the image.
         method: changes the tokenizer and every attention among patches; in the class blocks, which have
             one query, only the temperature applies.
-        shape: of the images; the patch must divide both sides.
         drop_path: rate of stochastic depth, the same in every block.
-    Raises:
-        InputError: if the patch does not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `variant` is in
     `CaiTSpec`. In the variant of the paper class attention norms class and patch tokens together, as in
     arXiv:2103.17239.
@@ -156,8 +152,6 @@ class CaiT(Backbone):
 
     def __init__(self, spec: CaiTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(shape.size)
-        method = method.resolved(pools=False)
         assert spec.patch_size is not None
         height, width = spec.patch_grid(shape.size)
         tokens = TokenGrid(height=height, width=width)

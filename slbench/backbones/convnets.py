@@ -68,9 +68,7 @@ class ResNet(Backbone):
     """ResNet for small images: (b c h w) to logits (b k); 3 x 3 stem, three stages of basic blocks, mean, linear.
 
     Args:
-        spec: sizes.
         method: must be the plain method.
-        shape: of the images; any size.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first
             (arXiv:1603.09382).
     Raises:
@@ -81,7 +79,6 @@ class ResNet(Backbone):
     def __init__(self, spec: ResNetSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
         require_plain(method)
-        spec = spec.resolved(shape.size)
         assert spec.blocks_per_stage is not None
         self.image_size = shape.size
         self.stem = convolution(shape.channels, spec.width, 3)

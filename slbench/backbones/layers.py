@@ -19,6 +19,12 @@ class Backbone(nn.Module):
 
     A network describes itself: the optimizer asks for the kinds of its parameters, the analyses for its attention
     layers and the receptive fields of its tokens.
+
+    Args of each network, which `slbench.backbones.construct` gives:
+        spec: sizes, resolved against the images.
+        method: changes the tokenizer, the pooling and the attention; its defaults are resolved for the backbone.
+        shape: of the images.
+        drop_path: rate of stochastic depth.
     """
 
     head: nn.Module  # its input is what the classes are read from

@@ -115,21 +115,14 @@ class PiT(Backbone):
     """PiT: images (b c h w) to logits (b k); the grid of tokens is halved and widened between stages.
 
     Args:
-        spec: sizes; its patch is resolved against the image.
         method: changes the tokenizer, the pooling (with S_pool) and every attention.
-        shape: of the images.
         drop_path: rate of stochastic depth, the same in every block.
-    Raises:
-        InputError: if the patch does not divide the image, the stages cannot halve the grid, or the
-            shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
     and the class token start from a standard normal. `variant` is in `PiTSpec`.
     """
 
     def __init__(self, spec: PiTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(shape.size)
-        method = method.resolved(pools=True)
         assert spec.patch_size is not None
         layers = LAYERS[spec.variant]
         rows, columns = spec.grid(shape.size, default_embedding=not method.changes_tokenizer)

@@ -121,20 +121,14 @@ class Swin(Backbone):
     """Swin: images (b c h w) to logits (b k); attention within windows, classified by the mean of the tokens.
 
     Args:
-        spec: sizes; patch and window are resolved against the image.
         method: changes the tokenizer, the pooling (with S_pool) and the attention of every window.
-        shape: of the images.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
-    Raises:
-        InputError: if patch, stages and windows do not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `absolute_positions`
     is in `SwinSpec`. Methods with a layer norm in the embedding, as SPT, have none after it.
     """
 
     def __init__(self, spec: SwinSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(shape.size)
-        method = method.resolved(pools=True)
         assert spec.patch_size is not None
         rows, columns = spec.grid(shape.size, 0)
         self.image_size = shape.size

@@ -98,13 +98,9 @@ class T2T(Backbone):
     """T2T-ViT: images (b c h w) to logits (b k); tokens from soft splits with a transformer in between.
 
     Args:
-        spec: sizes; the number of soft splits is resolved against the image.
         method: shifted copies (by default 1 px) enter the first soft split without a norm; temperature and
             mask apply in soft splits and blocks.
-        shape: of the images.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
-    Raises:
-        InputError: if there are too many soft splits for the image, or the method does not apply to T2T.
     Source: sizes and initial values as in the released code of arXiv:2112.13492, without a norm that it
     creates and never uses; `variant` is in `T2TSpec`.
     """
@@ -113,8 +109,6 @@ class T2T(Backbone):
 
     def __init__(self, spec: T2TSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(shape.size)
-        method = method.resolved(pools=False, soft_splits=True)
         assert spec.num_splits is not None
         self.image_size = shape.size
         directions = DIRECTIONS[method.shift]

@@ -27,20 +27,14 @@ class ViT(Backbone):
     """ViT: images (b c h w) to logits (b k), classified by the class token.
 
     Args:
-        spec: sizes; its patch is resolved against the image.
         method: changes the tokenizer and every attention.
-        shape: of the images; the patch must divide both sides.
         drop_path: rate of stochastic depth, the same in every block.
-    Raises:
-        InputError: if the patch does not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
     and the class token start from a standard normal. Its dropout of 0 is left out.
     """
 
     def __init__(self, spec: ViTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(shape.size)
-        method = method.resolved(pools=False)
         assert spec.patch_size is not None
         height, width = spec.patch_grid(shape.size)
         tokens = TokenGrid(height=height, width=width, class_token=True)

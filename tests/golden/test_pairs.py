@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from slbench.backbones.specs import CaiTSpec
 from slbench.gpu_check import CHANNELS, CLASSES, PAIRS, SMALL, losses
 from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
@@ -66,7 +67,8 @@ def test_losses_of_a_pair_move_only_with_a_raised_version(backbone: str, method:
 
 def test_losses_of_the_released_cait_move_only_with_a_raised_version() -> None:
     spec, size = SMALL["cait"]
-    released = dataclasses.replace(spec, variant="released")  # type: ignore[type-var]
+    assert isinstance(spec, CaiTSpec)
+    released = dataclasses.replace(spec, variant="released")
     shape = ImageShape(size, CHANNELS, CLASSES)
     assert Network.resolve(released, METHODS["both"], shape=shape).numerics == {"cait": 2, "spt": 1, "lsa": 1}
     actual = losses("cait", "both", device=torch.device("cpu"), sizes={"cait": (released, size)})
