@@ -108,9 +108,10 @@ def explanations(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for row in rows:
         title = BACKBONES[row["backbone"]].title
-        if row["paper_flops_millions"] is not None:
+        note = BACKBONES[row["backbone"]].cost_note
+        if note and row["paper_flops_millions"] is not None:
             with_norms = row["macs"] + row["norm_operations"]
-            reason = BACKBONES[row["backbone"]].cost_note.format(
+            reason = note.format(
                 with_norms=with_norms / 1e6, with_norms_percent=difference(with_norms, row["paper_flops_millions"])
             )
             lines.append(f"{title}: {reason}.")

@@ -47,22 +47,6 @@ def test_logits_have_their_shape_and_every_parameter_gets_a_finite_gradient(back
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize(
-    ("backbone", "layers"), [("swin", 4), ("swin-as-preset", 4), ("vit-as-preset", 2), ("pit-as-preset", 4)]
-)
-def test_a_key_bias_gets_no_gradient_since_the_softmax_does_not_see_a_shift(backbone: str, layers: int) -> None:
-    network = small(backbone, "none").double()
-    network(images(backbone).double()).square().sum().backward()
-    count = 0
-    for name, parameter in network.named_parameters():
-        if name.endswith("qkv.bias"):
-            assert parameter.grad is not None
-            query, key, value = parameter.grad.chunk(3)
-            assert key.abs().max() < 1e-12 * max(query.abs().max(), value.abs().max()), name
-            count += 1
-    assert count == layers
-
-
 @every_pair
 def test_equal_seeds_give_equal_networks_and_other_seeds_others(backbone: str, method: str) -> None:
     first, again, different_seed = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
