@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from slbench.analysis.captions import FORMATS, AnalysisOutput, cpu_text, write_p
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
 from slbench.analysis.receptive_field_formula import receptive_field, resnet50, stride_of
-from slbench.backbones import PRESETS, default_spec, describe, resolve_network
+from slbench.backbones import PRESETS, default_spec, meta_network, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.receptive_part import grid_of
 from slbench.image_shape import ImageShape
@@ -65,29 +65,33 @@ def effective_fields(
     return fields
 
 
-def by_formula(backbone: str, method: str, line: str, network: Backbone, image_size: tuple[int, int]) -> list[Any]:
-    """Return the fields of a network by the formula, one line per part."""
-    parts = {part.name: part.chain for part in network.receptive_chain()}
-    return [formula_row(backbone, method, line, part, chain, image_size) for part, chain in parts.items()]
+def formula_rows(
+    line: str, chains: dict[str, Chain], *, backbone: str, method: str, image_size: tuple[int, int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a network by the formula, one line per part.
+
+    Args:
+        chains: layers from the image to each part.
+    """
+    for part, chain in chains.items():
+        side, grid = receptive_field(chain), grid_of(chain, image_size)
+        yield {
+            "line": line,
+            "backbone": backbone,
+            "method": method,
+            "part": part,
+            "image_size": min(image_size),
+            "grid_rows": grid[0],
+            "grid_columns": grid[1],
+            "stride": stride_of(chain),
+            "field": side,
+            "share_of_side": min(1.0, side / min(image_size)),
+            "chain": chain_text(chain),
+        }
 
 
-def formula_row(
-    backbone: str, method: str, line: str, part: str, chain: Chain, image_size: tuple[int, int]
-) -> dict[str, Any]:
-    side, grid = receptive_field(chain), grid_of(chain, image_size)
-    return {
-        "line": line,
-        "backbone": backbone,
-        "method": method,
-        "part": part,
-        "image_size": min(image_size),
-        "grid_rows": grid[0],
-        "grid_columns": grid[1],
-        "stride": stride_of(chain),
-        "field": side,
-        "share_of_side": min(1.0, side / min(image_size)),
-        "chain": chain_text(chain),
-    }
+def chains_of(network: Backbone) -> dict[str, Chain]:
+    return {part.name: part.chain for part in network.receptive_chain()}
 
 
 def chain_text(chain: Chain) -> str:
@@ -107,21 +111,21 @@ def shortened(text: str) -> str:
     return text if len(names) <= MAX_LAYERS else f"{', '.join(names[:4])}, ... (all in the CSV)"
 
 
-def contrast() -> list[dict[str, Any]]:
-    """Return the paper's comparison at 224 px: ViT with patch 16, plain and with SPT, and ResNet-50 in both layouts."""
-    size = (CONTRAST, CONTRAST)
-    rows = []
+def contrast() -> Iterator[dict[str, Any]]:
+    """Yield the paper's comparison at 224 px: ViT with patch 16, plain and with SPT, and ResNet-50 in both layouts."""
+    shape = ImageShape((CONTRAST, CONTRAST), channels=3, classes=10)
     for method in ("none", "spt"):
-        shape = ImageShape(size, channels=3, classes=10)
-        network = describe(*resolve_network(default_spec("vit-tiny"), METHODS[method], shape=shape), shape=shape)
-        rows += by_formula("vit-tiny", method, model_title(PRESETS["vit-tiny"].title, method), network, size)
-    layouts: dict[str, Literal["1x1", "3x3"]] = {
-        "ResNet-50 (stride on the first 1x1, as published)": "1x1",
-        "ResNet-50 (stride on the 3x3, as in torchvision)": "3x3",
+        network = meta_network(*resolve_network(default_spec("vit-tiny"), METHODS[method], shape=shape), shape=shape)
+        title = model_title(PRESETS["vit-tiny"].title, method)
+        yield from formula_rows(title, chains_of(network), backbone="vit-tiny", method=method, image_size=shape.size)
+    layouts: dict[str, Chain] = {
+        "ResNet-50 (stride on the first 1x1, as published)": resnet50("1x1"),
+        "ResNet-50 (stride on the 3x3, as in torchvision)": resnet50("3x3"),
     }
-    for title, layout in layouts.items():
-        rows.append(formula_row("resnet50", "none", title, "last features", resnet50(layout), size))
-    return rows
+    for title, chain in layouts.items():
+        yield from formula_rows(
+            title, {"last features": chain}, backbone="resnet50", method="none", image_size=shape.size
+        )
 
 
 def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
@@ -155,16 +159,18 @@ def analyse(
 ) -> AnalysisOutput:
     """Write the fields by the formula and by gradients, and a figure per backbone and output."""
     fields = effective_fields(networks, outputs, on_progress=on_progress)
-    formula = pd.DataFrame(
-        [
-            row
-            for field in fields.values()
-            for row in by_formula(
-                field.first.backbone, field.first.method, field.first.line, field.first.network, field.first.image_size
-            )
-        ]
-        + contrast()
-    )
+    rows = [
+        row
+        for first in (field.first for field in fields.values())
+        for row in formula_rows(
+            first.line,
+            chains_of(first.network),
+            backbone=first.backbone,
+            method=first.method,
+            image_size=first.image_size,
+        )
+    ]
+    formula = pd.DataFrame([*rows, *contrast()])
     effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
     figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out)]
     return write_page(

@@ -23,14 +23,14 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from slbench.backbones import describe
+    from slbench.backbones import meta_network
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
     path = run.folder / WEIGHTS["last"]
     if not path.exists():
         return None
     spec = run.record.spec
-    layers = learned_layers(describe(spec.backbone, spec.method, shape=spec.dataset.shape))
+    layers = learned_layers(meta_network(spec.backbone, spec.method, shape=spec.dataset.shape))
     try:
         scales = read_scales(layers, load(path.read_bytes()))
     except (OSError, SafetensorError, KeyError) as error:

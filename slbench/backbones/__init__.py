@@ -35,7 +35,7 @@ __all__ = [
     "construct",
     "count_parameters",
     "default_spec",
-    "describe",
+    "meta_network",
     "resolve_network",
 ]
 
@@ -167,7 +167,7 @@ def widened(spec: BackboneSpec, *, shape: ImageShape) -> BackboneSpec:
 
 def count_parameters(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> int:
     """Return the number of parameters of a network, without allocating them."""
-    return sum(parameter.numel() for parameter in describe(spec, method, shape=shape).parameters())
+    return sum(parameter.numel() for parameter in meta_network(spec, method, shape=shape).parameters())
 
 
 def default_spec(name: str) -> BackboneSpec:
@@ -194,7 +194,7 @@ def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: f
     return network
 
 
-def describe(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> "Backbone":
+def meta_network(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> "Backbone":
     """Return the network on the meta device: layers and parameters without values."""
     import torch
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from slbench.backbones import describe
+from slbench.backbones import meta_network
 from slbench.measure.network import Network
 from slbench.spec import RunSpec
 
@@ -50,7 +50,7 @@ def network_count(key: str) -> NetworkCount:
     from torch.utils.flop_counter import FlopCounterMode
 
     network = TypeAdapter(Network).validate_json(key)
-    module = describe(network.backbone, network.method, shape=network.shape)
+    module = meta_network(network.backbone, network.method, shape=network.shape)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         module.eval()(torch.empty(1, network.in_channels, *network.image_size))
     operations: int = counter.get_total_flops()  # two per multiply-add

@@ -8,7 +8,7 @@ from torch import nn
 from slbench.analysis.effective_receptive_field import boxes, effective_field, support
 from slbench.analysis.receptive_field import contrast
 from slbench.analysis.receptive_field_formula import reach, receptive_field, resnet50, stride_of
-from slbench.backbones import default_spec, describe, resolve_network
+from slbench.backbones import default_spec, meta_network, resolve_network
 from slbench.backbones.layers import Backbone
 from slbench.backbones.receptive_part import grid_of
 from slbench.backbones.specs import BackboneSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
@@ -25,7 +25,7 @@ HALVING = Step("conv", 3, 2, 1)
 def shaped(backbone: str, method: str, size: int) -> Backbone:
     """Return the paper's network on the meta device."""
     shape = ImageShape((size, size), 3, 10)
-    return describe(*resolve_network(default_spec(backbone), METHODS[method], shape=shape), shape=shape)
+    return meta_network(*resolve_network(default_spec(backbone), METHODS[method], shape=shape), shape=shape)
 
 
 def sides(backbone: str, method: str, size: int = 32) -> list[int]:
