@@ -33,14 +33,16 @@ class AttentionLayer:
 
         Its `mix_weights` and `shift_mask`, if any, become `mix` and `regions`.
         """
-        (attention,) = (
-            module for module in block.modules() if isinstance(getattr(module, "logits", None), AttentionLogits)
+        ((attention, logits),) = (
+            (module, scores)
+            for module in block.modules()
+            if isinstance(scores := getattr(module, "logits", None), AttentionLogits)
         )
         return cls(
             noun=noun,
             number=number,
             stage=stage,
-            logits=attention.get_submodule("logits"),  # type: ignore[arg-type]
+            logits=logits,
             mix=getattr(attention, "mix_weights", None),
             regions=getattr(attention, "shift_mask", None),
         )
