@@ -1,7 +1,8 @@
 """What the sizes of all backbones have in common, and the entry of a backbone in the registry. Free of torch."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, MinLen
@@ -116,6 +117,7 @@ class BackboneEntry:
     lr: float = DEFAULT_LR  # of recipes that leave it to the backbone
     published_title: str | None = None  # in the paper's tables; default: title
     cost_note: str = ""  # why its multiply-adds differ from the paper's; may name {with_norms}, {with_norms_percent}
+    parameter_notes: Mapping[str, str] = field(default_factory=dict)  # by method, why its parameters differ likewise
 
     def resolved(self, method: Method) -> Method:
         """Return the method with the defaults of this backbone resolved; see `Method.resolved`."""

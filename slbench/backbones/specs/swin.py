@@ -94,5 +94,6 @@ ENTRIES = {
         small=(SwinSpec(patch_size=2, dims=(6, 15), depths=(2, 2), num_heads=(3, 5)), (16, 24)),
         pools=True,
         cost_note=OTHER_WORK,
+        parameter_notes={"both": "the paper prints 10.2 M parameters; its released code has ours"},
     )
 }
