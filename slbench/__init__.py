@@ -28,6 +28,7 @@ Modules from top to bottom; each imports only from those below it:
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
     record.py     RunRecord: stored result of a run: finished, failed or stopped
+    run_paths.py  RunPaths: names of the files of a run
     measurement_records.py  stored measurements of a network or a job
     claims.py     claims of runs by processes
     differing.py  fields in which runs differ

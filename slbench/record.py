@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
 from slbench.machine import Code, Host
+from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
 
 VOLATILE_FIELDS = {
@@ -20,8 +21,7 @@ VOLATILE_FIELDS = {
 }  # costs, not results
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
-WEIGHTS: dict[Keep, str] = {"last": "weights.safetensors", "best": "weights-selected.safetensors"}
-TEMPERATURES = "temperatures.csv"  # if the run learns temperatures: a row per epoch, layer and head
+WEIGHTS: dict[Keep, str] = {"last": RunPaths.weights, "best": RunPaths.selected_weights}
 
 
 class Labels(BaseModel):
@@ -125,7 +125,7 @@ class Pruned(BaseModel):
 def read_failure(folder: Path) -> Failure | None:
     """Return why the last attempt failed, from a run's folder; None if it did not, or if the file is unreadable."""
     try:
-        return Failure.model_validate_json((folder / "failure.json").read_bytes())
+        return Failure.model_validate_json(RunPaths(folder).failure.read_bytes())
     except (OSError, ValidationError):
         return None
 

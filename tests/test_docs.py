@@ -30,7 +30,7 @@ from slbench.data.splits import content_hash
 from slbench.grid.estimate import JobSetting, probe_key, save_probes
 from slbench.measurement_records import Probe
 from slbench.methods import METHODS
-from slbench.record import TEMPERATURES, WEIGHTS, RunRecord
+from slbench.record import WEIGHTS, RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from slbench.train.temperatures import TemperatureHistory, as_csv
@@ -72,7 +72,9 @@ def file_finished(store: Store, run: StudyRun, *, with_weights: bool = False) ->
     weights = save(network.state_dict()) if network is not None and with_weights else b"weights"
     labels = torch.arange(run.spec.dataset.num_test) % run.spec.dataset.num_classes
     logits = torch.eye(run.spec.dataset.num_classes)[labels].half()
-    temperatures = {TEMPERATURES: as_csv(TemperatureHistory(network).rows())} if network is not None and learns else {}
+    temperatures = (
+        {RunPaths.temperatures: as_csv(TemperatureHistory(network).rows())} if network is not None and learns else {}
+    )
     folder = store.begin(run.spec, run.labels)
     for name, content in {
         WEIGHTS["last"]: weights,

@@ -12,6 +12,7 @@ from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.names import suggestion
 from slbench.record import WEIGHTS, RunRecord, read_record
+from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec, network_numerics
 from slbench.store import Store, state_of
 from slbench.study import Study
@@ -20,8 +21,8 @@ from slbench.text import distinct, plural
 Split = Literal["test", "val", "train"]
 SPLITS: dict[str, Split] = {"test": "test", "val": "val", "train": "train"}
 WEIGHTS_EPOCH = {
-    "weights.safetensors": "last epoch",
-    "weights-selected.safetensors": "epoch of best validation accuracy",
+    RunPaths.weights: "last epoch",
+    RunPaths.selected_weights: "epoch of best validation accuracy",
 }
 
 
@@ -152,11 +153,12 @@ def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
         folder = Path(name)
     else:
         raise InputError(f"'{name}': neither a run folder nor a prefix of a run id; `slbench status --json` lists them")
-    if not (folder / "record.json").exists():
-        if not (folder / "spec.json").exists():
-            raise InputError(f"{folder}: not a run folder (no spec.json)")
+    paths = RunPaths(folder)
+    if not paths.record.exists():
+        if not paths.spec.exists():
+            raise InputError(f"{folder}: not a run folder (no {paths.spec.name})")
         raise InputError(f"{folder}: run is not finished ({state_of(folder)}): continue it with slbench run-grid")
-    run = FinishedRun(read_record(folder / "record.json"), folder)
+    run = FinishedRun(read_record(paths.record), folder)
     if needs.attention and not run.has_attention:
         raise InputError(f"{run.title}: {no_attention(run.record.spec)}")
     if needs.weights and run.weights is None:

@@ -10,7 +10,8 @@ from slbench.analysis.learned_temperatures import by_layer, collect_temperatures
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError, StoreError
-from slbench.record import WEIGHTS, RunRecord
+from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 from slbench.text import distinct
 
 
@@ -26,7 +27,7 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     from slbench.backbones import meta_network
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
-    path = run.folder / WEIGHTS["last"]
+    path = RunPaths(run.folder).weights
     if not path.exists():
         return None
     spec = run.record.spec

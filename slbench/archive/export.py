@@ -29,7 +29,8 @@ from slbench.data.archives import DAMAGED, UnpackBudget
 from slbench.errors import InputError, StoreError
 from slbench.files import atomic_writer, dump_json
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
-from slbench.record import WEIGHTS, RunRecord, first_wrong, read_record
+from slbench.record import RunRecord, first_wrong, read_record
+from slbench.run_paths import RunPaths
 from slbench.store import Store, state_of
 
 FORMAT = 1
@@ -158,8 +159,8 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
 
 def add_run(contents: ArchiveContents, folder: Path) -> RunRecord:
     """Add a run's files. Raises StoreError if its record or weights are damaged."""
-    record = read_record(folder / "record.json")
-    checksums = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
+    record = read_record(RunPaths(folder).record)
+    checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
             continue
@@ -286,8 +287,8 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
     for folder, run in folders.items():
         if not folder.endswith(f"-{run.run_id}"):
             raise InputError(f"{path}: {MANIFEST}: damaged: folder {quoted(folder)} is not of run {run.run_id}")
-        if f"runs/{folder}/record.json" not in names:
-            raise InputError(f"{path}: {MANIFEST}: damaged: {quoted(folder)} has no record.json")
+        if f"runs/{folder}/{RunPaths.record}" not in names:
+            raise InputError(f"{path}: {MANIFEST}: damaged: {quoted(folder)} has no {RunPaths.record}")
     for file in manifest.files:
         match = MEMBER.fullmatch(file.name)
         if match is None or (match[1] == "runs" and match[2] not in folders):

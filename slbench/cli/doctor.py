@@ -17,6 +17,7 @@ from slbench.data.specs import short
 from slbench.errors import SlbenchError
 from slbench.grid.slots import choose, make_slots, resolve_precision
 from slbench.grid.slots import devices as all_devices
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.text import plural
 
@@ -155,7 +156,7 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
     damaged = []
     finished = 0
     for folder in Store(store).ids().values():
-        if (folder / "record.json").exists():
+        if RunPaths(folder).record.exists():
             try:
                 list(Store(store).records([folder.name.rsplit("-", 1)[-1]]))
                 finished += 1

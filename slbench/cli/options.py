@@ -179,7 +179,7 @@ def use_data_root(folder: Path | None) -> None:
         os.environ[ROOT_VARIABLE] = str(folder.expanduser().absolute())
 
 
-def seconds_of(time: str | None) -> float | None:
+def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:
     """Return the seconds of "90", "90s", "1.5m", "2h" or "1d"; None for None.
 
     Raises:
@@ -189,7 +189,7 @@ def seconds_of(time: str | None) -> float | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", time.strip())
     if match is None or float(match[1]) == 0:
-        raise InputError(f"--timeout {time}: must be a time above 0, in seconds or with a unit: 90, 90s, 30m, 2h, 1d")
+        raise InputError(f"{flag} {time}: must be a time above 0, in seconds or with a unit: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 

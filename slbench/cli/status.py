@@ -85,16 +85,16 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
 ) -> None:
     """Print the log of a run."""
-    from slbench.grid.processes import LOG
+    from slbench.run_paths import RunPaths
 
     results = Store(store)
     results.check(writing=False)
     run_id, folder = results.find(run)
     try:
-        with (folder / LOG).open(errors="replace") as log:
+        with RunPaths(folder).log.open(errors="replace") as log:
             text = log.read()
             if not text and not follow:
-                print(f"{folder / LOG}: the log is empty", file=sys.stderr)
+                print(f"{RunPaths(folder).log}: the log is empty", file=sys.stderr)
             print(text, end="")
             while follow and run_id in results.claims.holders():
                 time.sleep(FOLLOW_SECONDS)

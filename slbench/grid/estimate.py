@@ -13,10 +13,11 @@ from slbench.files import dump_json, write_atomic
 from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
 from slbench.grid.messages import Job, ProbeTask
-from slbench.grid.processes import LOG, spawn, stop, worker_device
+from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
+from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec, digest
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -204,7 +205,7 @@ def probe_missing(
 
 
 def try_together(jobs: Sequence[tuple[Unprobed, Slot]], store: Store, *, tell: Callable[[str], None]) -> None:
-    log_path = store.root / "probes" / LOG
+    log_path = store.root / "probes" / RunPaths.log
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         processes = [

@@ -84,6 +84,5 @@ class JobStopped(BaseModel):
     stopped_run_id: str
 
 
-Line: TypeAdapter[Progress | JobFailed | JobFinished | JobStopped] = TypeAdapter(
-    Progress | JobFailed | JobFinished | JobStopped, config=ConfigDict(defer_build=True)
-)
+Message = Progress | JobFailed | JobFinished | JobStopped
+Line: TypeAdapter[Message] = TypeAdapter(Message, config=ConfigDict(defer_build=True))

@@ -13,6 +13,7 @@ from slbench.methods import METHODS
 from slbench.names import suggestion
 from slbench.record import Failure, RunRecord, read_failure, read_record
 from slbench.report.tidy import tidy
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
@@ -96,7 +97,7 @@ def read_records(folders: Mapping[str, Path]) -> tuple[list[RunRecord], list[str
     """Return the records in run folders (by id, in order), and a line for each unreadable one."""
     records, unread = list[RunRecord](), list[str]()
     for run_id, folder in folders.items():
-        path = folder / "record.json"
+        path = RunPaths(folder).record
         if not path.exists():
             continue
         try:

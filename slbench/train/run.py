@@ -24,7 +24,8 @@ from slbench.data.subset import subset
 from slbench.files import write_atomic
 from slbench.machine import Code
 from slbench.measure.macs import count
-from slbench.record import TEMPERATURES, WEIGHTS, Keep, Labels, RunRecord
+from slbench.record import WEIGHTS, Keep, Labels, RunRecord
+from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.torch_runtime import reproducible
@@ -35,7 +36,6 @@ from slbench.train.progress import Progress
 from slbench.train.temperatures import TemperatureHistory, as_csv
 from slbench.train.tensorboard import board
 
-HISTORY = "metrics.csv"
 CHECKPOINT_SECONDS = 300.0
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def execute(
     """
     began = time.perf_counter()
     folder = store.folder(spec, labels)
-    checkpoints = Checkpoints(folder)
+    paths, checkpoints = RunPaths(folder), Checkpoints(folder)
     start = RunConditions(device_kind=device.type, threads=threads, precision=precision)
     state = resumable(checkpoints.load(), start, run_id=spec.run_id, keep=labels.keep)
     if state is not None:
@@ -91,13 +91,13 @@ def execute(
         with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
             for metrics in training.epochs():
                 manager.select()
-                write_history(folder / HISTORY, training.history)
-                write_temperatures(folder / TEMPERATURES, training.temperatures)
+                write_history(paths.history, training.history)
+                write_temperatures(paths.temperatures, training.temperatures)
                 log_epoch(metrics)
                 manager.save()
                 manager.interrupt_if_requested()
-        write_history(folder / HISTORY, training.history)
-        write_temperatures(folder / TEMPERATURES, training.temperatures)
+        write_history(paths.history, training.history)
+        write_temperatures(paths.temperatures, training.temperatures)
         hashes = write_results(folder, training, keep=labels.keep, selected=manager.selected)
     record = RunRecord(
         run_id=spec.run_id,
@@ -273,7 +273,7 @@ def write_results(
     if best is not None:
         write_atomic(folder / WEIGHTS["best"], best)
     logits = training.logits(training.test).half().cpu()
-    write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
+    write_atomic(RunPaths(folder).logits, save({"logits": logits, "labels": training.test.labels.cpu()}))
     return {
         "weights_sha256": hashlib.sha256(last).hexdigest(),
         "selected_weights_sha256": None if best is None else hashlib.sha256(best).hexdigest(),
@@ -287,7 +287,7 @@ def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, 
     cost = count(network, shape=spec.dataset.shape)
     return {
         **accuracies(history),
-        "history": HISTORY,
+        "history": RunPaths.history,
         "steps": len(history) * training.steps_per_epoch,
         "samples_seen": samples,
         **dataclasses.asdict(cost),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
 from slbench.grid.events import AlreadyFinished, Event, Failed, Finished, GridStopped, Progressed
+from slbench.grid.executor import Executor, MakeExecutor
 from slbench.grid.launch import PreparedGrid, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
@@ -56,6 +57,7 @@ class PreparedSearch:
     seconds: float | None  # time limit for starting trials
     command: str
     take_over: bool = False
+    executor: MakeExecutor = LocalExecutor
 
     @property
     def folder(self) -> Path:
@@ -258,8 +260,8 @@ def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_e
     return bool(stops)
 
 
-def make_executor(tuning: PreparedSearch, *, on_event: Callable[[Event], None]) -> LocalExecutor:
-    return LocalExecutor(
+def make_executor(tuning: PreparedSearch, *, on_event: Callable[[Event], None]) -> Executor:
+    return tuning.executor(
         tuning.grid.slots,
         store=tuning.store,
         precisions=tuning.grid.precisions,
