@@ -1,12 +1,21 @@
 """Fixtures of all tests, and an import hook that checks the shapes in annotations."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
 
-SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train.loop", "slbench.analysis"]
+SHAPED = [
+    "slbench.methods",
+    "slbench.backbones",
+    "slbench.data",
+    "slbench.train.loop",
+    "slbench.train.loss",
+    "slbench.analysis",
+]
 
 _hook = install_import_hook(SHAPED, "beartype.beartype")
 
@@ -51,6 +60,19 @@ def every_format(_formats: set[str]) -> Iterator[None]:
     _formats.update(("png", "pdf"))
     yield
     _formats.difference_update(("png", "pdf"))
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that lets a shell script stand in for the interpreter of worker processes."""
+
+    def make(script: str) -> None:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\nread kind; read task\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return make
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

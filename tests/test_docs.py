@@ -31,6 +31,7 @@ from slbench.grid.estimate import JobSetting, probe_key, save_probes
 from slbench.measurement_records import Probe
 from slbench.methods import METHODS
 from slbench.record import WEIGHTS, RunRecord
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from slbench.train.temperatures import TemperatureHistory, as_csv

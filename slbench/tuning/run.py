@@ -84,8 +84,12 @@ def prepare_tuning(
     seconds: float | None,
     command: str,
     take_over: bool = False,
+    executor: MakeExecutor = LocalExecutor,
 ) -> PreparedSearch:
     """Validate name, store, devices, data and precision. Writes nothing.
+
+    Args:
+        executor: runs the trials.
 
     Raises:
         InputError, StoreError: for invalid input.
@@ -111,6 +115,7 @@ def prepare_tuning(
         seconds=seconds,
         command=command,
         take_over=take_over,
+        executor=executor,
     )
 
 

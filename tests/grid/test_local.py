@@ -145,7 +145,7 @@ def test_an_interrupted_executor_ends_its_children(
     assert [child.returncode for child in children] == [-15, -15]
     assert set(store.states(run.spec for run in made).values()) == {"missing"}
     for thread in threading.enumerate():
-        if "_listen" in thread.name:
+        if "_read_messages" in thread.name:
             thread.join(10)
     for child in children:
         assert child.stdin is not None

@@ -1,4 +1,4 @@
-"""What the executor does after a failure, with shell scripts for children."""
+"""How the local executor tells and records failures, with shell scripts as workers. See test_queue for the policy."""
 
 import sys
 from collections.abc import Callable
@@ -64,12 +64,6 @@ def test_a_job_is_retried_as_often_as_asked(tmp_path: Path, python: Script) -> N
     assert (why.attempt, why.exit_code, why.last_lines) == (3, 3, ("broken",))  # the lines of this attempt alone
 
 
-def test_a_loss_that_diverged_is_not_retried(tmp_path: Path, python: Script) -> None:
-    python(died("diverged"))
-    failed, events, _ = run_all(tmp_path, many(1), Policy(retries=5))
-    assert (failed, len(of(Started, events))) == (1, 1)
-
-
 @pytest.mark.parametrize("script", ["exec sleep 60", "trap '' TERM\nwhile true; do sleep 0.1; done"])
 def test_a_job_that_takes_too_long_is_ended_also_if_it_does_not_listen(
     tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch, script: str
@@ -94,69 +88,13 @@ def test_the_first_failure_can_end_the_grid_and_what_ran_is_no_failure(tmp_path:
     assert store.claims.holders() == {}
 
 
-def test_nothing_is_started_any_more_when_so_many_died_the_same_way(tmp_path: Path, python: Script) -> None:
-    python('echo "no file $$" >&2; exit 5')  # numbers differ
-    failed, events, _ = run_all(tmp_path, many(6), Policy(max_failures=3))
-    assert failed == 3
-    (halted,) = of(GridStopped, events)
-    assert halted.waiting == 3
-    assert not missing(halted.reason, "--max-failures", "3", "exit code 5: no file")
-
-
-def test_failures_of_different_causes_are_counted_apart(tmp_path: Path, python: Script) -> None:
-    python("""case $task in *'"seed":0'*|*'"seed":2'*) echo one >&2;; *) echo other >&2;; esac; exit 6""")
-    failed, events, _ = run_all(tmp_path, many(4), Policy(max_failures=3))
-    assert (failed, of(GridStopped, events)) == (4, [])
-
-
-def test_a_device_that_is_lost_gets_no_more_jobs_and_the_other_does_them(tmp_path: Path, python: Script) -> None:
-    lost = says(failure_message(RuntimeError("CUDA error: an illegal memory access was encountered")))
-    python(f"case $CUDA_VISIBLE_DEVICES in GPU-1) sleep 0.3; exit 1;; esac\n{lost}")
-    _, events, _ = run_all(tmp_path, many(4), Policy(retries=1), devices=tuple(GPUS))
-    assert of(SlotsReduced, events) == [SlotsReduced(GPUS[0], 0)]
-    first = of(Failed, events)[0]
-    assert (first.failure.kind, first.failure.device, first.will_retry) == ("device lost", "cuda:0", True)
-    assert [event.slot.device for event in of(Started, events)].count(GPUS[0]) == 1
-
-
-def test_without_any_device_left_the_grid_stops(tmp_path: Path, python: Script) -> None:
+def test_a_lost_device_is_taken_out_of_service_and_without_any_the_grid_stops(tmp_path: Path, python: Script) -> None:
     python(died("device lost"))
     failed, events, _ = run_all(tmp_path, many(3), Policy(), devices=(GPUS[0],))
     assert failed == 1
+    assert of(SlotsReduced, events) == [SlotsReduced(GPUS[0], 0)]
     (stopped,) = of(GridStopped, events)
-    assert not missing(stopped.reason, "device")
-
-
-def test_a_full_disk_stops_the_grid(tmp_path: Path, python: Script) -> None:
-    python(died("disk full", "OSError: [Errno 28] No space left on device"))
-    failed, events, store = run_all(tmp_path, many(3), Policy(retries=3))
-    assert failed == 1
-    (halted,) = of(GridStopped, events)
-    assert not missing(halted.reason, store.root)
-
-
-def test_a_job_without_memory_gets_the_device_for_itself_once(tmp_path: Path, python: Script) -> None:
-    python(died("out of memory"))
-    failed, events, _ = run_all(tmp_path, many(1), Policy())
-    assert failed == 1
-    assert [event.will_retry for event in of(Failed, events)] == [True, False]
-    failed, events, _ = run_all(tmp_path / "two", many(1), Policy(retries=9), devices=(CPU, CPU))
-    assert [event.will_retry for event in of(Failed, events)] == [True, True, False]
-    assert of(SlotsReduced, events) == [SlotsReduced(CPU, 1)]
-
-
-def test_nothing_runs_beside_a_job_that_is_to_be_alone(tmp_path: Path, python: Script) -> None:
-    mark = tmp_path / "at-work"
-    mark.mkdir()
-    python(
-        f"""case $task in *'"seed":0'*) ls {mark} | wc -l >> {tmp_path}/beside
-        {died("out of memory")};; esac
-        touch {mark}/$$; sleep 0.4; rm {mark}/$$; exit 1"""
-    )
-    run_all(tmp_path, many(5), Policy(), devices=(CPU, CPU, CPU))
-    beside = [int(line) for line in (tmp_path / "beside").read_text().split()]
-    assert len(beside) == 3  # with others, with fewer, alone
-    assert beside[-1] == 0
+    assert not missing(stopped.reason, "device") and stopped.waiting == 2
 
 
 @pytest.mark.slow
@@ -246,24 +184,6 @@ def test_a_job_whose_claim_was_taken_over_is_ended_and_not_a_failure(
     assert [event.failure.exit_code for event in of(Failed, events)] == [9]
 
 
-def test_a_slow_device_does_not_hold_the_jobs_of_a_fast_one(tmp_path: Path, python: Script) -> None:
-    python("case $CUDA_VISIBLE_DEVICES in GPU-0) sleep 2;; esac; exit 1")
-    _, events, _ = run_all(tmp_path, many(6), Policy(), devices=tuple(GPUS))
-    slow = [event for event in of(Started, events) if event.slot.device == GPUS[0]]
-    assert len(slow) == 1
-
-
-def test_nothing_waits_any_more_after_the_grid_has_stopped(tmp_path: Path, python: Script) -> None:
-    python("""case $task in *'"seed":0'*) exit 4;; esac; sleep 1; exit 4""")
-    _, events, _ = run_all(tmp_path, many(4), Policy(max_failures=1), devices=(CPU, CPU))
-    assert len(of(Started, events)) == 2
-    python("""case $task in *'"seed":0'*) exit 4;; esac; sleep 1; exit 5""")
-    _, events, _ = run_all(tmp_path / "retried", many(4), Policy(max_failures=1, retries=1), devices=(CPU, CPU))
-    (halted,) = of(GridStopped, events)
-    after = events[events.index(halted) + 1 :]
-    assert of(Started, after) == []
-
-
 def test_a_job_that_is_to_be_alone_and_is_done_elsewhere_holds_nobody(
     tmp_path: Path, python: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +200,6 @@ def test_a_job_that_is_to_be_alone_and_is_done_elsewhere_holds_nobody(
             elsewhere.release(done=False)
 
     executor = LocalExecutor([Slot(0, CPU, 1)], store=store, precisions={"fp32": "fp32"}, on_event=see)
-    executor.waiting.append(QueuedRun(first, alone=CPU))
+    executor.queue.waiting.append(QueuedRun(first, alone=CPU))
     assert executor.run([second]) == 2
     assert [event.run for event in of(Started, events)] == [second, first]
