@@ -5,7 +5,8 @@ Data flow:
 1. a study file becomes a `study.Study`: validated, frozen, expanded into runs;
 2. each run is a `spec.RunSpec` with all defaults resolved; its hash is the run id;
 3. `store.Store` knows which runs have a record;
-4. `grid.local` assigns each of the others to a free slot, in a child process that sees one device;
+4. a `grid.executor.Executor`, such as `grid.local`, claims each of the others in the store and trains it on a free
+   slot, in a child process that sees one device;
 5. the child trains it in `train.run.execute` and stores its `record.RunRecord`;
 6. `report` makes tidy frames and tables from records only.
 
@@ -15,7 +16,7 @@ Modules from top to bottom; each imports only from those below it:
     gpu_check.py  one-time check of a GPU
     report/       tables, findings, figures and an HTML page from the records of a store
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
-    grid/         slots, local executor and its processes, failures, cost of a grid, verification of exact resume
+    grid/         queue, executors and their processes, slots, failures, cost of a grid, verification of exact resume
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
     published/    numbers of the paper and verdicts on reproducing them
     train/        training loop, optimizer, checkpoints, one run from spec to record

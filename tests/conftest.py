@@ -8,14 +8,7 @@ from typing import Any
 import pytest
 from jaxtyping import install_import_hook
 
-SHAPED = [
-    "slbench.methods",
-    "slbench.backbones",
-    "slbench.data",
-    "slbench.train.loop",
-    "slbench.train.loss",
-    "slbench.analysis",
-]
+SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train", "slbench.analysis"]
 
 _hook = install_import_hook(SHAPED, "beartype.beartype")
 

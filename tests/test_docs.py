@@ -28,6 +28,7 @@ from slbench.data import DATASETS, load
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import content_hash
 from slbench.grid.estimate import JobSetting, probe_key, save_probes
+from slbench.grid.launch import Outcome
 from slbench.measurement_records import Probe
 from slbench.methods import METHODS
 from slbench.record import WEIGHTS, RunRecord
@@ -147,12 +148,12 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(workspace, folder, copy_function=os.link)  # files are replaced, never changed
     monkeypatch.chdir(folder)
 
-    def train(grid: Any, **_: Any) -> bool:
+    def train(grid: Any, **_: Any) -> Outcome:
         for run in grid.todo:
             file_finished(grid.store, run)
-        return True
+        return Outcome(0, clean=True)
 
-    def train_here(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
+    def train_one(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
         return file_finished(store, run)
 
     def run_calmly(verification: Any, _: Any) -> None:
@@ -166,7 +167,8 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
     for name, replacement in {
         "slbench.cli.grid.launch_jobs": train,
-        "slbench.cli.grid.train_here": train_here,
+        "slbench.cli.work.launch_jobs": train,
+        "slbench.cli.grid.train_in_foreground": train_one,
         "slbench.cli.grid.measure_speeds": lambda *_, **__: None,
         "slbench.cli.grid.probe_grid": lambda *_, **__: None,
         "slbench.cli.verify.Verification.run_calmly": run_calmly,
