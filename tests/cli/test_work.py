@@ -39,6 +39,12 @@ def start(study: Path, store: Path, *more: str, command: str = "work") -> subpro
     )
 
 
+def finish(worker: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a worker; return its exit code and output."""
+    text, _ = worker.communicate(timeout=600)
+    return worker.returncode, text
+
+
 def states(study: Path, store: Path) -> list[str]:
     return list(Store(store).states(run.spec for run in load_study(study).runs).values())
 
@@ -128,9 +134,9 @@ def test_workers_and_a_grid_share_the_runs_of_a_study_whose_rule_adds_seeds(tmp_
     study.write_text(SEEDS + TINY_STUDY.replace('["none", "lsa"]', '["none", "lsa", "spt"]'))
     together, alone = tmp_path / "together", tmp_path / "alone"
     workers = [start(study, together), start(study, together, command="run-grid"), start(study, together)]
-    texts = [worker.communicate(timeout=600)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0], texts
-    assert start(study, alone).wait(timeout=600) == 0
+    codes, texts = zip(*(finish(worker) for worker in workers), strict=True)
+    assert codes == (0, 0, 0), texts
+    assert finish(start(study, alone))[0] == 0
     one, other = ({r.run_id: r for r in Store(store).records()} for store in (together, alone))
     assert one.keys() == other.keys()
     assert all(record.differences(other[run_id]) == {} for run_id, record in one.items())
@@ -142,13 +148,12 @@ def test_workers_and_a_grid_share_the_runs_of_a_study_whose_rule_adds_seeds(tmp_
 def test_a_worker_stops_at_a_checkpoint_in_time_and_the_run_ends_as_if_undisturbed(tmp_path: Path, study: Path) -> None:
     study.write_text(TINY_STUDY.replace('["none", "lsa"]', '["lsa"]').replace("epochs = 1", "epochs = 40"))
     store, calm = tmp_path / "results", tmp_path / "calm"
-    stopped = start(study, store, "--max-time", "8s")
-    text, _ = stopped.communicate(timeout=120)
-    assert stopped.returncode == 0, text
+    code, text = finish(start(study, store, "--max-time", "8s"))
+    assert code == 0, text
     assert states(study, store) == ["missing"], text
     assert list(store.glob("runs/*/checkpoint.pt"))
     assert Store(store).claims.holders() == {}
-    assert start(study, store).wait(timeout=600) == start(study, calm).wait(timeout=600) == 0
+    assert [finish(start(study, folder))[0] for folder in (store, calm)] == [0, 0]
     (one,), (other,) = list(Store(store).records()), list(Store(calm).records())
     assert one.differences(other) == {}
 
@@ -162,7 +167,7 @@ def test_workers_end_when_the_store_of_a_running_job_is_deleted(tmp_path: Path, 
         time.sleep(0.1)
         assert worker.poll() is None
     shutil.rmtree(store)
-    text, _ = worker.communicate(timeout=60)
-    assert worker.returncode == 2, text
+    code, text = finish(worker)
+    assert code == 2, text
     assert "Traceback" not in text and not missing(text, "vanished", "resume")
     assert json.dumps(sorted(path.name for path in store.glob("*"))) in ("[]", '["runs"]')  # a worker's last write
