@@ -38,7 +38,7 @@ ROUNDS = 15
 EPOCH, EPOCHS = 1280, 9  # images per epoch, epochs timed
 SPEC = DATASETS["cifar10"].spec
 RECIPE = dataclasses.replace(
-    RECIPES["released"].resolved(backbone="vit", dataset="cifar10"), batch_size=BATCH, passes=1
+    RECIPES["released"].resolved(backbone="vit", dataset_policy="cifar10"), batch_size=BATCH, passes=1
 )
 
 
@@ -75,7 +75,7 @@ def torchvision_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[tupl
 
 
 def in_memory(images: np.ndarray, labels: np.ndarray) -> ImageSet:
-    return ImageSet(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
+    return ImageSet.of(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
 
 
 def our_batches(part: ImageSet) -> Iterator[Batch]:

@@ -19,7 +19,6 @@ Positive = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(1)]
 
 LR_BY_BACKBONE, OTHER_LR = {"vit": 0.003}, 0.001  # for recipes with lr None; see RECIPE_SOURCES
-POLICY_BY_DATASET: dict[str, Policy] = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn"}  # others: imagenet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +81,15 @@ class Recipe:
         if len(set(self.no_decay)) < len(self.no_decay):
             raise InputError(f"no_decay: duplicate kinds: {', '.join(self.no_decay)}")
 
-    def resolved(self, *, backbone: str, dataset: str, subset: bool = False) -> "Recipe":
+    def resolved(self, *, backbone: str, dataset_policy: Policy, subset: bool = False) -> "Recipe":
         """Return the recipe with all defaults resolved for a backbone and a data set.
 
         Args:
+            dataset_policy: AutoAugment policy of the data set.
             subset: whether a subset is trained on; otherwise `equal` becomes None.
         """
         equal = (self.equal or "epochs") if subset else None
-        policy = POLICY_BY_DATASET.get(dataset, "imagenet") if self.auto_augment == "dataset" else self.auto_augment
+        policy = dataset_policy if self.auto_augment == "dataset" else self.auto_augment
         lr = LR_BY_BACKBONE.get(backbone, OTHER_LR) if self.lr is None else self.lr
         return dataclasses.replace(self, auto_augment=policy, lr=lr, equal=equal)
 

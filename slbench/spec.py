@@ -19,6 +19,7 @@ from slbench.backbones.specs import (
     T2TSpec,
     ViTSpec,
 )
+from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -77,7 +78,9 @@ class RunSpec:
         )
         holdout = protocol == "holdout"
         subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
-        recipe = recipe.resolved(backbone=backbone.name, dataset=dataset.name, subset=subset)
+        recipe = recipe.resolved(
+            backbone=backbone.name, dataset_policy=auto_augment_policy(dataset.name), subset=subset
+        )
         run = cls(
             backbone=backbone,
             method=method,

@@ -11,6 +11,7 @@ from typing import Literal
 
 from slbench.backbones import BACKBONES, PRESETS, default_spec
 from slbench.backbones.specs import BackboneSpec, CaiTSpec, T2TSpec
+from slbench.data.sets.catalog import auto_augment_policy
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.published.numbers import Published, find, table_name
@@ -143,7 +144,9 @@ def not_comparable(spec: RunSpec) -> Iterator[str]:
 def recipe_differences(spec: RunSpec, name: str) -> Iterator[str]:
     """Yield the differences from a named recipe, such as "5 epochs, not 100"."""
     subset = spec.recipe.equal is not None
-    published_recipe = RECIPES[name].resolved(backbone=spec.backbone.name, dataset=spec.dataset.name, subset=subset)
+    published_recipe = RECIPES[name].resolved(
+        backbone=spec.backbone.name, dataset_policy=auto_augment_policy(spec.dataset.name), subset=subset
+    )
     for field in dataclasses.fields(published_recipe):
         ours, theirs = getattr(spec.recipe, field.name), getattr(published_recipe, field.name)
         if ours != theirs and field.name not in MAY_DIFFER:

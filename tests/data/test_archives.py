@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-from slbench.data import archives
 from slbench.data.archives import members, unpacked, unpickled
 from slbench.data.cifar import load_cifar10, load_cifar100
 from slbench.data.fashion_mnist import load_fashion_mnist
 from slbench.data.own_split import in_memory
-from slbench.data.splits import Splits
 from slbench.data.spool import Sample, in_order
 from slbench.data.svhn import load_svhn
 from slbench.data.tiny_imagenet import load_tiny_imagenet
+
+from slbench.data import archives
+from slbench.data.splits import Splits
 from slbench.errors import InputError
 from tests.data.made import idx
 from tests.support import missing, naming

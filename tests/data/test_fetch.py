@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from slbench.data.fetch import add_local_file, fetch
 from slbench.data.published import Archive
+
 from slbench.errors import FetchError, InputError
 from tests.data.server import Server, listing, serving
 from tests.support import ROOT, missing, naming

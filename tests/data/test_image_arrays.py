@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from slbench.data import DATASETS, find, load
 from slbench.data.image_arrays import ImageArrays
 from slbench.data.npz import read_npz
 from slbench.data.own_split import in_memory
 from slbench.data.prepared_cache import open_prepared, read_prepared, write_prepared
-from slbench.data.splits import Splits, content_hash, in_content_order
 from slbench.data.spool import Sample, in_order
+
+from slbench.data import DATASETS, find, load
+from slbench.data.splits import Splits, content_hash, in_content_order
 from slbench.errors import InputError
 from tests.data.made import made_arrays, write_npz
 from tests.support import missing, naming

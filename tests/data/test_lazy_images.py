@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-from slbench.backbones.specs import ViTSpec
-from slbench.data import ResolvedDataset, find, load
 from slbench.data.image_arrays import ImageArrays
 from slbench.data.image_files import ImageFiles
 from slbench.data.own_split import in_memory
 from slbench.data.prefetch import prefetch
+
+from slbench.backbones.specs import ViTSpec
+from slbench.data import ResolvedDataset, find, load
 from slbench.data.splits import content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError

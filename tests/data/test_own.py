@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from slbench.data.own_split import in_class_order
+from slbench.data.pixel_statistics import levels, moments
 
 from slbench.data import find, load
 from slbench.data.images import resize
-from slbench.data.own_split import in_class_order
-from slbench.data.pixel_statistics import levels, moments
 from slbench.errors import InputError
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
 from tests.support import missing, naming

@@ -5,14 +5,14 @@ import math
 
 import pytest
 import torch
+from slbench.data.erasing import erase, rectangles
+from slbench.data.mixing import Mix, mixed
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 from torchvision.transforms.v2 import functional as theirs  # type: ignore[import-untyped]
 
 from slbench.data import DATASETS
 from slbench.data.augment import flip, padded_crop
 from slbench.data.batches import Batches
-from slbench.data.erasing import erase, rectangles
-from slbench.data.mixing import Mix, mixed
 from slbench.data.splits import ImageSet
 from slbench.recipes import RECIPES
 from slbench.rng import generator
