@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torchvision  # type: ignore[import-untyped]
 from PIL import Image
+from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
 from torchvision import transforms
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 
@@ -24,7 +25,6 @@ from slbench import machine
 from slbench.backbones import default_spec
 from slbench.data import DATASETS, find, load
 from slbench.data.batches import Batch, Batches
-from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.data.splits import ImageSet
 from slbench.measure.network import Network
 from slbench.measure.throughput import interleaved, make_pass

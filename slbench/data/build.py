@@ -5,7 +5,7 @@ import dataclasses
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -56,8 +56,8 @@ def build(raw: RawDataset, folder: Path, *, of: str = "", root: Path | None = No
         splits, rows = ordered(unordered, undivided=raw.undivided)
         index = write_parts(splits, folder)
     if raw.files is not None:
-        paths = {part: [raw.files.paths[row] for row in rows[part]] for part in PARTS}
-        index = dataclasses.replace(index, paths={"mode": raw.files.mode, **paths})
+        paths: dict[str, Any] = {part: [raw.files.paths[row] for row in rows[part]] for part in PARTS}
+        index = dataclasses.replace(index, paths={**paths, "mode": raw.files.mode})
     prepared = PreparedDataset(folder, dataclasses.replace(index, of=of or ARRAYS + index.content), root=root)
     files = {name: list(file.signature()) for name, file in prepared.files.items()}
     prepared.index = dataclasses.replace(prepared.index, files=files)

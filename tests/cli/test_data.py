@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slbench.data.published import FASHION_MNIST, Archive
 
 from slbench.data import DATASETS
+from slbench.data.sets.published import FASHION_MNIST, Archive
 from slbench.data.specs import ARCHIVES
 from tests.cli.conftest import Command
 from tests.data.made import idx, made_arrays, write_npz

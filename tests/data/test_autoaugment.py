@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import binomtest, chisquare
-from slbench.data.autoaugment import OPERATIONS, POLICIES, DrawnOperations, apply, auto_augment
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode  # type: ignore[import-untyped]
 from torchvision.transforms.autoaugment import _apply_op  # type: ignore[import-untyped]
 
-from slbench.data import operations
+from slbench.data.augment import operations
+from slbench.data.augment.policies import OPERATIONS, POLICIES, DrawnOperations, apply, auto_augment
 from slbench.rng import generator
 
 LEVELS = 10

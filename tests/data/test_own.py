@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from slbench.data.own_split import in_class_order
-from slbench.data.pixel_statistics import levels, moments
 
 from slbench.data import find, load
-from slbench.data.images import resize
+from slbench.data.images.decode import resize
+from slbench.data.images.pixel_statistics import levels, moments
+from slbench.data.own.split import in_class_order
 from slbench.errors import InputError
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
 from tests.support import missing, naming
@@ -60,7 +60,7 @@ def test_classes_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> Non
     train = load(resolved.spec, resolved.source).train
     finch = CLASSES.index("finch")
     expected = {image.tobytes() for image in arrays["train_images"][arrays["train_labels"] == finch]}
-    assert {image.transpose(1, 2, 0).tobytes() for image in train.images[train.labels == 0]} == expected
+    assert {image.transpose(1, 2, 0).tobytes() for image in train.array[train.labels == 0]} == expected
 
 
 def test_numbers_as_class_names_are_ordered_by_value() -> None:

@@ -1,10 +1,10 @@
 """Specs of the published data sets, which need no download."""
 
 import pytest
-from slbench.data.published import SVHN_COUNTS, tenths
 from torchvision import datasets  # type: ignore[import-untyped]
 
 from slbench.data import DATASETS
+from slbench.data.sets.published import SVHN_COUNTS, tenths
 from slbench.data.specs import as_counts, of_each
 from tests.support import TINY, study
 

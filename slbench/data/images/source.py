@@ -182,7 +182,7 @@ class OpenFile:
 
     def fill(self, array: np.ndarray, *, start: int) -> None:
         """Fill an array with the bytes from `start`. Raises like `read`."""
-        view, done = memoryview(array.reshape(-1).view(np.uint8)), 0
+        view, done = array.reshape(-1).view(np.uint8).data, 0
         while done < len(view):
             try:
                 count = os.preadv(self.number, [view[done : done + 2**28]], start + done)

@@ -67,7 +67,12 @@ def read_npz(path: Path) -> RawDataset:
     Raises:
         InputError: for any other content, or an object array, which would need unpickling.
     """
-    with damage_as_input_error(path), zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
+    with (
+        damage_as_input_error(path),
+        zipfile.ZipFile(path) as archive,
+        path.open("rb") as content,
+        np.load(content, allow_pickle=False) as file,
+    ):
         parts = parts_of(path, list(file))
         headers = {part: header(archive, f"{part}_images") for part in parts}
         for part, head in headers.items():
