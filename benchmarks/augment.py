@@ -24,6 +24,7 @@ from slbench.backbones import default_spec
 from slbench.data import DATASETS, DataConfig, find, load
 from slbench.data.batches import Batch, Batches
 from slbench.data.splits import ImageSet
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.measure.throughput import interleaved, make_pass
 from slbench.measure.throughput_keys import Timing
@@ -35,9 +36,7 @@ BATCH, IMAGES = 128, 8192
 ROUNDS = 15
 EPOCH, EPOCHS = 1280, 9  # images per epoch, epochs timed
 SPEC = DATASETS["cifar10"].spec
-RECIPE = dataclasses.replace(
-    RECIPES["released"].resolved(backbone="vit", dataset_policy="cifar10"), batch_size=BATCH, passes=1
-)
+RECIPE = dataclasses.replace(RECIPES["released"].resolved(dataset_policy="cifar10"), batch_size=BATCH, passes=1)
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +130,7 @@ def streaming() -> None:
 
 def training() -> None:
     """Compare epochs of the paper's ViT on data with as many steps on one repeated batch."""
-    network = Network.resolve(default_spec("vit"), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=10)
+    network = Network.resolve(default_spec("vit"), METHODS["none"], shape=ImageShape((32, 32), 3, 10))
     step = make_pass(network, "train", batch_size=BATCH, device=torch.device("cpu"), precision="fp32")
     part = in_memory(*pictures()).take(np.arange(EPOCH))
     batches, epochs = Batches(part, SPEC, device=torch.device("cpu")), itertools.count(1)

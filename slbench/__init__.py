@@ -33,9 +33,10 @@ Modules from top to bottom; each imports only from those below it:
     differing.py  fields in which runs differ
     spec.py       RunSpec: everything that can change the result of a run
     data/         data sets by name and from users, in memory or on disk; splits, order, batches, augmentation
-    backbones/    specs.py: sizes, free of torch; layers.py: shared layers; one file per network
+    backbones/    specs/: registry and sizes, free of torch; layers.py: Backbone and shared layers; one file a network
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
+    image_shape.py  ImageShape: size, channels and classes of a network's images
     files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code

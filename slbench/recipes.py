@@ -18,7 +18,7 @@ AtLeastZero = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(1)]
 
-LR_BY_BACKBONE, OTHER_LR = {"vit": 0.003}, 0.001  # for recipes with lr None; see RECIPE_SOURCES
+DEFAULT_LR = 0.001  # of recipes with lr None, unless the backbone has its own; see RECIPE_SOURCES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +81,17 @@ class Recipe:
         if len(set(self.no_decay)) < len(self.no_decay):
             raise InputError(f"no_decay: duplicate kinds: {', '.join(self.no_decay)}")
 
-    def resolved(self, *, backbone: str, dataset_policy: Policy, subset: bool = False) -> "Recipe":
+    def resolved(self, *, dataset_policy: Policy, default_lr: float = DEFAULT_LR, subset: bool = False) -> "Recipe":
         """Return the recipe with all defaults resolved for a backbone and a data set.
 
         Args:
             dataset_policy: AutoAugment policy of the data set.
+            default_lr: of the backbone, for recipes with lr None.
             subset: whether a subset is trained on; otherwise `equal` becomes None.
         """
         equal = (self.equal or "epochs") if subset else None
         policy = dataset_policy if self.auto_augment == "dataset" else self.auto_augment
-        lr = LR_BY_BACKBONE.get(backbone, OTHER_LR) if self.lr is None else self.lr
+        lr = default_lr if self.lr is None else self.lr
         return dataclasses.replace(self, auto_augment=policy, lr=lr, equal=equal)
 
     def batches(self, images: int) -> int:

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import build, resolve_network
-from slbench.backbones.specs import (
-    BackboneSpec,
-    CaiTSpec,
-    EfficientNetSpec,
-    PiTSpec,
-    ResNetSpec,
-    SwinSpec,
-    T2TSpec,
-    ViTSpec,
-)
+from slbench.backbones import BACKBONES, build, resolve_network
+from slbench.backbones.specs import BackboneSpec
 from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -49,7 +40,7 @@ class RunSpec:
     recipe: Recipe
     protocol: Protocol
     seed: Annotated[int, Field(ge=0)]
-    numerics: dict[str, int]  # version of each part used; see slbench.numerics_versions
+    numerics: dict[str, int]  # version of each part used; see slbench.numerics_versions and the specs of backbones
     schema: int = SCHEMA
 
     @classmethod
@@ -69,17 +60,11 @@ class RunSpec:
             InputError: if the parts do not fit each other, such as a patch that does not divide the image.
             InapplicableError: if the method does not apply to the backbone.
         """
-        backbone, method = resolve_network(
-            backbone,
-            method,
-            image_size=dataset.image_size,
-            in_channels=dataset.in_channels,
-            num_classes=dataset.num_classes,
-        )
+        backbone, method = resolve_network(backbone, method, shape=dataset.shape)
         holdout = protocol == "holdout"
         subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
         recipe = recipe.resolved(
-            backbone=backbone.name, dataset_policy=auto_augment_policy(dataset.name), subset=subset
+            dataset_policy=auto_augment_policy(dataset.name), default_lr=BACKBONES[backbone.name].lr, subset=subset
         )
         run = cls(
             backbone=backbone,
@@ -88,7 +73,7 @@ class RunSpec:
             recipe=recipe,
             protocol=protocol,
             seed=seed,
-            numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe, dataset)},
+            numerics=training_numerics(recipe, dataset) | network_numerics(backbone, method),
         )
         if protocol == "holdout" and dataset.num_validation == 0:
             raise InputError(
@@ -141,13 +126,7 @@ class RunSpec:
     def build_network(self) -> "Backbone":
         """Return the network with its initial values, on the CPU."""
         return build(
-            self.backbone,
-            self.method,
-            image_size=self.dataset.image_size,
-            in_channels=self.dataset.in_channels,
-            num_classes=self.dataset.num_classes,
-            drop_path=self.recipe.drop_path,
-            seed=self.seed,
+            self.backbone, self.method, shape=self.dataset.shape, drop_path=self.recipe.drop_path, seed=self.seed
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -163,13 +142,7 @@ IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     Method: {},
     DatasetSpec: {},
     Recipe: {"equal": None},
-    ViTSpec: {"qkv_bias": False},
-    T2TSpec: {},
-    CaiTSpec: {},
-    PiTSpec: {"variant": "paper"},
-    SwinSpec: {"absolute_positions": True},
-    ResNetSpec: {},
-    EfficientNetSpec: {},
+    **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
 }
 
 
@@ -202,9 +175,10 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: DatasetSpec) -> list[str]:
-    """Return the names of the parts in a run, as in slbench.numerics_versions."""
+def training_numerics(recipe: Recipe, dataset: DatasetSpec) -> dict[str, int]:
+    """Return the versions of the parts of a training, but not of its network."""
     used = {
+        "trainer": True,
         "subset": dataset.fraction is not None or dataset.per_class is not None,
         "augmentation": recipe.flip or recipe.crop_padding > 0,
         "autoaugment": recipe.auto_augment != "none",
@@ -212,10 +186,11 @@ def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: 
         "mixing": recipe.cutmix > 0 or recipe.mixup > 0,
         "averaging": recipe.ema_decay is not None,
     }
-    return ["trainer", *(part for part, is_used in used.items() if is_used), *network_parts(backbone, method)]
+    return {part: NUMERICS[part] for part, is_used in used.items() if is_used}
 
 
-def network_parts(backbone: BackboneSpec, method: Method) -> list[str]:
-    """Return the names of the parts in a network."""
+def network_numerics(backbone: BackboneSpec, method: Method) -> dict[str, int]:
+    """Return the versions of the parts of a network: the backbone's own, and those of the method."""
     used = {"spt": method.shift != "none", "window": method.window != 1, "lsa": method.changes_attention}
-    return [backbone.name, *(part for part, is_used in used.items() if is_used)]
+    of_method = {part: NUMERICS[part] for part, is_used in used.items() if is_used}
+    return {backbone.name: backbone.numerics_version} | of_method

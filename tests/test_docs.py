@@ -21,7 +21,6 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save
-from torch import nn
 
 from slbench.analysis import analyzed_networks
 from slbench.cli import main
@@ -69,17 +68,17 @@ def data_hash(spec: DatasetSpec, data: str) -> str:
 def file_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -> RunRecord:
     """File a run as if it had been trained: initial weights if asked for, a logit for the right class, a history."""
     learns = run.spec.method.learn_temperature
-    network = run.spec.build_network() if with_weights or learns else nn.Identity()
-    weights = save(network.state_dict()) if with_weights else b"weights"
+    network = run.spec.build_network() if with_weights or learns else None
+    weights = save(network.state_dict()) if network is not None and with_weights else b"weights"
     labels = torch.arange(run.spec.dataset.num_test) % run.spec.dataset.num_classes
     logits = torch.eye(run.spec.dataset.num_classes)[labels].half()
-    history = TemperatureHistory(network)
+    temperatures = {TEMPERATURES: as_csv(TemperatureHistory(network).rows())} if network is not None and learns else {}
     folder = store.begin(run.spec, run.labels)
     for name, content in {
         WEIGHTS["last"]: weights,
         "test_logits.safetensors": save({"logits": logits, "labels": labels}),
         "log.txt": b"",
-        **({TEMPERATURES: as_csv(history.rows())} if history.layers else {}),
+        **temperatures,
     }.items():
         (folder / name).write_bytes(content)
     record = make_record(

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from slbench.analysis.captions import SPLIT_NAMES
 from slbench.analysis.capture import AttentionCapture
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.load import OnProgress, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.maps import Rollout, output_attention, output_layers_of
 from slbench.analysis.run_selection import FinishedRun, Split
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.batches import Batches
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet
@@ -44,6 +44,7 @@ class AttentionMaps:
     """Attention maps of one run."""
 
     run: FinishedRun
+    layers: tuple[AttentionLayer, ...]  # all of the network
     by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # layers that feed the output, by depth
     rolled: Float[Tensor, "b down across"] | None
     predicted: tuple[int, ...]  # class indices
@@ -109,7 +110,7 @@ def read_maps(
 ) -> AttentionMaps:
     """Return the maps of one run, independent of the batch size up to rounding."""
     network = load_network(run, device=options.device)
-    layers = layers_of(network)
+    layers = network.attention_layers()
     output_layers = output_layers_of(layers)
     maps: dict[AttentionLayer, list[Tensor]] = {layer: [] for layer in output_layers}
     rollout, rolled = Rollout(), list[Tensor]()
@@ -129,4 +130,6 @@ def read_maps(
         network, layers if options.rollout else output_layers, images, rows, update, options=pass_options
     )
     by_layer = {layer: torch.cat(batches) for layer, batches in maps.items()}
-    return AttentionMaps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))
+    return AttentionMaps(
+        run, layers, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist())
+    )

@@ -12,7 +12,6 @@ from slbench.analysis import self_relation, sharpness
 from slbench.analysis.captions import AnalysisOutput, computation_text, data_text, page, runs_table, write
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.figures import Reference, draw_by_depth
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.load import (
     LoadedDatasets,
     OnProgress,
@@ -32,6 +31,7 @@ from slbench.analysis.seed_aggregation import (
     run_columns,
     with_distinct_titles,
 )
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.batches import Batches
 from slbench.data.config import DataConfig
 from slbench.data.images.source import Rows
@@ -130,10 +130,10 @@ def by_layer(
 ) -> list[dict[str, Any]]:
     """Return one line per layer of a run."""
     network = load_network(run, device=options.device)
-    layers, metric, keys = layers_of(network), analysis.metric(), dict[int, int]()
+    layers, metric, keys = network.attention_layers(), analysis.metric(), dict[AttentionLayer, int]()
 
     def update(capture: AttentionCapture) -> None:
-        keys[capture.layer.number] = capture.scores.shape[-1]
+        keys[capture.layer] = capture.scores.shape[-1]
         metric.update(capture)
 
     pass_options = PassOptions(device=options.device, batch_size=options.batch_size, on_progress=on_progress)
@@ -143,16 +143,16 @@ def by_layer(
     return [
         {
             **columns,
-            "number": layer.number,
+            "number": number,
             "layer": layer.name,
             "axis": layer.short,
             "kind": layer.kind,
-            "keys": keys[layer.number],
+            "keys": keys[layer],
             "learned_scale": layer.logits.scale is not None,
             "masks_self": layer.logits.mask_self,
             **metric.compute(layer),
         }
-        for layer in layers
+        for number, layer in enumerate(layers, start=1)
     ]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import AttentionLayer
 from slbench.analysis.run_selection import FinishedRun, Split
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
 from slbench.data import DataConfig, check_available, load
 from slbench.data.batches import Batches

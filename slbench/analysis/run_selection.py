@@ -12,9 +12,8 @@ from slbench.data.config import DataConfig
 from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.names import suggestion
-from slbench.numerics_versions import NUMERICS
 from slbench.record import WEIGHTS, RunRecord, read_record
-from slbench.spec import network_parts
+from slbench.spec import RunSpec, network_numerics
 from slbench.store import Store, state_of
 from slbench.study import Study
 from slbench.text import distinct, plural
@@ -51,7 +50,7 @@ class FinishedRun:
     @property
     def has_attention(self) -> bool:
         """Return whether the backbone has attention."""
-        return BACKBONES[self.record.spec.backbone.name].tokens != "none"
+        return has_attention(self.record.spec)
 
     @property
     def weights(self) -> Path | None:
@@ -78,9 +77,9 @@ class FinishedRun:
         """Return a note if the numerics of the network have changed since training."""
         spec = self.record.spec
         changed = [
-            f"{part} {spec.numerics[part]}, now {NUMERICS[part]}"
-            for part in network_parts(spec.backbone, spec.method)
-            if part in spec.numerics and spec.numerics[part] != NUMERICS[part]
+            f"{part} {spec.numerics[part]}, now {version}"
+            for part, version in network_numerics(spec.backbone, spec.method).items()
+            if spec.numerics.get(part, version) != version
         ]
         if not changed:
             return None
@@ -161,10 +160,19 @@ def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
         raise InputError(f"{folder}: run is not finished ({state_of(folder)}): continue it with slbench run-grid")
     run = FinishedRun(read_record(folder / "record.json"), folder)
     if needs.attention and not run.has_attention:
-        raise InputError(f"{run.title}: backbone has no attention; allowed: ViT, T2T, CaiT, PiT, Swin")
+        raise InputError(f"{run.title}: {no_attention(run.record.spec)}")
     if needs.weights and run.weights is None:
         raise InputError(no_weights(run))
     return run
+
+
+def has_attention(spec: RunSpec) -> bool:
+    return BACKBONES[spec.backbone.name].tokens != "none"
+
+
+def no_attention(spec: RunSpec) -> str:
+    titles = ", ".join(entry.title for entry in BACKBONES.values() if entry.tokens != "none")
+    return f"{spec.backbone.name} has no attention layers; choose runs of {titles}"
 
 
 def no_weights(run: FinishedRun) -> str:
@@ -200,6 +208,8 @@ def study_runs(
         notes.append(f"Left out (weights not kept): {plural(len(eligible) - len(usable), 'run')}.")
     if eligible and not usable:
         raise InputError(no_weights(eligible[0]))
+    if needs.attention and not any(has_attention(run.spec) for run in selected):
+        raise InputError(f"{study.name}: {no_attention(selected[0].spec)}")
     if not usable:
         kind = "run with attention" if needs.attention else "run"
         raise InputError(f"{store.root}: no finished {kind} of {study.name}: train it with slbench run-grid")

@@ -20,27 +20,17 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     Raises:
         StoreError: if the weights cannot be read.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from slbench.backbones import construct
+    from slbench.backbones import meta_network
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
     path = run.folder / WEIGHTS["last"]
     if not path.exists():
         return None
-    spec, data = run.record.spec, run.record.spec.dataset
-    with torch.device("meta"):  # only the order of the layers is needed
-        network = construct(
-            spec.backbone,
-            spec.method,
-            image_size=data.image_size,
-            in_channels=data.in_channels,
-            num_classes=data.num_classes,
-            drop_path=0.0,
-        )
-    layers = learned_layers(network)
+    spec = run.record.spec
+    layers = learned_layers(meta_network(spec.backbone, spec.method, shape=spec.dataset.shape))
     try:
         scales = read_scales(layers, load(path.read_bytes()))
     except (OSError, SafetensorError, KeyError) as error:

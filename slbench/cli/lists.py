@@ -121,12 +121,12 @@ def recipes() -> list[tuple[str, str]]:
 def rate(recipe: "Recipe") -> str:
     """Return the learning rate, or one per backbone."""
     from slbench.backbones import BACKBONES
-    from slbench.recipes import LR_BY_BACKBONE, OTHER_LR
+    from slbench.recipes import DEFAULT_LR
 
     if recipe.lr is not None:
         return f"{recipe.lr:g}"
-    rates = ", ".join(f"{lr:g} for {BACKBONES[name].title}" for name, lr in LR_BY_BACKBONE.items())
-    return f"{rates}, {OTHER_LR:g} for the others"
+    rates = [f"{entry.lr:g} for {entry.title}" for entry in BACKBONES.values() if entry.lr != DEFAULT_LR]
+    return ", ".join([*rates, f"{DEFAULT_LR:g} for the others"])
 
 
 def show_recipe(name: str, *, as_json: bool) -> None:

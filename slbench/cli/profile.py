@@ -15,6 +15,7 @@ from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
 from slbench.errors import InputError
 from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import Timing, choose_timing, network_key
 from slbench.measurement_records import Throughput
@@ -77,12 +78,12 @@ def profile(
         precision=resolved,
         image_size=(image_size, image_size),
     )
-    from slbench.measure import profile as measure
+    from slbench.measure.network import resolve_networks
+    from slbench.measure.profile import costs
 
-    networks, notes = measure.networks(
-        backbones, methods, image_size=(image_size, image_size), in_channels=in_chans, num_classes=classes
-    )
-    rows = [as_row(profile) for profile in measure.costs(networks)]
+    shape = ImageShape((image_size, image_size), in_chans, classes)
+    networks, notes = resolve_networks(backbones, methods, shape=shape)
+    rows = [as_row(profile) for profile in costs(networks)]
     setting = MeasurementContext(slot=slot, precision=resolved, batch_size=batch_size)
     if throughput:
         add_speeds(rows, list(networks.values()), setting, chosen, Store(store))

@@ -12,6 +12,7 @@ from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
 from slbench.data import DataConfig
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.names import lookup
 
@@ -84,8 +85,9 @@ def receptive_field(
     if chosen is not None:
         inputs, notes = analyzed_networks.trained_networks(chosen, count=images), list(chosen.notes)
     else:
-        networks, notes = analyzed_networks.resolve_networks(
-            backbones, methods, side=image_size or 32, in_channels=in_chans, num_classes=classes
+        side = image_size or 32
+        networks, notes = analyzed_networks.resolve_default_networks(
+            backbones, methods, shape=ImageShape((side, side), in_chans, classes)
         )
         inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
     console = Console(stderr=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 Count = Annotated[int, Ge(0)]
@@ -42,6 +43,11 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:
             raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class} exclude each other; set one")
+
+    @property
+    def shape(self) -> ImageShape:
+        """Shape of the images and number of classes, as networks are made for them."""
+        return ImageShape(self.image_size, self.in_channels, self.num_classes)
 
     @property
     def num_train(self) -> int:

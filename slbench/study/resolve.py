@@ -75,7 +75,8 @@ class Resolver:
             raise InapplicableError(f"{labels.backbone}, {labels.method}: {error}") from error
         except InputError as error:
             raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
-        return StudyRun(spec, labels, self.data), notes + rule_notes(backbone, spec)
+        patch_note = backbone.patch_note(spec.dataset.image_size)
+        return StudyRun(spec, labels, self.data), [*notes, *filter(None, [patch_note]), *warmup_notes(spec)]
 
     def plain(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]] | None:
         """Return the plain run and a note for a backbone that no method applies to, else None."""
@@ -127,9 +128,8 @@ class Resolver:
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):
-            table = dataclasses.asdict(known.spec) | table | {"name": known.spec.name}
-        kind = type(known.spec) if isinstance(known, Preset) else known.spec
-        return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
+            table = dataclasses.asdict(known.sizes) | table | {"name": known.sizes.name}
+        return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
 
     def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:
         """Return a method with the applicable changes, and notes on the others."""
@@ -146,16 +146,10 @@ class Resolver:
         return changed(method, meant, where=f"{self.where}: method '{entry.value}'"), notes
 
 
-def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
-    """Return notes on automatic choices that a user might not expect."""
-    notes = []
-    height, width = spec.dataset.image_size
-    requested, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
-    share = getattr(backbone, "tokens_per_side", 1)
-    if requested is None and patch is not None and patch != min(height, width) / share:
-        notes.append(f"patch {patch} px: 1/{share} of the smaller side of {height} x {width} px, rounded to a divisor")
-    requested_steps = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
+def warmup_notes(spec: RunSpec) -> list[str]:
+    """Return a note if the warm-up of a run is shortened."""
+    requested = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
     steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
-    if steps < requested_steps:
-        notes.append(f"warm-up shortened from {requested_steps} to {plural(steps, 'step')}, a tenth of the run")
-    return notes
+    if steps >= requested:
+        return []
+    return [f"warm-up shortened from {requested} to {plural(steps, 'step')}, a tenth of the run"]

@@ -20,7 +20,6 @@ from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, reproducible, synchronize
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EVALUATION_BATCH, Training
-from slbench.train.optim import make_optimizer
 from slbench.train.run import peak_memory, prepare
 
 WARMUP_STEPS = 2  # of each epoch, not timed
@@ -52,7 +51,7 @@ def probe(
     has_data = is_available(spec.dataset, data)
     if not has_data:  # random images of the whole set, since a subset could be too small for the probe
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
-    make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # does slow imports
+    torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())  # does slow imports
     ready = time.time()
     with reproducible(threads):
         splits = load(spec.dataset, labels.data, data) if has_data else random_splits(spec)
@@ -62,7 +61,7 @@ def probe(
         evaluation = evaluation_seconds(training)
         save = save_seconds(training)
         began = time.perf_counter()
-        params = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels).params
+        params = count(network, shape=spec.dataset.shape).params
         finish = time.perf_counter() - began + save
     return JobCost(
         data="its own" if has_data else "random",

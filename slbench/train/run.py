@@ -286,7 +286,7 @@ def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, 
     """Return the record's accuracies, numbers of steps and samples, and cost of the network."""
     history = training.history
     samples = len(history) * spec.samples_per_epoch
-    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
+    cost = count(network, shape=spec.dataset.shape)
     return {
         **accuracies(history),
         "history": HISTORY,

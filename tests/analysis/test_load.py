@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.analysis.layers import layers_of
 from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
 from slbench.data import DataConfig
@@ -101,7 +100,7 @@ def test_a_pass_returns_the_logits_of_the_rows_and_reports_progress(study: Study
     options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
     rows = np.array([7, 1, 12])
     logits = run_with_capture(
-        network, layers_of(network), batches, rows, lambda s: captured.append(s.layer.number), options=options
+        network, network.attention_layers(), batches, rows, lambda s: captured.append(s.layer.number), options=options
     )
     assert told == [(2, 3), (3, 3)]
     assert captured == [1, 2, 1, 2]
@@ -117,4 +116,6 @@ def test_a_network_with_nan_logits_is_refused(study: Study, store: Store) -> Non
         next(network.parameters()).fill_(float("nan"))
     batches, options = Batches(part, run_.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
     with pytest.raises(InputError, match=naming("logits")):
-        run_with_capture(network, layers_of(network), batches, np.array([0, 1]), lambda captured: None, options=options)
+        run_with_capture(
+            network, network.attention_layers(), batches, np.array([0, 1]), lambda captured: None, options=options
+        )

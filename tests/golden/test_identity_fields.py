@@ -1,7 +1,7 @@
 """New fields of specs keep the ids of older runs.
 
-`identity_fields.txt` lists the fields that are part of an id at every value. It never grows: a new field is added to
-IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
+`identity_fields.txt` lists the fields that are part of an id at every value. It grows only by the first fields of a new
+backbone: a later field is added to IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
 """
 
 import dataclasses
@@ -34,8 +34,9 @@ def classes() -> list[type]:
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:
     """Return the line to add to IDENTITY_DEFAULTS for each field that is neither listed nor there."""
     return [
-        f'IDENTITY_DEFAULTS of slbench/spec.py lacks the new field: add {owner.__name__}: {{"{field.name}": '
-        f"{field.default!r}}}, if {field.default!r} describes all older runs; otherwise change the default"
+        "IDENTITY_DEFAULTS of slbench/spec.py (identity_defaults of the spec of a backbone) lacks the new field: add "
+        f'{owner.__name__}: {{"{field.name}": {field.default!r}}}, '
+        f"if {field.default!r} describes all older runs; otherwise change the default"
         for owner in owners
         for field in dataclasses.fields(owner)
         if f"{owner.__name__}.{field.name}" not in LISTED and field.name not in defaults.get(owner, {})
