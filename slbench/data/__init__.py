@@ -113,7 +113,7 @@ def verify(spec: DatasetSpec, source: str = "", config: DataConfig | None = None
     if own is None:
         verify_published(DATASETS[spec.name], spec, config)
     else:
-        check_content(prepare_own(own, spec.image_size, config, "verified").splits(stream=True), spec)
+        check_content(prepare_own(own, spec.image_size, config).splits(stream=True), spec)
 
 
 def check_available(spec: DatasetSpec, config: DataConfig | None = None) -> None:

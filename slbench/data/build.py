@@ -42,7 +42,7 @@ class Unordered(NamedTuple):
     digests: list[bytes]  # of the images before resizing
 
 
-def build(raw: RawDataset, folder: Path, *, of: str = "", root: Path | None = None) -> PreparedDataset:
+def build(raw: RawDataset, folder: Path, *, of: str = "") -> PreparedDataset:
     """Write the cache of a data set into an empty folder and open it.
 
     Args:
@@ -57,8 +57,8 @@ def build(raw: RawDataset, folder: Path, *, of: str = "", root: Path | None = No
         index = write_parts(splits, folder)
     if raw.files is not None:
         paths: dict[str, Any] = {part: [raw.files.paths[row] for row in rows[part]] for part in PARTS}
-        index = dataclasses.replace(index, paths={**paths, "mode": raw.files.mode})
-    prepared = PreparedDataset(folder, dataclasses.replace(index, of=of or ARRAYS + index.content), root=root)
+        index = dataclasses.replace(index, paths={**paths, "root": str(raw.files.root), "mode": raw.files.mode})
+    prepared = PreparedDataset(folder, dataclasses.replace(index, of=of or ARRAYS + index.content))
     files = {name: list(file.signature()) for name, file in prepared.files.items()}
     prepared.index = dataclasses.replace(prepared.index, files=files)
     prepared.index.write(folder / INDEX)

@@ -12,6 +12,7 @@ import numpy as np
 import PIL
 
 from slbench.data.build import RawDataset, build, index_of
+from slbench.data.config import exclusive_lock, writing
 from slbench.data.images.source import OnDiskImages, Size
 from slbench.data.own.npz import damage_as_input_error, images_in
 from slbench.data.prepared import Index, PreparedDataset, open_prepared, read_index
@@ -21,13 +22,31 @@ from slbench.files import replace_folder
 log = logging.getLogger(__name__)
 
 
+def obtain(
+    folder: Path,
+    make_cache: Callable[[], PreparedDataset],
+    *,
+    of: str,
+    is_usable: Callable[[PreparedDataset], bool] = lambda prepared: True,
+) -> PreparedDataset:
+    """Return the cache in a folder, made if it is missing, damaged or not usable; one process makes it, others wait."""
+
+    def existing() -> PreparedDataset | None:
+        prepared = open_prepared(folder, of=of)
+        return prepared if prepared is not None and is_usable(prepared) else None
+
+    if (prepared := existing()) is not None:
+        return prepared
+    with exclusive_lock(folder):
+        return existing() or make_cache()
+
+
 def make(
     read: Callable[[], RawDataset],
     parent: Path,
     key: str,
     *,
     of: str = "",
-    root: Path | None = None,
     required: bool = False,
     check: Callable[[Splits], None] = lambda splits: None,
 ) -> PreparedDataset:
@@ -44,18 +63,18 @@ def make(
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        prepared = build(read(), scratch, of=of, root=root)
+        prepared = build(read(), scratch, of=of)
         check(prepared.splits(stream=True))
         folder = parent / (key if of else prepared.index.content)
         replace_folder(scratch, folder)
-        return open_prepared(folder, of=prepared.index.of, root=root) or prepared
+        return open_prepared(folder, of=prepared.index.of) or prepared
     except OSError:
         if required:
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as elsewhere:
-        return build(read(), Path(elsewhere), of=of, root=root)
+    with writing(parent, create=False), tempfile.TemporaryDirectory() as elsewhere:
+        return build(read(), Path(elsewhere), of=of)
 
 
 def at_size(prepared: PreparedDataset, size: Size, *, stream: bool) -> Splits:

@@ -50,10 +50,11 @@ def file_exists(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, *, create: bool = True) -> Iterator[None]:
     """Create a folder of the data root to write in. Raises InputError if that is not possible."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT):

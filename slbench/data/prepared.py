@@ -42,7 +42,7 @@ class Index:
     shape: tuple[int, int, int]  # of an image: channels, height, width
     digests: Mapping[PartName, str]  # sha256 of each image, in hex
     validation: list[int] | None = None  # see `Splits`
-    paths: Mapping[str, Any] | None = None  # mode, and paths by part, of image files that are not copied
+    paths: Mapping[str, Any] | None = None  # root, mode, and paths by part, of image files that are not copied
     files: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)  # see OpenFile.signature
     version: int = VERSION
 
@@ -68,14 +68,12 @@ def read_index(path: Path, *, of: str) -> Index | None:
 class PreparedDataset:
     """An open cache. Its files stay readable if another process replaces them.
 
-    Args:
-        root: of image files that are not copied.
     Raises:
         OSError, ValueError, KeyError: if a file is missing or damaged.
     """
 
-    def __init__(self, folder: Path, index: Index, *, root: Path | None = None) -> None:
-        self.folder, self.index, self.root = folder, index, root
+    def __init__(self, folder: Path, index: Index) -> None:
+        self.folder, self.index = folder, index
         kinds = ("labels",) if index.paths is not None else ("labels", "images")
         self.files = {
             name: OpenFile(folder / name) for name in (f"{part}_{kind}.npy" for part in PARTS for kind in kinds)
@@ -86,8 +84,8 @@ class PreparedDataset:
     def _reader(self, part: PartName) -> ImageReader:
         channels, height, width = self.index.shape
         if self.index.paths is not None:
-            assert self.root is not None
-            return ImageFiles(self.root, self.index.paths[part], self.index.paths["mode"], (height, width))
+            root, mode = Path(self.index.paths["root"]), self.index.paths["mode"]
+            return ImageFiles(root, self.index.paths[part], mode, (height, width))
         file = self.files[f"{part}_images.npy"]
         start, shape = npy_header(file)
         if shape[1:] != self.index.shape or file.signature()[0] != start + np.prod(shape):
@@ -138,18 +136,17 @@ class PreparedDataset:
         return content_hash(dataclasses.replace(self.splits(stream=True, checked=False), content=None))
 
 
-def open_prepared(folder: Path, *, of: str, root: Path | None = None, rehash: bool = False) -> PreparedDataset | None:
+def open_prepared(folder: Path, *, of: str, rehash: bool = False) -> PreparedDataset | None:
     """Return a cache; None if it is missing, of another data set, or damaged.
 
     Args:
-        root: see `PreparedDataset`.
         rehash: hash the files even if size, modification time and inode are as recorded.
     """
     index = read_index(folder / INDEX, of=of)
     if index is None:
         return None
     try:
-        prepared = PreparedDataset(folder, index, root=root)
+        prepared = PreparedDataset(folder, index)
         if prepared.unchanged and not rehash:
             return prepared
         if prepared.rehashed() != index.content:

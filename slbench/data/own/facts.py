@@ -65,23 +65,19 @@ def find_spec(source: DatasetSource, image_size: Size | None, config: DataConfig
     with contextlib.suppress(OSError, ValueError):  # pydantic's ValidationError among them
         spec: DatasetSpec = adapter(DatasetSpec).validate_json(note.read_bytes())
         return spec
-    spec = spec_of(prepare_own(source, image_size, config, key))
+    spec = spec_of(prepare_own(source, image_size, config))
     with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
         write_atomic(note, json.dumps(dataclasses.asdict(spec)).encode())
     return spec
 
 
-def prepare_own(source: DatasetSource, image_size: Size | None, config: DataConfig, key: str) -> "PreparedDataset":
-    """Read the images of a source and write their cache.
-
-    Args:
-        key: `identity` of the source.
-    """
+def prepare_own(source: DatasetSource, image_size: Size | None, config: DataConfig) -> "PreparedDataset":
+    """Read the images of a source and write their cache, which is named by their content."""
     from slbench.data.cache import make
 
-    folder = config.root / "prepared"
+    folder, key = config.root / "prepared", identity(source, image_size)
     with exclusive_lock(folder / key):
-        return make(lambda: read(source, image_size, config), folder, key, root=source.path)
+        return make(lambda: read(source, image_size, config), folder, key)
 
 
 def own_cache(spec: DatasetSpec, config: DataConfig) -> Path:
@@ -94,18 +90,24 @@ def load_own(spec: DatasetSpec, source: DatasetSource, config: DataConfig) -> "P
 
     Its content may be another than the spec's.
     """
-    from slbench.data.cache import make, older_cache
-    from slbench.data.prepared import open_prepared
+    from slbench.data.cache import make, obtain, older_cache
 
     folder = own_cache(spec, config)
-    prepared = open_prepared(folder, of=spec.content, root=source.path)
     older = folder.with_suffix(".npz")
-    if prepared is None and older.exists():
-        with exclusive_lock(folder), contextlib.suppress(InputError):  # if it is damaged, the source is read
-            prepared = make(lambda: older_cache(older), folder.parent, folder.name, root=source.path)
-    if prepared is not None and prepared.index.of == spec.content:
-        return prepared
-    return prepare_own(source, spec.image_size, config, identity(source, spec.image_size))
+
+    def make_cache() -> "PreparedDataset":
+        with contextlib.suppress(InputError):  # damaged: the source is read
+            if older.exists():
+                prepared = make(lambda: older_cache(older), folder.parent, folder.name)
+                if prepared.index.of == spec.content:
+                    return prepared
+        return prepare_own(source, spec.image_size, config)
+
+    def is_usable(prepared: "PreparedDataset") -> bool:
+        """Return whether images that are not copied are those of this source."""
+        return prepared.index.paths is None or prepared.index.paths["root"] == str(source.path)
+
+    return obtain(folder, make_cache, of=spec.content, is_usable=is_usable)
 
 
 def identity(source: DatasetSource, image_size: Size | None) -> str:

@@ -62,18 +62,11 @@ def load_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -
     Raises:
         InputError: if the set is missing, or an archive does not match its checksum.
     """
-    from slbench.data.prepared import open_prepared
+    from slbench.data.cache import obtain
 
     check_present(entry, config)
     native = at_published_size(entry, spec)
-    folder = cache_of(entry, spec, config)
-    prepared = open_prepared(folder, of=native.content)
-    if prepared is None:
-        with exclusive_lock(folder):
-            prepared = open_prepared(folder, of=native.content)  # another process may have been faster
-            if prepared is None:
-                prepared = prepare(entry, native, config)
-    return prepared
+    return obtain(cache_of(entry, spec, config), lambda: prepare(entry, native, config), of=native.content)
 
 
 def at_published_size(entry: DatasetEntry, spec: DatasetSpec) -> DatasetSpec:
