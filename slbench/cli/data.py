@@ -67,8 +67,9 @@ def fetch_set(
     if state_of(entry, config) != "ready":
         with download_bars(console) as on_progress:
             fetch(folder, entry.archives, on_progress=on_progress)
-        console.print("preparing", soft_wrap=True)
-        prepare(entry, entry.spec, config)
+        if not entry.sizes_differ:  # otherwise prepared by the first run, at its size
+            console.print("preparing", soft_wrap=True)
+            prepare(entry, entry.spec, config)
     print(f"{name}: ready in {folder}")
 
 

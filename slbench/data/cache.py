@@ -17,7 +17,8 @@ from slbench.data.images.source import OnDiskImages, Size
 from slbench.data.own.npz import damage_as_input_error, images_in
 from slbench.data.prepared import Index, PreparedDataset, open_prepared, read_index
 from slbench.data.splits import PARTS, ImageSet, Sample, Splits
-from slbench.files import replace_folder
+from slbench.errors import InputError
+from slbench.files import read_json, replace_folder
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,14 @@ def obtain(
     make_cache: Callable[[], PreparedDataset],
     *,
     of: str,
+    older: Path,
     is_usable: Callable[[PreparedDataset], bool] = lambda prepared: True,
 ) -> PreparedDataset:
-    """Return the cache in a folder, made if it is missing, damaged or not usable; one process makes it, others wait."""
+    """Return the cache in a folder, made if it is missing, damaged or not usable; one process makes it, others wait.
+
+    Args:
+        older: cache of slbench 0.1, which is copied if it is there and whole.
+    """
 
     def existing() -> PreparedDataset | None:
         prepared = open_prepared(folder, of=of)
@@ -38,7 +44,7 @@ def obtain(
     if (prepared := existing()) is not None:
         return prepared
     with exclusive_lock(folder):
-        return existing() or make_cache()
+        return existing() or from_older(older, folder, of=of) or make_cache()
 
 
 def make(
@@ -123,10 +129,20 @@ def in_memory(splits: Splits) -> Splits:
     return replace(splits, train=train, test=test)
 
 
-def older_cache(path: Path) -> RawDataset:
-    """Return the images of a cache as slbench 0.1 wrote it: one npz file in canonical order."""
+def from_older(path: Path, folder: Path, *, of: str) -> PreparedDataset | None:
+    """Copy a cache as slbench 0.1 wrote it, one npz file in canonical order; None if it is missing or damaged."""
+    recorded = read_json(path.with_suffix(".json"))
+    if not path.exists() or not isinstance(recorded, dict) or recorded.get("of") != of:
+        return None
+
+    def check(splits: Splits) -> None:
+        if splits.content != recorded.get("content"):
+            raise InputError(f"{path}: damaged")
+
     log.warning("%s: cache of an older version: it is copied into the present form and can then be deleted", path)
-    return RawDataset(str(path), older_samples(path))
+    with contextlib.suppress(InputError):
+        return make(lambda: RawDataset(str(path), older_samples(path)), folder.parent, folder.name, of=of, check=check)
+    return None
 
 
 def older_samples(path: Path) -> Iterator[Sample]:

@@ -227,12 +227,10 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("stream", ["", "1"], ids=["kept", "streamed"])
 @pytest.mark.parametrize(("changes", "complaint"), WRONG.values(), ids=WRONG)
 def test_an_npz_file_that_is_wrong_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], complaint: tuple[object, ...], stream: str
+    tmp_path: Path, changes: dict[str, Any], complaint: tuple[object, ...]
 ) -> None:
-    monkeypatch.setenv("SLBENCH_STREAM", stream)
     with pytest.raises(InputError) as refused:
         find(npz(tmp_path / "birds.npz", **changes))
     assert not missing(str(refused.value), f"{tmp_path}/birds.npz", *complaint)

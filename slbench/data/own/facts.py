@@ -90,24 +90,21 @@ def load_own(spec: DatasetSpec, source: DatasetSource, config: DataConfig) -> "P
 
     Its content may be another than the spec's.
     """
-    from slbench.data.cache import make, obtain, older_cache
+    from slbench.data.cache import obtain
 
     folder = own_cache(spec, config)
-    older = folder.with_suffix(".npz")
-
-    def make_cache() -> "PreparedDataset":
-        with contextlib.suppress(InputError):  # damaged: the source is read
-            if older.exists():
-                prepared = make(lambda: older_cache(older), folder.parent, folder.name)
-                if prepared.index.of == spec.content:
-                    return prepared
-        return prepare_own(source, spec.image_size, config)
 
     def is_usable(prepared: "PreparedDataset") -> bool:
         """Return whether images that are not copied are those of this source."""
         return prepared.index.paths is None or prepared.index.paths["root"] == str(source.path)
 
-    return obtain(folder, make_cache, of=spec.content, is_usable=is_usable)
+    return obtain(
+        folder,
+        lambda: prepare_own(source, spec.image_size, config),
+        of=spec.content,
+        older=folder.with_suffix(".npz"),
+        is_usable=is_usable,
+    )
 
 
 def identity(source: DatasetSource, image_size: Size | None) -> str:

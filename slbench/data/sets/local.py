@@ -42,7 +42,7 @@ def state_of(entry: DatasetEntry, config: DataConfig) -> State:
         InputError: if the data root is not readable.
     """
     folder = folder_of(entry.spec.name, config)
-    if file_exists(folder / PREPARED) or file_exists(folder / OLDER):
+    if file_exists(folder / OLDER) or any(folder.glob(f"{PREPARED}*/index.json")):
         return "ready"
     return "fetched" if all(file_exists(folder / archive.name) for archive in entry.archives) else "missing"
 
@@ -66,56 +66,37 @@ def load_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -
 
     check_present(entry, config)
     native = at_published_size(entry, spec)
-    return obtain(cache_of(entry, spec, config), lambda: prepare(entry, native, config), of=native.content)
+    folder = cache_of(entry, spec, config)
+    return obtain(folder, lambda: prepare(entry, native, config), of=native.content, older=folder.parent / OLDER)
 
 
 def at_published_size(entry: DatasetEntry, spec: DatasetSpec) -> DatasetSpec:
     return spec if entry.sizes_differ else dataclasses.replace(spec, image_size=entry.spec.image_size)
 
 
-def prepare(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig, *, older: bool = True) -> "PreparedDataset":
+def prepare(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "PreparedDataset":
     """Read a set from its archives, check it, sort it and write the cache.
 
     Args:
-        older: read the cache of an older version instead, if there is one.
+        spec: of the set at its published size.
     """
     from slbench.data.cache import make
     from slbench.data.splits import check_counts
 
-    folder, target = folder_of(spec.name, config), cache_of(entry, spec, config)
-
-    def write(read: Callable[[], "RawDataset"]) -> "PreparedDataset":
-        return make(
-            read, folder, target.name, of=spec.content, required=bool(entry.archives),
-            check=lambda splits: check_counts(splits, spec),
-        )  # fmt: skip
-
-    if not entry.archives:
-        return write(lambda: raw(entry, spec, config))
-    with writing(folder):
-        if older and (prepared := from_older_cache(folder / OLDER, spec, write)) is not None:
-            return prepared
+    target, required = cache_of(entry, spec, config), bool(entry.archives)
+    with writing(target.parent, create=required):
         for archive in entry.archives:
-            check_archive(archive, folder / archive.name)
-        check_space(folder, 2 * spec.num_bytes)
-        return write(lambda: raw(entry, spec, config))
-
-
-def from_older_cache(
-    path: Path, spec: DatasetSpec, write: Callable[[Callable[[], "RawDataset"]], "PreparedDataset"]
-) -> "PreparedDataset | None":
-    """Copy the cache of an older version; None if there is none, or it is damaged or of other archives."""
-    from slbench.data.cache import older_cache
-    from slbench.files import read_json
-
-    recorded = read_json(path.with_suffix(".json"))
-    if not path.exists() or not isinstance(recorded, dict) or recorded.get("of") != spec.content:
-        return None
-    try:
-        prepared = write(lambda: older_cache(path))
-    except InputError:
-        return None
-    return prepared if prepared.index.content == recorded.get("content") else None
+            check_archive(archive, target.parent / archive.name)
+        if required:
+            check_space(target.parent, 2 * spec.num_bytes)
+        return make(
+            lambda: raw(entry, spec, config),
+            target.parent,
+            target.name,
+            of=spec.content,
+            required=required,
+            check=lambda splits: check_counts(splits, spec),
+        )
 
 
 def raw(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "RawDataset":
@@ -140,7 +121,7 @@ def verify_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig)
     native, folder = at_published_size(entry, spec), cache_of(entry, spec, config)
     with exclusive_lock(folder):
         before = open_prepared(folder, of=native.content, rehash=True)
-        after = prepare(entry, native, config, older=False)
+        after = prepare(entry, native, config)
     check_content(after.splits(stream=True), native)
     if before is not None and before.index.content != after.index.content:
         raise InputError(f"{folder}: differed from its archives; it has been rebuilt")
