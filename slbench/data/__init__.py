@@ -1,4 +1,9 @@
-"""Data sets by name. Free of torch and numpy."""
+"""Data sets by name. Free of torch and numpy.
+
+- sets/: named sets: table, published archives, downloads, one loader a file; own/: npz files and folders of users
+- build, prepared, cache: the one cache of prepared images; splits, subset, specs, config: values
+- images/: images in memory or on the disk, decoding, prefetch, statistics; augment/, batches: what training sees
+"""
 
 import dataclasses
 from typing import TYPE_CHECKING

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -54,7 +54,7 @@ def build(raw: RawDataset, folder: Path, *, of: str = "") -> PreparedDataset:
     with tempfile.TemporaryFile(dir=folder) as spool:
         unordered = listed(raw) if raw.files is not None else spooled(raw, spool, folder)
         splits, rows = ordered(unordered, undivided=raw.undivided)
-        index = write_parts(splits, folder)
+        index = write_parts(splits, folder, copied=raw.files is None)
     if raw.files is not None:
         paths: dict[str, Any] = {part: [raw.files.paths[row] for row in rows[part]] for part in PARTS}
         index = dataclasses.replace(index, paths={**paths, "root": str(raw.files.root), "mode": raw.files.mode})
@@ -134,54 +134,43 @@ def split_off(rows: Rows, labels: Labels) -> tuple[Rows, Rows]:
     return rows[~testing], rows[testing]
 
 
-class Summary:
-    """Digests and pixel statistics of images that pass by once."""
+def index_of(splits: Splits, *, on_image: Callable[[PartName, Pixels], None] = lambda part, image: None) -> Index:
+    """Return the index of splits on the disk, of no data set yet. Reads each image once.
 
-    def __init__(self, channels: int) -> None:
-        self.digests: dict[PartName, list[str]] = {part: [] for part in PARTS}
-        self.histogram = np.zeros((channels, 256), dtype=np.int64)
+    Args:
+        on_image: called with each image, training first.
+    """
+    _, channels, height, width = splits.train.images.shape
+    digests: dict[PartName, list[str]] = {part: [] for part in PARTS}
+    histogram = np.zeros((channels, 256), dtype=np.int64)
 
-    def add(self, part: PartName, image: Pixels) -> None:
+    def add(part: PartName, image: Pixels) -> None:
+        digests[part].append(digest_of(image).hex())
         if part == "train":
-            self.histogram += levels(image[None])
-        self.digests[part].append(digest_of(image).hex())
+            np.add(histogram, levels(image[None]), out=histogram)
+        on_image(part, image)
 
-    def index(self, splits: Splits, content: str) -> Index:
-        _, channels, height, width = splits.train.images.shape
-        return Index(
-            "",
-            content,
-            *moments(self.histogram),
-            (channels, height, width),
-            {part: "".join(digests) for part, digests in self.digests.items()},
-            None if splits.validation is None else splits.validation.tolist(),
-        )
+    content = content_hash(dataclasses.replace(splits, content=None), on_image=add)
+    validation = None if splits.validation is None else splits.validation.tolist()
+    joined: dict[PartName, str] = {part: "".join(of_part) for part, of_part in digests.items()}
+    return Index("", content, *moments(histogram), (channels, height, width), joined, validation)
 
 
-def index_of(splits: Splits) -> Index:
-    """Return the index of splits on the disk. Reads each image once."""
-    summary = Summary(splits.train.images.shape[1])
-    return summary.index(splits, content_hash(dataclasses.replace(splits, content=None), on_image=summary.add))
-
-
-def write_parts(splits: Splits, folder: Path) -> Index:
-    """Write labels and, unless they are image files, images; return the index. Reads each image once."""
-    copied = isinstance(splits.train.images, OnDiskImages) and isinstance(splits.train.images.reader, ArrayFile)
-    summary = Summary(splits.train.images.shape[1])
+def write_parts(splits: Splits, folder: Path, *, copied: bool) -> Index:
+    """Write labels and, if `copied`, images; return the index. Reads each image once."""
+    sets = dict(zip(PARTS, (splits.train, splits.test), strict=True))
+    for name, part in sets.items():
+        with atomic_writer(folder / f"{name}_labels.npy") as file:
+            np.lib.format.write_array(file, part.labels, version=(1, 0), allow_pickle=False)
+    if not copied:
+        return index_of(splits)
     with contextlib.ExitStack() as stack:
-        files = dict[PartName, IO[bytes]]()
-        for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
-            with atomic_writer(folder / f"{name}_labels.npy") as labels:
-                np.lib.format.write_array(labels, part.labels, version=(1, 0), allow_pickle=False)
-            if copied:
-                files[name] = stack.enter_context(atomic_writer(folder / f"{name}_images.npy"))
-                head = {"descr": "|u1", "fortran_order": False, "shape": part.images.shape}
-                np.lib.format.write_array_header_1_0(files[name], head)
+        files = {name: stack.enter_context(atomic_writer(folder / f"{name}_images.npy")) for name in sets}
+        for name, part in sets.items():
+            head = {"descr": "|u1", "fortran_order": False, "shape": part.images.shape}
+            np.lib.format.write_array_header_1_0(files[name], head)
 
-        def add(name: PartName, image: Pixels) -> None:
-            summary.add(name, image)
-            if copied:
-                files[name].write(image.tobytes())
+        def write(name: PartName, image: Pixels) -> None:
+            files[name].write(image.tobytes())
 
-        content = content_hash(splits, on_image=add)
-    return summary.index(splits, content)
+        return index_of(splits, on_image=write)
