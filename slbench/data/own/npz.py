@@ -18,7 +18,7 @@ from slbench.data.splits import Sample, SamplePart
 from slbench.errors import InputError, unreadable
 
 SAMPLE_PARTS: dict[str, SamplePart] = {"train": "train", "val": "validation", "test": "test"}
-BLOCK = 2**20  # bytes read at once
+BLOCK = 2**18  # bytes read at once; zipfile holds some four times as many
 READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
