@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,19 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_folder(written: Path, path: Path) -> None:
+    """Rename a folder of synced files to `path`; a folder there is removed."""
+    sync_folder(written)
+    if path.exists():
+        with temporary_beside(path) as outdated:
+            path.rename(outdated)
+            written.rename(path)
+            shutil.rmtree(outdated, ignore_errors=True)
+    else:
+        written.rename(path)
+    sync_folder(path.parent)
 
 
 def sync_file(file: IO[bytes]) -> None:

@@ -19,7 +19,6 @@ Positive = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(1)]
 
 DEFAULT_LR = 0.001  # of recipes with lr None, unless the backbone has its own; see RECIPE_SOURCES
-POLICY_BY_DATASET: dict[str, Policy] = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn"}  # others: imagenet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +81,16 @@ class Recipe:
         if len(set(self.no_decay)) < len(self.no_decay):
             raise InputError(f"no_decay: duplicate kinds: {', '.join(self.no_decay)}")
 
-    def resolved(self, *, dataset: str, default_lr: float = DEFAULT_LR, subset: bool = False) -> "Recipe":
+    def resolved(self, *, dataset_policy: Policy, default_lr: float = DEFAULT_LR, subset: bool = False) -> "Recipe":
         """Return the recipe with all defaults resolved for a backbone and a data set.
 
         Args:
+            dataset_policy: AutoAugment policy of the data set.
             default_lr: of the backbone, for recipes with lr None.
             subset: whether a subset is trained on; otherwise `equal` becomes None.
         """
         equal = (self.equal or "epochs") if subset else None
-        policy = POLICY_BY_DATASET.get(dataset, "imagenet") if self.auto_augment == "dataset" else self.auto_augment
+        policy = dataset_policy if self.auto_augment == "dataset" else self.auto_augment
         lr = default_lr if self.lr is None else self.lr
         return dataclasses.replace(self, auto_augment=policy, lr=lr, equal=equal)
 

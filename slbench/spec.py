@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from slbench.backbones import BACKBONES, build, resolve_network
 from slbench.backbones.specs import BackboneSpec
+from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -62,7 +63,9 @@ class RunSpec:
         backbone, method = resolve_network(backbone, method, shape=dataset.shape)
         holdout = protocol == "holdout"
         subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
-        recipe = recipe.resolved(dataset=dataset.name, default_lr=BACKBONES[backbone.name].lr, subset=subset)
+        recipe = recipe.resolved(
+            dataset_policy=auto_augment_policy(dataset.name), default_lr=BACKBONES[backbone.name].lr, subset=subset
+        )
         run = cls(
             backbone=backbone,
             method=method,

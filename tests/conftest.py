@@ -17,7 +17,7 @@ _hook = install_import_hook(SHAPED, "beartype.beartype")
 def _own_data_root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Isolate tests from the data of this machine."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data-root"))
-    monkeypatch.setenv("SLBENCH_STREAM", "")  # restored afterwards, even if a command sets it
+    monkeypatch.setenv("SLBENCH_STREAM", "")
 
 
 @pytest.fixture(autouse=True)

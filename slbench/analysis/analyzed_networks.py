@@ -72,7 +72,7 @@ def trained_networks(selection: RunSelection, *, count: int) -> Iterator[Analyze
     records = [run.record for run in selection.runs]
     titles = line_titles(records)
     many_datasets = len(distinct(record.labels.dataset for record in records)) > 1
-    data = LoadedDatasets()
+    data = LoadedDatasets(selection.data)
     for run in selection.runs:
         record, title, test = run.record, titles[run.record.run_id], data.image_set(run, "test")
         batches = Batches(test.take(evenly_spaced(len(test), at_most=count)), record.spec.dataset, device=cpu)

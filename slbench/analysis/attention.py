@@ -15,7 +15,8 @@ from slbench.analysis.maps import Rollout, output_attention, output_layers_of
 from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.batches import Batches
-from slbench.data.splits import ImageSet, Rows
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet
 from slbench.errors import InputError
 from slbench.text import distinct
 

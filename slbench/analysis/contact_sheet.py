@@ -20,7 +20,8 @@ from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.seed_aggregation import run_columns
 from slbench.backbones import BACKBONES
 from slbench.backbones.attention_layer import AttentionLayer
-from slbench.data.splits import ImageSet, Rows
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet
 from slbench.plotting.style import new_figure, style
 from slbench.torch_runtime import reproducible
 
@@ -100,7 +101,7 @@ def write_sheet(
         InputError: if the runs have different images, or one cannot be read.
     """
     check_comparable(selection.runs, options.split)
-    data = LoadedDatasets()
+    data = LoadedDatasets(selection.data)
     image_sets = [data.image_set(run, options.split) for run in selection.runs]
     image_set, rows = image_sets[0], select_rows(image_sets[0], options)
     with reproducible(options.threads):

@@ -33,7 +33,9 @@ from slbench.analysis.seed_aggregation import (
 )
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.batches import Batches
-from slbench.data.splits import ImageSet, Rows
+from slbench.data.config import DataConfig
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet
 from slbench.plotting.style import style
 from slbench.torch_runtime import reproducible
 
@@ -91,6 +93,7 @@ class LayerMetricOptions:
     device: torch.device
     threads: int
     batch_size: int
+    data: DataConfig | None = None  # None: as the environment says
 
 
 def measure(
@@ -107,7 +110,7 @@ def measure(
     Raises:
         InputError: see `load_network` and `LoadedDatasets.image_set`.
     """
-    data, lines, counts = LoadedDatasets(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
+    data, lines, counts = LoadedDatasets(options.data), list[dict[str, Any]](), dict[str, tuple[int, int]]()
     with reproducible(options.threads):
         for run in runs:
             image_set = data.image_set(run, options.split)

@@ -11,9 +11,10 @@ from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
-from slbench.data import check_available, load
+from slbench.data import DataConfig, check_available, load
 from slbench.data.batches import Batches
-from slbench.data.splits import ImageSet, Rows, Splits, content_hash
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet, Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError
 
@@ -47,7 +48,8 @@ def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
 class LoadedDatasets:
     """Data sets of runs, each loaded and checked once."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: DataConfig | None = None) -> None:
+        self.config = config
         self.loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
 
     def image_set(self, run: FinishedRun, split: Split) -> ImageSet:
@@ -60,8 +62,8 @@ class LoadedDatasets:
         key = (repr(spec.dataset), labels.data)
         if key not in self.loaded:
             if not labels.data:
-                check_available(spec.dataset)
-            splits = load(spec.dataset, labels.data)
+                check_available(spec.dataset, self.config)
+            splits = load(spec.dataset, labels.data, self.config)
             self.loaded[key] = splits, content_hash(splits)
         splits, digest = self.loaded[key]
         if digest != run.record.data_sha256:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from slbench.backbones import BACKBONES
+from slbench.data.config import DataConfig
 from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.names import suggestion
@@ -93,6 +94,7 @@ class RunSelection:
     name: str  # valid folder name
     runs: tuple[FinishedRun, ...]
     notes: tuple[str, ...]  # runs excluded, with reasons
+    data: DataConfig | None = None  # None: as the environment says
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import IO, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slbench import __version__
-from slbench.data.archives import DAMAGED, UnpackBudget
+from slbench.data.sets.archives import DAMAGED, UnpackBudget
 from slbench.errors import InputError, StoreError
 from slbench.files import atomic_writer, dump_json
 from slbench.measurement_records import Probe, Throughput, TrainingMemory

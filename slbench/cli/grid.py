@@ -15,7 +15,7 @@ from slbench.cli import options
 from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
 from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.views import make_view
-from slbench.data import check_available
+from slbench.data import DataConfig, check_available, rehash
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.estimate import ProbeResults, kinds_of, load_probes, save_probes
@@ -80,14 +80,13 @@ def run_grid(
     as_json: options.Json = False,
 ) -> None:
     """Run the missing runs of a study file or of a grid given by flags."""
-    options.use_data_root(data_root)
-    options.use_stream(stream)
+    data = DataConfig.read(data_root, stream=stream)
     board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        warmup_epochs=warmup_epochs, drop_path=drop_path,
+        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data,
     )  # fmt: skip
     policy = Policy(
         retries=retries, timeout=options.seconds_of(timeout), fail_fast=fail_fast, max_failures=max_failures
@@ -190,13 +189,12 @@ def train(
 
     Uses the same code and writes the same record as a grid.
     """
-    options.use_data_root(data_root)
-    options.use_stream(stream)
+    data = DataConfig.read(data_root, stream=stream)
     board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        warmup_epochs=warmup_epochs, drop_path=drop_path,
+        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data,
     )  # fmt: skip
     if len(chosen.runs) != 1:
         raise InputError(
@@ -209,7 +207,8 @@ def train(
     done = results.states([run.spec])[run.spec.run_id] == "done"
     record = results.record(run.spec.run_id) if done else None
     if record is None:
-        check_available(run.spec.dataset)
+        check_available(run.spec.dataset, run.data)
+        rehash(run.spec.dataset, run.data)
         say_notes(console, chosen, results)
         record = train_in_foreground(
             run, results, devices=devices, threads=threads, tensorboard=board,

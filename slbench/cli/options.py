@@ -1,7 +1,6 @@
 """Flags shared by several commands, and their parsing."""
 
 import importlib
-import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import typer
 from slbench.errors import InputError
 
 if TYPE_CHECKING:
+    from slbench.data import DataConfig
     from slbench.study import Study
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Storage and devices", "Failures"
@@ -171,14 +171,6 @@ MaxFailures = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
-def use_data_root(folder: Path | None) -> None:
-    """Make a folder the data root of this process and its children."""
-    from slbench.data.paths import ROOT_VARIABLE
-
-    if folder is not None:
-        os.environ[ROOT_VARIABLE] = str(folder.expanduser().absolute())
-
-
 def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:
     """Return the seconds of "90", "90s", "1.5m", "2h" or "1d"; None for None.
 
@@ -191,14 +183,6 @@ def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:
     if match is None or float(match[1]) == 0:
         raise InputError(f"{flag} {time}: must be a time above 0, in seconds or with a unit: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-
-
-def use_stream(enabled: bool) -> None:
-    """Make this process and its children read images from disk."""
-    from slbench.data.paths import STREAM_VARIABLE
-
-    if enabled:
-        os.environ[STREAM_VARIABLE] = "1"
 
 
 def jobs_of(text: str | None) -> int | None:
@@ -255,6 +239,7 @@ def study_of(
     recipe: str | None,
     protocol: str | None,
     changes: Sequence[str],
+    data: "DataConfig | None" = None,
     **recipe_fields: float | None,
 ) -> "Study":
     """Return the study of a file overridden by flags, or of flags alone.
@@ -273,7 +258,7 @@ def study_of(
     if seeds is not None:
         grid["seed"] = list(seeds)
     overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
-    flags = Flags(grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol)
+    flags = Flags(grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol, data=data)
     if path is None:
         return make_study({}, name="ad-hoc", where="command line", flags=flags)
     return load_study(path, flags)

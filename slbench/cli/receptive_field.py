@@ -10,6 +10,7 @@ from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
 from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
@@ -74,8 +75,8 @@ def receptive_field(
     for name in methods:
         lookup(METHODS, name, "method")
     outputs = [lookup(OUTPUTS, name, "output") for name in options.split(of)]
-    options.use_data_root(data_root)
-    chosen = chosen_runs(store, runs, study, needs=Requirements(attention=False)) if is_finished else None
+    data, needs = DataConfig.read(data_root), Requirements(attention=False)
+    chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
     from slbench.analysis import analyzed_networks
     from slbench.analysis.receptive_field import analyse

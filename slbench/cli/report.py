@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slbench.cli import options
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.names import lookup
 from slbench.report import DEFAULT_FIGURES, FIGURES, SUFFIXES
 from slbench.store import Store
-from slbench.study import load_study
+from slbench.study import Flags, load_study
 from slbench.table_spec import COSTS, METRICS, check_columns, column_names
 from slbench.tuning.record import FILE, load, searches
 
@@ -76,7 +77,7 @@ def report(
 
     Without a study: every run and every search of the store.
     """
-    options.use_data_root(data_root)
+    data = DataConfig.read(data_root)
     names = options.split([formats])
     for format_ in names:
         lookup(SUFFIXES, format_, "format")
@@ -88,7 +89,7 @@ def report(
         if path is not None and path.is_dir():
             print(tuning_summary(path, out or path), end="")
             continue
-        inputs = finished_runs(path, results)
+        inputs = finished_runs(path, results, data)
         if query:
             from slbench.report.inputs import only
 
@@ -123,12 +124,16 @@ def asked_figures(figures: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def finished_runs(path: Path | None, store: Store) -> "ReportInputs":
+def finished_runs(path: Path | None, store: Store, data: DataConfig) -> "ReportInputs":
     """Return the finished runs of a study or a store. Raises InputError if there are none."""
     from slbench.grid.adaptive_seeds import with_adaptive_seeds
     from slbench.report.inputs import gather_store, gather_study
 
-    inputs = gather_store(store) if path is None else gather_study(with_adaptive_seeds(load_study(path), store), store)
+    inputs = (
+        gather_store(store)
+        if path is None
+        else gather_study(with_adaptive_seeds(load_study(path, Flags(data=data)), store), store)
+    )
     if not inputs.records:
         what, start = ("", "STUDY") if path is None else (f" of {inputs.name}", path)
         if inputs.unread:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from slbench.cli import options
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
@@ -36,10 +37,13 @@ def status(
     """
     if watch and as_json:
         raise InputError("--watch and --json cannot be combined")
-    options.use_data_root(data_root)
     results = Store(store)
     results.check(writing=False)
-    chosen = everything(results) if study is None else with_adaptive_seeds(study_file(study), results)
+    chosen = (
+        everything(results)
+        if study is None
+        else with_adaptive_seeds(study_file(study, DataConfig.read(data_root)), results)
+    )
     standing = GridStatus.of(chosen.runs, results)
     if watch:
         standing = watch_runs(chosen, results)
@@ -51,10 +55,10 @@ def status(
         raise typer.Exit(1)
 
 
-def study_file(path: Path) -> Study:
+def study_file(path: Path, data: DataConfig) -> Study:
     """Return the study of a file without flags."""
     return options.study_of(
-        path, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
+        path, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[], data=data
     )
 
 

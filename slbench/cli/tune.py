@@ -13,7 +13,7 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
 from slbench.cli.tune_views import make_view
-from slbench.data import DEFAULT_DATASET
+from slbench.data import DEFAULT_DATASET, DataConfig
 from slbench.errors import InputError
 from slbench.grid.queue import Policy
 from slbench.names import lookup
@@ -132,13 +132,13 @@ def tune_temperature(
     as_json: options.Json = False,
 ) -> None:
     """Search the initial temperature and the shift by validation accuracy."""
-    options.use_data_root(data_root)
-    options.use_stream(stream)
+    data = DataConfig.read(data_root, stream=stream)
     check_protocol(protocol, changes)
     flags = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
     settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
     targets = [
-        TuningTarget(backbone, dataset, name, recipe or "quick", settings) for name in options.split(method) or ["both"]
+        TuningTarget(backbone, dataset, name, recipe or "quick", settings, data)
+        for name in options.split(method) or ["both"]
     ]
     if len({target.method for target in targets}) < len(targets):
         raise InputError("--method names a method twice")

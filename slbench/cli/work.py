@@ -11,12 +11,13 @@ from slbench.cli import options
 from slbench.cli.grid import interrupt, say, say_notes
 from slbench.cli.status import causes, counts, rule_lines
 from slbench.cli.views import make_view
+from slbench.data import DataConfig
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.launch import launch_jobs, prepare
 from slbench.grid.queue import Policy
 from slbench.grid.status import GridStatus
 from slbench.store import Store
-from slbench.study import load_study
+from slbench.study import Flags, load_study
 
 LIMITS = "Limits"
 
@@ -65,10 +66,9 @@ def work(
     an undecided comparison needs runs that other workers have claimed. Exits with 0 unless a run failed here, also
     when a limit or another worker's claims leave runs undone.
     """
-    options.use_data_root(data_root)
-    options.use_stream(stream)
     board = options.board_in(tensorboard)
-    chosen, results, console = load_study(study), Store(store), Console()
+    chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
+    results, console = Store(store), Console()
     policy = Policy(
         retries=retries,
         timeout=options.seconds_of(timeout),

@@ -224,6 +224,7 @@ def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
     job = Job(
         spec=item.run.spec,
         labels=item.run.labels,
+        data=item.run.data,
         store=str(store.root),
         device=worker_device(slot.device),
         device_label=slot.device.label,

@@ -51,6 +51,7 @@ def train_in_foreground(
             return execute(
                 run.spec,
                 run.labels,
+                data=run.data,
                 store=store,
                 device=torch.device(device),
                 device_label=slot.device.label,

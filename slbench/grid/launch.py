@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slbench.data import check_available
+from slbench.data import check_available, rehash
 from slbench.grid.adaptive_seeds import AdaptiveSeeds
 from slbench.grid.concurrency import choose
 from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
@@ -63,8 +63,9 @@ def prepare(
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     if with_data:
-        for run in grid.todo:
-            check_available(run.spec.dataset)
+        for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in grid.todo):
+            check_available(spec, data)
+            rehash(spec, data)
     return grid
 
 

@@ -263,6 +263,7 @@ class LocalExecutor:
         return Job(
             spec=run.spec,
             labels=run.labels,
+            data=run.data,
             store=str(self.store.root),
             device=worker_device(slot.device),
             device_label=slot.device.label,

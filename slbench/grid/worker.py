@@ -139,6 +139,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
         execute(
             job.spec,
             job.labels,
+            data=job.data,
             store=Store(Path(job.store)),
             device=torch.device(job.device),
             device_label=job.device_label,
@@ -172,6 +173,7 @@ def do_probe(task: ProbeTask) -> None:
     cost = probe(
         job.spec,
         job.labels,
+        data=job.data,
         device=torch.device(job.device),
         precision=job.precision,
         threads=job.threads,

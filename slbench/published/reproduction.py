@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slbench.backbones import BACKBONES, PRESETS, default_spec
+from slbench.data.sets.catalog import auto_augment_policy
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.published.numbers import Published, find, table_name
@@ -136,7 +137,9 @@ def recipe_differences(spec: RunSpec, name: str) -> Iterator[str]:
     """Yield the differences from a named recipe, such as "5 epochs, not 100"."""
     subset = spec.recipe.equal is not None
     default_lr = BACKBONES[spec.backbone.name].lr
-    published_recipe = RECIPES[name].resolved(dataset=spec.dataset.name, default_lr=default_lr, subset=subset)
+    published_recipe = RECIPES[name].resolved(
+        dataset_policy=auto_augment_policy(spec.dataset.name), default_lr=default_lr, subset=subset
+    )
     for field in dataclasses.fields(published_recipe):
         ours, theirs = getattr(spec.recipe, field.name), getattr(published_recipe, field.name)
         if ours != theirs and field.name not in MAY_DIFFER:

@@ -20,7 +20,7 @@ class Expansion:
 
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
-        self.resolver = Resolver(file, where=where, recipe=flags.recipe)
+        self.resolver = Resolver(file, where=where, recipe=flags.recipe, data=flags.data)
         self.grid = Grid(file, where=where, flags=flags)
 
     def study(self, name: str) -> Study:

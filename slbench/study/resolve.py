@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
-from slbench.data import ResolvedDataset, find
+from slbench.data import DataConfig, ResolvedDataset, find
 from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
@@ -33,12 +33,13 @@ Seed = Annotated[int, Field(ge=0)]
 class Resolver:
     """Resolver of settings by dotted path into runs."""
 
-    def __init__(self, file: StudyFile, *, where: str, recipe: str | None) -> None:
+    def __init__(self, file: StudyFile, *, where: str, recipe: str | None, data: DataConfig | None = None) -> None:
         """
         Args:
             recipe: replaces the file's.
+            data: default: as the environment says.
         """
-        self.file, self.where = file, where
+        self.file, self.where, self.data = file, where, data or DataConfig.read()
         self.methods = {**METHODS, **self._inline_methods()}
         self.datasets: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # read once
         chosen = Override(recipe, "--recipe") if recipe else Override(file.recipe, f"{where}: recipe")
@@ -75,7 +76,7 @@ class Resolver:
         except InputError as error:
             raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
         patch_note = backbone.patch_note(spec.dataset.image_size)
-        return StudyRun(spec, labels), [*notes, *filter(None, [patch_note]), *warmup_notes(spec)]
+        return StudyRun(spec, labels, self.data), [*notes, *filter(None, [patch_note]), *warmup_notes(spec)]
 
     def plain(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]] | None:
         """Return the plain run and a note for a backbone that no method applies to, else None."""
@@ -112,7 +113,7 @@ class Resolver:
         pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
         if (entry.value, pair) not in self.datasets:
             try:
-                self.datasets[entry.value, pair] = find(entry.value, image_size=pair)
+                self.datasets[entry.value, pair] = find(entry.value, image_size=pair, config=self.data)
             except InputError as error:
                 raise InputError(f"{entry.origin}: {error}") from error
         dataset = self.datasets[entry.value, pair]

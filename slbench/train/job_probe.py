@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from slbench.data import is_available, load
+from slbench.data import DataConfig, is_available, load
 from slbench.data.splits import ImageSet, Splits
 from slbench.measure.macs import count
 from slbench.measurement_records import JobCost
@@ -35,6 +35,7 @@ def probe(
     spec: RunSpec,
     labels: Labels,
     *,
+    data: DataConfig | None = None,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
     threads: int,
@@ -47,13 +48,13 @@ def probe(
         seconds: minimum training time; at least MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
         asked_at: time of the request in seconds since 1970.
     """
-    has_data = is_available(spec.dataset)
+    has_data = is_available(spec.dataset, data)
     if not has_data:  # random images of the whole set, since a subset could be too small for the probe
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
     torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())  # does slow imports
     ready = time.time()
     with reproducible(threads):
-        splits = load(spec.dataset, labels.data) if has_data else random_splits(spec)
+        splits = load(spec.dataset, labels.data, data) if has_data else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
         loaded = time.time()
         times = step_times(training, seconds)
@@ -141,7 +142,7 @@ def random_splits(spec: RunSpec) -> Splits:
     def part(count: int) -> ImageSet:
         shape = (count, data.in_channels, *data.image_size)
         labels = np.sort(np.arange(count) % data.num_classes).astype(np.int64)
-        return ImageSet(source.integers(0, 256, shape, dtype=np.uint8), labels)
+        return ImageSet.of(source.integers(0, 256, shape, dtype=np.uint8), labels)
 
     drawn = 40 * spec.recipe.batch_size * spec.recipe.accumulate
     return Splits(train=part(min(drawn, data.num_train)), test=part(min(3 * EVALUATION_BATCH, data.num_test)))

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from slbench import machine
-from slbench.data import load
+from slbench.data import DataConfig, load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
@@ -45,6 +45,7 @@ def execute(
     labels: Labels,
     *,
     store: Store,
+    data: DataConfig | None = None,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
     threads: int,
@@ -61,6 +62,7 @@ def execute(
     match neither device.
 
     Args:
+        data: default: as the environment says.
         device_label: name of the device in the record; may differ from this process's name for it.
         device_name: product name of the device.
         checkpoint_seconds: between two checkpoints within an epoch; every epoch ends with one.
@@ -77,7 +79,7 @@ def execute(
     if state is not None:
         start = RunConditions(**state["start"])
     with reproducible(start.threads):
-        splits = load(spec.dataset, labels.data)
+        splits = load(spec.dataset, labels.data, data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
         manager = CheckpointManager(
             training,

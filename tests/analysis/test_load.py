@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
+from slbench.data import DataConfig
 from slbench.data.batches import Batches
 from slbench.errors import InputError
 from slbench.store import Store
@@ -68,11 +69,11 @@ def test_images_that_differ_from_the_record_are_refused(tmp_path: Path, store: S
     changed = finish(store, study.runs[1])
     birds(tmp_path, seed=6)
     with pytest.raises(InputError) as error:
-        LoadedDatasets().image_set(changed, "test")
+        LoadedDatasets(DataConfig(tmp_path / "empty")).image_set(changed, "test")
     assert "\n" not in str(error.value)
     (tmp_path / "birds.npz").unlink()
     with pytest.raises(InputError, match=naming("birds.npz")):
-        LoadedDatasets().image_set(changed, "test")
+        LoadedDatasets(DataConfig(tmp_path / "empty")).image_set(changed, "test")
 
 
 def test_a_missing_data_set_is_reported(store: Store) -> None:

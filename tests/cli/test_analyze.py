@@ -176,7 +176,9 @@ def test_data_that_have_gone_are_one_line(slbench: Command, world: tuple[Path, P
     data = study.with_name("birds.npz")
     aside = data.rename(tmp_path / "aside.npz")
     try:
-        result = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path / "out")
+        result = slbench(
+            "analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--data-root", tmp_path / "empty"
+        )
     finally:
         aside.rename(data)
     assert result.code == 2

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from slbench.data.archives import members
-from slbench.data.images import Pixels, decode
-from slbench.data.spool import Sample
+from slbench.data.images.decode import Pixels, decode
+from slbench.data.sets.archives import members
+from slbench.data.splits import Sample
 from slbench.errors import InputError
 
 NUM_CLASSES = 200

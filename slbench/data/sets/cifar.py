@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from slbench.data.archives import members, unpickled
-from slbench.data.splits import PartName
-from slbench.data.spool import Sample
+from slbench.data.sets.archives import members, unpickled
+from slbench.data.splits import PartName, Sample
 from slbench.errors import InputError
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from slbench.data.own_dataset import DatasetSource, Size, find_spec
-from slbench.data.paths import data_root, file_exists
+from slbench.data.config import DataConfig, file_exists
+from slbench.data.own.facts import DatasetSource, Size, find_spec
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 
@@ -14,24 +14,25 @@ CLASSES, TRAIN, TEST = 1000, 1_281_167, 50_000  # arXiv:1409.0575, table 2; its 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as for torchvision's models
 
 
-def source() -> DatasetSource:
-    return DatasetSource("folder", data_root() / NAME)
+def source(config: DataConfig) -> DatasetSource:
+    return DatasetSource("folder", config.root / NAME)
 
 
-def find_imagenet(image_size: Size | None) -> DatasetSpec:
+def find_imagenet(image_size: Size | None, config: DataConfig) -> DatasetSpec:
     """Return ImageNet from the data root with the usual normalisation, pinned by its content at this size.
 
     Raises:
         InputError: if it is missing or incomplete.
     """
-    if not file_exists(source().path):
+    path = source(config).path
+    if not file_exists(path):
         raise InputError(
-            f"data set '{NAME}' is not in {data_root()}: put your folder of it there, or a link to it, "
-            f"as {source().path} with train/ and val/"
+            f"data set '{NAME}' is not in {config.root}: put your folder of it there, or a link to it, "
+            f"as {path} with train/ and val/"
         )
-    spec = find_spec(source(), image_size or SIZE)
+    spec = find_spec(source(config), image_size or SIZE, config)
     counts = (spec.num_classes, spec.num_train, spec.num_test)
     if counts != (CLASSES, TRAIN, TEST):
         counted = "{:,} classes, {:,} training and {:,} test images"
-        raise InputError(f"{source().path}: {counted.format(*counts)}; expected {counted.format(CLASSES, TRAIN, TEST)}")
+        raise InputError(f"{path}: {counted.format(*counts)}; expected {counted.format(CLASSES, TRAIN, TEST)}")
     return dataclasses.replace(spec, name=NAME, mean=MEAN, std=STD)

@@ -1,21 +1,32 @@
 """Images and labels in an npz file: `npz:PATH`."""
 
 import contextlib
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from slbench.data.image_arrays import ImageArrays
-from slbench.data.images import digest_of
-from slbench.data.npz_members import header, stored
-from slbench.data.own_split import RawDataset, UnorderedImages, in_class_order, too_large, use_lazy_images
+from slbench.data.build import RawDataset
+from slbench.data.images.decode import Pixels
+from slbench.data.own.split import check_classes, fits, in_class_order, too_large
 from slbench.data.specs import MAX_SIDE
-from slbench.data.splits import Images
+from slbench.data.splits import Sample, SamplePart
 from slbench.errors import InputError, unreadable
 
+SAMPLE_PARTS: dict[str, SamplePart] = {"train": "train", "val": "validation", "test": "test"}
+BLOCK = 2**18  # bytes read at once; zipfile holds some four times as many
+READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,  # differs only in the encoding of field names
+}
+COLUMNS_FIRST = (
+    "is in Fortran order, so that its images cannot be read one by one: save it again with numpy.ascontiguousarray"
+)
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
 MAX_COLOURS = 4  # at most so many rows, with more columns and channels, are channels first
@@ -32,50 +43,113 @@ DAMAGED = (
 )
 
 
-def read_npz(path: Path, *, lazy: bool = False) -> RawDataset:
-    """Read an npz file with train_*, test_* and optionally val_* images and labels.
+@dataclass(frozen=True)
+class ArrayHeader:
+    """Type, shape and header size of an array in an npz file."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    size: int  # size of the header, in bytes
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        return (1, *self.shape[1:]) if len(self.shape) == 3 else (self.shape[3], *self.shape[1:3])
+
+
+def read_npz(path: Path) -> RawDataset:
+    """Return the images of an npz file with train_*, test_* and optionally val_* images and labels.
 
     Images are uint8, (n, h, w) or (n, h, w, c); labels are integers, (n,) or (n, 1) as MedMNIST has them. With
     `classes` (names by label) classes are numbered in the order of their names, as in a folder.
 
-    Args:
-        lazy: keep the images on the disk; done in any case if they do not fit into memory.
     Raises:
         InputError: for any other content, or an object array, which would need unpickling.
     """
-    with damage_as_input_error(path), zipfile.ZipFile(path) as archive:
-        lazy = lazy or use_lazy_images(sum(member.file_size for member in archive.infolist()))
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            parts = parts_of(path, list(file))
-            images = {part: images_of(path, f"{part}_images", file, lazy=lazy) for part in parts}
-            arrays = {part: one_array(path, f"{part}_labels", file) for part in parts}
-            names = one_array(path, "classes", file) if "classes" in file else None
-    if len({part.shape[1:] for part in images.values()}) > 1:
-        shapes = ", ".join(f"{name} {part.shape[1:]}" for name, part in images.items())
+    with (
+        damage_as_input_error(path),
+        zipfile.ZipFile(path) as archive,
+        path.open("rb") as content,
+        np.load(content, allow_pickle=False) as file,
+    ):
+        parts = parts_of(path, list(file))
+        headers = {part: header(archive, f"{part}_images") for part in parts}
+        for part, head in headers.items():
+            check_images(path, f"{part}_images", head)
+        arrays = {part: one_array(path, f"{part}_labels", file) for part in parts}
+        names = one_array(path, "classes", file) if "classes" in file else None
+    if len({head.image_shape for head in headers.values()}) > 1:
+        shapes = ", ".join(f"{name} {head.image_shape}" for name, head in headers.items())
         raise InputError(f"{path}: images of different shapes (channels, height, width): {shapes}")
-    labels = {name: labels_of(path, name, arrays[name], len(images[name])) for name in images}
+    labels = {part: labels_of(path, part, arrays[part], head.shape[0]) for part, head in headers.items()}
     classes = classes_of(path, names, labels)
     ordered = in_class_order(classes)
     rank = np.array([ordered.index(name) for name in classes], dtype=np.int64)
-    parts_read = {name: UnorderedImages(images[name], digests_of(images[name]), rank[labels[name]]) for name in images}
-    return RawDataset(str(path), tuple(ordered), parts_read["train"], parts_read.get("val"), parts_read["test"])
+    ranked = {part: rank[of_part] for part, of_part in labels.items()}
+    check_classes(str(path), ordered, ranked["train"])
+    return RawDataset(str(path), samples_of(path, ranked))
 
 
-def digests_of(images: Images | ImageArrays) -> list[bytes]:
-    return images.image_digests() if isinstance(images, ImageArrays) else [digest_of(image) for image in images]
+def samples_of(path: Path, labels: dict[str, np.ndarray]) -> Iterator[Sample]:
+    """Yield the images of a file, a few in memory at a time."""
+    for part, of_part in labels.items():
+        with damage_as_input_error(path):
+            for image, label in zip(images_in(path, f"{part}_images"), of_part.tolist(), strict=True):
+                yield Sample(SAMPLE_PARTS[part], image, label)
 
 
-def lazy_images(path: Path) -> dict[str, ImageArrays]:
-    """Return the images on the disk of a file that `read_npz` has read: "train" (validation images last) and "test".
+def images_in(path: Path, name: str, *, channels_last: bool = True) -> Iterator[Pixels]:
+    """Yield the images of an array (n, h, w) or (n, h, w, c), channels first.
+
+    Args:
+        channels_last: False: the array is (n, c, h, w).
+    """
+    with zipfile.ZipFile(path) as archive:
+        head = header(archive, name)
+        if head.fortran_order:
+            yield from columns_first(path, name, head)
+            return
+        count, size = head.shape[0], math.prod(head.shape[1:])
+        block = max(1, BLOCK // size)
+        with archive.open(f"{name}.npy") as content:
+            content.read(head.size)
+            for start in range(0, count, block):
+                images = min(block, count - start)
+                array = np.frombuffer(content.read(images * size), dtype=np.uint8).reshape(images, *head.shape[1:])
+                yield from channels_first(array) if channels_last else array
+            content.read(1)  # at its end zipfile compares the checksum
+
+
+def columns_first(path: Path, name: str, head: ArrayHeader) -> Iterator[Pixels]:
+    """Yield the images of an array in Fortran order, which has to be read whole."""
+    if not fits(math.prod(head.shape)):
+        raise InputError(f"{path}: {name}: {COLUMNS_FIRST}")
+    with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+        yield from channels_first(file[name])
+
+
+def channels_first(images: np.ndarray) -> Iterator[Pixels]:
+    for image in images:
+        yield image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
+    """Return the header of an array.
 
     Raises:
-        InputError: if it is no longer that file.
+        ValueError: if it is damaged or states another size than the array has; also errors of zipfile.
     """
-    with damage_as_input_error(path), zipfile.ZipFile(path) as archive:
-        parts = parts_of(path, [name.removesuffix(".npy") for name in archive.namelist()])
-        images = {part: ImageArrays.wrap(stored(path, f"{part}_images")) for part in parts}
-    train = images["train"].joined(images["val"]) if "val" in images else images["train"]
-    return {"train": train, "test": images["test"]}
+    with archive.open(f"{name}.npy") as content:
+        version = np.lib.format.read_magic(content)
+        if version not in READERS:
+            raise ValueError(f"npy version {version}")
+        array_header = ArrayHeader(*READERS[version](content), content.tell())
+    size = archive.getinfo(f"{name}.npy").file_size
+    expected = array_header.size + math.prod(array_header.shape) * array_header.dtype.itemsize
+    if not array_header.dtype.hasobject and size != expected:
+        raise ValueError(f"{name}: {size} bytes")
+    return array_header
 
 
 @contextlib.contextmanager
@@ -116,19 +190,9 @@ def object_array_error(path: Path, name: str) -> InputError:
     return InputError(f"{path}: {name}: an array of objects, which is never unpickled: save it as numbers or as text")
 
 
-def images_of(path: Path, name: str, file: "np.lib.npyio.NpzFile", *, lazy: bool) -> Images | ImageArrays:
-    """Return images as (n, c, h, w), in memory or on the disk."""
-    with zipfile.ZipFile(path) as archive:
-        array_header = header(archive, name)
-    check_images(path, name, array_header.dtype, array_header.shape)
-    if lazy:
-        return ImageArrays.wrap(stored(path, name))
-    images = one_array(path, name, file)
-    return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def check_images(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+def check_images(path: Path, name: str, head: ArrayHeader) -> None:
     """Raise InputError unless an array has the type and shape of images."""
+    dtype, shape = head.dtype, head.shape
     if dtype.hasobject:
         raise object_array_error(path, name)
     if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:

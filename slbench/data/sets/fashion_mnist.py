@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.archives import unpacked
-from slbench.data.bundled import padded
-from slbench.data.spool import Sample
+from slbench.data.sets.archives import unpacked
+from slbench.data.sets.bundled import padded
+from slbench.data.splits import Sample
 from slbench.errors import InputError
 
 

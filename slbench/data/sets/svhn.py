@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.data.splits import PartName
-from slbench.data.spool import Sample
+from slbench.data.splits import PartName, Sample
 from slbench.errors import InputError
 
 

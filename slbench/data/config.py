@@ -1,4 +1,4 @@
-"""Folders of data on this machine."""
+"""DataConfig: where data are kept on this machine and how images are read; and checks of that folder."""
 
 import contextlib
 import errno
@@ -6,21 +6,39 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from slbench.errors import InputError
 from slbench.text import megabytes
 
-ROOT_VARIABLE = "SLBENCH_DATA"  # inherited by child processes
-STREAM_VARIABLE = "SLBENCH_STREAM"  # any value but 0: images are read on access; inherited too
+ROOT_VARIABLE = "SLBENCH_DATA"
+STREAM_VARIABLE = "SLBENCH_STREAM"  # any value but 0: stream
+OTHER_FOLDER = f"choose another folder with --data-root or {ROOT_VARIABLE}"
 
 
-def data_root() -> Path:
-    """Return the folder of downloaded and prepared data: SLBENCH_DATA, else the platform's cache folder."""
-    import platformdirs
+@dataclass(frozen=True)
+class DataConfig:
+    """Folder of downloaded and prepared data, and whether images are read from disk on access."""
 
-    configured = os.environ.get(ROOT_VARIABLE)
-    return Path(configured).expanduser() if configured else platformdirs.user_cache_path("slbench") / "data"
+    root: Path
+    stream: bool = False
+
+    @classmethod
+    def read(cls, root: Path | None = None, *, stream: bool = False) -> "DataConfig":
+        """Return the given settings, completed by SLBENCH_DATA and SLBENCH_STREAM.
+
+        Args:
+            root: default: SLBENCH_DATA, else the platform's cache folder.
+        """
+        stream = stream or os.environ.get(STREAM_VARIABLE, "") not in ("", "0")
+        if root is not None:
+            return cls(root.expanduser().absolute(), stream)
+        if configured := os.environ.get(ROOT_VARIABLE):
+            return cls(Path(configured).expanduser(), stream)
+        import platformdirs
+
+        return cls(platformdirs.user_cache_path("slbench") / "data", stream)
 
 
 def file_exists(path: Path) -> bool:
@@ -28,23 +46,20 @@ def file_exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise InputError(
-            f"{path.parent}: not readable ({error.strerror}): choose another folder with --data-root or {ROOT_VARIABLE}"
-        ) from error
+        raise InputError(f"{path.parent}: not readable ({error.strerror}): {OTHER_FOLDER}") from error
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, *, create: bool = True) -> Iterator[None]:
     """Create a folder of the data root to write in. Raises InputError if that is not possible."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise InputError(
-            f"{folder}: not writable ({error.strerror}): choose another folder with --data-root or {ROOT_VARIABLE}"
-        ) from error
+        raise InputError(f"{folder}: not writable ({error.strerror}): {OTHER_FOLDER}") from error
 
 
 def check_writable(folder: Path) -> None:
@@ -54,9 +69,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise InputError(
-            f"{folder}: not writable ({error.strerror}): choose another folder with --data-root or {ROOT_VARIABLE}"
-        ) from error
+        raise InputError(f"{folder}: not writable ({error.strerror}): {OTHER_FOLDER}") from error
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -65,7 +78,7 @@ def check_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise InputError(
             f"{folder}: not enough space (needs {megabytes(needed)}, {megabytes(free)} free): "
-            f"make space, or choose another folder with --data-root or {ROOT_VARIABLE}"
+            f"make space, or {OTHER_FOLDER}"
         )
 
 
@@ -74,7 +87,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     """Lock a file against other processes that would write it; no lock where nothing can be written."""
     from filelock import FileLock
 
-    lock = FileLock(path.with_suffix(".lock"))
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from slbench import __version__
-from slbench.data.paths import check_space, file_exists, writing
-from slbench.data.published import Archive
-from slbench.data.published_cache import CHUNK, folder_of, md5_of
+from slbench.data.config import check_space, file_exists, writing
+from slbench.data.sets.local import CHUNK, md5_of
+from slbench.data.sets.published import Archive
 from slbench.errors import FetchError, InputError, unreadable
 from slbench.files import atomic_writer
 
@@ -20,14 +20,14 @@ ATTEMPTS = 5  # in a row without new bytes, at one mirror
 OnProgress = Callable[[str, int, int | None], None]  # file, bytes received, total bytes if known
 
 
-def fetch(name: str, archives: Sequence[Archive], *, on_progress: OnProgress = lambda *_: None) -> None:
-    """Download the archives of a data set into the data root; other processes wait for the one that does.
+def fetch(folder: Path, archives: Sequence[Archive], *, on_progress: OnProgress = lambda *_: None) -> None:
+    """Download the archives of a data set into its folder; other processes wait for the one that does.
 
     Raises:
         FetchError: if no mirror serves an archive with the published checksum.
         InputError: if the data root is not writable or lacks space.
     """
-    with lock_folder(name) as folder:
+    with lock_folder(folder):
         for archive in archives:
             path = folder / archive.name
             if not (path.exists() and md5_of(path) == archive.md5):
@@ -35,13 +35,12 @@ def fetch(name: str, archives: Sequence[Archive], *, on_progress: OnProgress = l
 
 
 @contextlib.contextmanager
-def lock_folder(name: str) -> Iterator[Path]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Lock the folder of a data set, creating it if needed."""
     from filelock import FileLock
 
-    folder = folder_of(name)
     with writing(folder), FileLock(folder / ".lock"):
-        yield folder
+        yield
 
 
 def fetch_one(archive: Archive, path: Path, on_progress: OnProgress) -> None:
@@ -121,8 +120,8 @@ def read_chunk(answer: http.client.HTTPResponse) -> bytes:
         raise ConnectionError(str(error)) from error
 
 
-def add_local_file(name: str, archives: Sequence[Archive], file: Path) -> Archive:
-    """Copy a local file into the data root as the archive with its checksum; return that archive.
+def add_local_file(folder: Path, archives: Sequence[Archive], file: Path) -> Archive:
+    """Copy a local file into the folder of a data set as the archive with its checksum; return that archive.
 
     Raises:
         InputError: if it is no archive of the set, or not readable.
@@ -134,14 +133,14 @@ def add_local_file(name: str, archives: Sequence[Archive], file: Path) -> Archiv
     archive = next((archive for archive in archives if archive.md5 == md5), None)
     if archive is None:
         allowed = ", ".join(f"{archive.name} {archive.md5}" for archive in archives)
-        raise InputError(f"{file}: md5 {md5} matches no archive of '{name}'; allowed: {allowed}")
-    with lock_folder(name) as folder:
+        raise InputError(f"{file}: md5 {md5} matches no archive of '{folder.name}'; allowed: {allowed}")
+    with lock_folder(folder):
         check_space(folder, file.stat().st_size)
         with file.open("rb") as source, atomic_writer(folder / archive.name) as target:
             shutil.copyfileobj(source, target, CHUNK)
     return archive
 
 
-def missing(name: str, archives: Sequence[Archive]) -> list[Archive]:
-    """Return the archives of a set that are not in the data root."""
-    return [archive for archive in archives if not file_exists(folder_of(name) / archive.name)]
+def missing(folder: Path, archives: Sequence[Archive]) -> list[Archive]:
+    """Return the archives of a set that are not in its folder."""
+    return [archive for archive in archives if not file_exists(folder / archive.name)]

@@ -10,7 +10,8 @@ BLOCK = 1000  # images per call: bincount needs 8 bytes per pixel
 def levels(images: NDArray[np.uint8]) -> Levels:
     """Return the histogram of each channel over images (n, channels, height, width)."""
     histograms = np.zeros((images.shape[1], 256), dtype=np.int64)
-    for block in np.array_split(images, len(images) // BLOCK + 1):
+    for start in range(0, len(images), BLOCK):
+        block = images[start : start + BLOCK]
         for channel in range(len(histograms)):
             histograms[channel] += np.bincount(block[:, channel].ravel(), minlength=256)
     return histograms

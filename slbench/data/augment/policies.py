@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 
-from slbench.data import operations as op
+from slbench.data.augment import operations as op
 
 Images = UInt8[Tensor, "b c h w"]
 Step = tuple[str, float, int]  # operation, probability, magnitude; 0 where the operation has none

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from slbench.data.autoaugment import DrawnOperations, auto_augment
+from slbench.data.augment.policies import DrawnOperations, auto_augment
 from slbench.recipes import Recipe
 
 

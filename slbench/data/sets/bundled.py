@@ -1,16 +1,18 @@
 """The data set that ships inside the package."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 
 import numpy as np
 
-from slbench.data.splits import Images, ImageSet, Splits, in_content_order
+from slbench.data.images.source import Images
+from slbench.data.splits import PARTS, Sample
 
 PADDING = 2  # px on each side: 28 x 28 becomes 32 x 32
 
 
-def load_fashion_mnist_12k() -> Splits:
-    """Return Fashion-MNIST: 10,000 training and 2,000 test images, (n, 1, 32, 32) grey.
+def load_fashion_mnist_12k() -> Iterator[Sample]:
+    """Yield 10,000 training and 2,000 test images of Fashion-MNIST, (1, 32, 32) grey.
 
     Source: arXiv:1708.07747; the subset is stratified.
     """
@@ -18,11 +20,10 @@ def load_fashion_mnist_12k() -> Splits:
         (files("slbench.data") / "fashion-mnist-12k.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as arrays,
     ):
-        train, test = (
-            ImageSet(padded(arrays[f"{name}_images"]), arrays[f"{name}_labels"].astype(np.int64))
-            for name in ("train", "test")
-        )
-    return Splits(in_content_order(train), in_content_order(test))
+        for part in PARTS:
+            labels = arrays[f"{part}_labels"].tolist()
+            for image, label in zip(padded(arrays[f"{part}_images"]), labels, strict=True):
+                yield Sample(part, image, label)
 
 
 def padded(images: np.ndarray) -> Images:

@@ -2,17 +2,19 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from slbench.data.image_files import ImageFiles, paths_as_keys
-from slbench.data.images import CHANNELS, EXTENSIONS, ImageHeader, Pixels, digest_of, header
-from slbench.data.own_split import RawDataset, UnorderedImages, common_size, in_class_order, use_lazy_images
-from slbench.data.prefetch import prefetch
-from slbench.data.splits import Images
+from slbench.data.build import RawDataset
+from slbench.data.images.decode import EXTENSIONS, ImageHeader, digest_of, header, resize
+from slbench.data.images.image_files import ImageFiles
+from slbench.data.images.prefetch import prefetch
+from slbench.data.images.source import Size
+from slbench.data.own.split import check_classes, common_size, in_class_order
+from slbench.data.splits import Sample, SamplePart
 from slbench.errors import InputError, unreadable
 
 
@@ -26,12 +28,17 @@ class FolderLayout:
     test: dict[str, list[Path]] | None
 
     @property
-    def parts(self) -> list[dict[str, list[Path]]]:
-        return [part for part in (self.train, self.validation, self.test) if part is not None]
+    def parts(self) -> list[tuple[SamplePart, dict[str, list[Path]]]]:
+        parts: tuple[tuple[SamplePart, dict[str, list[Path]] | None], ...] = (
+            ("train", self.train),
+            ("validation", self.validation),
+            ("test", self.test),
+        )
+        return [(name, part) for name, part in parts if part is not None]
 
     @property
     def files(self) -> list[Path]:
-        return [path for part in self.parts for paths in part.values() for path in paths]
+        return [path for _, part in self.parts for paths in part.values() for path in paths]
 
 
 def layout(root: Path) -> FolderLayout:
@@ -120,47 +127,32 @@ def common_mode(headers: Sequence[ImageHeader], root: Path) -> str:
     return "RGB"
 
 
-def read_folder(files: FolderLayout, image_size: tuple[int, int] | None, *, lazy: bool = False) -> RawDataset:
-    """Read every image of a layout, resized to `image_size` where sizes differ.
+def read_folder(root: Path, image_size: Size | None, *, copied: Callable[[int], bool]) -> RawDataset:
+    """Return the images of a folder, resized to `image_size` where sizes differ.
 
     Args:
-        lazy: keep the images on the disk; done in any case if they do not fit into memory.
+        copied: whether so many bytes of decoded images are kept; otherwise files are decoded at each access.
     Raises:
-        InputError: at the first damaged image, or if sizes differ and `image_size` is None.
+        InputError: if the folder is unusable, or if sizes differ and `image_size` is None.
     """
-    headers = list(prefetch(files.files, header))
-    size = common_size(str(files.root), (header.size for header in headers), image_size)
-    mode = common_mode(headers, files.root)
-    lazy = lazy or use_lazy_images(len(headers) * CHANNELS[mode] * math.prod(size))
-    labels = {name: label for label, name in enumerate(files.train)}
-
-    def read(part: dict[str, list[Path]]) -> UnorderedImages:
-        paths = [path for paths in part.values() for path in paths]
-        of_class = np.array([labels[name] for name in part], dtype=np.int64)
-        listed = ImageFiles(root=files.root, keys=paths_as_keys(paths, files.root), mode=mode, sizes=(size,))
-        images, digests = read_images(listed, lazy=lazy)
-        return UnorderedImages(images, digests, np.repeat(of_class, [len(paths) for paths in part.values()]))
-
-    return RawDataset(
-        str(files.root),
-        tuple(files.train),
-        read(files.train),
-        None if files.validation is None else read(files.validation),
-        None if files.test is None else read(files.test),
-    )
+    found = layout(root)
+    labels = np.repeat(np.arange(len(found.train)), [len(paths) for paths in found.train.values()])
+    check_classes(str(root), list(found.train), labels, undivided=found.test is None)
+    headers = list(prefetch(found.files, header))
+    size = common_size(str(root), (header.size for header in headers), image_size)
+    paths = [os.fspath(path.relative_to(root)) for path in found.files]
+    files = ImageFiles(root, paths, common_mode(headers, root), size)
+    keep = copied(math.prod(files.shape))
+    return RawDataset(str(root), samples(found, files), undivided=found.test is None, files=None if keep else files)
 
 
-def read_images(files: ImageFiles, *, lazy: bool) -> tuple[Images | ImageFiles, list[bytes]]:
-    """Return the images (or, if lazy, the files) and the digests of the images before resizing."""
-    if lazy:
-        return files, files.image_digests()
+def samples(found: FolderLayout, files: ImageFiles) -> Iterator[Sample]:
+    """Yield every image of a layout, resized. Raises InputError at the first damaged one."""
+    labels = {name: label for label, name in enumerate(found.train)}
+    of_row = [(part, labels[name]) for part, group in found.parts for name, paths in group.items() for _ in paths]
 
-    def read_image(row: int) -> tuple[Pixels, bytes]:
+    def read(row: int) -> Sample:
         pixels = files.decoded(row)
-        return files.resize_all(pixels), digest_of(pixels)
+        return Sample(of_row[row][0], resize(pixels, files.size), of_row[row][1], digest_of(pixels))
 
-    images, digests = np.empty(files.shape, dtype=np.uint8), []
-    for row, (pixels, digest) in enumerate(prefetch(range(len(files)), read_image)):
-        images[row] = pixels
-        digests.append(digest)
-    return images, digests
+    return prefetch(range(len(of_row)), read)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from slbench.data.erasing import within
+from slbench.data.augment.erasing import within
 from slbench.recipes import Recipe
 
 
