@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import BACKBONES, build, resolve_network
-from slbench.backbones.specs import BackboneSpec
+from slbench.backbones.specs import BackboneSpec, RegisteredSpec
 from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
@@ -34,7 +34,7 @@ class RunSpec:
     Device, threads, folders and logging are not included. Construct with `resolve`.
     """
 
-    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
+    backbone: RegisteredSpec
     method: Method
     dataset: DatasetSpec
     recipe: Recipe
@@ -164,7 +164,8 @@ def identity_dict(value: Any) -> dict[str, Any]:
 
 def drop_defaults(content: dict[str, Any], value: Any) -> None:
     """Remove the fields of a dataclass at their value in IDENTITY_DEFAULTS from its content, in place."""
-    for field, default in IDENTITY_DEFAULTS.get(type(value), {}).items():
+    defaults = IDENTITY_DEFAULTS.get(type(value)) or getattr(value, "identity_defaults", {})
+    for field, default in defaults.items():
         if getattr(value, field) == default:
             del content[field]
 

@@ -9,7 +9,6 @@ from slbench.backbones.specs import (
     BACKBONES,
     BackboneEntry,
     BackboneSpec,
-    BaseSpec,
     PiTSpec,
     SwinSpec,
     TransformerSpec,
@@ -49,7 +48,7 @@ class Preset:
     source: str
 
     @property
-    def spec(self) -> type[BaseSpec]:
+    def spec(self) -> type[BackboneSpec]:
         """Return the class of the sizes, as a `BackboneEntry` has it."""
         return type(self.sizes)
 
@@ -93,7 +92,7 @@ PRESETS: dict[str, Preset] = {
 NAMED: dict[str, BackboneEntry | Preset] = {**BACKBONES, **PRESETS}  # names that a study may use
 
 
-def check_method(spec: BaseSpec, method: Method) -> None:
+def check_method(spec: BackboneSpec, method: Method) -> None:
     """Raise InapplicableError if a method (before defaults are resolved) does not apply to a backbone."""
     entry = BACKBONES[spec.name]
     shifted = method.shift != "none"

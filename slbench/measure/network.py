@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from slbench.backbones import NAMED, build, default_spec, resolve_network
-from slbench.backbones.specs import BackboneSpec
+from slbench.backbones.specs import BackboneSpec, RegisteredSpec
 from slbench.errors import InapplicableError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
@@ -24,7 +24,7 @@ BATCH_SIZE = 128  # random images, as in the paper
 class Network:
     """A backbone with a method for images of one shape, with all defaults resolved."""
 
-    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
+    backbone: RegisteredSpec
     method: Method
     image_size: tuple[int, int]  # (height, width) in px
     in_channels: int

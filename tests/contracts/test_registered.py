@@ -15,7 +15,7 @@ import slbench
 from slbench.backbones import BACKBONES, BackboneEntry, build, check_method, resolve_network
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Attention, Backbone
-from slbench.backbones.specs import BackboneSpec, BaseSpec, ResNetSpec, ViTSpec
+from slbench.backbones.specs import BackboneSpec, ResNetSpec, ViTSpec
 from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
@@ -88,7 +88,7 @@ def is_defined(network: Backbone, name: str) -> bool:
     return getattr(type(network), name) is not getattr(Backbone, name)
 
 
-def applies(spec: BaseSpec, method: Method) -> bool:
+def applies(spec: BackboneSpec, method: Method) -> bool:
     try:
         check_method(spec, method)
     except InapplicableError:
@@ -176,7 +176,7 @@ def test_scores_know_where_their_tokens_lie() -> None:
 NETWORK_MODULES = {entry.module.partition(":")[0] for entry in BACKBONES.values()}
 CLASSES = {entry.spec.__name__ for entry in BACKBONES.values()}
 CLASSES |= {entry.module.partition(":")[2] for entry in BACKBONES.values()}
-BASES = {"Backbone", "BackboneSpec", "BaseSpec", "PatchSpec", "TransformerSpec"}
+BASES = {"Backbone", "BackboneSpec", "PatchSpec", "TransformerSpec"}
 OF_TYPE = ("type(network)", "type(backbone)", "type(spec)", "type(spec.backbone)")
 
 

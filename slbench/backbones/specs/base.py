@@ -17,7 +17,7 @@ Ratio = Annotated[float, Gt(0)]
 Variant = Literal["paper", "released"]  # as in the paper, or as in its released code
 
 
-class BaseSpec:
+class BackboneSpec:
     """Sizes of a backbone: what the rest of slbench asks of them. Subclasses are frozen dataclasses."""
 
     identity_defaults: ClassVar[dict[str, Any]] = {}  # fields added after the first ids; see slbench.spec
@@ -42,7 +42,7 @@ class BaseSpec:
         """Return the side in px of what a token of the plain embedding reads; 1 without tokens."""
         return self.shift_unit
 
-    def resolved(self, image_size: tuple[int, int]) -> "BaseSpec":
+    def resolved(self, image_size: tuple[int, int]) -> "BackboneSpec":
         """Return the sizes with all defaults resolved and checked against the image (height, width).
 
         Raises:
@@ -54,12 +54,12 @@ class BaseSpec:
         """Return a note if the default patch is rounded for an image (height, width); else None."""
         return None
 
-    def as_in_paper(self) -> "BaseSpec":
+    def as_in_paper(self) -> "BackboneSpec":
         """Return the sizes in the variant of the paper, since its released code also counts as the paper's."""
         return self
 
 
-class TransformerSpec(BaseSpec):
+class TransformerSpec(BackboneSpec):
     """Sizes of a backbone with tokens, whose MLP can be widened to match a number of parameters."""
 
     if TYPE_CHECKING:  # a field of each subclass
@@ -108,7 +108,7 @@ class BackboneEntry:
     """Entry of a backbone in `BACKBONES`."""
 
     title: str  # in tables
-    spec: type[BaseSpec]
+    spec: type[BackboneSpec]
     module: str  # "module:Class" of the network
     source: str
     small: tuple[Any, tuple[int, int]]  # sizes of a small network with all parts, and its image (height, width) in px

@@ -4,13 +4,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from slbench.backbones.specs.base import WITH_BATCH_NORM, BackboneEntry, BaseSpec, Size, Sizes
+from slbench.backbones.specs.base import WITH_BATCH_NORM, BackboneEntry, BackboneSpec, Size, Sizes
 from slbench.errors import InputError
 from slbench.validation import STRICT
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetSpec(BaseSpec):
+class ResNetSpec(BackboneSpec):
     """Sizes of a ResNet for small images; the defaults are from arXiv:1512.03385, section 4.2."""
 
     __pydantic_config__ = STRICT
@@ -26,7 +26,7 @@ class ResNetSpec(BaseSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EfficientNetSpec(BaseSpec):
+class EfficientNetSpec(BackboneSpec):
     """Sizes of an EfficientNet; the defaults are B0 of arXiv:1905.11946, Table 1."""
 
     __pydantic_config__ = STRICT
