@@ -158,7 +158,7 @@ def refuse_schema(path: Path, schema: Any) -> None:
     """Raise StoreError if a record has another schema than this version reads."""
     if isinstance(schema, int) and schema != SCHEMA:
         raise StoreError(
-            f"{path}: schema {schema}, but this slbench reads {SCHEMA}, whose run ids differ; delete its folder and "
+            f"{path}: schema: run ids differ (got {schema}); allowed: {SCHEMA}; delete its folder and "
             "repeat the run with slbench run-grid STUDY, or use the slbench that wrote it"
         )
 
