@@ -17,6 +17,8 @@ def usage_message(error: typer.TyperException) -> str:
     text = error.format_message()
     if match := re.match(r"Missing (?:argument|option) '(.*)'", text):
         return f"{match[1]}: is missing"
+    if match := re.match(r"Option '(.*?)' (.*?)\.?$", text):
+        return f"{match[1]}: {match[2]}"
     if match := re.match(r"No such (command|option):? '?(-*\w[\w-]*)", text):
         return f"{match[2]}: no such {match[1]}{similar_names(text, match[2])}"
     return text
