@@ -83,7 +83,7 @@ def test_an_image_size_is_a_side_or_height_and_width_also_on_an_axis() -> None:
         ("recipe.erase_area", [0.1, 0.2, 0.3], ("2 values", "[0.1, 0.2, 0.3]")),
         ("recipe.erase_area", [0.2, 0.1], ("above", "[0.2, 0.1]")),
         ("recipe.erase_aspect", 0.5, ("list", "0.5")),
-        ("recipe.betas", [0.9, 1.0], ("[1]", "below 1", "1.0")),
+        ("recipe.betas", [0.9, 1.0], ("recipe.betas[1]", "below 1", "1.0")),
         ("recipe.lr", [0.1], ("one value", "[0.1]", "[grid]")),
     ],
 )
