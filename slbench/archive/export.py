@@ -32,7 +32,7 @@ from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import RunRecord, first_wrong, read_record
 from slbench.run_paths import RunPaths
 from slbench.store import Store, state_of
-from slbench.text import choices, shown
+from slbench.text import choices, plural, shown
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -219,9 +219,7 @@ class Reader:
                 raise InputError(f"{self.path}: {info.name}: damaged: checksum differs from its manifest")
             yield member
         if listed:
-            raise InputError(
-                f"{self.path}: truncated: {next(iter(listed))} and {len(listed) - 1} more files are missing"
-            )
+            raise InputError(f"{self.path}: {next(iter(listed))}: truncated: {plural(len(listed), 'file')} missing")
 
 
 def copy(source: IO[bytes], target: Path) -> str:
