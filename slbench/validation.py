@@ -121,6 +121,8 @@ def first_complaint(error: "ValidationError", kind: Any) -> tuple[Sequence[str |
         return keys, f"unknown key{choices(field_names(kind, keys[:-1]), str(keys[-1]))}"
     if first["type"] == "value_error":
         return keys, str(limits["error"])
+    if first["type"] == "json_invalid":
+        return keys, f"not valid JSON: {limits['error']}"
     got = f"(got {shown(first['input'])})"
     if first["type"] in ("missing", "missing_argument"):
         if not isinstance(keys[-1], int):
