@@ -45,7 +45,7 @@ Modules from top to bottom; each imports only from those below it:
     validation.py validation of user input against types, with one-line errors
     numerics_versions.py  version of each part that determines numbers
     rng.py        random streams by seed and purpose
-    names.py, text.py, errors.py
+    names.py, errors.py, text.py
 """
 
 from pathlib import Path

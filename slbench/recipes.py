@@ -73,13 +73,13 @@ class Recipe:
         for name in ("erase_area", "erase_aspect"):
             low, high = getattr(self, name)
             if low > high:
-                raise InputError(f"{name} [{low:g}, {high:g}]: the first value must not be above the second")
+                raise InputError(f"{name}: the first value must not be above the second (got [{low:g}, {high:g}])")
         if self.cutmix + self.mixup > 1:
             raise InputError(
                 f"cutmix {self.cutmix:g} and mixup {self.mixup:g} exclude each other; their sum must be at most 1"
             )
         if len(set(self.no_decay)) < len(self.no_decay):
-            raise InputError(f"no_decay: duplicate kinds: {', '.join(self.no_decay)}")
+            raise InputError(f"no_decay: duplicate kinds (got {', '.join(self.no_decay)})")
 
     def resolved(self, *, dataset_policy: Policy, default_lr: float = DEFAULT_LR, subset: bool = False) -> "Recipe":
         """Return the recipe with all defaults resolved for a backbone and a data set.

@@ -12,6 +12,7 @@ from slbench.errors import StoreError
 from slbench.machine import Code, Host
 from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
+from slbench.validation import first_complaint, joined
 
 VOLATILE_FIELDS = {
     "seconds",
@@ -158,13 +159,12 @@ def refuse_schema(path: Path, schema: Any) -> None:
     """Raise StoreError if a record has another schema than this version reads."""
     if isinstance(schema, int) and schema != SCHEMA:
         raise StoreError(
-            f"{path}: schema {schema}, but this slbench reads {SCHEMA}, whose run ids differ; delete its folder and "
+            f"{path}: schema: run ids differ (got {schema}); allowed: {SCHEMA}; delete its folder and "
             "repeat the run with slbench run-grid STUDY, or use the slbench that wrote it"
         )
 
 
 def first_wrong(error: ValidationError) -> str:
     """Return the first error of a validation with its location."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "file"
-    return f"{where}: {first['msg'].lower()}"
+    keys, complaint = first_complaint(error, None)
+    return f"{joined(keys)}: {complaint}".removeprefix(": ")

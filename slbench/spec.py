@@ -77,7 +77,7 @@ class RunSpec:
         )
         if protocol == "holdout" and dataset.num_validation == 0:
             raise InputError(
-                f"protocol 'holdout': no validation image among {dataset.num_train} training images; "
+                f"protocol: no validation image among {dataset.num_train} training images (got 'holdout'); "
                 "use protocol 'full' or add images"
             )
         if run.steps_per_epoch == 0:

@@ -50,16 +50,14 @@ class Store:
         try:
             str(self.root.absolute()).encode()
         except UnicodeEncodeError as error:
-            raise StoreError(f"{self.root!r}: the store's path must be UTF-8; choose another with --store") from error
+            raise StoreError(f"--store: must be UTF-8 (got {self.root!r}); choose another") from error
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
-            raise StoreError(
-                f"{self.root}: the store must be a folder, but {existing} is a file; choose another with --store"
-            )
+            raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
         if (self.root / "runs").exists() and not (self.root / "runs").is_dir():
-            raise StoreError(f"{self.root}: 'runs' must be a folder, but is a file; choose another with --store")
+            raise StoreError(f"{self.root}: runs: must be a folder, but is a file; choose another with --store")
         if not writing:
             return
         try:
@@ -67,7 +65,7 @@ class Store:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise StoreError(f"{self.root}: not writable ({error.strerror}); choose another with --store") from error
+            raise StoreError(f"{self.root}: not writable: {error.strerror}; choose another with --store") from error
 
     def free_bytes(self) -> int:
         """Return the free bytes on its disk."""
@@ -100,10 +98,14 @@ class Store:
         folders = self.ids()
         ids = [run_id for run_id in folders if prefix and run_id.startswith(prefix)]
         if not ids:
-            raise InputError(f"{self.root}: no run id starts with '{prefix}'; slbench status STUDY --json lists them")
+            raise InputError(
+                f"{self.root}: no run id starts with this (got '{prefix}'); slbench status --json lists them"
+            )
         if len(ids) > 1:
             names = ", ".join(folders[run_id].name for run_id in ids[:5])
-            raise InputError(f"{self.root}: {len(ids)} runs start with '{prefix}': {names}; use a longer prefix")
+            raise InputError(
+                f"{self.root}: several run ids start with this (got '{prefix}'); allowed: {names}; use a longer prefix"
+            )
         return ids[0], folders[ids[0]]
 
     def begun(self) -> Iterator[tuple[RunSpec, Labels]]:
@@ -208,7 +210,7 @@ class Store:
                 record = read_record(path)
                 if record.run_id != run_id:
                     raise StoreError(
-                        f"{path}: record of another run ({record.run_id}); delete its folder to run it again"
+                        f"{path}: record of another run (got {record.run_id}); delete its folder to run it again"
                     )
                 yield record
 

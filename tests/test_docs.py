@@ -151,7 +151,7 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     def train(grid: Any, **_: Any) -> Outcome:
         for run in grid.todo:
             file_finished(grid.store, run)
-        return Outcome(0, clean=True)
+        return Outcome(0, stopped=False, clean=True)
 
     def train_one(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
         return file_finished(store, run)

@@ -69,7 +69,7 @@ def select_rows(image_set: ImageSet, options: AttentionOptions) -> Rows:
         wrong = [row for row in options.images if not 0 <= row < len(image_set)]
         if wrong:
             raise InputError(
-                f"--images: no image {wrong[0]} among {len(image_set):,} {SPLIT_NAMES[options.split]}; "
+                f"--images: not among {len(image_set):,} {SPLIT_NAMES[options.split]} (got {wrong[0]}); "
                 f"allowed: 0 to {len(image_set) - 1}"
             )
         rows = np.array(distinct(options.images), dtype=np.int64)
@@ -81,16 +81,14 @@ def select_rows(image_set: ImageSet, options: AttentionOptions) -> Rows:
     else:
         rows = evenly_spaced(len(image_set), at_most=DEFAULT_IMAGES)
     if len(rows) > MAX_IMAGES:
-        raise InputError(
-            f"too many images for one sheet (got {len(rows):,}); allowed: {MAX_IMAGES}; choose fewer with --images"
-        )
+        raise InputError(f"--images: too many images for one sheet (got {len(rows):,}); allowed: at most {MAX_IMAGES}")
     return rows
 
 
 def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
     """Raise InputError unless all runs share the same images and fit on one sheet."""
     if len(runs) > MAX_COLUMNS:
-        raise InputError(f"too many runs for one sheet (got {len(runs)}); allowed: {MAX_COLUMNS}")
+        raise InputError(f"too many runs for one sheet (got {len(runs)}); allowed: at most {MAX_COLUMNS}")
 
     def data_of(run: FinishedRun) -> tuple[object, ...]:
         record, spec = run.record, run.record.spec
@@ -101,7 +99,7 @@ def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
     for run in runs[1:]:
         if data_of(run) != data_of(runs[0]):
             raise InputError(
-                f"runs on different data: {runs[0].title} and {run.title}; choose runs on the same data for one sheet"
+                f"runs on different data (got {runs[0].title} and {run.title}); choose runs on the same data"
             )
 
 

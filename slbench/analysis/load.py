@@ -34,7 +34,7 @@ def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
         raise InputError(f"{run.title}: weights were not kept")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() not in (run.record.weights_sha256, run.record.selected_weights_sha256):
-        raise InputError(f"{path}: sha256 differs from the record of the run: restore the file")
+        raise InputError(f"{path}: sha256 differs from the record of the run; restore the file")
     network = run.record.spec.build_network()
     try:
         network.load_state_dict(read(content))
@@ -68,8 +68,8 @@ class LoadedDatasets:
         splits, digest = self.loaded[key]
         if digest != run.record.data_sha256:
             raise InputError(
-                f"{run.title}: data differ from those of its training: "
-                f"expected sha256 {run.record.data_sha256[:12]}, got {digest[:12]}"
+                f"{run.title}: data differ from those of its training (got sha256 {digest[:12]}); "
+                f"allowed: {run.record.data_sha256[:12]}"
             )
         training, validation, test = splits.for_protocol(spec.protocol)
         if split == "test":
@@ -77,7 +77,7 @@ class LoadedDatasets:
         if split == "train":
             return subset(training, spec.dataset, seed=spec.seed)
         if validation is None:
-            raise InputError(f"{run.title}: --split val: protocol '{spec.protocol}' has no validation images")
+            raise InputError(f"--split: protocol '{spec.protocol}' of {run.title} has no validation images (got 'val')")
         return validation
 
 

@@ -11,13 +11,13 @@ from slbench.backbones import BACKBONES
 from slbench.data.config import DataConfig
 from slbench.errors import InputError
 from slbench.methods import model_title
-from slbench.names import suggestion
+from slbench.names import lookup
 from slbench.record import WEIGHTS, RunRecord, read_record
 from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec, network_numerics
 from slbench.store import Store, state_of
 from slbench.study import Study
-from slbench.text import distinct, plural
+from slbench.text import choices, distinct, plural
 
 Split = Literal["test", "val", "train"]
 SPLITS: dict[str, Split] = {"test": "test", "val": "val", "train": "train"}
@@ -123,7 +123,7 @@ def select_runs(
         InputError: for a name that is no finished run or lacks a requirement, or if no run remains.
     """
     if not names and study is None:
-        raise InputError("no runs selected: name runs by id or folder, or a study with --study FILE")
+        raise InputError("no runs selected; name runs by id or folder, or a study with --study FILE")
     runs = {run.record.run_id: run for run in (named_run(store, name, needs) for name in names)}
     of_study, notes = ([], []) if study is None else study_runs(store, study, seeds, needs)
     for run in of_study:
@@ -149,17 +149,13 @@ def name_of(runs: Sequence[FinishedRun], study: Study | None, names: Sequence[st
 
 def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
     """Return a finished run by id, prefix of an id, or folder; it must meet the requirements."""
-    if re.fullmatch(r"[0-9a-f]{1,12}", name):
-        folder = store.find(name)[1]
-    elif Path(name).is_dir():
-        folder = Path(name)
-    else:
-        raise InputError(f"'{name}': neither a run folder nor a prefix of a run id; `slbench status --json` lists them")
+    is_folder = Path(name).is_dir() and re.fullmatch(r"[0-9a-f]{1,12}", name) is None
+    folder = Path(name) if is_folder else store.find(name)[1]
     paths = RunPaths(folder)
     if not paths.record.exists():
         if not paths.spec.exists():
             raise InputError(f"{folder}: not a run folder (no {paths.spec.name})")
-        raise InputError(f"{folder}: run is not finished ({state_of(folder)}): continue it with slbench run-grid")
+        raise InputError(f"{folder}: not finished (got {state_of(folder)}); continue it with slbench run-grid")
     run = FinishedRun(read_record(paths.record), folder)
     if needs.attention and not run.has_attention:
         raise InputError(f"{run.title}: {no_attention(run.record.spec)}")
@@ -180,7 +176,7 @@ def no_attention(spec: RunSpec) -> str:
 def no_weights(run: FinishedRun) -> str:
     keep = run.record.labels.keep
     reason = f'keep = "{keep}" in its study' if keep == "none" else "file is missing"
-    return f'{run.title}: weights were not kept ({reason}): train again with keep = "last" and another --store'
+    return f'{run.title}: weights were not kept ({reason}); train again with keep = "last" and another --store'
 
 
 def study_runs(
@@ -190,7 +186,7 @@ def study_runs(
     known = sorted({run.spec.seed for run in study.runs})
     for seed in seeds or ():
         if seed not in known:
-            raise InputError(f"--seed {seed}: not in study {study.name}; allowed: {', '.join(map(str, known))}")
+            raise InputError(f"--seed: not in study {study.name} (got {seed}){choices(known)}")
     selected = [run for run in study.runs if seeds is None or run.spec.seed in seeds]
     folders = store.ids()
     labels = {run.spec.run_id: run.labels for run in selected}
@@ -214,12 +210,10 @@ def study_runs(
         raise InputError(f"{study.name}: {no_attention(selected[0].spec)}")
     if not usable:
         kind = "run with attention" if needs.attention else "run"
-        raise InputError(f"{store.root}: no finished {kind} of {study.name}: train it with slbench run-grid")
+        raise InputError(f"{store.root}: no finished {kind} of {study.name}; train it with slbench run-grid")
     return usable, notes
 
 
 def split_named(name: str) -> Split:
     """Return the split with this name. Raises InputError if unknown."""
-    if name not in SPLITS:
-        raise InputError(f"--split: unknown split '{name}'{suggestion(name, SPLITS)}")
-    return SPLITS[name]
+    return lookup(SPLITS, name, "split", where="--split")

@@ -66,7 +66,7 @@ def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunReco
         raise InputError(
             notes[0]
             if notes
-            else f"{fixed[0].title}: method learns no temperature; allowed: lsa, both, "
+            else f"{fixed[0].title}: method: learns no temperature; allowed: lsa, both, "
             "temperature-only, both-no-pool, or learn_temperature = true"
         )
     if fixed:

@@ -95,8 +95,8 @@ def check_space(reader: Reader, store: Store) -> None:
     free = store.free_bytes()
     if reader.manifest.size > free:
         raise StoreError(
-            f"{store.root}: {reader.path} unpacks to {megabytes(reader.manifest.size)}, "
-            f"but only {megabytes(free)} are free"
+            f"{store.root}: no room for the files of {reader.path} "
+            f"(got {megabytes(reader.manifest.size)}); allowed: {megabytes(free)}, all that is free"
         )
 
 

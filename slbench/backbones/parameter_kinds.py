@@ -60,7 +60,7 @@ def parameter_kind(network: nn.Module, name: str) -> Kind:
     if isinstance(module, MAPS) and own_name.endswith("weight"):
         return "weight"
     raise InputError(
-        f"{type(network).__name__}: parameter '{name}' has no known kind: "
+        f"{type(network).__name__}: parameter '{name}' has no known kind; "
         f'add parameter_kinds = {{"{name.rpartition(".")[2]}": kind}} to {type(module).__name__}; '
         f"allowed: {', '.join(KINDS)}"
     )

@@ -8,6 +8,7 @@ import typer
 
 from slbench import __version__
 from slbench.cli.command_group import CommandEntry, CommandGroup
+from slbench.cli.usage_errors import usage_message
 from slbench.errors import SlbenchError
 
 INTERRUPTED = 130
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (SlbenchError, typer.TyperException) as error:
-        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        message = usage_message(error) if isinstance(error, typer.TyperException) else str(error)
         print(f"slbench: {' '.join(message.split())}", file=sys.stderr)
         return error.exit_code
     except OSError as error:

@@ -19,6 +19,7 @@ from slbench.errors import InputError
 from slbench.grid.slots import make_slots
 from slbench.store import Store
 from slbench.study import Flags, load_study
+from slbench.text import shown
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +83,7 @@ def attention(
     if images and per_class is not None:
         raise InputError("--images and --per-class cannot be combined")
     if mixed and rollout:
-        raise InputError("--mixed and --rollout cannot be combined: rollout uses the attention after the softmax")
+        raise InputError("--mixed and --rollout cannot be combined; rollout uses the attention after the softmax")
     rows = numbers(images, "--images")
     data = DataConfig.read(data_root)
     chosen = chosen_runs(store, runs, study, seed, one_seed=True, data=data)
@@ -189,7 +190,7 @@ def chosen_runs(
     results.check(writing=False)
     seeds = numbers(seed, "--seed")
     if seeds and study is None:
-        raise InputError("--seed needs --study FILE: it selects among the runs of a study")
+        raise InputError("--seed: needs --study FILE; it selects among the runs of a study")
     loaded = None if study is None else load_study(study, Flags(data=data))
     if loaded is None or not one_seed or seeds:
         return replace(select_runs(results, names, study=loaded, seeds=seeds or None, needs=needs), data=data)
@@ -204,7 +205,7 @@ def numbers(values: Sequence[str], flag: str) -> list[int]:
     texts = options.split(values)
     for value in texts:
         if not value.isdecimal():
-            raise InputError(f"{flag} {value}: must be comma-separated whole numbers from 0")
+            raise InputError(f"{flag}: must be comma-separated whole numbers from 0 (got {shown(value)})")
     return [int(value) for value in texts]
 
 
@@ -212,7 +213,7 @@ def torch_device(name: str, threads: int) -> "torch.device":
     """Return the device of this name. Raises InputError if this machine has none."""
     slots = make_slots(name, jobs_per_device=1, threads=threads)
     if len(slots) > 1:
-        raise InputError(f"--device {name}: must be one device")
+        raise InputError(f"--device: must be one device (got {shown(name)})")
     import torch
 
     return torch.device(slots[0].device.label)

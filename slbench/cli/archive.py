@@ -36,7 +36,9 @@ def export_runs(
 ) -> None:
     """Write finished runs into an archive with checksums."""
     if len(names) != (1 if everything else 2):
-        raise InputError("needs a study and an archive: slbench export STUDY FILE, or slbench export --all FILE")
+        raise InputError(
+            "export: needs a study and an archive; allowed: slbench export STUDY FILE, slbench export --all FILE"
+        )
     data = DataConfig.read(data_root)
     results = Store(store)
     results.check(writing=False)

@@ -198,7 +198,7 @@ def train(
     )  # fmt: skip
     if len(chosen.runs) != 1:
         raise InputError(
-            f"train needs exactly one run (got {len(chosen.runs)}): select it with --backbone, --method, --dataset"
+            f"train: needs exactly one run (got {len(chosen.runs)}); select it with --backbone, --method, --dataset"
         )
     run = chosen.runs[0]
     results = Store(store)

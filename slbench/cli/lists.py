@@ -12,7 +12,7 @@ from slbench.cli import options
 from slbench.cli.text_layout import terminal_width, two_columns
 from slbench.errors import InapplicableError, InputError
 from slbench.names import lookup
-from slbench.text import plural
+from slbench.text import plural, shown
 
 if TYPE_CHECKING:
     from slbench.methods import Method
@@ -35,10 +35,10 @@ def list_names(
     """List backbones, methods, datasets, recipes or study files."""
     if show is not None:
         if kind != "recipes":
-            raise InputError(f"--show needs the kind recipes: slbench list recipes --show {show}")
+            raise InputError(f"--show: needs the kind recipes (got {shown(kind)}); slbench list recipes --show {show}")
         show_recipe(show, as_json=as_json)
         return
-    lookup(dict.fromkeys([*KINDS, "schema"]), kind, "list")
+    lookup(dict.fromkeys([*KINDS, "schema"]), kind, "kind", where="list")
     if kind == "schema":
         from slbench.study.schema import study_schema
 
@@ -136,7 +136,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
 
     from slbench.recipes import RECIPE_SOURCES, RECIPES
 
-    recipe, sources = lookup(RECIPES, name, "recipe"), RECIPE_SOURCES[name]
+    recipe, sources = lookup(RECIPES, name, "recipe", where="--show"), RECIPE_SOURCES[name]
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     if as_json:
         rows = [{"field": field, "value": value, "source": sources[field]} for field, value in values.items()]

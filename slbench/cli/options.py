@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slbench.errors import InputError
+from slbench.text import shown
 
 if TYPE_CHECKING:
     from slbench.data import DataConfig
@@ -181,7 +182,7 @@ def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", time.strip())
     if match is None or float(match[1]) == 0:
-        raise InputError(f"{flag} {time}: must be a time above 0, in seconds or with a unit: 90, 90s, 30m, 2h, 1d")
+        raise InputError(f"{flag}: must be a time above 0 (got {shown(time)}); allowed: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
@@ -194,7 +195,7 @@ def jobs_of(text: str | None) -> int | None:
     if text is None or text == "auto":
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise InputError(f"--jobs-per-device {text}: must be a number from 1, or auto")
+        raise InputError(f"--jobs-per-device: must be a number from 1, or auto (got {shown(text)})")
     return int(text)
 
 
@@ -220,7 +221,7 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path.strip():
-            raise InputError(f"--set {change}: must be PATH=VALUE, such as recipe.epochs=3")
+            raise InputError(f"--set: must be PATH=VALUE, such as recipe.epochs=3 (got {shown(change)})")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -254,7 +255,7 @@ def study_of(
     axes = {"backbone": split(backbone), "method": split(method), "dataset": split(dataset)}
     grid: dict[str, list[Any]] = {name: values for name, values in axes.items() if values}
     if path is None and not grid:
-        raise InputError("nothing to run: name a study file, or --backbone, --method or --dataset")
+        raise InputError("nothing to run; name a study file, or --backbone, --method or --dataset")
     if seeds is not None:
         grid["seed"] = list(seeds)
     overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}

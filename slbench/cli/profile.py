@@ -61,11 +61,10 @@ def profile(
     backbones = options.split(backbone) or list(BACKBONES)
     methods = options.split(method) or list(DEFAULT_METHODS)
     for name in backbones:
-        lookup(BACKBONES, name, "backbone")
+        lookup(BACKBONES, name, "backbone", where="--backbone")
     for name in methods:
-        lookup(METHODS, name, "method")
-    if precision not in ("auto", "bf16", "fp32"):
-        raise InputError(f"--precision {precision}: must be 'auto', 'bf16' or 'fp32'")
+        lookup(METHODS, name, "method", where="--method")
+    lookup(dict.fromkeys(("auto", "bf16", "fp32")), precision, "precision", where="--precision")
     memory = throughput if memory is None else memory
     if throughput or memory:
         Store(store).check(writing=True)
@@ -207,7 +206,8 @@ def enough_memory(setting: MeasurementContext) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"--batch-size {setting.batch_size}: not enough memory on {setting.slot.device.label}; use a smaller batch"
+            f"--batch-size: not enough memory on {setting.slot.device.label} (got {setting.batch_size}); "
+            "use a smaller batch"
         ) from error
 
 

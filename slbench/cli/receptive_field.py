@@ -71,10 +71,10 @@ def receptive_field(
     if is_finished and (backbones or methods or image_size is not None):
         raise InputError("--backbone, --method and --image-size cannot be combined with runs or --study")
     for name in backbones:
-        lookup(NAMED, name, "backbone")
+        lookup(NAMED, name, "backbone", where="--backbone")
     for name in methods:
-        lookup(METHODS, name, "method")
-    outputs = [lookup(OUTPUTS, name, "output") for name in options.split(of)]
+        lookup(METHODS, name, "method", where="--method")
+    outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of)]
     data, needs = DataConfig.read(data_root), Requirements(attention=False)
     chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)

@@ -14,6 +14,7 @@ from slbench.report import DEFAULT_FIGURES, FIGURES, SUFFIXES
 from slbench.store import Store
 from slbench.study import Flags, load_study
 from slbench.table_spec import COSTS, METRICS, check_columns, column_names
+from slbench.text import shown
 from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def report(
     data = DataConfig.read(data_root)
     names = options.split([formats])
     for format_ in names:
-        lookup(SUFFIXES, format_, "format")
+        lookup(SUFFIXES, format_, "format", where="--format")
     named_columns, named_figures = asked_columns(accuracy, columns), asked_figures(figures)
     results = Store(store)
     results.check(writing=out is None)
@@ -105,10 +106,10 @@ def report(
 
 def asked_columns(accuracy: str, columns: str) -> list[str]:
     """Return the columns named by flags; empty without. Raises InputError for an unknown one."""
-    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
+    accuracies = [lookup(ACCURACIES, name, "accuracy", where="--accuracy") for name in options.split([accuracy])]
     named = options.split([columns])
     if accuracies and named:
-        raise InputError("--accuracy and --columns cannot be combined: the first is short for the second")
+        raise InputError("--accuracy and --columns cannot be combined; the first is short for the second")
     check_columns(named, "--columns")
     gains = [part for name in accuracies for part in (name, "gain")]
     return named or ([*COSTS, *gains] if gains else [])
@@ -118,9 +119,9 @@ def asked_figures(figures: str) -> list[str]:
     """Return the figures named by the flag; empty without. Raises InputError for an unknown one."""
     named = options.split([figures])
     for name in named:
-        lookup(dict.fromkeys([*FIGURES, "all", "none"]), name, "figure")
+        lookup(dict.fromkeys([*FIGURES, "all", "none"]), name, "figure", where="--figures")
     if "none" in named and set(named) != {"none"}:
-        raise InputError(f"--figures {figures}: 'none' cannot be combined with others")
+        raise InputError(f"--figures: 'none' cannot be combined with others (got {shown(figures)})")
     return list(dict.fromkeys(named))
 
 
@@ -160,8 +161,8 @@ def show(
     if output.sections:
         print(f"\n{markdown.render_sections(output.sections)}", end="")
     print(f"\nwritten to {out}: {', '.join(output.files)}")
-    for figure, shown in output.figures:
-        print(f"{out / figure}.png, .svg, .pdf: {shown}")
+    for figure, content in output.figures:
+        print(f"{out / figure}.png, .svg, .pdf: {content}")
 
 
 def tuning_summary(folder: Path, out: Path) -> str:

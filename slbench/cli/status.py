@@ -105,7 +105,7 @@ def logs(
                 print(log.read(), end="", flush=True)
             print(log.read(), end="")
     except FileNotFoundError:
-        raise InputError(f"{folder}: no log: the run was trained by `slbench train`, or has not started") from None
+        raise InputError(f"{folder}: no log; the run was trained by `slbench train`, or has not started") from None
 
 
 def lines(study: Study, standing: GridStatus) -> list[str]:

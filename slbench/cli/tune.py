@@ -18,7 +18,7 @@ from slbench.errors import InputError
 from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
-from slbench.text import plural
+from slbench.text import plural, shown
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
 from slbench.tuning.search import SearchConfig
@@ -141,7 +141,7 @@ def tune_temperature(
         for name in options.split(method) or ["both"]
     ]
     if len({target.method for target in targets}) < len(targets):
-        raise InputError("--method names a method twice")
+        raise InputError(f"--method: names a method twice (got {', '.join(target.method for target in targets)})")
     file = NOTHING if search is None else load_search_file(search)
     spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
     label = targets[0].runs({}, seeds=[0])[0].labels
@@ -149,8 +149,8 @@ def tune_temperature(
         name=name or f"{backbone}-{label.dataset}",
         trials=trials,
         seeds=seeds_per_trial,
-        sampler=lookup(SAMPLERS, sampler, "sampler"),
-        pruner=lookup(PRUNERS, pruner, "pruner"),
+        sampler=lookup(SAMPLERS, sampler, "sampler", where="--sampler"),
+        pruner=lookup(PRUNERS, pruner, "pruner", where="--pruner"),
         seed=sampler_seed,
     )
     tuning = prepare_tuning(
@@ -188,8 +188,7 @@ def check_protocol(protocol: str | None, changes: list[str]) -> None:
     name = protocol or options.parsed(changes).pop("protocol", None)
     if name not in (None, "holdout"):
         raise InputError(
-            f"--protocol {name}: a search needs validation images, and protocol '{name}' has none; "
-            "allowed: 'holdout', the default"
+            f"--protocol: validation images are needed, which others lack (got {shown(name)}); allowed: holdout"
         )
 
 

@@ -17,7 +17,7 @@ from slbench.errors import InputError
 from slbench.grid.launch import prepare
 from slbench.grid.verify import Proof, Verification, one_per_network
 from slbench.store import Store
-from slbench.text import plural
+from slbench.text import plural, shown
 
 
 def verify_resume(
@@ -52,7 +52,7 @@ def verify_resume(
         data=DataConfig.read(data_root),
     )  # fmt: skip
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise InputError(f"--keep {keep}: must be a new or empty folder")
+        raise InputError(f"--keep: must be a new or empty folder (got {shown(keep)})")
     runs = chosen.runs if every else one_per_network(chosen.runs)
     console = Console()
     with stores(keep) as folder:

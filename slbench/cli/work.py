@@ -63,8 +63,8 @@ def work(
     """Claim and train runs of a study until none is left to claim.
 
     Any number of workers may share a store; each run is trained once. With a seed rule a worker also waits while
-    an undecided comparison needs runs that other workers have claimed. Exits with 0 unless a run failed here, also
-    when a limit or another worker's claims leave runs undone.
+    an undecided comparison needs runs that other workers have claimed. Exits with 0 unless a run failed here or the
+    disk is full, also when a limit or another worker's claims leave runs undone.
     """
     board = options.board_in(tensorboard)
     chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
@@ -93,5 +93,5 @@ def work(
     standing = GridStatus.of(chosen.runs, results)
     for text in [*causes(standing), *rule_lines(chosen, standing), counts(chosen, standing.states)]:
         say(console, text)
-    if outcome.failed:
+    if outcome.failed or outcome.stopped:
         raise typer.Exit(1)

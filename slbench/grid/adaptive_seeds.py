@@ -167,7 +167,11 @@ class AdaptiveSeeds:
     def is_pending(self) -> bool:
         """Return whether a comparison that may request more seeds waits for runs that other processes have claimed."""
         active = self.store.claims.holders()
-        waiting = (one for one in self.rule.decisions(self.accuracies) if one.analysis.state == "waiting")
+        waiting = (
+            decision
+            for decision in self.rule.decisions(self.accuracies)
+            if decision.analysis.state == "waiting" and decision.analysis.seeds < self.rule.seeds.max
+        )
         return any(
             run_id in active and run_id not in self.accuracies
             for decision in waiting

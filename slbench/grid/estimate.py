@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from slbench import machine
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 from slbench.files import dump_json, write_atomic
 from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
@@ -97,11 +97,11 @@ def load_probes(path: Path) -> list[Probe]:
     try:
         return PROBES.validate_json(path.read_bytes())
     except OSError as error:
-        raise InputError(f"--speeds {path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"--speeds: {unreadable(path, error)}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(
-            f"--speeds {path}: not a file of --save-speeds: {first['msg'].lower()}; write it again on that machine"
+            f"--speeds: {path}: not a file of --save-speeds: {first['msg'].lower()}; write it again on that machine"
         ) from error
 
 
@@ -115,7 +115,7 @@ def save_probes(path: Path, probes: Sequence[Probe]) -> None:
     try:
         write_atomic(path, dump_json([probe.model_dump(mode="json") for probe in probes]))
     except OSError as error:
-        raise InputError(f"--save-speeds {path}: cannot be written: {error.strerror}: name another file") from error
+        raise InputError(f"--save-speeds: {path}: cannot be written: {error.strerror}; name another file") from error
 
 
 def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:

@@ -37,7 +37,7 @@ def train_in_foreground(
     claim = store.claims.acquire(run.spec.run_id)
     if claim is None:
         raise InputError(
-            f"{run.title} is being trained by another process (see slbench status); "
+            f"{run.title}: is being trained by another process (see slbench status); "
             "if that process is dead, slbench run-grid takes the run over"
         )
     device = slot.device.label if slot.device.kind == "cuda" else worker_device(slot.device)

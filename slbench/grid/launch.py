@@ -74,6 +74,7 @@ class Outcome:
     """How the jobs of a grid ended."""
 
     failed: int  # runs that failed here
+    stopped: bool  # trouble such as a full disk stopped it before all runs were started
     clean: bool  # exactly the unfinished runs ran here, at the first try, so that the time is meaningful
 
 
@@ -121,7 +122,8 @@ def launch_jobs(
     runs = grid.runs if added is None else added.assigned.values()
     after = grid.store.states(run.spec for run in runs)
     grid.store.claims.forget(run for run, state in after.items() if state == "done")
-    return Outcome(failed, clean=not unclean)
+    stopped = any(isinstance(event, GridStopped) and not event.is_limit for event in unclean)
+    return Outcome(failed, stopped=stopped, clean=not unclean)
 
 
 def measure_speeds(grid: PreparedGrid, *, on_event: Callable[[Event], None]) -> None:

@@ -170,7 +170,7 @@ class LocalExecutor:
         if self.queue.waiting and not self.queue.slots:
             self._stop("no usable device is left")
         if self.queue.reached_max_runs:
-            self._stop(f"--max-runs: {plural(self.policy.max_runs or 0, 'run')} started")
+            self._stop(f"--max-runs: {plural(self.policy.max_runs or 0, 'run')} started", is_limit=True)
         self._wait_for_others()
 
     def _wait_for_others(self) -> None:
@@ -188,7 +188,7 @@ class LocalExecutor:
         elif self._waiting_since is None:
             self._waiting_since = now
         elif now - self._waiting_since > CLAIM_SECONDS + TICK_SECONDS:
-            self._stop("the remaining runs are claimed by other processes; --wait waits for them")
+            self._stop("the remaining runs are claimed by other processes; --wait waits for them", is_limit=True)
 
     def _next(self, slot: Slot) -> tuple[QueuedRun, Claim] | None:
         """Return the first run that can start on a slot now, claimed; if none is waiting, one from `more`.
@@ -326,7 +326,7 @@ class LocalExecutor:
                 job.worker.process.kill()
         if self._stop_at is not None and now > self._stop_at:
             self._stop_at = None
-            self._stop("--max-time: running jobs stop at a checkpoint")
+            self._stop("--max-time: running jobs stop at a checkpoint", is_limit=True)
             for job in self.jobs.values():
                 job.cancelled = True
                 job.request_stop()
@@ -392,7 +392,7 @@ class LocalExecutor:
                 other.cancelled = True
                 other.terminate()
 
-    def _stop(self, reason: str) -> None:
+    def _stop(self, reason: str, *, is_limit: bool = False) -> None:
         """Start no more jobs."""
         if waiting := self.queue.stop():
-            self.on_event(GridStopped(reason, waiting))
+            self.on_event(GridStopped(reason, waiting, is_limit=is_limit))

@@ -18,8 +18,8 @@ from slbench.spec import Protocol, RunSpec
 from slbench.study.file import StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun
-from slbench.text import plural
-from slbench.validation import Override, changed, check_label, checked, is_label, shown
+from slbench.text import plural, shown
+from slbench.validation import Override, changed, check_label, checked, is_label
 
 NEEDED_BY = {  # fields of a method that need another to be on
     "shift_ratio": "shift",
@@ -64,8 +64,8 @@ class Resolver:
         )
         if labels.keep == "best" and protocol != "holdout":
             raise InputError(
-                f"{self.where}: keep: 'best' needs validation images, and protocol '{protocol}' has "
-                "none; allowed: 'last', 'none', or protocol 'holdout'"
+                f"{self.where}: keep: needs validation images, which protocol '{protocol}' lacks (got 'best'); "
+                "allowed: last, none, or protocol holdout"
             )
         try:
             spec = RunSpec.resolve(
@@ -93,12 +93,14 @@ class Resolver:
             origin = f"{self.where}: method[{number}]"
             name = table.get("name")
             if not isinstance(name, str):
-                raise InputError(f"{origin}: name: must be text in quotes, got {shown(name)}")
+                raise InputError(f"{origin}: name: must be text in quotes (got {shown(name)})")
             check_label(name, origin)
             if name in METHODS:
-                raise InputError(f"{origin}: '{name}' is a method of slbench; choose another name")
+                raise InputError(
+                    f"{origin}: name: also the name of a method of slbench (got {shown(name)}); choose another"
+                )
             if name in methods:
-                raise InputError(f"{origin}: '{name}' is defined twice")
+                raise InputError(f"{origin}: name: defined twice (got {shown(name)}); choose another")
             values = {key: value for key, value in table.items() if key != "name"}
             methods[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
         return methods
@@ -106,7 +108,7 @@ class Resolver:
     def _dataset(self, entry: Override, changes: Mapping[str, Override]) -> ResolvedDataset:
         """Return a data set by name or by npz:PATH or folder:PATH, with the changes of the study."""
         if not isinstance(entry.value, str):
-            raise InputError(f"{entry.origin}: must be the name of a data set in quotes, got {shown(entry.value)}")
+            raise InputError(f"{entry.origin}: must be the name of a data set in quotes (got {shown(entry.value)})")
         if isinstance(side := getattr(changes.get("image_size"), "value", None), int):
             changes = {**changes, "image_size": Override([side, side], changes["image_size"].origin)}
         size = changes.get("image_size")

@@ -28,7 +28,7 @@ class SeedRule(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max <= self.min:
-            raise InputError(f"max must be above min, got min = {self.min}, max = {self.max}")
+            raise InputError(f"max must be above min (got min = {self.min}, max = {self.max})")
         return self
 
 

@@ -18,6 +18,7 @@ from slbench.grid.queue import Policy
 from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.text import shown
 from slbench.tuning import record
 from slbench.tuning.compare import compare, comparison_runs
 from slbench.tuning.from_optuna import read_method
@@ -96,7 +97,7 @@ def prepare_tuning(
     """
     if NAME.fullmatch(config.name) is None:
         raise InputError(
-            f"--name: invalid name (got {config.name}); "
+            f"--name: invalid name (got {shown(config.name)}); "
             "allowed: letters, digits, '.', '_' and '-', starting with a letter or digit"
         )
     runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
@@ -175,7 +176,8 @@ def claim_search(tuning: PreparedSearch) -> Iterator[None]:
     claim = tuning.store.claims.acquire(f"tuning-{tuning.config.name}")
     if claim is None:
         raise InputError(
-            f"the search '{tuning.config.name}' is running in another process: wait for it, or choose another --name"
+            f"--name: search is running in another process (got {shown(tuning.config.name)}); "
+            "wait for it, or choose another"
         )
     try:
         with claim.heartbeats():

@@ -11,9 +11,9 @@ from typing import Any
 
 from slbench.errors import InputError
 from slbench.methods import Method
-from slbench.names import suggestion
 from slbench.recipes import Recipe
 from slbench.spec import RunSpec
+from slbench.text import choices
 from slbench.tuning.target import WHERE, TuningTarget
 
 Value = float | int | str | bool
@@ -193,7 +193,7 @@ def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: 
         origin = origins.get(path, f"{WHERE}: {path}")
         if not parameter.holds(default):
             raise InputError(
-                f"{origin}: excludes {as_text(default)}, the default of '{target.method}' and start of the search: "
+                f"{origin}: excludes {as_text(default)}, the default of '{target.method}' and start of the search; "
                 "widen the range, or set another default with --set"
             )
         for value in parameter.ends:
@@ -203,7 +203,9 @@ def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: 
                 problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"set.{path}: ")
                 raise InputError(f"{origin}: {as_text(value)}: {problem}") from error
             if value != default and spec == plain:
-                raise InputError(f"{origin}: {as_text(value)} has the same run as the default of '{target.method}'")
+                raise InputError(
+                    f"{origin}: has the same run as the default of '{target.method}' (got {as_text(value)})"
+                )
 
 
 def field_types(path: str) -> set[Any]:
@@ -214,7 +216,7 @@ def field_types(path: str) -> set[Any]:
     }
     if path not in hints:
         known = [name for name in hints if name.startswith(path.partition(".")[0] + ".")] or list(hints)
-        raise InputError(f"unknown parameter '{path}'{suggestion(path, known)}")
+        raise InputError(f"unknown parameter{choices(known, path)}")
     if path in FIXED:
         raise InputError(f"cannot be searched: {FIXED[path]}")
     return set(flat_types(hints[path]))

@@ -57,7 +57,7 @@ def test_each_split_is_the_one_of_the_run(tmp_path: Path, store: Store) -> None:
     assert len(LoadedDatasets().image_set(part, "train")) == 15
     full = finish(store, study_of(data, protocol="full").runs[0])
     assert len(LoadedDatasets().image_set(full, "train")) == 67
-    with pytest.raises(InputError, match=naming("--split val", "full")):
+    with pytest.raises(InputError, match=naming("--split", "val", "full")):
         LoadedDatasets().image_set(full, "val")
 
 

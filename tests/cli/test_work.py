@@ -88,6 +88,15 @@ def test_a_worker_whose_store_vanishes_ends_with_one_line_and_makes_no_new_store
     assert not store.exists()
 
 
+def test_a_full_disk_is_no_success(
+    slbench: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "disk_shortfall", lambda *_: "disk full: no room")
+    full = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu")
+    assert full.code == 1
+    assert not missing(full.out, "disk full")
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "allowed"), [("--max-time", "soon", "30m"), ("--max-time", "0", "30m"), ("--max-runs", "0", "1")]
 )

@@ -183,7 +183,9 @@ def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, 
         fill(store, run, values[run.labels.method][run.spec.seed])
     grid = prepare(adaptive.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=False)
     assert grid.todo == []
-    assert launch_jobs(grid, policy=Policy(), on_event=events.append, study=adaptive) == Outcome(2, clean=False)
+    assert launch_jobs(grid, policy=Policy(), on_event=events.append, study=adaptive) == Outcome(
+        2, stopped=False, clean=False
+    )
     assert [type(event) for event in events] == [SeedAdded, Started, Failed] * 2
     failed = [event.run for event in events if isinstance(event, Failed)]
     assert named(tuple(failed)) == [("none", 2), ("lsa", 2)]

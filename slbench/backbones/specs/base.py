@@ -163,10 +163,10 @@ def check_patch(patch_size: int, image_size: tuple[int, int], *, grid_multiple: 
     image = f"an image of {image_size[0]} x {image_size[1]} px"
     names = ", ".join(map(str, allowed)) or "none"
     if math.gcd(*image_size) % patch_size:
-        raise InputError(f"patch_size {patch_size} does not divide {image}; allowed: {names}")
+        raise InputError(f"patch_size: does not divide {image} (got {patch_size}); allowed: {names}")
     raise InputError(
-        f"patch_size {patch_size} divides {image} into a grid with sides that are no multiples of {grid_multiple}, "
-        f"as halving between stages needs; allowed: {names}"
+        f"patch_size: the sides of the grid of {image} are no multiples of {grid_multiple}, as halving between stages "
+        f"needs (got {patch_size}); allowed: {names}"
     )
 
 
@@ -180,7 +180,7 @@ def check_stages(dims: tuple[int, ...], depths: tuple[int, ...], num_heads: tupl
     """Raise InputError unless every stage has a width, a depth, and a number of heads that divides the width."""
     if not len(dims) == len(depths) == len(num_heads):
         raise InputError(
-            f"dims, depths and num_heads need one entry per stage; got {len(dims)}, {len(depths)}, {len(num_heads)}"
+            f"dims, depths and num_heads need one entry per stage (got {len(dims)}, {len(depths)}, {len(num_heads)})"
         )
     for dim, heads in zip(dims, num_heads, strict=True):
         if dim % heads:

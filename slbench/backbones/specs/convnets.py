@@ -38,7 +38,7 @@ class EfficientNetSpec(BackboneSpec):
 
     def __post_init__(self) -> None:
         if len(self.dims) != 7 or len(self.depths) != 7:
-            raise InputError(f"dims and depths need 7 entries each, got {len(self.dims)} and {len(self.depths)}")
+            raise InputError(f"dims and depths need 7 entries each (got {len(self.dims)} and {len(self.depths)})")
 
     def resolved(self, image_size: tuple[int, int]) -> "EfficientNetSpec":  # noqa: ARG002  (any size will do)
         """Return the sizes unchanged: none depends on the image."""

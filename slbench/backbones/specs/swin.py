@@ -73,7 +73,7 @@ class SwinSpec(PatchSpec):
         if self.window_size not in windows:
             sizes = ", ".join(f"{height} x {width}" for height, width in grids)
             raise InputError(
-                f"window_size {self.window_size or 4} does not tile the grids of the stages ({sizes} tokens); "
+                f"window_size: does not tile the grids of the stages, {sizes} tokens (got {self.window_size or 4}); "
                 f"allowed: {', '.join(map(str, windows)) or f'none at patch_size {patch}'}"
             )
         return spec

@@ -50,7 +50,7 @@ class T2TSpec(TransformerSpec):
             return dataclasses.replace(self, num_splits=min(max(default, 1), largest))
         if self.num_splits > largest:
             raise InputError(
-                f"num_splits {self.num_splits} is too many for an image of {image_size[0]} x {image_size[1]} px; "
+                f"num_splits: too many for an image of {image_size[0]} x {image_size[1]} px (got {self.num_splits}); "
                 f"allowed: 1 to {largest}"
             )
         return self
