@@ -111,19 +111,21 @@ class Store:
     def begun(self) -> Iterator[tuple[RunSpec, Labels]]:
         """Yield all runs that were started, sorted by folder name.
 
-        Unfinished runs get labels from the name of their folder, all of it as the backbone's.
+        Unfinished runs get labels from the name of their folder, all of it as the backbone's. Folders whose spec is
+        not readable here are left out; see `unreadable`.
         """
-        specs = TypeAdapter(RunSpec)
         for run_id, folder in self.ids().items():
-            try:
-                spec = specs.validate_json(RunPaths(folder).spec.read_bytes())
-            except (OSError, ValueError):
-                continue
-            if spec.run_id == run_id:
+            spec = read_spec(folder)
+            if isinstance(spec, RunSpec) and spec.run_id == run_id:
                 label = folder.name.removesuffix(f"-s{spec.seed}-{run_id}").removesuffix(f"-{safe(spec.dataset.name)}")
                 done = state_of(folder) == "done"
                 labels = Labels(backbone=label, method="", dataset=spec.dataset.name)
                 yield spec, read_record(RunPaths(folder).record).labels if done else labels
+
+    def unreadable(self) -> list[str]:
+        """Return a line for each run whose spec is not readable here, such as one of a backbone of another version."""
+        specs = map(read_spec, self.ids().values())
+        return [text for text in specs if isinstance(text, str)]
 
     def states(self, runs: Iterable[RunSpec]) -> dict[str, State]:
         """Return the state of each run by id."""
@@ -252,6 +254,21 @@ class Store:
 
     def _memory_file(self, machine_id: str, key: str) -> Path:
         return self.root / "memory" / machine_id / f"{key}.json"
+
+
+def read_spec(folder: Path) -> RunSpec | str | None:
+    """Return the spec of a run folder, or why it is not readable; None without one."""
+    path = RunPaths(folder).spec
+    try:
+        return TypeAdapter(RunSpec).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "spec"
+        return f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def state_of(folder: Path | None) -> State:

@@ -183,12 +183,18 @@ def default_spec(name: str) -> BackboneSpec:
 def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float, seed: int) -> "Backbone":
     """Return the network of one run on the CPU, its initial values drawn from (seed, parameter name).
 
+    Values that a network leaves as PyTorch constructs them depend on the seed as well.
+
     Args:
         drop_path: rate of stochastic depth, in [0, 1).
     """
+    import torch
+
     from slbench.backbones.layers import initialize
 
-    network = construct(spec, method, shape=shape, drop_path=drop_path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = construct(spec, method, shape=shape, drop_path=drop_path)
     initialize(network, seed=seed)
     return network
 

@@ -44,13 +44,14 @@ def status(
         if study is None
         else with_adaptive_seeds(study_file(study, DataConfig.read(data_root)), results)
     )
+    unreadable = results.unreadable() if study is None else []
     standing = GridStatus.of(chosen.runs, results)
     if watch:
         standing = watch_runs(chosen, results)
     elif as_json:
         print(json.dumps(as_document(chosen, standing), indent=2))
     else:
-        print("\n".join(lines(chosen, standing)))
+        print("\n".join([*lines(chosen, standing), *(f"unreadable  {text}" for text in unreadable)]))
     if "failed" in standing.states.values():
         raise typer.Exit(1)
 

@@ -1,5 +1,7 @@
 """A backbone, a module, a method, a data set, a column and an executor of a user go through every command."""
 
+import dataclasses
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +13,13 @@ from slbench.cli import main
 from slbench.data import DATASETS, DataConfig
 from slbench.grid.events import Event, Finished
 from slbench.grid.launch import Outcome, launch_jobs, prepare
+from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.methods import METHODS
+from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import Study, load_study
-from slbench.table_spec import COSTS, Cost
+from slbench.table_spec import COSTS, METRICS, Cost, Metric
 from slbench.train.run import RunInterrupted
 from tests.contracts.additions import BACKBONE, DATASET, METHOD, InThisProcess
 from tests.support import missing, train_here
@@ -62,7 +66,7 @@ def trained(added: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stud
         grid = prepare(study.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=True)
         events = list[Event]()
         outcome = launch_jobs(grid, policy=Policy(), on_event=events.append, executor=InThisProcess)
-    assert outcome == Outcome(0, clean=True)
+    assert outcome == Outcome(0, stopped=False, clean=True)
     assert [event.run for event in events if isinstance(event, Finished)] == list(study.runs)
     return study, store
 
@@ -119,7 +123,7 @@ def test_an_addition_is_profiled(run: Run, added: None) -> None:  # noqa: ARG001
         "profile", "--backbone", "added", "--method", "none,added-method", "--image-size", 16, "--classes", 3,
         "--no-throughput", "--no-memory", "--csv",
     )  # fmt: skip
-    assert len([line for line in document.splitlines() if "Added" in line]) == 2
+    assert [line.split(",")[0] for line in document.splitlines()[1:]] == ["added"] * 2, document
 
 
 def test_an_added_column_is_in_the_report(run: Run, trained: tuple[Study, Store]) -> None:
@@ -140,8 +144,64 @@ def test_an_addition_is_analyzed(run: Run, trained: tuple[Study, Store], tmp_pat
     assert list((tmp_path / "out").iterdir())
 
 
+def forgotten_by_columns() -> Iterator[str]:
+    """Yield what the costs and metrics of tables lack."""
+    for name, column in {**COSTS, **METRICS}.items():
+        field = column.field
+        if field is not None and field not in RunRecord.model_fields:
+            yield f"{name}: a record has no field {field}"
+        if not column.head:
+            yield f"{name}: give it a head"
+    for name, metric in METRICS.items():
+        if (metric.field is None) == (metric.from_logits is None):
+            yield f"{name}: give it a field of the record or a function of logits"
+        if not metric.description:
+            yield f"{name}: describe it for the caption"
+
+
+def forgotten_by_datasets() -> Iterator[str]:
+    """Yield what the entries of data sets lack."""
+    for name, entry in DATASETS.items():
+        module, _, loader = entry.loader.partition(":")
+        if not hasattr(importlib.import_module(module), loader):
+            yield f"{name}: {module} has no loader {loader}"
+        if entry.spec.name != name:
+            yield f"{name}: its spec is called {entry.spec.name}"
+        if not entry.source:
+            yield f"{name}: name its source"
+
+
+def forgotten_by_executor(executor: type) -> Iterator[str]:
+    """Yield the methods of the protocol that an executor lacks."""
+    for name in ("run", "prune", "kill"):
+        if not hasattr(executor, name):
+            yield f"{executor.__name__}: define {name}"
+
+
+@pytest.mark.usefixtures("added")
+def test_what_is_registered_is_complete() -> None:
+    assert [*forgotten_by_columns(), *forgotten_by_datasets()] == []
+    assert [*forgotten_by_executor(LocalExecutor), *forgotten_by_executor(InThisProcess)] == []
+
+
+def test_what_an_addition_forgot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COSTS, "joules", Cost(head="Energy (J)", field="joules"))
+    monkeypatch.setitem(METRICS, "kappa", Metric(head="kappa", description="", key="kappa"))
+    assert [*forgotten_by_columns()] == [
+        "joules: a record has no field joules",
+        "kappa: give it a field of the record or a function of logits",
+        "kappa: describe it for the caption",
+    ]
+    monkeypatch.setitem(DATASETS, "birds", dataclasses.replace(DATASET, loader="tests.contracts.additions:load_birds"))
+    assert [*forgotten_by_datasets()] == [
+        "birds: tests.contracts.additions has no loader load_birds",
+        "birds: its spec is called added-set",
+    ]
+    assert [*forgotten_by_executor(int)] == ["int: define run", "int: define prune", "int: define kill"]
+
+
 def test_an_addition_of_another_process_is_refused_with_its_name(run: Run, trained: tuple[Study, Store]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(BACKBONES, "added")
         out = run("status", "--store", trained[1].root)
-    assert "Traceback" not in out and not missing(out, "added")
+    assert not missing(out, "unreadable", "added", "allowed", "vit")

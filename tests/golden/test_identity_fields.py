@@ -13,6 +13,7 @@ import pytest
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from slbench.backbones.specs import BACKBONES, BackboneSpec
 from slbench.methods import Method
 from slbench.recipes import Recipe
 from slbench.spec import IDENTITY_DEFAULTS, RunSpec
@@ -25,10 +26,10 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 def classes() -> list[type]:
     """Return RunSpec and the classes of its parts."""
-    parts: list[Any] = [RunSpec]
+    parts: list[Any] = [RunSpec, *(entry.spec for entry in BACKBONES.values())]
     for kind in get_type_hints(RunSpec, include_extras=True).values():
-        parts += [part for part in alternatives(kind) if dataclasses.is_dataclass(part)]
-    return parts
+        parts += [part for part in alternatives(kind) if dataclasses.is_dataclass(part) and part is not BackboneSpec]
+    return list(dict.fromkeys(parts))
 
 
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:

@@ -79,4 +79,4 @@ def registered(value: Any) -> BackboneSpec:
 def to_python(value: BackboneSpec, info: "SerializationInfo") -> Any:
     """Return sizes as plain values."""
     kind: Any = type(value)
-    return adapter(kind).dump_python(value, mode=info.mode)
+    return adapter(kind).dump_python(value, mode="json" if info.mode_is_json() else "python")

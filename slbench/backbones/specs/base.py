@@ -17,6 +17,7 @@ Ratio = Annotated[float, Gt(0)]
 Variant = Literal["paper", "released"]  # as in the paper, or as in its released code
 
 
+@dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
     """Sizes of a backbone: what the rest of slbench asks of them. Subclasses are frozen dataclasses."""
 
