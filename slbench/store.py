@@ -104,7 +104,8 @@ class Store:
         if len(ids) > 1:
             names = ", ".join(folders[run_id].name for run_id in ids[:5])
             raise InputError(
-                f"{self.root}: {len(ids)} run ids start with this (got '{prefix}'); allowed: {names}; use a longer prefix"
+                f"{self.root}: {len(ids)} run ids start with this (got '{prefix}'); allowed: {names}; "
+                "use a longer prefix"
             )
         return ids[0], folders[ids[0]]
 
