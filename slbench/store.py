@@ -50,7 +50,7 @@ class Store:
         try:
             str(self.root.absolute()).encode()
         except UnicodeEncodeError as error:
-            raise StoreError(f"--store: must be UTF-8 (got {self.root!r}); choose another") from error
+            raise StoreError(f"--store: must be UTF-8 (got {str(self.root)!r}); choose another") from error
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
@@ -104,7 +104,8 @@ class Store:
         if len(ids) > 1:
             names = ", ".join(folders[run_id].name for run_id in ids[:5])
             raise InputError(
-                f"{self.root}: several run ids start with this (got '{prefix}'); allowed: {names}; use a longer prefix"
+                f"{self.root}: {len(ids)} run ids start with this (got '{prefix}'); allowed: {names}; "
+                "use a longer prefix"
             )
         return ids[0], folders[ids[0]]
 

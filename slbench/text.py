@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -15,7 +16,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value for an error line: text in single quotes, else as JSON; cut if long."""
+    """Return a value for an error line: text in single quotes, else as JSON; cut if long, but not a path."""
+    if isinstance(value, Path):
+        return repr(str(value))
     as_json = json.dumps(value, default=str, ensure_ascii=False).replace('"', "'")
     text = repr(value) if isinstance(value, str) else as_json  # JSON leaves some control characters as they are
     return text if len(text) <= 60 else text[:57] + "..."

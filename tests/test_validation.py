@@ -1,4 +1,5 @@
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -126,3 +127,4 @@ def test_a_long_value_is_cut_to_60_characters() -> None:
     assert shown("x" * 58) == "'" + "x" * 58 + "'"
     assert shown("x" * 59) == "'" + "x" * 56 + "..."
     assert len(shown(list(range(1000)))) == 60
+    assert shown(Path("x" * 99)) == repr("x" * 99)  # a path is not

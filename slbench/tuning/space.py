@@ -200,7 +200,7 @@ def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: 
             try:
                 spec = target.spec({path: value} if value != default else {})
             except InputError as error:
-                problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"set.{path}: ")
+                problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"--set {path}: ")
                 raise InputError(f"{origin}: {as_text(value)}: {problem}") from error
             if value != default and spec == plain:
                 raise InputError(

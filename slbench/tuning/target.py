@@ -33,10 +33,11 @@ class TuningTarget:
         """Return the runs of a setting, one per seed; without values those of the default setting.
 
         Raises:
-            InputError: for an invalid setting, as `command line: set.PATH: problem`.
+            InputError: for an invalid setting, as `--set PATH: problem`.
         """
         content = self._content(values, seeds=seeds, protocol=protocol, keep=keep)
-        return make_study(content, name="tuning", where=WHERE, flags=Flags(data=self.data)).runs
+        overrides = {key: content.pop(key) for key in ("grid", "set", "recipe")}
+        return make_study(content, name="tuning", where=WHERE, flags=Flags(**overrides, data=self.data)).runs
 
     def spec(self, values: Mapping[str, Any] = {}) -> RunSpec:
         """Return the resolved spec of a setting with seed 0."""
