@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slbench.backbones.specs import (
     BACKBONES,
@@ -141,9 +141,10 @@ def widened(spec: BackboneSpec, *, shape: ImageShape) -> BackboneSpec:
     """
 
     assert isinstance(spec, TransformerSpec), "a method is widened on backbones with tokens only"
+    sizes: Any = spec  # a dataclass with a field mlp_ratio
 
     def parameters(ratio: float, name: str) -> int:
-        sized, method = resolve_network(dataclasses.replace(spec, mlp_ratio=ratio), METHODS[name], shape=shape)
+        sized, method = resolve_network(dataclasses.replace(sizes, mlp_ratio=ratio), METHODS[name], shape=shape)
         return count_parameters(sized, method, shape=shape)
 
     ratio = spec.mlp_ratio
@@ -161,7 +162,8 @@ def widened(spec: BackboneSpec, *, shape: ImageShape) -> BackboneSpec:
             f"none-wide: no mlp_ratio gives {BACKBONES[spec.name].title} the {target:,} parameters of SPT and LSA "
             f"within 1 %; nearest: {nearest:g} with {counts[nearest]:,}"
         )
-    return dataclasses.replace(spec, mlp_ratio=nearest)
+    widened_sizes: BackboneSpec = dataclasses.replace(sizes, mlp_ratio=nearest)
+    return widened_sizes
 
 
 def count_parameters(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> int:

@@ -15,7 +15,7 @@ from slbench.data.sets.catalog import DATASETS, DEFAULT_DATASET, DatasetEntry, a
 from slbench.data.sets.local import cache_of, check_present, load_published
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
-from slbench.names import suggestion
+from slbench.text import choices, shown
 
 if TYPE_CHECKING:
     from slbench.data.prepared import PreparedDataset
@@ -65,9 +65,8 @@ def find(name: str, *, image_size: tuple[int, int] | None = None, config: DataCo
     if name == imagenet.NAME:
         return ResolvedDataset(imagenet.find_imagenet(image_size, config), name, str(imagenet.source(config)))
     if name not in DATASETS:
-        raise InputError(
-            f"unknown data set '{name}'{suggestion(name, [*DATASETS, imagenet.NAME])}, npz:PATH, folder:PATH"
-        )
+        known = [*DATASETS, imagenet.NAME, "npz:PATH", "folder:PATH"]
+        raise InputError(f"unknown data set (got {shown(name)}){choices(known, name)}")
     entry = DATASETS[name]
     if not entry.sizes_differ:
         return ResolvedDataset(entry.spec, name, "")

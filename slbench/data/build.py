@@ -91,7 +91,7 @@ def spooled(raw: RawDataset, spool: IO[bytes], folder: Path) -> Unordered:
 
 def different_shapes(name: str, first: tuple[int, ...], second: tuple[int, ...]) -> InputError:
     if first[0] != second[0]:
-        return InputError(f"{name}: images with {first[0]} and with {second[0]} channels: convert them to one mode")
+        return InputError(f"{name}: images with {first[0]} and with {second[0]} channels; convert them to one mode")
     sizes = sorted((first[1:], second[1:]))
     examples = " and ".join(f"{height} x {width}" for height, width in sizes)
     return InputError(f"{name}: images of different sizes ({examples} px, ...); set dataset.image_size")

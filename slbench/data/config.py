@@ -46,7 +46,7 @@ def file_exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise InputError(f"{path.parent}: not readable ({error.strerror}): {OTHER_FOLDER}") from error
+        raise InputError(f"{path.parent}: not readable ({error.strerror}); {OTHER_FOLDER}") from error
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def writing(folder: Path, *, create: bool = True) -> Iterator[None]:
     except OSError as error:
         if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise InputError(f"{folder}: not writable ({error.strerror}): {OTHER_FOLDER}") from error
+        raise InputError(f"{folder}: not writable ({error.strerror}); {OTHER_FOLDER}") from error
 
 
 def check_writable(folder: Path) -> None:
@@ -69,7 +69,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise InputError(f"{folder}: not writable ({error.strerror}): {OTHER_FOLDER}") from error
+        raise InputError(f"{folder}: not writable ({error.strerror}); {OTHER_FOLDER}") from error
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -77,7 +77,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{folder}: not enough space (needs {megabytes(needed)}, {megabytes(free)} free): "
+            f"{folder}: not enough space (needs {megabytes(needed)}, {megabytes(free)} free); "
             f"make space, or {OTHER_FOLDER}"
         )
 

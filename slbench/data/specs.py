@@ -82,7 +82,10 @@ class DatasetSpec:
         counts = self.without_validation(holdout=holdout)
         if self.per_class is not None and self.per_class > min(counts):
             label = counts.index(min(counts))
-            raise InputError(f"per_class {self.per_class} is above the {min(counts)} training images of class {label}")
+            raise InputError(
+                f"dataset.per_class: must be at most {min(counts)}, the training images of class {label} "
+                f"(got {self.per_class})"
+            )
         return tuple(self.subset_of(count) for count in counts)
 
     def subset_of(self, count: int) -> int:

@@ -135,7 +135,7 @@ def check_content(splits: Splits, spec: DatasetSpec) -> None:
     content = ARRAYS + content_hash(splits)
     if spec.content.startswith(ARRAYS) and content != spec.content:
         raise InputError(
-            f"data set '{spec.name}': the images have changed: expected {short(spec.content)}, got {short(content)}; "
+            f"data set '{spec.name}': the images have changed: expected {short(spec.content)} (got {short(content)}); "
             "reinstall slbench or restore the file"
         )
     check_counts(splits, spec)

@@ -11,6 +11,7 @@ from slbench.backbones.specs.pit import PiTSpec
 from slbench.backbones.specs.swin import SwinSpec
 from slbench.backbones.specs.t2t import T2TSpec
 from slbench.backbones.specs.vit import ViTSpec
+from slbench.text import choices, shown
 from slbench.validation import adapter
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ def registered(value: Any) -> BackboneSpec:
         return value
     name = value.get("name") if isinstance(value, dict) else None
     if name not in BACKBONES:
-        raise ValueError(f"unknown backbone (got {json.dumps(name)}); allowed: {', '.join(BACKBONES)}")
-    sizes: BackboneSpec = adapter(BACKBONES[name].spec).validate_json(json.dumps(value), strict=True)
+        raise ValueError(f"unknown backbone (got {shown(name)}){choices(BACKBONES, str(name))}")
+    kind: Any = BACKBONES[name].spec
+    sizes: BackboneSpec = adapter(kind).validate_json(json.dumps(value), strict=True)
     return sizes
 
 

@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]  # (channels, height, width)
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 64_000_000  # per image; a larger one is a mistake or a decompression bomb
-TOO_LARGE = f"larger than {MAX_PIXELS // 1_000_000} megapixels: shrink or delete it"
+TOO_LARGE = f"larger than {MAX_PIXELS // 1_000_000} megapixels; shrink or delete it"
 MODES = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "RGBA": "RGBA"}  # and as read
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
@@ -58,7 +58,7 @@ def open_image(file: BytesIO | BufferedReader, name: str) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: {TOO_LARGE}") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{name}: not a readable image: restore or delete the file") from error
+        raise InputError(f"{name}: not a readable image; restore or delete the file") from error
     if image.width * image.height > MAX_PIXELS:
         raise InputError(f"{name}: {image.width} x {image.height} px: {TOO_LARGE}")
     if image.mode not in MODES:
@@ -86,7 +86,7 @@ def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pi
         try:
             pixels = np.asarray(image.convert(mode))
         except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"{name}: damaged image: restore or delete the file") from error
+            raise InputError(f"{name}: damaged image; restore or delete the file") from error
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

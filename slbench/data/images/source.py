@@ -131,7 +131,7 @@ class OnDiskImages:
             pixels = resize(pixels, self.size)
         if self.digests is not None and digest_of(pixels) != self.digests[row].tobytes():
             raise InputError(
-                f"{self.reader.name(int(self.rows[row]))}: changed since the data were indexed: restore the file, "
+                f"{self.reader.name(int(self.rows[row]))}: changed since the data were indexed; restore the file, "
                 "or delete it and start again"
             )
         return pixels
@@ -196,7 +196,7 @@ class OpenFile:
             done += count
 
     def changed(self) -> InputError:
-        return InputError(f"{self.path}: truncated or changed while it was read: start again to have it rebuilt")
+        return InputError(f"{self.path}: truncated or changed while it was read; start again to have it rebuilt")
 
 
 @dataclass(frozen=True, eq=False)

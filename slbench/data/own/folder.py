@@ -61,7 +61,7 @@ def layout(root: Path) -> FolderLayout:
 def scan(root: Path) -> FolderLayout:
     """Like `layout`, raising OSError."""
     if not root.is_dir():
-        raise InputError(f"{root}: {'is a file, not a folder' if root.exists() else 'no such folder'}: check the path")
+        raise InputError(f"{root}: {'is a file, not a folder' if root.exists() else 'no such folder'}; check the path")
     if not (root / "train").is_dir():
         return FolderLayout(root, classes(root), None, None)
     other_parts = [name for name in ("val", "test") if (root / name).is_dir()]
@@ -109,7 +109,7 @@ def image_files(folder: Path) -> list[Path]:
             if path.is_file():
                 paths.append(path)
             elif path.is_symlink() and not path.exists():
-                raise InputError(f"{path}: broken link: restore its target or delete it")
+                raise InputError(f"{path}: broken link; restore its target or delete it")
     return sorted(paths)
 
 
@@ -123,7 +123,7 @@ def common_mode(headers: Sequence[ImageHeader], root: Path) -> str:
     if len(modes) == 1:
         return modes.pop()
     if "RGBA" in modes:
-        raise InputError(f"{root}: only some images have transparency: convert them to one mode")
+        raise InputError(f"{root}: only some images have transparency; convert them to one mode")
     return "RGB"
 
 

@@ -163,7 +163,7 @@ def damage_as_input_error(path: Path) -> Iterator[None]:
         raise
     except DAMAGED as error:
         raise InputError(
-            f"{path}: not an npz file, or damaged: restore it, or save it again with numpy.savez"
+            f"{path}: not an npz file, or damaged; restore it, or save it again with numpy.savez"
         ) from error
 
 
@@ -187,7 +187,7 @@ def one_array(path: Path, name: str, file: "np.lib.npyio.NpzFile") -> np.ndarray
 
 
 def object_array_error(path: Path, name: str) -> InputError:
-    return InputError(f"{path}: {name}: an array of objects, which is never unpickled: save it as numbers or as text")
+    return InputError(f"{path}: {name}: an array of objects, which is never unpickled; save it as numbers or as text")
 
 
 def check_images(path: Path, name: str, head: ArrayHeader) -> None:
@@ -197,7 +197,7 @@ def check_images(path: Path, name: str, head: ArrayHeader) -> None:
         raise object_array_error(path, name)
     if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
         raise InputError(
-            f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c), got {dtype} of shape {shape}"
+            f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c) (got {dtype} of shape {shape})"
         )
     if len(shape) == 4 and shape[1] <= MAX_COLOURS < min(shape[2:]):
         raise InputError(
@@ -212,8 +212,8 @@ def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarr
     """Return labels as int64, (n,)."""
     if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
         raise InputError(
-            f"{path}: {name}_labels: must be integers of shape ({count},) or ({count}, 1), "
-            f"got {labels.dtype} of shape {labels.shape}"
+            f"{path}: {name}_labels: must be integers of shape ({count},) or ({count}, 1) "
+            f"(got {labels.dtype} of shape {labels.shape})"
         )
     within: np.ndarray = np.minimum(labels, np.iinfo(np.int64).max)  # beyond it a label would overflow
     return within.reshape(count).astype(np.int64)
@@ -232,7 +232,7 @@ def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarra
     elif names.ndim == 1 and names.dtype.kind in "UiuS" and len(set(names.tolist())) == len(names):
         classes = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
     else:
-        raise InputError(f"{path}: classes: must be distinct names, one per class, got {names.dtype} {names.shape}")
+        raise InputError(f"{path}: classes: must be distinct names, one per class (got {names.dtype} {names.shape})")
     for part, of_part in labels.items():
         wrong = of_part[(of_part < 0) | (of_part >= len(classes))]
         if len(wrong):

@@ -28,11 +28,11 @@ def check_classes(name: str, classes: Sequence[str], labels: Labels, *, undivide
         undivided: one training image of each class becomes a test image.
     """
     if len(classes) < 2:
-        raise InputError(f"{name}: number of classes must be 2 or more, got {len(classes)}")
+        raise InputError(f"{name}: number of classes must be 2 or more (got {len(classes)})")
     counts = np.bincount(labels, minlength=len(classes))
     if (counts < (2 if undivided else 1)).any():
         least = classes[int(np.argmin(counts))]
-        raise InputError(f"{name}: class '{least}' has {counts.min()} training images: add images or remove the class")
+        raise InputError(f"{name}: class '{least}' has {counts.min()} training images; add images or remove the class")
 
 
 def common_size(name: str, sizes: Iterable[Size], image_size: Size | None) -> Size:

@@ -51,7 +51,7 @@ def check_present(entry: DatasetEntry, config: DataConfig) -> None:
     """Raise InputError with the download command if a set is not on this machine."""
     if entry.archives and state_of(entry, config) == "missing":
         name = entry.spec.name
-        raise InputError(f"data set '{name}' not found in {config.root}: download it with: slbench data fetch {name}")
+        raise InputError(f"data set '{name}' not found in {config.root}; download it with: slbench data fetch {name}")
 
 
 def load_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "PreparedDataset":
@@ -137,11 +137,11 @@ def function_of(loader: str) -> Callable[..., Iterable["Sample"]]:
 def check_archive(archive: Archive, path: Path) -> None:
     """Raise InputError unless a file exists and is the archive."""
     if not path.exists():
-        raise InputError(f"{path}: no such file: download it with: slbench data fetch {path.parent.name}")
+        raise InputError(f"{path}: no such file; download it with: slbench data fetch {path.parent.name}")
     md5 = md5_of(path)
     if md5 != archive.md5:
         raise InputError(
-            f"{path}: md5 {md5}, expected {archive.md5}: delete it and download it again with: "
+            f"{path}: expected md5 {archive.md5} (got {md5}); delete it and download it again with: "
             f"slbench data fetch {path.parent.name}"
         )
 
