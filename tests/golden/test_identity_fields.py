@@ -46,8 +46,8 @@ def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]])
     return [
         f"tests/golden/identity_fields.txt lacks {owner.__name__}.{field.name}"
         if is_new(owner)
-        else "IDENTITY_DEFAULTS of slbench/spec.py (identity_defaults of the spec of a backbone) lacks the new field: add "
-        f'{owner.__name__}: {{"{field.name}": {field.default!r}}}, '
+        else "IDENTITY_DEFAULTS of slbench/spec.py (identity_defaults of the spec of a backbone) lacks the new field: "
+        f'add {owner.__name__}: {{"{field.name}": {field.default!r}}}, '
         f"if {field.default!r} describes all older runs; otherwise change the default"
         for owner in owners
         for field in dataclasses.fields(owner)
