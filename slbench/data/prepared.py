@@ -64,7 +64,17 @@ def read_index(path: Path, *, of: str) -> Index | None:
         index = Index(**fields)
     except UNREADABLE:
         return None
-    return index if (index.version, index.of) == (VERSION, of) else None
+    return index if (index.version, index.of) == (VERSION, of) and has_statistics(index) else None
+
+
+def has_statistics(index: Index) -> bool:
+    """Return whether mean and standard deviation are finite numbers, one per channel, and the hash is text."""
+    numbers = [*index.mean, *index.std]
+    return (
+        len(index.mean) == len(index.std) == index.shape[0]
+        and all(isinstance(number, float) and math.isfinite(number) for number in numbers)
+        and isinstance(index.content, str)
+    )
 
 
 class PreparedDataset:
