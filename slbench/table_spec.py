@@ -104,8 +104,8 @@ COMPARISONS = {  # columns that compare the metric before them
     "gain": "mean difference to the plain backbone, paired by seed",
     "published": "the paper's number, and the verdict on reproducing it",
 }
-DEFAULT_COLUMNS = (*COSTS, "final", "gain")
-PAPER_COLUMNS = (*COSTS, "final", "gain", "best")  # where every run follows protocol paper
+DEFAULT_COLUMNS = ("images_per_second", "macs", "params", "final", "gain")
+PAPER_COLUMNS = (*DEFAULT_COLUMNS, "best")  # where every run follows protocol paper
 
 
 class TableSpec(BaseModel):

@@ -56,7 +56,7 @@ def log_line(event: Event) -> str | None:
     if isinstance(event, SlotsReduced):
         return f"{event.device.label}: reduced to {plural(event.jobs, 'concurrent job')}"
     if isinstance(event, GridStopped):
-        return f"stopped: {event.reason}; {plural(event.waiting, 'run')} not started"
+        return f"stopped: {event.reason}" + (f"; {plural(event.waiting, 'run')} not started" if event.waiting else "")
     if isinstance(event, Measuring):
         return f"measuring images/s of {plural(event.networks, 'network')} in turns, with no other job"
     if isinstance(event, ThroughputFailed):

@@ -12,7 +12,9 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,17 @@ def read_index(path: Path, *, of: str) -> Index | None:
         index = Index(**fields)
     except UNREADABLE:
         return None
-    return index if (index.version, index.of) == (VERSION, of) else None
+    return index if (index.version, index.of) == (VERSION, of) and has_statistics(index) else None
+
+
+def has_statistics(index: Index) -> bool:
+    """Return whether mean and standard deviation are finite numbers, one per channel, and the hash is text."""
+    numbers = [*index.mean, *index.std]
+    return (
+        len(index.mean) == len(index.std) == index.shape[0]
+        and all(isinstance(number, float) and math.isfinite(number) for number in numbers)
+        and isinstance(index.content, str)
+    )
 
 
 class PreparedDataset:
@@ -80,6 +92,11 @@ class PreparedDataset:
         }
         self.readers = {part: self._reader(part) for part in PARTS}
         self.labels = {part: self._labels(part) for part in PARTS}
+        for part, reader in self.readers.items():
+            if not len(self.index.digests_of(part)) == len(self.labels[part]) == reader.shape[0]:
+                raise ValueError(f"{folder}: {part}: counts of digests, labels and images differ")
+        if index.validation is not None and not set(index.validation) <= set(range(len(self.labels["train"]))):
+            raise ValueError(f"{folder}: validation: rows out of range")
 
     def _reader(self, part: PartName) -> ImageReader:
         channels, height, width = self.index.shape
@@ -95,6 +112,8 @@ class PreparedDataset:
     def _labels(self, part: PartName) -> Labels:
         file = self.files[f"{part}_labels.npy"]
         start, shape = npy_header(file)
+        if file.signature()[0] != start + 8 * math.prod(shape):  # before memory is taken for them
+            raise ValueError(f"{file.path}: shape {shape}")
         labels = np.empty(shape, dtype=np.int64)
         file.fill(labels, start=start)
         return labels
@@ -177,5 +196,8 @@ def npy_header(file: OpenFile) -> tuple[int, tuple[int, ...]]:
     """Return the offset and the shape of the array in a npy file. Raises ValueError if it is damaged."""
     content = io.BytesIO(os.pread(file.number, HEADER, 0))
     np.lib.format.read_magic(content)
-    shape, _, _ = np.lib.format.read_array_header_1_0(content)
+    try:
+        shape, _, _ = np.lib.format.read_array_header_1_0(content)
+    except tokenize.TokenError as error:  # numpy lets it pass
+        raise ValueError("damaged header") from error
     return content.tell(), shape

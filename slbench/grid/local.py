@@ -394,5 +394,6 @@ class LocalExecutor:
 
     def _stop(self, reason: str, *, is_limit: bool = False) -> None:
         """Start no more jobs."""
-        if waiting := self.queue.stop():
+        waiting = self.queue.stop()
+        if waiting or (is_limit and self.jobs):
             self.on_event(GridStopped(reason, waiting, is_limit=is_limit))

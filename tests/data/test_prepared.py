@@ -340,3 +340,38 @@ def test_building_and_streaming_hold_only_a_few_images_in_memory(tmp_path: Path)
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "birds.npz", **made_arrays(train=count // 2, test=count // 2, shape=(32, 32, 3)))  # type: ignore[arg-type]
         assert peak(lambda: sum(1 for _ in read_npz(tmp_path / "birds.npz").samples)) < total / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digests": {"train": "00" * 32, "test": "00" * 32}},
+        {"digests": {"train": "zz", "test": "zz"}},
+        {"digests": {}},
+        {"validation": [99999]},
+    ],
+)
+def test_cache_with_a_damaged_index_is_not_used(tmp_path: Path, change: dict[str, Any]) -> None:
+    index = small_cache(tmp_path) / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | change))
+    assert open_prepared(tmp_path, of="made") is None
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"(4,)", b"(4" + b"0" * 14 + b",)"), (b"}", b" ")])
+def test_cache_with_a_damaged_header_is_not_used(tmp_path: Path, old: bytes, new: bytes) -> None:
+    labels = small_cache(tmp_path) / "train_labels.npy"
+    content = labels.read_bytes()
+    padding = len(new) - len(old)
+    labels.write_bytes(
+        content.replace(old + b", }" + b" " * padding, new + b", }") if padding else content.replace(old, new)
+    )
+    assert open_prepared(tmp_path, of="made") is None
+
+
+def small_cache(folder: Path) -> Path:
+    """Write a cache of 4 training and 4 test images; return its folder."""
+    image = np.zeros((1, 8, 8), dtype=np.uint8)
+    samples = [Sample(part, image + row, row % 2) for part in ("train", "test") for row in range(4)]
+    build(RawDataset("made", samples), folder, of="made")
+    assert open_prepared(folder, of="made") is not None
+    return folder

@@ -32,11 +32,22 @@ def classes() -> list[type]:
     return list(dict.fromkeys(parts))
 
 
+def is_new(owner: type) -> bool:
+    """Return whether no field of a class or its bases is listed."""
+    names = {base.__name__ for base in owner.__mro__}
+    return not names & {line.partition(".")[0] for line in LISTED}
+
+
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:
-    """Return the line to add to IDENTITY_DEFAULTS for each field that is neither listed nor there."""
+    """Return the line to add to IDENTITY_DEFAULTS for each field that is neither listed nor there.
+
+    The fields of a new class, such as the sizes of a new backbone, are to be listed.
+    """
     return [
-        "IDENTITY_DEFAULTS of slbench/spec.py (identity_defaults of the spec of a backbone) lacks the new field: add "
-        f'{owner.__name__}: {{"{field.name}": {field.default!r}}}, '
+        f"tests/golden/identity_fields.txt lacks {owner.__name__}.{field.name}"
+        if is_new(owner)
+        else "IDENTITY_DEFAULTS of slbench/spec.py (identity_defaults of the spec of a backbone) lacks the new field: "
+        f'add {owner.__name__}: {{"{field.name}": {field.default!r}}}, '
         f"if {field.default!r} describes all older runs; otherwise change the default"
         for owner in owners
         for field in dataclasses.fields(owner)
