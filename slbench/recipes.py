@@ -69,15 +69,13 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in ("warmup_lr", "min_lr"):
             if self.lr is not None and getattr(self, field) > self.lr:
-                raise InputError(f"{field} {getattr(self, field):g} is above lr {self.lr:g}")
+                raise InputError(f"{field}: must be at most lr = {self.lr:g} (got {getattr(self, field):g})")
         for name in ("erase_area", "erase_aspect"):
             low, high = getattr(self, name)
             if low > high:
                 raise InputError(f"{name}: the first value must not be above the second (got [{low:g}, {high:g}])")
         if self.cutmix + self.mixup > 1:
-            raise InputError(
-                f"cutmix {self.cutmix:g} and mixup {self.mixup:g} exclude each other; their sum must be at most 1"
-            )
+            raise InputError(f"cutmix and mixup: their sum must be at most 1 (got {self.cutmix:g} and {self.mixup:g})")
         if len(set(self.no_decay)) < len(self.no_decay):
             raise InputError(f"no_decay: duplicate kinds (got {', '.join(self.no_decay)})")
 

@@ -82,11 +82,11 @@ class RunSpec:
             )
         if run.steps_per_epoch == 0:
             samples = run.epoch_images * recipe.passes * recipe.repeats
-            batch = f"batch_size {recipe.batch_size}"
+            key, batch = "batch_size", f"{recipe.batch_size}"
             if recipe.accumulate > 1:
-                batch += f" x accumulate {recipe.accumulate}"
+                key, batch = "batch_size x accumulate", f"{batch} x {recipe.accumulate}"
             hint = "" if recipe.equal is None else "; recipe.equal = 'steps' uses the epochs of the whole set"
-            raise InputError(f"{batch} is above the {samples} training images of {dataset.name}{hint}")
+            raise InputError(f"{key}: above the {samples} training images of {dataset.name} (got {batch}){hint}")
         return run
 
     @property

@@ -91,7 +91,7 @@ def test_a_part_that_is_off_is_not_in_the_numerics_of_a_run() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cutmix": 0.6, "mixup": 0.5}, naming("cutmix 0.6", "mixup 0.5")),
+        ({"cutmix": 0.6, "mixup": 0.5}, naming("cutmix", "0.6", "mixup", "0.5")),
         ({"erase_area": (0.4, 0.1)}, naming("erase_area", "0.4, 0.1")),
         ({"no_decay": ("norm", "norm")}, naming("no_decay")),
         ({"no_decay": ("norms",)}, naming("no_decay")),

@@ -209,7 +209,7 @@ def test_holdout_trains_on_nine_tenths_in_full_batches() -> None:
 def test_a_batch_above_the_training_images_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         runs(set={"recipe.batch_size": 9_001})
-    assert not missing(str(caught.value), "batch_size 9001", "9000", "fashion-mnist-12k")
+    assert not missing(str(caught.value), "batch_size", "9001", "9000", "fashion-mnist-12k")
     assert runs(set={"recipe.batch_size": 9_000})[0].spec.steps_per_epoch == 1
 
 

@@ -101,7 +101,7 @@ def published(name: str) -> DatasetEntry:
     """Return the entry of a data set that can be downloaded."""
     if name == imagenet.NAME:
         raise InputError(f"data set '{name}': cannot be downloaded, as it may not be redistributed; {imagenet.ABOUT}")
-    entry = lookup(DATASETS, name, "data set")
+    entry = lookup(DATASETS, name, "data set", where="data")
     if not entry.archives:
         raise InputError(f"data set '{name}': ships with slbench; nothing to download")
     return entry

@@ -42,7 +42,9 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:
-            raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class} exclude each other; set one")
+            raise InputError(
+                f"fraction and per_class: exclude each other (got {self.fraction:g} and {self.per_class}); set one"
+            )
 
     @property
     def shape(self) -> ImageShape:

@@ -156,7 +156,7 @@ def space_of(target: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool 
         )
     if not parameters:
         raise InputError(
-            f"'{target.method}' has no learned temperature and no shift to tune; "
+            f"--method: no learned temperature and no shift to tune (got {shown(target.method)}); "
             "add --with-lr, or a search file with --search"
         )
     check_space(target, list(parameters.values()), file.origins)

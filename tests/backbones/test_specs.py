@@ -50,7 +50,7 @@ def test_a_window_is_four_tokens_a_side_or_what_tiles_every_stage() -> None:
     [
         (ViTSpec, {"num_heads": 5}, naming("num_heads", "5", "192")),
         (T2TSpec, {"num_heads": 5}, naming("num_heads", "5", "256")),
-        (T2TSpec, {"dim": 7, "num_heads": 1}, naming("dim 7", "even")),
+        (T2TSpec, {"dim": 7, "num_heads": 1}, naming("dim", "even", "7")),
         (PiTSpec, {"num_heads": (2, 5, 8)}, naming("num_heads", "5", "192")),
         (PiTSpec, {"depths": (2, 6)}, naming("dims", "depths", "num_heads", "3, 2, 3")),
         (PiTSpec, {"dims": (4, 8, 12), "num_heads": (1, 1, 1)}, naming("dims", "12", "8")),

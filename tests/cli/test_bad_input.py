@@ -32,7 +32,7 @@ FLAGS = {
         ("ViT", "none", "fashion-mnist-12k", "patch_size", "5", "32 x 32 px", "1"),
     ),
     "heads": ((*ONE, "--set", "backbone.num_heads=5"), ("--set", "backbone.num_heads", "num_heads", "5", "192")),
-    "batch": ((*ONE, "--batch-size", "10000"), ("ViT", "none", "fashion-mnist-12k", "batch_size 10000")),
+    "batch": ((*ONE, "--batch-size", "10000"), ("ViT", "none", "fashion-mnist-12k", "batch_size", "10000")),
     "nothing to run": ((), ("--backbone", "--method", "--dataset")),
     "empty list": (("--method", ","), ("--backbone", "--method", "--dataset")),
     "no seed": ((*ONE, "--seeds", "0"), ("--seeds",)),

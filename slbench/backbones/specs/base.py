@@ -174,7 +174,7 @@ def check_patch(patch_size: int, image_size: tuple[int, int], *, grid_multiple: 
 def check_mlp(dim: int, mlp_ratio: float) -> None:
     """Raise InputError if the hidden layer of the MLP would be empty."""
     if int(dim * mlp_ratio) < 1:
-        raise InputError(f"mlp_ratio {mlp_ratio:g} leaves no hidden unit at dim {dim}")
+        raise InputError(f"mlp_ratio: leaves no hidden unit at dim {dim} (got {mlp_ratio:g})")
 
 
 def check_stages(dims: tuple[int, ...], depths: tuple[int, ...], num_heads: tuple[int, ...]) -> None:
@@ -185,4 +185,4 @@ def check_stages(dims: tuple[int, ...], depths: tuple[int, ...], num_heads: tupl
         )
     for dim, heads in zip(dims, num_heads, strict=True):
         if dim % heads:
-            raise InputError(f"num_heads {heads} does not divide dim {dim}")
+            raise InputError(f"num_heads: does not divide dim {dim} (got {heads})")

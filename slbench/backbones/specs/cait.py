@@ -45,7 +45,7 @@ class CaiTSpec(PatchSpec):
         patch = self.resolved_patch(image_size)
         if image_size == (patch, patch):
             raise InputError(
-                f"patch_size {patch} makes one token of an image of {patch} x {patch} px; attention needs at least two"
+                f"patch_size: gives one token of an image of {patch} x {patch} px; attention needs two (got {patch})"
             )
         return dataclasses.replace(self, patch_size=patch)
 

@@ -49,7 +49,7 @@ class PiTSpec(PatchSpec):
         check_stages(self.dims, self.depths, self.num_heads)
         for dim, next_dim in zip(self.dims, self.dims[1:], strict=False):
             if next_dim % dim:
-                raise InputError(f"dims: {next_dim} must be a multiple of {dim}, the width of the previous stage")
+                raise InputError(f"dims: must be a multiple of {dim}, the width of the previous stage (got {next_dim})")
         check_mlp(self.dims[0], self.mlp_ratio)
 
     def grid(self, image_size: tuple[int, int], *, default_embedding: bool) -> tuple[int, int]:
@@ -74,8 +74,8 @@ class PiTSpec(PatchSpec):
         spec = dataclasses.replace(self, patch_size=patch)
         if min(spec.grid(image_size, default_embedding=True)) < 1:
             raise InputError(
-                f"patch_size {patch} gives no token of an image of {image_size[0]} x {image_size[1]} px: "
-                f"the first convolution of variant 'original' reads {2 * patch} x {2 * patch} px"
+                f"patch_size: gives no token of an image of {image_size[0]} x {image_size[1]} px: "
+                f"the first convolution of variant 'original' reads {2 * patch} x {2 * patch} px (got {patch})"
             )
         return spec
 

@@ -64,8 +64,8 @@ class SwinSpec(PatchSpec):
         grids = [spec.grid(image_size, stage) for stage in range(len(self.dims))]
         if min(grids[-1]) < 2:
             raise InputError(
-                f"patch_size {patch} gives a grid of {grids[-1][0]} x {grids[-1][1]} tokens in the last stage; "
-                "windows need at least two per side"
+                f"patch_size: gives a grid of {grids[-1][0]} x {grids[-1][1]} tokens in the last stage, "
+                f"and windows need at least two per side (got {patch})"
             )
         windows = [size for size in range(2, min(grids[0]) + 1) if all(tiles(size, grid) for grid in grids)]
         if self.window_size is None and windows:

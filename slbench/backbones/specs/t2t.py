@@ -31,9 +31,9 @@ class T2TSpec(TransformerSpec):
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads:
-            raise InputError(f"num_heads {self.num_heads} does not divide dim {self.dim}")
+            raise InputError(f"num_heads: does not divide dim {self.dim} (got {self.num_heads})")
         if self.dim % 2:
-            raise InputError(f"dim {self.dim} must be even: positions are pairs of a sine and a cosine")
+            raise InputError(f"dim: must be even, as positions are pairs of a sine and a cosine (got {self.dim})")
         check_mlp(self.dim, self.mlp_ratio)
 
     def resolved(self, image_size: tuple[int, int]) -> "T2TSpec":

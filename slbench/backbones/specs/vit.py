@@ -32,7 +32,7 @@ class ViTSpec(PatchSpec):
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads:
-            raise InputError(f"num_heads {self.num_heads} does not divide dim {self.dim}")
+            raise InputError(f"num_heads: does not divide dim {self.dim} (got {self.num_heads})")
         check_mlp(self.dim, self.mlp_ratio)
 
     def resolved(self, image_size: tuple[int, int]) -> "ViTSpec":

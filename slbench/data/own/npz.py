@@ -201,7 +201,7 @@ def check_images(path: Path, name: str, head: ArrayHeader) -> None:
         )
     if len(shape) == 4 and shape[1] <= MAX_COLOURS < min(shape[2:]):
         raise InputError(
-            f"{path}: {name}: shape {shape} looks like (n, c, h, w) and must be (n, h, w, c): "
+            f"{path}: {name}: must be of shape (n, h, w, c), not (n, c, h, w) (got {shape}); "
             "save it again with numpy.moveaxis(images, 1, -1)"
         )
     if max(shape[1:3]) > MAX_SIDE:
@@ -225,8 +225,8 @@ def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarra
         highest, count = int(labels["train"].max()), len(labels["train"])
         if not 0 <= highest < count:
             raise InputError(
-                f"{path}: train_labels: label out of range (got {highest}): {count} training images have at most "
-                f"{count} classes, 0 to {count - 1}"
+                f"{path}: train_labels: label out of range (got {highest}); "
+                f"allowed: 0 to {count - 1}, as {count} training images have at most {count} classes"
             )
         classes = [str(label) for label in range(int(labels["train"].max()) + 1)]
     elif names.ndim == 1 and names.dtype.kind in "UiuS" and len(set(names.tolist())) == len(names):
@@ -237,7 +237,7 @@ def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarra
         wrong = of_part[(of_part < 0) | (of_part >= len(classes))]
         if len(wrong):
             raise InputError(
-                f"{path}: {part}_labels: label {wrong[0]} is out of range: "
-                f"there are {len(classes)} classes, 0 to {len(classes) - 1}"
+                f"{path}: {part}_labels: label out of range (got {wrong[0]}); "
+                f"allowed: 0 to {len(classes) - 1}, the {len(classes)} classes"
             )
     return classes

@@ -51,7 +51,7 @@ def check_present(entry: DatasetEntry, config: DataConfig) -> None:
     """Raise InputError with the download command if a set is not on this machine."""
     if entry.archives and state_of(entry, config) == "missing":
         name = entry.spec.name
-        raise InputError(f"data set '{name}' not found in {config.root}; download it with: slbench data fetch {name}")
+        raise InputError(f"data set '{name}': not found in {config.root}; download it with: slbench data fetch {name}")
 
 
 def load_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "PreparedDataset":
