@@ -99,7 +99,9 @@ METRICS: dict[str, Metric] = {
     ),
 }
 COSTS: dict[str, Cost] = {
-    "images_per_second": Cost(head="Images/s", value=lambda _, speed: speed and speed.median, highest_first=True),
+    "images_per_second": Cost(
+        head="Images/s", value=lambda _, speed: speed.median if speed else None, highest_first=True
+    ),
     "macs": Cost(head="MACs (M)", value=lambda record, _: record.macs, scale=1e6, digits=1),
     "params": Cost(head="Params (M)", value=lambda record, _: record.params, scale=1e6, digits=2),
 }
