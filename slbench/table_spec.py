@@ -14,6 +14,9 @@ from slbench.text import choices, shown
 if TYPE_CHECKING:
     import numpy as np
 
+    from slbench.measurement_records import Throughput
+    from slbench.record import RunRecord
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -35,7 +38,7 @@ class Cost:
     """A property of a network that a table can show: one value per image shape among the data sets."""
 
     head: str  # of its column
-    field: str | None = None  # of the record; None: measured images/s
+    value: "Callable[[RunRecord, Throughput | None], float | None]"  # of a run and its measured throughput, if any
     scale: float = 1.0  # a table shows value / scale
     digits: int = 0
     highest_first: bool = False  # order of the first click on its head
@@ -96,9 +99,11 @@ METRICS: dict[str, Metric] = {
     ),
 }
 COSTS: dict[str, Cost] = {
-    "images_per_second": Cost(head="Images/s", highest_first=True),
-    "macs": Cost(head="MACs (M)", field="macs", scale=1e6, digits=1),
-    "params": Cost(head="Params (M)", field="params", scale=1e6, digits=2),
+    "images_per_second": Cost(
+        head="Images/s", value=lambda _, speed: speed.median if speed else None, highest_first=True
+    ),
+    "macs": Cost(head="MACs (M)", value=lambda record, _: record.macs, scale=1e6, digits=1),
+    "params": Cost(head="Params (M)", value=lambda record, _: record.params, scale=1e6, digits=2),
 }
 COMPARISONS = {  # columns that compare the metric before them
     "gain": "mean difference to the plain backbone, paired by seed",

@@ -10,7 +10,8 @@ from slbench.cli import options
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.names import lookup
-from slbench.report import DEFAULT_FIGURES, FIGURES, SUFFIXES
+from slbench.report import SUFFIXES
+from slbench.report.figures.registry import DEFAULT_FIGURES, FIGURES
 from slbench.store import Store
 from slbench.study import Flags, load_study
 from slbench.table_spec import COSTS, METRICS, check_columns, column_names

@@ -1,7 +1,7 @@
 """Caption of a table: data, training, metrics, devices."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
@@ -15,8 +15,6 @@ from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
     from slbench.report.inputs import ReportInputs
-
-AccuracyName = Literal["final", "selected", "best"]
 
 
 def caption(inputs: "ReportInputs", columns: Sequence[Column]) -> list[str]:

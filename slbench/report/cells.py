@@ -1,7 +1,7 @@
 """Rows of a table and their cells, before they are text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slbench.published.reproduction import ReproductionVerdict
 from slbench.stats.intervals import PairedDifference
@@ -15,6 +15,7 @@ class Cell:
     std: float | None  # sample standard deviation; None for one seed
     n: int
     expected: int  # seeds that the study asks for
+    by_seed: Mapping[int, float] = field(default_factory=dict)  # the values behind mean, std and n
     best: bool = False  # of its column, if comparable
     gain: PairedDifference | None = None  # over the plain backbone; None without one
     reproduction: ReproductionVerdict | None = None  # if published numbers are shown

@@ -26,7 +26,6 @@ from slbench.stats.factorial import (
 from slbench.stats.intervals import Interval, PairedDifference, holm, mean_interval, t_interval
 from slbench.stats.power import LEVEL
 from slbench.stats.sequential import confidence
-from slbench.table_spec import METRICS
 from slbench.text import distinct
 
 POOLED = ("these backbones", "backbones at large")
@@ -67,7 +66,7 @@ def compute_findings(inputs: ReportInputs, table: Table) -> list[Finding]:
     if name is None:
         return []
     gains = list(gain_findings(table, name))
-    effects = list(effect_findings(group_accuracies(inputs, table, name), level=level, interval=interval))
+    effects = list(effect_findings(group_accuracies(table, name), level=level, interval=interval))
     return [*gains, *effects] if rule is not None else [*adjusted(gains), *adjusted(effects)]
 
 
@@ -100,17 +99,13 @@ def to_rows(findings: Sequence[Finding]) -> list[dict[str, object]]:
     ]
 
 
-def group_accuracies(inputs: ReportInputs, table: Table, name: str) -> dict[Key, Group]:
+def group_accuracies(table: Table, name: str) -> dict[Key, Group]:
     """Return accuracies of methods by data set, backbone and training settings."""
-    values = {
-        record.run_id: (record.spec.seed, getattr(record, METRICS[name].field or "")) for record in inputs.records
-    }
     groups = defaultdict[Key, Group](dict)
     for row in table.rows:
         for (dataset, metric), cell in row.cells.items():
             if metric == name:
-                by_seed = {seed: value for seed, value in map(values.__getitem__, cell.run_ids) if value is not None}
-                groups[dataset, row.backbone, settings_of(row, table)].setdefault(row.method, by_seed)
+                groups[dataset, row.backbone, settings_of(row, table)].setdefault(row.method, cell.by_seed)
     return dict(groups)
 
 

@@ -1,6 +1,6 @@
 """Metrics of a run: fields of its record, or numbers computed from its stored test logits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,16 @@ def value_of(record: RunRecord, metric: Metric, folder: Path | None) -> float | 
         return value
     stored = None if folder is None else read_logits(RunPaths(folder).logits)
     return None if stored is None else metric.from_logits(*stored)
+
+
+def by_seed(records: Iterable[RunRecord], metric: Metric, folders: Mapping[str, Path]) -> dict[int, float]:
+    """Return a metric by seed, ascending, without missing values.
+
+    Args:
+        folders: of runs, by their id.
+    """
+    values = {record.spec.seed: value_of(record, metric, folders.get(record.run_id)) for record in records}
+    return {seed: value for seed, value in sorted(values.items()) if value is not None}
 
 
 def read_logits(path: Path) -> "tuple[np.ndarray, np.ndarray] | None":

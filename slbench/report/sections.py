@@ -105,7 +105,7 @@ def claim_section(inputs: ReportInputs, table: Table, name: str, *, level: float
     paper = bool(inputs.runs) and all(run.spec.protocol == "paper" for run in inputs.runs)
     metric = "best" if paper and any(column.name == "best" for column in table.columns) else name
     by_dataset = defaultdict[tuple[str, str], dict[str, BySeed]](dict)
-    for (dataset, backbone, settings), group in group_accuracies(inputs, table, metric).items():
+    for (dataset, backbone, settings), group in group_accuracies(table, metric).items():
         if PLAIN in group and FULL in group and (differences := gain(group[FULL], group[PLAIN])):
             by_dataset[dataset, settings][backbone] = differences
     lines, notes = list[tuple[str, ...]](), list[str]()

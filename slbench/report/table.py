@@ -23,7 +23,7 @@ from slbench.report.columns import (
 )
 from slbench.report.footnotes import Note, footnotes, marks_of
 from slbench.report.inputs import ReportInputs
-from slbench.report.metrics import value_of
+from slbench.report.metrics import by_seed
 from slbench.report.tidy import varying
 from slbench.stats.sequential import sequential_difference
 from slbench.study import SeedRule
@@ -72,8 +72,10 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         by_key[key].append(record)
     shown_columns = choose_columns(inputs, columns, published=published)
     expected = Counter(run.spec.cell_id for run in inputs.runs)
-    rows = [make_row(key, by_key[key], shown_columns, expected, inputs) for key in sorted_keys(by_key, inputs)]
-    rows = mark_best(with_gains(rows, by_key, settings, shown_columns, rule=inputs.seeds), shown_columns)
+    # Also rows that the table spec omits: a gain may be over one of them.
+    all_rows = {key: make_row(key, records, shown_columns, expected, inputs) for key, records in by_key.items()}
+    all_rows = with_gains(all_rows, settings, shown_columns, rule=inputs.seeds)
+    rows = mark_best([all_rows[key] for key in sorted_keys(by_key, inputs)], shown_columns)
     if any(isinstance(column, PublishedColumn) for column in shown_columns):
         rows = [with_verdicts(row, by_key[key_of(row)], inputs.source) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
@@ -153,17 +155,9 @@ def make_row(
 
 
 def cost_values(cost: Cost, records: Sequence[RunRecord], inputs: ReportInputs) -> tuple[float, ...]:
-    """Return the distinct values of a cost: a field of the records, or measured images/s."""
-    if cost.field is not None:
-        return distinct(getattr(record, cost.field) for record in records)
-    return distinct(inputs.speeds[record.run_id].median for record in records if record.run_id in inputs.speeds)
-
-
-def by_seed(records: Sequence[RunRecord], metric: Metric, inputs: ReportInputs | None = None) -> dict[int, float]:
-    """Return a metric by seed, without missing values."""
-    folders = {} if inputs is None else inputs.folders
-    values = {record.spec.seed: value_of(record, metric, folders.get(record.run_id)) for record in records}
-    return {seed: value for seed, value in values.items() if value is not None}
+    """Return the distinct values of a cost."""
+    values = distinct(cost.value(record, inputs.speeds.get(record.run_id)) for record in records)
+    return tuple(value for value in values if value is not None)
 
 
 def summarize(
@@ -174,40 +168,30 @@ def summarize(
     The records differ only in their seeds: other differences have become columns.
     """
     assert len({record.spec.cell_id for record in records}) <= 1
-    values = [value for _, value in sorted(by_seed(records, metric, inputs).items())]
+    values = by_seed(records, metric, inputs.folders)
     if not values:
         return None
-    std = stdev(values) if len(values) > 1 else None
+    std = stdev(values.values()) if len(values) > 1 else None
     ids = tuple(record.run_id for record in sorted(records, key=lambda record: record.spec.seed))
-    return Cell(mean(values), std, len(values), expected[records[0].spec.cell_id], run_ids=ids)
+    expected_seeds = expected[records[0].spec.cell_id]
+    return Cell(mean(values.values()), std, len(values), expected_seeds, by_seed=values, run_ids=ids)
 
 
 def with_gains(
-    rows: Sequence[Row],
-    by_key: Mapping[Key, Sequence[RunRecord]],
-    settings: Sequence[str],
-    columns: Sequence[Column],
-    *,
-    rule: SeedRule | None,
-) -> list[Row]:
-    """Return rows with the gain of each accuracy over the plain backbone with the same training."""
+    rows: Mapping[Key, Row], settings: Sequence[str], columns: Sequence[Column], *, rule: SeedRule | None
+) -> dict[Key, Row]:
+    """Return rows with the gain of each metric over the plain backbone with the same training."""
     same = [number for number, name in enumerate(settings) if not name.startswith("method_")]
-    plain = {plain_key(key, same): records for key, records in by_key.items() if key[1] == PLAIN}
-    gain_columns = distinct((column.dataset, column.name) for column in columns if isinstance(column, GainColumn))
-    result = []
-    for row in rows:
-        cells = dict(row.cells)
-        base = plain.get(plain_key(key_of(row), same), [])
-        for dataset, name in gain_columns:
-            if (dataset, name) not in cells or row.method == PLAIN:
-                continue
-            one, other = (
-                by_seed([record for record in records if record.labels.dataset == dataset], METRICS[name])
-                for records in (by_key[key_of(row)], base)
-            )
-            if one.keys() & other.keys():
-                cells[dataset, name] = replace(cells[dataset, name], gain=sequential_difference(one, other, rule))
-        result.append(replace(row, cells=cells))
+    plain = {plain_key(key, same): row.cells for key, row in rows.items() if row.method == PLAIN}
+    compared = distinct((column.dataset, column.name) for column in columns if isinstance(column, GainColumn))
+    result = {}
+    for key, row in rows.items():
+        cells, base = dict(row.cells), plain.get(plain_key(key, same), {})
+        for name in compared if row.method != PLAIN else ():
+            if name in cells and name in base and cells[name].by_seed.keys() & base[name].by_seed.keys():
+                gain = sequential_difference(cells[name].by_seed, base[name].by_seed, rule)
+                cells[name] = replace(cells[name], gain=gain)
+        result[key] = replace(row, cells=cells)
     return result
 
 

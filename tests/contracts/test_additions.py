@@ -22,7 +22,7 @@ from slbench.study import Study, load_study
 from slbench.table_spec import COSTS, METRICS, Cost, Metric
 from slbench.train.run import RunInterrupted
 from tests.contracts.additions import BACKBONE, DATASET, METHOD, InThisProcess
-from tests.support import missing, train_here
+from tests.support import make_record, make_speed, missing, runs, train_here
 
 STUDY = """
 [grid]
@@ -45,7 +45,8 @@ def added() -> Iterator[None]:
         patch.setitem(NAMED, "added", BACKBONE)
         patch.setitem(METHODS, "added-method", METHOD)
         patch.setitem(DATASETS, "added-set", DATASET)
-        patch.setitem(COSTS, "peak_memory", Cost(head="Memory (MiB)", field="peak_memory_bytes", scale=2**20, digits=0))
+        memory = Cost(head="Memory (MiB)", value=lambda record, _: record.peak_memory_bytes, scale=2**20, digits=0)
+        patch.setitem(COSTS, "peak_memory", memory)
         yield
 
 
@@ -146,13 +147,15 @@ def test_an_addition_is_analyzed(run: Run, trained: tuple[Study, Store], tmp_pat
 
 def forgotten_by_columns() -> Iterator[str]:
     """Yield what the costs and metrics of tables lack."""
-    for name, column in {**COSTS, **METRICS}.items():
-        field = column.field
-        if field is not None and field not in RunRecord.model_fields:
-            yield f"{name}: a record has no field {field}"
-        if not column.head:
-            yield f"{name}: give it a head"
+    (run,) = runs()
+    for name, cost in COSTS.items():
+        try:
+            cost.value(make_record(run), make_speed())
+        except AttributeError as error:
+            yield f"{name}: {error}"
     for name, metric in METRICS.items():
+        if metric.field is not None and metric.field not in RunRecord.model_fields:
+            yield f"{name}: a record has no field {metric.field}"
         if (metric.field is None) == (metric.from_logits is None):
             yield f"{name}: give it a field of the record or a function of logits"
         if not metric.description:
@@ -185,10 +188,10 @@ def test_what_is_registered_is_complete() -> None:
 
 
 def test_what_an_addition_forgot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COSTS, "joules", Cost(head="Energy (J)", field="joules"))
+    monkeypatch.setitem(COSTS, "joules", Cost(head="Energy (J)", value=lambda record, _: record.joules))
     monkeypatch.setitem(METRICS, "kappa", Metric(head="kappa", description="", key="kappa"))
     assert [*forgotten_by_columns()] == [
-        "joules: a record has no field joules",
+        "joules: 'RunRecord' object has no attribute 'joules'",
         "kappa: give it a field of the record or a function of logits",
         "kappa: describe it for the caption",
     ]

@@ -12,6 +12,8 @@ from slbench.measurement_records import Throughput
 from slbench.record import Failure, RunRecord
 from slbench.report.cells import Cell
 from slbench.report.columns import CostColumn, GainColumn, MetricColumn
+from slbench.report.figures.inputs import figure_inputs
+from slbench.report.findings import compute_findings
 from slbench.report.table import Table, make_table
 from slbench.report.write import report
 from slbench.study import StudyRun
@@ -372,7 +374,7 @@ def test_failures_are_noted_once_for_those_that_died_the_same_way() -> None:
 
 
 def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COSTS, "seconds", Cost(head="Seconds", field="seconds", digits=1))
+    monkeypatch.setitem(COSTS, "seconds", Cost(head="Seconds", value=lambda record, _: record.seconds, digits=1))
     monkeypatch.setitem(
         METRICS,
         "train_loss",
@@ -404,3 +406,29 @@ def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypa
     for name in ("table.md", "table.tex", "report.html"):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert all(part in text for part in ("Seconds", "61.2", "train NLL", "1.250", "0.25", "classes", "7.00"))
+
+
+def test_gains_of_metrics_from_logits_are_those_by_hand(tmp_path: Path) -> None:
+    runs_ = runs({"method": ["none", "spt"], "seed": [0, 1]})
+    folders = {run.spec.run_id: tmp_path / run.spec.run_id for run in runs_}
+    for folder, right in zip(folders.values(), (1, 2, 3, 3), strict=True):  # of 4 images of one class
+        folder.mkdir()
+        logits = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * (4 - right), dtype="float16")
+        save_file({"logits": logits, "labels": np.zeros(4, dtype="int64")}, folder / "test_logits.safetensors")
+    inputs = report_inputs(runs_, folders=folders)
+    spt = make_table(inputs, columns=["balanced_accuracy", "gain", "ece", "gain"]).rows[1]
+    gains = {name: cell.gain for (_, name), cell in spt.cells.items()}
+    assert gains["balanced_accuracy"] is not None and gains["ece"] is not None
+    assert (gains["balanced_accuracy"].estimate, gains["balanced_accuracy"].n) == (37.5, 2)  # 75 - 25 and 75 - 50
+    assert gains["ece"].n == 2
+
+
+def test_findings_and_figures_use_a_new_accuracy_by_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = Metric(head="val top-1", description="validation accuracy", key="final_val_top1", field="final_val_top1")
+    monkeypatch.setitem(METRICS, "val", metric)
+    runs_ = runs({"method": ["none", "spt"]})
+    inputs = report_inputs(runs_, [make_record(run, final_val_top1=60.0 + n) for n, run in enumerate(runs_)])
+    table_ = make_table(inputs, columns=["val", "gain"])
+    assert [finding.answer.estimate for finding in compute_findings(inputs, table_)] == [1.0]
+    drawn = figure_inputs(inputs, table_, level=0.95)
+    assert [drawn.by_seed(experiment) for experiment in drawn.experiments] == [{0: 60.0}, {0: 61.0}]

@@ -32,7 +32,7 @@ def draw_sizes(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
     Runs on the whole set belong to both. Return file names without suffix, and captions.
     """
     figures = list[tuple[Context, list[Line], str]]()
-    with_values = [experiment for experiment in inputs.experiments if experiment.by_seed(inputs.accuracy)]
+    with_values = [experiment for experiment in inputs.experiments if inputs.by_seed(experiment)]
     for context in contexts(with_values, ignore=(*SIZE_FIELDS, EQUAL)):
         ways = set[str | None](experiment.spec.recipe.equal for experiment in context.experiments) - {None}
         for way in (way for way in SUBSET_DESCRIPTIONS if way in ways):

@@ -9,9 +9,9 @@ from slbench.differing import differing, flat
 from slbench.errors import InputError
 from slbench.plotting.style import MAX_FIGURES, StyleMap, percent
 from slbench.record import RunRecord
-from slbench.report.captions import AccuracyName
 from slbench.report.columns import accuracy_names, datasets_of
 from slbench.report.inputs import ReportInputs
+from slbench.report.metrics import by_seed
 from slbench.report.table import Table, text
 from slbench.report.tidy import EQUAL, TRAINING_PREFIXES
 from slbench.spec import RunSpec, to_dict
@@ -49,11 +49,6 @@ class Experiment:
         """Spec of the first seed."""
         return self.records[0].spec
 
-    def by_seed(self, accuracy: AccuracyName) -> dict[int, float]:
-        """Return the accuracies in % by seed, without missing values."""
-        values = {record.spec.seed: getattr(record, f"{accuracy}_test_top1") for record in self.records}
-        return {seed: value for seed, value in values.items() if value is not None}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
@@ -76,12 +71,16 @@ class FigureInputs:
     report_inputs: ReportInputs
     experiments: tuple[Experiment, ...]  # of the table, in its order
     styles: StyleMap
-    accuracy: AccuracyName  # the first of the table
+    accuracy: str  # the first of the table, by name of METRICS
     level: float  # of intervals
 
     @property
     def axis(self) -> str:
         return f"{self.accuracy} test top-1 (%)"
+
+    def by_seed(self, experiment: Experiment) -> dict[int, float]:
+        """Return the accuracies of an experiment in % by seed, without missing values."""
+        return by_seed(experiment.records, METRICS[self.accuracy], self.report_inputs.folders)
 
     @property
     def description(self) -> str:
@@ -105,8 +104,13 @@ def figure_inputs(inputs: ReportInputs, table: Table, *, level: float) -> Figure
         distinct([*(run.labels.backbone for run in runs), *(experiment.backbone for experiment in experiments)]),
         distinct([*(run.labels.method for run in runs), *(experiment.method_label for experiment in experiments)]),
     )
-    accuracy: AccuracyName = "best" if names[:1] == ["best"] else "selected" if names[:1] == ["selected"] else "final"
-    return FigureInputs(report_inputs=inputs, experiments=experiments, styles=styles, accuracy=accuracy, level=level)
+    return FigureInputs(
+        report_inputs=inputs,
+        experiments=experiments,
+        styles=styles,
+        accuracy=names[0] if names else "final",
+        level=level,
+    )
 
 
 def group_experiments(inputs: ReportInputs, rows: Sequence[tuple[str, str]]) -> tuple[Experiment, ...]:

@@ -79,7 +79,7 @@ def two_by_twos(context: Context, inputs: FigureInputs) -> list[TwoByTwo]:
     for (backbone, variant), methods in groups.items():
         if not all(method in methods for method in METHODS_2X2):
             continue
-        values = {method: methods[method].by_seed(inputs.accuracy) for method in METHODS_2X2}
+        values = {method: inputs.by_seed(methods[method]) for method in METHODS_2X2}
         shared = sorted(set.intersection(*(set(by_seed) for by_seed in values.values())))
         if shared:
             by_method = {method: {seed: by_seed[seed] for seed in shared} for method, by_seed in values.items()}

@@ -70,7 +70,7 @@ def draw_line(axes: "Axes", line: Line, inputs: FigureInputs, *, colour: str) ->
     marker = inputs.styles.marker(line.method)
     means, below, above = [], [], []
     for x, experiment in line.points.items():
-        values = list(experiment.by_seed(inputs.accuracy).values())
+        values = list(inputs.by_seed(experiment).values())
         axes.plot([x] * len(values), values, marker, color=colour, alpha=0.25, markersize=3)
         interval = inputs.interval(values)
         means.append(mean(values))
@@ -91,4 +91,4 @@ def values_of(lines: Sequence[Line]) -> list[float]:
 
 def counts_of(lines: Sequence[Line], inputs: FigureInputs) -> set[int]:
     """Return the numbers of seeds of the points."""
-    return {len(experiment.by_seed(inputs.accuracy)) for line in lines for experiment in line.points.values()}
+    return {len(inputs.by_seed(experiment)) for line in lines for experiment in line.points.values()}

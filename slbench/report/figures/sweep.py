@@ -69,7 +69,7 @@ def by_value(values: Sequence[Any], group: Sequence[Experiment]) -> dict[float, 
 def draw_sweeps(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
     """Write a figure per swept setting and data set; return file names without suffix, and captions."""
     drawn = []
-    with_values = [experiment for experiment in inputs.experiments if experiment.by_seed(inputs.accuracy)]
+    with_values = [experiment for experiment in inputs.experiments if inputs.by_seed(experiment)]
     for column, swept in find_sweeps(with_values).items():
         figures = [
             (

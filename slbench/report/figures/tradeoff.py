@@ -61,7 +61,7 @@ def draw_tradeoff_macs(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]
 
 def draw_against(inputs: FigureInputs, out: Path, *, stem: str, measured: bool) -> list[tuple[str, str]]:
     """Write a figure per data set; return file names without suffix, and captions."""
-    with_values = [experiment for experiment in inputs.experiments if experiment.by_seed(inputs.accuracy)]
+    with_values = [experiment for experiment in inputs.experiments if inputs.by_seed(experiment)]
     figure_contexts = contexts(with_values)
     drawn = []
     for name, context in zip(file_names(stem, figure_contexts), figure_contexts, strict=True):
@@ -126,7 +126,7 @@ def join(axes: "Axes", points: Sequence[tuple[Experiment, float]], inputs: Figur
     """Draw a dashed line from each backbone's dot to its star."""
     for backbone in distinct(experiment.backbone for experiment, _ in points):
         ends = [
-            [(cost, mean(experiment.by_seed(inputs.accuracy).values()))
+            [(cost, mean(inputs.by_seed(experiment).values()))
              for experiment, cost in points if (experiment.backbone, experiment.method_label) == (backbone, method)]
             for method in (PLAIN, FULL)
         ]  # fmt: skip
@@ -138,7 +138,7 @@ def join(axes: "Axes", points: Sequence[tuple[Experiment, float]], inputs: Figur
 
 def point(axes: "Axes", experiment: Experiment, cost: float, inputs: FigureInputs) -> None:
     """Draw a method of a backbone."""
-    values = list(experiment.by_seed(inputs.accuracy).values())
+    values = list(inputs.by_seed(experiment).values())
     interval, marker = inputs.interval(values), inputs.styles.marker(experiment.method_label)
     bars = None if interval is None else [[mean(values) - interval.low], [interval.high - mean(values)]]
     axes.errorbar(
@@ -151,7 +151,7 @@ def point(axes: "Axes", experiment: Experiment, cost: float, inputs: FigureInput
 
 def ends(experiment: Experiment, inputs: FigureInputs) -> tuple[float, float]:
     """Return the ends of the drawn bar."""
-    values = list(experiment.by_seed(inputs.accuracy).values())
+    values = list(inputs.by_seed(experiment).values())
     interval = inputs.interval(values)
     return (mean(values), mean(values)) if interval is None else (interval.low, interval.high)
 
@@ -175,7 +175,7 @@ def names(points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> l
         of_backbone = [(experiment, cost) for experiment, cost in points if experiment.backbone == backbone]
         methods = [experiment.method_label for experiment, _ in of_backbone]
         experiment, cost = of_backbone[methods.index(FULL) if FULL in methods else 0]
-        height = mean(experiment.by_seed(inputs.accuracy).values())
+        height = mean(inputs.by_seed(experiment).values())
         labels.append((plain(backbone), cost, height, inputs.styles.backbone_color(backbone)))
     return labels
 
@@ -183,7 +183,7 @@ def names(points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> l
 def caption(context: Context, costs: Costs, inputs: FigureInputs) -> str:
     """Return the caption."""
     measured = [context.experiments[number] for number in costs.values]
-    counts = Counter(len(experiment.by_seed(inputs.accuracy)) for experiment in measured)
+    counts = Counter(len(inputs.by_seed(experiment)) for experiment in measured)
     unmeasured = [
         model_title(experiment.backbone, experiment.method_label)
         for number, experiment in enumerate(context.experiments)

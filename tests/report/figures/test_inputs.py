@@ -47,7 +47,7 @@ def test_figures_show_the_first_accuracy_of_the_table() -> None:
     assert figure_inputs_of(inputs).accuracy == "final"
     inputs_ = figure_inputs_of(inputs, columns=["macs", "best", "final"])
     assert (inputs_.accuracy, inputs_.axis) == ("best", "best test top-1 (%)")
-    assert inputs_.experiments[0].by_seed("best") == {0: 82.0}
+    assert inputs_.by_seed(inputs_.experiments[0]) == {0: 82.0}
 
 
 def test_file_names_tell_figures_apart_whatever_their_data_sets_are_called() -> None:
