@@ -100,7 +100,7 @@ def test_an_addition_is_listed(run: Run, listed: str, name: str) -> None:
     assert not missing(run("list", listed), name)
 
 
-def test_an_addition_is_planned_with_ids_of_its_own(run: Run, trained: tuple[Study, Store]) -> None:
+def test_the_identity_of_a_planned_run_names_the_additions(run: Run, trained: tuple[Study, Store]) -> None:
     document = json.loads(run("run-grid", *in_store(trained), "--plan", "--json"))
     assert {entry["state"] for entry in document["runs"]} == {"done"}
     none, method = (run.spec.as_dict() for run in trained[0].runs)
@@ -108,9 +108,7 @@ def test_an_addition_is_planned_with_ids_of_its_own(run: Run, trained: tuple[Stu
     assert method["method"]["learn_temperature"] is True
 
 
-def test_a_run_that_was_stopped_ends_with_the_weights_of_an_undisturbed_one(
-    trained: tuple[Study, Store], tmp_path: Path
-) -> None:
+def test_a_resumed_run_has_the_weights_of_an_undisturbed_one(trained: tuple[Study, Store], tmp_path: Path) -> None:
     study, store = trained
     resumed = store.record(study.runs[0].spec.run_id)
     config = DataConfig(store.root.parent / "data")
@@ -144,8 +142,8 @@ def test_an_addition_is_analyzed(run: Run, trained: tuple[Study, Store], tmp_pat
     assert list((tmp_path / "out").iterdir())
 
 
-def forgotten_by_columns() -> Iterator[str]:
-    """Yield what the costs and metrics of tables lack."""
+def missing_in_columns() -> Iterator[str]:
+    """Yield the missing parts of the costs and metrics of tables."""
     for name, column in {**COSTS, **METRICS}.items():
         field = column.field
         if field is not None and field not in RunRecord.model_fields:
@@ -159,8 +157,8 @@ def forgotten_by_columns() -> Iterator[str]:
             yield f"{name}: describe it for the caption"
 
 
-def forgotten_by_datasets() -> Iterator[str]:
-    """Yield what the entries of data sets lack."""
+def missing_in_datasets() -> Iterator[str]:
+    """Yield the missing parts of the entries of data sets."""
     for name, entry in DATASETS.items():
         module, _, loader = entry.loader.partition(":")
         if not hasattr(importlib.import_module(module), loader):
@@ -171,7 +169,7 @@ def forgotten_by_datasets() -> Iterator[str]:
             yield f"{name}: name its source"
 
 
-def forgotten_by_executor(executor: type) -> Iterator[str]:
+def missing_in_executor(executor: type) -> Iterator[str]:
     """Yield the methods of the protocol that an executor lacks."""
     for name in ("run", "prune", "kill"):
         if not hasattr(executor, name):
@@ -179,28 +177,30 @@ def forgotten_by_executor(executor: type) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("added")
-def test_what_is_registered_is_complete() -> None:
-    assert [*forgotten_by_columns(), *forgotten_by_datasets()] == []
-    assert [*forgotten_by_executor(LocalExecutor), *forgotten_by_executor(InThisProcess)] == []
+def test_registered_columns_data_sets_and_executors_are_complete() -> None:
+    assert [*missing_in_columns(), *missing_in_datasets()] == []
+    assert [*missing_in_executor(LocalExecutor), *missing_in_executor(InThisProcess)] == []
 
 
-def test_what_an_addition_forgot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_of_an_addition_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COSTS, "joules", Cost(head="Energy (J)", field="joules"))
     monkeypatch.setitem(METRICS, "kappa", Metric(head="kappa", description="", key="kappa"))
-    assert [*forgotten_by_columns()] == [
+    assert [*missing_in_columns()] == [
         "joules: a record has no field joules",
         "kappa: give it a field of the record or a function of logits",
         "kappa: describe it for the caption",
     ]
     monkeypatch.setitem(DATASETS, "birds", dataclasses.replace(DATASET, loader="tests.contracts.additions:load_birds"))
-    assert [*forgotten_by_datasets()] == [
+    assert [*missing_in_datasets()] == [
         "birds: tests.contracts.additions has no loader load_birds",
         "birds: its spec is called added-set",
     ]
-    assert [*forgotten_by_executor(int)] == ["int: define run", "int: define prune", "int: define kill"]
+    assert [*missing_in_executor(int)] == ["int: define run", "int: define prune", "int: define kill"]
 
 
-def test_an_addition_of_another_process_is_refused_with_its_name(run: Run, trained: tuple[Study, Store]) -> None:
+def test_a_record_with_an_unregistered_backbone_is_reported_as_unreadable(
+    run: Run, trained: tuple[Study, Store]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(BACKBONES, "added")
         out = run("status", "--store", trained[1].root)
