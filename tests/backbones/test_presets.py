@@ -27,7 +27,7 @@ def parameters(spec: BackboneSpec, name: str) -> int:
 
 
 @pytest.mark.parametrize("preset", TIMM)
-def test_a_preset_has_exactly_the_parameters_of_timms_model(preset: str) -> None:
+def test_presets_have_the_parameter_counts_of_timm(preset: str) -> None:
     import timm
 
     with torch.device("meta"):
@@ -42,7 +42,7 @@ def test_a_preset_has_exactly_the_parameters_of_timms_model(preset: str) -> None
         (default_spec("swin-tiny"), {"absolute_positions": True}, -56 * 56 * 96),
     ],
 )
-def test_a_field_changes_only_its_own_layers(spec: Any, without: dict[str, Any], more: int) -> None:
+def test_a_field_changes_only_the_parameters_of_its_layers(spec: Any, without: dict[str, Any], more: int) -> None:
     for name in ("none", "both"):
         assert parameters(spec, name) - parameters(dataclasses.replace(spec, **without), name) == more
 
@@ -56,7 +56,7 @@ def test_the_original_pit_has_27_x_27_tokens_at_224_px_and_with_spt_28_x_28() ->
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if applies("pit", name) and name != "none-wide"])
-def test_positions_of_the_original_follow_the_grid_of_the_method_and_the_class_token_has_none(name: str) -> None:
+def test_position_embeddings_of_the_original_pit_match_the_token_grid_of_each_method(name: str) -> None:
     network = perturbed(ORIGINAL, name, SIDES)
     default_embedding = not METHODS[name].changes_tokenizer
     positions = network.get_parameter("positions")
@@ -66,14 +66,14 @@ def test_positions_of_the_original_follow_the_grid_of_the_method_and_the_class_t
 
 
 @pytest.mark.parametrize("name", ["both-no-pool", "both"])
-def test_s_pool_replaces_the_pooling_of_the_original(name: str) -> None:
+def test_s_pool_replaces_the_pooling_of_the_original_pit(name: str) -> None:
     (pool,) = (module for module in perturbed(ORIGINAL, name, SIDES).modules() if isinstance(module, Pool))
     assert isinstance(pool.grid, GroupedConvPool) is (name == "both-no-pool")
     with torch.no_grad():
         assert pool(tokens(2, 1 + 6 * 10, 6)).shape == (2, 1 + 3 * 5, 12)
 
 
-def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:
+def test_the_original_pit_refuses_an_image_of_one_patch() -> None:
     flat = PiTSpec(patch_size=8, dims=(6,), depths=(1,), num_heads=(3,), variant="original")
     assert flat.resolved((16, 16)) == flat
     with pytest.raises(InputError) as refused:

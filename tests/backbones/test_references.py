@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slbench.backbones import build
 from slbench.backbones.cait import ClassBlock
+from slbench.backbones.convnets import BasicBlock
 from slbench.backbones.pit import Pool as PiTPool
 from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, T2TSpec
 from slbench.backbones.swin import WindowAttention
@@ -70,7 +71,7 @@ def talking_heads(
         ("both", "released", "tiny, before the mix"),
     ],
 )
-def test_a_block_of_cait_is_talking_heads_and_an_mlp_each_under_layer_scale(
+def test_a_block_of_cait_equals_talking_heads_and_an_mlp_with_layer_scale(
     method: str, variant: str, diagonal: str
 ) -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant=variant)  # type: ignore[arg-type]
@@ -86,7 +87,7 @@ def test_a_block_of_cait_is_talking_heads_and_an_mlp_each_under_layer_scale(
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_the_class_token_of_cait_reads_itself_and_the_patches_normed_in_the_released_code_the_patches_as_they_are(
+def test_class_attention_of_cait_norms_its_patches_except_in_the_released_code(
     variant: str,
 ) -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant=variant)  # type: ignore[arg-type]
@@ -102,7 +103,7 @@ def test_the_class_token_of_cait_reads_itself_and_the_patches_normed_in_the_rele
     torch.testing.assert_close(block(token, patches), y, rtol=1e-12, atol=1e-12)
 
 
-def test_layer_scale_starts_lower_in_the_last_of_24_blocks() -> None:
+def test_layer_scale_starts_lower_in_the_last_6_of_24_blocks() -> None:
     network = build(
         CaiTSpec(patch_size=4, dim=4, num_heads=1, head_dim=2),
         METHODS["none"],
@@ -131,13 +132,13 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
     def rolled(row: int, column: int) -> tuple[int, int]:
         return (row - shift) % rows, (column - shift) % columns
 
-    def home(row: int, column: int) -> tuple[int, int, bool, bool]:
+    def window_of(row: int, column: int) -> tuple[int, int, bool, bool]:
         down, right = rolled(row, column)
         return down // window, right // window, row < shift, column < shift
 
     positions = [(row, column) for row in range(rows) for column in range(columns)]
     for query in positions:
-        keys = [position for position in positions if home(*position) == home(*query)]
+        keys = [position for position in positions if window_of(*position) == window_of(*query)]
         for h in range(heads):
             scores = []
             for key in keys:
@@ -158,7 +159,7 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
 @pytest.mark.parametrize("method", ["none", "both"])
 @pytest.mark.parametrize("block", [0, 1])
 @torch.no_grad()
-def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(method: str, block: int) -> None:
+def test_attention_of_swin_equals_a_reference_with_and_without_shift(method: str, block: int) -> None:
     network = perturbed(SwinSpec(patch_size=2, dims=(6,), depths=(2,), num_heads=(3,)), method, (16, 24))
     module = [module for module in network.modules() if isinstance(module, WindowAttention)][block]
     assert (module.tokens.window, module.tokens.shift) == (4, 2 * block)
@@ -168,7 +169,7 @@ def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(m
 
 
 @torch.no_grad()
-def test_a_grid_no_larger_than_the_window_is_one_window_that_is_never_shifted() -> None:
+def test_a_stage_of_one_window_is_not_shifted() -> None:
     network = perturbed(SwinSpec(patch_size=1, dims=(6, 6), depths=(2, 2), num_heads=(3, 3)), "none", (8, 8))
     modules = [module for module in network.modules() if isinstance(module, WindowAttention)]
     assert [(module.tokens.window, module.tokens.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
@@ -180,7 +181,7 @@ def pit_pool(method: str) -> PiTPool:
 
 
 @torch.no_grad()
-def test_pit_pools_each_channel_by_itself_and_then_mixes_them() -> None:
+def test_pooling_of_pit_equals_a_depthwise_and_a_pointwise_convolution() -> None:
     pool, x = pit_pool("none"), tokens(2, 25, 3)
     weights = dict[str, Tensor](pool.named_parameters())
     out = pool(x)
@@ -201,7 +202,7 @@ def test_pit_pools_each_channel_by_itself_and_then_mixes_them() -> None:
 
 
 @torch.no_grad()
-def test_s_pool_norms_and_maps_two_by_two_patches_of_the_grid_and_its_copies_one_token_away() -> None:
+def test_s_pool_equals_norm_and_linear_map_of_2_x_2_patches_shifted_by_one_token() -> None:
     pool, x = pit_pool("spt"), tokens(2, 25, 3)
     weights = dict[str, Tensor](pool.named_parameters())
     out = pool(x)
@@ -225,7 +226,7 @@ def test_s_pool_norms_and_maps_two_by_two_patches_of_the_grid_and_its_copies_one
             torch.testing.assert_close(out[:, 1 + row * 3 + column], token, rtol=1e-12, atol=1e-12)
 
 
-def test_a_soft_split_is_overlapping_windows_of_nine_read_row_by_row() -> None:
+def test_a_soft_split_equals_overlapping_3_x_3_windows() -> None:
     grid = tokens(2, 3, 5, 7)
     out = soft_split(grid)
     assert out.shape == (2, 3 * 4, 27)
@@ -241,7 +242,7 @@ def test_a_soft_split_is_overlapping_windows_of_nine_read_row_by_row() -> None:
 
 @pytest.mark.parametrize("method", ["none", "both"])
 @torch.no_grad()
-def test_a_token_transformer_skips_with_the_value_and_scales_by_its_input_width(method: str) -> None:
+def test_a_token_transformer_adds_its_values_and_scales_by_its_input_width(method: str) -> None:
     network = perturbed(T2TSpec(num_splits=2, token_dim=5, dim=6, depth=1, num_heads=3), method, (9, 10))
     module = next(module for module in network.modules() if isinstance(module, TokenTransformer))
     weights = dict[str, Tensor](module.named_parameters())
@@ -259,7 +260,7 @@ def test_a_token_transformer_skips_with_the_value_and_scales_by_its_input_width(
     torch.testing.assert_close(module(x), y, rtol=1e-12, atol=1e-12)
 
 
-def test_the_first_scale_of_t2t_starts_at_its_input_width_and_a_temperature_is_a_multiple_of_that() -> None:
+def test_learned_scales_of_t2t_start_at_the_input_width() -> None:
     scales = {}
     for method in ("lsa", "both"):
         network = build(T2TSpec(), METHODS[method], shape=ImageShape((64, 64), 3, 2), drop_path=0.0, seed=0)
@@ -270,7 +271,7 @@ def test_the_first_scale_of_t2t_starts_at_its_input_width_and_a_temperature_is_a
     assert scales["both"] == pytest.approx([135**-0.5, 576**-0.5])
 
 
-def test_the_released_t2t_adds_the_normed_input_to_the_output_of_attention() -> None:
+def test_blocks_of_the_released_t2t_also_add_the_normed_input() -> None:
     small = T2TSpec(num_splits=1, dim=6, depth=1, num_heads=3)
     paper = blocks(perturbed(small, "none", (4, 4)))[0]
     released = blocks(perturbed(dataclasses.replace(small, variant="released"), "none", (4, 4)))[0]
@@ -282,7 +283,7 @@ def test_the_released_t2t_adds_the_normed_input_to_the_output_of_attention() -> 
     torch.testing.assert_close(released(x), twice + paper.mlp(normed(twice, paper.mlp_norm)))
 
 
-def test_positions_of_t2t_are_sines_and_cosines_in_turn() -> None:
+def test_position_embeddings_of_t2t_are_alternating_sines_and_cosines() -> None:
     table = sinusoid(5, 6)[0]
     for position in range(5):
         for channel in range(6):
@@ -291,9 +292,7 @@ def test_positions_of_t2t_are_sines_and_cosines_in_turn() -> None:
             assert table[position, channel].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_shortcut_of_a_resnet_takes_every_second_pixel_and_adds_channels_of_zeros() -> None:
-    from slbench.backbones.convnets import BasicBlock
-
+def test_the_shortcut_of_a_resnet_subsamples_and_pads_channels_with_zeros() -> None:
     block = BasicBlock(3, 6, stride=2, drop_path=0.0).eval()
     with torch.no_grad():
         block.second[1].weight.zero_()  # type: ignore[operator]

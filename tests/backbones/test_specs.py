@@ -7,7 +7,7 @@ import pytest
 from slbench.backbones import BACKBONES, check_method, default_spec
 from slbench.backbones.specs import CaiTSpec, EfficientNetSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
 from slbench.errors import InapplicableError, InputError
-from slbench.methods import METHODS, Method, model_title
+from slbench.methods import METHODS, Method
 from tests.support import naming
 
 
@@ -24,7 +24,7 @@ from tests.support import naming
         ("resnet110", "blocks_per_stage", 18, 18),
     ],
 )
-def test_default_sizes_are_the_papers(backbone: str, field: str, at_32: int, at_64: int) -> None:
+def test_default_sizes_are_those_of_the_paper(backbone: str, field: str, at_32: int, at_64: int) -> None:
     spec = default_spec(backbone)
     assert getattr(spec.resolved((32, 32)), field) == at_32
     assert getattr(spec.resolved((64, 64)), field) == at_64
@@ -32,17 +32,17 @@ def test_default_sizes_are_the_papers(backbone: str, field: str, at_32: int, at_
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("size", [(28, 28), (32, 32), (32, 64), (96, 96), (224, 224)])
-def test_every_backbone_finds_sizes_for_common_images_and_keeps_them(backbone: str, size: tuple[int, int]) -> None:
-    settled = default_spec(backbone).resolved(size)
-    assert settled.resolved(size) == settled
-    assert settled.name == backbone
-    assert BACKBONES[backbone].spec is type(settled)
+def test_default_sizes_fit_common_images_and_resolve_to_themselves(backbone: str, size: tuple[int, int]) -> None:
+    resolved_spec = default_spec(backbone).resolved(size)
+    assert resolved_spec.resolved(size) == resolved_spec
+    assert resolved_spec.name == backbone
+    assert BACKBONES[backbone].spec is type(resolved_spec)
 
 
-def test_a_window_is_four_tokens_a_side_or_what_tiles_every_stage() -> None:
-    settled = SwinSpec().resolved((28, 28))
-    assert (settled.patch_size, settled.window_size) == (1, 7)
-    assert [settled.grid((28, 28), stage) for stage in range(3)] == [(28, 28), (14, 14), (7, 7)]
+def test_the_default_window_tiles_every_stage() -> None:
+    resolved_spec = SwinSpec().resolved((28, 28))
+    assert (resolved_spec.patch_size, resolved_spec.window_size) == (1, 7)
+    assert [resolved_spec.grid((28, 28), stage) for stage in range(3)] == [(28, 28), (14, 14), (7, 7)]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_window_is_four_tokens_a_side_or_what_tiles_every_stage() -> None:
         (EfficientNetSpec, {"depths": (1, 2)}, naming("dims", "depths", "7", "2")),
     ],
 )
-def test_sizes_that_contradict_each_other_are_refused(spec: Any, values: dict[str, Any], error: str) -> None:
+def test_contradictory_sizes_are_refused(spec: Any, values: dict[str, Any], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         spec(**values)
 
@@ -79,7 +79,7 @@ def test_sizes_that_contradict_each_other_are_refused(spec: Any, values: dict[st
         (SwinSpec(patch_size=8), (32, 32), naming("1 x 1")),
     ],
 )
-def test_sizes_that_an_image_does_not_allow_are_refused_with_those_that_it_does(
+def test_sizes_that_do_not_fit_the_image_are_refused_with_the_allowed_ones(
     spec: Any, size: tuple[int, int], error: str
 ) -> None:
     with pytest.raises(InputError, match=error) as caught:
@@ -87,13 +87,13 @@ def test_sizes_that_an_image_does_not_allow_are_refused_with_those_that_it_does(
     assert "\n" not in str(caught.value)
 
 
-def test_the_sizes_of_a_resnet_say_which_of_two_they_are() -> None:
+def test_resnet_specs_have_the_name_of_their_depth() -> None:
     assert default_spec("resnet110") == ResNetSpec(name="resnet110")
     with pytest.raises(InputError, match=naming("resnet50", "resnet56")):
         default_spec("resnet50")
 
 
-NOT_EVERYWHERE = {
+INAPPLICABLE = {
     "t2t": {
         "layer-norm-only",
         "overlapping-conv",
@@ -114,9 +114,9 @@ NOT_EVERYWHERE = {
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_method_that_does_not_apply_to_a_backbone_is_refused_in_one_line(backbone: str) -> None:
+def test_an_inapplicable_method_is_refused_in_one_line(backbone: str) -> None:
     for name, method in METHODS.items():
-        if name not in NOT_EVERYWHERE[backbone]:
+        if name not in INAPPLICABLE[backbone]:
             check_method(default_spec(backbone), method)
             continue
         with pytest.raises(InapplicableError) as caught:
@@ -133,12 +133,7 @@ def test_soft_splits_refuse_a_shift_ratio(ratio: float) -> None:
 
 def test_soft_splits_shift_by_one_pixel_by_default() -> None:
     entry = BACKBONES["t2t"]
-    settled = entry.resolved(METHODS["spt"])
-    assert (settled.shift_pixels, settled.shift_ratio, settled.layer_norm) == (1, None, False)
-    assert entry.resolved(settled) == settled
+    resolved_spec = entry.resolved(METHODS["spt"])
+    assert (resolved_spec.shift_pixels, resolved_spec.shift_ratio, resolved_spec.layer_norm) == (1, None, False)
+    assert entry.resolved(resolved_spec) == resolved_spec
     assert entry.resolved(Method(shift="diagonal", shift_pixels=2)).shift_pixels == 2
-
-
-def test_tables_name_methods_without_s_pool_as_the_paper_does() -> None:
-    assert model_title("PiT", "both-no-pool") == "SL-PiT without S_pool"
-    assert model_title("Swin", "spt-no-pool") == "S-Swin without S_pool"

@@ -37,7 +37,7 @@ NAMES = {  # patterns of our names, and timm's names
 }
 
 
-def whole(network: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
+def timm_state(network: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
     """Return all weights of a network under timm's names."""
     state = {}
     for name, value in network.state_dict().items():
@@ -59,12 +59,12 @@ def assert_same(ours: nn.Module, theirs: nn.Module, image_size: tuple[int, int])
 
 
 @torch.no_grad()
-def test_a_vit_with_a_qkv_bias_is_timms() -> None:
+def test_vit_with_a_qkv_bias_equals_timm() -> None:
     from timm.models.vision_transformer import VisionTransformer
 
     spec = ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3, qkv_bias=True)
     ours = perturbed(spec, "none", (8, 12))
-    state = whole(ours, {"tokenizer.project": "patch_embed.proj"})
+    state = timm_state(ours, {"tokenizer.project": "patch_embed.proj"})
     state["patch_embed.proj.weight"] = as_convolution(state["patch_embed.proj.weight"], 4)
     size: dict[str, Any] = {"img_size": (8, 12), "patch_size": 4, "in_chans": 5, "num_classes": 7}
     theirs = VisionTransformer(**size, embed_dim=6, depth=2, num_heads=3, mlp_ratio=2.0)
@@ -72,7 +72,7 @@ def test_a_vit_with_a_qkv_bias_is_timms() -> None:
 
 
 @torch.no_grad()
-def test_the_original_pit_is_timms() -> None:
+def test_original_pit_equals_timm() -> None:
     from timm.models.pit import PoolingVisionTransformer
 
     spec = PiTSpec(patch_size=2, dims=(6, 12, 24), depths=(1, 2, 1), num_heads=(3, 2, 1), variant="original")
@@ -80,7 +80,7 @@ def test_the_original_pit_is_timms() -> None:
     stages = {0: "0.blocks.0", 1: "1.pool", 2: "1.blocks.0", 3: "1.blocks.1", 4: "2.pool", 5: "2.blocks.0"}
     named = {rf"^blocks\.{number}\.": f"transformers.{stage}." for number, stage in stages.items()}
     pool = {r"pool\.grid\.each": "pool.conv", r"pool\.class_token|pool\.cls_token": "pool.fc"}
-    state = whole(ours, {"tokenizer.conv": "patch_embed.conv", **named, **pool})
+    state = timm_state(ours, {"tokenizer.conv": "patch_embed.conv", **named, **pool})
     state["pos_embed"] = rearrange(state["pos_embed"], "one (h w) d -> one d h w", h=7)  # 8 x 12 patches, 7 x 11 tokens
     size: dict[str, Any] = {"img_size": (16, 24), "patch_size": 4, "stride": 2, "in_chans": 5, "num_classes": 7}
     theirs = PoolingVisionTransformer(**size, base_dims=(2, 6, 24), depth=(1, 2, 1), heads=(3, 2, 1), mlp_ratio=2.0)
@@ -88,7 +88,7 @@ def test_the_original_pit_is_timms() -> None:
 
 
 @torch.no_grad()
-def test_a_swin_without_absolute_positions_is_timms() -> None:
+def test_swin_without_absolute_positions_equals_timm() -> None:
     from timm.models.swin_transformer import SwinTransformer
 
     heads, depths = (3, 2), (2, 2)
@@ -98,13 +98,9 @@ def test_a_swin_without_absolute_positions_is_timms() -> None:
     named = {rf"^blocks\.{number}\.": f"layers.{stage}." for number, stage in stages.items()}
     pool = {r"downsample\.grid\.norm": "downsample.norm", r"downsample\.grid\.project": "downsample.reduction"}
     embedding = {"tokenizer.project": "patch_embed.proj", "embedding_norm": "patch_embed.norm", "^head": "head.fc"}
-    state = whole(ours, {**embedding, **named, **pool})
+    state = timm_state(ours, {**embedding, **named, **pool})
     state["patch_embed.proj.weight"] = as_convolution(state["patch_embed.proj.weight"], 2)
-    for name in (
-        "norm.weight",
-        "norm.bias",
-        "reduction.weight",
-    ):  # timm's merging goes down first within four neighbours
+    for name in ("norm.weight", "norm.bias", "reduction.weight"):  # timm merges four neighbours column by column
         key = f"layers.1.downsample.{name}"
         state[key] = rearrange(state[key], "... (h w c) -> ... (w h c)", h=2, w=2)
     size: dict[str, Any] = {"img_size": (16, 24), "patch_size": 2, "in_chans": 5, "num_classes": 7}

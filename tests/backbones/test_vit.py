@@ -13,7 +13,7 @@ from slbench.methods import METHODS
 from slbench.methods.token_grid import TokenGrid
 
 
-def test_initial_values_have_the_spread_of_the_released_code() -> None:
+def test_initial_values_have_the_standard_deviations_of_the_released_code() -> None:
     network = build(ViTSpec(), METHODS["none"], shape=ImageShape((32, 32), 3, 100), drop_path=0.0, seed=0)
     assert isinstance(network, ViT)
     assert network.positions.std().item() == pytest.approx(1, abs=0.03)
@@ -22,7 +22,7 @@ def test_initial_values_have_the_spread_of_the_released_code() -> None:
     assert network.get_parameter("head.bias").abs().sum() == 0
 
 
-def test_a_convolution_starts_with_the_spread_of_the_linear_map_that_it_is() -> None:
+def test_overlapping_convolutions_are_initialized_like_linear_maps() -> None:
     spread = {}
     for method in ("overlapping-conv", "spt-no-layer-norm"):
         network = build(ViTSpec(), METHODS[method], shape=ImageShape((32, 32), 3, 2), drop_path=0.0, seed=0)
@@ -32,7 +32,7 @@ def test_a_convolution_starts_with_the_spread_of_the_linear_map_that_it_is() -> 
     assert spread["spt-no-layer-norm"] == pytest.approx((2 / (5 * 48 + 192)) ** 0.5, rel=0.02)
 
 
-def test_stochastic_depth_leaves_out_whole_samples_and_keeps_the_mean() -> None:
+def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
     out = DropPath(0.25)(torch.ones(4001, 3, 5))
     per_sample = out.flatten(1)
@@ -52,5 +52,5 @@ def test_a_block_with_both_branches_dropped_is_the_identity() -> None:
     ("size", "patch"),
     [((32, 32), 4), ((64, 64), 8), ((28, 28), 4), ((224, 224), 28), ((32, 48), 4), ((30, 30), 3), ((7, 7), 1)],
 )
-def test_the_patch_is_an_eighth_of_the_image_rounded_to_a_divisor(size: tuple[int, int], patch: int) -> None:
+def test_the_default_patch_is_an_eighth_of_the_image_rounded_to_a_divisor(size: tuple[int, int], patch: int) -> None:
     assert default_patch_size(size, tokens_per_side=8) == patch

@@ -17,8 +17,8 @@ def sized(spec: BackboneSpec, name: str, side: int = 64) -> tuple[BackboneSpec, 
 
 
 def parameters(spec: BackboneSpec, name: str, side: int = 64) -> int:
-    fit, method = sized(spec, name, side)
-    return count_parameters(fit, method, shape=ImageShape((side, side), 3, 200))
+    widened, method = sized(spec, name, side)
+    return count_parameters(widened, method, shape=ImageShape((side, side), 3, 200))
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -30,7 +30,7 @@ def test_none_wide_has_the_parameters_of_both_within_one_percent(backbone: str, 
     assert plain < wide
 
 
-def test_it_is_the_plain_method_on_a_backbone_with_a_wider_mlp() -> None:
+def test_none_wide_is_the_plain_method_with_a_wider_mlp() -> None:
     spec, method = sized(ViTSpec(), "none-wide")
     plain, plain_method = sized(ViTSpec(), "none")
     assert method == plain_method
@@ -40,25 +40,25 @@ def test_it_is_the_plain_method_on_a_backbone_with_a_wider_mlp() -> None:
     assert spec.mlp_ratio == pytest.approx(2 + 149_484 / (9 * 385 * 192), abs=0.001)
 
 
-def test_its_run_is_the_run_of_that_backbone() -> None:
+def test_none_wide_has_the_run_id_of_the_backbone_with_that_mlp_ratio() -> None:
     (wide,) = runs({"method": ["none-wide"]})
     (named,) = runs(set={"backbone.mlp_ratio": wide.spec.backbone.mlp_ratio})  # type: ignore[union-attr]
     assert wide.labels.method == "none-wide"
     assert wide.spec.run_id == named.spec.run_id
 
 
-def test_without_a_matching_mlp_it_is_refused_with_the_numbers() -> None:
+def test_none_wide_is_refused_if_no_mlp_ratio_matches() -> None:
     coarse = ViTSpec(patch_size=4, dim=4, depth=30, num_heads=1)  # a hidden unit is 270 of some 5,000 parameters
     with pytest.raises(InapplicableError, match=naming("mlp_ratio", "ViT", "5,356")):
         resolve_network(coarse, METHODS["none-wide"], shape=ImageShape((8, 8), 1, 2))
 
 
-def test_spt_or_lsa_besides_it_is_refused() -> None:
+def test_widened_with_spt_or_lsa_is_refused() -> None:
     with pytest.raises(ValueError, match=naming("widened = true")):
         Method(widened=True, mask_self=True)
 
 
 @pytest.mark.parametrize("backbone", ["resnet56", "efficientnet-b0"])
-def test_a_convolutional_network_has_no_none_wide(backbone: str) -> None:
+def test_none_wide_is_refused_for_convolutional_networks(backbone: str) -> None:
     with pytest.raises(InapplicableError, match=naming("attention")):
         sized(default_spec(backbone), "none-wide")

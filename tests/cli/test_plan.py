@@ -8,14 +8,14 @@ import pytest
 from slbench.grid.estimate import JobSetting, save_probes
 from slbench.study import load_study
 from tests.cli.conftest import Command
-from tests.grid.helpers import made_probe
+from tests.grid.helpers import make_probe
 from tests.support import missing
 
 
 def test_a_laptop_plans_for_gpus_that_another_machine_measured(slbench: Command, study: Path, tmp_path: Path) -> None:
     setting = JobSetting("cuda", 1, "fp32", 1)
     probes = [
-        made_probe(run, setting, device_kind="cuda", device_name="NVIDIA H100", step_seconds=0.001, computes_bf16=True)
+        make_probe(run, setting, device_kind="cuda", device_name="NVIDIA H100", step_seconds=0.001, computes_bf16=True)
         for run in load_study(study).runs
     ]
     save_probes(tmp_path / "h100.json", probes)

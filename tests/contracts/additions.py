@@ -68,7 +68,7 @@ class NearbyLogits(AttentionLogits):
 
 
 class AddedNetwork(Backbone):
-    """One block whose parameters have everybody's names."""
+    """One block whose parameters have the usual names."""
 
     def __init__(self, spec: AddedSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -125,13 +125,13 @@ DATASET = DatasetEntry(
         std=(0.25,),
     ),
     "tests.contracts.additions:load_added",
-    "made up",
+    "random images",
     auto_augment="cifar10",
 )
 
 
 def load_added() -> Iterator[Sample]:
-    """Yield 20 training and 3 test images a class, told apart by their brightest column."""
+    """Yield 20 training and 3 test images per class, which differ in their brightest column."""
     source = np.random.default_rng(0)
     for part, count in (("train", 20), ("test", 3)):
         for number in range(3 * count):

@@ -36,7 +36,7 @@ def attentions(network: nn.Module) -> dict[str, AttentionLogits]:
 
 
 @every_pair
-def test_logits_have_their_shape_and_every_parameter_gets_a_finite_gradient(backbone: str, method: str) -> None:
+def test_logits_have_their_shape_and_every_parameter_a_finite_gradient(backbone: str, method: str) -> None:
     network = small(backbone, method)
     logits = network(images(backbone))
     assert logits.shape == (IMAGES, CLASSES)
@@ -48,20 +48,20 @@ def test_logits_have_their_shape_and_every_parameter_gets_a_finite_gradient(back
 
 
 @every_pair
-def test_equal_seeds_give_equal_networks_and_other_seeds_others(backbone: str, method: str) -> None:
-    first, again, different_seed = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
-    pairs = zip(first.named_parameters(), again.named_parameters(), different_seed.named_parameters(), strict=True)
+def test_initial_values_depend_on_the_seed(backbone: str, method: str) -> None:
+    first, second, different_seed = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
+    pairs = zip(first.named_parameters(), second.named_parameters(), different_seed.named_parameters(), strict=True)
     for (name, value), (_, same), (_, different) in pairs:
         assert torch.equal(value, same), name
         if value.min() < value.max():
             assert not torch.equal(value, different), name
     first.eval()
-    again.eval()
-    assert torch.equal(first(images(backbone)), again(images(backbone)))
+    second.eval()
+    assert torch.equal(first(images(backbone)), second(images(backbone)))
 
 
 @every_pair
-def test_parameters_shared_with_the_plain_method_start_alike(backbone: str, method: str) -> None:
+def test_parameters_shared_with_the_plain_method_have_the_same_initial_values(backbone: str, method: str) -> None:
     plain, changed = (dict(small(backbone, name).named_parameters()) for name in ("none", method))
     shared = [name for name in plain if name in changed and plain[name].shape == changed[name].shape]
     assert len(shared) > len(plain) / 2
@@ -96,7 +96,7 @@ def test_training_applies_stochastic_depth(backbone: str) -> None:
 
 
 @learning_pairs
-def test_every_learned_temperature_moves_in_a_training_step(backbone: str, method: str) -> None:
+def test_every_learned_temperature_changes_in_a_training_step(backbone: str, method: str) -> None:
     network = small(backbone, method)
     scales = {name: module.scale for name, module in attentions(network).items() if module.scale is not None}
     assert scales.keys() == attentions(network).keys()
@@ -126,7 +126,7 @@ def test_with_the_mask_no_token_attends_to_itself_in_any_layer(backbone: str, me
 
 
 @every_pair
-def test_a_saved_state_gives_the_same_network(backbone: str, method: str) -> None:
+def test_a_loaded_state_reproduces_the_network(backbone: str, method: str) -> None:
     saved, loaded = small(backbone, method), small(backbone, method, seed=1)
     saved(images(backbone))  # changes the statistics of batch norms
     file = io.BytesIO()
@@ -137,7 +137,7 @@ def test_a_saved_state_gives_the_same_network(backbone: str, method: str) -> Non
 
 
 @every_pair
-def test_the_loss_is_finite_in_bf16_and_near_that_in_fp32(backbone: str, method: str) -> None:
+def test_the_loss_in_bf16_is_finite_and_near_that_in_fp32(backbone: str, method: str) -> None:
     network = small(backbone, method)
     exact = loss(network, backbone)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -158,7 +158,7 @@ def test_a_wrong_image_size_is_refused(backbone: str) -> None:
 
 @pytest.mark.slow
 @every_backbone
-def test_export_and_compile_take_every_method_and_inductor_one(backbone: str) -> None:
+def test_networks_can_be_exported_and_compiled(backbone: str) -> None:
     """Runs in its own process, since dynamo cannot trace the shape checks of this one."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.contracts.compiling", backbone]
     process = subprocess.run(command, capture_output=True, text=True, check=False)

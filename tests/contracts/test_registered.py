@@ -24,9 +24,7 @@ from slbench.methods.lsa import AttentionLogits
 from slbench.methods.token_grid import TokenGrid
 from slbench.recipes import RECIPES
 from slbench.train.optim import make_optimizer
-from tests.golden.test_identity_fields import LISTED
-from tests.golden.test_pairs import golden
-from tests.golden.test_parameters import PARAMETERS
+from tests.golden.tables import IDENTITY_FIELDS, PARAMETERS, golden_losses
 from tests.support import naming
 
 PACKAGE = Path(slbench.__file__).parent
@@ -34,12 +32,12 @@ DESCRIPTION = ("attention_layers", "receptive_chain", "init_parameter")
 
 
 def missing_parts(name: str, entry: BackboneEntry) -> Iterator[str]:
-    """Yield what a backbone lacks, one line for each."""
+    """Yield one line per missing part of a backbone."""
     fields = [f"{entry.spec.__name__}.{field.name}" for field in dataclasses.fields(entry.spec)]  # type: ignore[arg-type]
-    if not set(fields) & set(LISTED):
+    if not set(fields) & set(IDENTITY_FIELDS):
         yield f"tests/golden/identity_fields.txt: add {', '.join(fields)}"
     if name not in {backbone for backbone, *_ in PARAMETERS}:
-        yield f"tests/golden/test_parameters.py: add the parameters of {name}"
+        yield f"tests/golden/tables.py: add the parameters of {name}"
     module, _, class_name = entry.module.partition(":")
     network_class = getattr(importlib.import_module(module), class_name)
     for method in DESCRIPTION:
@@ -49,14 +47,14 @@ def missing_parts(name: str, entry: BackboneEntry) -> Iterator[str]:
         yield f"small of its entry: give the sizes and the image of a small {name}"
         return
     applicable = [method for method in METHODS if applies(entry.small[0], METHODS[method])]
-    if unlisted := [method for method in applicable if (name, method) not in golden()]:
+    if unlisted := [method for method in applicable if (name, method) not in golden_losses()]:
         yield f"tests/golden/pairs.csv: add {name} with {', '.join(unlisted)}"
     for method in applicable:
-        yield from undescribed(method, entry)
+        yield from missing_descriptions(method, entry)
 
 
-def undescribed(method: str, entry: BackboneEntry) -> Iterator[str]:
-    """Yield what the small network of a method does not say about itself."""
+def missing_descriptions(method: str, entry: BackboneEntry) -> Iterator[str]:
+    """Yield the missing descriptions in the small network of a method."""
     sizes, size = entry.small
     shape = ImageShape(size, channels=5, classes=7)
     try:
@@ -109,7 +107,7 @@ class DummySpec(ViTSpec):
 
 
 class Dummy(Backbone):
-    """Parameters under everybody's names, one under a name of its own, and attention that does not know its tokens."""
+    """Parameters with the usual names, one with an unknown name, and attention without a token grid."""
 
     def __init__(self, _spec: DummySpec, _method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -145,7 +143,7 @@ def dummy(network: type[Backbone], *, with_small: bool = True) -> BackboneEntry:
 def test_each_missing_part_of_a_backbone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, "dummy", dummy(Dummy, with_small=False))
     first = [line.partition(":")[0] for line in missing_parts("dummy", BACKBONES["dummy"])]
-    golden_files = ["tests/golden/identity_fields.txt", "tests/golden/test_parameters.py"]
+    golden_files = ["tests/golden/identity_fields.txt", "tests/golden/tables.py"]
     assert first == [*golden_files, *["Dummy"] * 3, "small of its entry"]
     monkeypatch.setitem(BACKBONES, "dummy", dummy(DescribedDummy))
     lines = [*missing_parts("dummy", BACKBONES["dummy"])]
@@ -155,7 +153,7 @@ def test_each_missing_part_of_a_backbone_is_named(monkeypatch: pytest.MonkeyPatc
     assert "both: give its AttentionLogits their tokens" in lines
 
 
-def test_parameters_have_the_kind_of_their_usual_names_and_an_unknown_one_stops_the_training() -> None:
+def test_parameters_have_the_kinds_of_their_usual_names_and_an_unknown_name_is_refused() -> None:
     network = Dummy(DummySpec(), METHODS["none"], shape=ImageShape((8, 12), 5, 7))
     kinds = {"cls_token": "class_token", "pos_embed": "position", "relative_position_bias_table": "position"}
     assert {name: network.parameter_kind(name) for name in kinds} == kinds
@@ -167,7 +165,7 @@ def test_parameters_have_the_kind_of_their_usual_names_and_an_unknown_one_stops_
     assert described.parameter_kind("mystery") == "norm"
 
 
-def test_scores_know_where_their_tokens_lie() -> None:
+def test_attention_logits_have_the_token_grid() -> None:
     tokens = TokenGrid(height=2, width=3, class_token=True)
     assert Attention(6, num_heads=3, head_dim=2, method=METHODS["both"], tokens=tokens).logits.tokens == tokens
 
@@ -179,7 +177,7 @@ BASES = {"Backbone", "BackboneSpec", "PatchSpec", "TransformerSpec"}
 OF_TYPE = ("type(network)", "type(backbone)", "type(spec)", "type(spec.backbone)")
 
 
-def asks_for_types(node: ast.AST) -> bool:
+def checks_types(node: ast.AST) -> bool:
     """Return whether a node imports one network or the class of its sizes, or tests for the type of any."""
     if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("slbench.backbones"):
         names = {alias.name for alias in node.names}
@@ -191,13 +189,13 @@ def asks_for_types(node: ast.AST) -> bool:
     return ast.unparse(node) in OF_TYPE
 
 
-def test_nothing_outside_the_backbones_asks_for_the_type_of_a_network_or_its_sizes() -> None:
+def test_only_the_backbones_package_checks_types_of_networks_and_specs() -> None:
     found = [
         f"{path.relative_to(PACKAGE)}: {ast.unparse(node)}"
         for path in PACKAGE.rglob("*.py")
         if not path.is_relative_to(PACKAGE / "backbones")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if asks_for_types(node)
+        if checks_types(node)
     ]
     assert not found, "\n".join(found)
 
@@ -213,5 +211,5 @@ def test_nothing_outside_the_backbones_asks_for_the_type_of_a_network_or_its_siz
         "type(network) in FINDERS",
     ],
 )
-def test_a_question_for_a_type_is_found(code: str) -> None:
-    assert any(map(asks_for_types, ast.walk(ast.parse(code))))
+def test_checks_of_types_are_found(code: str) -> None:
+    assert any(map(checks_types, ast.walk(ast.parse(code))))

@@ -1,6 +1,7 @@
 """Fixtures of data tests: an empty data root, and a machine short of memory."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,12 +13,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
-class Little:
-    """A machine with almost no free memory."""
-
-    available = 1000
-
-
 @pytest.fixture
-def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("psutil.virtual_memory", Little)
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine have almost no free memory."""
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))

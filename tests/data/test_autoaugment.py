@@ -61,7 +61,7 @@ def test_an_operation_equals_pillow_on_each_image(name: str, channels: int) -> N
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (9, 30)])
-def test_turning_and_shearing_hit_the_same_pixels_in_other_sizes(size: tuple[int, int]) -> None:
+def test_geometric_operations_equal_pillow_for_other_image_sizes(size: tuple[int, int]) -> None:
     for name in ("ShearX", "ShearY", "Rotate", "TranslateX", "TranslateY"):
         images = pictures(LEVELS, size=size)
         level = torch.arange(LEVELS)
@@ -72,7 +72,7 @@ def test_turning_and_shearing_hit_the_same_pixels_in_other_sizes(size: tuple[int
             assert torch.equal(out[i], as_tensor(expected)), (name, i)
 
 
-def test_any_number_of_channels_goes_through_every_operation() -> None:
+def test_every_operation_accepts_any_number_of_channels() -> None:
     images = pictures(len(OPERATIONS), channels=5)
     numbers, level = torch.arange(len(OPERATIONS)), torch.full((len(OPERATIONS),), 8)
     out = apply(images, numbers, level, numbers >= 0)
@@ -81,7 +81,7 @@ def test_any_number_of_channels_goes_through_every_operation() -> None:
     assert changed.sum() >= len(OPERATIONS) - 3  # some leave constant images unchanged
 
 
-def test_a_grey_picture_has_no_colour_to_enhance() -> None:
+def test_color_leaves_grey_images_unchanged() -> None:
     images = pictures(4, channels=1)
     assert torch.equal(operations.coloured(images, torch.tensor([0.1, 0.5, 1.5, 1.9])), images)
 
@@ -102,7 +102,7 @@ def test_the_policies_are_the_published_ones(name: str, policy: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "policy"), [("cifar10", "CIFAR10"), ("svhn", "SVHN"), ("imagenet", "IMAGENET")])
-def test_a_batch_equals_torchvision_on_each_image_with_the_same_draws(
+def test_auto_augment_equals_torchvision_with_the_same_draws(
     monkeypatch: pytest.MonkeyPatch, name: str, policy: str
 ) -> None:
     images = pictures(200)
@@ -125,7 +125,7 @@ def test_sub_policies_and_sides_are_equally_likely_and_chances_uniform() -> None
     assert chisquare(list(pairs.values())).pvalue > 0.001
 
 
-def test_an_operation_acts_with_its_probability() -> None:
+def test_operations_are_applied_with_their_probability() -> None:
     """The second sub-policy for CIFAR-10: rotate with 0.7, then translate with 0.3."""
     picture = pictures(1)[:1].expand(20_000, -1, -1, -1)
     draws = DrawnOperations.sample(20_000, source=generator(1, "test"))
@@ -135,14 +135,14 @@ def test_an_operation_acts_with_its_probability() -> None:
     assert binomtest(int(same), 20_000, 0.3 * 0.7).pvalue > 0.001
 
 
-def test_two_images_of_a_batch_get_parameters_of_their_own() -> None:
+def test_images_of_a_batch_get_different_parameters() -> None:
     same = pictures(1)[:1].expand(500, -1, -1, -1)
     out = auto_augment(same, "cifar10", DrawnOperations.sample(500, source=generator(0, "test")))
     assert len({image.numpy().tobytes() for image in out}) > 60
 
 
 @pytest.mark.gpu
-def test_a_gpu_gives_the_same_images() -> None:
+def test_auto_augment_on_gpu_and_cpu_is_equal() -> None:
     images, draws = pictures(300), DrawnOperations.sample(300, source=generator(0, "test"))
     for name in POLICIES:
         assert torch.equal(auto_augment(images.cuda(), name, draws).cpu(), auto_augment(images, name, draws))

@@ -1,34 +1,20 @@
-"""Random erasing: rectangles, their distribution, and the filled pixels."""
+"""Random erasing: distribution of the rectangles; filled pixels: test_torchvision.py."""
 
 import dataclasses
 from typing import Literal
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import binomtest, kstest
 
-from slbench.data.augment.erasing import erase, rectangles
+from slbench.data.augment.erasing import rectangles
 from slbench.recipes import RECIPES
 from slbench.rng import generator
 
 ALWAYS = dataclasses.replace(RECIPES["released"], erase=1.0)
 
 
-def test_a_rectangle_is_filled_and_nothing_else() -> None:
-    images = torch.ones(2, 3, 4, 5)
-    boxes = torch.tensor([[1, 2, 2, 3], [0, 0, 0, 0]])
-    out = erase(images, boxes, fill=torch.tensor([0.1, 0.2, 0.3])[:, None, None])
-    assert out[0, 1].tolist() == [
-        [1] * 5,
-        [1, 1, *[pytest.approx(0.2)] * 3],
-        [1, 1, *[pytest.approx(0.2)] * 3],
-        [1] * 5,
-    ]
-    assert torch.equal(out[1], images[1])
-
-
-def test_as_many_images_as_asked_have_one() -> None:
+def test_images_are_erased_with_the_probability_of_the_recipe() -> None:
     boxes = rectangles(20_000, RECIPES["released"], size=(32, 32), source=generator(0, "test"))
     erased = (boxes[:, 2] > 0).sum().item()
     assert binomtest(int(erased), 20_000, 0.25).pvalue > 0.001
@@ -43,8 +29,8 @@ def test_rectangles_lie_within_the_image_and_reach_every_edge() -> None:
 
 
 @pytest.mark.parametrize("draw", ["uniform", "log-uniform"])
-def test_areas_and_aspects_are_distributed_as_defined(draw: Literal["uniform", "log-uniform"]) -> None:
-    """On an image so large that rounding and rectangles that do not fit do not matter."""
+def test_areas_and_aspects_are_uniform_or_log_uniform(draw: Literal["uniform", "log-uniform"]) -> None:
+    """The image is so large that rounding and rejected rectangles do not matter."""
     recipe = dataclasses.replace(ALWAYS, erase_aspect_draw=draw, erase_area=(0.01, 0.05))
     boxes = rectangles(5_000, recipe, size=(4000, 4000), source=generator(0, "test")).double().numpy()
     area, aspect = boxes[:, 2] * boxes[:, 3] / 4000**2, boxes[:, 2] / boxes[:, 3]
@@ -56,6 +42,6 @@ def test_areas_and_aspects_are_distributed_as_defined(draw: Literal["uniform", "
         assert kstest(np.log(aspect), "uniform", args=(low, high - low)).pvalue > 0.001
 
 
-def test_two_images_of_a_batch_get_rectangles_of_their_own() -> None:
+def test_images_of_a_batch_get_different_rectangles() -> None:
     boxes = rectangles(50, ALWAYS, size=(32, 32), source=generator(0, "test"))
     assert len({tuple(box) for box in boxes.tolist()}) > 45

@@ -33,15 +33,15 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the folder of the data set "made"."""
-    return tmp_path / "root" / "made"
+    """Return the folder of the data set "tiny"."""
+    return tmp_path / "root" / "tiny"
 
 
 def archive(*urls: str) -> Archive:
     return Archive("data.bin", MD5, urls)
 
 
-def test_a_good_file_is_fetched_whole_and_only_once(server: Server, folder: Path) -> None:
+def test_a_file_is_downloaded_only_once(server: Server, folder: Path) -> None:
     progress: list[Any] = []
     for _ in range(2):
         fetch(folder, [archive(server.url("/data.bin"))], on_progress=lambda *report: progress.append(report))
@@ -79,7 +79,7 @@ def test_the_partial_file_of_another_archive_is_downloaded_again(server: Server,
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_server_that_knows_no_ranges_sends_everything_again(server: Server, folder: Path) -> None:
+def test_a_download_restarts_if_the_server_ignores_ranges(server: Server, folder: Path) -> None:
     server.ranges = False
     folder.mkdir(parents=True)
     (folder / "data.bin.part").write_bytes(CONTENT[:1234])
@@ -87,7 +87,7 @@ def test_a_server_that_knows_no_ranges_sends_everything_again(server: Server, fo
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_server_that_sends_nothing_is_given_up(server: Server, folder: Path) -> None:
+def test_a_download_without_progress_fails_after_five_attempts(server: Server, folder: Path) -> None:
     server.cut_after = 0
     with pytest.raises(FetchError, match=naming("connection")):
         fetch(folder, [archive(server.url("/data.bin"))])
@@ -95,13 +95,11 @@ def test_a_server_that_sends_nothing_is_given_up(server: Server, folder: Path) -
     assert not (folder / "data.bin").exists()
 
 
-def test_a_network_that_fails_in_the_middle_is_a_cut_and_not_the_disks_fault(
+def test_a_download_resumes_after_a_network_error(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, failures = (
-        http.client.HTTPResponse.read,
-        [OSError(errno.EHOSTUNREACH, "No route to host"), ssl.SSLError("bad")],
-    )
+    read = http.client.HTTPResponse.read
+    failures = [OSError(errno.EHOSTUNREACH, "No route to host"), ssl.SSLError("bad")]
 
     def failing(answer: http.client.HTTPResponse, amount: int) -> bytes:
         if failures:
@@ -114,13 +112,13 @@ def test_a_network_that_fails_in_the_middle_is_a_cut_and_not_the_disks_fault(
     assert len(server.requests) == 3
 
 
-def test_a_mirror_without_the_file_is_followed_by_the_next(server: Server, folder: Path) -> None:
+def test_mirrors_are_tried_in_order(server: Server, folder: Path) -> None:
     fetch(folder, [archive(server.url("/gone.bin"), server.url("/wrong.bin"), server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
     assert [path for path, _ in server.requests] == ["/gone.bin", "/wrong.bin", "/data.bin"]
 
 
-def test_a_wrong_checksum_leaves_nothing_and_is_reported_with_the_expected_one(server: Server, folder: Path) -> None:
+def test_a_wrong_checksum_leaves_no_file_and_is_reported_with_the_expected_one(server: Server, folder: Path) -> None:
     gone, wrong = server.url("/gone.bin"), server.url("/wrong.bin")
     md5 = hashlib.md5(server.files["/wrong.bin"]).hexdigest()
     with pytest.raises(FetchError) as refused:
@@ -134,7 +132,7 @@ def test_a_wrong_checksum_leaves_nothing_and_is_reported_with_the_expected_one(s
         "md5",
         md5,
         MD5,
-        "slbench data fetch made",
+        "slbench data fetch tiny",
         "--from",
         "FILE",
     )
@@ -148,7 +146,7 @@ def test_no_reachable_server_is_an_error(folder: Path) -> None:
         fetch(folder, [archive(url)])
 
 
-def test_two_processes_at_once_fetch_it_once(server: Server, folder: Path) -> None:
+def test_concurrent_processes_download_a_file_once(server: Server, folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from slbench.data.sets.fetch import fetch\n"
         "from slbench.data.sets.published import Archive\n"
@@ -174,14 +172,14 @@ def test_a_full_disk_is_reported_before_the_download(
 
 def test_a_read_only_data_root_is_an_error(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    folder = tmp_path / "file" / "made"
+    folder = tmp_path / "file" / "tiny"
     with pytest.raises(InputError) as refused:
         fetch(folder, [archive(server.url("/data.bin"))])
-    assert not missing(str(refused.value), f"{tmp_path}/file/made", "--data-root", "SLBENCH_DATA")
+    assert not missing(str(refused.value), f"{tmp_path}/file/tiny", "--data-root", "SLBENCH_DATA")
     assert server.requests == []
 
 
-def test_a_local_file_is_added_by_its_checksum_whatever_its_name(tmp_path: Path, folder: Path) -> None:
+def test_a_local_file_of_any_name_is_added_by_its_checksum(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "downloaded (1)").write_bytes(CONTENT)
     assert add_local_file(folder, [archive()], tmp_path / "downloaded (1)").name == "data.bin"
     assert (folder / "data.bin").read_bytes() == CONTENT
@@ -192,7 +190,7 @@ def test_a_local_file_with_another_checksum_is_refused(tmp_path: Path, folder: P
     with pytest.raises(InputError) as refused:
         add_local_file(folder, [archive()], tmp_path / "other")
     md5 = hashlib.md5(b"other").hexdigest()
-    assert not missing(str(refused.value), f"{tmp_path}/other", "md5", md5, "made", "data.bin", MD5)
+    assert not missing(str(refused.value), f"{tmp_path}/other", "md5", md5, "tiny", "data.bin", MD5)
     with pytest.raises(InputError, match=naming("absent")):
         add_local_file(folder, [archive()], tmp_path / "absent")
     assert not folder.exists()

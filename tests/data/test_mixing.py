@@ -1,4 +1,4 @@
-"""CutMix and Mixup: partners, shares and frequencies."""
+"""CutMix and Mixup: partners, shares and frequencies; mixed pixels: test_torchvision.py."""
 
 import dataclasses
 from collections import Counter
@@ -24,25 +24,12 @@ def only(kind: str, alpha: float = 1.0) -> Recipe:
     )
 
 
-def test_mixup_is_a_sum_of_images_by_their_shares() -> None:
-    images = torch.arange(3.0).reshape(3, 1, 1, 1).expand(3, 2, 4, 4)
-    out = mixed(images, Mix("mixup", 0.75, (0, 0, 0, 0), torch.tensor([2, 0, 1])))
-    assert out[:, 0, 0, 0].tolist() == [0.5, 0.75, 1.75]
-
-
-def test_cutmix_takes_a_box_of_the_partner() -> None:
-    images = torch.arange(2.0).reshape(2, 1, 1, 1).expand(2, 1, 3, 4)
-    out = mixed(images, Mix("cutmix", 10 / 12, (1, 2, 1, 2), torch.tensor([1, 0])))
-    assert out[0, 0].tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]
-    assert out[1, 0].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
-
-
-def test_a_batch_that_is_not_mixed_stays() -> None:
+def test_an_unmixed_batch_is_returned_unchanged() -> None:
     images = torch.randn(2, 1, 3, 3)
     assert mixed(images, Mix("none", 1.0, (0, 0, 0, 0), torch.tensor([1, 0]))) is images
 
 
-def test_a_quarter_of_the_batches_is_cut_a_quarter_mixed_and_half_left() -> None:
+def test_a_quarter_of_the_batches_gets_cutmix_a_quarter_mixup_and_half_neither() -> None:
     kinds = Counter(mix.kind for mix in draws(RELEASED, 2000))
     for kind, probability in (("cutmix", 0.25), ("mixup", 0.25), ("none", 0.5)):
         assert binomtest(kinds[kind], 2000, probability).pvalue > 0.001
@@ -55,14 +42,14 @@ def test_the_share_of_mixup_is_beta_distributed(alpha: float) -> None:
     assert kstest(shares, "beta", args=(alpha, alpha)).pvalue > 0.001
 
 
-def test_the_share_of_cutmix_is_what_the_box_leaves() -> None:
+def test_the_share_of_cutmix_is_the_area_outside_the_box() -> None:
     for mix in draws(only("cutmix"), 300, size=(24, 40)):
         top, left, tall, wide = mix.box
         assert 0 <= top <= top + tall <= 24 and 0 <= left <= left + wide <= 40
         assert mix.share == 1 - tall * wide / (24 * 40)
 
 
-def test_boxes_have_the_shape_of_the_image_where_no_edge_cuts_them() -> None:
+def test_boxes_within_the_image_have_its_aspect_ratio() -> None:
     """With Beta(1, 1) the uncut share of the area is uniform."""
     uncut = []
     for mix in draws(only("cutmix"), 3000, size=(4000, 4000)):
@@ -75,7 +62,7 @@ def test_boxes_have_the_shape_of_the_image_where_no_edge_cuts_them() -> None:
     assert kstest(uncut, lambda s: 6 * s**2 - 8 * s**3 + 3 * s**4).pvalue > 0.001
 
 
-def test_partners_are_an_order_of_the_batch() -> None:
+def test_partners_are_permutations_of_the_batch() -> None:
     mixes = draws(only("mixup"), 30)
     assert all(sorted(mix.partners.tolist()) == list(range(8)) for mix in mixes)
     assert len({tuple(mix.partners.tolist()) for mix in mixes}) == 30

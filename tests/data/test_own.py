@@ -1,4 +1,4 @@
-"""A user's images: npz files and folders of the same images are the same data."""
+"""A user's images as npz files and folders: resolved specs, cached copies and refused input."""
 
 import dataclasses
 import errno
@@ -26,7 +26,7 @@ def npz(path: Path, **changes: Any) -> str:
     return f"npz:{write_npz(path, {name: array for name, array in arrays.items() if array is not None})}"
 
 
-def test_the_spec_of_a_network_input_is_found_in_the_images(tmp_path: Path) -> None:
+def test_the_spec_is_computed_from_the_images(tmp_path: Path) -> None:
     arrays = made_arrays()
     resolved = find(f"npz:{write_npz(tmp_path / 'birds.npz', arrays)}")
     spec = resolved.spec
@@ -40,7 +40,7 @@ def test_the_spec_of_a_network_input_is_found_in_the_images(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("val", [0, 7])
 @pytest.mark.parametrize("shape", [(17, 19, 3), (17, 19), (17, 19, 4)])
-def test_the_same_images_are_the_same_data_from_either_container(
+def test_an_npz_file_and_a_folder_of_the_same_images_are_equal(
     tmp_path: Path, shape: tuple[int, ...], val: int
 ) -> None:
     arrays = made_arrays(shape=shape, val=val)
@@ -68,7 +68,7 @@ def test_numbers_as_class_names_are_ordered_by_value() -> None:
     assert in_class_order(["10", "9", "a"]) == ["10", "9", "a"]
 
 
-def test_labels_in_a_column_are_read_as_medmnist_has_them(tmp_path: Path) -> None:
+def test_labels_in_a_column_are_read_like_those_of_medmnist(tmp_path: Path) -> None:
     arrays = made_arrays(val=7)
     columns = {name: array[:, None] if name.endswith("labels") else array for name, array in arrays.items()}
     flat, column = write_npz(tmp_path / "flat.npz", arrays), write_npz(tmp_path / "column.npz", columns)
@@ -87,7 +87,7 @@ def test_a_validation_split_in_the_data_is_used(tmp_path: Path) -> None:
         }
 
 
-def test_a_folder_with_train_and_val_alone_is_tested_on_val(tmp_path: Path) -> None:
+def test_a_folder_without_test_uses_val_for_testing(tmp_path: Path) -> None:
     arrays = made_arrays()
     folder = write_folder(tmp_path / "birds", arrays)
     spec = find(f"folder:{folder}").spec
@@ -95,7 +95,7 @@ def test_a_folder_with_train_and_val_alone_is_tested_on_val(tmp_path: Path) -> N
     assert find(f"folder:{folder}").spec == spec
 
 
-def test_a_fifth_of_folders_without_a_split_is_the_test_set(tmp_path: Path) -> None:
+def test_a_folder_without_splits_is_tested_on_a_fifth_of_each_class(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays(train=60, test=0)) / "train"
     resolved = find(f"folder:{folder}")
     assert (resolved.spec.train_counts, resolved.spec.validation_counts, resolved.spec.num_test) == (16, 2, 12)
@@ -104,7 +104,7 @@ def test_a_fifth_of_folders_without_a_split_is_the_test_set(tmp_path: Path) -> N
     assert not {image.tobytes() for image in splits.train.images} & {image.tobytes() for image in splits.test.images}
 
 
-def test_a_replaced_file_is_new_data_and_a_moved_one_is_not(tmp_path: Path) -> None:
+def test_replacing_a_file_changes_the_content_and_moving_it_does_not(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
     first = find(f"npz:{path}").spec
     shutil.move(path, tmp_path / "moved.npz")
@@ -157,7 +157,7 @@ def test_too_large_images_need_an_image_size(tmp_path: Path) -> None:
     assert load(resolved.spec, resolved.source).train.images.shape == (31, 1, 11, 13)
 
 
-def test_few_rows_are_images_where_the_other_axes_are_short_too(tmp_path: Path) -> None:
+def test_images_of_three_rows_and_columns_and_many_channels_are_accepted(tmp_path: Path) -> None:
     resolved = find(f"npz:{write_npz(tmp_path / 'patches.npz', made_arrays(shape=(3, 3, 200)))}")
     assert (resolved.spec.image_size, resolved.spec.in_channels) == ((3, 3), 200)
 
@@ -195,7 +195,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
         {"train_images": np.zeros((31, 3, 17, 19), dtype=np.uint8)},
         ("train_images", "(31, 3, 17, 19)", "(n, h, w, c)", "numpy.moveaxis(images, 1, -1)"),
     ),
-    "a side that no network gets": (
+    "an image that is too large": (
         {"train_images": np.zeros((31, 4097, 1), dtype=np.uint8)},
         ("train_images", "4097 x 1 px", "4096"),
     ),
@@ -228,9 +228,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
 
 
 @pytest.mark.parametrize(("changes", "complaint"), WRONG.values(), ids=WRONG)
-def test_an_npz_file_that_is_wrong_is_refused_in_one_line(
-    tmp_path: Path, changes: dict[str, Any], complaint: tuple[object, ...]
-) -> None:
+def test_an_invalid_npz_file_is_refused(tmp_path: Path, changes: dict[str, Any], complaint: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as refused:
         find(npz(tmp_path / "birds.npz", **changes))
     assert not missing(str(refused.value), f"{tmp_path}/birds.npz", *complaint)
@@ -269,16 +267,10 @@ def bad_folder(tmp_path: Path, content: bytes) -> tuple[str, Path]:
     return f"folder:{folder}", bad
 
 
-def test_a_corrupt_image_is_refused_by_name(tmp_path: Path) -> None:
-    name, bad = bad_folder(tmp_path, b"\x89PNG nothing")
-    with pytest.raises(InputError) as refused:
-        find(name)
-    assert not missing(str(refused.value), bad)
-
-
-def test_a_truncated_image_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["corrupt", "truncated"])
+def test_a_damaged_image_is_refused_by_name(tmp_path: Path, how: str) -> None:
     whole = next(write_folder(tmp_path / "whole", made_arrays()).rglob("*.png")).read_bytes()
-    name, bad = bad_folder(tmp_path, whole[: len(whole) // 2])
+    name, bad = bad_folder(tmp_path, b"\x89PNG nothing" if how == "corrupt" else whole[: len(whole) // 2])
     with pytest.raises(InputError) as refused:
         find(name)
     assert not missing(str(refused.value), bad)

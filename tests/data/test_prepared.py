@@ -1,4 +1,4 @@
-"""The prepared cache: written once, trusted while its files are unchanged, never wrong."""
+"""The prepared cache: written once, trusted while its files are unchanged, rebuilt if damaged."""
 
 import dataclasses
 import io
@@ -88,7 +88,7 @@ def test_a_damaged_cache_is_built_again(
     assert content_hash(dataclasses.replace(again, content=None)) == content_hash(first)
 
 
-def test_a_change_behind_size_time_and_inode_is_found_by_the_launchers_hash(tmp_path: Path, root: Path) -> None:
+def test_a_change_with_equal_size_time_and_inode_is_found_by_rehashing(tmp_path: Path, root: Path) -> None:
     resolved = find(birds(tmp_path))
     path, times = images_of(root), images_of(root).stat()
     with path.open("r+b") as file:
@@ -102,7 +102,7 @@ def test_a_change_behind_size_time_and_inode_is_found_by_the_launchers_hash(tmp_
     assert content_hash(dataclasses.replace(again, content=None)) == again.content
 
 
-def test_a_change_of_the_source_does_not_reach_runs_that_are_planned(tmp_path: Path, root: Path) -> None:
+def test_planned_runs_keep_the_cached_data_if_the_source_changes(tmp_path: Path, root: Path) -> None:
     resolved = find(birds(tmp_path))
     first = load(resolved.spec, resolved.source)
     birds(tmp_path, seed=6)
@@ -123,7 +123,7 @@ def loading(name: str, root: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", PROGRAM, name], env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def test_two_processes_at_once_and_one_killed_leave_one_whole_cache(tmp_path: Path, root: Path) -> None:
+def test_concurrent_and_killed_processes_leave_one_complete_cache(tmp_path: Path, root: Path) -> None:
     name = birds(tmp_path, train=20_000, test=2_000)
     killed = loading(name, root)
     for _ in range(1000):
@@ -141,7 +141,7 @@ def test_two_processes_at_once_and_one_killed_leave_one_whole_cache(tmp_path: Pa
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", ["npz", "folder", "fashion-mnist-12k"])
-def test_a_read_only_data_root_does_not_matter(tmp_path: Path, root: Path, kind: str, stream: bool) -> None:
+def test_data_are_loaded_without_a_writable_data_root(tmp_path: Path, root: Path, kind: str, stream: bool) -> None:
     root.write_text("a file where the folder should be")
     config = DataConfig(root, stream)
     names = {"npz": birds(tmp_path), "folder": f"folder:{write_folder(tmp_path / 'birds', made_arrays())}"}
@@ -178,10 +178,10 @@ def test_a_cache_of_an_older_version_is_used_even_without_its_source(
     assert not missing(caplog.text, old, "older version", "deleted")
 
 
-def made_entry(
+def small_svhn(
     monkeypatch: pytest.MonkeyPatch, root: Path, samples: list[Sample], **changes: Any
 ) -> tuple[DatasetEntry, Path]:
-    """Make svhn a small set with these samples whose archives are on this machine."""
+    """Replace svhn by a small set with these samples whose archives are on this machine."""
     entry = DATASETS["svhn"]
     counts = {"train_counts": 7, "validation_counts": 1, "num_test": 13}
     entry = dataclasses.replace(entry, spec=dataclasses.replace(entry.spec, **counts), **changes)
@@ -203,7 +203,7 @@ def samples(count: int, part: Any, sizes: list[tuple[int, int]]) -> list[Sample]
 def test_a_named_set_is_used_from_its_older_cache_without_its_archives(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entry, folder = made_entry(monkeypatch, root, [*samples(70, "train", [(32, 32)]), *samples(13, "test", [(32, 32)])])
+    entry, folder = small_svhn(monkeypatch, root, [*samples(70, "train", [(32, 32)]), *samples(13, "test", [(32, 32)])])
     first = load(entry.spec)
     shutil.rmtree(folder)
     older_cache(folder / "prepared-1.npz", first, entry.spec.content)
@@ -215,7 +215,7 @@ def test_a_named_set_is_used_from_its_older_cache_without_its_archives(
 def test_a_named_set_may_have_images_of_different_sizes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [(32, 32), (17, 40), (5, 9)]
     images = [*samples(70, "train", sizes), *samples(13, "test", sizes)]
-    made_entry(monkeypatch, root, images, sizes_differ=True)
+    small_svhn(monkeypatch, root, images, sizes_differ=True)
     with pytest.raises(InputError, match=naming("svhn", "dataset.image_size")):
         find("svhn")
     shapes = {load(find("svhn", image_size=size).spec).train.images.shape for size in ((11, 13), (7, 5))}
@@ -225,13 +225,13 @@ def test_a_named_set_may_have_images_of_different_sizes(root: Path, monkeypatch:
 def test_a_loader_of_different_sizes_is_refused_where_the_entry_has_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, _ = made_entry(monkeypatch, root, samples(70, "train", [(32, 32), (17, 40)]))
+    entry, _ = small_svhn(monkeypatch, root, samples(70, "train", [(32, 32), (17, 40)]))
     with pytest.raises(InputError, match=naming("svhn", "17 x 40", "32 x 32", "dataset.image_size")):
         load(entry.spec)
 
 
-def test_a_full_disk_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry, folder = made_entry(monkeypatch, root, samples(70, "train", [(32, 32)]))
+def test_a_full_disk_is_refused_before_writing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, folder = small_svhn(monkeypatch, root, samples(70, "train", [(32, 32)]))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match=naming(str(folder), "not enough space", "--data-root")):
         load(entry.spec)
@@ -269,7 +269,9 @@ def zipped(path: Path, compression: int = zipfile.ZIP_STORED, **members: bytes) 
         (zipfile.ZIP_DEFLATED, (1, 0)),
     ],
 )
-def test_npz_files_are_read_however_they_were_written(tmp_path: Path, packing: int, version: tuple[int, int]) -> None:
+def test_npz_files_of_all_compressions_and_versions_are_read(
+    tmp_path: Path, packing: int, version: tuple[int, int]
+) -> None:
     members = {name: as_npy(array, version=version) for name, array in made_arrays().items()}
     assert find(zipped(tmp_path / "other.npz", packing, **members)).spec == find(birds(tmp_path)).spec
 
@@ -284,7 +286,7 @@ def test_an_array_with_a_wrong_size_in_its_header_is_a_damaged_file(tmp_path: Pa
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_damaged_pixels_are_one_line(tmp_path: Path, save: Callable[..., None]) -> None:
+def test_damaged_pixels_are_refused_by_name(tmp_path: Path, save: Callable[..., None]) -> None:
     path = tmp_path / "birds.npz"
     save(path, **made_arrays())
     with zipfile.ZipFile(path) as archive:
@@ -304,7 +306,7 @@ def test_an_array_in_fortran_order_is_read_only_if_it_fits_into_memory(
     path = write_npz(tmp_path / "columns.npz", {**arrays, "train_images": np.asfortranarray(arrays["train_images"])})
     assert find(f"npz:{path}").spec == expected
     os.utime(path, ns=(1, 1))
-    request.getfixturevalue("little")
+    request.getfixturevalue("little_memory")
     with pytest.raises(InputError) as refused:
         find(f"npz:{path}")
     assert not missing(str(refused.value), path, "train_images", "Fortran", "numpy.ascontiguousarray")
@@ -321,7 +323,7 @@ def peak(work: Callable[[], Any]) -> int:
 
 
 @pytest.mark.slow
-def test_building_and_streaming_hold_only_a_few_images_in_memory(tmp_path: Path) -> None:
+def test_building_and_streaming_keep_few_images_in_memory(tmp_path: Path) -> None:
     count = 2_500
     total = count * 3 * 32 * 32  # 7.7 MB; threads read 512 images ahead
 
@@ -330,10 +332,10 @@ def test_building_and_streaming_hold_only_a_few_images_in_memory(tmp_path: Path)
             part: Any = "test" if number % 5 == 0 else "train"
             yield Sample(part, DRAW.integers(0, 256, (3, 32, 32), dtype=np.uint8), number % 7)
 
-    assert peak(lambda: build(RawDataset("made", stream()), tmp_path, of="made")) < total / 2
+    assert peak(lambda: build(RawDataset("tiny", stream()), tmp_path, of="tiny")) < total / 2
 
     def read() -> None:
-        again = open_prepared(tmp_path, of="made")
+        again = open_prepared(tmp_path, of="tiny")
         assert again is not None and sum(1 for _ in again.splits(stream=True).train.images) == count * 4 // 5
 
     assert peak(read) < total / 2

@@ -18,31 +18,31 @@ COUNTS = {  # training, validation and test images: the publications
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_a_published_set_has_the_number_of_images_of_its_publication(name: str) -> None:
+def test_image_counts_are_the_published_ones(name: str) -> None:
     spec = DATASETS[name].spec
     assert (spec.num_train, spec.num_validation, spec.num_test) == COUNTS[name]
     assert len(spec.mean) == len(spec.std) == spec.in_channels
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_a_published_set_can_be_planned_with_before_it_is_downloaded(name: str) -> None:
+def test_a_study_resolves_without_the_download(name: str) -> None:
     (run,) = study({"grid": {"backbone": [TINY], "method": ["none"], "dataset": [name]}}).runs
     assert run.spec.num_images == COUNTS[name][0] - COUNTS[name][1]
 
 
-def test_the_digits_of_svhn_add_up_to_its_published_size() -> None:
+def test_class_counts_of_svhn_sum_to_its_published_size() -> None:
     assert sum(SVHN_COUNTS) == 73_257
     assert tenths(SVHN_COUNTS, 10) == (495, 1386, 1058, 850, 746, 688, 573, 560, 504, 466)
 
 
-def test_a_set_is_pinned_by_the_checksums_of_all_its_archives() -> None:
+def test_the_identity_of_a_data_set_has_the_checksums_of_all_archives() -> None:
     contents = {name: DATASETS[name].spec.content for name in COUNTS}
     assert contents["svhn"] == "archives md5:e26dedcc434d2e4c54c9b2d4a06d8373+eb5a983be6a315427106f1b164d9cef3"
     assert contents["fashion-mnist"].count("+") == 3
     assert len(set(contents.values())) == len(contents)
 
 
-def test_checksums_and_servers_are_torchvisions() -> None:
+def test_checksums_and_urls_equal_torchvision() -> None:
     theirs = {
         "cifar10": [(datasets.CIFAR10.tgz_md5, datasets.CIFAR10.url)],
         "cifar100": [(datasets.CIFAR100.tgz_md5, datasets.CIFAR100.url)],
@@ -58,7 +58,7 @@ def test_checksums_and_servers_are_torchvisions() -> None:
             assert all(archive.name in mirror for mirror in archive.urls)
 
 
-def test_counts_are_one_number_where_classes_have_as_many() -> None:
+def test_equal_class_counts_are_stored_as_one_number() -> None:
     assert as_counts([7, 7, 7]) == 7
     assert as_counts([7, 5, 7]) == (7, 5, 7)
     assert of_each(7, 3) == (7, 7, 7)

@@ -21,7 +21,7 @@ def random_part(count: int, seed: int = 0) -> ImageSet:
     )
 
 
-def test_the_embedded_data_are_as_their_spec_says() -> None:
+def test_the_embedded_data_match_their_spec() -> None:
     splits = load(SPEC)
     assert splits.train.images.shape == (SPEC.num_train, SPEC.in_channels, *SPEC.image_size)
     assert splits.test.images.shape == (SPEC.num_test, SPEC.in_channels, *SPEC.image_size)
@@ -32,13 +32,13 @@ def test_the_embedded_data_are_as_their_spec_says() -> None:
     assert pixels.std() == pytest.approx(SPEC.std[0], abs=1e-5)
 
 
-def test_the_border_is_black_and_the_images_are_not() -> None:
+def test_the_embedded_images_have_a_black_border_of_two_pixels() -> None:
     images = load(SPEC).test.array
     assert images[:, :, :2].max() == images[..., -2:].max() == 0
     assert (images[:, 0, 2:-2, 2:-2].max(axis=(1, 2)) > 100).all()
 
 
-def test_holdout_takes_a_tenth_of_each_class_out_of_the_training_images() -> None:
+def test_holdout_validates_on_a_tenth_of_each_training_class() -> None:
     splits = load(SPEC)
     training, validation, test = splits.for_protocol("holdout")
     assert validation is not None
@@ -50,18 +50,18 @@ def test_holdout_takes_a_tenth_of_each_class_out_of_the_training_images() -> Non
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])
-def test_the_other_protocols_train_on_everything_and_validate_on_nothing(protocol: str) -> None:
+def test_full_and_paper_protocols_train_on_all_images_without_validation(protocol: str) -> None:
     training, validation, _ = load(SPEC).for_protocol(protocol)
     assert validation is None
     assert len(training) == SPEC.num_train
 
 
-def test_the_order_of_the_container_does_not_matter() -> None:
+def test_images_are_ordered_by_class_and_content() -> None:
     part = random_part(41)
     shuffled = part.take(np.random.default_rng(1).permutation(41))
-    ordered, again = in_content_order(part), in_content_order(shuffled)
-    assert np.array_equal(ordered.array, again.array)
-    assert np.array_equal(ordered.labels, again.labels)
+    ordered, reordered = in_content_order(part), in_content_order(shuffled)
+    assert np.array_equal(ordered.array, reordered.array)
+    assert np.array_equal(ordered.labels, reordered.labels)
     assert sorted(part.labels) == ordered.labels.tolist()
 
 
@@ -70,7 +70,7 @@ def test_the_validation_split_is_stratified_and_rounded() -> None:
     assert validation_rows(labels).tolist() == [0, 1, 20, 34, 35]
 
 
-def test_one_changed_pixel_is_other_data() -> None:
+def test_a_changed_pixel_fails_the_content_check() -> None:
     splits = Splits(random_part(41), random_part(13, seed=2))
     spec = dataclasses.replace(
         SPEC,

@@ -112,7 +112,7 @@ def trained(resolved: ResolvedDataset, store: Path, **changes: Any) -> RunRecord
     ],
     ids=str,
 )
-def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_an_epoch(
+def test_streamed_and_in_memory_training_give_the_same_weights_even_after_a_resume(
     tmp_path: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, kind: str, changes: dict[str, Any]
 ) -> None:
     resolved = find(write_images(kind, tmp_path, train=67, test=13, shape=(16, 24, 3)))
@@ -122,15 +122,15 @@ def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_a
     assert (streamed.weights_sha256, streamed.data_sha256) == (kept.weights_sha256, kept.data_sha256)
     assert (streamed.final_test_loss, streamed.run_id) == (kept.final_test_loss, kept.run_id)
 
-    right, steps = Training._step, iter(range(100))
+    real_step, steps = Training._step, iter(range(100))
 
-    def deadly(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+    def interrupted(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
         if next(steps) == 5:
             raise KeyboardInterrupt
-        return right(self, *arguments, **how)
+        return real_step(self, *arguments, **how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_step", deadly)
+        patch.setattr(Training, "_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             trained(resolved, tmp_path / "stopped", **changes)
     assert next(steps) == 6
@@ -139,22 +139,22 @@ def test_streamed_and_in_memory_give_the_same_weights_also_after_a_stop_within_a
 
 
 @pytest.mark.parametrize("how", ["truncated", "changed"])
-def test_a_cache_that_changes_during_training_ends_the_run_in_one_line(
+def test_a_cache_that_changes_during_training_stops_the_run(
     tmp_path: Path, stream: Stream, root: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     resolved = find(folder(tmp_path, train=67, test=13, shape=(16, 24, 3)))
     stream(True)
     (images,) = root.rglob("test_images.npy")
-    right = Training._step
+    real_step = Training._step
 
-    def spoiling(self: Training, *arguments: Any, **keywords: Any) -> torch.Tensor:
+    def damaging(self: Training, *arguments: Any, **keywords: Any) -> torch.Tensor:
         if how == "truncated":
             os.truncate(images, 2000)
         else:
             images.write_bytes(b"x" * images.stat().st_size)
-        return right(self, *arguments, **keywords)
+        return real_step(self, *arguments, **keywords)
 
-    monkeypatch.setattr(Training, "_step", spoiling)
+    monkeypatch.setattr(Training, "_step", damaging)
     with pytest.raises(InputError) as ended:
         trained(resolved, tmp_path / "results")
     assert not missing(str(ended.value), images, "changed")
@@ -163,7 +163,7 @@ def test_a_cache_that_changes_during_training_ends_the_run_in_one_line(
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "another"])
-def test_a_file_of_a_folder_that_is_not_copied_is_named_when_it_changes(
+def test_a_changed_file_of_an_uncached_folder_is_named(
     tmp_path: Path, root: Path, stream: Stream, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """On a disk without room for decoded images they stay in their files."""
@@ -205,11 +205,11 @@ def test_no_tasks_give_no_results() -> None:
     assert list(prefetch([], str)) == []
 
 
-def test_an_error_is_raised_in_place_of_its_result_and_later_tasks_are_not_begun() -> None:
-    begun = []
+def test_an_error_is_raised_in_place_of_its_result_and_later_tasks_are_not_started() -> None:
+    started = []
 
     def task(number: int) -> int:
-        begun.append(number)
+        started.append(number)
         if number == 3:
             raise InputError("the third")
         return number
@@ -218,4 +218,4 @@ def test_an_error_is_raised_in_place_of_its_result_and_later_tasks_are_not_begun
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="the third"):
         next(results)
-    assert max(begun) < 10
+    assert max(started) < 10

@@ -34,7 +34,7 @@ def test_a_fraction_is_taken_of_each_class() -> None:
     assert np.bincount(subset_of_part(fraction=0.001).labels).tolist() == [1, 1, 1]
 
 
-def test_everything_is_left_as_it_is_without_a_share_and_with_a_whole_one() -> None:
+def test_no_fraction_and_a_fraction_of_1_keep_all_images() -> None:
     assert subset_of_part() is PART
     assert np.array_equal(subset_of_part(fraction=1.0).array, PART.array)
 
@@ -58,7 +58,7 @@ def test_labels_stay_with_their_images() -> None:
 
 @pytest.mark.parametrize("protocol", ["holdout", "full"])
 @pytest.mark.parametrize("change", [{"dataset.fraction": 0.15}, {"dataset.per_class": 123}])
-def test_a_run_counts_the_images_that_it_trains_on(protocol: str, change: dict[str, Any]) -> None:
+def test_the_number_of_training_images_of_a_run_is_that_of_its_subset(protocol: str, change: dict[str, Any]) -> None:
     (run,) = runs(set=change, protocol=protocol)
     spec = run.spec.dataset
     training, _, _ = load(spec).for_protocol(protocol)
@@ -67,13 +67,13 @@ def test_a_run_counts_the_images_that_it_trains_on(protocol: str, change: dict[s
     assert run.spec.num_images == (1230 if spec.fraction is None else share)
 
 
-def test_a_share_can_be_an_axis_and_is_another_run() -> None:
+def test_a_fraction_can_be_an_axis_and_changes_the_run_id() -> None:
     resolved = study({"grid": {"method": ["none"], "dataset.fraction": [0.1, 0.2, 1.0]}}).runs
     assert [run.spec.num_images for run in resolved] == [900, 1800, 9000]
     assert len({run.spec.run_id for run in resolved}) == 3
 
 
-def test_a_side_can_be_an_axis_and_is_a_square() -> None:
+def test_an_image_size_can_be_an_axis_and_one_number_is_a_square() -> None:
     resolved = study({"grid": {"method": ["none"], "dataset.image_size": [16, 64, [16, 24]]}}).runs
     assert [run.spec.dataset.image_size for run in resolved] == [(16, 16), (64, 64), (16, 24)]
     (pair,) = runs(set={"dataset.image_size": [48, 32]})
@@ -81,7 +81,7 @@ def test_a_side_can_be_an_axis_and_is_a_square() -> None:
 
 
 WRONG = {
-    "more than there are": (
+    "more than available": (
         {"dataset.per_class": 901},
         ("test.toml", "Tiny", "none", "fashion-mnist-12k", "per_class", "901", "900", "0"),
     ),
@@ -93,7 +93,7 @@ WRONG = {
     "above all": ({"dataset.fraction": 1.5}, ("test.toml", "set.dataset.fraction", "1", "1.5")),
     "no side": ({"dataset.image_size": 0}, ("test.toml", "set.dataset.image_size", "0", "1")),
     "a word": ({"dataset.image_size": "big"}, ("test.toml", "set.dataset.image_size", "big")),
-    "what the data are": (
+    "a fixed field": (
         {"dataset.num_classes": 3},
         (
             "test.toml",
@@ -108,9 +108,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("change", "complaint"), WRONG.values(), ids=WRONG)
-def test_a_subset_or_size_that_cannot_be_is_refused_in_one_line(
-    change: dict[str, Any], complaint: tuple[object, ...]
-) -> None:
+def test_an_impossible_subset_or_image_size_is_refused(change: dict[str, Any], complaint: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as refused:
         runs(set=change)
     assert not missing(str(refused.value), *complaint)

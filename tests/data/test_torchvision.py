@@ -1,4 +1,4 @@
-"""The other batch operations against torchvision on each image, with the same parameters."""
+"""Flip, crop, normalisation, erasing and mixing against torchvision on each image; AutoAugment: test_autoaugment.py."""
 
 import dataclasses
 import math
@@ -23,13 +23,13 @@ PIXELS = torch.randint(0, 256, (COUNT, 3, HEIGHT, WIDTH), dtype=torch.uint8, gen
 VALUES = torch.randn(COUNT, 3, HEIGHT, WIDTH, generator=SOURCE)
 
 
-def test_a_flipped_image_is_torchvisions() -> None:
+def test_flip_equals_torchvision() -> None:
     chosen = torch.arange(COUNT) % 3 == 0
     for image, result, mirrored in zip(PIXELS, flip(PIXELS, chosen), chosen.tolist(), strict=True):
         assert torch.equal(result, theirs.horizontal_flip(image) if mirrored else image)
 
 
-def test_a_padded_crop_is_torchvisions() -> None:
+def test_padded_crop_equals_torchvision() -> None:
     offsets = torch.stack([torch.arange(COUNT) % 9, torch.arange(COUNT) * 5 % 9], dim=1)
     for image, result, (top, left) in zip(
         PIXELS, padded_crop(PIXELS, offsets, padding=4), offsets.tolist(), strict=True
@@ -37,14 +37,14 @@ def test_a_padded_crop_is_torchvisions() -> None:
         assert torch.equal(result, theirs.crop(theirs.pad(image, [4]), top, left, HEIGHT, WIDTH))
 
 
-def test_a_normalised_image_is_torchvisions() -> None:
+def test_normalisation_equals_torchvision() -> None:
     spec = DATASETS["cifar100"].spec
     batches = Batches(ImageSet.of(PIXELS.numpy(), torch.zeros(COUNT).long().numpy()), spec, device=torch.device("cpu"))
     for image, result in zip(PIXELS, batches.normalise(PIXELS), strict=True):
         torch.testing.assert_close(result, theirs.normalize(theirs.to_dtype(image, scale=True), spec.mean, spec.std))
 
 
-def test_an_erased_image_is_torchvisions() -> None:
+def test_erasing_equals_torchvision() -> None:
     recipe = dataclasses.replace(RECIPES["released"], erase=0.7)
     boxes = rectangles(COUNT, recipe, size=(HEIGHT, WIDTH), source=generator(0, "test"))
     fill = torch.tensor([0.1, 0.2, 0.3])[:, None, None]
@@ -55,10 +55,8 @@ def test_an_erased_image_is_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_a_mixed_batch_and_the_shares_of_its_labels_are_torchvisions(
-    monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """Its partners are the previous images."""
+def test_mixed_images_and_label_weights_equal_torchvision(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """In torchvision the partner of an image is the previous one."""
     labels, share = torch.arange(COUNT), 0.375
     transform = (v2.MixUp if kind == "mixup" else v2.CutMix)(num_classes=COUNT)
     box = (2, 3, 5, 7)  # top, left, height, width

@@ -6,7 +6,6 @@ backbone: a later field is added to IDENTITY_DEFAULTS of slbench/spec.py with th
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -18,9 +17,9 @@ from slbench.methods import Method
 from slbench.recipes import Recipe
 from slbench.spec import IDENTITY_DEFAULTS, RunSpec
 from slbench.study.paths import alternatives
+from tests.golden.tables import IDENTITY_FIELDS
 from tests.support import runs
 
-LISTED = (Path(__file__).parent / "identity_fields.txt").read_text(encoding="utf-8").split()
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -51,21 +50,21 @@ def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]])
         f"if {field.default!r} describes all older runs; otherwise change the default"
         for owner in owners
         for field in dataclasses.fields(owner)
-        if f"{owner.__name__}.{field.name}" not in LISTED and field.name not in defaults.get(owner, {})
+        if f"{owner.__name__}.{field.name}" not in IDENTITY_FIELDS and field.name not in defaults.get(owner, {})
     ]
 
 
-def test_every_field_of_an_id_is_listed_or_has_a_default() -> None:
+def test_every_identity_field_is_listed_or_has_a_default() -> None:
     missing = unlisted(classes(), IDENTITY_DEFAULTS)
     assert not missing, "\n".join(missing)
 
 
 def test_every_listed_field_exists_and_is_always_in_the_id() -> None:
     existing = {f"{owner.__name__}.{field.name}" for owner in classes() for field in dataclasses.fields(owner)}
-    gone = [line for line in LISTED if line not in existing]
+    gone = [line for line in IDENTITY_FIELDS if line not in existing]
     assert not gone, f"stored ids and records have these fields: {gone}; keep them"
     left_out = {f"{owner.__name__}.{field}" for owner, fields in IDENTITY_DEFAULTS.items() for field in fields}
-    assert not left_out & set(LISTED)
+    assert not left_out & set(IDENTITY_FIELDS)
     assert set(IDENTITY_DEFAULTS) == set(classes())
 
 
@@ -106,15 +105,15 @@ class LaterSpec(RunSpec):
 
 def later(part: str, owner: Any, spec: RunSpec, **changes: Any) -> RunSpec:
     """Return a run with one more field in one of its parts."""
-    fields = vars_of(spec)
+    fields = fields_of(spec)
     kind: Any = {"method": SpecOfMethod, "recipe": SpecOfRecipe, "": LaterSpec}[part]
     if part:
-        fields[part] = owner(**vars_of(fields[part]), **changes)
+        fields[part] = owner(**fields_of(fields[part]), **changes)
     spec_with_field: RunSpec = kind(**fields, **({} if part else changes))
     return spec_with_field
 
 
-def vars_of(value: Any) -> dict[str, Any]:
+def fields_of(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
@@ -127,7 +126,7 @@ def vars_of(value: Any) -> dict[str, Any]:
     ],
     ids=["Method", "Recipe", "RunSpec"],
 )
-def test_a_new_field_with_an_entry_keeps_the_id_and_without_one_is_named(
+def test_a_new_field_keeps_the_id_with_a_default_and_is_named_without(
     monkeypatch: pytest.MonkeyPatch, part: str, owner: type, field: str, before: Any, other: Any
 ) -> None:
     spec = runs({"method": ["both"]})[0].spec

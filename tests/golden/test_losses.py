@@ -29,7 +29,7 @@ GOLDEN: dict[str, tuple[dict[str, int], list[float]]] = {
 @pytest.mark.parametrize(
     "method", ["both", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "overlapping-conv"))]
 )
-def test_losses_move_only_with_a_raised_numerics_version(method: str) -> None:
+def test_losses_change_only_with_a_raised_numerics_version(method: str) -> None:
     recipe = dataclasses.replace(RECIPES["quick"], epochs=3, batch_size=1024, precision="fp32", drop_path=0.2)
     spec = RunSpec.resolve(
         backbone=ViTSpec(patch_size=8, dim=24, depth=2, num_heads=3),

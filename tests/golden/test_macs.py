@@ -128,7 +128,7 @@ def efficientnet() -> int:
         pytest.param("swin", "both-no-pool", swin(5, pools=False), 0.5, marks=pytest.mark.slow),
     ],
 )
-def test_a_transformer_has_the_count_of_a_closed_form_near_that_of_the_paper(
+def test_macs_of_transformers_equal_a_closed_form_near_the_paper(
     backbone: str, method: str, macs: int, percent: float | None
 ) -> None:
     actual = cost(backbone, method).macs
@@ -140,7 +140,7 @@ def test_a_transformer_has_the_count_of_a_closed_form_near_that_of_the_paper(
     ("backbone", "macs", "percent"),
     [("resnet56", resnet(9), 1.0), ("resnet110", resnet(18), 1.0), ("efficientnet-b0", efficientnet(), 4.0)],
 )
-def test_a_convolutional_network_has_the_count_of_a_closed_form_and_with_batch_norm_the_papers(
+def test_macs_of_convolutional_networks_equal_a_closed_form_and_with_batch_norm_the_paper(
     backbone: str, macs: int, percent: float
 ) -> None:
     actual, published = cost(backbone, "none"), paper(backbone, "none")
@@ -151,7 +151,7 @@ def test_a_convolutional_network_has_the_count_of_a_closed_form_and_with_batch_n
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("preset", "billions"), [("vit-tiny", 1.26), ("pit-xs", 1.4), ("swin-tiny", 4.5)])
-def test_macs_of_an_imagenet_preset_are_near_the_published(preset: str, billions: float) -> None:
+def test_macs_of_imagenet_presets_are_near_the_published_ones(preset: str, billions: float) -> None:
     """DeiT-Ti as in timm, PiT-XS and Swin-T as in their papers; all are rounded, hence one percent."""
     network = Network.resolve(default_spec(preset), METHODS["none"], shape=ImageShape((224, 224), 3, 1000))
     actual = count(network.build(), shape=network.shape)

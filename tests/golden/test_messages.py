@@ -173,7 +173,7 @@ def errors_of_archives(folder: Path) -> Iterator[tuple[object, str]]:
 
 def reports(folder: Path) -> Iterator[tuple[object, str]]:
     """Yield the output of commands on a study with one finished and one failed run."""
-    path, store = folder / "tiny.toml", Store(folder / "made")
+    path, store = folder / "tiny.toml", Store(folder / "tiny")
     path.write_text(TINY_STUDY)
     first, second = load_study(path).runs
     finish(store, first)
@@ -188,7 +188,7 @@ def reports(folder: Path) -> Iterator[tuple[object, str]]:
     yield "export", output_of("export", "--all", folder / "a.tar", *store_flag)
     yield "import", output_of("import", folder / "a.tar", "--store", folder / "b")
     yield "import again", output_of("import", folder / "a.tar", "--store", folder / "b")
-    (folder / "made" / "runs" / "nothing").mkdir()
+    (store.root / "runs" / "nothing").mkdir()
     yield "clean", output_of("clean", *store_flag)
 
 

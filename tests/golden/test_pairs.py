@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,16 +21,10 @@ from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 from slbench.numerics_versions import NUMERICS
+from tests.golden.tables import golden_losses
 
-FILE = Path(__file__).with_name("pairs.csv")
 TOLERANCE = 1e-3
-RELEASED_CAIT = [
-    1.503694,
-    1.305165,
-    0.88149,
-    0.759979,
-    0.612358,
-]  # losses of CaiT with variant "released" and method "both"
+RELEASED_CAIT = [1.503694, 1.305165, 0.88149, 0.759979, 0.612358]  # variant "released" with method "both"
 
 
 def network(backbone: str, method: str) -> Network:
@@ -44,27 +37,22 @@ def versions(backbone: str, method: str) -> dict[str, int]:
     return {**network(backbone, method).numerics, "trainer": NUMERICS["trainer"]}
 
 
-def golden() -> dict[tuple[str, str], dict[str, str]]:
-    with FILE.open(newline="") as file:
-        return {(row["backbone"], row["method"]): row for row in csv.DictReader(file)}
-
-
 def measured(backbone: str, method: str) -> list[float]:
     return losses(backbone, method, device=torch.device("cpu"))
 
 
 def test_every_pair_has_golden_losses() -> None:
-    assert list(golden()) == PAIRS
+    assert list(golden_losses()) == PAIRS
 
 
 @pytest.mark.parametrize(("backbone", "method"), PAIRS)
-def test_losses_of_a_pair_move_only_with_a_raised_version(backbone: str, method: str) -> None:
-    row = golden()[backbone, method]
+def test_losses_of_a_pair_change_only_with_a_raised_version(backbone: str, method: str) -> None:
+    row = golden_losses()[backbone, method]
     assert json.loads(row["numerics"]) == versions(backbone, method)
     assert measured(backbone, method) == pytest.approx(json.loads(row["losses"]), rel=TOLERANCE)
 
 
-def test_losses_of_the_released_cait_move_only_with_a_raised_version() -> None:
+def test_losses_of_the_released_cait_change_only_with_a_raised_version() -> None:
     spec, size = SMALL["cait"]
     assert isinstance(spec, CaiTSpec)
     released = dataclasses.replace(spec, variant="released")
@@ -74,10 +62,10 @@ def test_losses_of_the_released_cait_move_only_with_a_raised_version() -> None:
     assert actual == pytest.approx(RELEASED_CAIT, rel=TOLERANCE)
 
 
-def test_methods_that_differ_have_losses_that_differ_by_more_than_the_tolerance() -> None:
-    """So the tolerance cannot hide a missing mask or a wrong shift. (Half a patch of 2 px is 1 px.)"""
+def test_losses_of_different_methods_differ_by_more_than_the_tolerance() -> None:
+    """The tolerance cannot hide a missing mask or a wrong shift. (Half a patch of 2 px is 1 px.)"""
     same = {"spt-cardinal", "spt-1px-cardinal"}
-    loss = {pair: json.loads(row["losses"]) for pair, row in golden().items()}
+    loss = {pair: json.loads(row["losses"]) for pair, row in golden_losses().items()}
     for first, second in itertools.combinations(PAIRS, 2):
         if first[0] == second[0] and {first[1], second[1]} != same:
             assert loss[first] != pytest.approx(loss[second], rel=3 * TOLERANCE), (first, second)

@@ -1,4 +1,4 @@
-"""Which run starts next, and what follows from a failure: the queue alone, without processes or clocks."""
+"""The queue alone, without processes or clocks: order of runs, retries, and effects of failures."""
 
 import pytest
 
@@ -6,16 +6,15 @@ from slbench.grid.queue import DEFAULT_POLICY, Policy, RunQueue
 from slbench.grid.slots import Device, Slot
 from slbench.record import Failure, Kind
 from slbench.study import StudyRun
+from tests.grid.helpers import CPU, GPUS, slots_on
 from tests.support import missing, runs
 
-CPU = Device("cpu", "Processor", False)
-GPUS = [Device(f"cuda:{i}", "GPU", True, cuda=f"GPU-{i}") for i in range(2)]
 RUNS = runs({"seed": list(range(6))})
 
 
 def queue_of(count: int, *devices: Device, policy: Policy = DEFAULT_POLICY) -> RunQueue:
-    """Return a queue of so many runs with a slot on each device."""
-    queue = RunQueue([Slot(i, device, 1) for i, device in enumerate(devices)], policy=policy, store="results")
+    """Return a queue of the first `count` runs with a slot on each device."""
+    queue = RunQueue(slots_on(*devices), policy=policy, store="results")
     queue.add(RUNS[:count])
     return queue
 
@@ -32,32 +31,32 @@ def start_next(queue: RunQueue, slot: Slot, *, now: float = 0.0) -> StudyRun | N
     return None
 
 
-def drain(queue: RunQueue, why: Failure) -> list[StudyRun]:
+def drain(queue: RunQueue, failure: Failure) -> list[StudyRun]:
     """Start every run on the first slot and let it fail; return the runs in the order of their attempts."""
     attempts = list[StudyRun]()
     while queue.slots and (run := start_next(queue, queue.slots[0])) is not None:
         attempts.append(run)
-        after = queue.fail(queue.slots[0], why)
+        after = queue.fail(queue.slots[0], failure)
         if after.stop is not None:
             queue.stop()
     return attempts
 
 
-def test_a_failed_run_is_retried_as_often_as_the_policy_says_after_the_other_runs() -> None:
-    one, other = RUNS[:2]
+def test_a_failed_run_is_retried_after_the_other_runs_up_to_the_limit() -> None:
+    first, second = RUNS[:2]
     queue = queue_of(2, CPU, policy=Policy(retries=2))
-    assert drain(queue, failed()) == [one, other, one, other, one, other]
+    assert drain(queue, failed()) == [first, second] * 3
     assert queue.failed == 2
 
 
 @pytest.mark.parametrize("kind", ["diverged", "disk full"])
-def test_a_failure_that_would_repeat_is_not_retried(kind: Kind) -> None:
+def test_a_deterministic_failure_is_not_retried(kind: Kind) -> None:
     queue = queue_of(1, CPU, policy=Policy(retries=5))
     assert drain(queue, failed(kind)) == [RUNS[0]]
     assert queue.failed == 1
 
 
-def test_the_first_failure_stops_the_queue_and_the_other_jobs_with_fail_fast() -> None:
+def test_fail_fast_stops_the_queue_and_the_other_jobs() -> None:
     queue = queue_of(3, CPU, CPU, policy=Policy(fail_fast=True))
     for slot in queue.slots:
         start_next(queue, slot)
@@ -67,7 +66,7 @@ def test_the_first_failure_stops_the_queue_and_the_other_jobs_with_fail_fast() -
     assert queue.stop() == 1
 
 
-def test_failures_with_one_cause_stop_the_queue_and_others_are_counted_apart() -> None:
+def test_the_limit_of_failures_is_counted_per_cause() -> None:
     queue = queue_of(6, CPU, policy=Policy(max_failures=3))
     assert len(drain(queue, failed())) == 3
     queue = queue_of(4, CPU, policy=Policy(max_failures=3))
@@ -89,7 +88,7 @@ def test_after_a_stop_nothing_is_requeued() -> None:
     assert not queue.waiting and not queue.has_room
 
 
-def test_a_lost_device_gets_no_more_runs_and_others_do_them() -> None:
+def test_runs_of_a_lost_device_move_to_other_devices() -> None:
     queue = queue_of(3, *GPUS, policy=Policy(retries=1))
     slots = list(queue.slots)
     start_next(queue, slots[0])
@@ -107,7 +106,7 @@ def test_a_full_disk_stops_the_queue_and_names_the_store() -> None:
     assert not after.end_others
 
 
-def test_a_run_without_memory_is_retried_with_fewer_jobs_beside_then_alone_then_fails() -> None:
+def test_a_run_out_of_memory_is_retried_with_fewer_jobs_then_alone_then_fails() -> None:
     queue = queue_of(4, CPU, CPU, CPU)
     first, second, third = queue.slots
     for slot in (first, second, third):
@@ -115,18 +114,18 @@ def test_a_run_without_memory_is_retried_with_fewer_jobs_beside_then_alone_then_
     after = queue.fail(first, failed("out of memory"))
     assert (after.will_retry, after.retired, queue.jobs_on(CPU)) == (True, (first,), 2)
     queue.end(third)
-    assert start_next(queue, third) == RUNS[0], "it is the next to start"
+    assert start_next(queue, third) == RUNS[0], "the failed run is the next"
     after = queue.fail(third, failed("out of memory"))
     assert (after.will_retry, after.retired) == (True, ())
-    assert start_next(queue, third) is None, "nothing starts on the device before the other job has ended"
+    assert start_next(queue, third) is None, "no job starts before the other one has ended"
     queue.end(second)
     assert start_next(queue, second) == RUNS[0]
-    assert start_next(queue, third) is None, "nothing starts beside it"
+    assert start_next(queue, third) is None, "no job starts while it runs alone"
     assert queue.fail(second, failed("out of memory")).will_retry is False
     assert start_next(queue, third) == RUNS[3]
 
 
-def test_a_run_that_needs_a_lost_device_alone_may_use_another() -> None:
+def test_a_run_that_needs_a_lost_device_alone_moves_to_another_device() -> None:
     queue = queue_of(1, *GPUS)
     queue.waiting[0].alone = GPUS[0]
     assert queue.ready(GPUS[1], 0.0) == []
@@ -136,7 +135,7 @@ def test_a_run_that_needs_a_lost_device_alone_may_use_another() -> None:
     assert start_next(queue, queue.slots[0]) == RUNS[0]
 
 
-def test_a_run_that_is_postponed_holds_no_other() -> None:
+def test_a_postponed_run_blocks_no_other() -> None:
     queue = queue_of(2, CPU)
     queue.waiting[0].not_before = 7.0
     queue.waiting[0].alone = CPU
@@ -144,16 +143,16 @@ def test_a_run_that_is_postponed_holds_no_other() -> None:
     assert [task.run for task in queue.ready(CPU, 7.0)] == [RUNS[0], RUNS[1]]
 
 
-def test_a_run_that_could_not_be_started_is_the_next_again() -> None:
+def test_a_run_that_was_put_back_is_the_next() -> None:
     queue = queue_of(2, CPU, policy=Policy(max_runs=1))
     start_next(queue, queue.slots[0])
     queue.put_back(queue.slots[0])
     assert start_next(queue, queue.slots[0]) == RUNS[0]
 
 
-def test_a_limit_of_runs_counts_different_runs_and_lets_their_retries_start() -> None:
+def test_max_runs_counts_runs_and_not_their_retries() -> None:
     queue = queue_of(4, CPU, CPU, policy=Policy(max_runs=2, retries=1))
-    assert queue.has_room is False, "as many runs wait as there are slots"
+    assert queue.has_room is False, "one waiting run per slot"
     started = [start_next(queue, slot) for slot in queue.slots]
     assert started == list(RUNS[:2])
     assert not queue.has_room and not queue.reached_max_runs, "two are running"

@@ -1,4 +1,4 @@
-"""The proof of exact resume shows what is so, and what is not."""
+"""Verification of exact resumption: equal, different and inconclusive comparisons."""
 
 import dataclasses
 from pathlib import Path
@@ -6,39 +6,38 @@ from pathlib import Path
 import pytest
 
 from slbench.cli.verify import sentence
-from slbench.grid.slots import Device, Slot
-from slbench.grid.verify import Proof, Verification, one_per_network
+from slbench.grid.verify import Proof, Verification, one_per_network, proof
 from slbench.store import Store
+from tests.grid.helpers import CPU, slots_on
 from tests.support import make_record, runs
 
-CPU = Device("cpu", "Processor", False)
 LONG = {"recipe.epochs": 2, "recipe.batch_size": 64, "recipe.precision": "fp32"}
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_shown_to_be_the_calm_one(tmp_path: Path) -> None:
+def test_a_killed_run_is_identical_to_the_undisturbed_one(tmp_path: Path) -> None:
     (run,) = runs(set=LONG)
-    twice = Verification([run], tmp_path, slots=[Slot(0, CPU, 1)], precisions={"fp32": "fp32"}, kills=2, seed=3)
+    twice = Verification([run], tmp_path, slots=slots_on(CPU), precisions={"fp32": "fp32"}, kills=2, seed=3)
     events: list[object] = []
     twice.run_calmly(events.append)
     twice.run_killed(events.append)
-    (proof,) = twice.proofs()
-    assert proof.holds
-    assert 1 <= len(proof.killed_at) <= 2
-    assert proof.calm is not None and proof.killed is not None
-    assert proof.calm.weights_sha256 == proof.killed.weights_sha256
+    (result,) = twice.proofs()
+    assert result.holds
+    assert 1 <= len(result.killed_at) <= 2
+    assert result.calm is not None and result.killed is not None
+    assert result.calm.weights_sha256 == result.killed.weights_sha256
     assert "Failed" not in {type(event).__name__ for event in events}
-    words = sentence(proof)
-    assert words.startswith(f"identical  {run.title}: killed after step ")
-    assert proof.calm.weights_sha256 in words
+    assert sentence(result).startswith(f"identical  {run.title}: killed after step ")
+    assert result.calm.weights_sha256 in sentence(result)
 
 
-def filed(folder: Path, history: str, **changes: object) -> Store:
+def finished_store(folder: Path, history: str, **changes: object) -> Store:
+    """Return a store with one finished run."""
     (run,) = runs()
     store = Store(folder)
-    made = store.begin(run.spec, run.labels)
-    (made / "metrics.csv").write_text(history)
-    store.finish(made, make_record(run, **changes))
+    run_folder = store.begin(run.spec, run.labels)
+    (run_folder / "metrics.csv").write_text(history)
+    store.finish(run_folder, make_record(run, **changes))
     return store
 
 
@@ -53,33 +52,32 @@ def filed(folder: Path, history: str, **changes: object) -> Store:
         ({}, "epoch,test_top1\n1,80.0\n1,80.0\n", ["metrics.csv"]),
     ],
 )
-def test_what_differs_is_named_and_times_speeds_and_memory_may(
+def test_differences_are_named_except_times_speeds_and_memory(
     tmp_path: Path, changes: dict[str, object], history: str, different: list[str]
 ) -> None:
-    from slbench.grid.verify import proof
-
     (run,) = runs()
-    calm = filed(tmp_path / "calm", "epoch,test_top1,train_seconds\n1,80.0,3\n")
-    shown = proof(run, calm, filed(tmp_path / "killed", history, **changes), [5])
-    assert list(shown.differences) == different
-    assert shown.holds == (not different)
-    assert sentence(shown).startswith("DIFFERENT" if different else "identical")
+    undisturbed = finished_store(tmp_path / "undisturbed", "epoch,test_top1,train_seconds\n1,80.0,3\n")
+    result = proof(run, undisturbed, finished_store(tmp_path / "killed", history, **changes), [5])
+    assert list(result.differences) == different
+    assert result.holds == (not different)
+    assert sentence(result).startswith("DIFFERENT" if different else "identical")
 
 
-def test_what_was_not_killed_or_not_finished_shows_nothing() -> None:
+def test_a_run_that_was_not_killed_or_not_finished_is_inconclusive() -> None:
     (run,) = runs()
     record = make_record(run)
-    for proof, words in (
+    for result, reason in (
         (Proof(run, (), record, record, {}), "finished before it was killed; use more epochs"),
         (Proof(run, (3,), None, record, {}), "the uninterrupted run failed"),
         (Proof(run, (3,), record, None, {}), "the killed run failed"),
     ):
-        assert not proof.holds
-        assert sentence(proof) == f"INCONCLUSIVE {run.title}: {words}"
+        assert not result.holds
+        assert sentence(result) == f"INCONCLUSIVE {run.title}: {reason}"
 
 
-def test_one_run_of_each_network_and_data_set_is_enough() -> None:
-    made = runs({"method": ["none", "lsa"], "seed": [4, 5]})
-    assert [(run.labels.method, run.spec.seed) for run in one_per_network(made)] == [("none", 4), ("lsa", 4)]
-    other = dataclasses.replace(made[0], spec=dataclasses.replace(made[0].spec, protocol="full"))
-    assert one_per_network([made[0], other]) == (made[0], other)
+def test_one_run_per_network_and_data_set_is_verified() -> None:
+    candidates = runs({"method": ["none", "lsa"], "seed": [4, 5]})
+    assert [(run.labels.method, run.spec.seed) for run in one_per_network(candidates)] == [("none", 4), ("lsa", 4)]
+    first = candidates[0]
+    other = dataclasses.replace(first, spec=dataclasses.replace(first.spec, protocol="full"))
+    assert one_per_network([first, other]) == (first, other)

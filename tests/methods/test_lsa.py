@@ -18,7 +18,7 @@ def test_two_tokens_with_the_diagonal_masked_swap_their_values() -> None:
     assert (weights @ v)[0, 0].tolist() == [[4, 5, 6], [1, 2, 3]]
 
 
-def test_plain_scores_are_products_over_the_root_of_the_width() -> None:
+def test_plain_scores_are_divided_by_the_square_root_of_the_head_dim() -> None:
     q = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])[None, None]
     assert AttentionLogits(1, 4)(q, q)[0, 0].tolist() == [[0.5, 0], [0, 2]]
 
@@ -52,7 +52,7 @@ def reference(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, *, masked: b
 
 
 @pytest.mark.parametrize("name", ["none", "temperature-only", "mask-only", "lsa"])
-def test_values_and_gradients_are_those_of_the_plain_formula(name: str) -> None:
+def test_values_and_gradients_equal_a_reference(name: str) -> None:
     torch.manual_seed(0)
     logits = AttentionLogits.from_method(METHODS[name], num_heads=3, head_dim=7).double()
     temperature = torch.full((3,), math.sqrt(7), dtype=torch.float64)
@@ -91,14 +91,14 @@ def test_gradients_pass_through_adjust_except_on_the_diagonal() -> None:
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 5), (5, 1), (1, 1), (2, 3)])
-def test_the_mask_refuses_queries_that_are_not_the_keys(queries: int, keys: int) -> None:
+def test_the_mask_refuses_different_numbers_of_queries_and_keys_or_one_token(queries: int, keys: int) -> None:
     q, k = torch.randn(2, 3, queries, 7), torch.randn(2, 3, keys, 7)
     with pytest.raises(ValueError, match=naming(queries, keys)):
         AttentionLogits(3, 7, mask_self=True)(q, k)
     assert AttentionLogits(3, 7)(q, k).shape == (2, 3, queries, keys)
 
 
-def test_the_mask_is_safe_in_bfloat16() -> None:
+def test_the_mask_is_exact_in_bfloat16() -> None:
     q = torch.randn(2, 3, 5, 7, dtype=torch.bfloat16, requires_grad=True)
     weights = AttentionLogits(3, 7, mask_self=True)(q, q).softmax(dim=-1)
     weights.sum().backward()

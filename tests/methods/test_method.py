@@ -11,12 +11,12 @@ from slbench.validation import checked
 from tests.support import naming
 
 
-def test_the_plain_backbone_changes_nothing() -> None:
+def test_the_default_method_changes_neither_tokenizer_nor_attention() -> None:
     assert not Method().changes_tokenizer
     assert not Method().changes_attention
 
 
-def test_no_two_shipped_methods_are_equal() -> None:
+def test_registered_methods_differ() -> None:
     resolved = [method.resolved(pools=True) for method in METHODS.values()]
     assert len(set(resolved)) == len(METHODS)
 
@@ -24,7 +24,7 @@ def test_no_two_shipped_methods_are_equal() -> None:
 def test_both_is_spt_and_lsa_together() -> None:
     spt, lsa, both = (dataclasses.asdict(METHODS[name]) for name in ("spt", "lsa", "both"))
     plain = dataclasses.asdict(Method())
-    changes = {key: value for row in (spt, lsa) for key, value in row.items() if value != plain[key]}
+    changes = {key: value for fields in (spt, lsa) for key, value in fields.items() if value != plain[key]}
     assert both == plain | changes
 
 
@@ -32,6 +32,7 @@ def test_methods_have_the_titles_of_the_paper() -> None:
     titles = [model_title("ViT", name) for name in ("none", "spt", "lsa", "both", "temperature-only", "mask-only")]
     assert titles == ["ViT", "S-ViT", "L-ViT", "SL-ViT", "T-ViT", "M-ViT"]
     assert model_title("ViT", "window-2p") == "ViT, window-2p"
+    assert model_title("PiT", "both-no-pool") == "SL-PiT without S_pool"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,12 @@ def test_the_default_ratio_is_a_half() -> None:
     assert METHODS["spt"].resolved(pools=False).shift_ratio == 0.5
 
 
-def test_pixels_replace_the_ratio() -> None:
+def test_shift_pixels_replace_the_ratio() -> None:
     assert METHODS["spt-1px-cardinal"].pixels(8) == 1
     assert METHODS["spt-1px-cardinal"].resolved(pools=False).shift_ratio is None
 
 
-def test_a_ratio_of_no_pixel_is_refused_with_the_smallest_allowed() -> None:
+def test_a_ratio_below_one_pixel_is_refused_with_the_smallest_allowed() -> None:
     with pytest.raises(InputError, match=naming("shift_ratio", "0.25", "2 px", "0 px", "1/2", "0.5")):
         Method(shift="diagonal", shift_ratio=0.25).pixels(2)
     assert Method(shift="diagonal", shift_ratio=0.5).pixels(2) == 1
@@ -63,7 +64,7 @@ def test_a_shift_as_large_as_the_image_is_refused() -> None:
         Method(shift="diagonal", shift_pixels=8).check_shift(4, (8, 16))
 
 
-def test_a_shift_brings_a_layer_norm_by_default() -> None:
+def test_methods_with_a_shift_have_a_layer_norm_by_default() -> None:
     norms = {name: METHODS[name].resolved(pools=True).layer_norm for name in METHODS}
     with_norm = {name for name, norm in norms.items() if norm}
     shifted = {"spt", "both", "spt-no-pool", "both-no-pool", "spt-cardinal", "spt-all8", "spt-1px-cardinal"}
@@ -97,6 +98,6 @@ def test_s_pool_without_pooling_layers_is_refused() -> None:
         ({"shift": "sideways"}, naming("none", "diagonal", "cardinal", "all8")),
     ],
 )
-def test_contradictions_are_refused(fields: dict[str, object], message: str) -> None:
+def test_contradictory_fields_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         checked(Method, fields, where="method")

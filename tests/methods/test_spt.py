@@ -14,23 +14,22 @@ IMAGE = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])[None, 
 
 
 @pytest.mark.parametrize(
-    ("direction", "expected"),
+    ("direction", "pixels", "expected"),
     [
-        ((1, 0), [[0, 0, 0], [1, 2, 3], [4, 5, 6]]),
-        ((-1, 0), [[4, 5, 6], [7, 8, 9], [0, 0, 0]]),
-        ((0, 1), [[0, 1, 2], [0, 4, 5], [0, 7, 8]]),
-        ((1, 1), [[0, 0, 0], [0, 1, 2], [0, 4, 5]]),
-        ((-1, 1), [[0, 4, 5], [0, 7, 8], [0, 0, 0]]),
+        ((1, 0), 1, [[0, 0, 0], [1, 2, 3], [4, 5, 6]]),
+        ((-1, 0), 1, [[4, 5, 6], [7, 8, 9], [0, 0, 0]]),
+        ((0, 1), 1, [[0, 1, 2], [0, 4, 5], [0, 7, 8]]),
+        ((1, 1), 1, [[0, 0, 0], [0, 1, 2], [0, 4, 5]]),
+        ((-1, 1), 1, [[0, 4, 5], [0, 7, 8], [0, 0, 0]]),
+        ((1, 1), 2, [[0, 0, 0], [0, 0, 0], [0, 0, 1]]),
     ],
 )
-def test_a_copy_moves_its_way_and_zeros_follow(direction: tuple[int, int], expected: list[list[int]]) -> None:
-    shifted = Shift((direction,), pixels=1)(IMAGE)
+def test_copies_are_shifted_and_padded_with_zeros(
+    direction: tuple[int, int], pixels: int, expected: list[list[int]]
+) -> None:
+    shifted = Shift((direction,), pixels=pixels)(IMAGE)
     assert shifted[0, 0].tolist() == IMAGE[0, 0].tolist()
     assert shifted[0, 1].tolist() == expected
-
-
-def test_two_pixels_move_twice_as_far() -> None:
-    assert Shift(((1, 1),), pixels=2)(IMAGE)[0, 1].tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
 
 
 def test_a_shift_as_large_as_the_image_is_refused() -> None:
@@ -38,13 +37,13 @@ def test_a_shift_as_large_as_the_image_is_refused() -> None:
         Shift(DIAGONAL, pixels=3)(IMAGE)
 
 
-def test_the_four_diagonals_are_the_papers() -> None:
+def test_directions_are_diagonals_cardinals_or_all_eight() -> None:
     assert sorted(DIAGONAL) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
     assert sorted(CARDINAL) == [(-1, 0), (0, -1), (0, 1), (1, 0)]
     assert len(set(DIRECTIONS["all8"])) == 8
 
 
-def test_patches_go_row_by_row() -> None:
+def test_patches_are_ordered_row_by_row() -> None:
     image = torch.arange(24.0).reshape(1, 1, 4, 6)
     assert Patches(2)(image).tolist()[0][:4] == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11], [12, 13, 18, 19]]
 
@@ -82,7 +81,7 @@ def reference(images: Tensor, module: Tokenizer, pixels: int, patch: int) -> Ten
     return torch.stack(tokens, dim=1)
 
 
-def test_spt_is_shift_concatenate_patch_norm_linear() -> None:
+def test_spt_equals_a_reference() -> None:
     torch.manual_seed(0)
     module = tokenizer(METHODS["spt"], 3, 7, patch_size=4).double()
     assert isinstance(module, Tokenizer)
@@ -91,7 +90,7 @@ def test_spt_is_shift_concatenate_patch_norm_linear() -> None:
     assert torch.allclose(module(images), reference(images, module, pixels=2, patch=4), atol=1e-12)
 
 
-def window_seen(method: Method, patch: int, *, token: tuple[int, int] = (1, 1), tokens: int = 3) -> Tensor:
+def receptive_field(method: Method, patch: int, *, token: tuple[int, int] = (1, 1), tokens: int = 3) -> Tensor:
     """Return a mask (h, w) of the pixels with a gradient from one token, with random weights."""
     torch.manual_seed(1)
     module = tokenizer(method, 2, 5, patch_size=patch).double()
@@ -101,18 +100,18 @@ def window_seen(method: Method, patch: int, *, token: tuple[int, int] = (1, 1), 
     return images.grad.abs().sum(dim=(0, 1)) > 0
 
 
-def test_four_cardinals_see_three_quarters_of_that_window() -> None:
-    assert window_seen(METHODS["spt-cardinal"], 4).sum().item() == 0.75 * 8 * 8
+def test_cardinal_shifts_cover_three_quarters_of_the_diagonal_window() -> None:
+    assert receptive_field(METHODS["spt-cardinal"], 4).sum().item() == 0.75 * 8 * 8
 
 
-def test_at_ratio_three_quarters_the_diagonal_window_has_holes() -> None:
-    window = window_seen(Method(shift="diagonal", shift_ratio=0.75), 4)
+def test_the_diagonal_window_has_holes_at_ratio_three_quarters() -> None:
+    window = receptive_field(Method(shift="diagonal", shift_ratio=0.75), 4)
     rows, columns = window.any(dim=1), window.any(dim=0)
     assert rows.sum().item() == columns.sum().item() == (1 + 2 * 0.75) * 4
     assert not window[rows][:, columns].all()
 
 
-def test_without_its_norm_spt_can_be_written_as_the_overlapping_convolution() -> None:
+def test_spt_without_its_norm_is_an_overlapping_convolution() -> None:
     """Each of its weights is added to that of the pixel it reads."""
     torch.manual_seed(2)
     patch, channels, dim = 4, 3, 5
@@ -139,13 +138,13 @@ def test_the_window_tokenizer_without_norm_is_a_convolution() -> None:
     assert torch.allclose(windows(images), expected, atol=1e-12)
 
 
-def test_an_odd_patch_still_gives_a_token_for_each_patch() -> None:
+def test_odd_patch_sizes_give_one_token_per_patch() -> None:
     images = torch.randn(2, 3, 9, 15)
     for name in METHODS:
         assert tokenizer(METHODS[name], 3, 7, patch_size=3)(images).shape == (2, 15, 7)
 
 
 @pytest.mark.parametrize("name", ["none", "spt", "overlapping-conv", "window-2p"])
-def test_a_patch_that_does_not_divide_is_refused(name: str) -> None:
+def test_a_patch_size_that_does_not_divide_the_image_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=naming("patch", "4 px", "8 x 10")):
         tokenizer(METHODS[name], 3, 7, patch_size=4)(torch.randn(1, 3, 8, 10))

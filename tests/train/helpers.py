@@ -1,4 +1,4 @@
-"""A small run of the embedded data, trained in this process, and how a test ends it early."""
+"""A small run of the embedded data, trained in this process, and a way to kill it."""
 
 import dataclasses
 from functools import cache
@@ -27,8 +27,8 @@ from tests.support import train_here
 TINY = ViTSpec(patch_size=16, dim=12, depth=2, num_heads=3)
 RECIPE = dataclasses.replace(RECIPES["quick"], epochs=2, batch_size=100, precision="fp32", drop_path=0.1)
 LABELS = Labels(backbone="tiny", method="both", dataset="fashion-mnist-12k")
-Calm = tuple[RunRecord, Store]  # of the run of SPEC that nobody stopped
-EACH = 20  # where accuracies are not the subject, each 20th of the test images: evaluation takes most of the time
+FinishedRun = tuple[RunRecord, Store]
+TEST_STRIDE = 20  # use every 20th test image where accuracies do not matter: evaluation takes most of the time
 
 
 def tiny(method: str = "both", *, recipe: Recipe = RECIPE, protocol: Protocol = "holdout", seed: int = 0) -> RunSpec:
@@ -42,10 +42,10 @@ SPEC = tiny(recipe=dataclasses.replace(RECIPE, ema_decay=0.5, cutmix=0.5))  # tw
 
 
 @cache
-def load_less(spec: DatasetSpec, source: str = "", config: DataConfig | None = None) -> Splits:
+def load_with_fewer_test_images(spec: DatasetSpec, source: str = "", config: DataConfig | None = None) -> Splits:
     """Return the data set with fewer test images."""
     splits = load(spec, source, config)
-    return dataclasses.replace(splits, test=splits.test.take(np.arange(0, len(splits.test), EACH)))
+    return dataclasses.replace(splits, test=splits.test.take(np.arange(0, len(splits.test), TEST_STRIDE)))
 
 
 def execute(
@@ -62,7 +62,7 @@ def execute(
     """Train a run in this process, with a checkpoint after every step unless `every` says otherwise."""
     labels = LABELS.model_copy(update={"keep": keep})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "load", load if all_test_images else load_less)
+        patch.setattr(running, "load", load if all_test_images else load_with_fewer_test_images)
         how |= {"precision": precision, "threads": threads, "checkpoint_seconds": every}
         return train_here(StudyRun(spec, labels), store, **how)
 
@@ -74,24 +74,27 @@ def run(spec: RunSpec, folder: Path, **how: Any) -> tuple[RunRecord, Path]:
 
 
 def reproducible_fields(record: RunRecord) -> dict[str, Any]:
-    """Return the fields of a record that are the same whenever the run is made."""
+    """Return the fields of a record that do not depend on time and machine."""
     return {key: value for key, value in record.model_dump().items() if key not in VOLATILE_FIELDS}
 
 
 class Killed(BaseException):
-    """What a test ends a run with: nothing in a run catches it."""
+    """Ends a run in a test; the package does not catch it."""
 
 
-def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """End the run before this step of the optimizer, counted over the process."""
-    steps, right = iter(range(10_000)), Training._step
+def run_until_killed(store: Store, step: int, **how: Any) -> None:
+    """Train a run and kill it before this step of the optimizer, counted from the call."""
+    steps, real_step = iter(range(10_000)), Training._step
 
-    def deadly(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+    def step_or_die(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
         if next(steps) == step:
             raise Killed
-        return right(self, *arguments, **how)
+        return real_step(self, *arguments, **how)
 
-    monkeypatch.setattr(Training, "_step", deadly)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "_step", step_or_die)
+        with pytest.raises(Killed):
+            execute(store, **how)
 
 
 def layer_of_three_heads(depth: int, *, name: str = "block", sqrt_dk: float = 4.0) -> TemperatureLayer:

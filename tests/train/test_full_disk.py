@@ -1,4 +1,4 @@
-"""A disk that fills in the middle of a write: nothing that was there is damaged, and the run goes on afterwards."""
+"""A disk that becomes full during a write: no earlier file is damaged, and the run can be resumed."""
 
 import io
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import pytest
 
 from slbench.grid.failures import kind_of
 from slbench.store import Store
-from tests.train.helpers import LABELS, SPEC, Calm, execute, reproducible_fields
+from tests.train.helpers import LABELS, SPEC, FinishedRun, execute, reproducible_fields
 
-WRITES = [  # the file, and which of its writes fails
+WRITES = [  # file and number of the write that fails
     ("checkpoint.pt", 15),
     pytest.param("record.json", 1, marks=pytest.mark.slow),
     pytest.param("checkpoint.pt", 1, marks=pytest.mark.slow),
@@ -21,22 +21,22 @@ WRITES = [  # the file, and which of its writes fails
 ]
 
 
-class Full(io.FileIO):
-    """A file on a disk that is full after some bytes."""
+class FileOnFullDisk(io.FileIO):
+    """A file on a disk that becomes full half way through a write."""
 
     def write(self, content: Any) -> int:
         super().write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
 
-def full_at(name: str, time: int) -> Callable[..., Any]:
-    """A Path.open with which this write of this file fails half way."""
-    right, times = Path.open, iter(range(1, 10_000))
+def open_on_full_disk(name: str, time: int) -> Callable[..., Any]:
+    """Return a Path.open with which this write of this file fails half way."""
+    real_open, times = Path.open, iter(range(1, 10_000))
 
     def open_(self: Path, mode: str = "r", *arguments: Any, **how: Any) -> Any:
         if mode == "wb" and self.name.startswith(f".{name}.") and next(times) == time:
-            return Full(self, "w")
-        return right(self, mode, *arguments, **how)
+            return FileOnFullDisk(self, "w")
+        return real_open(self, mode, *arguments, **how)
 
     return open_
 
@@ -46,12 +46,12 @@ def weights(store: Store) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "time"), WRITES)
-def test_a_run_whose_disk_fills_goes_on_when_there_is_space(
-    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, time: int
+def test_a_run_stopped_by_a_full_disk_resumes_and_equals_an_undisturbed_run(
+    undisturbed: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, time: int
 ) -> None:
     store = Store(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", full_at(name, time))
+        patch.setattr(Path, "open", open_on_full_disk(name, time))
         with pytest.raises(OSError, match="No space left") as caught:
             execute(store)
     assert kind_of(caught.value) == "disk full"
@@ -60,5 +60,5 @@ def test_a_run_whose_disk_fills_goes_on_when_there_is_space(
     assert not [path for path in folder.iterdir() if path.suffix == ".tmp"]
     assert (folder / "checkpoint.pt").exists() == ((name, time) != ("checkpoint.pt", 1))
 
-    assert reproducible_fields(execute(store)) == reproducible_fields(calm[0])
-    assert weights(store) == weights(calm[1])
+    assert reproducible_fields(execute(store)) == reproducible_fields(undisturbed[0])
+    assert weights(store) == weights(undisturbed[1])

@@ -1,4 +1,4 @@
-"""The loop on what a recipe can add: mixed labels, accumulated batches, clipping, averaged weights, repeated images."""
+"""Options of a recipe in the loop: accumulated batches, clipping, averaged weights, repeated images."""
 
 import copy
 import dataclasses
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from slbench.data import load
 from slbench.data.batches import Batch, Batches
@@ -28,74 +27,66 @@ def training(**changes: Any) -> Training:
         return prepare(spec, load(spec.dataset), device=CPU, precision="fp32", on_progress=lambda progress: None)[0]
 
 
-def batch(count: int, *, share: float = 1.0) -> Batch:
+def batch(count: int) -> Batch:
     source = torch.Generator().manual_seed(count)
     images = torch.randn(count, 1, 32, 32, generator=source)
     labels = torch.randint(10, (2, count), generator=source)
-    return Batch(images, labels[0], labels[1], share)
+    return Batch(images, labels[0], labels[1], 1.0)
 
 
-def weights(made: Training) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in made.network.named_parameters()}
-
-
-def test_mixed_labels_count_by_their_shares() -> None:
-    made, mixed = training(label_smoothing=0.1), batch(6, share=0.7)
-    logits = made.network(mixed.images)
-    smooth = 0.9 * (0.7 * F.one_hot(mixed.labels, 10) + 0.3 * F.one_hot(mixed.partners, 10)) + 0.1 / 10
-    expected = -(smooth * logits.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(made._loss(mixed), expected)
+def weights(training: Training) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in training.network.named_parameters()}
 
 
 def test_accumulated_batches_step_as_one_large_batch() -> None:
-    both = batch(8)
-    one, two = (
-        Batch(both.images[rows], both.labels[rows], both.partners[rows], 1.0) for rows in (slice(0, 4), slice(4, 8))
-    )
+    large = batch(8)
+    halves = [
+        Batch(large.images[part], large.labels[part], large.partners[part], 1.0) for part in (slice(0, 4), slice(4, 8))
+    ]
     split, whole = training(), training()
-    split._step([one, two], epoch=1, first=0)
-    whole._step([both], epoch=1, first=0)
+    split._step(halves, epoch=1, first=0)
+    whole._step([large], epoch=1, first=0)
     for name, parameter in weights(split).items():
         torch.testing.assert_close(parameter, weights(whole)[name], rtol=1e-5, atol=1e-6)
 
 
-def norm_of_gradients(made: Training) -> float:
+def norm_of_gradients(training: Training) -> float:
     return float(
         torch.cat(
-            [parameter.grad.flatten() for parameter in made.network.parameters() if parameter.grad is not None]
+            [parameter.grad.flatten() for parameter in training.network.parameters() if parameter.grad is not None]
         ).norm()
     )
 
 
-def test_gradients_are_cut_to_their_largest_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_clipped_to_the_norm_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     norms: list[float] = []
     for limit in (None, 0.01):
-        made = training(clip_norm=limit)
-        monkeypatch.setattr(made.optimizer, "step", lambda made=made: norms.append(norm_of_gradients(made)))
-        made._step([batch(8)], epoch=1, first=0)
+        clipped = training(clip_norm=limit)
+        monkeypatch.setattr(clipped.optimizer, "step", lambda clipped=clipped: norms.append(norm_of_gradients(clipped)))
+        clipped._step([batch(8)], epoch=1, first=0)
     assert norms[0] > 0.02
     assert norms[1] == pytest.approx(0.01, rel=1e-3)
 
 
-def test_averaged_weights_are_evaluated_and_the_others_trained() -> None:
-    made, plain = training(ema_decay=0.75, lr=0.01), training(lr=0.01)
+def test_averaged_weights_are_evaluated_and_not_trained() -> None:
+    averaging, plain = training(ema_decay=0.75, lr=0.01), training(lr=0.01)
     path = []
     for number in range(3):
-        for candidate in (made, plain):
+        for candidate in (averaging, plain):
             candidate._step([batch(8)], epoch=1, first=number)
         path.append(weights(plain))
-    for name, parameter in made.evaluated.named_parameters():
-        torch.testing.assert_close(weights(made)[name], path[-1][name])  # averaging changes no step
+    for name, parameter in averaging.evaluated.named_parameters():
+        torch.testing.assert_close(weights(averaging)[name], path[-1][name])  # averaging changes no step
         average = 0.75 * (0.75 * path[0][name] + 0.25 * path[1][name]) + 0.25 * path[2][name]
         torch.testing.assert_close(parameter, average)
-    before = copy.deepcopy(made.logits(made.test))
+    before = copy.deepcopy(averaging.logits(averaging.test))
     with torch.no_grad():
-        for parameter in made.network.parameters():
+        for parameter in averaging.network.parameters():
             parameter.zero_()
-    assert torch.equal(made.logits(made.test), before)
+    assert torch.equal(averaging.logits(averaging.test), before)
 
 
-def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
+def test_repeated_images_are_adjacent_and_augmented_independently() -> None:
     recipe = dataclasses.replace(RECIPES["paper"], batch_size=7, mixup=0.0, cutmix=0.0, erase=0.0, auto_augment="none")
     spec = tiny().dataset
     pixels = torch.randint(0, 256, (9, 1, 32, 32), dtype=torch.uint8).numpy()
@@ -106,11 +97,11 @@ def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
     assert torch.equal(labels[0::3], labels[1::3]) and torch.equal(labels[0::3], labels[2::3])
     assert sorted(labels[::3].tolist()) == list(range(9))
     images = torch.cat([item.images for item in epoch_batches])
-    alike = [torch.equal(images[i], images[i + 1]) for i in range(0, 27, 3)]
-    assert sum(alike) < 3
+    equal = [torch.equal(images[i], images[i + 1]) for i in range(0, 27, 3)]
+    assert sum(equal) < 3
 
 
-def test_three_passes_show_each_image_three_times_in_three_orders() -> None:
+def test_three_passes_contain_each_image_three_times_in_different_orders() -> None:
     recipe = dataclasses.replace(RECIPES["released"], batch_size=5)
     pixels = torch.zeros(20, 1, 32, 32, dtype=torch.uint8).numpy()
     batches = Batches(ImageSet.of(pixels, torch.arange(20).numpy()), tiny().dataset, device=CPU)
@@ -121,15 +112,15 @@ def test_three_passes_show_each_image_three_times_in_three_orders() -> None:
     assert torch.equal(order[:20], once)
 
 
-def test_the_whole_of_the_released_augmentation_trains() -> None:
-    made = training(auto_augment="imagenet", erase=0.25, erase_fill="raw-mean", cutmix=0.25, mixup=0.25, epochs=1)
+def test_a_recipe_with_all_released_augmentations_trains() -> None:
+    loop = training(auto_augment="imagenet", erase=0.25, erase_fill="raw-mean", cutmix=0.25, mixup=0.25, epochs=1)
     with reproducible(1):
-        (metrics,) = made.epochs()
+        (metrics,) = loop.epochs()
     assert 0 < metrics.train_loss < 3
     assert metrics.scales_below_zero == 0
 
 
-def test_a_temperature_that_has_turned_negative_is_counted() -> None:
+def test_negative_temperatures_are_counted() -> None:
     network = small("vit", "both")
     assert count_below_zero(network) == 0
     scale = dict(network.named_parameters())["blocks.1.attention.logits.scale"]

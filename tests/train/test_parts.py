@@ -1,4 +1,4 @@
-"""A loss, an optimizer and a schedule that the package does not have train without an edit of the loop."""
+"""Custom losses, optimizers and schedules in the loop, and those that a recipe chooses."""
 
 import dataclasses
 
@@ -11,13 +11,13 @@ from slbench.data.batches import Batch, Batches
 from slbench.data.subset import subset
 from slbench.train.loop import Training
 from slbench.train.parts import TrainingParts, make_parts
-from tests.train.helpers import RECIPE, load_less, tiny
+from tests.train.helpers import RECIPE, load_with_fewer_test_images, tiny
 
 SPEC = tiny(recipe=dataclasses.replace(RECIPE, label_smoothing=0.25, ema_decay=0.5))  # two epochs of nine steps
 
 
 def sum_of_mean_logits(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Return a loss whose gradient is 1 for each bias of the last layer, whatever the images."""
+    """Return a loss whose gradient is 1 for each bias of the last layer, for all images."""
     assert len(logits) == len(batch.labels)
     return logits.mean(0).sum()
 
@@ -38,7 +38,7 @@ class OneLayer(Backbone):
 
 
 def training_with(network: Backbone, parts: TrainingParts) -> Training:
-    images, _, test = load_less(SPEC.dataset).for_protocol("holdout")
+    images, _, test = load_with_fewer_test_images(SPEC.dataset).for_protocol("holdout")
     cpu = torch.device("cpu")
     batches = Batches(subset(images, SPEC.dataset, seed=0), SPEC.dataset, device=cpu)
     return Training(
@@ -53,7 +53,7 @@ def training_with(network: Backbone, parts: TrainingParts) -> Training:
     )
 
 
-def test_the_loop_trains_with_any_loss_optimizer_and_schedule_also_when_resumed() -> None:
+def test_the_loop_trains_with_any_loss_optimizer_and_schedule_even_when_resumed() -> None:
     network = OneLayer()
     bias = network.get_parameter("head.bias")
     nn.init.zeros_(bias)
@@ -73,15 +73,15 @@ def test_the_loop_trains_with_any_loss_optimizer_and_schedule_also_when_resumed(
     assert torch.allclose(bias, torch.full((10,), -(2 - 2.0**-17)))
 
 
-def test_a_recipe_chooses_the_parts() -> None:
+def test_a_recipe_chooses_loss_schedule_and_averaging() -> None:
     network = SPEC.build_network()
     parts = make_parts(SPEC, network)
     assert parts.averaged is not None
     assert make_parts(tiny(), network).averaged is None
     assert parts.schedule(0) == RECIPE.warmup_lr
-    logits = torch.tensor([[0.0, 0.0, torch.log(torch.tensor(2.0))]])  # probabilities 1/4, 1/4, 1/2
-    batch = Batch(torch.zeros(1, 1, 2, 2), torch.tensor([2]), torch.tensor([0]), share=0.5)
+    logits = torch.tensor([[0.0, 0.0, torch.log(torch.tensor(2.0))]] * 2)  # probabilities 1/4, 1/4, 1/2
+    batch = Batch(torch.zeros(2, 1, 2, 2), torch.tensor([2, 2]), torch.tensor([0, 0]), share=0.7)
     smooth = (2 * torch.log(torch.tensor(4.0)) + torch.log(torch.tensor(2.0))) / 3  # against the uniform target
     own, partner = torch.log(torch.tensor(2.0)), torch.log(torch.tensor(4.0))
-    expected = 0.5 * (0.75 * own + 0.25 * smooth) + 0.5 * (0.75 * partner + 0.25 * smooth)
+    expected = 0.7 * (0.75 * own + 0.25 * smooth) + 0.3 * (0.75 * partner + 0.25 * smooth)
     assert torch.allclose(parts.loss(logits, batch), expected)

@@ -1,4 +1,4 @@
-"""One run from spec to record, on the embedded data, small."""
+"""One small run of the embedded data from spec to record."""
 
 import csv
 import dataclasses
@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.errors import TrainingError
+from slbench.errors import DivergedError
 from slbench.methods import METHODS
 from slbench.record import RunRecord
 from slbench.run_paths import RunPaths
@@ -27,13 +27,13 @@ Run = tuple[RunRecord, Path]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run and its folder."""
-    return run(tiny(), tmp_path_factory.mktemp("made"))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return the record and the folder of a run."""
+    return run(tiny(), tmp_path_factory.mktemp("finished"))
 
 
-def test_a_run_leaves_its_record_history_weights_and_logits(made: Run) -> None:
-    record, folder = made
+def test_a_run_writes_record_history_weights_and_logits(finished: Run) -> None:
+    record, folder = finished
     assert Store(folder.parent.parent).record(record.run_id) == record
     with (folder / record.history).open() as file:
         rows = list(csv.DictReader(file))
@@ -53,15 +53,15 @@ def test_a_run_leaves_its_record_history_weights_and_logits(made: Run) -> None:
     assert tiny().dataset.content == f"arrays sha256:{record.data_sha256}"
 
 
-def test_the_same_spec_gives_the_same_weights_whatever_the_process_drew_before_and_another_seed_others(
-    made: Run, tmp_path: Path
+def test_weights_depend_on_the_spec_and_not_on_earlier_random_numbers_of_the_process(
+    finished: Run, tmp_path: Path
 ) -> None:
     torch.manual_seed(123)
     torch.rand(7)
-    again, other = run(tiny(), tmp_path / "b")[0], run(tiny(seed=1), tmp_path / "c")[0]
+    repeated, other = run(tiny(), tmp_path / "b")[0], run(tiny(seed=1), tmp_path / "c")[0]
     timed = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}
-    assert made[0].model_dump(exclude=timed) == again.model_dump(exclude=timed)
-    assert other.weights_sha256 != made[0].weights_sha256
+    assert finished[0].model_dump(exclude=timed) == repeated.model_dump(exclude=timed)
+    assert other.weights_sha256 != finished[0].weights_sha256
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])
@@ -75,7 +75,7 @@ def test_without_a_validation_split_nothing_is_selected(tmp_path: Path, protocol
     assert record.final_test_top1 > 10
 
 
-def test_the_three_accuracies_are_of_the_epochs_they_name() -> None:
+def test_final_selected_and_best_accuracies_are_of_their_epochs() -> None:
     curve = [(50.0, 40.0), (60.0, 45.0), (60.0, 70.0), (55.0, 42.0)]  # validation, test
     history = [
         EpochMetrics(
@@ -93,13 +93,13 @@ def test_the_three_accuracies_are_of_the_epochs_they_name() -> None:
         for number, (val, test) in enumerate(curve, start=1)
     ]
     fields = accuracies(history)
-    assert fields["scales_below_zero"] == 2  # after the second epoch, though one is left after the last
+    assert fields["scales_below_zero"] == 2  # of the second epoch, the largest
     assert (fields["final_test_top1"], fields["selected_test_top1"], fields["best_test_top1"]) == (42, 45, 70)
-    assert (fields["selected_epoch"], fields["best_test_epoch"]) == (2, 3)  # the first of equals
+    assert (fields["selected_epoch"], fields["best_test_epoch"]) == (2, 3)  # the first of equal ones
 
 
-def test_a_scale_that_crosses_zero_is_flagged_in_the_record(tmp_path: Path) -> None:
-    """A thousandth of the usual scale is crossed by a step or two at this rate."""
+def test_scales_below_zero_are_counted_in_the_record(tmp_path: Path) -> None:
+    """At this rate one or two steps exceed a thousandth of the usual scale."""
     method = dataclasses.replace(METHODS["both"], initial_temperature=1000.0)
     record, folder = run(
         dataclasses.replace(tiny(recipe=dataclasses.replace(RECIPE, lr=0.01)), method=method), tmp_path
@@ -114,27 +114,27 @@ def test_a_scale_that_crosses_zero_is_flagged_in_the_record(tmp_path: Path) -> N
         assert [int(row["scales_below_zero"]) for row in csv.DictReader(file)] == [below["1"], below["2"]]
 
 
-def test_accuracies_are_counted_in_percent() -> None:
+def test_accuracies_are_percentages() -> None:
     falling = torch.tensor([6.0, 5, 4, 3, 2, 1, 0]).repeat(4, 1)  # class 0 first, class 6 last
     evaluation = Evaluation.of(falling, torch.tensor([0, 0, 6, 4]))
     assert (evaluation.top1, evaluation.top5) == (50, 75)
     assert Evaluation.of(torch.zeros(2, 3), torch.tensor([0, 2])).loss == pytest.approx(math.log(3))
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_files_nothing(tmp_path: Path) -> None:
+def test_a_nan_loss_stops_the_run_without_a_record(tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, lr=1e30)
-    with pytest.raises(TrainingError, match=naming("nan", "step 3", "epoch 1", "recipe.lr")):
+    with pytest.raises(DivergedError, match=naming("nan", "step 3", "epoch 1", "recipe.lr")):
         run(tiny(recipe=recipe), tmp_path)
     assert Store(tmp_path).record(tiny(recipe=recipe).run_id) is None
 
 
-def test_bf16_trains_and_says_so(tmp_path: Path) -> None:
+def test_bf16_trains_and_is_recorded(tmp_path: Path) -> None:
     record = run(tiny(recipe=dataclasses.replace(RECIPE, epochs=1, batch_size=500)), tmp_path, precision="bf16")[0]
     assert record.precision == "bf16"
     assert math.isfinite(record.final_train_loss)
 
 
-def test_threads_and_determinism_are_set_and_given_back() -> None:
+def test_threads_and_determinism_are_set_and_restored() -> None:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with reproducible(2):
         assert torch.get_num_threads() == 2

@@ -23,7 +23,7 @@ from slbench.train.temperatures import (
     rows_of,
 )
 from tests.contracts.small import small
-from tests.train.helpers import LABELS, SPEC, Calm, Killed, die_at, execute, run, tiny
+from tests.train.helpers import LABELS, SPEC, FinishedRun, execute, run, run_until_killed, tiny
 
 EPOCHS, LAYERS, HEADS = 2, 2, 3  # of SPEC
 
@@ -57,7 +57,7 @@ def test_a_scale_of_a_quarter_is_a_temperature_of_four() -> None:
     ]
 
 
-def test_vit_starts_at_the_square_root_of_its_16_channels_a_head() -> None:
+def test_temperatures_of_vit_start_at_the_square_root_of_16_channels_per_head() -> None:
     layers = layers_of("vit", METHODS["lsa"], 32)
     assert [layer.name for layer in layers] == [f"block {number}" for number in range(1, 10)]
     assert {layer.sqrt_dk for layer in layers} == {4.0}
@@ -65,14 +65,14 @@ def test_vit_starts_at_the_square_root_of_its_16_channels_a_head() -> None:
     assert {layer.heads for layer in layers} == {tuple(range(1, 13))}
 
 
-def test_t2ts_soft_splits_come_first_and_have_their_own_d_k() -> None:
+def test_soft_splits_of_t2t_are_first_and_have_their_own_d_k() -> None:
     layers = layers_of("t2t", METHODS["both"], 64)
     assert [layer.name for layer in layers[:3]] == ["soft split 1", "soft split 2", "block 1"]
     assert [layer.sqrt_dk**2 for layer in layers[:3]] == pytest.approx([135, 576, 64])
     assert [layer.depth for layer in layers] == list(range(1, 15))
 
 
-def test_caits_class_attention_comes_last_under_its_own_name() -> None:
+def test_class_attention_of_cait_is_last_under_its_own_name() -> None:
     layers = layers_of("cait", METHODS["lsa"], 32)
     assert [(layer.name, layer.depth) for layer in layers[23:]] == [
         ("block 24", 24),
@@ -88,16 +88,16 @@ def test_pooling_between_stages_is_no_layer(backbone: str, count: int) -> None:
     ]
 
 
-def test_one_temperature_for_a_layer_is_head_0_and_starts_where_it_is_told() -> None:
-    row = Method(learn_temperature=True, temperature_per="layer", initial_temperature=2.0)
-    layers = layers_of("vit", row, 32)
+def test_a_temperature_per_layer_is_head_0_and_starts_at_the_initial_value() -> None:
+    method = Method(learn_temperature=True, temperature_per="layer", initial_temperature=2.0)
+    layers = layers_of("vit", method, 32)
     assert {(layer.heads, layer.initial, layer.sqrt_dk) for layer in layers} == {((0,), 0.125, 4.0)}
 
 
-def test_the_file_has_the_start_and_every_epoch_of_the_weights_that_are_evaluated(
-    calm: Calm,
+def test_the_file_has_the_initial_values_and_those_of_the_evaluated_weights_after_each_epoch(
+    undisturbed: FinishedRun,
 ) -> None:
-    rows = table(calm[1])
+    rows = table(undisturbed[1])
     assert [(row["epoch"], row["depth"], row["head"]) for row in rows] == [
         (str(epoch), str(depth), str(head))
         for epoch in range(EPOCHS + 1)
@@ -105,58 +105,40 @@ def test_the_file_has_the_start_and_every_epoch_of_the_weights_that_are_evaluate
         for head in range(1, HEADS + 1)
     ]
     assert {float(row["multiple"]) for row in rows if row["epoch"] == "0"} == {1.0}
-    weights = load_file(calm[1].folder(SPEC, LABELS) / "weights.safetensors")
+    weights = load_file(undisturbed[1].folder(SPEC, LABELS) / "weights.safetensors")
     kept = [weights[f"blocks.{block}.attention.logits.scale"] for block in range(LAYERS)]
     assert [float(row["scale"]) for row in rows if row["epoch"] == str(EPOCHS)] == torch.cat(kept).tolist()
     assert len({row["scale"] for row in rows}) == 1 + EPOCHS * LAYERS * HEADS
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", range(18))
-def test_a_run_that_was_killed_at_any_step_leaves_the_same_file(
-    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """Some steps, and deaths between epochs, are in test_resume.py."""
-    store = Store(tmp_path)
-    with monkeypatch.context() as patch:
-        die_at(patch, step)
-        with pytest.raises(Killed):
-            execute(store)
-    execute(store)
-    assert table(store) == table(calm[1])
+def test_the_file_is_complete_after_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, epochs, real_save = Store(tmp_path), [], Checkpoints.save
 
-
-def test_after_each_epoch_the_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, seen, right = Store(tmp_path), [], Checkpoints.save
-
-    def look(self: Checkpoints, state: dict[str, Any]) -> None:
+    def save(self: Checkpoints, state: dict[str, Any]) -> None:
         if state["training"]["done"] == 0:
-            seen.append(max(int(row["epoch"]) for row in table(store)))
-        right(self, state)
+            epochs.append(max(int(row["epoch"]) for row in table(store)))
+        real_save(self, state)
 
-    monkeypatch.setattr(Checkpoints, "save", look)
+    monkeypatch.setattr(Checkpoints, "save", save)
     execute(store, every=1e9)
-    assert seen == [1, 2]
+    assert epochs == [1, 2]
 
 
-def test_from_a_checkpoint_of_an_older_version_epochs_are_known_from_there_on(
-    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_resumed_from_a_checkpoint_of_an_older_version_lacks_the_earlier_epochs(
+    undisturbed: FinishedRun, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    with monkeypatch.context() as patch:
-        die_at(patch, 11)
-        with pytest.raises(Killed):
-            execute(store)
+    run_until_killed(store, 11)
     checkpoints = Checkpoints(store.folder(SPEC, LABELS))
     state = checkpoints.load()
     assert state is not None
     del state["training"]["temperatures"]
     checkpoints.save(state)
     execute(store)
-    assert table(store) == [row for row in table(calm[1]) if row["epoch"] != "1"]
+    assert table(store) == [row for row in table(undisturbed[1]) if row["epoch"] != "1"]
 
 
-def test_a_row_that_learns_no_temperature_has_no_such_file(tmp_path: Path) -> None:
+def test_a_method_without_learned_temperatures_writes_no_file(tmp_path: Path) -> None:
     recipe = dataclasses.replace(SPEC.recipe, epochs=1)
     _, folder = run(tiny("spt", recipe=recipe), tmp_path)
     assert not (folder / "temperatures.csv").exists()
