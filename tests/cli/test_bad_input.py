@@ -6,7 +6,6 @@ import pytest
 
 from slbench import machine
 from tests.cli.conftest import Command
-from tests.support import missing
 
 ONE = ("--method", "none")
 
@@ -47,9 +46,7 @@ def test_an_invalid_flag_is_one_line_and_writes_nothing(
     slbench: Command, tmp_path: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
     result = slbench("run-grid", *flags, "--store", tmp_path / "results")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "slbench", *words)
-    assert result.err.count("\n") == 1
+    result.check_error("slbench", *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,9 +55,7 @@ def test_an_invalid_study_file_is_one_line_with_file_and_key(slbench: Command, t
     path = tmp_path / "x.toml"
     path.write_text("titel = 'x'")
     result = slbench(command, path, "--store", tmp_path / "results")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "slbench", path, "titel", "title")
-    assert result.err.count("\n") == 1
+    result.check_error("slbench", path, "titel", "title")
     assert [found.name for found in tmp_path.iterdir()] == ["x.toml"]
 
 
@@ -69,23 +64,19 @@ def test_a_store_that_is_a_file_is_refused_and_unchanged(slbench: Command, tmp_p
     file = tmp_path / "results"
     file.write_text("mine")
     result = slbench(command, *(() if command == "report" else ONE), "--store", file)
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, file, "--store")
+    result.check_error(file, "--store")
     assert file.read_text() == "mine"
 
 
 @pytest.mark.parametrize("command", ["run-grid", "train"])
 def test_a_store_that_cannot_be_written_to_is_refused(slbench: Command, command: str) -> None:
     result = slbench(command, *ONE, "--store", "/proc/slbench")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "/proc/slbench", "--store")
-    assert result.err.count("\n") == 1
+    result.check_error("/proc/slbench", "--store")
 
 
 def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> None:
     result = slbench("train", "--method", "none,lsa", "--store", tmp_path / "results")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "2", "--backbone", "--method", "--dataset")
+    result.check_error("2", "--backbone", "--method", "--dataset")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,14 +91,10 @@ def test_a_report_of_an_empty_store_or_an_unknown_accuracy_writes_nothing(
     slbench: Command, tmp_path: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
     result = slbench("report", *flags, "--store", tmp_path / "results")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, *words)
-    assert result.err.count("\n") == 1
+    result.check_error(*words)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_command_is_one_line(slbench: Command) -> None:
     result = slbench("run-gird")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "run-gird")
-    assert result.err.count("\n") == 1
+    result.check_error("run-gird")

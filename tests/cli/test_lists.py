@@ -83,8 +83,7 @@ def test_without_study_files_the_list_names_the_folder(
 
 def test_an_unknown_list_is_refused_with_the_allowed_ones(slbench: Command) -> None:
     result = slbench("list", "method")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "method", "methods", "backbones", "datasets", "recipes", "studies", "schema")
+    result.check_error("method", "methods", "backbones", "datasets", "recipes", "studies", "schema")
 
 
 def test_list_schema_prints_the_committed_schema(slbench: Command) -> None:

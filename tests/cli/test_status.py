@@ -171,9 +171,7 @@ def test_invalid_arguments_are_one_line(
 ) -> None:
     named = [str(study) if argument == "STUDY" else argument for argument in arguments]
     result = slbench(*named, "--store", prepared[0].root)
-    assert result.code == 2
-    assert not missing(result.err, *words)
-    assert len(result.err.splitlines()) == 1
+    result.check_error(*words)
 
 
 def test_an_ambiguous_id_prefix_is_refused_with_the_matching_runs(
@@ -183,8 +181,7 @@ def test_an_ambiguous_id_prefix_is_refused_with_the_matching_runs(
     for name in ("vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002"):
         (store.root / "runs" / name).mkdir()
     result = slbench("logs", "abcdef", "--store", store.root)
-    assert result.code == 2
-    assert not missing(result.err, "2 run ids", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
+    result.check_error("2 run ids", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
 
 
 @pytest.mark.slow

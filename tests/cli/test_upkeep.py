@@ -100,9 +100,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "y.tar").write_bytes(b"no archive")
     result = slbench(*arguments)
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "slbench", *words)
-    assert result.err.count("\n") == 1
+    result.check_error("slbench", *words)
     assert files(tmp_path) == {"y.tar": b"no archive"}
 
 
