@@ -68,6 +68,10 @@ def test_a_flat_list_under_grid_is_one_value_of_a_list_field_with_a_note(
     assert "must be a list of lists, one for each value" in error_of({"grid": {**grid, path: [first, 3]}})
 
 
+def test_head_counts_are_an_axis_of_a_backbone_without_stages() -> None:
+    assert [value(run, "backbone.num_heads") for run in runs({"backbone.num_heads": [1, 2]})] == [1, 2]
+
+
 def test_an_image_size_is_one_side_or_height_and_width() -> None:
     sizes = [value(run, "dataset.image_size") for run in runs({"dataset.image_size": [48, [48, 32]]})]
     assert sizes == [[48, 48], [48, 32]]
