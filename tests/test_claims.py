@@ -1,4 +1,4 @@
-"""Of any number of processes that want a run, one has it; of a dead one it is taken over."""
+"""A run is claimed by one process at a time; claims of dead processes are taken over."""
 
 import os
 import shutil
@@ -15,32 +15,33 @@ from slbench import claims
 from slbench.claims import Claim, Claims, Owner, boot_id, current_claim, is_alive, process_start_time
 
 
-def elsewhere(path: Path, *, processes: tuple[tuple[int, str], ...] = ((1, "1"),)) -> None:
-    """Make a claim one of another machine."""
+def write_remote_claim(path: Path, *, processes: tuple[tuple[int, str], ...] = ((1, "1"),)) -> None:
+    """Write a claim of another machine."""
     owner = Owner(token="other", hostname="far", boot="another", processes=processes)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(owner.model_dump_json())
 
 
-def held(root: Path) -> Claim:
+def acquire(root: Path) -> Claim:
+    """Return a new claim of the run."""
     claim = Claims(root).acquire("run")
     assert claim is not None
     return claim
 
 
-def test_a_run_is_claimed_once_and_again_when_it_is_given_back(tmp_path: Path) -> None:
-    claim = held(tmp_path)
+def test_a_run_is_claimed_once_and_again_after_release(tmp_path: Path) -> None:
+    claim = acquire(tmp_path)
     assert Claims(tmp_path).acquire("run") is None
     assert set(Claims(tmp_path).holders()) == {"run"}
     claim.release(done=False)
     assert Claims(tmp_path).holders() == {}
-    second = held(tmp_path)
+    second = acquire(tmp_path)
     assert (second.path.name, second.heartbeat(), claim.heartbeat()) == ("2.json", True, False)
     second.release(done=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_many_that_come_at_once_one_wins(tmp_path: Path) -> None:
+def test_one_of_several_threads_gets_the_claim(tmp_path: Path) -> None:
     barrier, won = threading.Barrier(16), list[Claim]()
 
     def race() -> None:
@@ -61,7 +62,7 @@ def test_of_many_that_come_at_once_one_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
-def test_of_several_processes_one_wins(tmp_path: Path, links: bool) -> None:
+def test_one_of_several_processes_gets_the_claim(tmp_path: Path, links: bool) -> None:
     program = f"""
 import os, sys, time
 from pathlib import Path
@@ -86,9 +87,9 @@ sys.stdin.read()
     assert sorted(answers) == ["False", "False", "False", "True"]
 
 
-def test_a_claim_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
+def test_a_claim_of_a_dead_local_process_is_taken_over_at_once(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    claim = held(tmp_path)
+    claim = acquire(tmp_path)
     claim.owner = claim.owner.model_copy(update={"processes": ()})
     claim.add_process(process.pid, "cuda:1")
     assert Claims(tmp_path).acquire("run") is None
@@ -97,32 +98,32 @@ def test_a_claim_of_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_pat
     process.communicate()
     assert Claims(tmp_path).holders() == {}
     assert Claims(tmp_path).stale() == [tmp_path / "run"]
-    again = held(tmp_path)
+    again = acquire(tmp_path)
     assert (again.path.name, claim.heartbeat()) == ("2.json", False)
-    claim.release(done=False)  # of one that was taken over: nothing happens to the new one
+    claim.release(done=False)  # a lost claim: the new one is unchanged
     assert again.heartbeat()
 
 
-def test_a_process_that_got_the_number_of_a_dead_one_is_another(tmp_path: Path) -> None:
+def test_a_reused_process_id_is_another_process(tmp_path: Path) -> None:
     assert is_alive(os.getpid(), process_start_time(os.getpid()))
     assert not is_alive(os.getpid(), "1")
     assert not is_alive(2**22 + 1, "1")
     path = tmp_path / "run" / "1.json"
-    elsewhere(path)
+    write_remote_claim(path)
     owner = Owner(token="t", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
     path.write_text(owner.model_dump_json())
-    assert held(tmp_path).path.name == "2.json"
+    assert acquire(tmp_path).path.name == "2.json"
 
 
-def test_a_claim_of_another_machine_lives_as_long_as_its_time_of_change_changes(
+def test_a_claim_of_another_machine_is_alive_while_its_modification_time_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run" / "1.json"
-    elsewhere(path)
+    write_remote_claim(path)
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     observer = Claims(tmp_path)
-    for jump in (0, -86_400, 7, 10**9):  # its clock is set back and forth: a change is a sign of life all the same
+    for jump in (0, -86_400, 7, 10**9):  # a heartbeat even if the clock goes backwards
         os.utime(path, (10**6 + jump, 10**6 + jump))
         assert observer.acquire("run") is None
         clock[0] += claims.STALE_SECONDS - 1
@@ -135,7 +136,7 @@ def test_a_claim_of_another_machine_lives_as_long_as_its_time_of_change_changes(
 
 
 @pytest.mark.parametrize("content", ["", "{", "garbage\x00", '{"token": 1}'])
-def test_a_claim_that_cannot_be_read_counts_until_it_has_been_silent(
+def test_an_unreadable_claim_is_alive_until_it_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     (tmp_path / "run").mkdir()
@@ -149,31 +150,31 @@ def test_a_claim_that_cannot_be_read_counts_until_it_has_been_silent(
     assert observer.acquire("run") is not None
 
 
-def test_how_far_a_run_is_can_be_asked_for_while_it_runs(tmp_path: Path) -> None:
-    claim = held(tmp_path)
+def test_the_progress_of_a_running_run_is_readable(tmp_path: Path) -> None:
+    claim = acquire(tmp_path)
     claim.write_progress({"epoch": 3})
     assert Claims(tmp_path).holders()["run"].progress == {"epoch": 3}
     (tmp_path / "run" / "progress.json").write_text("[")
     assert Claims(tmp_path).holders()["run"].progress == {}
     claim.release(done=True)
-    claim.write_progress({"epoch": 4})  # late: the folder is gone
+    claim.write_progress({"epoch": 4})  # too late: the folder is deleted
     claim.add_process(os.getpid(), "cpu")
     assert current_claim(tmp_path / "run") is None
 
 
-def test_a_claim_whose_folder_went_is_not_mistaken_for_one_of_the_same_name(tmp_path: Path) -> None:
-    lost = held(tmp_path)
+def test_a_claim_with_a_deleted_folder_is_not_the_new_one_of_its_name(tmp_path: Path) -> None:
+    lost = acquire(tmp_path)
     shutil.rmtree(tmp_path / "run")
-    other = held(tmp_path)
+    other = acquire(tmp_path)
     assert (lost.path, lost.heartbeat(), other.heartbeat()) == (other.path, False, True)
     lost.release(done=True)
     lost.release(done=False)
     assert other.heartbeat()
 
 
-def test_what_a_dead_owner_left_is_forgotten_and_a_live_claim_of_a_slow_clock_is_not(tmp_path: Path) -> None:
+def test_forget_removes_claims_of_dead_owners_only(tmp_path: Path) -> None:
     path = tmp_path / "run" / "1.json"
-    elsewhere(path)
+    write_remote_claim(path)
     os.utime(path, (10**6, 10**6))
     Claims(tmp_path).forget(["run", "nothing"])
     assert path.exists()
@@ -184,28 +185,26 @@ def test_what_a_dead_owner_left_is_forgotten_and_a_live_claim_of_a_slow_clock_is
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
-def test_a_claim_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(AssertionError, match="invalid name of a claim"):
         Claims(tmp_path / "claims").acquire(name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kept_claim_gives_signs_of_life_and_says_when_it_was_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heartbeats_update_a_claim_and_detect_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.02)
-    claim = held(tmp_path)
+    claim = acquire(tmp_path)
     os.utime(claim.path, (10**6, 10**6))
-    with claim.heartbeats() as still_ours:
+    with claim.heartbeats() as is_held:
         while claim.path.stat().st_mtime == 10**6:
             time.sleep(0.01)
-        assert still_ours()
+        assert is_held()
         shutil.rmtree(tmp_path / "run")
-        while still_ours():
+        while is_held():
             time.sleep(0.01)
 
 
-def test_a_free_claim_does_not_hide_one_of_its_number(tmp_path: Path) -> None:
+def test_a_released_claim_does_not_hide_a_claim_of_its_number(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for name in ("4.free", "4.json"):
         (tmp_path / "run" / name).touch()

@@ -1,4 +1,4 @@
-"""The comments beside the dependencies are true: the file that is named imports the package."""
+"""The file in the comment of a dependency imports it."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ MODULES = {"nvidia-ml-py": "pynvml", "pillow": "PIL"}  # where the package is im
 
 
 @pytest.mark.parametrize("dependency", NAMES)
-def test_the_file_beside_a_dependency_imports_it(dependency: str) -> None:
+def test_the_file_in_the_comment_of_a_dependency_imports_it(dependency: str) -> None:
     ((path, comment),) = re.findall(rf'^    "{re.escape(dependency)}", # ([\w/]+\.py): (.+)$', TEXT, re.MULTILINE)
     package = re.split("[<>=]", dependency)[0]
     imports = rf"^\s*(import|from) {MODULES.get(package, package.replace('-', '_'))}\b"

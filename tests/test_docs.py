@@ -67,8 +67,8 @@ def data_hash(spec: DatasetSpec, data: str) -> str:
     return content_hash(load(spec, data))
 
 
-def file_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -> RunRecord:
-    """File a run as if it had been trained: initial weights if asked for, a logit for the right class, a history."""
+def store_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -> RunRecord:
+    """Store an untrained finished run: correct test logits, a history, and initial weights on request."""
     learns = run.spec.method.learn_temperature
     network = run.spec.build_network() if with_weights or learns else None
     weights = save(network.state_dict()) if network is not None and with_weights else b"weights"
@@ -98,7 +98,7 @@ def file_finished(store: Store, run: StudyRun, *, with_weights: bool = False) ->
 
 
 def cuda_probe(run: StudyRun) -> Probe:
-    """What a job costs on a GPU that nobody has."""
+    """Return an invented probe of a GPU."""
     setting = JobSetting("cuda", 1, "fp32", 1)
     return Probe(
         key=probe_key(run.spec, setting), title=run.title, machine_id="m1", device_kind="cuda", device_name="H100",
@@ -109,12 +109,12 @@ def cuda_probe(run: StudyRun) -> Probe:
 
 
 def few_images(original: Callable[..., Any], *networks: Any, seed: int, count: int) -> Any:
-    """Call `analyzed_networks.untrained_networks` for a few images, however many were asked for."""
+    """Call `analyzed_networks.untrained_networks` for at most `FEW` images."""
     return original(*networks, seed=seed, count=min(count, FEW))
 
 
 def save_svg(figure: Figure, file: BinaryIO, *, original: Callable[..., None], **settings: Any) -> None:
-    """Save a figure as SVG alone: the other formats take time."""
+    """Save a figure as SVG; leave other formats, which are slow, without content."""
     if settings["format"] == "svg":
         original(figure, file, **settings)
     else:
@@ -123,7 +123,7 @@ def save_svg(figure: Figure, file: BinaryIO, *, original: Callable[..., None], *
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the commands name, and a store with the finished runs of two studies."""
+    """Return a folder with the files of the commands and a store with two finished studies."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "study.toml").write_text(next(block for block in blocks("toml", [README]) if "[[exclude]]" in block))
     shutil.copytree(ROOT / "studies", folder / "studies")
@@ -133,36 +133,36 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SEARCH, folder / "results" / "tuning" / "vit-fashion-mnist-12k")
     store = Store(folder / "results")
     for run in load_study(folder / "study.toml").runs:
-        file_finished(store, run)
+        store_finished(store, run)
     assert main(["export", "--all", "--store", str(store.root), str(folder / "runs.tar.gz")]) == 0
     for run in load_study(folder / "studies" / "quick.toml").runs:
-        file_finished(store, run, with_weights=True)
+        store_finished(store, run, with_weights=True)
     save_probes(folder / "h100.json", [cuda_probe(run) for run in load_study(folder / "study.toml").runs])
     return folder
 
 
 @pytest.fixture
 def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the workspace as current folder, where nothing trains, downloads or measures for long."""
+    """Return a copy of the workspace as current folder; training, downloads and measurements are replaced."""
     folder = tmp_path / "here"
     shutil.copytree(workspace, folder, copy_function=os.link)  # files are replaced, never changed
     monkeypatch.chdir(folder)
 
     def train(grid: Any, **_: Any) -> Outcome:
         for run in grid.todo:
-            file_finished(grid.store, run)
+            store_finished(grid.store, run)
         return Outcome(0, stopped=False, clean=True)
 
     def train_one(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
-        return file_finished(store, run)
+        return store_finished(store, run)
 
     def run_calmly(verification: Any, _: Any) -> None:
         for run in verification.runs:
-            file_finished(verification.calm, run)
+            store_finished(verification.calm, run)
 
     def run_killed(verification: Any, _: Any) -> None:
         for run in verification.runs:
-            file_finished(verification.stormy, run)
+            store_finished(verification.stormy, run)
             verification.killer.killed_at[run.spec.run_id] = [3]
 
     for name, replacement in {
@@ -200,7 +200,7 @@ def test_a_command_succeeds(command: str, here: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("slbench ")])
-def test_any_other_command_is_a_target_of_make_or_an_installation_of_what_there_is(command: str) -> None:
+def test_other_commands_are_targets_of_make_or_installations_with_existing_extras(command: str) -> None:
     program, *arguments = shlex.split(command)
     if program == "make":
         assert subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True).returncode == 0
@@ -225,7 +225,7 @@ def test_a_python_block_runs(block: str) -> None:
     exec(block, {})
 
 
-def test_every_block_has_a_language_that_is_run_or_is_output() -> None:
+def test_every_block_has_a_known_language() -> None:
     languages = {word for page in PAGES for word in re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)}
     assert languages <= {"", "sh", "toml", "python", "text"}
 

@@ -1,4 +1,4 @@
-"""Runs on subsets with as many epochs, or as many steps, as runs on the whole data set."""
+"""Subsets at equal epochs or at equal steps as the full data set."""
 
 import csv
 import dataclasses
@@ -22,12 +22,12 @@ SHARES = [0.1, 0.25, 1.0]
 SHORT = {"recipe.epochs": 2, "recipe.batch_size": 500, "recipe.precision": "fp32"}
 
 
-def curve(equal: str, **settings: Any) -> tuple[StudyRun, ...]:
+def share_runs(equal: str, **settings: Any) -> tuple[StudyRun, ...]:
     return runs({"dataset.fraction": SHARES}, set={**SHORT, "recipe.equal": equal, **settings})
 
 
-def test_at_equal_epochs_steps_shrink_with_the_data_and_at_equal_steps_they_do_not() -> None:
-    by_epochs, by_steps = curve("epochs"), curve("steps")
+def test_steps_depend_on_the_subset_at_equal_epochs_only() -> None:
+    by_epochs, by_steps = share_runs("epochs"), share_runs("steps")
     assert [run.spec.num_images for run in by_steps] == [900, 2250, 9000]
     assert [run.spec.steps_per_epoch for run in by_epochs] == [1, 4, 18]
     assert [run.spec.steps_per_epoch for run in by_steps] == [18, 18, 18]
@@ -35,8 +35,8 @@ def test_at_equal_epochs_steps_shrink_with_the_data_and_at_equal_steps_they_do_n
     assert {run.spec.recipe.epochs for run in by_steps} == {2}
 
 
-def test_the_choice_changes_runs_of_subsets_and_not_those_of_a_whole_set() -> None:
-    ids = {equal: [run.spec.run_id for run in curve(equal)] for equal in ("epochs", "steps")}
+def test_equal_changes_the_runs_of_subsets_only() -> None:
+    ids = {equal: [run.spec.run_id for run in share_runs(equal)] for equal in ("epochs", "steps")}
     assert [by_epochs == by_steps for by_epochs, by_steps in zip(ids["epochs"], ids["steps"], strict=True)] == [
         False,
         False,
@@ -48,7 +48,7 @@ def test_the_choice_changes_runs_of_subsets_and_not_those_of_a_whole_set() -> No
     assert [run.spec.run_id for run in runs({"dataset.fraction": SHARES}, set=SHORT)] == ids["epochs"]
 
 
-def test_as_an_axis_it_gives_the_run_on_the_whole_set_once() -> None:
+def test_an_axis_of_equal_has_the_run_of_the_full_set_once() -> None:
     study_runs = runs({"dataset.fraction": SHARES, "recipe.equal": ["epochs", "steps"]}, set=SHORT)
     assert [(run.spec.dataset.fraction, run.spec.recipe.equal) for run in study_runs] == [
         (0.1, "epochs"),
@@ -59,7 +59,7 @@ def test_as_an_axis_it_gives_the_run_on_the_whole_set_once() -> None:
     ]
 
 
-def test_images_of_a_subset_repeat_in_new_orders_up_to_the_length_of_an_epoch_of_the_whole_set() -> None:
+def test_images_of_a_subset_repeat_in_new_orders_until_the_end_of_the_epoch() -> None:
     part = ImageSet.of(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
     (run,) = runs()
     batches = Batches(part, run.spec.dataset, device=torch.device("cpu"))
@@ -76,9 +76,9 @@ def test_images_of_a_subset_repeat_in_new_orders_up_to_the_length_of_an_epoch_of
     assert torch.equal(torch.cat(resumed), order[20:])
 
 
-def test_a_run_at_equal_steps_has_the_learning_rates_of_the_whole_set(tmp_path: Path) -> None:
+def test_a_run_at_equal_steps_has_the_learning_rates_of_the_full_set(tmp_path: Path) -> None:
     rates = {}
-    for run in (curve("steps")[0], curve("steps")[-1]):
+    for run in (share_runs("steps")[0], share_runs("steps")[-1]):
         store = Store(tmp_path)
         record = train_here(run, store)
         assert (record.steps, record.samples_seen) == (36, 18_000)
@@ -90,10 +90,10 @@ def test_a_run_at_equal_steps_has_the_learning_rates_of_the_whole_set(tmp_path: 
 
 def test_a_subset_smaller_than_a_batch_trains_only_at_equal_steps() -> None:
     few = {"dataset.per_class": 3}
-    with pytest.raises(InputError) as refused:
-        curve_of_few("epochs", few)
+    with pytest.raises(InputError) as caught:
+        small_subset_run("epochs", few)
     assert not missing(
-        str(refused.value),
+        str(caught.value),
         "test.toml",
         "Tiny",
         "none",
@@ -104,18 +104,12 @@ def test_a_subset_smaller_than_a_batch_trains_only_at_equal_steps() -> None:
         "recipe.equal",
         "steps",
     )
-    assert curve_of_few("steps", few).spec.steps_per_epoch == 18
+    assert small_subset_run("steps", few).spec.steps_per_epoch == 18
 
 
-def curve_of_few(equal: str, few: dict[str, Any]) -> StudyRun:
+def small_subset_run(equal: str, few: dict[str, Any]) -> StudyRun:
     (run,) = runs(set={**SHORT, **few, "recipe.equal": equal})
     return run
-
-
-def test_an_unknown_budget_is_refused_with_the_two_allowed() -> None:
-    with pytest.raises(InputError) as refused:
-        curve("images")
-    assert not missing(str(refused.value), "test.toml", "set.recipe.equal", "epochs", "steps", "images")
 
 
 @pytest.mark.parametrize(
@@ -125,15 +119,15 @@ def test_an_unknown_budget_is_refused_with_the_two_allowed() -> None:
         ("steps", "Equal steps: subsets are trained for as many steps as the full set, so for more epochs."),
     ],
 )
-def test_the_caption_names_the_budget_and_rows_differ_by_their_share(equal: str, sentence: str) -> None:
-    study_runs = curve(equal)
+def test_the_caption_names_the_budget_and_rows_have_their_fraction(equal: str, sentence: str) -> None:
+    study_runs = share_runs(equal)
     table = make_table(report_inputs(study_runs))
     assert sentence in table.caption
     assert table.settings == ("dataset_fraction",)
     assert [row.settings for row in table.rows] == [("0.1",), ("0.25",), ("1",)]
 
 
-def test_rows_of_both_budgets_are_distinguished() -> None:
+def test_rows_have_their_budget_if_both_are_in_the_table() -> None:
     study_runs = runs(
         {"backbone": [TINY], "dataset.fraction": [0.1, 1.0], "recipe.equal": ["epochs", "steps"]}, set=SHORT
     )

@@ -38,10 +38,10 @@ def test_losses_on_one_device_are_equal_and_near_in_bf16() -> None:
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("wrong", [1.01, math.nan])
 def test_a_device_with_other_losses_fails(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
-    right, calls = gpu_check.losses, iter(range(100))
+    original, calls = gpu_check.losses, iter(range(100))
 
     def disturbed(*pair: str, **how: Any) -> list[float]:
-        values = right(*pair, **how)
+        values = original(*pair, **how)
         return [values[0] * wrong, *values[1:]] if next(calls) == 0 else values
 
     monkeypatch.setattr(gpu_check, "losses", disturbed)
@@ -54,22 +54,22 @@ def test_differences_are_relative_and_infinite_for_nan() -> None:
     assert share([math.nan, 2.0], [1.0, 2.0]) == math.inf
 
 
-def test_a_child_process_on_the_cpu_sees_no_gpu() -> None:
+def test_a_worker_process_on_the_cpu_sees_no_gpu() -> None:
     assert binding(PROCESSOR)[1] and not missing(binding(PROCESSOR)[0], "cpu", "[]")
 
 
 @pytest.mark.parametrize(("seen", "passed"), [("['a1']", True), ("['b2']", False), ("['a1', 'b2']", False)])
-def test_a_child_process_that_sees_other_gpus_fails(monkeypatch: pytest.MonkeyPatch, seen: str, passed: bool) -> None:
-    asked: list[dict[str, str]] = []
+def test_a_worker_process_that_sees_other_gpus_fails(monkeypatch: pytest.MonkeyPatch, seen: str, passed: bool) -> None:
+    environments: list[dict[str, str]] = []
 
     def run(*_: object, **how: Any) -> SimpleNamespace:
-        asked.append(how["env"])
+        environments.append(how["env"])
         return SimpleNamespace(stdout=seen + "\n")
 
     monkeypatch.setattr(gpu_check.subprocess, "run", run)  # type: ignore[attr-defined]
     line, alone = binding(Device("cuda:1", "GPU", True, cuda="GPU-a1"))
     assert alone == passed and not missing(line, "cuda:1", seen, "cuda:0")
-    assert asked[0]["CUDA_VISIBLE_DEVICES"] == "GPU-a1"
+    assert environments[0]["CUDA_VISIBLE_DEVICES"] == "GPU-a1"
 
 
 def test_memory_below_the_parameters_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_throughput_reports_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "paper_network", lambda method: small)
     timing = dataclasses.replace(TIMINGS["paper"], warmup=1, rounds=2, passes=2)
     monkeypatch.setattr(gpu_check, "model_title", lambda title, row: row)
-    with pytest.raises(ValueError, match="zip"):  # one network, so one speed, for two rows
+    with pytest.raises(ValueError, match="zip"):  # one network for two methods
         gpu_check.throughput(CPU, PROCESSOR, timing)
     networks = {
         "none": small,

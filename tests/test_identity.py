@@ -54,22 +54,22 @@ def keys(spec: RunSpec) -> tuple[str, str, str, str, str]:
 
 
 @pytest.mark.parametrize(("backbone", "method"), BEFORE)
-def test_results_from_before_a_field_existed_are_found(backbone: str, method: str) -> None:
+def test_ids_and_keys_equal_those_of_older_stores(backbone: str, method: str) -> None:
     assert keys(run_of(backbone, method).spec) == BEFORE[backbone, method]
 
 
-def test_only_the_released_cait_is_another_run_since_its_class_attention_reads_patches_without_a_norm() -> None:
+def test_only_the_released_cait_has_a_new_id_since_its_class_attention_changed() -> None:
     now = run_of({"name": "cait", "variant": "released"}, "both").spec
     assert now.numerics == run_of("cait", "both").spec.numerics | {"cait": 2}
     before = dataclasses.replace(now, numerics=now.numerics | {"cait": 1})
-    assert (before.run_id, before.cell_id) == ("2aafca0fb00f", "89fb15eabf6d")  # the ids that stored runs have
+    assert (before.run_id, before.cell_id) == ("2aafca0fb00f", "89fb15eabf6d")  # the ids of stored runs
     assert not set(keys(now)) & {*keys(before), *BEFORE["cait", "both"]}
     assert run_of({"name": "t2t", "variant": "released"}, "both").spec.numerics["t2t"] == 1
 
 
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
-def test_a_search_begun_before_continues(backbone: str) -> None:
-    """Its definition contains the run without the seed, like the id of a cell."""
+def test_an_older_search_has_the_same_definition(backbone: str) -> None:
+    """A definition contains the run without the seed, like the id of a cell."""
     target = TuningTarget(backbone, "fashion-mnist-12k", "both")
     config = SearchConfig(name="search", trials=2, seeds=1, sampler="random", pruner="none")
     assert digest(definition(target, space_of(target), config)["run"]) == BEFORE[backbone, "both"][1]
@@ -82,7 +82,7 @@ def test_identity_defaults_are_the_defaults_of_the_fields(kind: type, field: str
 
 
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
-def test_a_record_from_before_loads_as_its_run(backbone: str) -> None:
+def test_an_older_record_loads_as_the_same_run(backbone: str) -> None:
     record = make_record(run_of(backbone))
     content = record.model_dump(mode="json")
     (field,) = IDENTITY_DEFAULTS[type(record.spec.backbone)]
@@ -93,7 +93,7 @@ def test_a_record_from_before_loads_as_its_run(backbone: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OTHER)
-def test_another_value_is_another_run_speed_and_probe_and_reads_back(kind: Any) -> None:
+def test_another_value_of_a_later_field_has_other_keys_and_reads_back(kind: Any) -> None:
     name = kind().name
     run = run_of({"name": name, **OTHER[kind]})
     assert not set(keys(run.spec)) & set(BEFORE[name, "none"])
@@ -101,7 +101,7 @@ def test_another_value_is_another_run_speed_and_probe_and_reads_back(kind: Any) 
     assert checked(RunSpec, run.spec.as_dict(), where="record") == run.spec
 
 
-def test_only_later_fields_are_left_out() -> None:
+def test_only_later_fields_are_omitted() -> None:
     spec = run_of("pit").spec
     whole, hashed = to_dict(spec), identity_dict(spec)
     assert whole["backbone"] == hashed["backbone"] | {"variant": "paper"}

@@ -10,20 +10,20 @@ from slbench import machine
     ("content", "cores"),
     [("200000 100000\n", 2.0), ("150000 100000\n", 1.5), ("max 100000\n", None), ("", None), ("garbage\n", None)],
 )
-def test_a_cgroup_file_says_how_many_cores(tmp_path: Path, content: str, cores: float | None) -> None:
+def test_the_core_limit_is_read_from_a_cgroup_file(tmp_path: Path, content: str, cores: float | None) -> None:
     file = tmp_path / "cpu.max"
     file.write_text(content)
     assert machine.cgroup_cores(file) == cores
 
 
-def test_no_cgroup_file_is_no_limit(tmp_path: Path) -> None:
+def test_without_a_cgroup_file_there_is_no_limit(tmp_path: Path) -> None:
     assert machine.cgroup_cores(tmp_path / "cpu.max") is None
 
 
 @pytest.mark.parametrize(
     ("affinity", "quota", "cores"), [(8, None, 8), (8, 3.0, 3), (2, 3.0, 2), (8, 2.9, 2), (8, 0.5, 1)]
 )
-def test_usable_cores_are_the_fewer_of_affinity_and_cgroup_and_at_least_one(
+def test_usable_cores_are_the_minimum_of_affinity_and_cgroup_and_at_least_one(
     monkeypatch: pytest.MonkeyPatch, affinity: int, quota: float | None, cores: int
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
@@ -40,7 +40,7 @@ def test_bf16_is_native_with_avx512_bf16_or_amx(monkeypatch: pytest.MonkeyPatch,
     assert machine.cpu_computes_bf16() is native
 
 
-def test_a_machine_id_is_short_no_number_and_stays() -> None:
+def test_a_machine_id_is_m_and_11_hex_digits_and_constant() -> None:
     first = machine.host()
     machine.host.cache_clear()
     assert machine.host().machine_id == first.machine_id
@@ -71,8 +71,8 @@ def test_a_tracked_package_has_a_commit_and_is_dirty_once_it_is_changed(tmp_path
     assert machine.git_state(tmp_path) == (commit, True)
 
 
-def test_a_copy_that_somebody_elses_repository_does_not_track_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "theirs.txt").touch()
+def test_an_untracked_package_in_another_repository_has_no_commit(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").touch()
     repository(tmp_path)
     package = tmp_path / "site-packages"
     package.mkdir()

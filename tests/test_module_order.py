@@ -60,13 +60,13 @@ def test_the_map_names_every_module_once() -> None:
     assert set(modules()) == existing
 
 
-def test_the_map_has_the_order_of_the_design() -> None:
+def test_the_map_is_ordered_from_cli_to_text() -> None:
     order = ["cli", "report", "train", "measure", "study", "store", "spec", "data", "backbones", "methods", "recipes"]
     assert [module for module in modules() if module in order] == order
     assert modules()[-3:] == ["names", "errors", "text"]
 
 
-def test_imports_go_down() -> None:
+def test_modules_import_only_from_modules_below() -> None:
     upward = [
         f"{name(path)} imports {target}"
         for path in FILES
@@ -89,7 +89,7 @@ def test_only_the_command_line_and_the_worker_print_and_exit() -> None:
     assert all(user.startswith(MAY_PRINT) for user in printing)
 
 
-def test_modules_that_list_and_check_names_import_nothing_heavy_at_the_top() -> None:
+def test_light_modules_import_nothing_heavy_at_the_top() -> None:
     free = (
         "study",
         "store",
@@ -111,7 +111,7 @@ def test_modules_that_list_and_check_names_import_nothing_heavy_at_the_top() -> 
             assert not heavy & {module.partition(".")[0] for module in imports}, name(path)
 
 
-def test_no_file_imports_itself_through_others() -> None:
+def test_no_import_cycles() -> None:
     paths = {f"slbench.{name(path)[:-3].replace('/', '.').removesuffix('.__init__')}": path for path in FILES}
     imports = {
         module: {part for target in imported(path) for part in (target, target.rpartition(".")[0]) if part in paths}

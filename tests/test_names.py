@@ -15,7 +15,7 @@ def test_an_unknown_name_is_refused_with_the_closest_and_all_allowed_names() -> 
     assert not missing(str(caught.value), "vitt", "vit", "swin")
 
 
-def test_a_name_like_no_other_gets_no_suggestion() -> None:
+def test_a_name_unlike_all_others_has_no_suggestion() -> None:
     with pytest.raises(InputError, match=r"\(got 'zzz'\); allowed: vit, swin$"):
         lookup({"vit": 1, "swin": 2}, "zzz", "backbone")
 

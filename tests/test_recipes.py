@@ -25,7 +25,7 @@ SOURCES = ("verbatim: ", "history: ", "guess: ", "ours: ")
         ("paper", "tiny-imagenet", 2344),
     ],
 )
-def test_an_epoch_has_the_steps_of_the_authors(recipe: str, dataset: str, steps: int) -> None:
+def test_an_epoch_has_the_steps_of_the_released_code(recipe: str, dataset: str, steps: int) -> None:
     assert RECIPES[recipe].steps(DATASETS[dataset].spec.num_train) == steps
 
 
@@ -54,7 +54,7 @@ def test_every_value_of_a_recipe_has_a_source(name: str) -> None:
     assert all(source.startswith(SOURCES) for source in RECIPE_SOURCES[name].values())
 
 
-def test_the_paper_and_its_released_code_differ_in_what_its_history_says() -> None:
+def test_recipes_paper_and_released_differ_by_the_history_of_the_code() -> None:
     paper, released = RECIPES["paper"], RECIPES["released"]
     fields = [field.name for field in dataclasses.fields(Recipe)]
     differing = {field for field in fields if getattr(paper, field) != getattr(released, field)}
@@ -63,7 +63,7 @@ def test_the_paper_and_its_released_code_differ_in_what_its_history_says() -> No
 
 
 @pytest.mark.parametrize(("backbone", "lr"), [("vit", 0.003), ("swin", 0.001), ("resnet56", 0.001)])
-def test_the_papers_rate_is_resolved_by_backbone(backbone: str, lr: float) -> None:
+def test_the_learning_rate_of_the_paper_depends_on_the_backbone(backbone: str, lr: float) -> None:
     (run,) = runs({"backbone": [backbone]}, recipe="paper")
     assert run.spec.recipe.lr == lr
     (other,) = runs({"backbone": [backbone]}, recipe="paper", set={"recipe.lr": 0.0005})
@@ -74,12 +74,12 @@ def test_the_papers_rate_is_resolved_by_backbone(backbone: str, lr: float) -> No
     ("dataset", "policy"),
     [("cifar10", "cifar10"), ("cifar100", "cifar10"), ("svhn", "svhn"), ("tiny-imagenet", "imagenet")],
 )
-def test_the_policy_is_that_of_the_data_set(dataset: str, policy: str) -> None:
+def test_the_autoaugment_policy_depends_on_the_data_set(dataset: str, policy: str) -> None:
     assert RECIPES["paper"].resolved(dataset_policy=auto_augment_policy(dataset)).auto_augment == policy
     assert RECIPES["quick"].resolved(dataset_policy=auto_augment_policy(dataset)).auto_augment == "none"
 
 
-def test_a_part_that_is_off_is_not_in_the_numerics_of_a_run() -> None:
+def test_numerics_have_only_enabled_parts() -> None:
     (quick,) = runs()
     assert set(quick.spec.numerics) == {"trainer", "augmentation", "vit"}
     (averaged,) = runs(set={"recipe.ema_decay": 0.99})
@@ -100,6 +100,6 @@ def test_a_part_that_is_off_is_not_in_the_numerics_of_a_run() -> None:
         ({"auto_augment": "randaugment"}, naming("auto_augment")),
     ],
 )
-def test_values_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
+def test_invalid_values_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         checked(Recipe, changes, where="recipe")

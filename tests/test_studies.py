@@ -1,4 +1,4 @@
-"""The study files that ship are valid, and the one that runs everything runs."""
+"""The shipped study files are valid, and the smoke study runs."""
 
 import dataclasses
 import subprocess
@@ -19,7 +19,7 @@ STUDIES = sorted((ROOT / "studies").glob("*.toml"))
 
 @pytest.fixture
 def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that has none of the data sets, but for ImageNet's counts, whose images are its user's."""
+    """Use an empty data root, and an ImageNet without images."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "data"))
     spec = dataclasses.replace(DATASETS["tiny-imagenet"].spec, name="imagenet", image_size=(224, 224), num_classes=1000)
     monkeypatch.setattr(imagenet, "find_imagenet", lambda image_size, config: spec)
@@ -27,7 +27,7 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_data")
 @pytest.mark.parametrize("path", STUDIES, ids=[path.stem for path in STUDIES])
-def test_a_shipped_study_is_valid_and_its_header_says_command_cost_and_expectation(path: Path) -> None:
+def test_a_shipped_study_is_valid_and_its_header_has_command_cost_and_expected_result(path: Path) -> None:
     assert load_study(path).runs
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for word in ("command", "cost", "expect"):
@@ -36,7 +36,7 @@ def test_a_shipped_study_is_valid_and_its_header_says_command_cost_and_expectati
 
 @pytest.mark.usefixtures("no_data")
 @pytest.mark.parametrize("number", [2, 3, 4, 5])
-def test_a_table_of_the_paper_has_all_its_rows_and_the_papers_numbers_in_its_header(number: int) -> None:
+def test_the_study_of_a_table_of_the_paper_has_all_its_rows_and_numbers(number: int) -> None:
     path = ROOT / "studies" / f"table{number}.toml"
     header = path.read_text()
     study = load_study(path)
@@ -45,13 +45,13 @@ def test_a_table_of_the_paper_has_all_its_rows_and_the_papers_numbers_in_its_hea
     assert len(numbers) > 5
     for row in numbers:
         assert f"{row.value:.2f}" in header, row
-    wanted = {(row.model, row.variant) for row in numbers}
-    ours = {
+    expected = {(row.model, row.variant) for row in numbers}
+    covered = {
         (label if label in MODELS.values() else MODELS[name], variant)
         for name, label, method in cells
         for variant in VARIANTS[method]
     }
-    assert wanted <= ours
+    assert expected <= covered
     for key in ("recipe", "protocol"):
         assert f'{key} = "paper"' in header
 
@@ -68,18 +68,18 @@ def test_a_table_can_be_planned_without_its_data(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("no_data")
-def test_the_temperatures_of_table_1_are_fixed_with_nothing_masked_and_the_papers_among_them() -> None:
+def test_the_study_of_table_1_varies_a_fixed_temperature_without_mask() -> None:
     study = load_study(ROOT / "studies" / "table1.toml")
-    rows = {run.spec.method for run in study.runs}
-    assert not any(row.learn_temperature or row.mask_self or row.shift != "none" for row in rows)
-    temperatures = [row.initial_temperature for row in rows]
+    methods = {run.spec.method for run in study.runs}
+    assert not any(method.learn_temperature or method.mask_self or method.shift != "none" for method in methods)
+    temperatures = [method.initial_temperature for method in methods]
     assert len(temperatures) == 8
     assert 1.0 in temperatures
     assert min(temperatures) < 0.5 and max(temperatures) > 2
 
 
 @pytest.mark.usefixtures("no_data")
-def test_the_shifts_of_the_supplement_are_ratios_and_directions() -> None:
+def test_the_shift_studies_vary_ratio_and_direction() -> None:
     ratios = {run.spec.method.shift_ratio for run in load_study(ROOT / "studies" / "shift_ratio.toml").runs}
     assert ratios == {0.25, 0.5, 0.75}
     directions = {run.spec.method.shift for run in load_study(ROOT / "studies" / "shift_direction.toml").runs}
@@ -87,7 +87,7 @@ def test_the_shifts_of_the_supplement_are_ratios_and_directions() -> None:
 
 
 @pytest.mark.slow
-def test_every_backbone_trains_and_reports_with_every_row_it_takes(tmp_path: Path) -> None:
+def test_every_backbone_trains_with_every_applicable_method(tmp_path: Path) -> None:
     study = ROOT / "studies" / "smoke.toml"
     for command in (["run-grid", str(study), "--no-throughput"], ["report", str(study)]):
         done = subprocess.run(
@@ -96,5 +96,5 @@ def test_every_backbone_trains_and_reports_with_every_row_it_takes(tmp_path: Pat
         assert done.returncode == 0, done.stdout + done.stderr
     records = list(Store(tmp_path).records())
     assert len(records) == len(load_study(study).runs) == 23
-    # A network that guesses has log(10) = 2.303, and with smoothed labels none has less without having learned.
+    # An untrained network has log(10) = 2.303; with smoothed labels only a trained one has less.
     assert all(record.final_train_loss < 2.31 for record in records)

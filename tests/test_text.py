@@ -1,4 +1,4 @@
-"""Text that messages, tables and captions share."""
+"""Text helpers of messages, tables and captions."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_a_markdown_table_is_aligned_and_as_wide_as_its_cells() -> None:
     ]
 
 
-def test_a_column_is_two_wider_than_its_head() -> None:
+def test_a_column_is_at_least_two_wider_than_its_head() -> None:
     assert markdown_table(["ab"], [["c"]], align="r").splitlines() == ["|   ab |", "|-----:|", "|    c |"]
     assert markdown_table(["ab"], []).splitlines() == ["| ab   |", "|:-----|"]
 
@@ -38,7 +38,7 @@ def test_a_duration_is_minutes_and_seconds_with_hours_above_one(seconds: float, 
         (0, 0, "0 B"),
     ],
 )
-def test_a_size_is_in_megabytes_and_in_bytes_where_that_would_be_none(size: int, digits: int, text: str) -> None:
+def test_a_size_is_in_megabytes_or_in_bytes_if_it_rounds_to_zero(size: int, digits: int, text: str) -> None:
     assert megabytes(size, digits=digits) == text
 
 

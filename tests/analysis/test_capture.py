@@ -21,18 +21,18 @@ from tests.analysis.helpers import ATTENDING, captures_of, network_of
 from tests.contracts.small import CHANNELS, IMAGES, images
 
 every = pytest.mark.parametrize("backbone", ATTENDING)
-rows = pytest.mark.parametrize("method", ["none", "both"])
+methods = pytest.mark.parametrize("method", ["none", "both"])
 
 
 @contextmanager
 def outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Collect module outputs in float64 by name."""
-    given: dict[str, Tensor] = {}
+    outputs_of: dict[str, Tensor] = {}
     hooks = [
-        module.register_forward_hook(lambda _m, _i, out, name=name: given.__setitem__(name, out.detach().double()))
+        module.register_forward_hook(lambda _m, _i, out, name=name: outputs_of.__setitem__(name, out.detach().double()))
         for name, module in modules.items()
     ]
-    yield given
+    yield outputs_of
     for hook in hooks:
         hook.remove()
 
@@ -48,33 +48,35 @@ def heads(tokens: Tensor, count: int) -> Tensor:
     return tokens.reshape(*tokens.shape[:2], count, -1).transpose(1, 2)
 
 
-def queries_and_keys(module: Any, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    if "q" in given:
-        return heads(given["q"], module.num_heads), heads(given["kv"].chunk(2, dim=-1)[0], module.num_heads)
-    q, k, _ = given["qkv"].chunk(3, dim=-1)
+def queries_and_keys(module: Any, outputs_of: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    if "q" in outputs_of:
+        return heads(outputs_of["q"], module.num_heads), heads(outputs_of["kv"].chunk(2, dim=-1)[0], module.num_heads)
+    q, k, _ = outputs_of["qkv"].chunk(3, dim=-1)
     return heads(q, getattr(module, "num_heads", 1)), heads(k, getattr(module, "num_heads", 1))
 
 
 @every
-@rows
-def test_captured_attention_is_what_the_network_multiplies_its_values_with(backbone: str, method: str) -> None:
-    """That each network computes the attention of its paper is tested in tests/backbones."""
+@methods
+def test_captured_attention_is_that_of_the_forward_pass(backbone: str, method: str) -> None:
+    """tests/backbones compares the attention of each network with its paper."""
     network = network_of(backbone, method)
     for captured in captures_of(network, backbone):
         module: Any = owner(network, captured.layer)
         parts = {name: child for name, child in module.named_children() if name in ("q", "kv", "qkv", "project")}
-        with torch.no_grad(), outputs(parts) as given:
+        with torch.no_grad(), outputs(parts) as outputs_of:
             network(images(backbone))
-        q, k = queries_and_keys(module, given)
+        q, k = queries_and_keys(module, outputs_of)
         assert torch.allclose(captured.q.double(), q) and torch.allclose(captured.k.double(), k)
         scale = module.logits.initial_scale if module.logits.scale is None else module.logits.scale[:, None, None]
         products = torch.einsum("bhnd,bhmd->bhnm", q * scale, k)
         assert torch.allclose(captured.products.double(), products, atol=1e-4, rtol=1e-4), captured.layer.name
         assert (captured.layer.mix is not None) is (backbone == "cait")
-        values = heads(given["kv"].chunk(2, -1)[-1] if "kv" in given else given["qkv"].chunk(3, -1)[-1], q.shape[1])
+        values = heads(
+            outputs_of["kv"].chunk(2, -1)[-1] if "kv" in outputs_of else outputs_of["qkv"].chunk(3, -1)[-1], q.shape[1]
+        )
         read = (captured.mixed.double() @ values).transpose(1, 2).flatten(2)
         through = read @ module.project.weight.detach().double().T + module.project.bias.detach().double()
-        assert torch.allclose(through, given["project"].reshape(through.shape), atol=1e-4), captured.layer.name
+        assert torch.allclose(through, outputs_of["project"].reshape(through.shape), atol=1e-4), captured.layer.name
 
 
 @every
@@ -126,14 +128,14 @@ def test_each_layer_describes_its_tokens(backbone: str) -> None:
 def test_the_class_token_of_the_released_cait_has_patch_keys_only() -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
     network = build(spec, METHODS["both"], shape=ImageShape((8, 12), CHANNELS, 7), drop_path=0.0, seed=0)
-    patches, asking = captures_of(network.eval(), "cait")
-    assert (asking.layer.kind, asking.layer.tokens.class_token, asking.layer.tokens.class_query) == (
+    patches, class_block = captures_of(network.eval(), "cait")
+    assert (class_block.layer.kind, class_block.layer.tokens.class_token, class_block.layer.tokens.class_query) == (
         "class",
         False,
         True,
     )
-    assert asking.scores.shape == (IMAGES, 3, 1, 6)
-    assert not asking.layer.tokens.queries_are_keys
+    assert class_block.scores.shape == (IMAGES, 3, 1, 6)
+    assert not class_block.layer.tokens.queries_are_keys
     assert not patches.layer.logits.mask_self  # its mask is -1e-9, which masks nothing
     assert patches.weights.diagonal(dim1=-2, dim2=-1).gt(0).all()
 
@@ -149,7 +151,7 @@ def test_hooks_are_removed_afterwards_and_outputs_do_not_change() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_pieces_are_whole_images_and_cover_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_complete_images_and_cover_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of("swin", "none")
     monkeypatch.setattr(capture, "PIECE", 1)
     for captured in captures_of(network, "swin"):

@@ -15,7 +15,7 @@ from slbench.analysis.run_selection import RunSelection
 from slbench.data.splits import ImageSet
 from slbench.errors import InputError
 from slbench.store import Store
-from tests.analysis.made import SMALL, birds, finish, study_of
+from tests.analysis.finished_runs import SMALL, birds, finish, study_of
 from tests.support import missing, naming
 
 PART = ImageSet.of(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
@@ -29,7 +29,7 @@ def options(**changes: Any) -> AttentionOptions:
     return AttentionOptions(**(plain | changes))
 
 
-def test_images_are_the_requested_ones_or_some_per_class_or_a_few() -> None:
+def test_images_are_selected_by_index_per_class_or_by_default() -> None:
     assert select_rows(PART, options(images=(7, 3, 7))).tolist() == [7, 3]
     assert select_rows(PART, options(per_class=3)).tolist() == [0, 1, 2, 5, 6, 7, 9, 10]
     assert select_rows(PART, options()).tolist() == [0, 1, 3, 5, 7, 9]
@@ -43,7 +43,7 @@ def test_a_missing_image_or_too_many_images_are_refused() -> None:
         select_rows(many, options(per_class=1))
 
 
-def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None:
+def test_runs_with_different_images_are_refused_on_one_sheet(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     here, there = birds(tmp_path / "here"), birds(tmp_path / "there", seed=6)
     one, same = (finish(store, run) for run in study_of(here).runs)
@@ -51,7 +51,7 @@ def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None
     full = finish(store, study_of(here, protocol="full").runs[0])
     few, others = (finish(store, run) for run in study_of(here, seeds=2, set={"dataset.per_class": 5}).runs[:2])
     check_comparable([one, same], "test")
-    check_comparable([one, full], "test")  # whatever they were trained on, they are tested on the same
+    check_comparable([one, full], "test")  # the test images are the same
     check_comparable([few, one], "test")
     for pair, split in (
         ((one, other), "test"),
@@ -75,7 +75,7 @@ def test_pictures_are_in_colour_or_grey() -> None:
 
 
 @pytest.mark.parametrize("rollout", [False, True])
-def test_a_sheet_of_several_backbones_is_reproducible_and_has_its_values(rollout: bool, tmp_path: Path) -> None:
+def test_a_sheet_of_several_backbones_is_reproducible_and_complete(rollout: bool, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)
     runs = tuple(finish(Store(tmp_path / "results"), run) for run in study.runs)

@@ -23,8 +23,8 @@ def test_the_field_of_a_linear_tokenizer_is_its_signed_weights() -> None:
         for start, count in ((0, 32), (32, 1))
     ]
     weight: torch.Tensor = network.tokenizer.project.weight  # type: ignore[union-attr, assignment]
-    met = (torch.cat(signs) @ weight).reshape(33, 4, 4, 2)  # a patch is flattened channels last
-    assert np.allclose(result[4:8, 8:12], met.abs().sum(dim=3).mean(dim=0).detach().numpy())
+    gradients = (torch.cat(signs) @ weight).reshape(33, 4, 4, 2)  # a patch is flattened channels last
+    assert np.allclose(result[4:8, 8:12], gradients.abs().sum(dim=3).mean(dim=0).detach().numpy())
     assert np.count_nonzero(result) == 16
 
 

@@ -21,7 +21,7 @@ from slbench.analysis.seed_aggregation import (
     with_distinct_titles,
 )
 from slbench.store import Store
-from tests.analysis.made import SMALL, birds, finish, study_of
+from tests.analysis.finished_runs import SMALL, birds, finish, study_of
 from tests.support import make_record, runs
 
 SETTING = LayerMetricOptions(split="test", max_images=None, device=torch.device("cpu"), threads=1, batch_size=5)
@@ -32,7 +32,7 @@ def quiet(_run: FinishedRun) -> OnProgress:
 
 
 def frame(values: dict[tuple[str, int, str], list[float]], kinds: dict[str, str] | None = None) -> pd.DataFrame:
-    """Lines with one measure, "x": values of the seeds by (row, number of the layer, cell)."""
+    """Return rows with one metric, "x", from values per seed by (label, layer number, cell)."""
     return pd.DataFrame(
         [
             {
@@ -70,11 +70,11 @@ def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
 
 
 def test_different_experiments_of_one_name_are_never_averaged() -> None:
-    made = [FinishedRun(make_record(run), Path()) for run in runs({"recipe.lr": [0.125, 0.5]})]
+    done = [FinishedRun(make_record(run), Path()) for run in runs({"recipe.lr": [0.125, 0.5]})]
     lines = pd.concat(
-        [frame({("Tiny", 1, run_columns(run)["cell"]): [value]}) for run, value in zip(made, (1.0, 3.0), strict=True)]
+        [frame({("Tiny", 1, run_columns(run)["cell"]): [value]}) for run, value in zip(done, (1.0, 3.0), strict=True)]
     )
-    named = with_distinct_titles(lines, made)
+    named = with_distinct_titles(lines, done)
     assert named["row"].tolist() == ["Tiny (recipe_lr 0.125)", "Tiny (recipe_lr 0.5)"]
     assert over_seeds(named, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
 
@@ -130,7 +130,7 @@ def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
             assert (once.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
     text = (once.folder / f"{name}.md").read_text()
     assert once.text == text
-    for said in (
+    for part in (
         "Data: birds, all 13 test images, without augmentation; 8 runs, 2 seeds (0, 1); weights of the last epoch.",
         "Mean ± sample standard deviation over seeds.",
         "Computed in fp32",
@@ -141,7 +141,7 @@ def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
         "class block 1",
         *once.caption,
     ):
-        assert said in text, said
+        assert part in text, part
     frame = pd.read_csv(once.folder / f"{name}.csv")
     assert list(frame["layer"].unique()) == list(once.frame["layer"].unique())
     for measured in BY_DEPTH[name].measures:

@@ -14,7 +14,7 @@ from slbench.data.batches import Batches
 from slbench.errors import InputError
 from slbench.store import Store
 from slbench.study import Study, make_study
-from tests.analysis.made import birds, finish, study_of
+from tests.analysis.finished_runs import birds, finish, study_of
 from tests.support import TINY, make_record, naming
 
 CPU = torch.device("cpu")
@@ -35,9 +35,9 @@ def test_the_network_has_the_kept_weights_and_is_in_eval_mode(study: Study, stor
     network = load_network(run_, device=CPU)
     assert not network.training
     assert run_.weights is not None
-    kept = load_file(run_.weights)
-    assert list(kept) == sorted(network.state_dict())
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in kept.items())
+    stored = load_file(run_.weights)
+    assert list(stored) == sorted(network.state_dict())
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in stored.items())
 
 
 def test_weights_that_differ_from_the_record_are_refused(study: Study, store: Store) -> None:
@@ -48,7 +48,7 @@ def test_weights_that_differ_from_the_record_are_refused(study: Study, store: St
         load_network(run_, device=CPU)
 
 
-def test_each_split_is_the_one_of_the_run(tmp_path: Path, store: Store) -> None:
+def test_splits_are_those_of_the_run(tmp_path: Path, store: Store) -> None:
     data = birds(tmp_path)
     run = finish(store, study_of(data).runs[0])
     sizes = {split: len(LoadedDatasets().image_set(run, split)) for split in ("test", "val", "train")}
@@ -95,14 +95,14 @@ def test_a_pass_returns_the_logits_of_the_rows_and_reports_progress(study: Study
     run_ = finish(store, study.runs[0])
     network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
     batches = Batches(part, run_.record.spec.dataset, device=CPU)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     captured: list[int] = []
-    options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
+    options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: progress.append((done, total)))
     rows = np.array([7, 1, 12])
     logits = run_with_capture(
         network, network.attention_layers(), batches, rows, lambda s: captured.append(s.layer.number), options=options
     )
-    assert told == [(2, 3), (3, 3)]
+    assert progress == [(2, 3), (3, 3)]
     assert captured == [1, 2, 1, 2]
     with torch.no_grad():
         whole = torch.cat([network(images) for images, _ in batches.in_order(13)])

@@ -37,16 +37,16 @@ def attending_to(layer: AttentionLayer, position: tuple[int, int]) -> Iterator[N
     down, across = position[0] - layer.tokens.shift, position[1] - layer.tokens.shift
     down, across = down % layer.tokens.size[0], across % layer.tokens.size[1]
 
-    def scores(_module: nn.Module, _inputs: Any, given: Tensor) -> Tensor:
-        high = torch.zeros_like(given)
+    def scores(_module: nn.Module, _inputs: Any, values: Tensor) -> Tensor:
+        high = torch.zeros_like(values)
         if layer.tokens.window:
             side = layer.tokens.window
             window = down // side * (layer.tokens.size[1] // side) + across // side
             key = down % side * side + across % side
-            high.view(-1, layer.tokens.windows, *given.shape[1:])[:, window, :, :, key] = HIGH
+            high.view(-1, layer.tokens.windows, *values.shape[1:])[:, window, :, :, key] = HIGH
         else:
             high[..., int(layer.tokens.class_token) + down * layer.tokens.size[1] + across] = HIGH
-        return high.masked_fill(given == -math.inf, -math.inf)
+        return high.masked_fill(values == -math.inf, -math.inf)
 
     hook = layer.logits.register_forward_hook(scores)
     yield
@@ -85,7 +85,7 @@ def test_the_map_of_a_class_token_that_reads_one_patch_is_bright_there(backbone:
 
 
 @every
-def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: str) -> None:
+def test_the_map_of_a_class_token_is_its_attention_to_the_patches(backbone: str) -> None:
     network = network_of(backbone, "none")
     for layer in output_layers_of(network.attention_layers()):
         maps = maps_of(network, backbone, layer)

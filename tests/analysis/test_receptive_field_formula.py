@@ -1,4 +1,4 @@
-"""Receptive fields by the formula, each against a hand value or against gradients."""
+"""Receptive fields by the formula, against values by hand and gradients."""
 
 import pytest
 import torch
@@ -107,8 +107,8 @@ def test_spt_reads_a_patch_and_twice_the_ratio_of_it(ratio: float) -> None:
     assert receptive_field(wider.receptive_chain()[0].chain) == (1 + 2 * ratio) * 8
 
 
-def test_a_cnns_field_is_chained_through_its_own_layers() -> None:
-    """Stem and 3 stages of 18 kernels of 3; the first of a later stage still at the steps of the one before."""
+def test_the_field_of_a_cnn_is_computed_from_its_layers() -> None:
+    """Stem and 3 stages of 18 kernels of 3; the first of a stage has the stride of the stage before."""
     assert sides("resnet56", "none") == [1 + 2 * (1 + 18 + 1) + 4 * (17 + 1) + 8 * 17]
     assert sides("resnet110", "none")[0] > sides("resnet56", "none")[0]
     assert sides(

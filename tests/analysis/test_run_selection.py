@@ -11,7 +11,7 @@ from slbench.errors import InputError
 from slbench.record import Failure
 from slbench.store import Store
 from slbench.study import Study
-from tests.analysis.made import SMALL, birds, finish, study_of
+from tests.analysis.finished_runs import SMALL, birds, finish, study_of
 from tests.support import missing, naming
 
 
@@ -52,7 +52,7 @@ def test_several_runs_have_a_name_that_does_not_depend_on_their_order(study: Stu
     assert names.pop().startswith("2-runs-")
 
 
-def test_networks_without_attention_are_left_out_of_a_study_and_refused_by_name(tmp_path: Path, store: Store) -> None:
+def test_networks_without_attention_are_omitted_from_a_study_and_refused_by_id(tmp_path: Path, store: Store) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
     plain, vit = (finish(store, run) for run in mixed.runs)
     selection = select_runs(store, [], study=mixed)
@@ -82,14 +82,14 @@ def test_runs_without_kept_weights_are_refused_or_noted(study: Study, store: Sto
         select_runs(store, [], study=study)
     finish(store, study.runs[1])
     assert not missing(" ".join(select_runs(store, [], study=study).notes), "weights", "1 run")
-    gone = finish(store, study.runs[2])
-    assert gone.weights is not None
-    gone.weights.unlink()
+    deleted = finish(store, study.runs[2])
+    assert deleted.weights is not None
+    deleted.weights.unlink()
     with pytest.raises(InputError, match=naming("weights")):
-        select_runs(store, [gone.record.run_id])
+        select_runs(store, [deleted.record.run_id])
 
 
-def test_other_than_finished_runs_are_refused_in_one_line(study: Study, store: Store, tmp_path: Path) -> None:
+def test_unfinished_and_unknown_runs_are_refused_in_one_line(study: Study, store: Store, tmp_path: Path) -> None:
     run = study.runs[0]
     folder = store.begin(run.spec, run.labels)
     store.fail(run.spec, run.labels, Failure(kind="killed", reason="killed by SIGKILL"))
@@ -110,7 +110,7 @@ def test_other_than_finished_runs_are_refused_in_one_line(study: Study, store: S
         select_runs(store, [])
 
 
-def test_a_network_of_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_with_other_numerics_is_noted(study: Study, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_ = finish(store, study.runs[0])
     assert run_.outdated is None
     monkeypatch.setattr(ViTSpec, "numerics_version", 7)
@@ -126,7 +126,9 @@ def test_an_unknown_split_is_refused() -> None:
         split_named("tset")
 
 
-def test_an_analysis_that_needs_neither_attention_nor_weights_takes_runs_without(tmp_path: Path, store: Store) -> None:
+def test_runs_without_attention_or_weights_are_selected_if_the_analysis_needs_neither(
+    tmp_path: Path, store: Store
+) -> None:
     mixed = study_of(birds(tmp_path), grid={"backbone": [SMALL["resnet56"], SMALL["vit"]], "method": ["none"]})
     run_ = [finish(store, run, keep="none") for run in mixed.runs]
     selection = select_runs(store, [], study=mixed, needs=Requirements(attention=False, weights=False))

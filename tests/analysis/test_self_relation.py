@@ -1,4 +1,4 @@
-"""Self-relation: values one can check by hand, then all backbones."""
+"""Self-relation by hand and on all backbones."""
 
 import math
 from dataclasses import replace
@@ -66,7 +66,7 @@ def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbon
         assert all(math.isnan(value) == (layer.kind == "class") for value in result.values()), layer.name
 
 
-def test_means_are_those_of_products_query_by_query() -> None:
+def test_means_equal_a_loop_over_queries() -> None:
     network = network_of("pit", "both")
     layers, meter = network.attention_layers(), SelfRelation()
     with torch.no_grad(), capture_attention(layers, meter.update):

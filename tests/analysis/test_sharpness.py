@@ -1,4 +1,4 @@
-"""Sharpness: values one can check by hand, then all backbones."""
+"""Sharpness by hand and on all backbones."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_uniform_attention_scores_zero_in_both_definitions() -> None:
     assert divergence_on(scores, others(5)).abs().max() < 1e-6
 
 
-def test_a_masked_uniform_one_scores_0_41_at_65_tokens_in_the_papers_definition_and_0_in_the_other() -> None:
+def test_masked_uniform_attention_of_65_tokens_scores_0_41_by_the_paper_and_0_over_the_support() -> None:
     scores = mask_diagonal(torch.zeros(1, 1, 65, 65))
     by_hand = -(64 * math.log(65 / 64) + math.log(1e-12)) / 65
     assert round(by_hand, 2) == 0.41
@@ -75,7 +75,7 @@ def test_a_query_without_allowed_keys_is_excluded() -> None:
     assert result[:, :, [0, 2]].abs().max() < 1e-6
 
 
-def test_other_regions_of_a_shifted_window_are_not_in_the_support() -> None:
+def test_other_regions_of_a_shifted_window_are_outside_the_support() -> None:
     layers = network_of("swin", "none").attention_layers()
     shifted, straight = layers[1], layers[0]
     allowed, all_others = shifted.allowed(4, 4), straight.allowed(4, 4)

@@ -19,24 +19,24 @@ NEEDS = Requirements(attention=False, weights=False)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Path]:
-    """A run that learns temperatures: 2 blocks of 3 heads, 2 epochs."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunRecord, Path]:
+    """Return a trained run with learned temperatures: 2 blocks of 3 heads, 2 epochs."""
     store = Store(tmp_path_factory.mktemp("store"))
     record, folder = run(tiny(recipe=RECIPE), store.root)
     return store, record, folder
 
 
-def test_temperatures_from_weights_equal_those_of_the_file(made: tuple[Store, RunRecord, Path]) -> None:
-    _, record, folder = made
-    filed, result = read_temperatures(folder), from_weights(FinishedRun(record, folder))
-    assert filed is not None and result is not None
-    pd.testing.assert_frame_equal(result, filed[filed["epoch"] != 1].reset_index(drop=True), check_exact=True)
+def test_temperatures_from_weights_equal_those_of_the_file(trained: tuple[Store, RunRecord, Path]) -> None:
+    _, record, folder = trained
+    from_file, result = read_temperatures(folder), from_weights(FinishedRun(record, folder))
+    assert from_file is not None and result is not None
+    pd.testing.assert_frame_equal(result, from_file[from_file["epoch"] != 1].reset_index(drop=True), check_exact=True)
 
 
 def test_a_run_without_the_file_is_read_from_its_weights_and_noted(
-    made: tuple[Store, RunRecord, Path], tmp_path: Path
+    trained: tuple[Store, RunRecord, Path], tmp_path: Path
 ) -> None:
-    store, record, folder = made
+    store, record, folder = trained
     (folder / "temperatures.csv").rename(tmp_path / "kept.csv")
     try:
         written = analyse(select_runs(store, [record.run_id[:6]], needs=NEEDS), tmp_path / "out")
@@ -51,11 +51,11 @@ def test_a_run_without_the_file_is_read_from_its_weights_and_noted(
         (tmp_path / "weights").rename(folder / "weights.safetensors")
     assert not missing(written.text, "temperatures.csv")
     assert sorted(set(written.frame["epoch"])) == [0, 2]
-    assert "temperature-training.png" not in written.files  # two points are no curve
+    assert "temperature-training.png" not in written.files  # two epochs are not drawn as a curve
 
 
-def test_page_and_files_are_reproducible(made: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
-    store, record, _ = made
+def test_page_and_files_are_reproducible(trained: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
+    store, record, _ = trained
     for name in ("one", "two"):
         written = analyse(select_runs(store, [record.run_id], needs=NEEDS), tmp_path / name)
     assert "temperature-depth.pdf" in written.files and "temperature-training.svg" in written.files
@@ -67,10 +67,10 @@ def test_page_and_files_are_reproducible(made: tuple[Store, RunRecord, Path], tm
     assert list(layers["initial"]) == [2.0, 2.0]  # sqrt(12 / 3)
 
 
-def test_a_method_without_temperature_is_refused_alone_and_noted_beside_others(
-    made: tuple[Store, RunRecord, Path],
+def test_a_method_without_temperature_is_refused_alone_and_noted_with_others(
+    trained: tuple[Store, RunRecord, Path],
 ) -> None:
-    _, record, folder = made
+    _, record, folder = trained
     fixed = dataclasses.replace(
         record.spec, method=dataclasses.replace(record.spec.method, learn_temperature=False, mask_self=False)
     )

@@ -1,4 +1,4 @@
-"""A store with two finished runs in it, made without training."""
+"""Helpers of tests of stores: finished runs without training."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,7 @@ RUNS = runs({"method": ["none", "lsa"]})
 
 
 def finish(store: Store, run: StudyRun, *, weights: bytes = b"weights", **changes: object) -> Path:
-    """File a finished run with the files that a real one leaves; give its folder."""
+    """Store a finished run with the files of a trained one; return its folder."""
     folder = store.begin(run.spec, run.labels)
     (folder / "metrics.csv").write_text("epoch,lr\n1,0.5\n")
     if run.spec.method.learn_temperature:
@@ -34,13 +34,13 @@ def record_of(store: Store, run: StudyRun) -> RunRecord:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Everything under a folder but empty folders, by name."""
+    """Return the content of every file below a folder by relative path."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def there(tmp_path: Path) -> Store:
-    """The store that runs come from."""
+    """Return the store that runs are exported from."""
     store = Store(tmp_path / "there")
     for run in RUNS:
         finish(store, run)

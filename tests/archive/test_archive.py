@@ -31,18 +31,20 @@ def archive(there: Store, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tgz", "new folder/it's an 'x'\n.tar"])
-def test_what_is_exported_and_imported_is_the_same_to_the_byte(there: Store, tmp_path: Path, name: str) -> None:
+def test_an_imported_store_equals_the_exported_one_to_the_byte(there: Store, tmp_path: Path, name: str) -> None:
     manifest = export(there, None, tmp_path / name)
     assert [run.run_id for run in manifest.runs] == list(there.ids())
-    arrivals = import_archive(tmp_path / name, Store(tmp_path / "here"))
-    assert sorted(arrivals.added) == sorted(folder.name for folder in there.ids().values())
-    assert arrivals.measurements == 1
+    imported = import_archive(tmp_path / name, Store(tmp_path / "here"))
+    assert sorted(imported.added) == sorted(folder.name for folder in there.ids().values())
+    assert imported.measurements == 1
     assert files(tmp_path / "here") == files(there.root)
     assert os.listdir(tmp_path / "here") != []  # noqa: PTH208  (hidden ones too)
     assert not [path for path in (tmp_path / "here").iterdir() if path.name.startswith(".")]
 
 
-def test_only_finished_runs_of_the_study_go_and_nothing_of_their_making(there: Store, tmp_path: Path) -> None:
+def test_only_finished_runs_of_a_study_are_exported_without_checkpoints_and_temporary_files(
+    there: Store, tmp_path: Path
+) -> None:
     folder = there.folder(NONE.spec, NONE.labels)
     for left_over in ("checkpoint.pt", "checkpoint-previous.pt", "failure.json", ".record.json.7.tmp"):
         (folder / left_over).write_bytes(b"x")
@@ -55,7 +57,7 @@ def test_only_finished_runs_of_the_study_go_and_nothing_of_their_making(there: S
     }  # fmt: skip
 
 
-def test_speeds_of_machines_that_made_none_of_the_runs_stay(there: Store, tmp_path: Path) -> None:
+def test_throughputs_of_other_machines_are_not_exported(there: Store, tmp_path: Path) -> None:
     there.add_throughput(make_speed(machine_id="another"))
     manifest = export(there, None, tmp_path / "x.tar")
     assert [file.name for file in manifest.files if not file.name.startswith("runs/")] == [
@@ -67,13 +69,13 @@ def test_speeds_of_machines_that_made_none_of_the_runs_stay(there: Store, tmp_pa
     ("name", "pattern"),
     [("x.zip", naming("x.zip", ".tar, .tar.gz, .tgz")), ("d.tar", naming("folder"))],
 )
-def test_a_name_that_is_no_archives_is_refused(there: Store, tmp_path: Path, name: str, pattern: str) -> None:
+def test_an_unsupported_archive_name_is_refused(there: Store, tmp_path: Path, name: str, pattern: str) -> None:
     (tmp_path / "d.tar").mkdir()
     with pytest.raises(InputError, match=pattern):
         export(there, None, tmp_path / name)
 
 
-def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(there: Store, tmp_path: Path) -> None:
+def test_an_existing_file_is_overwritten_only_with_replace(there: Store, tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_text("mine")
     with pytest.raises(InputError, match=naming("--replace")):
         export(there, None, tmp_path / "x.tar")
@@ -82,7 +84,7 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(there: Store, tm
     assert tarfile.is_tarfile(tmp_path / "x.tar")
 
 
-def test_nothing_finished_or_something_damaged_is_no_archive(there: Store, tmp_path: Path) -> None:
+def test_no_archive_is_written_without_finished_runs_or_with_a_damaged_one(there: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=naming("finished run")):
         export(there, [], tmp_path / "x.tar")
     (there.folder(LSA.spec, LSA.labels) / "weights.safetensors").write_bytes(b"weight")
@@ -91,28 +93,30 @@ def test_nothing_finished_or_something_damaged_is_no_archive(there: Store, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
-def test_again_is_nothing_new_and_overwrites_nothing(archive: Path, tmp_path: Path) -> None:
+def test_a_second_import_changes_nothing(archive: Path, tmp_path: Path) -> None:
     here = Store(tmp_path / "here")
     import_archive(archive, here)
     (here.folder(NONE.spec, NONE.labels) / "notes.txt").write_text("mine")
     here.add_throughput(make_speed(median=7.0))
     before = files(here.root)
-    arrivals = import_archive(archive, here)
-    assert (arrivals.added, arrivals.conflicts, arrivals.measurements) == ([], [], 0)
-    assert len(arrivals.same) == 2
+    imported = import_archive(archive, here)
+    assert (imported.added, imported.conflicts, imported.measurements) == ([], [], 0)
+    assert len(imported.same) == 2
     assert files(here.root) == before
 
 
-def test_equal_results_are_the_same_whoever_made_them_and_however_long_it_took(archive: Path, tmp_path: Path) -> None:
+def test_equal_results_of_another_machine_are_the_same_run(archive: Path, tmp_path: Path) -> None:
     here = Store(tmp_path / "here")
     host = HOST.model_copy(update={"hostname": "h"})
     finish(here, NONE, seconds=99.0, host=host, threads=2, device="cuda:1")
-    arrivals = import_archive(archive, here)
-    assert (len(arrivals.same), len(arrivals.added), arrivals.conflicts) == (1, 1, [])
+    imported = import_archive(archive, here)
+    assert (len(imported.same), len(imported.added), imported.conflicts) == (1, 1, [])
     assert record_of(here, NONE).seconds == 99.0
 
 
-def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: Store, tmp_path: Path) -> None:
+def test_different_results_of_a_run_are_reported_and_stored_as_conflicts(
+    archive: Path, there: Store, tmp_path: Path
+) -> None:
     here = Store(tmp_path / "here")
     finish(here, NONE, final_test_top1=81.0)
     finish(here, LSA, weights=b"other", threads=2)
@@ -132,7 +136,7 @@ def test_other_results_are_kept_apart_and_both_are_told(archive: Path, there: St
     assert files(here.root) == after
 
 
-def test_a_finished_run_takes_the_place_of_one_that_was_only_begun(archive: Path, there: Store, tmp_path: Path) -> None:
+def test_a_finished_run_replaces_an_unfinished_one(archive: Path, there: Store, tmp_path: Path) -> None:
     here = Store(tmp_path / "here")
     for run, damage in ((NONE, None), (LSA, b"{")):
         folder = here.begin(run.spec, run.labels)
@@ -143,20 +147,20 @@ def test_a_finished_run_takes_the_place_of_one_that_was_only_begun(archive: Path
     assert files(here.root / "runs") == files(there.root / "runs")
 
 
-def test_a_run_that_another_process_is_at_work_on_is_left_to_it(archive: Path, tmp_path: Path) -> None:
+def test_a_run_that_another_process_claims_is_not_imported(archive: Path, tmp_path: Path) -> None:
     here = Store(tmp_path / "here")
     folder = here.begin(NONE.spec, NONE.labels)
     claim = Store(here.root).claims.acquire(NONE.spec.run_id)
     assert claim is not None
-    arrivals = import_archive(archive, here)
-    assert (arrivals.busy, len(arrivals.added)) == ([folder.name], 1)
+    imported = import_archive(archive, here)
+    assert (imported.busy, len(imported.added)) == ([folder.name], 1)
     assert [path.name for path in folder.iterdir()] == ["spec.json"]
     claim.release(done=False)
     assert import_archive(archive, here).added == [folder.name]
 
 
 def rewrite(archive: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> None:
-    """Write an archive again after a change of its manifest and its files."""
+    """Rewrite an archive with a changed manifest and changed files."""
     with tarfile.open(archive) as old:
         content = {}
         for info in old:
@@ -201,7 +205,7 @@ def without_a_list(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
 
 
 def relist(manifest: dict[str, Any], content: dict[str, bytes], name: str, data: bytes, new: str | None = None) -> None:
-    """Give a file other content, or another name too, in the archive and in its manifest."""
+    """Change the content, and optionally the name, of a file in the archive and its manifest."""
     content.pop(name, None)
     content[new or name] = data
     files = [file for file in manifest["files"] if file["name"] != name]
@@ -263,7 +267,7 @@ def a_speed_of_another_name(manifest: dict[str, Any], content: dict[str, bytes])
     ],
 )
 @pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "a store"])
-def test_what_is_not_as_it_was_written_is_refused_and_the_store_untouched(
+def test_a_modified_archive_is_refused_and_the_store_unchanged(
     archive: Path,
     tmp_path: Path,
     change: Callable[[dict[str, Any], dict[str, bytes]], None],
@@ -285,7 +289,7 @@ def check_refused(archive: Path, tmp_path: Path, pattern: str, *, is_new: bool =
 
 
 def add_link(archive: Path, kind: bytes) -> None:
-    """Put a link in the place of the archive's second member, under its name."""
+    """Replace the second member of an archive by a link of the same name."""
     with tarfile.open(archive) as old:
         members = old.getmembers()
         contents = [old.extractfile(info).read() for info in members]  # type: ignore[union-attr]
@@ -297,13 +301,13 @@ def add_link(archive: Path, kind: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
-def test_links_and_whatever_else_is_no_file_are_refused(archive: Path, tmp_path: Path, kind: bytes) -> None:
+def test_members_that_are_no_files_are_refused(archive: Path, tmp_path: Path, kind: bytes) -> None:
     add_link(archive, kind)
     check_refused(archive, tmp_path, "is a link|unpacks to more")
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
-def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_archive_is_refused(there: Store, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"
     export(there, None, path)
     content = path.read_bytes()
@@ -324,13 +328,13 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(there: Store, tmp_path:
     ],
     ids=["nothing", "folder", "garbage", "empty", "another"],
 )
-def test_what_is_no_archive_is_refused(tmp_path: Path, make: Callable[[Path], object], pattern: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, make: Callable[[Path], object], pattern: str) -> None:
     (tmp_path / "there").mkdir()
     make(tmp_path / "z.tar")
     check_refused(tmp_path / "z.tar", tmp_path, pattern)
 
 
-def test_an_archive_that_would_fill_the_disk_is_refused(
+def test_an_archive_larger_than_the_free_space_is_refused(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "free_bytes", lambda self: 100)
@@ -339,39 +343,39 @@ def test_an_archive_that_would_fill_the_disk_is_refused(
     assert not (tmp_path / "here").exists()
 
 
-DEADLY = """
+KILLED = """
 import os, signal, sys
 from pathlib import Path
 from slbench.store import Store
 from slbench.archive import import_archive
 
-moves, right = iter(range(9)), import_archive.move
+moves, original = iter(range(9)), import_archive.move
 
-def deadly(source, target):
+def kill_at_second(source, target):
     if next(moves) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    right(source, target)
+    original(source, target)
 
-import_archive.move = deadly
+import_archive.move = kill_at_second
 import_archive.import_archive(Path(sys.argv[1]), Store(Path(sys.argv[2])))
 """
 
 
-def test_an_import_that_is_killed_between_two_runs_leaves_whole_ones_and_the_next_brings_the_rest(
+def test_a_killed_import_leaves_complete_runs_and_the_next_imports_the_others(
     archive: Path, there: Store, tmp_path: Path
 ) -> None:
     here = Store(tmp_path / "here")
-    done = subprocess.run([sys.executable, "-c", DEADLY, archive, here.root], cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", KILLED, archive, here.root], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     assert list(here.states(run.spec for run in RUNS).values()).count("done") == 1
     (staging,) = (path for path in here.root.iterdir() if path.name.startswith(".import-"))
-    arrivals = import_archive(archive, here)
-    assert (len(arrivals.added), len(arrivals.same)) == (1, 1)
+    imported = import_archive(archive, here)
+    assert (len(imported.added), len(imported.same)) == (1, 1)
     assert files(here.root / "runs") == files(there.root / "runs")
     assert {item.path for item in find_removable(here)} == {staging, here.root / "claims" / staging.name}
 
 
-def test_a_disk_that_fills_during_an_import_is_one_line_and_leaves_nothing(
+def test_a_full_disk_during_an_import_is_one_line_and_leaves_no_file(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> str:

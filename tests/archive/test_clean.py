@@ -17,7 +17,7 @@ NONE, LSA = RUNS
 
 @pytest.fixture
 def store(there: Store) -> Store:
-    """One run finished, one only begun."""
+    """Return a store with a finished and an unfinished run."""
     (there.folder(LSA.spec, LSA.labels) / "record.json").unlink()
     (there.folder(LSA.spec, LSA.labels) / "checkpoint.pt").write_bytes(b"unfinished")
     return there
@@ -32,17 +32,17 @@ def write(path: Path, *, age_seconds: float = 0.0, content: bytes = b"1234567") 
 
 
 def removable(store: Store, **how: bool) -> dict[str, str]:
-    """Kinds by path."""
+    """Return the kinds of removable files by path."""
     return {item.path.relative_to(store.root).as_posix(): item.kind for item in find_removable(store, **how)}
 
 
-def test_a_store_in_order_has_nothing_to_remove(store: Store, tmp_path: Path) -> None:
+def test_a_clean_store_has_nothing_to_remove(store: Store, tmp_path: Path) -> None:
     assert removable(store) == {}
     assert find_removable(Store(tmp_path / "nowhere")) == []
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_checkpoints_of_a_finished_run_go_and_those_of_one_that_is_not_stay(store: Store) -> None:
+def test_only_checkpoints_of_finished_runs_are_removed(store: Store) -> None:
     folder = store.folder(NONE.spec, NONE.labels)
     for name in ("checkpoint.pt", "checkpoint-previous.pt"):
         write(folder / name)
@@ -52,12 +52,12 @@ def test_checkpoints_of_a_finished_run_go_and_those_of_one_that_is_not_stay(stor
         f"runs/{folder.name}/checkpoint-previous.pt": "checkpoint",
     }
     assert files(store.root) == before
-    gone = remove(store, find_removable(store))
-    assert sum(item.size for item in gone) == 14
+    removed = remove(store, find_removable(store))
+    assert sum(item.size for item in removed) == 14
     assert files(store.root) == {name: content for name, content in before.items() if content != b"1234567"}
 
 
-def test_the_checkpoint_of_a_pruned_run_goes_and_its_metrics_stay(store: Store) -> None:
+def test_the_checkpoint_of_a_pruned_run_is_removed_and_its_metrics_are_kept(store: Store) -> None:
     pruned = Pruned(search="sieve", trial=7, epochs=2, reason="pruned", ended_at="")
     folder = store.folder(LSA.spec, LSA.labels)
     (folder / "metrics.csv").write_text("epoch\n1\n")
@@ -69,7 +69,7 @@ def test_the_checkpoint_of_a_pruned_run_goes_and_its_metrics_stay(store: Store) 
     assert "checkpoint.pt" not in names
 
 
-def test_temporary_files_go_at_once_where_nobody_works_and_when_old_elsewhere(store: Store) -> None:
+def test_temporary_files_are_removed_if_their_run_is_unclaimed_or_they_are_old(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     write(folder / ".checkpoint.pt.17.tmp")
     write(store.root / "throughput" / "m" / ".a.json.17.tmp")
@@ -82,7 +82,7 @@ def test_temporary_files_go_at_once_where_nobody_works_and_when_old_elsewhere(st
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[1]", b"{}", b"\xff"])
-def test_a_folder_that_is_no_runs_goes(store: Store, content: bytes | None) -> None:
+def test_a_folder_without_a_run_is_removed(store: Store, content: bytes | None) -> None:
     folder = store.root / "runs" / f"x-{'0' * 12}"
     folder.mkdir()
     if content is not None:
@@ -93,7 +93,7 @@ def test_a_folder_that_is_no_runs_goes(store: Store, content: bytes | None) -> N
     assert removable(store) == {}
 
 
-def test_a_checkpoint_is_worth_something_even_if_its_spec_is_damaged(store: Store) -> None:
+def test_a_folder_with_a_damaged_spec_is_kept_while_it_has_a_checkpoint(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     write(folder / "spec.json", content=b"{")
     assert removable(store) == {}
@@ -103,7 +103,7 @@ def test_a_checkpoint_is_worth_something_even_if_its_spec_is_damaged(store: Stor
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"{}"])
 @pytest.mark.parametrize("unfinished", [False, True])
-def test_a_record_never_goes_not_even_a_damaged_one(store: Store, content: bytes, unfinished: bool) -> None:
+def test_a_record_is_never_removed_even_if_damaged(store: Store, content: bytes, unfinished: bool) -> None:
     folder = store.folder(NONE.spec, NONE.labels)
     write(folder / "record.json", content=content)
     (folder / "spec.json").unlink()
@@ -111,7 +111,7 @@ def test_a_record_never_goes_not_even_a_damaged_one(store: Store, content: bytes
     assert (folder / "record.json").read_bytes() == content
 
 
-def test_unfinished_runs_go_when_that_is_asked_for(store: Store) -> None:
+def test_unfinished_runs_are_removed_on_request(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     assert removable(store, unfinished=True) == {f"runs/{folder.name}": "unfinished run"}
     remove(store, find_removable(store, unfinished=True))
@@ -119,7 +119,7 @@ def test_unfinished_runs_go_when_that_is_asked_for(store: Store) -> None:
     assert store.is_done(NONE.spec)
 
 
-def test_nothing_goes_of_a_run_that_somebody_is_at_work_on(store: Store) -> None:
+def test_files_of_a_claimed_run_are_not_removed(store: Store) -> None:
     folder = store.folder(LSA.spec, LSA.labels)
     write(folder / ".checkpoint.pt.17.tmp")
     before = find_removable(store, unfinished=True)
@@ -130,7 +130,7 @@ def test_nothing_goes_of_a_run_that_somebody_is_at_work_on(store: Store) -> None
     assert (folder / ".checkpoint.pt.17.tmp").exists()
 
 
-def test_claims_that_nobody_holds_go(store: Store) -> None:
+def test_released_claims_are_removed(store: Store) -> None:
     claim = store.claims.acquire(LSA.spec.run_id)
     assert claim is not None
     assert removable(store) == {}
@@ -140,14 +140,14 @@ def test_claims_that_nobody_holds_go(store: Store) -> None:
     assert list((store.root / "claims").iterdir()) == []
 
 
-def test_links_are_left_alone(store: Store, tmp_path: Path) -> None:
+def test_links_are_not_removed(store: Store, tmp_path: Path) -> None:
     write(tmp_path / "elsewhere" / "data")
     (store.root / "runs" / "linked-run").symlink_to(tmp_path / "elsewhere")
     (store.root / ".import-linked").symlink_to(tmp_path / "elsewhere")
     assert removable(store, unfinished=True).keys() == {f"runs/{store.folder(LSA.spec, LSA.labels).name}"}
 
 
-def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write(store.folder(NONE.spec, NONE.labels) / "checkpoint.pt")
 
     def refuse(*_: object, **__: object) -> None:
@@ -160,13 +160,13 @@ def test_what_cannot_be_removed_is_one_line(store: Store, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ["x-..", "x-", "x-.", "-", "..-.."])
-def test_a_folder_with_an_odd_name_takes_nothing_else_with_it(tmp_path: Path, name: str) -> None:
+def test_removing_a_folder_with_an_unusual_name_removes_nothing_else(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / "store")
     folder = finish(store, RUNS[0])
     claim = store.claims.acquire("0123456789ab")
     assert claim is not None
     (store.root / "runs" / name).mkdir()
-    gone = remove(store, find_removable(store))
-    assert [item.path for item in gone] == [store.root / "runs" / name]
+    removed = remove(store, find_removable(store))
+    assert [item.path for item in removed] == [store.root / "runs" / name]
     assert (folder / "record.json").exists()
     assert claim.heartbeat()

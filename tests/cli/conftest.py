@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slbench.cli import main
-from tests.support import TINY_STUDY
+from tests.support import TINY_STUDY, missing
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,12 @@ class Result:
     code: int
     out: str
     err: str
+
+    def check_error(self, *words: object) -> None:
+        """Check for exit code 2, no output, and one line with all words on stderr."""
+        assert (self.code, self.out) == (2, "")
+        assert self.err.startswith("slbench: ") and self.err.count("\n") == 1
+        assert not missing(self.err, *words)
 
 
 Command = Callable[..., Result]

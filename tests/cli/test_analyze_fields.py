@@ -1,4 +1,4 @@
-"""`slbench analyze temperature` and `slbench analyze receptive-field`, from outside."""
+"""`slbench analyze temperature` and `slbench analyze receptive-field`: output and one-line errors."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.train.helpers import LAYERS
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Finished runs of the rows "none" and "lsa", made without training; the second has learned temperatures."""
+    """Return a store with untrained finished runs of "none" and "lsa"; the latter has learned temperatures."""
     store = Store(tmp_path / "results")
     for run in runs(
         {"method": ["none", "lsa"]}, set={"recipe.epochs": 1, "recipe.batch_size": 512, "recipe.precision": "fp32"}
@@ -33,7 +33,7 @@ def ids(store: Store) -> dict[str, str]:
     return {record.labels.method: record.run_id for record in store.records()}
 
 
-def test_a_study_has_its_temperatures_in_a_folder_of_its_name(slbench: Command, store: Store, tmp_path: Path) -> None:
+def test_temperatures_of_a_study_are_in_a_folder_of_its_name(slbench: Command, store: Store, tmp_path: Path) -> None:
     result = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
     assert (result.code, result.err) == (0, "")
     assert "| block 2 | " in result.out and "2.000" in result.out
@@ -43,7 +43,7 @@ def test_a_study_has_its_temperatures_in_a_folder_of_its_name(slbench: Command, 
     assert list(layers["multiple"]) == [0.5, 0.5]
 
 
-def test_json_has_every_row(slbench: Command, store: Store, tmp_path: Path) -> None:
+def test_json_has_every_row_and_file(slbench: Command, store: Store, tmp_path: Path) -> None:
     run = ids(store)["lsa"]
     result = slbench("analyze", "temperature", run[:5], "--store", store.root, "--out", tmp_path / "out", "--json")
     found = json.loads(result.out)
@@ -51,7 +51,9 @@ def test_json_has_every_row(slbench: Command, store: Store, tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(found["files"])
 
 
-def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Command, tmp_path: Path) -> None:
+def test_receptive_fields_of_new_networks_are_computed_by_formula_and_gradients(
+    slbench: Command, tmp_path: Path
+) -> None:
     result = slbench(
         "analyze", "receptive-field", "--backbone", "vit", "--method", "none,spt", "--image-size", "16",
         "--of", "tokens,class", "--images", "2", "--out", tmp_path / "out",
@@ -82,24 +84,20 @@ def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Comm
         (["receptive-field", "--backbone", "vit", "--out", "{file}"], ("folder",)),
     ],
 )
-def test_bad_input_is_one_line(
+def test_invalid_arguments_are_one_line(
     slbench: Command, store: Store, tmp_path: Path, flags: list[str], words: tuple[object, ...]
 ) -> None:
     (tmp_path / "file").write_text("")
     flags = [flag.format(**ids(store), file=tmp_path / "file") for flag in flags]
     result = slbench("analyze", *flags, "--store", store.root)
-    assert result.code == 2
-    assert not missing(result.err, *words)
-    assert result.err.count("\n") == 1
+    result.check_error(*words)
     assert not (store.root / "analysis").exists()
 
 
-def test_an_unfinished_run_is_named_with_its_state(slbench: Command, store: Store, tmp_path: Path) -> None:
+def test_the_error_for_an_unfinished_run_has_its_state(slbench: Command, store: Store, tmp_path: Path) -> None:
     run = ids(store)["lsa"]
     (store.ids()[run] / "record.json").unlink()
     result = slbench("analyze", "temperature", run, "--store", store.root)
-    assert result.code == 2
-    assert not missing(result.err, "missing", "slbench run-grid")
+    result.check_error("missing", "slbench run-grid")
     result = slbench("analyze", "temperature", "--study", tmp_path / "study.toml", "--store", store.root)
-    assert result.code == 2
-    assert not missing(result.err, "temperature")
+    result.check_error("temperature")

@@ -1,4 +1,4 @@
-"""A real small disk that is full: one line, nothing damaged, and the same command goes on. Needs Linux namespaces."""
+"""A small disk that is full: one line, no damage, and the same command resumes. Needs Linux namespaces."""
 
 import json
 import os
@@ -26,18 +26,18 @@ mount -o remount,size=16m "$DISK"
 "$PYTHON" -m slbench clean --store "$DISK/results" --json > "$OUT/clean" || exit 1
 cp -r "$DISK/results" "$OUT/results"
 """
-# Without the look for room before a job, so that the disk fills in the middle of it.
-BLIND = (
+# Without the check of free space before a job, so that the disk fills during a job.
+UNCHECKED = (
     "import sys, slbench.cli, slbench.grid.local as local; local.disk_shortfall = lambda *_: None; "
     "sys.exit(slbench.cli.main())"
 )
-SEEING = "import sys; from slbench.cli import main; sys.exit(main())"
+CHECKED = "import sys; from slbench.cli import main; sys.exit(main())"
 FLAGS = "--devices cpu --no-throughput --jobs-per-device 1"
-HALTED = ("stopped: disk full: ", "cannot write (No space left on device)", "disk full: exit code 1")
+STOP_MESSAGES = ("stopped: disk full: ", "cannot write (No space left on device)", "disk full: exit code 1")
 
 
 def small_disk(tmp_path: Path, *, free: int, launch: str) -> None:
-    """Run a grid on a disk with so many KiB free, then with enough."""
+    """Run a grid on a disk with `free` KiB, then with enough."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare on this machine")
     (tmp_path / "disk").mkdir()
@@ -57,7 +57,7 @@ def check(tmp_path: Path) -> None:
     first = (tmp_path / "first").read_text()
     assert (tmp_path / "code").read_text() == "1\n"
     assert "Traceback" not in first
-    assert any(words in first for words in HALTED)
+    assert any(message in first for message in STOP_MESSAGES)
     for path in tmp_path.glob("then/runs/*/record.json"):
         assert json.loads(path.read_bytes())["run_id"] in path.parent.name
     assert not list(tmp_path.glob("then/**/*.tmp"))
@@ -69,14 +69,14 @@ def check(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_grid_that_sees_no_room_starts_nothing(tmp_path: Path) -> None:
-    small_disk(tmp_path, free=1000, launch=SEEING)
+def test_a_grid_starts_no_job_without_free_space(tmp_path: Path) -> None:
+    small_disk(tmp_path, free=1000, launch=CHECKED)
     check(tmp_path)
     assert list((tmp_path / "then").iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("free", [0, 4, 12, 24, 60, 100, 150, 200])
-def test_a_disk_that_fills_in_the_middle_of_a_grid_damages_nothing(tmp_path: Path, free: int) -> None:
-    small_disk(tmp_path, free=free, launch=BLIND)
+def test_a_disk_that_fills_during_a_grid_damages_no_file(tmp_path: Path, free: int) -> None:
+    small_disk(tmp_path, free=free, launch=UNCHECKED)
     check(tmp_path)

@@ -1,4 +1,4 @@
-"""Today's code reads a store that an old commit wrote (tests/golden_store)."""
+"""The code reads a store of an earlier version (tests/golden_store)."""
 
 import csv
 import json
@@ -15,13 +15,13 @@ from tests.cli.conftest import Command
 GOLDEN = Path(__file__).parents[1] / "golden_store"
 FINISHED = "dd91fc0df647"  # both, seed 0
 FAILED, PAUSED = "28690866a8c0", "14d9b7792036"
-MADE_WITH = ("m0d686824133", "2.14.1")  # processor and torch: weights are the same to the bit with these alone
+WRITTEN_WITH = ("m0d686824133", "2.14.1")  # processor and torch; weights are bitwise equal only with these
 PRUNED = ("755c2f407937", "833aa63d14b4")
 
 
 @pytest.fixture
 def golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the golden folder, and the current folder."""
+    """Return a copy of the golden folder; it is the current folder."""
     shutil.copytree(GOLDEN, tmp_path / "golden")
     monkeypatch.chdir(tmp_path / "golden")
     return tmp_path / "golden"
@@ -55,7 +55,7 @@ def test_a_failure_is_shown_with_its_reason(slbench: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["golden", "all"])
-def test_reports_hold_the_numbers_that_the_old_code_wrote(slbench: Command, golden: Path, name: str) -> None:
+def test_reports_have_the_numbers_of_the_earlier_version(slbench: Command, golden: Path, name: str) -> None:
     study = ["golden.toml"] if name == "golden" else []
     result = slbench("report", *study, "--store", "store", "--format", "md,csv,latex")
     assert (result.code, result.err) == (0, "")
@@ -99,13 +99,13 @@ def test_measurements_are_exported_and_imported(slbench: Command) -> None:
 
 
 @pytest.mark.usefixtures("golden")
-def test_clean_lists_what_it_would_remove_and_keeps_the_paused_run(slbench: Command) -> None:
+def test_clean_keeps_the_paused_run(slbench: Command) -> None:
     result = slbench("clean", "--store", "store", "--json")
     assert result.code == 0
     assert not any(PAUSED in entry["path"] for entry in json.loads(result.out)["found"])
 
 
-def test_the_search_is_summarised_and_continued_with_nothing_to_do(slbench: Command, golden: Path) -> None:
+def test_a_complete_search_is_reported_and_not_changed_by_another_call(slbench: Command, golden: Path) -> None:
     search = json.loads((golden / "store/tuning/golden/search.json").read_text())
     assert search["rows"][0]["winner"] is not None
     assert slbench("report", "store/tuning/golden").code == 0
@@ -118,9 +118,7 @@ def test_the_search_is_summarised_and_continued_with_nothing_to_do(slbench: Comm
 
 
 @pytest.mark.slow
-def test_the_search_goes_on_with_the_trial_that_the_old_code_would_have_asked_for(
-    slbench: Command, golden: Path
-) -> None:
+def test_the_search_resumes_with_the_next_trial_of_the_earlier_version(slbench: Command, golden: Path) -> None:
     search = json.loads((golden / "store/tuning/golden/search.json").read_text())
     result = slbench(*shlex.split(search["command"])[1:], "--store", "store", "--trials", "8")
     assert (result.code, result.err) == (0, "")
@@ -131,9 +129,7 @@ def test_the_search_goes_on_with_the_trial_that_the_old_code_would_have_asked_fo
 
 
 @pytest.mark.slow
-def test_the_paused_run_resumes_from_its_checkpoint_to_the_end_it_would_have_had(
-    slbench: Command, golden: Path
-) -> None:
+def test_the_paused_run_resumes_to_the_result_of_an_uninterrupted_run(slbench: Command, golden: Path) -> None:
     result = slbench("run-grid", "paused.toml", "--store", "store", "--devices", "cpu", "--no-throughput", "--json")
     assert result.code == 0
     (folder,) = (golden / "store" / "runs").glob(f"*-{PAUSED}")
@@ -141,9 +137,9 @@ def test_the_paused_run_resumes_from_its_checkpoint_to_the_end_it_would_have_had
     assert epochs == list(range(1, 31))
     record = read_record(folder / "record.json")
     assert record.steps == 30 * 9
-    assert record.final_train_loss == pytest.approx(1.156178010834588, rel=1e-3)  # to the bit on one kind of processor
+    assert record.final_train_loss == pytest.approx(1.156178010834588, rel=1e-3)  # bitwise on one kind of processor
     assert record.final_test_top1 == pytest.approx(67.35, abs=0.5)
-    if (record.host.machine_id, record.code.versions["torch"]) == MADE_WITH:
+    if (record.host.machine_id, record.code.versions["torch"]) == WRITTEN_WITH:
         assert record.weights_sha256 == "c962e68ea3cb0e675a3193370006ec7fc48e8123a1f83b6016abbd310da875c2"
 
 

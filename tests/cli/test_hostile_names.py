@@ -1,4 +1,4 @@
-"""Folders, files and labels with every sort of name."""
+"""Folders, files and labels with unusual names."""
 
 import json
 from pathlib import Path
@@ -29,8 +29,8 @@ recipe.precision = "fp32"
 """
 
 
-def make(folder: Path, name: str) -> None:
-    """A study and its data, all of them called so."""
+def write_study(folder: Path, name: str) -> None:
+    """Write a study and its data under this name."""
     draw = np.random.default_rng(0)
     np.savez(
         folder / f"{name}.npz",
@@ -50,13 +50,13 @@ def make(folder: Path, name: str) -> None:
         *(pytest.param(name, id=what, marks=pytest.mark.slow) for what, name in NAMES.items()),
     ],
 )
-def test_a_grid_runs_whatever_its_parts_are_called(
+def test_every_command_accepts_unusual_names(
     slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     folder = tmp_path / f"{name} folder"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    make(folder, name)
+    write_study(folder, name)
     store, study = f"--store={name} store", f"{name}.toml"
     commands: list[tuple[str, ...]] = [
         ("run-grid", "--devices=cpu", "--no-throughput", store, "--", study),
@@ -80,7 +80,7 @@ def test_a_grid_runs_whatever_its_parts_are_called(
 
 
 def check_table(path: Path) -> None:
-    """A Markdown table has as many cells in each line, whatever its labels."""
+    """Check that all lines of a Markdown table have the same number of cells."""
     lines = [line for line in path.read_text().split("\n") if line.startswith("|")]
     assert len(lines) == 3
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1

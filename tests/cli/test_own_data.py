@@ -1,4 +1,4 @@
-"""Grids on a user's own images: both containers give the same run, and the data reach the children."""
+"""Grids on a user's own images: npz files and folders are the same run, and worker processes find them."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def records(store: Path) -> dict[str, RunRecord]:
     return {record.run_id: record for record in Store(store).records()}
 
 
-def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
+def test_folders_and_npz_files_of_the_same_images_have_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slbench: Command
 ) -> None:
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
@@ -38,7 +38,7 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
         "folder": f"folder:{write_folder(tmp_path / 'birds', arrays)}",
     }
     sources["streamed"] = sources["folder"]
-    commands = {  # in this process, and in a child
+    commands = {  # in this process and in a worker process
         "file": ("train",),
         "folder": ("train",),
         "streamed": ("run-grid", "--no-throughput", "--stream", "--data-root", tmp_path / "other"),
@@ -51,7 +51,7 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
         assert (name == "streamed") == (tmp_path / "other").exists()
         if name == "folder":
             shutil.rmtree(tmp_path / "root")
-    assert not (tmp_path / "root").exists()  # the children use the data root of the flag
+    assert not (tmp_path / "root").exists()  # worker processes use the data root of the flag
     first, second = records(tmp_path / "file"), records(tmp_path / "folder")
     assert len(first) == 1
     streamed = records(tmp_path / "streamed")
@@ -91,21 +91,19 @@ def test_two_files_of_one_name_are_refused_in_one_study(tmp_path: Path, slbench:
     first = write_npz(tmp_path / "birds.npz", made_arrays(train=67, shape=(16, 24, 3)))
     second = write_npz(tmp_path / "other" / "birds.npz", made_arrays(train=67, shape=(16, 24, 3), seed=6))
     result = slbench("run-grid", "--dataset", f"npz:{first},npz:{second}", "--plan", "--batch-size", 8)
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "birds", f"npz:{first}", f"npz:{second}")
+    result.check_error("birds", f"npz:{first}", f"npz:{second}")
 
 
-def test_a_file_whose_name_is_a_number_is_named_by_its_kind_too(tmp_path: Path, slbench: Command) -> None:
+def test_the_label_of_a_file_named_by_a_number_includes_its_kind(tmp_path: Path, slbench: Command) -> None:
     path = write_npz(tmp_path / "2024.npz", made_arrays(train=67, shape=(16, 24, 3)))
     result = slbench("run-grid", "--dataset", f"npz:{path}", "--plan", "--method", "none", "--batch-size", 8)
     assert not missing(result.out, "ViT none npz-2024 seed 0")
 
 
-def test_bad_data_are_one_line_and_leave_nothing(tmp_path: Path, slbench: Command) -> None:
+def test_a_damaged_image_is_one_line_and_creates_no_store(tmp_path: Path, slbench: Command) -> None:
     folder = write_folder(tmp_path / "birds", made_arrays())
     bad = folder / "train" / "finch" / "bad.png"
     bad.write_bytes(b"no image")
     result = slbench("run-grid", "--dataset", f"folder:{folder}", "--store", tmp_path / "results")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "--dataset", bad)
+    result.check_error("--dataset", bad)
     assert not (tmp_path / "results").exists()

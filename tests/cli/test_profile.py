@@ -1,4 +1,4 @@
-"""`slbench profile`: costs beside the paper's, and what is measured on a device."""
+"""`slbench profile`: costs beside those of the paper, and measurements on a device."""
 
 import csv
 import dataclasses
@@ -15,17 +15,21 @@ from tests.cli.conftest import Command
 from tests.support import missing
 
 COUNT = ["profile", "--no-throughput"]
+MEASURE = [
+    *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
+    *("--batch-size", "2", "--devices", "cpu"),
+]
 
 
 @pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds in two short rounds; memory as a child would tell it."""
-    brief = dataclasses.replace(throughput_keys.TIMINGS["short"], warmup=0, rounds=2, seconds=0.0)
-    monkeypatch.setitem(throughput_keys.TIMINGS, "short", brief)
+def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure throughput in two short rounds; replace the memory of a worker process."""
+    two_rounds = dataclasses.replace(throughput_keys.TIMINGS["short"], warmup=0, rounds=2, seconds=0.0)
+    monkeypatch.setitem(throughput_keys.TIMINGS, "short", two_rounds)
     monkeypatch.setattr(memory, "in_child", lambda request: memory.Peak(3 * 2**20, 2**20))
 
 
-def test_a_row_stands_beside_the_papers_cells(slbench: Command) -> None:
+def test_costs_are_listed_with_those_of_the_paper(slbench: Command) -> None:
     result = slbench(*COUNT, "--backbone", "vit", "--method", "both", "--json")
     assert result.code == 0
     (row,) = json.loads(result.out)
@@ -34,7 +38,7 @@ def test_a_row_stands_beside_the_papers_cells(slbench: Command) -> None:
     assert row["norm_operations"] > 0 and "softmax" in " ".join(row["uncounted_operators"])
 
 
-def test_csv_holds_the_same_numbers_which_in_another_size_than_the_papers_stand_alone(slbench: Command) -> None:
+def test_csv_equals_json_and_other_image_sizes_have_no_published_costs(slbench: Command) -> None:
     arguments = (*COUNT, "--backbone", "vit,resnet56", "--method", "none", "--image-size", "16")
     from_json = json.loads(slbench(*arguments, "--json").out)
     from_csv = list(csv.DictReader(io.StringIO(slbench(*arguments, "--csv").out)))
@@ -43,24 +47,21 @@ def test_csv_holds_the_same_numbers_which_in_another_size_than_the_papers_stand_
     assert not any(row["paper_params_millions"] or row["paper_flops_millions"] for row in from_json)
 
 
-def test_a_row_that_means_nothing_is_left_out_with_its_reason(slbench: Command) -> None:
+def test_an_inapplicable_method_is_omitted_with_the_reason(slbench: Command) -> None:
     result = slbench(*COUNT, "--backbone", "resnet56", "--method", "none,both")
     assert result.code == 0
     assert not missing(result.out, "ResNet56", "both")
 
 
-def test_a_cell_that_does_not_follow_from_the_released_code_is_explained(slbench: Command) -> None:
+def test_a_published_cost_that_differs_from_the_released_code_is_explained(slbench: Command) -> None:
     result = slbench(*COUNT, "--backbone", "swin", "--method", "both")
     assert "10.2" in result.out and "8,652,956" in result.out
     assert not missing(result.out, "SL-Swin", "10.2 M parameters")
 
 
-@pytest.mark.usefixtures("quickly")
-def test_speeds_and_memory_are_shown_and_filed_by_machine(slbench: Command, tmp_path: Path) -> None:
-    result = slbench(
-        *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
-        *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path, "--json"),
-    )
+@pytest.mark.usefixtures("short_measurements")
+def test_throughput_and_memory_are_printed_and_stored_by_machine(slbench: Command, tmp_path: Path) -> None:
+    result = slbench(*MEASURE, "--store", tmp_path, "--json")
     assert (result.code, result.err) == (0, "")
     (row,) = json.loads(result.out)
     assert row["training_memory_bytes"] == {
@@ -74,9 +75,9 @@ def test_speeds_and_memory_are_shown_and_filed_by_machine(slbench: Command, tmp_
     assert row["inference_images_per_second"]["timing"] == "short"
     assert row["inference_images_per_second"]["median"] > row["train_images_per_second"]["median"] > 0
     here = machine.host().machine_id
-    filed = sorted((tmp_path / "throughput" / here).glob("*.json"))
-    assert len(filed) == 2
-    found = [Store(tmp_path).throughput(here, file.stem) for file in filed]
+    stored = sorted((tmp_path / "throughput" / here).glob("*.json"))
+    assert len(stored) == 2
+    found = [Store(tmp_path).throughput(here, file.stem) for file in stored]
     assert {speed.median for speed in found if speed} == {
         row["inference_images_per_second"]["median"],
         row["train_images_per_second"]["median"],
@@ -86,14 +87,11 @@ def test_speeds_and_memory_are_shown_and_filed_by_machine(slbench: Command, tmp_
     assert measured is not None and measured.median == 3 * 2**20
 
 
-@pytest.mark.usefixtures("quickly")
-def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_papers_gpu(
+@pytest.mark.usefixtures("short_measurements")
+def test_the_caption_describes_the_measurement_and_its_difference_from_the_paper(
     slbench: Command, tmp_path: Path
 ) -> None:
-    result = slbench(
-        *("profile", "--backbone", "vit", "--method", "none", "--image-size", "32", "--classes", "10"),
-        *("--batch-size", "2", "--devices", "cpu", "--store", tmp_path),
-    )
+    result = slbench(*MEASURE, "--store", tmp_path)
     assert "3 (3-3)" in result.out
     assert not missing(result.out, "memory", "median", "3 measurements", "1 MiB")
     assert not missing(result.out, "batch 2", "fp32", "--threads 1")
@@ -111,11 +109,9 @@ def test_the_table_says_how_it_was_measured_and_that_a_processor_is_not_the_pape
         (["--image-size", "31", "--backbone", "vit"], ("shift_ratio", "0.5", "1 px", "0 px")),
     ],
 )
-def test_bad_input_is_one_line(
+def test_invalid_arguments_are_one_line(
     slbench: Command, tmp_path: Path, arguments: list[str], line: tuple[object, ...]
 ) -> None:
     result = slbench("profile", *arguments, "--store", tmp_path / "new")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, *line)
-    assert len(result.err.strip().splitlines()) == 1
+    result.check_error(*line)
     assert not (tmp_path / "new").exists()

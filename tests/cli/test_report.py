@@ -1,4 +1,4 @@
-"""`slbench report` on finished runs that were never made."""
+"""`slbench report` of invented records."""
 
 from io import StringIO
 from pathlib import Path
@@ -30,7 +30,7 @@ def store(study: Path, tmp_path: Path) -> Path:
     return store.root
 
 
-def test_table_and_findings_are_written_in_each_format_and_printed(slbench: Command, study: Path, store: Path) -> None:
+def test_table_and_findings_are_printed_and_written_in_each_format(slbench: Command, study: Path, store: Path) -> None:
     result = slbench("report", study, "--store", store)
     assert (result.code, result.err) == (0, "")
     folder = store / "reports" / "four"
@@ -42,14 +42,16 @@ def test_table_and_findings_are_written_in_each_format_and_printed(slbench: Comm
     assert len(pd.read_csv(folder / "findings.csv")) == 3 + 3
 
 
-def test_the_same_store_gives_the_same_bytes(slbench: Command, study: Path, store: Path, tmp_path: Path) -> None:
+def test_two_reports_of_a_store_are_equal_to_the_byte(
+    slbench: Command, study: Path, store: Path, tmp_path: Path
+) -> None:
     for name in ("one", "two"):
         assert slbench("report", study, "--store", store, "--out", tmp_path / name).code == 0
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_columns_are_those_that_are_asked_for(slbench: Command, study: Path, store: Path) -> None:
+def test_columns_are_those_of_the_flag(slbench: Command, study: Path, store: Path) -> None:
     result = slbench("report", study, "--store", store, "--columns", "nll,params,best,gain", "--format", "csv")
     assert result.code == 0
     head = next(line for line in result.out.splitlines() if line.startswith("| Model"))
@@ -58,7 +60,7 @@ def test_columns_are_those_that_are_asked_for(slbench: Command, study: Path, sto
     ]  # fmt: skip
 
 
-def test_a_query_narrows_the_report_and_the_caption_says_so(slbench: Command, study: Path, store: Path) -> None:
+def test_a_query_filters_the_runs_and_is_in_the_caption(slbench: Command, study: Path, store: Path) -> None:
     result = slbench(
         "report", study, "--store", store, "--query", "method in ['none', 'lsa'] and seed < 2", "--format", "md"
     )
@@ -68,7 +70,7 @@ def test_a_query_narrows_the_report_and_the_caption_says_so(slbench: Command, st
     assert sorted(set(frame["method"])) == ["lsa", "none"] and len(frame) == 4
 
 
-def test_several_studies_are_reported_one_after_the_other(
+def test_several_studies_are_reported_in_folders_of_their_own(
     slbench: Command, study: Path, store: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.toml"
@@ -79,12 +81,12 @@ def test_several_studies_are_reported_one_after_the_other(
     assert "Two rows." in result.out
 
 
-def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command, study: Path, store: Path) -> None:
+def test_published_numbers_are_shown_only_with_the_flag(slbench: Command, study: Path, store: Path) -> None:
     assert "published |" not in slbench("report", study, "--store", store).out
-    asked = slbench("report", study, "--store", store, "--published", "--format", "csv")
+    result = slbench("report", study, "--store", store, "--published", "--format", "csv")
     frame = pd.read_csv(StringIO((store / "reports" / "four" / "table.csv").read_text()))
-    assert asked.code == 0
-    assert frame["fashion-mnist-12k_final_test_top1_verdict"].isna().all()  # the paper has no such data
+    assert result.code == 0
+    assert frame["fashion-mnist-12k_final_test_top1_verdict"].isna().all()  # not a data set of the paper
 
 
 @pytest.mark.parametrize(
@@ -98,31 +100,30 @@ def test_a_published_number_stands_beside_ours_only_where_asked(slbench: Command
         (("--columns", "macs", "--published"), ("--published", "final", "best")),
     ],
 )
-def test_what_there_is_not_is_one_line_and_writes_nothing(
+def test_invalid_flags_are_one_line_and_write_nothing(
     slbench: Command, study: Path, store: Path, flags: tuple[str, ...], words: tuple[object, ...]
 ) -> None:
     result = slbench("report", study, "--store", store, *flags)
-    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
-    assert not missing(result.err, *words)
+    result.check_error(*words)
     assert not (store / "reports").exists()
 
 
-def test_a_record_that_vanishes_while_it_is_read_is_not_damaged(
+def test_a_record_that_is_deleted_during_a_report_is_not_reported_as_damaged(
     slbench: Command, study: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slbench.errors import StoreError
     from slbench.record import read_record as read
     from slbench.report import inputs
 
-    victim = next(store.glob("runs/*-both-*-s0-*/record.json"))
+    deleted = next(store.glob("runs/*-both-*-s0-*/record.json"))
 
-    def vanishing(path: Path) -> object:
-        if path == victim:
-            victim.unlink()
+    def read_deleted(path: Path) -> object:
+        if path == deleted:
+            deleted.unlink()
             raise StoreError(f"{path}: cannot be read: No such file or directory")
         return read(path)
 
-    monkeypatch.setattr(inputs, "read_record", vanishing)
+    monkeypatch.setattr(inputs, "read_record", read_deleted)
     result = slbench("report", study, "--store", store, "--format", "md")
     assert result.code == 0
     assert "Left out" not in result.out and not missing(result.out, "11 of 12")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,12 @@ from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
 from tests.support import ROOT, TINY_STUDY, missing
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}  # of commands in processes of their own
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}  # of commands in subprocesses
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A study of two runs that was run once, side by side."""
+    """A finished study of two runs in parallel."""
 
     study: Path
     store: Path
@@ -50,7 +51,7 @@ def records(store: Path, study: Path) -> tuple[RunRecord, ...]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     folder = tmp_path_factory.mktemp("grid")
     study, store = folder / "tiny.toml", folder / "results"
     study.write_text(TINY_STUDY)
@@ -62,18 +63,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 
 @pytest.fixture
-def grid(made: Grid, tmp_path: Path) -> Grid:
-    """A copy, for a test that changes it."""
-    shutil.copytree(made.store, tmp_path / "results")
-    return Grid(made.study, tmp_path / "results", made.code, made.out, made.records)
+def grid(finished: Grid, tmp_path: Path) -> Grid:
+    """Return a copy that a test may change."""
+    shutil.copytree(finished.store, tmp_path / "results")
+    return Grid(finished.study, tmp_path / "results", finished.code, finished.out, finished.records)
 
 
-def test_every_run_leaves_a_record_and_the_summary_says_so(made: Grid) -> None:
-    assert made.code == 0
-    assert made.out.splitlines()[-1] == "tiny: 2 of 2 done"
-    assert [record.labels.method for record in made.records] == ["none", "lsa"]
-    assert [record.spec for record in made.records] == [run.spec for run in made.runs]
-    for record in made.records:
+def test_every_run_has_a_record_and_is_counted_in_the_summary(finished: Grid) -> None:
+    assert finished.code == 0
+    assert finished.out.splitlines()[-1] == "tiny: 2 of 2 done"
+    assert [record.labels.method for record in finished.records] == ["none", "lsa"]
+    assert [record.spec for record in finished.records] == [run.spec for run in finished.runs]
+    for record in finished.records:
         assert (record.steps, record.samples_seen, record.threads) == (17, 17 * 512, 1)
         assert (record.device, record.precision) == ("cpu", "fp32")
         assert 10 < record.final_test_top1 < 100
@@ -81,18 +82,18 @@ def test_every_run_leaves_a_record_and_the_summary_says_so(made: Grid) -> None:
         assert record.params == {"none": 2_786, "lsa": 2_787}[record.labels.method]
 
 
-def test_without_a_terminal_the_progress_is_plain_lines(made: Grid) -> None:
-    lines = made.out.splitlines()
-    for run in made.runs:
+def test_without_a_terminal_the_progress_is_plain_lines(finished: Grid) -> None:
+    lines = finished.out.splitlines()
+    for run in finished.runs:
         assert [line for line in lines if not missing(line, run.title)]
         assert [line for line in lines if not missing(line, run.title, "top-1")]
-    assert "\x1b" not in made.out
-    assert not missing(made.out, "2 of 2", "0:00")
+    assert "\x1b" not in finished.out
+    assert not missing(finished.out, "2 of 2", "0:00")
 
 
-def test_a_runs_folder_holds_what_the_design_names(made: Grid) -> None:
-    for record in made.records:
-        folder = Store(made.store).folder(record.spec, record.labels)
+def test_the_folder_of_a_run_has_the_documented_files(finished: Grid) -> None:
+    for record in finished.records:
+        folder = Store(finished.store).folder(record.spec, record.labels)
         assert {path.name for path in folder.iterdir()} == {
             "log.txt",
             "metrics.csv",
@@ -107,35 +108,35 @@ def test_a_runs_folder_holds_what_the_design_names(made: Grid) -> None:
         assert history["test_top1"][0] == record.final_test_top1
 
 
-def test_a_second_call_runs_nothing(slbench: Command, made: Grid) -> None:
-    before = {path: path.stat().st_mtime_ns for path in made.store.rglob("*")}
-    result = slbench(*made.command("--no-throughput"))
+def test_a_second_call_starts_no_run(slbench: Command, finished: Grid) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.store.rglob("*")}
+    result = slbench(*finished.command("--no-throughput"))
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines()[-1] == "tiny: 2 of 2 done"
     assert "start" not in result.out
-    assert {path: path.stat().st_mtime_ns for path in made.store.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in finished.store.rglob("*")} == before
 
 
-def test_another_study_finds_the_runs_it_shares(slbench: Command, made: Grid, tmp_path: Path) -> None:
+def test_runs_that_another_study_finished_are_not_run_again(slbench: Command, finished: Grid, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(TINY_STUDY.replace('"Tiny"', '"Renamed"').replace('["none", "lsa"]', '["lsa"]'))
-    result = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
+    result = slbench("run-grid", other, "--store", finished.store, "--devices", "cpu", "--no-throughput")
     assert (result.code, result.out.splitlines()[-1]) == (0, "other: 1 of 1 done")
     assert "start" not in result.out
 
 
-def test_a_study_that_keeps_other_weights_is_told_which_runs_have_none_of_them(
-    slbench: Command, made: Grid, tmp_path: Path
+def test_finished_runs_without_the_weights_that_a_study_keeps_are_counted(
+    slbench: Command, finished: Grid, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.toml"
-    for keep, told in (("best", True), ("none", False), ("last", False)):
+    for keep, warned in (("best", True), ("none", False), ("last", False)):
         other.write_text(f'keep = "{keep}"\n{TINY_STUDY}')
-        result = slbench("run-grid", other, "--store", made.store, "--devices", "cpu", "--no-throughput")
+        result = slbench("run-grid", other, "--store", finished.store, "--devices", "cpu", "--no-throughput")
         assert (result.code, result.out.splitlines()[-1]) == (0, "other: 2 of 2 done")
-        assert (not missing(result.out, "2 finished runs", "weights")) == told
+        assert (not missing(result.out, "2 finished runs", "weights")) == warned
 
 
-def test_one_deleted_folder_is_run_again_alone_with_the_same_weights(slbench: Command, grid: Grid) -> None:
+def test_only_a_deleted_run_is_trained_again_with_the_same_weights(slbench: Command, grid: Grid) -> None:
     first, second = grid.records
     shutil.rmtree(Store(grid.store).folder(second.spec, second.labels))
     result = slbench(*grid.command("--no-throughput"))
@@ -150,21 +151,21 @@ def test_one_deleted_folder_is_run_again_alone_with_the_same_weights(slbench: Co
     assert [getattr(again, name) for name in same] == [getattr(second, name) for name in same]
 
 
-def test_train_in_this_process_gives_the_weights_of_the_grid(slbench: Command, made: Grid, tmp_path: Path) -> None:
+def test_train_has_the_weights_of_the_grid(slbench: Command, finished: Grid, tmp_path: Path) -> None:
     flags = ("--store", tmp_path / "results", "--devices", "cpu", "--json", "--method", "lsa")
-    result = slbench("train", made.study, *flags)
+    result = slbench("train", finished.study, *flags)
     assert result.code == 0
     record = RunRecord.model_validate_json(result.out)
-    assert record.run_id == made.records[1].run_id
-    assert record.weights_sha256 == made.records[1].weights_sha256
-    assert record.final_test_loss == made.records[1].final_test_loss
-    assert list(records(tmp_path / "results", made.study)) == [record]
-    again = slbench("train", made.study, *flags)
+    assert record.run_id == finished.records[1].run_id
+    assert record.weights_sha256 == finished.records[1].weights_sha256
+    assert record.final_test_loss == finished.records[1].final_test_loss
+    assert list(records(tmp_path / "results", finished.study)) == [record]
+    again = slbench("train", finished.study, *flags)
     assert (again.code, again.out) == (0, result.out)
     assert "already finished" in again.err
 
 
-def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command, grid: Grid) -> None:
+def test_a_plan_lists_the_state_of_each_run_and_writes_nothing(slbench: Command, grid: Grid) -> None:
     second = grid.runs[1]
     (Store(grid.store).folder(second.spec, second.labels) / "record.json").unlink()
     Store(grid.store).begin(second.spec, second.labels)
@@ -185,24 +186,23 @@ def test_a_plan_says_the_state_of_each_run_and_changes_nothing(slbench: Command,
     assert (status.code, status.out.splitlines()[-1]) == (1, "tiny: 1 of 2 done, 1 failed")
 
 
-def test_json_is_one_document_on_stdout_and_nothing_else(slbench: Command, made: Grid) -> None:
-    result = slbench(*made.command("--no-throughput", "--json"))
+def test_json_prints_one_document(slbench: Command, finished: Grid) -> None:
+    result = slbench(*finished.command("--no-throughput", "--json"))
     document = json.loads(result.out)
     assert (document["study"], document["total"], document["done"], document["missing"]) == ("tiny", 2, 2, 0)
-    assert [run["final_test_top1"] for run in document["runs"]] == [record.final_test_top1 for record in made.records]
-    assert [run["run_id"] for run in document["runs"]] == [run.spec.run_id for run in made.runs]
+    assert [run["final_test_top1"] for run in document["runs"]] == [
+        record.final_test_top1 for record in finished.records
+    ]
+    assert [run["run_id"] for run in document["runs"]] == [run.spec.run_id for run in finished.runs]
 
 
-def test_a_failed_job_is_told_gives_exit_code_1_and_is_retried_by_the_next_call(
-    slbench: Command, grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_run_is_printed_has_exit_code_1_and_is_retried_by_the_next_call(
+    slbench: Command, grid: Grid, python: Callable[[str], None]
 ) -> None:
     second = grid.records[1]
     folder = Store(grid.store).folder(second.spec, second.labels)
     shutil.rmtree(folder)
-    script = tmp_path / "python"
-    script.write_text("#!/bin/sh\nread kind; read task\necho ImportError: broken >&2\nexit 7\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+    python("echo ImportError: broken >&2\nexit 7")
     for _ in range(2):
         result = slbench(*grid.command("--no-throughput"))
         title = grid.runs[1].title
@@ -217,22 +217,7 @@ def test_a_failed_job_is_told_gives_exit_code_1_and_is_retried_by_the_next_call(
         )
 
 
-def test_the_report_of_a_grid_shows_its_records(slbench: Command, grid: Grid) -> None:
-    result = slbench("report", grid.study, "--store", grid.store)
-    assert result.code == 0
-    none, lsa = grid.records
-    assert f"{none.final_test_top1:.2f} (1)" in result.out
-    assert f"**{max(none.final_test_top1, lsa.final_test_top1):.2f} (1)**" in result.out
-    folder = grid.store / "reports" / "tiny"
-    written = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")}
-    assert {path.name for path in folder.iterdir()} == {"runs.csv", *written}
-    assert result.out.startswith((folder / "table.md").read_text())
-    frame = pd.read_csv(folder / "runs.csv")
-    assert list(frame["final_test_top1"]) == [none.final_test_top1, lsa.final_test_top1]
-    assert list(frame["weights_sha256"]) == [none.weights_sha256, lsa.weights_sha256]
-
-
-def test_a_report_reads_a_renamed_study_under_its_names(slbench: Command, grid: Grid, tmp_path: Path) -> None:
+def test_a_report_has_the_labels_of_a_renamed_study(slbench: Command, grid: Grid, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(TINY_STUDY.replace('"Tiny"', '"Renamed"'))
     result = slbench("report", other, "--store", grid.store, "--format", "md", "--out", tmp_path / "out")
@@ -242,7 +227,7 @@ def test_a_report_reads_a_renamed_study_under_its_names(slbench: Command, grid: 
 
 
 def launch(study: Path, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """The command in a process of its own, once its children have started."""
+    """Start the command in a subprocess; return it and its worker processes."""
     command = ["run-grid", str(study), "--store", str(store), "--devices", "cpu", "--no-throughput"]
     process = subprocess.Popen(
         [sys.executable, "-m", "slbench", *command],
@@ -254,44 +239,44 @@ def launch(study: Path, store: Path) -> tuple[subprocess.Popen[str], list[psutil
     )
     expected = min(2, machine.usable_cores())
     deadline = time.monotonic() + 30
-    children: list[psutil.Process] = []
-    while len(children) < expected and process.poll() is None and time.monotonic() < deadline:
+    workers: list[psutil.Process] = []
+    while len(workers) < expected and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-        children = psutil.Process(process.pid).children()
-    assert len(children) == expected
-    return process, children
+        workers = psutil.Process(process.pid).children()
+    assert len(workers) == expected
+    return process, workers
 
 
 def alive(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Process]:
-    """Which of the processes are still there after so long at most."""
+    """Return the processes that are alive after at most this many seconds."""
     deadline = time.monotonic() + seconds
 
-    def lives(process: psutil.Process) -> bool:
+    def is_alive(process: psutil.Process) -> bool:
         try:
             return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
-    while (left := [process for process in processes if lives(process)]) and time.monotonic() < deadline:
+    while (left := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 
 
 @pytest.mark.slow
-def test_an_interrupted_grid_ends_its_children_and_the_next_call_goes_on(
-    slbench: Command, made: Grid, tmp_path: Path
+def test_an_interrupted_grid_stops_its_workers_and_the_next_call_resumes_it(
+    slbench: Command, finished: Grid, tmp_path: Path
 ) -> None:
-    process, children = launch(made.study, tmp_path / "results")
+    process, workers = launch(finished.study, tmp_path / "results")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert not missing(err, "interrupted")
-    assert alive(children, seconds=0) == []
-    assert records(tmp_path / "results", made.study) == ()
-    result = slbench("run-grid", made.study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
+    assert alive(workers, seconds=0) == []
+    assert records(tmp_path / "results", finished.study) == ()
+    result = slbench("run-grid", finished.study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
     assert (result.code, result.out.splitlines()[-1]) == (0, "tiny: 2 of 2 done")
-    assert [record.weights_sha256 for record in records(tmp_path / "results", made.study)] == [
-        record.weights_sha256 for record in made.records
+    assert [record.weights_sha256 for record in records(tmp_path / "results", finished.study)] == [
+        record.weights_sha256 for record in finished.records
     ]
 
 
@@ -299,19 +284,19 @@ def test_an_interrupted_grid_ends_its_children_and_the_next_call_goes_on(
     ("number", "code"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
 )
-def test_children_do_not_outlive_a_launcher_that_is_killed(
-    made: Grid, tmp_path: Path, number: signal.Signals, code: int
+def test_worker_processes_end_with_a_killed_launcher(
+    finished: Grid, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    process, children = launch(made.study, tmp_path / "results")
+    process, workers = launch(finished.study, tmp_path / "results")
     process.send_signal(number)
     process.communicate(timeout=30)
     assert process.returncode == code
-    assert alive(children, seconds=10) == []
-    assert records(tmp_path / "results", made.study) == ()
+    assert alive(workers, seconds=10) == []
+    assert records(tmp_path / "results", finished.study) == ()
 
 
 @pytest.mark.slow
-def test_speeds_are_measured_once_after_the_grid_and_stand_in_the_report(slbench: Command, grid: Grid) -> None:
+def test_throughput_is_measured_once_after_the_grid_and_is_in_the_report(slbench: Command, grid: Grid) -> None:
     def run_grid() -> str:
         command = [sys.executable, "-m", "slbench", *grid.command()]
         return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout

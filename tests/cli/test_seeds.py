@@ -30,7 +30,7 @@ def study(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(study: Path, tmp_path: Path) -> Store:
-    """A store with the first two seeds of all rows."""
+    """Return a store with the first two seeds of all methods."""
     store = Store(tmp_path / "results")
     for run in load_study(study).runs:
         accuracy = ACCURACIES[run.labels.method][run.spec.seed]
@@ -38,12 +38,13 @@ def store(study: Path, tmp_path: Path) -> Store:
     return store
 
 
-def wanted(study: Path, store: Store) -> list[tuple[str, int]]:
+def added_runs(study: Path, store: Store) -> list[tuple[str, int]]:
+    """Return method and seed of the runs beyond the first two seeds."""
     return [(run.labels.method, run.spec.seed) for run in requested_runs(load_study(study), store)][6:]
 
 
-def test_plan_and_status_know_the_runs_that_were_asked_for(slbench: Command, study: Path, store: Store) -> None:
-    assert wanted(study, store) == [("none", 2), ("lsa", 2)]
+def test_plan_and_status_include_the_seeds_that_the_rule_added(slbench: Command, study: Path, store: Store) -> None:
+    assert added_runs(study, store) == [("none", 2), ("lsa", 2)]
     for result in (
         slbench("run-grid", study, "--store", store.root, "--plan"),
         slbench("status", study, "--store", store.root),
@@ -67,26 +68,26 @@ def test_plan_and_status_know_the_runs_that_were_asked_for(slbench: Command, stu
 
 
 @pytest.mark.slow
-def test_a_grid_adds_seeds_only_where_undecided_and_says_what_came_of_it(
+def test_a_grid_adds_seeds_only_to_undecided_comparisons_and_prints_the_verdicts(
     slbench: Command, study: Path, store: Store
 ) -> None:
-    for run in load_study(study).runs:  # one of them is yet to be made, so that the rest is asked for on the way
+    for run in load_study(study).runs:  # one run is missing, so the rule adds seeds during the grid
         if (run.labels.method, run.spec.seed) == ("lsa", 1):
             shutil.rmtree(store.folder(run.spec, run.labels))
-    assert wanted(study, store) == []
+    assert added_runs(study, store) == []
     command = ("run-grid", study, "--store", store.root, "--devices", "cpu", "--jobs-per-device", 2, "--no-throughput")
     result = slbench(*command)
     lines = result.out.splitlines()
     assert result.code == 0
     assert [line.split()[2:7] for line in lines if line.startswith("added")] == [
-        ["none", "fashion-mnist-12k", "seed", "2", line_id(study, 0)],
-        ["lsa", "fashion-mnist-12k", "seed", "2", line_id(study, 4)],
+        ["none", "fashion-mnist-12k", "seed", "2", id_of_seed_2(study, 0)],
+        ["lsa", "fashion-mnist-12k", "seed", "2", id_of_seed_2(study, 4)],
     ]
     assert sum(line.startswith("start") for line in lines) == 3
     assert not missing(lines[-2], "2 seeds", "S-Tiny on fashion-mnist-12k", "better")
     assert lines[-1] == "ruled: 8 of 8 done"
-    assert wanted(study, store) == [("none", 2), ("lsa", 2)]
-    again = slbench(*command)  # the same store wants the same runs: nothing is left to do
+    assert added_runs(study, store) == [("none", 2), ("lsa", 2)]
+    again = slbench(*command)  # nothing is left to do
     assert (again.code, again.out.splitlines()[-2:]) == (0, lines[-2:])
     assert "start" not in again.out
     document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
@@ -98,18 +99,12 @@ def test_a_grid_adds_seeds_only_where_undecided_and_says_what_came_of_it(
     assert (lsa["seeds"], lsa["title"]) == (3, "L-Tiny on fashion-mnist-12k")
 
 
-def line_id(study: Path, index: int) -> str:
-    """The id of a cell's run with seed 2, as a line has it."""
+def id_of_seed_2(study: Path, index: int) -> str:
+    """Return the id of a cell's run with seed 2, as printed."""
     return f"({load_study(study).runs[index].at(2).spec.run_id}):"
 
 
-def test_seeds_on_the_command_line_take_the_place_of_the_rule(slbench: Command, study: Path, store: Store) -> None:
-    result = slbench("run-grid", study, "--store", store.root, "--plan", "--seeds", 5)
-    assert not missing(result.out.splitlines()[-1], "6 of 15", "9 missing")
-    assert "against the plain rows" not in result.out
-
-
-def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, study: Path, store: Store) -> None:
+def test_an_export_of_a_study_includes_added_seeds(slbench: Command, study: Path, store: Store) -> None:
     added = [run for run in requested_runs(load_study(study), store) if run.spec.seed == 2]
     for run in added:
         store.finish(store.begin(run.spec, run.labels), make_record(run))
@@ -118,25 +113,8 @@ def test_an_archive_of_a_study_takes_the_added_runs_along(slbench: Command, stud
     assert "8 runs" in result.out
 
 
-@pytest.mark.parametrize(
-    ("seeds", "words"),
-    [
-        ("{ min = 1, max = 3, until = 'decided' }", ("ruled.toml", "seeds", "min", "2", "1")),
-        ("{ min = 3, max = 3, until = 'decided' }", ("seeds", "min", "3")),
-        ("5", ("seeds", "3", "10")),
-    ],
-)
-def test_a_wrong_rule_is_one_line(
-    slbench: Command, study: Path, tmp_path: Path, seeds: str, words: tuple[object, ...]
-) -> None:
-    study.write_text(RULED.replace('{ min = 2, max = 3, until = "decided" }', seeds))
-    result = slbench("run-grid", study, "--store", tmp_path / "r", "--plan")
-    assert (result.code, len(result.err.splitlines())) == (2, 1)
-    assert not missing(result.err, *words)
-
-
 @pytest.mark.slow
-def test_two_launchers_and_a_kill_on_one_store_make_the_runs_that_one_makes(study: Path, tmp_path: Path) -> None:
+def test_two_launchers_of_which_one_is_killed_finish_the_same_runs_as_one_launcher(study: Path, tmp_path: Path) -> None:
     def launch(store: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(store), "--no-throughput"],

@@ -1,4 +1,4 @@
-"""What commands that train nothing import, and that help pages and completion name commands that are not imported."""
+"""Imports of commands, help pages and shell completion."""
 
 import importlib
 import inspect
@@ -47,7 +47,7 @@ def run(code: str, folder: Path, *arguments: str, **more: str) -> subprocess.Com
 
 
 @pytest.mark.parametrize("arguments", IMPORTED, ids=" ".join)
-def test_a_command_imports_what_it_uses(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_command_imports_only_what_it_uses(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "tiny.toml").write_text(TINY_STUDY)
     done = run(CODE, tmp_path, *arguments)
@@ -57,7 +57,7 @@ def test_a_command_imports_what_it_uses(tmp_path: Path, arguments: tuple[str, ..
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
-def test_the_table_of_commands_has_the_first_paragraphs_of_their_docstrings(entry: CommandEntry) -> None:
+def test_the_help_of_a_command_is_the_first_paragraph_of_its_docstring(entry: CommandEntry) -> None:
     module, name = entry.function.split(":")
     text = inspect.getdoc(getattr(importlib.import_module(f"slbench.cli.{module}"), name))
     assert text is not None
@@ -65,7 +65,7 @@ def test_the_table_of_commands_has_the_first_paragraphs_of_their_docstrings(entr
 
 
 @pytest.mark.parametrize("group", ["", *GROUPS])
-def test_a_help_page_has_every_command_with_its_text(
+def test_a_help_page_lists_every_command_with_its_help(
     slbench: Command, monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", "250")
@@ -76,7 +76,7 @@ def test_a_help_page_has_every_command_with_its_text(
 
 
 @pytest.mark.parametrize("width", [20, 41, 79])
-def test_a_help_page_fits_the_terminal_in_ascii_where_nothing_else_can_be_written(tmp_path: Path, width: int) -> None:
+def test_a_help_page_fits_the_terminal_and_its_encoding(tmp_path: Path, width: int) -> None:
     done = run(CODE, tmp_path, "data", "--help", COLUMNS=str(width), PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr.strip()) == (0, "")
     assert done.stdout.isascii()
@@ -103,7 +103,7 @@ def test_the_shell_completes_commands_options_and_names(tmp_path: Path, words: s
     assert HEAVY.isdisjoint(done.stderr.split())
 
 
-TABLED: dict[str, Any] = {
+REGISTERED: dict[str, Any] = {
     **{f"backbone {name}": default_spec(name) for name in [*BACKBONES, *PRESETS]},
     **{f"method {name}": method for name, method in METHODS.items()},
     **{f"recipe {name}": recipe for name, recipe in RECIPES.items()},
@@ -111,7 +111,7 @@ TABLED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("value", TABLED.values(), ids=TABLED)
-def test_what_the_tables_hold_is_what_a_check_would_return(value: Any) -> None:
-    """They are constructed without a check, so that pydantic is not needed to list them."""
+@pytest.mark.parametrize("value", REGISTERED.values(), ids=REGISTERED)
+def test_registered_values_pass_validation_unchanged(value: Any) -> None:
+    """They are constructed without validation, because listing them must not import pydantic."""
     assert repr(checked(type(value), to_dict(value), where="table")) == repr(value)

@@ -1,4 +1,4 @@
-"""`slbench status` and `slbench logs`, as somebody sees them from another terminal."""
+"""`slbench status` and `slbench logs`, while other processes run the study."""
 
 import json
 import os
@@ -36,8 +36,8 @@ def study(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def made(study: Path, tmp_path: Path) -> tuple[Store, tuple[StudyRun, ...]]:
-    """A store in which run 0 is done, 1 runs, 2 and 3 died the same way, and 4 waits."""
+def prepared(study: Path, tmp_path: Path) -> tuple[Store, tuple[StudyRun, ...]]:
+    """Return a store in which run 0 is done, 1 is running, 2 and 3 failed with the same cause, and 4 is missing."""
     store, runs = Store(tmp_path / "results"), load_study(study).runs
     store.finish(store.begin(runs[0].spec, runs[0].labels), make_record(runs[0], seconds=42.5))
     claim = store.claims.acquire(runs[1].spec.run_id)
@@ -51,10 +51,10 @@ def made(study: Path, tmp_path: Path) -> tuple[Store, tuple[StudyRun, ...]]:
     return store, runs
 
 
-def test_each_run_is_told_with_how_far_it_is_and_failures_with_their_cause(
-    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]]
+def test_each_run_is_listed_with_its_progress_or_the_cause_of_its_failure(
+    slbench: Command, study: Path, prepared: tuple[Store, tuple[StudyRun, ...]]
 ) -> None:
-    store, runs = made
+    store, runs = prepared
     result = slbench("status", study, "--store", store.root)
     lines = result.out.splitlines()
     assert result.code == 1
@@ -64,12 +64,14 @@ def test_each_run_is_told_with_how_far_it_is_and_failures_with_their_cause(
     assert not missing(lines[2], "SIGSEGV", "7")
     ids = ", ".join(run.spec.run_id for run in runs[2:4])
     assert not missing(lines[5], "2 failed", "SIGSEGV", "7", ids)
-    # half a second a step: what is left of run 1, and run 4's 85 steps
+    # half a second a step: 51 steps of run 1 and 85 of run 4
     assert not missing(lines[6], "1 of 5", "1 running", "2 failed", "1 missing", "1:08")
 
 
-def test_json_says_the_same(slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]]) -> None:
-    store, _ = made
+def test_json_has_the_same_states_and_progress(
+    slbench: Command, study: Path, prepared: tuple[Store, tuple[StudyRun, ...]]
+) -> None:
+    store, _ = prepared
     document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
     assert [document[key] for key in ("done", "running", "failed", "missing")] == [1, 1, 2, 1]
     assert document["seconds_left"] == pytest.approx(51 / 2 + 85 / 2)
@@ -81,10 +83,10 @@ def test_json_says_the_same(slbench: Command, study: Path, made: tuple[Store, tu
     assert failed["failure"]["cause"] == document["runs"][3]["failure"]["cause"]
 
 
-def test_without_a_study_all_runs_of_the_store_are_told(
-    slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
+def test_without_a_study_all_runs_of_the_store_are_listed(
+    slbench: Command, prepared: tuple[Store, tuple[StudyRun, ...]]
 ) -> None:
-    store, runs = made
+    store, runs = prepared
     (store.root / "runs" / "not-a-run-of-ours").mkdir()
     result = slbench("status", "--store", store.root)
     assert result.code == 1
@@ -96,31 +98,29 @@ def test_without_a_study_all_runs_of_the_store_are_told(
     assert not missing(empty.out, store.root / "nothing", "no runs", "slbench run-grid STUDY")
 
 
-def test_watching_ends_when_all_is_over(
-    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]], monkeypatch: pytest.MonkeyPatch
+def test_watch_ends_when_no_run_is_left(
+    slbench: Command, study: Path, prepared: tuple[Store, tuple[StudyRun, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, runs = made
+    store, runs = prepared
 
-    def end(_: float) -> None:
+    def finish_all(_: float) -> None:
         for run in (runs[1], runs[4]):
             store.finish(store.begin(run.spec, run.labels), make_record(run))
 
-    monkeypatch.setattr(time, "sleep", end)
+    monkeypatch.setattr(time, "sleep", finish_all)
     result = slbench("status", study, "--store", store.root, "--watch")
     assert result.code == 1
     assert not missing(result.out.splitlines()[-1], "3 of 5", "2 failed")
 
 
-def test_a_log_is_found_by_the_beginning_of_a_runs_id(
-    slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
-) -> None:
-    store, runs = made
+def test_a_log_is_found_by_a_prefix_of_a_run_id(slbench: Command, prepared: tuple[Store, tuple[StudyRun, ...]]) -> None:
+    store, runs = prepared
     result = slbench("logs", runs[1].spec.run_id[:6], "--store", store.root)
     assert (result.code, result.out) == (0, "a warning\n")
 
 
-def test_an_empty_log_is_called_empty(slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]) -> None:
-    store, runs = made
+def test_an_empty_log_is_reported_on_stderr(slbench: Command, prepared: tuple[Store, tuple[StudyRun, ...]]) -> None:
+    store, runs = prepared
     log = store.begin(runs[4].spec, runs[4].labels) / "log.txt"
     log.touch()
     result = slbench("logs", runs[4].spec.run_id, "--store", store.root)
@@ -128,8 +128,8 @@ def test_an_empty_log_is_called_empty(slbench: Command, made: tuple[Store, tuple
     assert not missing(result.err, log, "empty")
 
 
-def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun, ...]]) -> None:
-    store, runs = made
+def test_a_log_is_followed_until_its_run_ends(prepared: tuple[Store, tuple[StudyRun, ...]]) -> None:
+    store, runs = prepared
     claim = store.claims.acquire(runs[4].spec.run_id)
     assert claim is not None
     folder = store.begin(runs[4].spec, runs[4].labels)
@@ -142,10 +142,10 @@ def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun,
             text=True,
         )
         assert process.stdout is not None
-        with process, process.stdout as told:
-            assert told.readline() == "first\n"
+        with process, process.stdout as output:
+            assert output.readline() == "first\n"
             log.write("second\n")
-            assert told.readline() == "second\n"
+            assert output.readline() == "second\n"
             claim.release(done=False)
             assert process.wait(timeout=20) == 0
 
@@ -162,62 +162,57 @@ def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun,
         (["run-grid", "STUDY", "--max-failures", "0"], ("--max-failures",)),
     ],
 )
-def test_bad_input_is_one_line(
+def test_invalid_arguments_are_one_line(
     slbench: Command,
     study: Path,
-    made: tuple[Store, tuple[StudyRun, ...]],
+    prepared: tuple[Store, tuple[StudyRun, ...]],
     arguments: list[str],
     words: tuple[object, ...],
 ) -> None:
     named = [str(study) if argument == "STUDY" else argument for argument in arguments]
-    result = slbench(*named, "--store", made[0].root)
-    assert result.code == 2
-    assert not missing(result.err, *words)
-    assert len(result.err.splitlines()) == 1
+    result = slbench(*named, "--store", prepared[0].root)
+    result.check_error(*words)
 
 
-def test_an_id_that_several_runs_begin_with_is_refused_with_their_names(
-    slbench: Command, made: tuple[Store, tuple[StudyRun, ...]]
+def test_an_ambiguous_id_prefix_is_refused_with_the_matching_runs(
+    slbench: Command, prepared: tuple[Store, tuple[StudyRun, ...]]
 ) -> None:
-    store, _ = made
+    store, _ = prepared
     for name in ("vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002"):
         (store.root / "runs" / name).mkdir()
     result = slbench("logs", "abcdef", "--store", store.root)
-    assert result.code == 2
-    assert not missing(result.err, "2 run ids", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
+    result.check_error("2 run ids", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
 
 
 @pytest.mark.slow
-def test_two_launchers_on_one_store_share_the_runs_and_each_is_made_once(study: Path, tmp_path: Path) -> None:
+def test_two_launchers_share_the_runs_of_a_store_and_start_each_once(study: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(tmp_path / "shared")]
     more = ["--devices", "cpu", "--jobs-per-device", "1", "--no-throughput", "--epochs", "1"]
     launchers = [
         subprocess.Popen(command + more, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
-    result = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    outputs = [launcher.communicate(timeout=120)[0] for launcher in launchers]
     assert [launcher.returncode for launcher in launchers] == [0, 0]
-    assert all(words.splitlines()[-1] == "five: 5 of 5 done" for words in result)
-    begun = [line.split(" on ")[0] for words in result for line in words.splitlines() if line.startswith("start")]
-    assert len(begun) == len(set(begun)) == 5
-    assert all("done    " in words for words in result)  # both had some
+    assert all(output.splitlines()[-1] == "five: 5 of 5 done" for output in outputs)
+    started = [line.split(" on ")[0] for output in outputs for line in output.splitlines() if line.startswith("start")]
+    assert len(started) == len(set(started)) == 5
+    assert all("done    " in output for output in outputs)  # both ran some
     assert list((tmp_path / "shared" / "claims").iterdir()) == []
 
 
 @pytest.mark.parametrize("progress", [{}, {"epoch": 3}, {**AT_STEP_34, "images_per_second": 0.0}, {"steps": "many"}])
-def test_progress_that_says_nothing_is_no_progress(
-    slbench: Command, study: Path, made: tuple[Store, tuple[StudyRun, ...]], progress: dict[str, object]
+def test_incomplete_progress_is_ignored(
+    slbench: Command, study: Path, prepared: tuple[Store, tuple[StudyRun, ...]], progress: dict[str, object]
 ) -> None:
-    store, runs = made
+    store, runs = prepared
     (store.root / "claims" / runs[1].spec.run_id / "progress.json").write_text(json.dumps(progress))
     result = slbench("status", study, "--store", store.root)
     assert result.code == 1
     assert ": cuda:3 of " in result.out.splitlines()[1]
 
 
-def test_a_run_that_a_search_has_pruned_says_so_and_is_no_failure(
-    study: Path, tmp_path: Path, slbench: Command
-) -> None:
+def test_a_pruned_run_is_listed_as_pruned_and_not_as_failed(study: Path, tmp_path: Path, slbench: Command) -> None:
     store, (run, *_) = Store(tmp_path / "results"), load_study(study).runs
     store.begin(run.spec, run.labels)
     reason = "pruned by the search 'sieve' (trial 7) after epoch 2 of seed 0"

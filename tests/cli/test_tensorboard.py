@@ -1,4 +1,4 @@
-"""`--tensorboard DIR`: what metrics.csv holds, a folder a run, and no epoch twice."""
+"""`--tensorboard DIR`: the values of metrics.csv, one folder per run, and no repeated epoch."""
 
 import csv
 import importlib.util
@@ -25,7 +25,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Steps and values of each scalar of a run, of all files of events in its folder."""
+    """Return steps and values of each scalar in the event files of a folder."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))
@@ -34,6 +34,7 @@ def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
+    """Return epochs and values of each column of a metrics.csv."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
     names = [name for name in rows[0] if name != "epoch" and rows[0][name]]
@@ -41,11 +42,11 @@ def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
 
 
 @pytest.mark.slow
-def test_a_grid_logs_each_run_in_a_folder_of_its_name_and_its_id_does_not_change(
+def test_a_grid_logs_each_run_to_a_folder_of_its_name_and_run_ids_do_not_change(
     tmp_path: Path, study: Path, slbench: Command
 ) -> None:
-    how = ("--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
-    result = slbench("run-grid", study, *how, "--tensorboard", tmp_path / "board")
+    command = ("--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
+    result = slbench("run-grid", study, *command, "--tensorboard", tmp_path / "board")
     assert result.code == 0, result.out + result.err
     (record,) = Store(tmp_path / "results").records()
     (folder,) = (tmp_path / "board").iterdir()
@@ -53,50 +54,48 @@ def test_a_grid_logs_each_run_in_a_folder_of_its_name_and_its_id_does_not_change
     found = logged(folder)
     assert {"lr", "train_loss", "val_loss", "val_top1", "test_loss", "test_top1", "test_top5"} <= found.keys()
     assert found == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
-    assert "1 of 1 done" in slbench("run-grid", study, *how, "--plan").out
+    assert "1 of 1 done" in slbench("run-grid", study, *command, "--plan").out
 
 
-def test_after_a_stop_no_epoch_stands_there_twice(
+def test_a_resumed_run_logs_no_epoch_twice(
     tmp_path: Path, study: Path, slbench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, steps = Training._step, iter(range(100))
+    original, steps = Training._step, iter(range(100))
 
-    def deadly(self: Training, *arguments: Any, **how: Any) -> Any:
+    def interrupt(self: Training, *arguments: Any, **how: Any) -> Any:
         if next(steps) == 7:  # in the third epoch of three steps
             raise KeyboardInterrupt
-        return right(self, *arguments, **how)
+        return original(self, *arguments, **how)
 
-    how = ("train", study, "--store", tmp_path / "results", "--devices", "cpu", "--tensorboard", tmp_path / "board")
+    command = ("train", study, "--store", tmp_path / "results", "--devices", "cpu", "--tensorboard", tmp_path / "board")
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_step", deadly)
-        assert slbench(*how).code == 130
+        patch.setattr(Training, "_step", interrupt)
+        assert slbench(*command).code == 130
     (folder,) = (tmp_path / "board").iterdir()
     assert [step for step, _ in logged(folder)["lr"]] == [1, 2]
-    assert slbench(*how).code == 0
+    assert slbench(*command).code == 0
     assert [step for step, _ in logged(folder)["lr"]] == [1, 2, 3]
     assert logged(folder) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
 
 
 @pytest.mark.parametrize("command", ["train", "run-grid"])
-def test_without_the_package_it_is_refused_before_anything_starts(
+def test_a_missing_tensorboard_package_is_refused_before_training(
     tmp_path: Path, study: Path, slbench: Command, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    right = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else right(name))
+    original = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else original(name))
     result = slbench(command, study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "--tensorboard", "pip install 'slbench[tensorboard]'")
+    result.check_error("--tensorboard", "pip install 'slbench[tensorboard]'")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
-def test_a_file_in_its_place_is_refused(tmp_path: Path, study: Path, slbench: Command) -> None:
+def test_a_file_as_log_folder_is_refused(tmp_path: Path, study: Path, slbench: Command) -> None:
     result = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", study / "board")
-    assert (result.code, result.out) == (2, "")
-    assert not missing(result.err, "--tensorboard", f"{study}/board", study)
+    result.check_error("--tensorboard", f"{study}/board", study)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
-def test_a_folder_that_is_lost_while_a_run_trains_ends_no_run(
+def test_a_run_finishes_if_its_log_folder_cannot_be_written(
     tmp_path: Path, study: Path, slbench: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "board").mkdir()

@@ -9,14 +9,14 @@ from tests.cli.conftest import Command
 from tests.support import make_record, missing, runs
 
 
-def test_a_folder_that_holds_something_is_not_written_to(slbench: Command, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(slbench: Command, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     result = slbench("verify-resume", "--backbone", "vit", "--keep", tmp_path)
-    assert result.code == 2 and not missing(result.err, "--keep", tmp_path, "empty")
+    result.check_error("--keep", tmp_path, "empty")
 
 
 @pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 1)])
-def test_the_exit_code_says_whether_all_were_identical(
+def test_the_exit_code_is_1_if_a_run_differs(
     slbench: Command, monkeypatch: pytest.MonkeyPatch, holds: bool, code: int
 ) -> None:
     (run,) = runs()

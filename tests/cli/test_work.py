@@ -1,4 +1,4 @@
-"""`slbench work`: any number of workers on one store."""
+"""`slbench work`: several workers on one store."""
 
 import json
 import os
@@ -23,7 +23,7 @@ Script = Callable[[str], None]
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "CLAIM_SECONDS", 0.1)
     monkeypatch.setattr(local, "TICK_SECONDS", 0.05)
 
@@ -49,16 +49,16 @@ def states(study: Path, store: Path) -> list[str]:
     return list(Store(store).states(run.spec for run in load_study(study).runs).values())
 
 
-def test_a_worker_starts_at_most_the_runs_it_may(slbench: Command, study: Path, tmp_path: Path, python: Script) -> None:
+def test_a_worker_starts_at_most_max_runs(slbench: Command, study: Path, tmp_path: Path, python: Script) -> None:
     python("exit 3")
-    one = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu", "--max-runs", "1")
-    assert one.code == 1
-    assert not missing(one.out, "--max-runs", "1 run")
+    result = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu", "--max-runs", "1")
+    assert result.code == 1
+    assert not missing(result.out, "--max-runs", "1 run")
     assert states(study, tmp_path / "results") == ["failed", "missing"]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_worker_leaves_claimed_runs_unless_it_is_to_wait(
+@pytest.mark.usefixtures("short_intervals")
+def test_a_worker_skips_claimed_runs_unless_it_waits(
     slbench: Command, study: Path, tmp_path: Path, python: Script
 ) -> None:
     python("exit 3")
@@ -66,50 +66,49 @@ def test_a_worker_leaves_claimed_runs_unless_it_is_to_wait(
     none, lsa = load_study(study).runs
     claim = Store(store).claims.acquire(none.spec.run_id)
     assert claim is not None
-    left = slbench("work", study, "--store", store, "--devices", "cpu")
-    assert left.code == 1, "lsa failed here"
-    assert not missing(left.out, "--wait", "1 run") and "waiting" not in left.out
+    result = slbench("work", study, "--store", store, "--devices", "cpu")
+    assert result.code == 1, "lsa failed here"
+    assert not missing(result.out, "--wait", "1 run") and "waiting" not in result.out
     assert list(Store(store).states([none.spec, lsa.spec]).values()) == ["running", "failed"]
     claim.release(done=False)
     assert slbench("work", study, "--store", store, "--devices", "cpu", "--wait").code == 1
     assert list(Store(store).states([none.spec, lsa.spec]).values()) == ["failed", "failed"]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_worker_whose_store_vanishes_ends_with_one_line_and_makes_no_new_store(
+@pytest.mark.usefixtures("short_intervals")
+def test_a_worker_whose_store_is_deleted_ends_with_one_line_and_creates_no_store(
     slbench: Command, study: Path, tmp_path: Path, python: Script
 ) -> None:
     store = tmp_path / "results"
     python(f"mv {store} {tmp_path}/moved; exec sleep 60")
-    gone = slbench("work", study, "--store", store, "--devices", "cpu")
-    assert gone.code == 2
-    assert not missing(gone.err, str(store), "vanished", "resume")
-    assert gone.err.count("\n") == 1
+    result = slbench("work", study, "--store", store, "--devices", "cpu")
+    assert result.code == 2
+    assert not missing(result.err, store, "vanished", "resume")
+    assert result.err.count("\n") == 1
     assert not store.exists()
 
 
-def test_a_full_disk_is_no_success(
+def test_a_full_disk_has_exit_code_1(
     slbench: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "disk_shortfall", lambda *_: "disk full: no room")
-    full = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu")
-    assert full.code == 1
-    assert not missing(full.out, "disk full")
+    result = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu")
+    assert result.code == 1
+    assert not missing(result.out, "disk full")
 
 
 @pytest.mark.parametrize(
     ("flag", "value", "allowed"), [("--max-time", "soon", "30m"), ("--max-time", "0", "30m"), ("--max-runs", "0", "1")]
 )
-def test_a_limit_that_is_none_is_refused(
+def test_an_invalid_limit_is_refused(
     slbench: Command, study: Path, tmp_path: Path, flag: str, value: str, allowed: str
 ) -> None:
-    refused = slbench("work", study, "--store", tmp_path / "results", flag, value)
-    assert refused.code == 2
-    assert not missing(refused.err, flag, allowed)
+    result = slbench("work", study, "--store", tmp_path / "results", flag, value)
+    result.check_error(flag, allowed)
     assert not (tmp_path / "results").exists()
 
 
-def test_a_worker_waits_while_an_undecided_comparison_needs_claimed_runs(
+def test_a_worker_waits_for_claimed_runs_of_an_undecided_comparison(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slbench: Command, python: Script
 ) -> None:
     python("exit 3")
@@ -124,7 +123,7 @@ def test_a_worker_waits_while_an_undecided_comparison_needs_claimed_runs(
     ticks = iter(range(10_000))
 
     def finish_elsewhere(_: local.LocalExecutor) -> None:
-        """Stand for the other worker, which finishes its run after some ticks."""
+        """Finish the run of the other worker after some ticks."""
         if next(ticks) == 8:
             store.finish(store.begin(runs[3].spec, runs[3].labels), make_record(runs[3], final_test_top1=80.25))
             elsewhere.release(done=True)
@@ -133,13 +132,13 @@ def test_a_worker_waits_while_an_undecided_comparison_needs_claimed_runs(
     monkeypatch.setattr(local.LocalExecutor, "_check_jobs", finish_elsewhere)
     result = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu")
     assert next(ticks) > 8
-    assert result.code == 1, "it tried the seeds that the rule then requested"
+    assert result.code == 1, "the added seeds failed"
     failed = [run.at(2) for run in runs if run.spec.seed == 0]
     assert set(store.states(run.spec for run in failed).values()) == {"failed"}
 
 
 @pytest.mark.slow
-def test_workers_and_a_grid_share_the_runs_of_a_study_whose_rule_adds_seeds(tmp_path: Path, study: Path) -> None:
+def test_workers_and_a_grid_share_the_runs_of_a_study_with_a_seed_rule(tmp_path: Path, study: Path) -> None:
     study.write_text(SEEDS + TINY_STUDY.replace('["none", "lsa"]', '["none", "lsa", "spt"]'))
     together, alone = tmp_path / "together", tmp_path / "alone"
     workers = [start(study, together), start(study, together, command="run-grid"), start(study, together)]
@@ -154,21 +153,23 @@ def test_workers_and_a_grid_share_the_runs_of_a_study_whose_rule_adds_seeds(tmp_
 
 
 @pytest.mark.slow
-def test_a_worker_stops_at_a_checkpoint_in_time_and_the_run_ends_as_if_undisturbed(tmp_path: Path, study: Path) -> None:
+def test_a_worker_stops_at_a_checkpoint_within_its_time_limit_and_the_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, study: Path
+) -> None:
     study.write_text(TINY_STUDY.replace('["none", "lsa"]', '["lsa"]').replace("epochs = 1", "epochs = 40"))
-    store, calm = tmp_path / "results", tmp_path / "calm"
+    store, uninterrupted = tmp_path / "results", tmp_path / "uninterrupted"
     code, text = finish(start(study, store, "--max-time", "8s"))
     assert code == 0, text
     assert states(study, store) == ["missing"], text
     assert list(store.glob("runs/*/checkpoint.pt"))
     assert Store(store).claims.holders() == {}
-    assert [finish(start(study, folder))[0] for folder in (store, calm)] == [0, 0]
-    (one,), (other,) = list(Store(store).records()), list(Store(calm).records())
+    assert [finish(start(study, folder))[0] for folder in (store, uninterrupted)] == [0, 0]
+    (one,), (other,) = list(Store(store).records()), list(Store(uninterrupted).records())
     assert one.differences(other) == {}
 
 
 @pytest.mark.slow
-def test_workers_end_when_the_store_of_a_running_job_is_deleted(tmp_path: Path, study: Path) -> None:
+def test_a_worker_ends_if_the_store_of_its_running_job_is_deleted(tmp_path: Path, study: Path) -> None:
     study.write_text(TINY_STUDY.replace("epochs = 1", "epochs = 200"))
     store = tmp_path / "results"
     worker = start(study, store)

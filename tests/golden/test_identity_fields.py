@@ -34,7 +34,7 @@ def classes() -> list[type]:
 def is_new(owner: type) -> bool:
     """Return whether no field of a class or its bases is listed."""
     names = {base.__name__ for base in owner.__mro__}
-    return not names & {line.partition(".")[0] for line in LISTED}
+    return not names & {line.partition(".")[0] for line in IDENTITY_FIELDS}
 
 
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:

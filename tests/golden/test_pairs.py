@@ -21,7 +21,7 @@ from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 from slbench.numerics_versions import NUMERICS
-from tests.golden.tables import golden_losses
+from tests.golden.tables import FOLDER, golden_losses
 
 TOLERANCE = 1e-3
 RELEASED_CAIT = [1.503694, 1.305165, 0.88149, 0.759979, 0.612358]  # variant "released" with method "both"
@@ -73,7 +73,7 @@ def test_losses_of_different_methods_differ_by_more_than_the_tolerance() -> None
 
 def rows() -> Iterator[dict[str, Any]]:
     """Yield the row of each pair: the stored one unless its versions or its losses have moved."""
-    stored = golden()
+    stored = golden_losses()
     for backbone, method in PAIRS:
         numerics, losses_now = json.dumps(versions(backbone, method)), measured(backbone, method)
         row = stored.get((backbone, method))
@@ -90,7 +90,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     content = list(rows())
-    with FILE.open("w", newline="") as file:
+    with (FOLDER / "pairs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["backbone", "method", "numerics", "losses"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(content)

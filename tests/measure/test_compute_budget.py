@@ -1,4 +1,4 @@
-"""The work of a run, known before it: by hand, and against the count of a finished run."""
+"""The compute budget of a run before training: by hand, and against the count of a finished run."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ FORWARD = 11_232  # multiply-adds of the tiny network of tests/support.py, by fv
 
 def test_training_counts_three_times_and_evaluation_once() -> None:
     (run,) = runs(set={"recipe.epochs": 2, "recipe.batch_size": 512})
-    trained = 2 * 17 * 512  # 9,000 images are left of 10,000, cut into batches of 512
+    trained = 2 * 17 * 512  # batches of 512 of the 9,000 training images
     evaluated = 2 * (1_000 + 2_000)
     assert compute_budget(run.spec) == ComputeBudget(trained, FORWARD * (3 * trained + evaluated))
 
@@ -27,7 +27,7 @@ def test_without_a_validation_split_only_the_test_images_are_evaluated() -> None
     assert compute_budget(run.spec) == ComputeBudget(10_000, FORWARD * (30_000 + 2_000))
 
 
-def test_the_work_of_runs_adds_up() -> None:
+def test_the_total_is_the_sum_over_runs() -> None:
     study_runs = runs({"seed": [0, 1], "method": ["none", "lsa"]})
     assert total(run.spec for run in study_runs) == ComputeBudget(
         sum(compute_budget(run.spec).images for run in study_runs),
@@ -43,7 +43,7 @@ def quick(backbone: str, method: str) -> bool:
 @pytest.mark.parametrize(
     ("backbone", "method"), [pytest.param(*pair, marks=() if quick(*pair) else pytest.mark.slow) for pair in PAIRS]
 )
-def test_torchs_own_counter_agrees_with_the_count_of_a_finished_run(backbone: str, method: str) -> None:
+def test_the_counter_of_torch_agrees_with_the_count_of_a_finished_run(backbone: str, method: str) -> None:
     spec, image_size = SMALL[backbone]
     network = Network.resolve(spec, METHODS[method], shape=ImageShape(image_size, CHANNELS, CLASSES))
     cost = count(small(backbone, method), shape=network.shape)

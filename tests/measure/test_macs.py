@@ -1,4 +1,4 @@
-"""What is counted beside multiply-adds: those are compared in test_compute_budget.py and tests/golden/test_macs.py."""
+"""Counts beside multiply-adds, which test_compute_budget.py and tests/golden/test_macs.py compare."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from slbench.measure.macs import count
 from tests.contracts.small import CHANNELS, small
 
 
-def test_norms_are_counted_apart() -> None:
+def test_norms_are_counted_separately() -> None:
     network = nn.Sequential(nn.Flatten(), nn.LayerNorm(2 * 3 * 5), nn.Linear(2 * 3 * 5, 7))
     cost = count(network, shape=ImageShape((3, 5), 2, 2))
     assert cost.macs == 30 * 7
@@ -16,14 +16,14 @@ def test_norms_are_counted_apart() -> None:
     assert cost.params == 2 * 30 + 30 * 7 + 7
 
 
-def test_what_is_not_counted_is_listed_in_the_order_of_names() -> None:
+def test_uncounted_operators_are_listed_in_the_order_of_names() -> None:
     network = nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(6, 2), nn.Softmax(dim=1), nn.GELU())
     cost = count(network, shape=ImageShape((2, 3), 1, 2))
     assert cost.uncounted_operators == {"gelu": 2, "softmax": 1}
     assert list(cost.uncounted_operators) == ["gelu", "softmax"]
 
 
-def test_counting_changes_nothing_of_the_network() -> None:
+def test_counting_does_not_change_the_network_or_the_random_state() -> None:
     network = small("vit", "both").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""Peak memory of a training step: against sizes that are known."""
+"""Peak memory of a training step against known sizes."""
 
 import dataclasses
 import sys
@@ -40,10 +40,10 @@ def measure(network: Network, *, batch_size: int = 4, repeats: int = 1) -> Train
     )
 
 
-def test_a_step_holds_at_least_weights_gradients_and_the_optimizers_two_moments_and_nothing_of_its_parent() -> None:
-    held = torch.ones(600 * MIB // 4)
+def test_peak_memory_is_at_least_weights_gradients_and_two_moments_without_the_parent_process() -> None:
+    allocated = torch.ones(600 * MIB // 4)
     assert machine.peak_resident_bytes() > 600 * MIB
-    del held
+    del allocated
     wide = dataclasses.replace(NETWORK, backbone=ViTSpec(patch_size=16, dim=1024, depth=1, num_heads=1))
     size = 4 * sum(parameter.numel() for parameter in wide.build().parameters())
     assert size > 30 * MIB
@@ -53,26 +53,26 @@ def test_a_step_holds_at_least_weights_gradients_and_the_optimizers_two_moments_
 
 
 @pytest.mark.slow
-def test_a_larger_batch_holds_larger_activations() -> None:
+def test_peak_memory_grows_with_the_batch() -> None:
     one, many = measure(NETWORK, batch_size=1), measure(NETWORK, batch_size=4096)
     images = 4096 * 3 * 32 * 32 * 4  # bytes
     assert many.median - one.median > images
 
 
-def test_repeats_are_counted_with_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_measurements_have_median_range_and_count(monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = iter([30, 10, 20])
     monkeypatch.setattr(memory, "in_child", lambda request: memory.Peak(next(peaks), 5))
     result = measure(NETWORK, repeats=3)
     assert (result.median, result.lowest, result.highest, result.n, result.idle) == (20, 10, 30, 3, 5)
 
 
-def test_a_child_that_dies_is_named_with_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_failed_worker_process_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(TrainingError, match=naming("memory", "vit", "exit code 1")):
         measure(NETWORK)
 
 
-def test_it_is_found_again_in_the_store_by_machine_and_key(tmp_path: Path) -> None:
+def test_memory_is_stored_by_machine_and_key(tmp_path: Path) -> None:
     store = Store(tmp_path)
     result = TrainingMemory(
         key="k",

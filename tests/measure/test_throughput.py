@@ -1,5 +1,6 @@
-"""Speeds by a clock that only the passes move."""
+"""Throughput with a simulated clock."""
 
+import functools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from tests.support import make_record, missing, runs
 
 
 class Clock:
-    """Time that passes when a pass says so."""
+    """Simulated clock that `run` advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -30,47 +31,41 @@ def timing(*, rounds: int, warmup: int = 0, passes: int = 1, seconds: float = 0.
     return Timing(name="test", warmup=warmup, rounds=rounds, passes=passes, seconds=seconds)
 
 
-def nothing() -> None:
-    """A device that is always done."""
+def no_wait() -> None:
+    """Wait for a synchronous device."""
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: made.now))
-    return made
+    simulated = Clock()
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: simulated.now))
+    return simulated
 
 
-def test_passes_take_turns_and_give_a_speed_each_round(clock: Clock) -> None:
+def test_networks_alternate_and_have_one_speed_per_round(clock: Clock) -> None:
     passes = {"a": lambda: clock.run("a", 0.5), "b": lambda: clock.run("b", 0.25)}
-    speeds = interleaved(passes, images=7, timing=timing(rounds=3), wait=nothing)
+    speeds = interleaved(passes, images=7, timing=timing(rounds=3), wait=no_wait)
     assert "".join(clock.calls) == "ababab"
     assert speeds == {"a": [14.0] * 3, "b": [28.0] * 3}
 
 
-def test_a_pass_is_repeated_until_its_time_is_up(clock: Clock) -> None:
-    passes = {"a": lambda: clock.run("a", 0.5), "b": lambda: clock.run("b", 0.25)}
-    speeds = interleaved(passes, images=7, timing=timing(rounds=2, seconds=1.0), wait=nothing)
-    assert "".join(clock.calls) == "aabbbb" * 2
-    assert speeds == {"a": [14.0] * 2, "b": [28.0] * 2}
+def test_a_pass_is_repeated_for_the_time_of_a_round_and_runs_at_least_once(clock: Clock) -> None:
+    seconds = {"a": 0.5, "b": 0.25, "c": 4.0}
+    passes = {name: functools.partial(clock.run, name, took) for name, took in seconds.items()}
+    speeds = interleaved(passes, images=7, timing=timing(rounds=2, seconds=1.0), wait=no_wait)
+    assert "".join(clock.calls) == "aabbbbc" * 2
+    assert speeds == {"a": [14.0] * 2, "b": [28.0] * 2, "c": [1.75] * 2}
 
 
-def test_a_pass_slower_than_its_time_runs_once_a_round(clock: Clock) -> None:
-    passes = {"a": lambda: clock.run("a", 4.0)}
-    speeds = interleaved(passes, images=8, timing=timing(rounds=2, seconds=1.0), wait=nothing)
-    assert speeds == {"a": [2.0, 2.0]}
-    assert clock.calls == ["a", "a"]
-
-
-def test_every_network_is_warm_before_the_first_is_timed(clock: Clock) -> None:
+def test_every_network_is_warmed_up_before_timing(clock: Clock) -> None:
     passes = {"a": lambda: clock.run("a", 1.0), "b": lambda: clock.run("b", 1.0)}
-    speeds = interleaved(passes, images=1, timing=timing(warmup=2, rounds=1, passes=3), wait=nothing)
+    speeds = interleaved(passes, images=1, timing=timing(warmup=2, rounds=1, passes=3), wait=no_wait)
     assert "".join(clock.calls) == "aabb" + "aaabbb"
     assert speeds == {"a": [1.0], "b": [1.0]}
 
 
-def test_a_device_that_works_on_by_itself_is_waited_for_within_the_turn_and_before_it(clock: Clock) -> None:
-    """Launches take no time here; the device needs a second for each, and that of the warm-up is not counted."""
+def test_an_asynchronous_device_is_synchronized_before_and_within_timing(clock: Clock) -> None:
+    """A launch takes no time and its work one second; the work of the warm-up is not timed."""
     queued: list[str] = []
 
     def wait() -> None:
@@ -83,7 +78,7 @@ def test_a_device_that_works_on_by_itself_is_waited_for_within_the_turn_and_befo
     assert speeds == {"a": [8.0, 8.0]}
 
 
-def test_the_papers_timing_is_200_and_1000_passes() -> None:
+def test_timing_paper_has_200_warmup_and_1000_timed_passes() -> None:
     paper = TIMINGS["paper"]
     assert (paper.warmup, paper.rounds * paper.passes, paper.seconds) == (200, 1000, 0.0)
 
@@ -98,7 +93,7 @@ def test_the_papers_timing_is_200_and_1000_passes() -> None:
         ("cuda", 128, 64, "bf16", "short"),
     ],
 )
-def test_by_default_a_gpu_in_the_papers_setting_is_timed_as_there(
+def test_the_default_timing_is_that_of_the_paper_only_in_its_setting(
     kind: str, batch_size: int, side: int, precision: str, name: str
 ) -> None:
     timing = choose_timing(
@@ -107,13 +102,13 @@ def test_by_default_a_gpu_in_the_papers_setting_is_timed_as_there(
     assert timing.name == name
 
 
-def test_the_papers_timing_in_another_setting_is_refused_in_one_line() -> None:
+def test_timing_paper_is_refused_in_another_setting() -> None:
     with pytest.raises(InputError) as caught:
         choose_timing("paper", device_kind="cpu", batch_size=32, precision="fp32", image_size=(64, 64))
     assert not missing(str(caught.value), "--timing", "128", "32")
 
 
-def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_networks_are_measured_once_with_quartiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         throughput,
         "interleaved",
@@ -145,7 +140,7 @@ def test_each_network_gets_one_speed_with_its_spread_filed_under_its_key(monkeyp
     } == {("m", "cpu", "Processor", 128, "test")}
 
 
-def test_a_key_tells_networks_and_settings_apart_and_nothing_else() -> None:
+def test_a_key_depends_on_network_and_setting_only() -> None:
     first, seed = runs({"seed": [0, 1]})
     (lsa,) = runs({"method": ["lsa"]})
     (longer,) = runs(set={"recipe.epochs": 50})
@@ -163,7 +158,7 @@ def test_a_key_tells_networks_and_settings_apart_and_nothing_else() -> None:
     assert len(others - {key}) == 5
 
 
-def test_a_record_is_found_under_the_kind_of_device_it_was_made_on() -> None:
+def test_the_key_of_a_record_has_the_kind_of_its_device() -> None:
     (run,) = runs()
     record = make_record(run, device="cuda:3", threads=2, precision="bf16")
     assert record_key(record) == network_key(Network.of(run.spec), device_kind="cuda", threads=2, precision="bf16")

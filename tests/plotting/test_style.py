@@ -16,7 +16,7 @@ from slbench.plotting.style import FULL, PLAIN, StyleMap, new_figure, plain, sty
         ("$" * 41, r"\$" * 39 + "…"),
     ],
 )
-def test_a_persons_text_is_one_short_line_without_formulas(text: str, shown: str) -> None:
+def test_plain_text_is_one_short_line_without_formulas(text: str, shown: str) -> None:
     assert plain(text) == shown
     with style():
         figure, axes = new_figure()
@@ -25,7 +25,7 @@ def test_a_persons_text_is_one_short_line_without_formulas(text: str, shown: str
     assert figure is axes.figure
 
 
-def test_a_method_and_a_backbone_look_alike_in_every_figure() -> None:
+def test_methods_have_the_same_style_in_every_figure() -> None:
     style_map = StyleMap(("ViT", "PiT"), ("spt", PLAIN, "lsa", FULL))
     fewer = StyleMap(("ViT",), (PLAIN, "spt", FULL))
     for method in (PLAIN, "spt", FULL):
@@ -33,20 +33,20 @@ def test_a_method_and_a_backbone_look_alike_in_every_figure() -> None:
         assert style_map.line_style(method) == fewer.line_style(method)
         assert style_map.method_color(method) == fewer.method_color(method)
     assert (style_map.marker(PLAIN), style_map.marker(FULL), style_map.line_style(PLAIN)) == ("o", "*", "-")
-    looks = {
+    styles = {
         (style_map.marker(method), str(style_map.line_style(method)), style_map.method_color(method))
         for method in style_map.methods
     }
-    assert len(looks) == 4
+    assert len(styles) == 4
     assert len({style_map.backbone_color(name) for name in style_map.backbones}) == 2
 
 
-def test_six_methods_beside_the_papers_are_told_apart_in_gray_print() -> None:
+def test_eight_methods_have_different_markers() -> None:
     methods = tuple(f"method {number}" for number in range(6))
     style_map = StyleMap(("ViT",), (PLAIN, *methods, FULL))
     assert len({style_map.marker(method) for method in style_map.methods}) == 8
 
 
-def test_ticks_on_a_logarithmic_axis_do_not_touch() -> None:
+def test_ticks_on_a_logarithmic_axis_do_not_overlap() -> None:
     assert thin_ticks([1, 10, 100], most=2) == [1, 10, 100]
     assert thin_ticks([1, 90, 95, 100], most=2) == [1, 100]

@@ -1,7 +1,6 @@
-"""By simulation: what is called a 95 % interval holds the truth in 93 to 97 of 100 studies.
+"""Simulation: 95 % intervals cover the true value in 93 to 97 % of studies.
 
-A study is a grid as ours are: what a seed does is shared by the rows (the correlation between them is 0.9), the rest is
-each run's own. Random numbers are fixed.
+The effect of a seed is shared by the methods of a study (their correlation is 0.9). Random numbers are fixed.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from slbench.stats.factorial import (
 )
 from slbench.stats.intervals import Interval, mean_interval, paired_difference, prediction_interval
 
-SHARED, OWN = 0.9, 0.3  # standard deviations over seeds, in points
+SHARED_STD, RUN_STD = 0.9, 0.3  # standard deviations over seeds, in points
 TRUTH = {"none": 73.8, "spt": 76.3, "lsa": 74.9, "both": 76.9}  # arXiv:2112.13492, Table 5
 SPT, LSA, INTERACTION = 2.25, 0.85, -0.5
 BOOTSTRAPPED = 25  # seeds
@@ -29,10 +28,10 @@ Grid = dict[str, dict[int, float]]
 
 
 def grids(studies: int, seeds: int, *, random: int = 0, shift: float = 0.0) -> list[Grid]:
-    """Accuracies by row and seed, of so many studies; `shift` is what "both" gains besides."""
+    """Return accuracies by method and seed of `studies` studies; `shift` is added to "both"."""
     draw = np.random.default_rng([random, seeds])
-    shared = draw.normal(0, SHARED, (studies, 1, seeds))
-    values = np.array([*TRUTH.values()])[None, :, None] + shared + draw.normal(0, OWN, (studies, 4, seeds))
+    shared = draw.normal(0, SHARED_STD, (studies, 1, seeds))
+    values = np.array([*TRUTH.values()])[None, :, None] + shared + draw.normal(0, RUN_STD, (studies, 4, seeds))
     values[:, 3] += shift
     return [
         {method: dict(enumerate(line)) for method, line in zip(METHODS_2X2, study, strict=True)}
@@ -93,7 +92,7 @@ def test_the_intervals_of_these_backbones_cover_their_mean_effects(seeds: int, s
     assert 0.93 < covered([effects.interaction.interval for effects in result], INTERACTION + 2) < 0.97
 
 
-def test_what_seeds_do_to_all_backbones_alike_does_not_harm_the_interval_of_these() -> None:
+def test_the_interval_of_these_backbones_covers_with_seed_effects_that_they_share() -> None:
     draw = np.random.default_rng(11)
     gains = 2.0 + draw.normal(0, 1, (3000, 1, 4)) + draw.normal(0, 0.5, (3000, 3, 4))
     result = pooled(gains, over_these_backbones)
@@ -101,22 +100,22 @@ def test_what_seeds_do_to_all_backbones_alike_does_not_harm_the_interval_of_thes
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
-def test_the_interval_of_backbones_at_large_covers_the_mean_that_they_are_drawn_around(seeds: int) -> None:
+def test_the_interval_of_backbones_at_large_covers_the_population_mean(seeds: int) -> None:
     draw = np.random.default_rng(seeds)
     of_backbone = draw.normal(2.96, 1.2, (3000, 5, 1))
     result = pooled(of_backbone + draw.normal(0, 0.5, (3000, 5, seeds)), over_backbones_at_large)
     assert 0.93 < covered([effect.interval for effect in result], 2.96) < 0.97
 
 
-def test_the_interval_of_these_backbones_does_not_cover_what_backbones_at_large_gain() -> None:
+def test_the_interval_of_these_backbones_does_not_cover_the_population_mean() -> None:
     draw = np.random.default_rng(5)
     of_backbone = draw.normal(2.96, 1.2, (1000, 5, 1))
     result = pooled(of_backbone + draw.normal(0, 0.5, (1000, 5, 5)), over_these_backbones)
-    assert covered([effect.interval for effect in result], 2.96) < 0.8  # it answers another question
+    assert covered([effect.interval for effect in result], 2.96) < 0.8  # it estimates the mean of these backbones
 
 
 def pooled(gains: np.ndarray, pool: Callable[..., Effect]) -> list[Effect]:
-    """Effects of gains with axes study, backbone, seed."""
+    """Return the effect of each study for gains with axes study, backbone and seed."""
     return [
         pool({str(number): dict(enumerate(by_seed)) for number, by_seed in enumerate(study)})
         for study in gains.tolist()
@@ -124,23 +123,23 @@ def pooled(gains: np.ndarray, pool: Callable[..., Effect]) -> list[Effect]:
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10, 25])
-def test_the_prediction_interval_holds_one_further_run(seeds: int) -> None:
+def test_the_prediction_interval_covers_another_run(seeds: int) -> None:
     runs = np.random.default_rng(seeds).normal(73.8, 0.9, (4000, seeds + 1)).tolist()
     intervals = [prediction_interval(values[:-1]) for values in runs]
-    held = [interval.low <= values[-1] <= interval.high for interval, values in zip(intervals, runs, strict=True)]
-    assert 0.93 < np.mean(held) < 0.97
+    inside = [interval.low <= values[-1] <= interval.high for interval, values in zip(intervals, runs, strict=True)]
+    assert 0.93 < np.mean(inside) < 0.97
 
 
 @pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize("values", [20, pytest.param(40, marks=pytest.mark.slow)])
-def test_the_bootstrap_covers_from_where_it_begins(values: int) -> None:
+def test_the_bootstrap_covers_from_its_smallest_number_of_seeds(values: int) -> None:
     drawn = np.random.default_rng(values).normal(0.4, 1.3, (1500, values))
     intervals = [mean_interval(line) for line in drawn.tolist()]
     assert {interval.method for interval in intervals} == {"bootstrap"}
     assert 0.93 < covered([*intervals], 0.4) < 0.97
 
 
-def test_a_gain_of_one_seed_pair_more_or_less_is_the_same_contrast_as_a_paired_difference() -> None:
+def test_the_gain_of_one_backbone_equals_the_paired_difference() -> None:
     (grid,) = grids(1, 5)
     effect = over_these_backbones({"ViT": gain(grid["both"], grid["none"])})
     difference = paired_difference(grid["both"], grid["none"])

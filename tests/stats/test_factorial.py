@@ -1,4 +1,4 @@
-"""The 2x2 question: by hand, against an analysis of variance, and pooled over backbones."""
+"""The 2x2 effects: by hand, against an analysis of variance, and pooled over backbones."""
 
 import numpy as np
 import pytest
@@ -44,14 +44,14 @@ def test_the_effects_of_two_seeds_by_hand() -> None:
     assert effects.spt.verdict == "undecided"
 
 
-def test_two_parts_that_add_up_do_not_interact() -> None:
-    rows = {
+def test_additive_effects_have_no_interaction() -> None:
+    accuracies = {
         "none": {0: 70.0, 1: 60.0},
         "spt": {0: 73.0, 1: 64.0},
         "lsa": {0: 71.0, 1: 61.0},
         "both": {0: 74.0, 1: 65.0},
     }
-    result = factorial(rows)
+    result = factorial(accuracies)
     assert (result.spt.estimate, result.lsa.estimate, result.interaction.estimate) == (3.5, 1.0, 0.0)
     assert (result.lsa.std, result.lsa.p_value, result.lsa.verdict) == (0.0, None, "undecided")
 
@@ -61,7 +61,7 @@ def test_one_seed_gives_effects_without_intervals() -> None:
     assert (result.spt.estimate, result.spt.std, result.spt.interval, result.spt.p_value) == (4.5, None, None, None)
 
 
-def test_a_row_that_is_missing_is_named() -> None:
+def test_a_missing_method_is_named() -> None:
     with pytest.raises(ValueError, match=naming("none", "spt", "lsa, both")):
         factorial({"none": {0: 1.0}, "spt": {0: 1.0}})
     with pytest.raises(ValueError, match=naming("seed")):
@@ -69,12 +69,12 @@ def test_a_row_that_is_missing_is_named() -> None:
 
 
 def test_squared_t_statistics_are_the_f_of_a_repeated_measures_analysis_of_variance() -> None:
-    """By sums of squares: those of the factors, and those of their interactions with the seeds as errors."""
-    rows = drawn(7)
-    result = factorial(rows)
-    top1 = np.array([[rows[method][seed] for method in ("none", "lsa", "spt", "both")] for seed in range(7)]).reshape(
-        7, 2, 2
-    )
+    """Sums of squares of the factors, and of their interactions with the seeds as errors."""
+    accuracies = drawn(7)
+    result = factorial(accuracies)
+    top1 = np.array(
+        [[accuracies[method][seed] for method in ("none", "lsa", "spt", "both")] for seed in range(7)]
+    ).reshape(7, 2, 2)
     for effect, over in ((result.spt, (2,)), (result.lsa, (1,)), (result.interaction, ())):
         part = top1.mean(axis=over, keepdims=True)  # of each seed, less what the other factor adds
         for axis in {1, 2} - set(over):
@@ -88,7 +88,7 @@ def test_squared_t_statistics_are_the_f_of_a_repeated_measures_analysis_of_varia
 
 
 def test_over_these_backbones_each_seed_is_averaged_first() -> None:
-    gains = {"ViT": {0: 3.0, 1: 5.0, 2: 99.0}, "Swin": {0: 1.0, 1: -1.0}}  # 2 and 2: what they share of luck cancels
+    gains = {"ViT": {0: 3.0, 1: 5.0, 2: 99.0}, "Swin": {0: 1.0, 1: -1.0}}  # both means are 2
     result = over_these_backbones(gains)
     assert (result.estimate, result.std, result.n, result.over) == (2.0, 0.0, 2, "seed")
     gains = {"ViT": {0: 3.0, 1: 5.0, 4: 4.0}, "Swin": {0: 1.0, 1: 2.0, 4: 0.0}}
@@ -100,7 +100,7 @@ def test_over_these_backbones_each_seed_is_averaged_first() -> None:
     assert result.p_value == pytest.approx(theirs.pvalue)
 
 
-def test_over_backbones_at_large_each_backbone_is_one_number() -> None:
+def test_over_backbones_at_large_each_backbone_is_one_observation() -> None:
     # Gains of SL over the plain backbone on Tiny-ImageNet: arXiv:2112.13492, Table 2; their mean is the paper's 2.96.
     paper = {"ViT": {0: 4.00}, "T2T": {0: 1.26}, "CaiT": {0: 2.81}, "PiT": {0: 2.66}, "Swin": {0: 4.08}}
     result = over_backbones_at_large(paper)
@@ -112,7 +112,7 @@ def test_over_backbones_at_large_each_backbone_is_one_number() -> None:
     assert over_these_backbones(paper).interval is None  # one seed
 
 
-def test_means_over_backbones_refuse_what_they_cannot_average() -> None:
+def test_pooling_refuses_missing_seeds_and_backbones() -> None:
     with pytest.raises(ValueError, match=naming("seed")):
         over_these_backbones({"ViT": {0: 1.0}, "Swin": {1: 1.0}})
     for pool in (over_these_backbones, over_backbones_at_large):
@@ -122,7 +122,7 @@ def test_means_over_backbones_refuse_what_they_cannot_average() -> None:
         over_backbones_at_large({"ViT": {0: 1.0}, "Swin": {}})
 
 
-def test_the_2x2_question_over_backbones_is_its_contrasts_pooled() -> None:
+def test_the_2x2_effects_over_backbones_are_pooled_contrasts() -> None:
     grids = {"ViT": drawn(5, draw=1), "PiT": drawn(5, draw=2), "Swin": drawn(5, draw=3)}
     result = factorial_over(grids, pool=over_these_backbones, level=0.9)
     mean_of_grids = {
@@ -137,7 +137,7 @@ def test_the_2x2_question_over_backbones_is_its_contrasts_pooled() -> None:
     assert (at_large.spt.n, at_large.spt.over) == (3, "backbone")
 
 
-def test_a_gain_is_over_shared_seeds_and_its_interval_can_be_students_however_many() -> None:
+def test_a_gain_is_over_shared_seeds_and_its_interval_is_students_on_request() -> None:
     assert gain({0: 3.0, 1: 5.0, 9: 1.0}, {1: 2.0, 0: 2.0}) == {0: 1.0, 1: 3.0}
     many = {seed: float(seed % 7) for seed in range(30)}
     methods = [

@@ -20,7 +20,7 @@ SLEEP_1 = dict(enumerate([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
 SLEEP_2 = dict(enumerate([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]))
 
 
-def test_a_paired_difference_is_what_r_prints_for_students_sleep_data() -> None:
+def test_a_paired_difference_equals_that_of_r_for_students_sleep_data() -> None:
     result = paired_difference(SLEEP_1, SLEEP_2)
     assert result.estimate == pytest.approx(-1.58)
     assert result.interval is not None
@@ -28,15 +28,16 @@ def test_a_paired_difference_is_what_r_prints_for_students_sleep_data() -> None:
     assert result.p_value == pytest.approx(0.002833, abs=5e-7)
     assert (result.verdict, result.n, result.interval.method) == ("worse", 10, "t")
     assert result.correlation == pytest.approx(0.7951702, abs=1e-7)  # R's cor
+    assert result.more_seeds is None
 
 
-def test_the_other_way_round_it_is_better_and_says_what_it_rests_on() -> None:
+def test_a_positive_difference_is_better_and_its_summary_has_interval_and_seeds() -> None:
     result = paired_difference(SLEEP_2, SLEEP_1)
     assert result.verdict == "better"
     assert not missing(result.summary, "+1.58 points", "95 %", "+0.70", "+2.46", "10")
 
 
-def test_only_seeds_that_both_have_are_compared() -> None:
+def test_only_shared_seeds_are_compared() -> None:
     result = paired_difference({0: 80.0, 1: 82.0, 7: 10.0}, {0: 79.0, 1: 80.0, 8: 99.0})
     assert (result.estimate, result.n) == (1.5, 2)
     with pytest.raises(ValueError, match=naming("seed")):
@@ -49,17 +50,21 @@ def test_one_seed_decides_nothing() -> None:
     assert not missing(result.summary, "+1.00 points", "one seed")
 
 
-def test_an_undecided_difference_says_what_the_seeds_could_have_shown_and_how_many_it_takes() -> None:
+def test_the_summary_of_an_undecided_difference_has_the_smallest_effect_and_the_seeds_needed() -> None:
     result = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0})  # 0, 0.5, 1
     half = t.ppf(0.975, 2) * 0.5 / 3**0.5
     assert result.interval is not None
     assert result.interval.half_width == pytest.approx(half)
     assert not missing(result.summary, "+0.50 points", "95 %", "-0.74", "+1.74", "3", "1.24 points", "10 seeds")
+    assert result.more_seeds == seeds_needed(0.5, 0.5) - 3 == 7  # type: ignore[operator]
+    other_level = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0}, level=0.983)
+    assert not missing(other_level.summary, "+0.50 points", "98.3 %", "-1.69", "+2.69", "3")
 
 
-def test_equal_rows_differ_by_nothing_and_no_number_of_seeds_shows_it() -> None:
+def test_equal_methods_are_undecided_and_no_number_of_seeds_is_enough() -> None:
     result = paired_difference(SLEEP_1, SLEEP_1)
     assert (result.estimate, result.std, result.verdict, result.p_value) == (0.0, 0.0, "undecided", None)
+    assert result.more_seeds is None
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(1.0, 0.0) is None
 
@@ -69,7 +74,7 @@ def test_an_interval_needs_two_values() -> None:
         mean_interval([80.0])
 
 
-def test_without_spread_no_difference_is_claimed_and_rounding_is_no_spread() -> None:
+def test_differences_that_vary_by_rounding_only_have_no_spread_and_no_verdict() -> None:
     one, other = {0: 64.1, 1: 32.3, 2: 79.7}, {0: 63.1, 1: 31.3, 2: 78.7}
     assert len({one[seed] - other[seed] for seed in one}) > 1  # as floats
     result = paired_difference(one, other)
@@ -77,7 +82,7 @@ def test_without_spread_no_difference_is_claimed_and_rounding_is_no_spread() -> 
     assert not missing(result.summary, "+1.00 points", "3")
 
 
-def test_a_difference_is_that_of_scipys_paired_test() -> None:
+def test_a_paired_difference_equals_that_of_scipy() -> None:
     rows = np.random.default_rng(3).normal(80, 1, (2, 7))
     result = paired_difference(dict(enumerate(rows[0])), dict(enumerate(rows[1])))
     theirs = ttest_rel(rows[0], rows[1])
@@ -88,7 +93,7 @@ def test_a_difference_is_that_of_scipys_paired_test() -> None:
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.983])
-def test_a_mean_interval_is_that_of_scipy_at_any_level(level: float) -> None:
+def test_a_mean_interval_equals_that_of_scipy(level: float) -> None:
     values = [80.5, 81.25, 79.0, 80.0, 82.0]
     result = mean_interval(values, level=level)
     assert (result.low, result.high) == pytest.approx(
@@ -97,7 +102,7 @@ def test_a_mean_interval_is_that_of_scipy_at_any_level(level: float) -> None:
     assert (result.level, result.n, result.method) == (level, 5, "t")
 
 
-def test_many_seeds_are_told_by_a_bootstrap_that_is_near_scipys_and_students_on_request() -> None:
+def test_many_seeds_have_a_bootstrap_interval_near_that_of_scipy() -> None:
     values = np.random.default_rng(5).normal(80, 2, 40)
     result, student = mean_interval(values.tolist()), t_interval(values.tolist())
     theirs = bootstrap((values,), np.mean, rng=np.random.default_rng(0), method="BCa").confidence_interval
@@ -107,12 +112,7 @@ def test_many_seeds_are_told_by_a_bootstrap_that_is_near_scipys_and_students_on_
     assert (student.low, student.high) == pytest.approx((low, high))
 
 
-def test_the_words_name_a_level_that_is_not_95() -> None:
-    result = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0}, level=0.983)
-    assert not missing(result.summary, "+0.50 points", "98.3 %", "-1.69", "+2.69", "3")
-
-
-def test_a_further_run_of_two_is_predicted_by_hand() -> None:
+def test_the_prediction_interval_of_two_runs_by_hand() -> None:
     result = prediction_interval([79.0, 81.0])  # mean 80, s = sqrt(2), t(0.975, 1) = 12.7062
     assert result.estimate == 80.0
     assert result.high - 80 == pytest.approx(12.7062047 * 2**0.5 * 1.5**0.5, rel=1e-7)
@@ -121,7 +121,7 @@ def test_a_further_run_of_two_is_predicted_by_hand() -> None:
         prediction_interval([80.0])
 
 
-def test_holms_correction_by_hand_with_gaps_left_gaps() -> None:
+def test_holms_correction_by_hand_keeps_missing_values() -> None:
     # In order 0.01 x 3, 0.03 x 2, 0.04 x 1, and none below the one before it.
     assert holm([0.01, None, 0.04, 0.03]) == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06)]
     # 0.01 x 4, 0.02 x 3, 0.03 x 2, 0.9 x 1; ties are equal.
@@ -135,7 +135,7 @@ def test_holms_correction_by_hand_with_gaps_left_gaps() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("level", [0.05, 0.2])
-def test_holm_rejects_what_stepping_down_rejects_in_any_order(seed: int, level: float) -> None:
+def test_holm_rejects_the_same_hypotheses_as_the_step_down_procedure(seed: int, level: float) -> None:
     rng = np.random.default_rng(seed)
     values = rng.uniform(0, 0.1, 11).tolist()
     rejected = set[float]()
@@ -148,10 +148,3 @@ def test_holm_rejects_what_stepping_down_rejects_in_any_order(seed: int, level: 
     order = rng.permutation(11)
     assert holm([values[index] for index in order]) == [adjusted[index] for index in order]
     assert all(value <= corrected <= 1 for value, corrected in zip(values, adjusted, strict=True))  # type: ignore[operator]
-
-
-def test_an_undecided_difference_tells_how_many_more_seeds_it_takes_and_a_decided_one_none() -> None:
-    undecided = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0})
-    assert undecided.more_seeds == seeds_needed(0.5, 0.5) - 3 == 7  # type: ignore[operator]
-    assert paired_difference(SLEEP_1, SLEEP_2).more_seeds is None
-    assert paired_difference(SLEEP_1, SLEEP_1).more_seeds is None

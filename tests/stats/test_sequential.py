@@ -1,4 +1,4 @@
-"""Seeds added until a comparison is decided: the level of each look, what it holds, and when it stops."""
+"""Sequential tests: level of each interim analysis, coverage and stopping."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def p_values(differences: Array, rule: SeedRule) -> Array:
-    """Of the paired t test at each look, of each study; studies are rows of differences by seed."""
+    """Return the p values of the paired t test per study and look, for differences (study, seed)."""
     looks = []
     for n in range(rule.min, rule.max + 1):
         first = differences[:, :n]
@@ -34,18 +34,18 @@ def p_values(differences: Array, rule: SeedRule) -> Array:
 
 
 def studies(count: int, *, effect: float = 0.0, seed: int = 1) -> Array:
-    """Differences of two rows, in standard deviations, up to the rule's last seed."""
+    """Return differences of two methods (study, seed), in standard deviations."""
     return np.random.default_rng(seed).normal(effect, 1, (count, RULE.max))
 
 
 def stopped_at(differences: Array, level: float) -> Array:
-    """Seeds of each study when some look was below the level, else the last."""
+    """Return the seeds of each study at the first p value below the level, else the last."""
     below = p_values(differences, RULE) < level
     return np.where(below.any(axis=1), RULE.min + below.argmax(axis=1), RULE.max)
 
 
-def held(differences: Array, seeds: Array, level: float, truth: float) -> float:
-    """How often the t interval at this level, over as many seeds as each study stopped at, holds the truth."""
+def coverage(differences: Array, seeds: Array, level: float, truth: float) -> float:
+    """Return how often the t interval over the seeds of each study contains the true value."""
     within = [
         abs(line[:n].mean() - truth) <= t_bound(n - 1, level) * line[:n].std(ddof=1) / n**0.5
         for line, n in zip(differences, seeds.tolist(), strict=True)
@@ -54,11 +54,11 @@ def held(differences: Array, seeds: Array, level: float, truth: float) -> float:
 
 
 @pytest.mark.parametrize(("looks", "level"), LEVELS.items())
-def test_the_level_of_each_look_is_this(looks: tuple[int, int], level: float) -> None:
+def test_the_level_of_each_look_equals_the_simulated_one(looks: tuple[int, int], level: float) -> None:
     assert sequential_level(*looks) == pytest.approx(level, rel=0.015)
 
 
-def test_two_looks_err_as_often_as_a_direction_in_space_passes_either_bound() -> None:
+def test_the_error_rate_of_two_looks_equals_a_geometric_integral() -> None:
     """Three differences without a mean are a random direction; t is large near that of (1, 1, 0), or of (1, 1, 1)."""
     level = 0.03
     cosines = [
@@ -72,19 +72,19 @@ def test_two_looks_err_as_often_as_a_direction_in_space_passes_either_bound() ->
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 30])
-def test_a_single_look_errs_as_its_level_says(n: int) -> None:
+def test_the_error_rate_of_a_single_look_is_its_level(n: int) -> None:
     assert chance_to_cross(0.03, n, n) == pytest.approx(0.03, abs=1e-5)
     assert sequential_level(n, n) == pytest.approx(0.05)
 
 
-def test_the_level_lies_between_bonferronis_and_that_of_one_look_and_falls_with_the_looks() -> None:
+def test_the_level_decreases_with_the_looks_and_exceeds_that_of_bonferroni() -> None:
     levels = [sequential_level(3, last) for last in range(3, 12)]
     assert levels == sorted(levels, reverse=True)
     assert all(0.05 / (looks + 1) < level < 0.05 for looks, level in enumerate(levels[1:], start=1))
 
 
 @pytest.mark.parametrize(("first", "last"), [(2, 4), (3, 10), (5, 9)])
-def test_the_integral_is_what_simulation_gives(first: int, last: int) -> None:
+def test_the_integral_equals_a_simulation(first: int, last: int) -> None:
     rule = SeedRule(min=first, max=last, until="decided")
     lowest = p_values(np.random.default_rng(last).normal(0, 3, (60_000, last)), rule).min(axis=1)
     for level in (0.05, 0.02, 0.005):
@@ -92,35 +92,35 @@ def test_the_integral_is_what_simulation_gives(first: int, last: int) -> None:
         assert (lowest < level).mean() == pytest.approx(chance, abs=4 * (chance / 60_000) ** 0.5)
 
 
-def test_naive_stopping_errs_in_17_of_100_studies_and_the_rule_in_5() -> None:
+def test_naive_stopping_has_an_error_rate_of_17_percent_and_the_rule_of_5() -> None:
     equal = studies(40_000)
     lowest = p_values(equal, RULE).min(axis=1)
     assert (lowest < 0.05).mean() == pytest.approx(0.167, abs=0.01)
     assert (lowest < sequential_level(3, 10)).mean() == pytest.approx(0.05, abs=0.005)
 
 
-def test_after_naive_stopping_a_95_percent_interval_covers_83_percent() -> None:
+def test_a_95_percent_interval_after_naive_stopping_covers_83_percent() -> None:
     equal = studies(20_000)
-    assert held(equal, stopped_at(equal, 0.05), 0.95, 0.0) == pytest.approx(0.833, abs=0.01)
+    assert coverage(equal, stopped_at(equal, 0.05), 0.95, 0.0) == pytest.approx(0.833, abs=0.01)
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.3, 0.7, 1.5, 4.0])
-def test_the_interval_that_is_reported_covers_however_the_sampling_stopped(effect: float) -> None:
+def test_the_reported_interval_covers_after_sequential_stopping(effect: float) -> None:
     drawn = studies(20_000, effect=effect)
     level = sequential_level(3, 10)
     seeds = stopped_at(drawn, level)
-    assert held(drawn, seeds, 1 - level, effect) > 0.945
+    assert coverage(drawn, seeds, 1 - level, effect) > 0.945
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.7])
-def test_the_interval_of_a_contrast_that_stopped_nothing_covers_too(effect: float) -> None:
+def test_the_interval_of_a_comparison_without_influence_on_stopping_covers(effect: float) -> None:
     stopping = studies(20_000, effect=effect)
     other = 0.8 * (stopping - effect) + 0.6 * studies(20_000, seed=2)
     level = sequential_level(3, 10)
-    assert held(other, stopped_at(stopping, level), 1 - level, 0.0) > 0.945
+    assert coverage(other, stopped_at(stopping, level), 1 - level, 0.0) > 0.945
 
 
-def test_looks_stop_where_the_simulated_ones_do() -> None:
+def test_interim_analyses_stop_like_the_simulation() -> None:
     drawn = studies(150, effect=0.9)
     level = sequential_level(3, 10)
     result = [interim_analysis(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
@@ -134,7 +134,7 @@ def seeds(*values: float) -> dict[int, float]:
     return dict(enumerate(values))
 
 
-def test_a_look_waits_for_all_its_seeds() -> None:
+def test_an_interim_analysis_waits_for_all_its_seeds() -> None:
     rule = SeedRule(min=2, max=4, until="decided")
     plain = seeds(80.0, 80.0, 80.0, 80.0)
     nothing = interim_analysis({}, plain, rule)
@@ -148,7 +148,7 @@ def test_a_look_waits_for_all_its_seeds() -> None:
     assert (last.state, last.seeds, last.verdict) == ("undecided", 4, "undecided")
 
 
-def test_the_first_look_that_decides_is_the_last_whatever_later_seeds_say() -> None:
+def test_later_seeds_do_not_change_a_decided_comparison() -> None:
     rule = SeedRule(min=2, max=4, until="decided")
     plain = seeds(80.0, 80.0, 80.0, 80.0)
     decided = interim_analysis(seeds(78.0, 77.99), plain, rule)  # t = 401, and the bound is 31.6
@@ -156,13 +156,13 @@ def test_the_first_look_that_decides_is_the_last_whatever_later_seeds_say() -> N
     assert interim_analysis(seeds(78.0, 77.99, 95.0, 99.0), plain, rule) == decided
 
 
-def test_two_equal_differences_decide_nothing() -> None:
+def test_two_equal_differences_are_undecided() -> None:
     rule = SeedRule(min=2, max=3, until="decided")
     result = interim_analysis(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
     assert (result.state, result.seeds) == ("waiting", 3)
 
 
-def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also_of_many_seeds() -> None:
+def test_a_difference_under_a_rule_has_students_interval_at_the_level_of_the_rule() -> None:
     drawn = np.random.default_rng(0).normal(80, 1, (2, 24)).tolist()
     rule = SeedRule(min=3, max=30, until="decided")
     result = sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), rule)
@@ -174,5 +174,5 @@ def test_a_difference_under_a_rule_has_students_interval_at_the_rules_level_also
     assert (confidence(None), confidence(RULE)) == (0.95, 1 - sequential_level(3, 10))
 
 
-def test_a_caption_says_what_the_looks_and_the_intervals_are() -> None:
+def test_the_caption_describes_looks_and_intervals() -> None:
     assert not missing(seed_rule_sentence(RULE), "3", "10", "0.0120", "8", "5 %", "98.8 %", "95 %")

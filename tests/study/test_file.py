@@ -1,4 +1,4 @@
-"""A study file on the disk: its name, and what is no study file."""
+"""Loading a study file: its name, and files that are no study."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from slbench.errors import InputError
 from slbench.study import Flags, load_study
-from tests.study.made import cells
+from tests.study.helpers import cells
 from tests.support import ROOT, missing, naming
 
 
@@ -17,7 +17,7 @@ def test_a_study_file_is_named_after_itself(tmp_path: Path) -> None:
     assert (found.name, found.title, found.source, len(found.runs)) == ("a b", "T", "S", 1)
 
 
-def test_a_missing_file_is_answered_with_the_nearest_one_beside_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_a_similar_file_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "quick.toml").touch()
     with pytest.raises(InputError) as caught:
         load_study(tmp_path / "quik.toml")
@@ -32,7 +32,7 @@ def test_a_missing_file_is_answered_with_the_nearest_one_beside_it(tmp_path: Pat
         (b"title = '\xff'\n", ("UTF-8",)),
     ],
 )
-def test_a_file_that_is_no_toml_is_refused_with_the_line(
+def test_invalid_toml_is_refused_with_line_and_column(
     tmp_path: Path, content: bytes, words: tuple[object, ...]
 ) -> None:
     path = tmp_path / "x.toml"
@@ -42,12 +42,12 @@ def test_a_file_that_is_no_toml_is_refused_with_the_line(
     assert not missing(str(caught.value), f"{path}", *words)
 
 
-def test_a_folder_is_no_study(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=naming("Is a directory")):
         load_study(tmp_path)
 
 
-def test_the_shipped_quick_study_is_four_rows_of_two_seeds() -> None:
+def test_the_shipped_quick_study_is_four_methods_with_two_seeds() -> None:
     found = load_study(ROOT / "studies" / "quick.toml")
     assert [cell[1:] for cell in cells(*found.runs)] == [
         (method, seed) for method in ("none", "spt", "lsa", "both") for seed in (0, 1)

@@ -6,7 +6,7 @@ import pytest
 
 from slbench.study import StudyRun
 from slbench.study.paths import dotted_paths, is_list, takes_list
-from tests.study.made import refusal
+from tests.study.helpers import error_of
 from tests.support import TINY, missing, runs, study
 
 PLAIN: dict[str, Any] = {"backbone": [TINY], "method": ["none"]}
@@ -14,7 +14,7 @@ PIT: dict[str, Any] = {
     "backbone": [{"name": "pit", "dims": [4, 8], "depths": [1, 1], "num_heads": [1, 2]}],
     "method": ["none"],
 }
-LISTS: dict[str, tuple[dict[str, Any], list[Any], list[Any]]] = {  # of each field a grid, a value and another
+LISTS: dict[str, tuple[dict[str, Any], list[Any], list[Any]]] = {  # grid and two values of each field
     "recipe.no_decay": (PLAIN, ["norm"], ["norm", "bias"]),
     "recipe.betas": (PLAIN, [0.8, 0.9], [0.9, 0.99]),
     "recipe.erase_area": (PLAIN, [0.1, 0.2], [0.02, 0.3]),
@@ -33,7 +33,7 @@ def value(run: StudyRun, path: str) -> Any:
     return run.spec.as_dict()[head][field]
 
 
-def test_annotations_say_which_fields_are_lists() -> None:
+def test_annotations_define_which_fields_are_lists() -> None:
     assert {path for path in dotted_paths() if is_list(path)} == set(LISTS)
     assert {path for path in dotted_paths() if takes_list(path)} == set(LISTS) | set(EITHER)
     assert not is_list("backbone") and not takes_list("seed")
@@ -42,7 +42,7 @@ def test_annotations_say_which_fields_are_lists() -> None:
 @pytest.mark.parametrize(
     ("path", "grid", "first", "second"), [(path, *each) for path, each in (LISTS | EITHER).items()]
 )
-def test_a_list_is_set_by_file_and_flag_and_lists_of_it_are_an_axis(
+def test_a_list_is_set_by_file_and_flag_and_a_list_of_lists_is_an_axis(
     path: str, grid: dict[str, Any], first: list[Any], second: list[Any]
 ) -> None:
     head, _, field = path.partition(".")
@@ -57,7 +57,7 @@ def test_a_list_is_set_by_file_and_flag_and_lists_of_it_are_an_axis(
 
 
 @pytest.mark.parametrize(("path", "grid", "first", "second"), [(path, *each) for path, each in LISTS.items()])
-def test_a_flat_list_under_grid_is_one_value_of_a_list_field_and_a_note_says_so(
+def test_a_flat_list_under_grid_is_one_value_of_a_list_field_with_a_note(
     path: str, grid: dict[str, Any], first: list[Any], second: list[Any]
 ) -> None:
     found = study({"grid": {**grid, path: second}})
@@ -65,10 +65,14 @@ def test_a_flat_list_under_grid_is_one_value_of_a_list_field_and_a_note_says_so(
     (note,) = [note for note in found.notes if path in note]
     assert note.startswith(f'test.toml: grid."{path}": ')
     assert "is one value; write several values as a list of lists" in note
-    assert "must be a list of lists, one for each value" in refusal({"grid": {**grid, path: [first, 3]}})
+    assert "must be a list of lists, one for each value" in error_of({"grid": {**grid, path: [first, 3]}})
 
 
-def test_an_image_size_is_a_side_or_height_and_width_also_on_an_axis() -> None:
+def test_head_counts_are_an_axis_of_a_backbone_without_stages() -> None:
+    assert [value(run, "backbone.num_heads") for run in runs({"backbone.num_heads": [1, 2]})] == [1, 2]
+
+
+def test_an_image_size_is_one_side_or_height_and_width() -> None:
     sizes = [value(run, "dataset.image_size") for run in runs({"dataset.image_size": [48, [48, 32]]})]
     assert sizes == [[48, 48], [48, 32]]
     assert value(runs(set={"dataset.image_size": 48})[0], "dataset.image_size") == [48, 48]
@@ -87,8 +91,8 @@ def test_an_image_size_is_a_side_or_height_and_width_also_on_an_axis() -> None:
         ("recipe.lr", [0.1], ("one value", "[0.1]", "[grid]")),
     ],
 )
-def test_a_wrong_list_is_refused_with_where_it_was_written(path: str, wrong: Any, words: tuple[str, ...]) -> None:
-    in_file, by_flag = refusal({"set": {path: wrong}}), refusal({}, set={path: wrong})
+def test_a_wrong_list_is_refused_with_its_file_or_flag(path: str, wrong: Any, words: tuple[str, ...]) -> None:
+    in_file, by_flag = error_of({"set": {path: wrong}}), error_of({}, set={path: wrong})
     assert in_file.startswith(f"test.toml: set.{path}") and not missing(in_file, *words)
     assert by_flag.startswith(f"--set {path}") and not missing(by_flag, *words)
 
@@ -103,4 +107,4 @@ def test_a_wrong_list_is_refused_with_where_it_was_written(path: str, wrong: Any
     ],
 )
 def test_a_table_in_place_of_a_name_under_grid_is_refused(grid: dict[str, Any], words: tuple[str, ...]) -> None:
-    assert not missing(refusal({"grid": grid}), "test.toml", *words)
+    assert not missing(error_of({"grid": grid}), "test.toml", *words)

@@ -1,4 +1,4 @@
-"""What is wrong in a study or a flag is one line that names where."""
+"""Errors of studies and flags are one line with file or flag, key and value."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from slbench.errors import InputError
 from slbench.text import shown
-from tests.study.made import refusal
+from tests.study.helpers import error_of
 from tests.support import missing, naming, runs, study
 
 
@@ -70,18 +70,20 @@ from tests.support import missing, naming, runs, study
         ),
     ],
 )
-def test_what_is_wrong_in_a_file_is_named_with_its_key(content: dict[str, Any], words: tuple[object, ...]) -> None:
-    result = refusal(content)
+def test_an_error_in_a_file_names_its_key(content: dict[str, Any], words: tuple[object, ...]) -> None:
+    result = error_of(content)
     assert not missing(result, *words)
     assert "\n" not in result
 
 
-@pytest.mark.parametrize("label", ["1e5", "12", "", "nan", "NA", "true", "-inf", " 3 ", 7, 1.5])
-def test_a_label_that_pandas_would_read_as_something_else_is_refused(label: Any) -> None:
+@pytest.mark.parametrize(
+    "label", ["1e5", "12", "", " ", "nan", "NaN", "NA", "#N/A", "None", "true", "True", "-inf", " 3 ", 7, 1.5]
+)
+def test_a_label_that_pandas_reads_as_another_value_is_refused(label: Any) -> None:
     got = shown(label)
-    assert not missing(refusal({"grid": {"backbone": [{"name": "vit", "label": label}]}}), "label", got)
+    assert not missing(error_of({"grid": {"backbone": [{"name": "vit", "label": label}]}}), "label", got)
     if isinstance(label, str):
-        assert not missing(refusal({"method": [{"name": label, "mask_self": True}]}), "name", got)
+        assert not missing(error_of({"method": [{"name": label, "mask_self": True}]}), "name", got)
 
 
 @pytest.mark.parametrize(
@@ -94,40 +96,25 @@ def test_a_label_that_pandas_would_read_as_something_else_is_refused(label: Any)
         ({"protocol": "x"}, ("--protocol", "holdout", "full", "paper", "x")),
     ],
 )
-def test_what_is_wrong_in_a_flag_is_named_by_the_flag(flags: dict[str, Any], words: tuple[object, ...]) -> None:
-    assert not missing(refusal({}, **flags), *words)
+def test_an_error_in_a_flag_names_the_flag(flags: dict[str, Any], words: tuple[object, ...]) -> None:
+    assert not missing(error_of({}, **flags), *words)
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])
-def test_the_best_weights_are_refused_where_nothing_validates(protocol: str) -> None:
+def test_the_best_weights_are_refused_without_a_validation_split(protocol: str) -> None:
     with pytest.raises(InputError, match=naming("test.toml: keep", "best", protocol)):
         runs(keep="best", protocol=protocol)
     assert runs(keep="none", protocol=protocol)[0].labels.keep == "none"
 
 
-def test_a_protocol_on_the_command_line_and_as_an_axis_is_one_too_many() -> None:
-    with pytest.raises(InputError, match=naming("grid.protocol", "--protocol")):
-        study({"grid": {"protocol": ["holdout"]}}, protocol="full")
+@pytest.mark.parametrize(("axis", "value"), [("protocol", "full"), ("recipe", "quick")])
+def test_an_axis_that_is_also_a_flag_is_refused(axis: str, value: str) -> None:
+    with pytest.raises(InputError, match=naming(f"grid.{axis}", f"--{axis}")):
+        study({"grid": {axis: [value]}}, **{axis: value})
 
 
-def test_a_recipe_on_the_command_line_and_as_an_axis_is_one_too_many() -> None:
-    with pytest.raises(InputError, match=naming("grid.recipe", "--recipe")):
-        study({"grid": {"recipe": ["quick"]}}, recipe="quick")
-
-
-def test_a_precision_that_is_given_twice_is_refused() -> None:
+def test_two_precisions_are_refused() -> None:
     with pytest.raises(InputError, match=naming("test.toml", "set.recipe.precision")):
         study({"precision": "fp32", "set": {"recipe.precision": "bf16"}})
     found = study({"precision": "fp32", "grid": {"method": ["none"]}}, set={"recipe.precision": "bf16"})
     assert found.runs[0].spec.recipe.precision == "bf16"
-
-
-def test_a_list_that_is_too_short_says_so() -> None:
-    with pytest.raises(InputError, match=naming("--set", "recipe.betas", "2 values", "[0.9]")):
-        study({}, set={"recipe.betas": [0.9]})
-
-
-@pytest.mark.parametrize("label", ["1e5", "None", "NaN", "#N/A", "True", "", " "])
-def test_a_label_that_a_reader_of_the_csv_would_not_keep_is_refused(label: str) -> None:
-    with pytest.raises(InputError, match=naming("label")):
-        study({"grid": {"backbone": [{"name": "vit", "label": label}]}})

@@ -1,4 +1,4 @@
-"""The JSON schema of study files: committed, true of every shipped study, and as strict as loading one."""
+"""The JSON schema of study files: committed, valid for every shipped study, and as strict as loading one."""
 
 import copy
 import dataclasses
@@ -16,7 +16,7 @@ from slbench.study.descriptions import field_descriptions
 from slbench.study.file import StudyFile
 from slbench.study.paths import dotted_paths
 from slbench.study.schema import study_keys, study_schema
-from tests.study.made import refusal
+from tests.study.helpers import error_of
 from tests.support import ROOT, TINY, study
 
 STUDIES = sorted((ROOT / "studies").glob("*.toml"))
@@ -24,7 +24,7 @@ COMMITTED = ROOT / "studies" / "study.schema.json"
 SCHEMA = Draft7Validator(study_schema())
 
 
-def test_the_committed_schema_is_a_schema_and_the_one_that_is_generated() -> None:
+def test_the_committed_schema_is_valid_and_equals_the_generated_one() -> None:
     Draft7Validator.check_schema(study_schema())
     assert json.loads(COMMITTED.read_text()) == study_schema(), "run: slbench list schema > studies/study.schema.json"
 
@@ -92,14 +92,14 @@ def test_a_study_with_every_key_is_valid_and_loads() -> None:
         (["exclude"], [{"metod": "none"}]),
     ],
 )
-def test_what_loading_refuses_the_schema_refuses(keys: list[str], value: Any) -> None:
+def test_loading_and_the_schema_refuse_the_same_files(keys: list[str], value: Any) -> None:
     content = copy.deepcopy(WHOLE)
     table = content
     for key in keys[:-1]:
         table = table[key]
     table[keys[-1]] = value
     assert not SCHEMA.is_valid(content)
-    assert refusal(content).startswith("test.toml: ")
+    assert error_of(content).startswith("test.toml: ")
 
 
 def test_every_key_is_documented_once_with_type_and_description() -> None:
@@ -124,7 +124,7 @@ def test_a_key_is_documented_with_its_limits_and_defaults() -> None:
     assert all(f"'{name}'" in keys["grid.method"].allowed for name in METHODS)
 
 
-def test_descriptions_are_the_comments_beside_fields_or_the_lines_of_the_docstring() -> None:
+def test_a_field_is_described_by_its_comment_or_by_a_line_of_the_docstring() -> None:
     found = field_descriptions(Described)
     assert found == {"first": "beside it", "second": "in the docstring, on two lines", "third": "after a long value"}
 
@@ -156,5 +156,5 @@ class Wrapped:
     )
 
 
-def test_a_comment_describes_its_field_also_where_the_line_is_wrapped() -> None:
+def test_the_comment_of_a_wrapped_field_is_its_description() -> None:
     assert field_descriptions(Wrapped) == {"plain": "on its line", "wrapped": "within the parentheses"}

@@ -1,16 +1,16 @@
-"""A rule of seeds: how many at first, and what is compared."""
+"""Seed rules: the first seeds and the comparisons."""
 
 from typing import Any
 
 import pytest
 
-from tests.study.made import refusal
+from tests.study.helpers import error_of
 from tests.support import TINY, missing, runs, study
 
 RULE = {"min": 3, "max": 10, "until": "decided"}
 
 
-def test_a_rule_of_seeds_gives_every_cell_its_first_seeds_and_pairs_each_row_with_its_plain_backbone() -> None:
+def test_a_seed_rule_starts_with_min_seeds_and_compares_each_method_with_its_plain_backbone() -> None:
     grid = {"backbone": [TINY], "method": ["lsa", "none", "spt"], "recipe.lr": [0.001, 0.003]}
     found = study({"seeds": RULE, "grid": grid})
     assert found.seeds is not None and (found.seeds.min, found.seeds.max) == (3, 10)
@@ -23,12 +23,12 @@ def test_a_rule_of_seeds_gives_every_cell_its_first_seeds_and_pairs_each_row_wit
     assert found.comparisons[1].title == "L-Tiny on fashion-mnist-12k, recipe.lr 0.003"
 
 
-def test_the_run_of_a_cell_at_another_seed_is_that_of_a_study_with_this_seed() -> None:
+def test_at_returns_the_run_of_a_study_with_that_seed() -> None:
     assert runs({"seed": [0]})[0].at(7) == runs({"seed": [7]})[0]
 
 
-def test_rows_that_are_one_run_are_compared_once_and_none_with_itself() -> None:
-    # Without pooling layers spt-no-pool is spt; a plain row has no shift to vary.
+def test_methods_with_equal_runs_are_compared_once_and_none_with_itself() -> None:
+    # Without pooling layers spt-no-pool is spt; method "none" has no shift to vary.
     grid = {"backbone": [TINY], "method": ["none", "spt", "spt-no-pool"], "method.shift_ratio": [0.25, 0.5]}
     found = study({"seeds": RULE, "grid": grid})
     assert [(each.row.labels.method, each.settings) for each in found.comparisons] == [
@@ -38,13 +38,13 @@ def test_rows_that_are_one_run_are_compared_once_and_none_with_itself() -> None:
     assert len({each.plain.spec.run_id for each in found.comparisons}) == 1
 
 
-def test_a_network_without_rows_is_compared_with_nothing() -> None:
+def test_a_convolutional_network_is_not_compared() -> None:
     found = study({"seeds": RULE, "grid": {"backbone": ["resnet56", TINY], "method": ["none", "both"]}})
     assert [each.row.labels.backbone for each in found.comparisons] == ["Tiny"]
     assert [run.spec.seed for run in found.runs if run.labels.backbone == "ResNet56"] == [0, 1, 2]
 
 
-def test_seeds_of_the_command_line_take_the_place_of_a_rule() -> None:
+def test_seeds_of_the_command_line_replace_the_rule() -> None:
     found = study({"seeds": RULE, "grid": {"backbone": [TINY], "method": ["spt"]}}, grid={"seed": [0, 1]})
     assert (found.seeds, found.comparisons, len(found.runs)) == (None, (), 2)
 
@@ -76,5 +76,5 @@ def test_seeds_of_the_command_line_take_the_place_of_a_rule() -> None:
         ({"seeds": RULE, "grid": {"backbone": ["resnet56"]}}, ("seeds", "none")),
     ],
 )
-def test_a_rule_of_seeds_that_cannot_be_followed_is_refused(content: dict[str, Any], words: tuple[object, ...]) -> None:
-    assert not missing(refusal(content), *words)
+def test_an_invalid_seed_rule_is_refused(content: dict[str, Any], words: tuple[object, ...]) -> None:
+    assert not missing(error_of(content), *words)

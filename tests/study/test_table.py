@@ -1,4 +1,4 @@
-"""A study lays out its own table."""
+"""[report] of a study file: methods and columns of its table."""
 
 from typing import Any
 
@@ -8,16 +8,14 @@ from slbench.errors import InputError
 from tests.support import missing, study
 
 
-def test_a_study_chooses_rows_and_columns_of_its_table() -> None:
+def test_a_study_selects_methods_and_columns_of_its_table() -> None:
     report = {"method": ["lsa", "none"], "columns": ["params", "final", "gain"]}
     found = study({"grid": {"method": ["none", "lsa"]}, "report": report})
     assert found.table_spec.method == ("lsa", "none")
     assert found.table_spec.columns == ("params", "final", "gain")
-    assert [run.spec.run_id for run in found.runs] == [run.spec.run_id for run in study({"grid": report_grid()}).runs]
-
-
-def report_grid() -> dict[str, list[str]]:
-    return {"method": ["none", "lsa"]}
+    assert [run.spec.run_id for run in found.runs] == [
+        run.spec.run_id for run in study({"grid": {"method": ["none", "lsa"]}}).runs
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,12 +30,12 @@ def report_grid() -> dict[str, list[str]]:
         ({"columns": "final"}, ("test.toml", "report.columns", "final")),
     ],
 )
-def test_a_table_of_what_there_is_not_is_refused(report: dict[str, Any], words: tuple[object, ...]) -> None:
-    with pytest.raises(InputError) as refused:
+def test_a_table_with_unknown_names_is_refused(report: dict[str, Any], words: tuple[object, ...]) -> None:
+    with pytest.raises(InputError) as caught:
         study({"grid": {"backbone": ["vit"], "method": ["none", "lsa"]}, "report": report})
-    assert not missing(str(refused.value), *words)
+    assert not missing(str(caught.value), *words)
 
 
-def test_a_grid_that_is_narrowed_by_flags_keeps_the_layout_of_its_file() -> None:
+def test_flags_that_narrow_the_grid_do_not_invalidate_the_table() -> None:
     content = {"grid": {"method": ["none", "lsa"]}, "report": {"method": ["none", "lsa"]}}
     assert [run.labels.method for run in study(content, grid={"method": ["lsa"]}).runs] == ["lsa"]

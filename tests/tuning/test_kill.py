@@ -1,4 +1,4 @@
-"""A search killed with SIGKILL at random times ends like an uninterrupted one."""
+"""A search killed with SIGKILL at random times equals an uninterrupted one."""
 
 import os
 import random
@@ -35,10 +35,10 @@ def start(store: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill launcher and children at once, like a power cut."""
-    family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
-    for pid in family:
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill launcher and worker processes at once, like a power cut."""
+    pids = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
     process.communicate()
 
@@ -54,36 +54,36 @@ def trials_of(store: Path) -> list[tuple[object, ...]]:
 
 
 def result_of(store: Path) -> tuple[MethodRecord, list[tuple[object, ...]]]:
-    (row,) = load(store / "tuning" / "killed").rows
-    return row, trials_of(store)
+    (method,) = load(store / "tuning" / "killed").rows
+    return method, trials_of(store)
 
 
-def test_a_search_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
-    calm, storm = tmp_path / "calm", tmp_path / "storm"
-    process = start(calm)
+def test_a_search_killed_repeatedly_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    process = start(undisturbed)
     _, stderr = process.communicate()
     assert process.returncode == 0, stderr.decode()
-    took = sum(record.seconds for record in Store(calm).records())
+    total_seconds = sum(record.seconds for record in Store(undisturbed).records())
 
-    generator = random.Random(0)
+    chance = random.Random(0)
     for _ in range(KILLS):
-        process = start(storm)
-        time.sleep(5 + generator.random() * took / KILLS)
+        process = start(killed)
+        time.sleep(5 + chance.random() * total_seconds / KILLS)
         if process.poll() is not None:
             break
-        kill(process)
+        kill_all(process)
     else:
-        process = start(storm)
+        process = start(killed)
         _, stderr = process.communicate()
         assert process.returncode == 0, stderr.decode()
 
-    calm_row, calm_trials = result_of(calm)
-    storm_row, storm_trials = result_of(storm)
-    by_setting = [entry[1:] for entry in calm_trials]
-    assert [entry[1:] for entry in storm_trials] == by_setting
+    expected, expected_trials = result_of(undisturbed)
+    result, trials = result_of(killed)
+    by_setting = [entry[1:] for entry in expected_trials]
+    assert [entry[1:] for entry in trials] == by_setting
     assert len(by_setting) == 8
-    assert storm_row.comparison == calm_row.comparison
-    one, other = Store(calm), Store(storm)
+    assert result.comparison == expected.comparison
+    one, other = Store(undisturbed), Store(killed)
     for record in one.records():
         again = other.record(record.run_id)
         assert again is not None

@@ -11,7 +11,7 @@ import pytest
 
 from slbench.errors import InputError
 from slbench.tuning.storage import StorageError, close_storage, open_storage, open_study, reporting_outages
-from tests.tuning.world import World, config, new_study, states
+from tests.tuning.simulation import World, config, new_study, states
 
 pytestmark = pytest.mark.slow
 USER = "postgres"
@@ -60,16 +60,16 @@ def test_a_search_in_postgresql_equals_one_in_a_journal_and_reports_outages(
 
     def opened() -> optuna.Study:
         storages.append(open_storage(url, tmp_path))
-        return open_study(storages[-1], "made-both", {"seeds_per_trial": 2}, store=str(tmp_path))
+        return open_study(storages[-1], "search-both", {"seeds_per_trial": 2}, store=str(tmp_path))
 
     options = config(trials=6, sampler="tpe", pruner="median")
     uninterrupted = new_study()
-    World().search([World().row(uninterrupted, config=options)])
+    World().search([World().method_search(uninterrupted, config=options)])
     world = World(steps=15)
-    assert not world.search([world.row(opened(), config=options)])
+    assert not world.search([world.method_search(opened(), config=options)])
     again = World(done=world.done)
     study = opened()
-    assert again.search([again.row(study, config=options)])
+    assert again.search([again.method_search(study, config=options)])
     assert states(study) == states(uninterrupted)
 
     subprocess.run(stop, check=True, capture_output=True)

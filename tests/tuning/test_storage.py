@@ -19,41 +19,41 @@ from slbench.tuning.storage import (
     reporting_outages,
 )
 from tests.support import naming
-from tests.tuning.world import World, config, new_study, states
+from tests.tuning.simulation import World, config, new_study, states
 
 DEFINITION = {"run": {"recipe": {"lr": 0.003}}, "space": [{"path": "recipe.lr", "low": 0.1}], "seeds_per_trial": 3}
 
 
 def opened(url: str | None, folder: Path, **changes: object) -> optuna.Study:
-    return open_study(open_storage(url, folder), "made-both", {**DEFINITION, **changes}, store=str(folder))
+    return open_study(open_storage(url, folder), "search-both", {**DEFINITION, **changes}, store=str(folder))
 
 
 def test_a_search_continues_from_a_journal_and_a_database(tmp_path: Path) -> None:
     for url in (None, f"sqlite:///{tmp_path}/search.db"):
         uninterrupted = new_study()
-        World().search([World().row(uninterrupted, config=config(trials=4))])
+        World().search([World().method_search(uninterrupted, config=config(trials=4))])
         world = World()
-        world.search([world.row(opened(url, tmp_path), config=config(trials=2))])
+        world.search([world.method_search(opened(url, tmp_path), config=config(trials=2))])
         again = World(done=world.done)
-        again.search([again.row(opened(url, tmp_path), config=config(trials=4))])
+        again.search([again.method_search(opened(url, tmp_path), config=config(trials=4))])
         assert states(opened(url, tmp_path)) == states(uninterrupted)
 
 
 def test_an_incomplete_last_line_of_a_journal_is_cut_off(tmp_path: Path) -> None:
     world = World()
-    world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
+    world.search([world.method_search(opened(None, tmp_path), config=config(trials=2))])
     before = states(opened(None, tmp_path))
     with (tmp_path / JOURNAL).open("ab") as journal:
         journal.write(b'{"op_code":8,"trial_id":')
     again = World(done=world.done)
-    again.search([again.row(opened(None, tmp_path), config=config(trials=3))])
+    again.search([again.method_search(opened(None, tmp_path), config=config(trials=3))])
     assert states(opened(None, tmp_path))[:2] == before
     assert len(states(opened(None, tmp_path))) == 3
 
 
 def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
     world = World()
-    world.search([world.row(opened(None, tmp_path), config=config(trials=2))])
+    world.search([world.method_search(opened(None, tmp_path), config=config(trials=2))])
     lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
     (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:3], b"rubbish\n", *lines[3:]]))
     with pytest.raises(InputError, match=naming("journal.log")):
@@ -104,11 +104,11 @@ def test_a_proxy_serves_a_search(tmp_path: Path) -> None:
     server.start()
     world = World()
     proxy = open_storage(f"grpc://127.0.0.1:{port}", tmp_path)
-    study = open_study(proxy, "made-both", DEFINITION, store=str(tmp_path))
-    world.search([world.row(study, config=config(trials=3))])
+    study = open_study(proxy, "search-both", DEFINITION, store=str(tmp_path))
+    world.search([world.method_search(study, config=config(trials=3))])
     close_storage(proxy)
     uninterrupted = new_study()
-    World().search([World().row(uninterrupted, config=config(trials=3))])
+    World().search([World().method_search(uninterrupted, config=config(trials=3))])
     assert states(opened(f"sqlite:///{tmp_path}/behind.db", tmp_path)) == states(uninterrupted)
 
 
@@ -125,15 +125,15 @@ def test_the_name_of_another_search_is_refused(
     changes: dict[str, object], words: tuple[str, ...], tmp_path: Path
 ) -> None:
     opened(None, tmp_path)
-    with pytest.raises(InputError, match=naming("made-both", *words)):
+    with pytest.raises(InputError, match=naming("search-both", *words)):
         opened(None, tmp_path, **changes)
 
 
 def test_a_study_not_from_slbench_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/search.db"
-    study = optuna.create_study(storage=url, study_name="made-both")
+    study = optuna.create_study(storage=url, study_name="search-both")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
-    with pytest.raises(InputError, match=naming("made-both", "--name")):
+    with pytest.raises(InputError, match=naming("search-both", "--name")):
         opened(url, tmp_path)
 
 
@@ -147,11 +147,11 @@ def test_a_search_with_a_live_owner_is_refused(tmp_path: Path) -> None:
     owned_by(study, pid=os.getpid(), started=process_start_time(os.getpid()))
     with pytest.raises(InputError, match=naming(os.getpid(), "host-7")) as caught:
         opened(None, tmp_path)
-    assert "--take-over" not in str(caught.value)  # it is known to live
+    assert "--take-over" not in str(caught.value)  # it is alive
     owned_by(study, boot="of another machine")
     with pytest.raises(InputError, match=naming("--take-over")):
         opened(None, tmp_path)
-    open_study(open_storage(None, tmp_path), "made-both", DEFINITION, store=str(tmp_path), take_over=True)
+    open_study(open_storage(None, tmp_path), "search-both", DEFINITION, store=str(tmp_path), take_over=True)
 
 
 @pytest.mark.parametrize("owner", [{"started": "long ago"}, {"store": "ours"}, {"boot": boot_id(), "started": ""}])

@@ -10,7 +10,7 @@ SPACE: dict[str, optuna.distributions.BaseDistribution] = {
 }
 
 
-def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
+def sampled(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
     """Return the values of trials with a new sampler per trial."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
@@ -23,15 +23,15 @@ def asked(name: SamplerName, *, seed: int, trials: int = 12) -> list[float]:
 
 @pytest.mark.parametrize("name", SAMPLERS.values())
 def test_a_new_sampler_per_trial_is_reproducible_and_never_repeats(name: SamplerName) -> None:
-    assert asked(name, seed=1) == asked(name, seed=1)
-    assert asked(name, seed=1) != asked(name, seed=2)
-    assert len(set(asked(name, seed=1, trials=5))) == 5
+    assert sampled(name, seed=1) == sampled(name, seed=1)
+    assert sampled(name, seed=1) != sampled(name, seed=2)
+    assert len(set(sampled(name, seed=1, trials=5))) == 5
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
-def test_model_based_samplers_ask_near_good_values(name: SamplerName) -> None:
-    late = asked(name, seed=3, trials=20)[12:]
-    by_chance = asked("random", seed=3, trials=20)[12:]
+def test_model_based_samplers_propose_values_near_good_ones(name: SamplerName) -> None:
+    late = sampled(name, seed=3, trials=20)[12:]
+    by_chance = sampled("random", seed=3, trials=20)[12:]
     assert sum(abs(value - 0.5) for value in late) < sum(abs(value - 0.5) for value in by_chance)
 
 
@@ -52,7 +52,7 @@ def test_the_median_prunes_below_the_margin_from_the_middle_of_the_first_seed() 
 
     assert [pruned_at(value) for value in (80.0, 70.0, 78.0, 76.0)] == [None] * PEERS  # median 77
     assert pruned_at(74.9) == 4
-    assert pruned_at(75.0) is None  # the median is 76 now, with the pruned one, and 74 the bound
+    assert pruned_at(75.0) is None  # with the pruned trial the median is 76 and the bound 74
     assert pruned_at(90.0) is None
 
 

@@ -21,7 +21,7 @@ from slbench.tuning import run as tuning_run
 from slbench.tuning.run import prepare_tuning
 from slbench.tuning.search_file import space_of
 from slbench.tuning.validation import validation_curve
-from tests.tuning.world import config, curve_of, target
+from tests.tuning.simulation import config, curve_of, target
 
 CHOOSING = ("search", "space", "search_file", "strategy", "validation", "from_optuna", "storage", "target")
 HEADER = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
@@ -57,7 +57,7 @@ def write_metrics(store: Store, run: StudyRun, epochs: int, chance: random.Rando
     (folder / "metrics.csv").write_text(HEADER + "".join(lines))
 
 
-def made_up_executor(chance: random.Random) -> type:
+def simulated_executor(chance: random.Random) -> type:
     """Return an executor with simulated validation accuracies and random test accuracies."""
 
     class Executor:
@@ -79,12 +79,12 @@ def made_up_executor(chance: random.Random) -> type:
             for epoch in range(1, epochs + 1):
                 write_metrics(self.store, run, epoch, chance)
                 test_top1 = 100 * chance.random()
-                said = Progress(
+                progress = Progress(
                     epoch=epoch + 1, epochs=epochs, step=epoch, steps=epochs, loss=chance.random(), val_top1=None,
                     test_top1=test_top1, images_per_second=1.0,
                 )  # fmt: skip
                 if epoch < epochs:
-                    self.on_event(Progressed(run, self.slot, said))
+                    self.on_event(Progressed(run, self.slot, progress))
                 if run.spec.run_id in self.left:
                     return
             self.on_event(Finished(run, self.slot, 100 * chance.random(), 1.0))
@@ -104,14 +104,14 @@ def test_a_search_is_independent_of_the_test_accuracies(
         tuning = prepare_tuning(
             config(trials=12, sampler=sampler, pruner="median"), [target_], [space_of(target_)], store,
             devices="cpu", jobs_per_device=1, threads=1, storage=None, policy=Policy(), compare_seeds=0, seconds=None,
-            command="slbench tune-temperature", executor=made_up_executor(random.Random(chance)),
+            command="slbench tune-temperature", executor=simulated_executor(random.Random(chance)),
         )  # fmt: skip
         record, is_whole = tuning_run.run_tuning(tuning, on_event=lambda event: None)
         assert is_whole
         outcomes.append(record.model_dump())
-        told = json.dumps(record.model_dump(mode="json"))
+        document = json.dumps(record.model_dump(mode="json"))
         shown = (tuning.folder / "trials.csv").read_text() + (tuning.folder / "summary.md").read_text()
-        assert not [word for word in ("test_top", "final_test", "best_test", "test_loss") if word in told + shown]
+        assert not [word for word in ("test_top", "final_test", "best_test", "test_loss") if word in document + shown]
     assert {trial["state"] for trial in outcomes[0]["rows"][0]["trials"]} == {"complete", "pruned"}
     assert outcomes[0] == outcomes[1]
 
@@ -125,10 +125,10 @@ def test_the_curve_is_the_column_of_validation_accuracies(tmp_path: Path) -> Non
 
 
 def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever an event carries, the search is called with ids, kinds and reasons alone."""
+    """The search is called with ids, kinds and reasons only."""
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
-    class Listening:
+    class RecordedCalls:
         def __init__(self, *_: Any, **__: Any) -> None:
             pass
 
@@ -136,17 +136,19 @@ def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPa
             return lambda *arguments, **named: calls.append((name, arguments, named))
 
     (run,) = target().runs({}, seeds=[0])
-    said = Progress(epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0)
+    progress = Progress(
+        epoch=2, epochs=4, step=1, steps=4, loss=1.0, val_top1=50.0, test_top1=60.0, images_per_second=1.0
+    )
 
     class Executor:
         def __init__(self, slots: Any, *, on_event: Callable[[Event], None], **_: Any) -> None:
             self.slot, self.on_event = slots[0], on_event
 
         def run(self, _runs: Any, *, more: Any) -> None:  # noqa: ARG002
-            self.on_event(Progressed(run, self.slot, said))
+            self.on_event(Progressed(run, self.slot, progress))
             self.on_event(Finished(run, self.slot, 61.0, 1.0))
 
-    monkeypatch.setattr(tuning_run, "Search", Listening)
+    monkeypatch.setattr(tuning_run, "Search", RecordedCalls)
     tuning = SimpleNamespace(
         grid=SimpleNamespace(slots=["a slot"], precisions={}),
         store=Store(tmp_path),

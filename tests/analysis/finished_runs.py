@@ -1,4 +1,4 @@
-"""Untrained finished runs: random weights with matching records on small own images."""
+"""Finished runs without training: random weights with matching records on small images."""
 
 import hashlib
 from pathlib import Path
@@ -52,11 +52,11 @@ def finish(store: Store, run: StudyRun, *, keep: Keep = "last", **changes: Any) 
     )  # fmt: skip
     content = save(dict(perturbed(network).state_dict()))
     digest = hashlib.sha256(content).hexdigest()
-    kept = {"weights_sha256": digest, "selected_weights_sha256": digest if keep == "best" else None}
+    weights = {"weights_sha256": digest, "selected_weights_sha256": digest if keep == "best" else None}
     data = {"data_sha256": content_hash(load(spec.dataset, labels.data))}
     folder = store.begin(spec, labels)
     if keep != "none":
         (folder / WEIGHTS[keep]).write_bytes(content)
-    record = make_record(StudyRun(spec, labels), **{**kept, **data, **changes})
+    record = make_record(StudyRun(spec, labels), **{**weights, **data, **changes})
     store.finish(folder, record)
     return FinishedRun(record, folder)

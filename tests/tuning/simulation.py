@@ -35,7 +35,10 @@ def config(
     pruner: PrunerName = "none",
     parallel: bool = False,
 ) -> SearchConfig:
-    return SearchConfig(name="made", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, parallel=parallel)
+    return SearchConfig(name="search", trials=trials, seeds=seeds, sampler=sampler, pruner=pruner, parallel=parallel)
+
+
+DEFAULT_CONFIG = config()
 
 
 def curve_of(run: StudyRun) -> tuple[float, ...]:
@@ -52,7 +55,9 @@ class World(AnyWorld):
     def __init__(self, curve=curve_of, **settings) -> None:  # type: ignore[no-untyped-def]
         super().__init__(curve, **settings)
 
-    def row(self, study: optuna.Study, method: str = "both", *, config: SearchConfig = config()) -> MethodSearch:  # noqa: B008  (frozen)
+    def method_search(
+        self, study: optuna.Study, method: str = "both", *, config: SearchConfig = DEFAULT_CONFIG
+    ) -> MethodSearch:
         target_ = target(method)
         return MethodSearch(target_, space_of(target_), study, config=config)
 
@@ -61,7 +66,7 @@ def new_study() -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return optuna.create_study(direction="maximize", study_name="made-both")
+        return optuna.create_study(direction="maximize", study_name="search-both")
 
 
 def states(study: optuna.Study) -> list[tuple[str, Mapping[str, object], float | None]]:

@@ -1,4 +1,4 @@
-"""What tests of studies share."""
+"""Helpers of tests of studies."""
 
 from typing import Any
 
@@ -10,17 +10,19 @@ from slbench.study import StudyRun
 from tests.support import study
 
 
-def cells(*found: StudyRun) -> list[tuple[str, str, int]]:
-    return [(run.labels.backbone, run.labels.method, run.spec.seed) for run in found]
+def cells(*runs: StudyRun) -> list[tuple[str, str, int]]:
+    """Return backbone, method and seed of each run."""
+    return [(run.labels.backbone, run.labels.method, run.spec.seed) for run in runs]
 
 
-def refusal(content: dict[str, Any], **flags: Any) -> str:
+def error_of(content: dict[str, Any], **flags: Any) -> str:
+    """Return the message of the error that a study raises."""
     with pytest.raises(InputError) as caught:
         study(content, **flags)
     return str(caught.value)
 
 
 def vit(run: StudyRun) -> ViTSpec:
-    """The sizes of a run that is known to be of a ViT."""
+    """Return the sizes of a run of a ViT."""
     assert isinstance(run.spec.backbone, ViTSpec)
     return run.spec.backbone
