@@ -42,7 +42,8 @@ def test_none_wide_is_the_plain_method_with_a_wider_mlp() -> None:
 
 def test_none_wide_has_the_run_id_of_the_backbone_with_that_mlp_ratio() -> None:
     (wide,) = runs({"method": ["none-wide"]})
-    (named,) = runs(set={"backbone.mlp_ratio": wide.spec.backbone.mlp_ratio})  # type: ignore[union-attr]
+    assert isinstance(wide.spec.backbone, ViTSpec)
+    (named,) = runs(set={"backbone.mlp_ratio": wide.spec.backbone.mlp_ratio})
     assert wide.labels.method == "none-wide"
     assert wide.spec.run_id == named.spec.run_id
 

@@ -59,14 +59,14 @@ def test_a_damaged_file_is_at_most_one_line(
     damage(store, name, how)
     for command in READING:
         assert succeeds_or_prints_one_line(slbench(*command, study, "--store", store.root))
-    for command in (
+    for arguments in (
         ("report", study),
         ("report",),
         ("export", study, tmp_path / "x.tar"),
         ("clean",),
         ("logs", "6088"),
     ):
-        assert succeeds_or_prints_one_line(slbench(*command, "--store", store.root))
+        assert succeeds_or_prints_one_line(slbench(*arguments, "--store", store.root))
 
 
 @pytest.mark.parametrize("how", ["cut", "garbage", "another type", "another run"])

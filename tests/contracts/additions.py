@@ -61,6 +61,7 @@ class NearbyLogits(AttentionLogits):
         self.slope = nn.Parameter(torch.zeros(num_heads))
         places = torch.cartesian_prod(torch.arange(tokens.height), torch.arange(tokens.width)).float()
         squared = torch.cdist(places, places) ** 2
+        self.squared: Tensor
         self.register_buffer("squared", nn.functional.pad(squared, (1, 0, 1, 0)), persistent=False)
 
     def products(self, q: Tensor, k: Tensor) -> Tensor:
@@ -158,9 +159,8 @@ class InThisProcess:
         self.slot, self.store, self.on_event = slots[0], store, on_event
 
     def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
-        waiting = list(runs)
-        while waiting or (run := more()) is not None:
-            run = waiting.pop(0) if waiting else run
+        waiting = iter(runs)
+        while (run := next(waiting, None) or more()) is not None:
             claim = self.store.claims.acquire(run.spec.run_id)
             if claim is None or self.store.is_done(run.spec):
                 self.on_event(AlreadyFinished(run))

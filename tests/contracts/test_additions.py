@@ -5,6 +5,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,7 +189,11 @@ def test_what_is_registered_is_complete() -> None:
 
 
 def test_what_an_addition_forgot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COSTS, "joules", Cost(head="Energy (J)", value=lambda record, _: record.joules))
+
+    def joules(record: Any, _: object) -> float:
+        return float(record.joules)
+
+    monkeypatch.setitem(COSTS, "joules", Cost(head="Energy (J)", value=joules))
     monkeypatch.setitem(METRICS, "kappa", Metric(head="kappa", description="", key="kappa"))
     assert [*forgotten_by_columns()] == [
         "joules: 'RunRecord' object has no attribute 'joules'",

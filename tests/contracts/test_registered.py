@@ -33,7 +33,7 @@ DESCRIPTION = ("attention_layers", "receptive_chain", "init_parameter")
 
 def missing_parts(name: str, entry: BackboneEntry) -> Iterator[str]:
     """Yield one line per missing part of a backbone."""
-    fields = [f"{entry.spec.__name__}.{field.name}" for field in dataclasses.fields(entry.spec)]  # type: ignore[arg-type]
+    fields = [f"{entry.spec.__name__}.{field.name}" for field in dataclasses.fields(entry.spec)]
     if not set(fields) & set(IDENTITY_FIELDS):
         yield f"tests/golden/identity_fields.txt: add {', '.join(fields)}"
     if name not in {backbone for backbone, *_ in PARAMETERS}:

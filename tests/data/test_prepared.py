@@ -183,7 +183,7 @@ def small_svhn(
 ) -> tuple[DatasetEntry, Path]:
     """Replace svhn by a small set with these samples whose archives are on this machine."""
     entry = DATASETS["svhn"]
-    counts = {"train_counts": 7, "validation_counts": 1, "num_test": 13}
+    counts: dict[str, Any] = {"train_counts": 7, "validation_counts": 1, "num_test": 13}
     entry = dataclasses.replace(entry, spec=dataclasses.replace(entry.spec, **counts), **changes)
     monkeypatch.setitem(DATASETS, "svhn", entry)
     monkeypatch.setattr(local, "check_archive", lambda archive, path: None)

@@ -126,7 +126,7 @@ def errors_of_commands(folder: Path) -> Iterator[tuple[object, str]]:
     path, store = folder / "x.toml", ("--store", folder / "results")
     for flags, _ in test_bad_input.FLAGS.values():
         yield flags, output_of("run-grid", *flags, "--plan", *store)
-    for content, _ in test_bad_input.FILES.values():
+    for content in ("titel = 'x'", "title = 'x'\n[grid\n"):
         path.write_text(content)
         yield content, output_of("run-grid", path, "--plan", *store)
     for method, content, _ in test_tune.SEARCHES.values():

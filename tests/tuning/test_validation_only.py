@@ -57,7 +57,7 @@ def write_metrics(store: Store, run: StudyRun, epochs: int, chance: random.Rando
     (folder / "metrics.csv").write_text(HEADER + "".join(lines))
 
 
-def simulated_executor(chance: random.Random) -> type:
+def simulated_executor(chance: random.Random) -> Any:
     """Return an executor with simulated validation accuracies and random test accuracies."""
 
     class Executor:
