@@ -6,7 +6,6 @@ normalise, random erasing, CutMix or Mixup. Prints images/s and ratios; nothing 
 
 import dataclasses
 import itertools
-import os
 import platform
 import sys
 import tempfile
@@ -22,10 +21,10 @@ from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from slbench import machine
 from slbench.backbones import default_spec
-from slbench.data import DATASETS, find, load
+from slbench.data import DATASETS, DataConfig, find, load
 from slbench.data.batches import Batch, Batches
-from slbench.data.paths import ROOT_VARIABLE, STREAM_VARIABLE
 from slbench.data.splits import ImageSet
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.measure.throughput import interleaved, make_pass
 from slbench.measure.throughput_keys import Timing
@@ -37,9 +36,7 @@ BATCH, IMAGES = 128, 8192
 ROUNDS = 15
 EPOCH, EPOCHS = 1280, 9  # images per epoch, epochs timed
 SPEC = DATASETS["cifar10"].spec
-RECIPE = dataclasses.replace(
-    RECIPES["released"].resolved(backbone="vit", dataset="cifar10"), batch_size=BATCH, passes=1
-)
+RECIPE = dataclasses.replace(RECIPES["released"].resolved(dataset_policy="cifar10"), batch_size=BATCH, passes=1)
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +72,7 @@ def torchvision_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[tupl
 
 
 def in_memory(images: np.ndarray, labels: np.ndarray) -> ImageSet:
-    return ImageSet(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
+    return ImageSet.of(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
 
 
 def our_batches(part: ImageSet) -> Iterator[Batch]:
@@ -109,30 +106,20 @@ def preparing() -> None:
     print(f"{'ratio':<12} {spread(ratios, digits=2)}")
 
 
-def from_disk(root: Path) -> dict[str, ImageSet]:
-    """Write the same images as an npz file, a compressed npz file and PNG files."""
+def from_disk(root: Path) -> ImageSet:
+    """Return the same images streamed from the prepared cache of an npz file."""
     images, labels = pictures()
     arrays = {"train_images": images, "train_labels": labels, "test_images": images[:100], "test_labels": labels[:100]}
     np.savez(root / "plain.npz", **arrays)  # type: ignore[arg-type]
-    np.savez_compressed(root / "packed.npz", **arrays)  # type: ignore[arg-type]
-    for part in ("train", "test"):
-        for number, (image, label) in enumerate(zip(arrays[f"{part}_images"], arrays[f"{part}_labels"], strict=True)):
-            folder = root / "files" / part / str(label)
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(folder / f"{number}.png")
-    os.environ |= {ROOT_VARIABLE: str(root / "data"), STREAM_VARIABLE: "1"}
-    found = {
-        "npz": find(f"npz:{root / 'plain.npz'}"),
-        "packed npz": find(f"npz:{root / 'packed.npz'}"),
-        "PNG files": find(f"folder:{root / 'files'}"),
-    }
-    return {name: load(one.spec, one.source).train for name, one in found.items()}
+    config = DataConfig(root / "data", stream=True)
+    found = find(f"npz:{root / 'plain.npz'}", config=config)
+    return load(found.spec, found.source, config).train
 
 
 def streaming() -> None:
     """Print images/s of batches from memory and from the disk (probably its cache) and their ratio per round."""
     with tempfile.TemporaryDirectory() as root:
-        parts = {"memory": in_memory(*pictures()), **from_disk(Path(root))}
+        parts = {"memory": in_memory(*pictures()), "disk": from_disk(Path(root))}
         timing = Timing(name="augment", warmup=1, rounds=ROUNDS, passes=1, seconds=0.0)
         passes = {name: drawn(our_batches(part), 4) for name, part in parts.items()}
         speeds = interleaved(passes, images=4 * BATCH, timing=timing, wait=lambda: None)
@@ -143,7 +130,7 @@ def streaming() -> None:
 
 def training() -> None:
     """Compare epochs of the paper's ViT on data with as many steps on one repeated batch."""
-    network = Network.resolve(default_spec("vit"), METHODS["none"], image_size=(32, 32), in_channels=3, num_classes=10)
+    network = Network.resolve(default_spec("vit"), METHODS["none"], shape=ImageShape((32, 32), 3, 10))
     step = make_pass(network, "train", batch_size=BATCH, device=torch.device("cpu"), precision="fp32")
     part = in_memory(*pictures()).take(np.arange(EPOCH))
     batches, epochs = Batches(part, SPEC, device=torch.device("cpu")), itertools.count(1)

@@ -5,7 +5,8 @@ Data flow:
 1. a study file becomes a `study.Study`: validated, frozen, expanded into runs;
 2. each run is a `spec.RunSpec` with all defaults resolved; its hash is the run id;
 3. `store.Store` knows which runs have a record;
-4. `grid.local` assigns each of the others to a free slot, in a child process that sees one device;
+4. a `grid.executor.Executor`, such as `grid.local`, claims each of the others in the store and trains it on a free
+   slot, in a child process that sees one device;
 5. the child trains it in `train.run.execute` and stores its `record.RunRecord`;
 6. `report` makes tidy frames and tables from records only.
 
@@ -15,7 +16,7 @@ Modules from top to bottom; each imports only from those below it:
     gpu_check.py  one-time check of a GPU
     report/       tables, findings, figures and an HTML page from the records of a store
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
-    grid/         slots, local executor and its processes, failures, cost of a grid, verification of exact resume
+    grid/         queue, executors and their processes, slots, failures, cost of a grid, verification of exact resume
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
     published/    numbers of the paper and verdicts on reproducing them
     train/        training loop, optimizer, checkpoints, one run from spec to record
@@ -28,21 +29,23 @@ Modules from top to bottom; each imports only from those below it:
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
     record.py     RunRecord: stored result of a run: finished, failed or stopped
+    run_paths.py  RunPaths: names of the files of a run
     measurement_records.py  stored measurements of a network or a job
     claims.py     claims of runs by processes
     differing.py  fields in which runs differ
     spec.py       RunSpec: everything that can change the result of a run
     data/         data sets by name and from users, in memory or on disk; splits, order, batches, augmentation
-    backbones/    specs.py: sizes, free of torch; layers.py: shared layers; one file per network
+    backbones/    specs/: registry and sizes, free of torch; layers.py: Backbone and shared layers; one file a network
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
+    image_shape.py  ImageShape: size, channels and classes of a network's images
     files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code
     validation.py validation of user input against types, with one-line errors
     numerics_versions.py  version of each part that determines numbers
     rng.py        random streams by seed and purpose
-    names.py, text.py, errors.py
+    names.py, errors.py, text.py
 """
 
 from pathlib import Path

@@ -10,7 +10,6 @@ clock. Only `status` compares the modification time with the clock.
 """
 
 import contextlib
-import errno
 import json
 import os
 import platform
@@ -27,7 +26,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slbench.files import temporary_beside
+from slbench.files import create, replace
 
 HEARTBEAT_SECONDS = 10.0  # between two heartbeats
 STALE_SECONDS = 120.0  # without a heartbeat; then a claim of another machine is taken over
@@ -242,40 +241,6 @@ def read_progress(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def create(path: Path, content: str) -> bool:
-    """Create a file atomically; return False if it exists."""
-    with temporary_beside(path) as temporary:
-        try:
-            temporary.write_text(content)
-            os.link(temporary, path)
-        except FileExistsError:
-            return temporary.stat().st_nlink == 2  # NFS may repeat the request and report its second answer
-        except FileNotFoundError:
-            return False  # the run has just finished and its folder was removed
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            return create_exclusively(path, content)  # a file system without hard links
-    return True
-
-
-def create_exclusively(path: Path, content: str) -> bool:
-    """Like `create`, for file systems without hard links: the file is empty for a moment."""
-    try:
-        with path.open("x") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    return True
-
-
-def replace(path: Path, content: str) -> None:
-    """Replace a file atomically, without fsync: its content may be lost in a crash."""
-    with temporary_beside(path) as temporary, contextlib.suppress(FileNotFoundError):  # the folder was removed
-        temporary.write_text(content)
-        temporary.replace(path)
 
 
 @cache

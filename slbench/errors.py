@@ -1,4 +1,15 @@
-"""Errors that a user can cause, each with a one-line message and an exit code."""
+"""Errors that a user can cause, each with a one-line message and an exit code.
+
+A message reads `file or flag: key: problem (got X); allowed: A, B; did you mean 'A'?`, without the parts that make no
+sense for it; a cure may follow.
+"""
+
+from itertools import islice
+from pathlib import Path
+
+from slbench.text import guess
+
+MAX_NAMES = 1000  # of a folder, compared with a missing one
 
 
 class SlbenchError(Exception):
@@ -41,6 +52,14 @@ class FetchError(SlbenchError):
 def unreadable(name: object, error: OSError) -> InputError:
     """Return the error for a file or folder that cannot be read, with a cure."""
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{name}: no such file; check the path or restore it")
+        return InputError(f"{name}: no such file{similar(Path(str(name))) or '; check the path or restore it'}")
     cure = "; grant read permission" if isinstance(error, PermissionError) else ""
     return InputError(f"{name}: cannot be read: {error.strerror}{cure}")
+
+
+def similar(path: Path) -> str:
+    """Return a suggestion of the file beside a missing path whose name is closest."""
+    try:
+        return guess(str(path), [str(path.parent / file.name) for file in islice(path.parent.iterdir(), MAX_NAMES)])
+    except OSError:
+        return ""

@@ -1,7 +1,10 @@
-"""Atomic and durable writes of files, and readable JSON."""
+"""Atomic writes of files, durable or quick, and readable JSON."""
 
+import contextlib
+import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +41,40 @@ def write_new(path: Path, content: bytes) -> None:
                 temporary.replace(path)
 
 
+def create(path: Path, content: str) -> bool:
+    """Create a file atomically, without fsync; return False if it exists or its folder has been removed."""
+    with temporary_beside(path) as temporary:
+        try:
+            temporary.write_text(content)
+            os.link(temporary, path)
+        except FileExistsError:
+            return temporary.stat().st_nlink == 2  # NFS may repeat the request and report its second answer
+        except FileNotFoundError:
+            return False  # the folder was removed
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return create_exclusively(path, content)  # a file system without hard links
+    return True
+
+
+def create_exclusively(path: Path, content: str) -> bool:
+    """Like `create`, for file systems without hard links: the file is empty for a moment."""
+    try:
+        with path.open("x") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
+
+
+def replace(path: Path, content: str) -> None:
+    """Replace a file atomically, without fsync: its content may be lost in a crash."""
+    with temporary_beside(path) as temporary, contextlib.suppress(FileNotFoundError):  # the folder was removed
+        temporary.write_text(content)
+        temporary.replace(path)
+
+
 @contextmanager
 def durable_temporary(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """Open a temporary file beside `path`, creating the folder; a rename within the block survives a power loss."""
@@ -55,6 +92,19 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_folder(written: Path, path: Path) -> None:
+    """Rename a folder of synced files to `path`; a folder there is removed."""
+    sync_folder(written)
+    if path.exists():
+        with temporary_beside(path) as outdated:
+            path.rename(outdated)
+            written.rename(path)
+            shutil.rmtree(outdated, ignore_errors=True)
+    else:
+        written.rename(path)
+    sync_folder(path.parent)
 
 
 def sync_file(file: IO[bytes]) -> None:

@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING
 
 from slbench import machine
 from slbench.backbones import BACKBONES, build, check_method, default_spec, resolve_network
-from slbench.backbones.specs import (
-    BackboneSpec,
-    CaiTSpec,
-    EfficientNetSpec,
-    PiTSpec,
-    ResNetSpec,
-    SwinSpec,
-    T2TSpec,
-    ViTSpec,
-)
+from slbench.backbones.specs import BackboneSpec
 from slbench.errors import InapplicableError
 from slbench.grid.processes import child_environment, worker_device
 from slbench.grid.slots import Device
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import TIMINGS, Timing
 from slbench.methods import METHODS, model_title
@@ -42,21 +34,8 @@ STEPS = 5
 FP32_SHARE = 1e-3  # tolerance between devices in fp32 over five steps: sums in another order
 BF16_SHARE = 0.05  # tolerance between bf16 and fp32 in the first step
 
-# Small network of every backbone with all of its parts, and image (height, width) in px.
-Sizes = Mapping[str, tuple[BackboneSpec, tuple[int, int]]]
-SMALL: Sizes = {
-    "vit": (ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), (8, 12)),
-    "t2t": (T2TSpec(num_splits=3, token_dim=5, dim=6, depth=2, num_heads=3), (13, 17)),
-    "cait": (CaiTSpec(patch_size=4, dim=7, depth=2, class_depth=2, num_heads=3, head_dim=5), (8, 12)),
-    "pit": (PiTSpec(patch_size=2, dims=(6, 12, 24), depths=(1, 2, 1), num_heads=(3, 2, 1)), (16, 24)),
-    "swin": (SwinSpec(patch_size=2, dims=(6, 15), depths=(2, 2), num_heads=(3, 5)), (16, 24)),
-    "resnet56": (ResNetSpec(width=5, blocks_per_stage=2), (13, 17)),
-    "resnet110": (ResNetSpec(name="resnet110", width=3, blocks_per_stage=3), (13, 17)),
-    "efficientnet-b0": (
-        EfficientNetSpec(stem=5, dims=(3, 7, 7, 11, 13, 13, 17), depths=(1, 2, 1, 1, 1, 1, 1)),
-        (33, 34),
-    ),
-}
+Sizes = Mapping[str, tuple[BackboneSpec, tuple[int, int]]]  # and image (height, width) in px
+SMALL: Sizes = {name: entry.small for name, entry in BACKBONES.items()}
 
 
 @dataclass(frozen=True)
@@ -82,19 +61,10 @@ PAIRS = [(backbone, method) for backbone in BACKBONES for method in METHODS if a
 
 def small(backbone: str, method: str, *, seed: int = 0, drop_path: float = 0.0, sizes: Sizes = SMALL) -> "Backbone":
     """Return the small network of a backbone and method."""
-    unresolved, image_size = sizes[backbone]
-    spec, resolved_method = resolve_network(
-        unresolved, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES
-    )
-    return build(
-        spec,
-        resolved_method,
-        image_size=image_size,
-        in_channels=CHANNELS,
-        num_classes=CLASSES,
-        drop_path=drop_path,
-        seed=seed,
-    )
+    unresolved, size = sizes[backbone]
+    shape = ImageShape(size, CHANNELS, CLASSES)
+    spec, resolved_method = resolve_network(unresolved, METHODS[method], shape=shape)
+    return build(spec, resolved_method, shape=shape, drop_path=drop_path, seed=seed)
 
 
 def images(backbone: str, *, count: int = IMAGES, sizes: Sizes = SMALL) -> "torch.Tensor":
@@ -115,7 +85,9 @@ def perturbed(network: "Backbone") -> "Backbone":
     return network
 
 
-def losses(backbone: str, method: str, *, device: "torch.device", precision: str = "fp32") -> list[float]:
+def losses(
+    backbone: str, method: str, *, device: "torch.device", precision: str = "fp32", sizes: Sizes = SMALL
+) -> list[float]:
     """Return the losses of the first AdamW steps of a small network on one batch; deterministic, one CPU thread."""
     import torch
     import torch.nn.functional as F
@@ -124,8 +96,8 @@ def losses(backbone: str, method: str, *, device: "torch.device", precision: str
     from slbench.train.optim import make_optimizer
 
     with reproducible(1):
-        network = perturbed(small(backbone, method)).to(device).train()
-        batch, labels = images(backbone).to(device), torch.arange(IMAGES, device=device)
+        network = perturbed(small(backbone, method, sizes=sizes)).to(device).train()
+        batch, labels = images(backbone, sizes=sizes).to(device), torch.arange(IMAGES, device=device)
         optimizer = make_optimizer(network, RECIPES["quick"])
         values = []
         for _ in range(STEPS):
@@ -271,4 +243,4 @@ def throughput(device: "torch.device", slot_device: Device, timing: Timing) -> t
 
 def paper_network(method: str) -> Network:
     """Return the paper's ViT for Tiny-ImageNet."""
-    return Network.resolve(default_spec("vit"), METHODS[method], image_size=(64, 64), in_channels=3, num_classes=200)
+    return Network.resolve(default_spec("vit"), METHODS[method], shape=ImageShape((64, 64), 3, 200))

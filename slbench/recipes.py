@@ -18,8 +18,7 @@ AtLeastZero = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Count = Annotated[int, Ge(1)]
 
-LR_BY_BACKBONE, OTHER_LR = {"vit": 0.003}, 0.001  # for recipes with lr None; see RECIPE_SOURCES
-POLICY_BY_DATASET: dict[str, Policy] = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn"}  # others: imagenet
+DEFAULT_LR = 0.001  # of recipes with lr None, unless the backbone has its own; see RECIPE_SOURCES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +73,25 @@ class Recipe:
         for name in ("erase_area", "erase_aspect"):
             low, high = getattr(self, name)
             if low > high:
-                raise InputError(f"{name} [{low:g}, {high:g}]: the first value must not be above the second")
+                raise InputError(f"{name}: the first value must not be above the second (got [{low:g}, {high:g}])")
         if self.cutmix + self.mixup > 1:
             raise InputError(
                 f"cutmix {self.cutmix:g} and mixup {self.mixup:g} exclude each other; their sum must be at most 1"
             )
         if len(set(self.no_decay)) < len(self.no_decay):
-            raise InputError(f"no_decay: duplicate kinds: {', '.join(self.no_decay)}")
+            raise InputError(f"no_decay: duplicate kinds (got {', '.join(self.no_decay)})")
 
-    def resolved(self, *, backbone: str, dataset: str, subset: bool = False) -> "Recipe":
+    def resolved(self, *, dataset_policy: Policy, default_lr: float = DEFAULT_LR, subset: bool = False) -> "Recipe":
         """Return the recipe with all defaults resolved for a backbone and a data set.
 
         Args:
+            dataset_policy: AutoAugment policy of the data set.
+            default_lr: of the backbone, for recipes with lr None.
             subset: whether a subset is trained on; otherwise `equal` becomes None.
         """
         equal = (self.equal or "epochs") if subset else None
-        policy = POLICY_BY_DATASET.get(dataset, "imagenet") if self.auto_augment == "dataset" else self.auto_augment
-        lr = LR_BY_BACKBONE.get(backbone, OTHER_LR) if self.lr is None else self.lr
+        policy = dataset_policy if self.auto_augment == "dataset" else self.auto_augment
+        lr = default_lr if self.lr is None else self.lr
         return dataclasses.replace(self, auto_augment=policy, lr=lr, equal=equal)
 
     def batches(self, images: int) -> int:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
 from slbench.machine import Code, Host
+from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
+from slbench.validation import first_complaint, joined
 
 VOLATILE_FIELDS = {
     "seconds",
@@ -20,8 +22,7 @@ VOLATILE_FIELDS = {
 }  # costs, not results
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
-WEIGHTS: dict[Keep, str] = {"last": "weights.safetensors", "best": "weights-selected.safetensors"}
-TEMPERATURES = "temperatures.csv"  # if the run learns temperatures: a row per epoch, layer and head
+WEIGHTS: dict[Keep, str] = {"last": RunPaths.weights, "best": RunPaths.selected_weights}
 
 
 class Labels(BaseModel):
@@ -125,7 +126,7 @@ class Pruned(BaseModel):
 def read_failure(folder: Path) -> Failure | None:
     """Return why the last attempt failed, from a run's folder; None if it did not, or if the file is unreadable."""
     try:
-        return Failure.model_validate_json((folder / "failure.json").read_bytes())
+        return Failure.model_validate_json(RunPaths(folder).failure.read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -158,13 +159,12 @@ def refuse_schema(path: Path, schema: Any) -> None:
     """Raise StoreError if a record has another schema than this version reads."""
     if isinstance(schema, int) and schema != SCHEMA:
         raise StoreError(
-            f"{path}: schema {schema}, but this slbench reads {SCHEMA}, whose run ids differ; delete its folder and "
+            f"{path}: schema: run ids differ (got {schema}); allowed: {SCHEMA}; delete its folder and "
             "repeat the run with slbench run-grid STUDY, or use the slbench that wrote it"
         )
 
 
 def first_wrong(error: ValidationError) -> str:
     """Return the first error of a validation with its location."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "file"
-    return f"{where}: {first['msg'].lower()}"
+    keys, complaint = first_complaint(error, None)
+    return f"{joined(keys)}: {complaint}".removeprefix(": ")

@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import build, resolve_network
-from slbench.backbones.specs import (
-    BackboneSpec,
-    CaiTSpec,
-    EfficientNetSpec,
-    PiTSpec,
-    ResNetSpec,
-    SwinSpec,
-    T2TSpec,
-    ViTSpec,
-)
+from slbench.backbones import BACKBONES, build, resolve_network
+from slbench.backbones.specs import BackboneSpec, RegisteredSpec
+from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -42,13 +34,13 @@ class RunSpec:
     Device, threads, folders and logging are not included. Construct with `resolve`.
     """
 
-    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
+    backbone: RegisteredSpec
     method: Method
     dataset: DatasetSpec
     recipe: Recipe
     protocol: Protocol
     seed: Annotated[int, Field(ge=0)]
-    numerics: dict[str, int]  # version of each part used; see slbench.numerics_versions
+    numerics: dict[str, int]  # version of each part used; see slbench.numerics_versions and the specs of backbones
     schema: int = SCHEMA
 
     @classmethod
@@ -68,16 +60,12 @@ class RunSpec:
             InputError: if the parts do not fit each other, such as a patch that does not divide the image.
             InapplicableError: if the method does not apply to the backbone.
         """
-        backbone, method = resolve_network(
-            backbone,
-            method,
-            image_size=dataset.image_size,
-            in_channels=dataset.in_channels,
-            num_classes=dataset.num_classes,
-        )
+        backbone, method = resolve_network(backbone, method, shape=dataset.shape)
         holdout = protocol == "holdout"
         subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
-        recipe = recipe.resolved(backbone=backbone.name, dataset=dataset.name, subset=subset)
+        recipe = recipe.resolved(
+            dataset_policy=auto_augment_policy(dataset.name), default_lr=BACKBONES[backbone.name].lr, subset=subset
+        )
         run = cls(
             backbone=backbone,
             method=method,
@@ -85,11 +73,11 @@ class RunSpec:
             recipe=recipe,
             protocol=protocol,
             seed=seed,
-            numerics={part: NUMERICS[part] for part in parts_used(backbone, method, recipe, dataset)},
+            numerics=training_numerics(recipe, dataset) | network_numerics(backbone, method),
         )
         if protocol == "holdout" and dataset.num_validation == 0:
             raise InputError(
-                f"protocol 'holdout': no validation image among {dataset.num_train} training images; "
+                f"protocol: no validation image among {dataset.num_train} training images (got 'holdout'); "
                 "use protocol 'full' or add images"
             )
         if run.steps_per_epoch == 0:
@@ -138,13 +126,7 @@ class RunSpec:
     def build_network(self) -> "Backbone":
         """Return the network with its initial values, on the CPU."""
         return build(
-            self.backbone,
-            self.method,
-            image_size=self.dataset.image_size,
-            in_channels=self.dataset.in_channels,
-            num_classes=self.dataset.num_classes,
-            drop_path=self.recipe.drop_path,
-            seed=self.seed,
+            self.backbone, self.method, shape=self.dataset.shape, drop_path=self.recipe.drop_path, seed=self.seed
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -160,13 +142,7 @@ IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     Method: {},
     DatasetSpec: {},
     Recipe: {"equal": None},
-    ViTSpec: {"qkv_bias": False},
-    T2TSpec: {},
-    CaiTSpec: {},
-    PiTSpec: {"variant": "paper"},
-    SwinSpec: {"absolute_positions": True},
-    ResNetSpec: {},
-    EfficientNetSpec: {},
+    **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
 }
 
 
@@ -188,7 +164,8 @@ def identity_dict(value: Any) -> dict[str, Any]:
 
 def drop_defaults(content: dict[str, Any], value: Any) -> None:
     """Remove the fields of a dataclass at their value in IDENTITY_DEFAULTS from its content, in place."""
-    for field, default in IDENTITY_DEFAULTS.get(type(value), {}).items():
+    defaults = IDENTITY_DEFAULTS.get(type(value)) or getattr(value, "identity_defaults", {})
+    for field, default in defaults.items():
         if getattr(value, field) == default:
             del content[field]
 
@@ -199,9 +176,10 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: DatasetSpec) -> list[str]:
-    """Return the names of the parts in a run, as in slbench.numerics_versions."""
+def training_numerics(recipe: Recipe, dataset: DatasetSpec) -> dict[str, int]:
+    """Return the versions of the parts of a training, but not of its network."""
     used = {
+        "trainer": True,
         "subset": dataset.fraction is not None or dataset.per_class is not None,
         "augmentation": recipe.flip or recipe.crop_padding > 0,
         "autoaugment": recipe.auto_augment != "none",
@@ -209,10 +187,11 @@ def parts_used(backbone: BackboneSpec, method: Method, recipe: Recipe, dataset: 
         "mixing": recipe.cutmix > 0 or recipe.mixup > 0,
         "averaging": recipe.ema_decay is not None,
     }
-    return ["trainer", *(part for part, is_used in used.items() if is_used), *network_parts(backbone, method)]
+    return {part: NUMERICS[part] for part, is_used in used.items() if is_used}
 
 
-def network_parts(backbone: BackboneSpec, method: Method) -> list[str]:
-    """Return the names of the parts in a network."""
+def network_numerics(backbone: BackboneSpec, method: Method) -> dict[str, int]:
+    """Return the versions of the parts of a network: the backbone's own, and those of the method."""
     used = {"spt": method.shift != "none", "window": method.window != 1, "lsa": method.changes_attention}
-    return [backbone.name, *(part for part, is_used in used.items() if is_used)]
+    of_method = {part: NUMERICS[part] for part, is_used in used.items() if is_used}
+    return {backbone.name: backbone.numerics_version} | of_method

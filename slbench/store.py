@@ -26,11 +26,11 @@ from slbench.errors import InputError, StoreError
 from slbench.files import dump_json, read_json, write_atomic, write_new
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import WEIGHTS, Failure, Labels, Pruned, RunRecord, read_failure, read_record
+from slbench.run_paths import CHECKPOINTS, SURVIVES_RESTART, RunPaths
 from slbench.spec import RunSpec
 
 State = Literal["done", "running", "failed", "pruned", "missing"]
 STATES: tuple[State, ...] = get_args(State)
-SURVIVES_RESTART = ("checkpoint.pt", "checkpoint-previous.pt", "log.txt")  # files of an unfinished attempt
 
 
 def safe(name: str) -> str:
@@ -50,16 +50,14 @@ class Store:
         try:
             str(self.root.absolute()).encode()
         except UnicodeEncodeError as error:
-            raise StoreError(f"{self.root!r}: the store's path must be UTF-8; choose another with --store") from error
+            raise StoreError(f"--store: must be UTF-8 (got {str(self.root)!r}); choose another") from error
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
-            raise StoreError(
-                f"{self.root}: the store must be a folder, but {existing} is a file; choose another with --store"
-            )
+            raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
         if (self.root / "runs").exists() and not (self.root / "runs").is_dir():
-            raise StoreError(f"{self.root}: 'runs' must be a folder, but is a file; choose another with --store")
+            raise StoreError(f"{self.root}: runs: must be a folder, but is a file; choose another with --store")
         if not writing:
             return
         try:
@@ -67,7 +65,7 @@ class Store:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise StoreError(f"{self.root}: not writable ({error.strerror}); choose another with --store") from error
+            raise StoreError(f"{self.root}: not writable: {error.strerror}; choose another with --store") from error
 
     def free_bytes(self) -> int:
         """Return the free bytes on its disk."""
@@ -100,28 +98,35 @@ class Store:
         folders = self.ids()
         ids = [run_id for run_id in folders if prefix and run_id.startswith(prefix)]
         if not ids:
-            raise InputError(f"{self.root}: no run id starts with '{prefix}'; slbench status STUDY --json lists them")
+            raise InputError(
+                f"{self.root}: no run id starts with this (got '{prefix}'); slbench status --json lists them"
+            )
         if len(ids) > 1:
             names = ", ".join(folders[run_id].name for run_id in ids[:5])
-            raise InputError(f"{self.root}: {len(ids)} runs start with '{prefix}': {names}; use a longer prefix")
+            raise InputError(
+                f"{self.root}: {len(ids)} run ids start with this (got '{prefix}'); allowed: {names}; "
+                "use a longer prefix"
+            )
         return ids[0], folders[ids[0]]
 
     def begun(self) -> Iterator[tuple[RunSpec, Labels]]:
         """Yield all runs that were started, sorted by folder name.
 
-        Unfinished runs get labels from the name of their folder, all of it as the backbone's.
+        Unfinished runs get labels from the name of their folder, all of it as the backbone's. Folders whose spec is
+        not readable here are left out; see `unreadable`.
         """
-        specs = TypeAdapter(RunSpec)
         for run_id, folder in self.ids().items():
-            try:
-                spec = specs.validate_json((folder / "spec.json").read_bytes())
-            except (OSError, ValueError):
-                continue
-            if spec.run_id == run_id:
+            spec = read_spec(folder)
+            if isinstance(spec, RunSpec) and spec.run_id == run_id:
                 label = folder.name.removesuffix(f"-s{spec.seed}-{run_id}").removesuffix(f"-{safe(spec.dataset.name)}")
                 done = state_of(folder) == "done"
                 labels = Labels(backbone=label, method="", dataset=spec.dataset.name)
-                yield spec, read_record(folder / "record.json").labels if done else labels
+                yield spec, read_record(RunPaths(folder).record).labels if done else labels
+
+    def unreadable(self) -> list[str]:
+        """Return a line for each run whose spec is not readable here, such as one of a backbone of another version."""
+        specs = map(read_spec, self.ids().values())
+        return [text for text in specs if isinstance(text, str)]
 
     def states(self, runs: Iterable[RunSpec]) -> dict[str, State]:
         """Return the state of each run by id."""
@@ -133,9 +138,9 @@ class Store:
         """Return the number of epochs that need not be repeated: those in the history, if there is a checkpoint."""
         folder = self.ids().get(run.run_id)
         try:
-            if folder is None or not any((folder / name).exists() for name in SURVIVES_RESTART[:2]):
+            if folder is None or not any((folder / name).exists() for name in CHECKPOINTS):
                 return 0
-            return max(0, len((folder / "metrics.csv").read_text().splitlines()) - 1)
+            return max(0, len(RunPaths(folder).history.read_text().splitlines()) - 1)
         except (OSError, UnicodeDecodeError):
             return 0
 
@@ -156,10 +161,10 @@ class Store:
     def begin(self, run: RunSpec, labels: Labels) -> Path:
         """Prepare the run's folder: write its spec, keep only log and checkpoints of an earlier attempt."""
         folder = self.folder(run, labels)
-        write_atomic(folder / "spec.json", dump_json(run.as_dict()))
+        write_atomic(RunPaths(folder).spec, dump_json(run.as_dict()))
         assert state_of(folder) != "done", f"{folder}: the run is finished"
         for path in folder.iterdir():
-            if path.name in (*SURVIVES_RESTART, "spec.json"):
+            if path.name in (*SURVIVES_RESTART, RunPaths.spec):
                 continue
             if path.is_dir():
                 shutil.rmtree(path)
@@ -169,11 +174,11 @@ class Store:
 
     def finish(self, folder: Path, record: RunRecord) -> None:
         """Finish a run: write its record, unless there is one."""
-        write_new(folder / "record.json", dump_json(record.model_dump(mode="json")))
+        write_new(RunPaths(folder).record, dump_json(record.model_dump(mode="json")))
 
     def fail(self, run: RunSpec, labels: Labels, failure: Failure) -> None:
         """Write why a run ended without a record. The next grid retries it."""
-        write_atomic(self.folder(run, labels) / "failure.json", dump_json(failure.model_dump(mode="json")))
+        write_atomic(RunPaths(self.folder(run, labels)).failure, dump_json(failure.model_dump(mode="json")))
 
     def failure(self, run_id: str) -> Failure | None:
         """Return why the run's last attempt failed; None if it did not, or if the file is unreadable."""
@@ -182,13 +187,13 @@ class Store:
 
     def prune(self, run: RunSpec, labels: Labels, pruned: Pruned) -> None:
         """Write that a search pruned a run, which can be resumed from its checkpoint."""
-        write_atomic(self.folder(run, labels) / "pruned.json", dump_json(pruned.model_dump(mode="json")))
+        write_atomic(RunPaths(self.folder(run, labels)).pruned, dump_json(pruned.model_dump(mode="json")))
 
     def pruned(self, run_id: str) -> Pruned | None:
         """Return why a search pruned the run; None if none did, or if the file is unreadable."""
         folder = self.ids().get(run_id)
         try:
-            return None if folder is None else Pruned.model_validate_json((folder / "pruned.json").read_bytes())
+            return None if folder is None else Pruned.model_validate_json(RunPaths(folder).pruned.read_bytes())
         except (OSError, ValidationError):
             return None
 
@@ -204,11 +209,11 @@ class Store:
         """
         folders = self.ids()
         for run_id in folders if run_ids is None else run_ids:
-            if run_id in folders and (folders[run_id] / "record.json").exists():
-                record = read_record(path := folders[run_id] / "record.json")
+            if run_id in folders and (path := RunPaths(folders[run_id]).record).exists():
+                record = read_record(path)
                 if record.run_id != run_id:
                     raise StoreError(
-                        f"{path}: record of another run ({record.run_id}); delete its folder to run it again"
+                        f"{path}: record of another run (got {record.run_id}); delete its folder to run it again"
                     )
                 yield record
 
@@ -252,13 +257,29 @@ class Store:
         return self.root / "memory" / machine_id / f"{key}.json"
 
 
+def read_spec(folder: Path) -> RunSpec | str | None:
+    """Return the spec of a run folder, or why it is not readable; None without one."""
+    path = RunPaths(folder).spec
+    try:
+        return TypeAdapter(RunSpec).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "spec"
+        return f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}"
+
+
 def state_of(folder: Path | None) -> State:
     """Return the state of a run from its folder. A record of another run is ignored."""
     if folder is None:
         return "missing"
-    record = read_json(folder / "record.json")
+    paths = RunPaths(folder)
+    record = read_json(paths.record)
     if isinstance(record, dict) and folder.name.endswith(str(record.get("run_id", "-"))):
         return "done"
-    if (folder / "failure.json").exists():
+    if paths.failure.exists():
         return "failed"
-    return "pruned" if (folder / "pruned.json").exists() else "missing"
+    return "pruned" if paths.pruned.exists() else "missing"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from slbench.errors import InputError
-from slbench.names import lookup, suggestion
+from slbench.names import lookup
 from slbench.stats.classification import balanced_accuracy, calibration_error
+from slbench.text import choices, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,12 +135,11 @@ def check_columns(columns: Iterable[str], origin: str) -> None:
     """
     before: str | None = None
     for name in columns:
-        try:
-            lookup(dict.fromkeys(column_names()), name, "column")
-        except InputError as error:
-            raise InputError(f"{origin}: {error}") from error
+        lookup(dict.fromkeys(column_names()), name, "column", where=origin)
         if name in COMPARISONS and before is None:
-            raise InputError(f"{origin}: '{name}' must follow a metric; allowed before it: {', '.join(METRICS)}")
+            raise InputError(
+                f"{origin}: must follow a metric (got {shown(name)}); allowed before it: {', '.join(METRICS)}"
+            )
         if name in METRICS:
             before = name
         elif name in COSTS:
@@ -155,6 +155,5 @@ def check_labels(table_spec: TableSpec, known: Mapping[str, Sequence[str]], wher
     for key, labels in known.items():
         for label in getattr(table_spec, key):
             if label not in labels:
-                raise InputError(
-                    f"{where}: report.{key}: no run has this label (got '{label}'){suggestion(label, labels)}"
-                )
+                problem = f"no run has this label (got {shown(label)}){choices(labels, label)}"
+                raise InputError(f"{where}: report.{key}: {problem}")

@@ -1,7 +1,10 @@
 """Small pieces of text that messages, tables and captions share."""
 
+import difflib
+import json
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 NOTHING = "–"  # a cell without a value
@@ -10,6 +13,27 @@ NOTHING = "–"  # a cell without a value
 def plural(count: int, noun: str) -> str:
     """Return "1 run", "2 runs"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error line: text in single quotes, else as JSON; cut if long, but not a path."""
+    if isinstance(value, Path):
+        return repr(str(value))
+    as_json = json.dumps(value, default=str, ensure_ascii=False).replace('"', "'")
+    text = repr(value) if isinstance(value, str) else as_json  # JSON leaves some control characters as they are
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def choices(allowed: Iterable[object], got: str = "") -> str:
+    """Return the end of an error line: "; allowed: spt, lsa; did you mean 'lsa'?", empty if nothing is allowed."""
+    names = [str(name) for name in allowed]
+    return f"; allowed: {', '.join(names)}{guess(got, names)}" if names else ""
+
+
+def guess(got: str, names: Iterable[str]) -> str:
+    """Return "; did you mean 'lsa'?" for the closest name; empty if none is close."""
+    close = difflib.get_close_matches(got, names, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def distinct(values: Iterable[T]) -> tuple[T, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from slbench.errors import InputError
-from slbench.names import suggestion
-from slbench.text import plural
+from slbench.text import choices, plural, shown
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -75,7 +75,7 @@ def checked(kind: Any, value: Any, *, where: str) -> Any:
     Validates strictly through JSON: lists become tuples and 1 is a float, but text is never a number.
 
     Raises:
-        InputError: `where: key: allowed values, got value`, for the first error.
+        InputError: `where: key: problem (got value); allowed: values`, for the first error.
     """
     from pydantic import ValidationError
 
@@ -83,7 +83,7 @@ def checked(kind: Any, value: Any, *, where: str) -> Any:
         return adapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         keys, complaint = first_complaint(error, kind)
-        raise InputError(": ".join([where, *([".".join(keys)] if keys else []), complaint])) from error
+        raise InputError(f"{where}{joined(keys)}: {complaint}") from error
 
 
 def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
@@ -102,43 +102,57 @@ def changed(value: Any, changes: Mapping[str, Override], *, where: str) -> Any:
         return adapter(kind).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         keys, complaint = first_complaint(error, kind)
-        culprit = changes.get(keys[0]) if keys else next(iter(changes.values())) if len(changes) == 1 else None
-        origin = culprit.origin if culprit else ": ".join([where, *keys[:1]])
+        culprit = changes.get(str(keys[0])) if keys else next(iter(changes.values())) if len(changes) == 1 else None
+        origin = culprit.origin + joined(keys[1:]) if culprit else where + joined(keys)
         raise InputError(f"{origin}: {complaint}") from error
 
 
-def first_complaint(error: "ValidationError", kind: Any) -> tuple[list[str], str]:
+def joined(keys: Sequence[str | int]) -> str:
+    """Return the keys after a file or flag: ": report.columns[0]", or "[0]" for an entry of the flag's own list."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return text.replace(".", ": ", 1) if text.startswith(".") else text
+
+
+def first_complaint(error: "ValidationError", kind: Any) -> tuple[Sequence[str | int], str]:
     """Return the keys that lead to the first error, and its description."""
-    first = error.errors(include_url=False)[0]
-    keys = [str(part) for part in first["loc"]]
+    first, *others = error.errors(include_url=False)
+    keys, limits = first["loc"], first.get("ctx", {})
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = field_names(kind, keys[:-1])
-        return keys[:-1], f"unknown key '{keys[-1]}'{suggestion(keys[-1], known)}"
+        return keys, f"unknown key{choices(field_names(kind, keys[:-1]), str(keys[-1]))}"
     if first["type"] == "value_error":
-        return keys, str(first["ctx"]["error"])
+        return keys, str(limits["error"])
+    if first["type"] == "json_invalid":
+        return keys, f"not valid JSON: {limits['error']}"
+    got = f"(got {shown(first['input'])})"
     if first["type"] in ("missing", "missing_argument"):
-        if keys[-1].isdigit():
-            return keys[:-1], f"needs more than {plural(int(keys[-1]), 'value')}, got {shown(first['input'])}"
-        return keys, "is missing"
-    message = str(first["msg"]).replace("Input should be", "must be")
+        if not isinstance(keys[-1], int):
+            return keys, "is missing"
+        short = sum(other["type"] == "missing" and other["loc"][:-1] == keys[:-1] for other in others)
+        return keys[:-1], f"must have {plural(keys[-1] + 1 + short, 'value')} {got}"
+    if first["type"] == "literal_error":
+        names = [name.strip("'") for name in re.split(r", | or ", limits["expected"])]
+        return keys, f"unknown value {got}{choices(names, str(first['input']))}"
+    if first["type"] in ("too_long", "too_short"):
+        bound, word = ("max_length", "most") if first["type"] == "too_long" else ("min_length", "least")
+        return keys, f"must have at {word} {plural(limits[bound], 'value')} {got}"
+    return keys, f"{in_toml_terms(first['msg'])} {got}"
+
+
+def in_toml_terms(message: str) -> str:
+    """Return a message of pydantic in the terms of TOML: "must be a table"."""
+    message = message.replace("Input should be", "must be")
     for pydantic_word, ours in TOML_TERMS.items():
         message = message.replace(pydantic_word, ours)
-    return keys, f"{message[0].lower()}{message[1:]}, got {shown(first['input'])}"
+    return message[:1].lower() + message[1:]
 
 
-def field_names(kind: Any, keys: Sequence[str]) -> list[str]:
+def field_names(kind: Any, keys: Sequence[str | int]) -> list[str]:
     """Return the fields of a model or dataclass, or of the one below these keys; empty for other types."""
     for key in keys:
-        kind = typing.get_type_hints(kind).get(key) if isinstance(kind, type) else None
+        kind = typing.get_type_hints(kind).get(str(key)) if isinstance(kind, type) else None
     if hasattr(kind, "model_fields"):
         return list(kind.model_fields)
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
-
-
-def shown(value: Any) -> str:
-    """Return a value as JSON for an error message, cut if long."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_label(label: Any) -> bool:
@@ -153,4 +167,4 @@ def is_label(label: Any) -> bool:
 def check_label(label: Any, origin: str) -> None:
     """Raise InputError unless this can label a row of a table."""
     if not is_label(label):
-        raise InputError(f"{origin}: must be a name in quotes, not a number or empty value, got {shown(label)}")
+        raise InputError(f"{origin}: must be a name in quotes, not a number or empty value (got {shown(label)})")

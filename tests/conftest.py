@@ -1,12 +1,14 @@
 """Fixtures of all tests, and an import hook that checks the shapes in annotations."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
 
-SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train.loop", "slbench.analysis"]
+SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train", "slbench.analysis"]
 
 _hook = install_import_hook(SHAPED, "beartype.beartype")
 
@@ -15,7 +17,7 @@ _hook = install_import_hook(SHAPED, "beartype.beartype")
 def _own_data_root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Isolate tests from the data of this machine."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data-root"))
-    monkeypatch.setenv("SLBENCH_STREAM", "")  # restored afterwards, even if a command sets it
+    monkeypatch.setenv("SLBENCH_STREAM", "")
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +53,19 @@ def every_format(_formats: set[str]) -> Iterator[None]:
     _formats.update(("png", "pdf"))
     yield
     _formats.difference_update(("png", "pdf"))
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that lets a shell script stand in for the interpreter of worker processes."""
+
+    def make(script: str) -> None:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\nread kind; read task\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return make
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

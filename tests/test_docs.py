@@ -21,7 +21,6 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save
-from torch import nn
 
 from slbench.analysis import analyzed_networks
 from slbench.cli import main
@@ -29,9 +28,11 @@ from slbench.data import DATASETS, load
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import content_hash
 from slbench.grid.estimate import JobSetting, probe_key, save_probes
+from slbench.grid.launch import Outcome
 from slbench.measurement_records import Probe
 from slbench.methods import METHODS
-from slbench.record import TEMPERATURES, WEIGHTS, RunRecord
+from slbench.record import WEIGHTS, RunRecord
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from slbench.train.temperatures import TemperatureHistory, as_csv
@@ -69,17 +70,19 @@ def data_hash(spec: DatasetSpec, data: str) -> str:
 def file_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -> RunRecord:
     """File a run as if it had been trained: initial weights if asked for, a logit for the right class, a history."""
     learns = run.spec.method.learn_temperature
-    network = run.spec.build_network() if with_weights or learns else nn.Identity()
-    weights = save(network.state_dict()) if with_weights else b"weights"
+    network = run.spec.build_network() if with_weights or learns else None
+    weights = save(network.state_dict()) if network is not None and with_weights else b"weights"
     labels = torch.arange(run.spec.dataset.num_test) % run.spec.dataset.num_classes
     logits = torch.eye(run.spec.dataset.num_classes)[labels].half()
-    history = TemperatureHistory(network)
+    temperatures = (
+        {RunPaths.temperatures: as_csv(TemperatureHistory(network).rows())} if network is not None and learns else {}
+    )
     folder = store.begin(run.spec, run.labels)
     for name, content in {
         WEIGHTS["last"]: weights,
         "test_logits.safetensors": save({"logits": logits, "labels": labels}),
         "log.txt": b"",
-        **({TEMPERATURES: as_csv(history.rows())} if history.layers else {}),
+        **temperatures,
     }.items():
         (folder / name).write_bytes(content)
     record = make_record(
@@ -145,12 +148,12 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(workspace, folder, copy_function=os.link)  # files are replaced, never changed
     monkeypatch.chdir(folder)
 
-    def train(grid: Any, **_: Any) -> bool:
+    def train(grid: Any, **_: Any) -> Outcome:
         for run in grid.todo:
             file_finished(grid.store, run)
-        return True
+        return Outcome(0, stopped=False, clean=True)
 
-    def train_here(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
+    def train_one(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
         return file_finished(store, run)
 
     def run_calmly(verification: Any, _: Any) -> None:
@@ -164,7 +167,8 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
     for name, replacement in {
         "slbench.cli.grid.launch_jobs": train,
-        "slbench.cli.grid.train_here": train_here,
+        "slbench.cli.work.launch_jobs": train,
+        "slbench.cli.grid.train_in_foreground": train_one,
         "slbench.cli.grid.measure_speeds": lambda *_, **__: None,
         "slbench.cli.grid.probe_grid": lambda *_, **__: None,
         "slbench.cli.verify.Verification.run_calmly": run_calmly,

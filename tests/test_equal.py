@@ -60,7 +60,7 @@ def test_as_an_axis_it_gives_the_run_on_the_whole_set_once() -> None:
 
 
 def test_images_of_a_subset_repeat_in_new_orders_up_to_the_length_of_an_epoch_of_the_whole_set() -> None:
-    part = ImageSet(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
+    part = ImageSet.of(torch.zeros(7, 1, 32, 32, dtype=torch.uint8).numpy(), torch.arange(7).numpy())
     (run,) = runs()
     batches = Batches(part, run.spec.dataset, device=torch.device("cpu"))
     recipe = Recipe(batch_size=4, repeats=2, drop_last=False)

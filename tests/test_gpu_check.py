@@ -11,6 +11,7 @@ import torch
 from slbench import gpu_check
 from slbench.gpu_check import Check, attempt, binding, memory, near_losses, same_losses, share
 from slbench.grid.slots import Device
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import TIMINGS
 from slbench.methods import METHODS
@@ -102,9 +103,7 @@ def test_the_report_has_a_line_per_check(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_throughput_reports_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Network.resolve(
-        gpu_check.SMALL["vit"][0], METHODS["none"], image_size=(8, 12), in_channels=5, num_classes=7
-    )
+    small = Network.resolve(gpu_check.SMALL["vit"][0], METHODS["none"], shape=ImageShape((8, 12), 5, 7))
     monkeypatch.setattr(gpu_check, "paper_network", lambda method: small)
     timing = dataclasses.replace(TIMINGS["paper"], warmup=1, rounds=2, passes=2)
     monkeypatch.setattr(gpu_check, "model_title", lambda title, row: row)

@@ -58,6 +58,15 @@ def test_results_from_before_a_field_existed_are_found(backbone: str, method: st
     assert keys(run_of(backbone, method).spec) == BEFORE[backbone, method]
 
 
+def test_only_the_released_cait_is_another_run_since_its_class_attention_reads_patches_without_a_norm() -> None:
+    now = run_of({"name": "cait", "variant": "released"}, "both").spec
+    assert now.numerics == run_of("cait", "both").spec.numerics | {"cait": 2}
+    before = dataclasses.replace(now, numerics=now.numerics | {"cait": 1})
+    assert (before.run_id, before.cell_id) == ("2aafca0fb00f", "89fb15eabf6d")  # the ids that stored runs have
+    assert not set(keys(now)) & {*keys(before), *BEFORE["cait", "both"]}
+    assert run_of({"name": "t2t", "variant": "released"}, "both").spec.numerics["t2t"] == 1
+
+
 @pytest.mark.parametrize("backbone", ["vit", "pit", "swin"])
 def test_a_search_begun_before_continues(backbone: str) -> None:
     """Its definition contains the run without the seed, like the id of a cell."""

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from slbench.data import DATASETS
+from slbench.data import DATASETS, auto_augment_policy
 from slbench.errors import InputError
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from slbench.validation import checked
@@ -75,8 +75,8 @@ def test_the_papers_rate_is_resolved_by_backbone(backbone: str, lr: float) -> No
     [("cifar10", "cifar10"), ("cifar100", "cifar10"), ("svhn", "svhn"), ("tiny-imagenet", "imagenet")],
 )
 def test_the_policy_is_that_of_the_data_set(dataset: str, policy: str) -> None:
-    assert RECIPES["paper"].resolved(backbone="vit", dataset=dataset).auto_augment == policy
-    assert RECIPES["quick"].resolved(backbone="vit", dataset=dataset).auto_augment == "none"
+    assert RECIPES["paper"].resolved(dataset_policy=auto_augment_policy(dataset)).auto_augment == policy
+    assert RECIPES["quick"].resolved(dataset_policy=auto_augment_policy(dataset)).auto_augment == "none"
 
 
 def test_a_part_that_is_off_is_not_in_the_numerics_of_a_run() -> None:

@@ -242,5 +242,5 @@ def test_a_finished_run_is_not_begun_again(tmp_path: Path) -> None:
 
 
 def test_a_store_whose_path_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="path must be UTF-8"):
+    with pytest.raises(StoreError, match=naming("--store", "UTF-8")):
         Store(tmp_path / "\udcff").check(writing=True)

@@ -22,7 +22,7 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has none of the data sets, but for ImageNet's counts, whose images are its user's."""
     monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "data"))
     spec = dataclasses.replace(DATASETS["tiny-imagenet"].spec, name="imagenet", image_size=(224, 224), num_classes=1000)
-    monkeypatch.setattr(imagenet, "find_imagenet", lambda image_size: spec)
+    monkeypatch.setattr(imagenet, "find_imagenet", lambda image_size, config: spec)
 
 
 @pytest.mark.usefixtures("no_data")

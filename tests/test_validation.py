@@ -1,4 +1,5 @@
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -6,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from slbench.errors import InputError
-from slbench.validation import Override, changed, checked, shown
+from slbench.text import shown
+from slbench.validation import Override, changed, checked
 from tests.support import missing
 
 
@@ -56,7 +58,7 @@ class Document(BaseModel):
         ({"kind": "c"}, ("f", "kind", "a", "b", "c")),
         ({"kind": 5}, ("f", "kind", "a", "b", "5")),
         ({"sides": 5}, ("f", "sides", "5")),
-        ({"sides": [5, "x"]}, ("f", "sides.1", "integer", "x")),
+        ({"sides": [5, "x"]}, ("f", "sides[1]", "integer", "x")),
         ({"widht": 3}, ("f", "widht", "width", "rate", "flip", "kind", "sides")),
         ({"width": 13}, ("f", "width 13")),
     ],
@@ -122,6 +124,7 @@ def test_a_change_keeps_the_other_fields() -> None:
 
 
 def test_a_long_value_is_cut_to_60_characters() -> None:
-    assert shown("x" * 58) == '"' + "x" * 58 + '"'
-    assert shown("x" * 59) == '"' + "x" * 56 + "..."
+    assert shown("x" * 58) == "'" + "x" * 58 + "'"
+    assert shown("x" * 59) == "'" + "x" * 56 + "..."
     assert len(shown(list(range(1000)))) == 60
+    assert shown(Path("x" * 99)) == repr("x" * 99)  # a path is not

@@ -8,12 +8,12 @@ import torch
 from slbench.analysis.learned_temperatures import line_titles
 from slbench.analysis.load import LoadedDatasets, evenly_spaced, load_network
 from slbench.analysis.run_selection import RunSelection
-from slbench.backbones import BACKBONES, NAMED, build, default_spec
+from slbench.backbones import BACKBONES, NAMED
 from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batches
-from slbench.errors import InapplicableError
-from slbench.measure.network import Network
-from slbench.methods import METHODS, model_title
+from slbench.image_shape import ImageShape
+from slbench.measure.network import Network, resolve_networks
+from slbench.methods import model_title
 from slbench.rng import generator
 from slbench.text import distinct
 
@@ -36,34 +36,16 @@ class AnalyzedNetwork:
     weights: str  # epoch of the weights; empty for untrained networks
 
 
-def resolve_networks(
-    backbones: Sequence[str], methods: Sequence[str], *, side: int, in_channels: int, num_classes: int
+def resolve_default_networks(
+    backbones: Sequence[str], methods: Sequence[str], *, shape: ImageShape
 ) -> tuple[dict[tuple[str, str], Network], list[str]]:
-    """Return networks by (backbone, method) for square images, and notes on the pairs that do not apply.
+    """Return networks by (backbone, method), and notes on the pairs that do not apply.
 
     Args:
         backbones: names of backbones or presets; empty: every backbone.
         methods: names of methods; empty: the applicable ones of DEFAULT_METHODS, without notes on the others.
-    Raises:
-        InputError: if sizes do not fit.
-        InapplicableError: if no pair applies.
     """
-    networks: dict[tuple[str, str], Network] = {}
-    notes = []
-    for backbone in backbones or BACKBONES:
-        for method in methods or DEFAULT_METHODS:
-            try:
-                networks[backbone, method] = Network.resolve(
-                    default_spec(backbone),
-                    METHODS[method],
-                    image_size=(side, side),
-                    in_channels=in_channels,
-                    num_classes=num_classes,
-                )
-            except InapplicableError as error:
-                notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
-    if not networks:
-        raise InapplicableError(notes[0].removeprefix("left out: "))
+    networks, notes = resolve_networks(backbones or BACKBONES, methods or DEFAULT_METHODS, shape=shape)
     return networks, notes if methods else []
 
 
@@ -71,15 +53,6 @@ def untrained_networks(networks: dict[tuple[str, str], Network], *, seed: int, c
     """Yield untrained networks on standard normal noise, the same for all networks of one image size."""
     for (backbone, method), network in networks.items():
         noise = generator(seed, "noise")
-        built = build(
-            network.backbone,
-            network.method,
-            image_size=network.image_size,
-            in_channels=network.in_channels,
-            num_classes=network.num_classes,
-            drop_path=0.0,
-            seed=seed,
-        )
         yield AnalyzedNetwork(
             line=model_title(NAMED[backbone].title, method),
             backbone=backbone,
@@ -87,7 +60,7 @@ def untrained_networks(networks: dict[tuple[str, str], Network], *, seed: int, c
             dataset="",
             seed=seed,
             image_size=network.image_size,
-            network=built.eval(),
+            network=network.build(seed=seed).eval(),
             images=torch.randn(count, network.in_channels, *network.image_size, generator=noise),
             weights="",
         )
@@ -99,7 +72,7 @@ def trained_networks(selection: RunSelection, *, count: int) -> Iterator[Analyze
     records = [run.record for run in selection.runs]
     titles = line_titles(records)
     many_datasets = len(distinct(record.labels.dataset for record in records)) > 1
-    data = LoadedDatasets()
+    data = LoadedDatasets(selection.data)
     for run in selection.runs:
         record, title, test = run.record, titles[run.record.run_id], data.image_set(run, "test")
         batches = Batches(test.take(evenly_spaced(len(test), at_most=count)), record.spec.dataset, device=cpu)

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from slbench.analysis.captions import SPLIT_NAMES
 from slbench.analysis.capture import AttentionCapture
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.load import OnProgress, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.maps import Rollout, output_attention, output_layers_of
 from slbench.analysis.run_selection import FinishedRun, Split
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.batches import Batches
-from slbench.data.splits import ImageSet, Rows
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet
 from slbench.errors import InputError
 from slbench.text import distinct
 
@@ -43,6 +44,7 @@ class AttentionMaps:
     """Attention maps of one run."""
 
     run: FinishedRun
+    layers: tuple[AttentionLayer, ...]  # all of the network
     by_layer: dict[AttentionLayer, Float[Tensor, "b down across"]]  # layers that feed the output, by depth
     rolled: Float[Tensor, "b down across"] | None
     predicted: tuple[int, ...]  # class indices
@@ -67,7 +69,7 @@ def select_rows(image_set: ImageSet, options: AttentionOptions) -> Rows:
         wrong = [row for row in options.images if not 0 <= row < len(image_set)]
         if wrong:
             raise InputError(
-                f"--images: no image {wrong[0]} among {len(image_set):,} {SPLIT_NAMES[options.split]}; "
+                f"--images: not among {len(image_set):,} {SPLIT_NAMES[options.split]} (got {wrong[0]}); "
                 f"allowed: 0 to {len(image_set) - 1}"
             )
         rows = np.array(distinct(options.images), dtype=np.int64)
@@ -79,16 +81,14 @@ def select_rows(image_set: ImageSet, options: AttentionOptions) -> Rows:
     else:
         rows = evenly_spaced(len(image_set), at_most=DEFAULT_IMAGES)
     if len(rows) > MAX_IMAGES:
-        raise InputError(
-            f"too many images for one sheet (got {len(rows):,}); allowed: {MAX_IMAGES}; choose fewer with --images"
-        )
+        raise InputError(f"--images: too many images for one sheet (got {len(rows):,}); allowed: at most {MAX_IMAGES}")
     return rows
 
 
 def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
     """Raise InputError unless all runs share the same images and fit on one sheet."""
     if len(runs) > MAX_COLUMNS:
-        raise InputError(f"too many runs for one sheet (got {len(runs)}); allowed: {MAX_COLUMNS}")
+        raise InputError(f"too many runs for one sheet (got {len(runs)}); allowed: at most {MAX_COLUMNS}")
 
     def data_of(run: FinishedRun) -> tuple[object, ...]:
         record, spec = run.record, run.record.spec
@@ -99,7 +99,7 @@ def check_comparable(runs: Sequence[FinishedRun], split: Split) -> None:
     for run in runs[1:]:
         if data_of(run) != data_of(runs[0]):
             raise InputError(
-                f"runs on different data: {runs[0].title} and {run.title}; choose runs on the same data for one sheet"
+                f"runs on different data (got {runs[0].title} and {run.title}); choose runs on the same data"
             )
 
 
@@ -108,7 +108,7 @@ def read_maps(
 ) -> AttentionMaps:
     """Return the maps of one run, independent of the batch size up to rounding."""
     network = load_network(run, device=options.device)
-    layers = layers_of(network)
+    layers = network.attention_layers()
     output_layers = output_layers_of(layers)
     maps: dict[AttentionLayer, list[Tensor]] = {layer: [] for layer in output_layers}
     rollout, rolled = Rollout(), list[Tensor]()
@@ -128,4 +128,6 @@ def read_maps(
         network, layers if options.rollout else output_layers, images, rows, update, options=pass_options
     )
     by_layer = {layer: torch.cat(batches) for layer, batches in maps.items()}
-    return AttentionMaps(run, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist()))
+    return AttentionMaps(
+        run, layers, by_layer, torch.cat(rolled) if rolled else None, tuple(logits.argmax(dim=1).tolist())
+    )

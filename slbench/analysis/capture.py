@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slbench.analysis.layers import AttentionLayer
+from slbench.backbones.attention_layer import AttentionLayer
 
 PIECE = 2**24  # scores processed at a time; 64 MiB in fp32
 
@@ -40,13 +40,11 @@ class AttentionCapture:
     @property
     def products(self) -> Float[Tensor, "b h n m"]:
         """Return scaled q k^T before bias, mix of heads and masks: R of arXiv:2112.13492 times the (learned) scale."""
-        logits = self.layer.logits
-        scale = logits.initial_scale if logits.scale is None else logits.scale[:, None, None]
-        return (self.q * scale) @ self.k.transpose(-2, -1)
+        return self.layer.logits.products(self.q, self.k)
 
     def pieces(self) -> "Iterator[AttentionCapture]":
         """Yield the capture in pieces of whole images, to bound the memory of derived tensors."""
-        windows = self.layer.windows
+        windows = self.layer.tokens.windows
         size = max(1, PIECE // (self.scores[0].numel() * windows)) * windows
         for start in range(0, len(self.scores), size):
             rows = slice(start, start + size)

@@ -1,7 +1,7 @@
 """Contact sheet of attention maps over images, with values and page."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,10 @@ from slbench.analysis.load import LoadedDatasets, OnProgress
 from slbench.analysis.maps import displayed
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.seed_aggregation import run_columns
-from slbench.data.splits import ImageSet, Rows
+from slbench.backbones import BACKBONES
+from slbench.backbones.attention_layer import AttentionLayer
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet
 from slbench.plotting.style import new_figure, style
 from slbench.torch_runtime import reproducible
 
@@ -41,22 +44,8 @@ ROLLOUT = (
     "Attention rollout (Abnar and Zuidema, arXiv:2005.00928): from the output back through all layers by "
     "(A + I) / 2, with A the mean over heads."
 )
-ROLLOUT_NOTES = {  # for networks that are not a plain stack of blocks
-    "t2t": "T2T: back to the tokens of the last soft split, not through the soft splits.",
-    "cait": "CaiT: class blocks update the class token only.",
-    "pit": "PiT: the relevance of a pooled token is divided equally among its four tokens.",
-    "swin": "Swin: starts at the mean of all tokens, which is its output; windows in image order; "
-    "the relevance of a merged token is divided equally among its four.",
-}
-LAST_BLOCK_NOTES = {
-    "cait": "CaiT: the last class block.",
-    "pit": "PiT: the last stage has a coarse grid.",
-    "swin": "Swin has no class token: the map is the mean over all queries of the last block's attention, in image "
-    "order: the attention of its output, the average of the tokens (the first step of attention rollout, "
-    "arXiv:2005.00928, from that average).",
-}
-UNMIXED = "CaiT: attention is the softmax, before the second mix of heads."
-MIXED = "CaiT: attention is the magnitude after the second mix of heads; the sign of a mixed weight has no meaning."
+UNMIXED = "attention is the softmax, before the second mix of heads."
+MIXED = "attention is the magnitude after the second mix of heads; the sign of a mixed weight has no meaning."
 
 
 def tidy(maps: Sequence[AttentionMaps], image_set: ImageSet, rows: Rows, options: AttentionOptions) -> pd.DataFrame:
@@ -112,7 +101,7 @@ def write_sheet(
         InputError: if the runs have different images, or one cannot be read.
     """
     check_comparable(selection.runs, options.split)
-    data = LoadedDatasets()
+    data = LoadedDatasets(selection.data)
     image_sets = [data.image_set(run, options.split) for run in selection.runs]
     image_set, rows = image_sets[0], select_rows(image_sets[0], options)
     with reproducible(options.threads):
@@ -142,21 +131,51 @@ def write_sheet(
 
 
 def definitions(maps: Sequence[AttentionMaps], options: AttentionOptions) -> list[str]:
-    """Return definitions of the maps for the backbones in use."""
-    backbones = {run_maps.run.record.spec.backbone.name for run_maps in maps}
-    parts = [BRIGHT, STRETCHED]
-    if options.rollout:
-        parts.append(ROLLOUT)
-        notes = ROLLOUT_NOTES
-    else:
-        parts.append("Maps: attention of the class token in the last block, mean over heads.")
-        notes = LAST_BLOCK_NOTES
-    parts += [note for backbone, note in notes.items() if backbone in backbones]
-    if "cait" in backbones:
-        parts.append(MIXED if options.mixed and not options.rollout else UNMIXED)
+    """Return definitions of the maps for the networks in use."""
+    last_block = "Maps: attention of the class token in the last block, mean over heads."
+    parts = [BRIGHT, STRETCHED, ROLLOUT if options.rollout else last_block]
+    networks = {BACKBONES[run_maps.run.record.spec.backbone.name].title: run_maps.layers for run_maps in maps}
+    for title, layers in networks.items():
+        parts += rollout_notes(title, layers) if options.rollout else last_block_notes(title, layers)
+        if any(layer.mix is not None for layer in layers):
+            parts.append(f"{title}: {MIXED if options.mixed and not options.rollout else UNMIXED}")
     if options.all_blocks:
         parts.append("One more sheet per run shows every block with a class-token query (Swin: every block), by depth.")
     return parts
+
+
+def rollout_notes(title: str, layers: Sequence[AttentionLayer]) -> Iterator[str]:
+    """Yield how a rollout passes the layers that are not a plain stack of blocks."""
+    kinds = {layer.kind for layer in layers}
+    if "soft split" in kinds:
+        yield f"{title}: back to the tokens of the last soft split, not through the soft splits."
+    if "class" in kinds:
+        yield f"{title}: class blocks update the class token only."
+    if not any(layer.tokens.class_query for layer in layers):
+        yield f"{title}: starts at the mean of all tokens, which is its output."
+    if "window" in kinds:
+        yield f"{title}: windows in image order."
+    if pools(layers):
+        yield f"{title}: the relevance of a pooled token is divided equally among its four tokens."
+
+
+def last_block_notes(title: str, layers: Sequence[AttentionLayer]) -> Iterator[str]:
+    """Yield what the last block is where the network is not a plain stack of blocks with a class token."""
+    if layers[-1].kind == "class":
+        yield f"{title}: the last class block."
+    if not any(layer.tokens.class_query for layer in layers):
+        yield (
+            f"{title} has no class token: the map is the mean over all queries of the last block's attention, in "
+            "image order: the attention of its output, the average of the tokens (the first step of attention "
+            "rollout, arXiv:2005.00928, from that average)."
+        )
+    if pools(layers):
+        yield f"{title}: the last stage has a coarse grid."
+
+
+def pools(layers: Sequence[AttentionLayer]) -> bool:
+    """Return whether the network pools its tokens between blocks."""
+    return len({layer.tokens.size for layer in layers if layer.kind != "soft split"}) > 1
 
 
 def by_title(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:

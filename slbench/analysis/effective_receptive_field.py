@@ -14,10 +14,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from slbench.analysis.receptive_field_formula import parts_of, reach, stride_of
-from slbench.backbones.convnets import EfficientNet, ResNet
+from slbench.analysis.receptive_field_formula import reach, stride_of
 from slbench.backbones.layers import Backbone
-from slbench.backbones.t2t import T2T
 from slbench.rng import generator
 
 if TYPE_CHECKING:
@@ -40,12 +38,8 @@ def output_of(network: Backbone, output: Output) -> "Iterator[list[Tensor]]":
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:  # noqa: ARG001
         outputs.append(inputs[0] if output == "class" else result)
 
-    part = "head" if output == "class" else "tokenizer"
-    if output == "tokens" and isinstance(network, T2T):
-        part = "project"
-    elif output == "tokens" and isinstance(network, ResNet | EfficientNet):
-        part = "blocks"
-    handle = getattr(network, part).register_forward_hook(keep)
+    module = network.head if output == "class" else network.receptive_chain()[0].module
+    handle = module.register_forward_hook(keep)
     try:
         yield outputs
     finally:
@@ -54,7 +48,7 @@ def output_of(network: Backbone, output: Output) -> "Iterator[list[Tensor]]":
 
 def centre(network: Backbone, image_size: tuple[int, int]) -> tuple[int, int]:
     """Return (row, column) of the central token; for an even number the one after the middle."""
-    rows, columns = parts_of(network)[0].grid(image_size)
+    rows, columns = network.receptive_chain()[0].grid(image_size)
     return rows // 2, columns // 2
 
 
@@ -83,7 +77,7 @@ def effective_field(
         images: normalised as in training.
     """
     image_size = (images.shape[2], images.shape[3])
-    grid = parts_of(network)[0].grid(image_size)
+    grid = network.receptive_chain()[0].grid(image_size)
     position = centre(network, image_size)
     total = torch.zeros(image_size, dtype=torch.float64)
     for start in range(0, len(images), BATCH):
@@ -126,7 +120,7 @@ class Box:
 
 def boxes(network: Backbone, image_size: tuple[int, int]) -> tuple[Box, Box]:
     """Return field (may exceed the image) and own patch of the central token, by the formula."""
-    chain = parts_of(network)[0].chain
+    chain = network.receptive_chain()[0].chain
     row, column = centre(network, image_size)
     (top, bottom), (left, right) = reach(chain, row), reach(chain, column)
     j = stride_of(chain)

@@ -12,7 +12,6 @@ from slbench.analysis import self_relation, sharpness
 from slbench.analysis.captions import AnalysisOutput, computation_text, data_text, page, runs_table, write
 from slbench.analysis.capture import AttentionCapture
 from slbench.analysis.figures import Reference, draw_by_depth
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.analysis.load import (
     LoadedDatasets,
     OnProgress,
@@ -32,8 +31,11 @@ from slbench.analysis.seed_aggregation import (
     run_columns,
     with_distinct_titles,
 )
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.batches import Batches
-from slbench.data.splits import ImageSet, Rows
+from slbench.data.config import DataConfig
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet
 from slbench.plotting.style import style
 from slbench.torch_runtime import reproducible
 
@@ -91,6 +93,7 @@ class LayerMetricOptions:
     device: torch.device
     threads: int
     batch_size: int
+    data: DataConfig | None = None  # None: as the environment says
 
 
 def measure(
@@ -107,7 +110,7 @@ def measure(
     Raises:
         InputError: see `load_network` and `LoadedDatasets.image_set`.
     """
-    data, lines, counts = LoadedDatasets(), list[dict[str, Any]](), dict[str, tuple[int, int]]()
+    data, lines, counts = LoadedDatasets(options.data), list[dict[str, Any]](), dict[str, tuple[int, int]]()
     with reproducible(options.threads):
         for run in runs:
             image_set = data.image_set(run, options.split)
@@ -127,10 +130,10 @@ def by_layer(
 ) -> list[dict[str, Any]]:
     """Return one line per layer of a run."""
     network = load_network(run, device=options.device)
-    layers, metric, keys = layers_of(network), analysis.metric(), dict[int, int]()
+    layers, metric, keys = network.attention_layers(), analysis.metric(), dict[AttentionLayer, int]()
 
     def update(capture: AttentionCapture) -> None:
-        keys[capture.layer.number] = capture.scores.shape[-1]
+        keys[capture.layer] = capture.scores.shape[-1]
         metric.update(capture)
 
     pass_options = PassOptions(device=options.device, batch_size=options.batch_size, on_progress=on_progress)
@@ -140,16 +143,16 @@ def by_layer(
     return [
         {
             **columns,
-            "number": layer.number,
+            "number": number,
             "layer": layer.name,
             "axis": layer.short,
             "kind": layer.kind,
-            "keys": keys[layer.number],
+            "keys": keys[layer],
             "learned_scale": layer.logits.scale is not None,
             "masks_self": layer.logits.mask_self,
             **metric.compute(layer),
         }
-        for layer in layers
+        for number, layer in enumerate(layers, start=1)
     ]
 
 

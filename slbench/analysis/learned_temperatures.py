@@ -10,7 +10,8 @@ import pandas as pd
 from slbench.differing import distinguished, flat
 from slbench.errors import StoreError
 from slbench.methods import model_title
-from slbench.record import TEMPERATURES, RunRecord
+from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 
 COLUMNS: dict[str, Callable[[str], int | float | str]] = {
     "epoch": int,  # 0 is before training
@@ -30,7 +31,7 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
     Raises:
         StoreError: if the file is damaged.
     """
-    path = folder / TEMPERATURES
+    path = RunPaths(folder).temperatures
     if not path.exists():
         return None
     try:

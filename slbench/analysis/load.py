@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import AttentionLayer
 from slbench.analysis.run_selection import FinishedRun, Split
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
-from slbench.data import check_available, load
+from slbench.data import DataConfig, check_available, load
 from slbench.data.batches import Batches
-from slbench.data.splits import ImageSet, Rows, Splits, content_hash
+from slbench.data.images.source import Rows
+from slbench.data.splits import ImageSet, Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import InputError
 
@@ -33,7 +34,7 @@ def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
         raise InputError(f"{run.title}: weights were not kept")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() not in (run.record.weights_sha256, run.record.selected_weights_sha256):
-        raise InputError(f"{path}: sha256 differs from the record of the run: restore the file")
+        raise InputError(f"{path}: sha256 differs from the record of the run; restore the file")
     network = run.record.spec.build_network()
     try:
         network.load_state_dict(read(content))
@@ -47,7 +48,8 @@ def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
 class LoadedDatasets:
     """Data sets of runs, each loaded and checked once."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: DataConfig | None = None) -> None:
+        self.config = config
         self.loaded: dict[tuple[str, str], tuple[Splits, str]] = {}
 
     def image_set(self, run: FinishedRun, split: Split) -> ImageSet:
@@ -60,14 +62,14 @@ class LoadedDatasets:
         key = (repr(spec.dataset), labels.data)
         if key not in self.loaded:
             if not labels.data:
-                check_available(spec.dataset)
-            splits = load(spec.dataset, labels.data)
+                check_available(spec.dataset, self.config)
+            splits = load(spec.dataset, labels.data, self.config)
             self.loaded[key] = splits, content_hash(splits)
         splits, digest = self.loaded[key]
         if digest != run.record.data_sha256:
             raise InputError(
-                f"{run.title}: data differ from those of its training: "
-                f"expected sha256 {run.record.data_sha256[:12]}, got {digest[:12]}"
+                f"{run.title}: data differ from those of its training (got sha256 {digest[:12]}); "
+                f"allowed: {run.record.data_sha256[:12]}"
             )
         training, validation, test = splits.for_protocol(spec.protocol)
         if split == "test":
@@ -75,7 +77,7 @@ class LoadedDatasets:
         if split == "train":
             return subset(training, spec.dataset, seed=spec.seed)
         if validation is None:
-            raise InputError(f"{run.title}: --split val: protocol '{spec.protocol}' has no validation images")
+            raise InputError(f"--split: protocol '{spec.protocol}' of {run.title} has no validation images (got 'val')")
         return validation
 
 

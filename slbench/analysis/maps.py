@@ -7,14 +7,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from slbench.analysis.capture import AttentionCapture
-from slbench.analysis.layers import AttentionLayer, Grid
+from slbench.backbones.attention_layer import AttentionLayer
+from slbench.methods.token_grid import TokenGrid
 
 FLAT = 1e-5  # relative spread of a map at or below which it is rounding
 
 
 def output_layers_of(layers: tuple[AttentionLayer, ...]) -> tuple[AttentionLayer, ...]:
     """Return the layers that feed the output: those with a class-token query, or all layers (Swin)."""
-    return tuple(layer for layer in layers if layer.class_query) or layers
+    return tuple(layer for layer in layers if layer.tokens.class_query) or layers
 
 
 def output_attention(capture: AttentionCapture, *, mixed: bool = False) -> Float[Tensor, "b down across"]:
@@ -29,11 +30,11 @@ def output_attention(capture: AttentionCapture, *, mixed: bool = False) -> Float
     """
     weights = capture.mixed.abs() if mixed else capture.weights
     layer = capture.layer
-    rows = weights[:, :, 0] if layer.class_query else weights.mean(dim=2)
-    tokens = rows.mean(dim=1)[:, layer.first_patch :]
-    if layer.window:
-        tokens = layer.from_windows(tokens) / layer.windows  # share of the queries in one window
-    return rearrange(tokens, "b (h w) -> b h w", h=layer.grid[0])
+    rows = weights[:, :, 0] if layer.tokens.class_query else weights.mean(dim=2)
+    tokens = rows.mean(dim=1)[:, int(layer.tokens.class_token) :]
+    if layer.tokens.window:
+        tokens = layer.tokens.from_windows(tokens) / layer.tokens.windows  # share of the queries in one window
+    return rearrange(tokens, "b (h w) -> b h w", h=layer.tokens.height)
 
 
 class Rollout:
@@ -58,18 +59,18 @@ class Rollout:
         """Return the map of the last batch and reset."""
         layers, self.attention = self.attention[::-1], []
         layer, attention = layers[0]
-        relevance = start(layer, images=len(attention) // layer.windows).to(attention)
+        relevance = start(layer, images=len(attention) // layer.tokens.windows).to(attention)
         for previous, attention in layers:
             relevance = step(previous, attention, to_previous_layer(relevance, layer, previous))
             layer = previous
-        first = layer.grid[0] * layer.grid[1]
-        return rearrange(relevance[:, -first:], "b (h w) -> b h w", h=layer.grid[0])
+        first = layer.tokens.height * layer.tokens.width
+        return rearrange(relevance[:, -first:], "b (h w) -> b h w", h=layer.tokens.height)
 
 
 def start(layer: AttentionLayer, *, images: int) -> Float[Tensor, "b n"]:
     """Return the relevance at the output: all on the class token, or uniform without one."""
-    count = layer.grid[0] * layer.grid[1]
-    if not layer.class_query:
+    count = layer.tokens.height * layer.tokens.width
+    if not layer.tokens.class_query:
         return torch.full((images, count), 1 / count)
     return F.one_hot(torch.zeros(images, dtype=torch.long), 1 + count).float()
 
@@ -78,18 +79,18 @@ def to_previous_layer(
     relevance: Float[Tensor, "b n"], layer: AttentionLayer, previous: AttentionLayer
 ) -> Float[Tensor, "b m"]:
     """Return the relevance of a layer's input tokens as relevance of the previous layer's output tokens."""
-    if layer.class_query and not previous.class_query:
+    if layer.tokens.class_query and not previous.tokens.class_query:
         return relevance[:, 1:]  # the class token is added here; its own relevance belongs to no patch
-    if layer.grid == previous.grid:
+    if layer.tokens.size == previous.tokens.size:
         return relevance
-    head = int(layer.class_query)
-    return torch.cat([relevance[:, :head], unpool(relevance[:, head:], layer.grid, previous.grid)], dim=1)
+    head = int(layer.tokens.class_query)
+    return torch.cat([relevance[:, :head], unpool(relevance[:, head:], layer.tokens, previous.tokens)], dim=1)
 
 
-def unpool(relevance: Float[Tensor, "b n"], grid: Grid, finer: Grid) -> Float[Tensor, "b m"]:
+def unpool(relevance: Float[Tensor, "b n"], grid: TokenGrid, finer: TokenGrid) -> Float[Tensor, "b m"]:
     """Divide the relevance of each token equally among the finer tokens pooled into it."""
-    down, across = finer[0] // grid[0], finer[1] // grid[1]
-    image = rearrange(relevance, "b (h w) -> b h w", h=grid[0]) / (down * across)
+    down, across = finer.height // grid.height, finer.width // grid.width
+    image = rearrange(relevance, "b (h w) -> b h w", h=grid.height) / (down * across)
     return image.repeat_interleave(down, dim=1).repeat_interleave(across, dim=2).flatten(1)
 
 
@@ -97,16 +98,16 @@ def step(layer: AttentionLayer, attention: Tensor, relevance: Float[Tensor, "b n
     """Return r (A + I) / 2 for one layer; attention is (b n m), (b_windows n m) or, for a class token, (b 1 m)."""
     if layer.kind == "class":
         class_token, patches = relevance[:, :1], relevance[:, 1:]
-        if not layer.class_key:
+        if not layer.tokens.class_token:
             attention = F.pad(attention, (1, 0))
         read = class_token * attention[:, 0] / 2
         return read + torch.cat([class_token / 2, patches], dim=1)
-    values = layer.to_windows(relevance) if layer.window else relevance
+    values = layer.tokens.to_windows(relevance) if layer.tokens.window else relevance
     read = (values[:, None] @ attention)[:, 0]
-    return (relevance + (layer.from_windows(read) if layer.window else read)) / 2
+    return (relevance + (layer.tokens.from_windows(read) if layer.tokens.window else read)) / 2
 
 
-def displayed(maps: Float[Tensor, "b down across"], image_size: Grid) -> Float[Tensor, "b h w"]:
+def displayed(maps: Float[Tensor, "b down across"], image_size: tuple[int, int]) -> Float[Tensor, "b h w"]:
     """Return maps resized bilinearly to the image and min-max scaled to [0, 1] per image; a flat map becomes 0."""
     large = F.interpolate(maps[:, None], size=image_size, mode="bilinear", align_corners=False)[:, 0]
     low, high = large.amin(dim=(1, 2), keepdim=True), large.amax(dim=(1, 2), keepdim=True)

@@ -3,21 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-import torch
 
 from slbench.analysis.analyzed_networks import AnalyzedNetwork
 from slbench.analysis.captions import FORMATS, AnalysisOutput, cpu_text, write_page
 from slbench.analysis.effective_receptive_field import Box, Map, Output, boxes, effective_field, effective_side, support
 from slbench.analysis.field_figures import Panel, draw_panels
-from slbench.analysis.receptive_field_formula import Chain, Part, parts_of, receptive_field, resnet50, stride_of
-from slbench.backbones import PRESETS, construct, resolve_network
+from slbench.analysis.receptive_field_formula import receptive_field, resnet50, stride_of
+from slbench.backbones import PRESETS, default_spec, meta_network, resolve_network
 from slbench.backbones.layers import Backbone
-from slbench.backbones.specs import BackboneSpec
-from slbench.backbones.t2t import T2T
-from slbench.methods import METHODS, Method, model_title
+from slbench.backbones.receptive_part import grid_of
+from slbench.image_shape import ImageShape
+from slbench.methods import METHODS, model_title
+from slbench.methods.receptive_steps import Chain
 from slbench.plotting.style import save
 from slbench.store import safe
 from slbench.text import distinct, plural
@@ -65,26 +65,33 @@ def effective_fields(
     return fields
 
 
-def by_formula(backbone: str, method: str, line: str, network: Backbone, image_size: tuple[int, int]) -> list[Any]:
-    """Return the fields of a network by the formula, one line per part."""
-    return [formula_row(backbone, method, line, part, image_size) for part in parts_of(network)]
+def formula_rows(
+    line: str, chains: dict[str, Chain], *, backbone: str, method: str, image_size: tuple[int, int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a network by the formula, one line per part.
+
+    Args:
+        chains: layers from the image to each part.
+    """
+    for part, chain in chains.items():
+        side, grid = receptive_field(chain), grid_of(chain, image_size)
+        yield {
+            "line": line,
+            "backbone": backbone,
+            "method": method,
+            "part": part,
+            "image_size": min(image_size),
+            "grid_rows": grid[0],
+            "grid_columns": grid[1],
+            "stride": stride_of(chain),
+            "field": side,
+            "share_of_side": min(1.0, side / min(image_size)),
+            "chain": chain_text(chain),
+        }
 
 
-def formula_row(backbone: str, method: str, line: str, part: Part, image_size: tuple[int, int]) -> dict[str, Any]:
-    side, grid = receptive_field(part.chain), part.grid(image_size)
-    return {
-        "line": line,
-        "backbone": backbone,
-        "method": method,
-        "part": part.name,
-        "image_size": min(image_size),
-        "grid_rows": grid[0],
-        "grid_columns": grid[1],
-        "stride": stride_of(part.chain),
-        "field": side,
-        "share_of_side": min(1.0, side / min(image_size)),
-        "chain": chain_text(part.chain),
-    }
+def chains_of(network: Backbone) -> dict[str, Chain]:
+    return {part.name: part.chain for part in network.receptive_chain()}
 
 
 def chain_text(chain: Chain) -> str:
@@ -104,27 +111,21 @@ def shortened(text: str) -> str:
     return text if len(names) <= MAX_LAYERS else f"{', '.join(names[:4])}, ... (all in the CSV)"
 
 
-def contrast() -> list[dict[str, Any]]:
-    """Return the paper's comparison at 224 px: ViT with patch 16, plain and with SPT, and ResNet-50 in both layouts."""
-    size = (CONTRAST, CONTRAST)
-    rows = []
+def contrast() -> Iterator[dict[str, Any]]:
+    """Yield the paper's comparison at 224 px: ViT with patch 16, plain and with SPT, and ResNet-50 in both layouts."""
+    shape = ImageShape((CONTRAST, CONTRAST), channels=3, classes=10)
     for method in ("none", "spt"):
-        network = shaped(PRESETS["vit-tiny"].spec, METHODS[method], size)
-        rows += by_formula("vit-tiny", method, model_title(PRESETS["vit-tiny"].title, method), network, size)
-    layouts: dict[str, Literal["1x1", "3x3"]] = {
-        "ResNet-50 (stride on the first 1x1, as published)": "1x1",
-        "ResNet-50 (stride on the 3x3, as in torchvision)": "3x3",
+        network = meta_network(*resolve_network(default_spec("vit-tiny"), METHODS[method], shape=shape), shape=shape)
+        title = model_title(PRESETS["vit-tiny"].title, method)
+        yield from formula_rows(title, chains_of(network), backbone="vit-tiny", method=method, image_size=shape.size)
+    layouts: dict[str, Chain] = {
+        "ResNet-50 (stride on the first 1x1, as published)": resnet50("1x1"),
+        "ResNet-50 (stride on the 3x3, as in torchvision)": resnet50("3x3"),
     }
-    for title, layout in layouts.items():
-        rows.append(formula_row("resnet50", "none", title, Part("last features", resnet50(layout)), size))
-    return rows
-
-
-def shaped(spec: BackboneSpec, method: Method, image_size: tuple[int, int]) -> Backbone:
-    """Return a network on the meta device."""
-    spec, method = resolve_network(spec, method, image_size=image_size, in_channels=3, num_classes=10)
-    with torch.device("meta"):
-        return construct(spec, method, image_size=image_size, in_channels=3, num_classes=10, drop_path=0.0)
+    for title, chain in layouts.items():
+        yield from formula_rows(
+            title, {"last features": chain}, backbone="resnet50", method="none", image_size=shape.size
+        )
 
 
 def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def effective_row(field: FieldResult, output: Output) -> dict[str, Any]:
         "backbone": first.backbone,
         "method": first.method,
         "dataset": first.dataset or "noise",
-        "output": parts_of(first.network)[0].name if tokens else "class",
+        "output": first.network.receptive_chain()[0].name if tokens else "class",
         "seeds": len(field.seeds),
         "images": len(first.images),
         "field_in_image": formula.cut(first.image_size).side if tokens else max(first.image_size),
@@ -158,16 +159,18 @@ def analyse(
 ) -> AnalysisOutput:
     """Write the fields by the formula and by gradients, and a figure per backbone and output."""
     fields = effective_fields(networks, outputs, on_progress=on_progress)
-    formula = pd.DataFrame(
-        [
-            row
-            for field in fields.values()
-            for row in by_formula(
-                field.first.backbone, field.first.method, field.first.line, field.first.network, field.first.image_size
-            )
-        ]
-        + contrast()
-    )
+    rows = [
+        row
+        for first in (field.first for field in fields.values())
+        for row in formula_rows(
+            first.line,
+            chains_of(first.network),
+            backbone=first.backbone,
+            method=first.method,
+            image_size=first.image_size,
+        )
+    ]
+    formula = pd.DataFrame([*rows, *contrast()])
     effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
     figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out)]
     return write_page(
@@ -246,7 +249,8 @@ def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple
 def caption_of(group: Sequence[FieldResult], output: Output) -> str:
     """Return the caption of a figure: content, images and seeds."""
     first = group[0].first
-    is_token = "last features" not in parts_of(first.network)[0].name
+    part = first.network.receptive_chain()[0]
+    is_token = part.name.startswith("tokens")
     what = (
         ("central token" if is_token else "central one of the last features") if output == "tokens" else "head's input"
     )
@@ -257,9 +261,7 @@ def caption_of(group: Sequence[FieldResult], output: Output) -> str:
     weights = ", ".join(distinct(field.first.weights for field in group if field.first.weights))
     trained = f"weights of the {weights}" if weights else "untrained"
     count = " to ".join(dict.fromkeys(str(f(len(field.seeds) for field in group)) for f in (min, max)))
-    box = "; dashed: the field by the formula" if output == "tokens" else ""
-    if output == "tokens" and isinstance(first.network, T2T):
-        box += "; attention between the soft splits reaches beyond it"
+    box = "; ".join(["", "dashed: the field by the formula", *filter(None, [part.note])]) if output == "tokens" else ""
     if not weights and not is_token:
         trained += ", batch norm at its initial statistics"
     return (

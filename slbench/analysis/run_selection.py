@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Literal
 
 from slbench.backbones import BACKBONES
+from slbench.data.config import DataConfig
 from slbench.errors import InputError
 from slbench.methods import model_title
-from slbench.names import suggestion
-from slbench.numerics_versions import NUMERICS
+from slbench.names import lookup
 from slbench.record import WEIGHTS, RunRecord, read_record
-from slbench.spec import network_parts
+from slbench.run_paths import RunPaths
+from slbench.spec import RunSpec, network_numerics
 from slbench.store import Store, state_of
 from slbench.study import Study
-from slbench.text import distinct, plural
+from slbench.text import choices, distinct, plural
 
 Split = Literal["test", "val", "train"]
 SPLITS: dict[str, Split] = {"test": "test", "val": "val", "train": "train"}
 WEIGHTS_EPOCH = {
-    "weights.safetensors": "last epoch",
-    "weights-selected.safetensors": "epoch of best validation accuracy",
+    RunPaths.weights: "last epoch",
+    RunPaths.selected_weights: "epoch of best validation accuracy",
 }
 
 
@@ -50,7 +51,7 @@ class FinishedRun:
     @property
     def has_attention(self) -> bool:
         """Return whether the backbone has attention."""
-        return BACKBONES[self.record.spec.backbone.name].tokens != "none"
+        return has_attention(self.record.spec)
 
     @property
     def weights(self) -> Path | None:
@@ -77,9 +78,9 @@ class FinishedRun:
         """Return a note if the numerics of the network have changed since training."""
         spec = self.record.spec
         changed = [
-            f"{part} {spec.numerics[part]}, now {NUMERICS[part]}"
-            for part in network_parts(spec.backbone, spec.method)
-            if part in spec.numerics and spec.numerics[part] != NUMERICS[part]
+            f"{part} {spec.numerics[part]}, now {version}"
+            for part, version in network_numerics(spec.backbone, spec.method).items()
+            if spec.numerics.get(part, version) != version
         ]
         if not changed:
             return None
@@ -93,6 +94,7 @@ class RunSelection:
     name: str  # valid folder name
     runs: tuple[FinishedRun, ...]
     notes: tuple[str, ...]  # runs excluded, with reasons
+    data: DataConfig | None = None  # None: as the environment says
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def select_runs(
         InputError: for a name that is no finished run or lacks a requirement, or if no run remains.
     """
     if not names and study is None:
-        raise InputError("no runs selected: name runs by id or folder, or a study with --study FILE")
+        raise InputError("no runs selected; name runs by id or folder, or a study with --study FILE")
     runs = {run.record.run_id: run for run in (named_run(store, name, needs) for name in names)}
     of_study, notes = ([], []) if study is None else study_runs(store, study, seeds, needs)
     for run in of_study:
@@ -147,28 +149,34 @@ def name_of(runs: Sequence[FinishedRun], study: Study | None, names: Sequence[st
 
 def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
     """Return a finished run by id, prefix of an id, or folder; it must meet the requirements."""
-    if re.fullmatch(r"[0-9a-f]{1,12}", name):
-        folder = store.find(name)[1]
-    elif Path(name).is_dir():
-        folder = Path(name)
-    else:
-        raise InputError(f"'{name}': neither a run folder nor a prefix of a run id; `slbench status --json` lists them")
-    if not (folder / "record.json").exists():
-        if not (folder / "spec.json").exists():
-            raise InputError(f"{folder}: not a run folder (no spec.json)")
-        raise InputError(f"{folder}: run is not finished ({state_of(folder)}): continue it with slbench run-grid")
-    run = FinishedRun(read_record(folder / "record.json"), folder)
+    is_folder = Path(name).is_dir() and re.fullmatch(r"[0-9a-f]{1,12}", name) is None
+    folder = Path(name) if is_folder else store.find(name)[1]
+    paths = RunPaths(folder)
+    if not paths.record.exists():
+        if not paths.spec.exists():
+            raise InputError(f"{folder}: not a run folder (no {paths.spec.name})")
+        raise InputError(f"{folder}: not finished (got {state_of(folder)}); continue it with slbench run-grid")
+    run = FinishedRun(read_record(paths.record), folder)
     if needs.attention and not run.has_attention:
-        raise InputError(f"{run.title}: backbone has no attention; allowed: ViT, T2T, CaiT, PiT, Swin")
+        raise InputError(f"{run.title}: {no_attention(run.record.spec)}")
     if needs.weights and run.weights is None:
         raise InputError(no_weights(run))
     return run
 
 
+def has_attention(spec: RunSpec) -> bool:
+    return BACKBONES[spec.backbone.name].tokens != "none"
+
+
+def no_attention(spec: RunSpec) -> str:
+    titles = ", ".join(entry.title for entry in BACKBONES.values() if entry.tokens != "none")
+    return f"{spec.backbone.name} has no attention layers; choose runs of {titles}"
+
+
 def no_weights(run: FinishedRun) -> str:
     keep = run.record.labels.keep
     reason = f'keep = "{keep}" in its study' if keep == "none" else "file is missing"
-    return f'{run.title}: weights were not kept ({reason}): train again with keep = "last" and another --store'
+    return f'{run.title}: weights were not kept ({reason}); train again with keep = "last" and another --store'
 
 
 def study_runs(
@@ -178,7 +186,7 @@ def study_runs(
     known = sorted({run.spec.seed for run in study.runs})
     for seed in seeds or ():
         if seed not in known:
-            raise InputError(f"--seed {seed}: not in study {study.name}; allowed: {', '.join(map(str, known))}")
+            raise InputError(f"--seed: not in study {study.name} (got {seed}){choices(known)}")
     selected = [run for run in study.runs if seeds is None or run.spec.seed in seeds]
     folders = store.ids()
     labels = {run.spec.run_id: run.labels for run in selected}
@@ -198,14 +206,14 @@ def study_runs(
         notes.append(f"Left out (weights not kept): {plural(len(eligible) - len(usable), 'run')}.")
     if eligible and not usable:
         raise InputError(no_weights(eligible[0]))
+    if needs.attention and not any(has_attention(run.spec) for run in selected):
+        raise InputError(f"{study.name}: {no_attention(selected[0].spec)}")
     if not usable:
         kind = "run with attention" if needs.attention else "run"
-        raise InputError(f"{store.root}: no finished {kind} of {study.name}: train it with slbench run-grid")
+        raise InputError(f"{store.root}: no finished {kind} of {study.name}; train it with slbench run-grid")
     return usable, notes
 
 
 def split_named(name: str) -> Split:
     """Return the split with this name. Raises InputError if unknown."""
-    if name not in SPLITS:
-        raise InputError(f"--split: unknown split '{name}'{suggestion(name, SPLITS)}")
-    return SPLITS[name]
+    return lookup(SPLITS, name, "split", where="--split")

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from slbench.analysis.capture import AttentionCapture
-from slbench.analysis.layers import AttentionLayer
 from slbench.analysis.running_means import RunningMeans
+from slbench.backbones.attention_layer import AttentionLayer
 
 MEASURES: dict[str, str] = {
     "excess": "excess of R_ii",

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from slbench.analysis.capture import AttentionCapture
-from slbench.analysis.layers import AttentionLayer
 from slbench.analysis.running_means import RunningMeans
+from slbench.backbones.attention_layer import AttentionLayer
 
 EPSILON = 1e-12  # of the released code
 MEASURES: dict[str, str] = {
@@ -82,7 +82,7 @@ def entropy(weights: Float[Tensor, "*b m"]) -> Float[Tensor, "*b"]:
 
 def self_weight(layer: AttentionLayer, weights: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n"] | None:
     """Return the attention of each query to itself; None if queries are not keys."""
-    if not layer.self_among_keys:
+    if not layer.tokens.queries_are_keys:
         return None
     return weights.diagonal(dim1=-2, dim2=-1)
 
@@ -94,9 +94,10 @@ def distance(layer: AttentionLayer, scores: Float[Tensor, "b h n m"]) -> Float[T
     """
     if layer.kind == "class":
         return None
-    sides = (layer.window, layer.window) if layer.window else layer.grid
+    tokens = layer.tokens
+    sides = (tokens.window, tokens.window) if tokens.window else tokens.size
     positions = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in sides)).to(scores.device)
-    first = layer.first_patch
+    first = int(tokens.class_token)
     weights = scores[..., first:, first:].softmax(dim=-1)
     return (weights * torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist")).sum(dim=-1)
 

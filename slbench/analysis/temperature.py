@@ -10,7 +10,8 @@ from slbench.analysis.learned_temperatures import by_layer, collect_temperatures
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError, StoreError
-from slbench.record import WEIGHTS, RunRecord
+from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 from slbench.text import distinct
 
 
@@ -20,27 +21,17 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     Raises:
         StoreError: if the weights cannot be read.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from slbench.backbones import construct
+    from slbench.backbones import meta_network
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
-    path = run.folder / WEIGHTS["last"]
+    path = RunPaths(run.folder).weights
     if not path.exists():
         return None
-    spec, data = run.record.spec, run.record.spec.dataset
-    with torch.device("meta"):  # only the order of the layers is needed
-        network = construct(
-            spec.backbone,
-            spec.method,
-            image_size=data.image_size,
-            in_channels=data.in_channels,
-            num_classes=data.num_classes,
-            drop_path=0.0,
-        )
-    layers = learned_layers(network)
+    spec = run.record.spec
+    layers = learned_layers(meta_network(spec.backbone, spec.method, shape=spec.dataset.shape))
     try:
         scales = read_scales(layers, load(path.read_bytes()))
     except (OSError, SafetensorError, KeyError) as error:
@@ -75,7 +66,7 @@ def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunReco
         raise InputError(
             notes[0]
             if notes
-            else f"{fixed[0].title}: method learns no temperature; allowed: lsa, both, "
+            else f"{fixed[0].title}: method: learns no temperature; allowed: lsa, both, "
             "temperature-only, both-no-pool, or learn_temperature = true"
         )
     if fixed:

@@ -12,6 +12,7 @@ from slbench.archive.export import MEASURED
 from slbench.archive.import_archive import STAGING
 from slbench.errors import StoreError
 from slbench.files import read_json
+from slbench.run_paths import RunPaths
 from slbench.spec import digest
 from slbench.store import Store, state_of
 
@@ -71,7 +72,7 @@ def is_temporary(path: Path) -> bool:
 
 def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
     """Yield what can be removed of the folder of an inactive run: files in it, or the folder."""
-    has_record = (folder / "record.json").exists()  # damaged ones too: the user decides on them
+    has_record = RunPaths(folder).record.exists()  # damaged ones too: the user decides on them
     has_checkpoint = any(CHECKPOINT.fullmatch(path.name) for path in folder.iterdir())
     if not has_record and not has_checkpoint and not is_run(folder):
         yield "no run", folder
@@ -89,7 +90,7 @@ def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder holds the spec of the run whose id ends its name."""
-    content = read_json(folder / "spec.json")
+    content = read_json(RunPaths(folder).spec)
     return isinstance(content, dict) and digest(content) == run_of(folder)
 
 
@@ -136,7 +137,7 @@ def remove_from_run(store: Store, run_id: str, path: Path) -> bool:
     if claim is None:
         return False
     try:
-        if path.parent == store.root / "runs" and (path / "record.json").exists():
+        if path.parent == store.root / "runs" and RunPaths(path).record.exists():
             return False
         delete(path)
     finally:

@@ -20,17 +20,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slbench import __version__
-from slbench.data.archives import DAMAGED, UnpackBudget
-from slbench.errors import InputError, StoreError
+from slbench.data.sets.archives import DAMAGED, UnpackBudget
+from slbench.errors import InputError, StoreError, similar
 from slbench.files import atomic_writer, dump_json
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
-from slbench.record import WEIGHTS, RunRecord, first_wrong, read_record
+from slbench.record import RunRecord, first_wrong, read_record
+from slbench.run_paths import RunPaths
 from slbench.store import Store, state_of
+from slbench.text import choices, plural, shown
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -102,7 +104,7 @@ class ArchiveContents:
 def check_name(path: Path) -> None:
     """Raise InputError unless this is a valid name of an archive."""
     if mode_of(path) is None:
-        raise InputError(f"{path}: unknown suffix of an archive; allowed: {', '.join(SUFFIXES)}")
+        raise InputError(f"{path}: unknown suffix of an archive{choices(SUFFIXES)}")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; choose a file name")
 
@@ -158,8 +160,8 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
 
 def add_run(contents: ArchiveContents, folder: Path) -> RunRecord:
     """Add a run's files. Raises StoreError if its record or weights are damaged."""
-    record = read_record(folder / "record.json")
-    checksums = {WEIGHTS["last"]: record.weights_sha256, WEIGHTS["best"]: record.selected_weights_sha256}
+    record = read_record(RunPaths(folder).record)
+    checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
             continue
@@ -205,20 +207,19 @@ class Reader:
         for info, source in self.members:
             member = listed.pop(info.name, None)
             if member is None:
-                raise InputError(f"{self.path}: damaged: '{info.name}' is not in its manifest, or a duplicate")
+                raise InputError(f"{self.path}: {info.name}: damaged: not in its manifest, or a duplicate")
             if info.size != member.size:
                 raise InputError(
-                    f"{self.path}: damaged: {info.name} has {info.size:,} bytes, {member.size:,} in its manifest"
+                    f"{self.path}: {info.name}: damaged: size in its manifest is "
+                    f"{member.size:,} bytes (got {info.size:,})"
                 )
             target = folder / member.name
             target.parent.mkdir(parents=True, exist_ok=True)
             if copy(source, target) != member.sha256:
-                raise InputError(f"{self.path}: damaged: checksum of {info.name} differs from its manifest")
+                raise InputError(f"{self.path}: {info.name}: damaged: checksum differs from its manifest")
             yield member
         if listed:
-            raise InputError(
-                f"{self.path}: truncated: {next(iter(listed))} and {len(listed) - 1} more files are missing"
-            )
+            raise InputError(f"{self.path}: {next(iter(listed))}: truncated: {plural(len(listed), 'file')} missing")
 
 
 def copy(source: IO[bytes], target: Path) -> str:
@@ -241,11 +242,11 @@ def reading(path: Path) -> Iterator[Reader]:
         InputError: if it is no archive of slbench, damaged or of another format; also within the block.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{similar(path)}")
     if not path.is_file():
-        raise InputError(f"{path}: not a file; choose an archive written by slbench export")
+        raise InputError(f"{path}: must be a file; choose an archive written by slbench export")
     if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: cannot be read: permission denied")
+        raise InputError(f"{path}: cannot be read: permission denied; grant read permission")
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             manifest = first_member(path, archive)
@@ -260,15 +261,16 @@ def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
     """Return the manifest."""
     info = archive.next()
     if info is None or info.name != MANIFEST or not info.isreg():
-        raise InputError(f"{path}: not written by slbench export: its first member is not {MANIFEST}")
+        raise InputError(f"{path}: not written by slbench export: its first member must be {MANIFEST}")
     if info.size > MAX_MANIFEST_BYTES:
-        raise InputError(f"{path}: {MANIFEST}: too large ({info.size:,} bytes); allowed: {MAX_MANIFEST_BYTES:,}")
+        limit = f"allowed: at most {MAX_MANIFEST_BYTES:,}"
+        raise InputError(f"{path}: {MANIFEST}: too large (got {info.size:,} bytes); {limit}")
     source = archive.extractfile(info)
     assert source is not None
     content = json.loads(source.read())
     version = content.get("format") if isinstance(content, dict) else None
     if version != FORMAT:
-        raise InputError(f"{path}: format {version!r}; slbench {__version__} reads format {FORMAT}")
+        raise InputError(f"{path}: format: unknown to slbench {__version__} (got {shown(version)}); allowed: {FORMAT}")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
@@ -285,18 +287,13 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
         raise InputError(f"{path}: {MANIFEST}: damaged: a run is listed twice")
     for folder, run in folders.items():
         if not folder.endswith(f"-{run.run_id}"):
-            raise InputError(f"{path}: {MANIFEST}: damaged: folder {quoted(folder)} is not of run {run.run_id}")
-        if f"runs/{folder}/record.json" not in names:
-            raise InputError(f"{path}: {MANIFEST}: damaged: {quoted(folder)} has no record.json")
+            raise InputError(f"{path}: {MANIFEST}: damaged: folder must be of run {run.run_id} (got {shown(folder)})")
+        if f"runs/{folder}/{RunPaths.record}" not in names:
+            raise InputError(f"{path}: {MANIFEST}: damaged: {shown(folder)} has no {RunPaths.record}")
     for file in manifest.files:
         match = MEMBER.fullmatch(file.name)
         if match is None or (match[1] == "runs" and match[2] not in folders):
-            raise InputError(f"{path}: refused: file {quoted(file.name)} is of no run or measurement")
-
-
-def quoted(name: Any) -> str:
-    """Return a name from an archive on one line."""
-    return repr(str(name)[:200])
+            raise InputError(f"{path}: refused: a file of no run or measurement (got {shown(file.name)})")
 
 
 def other_members(

@@ -16,7 +16,8 @@ from slbench.archive.export import MEASURED, ArchivedRun, Reader, reading
 from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
 from slbench.files import sync_folder
-from slbench.record import WEIGHTS, RunRecord, first_wrong
+from slbench.record import RunRecord, first_wrong
+from slbench.run_paths import RunPaths
 from slbench.store import Store, safe, state_of
 from slbench.text import megabytes
 
@@ -94,8 +95,8 @@ def check_space(reader: Reader, store: Store) -> None:
     free = store.free_bytes()
     if reader.manifest.size > free:
         raise StoreError(
-            f"{store.root}: {reader.path} unpacks to {megabytes(reader.manifest.size)}, "
-            f"but only {megabytes(free)} are free"
+            f"{store.root}: no room for the files of {reader.path} "
+            f"(got {megabytes(reader.manifest.size)}); allowed: {megabytes(free)}, all that is free"
         )
 
 
@@ -136,9 +137,9 @@ def check_staged(reader: Reader, folder: Path) -> dict[str, RunRecord]:
     records = {}
     checksums = {file.name: file.sha256 for file in reader.manifest.files}
     for listed in reader.manifest.runs:
-        name = f"runs/{listed.folder}/record.json"
+        name = f"runs/{listed.folder}/{RunPaths.record}"
         record = read(RunRecord, folder / name, f"{reader.path}: {name}")
-        weights = checksums.get(f"runs/{listed.folder}/{WEIGHTS['last']}", listed.weights_sha256)
+        weights = checksums.get(f"runs/{listed.folder}/{RunPaths.weights}", listed.weights_sha256)
         if not record.run_id == record.spec.run_id == listed.run_id:
             raise InputError(f"{reader.path}: {name}: damaged: not the record of run {listed.run_id}")
         if not record.weights_sha256 == listed.weights_sha256 == weights:
@@ -213,7 +214,7 @@ def replace_unfinished(folder: Path | None, staged: Path) -> None:
 
 def set_aside(source: Path, record: RunRecord, store: Store) -> Path:
     """Store a run with other results under conflicts/ of its machine, once; return its folder."""
-    digest = hashlib.sha256((source / "record.json").read_bytes()).hexdigest()[:8]
+    digest = hashlib.sha256(RunPaths(source).record.read_bytes()).hexdigest()[:8]
     target = store.root / "conflicts" / safe(record.host.machine_id) / f"{source.name}-{digest}"
     if not target.exists():
         move(source, target)

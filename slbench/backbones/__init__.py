@@ -3,19 +3,19 @@
 import dataclasses
 import functools
 import importlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from slbench.backbones.specs import (
+    BACKBONES,
+    BackboneEntry,
     BackboneSpec,
-    CaiTSpec,
-    EfficientNetSpec,
     PiTSpec,
-    ResNetSpec,
     SwinSpec,
-    T2TSpec,
+    TransformerSpec,
     ViTSpec,
 )
 from slbench.errors import InapplicableError, InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from slbench.names import lookup
 from slbench.validation import checked
@@ -23,55 +23,20 @@ from slbench.validation import checked
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
 
-
-@dataclasses.dataclass(frozen=True)
-class BackboneEntry:
-    """Entry of a backbone in `BACKBONES`."""
-
-    title: str  # in tables
-    spec: type[BackboneSpec]
-    module: str  # "module:Class" of the network
-    source: str
-    pools: bool = False  # has pooling layers that S_pool can replace
-    tokens: Literal["patches", "soft splits", "none"] = "patches"  # how an image becomes tokens
-
-    def resolved(self, method: Method) -> Method:
-        """Return the method with the defaults of this backbone resolved; see `Method.resolved`."""
-        return method.resolved(pools=self.pools, soft_splits=self.tokens == "soft splits")
-
-
-BACKBONES: dict[str, BackboneEntry] = {
-    "vit": BackboneEntry("ViT", ViTSpec, "slbench.backbones.vit:ViT", "arXiv:2010.11929, sizes of arXiv:2112.13492"),
-    "t2t": BackboneEntry(
-        "T2T",
-        T2TSpec,
-        "slbench.backbones.t2t:T2T",
-        "arXiv:2101.11986, sizes of arXiv:2112.13492",
-        tokens="soft splits",
-    ),
-    "cait": BackboneEntry(
-        "CaiT", CaiTSpec, "slbench.backbones.cait:CaiT", "arXiv:2103.17239, sizes of arXiv:2112.13492"
-    ),
-    "pit": BackboneEntry(
-        "PiT", PiTSpec, "slbench.backbones.pit:PiT", "arXiv:2103.16302, sizes of arXiv:2112.13492", pools=True
-    ),
-    "swin": BackboneEntry(
-        "Swin", SwinSpec, "slbench.backbones.swin:Swin", "arXiv:2103.14030, sizes of arXiv:2112.13492", pools=True
-    ),
-    "resnet56": BackboneEntry(
-        "ResNet56", ResNetSpec, "slbench.backbones.convnets:ResNet", "arXiv:1512.03385, section 4.2", tokens="none"
-    ),
-    "resnet110": BackboneEntry(
-        "ResNet110", ResNetSpec, "slbench.backbones.convnets:ResNet", "arXiv:1512.03385, section 4.2", tokens="none"
-    ),
-    "efficientnet-b0": BackboneEntry(
-        "EfficientNet-B0",
-        EfficientNetSpec,
-        "slbench.backbones.convnets:EfficientNet",
-        "arXiv:1905.11946, with a stem for small images",
-        tokens="none",
-    ),
-}
+__all__ = [
+    "BACKBONES",
+    "NAMED",
+    "PRESETS",
+    "BackboneEntry",
+    "Preset",
+    "build",
+    "check_method",
+    "construct",
+    "count_parameters",
+    "default_spec",
+    "meta_network",
+    "resolve_network",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +44,13 @@ class Preset:
     """Named sizes of a backbone. A run that uses them is a run of that backbone."""
 
     title: str
-    spec: BackboneSpec
+    sizes: BackboneSpec
     source: str
+
+    @property
+    def spec(self) -> type[BackboneSpec]:
+        """Return the class of the sizes, as a `BackboneEntry` has it."""
+        return type(self.sizes)
 
 
 # Table 3 of arXiv:2112.13492, at 224 px. Sizes, layers and parameter counts are exactly those of the sources. Initial
@@ -138,10 +108,8 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
         raise InapplicableError(str(error)) from error
 
 
-def resolve_network(
-    spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
-) -> tuple[BackboneSpec, Method]:
-    """Return a backbone and a method with all defaults resolved, checked against the image (height, width).
+def resolve_network(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> tuple[BackboneSpec, Method]:
+    """Return a backbone and a method with all defaults resolved, checked against the images.
 
     A widened method becomes the plain one on a backbone with a wider MLP.
 
@@ -150,13 +118,12 @@ def resolve_network(
         InapplicableError: if the method does not apply to the backbone.
     """
     check_method(spec, method)
-    spec = spec.resolved(image_size)
+    spec = spec.resolved(shape.size)
     if method.widened:
-        spec = widened(spec, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
+        spec = widened(spec, shape=shape)
         method = dataclasses.replace(method, widened=False)
     method = BACKBONES[spec.name].resolved(method)
-    patch_size = getattr(spec, "patch_size", None) or 1  # without patches a shift is in px
-    method.check_shift(patch_size, image_size)
+    method.check_shift(spec.shift_unit, shape.size)
     return spec, method
 
 
@@ -164,7 +131,7 @@ TOLERANCE = 0.01  # relative difference allowed between the parameter counts of 
 
 
 @functools.cache
-def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int, num_classes: int) -> BackboneSpec:
+def widened(spec: BackboneSpec, *, shape: ImageShape) -> BackboneSpec:
     """Return the plain backbone with its MLP widened to the parameter count of SPT and LSA together.
 
     The count is linear in mlp_ratio, up to rounding to whole hidden units.
@@ -173,43 +140,35 @@ def widened(spec: BackboneSpec, *, image_size: tuple[int, int], in_channels: int
         InapplicableError: if no mlp_ratio matches within 1 %.
     """
 
-    def parameters(sized: BackboneSpec, name: str) -> int:
-        sized, method = resolve_network(
-            sized, METHODS[name], image_size=image_size, in_channels=in_channels, num_classes=num_classes
-        )
-        return count_parameters(sized, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes)
+    assert isinstance(spec, TransformerSpec), "a method is widened on backbones with tokens only"
+    sizes: Any = spec  # a dataclass with a field mlp_ratio
 
-    def with_ratio(ratio: float) -> BackboneSpec:
-        change: dict[str, Any] = {"mlp_ratio": ratio}  # a field of every backbone that has tokens
-        return dataclasses.replace(spec, **change)
+    def parameters(ratio: float, name: str) -> int:
+        sized, method = resolve_network(dataclasses.replace(sizes, mlp_ratio=ratio), METHODS[name], shape=shape)
+        return count_parameters(sized, method, shape=shape)
 
-    ratio: float = spec.mlp_ratio  # type: ignore[union-attr]
-    target, plain = parameters(spec, "both"), parameters(spec, "none")
-    slope = parameters(with_ratio(ratio + 1), "none") - plain
+    ratio = spec.mlp_ratio
+    target, plain = parameters(ratio, "both"), parameters(ratio, "none")
+    slope = parameters(ratio + 1, "none") - plain
+    if slope <= 0:
+        raise InapplicableError(f"none-wide: mlp_ratio does not widen {BACKBONES[spec.name].title}")
     counts = {ratio: plain}
     for _ in range(2):  # the second step corrects the rounding to whole hidden units
         ratio = round(ratio + (target - counts[ratio]) / slope, 3)
-        counts[ratio] = parameters(with_ratio(ratio), "none")
+        counts[ratio] = parameters(ratio, "none")
     nearest = min(counts, key=lambda value: abs(counts[value] - target))
     if abs(counts[nearest] - target) > TOLERANCE * target:
         raise InapplicableError(
             f"none-wide: no mlp_ratio gives {BACKBONES[spec.name].title} the {target:,} parameters of SPT and LSA "
             f"within 1 %; nearest: {nearest:g} with {counts[nearest]:,}"
         )
-    return with_ratio(nearest)
+    widened_sizes: BackboneSpec = dataclasses.replace(sizes, mlp_ratio=nearest)
+    return widened_sizes
 
 
-def count_parameters(
-    spec: BackboneSpec, method: Method, *, image_size: tuple[int, int], in_channels: int, num_classes: int
-) -> int:
+def count_parameters(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> int:
     """Return the number of parameters of a network, without allocating them."""
-    import torch
-
-    with torch.device("meta"):
-        network = construct(
-            spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=0.0
-        )
-    return sum(parameter.numel() for parameter in network.parameters())
+    return sum(parameter.numel() for parameter in meta_network(spec, method, shape=shape).parameters())
 
 
 def default_spec(name: str) -> BackboneSpec:
@@ -219,48 +178,47 @@ def default_spec(name: str) -> BackboneSpec:
         InputError: if the name is unknown.
     """
     entry = lookup(NAMED, name, "backbone")
-    spec: BackboneSpec = entry.spec if isinstance(entry, Preset) else checked(entry.spec, {"name": name}, where=name)
-    return spec
+    sizes: BackboneSpec = entry.sizes if isinstance(entry, Preset) else checked(entry.spec, {"name": name}, where=name)
+    return sizes
 
 
-def build(
-    spec: BackboneSpec,
-    method: Method,
-    *,
-    image_size: tuple[int, int],
-    in_channels: int,
-    num_classes: int,
-    drop_path: float,
-    seed: int,
-) -> "Backbone":
+def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float, seed: int) -> "Backbone":
     """Return the network of one run on the CPU, its initial values drawn from (seed, parameter name).
 
+    Values that a network leaves as PyTorch constructs them depend on the seed as well.
+
     Args:
-        image_size: (height, width) in px.
         drop_path: rate of stochastic depth, in [0, 1).
     """
+    import torch
+
     from slbench.backbones.layers import initialize
 
-    network = construct(
-        spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=drop_path
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = construct(spec, method, shape=shape, drop_path=drop_path)
     initialize(network, seed=seed)
     return network
 
 
-def construct(
-    spec: BackboneSpec,
-    method: Method,
-    *,
-    image_size: tuple[int, int],
-    in_channels: int,
-    num_classes: int,
-    drop_path: float,
-) -> "Backbone":
-    """Return the network without its initial values."""
+def meta_network(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> "Backbone":
+    """Return the network on the meta device: layers and parameters without values."""
+    import torch
+
+    with torch.device("meta"):
+        return construct(spec, method, shape=shape, drop_path=0.0)
+
+
+def construct(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float) -> "Backbone":
+    """Return the network without its initial values.
+
+    Raises:
+        InputError: if the sizes do not fit the images, or the method does not apply.
+    """
     assert not method.widened, "widened methods are resolved by `resolve_network`"
-    module, name = BACKBONES[spec.name].module.split(":")
+    entry = BACKBONES[spec.name]
+    module, name = entry.module.split(":")
     network: Backbone = getattr(importlib.import_module(module), name)(
-        spec, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes, drop_path=drop_path
+        spec.resolved(shape.size), entry.resolved(method), shape=shape, drop_path=drop_path
     )
     return network

@@ -1,10 +1,14 @@
 """CaiT: arXiv:2103.17239 in the sizes of arXiv:2112.13492."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer, layers_of_blocks
 from slbench.backbones.layers import (
     MLP,
     Backbone,
@@ -13,14 +17,20 @@ from slbench.backbones.layers import (
     init_xavier_normal,
     require_image_size,
 )
+from slbench.backbones.receptive_part import ReceptivePart
 from slbench.backbones.specs import CaiTSpec
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
+from slbench.methods.receptive_steps import steps_of
 from slbench.methods.spt import tokenizer
+from slbench.methods.token_grid import TokenGrid
 
 
 class HeadMix(nn.Module):
     """Linear combinations of heads (b h n m), the same for every query and key. Source: arXiv:2003.02436."""
+
+    parameter_kinds: ClassVar[dict[str, str]] = {"weight": "weight"}
 
     def __init__(self, num_heads: int) -> None:
         super().__init__()
@@ -79,6 +89,8 @@ class TalkingHeads(nn.Module):
 class LayerScale(nn.Module):
     """A learned factor per channel, with a small initial value. Source: arXiv:2103.17239."""
 
+    parameter_kinds: ClassVar[dict[str, str]] = {"factor": "weight"}
+
     def __init__(self, dim: int, *, start: float) -> None:
         super().__init__()
         self.factor = nn.Parameter(torch.full((dim,), start))
@@ -98,15 +110,16 @@ class ClassBlock(nn.Module):
     """A block in which only the class token attends and is updated.
 
     Args:
-        reads_itself: include the class token among the keys, before the patches.
+        released: the keys are the patches without a norm, as in the released code of arXiv:2112.13492; else the
+            class token and the patches, normed together.
     Source: class attention of arXiv:2103.17239.
     """
 
     def __init__(
-        self, dim: int, *, attention: TalkingHeads, hidden: int, scale: float, drop_path: float, reads_itself: bool
+        self, dim: int, *, attention: TalkingHeads, hidden: int, scale: float, drop_path: float, released: bool
     ) -> None:
         super().__init__()
-        self.first_key = 0 if reads_itself else 1
+        self.released = released
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = attention
         self.attention_scale = LayerScale(dim, start=scale)
@@ -115,8 +128,11 @@ class ClassBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, token: Float[Tensor, "b 1 d"], patches: Float[Tensor, "b n d"]) -> Float[Tensor, "b 1 d"]:
-        tokens = self.attention_norm(torch.cat([token, patches], dim=1))
-        read = self.attention(tokens[:, :1], tokens[:, self.first_key :])
+        if self.released:
+            read = self.attention(self.attention_norm(token), patches)
+        else:
+            tokens = self.attention_norm(torch.cat([token, patches], dim=1))
+            read = self.attention(tokens[:, :1], tokens)
         token = token + self.drop_path(self.attention_scale(read))
         output: Tensor = token + self.drop_path(self.mlp(self.mlp_norm(token)))
         return output
@@ -126,42 +142,32 @@ class CaiT(Backbone):
     """CaiT: images (b c h w) to logits (b k); talking heads, LayerScale, class attention at the end.
 
     Args:
-        spec: sizes; its patch is resolved against the image.
         method: changes the tokenizer and every attention among patches; in the class blocks, which have
             one query, only the temperature applies.
-        image_size: (height, width) in px; the patch must divide both.
         drop_path: rate of stochastic depth, the same in every block.
-    Raises:
-        InputError: if the patch does not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `variant` is in
-    `CaiTSpec`. Class and patch tokens are normed together, as in arXiv:2103.17239, in both variants.
+    `CaiTSpec`. In the variant of the paper class attention norms class and patch tokens together, as in
+    arXiv:2103.17239.
     """
 
-    def __init__(
-        self,
-        spec: CaiTSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: CaiTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(image_size)
-        method = method.resolved(pools=False)
         assert spec.patch_size is not None
-        tokens = (image_size[0] // spec.patch_size) * (image_size[1] // spec.patch_size)
+        height, width = spec.patch_grid(shape.size)
+        tokens = TokenGrid(height=height, width=width)
+        released = spec.variant == "released"
         hidden = int(spec.dim * spec.mlp_ratio)
-        self.image_size = image_size
-        self.tokenizer = tokenizer(method, in_channels, spec.dim, patch_size=spec.patch_size)
-        self.positions = nn.Parameter(torch.zeros(1, tokens, spec.dim))
+        self.image_size = shape.size
+        self.tokenizer = tokenizer(method, shape.channels, spec.dim, patch_size=spec.patch_size)
+        self.positions = nn.Parameter(torch.zeros(1, height * width, spec.dim))
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim))
         self.blocks = nn.Sequential(
             *[
                 Block(
                     spec.dim,
-                    attention=nn.Sequential(patch_attention(spec, method), LayerScale(spec.dim, start=scale_start(i))),
+                    attention=nn.Sequential(
+                        patch_attention(spec, method, tokens), LayerScale(spec.dim, start=scale_start(i))
+                    ),
                     mlp=nn.Sequential(MLP(spec.dim, hidden), LayerScale(spec.dim, start=scale_start(i))),
                     drop_path=drop_path,
                 )
@@ -171,16 +177,18 @@ class CaiT(Backbone):
         self.class_blocks = nn.ModuleList(
             ClassBlock(
                 spec.dim,
-                attention=class_attention(spec, method),
+                attention=class_attention(
+                    spec, method, replace(tokens, class_token=not released, class_query_only=True)
+                ),
                 hidden=hidden,
                 scale=scale_start(i),
                 drop_path=drop_path,
-                reads_itself=spec.variant == "paper",
+                released=released,
             )
             for i in range(spec.class_depth)
         )
         self.norm = nn.LayerNorm(spec.dim)
-        self.head = nn.Linear(spec.dim, num_classes)
+        self.head = nn.Linear(spec.dim, shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
@@ -191,6 +199,12 @@ class CaiT(Backbone):
         logits: Tensor = self.head(self.norm(token[:, 0]))
         return logits
 
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return layers_of_blocks(self.blocks) + layers_of_blocks(self.class_blocks, noun="class block")
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        return (ReceptivePart("tokens", steps_of(self.tokenizer), self.tokenizer),)
+
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token or parameter is self.positions or isinstance(module, HeadMix):
             nn.init.normal_(parameter, generator=source)
@@ -198,7 +212,7 @@ class CaiT(Backbone):
             init_xavier_normal(module, name, parameter, source=source)
 
 
-def patch_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
+def patch_attention(spec: CaiTSpec, method: Method, tokens: TokenGrid) -> TalkingHeads:
     """Return the attention among patches, masked as in the variant."""
     released = spec.variant == "released"
     return TalkingHeads(
@@ -206,18 +220,20 @@ def patch_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
         num_heads=spec.num_heads,
         head_dim=spec.head_dim,
         logits=AttentionLogits.from_method(
-            method, num_heads=spec.num_heads, head_dim=spec.head_dim, can_mask=not released
+            method, num_heads=spec.num_heads, head_dim=spec.head_dim, can_mask=not released, tokens=tokens
         ),
         before_mix=ReleasedDiagonalMask() if released and method.mask_self else nn.Identity(),
     )
 
 
-def class_attention(spec: CaiTSpec, method: Method) -> TalkingHeads:
+def class_attention(spec: CaiTSpec, method: Method, tokens: TokenGrid) -> TalkingHeads:
     """Return the attention of the class token: with the method's temperature, without a mask."""
     return TalkingHeads(
         spec.dim,
         num_heads=spec.num_heads,
         head_dim=spec.head_dim,
-        logits=AttentionLogits.from_method(method, num_heads=spec.num_heads, head_dim=spec.head_dim, can_mask=False),
+        logits=AttentionLogits.from_method(
+            method, num_heads=spec.num_heads, head_dim=spec.head_dim, can_mask=False, tokens=tokens
+        ),
         before_mix=nn.Identity(),
     )

@@ -9,10 +9,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone, DropPath, init_kaiming_normal, require_image_size, rising_rates
+from slbench.backbones.receptive_part import ReceptivePart
 from slbench.backbones.specs import EfficientNetSpec, ResNetSpec
 from slbench.errors import InapplicableError
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
+from slbench.methods.receptive_steps import steps_of
 
 SQUEEZE_RATIO = 4  # input channels of a block / hidden channels of its squeeze-excitation
 STAGES = (  # EfficientNet-B0: expansion, kernel, stride of the first block; arXiv:1905.11946, Table 1
@@ -64,9 +68,7 @@ class ResNet(Backbone):
     """ResNet for small images: (b c h w) to logits (b k); 3 x 3 stem, three stages of basic blocks, mean, linear.
 
     Args:
-        spec: sizes.
         method: must be the plain method.
-        image_size: (height, width) in px; any.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first
             (arXiv:1603.09382).
     Raises:
@@ -74,22 +76,12 @@ class ResNet(Backbone):
     Source: arXiv:1512.03385, section 4.2.
     """
 
-    def __init__(
-        self,
-        spec: ResNetSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: ResNetSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
         require_plain(method)
-        spec = spec.resolved(image_size)
         assert spec.blocks_per_stage is not None
-        self.image_size = image_size
-        self.stem = convolution(in_channels, spec.width, 3)
+        self.image_size = shape.size
+        self.stem = convolution(shape.channels, spec.width, 3)
         blocks, channels = [], spec.width
         for number, rate in enumerate(rising_rates(drop_path, 3 * spec.blocks_per_stage)):
             stage, position = divmod(number, spec.blocks_per_stage)
@@ -98,7 +90,7 @@ class ResNet(Backbone):
             blocks.append(BasicBlock(channels, out, stride=stride, drop_path=rate))
             channels = out
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(channels, num_classes)
+        self.head = nn.Linear(channels, shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
@@ -106,12 +98,20 @@ class ResNet(Backbone):
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
 
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return ()
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        return (ReceptivePart("last features", steps_of(self.stem, self.blocks), self.blocks),)
+
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         init_kaiming_normal(module, name, parameter, source=source)
 
 
 class SqueezeExcitation(nn.Module):
     """A gate in (0, 1) per channel, computed from the means of all channels. Source: arXiv:1709.01507."""
+
+    receptive_steps = ()  # it reads the whole grid
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -154,20 +154,11 @@ class EfficientNet(Backbone):
     Source: arXiv:1905.11946, Table 1.
     """
 
-    def __init__(
-        self,
-        spec: EfficientNetSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: EfficientNetSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
         require_plain(method)
-        self.image_size = image_size
-        self.stem = convolution(in_channels, spec.stem, 3)
+        self.image_size = shape.size
+        self.stem = convolution(shape.channels, spec.stem, 3)
         rates = iter(rising_rates(drop_path, sum(spec.depths)))
         blocks, channels = [], spec.stem
         for (expansion, kernel, stride), out, depth in zip(STAGES, spec.dims, spec.depths, strict=True):
@@ -184,13 +175,19 @@ class EfficientNet(Backbone):
                 )
                 channels = out
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(channels, num_classes)
+        self.head = nn.Linear(channels, shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
         features = self.blocks(F.silu(self.stem(images)))
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
+
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return ()
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        return (ReceptivePart("last features", steps_of(self.stem, self.blocks), self.blocks),)
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         init_kaiming_normal(module, name, parameter, source=source)

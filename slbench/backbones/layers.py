@@ -5,13 +5,47 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer
+from slbench.backbones.parameter_kinds import Kind, parameter_kind
+from slbench.backbones.receptive_part import ReceptivePart
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
+from slbench.methods.token_grid import TokenGrid
 from slbench.rng import generator
 
 
 class Backbone(nn.Module):
-    """Base class of image classifiers: images (b c h w) to logits (b k)."""
+    """Base class of image classifiers: images (b c h w) to logits (b k).
+
+    A network describes itself: the optimizer asks for the kinds of its parameters, the analyses for its attention
+    layers and the receptive fields of its tokens.
+
+    Args of each network, which `slbench.backbones.construct` gives:
+        spec: sizes, resolved against the images.
+        method: changes the tokenizer, the pooling and the attention; its defaults are resolved for the backbone.
+        shape: of the images.
+        drop_path: rate of stochastic depth.
+    """
+
+    head: nn.Module  # its input is what the classes are read from
+
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        """Return the attention layers in order of computation; none for a network without attention."""
+        raise NotImplementedError
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        """Return the parts with a receptive field; the first is the encoder's input, of a CNN its last features."""
+        raise NotImplementedError
+
+    def parameter_kind(self, name: str) -> Kind:
+        """Return the kind of a parameter, by which a recipe exempts it from weight decay.
+
+        Args:
+            name: as in `named_parameters`.
+        Raises:
+            InputError: if the kind is unknown; see `slbench.backbones.parameter_kinds`.
+        """
+        return parameter_kind(self, name)
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         """Set the initial value of one parameter in place, or leave it as constructed.
@@ -27,15 +61,18 @@ class Attention(nn.Module):
     """Multi-head self-attention over tokens (b n d), with plain or LSA scores.
 
     Args:
+        tokens: where the tokens lie in the image.
         qkv_bias: give queries, keys and values a bias; that of the keys always has gradient zero.
     Source: arXiv:1706.03762; heads * head_dim may differ from dim.
     """
 
-    def __init__(self, dim: int, *, num_heads: int, head_dim: int, method: Method, qkv_bias: bool = False) -> None:
+    def __init__(
+        self, dim: int, *, num_heads: int, head_dim: int, method: Method, tokens: TokenGrid, qkv_bias: bool = False
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(dim, 3 * num_heads * head_dim, bias=qkv_bias)
-        self.logits = AttentionLogits.from_method(method, num_heads=num_heads, head_dim=head_dim)
+        self.logits = AttentionLogits.from_method(method, num_heads=num_heads, head_dim=head_dim, tokens=tokens)
         self.project = nn.Linear(num_heads * head_dim, dim)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:

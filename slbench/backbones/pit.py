@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer, layers_of_stages
 from slbench.backbones.layers import (
     MLP,
     Attention,
@@ -17,9 +19,12 @@ from slbench.backbones.layers import (
     require_image_size,
     with_class_token,
 )
+from slbench.backbones.receptive_part import ReceptivePart, parts_of_stages
 from slbench.backbones.specs import PiTSpec
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.methods.spt import Tokenizer, pooling, tokenizer
+from slbench.methods.token_grid import TokenGrid
 
 
 class ConvEmbedding(nn.Module):
@@ -110,37 +115,21 @@ class PiT(Backbone):
     """PiT: images (b c h w) to logits (b k); the grid of tokens is halved and widened between stages.
 
     Args:
-        spec: sizes; its patch is resolved against the image.
         method: changes the tokenizer, the pooling (with S_pool) and every attention.
-        image_size: (height, width) in px.
         drop_path: rate of stochastic depth, the same in every block.
-    Raises:
-        InputError: if the patch does not divide the image, the stages cannot halve the grid, or the
-            shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
     and the class token start from a standard normal. `variant` is in `PiTSpec`.
     """
 
-    def __init__(
-        self,
-        spec: PiTSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: PiTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(image_size)
-        method = method.resolved(pools=True)
         assert spec.patch_size is not None
         layers = LAYERS[spec.variant]
-        rows, columns = spec.grid(image_size, default_embedding=not method.changes_tokenizer)
-        self.image_size = image_size
+        rows, columns = spec.grid(shape.size, default_embedding=not method.changes_tokenizer)
+        self.image_size = shape.size
         self.embed = layers.embed
-        embedding = layers.embedding(in_channels, spec.dims[0], patch_size=spec.patch_size)
-        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size, default=embedding)
+        embedding = layers.embedding(shape.channels, spec.dims[0], patch_size=spec.patch_size)
+        self.tokenizer = tokenizer(method, shape.channels, spec.dims[0], patch_size=spec.patch_size, default=embedding)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dims[0]))
         self.positions = nn.Parameter(torch.zeros(1, layers.class_positions + rows * columns, spec.dims[0]))
         stages: list[nn.Module] = []
@@ -149,14 +138,21 @@ class PiT(Backbone):
                 previous = spec.dims[stage - 1]
                 default = GroupedConvPool(previous, dim, mix=layers.mix(dim))
                 stages.append(Pool(previous, dim, rows=rows, method=method, default=default))
-                rows = -(-rows // 2)
-            stages += [
-                block(dim, num_heads, spec.mlp_ratio, method, qkv_bias=layers.qkv_bias, drop_path=drop_path)
-                for _ in range(depth)
-            ]
+                rows, columns = -(-rows // 2), -(-columns // 2)
+            attention = partial(
+                Attention,
+                dim,
+                num_heads=num_heads,
+                head_dim=dim // num_heads,
+                method=method,
+                tokens=TokenGrid(height=rows, width=columns, class_token=True),
+                qkv_bias=layers.qkv_bias,
+            )
+            mlp = partial(MLP, dim, int(dim * spec.mlp_ratio))
+            stages += [Block(dim, attention=attention(), mlp=mlp(), drop_path=drop_path) for _ in range(depth)]
         self.blocks = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(spec.dims[-1])
-        self.head = nn.Linear(spec.dims[-1], num_classes)
+        self.head = nn.Linear(spec.dims[-1], shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
@@ -164,18 +160,14 @@ class PiT(Backbone):
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return layers_of_stages(self.blocks, pool=Pool)
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        return parts_of_stages(self.tokenizer, (block.grid for block in self.blocks if isinstance(block, Pool)))
+
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token or parameter is self.positions:
             nn.init.normal_(parameter, generator=source)
         else:
             init_xavier_normal(module, name, parameter, source=source)
-
-
-def block(dim: int, num_heads: int, mlp_ratio: float, method: Method, *, qkv_bias: bool, drop_path: float) -> Block:
-    """Return one block of a stage."""
-    return Block(
-        dim,
-        attention=Attention(dim, num_heads=num_heads, head_dim=dim // num_heads, method=method, qkv_bias=qkv_bias),
-        mlp=MLP(dim, int(dim * mlp_ratio)),
-        drop_path=drop_path,
-    )

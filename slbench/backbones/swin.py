@@ -5,6 +5,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer, layers_of_stages
 from slbench.backbones.layers import (
     MLP,
     Backbone,
@@ -13,10 +14,13 @@ from slbench.backbones.layers import (
     require_image_size,
     rising_rates,
 )
+from slbench.backbones.receptive_part import ReceptivePart, parts_of_stages
 from slbench.backbones.specs import SwinSpec
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.spt import Patches, pooling, tokenizer
+from slbench.methods.token_grid import TokenGrid
 
 OTHER_REGION = -100.0  # added to scores between regions that only the roll made neighbours; not -inf, since a region
 # can be a single token, which with a masked diagonal would have no key
@@ -30,15 +34,15 @@ def relative_index(window: int) -> Int[Tensor, "n n"]:
     return entries
 
 
-def shift_mask(grid: tuple[int, int], *, window: int, shift: int) -> Float[Tensor, "windows n n"]:
+def shift_mask(tokens: TokenGrid) -> Float[Tensor, "windows n n"]:
     """Return the bias of scores per window after a roll by -shift: 0 within a region, else OTHER_REGION."""
 
     def regions(side: int) -> Tensor:
         positions = torch.arange(side)
-        return (positions >= side - window).long() + (positions >= side - shift).long()
+        return (positions >= side - tokens.window).long() + (positions >= side - tokens.shift).long()
 
-    region = 3 * regions(grid[0])[:, None] + regions(grid[1])[None, :]
-    region = rearrange(region, "(h p) (w q) -> (h w) (p q)", p=window, q=window)
+    region = 3 * regions(tokens.height)[:, None] + regions(tokens.width)[None, :]
+    region = rearrange(region, "(h p) (w q) -> (h w) (p q)", p=tokens.window, q=tokens.window)
     return (region[:, :, None] != region[:, None, :]) * OTHER_REGION
 
 
@@ -46,48 +50,36 @@ class WindowAttention(nn.Module):
     """Multi-head self-attention within windows, with a learned bias per relative position.
 
     Args:
-        grid: tokens (down, across).
-        window: side of a window in tokens; must divide both sides of the grid.
-        shift: cyclic shift of the windows down and right, in tokens; 0 for none.
+        tokens: the grid, and the windows in it, which must tile it.
     Source: arXiv:2103.14030, section 3.2. With LSA the learned scale multiplies the queries and
     not the bias; the diagonal is masked after the bias and the shift mask.
     """
 
     relative_index: Tensor
-    shift_mask: Tensor
+    shift_mask: Tensor | None
 
-    def __init__(
-        self, dim: int, *, num_heads: int, grid: tuple[int, int], window: int, shift: int, method: Method
-    ) -> None:
+    def __init__(self, dim: int, *, num_heads: int, tokens: TokenGrid, method: Method) -> None:
         super().__init__()
-        self.num_heads, self.grid, self.window, self.shift = num_heads, grid, window, shift
+        self.num_heads, self.tokens = num_heads, tokens
         self.qkv = nn.Linear(dim, 3 * dim)
-        self.logits = AttentionLogits.from_method(method, num_heads=num_heads, head_dim=dim // num_heads)
-        self.relative_bias = nn.Parameter(torch.zeros((2 * window - 1) ** 2, num_heads))
+        self.logits = AttentionLogits.from_method(method, num_heads=num_heads, head_dim=dim // num_heads, tokens=tokens)
+        self.relative_bias = nn.Parameter(torch.zeros((2 * tokens.window - 1) ** 2, num_heads))
         self.project = nn.Linear(dim, dim)
-        self.register_buffer("relative_index", relative_index(window), persistent=False)
-        if shift:
-            self.register_buffer("shift_mask", shift_mask(grid, window=window, shift=shift), persistent=False)
+        self.register_buffer("relative_index", relative_index(tokens.window), persistent=False)
+        mask = shift_mask(tokens) if tokens.shift else None
+        self.register_buffer("shift_mask", mask, persistent=False)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        sides = {"h": self.grid[0] // self.window, "p": self.window, "q": self.window}
-        grid = rearrange(x, "b (h w) d -> b h w d", h=self.grid[0])
-        if self.shift:
-            grid = grid.roll((-self.shift, -self.shift), dims=(1, 2))
-        windows = rearrange(grid, "b (h p) (w q) d -> (b h w) (p q) d", **sides)
+        windows = self.tokens.to_windows(x)
         q, k, v = rearrange(self.qkv(windows), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
         weights = self.logits(q, k, adjust=self.add_bias).softmax(dim=-1)
         windows = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
-        grid = rearrange(windows, "(b h w) (p q) d -> b (h p) (w q) d", w=self.grid[1] // self.window, **sides)
-        if self.shift:
-            grid = grid.roll((self.shift, self.shift), dims=(1, 2))
-        tokens: Tensor = rearrange(grid, "b h w d -> b (h w) d")
-        return tokens
+        return self.tokens.from_windows(windows)
 
     def add_bias(self, scores: Float[Tensor, "windows heads n n"]) -> Float[Tensor, "windows heads n n"]:
         """Add the relative bias and, in shifted windows, the mask between regions."""
         scores = scores + rearrange(self.relative_bias[self.relative_index], "n m heads -> heads n m")
-        if not self.shift:
+        if self.shift_mask is None:
             return scores
         count = len(self.shift_mask)
         by_image = rearrange(scores, "(b windows) heads n m -> b windows heads n m", windows=count)
@@ -129,33 +121,18 @@ class Swin(Backbone):
     """Swin: images (b c h w) to logits (b k); attention within windows, classified by the mean of the tokens.
 
     Args:
-        spec: sizes; patch and window are resolved against the image.
         method: changes the tokenizer, the pooling (with S_pool) and the attention of every window.
-        image_size: (height, width) in px.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
-    Raises:
-        InputError: if patch, stages and windows do not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `absolute_positions`
     is in `SwinSpec`. Methods with a layer norm in the embedding, as SPT, have none after it.
     """
 
-    def __init__(
-        self,
-        spec: SwinSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: SwinSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(image_size)
-        method = method.resolved(pools=True)
         assert spec.patch_size is not None
-        rows, columns = spec.grid(image_size, 0)
-        self.image_size = image_size
-        self.tokenizer = tokenizer(method, in_channels, spec.dims[0], patch_size=spec.patch_size)
+        rows, columns = spec.grid(shape.size, 0)
+        self.image_size = shape.size
+        self.tokenizer = tokenizer(method, shape.channels, spec.dims[0], patch_size=spec.patch_size)
         self.embedding_norm = nn.Identity() if method.layer_norm else nn.LayerNorm(spec.dims[0])
         absolute = torch.zeros(1, rows * columns, spec.dims[0])
         self.positions = nn.Parameter(absolute) if spec.absolute_positions else None
@@ -163,16 +140,16 @@ class Swin(Backbone):
         stages: list[nn.Module] = []
         for stage, dim in enumerate(spec.dims):
             if stage > 0:
-                rows, _ = spec.grid(image_size, stage - 1)
+                rows, _ = spec.grid(shape.size, stage - 1)
                 stages.append(Pool(spec.dims[stage - 1], dim, rows=rows, method=method))
-            grid = spec.grid(image_size, stage)
+            grid = spec.grid(shape.size, stage)
             stages += [
                 block(spec, method, stage=stage, grid=grid, shifted=i % 2 == 1, drop_path=next(rates))
                 for i in range(spec.depths[stage])
             ]
         self.blocks = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(spec.dims[-1])
-        self.head = nn.Linear(spec.dims[-1], num_classes)
+        self.head = nn.Linear(spec.dims[-1], shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
@@ -181,6 +158,12 @@ class Swin(Backbone):
             x = x + self.positions
         logits: Tensor = self.head(self.norm(self.blocks(x)).mean(dim=1))
         return logits
+
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return layers_of_stages(self.blocks, pool=Pool)
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        return parts_of_stages(self.tokenizer, (block.grid for block in self.blocks if isinstance(block, Pool)))
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.positions or name == "relative_bias":
@@ -195,13 +178,12 @@ def block(
     """Return one block of a stage. A window not smaller than the grid is cut to the grid and never shifted."""
     assert spec.window_size is not None
     window = min(spec.window_size, *grid)
+    shift = window // 2 if shifted and min(grid) > spec.window_size else 0
     dim = spec.dims[stage]
     attention = WindowAttention(
         dim,
         num_heads=spec.num_heads[stage],
-        grid=grid,
-        window=window,
-        shift=window // 2 if shifted and min(grid) > spec.window_size else 0,
+        tokens=TokenGrid(height=grid[0], width=grid[1], window=window, shift=shift),
         method=method,
     )
     return Block(dim, attention=attention, mlp=MLP(dim, int(dim * spec.mlp_ratio)), drop_path=drop_path)

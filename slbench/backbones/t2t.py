@@ -6,6 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer, layers_of_blocks
 from slbench.backbones.layers import (
     MLP,
     Attention,
@@ -16,13 +17,18 @@ from slbench.backbones.layers import (
     rising_rates,
     with_class_token,
 )
+from slbench.backbones.receptive_part import ReceptivePart, grid_of
 from slbench.backbones.specs import T2TSpec
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.method import DIRECTIONS
+from slbench.methods.receptive_steps import Step, steps_of
 from slbench.methods.spt import Shift
+from slbench.methods.token_grid import TokenGrid
 
 WINDOW, STRIDE, PADDING = 3, 2, 1  # of every soft split
+SOFT_SPLIT = Step("soft split", WINDOW, STRIDE, PADDING)
 
 
 def soft_split(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n nine_c"]:
@@ -40,10 +46,10 @@ class TokenAttention(nn.Module):
     Source: arXiv:2101.11986; the scale is that of the released code of arXiv:2112.13492.
     """
 
-    def __init__(self, width: int, dim: int, *, method: Method) -> None:
+    def __init__(self, width: int, dim: int, *, method: Method, tokens: TokenGrid) -> None:
         super().__init__()
         self.qkv = nn.Linear(width, 3 * dim, bias=False)
-        self.logits = AttentionLogits.from_method(method, num_heads=1, head_dim=dim, scale_dim=width)
+        self.logits = AttentionLogits.from_method(method, num_heads=1, head_dim=dim, scale_dim=width, tokens=tokens)
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n d"]:
@@ -56,10 +62,10 @@ class TokenAttention(nn.Module):
 class TokenTransformer(nn.Module):
     """The block after a soft split: narrowing attention, then x + MLP(norm(x)). Source: arXiv:2101.11986."""
 
-    def __init__(self, width: int, dim: int, *, method: Method) -> None:
+    def __init__(self, width: int, dim: int, *, method: Method, tokens: TokenGrid) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = TokenAttention(width, dim, method=method)
+        self.attention = TokenAttention(width, dim, method=method, tokens=tokens)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = MLP(dim, dim)
 
@@ -92,51 +98,40 @@ class T2T(Backbone):
     """T2T-ViT: images (b c h w) to logits (b k); tokens from soft splits with a transformer in between.
 
     Args:
-        spec: sizes; the number of soft splits is resolved against the image.
         method: shifted copies (by default 1 px) enter the first soft split without a norm; temperature and
             mask apply in soft splits and blocks.
-        image_size: (height, width) in px.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
-    Raises:
-        InputError: if there are too many soft splits for the image, or the method does not apply to T2T.
     Source: sizes and initial values as in the released code of arXiv:2112.13492, without a norm that it
     creates and never uses; `variant` is in `T2TSpec`.
     """
 
     positions: Tensor
 
-    def __init__(
-        self,
-        spec: T2TSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: T2TSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(image_size)
-        method = method.resolved(pools=False, soft_splits=True)
         assert spec.num_splits is not None
-        self.image_size = image_size
+        self.image_size = shape.size
         directions = DIRECTIONS[method.shift]
         self.shift = Shift(directions, pixels=method.pixels(1)) if directions else nn.Identity()
-        channels, grid = in_channels * (1 + len(directions)), image_size
-        self.rows: list[int] = []  # rows of the grid after each soft split except the last
+        channels = shape.channels * (1 + len(directions))
+        grids = [grid_of((SOFT_SPLIT,) * split, shape.size) for split in range(1, spec.num_splits + 1)]
+        self.rows = [height for height, _ in grids[:-1]]  # of the grid after each soft split except the last
         self.token_transformers = nn.ModuleList()
-        for _ in range(spec.num_splits - 1):
-            grid = (-(-grid[0] // STRIDE), -(-grid[1] // STRIDE))
-            self.rows.append(grid[0])
-            self.token_transformers.append(TokenTransformer(WINDOW**2 * channels, spec.token_dim, method=method))
+        for height, width in grids[:-1]:
+            tokens = TokenGrid(height=height, width=width)
+            self.token_transformers.append(
+                TokenTransformer(WINDOW**2 * channels, spec.token_dim, method=method, tokens=tokens)
+            )
             channels = spec.token_dim
-        tokens = -(-grid[0] // STRIDE) * -(-grid[1] // STRIDE)
+        height, width = grids[-1]
+        tokens = TokenGrid(height=height, width=width, class_token=True)
         self.project = nn.Linear(WINDOW**2 * channels, spec.dim)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim))
-        self.register_buffer("positions", sinusoid(1 + tokens, spec.dim), persistent=False)
-        self.blocks = nn.Sequential(*[block(spec, method, drop_path=r) for r in rising_rates(drop_path, spec.depth)])
+        self.register_buffer("positions", sinusoid(1 + height * width, spec.dim), persistent=False)
+        rates = rising_rates(drop_path, spec.depth)
+        self.blocks = nn.Sequential(*[block(spec, method, tokens=tokens, drop_path=rate) for rate in rates])
         self.norm = nn.LayerNorm(spec.dim)
-        self.head = nn.Linear(spec.dim, num_classes)
+        self.head = nn.Linear(spec.dim, shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
@@ -148,6 +143,14 @@ class T2T(Backbone):
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
 
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return layers_of_blocks(self.token_transformers, noun="soft split") + layers_of_blocks(self.blocks)
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        splits = [SOFT_SPLIT] * (len(self.token_transformers) + 1)
+        note = "attention between the soft splits reaches beyond it"
+        return (ReceptivePart("tokens", (*steps_of(self.shift), *splits), self.project, note),)
+
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token:
             nn.init.trunc_normal_(parameter, std=0.02, generator=source)
@@ -155,9 +158,11 @@ class T2T(Backbone):
             init_truncated_normal(module, name, parameter, source=source)
 
 
-def block(spec: T2TSpec, method: Method, *, drop_path: float) -> Block:
+def block(spec: T2TSpec, method: Method, *, tokens: TokenGrid, drop_path: float) -> Block:
     """Return one block after the soft splits, with the second residual of the released variant."""
-    attention = Attention(spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method)
+    attention = Attention(
+        spec.dim, num_heads=spec.num_heads, head_dim=spec.dim // spec.num_heads, method=method, tokens=tokens
+    )
     return Block(
         spec.dim,
         attention=ResidualAttention(attention) if spec.variant == "released" else attention,

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.backbones.attention_layer import AttentionLayer, layers_of_blocks
 from slbench.backbones.layers import (
     MLP,
     Attention,
@@ -13,44 +14,34 @@ from slbench.backbones.layers import (
     require_image_size,
     with_class_token,
 )
+from slbench.backbones.receptive_part import ReceptivePart
 from slbench.backbones.specs import ViTSpec
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
+from slbench.methods.receptive_steps import steps_of
 from slbench.methods.spt import tokenizer
+from slbench.methods.token_grid import TokenGrid
 
 
 class ViT(Backbone):
     """ViT: images (b c h w) to logits (b k), classified by the class token.
 
     Args:
-        spec: sizes; its patch is resolved against the image.
         method: changes the tokenizer and every attention.
-        image_size: (height, width) in px; the patch must divide both.
         drop_path: rate of stochastic depth, the same in every block.
-    Raises:
-        InputError: if the patch does not divide the image, or the shift is 0 px.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
     and the class token start from a standard normal. Its dropout of 0 is left out.
     """
 
-    def __init__(
-        self,
-        spec: ViTSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int = 3,
-        num_classes: int,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, spec: ViTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
-        spec = spec.resolved(image_size)
-        method = method.resolved(pools=False)
         assert spec.patch_size is not None
-        tokens = (image_size[0] // spec.patch_size) * (image_size[1] // spec.patch_size)
-        self.image_size = image_size
-        self.tokenizer = tokenizer(method, in_channels, spec.dim, patch_size=spec.patch_size)
+        height, width = spec.patch_grid(shape.size)
+        tokens = TokenGrid(height=height, width=width, class_token=True)
+        self.image_size = shape.size
+        self.tokenizer = tokenizer(method, shape.channels, spec.dim, patch_size=spec.patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim))
-        self.positions = nn.Parameter(torch.zeros(1, 1 + tokens, spec.dim))
+        self.positions = nn.Parameter(torch.zeros(1, 1 + height * width, spec.dim))
         self.blocks = nn.Sequential(
             *[
                 Block(
@@ -60,6 +51,7 @@ class ViT(Backbone):
                         num_heads=spec.num_heads,
                         head_dim=spec.dim // spec.num_heads,
                         method=method,
+                        tokens=tokens,
                         qkv_bias=spec.qkv_bias,
                     ),
                     mlp=MLP(spec.dim, int(spec.dim * spec.mlp_ratio)),
@@ -69,7 +61,7 @@ class ViT(Backbone):
             ]
         )
         self.norm = nn.LayerNorm(spec.dim)
-        self.head = nn.Linear(spec.dim, num_classes)
+        self.head = nn.Linear(spec.dim, shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         require_image_size(images, self.image_size)
@@ -77,6 +69,12 @@ class ViT(Backbone):
         x = self.blocks(x + self.positions)
         logits: Tensor = self.head(self.norm(x[:, 0]))
         return logits
+
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return layers_of_blocks(self.blocks)
+
+    def receptive_chain(self) -> tuple[ReceptivePart, ...]:
+        return (ReceptivePart("tokens", steps_of(self.tokenizer), self.tokenizer),)
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         if parameter is self.class_token or parameter is self.positions:

@@ -8,12 +8,14 @@ import typer
 
 from slbench import __version__
 from slbench.cli.command_group import CommandEntry, CommandGroup
+from slbench.cli.usage_errors import usage_message
 from slbench.errors import SlbenchError
 
 INTERRUPTED = 130
 
 COMMANDS = {
     "run-grid": CommandEntry("grid:run_grid", "Run the missing runs of a study file or of a grid given by flags."),
+    "work": CommandEntry("work:work", "Claim and train runs of a study until none is left to claim."),
     "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
     "status": CommandEntry("status:status", "Show which runs are done, running, failed or missing."),
     "logs": CommandEntry("status:logs", "Print the log of a run."),
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (SlbenchError, typer.TyperException) as error:
-        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        message = usage_message(error) if isinstance(error, typer.TyperException) else str(error)
         print(f"slbench: {' '.join(message.split())}", file=sys.stderr)
         return error.exit_code
     except OSError as error:

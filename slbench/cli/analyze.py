@@ -14,10 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.slots import make_slots
 from slbench.store import Store
-from slbench.study import load_study
+from slbench.study import Flags, load_study
+from slbench.text import shown
 
 if TYPE_CHECKING:
     import torch
@@ -81,10 +83,10 @@ def attention(
     if images and per_class is not None:
         raise InputError("--images and --per-class cannot be combined")
     if mixed and rollout:
-        raise InputError("--mixed and --rollout cannot be combined: rollout uses the attention after the softmax")
+        raise InputError("--mixed and --rollout cannot be combined; rollout uses the attention after the softmax")
     rows = numbers(images, "--images")
-    chosen = chosen_runs(store, runs, study, seed, one_seed=True)
-    options.use_data_root(data_root)
+    data = DataConfig.read(data_root)
+    chosen = chosen_runs(store, runs, study, seed, one_seed=True, data=data)
     where = torch_device(device, threads)
     from slbench.analysis.attention import AttentionOptions
     from slbench.analysis.contact_sheet import write_sheet
@@ -149,8 +151,8 @@ def self_relation(
 
 def by_depth(name: str, flags: dict[str, Any]) -> None:
     """Run `sharpness` or `self-relation`."""
-    chosen = chosen_runs(flags["store"], flags["runs"], flags["study"], flags["seed"])
-    options.use_data_root(flags["data_root"])
+    data = DataConfig.read(flags["data_root"])
+    chosen = chosen_runs(flags["store"], flags["runs"], flags["study"], flags["seed"], data=data)
     split = split_named(flags["split"])
     device = torch_device(flags["device"], flags["threads"])
     from slbench.analysis.layer_metrics import BY_DEPTH, LayerMetricOptions, analyse
@@ -161,6 +163,7 @@ def by_depth(name: str, flags: dict[str, Any]) -> None:
         device=device,
         threads=flags["threads"],
         batch_size=flags["batch_size"],
+        data=data,
     )
     with progress() as on_run:
         out = folder_for(chosen.name, flags["store"], flags["out"])
@@ -176,6 +179,7 @@ def chosen_runs(
     *,
     one_seed: bool = False,
     needs: Requirements = Requirements(),
+    data: DataConfig | None = None,
 ) -> RunSelection:
     """Return the named runs.
 
@@ -186,14 +190,14 @@ def chosen_runs(
     results.check(writing=False)
     seeds = numbers(seed, "--seed")
     if seeds and study is None:
-        raise InputError("--seed needs --study FILE: it selects among the runs of a study")
-    loaded = None if study is None else load_study(study)
+        raise InputError("--seed: needs --study FILE; it selects among the runs of a study")
+    loaded = None if study is None else load_study(study, Flags(data=data))
     if loaded is None or not one_seed or seeds:
-        return select_runs(results, names, study=loaded, seeds=seeds or None, needs=needs)
+        return replace(select_runs(results, names, study=loaded, seeds=seeds or None, needs=needs), data=data)
     known = sorted({run.spec.seed for run in loaded.runs})
     chosen = select_runs(results, names, study=loaded, seeds=known[:1], needs=needs)
     others = [f"Only the first of the study's seeds {', '.join(map(str, known))} is shown."] if len(known) > 1 else []
-    return replace(chosen, notes=(*others, *chosen.notes))
+    return replace(chosen, notes=(*others, *chosen.notes), data=data)
 
 
 def numbers(values: Sequence[str], flag: str) -> list[int]:
@@ -201,7 +205,7 @@ def numbers(values: Sequence[str], flag: str) -> list[int]:
     texts = options.split(values)
     for value in texts:
         if not value.isdecimal():
-            raise InputError(f"{flag} {value}: must be comma-separated whole numbers from 0")
+            raise InputError(f"{flag}: must be comma-separated whole numbers from 0 (got {shown(value)})")
     return [int(value) for value in texts]
 
 
@@ -209,7 +213,7 @@ def torch_device(name: str, threads: int) -> "torch.device":
     """Return the device of this name. Raises InputError if this machine has none."""
     slots = make_slots(name, jobs_per_device=1, threads=threads)
     if len(slots) > 1:
-        raise InputError(f"--device {name}: must be one device")
+        raise InputError(f"--device: must be one device (got {shown(name)})")
     import torch
 
     return torch.device(slots[0].device.label)

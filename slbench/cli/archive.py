@@ -12,11 +12,12 @@ from slbench.archive.export import export
 from slbench.archive.import_archive import Conflict, ImportResult, import_archive
 from slbench.cli import options
 from slbench.cli.grid import say
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.record import RunRecord
 from slbench.store import Store
-from slbench.study import load_study
+from slbench.study import Flags, load_study
 from slbench.text import megabytes, plural
 
 SHOWN = 12  # fields of a conflict
@@ -35,11 +36,13 @@ def export_runs(
 ) -> None:
     """Write finished runs into an archive with checksums."""
     if len(names) != (1 if everything else 2):
-        raise InputError("needs a study and an archive: slbench export STUDY FILE, or slbench export --all FILE")
-    options.use_data_root(data_root)
+        raise InputError(
+            "export: needs a study and an archive; allowed: slbench export STUDY FILE, slbench export --all FILE"
+        )
+    data = DataConfig.read(data_root)
     results = Store(store)
     results.check(writing=False)
-    chosen = None if everything else with_adaptive_seeds(load_study(names[0]), results)
+    chosen = None if everything else with_adaptive_seeds(load_study(names[0], Flags(data=data)), results)
     run_ids = None if chosen is None else [run.spec.run_id for run in chosen.runs]
     manifest = export(results, run_ids, names[-1], replace=replace)
     left = len(results.ids() if run_ids is None else run_ids) - len(manifest.runs)

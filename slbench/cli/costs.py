@@ -16,28 +16,6 @@ from slbench.text import mebibytes, plural
 
 MODES: tuple[Mode, ...] = ("inference", "train")
 
-# Why a count differs from the paper's, where it does. Source: the authors' scripts, recomputed.
-OTHER_WORK = "counting products only, the released model matches ours; the paper's script also counts other operations"
-WITH_BATCH_NORM = "the paper also counts batch norm: {with_norms:.1f} M with it ({with_norms_percent:+.2f} %)"
-WHY: dict[str, str] = {
-    "vit": OTHER_WORK,
-    "t2t": OTHER_WORK,
-    "cait": OTHER_WORK
-    + "; its class token attends to the patches only, ours also to itself (variant = 'released': 0.2 M less)",
-    "pit": OTHER_WORK,
-    "swin": OTHER_WORK,
-    "resnet56": WITH_BATCH_NORM,
-    "resnet110": WITH_BATCH_NORM,
-    "efficientnet-b0": WITH_BATCH_NORM,
-}
-WHY_PARAMS = {  # cells of the paper that do not follow from its released code
-    ("swin", "both"): "the paper prints 10.2 M parameters; its released code has ours",
-    (
-        "t2t",
-        "both",
-    ): "the paper prints 7.1 M parameters; its released code has ours plus 1,152 of an unused norm",
-}
-
 
 def as_csv_text(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as CSV with nested values flattened."""
@@ -121,13 +99,13 @@ def explanations(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return why ours and the paper's numbers differ, one line per backbone or cell."""
     lines = []
     for row in rows:
-        title = BACKBONES[row["backbone"]].title
-        if row["paper_flops_millions"] is not None:
+        entry, method = BACKBONES[row["backbone"]], row["method"]
+        if entry.cost_note and row["paper_flops_millions"] is not None:
             with_norms = row["macs"] + row["norm_operations"]
-            reason = WHY[row["backbone"]].format(
+            reason = entry.cost_note.format(
                 with_norms=with_norms / 1e6, with_norms_percent=difference(with_norms, row["paper_flops_millions"])
             )
-            lines.append(f"{title}: {reason}.")
-        if row["paper_params_millions"] is not None and (row["backbone"], row["method"]) in WHY_PARAMS:
-            lines.append(f"{model_title(title, row['method'])}: {WHY_PARAMS[row['backbone'], row['method']]}.")
+            lines.append(f"{entry.title}: {reason}.")
+        if row["paper_params_millions"] is not None and method in entry.parameter_notes:
+            lines.append(f"{model_title(entry.title, method)}: {entry.parameter_notes[method]}.")
     return lines

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -11,12 +12,14 @@ from rich.console import Console
 
 from slbench import machine
 from slbench.cli import options
-from slbench.data import DATASETS, load, paths
-from slbench.data.published_cache import state_of
+from slbench.data import DATASETS, DataConfig, verify
+from slbench.data.config import check_writable
+from slbench.data.sets.local import state_of
 from slbench.data.specs import short
 from slbench.errors import SlbenchError
 from slbench.grid.slots import choose, make_slots, resolve_precision
 from slbench.grid.slots import devices as all_devices
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.text import plural
 
@@ -43,10 +46,9 @@ def doctor(
 
     Exits with 1 if something is wrong.
     """
-    options.use_data_root(data_root)
     console = Console(highlight=False, markup=False)
     failed = False
-    for finding in examine(store, threads):
+    for finding in examine(store, threads, DataConfig.read(data_root)):
         failed = failed or bool(finding.cure)
         console.print(f"{'WRONG' if finding.cure else 'ok':<6}{finding.what:<12}{finding.found}", soft_wrap=True)
         if finding.cure:
@@ -75,7 +77,7 @@ def test_gpus(console: Console, names: str) -> bool:
     return passed
 
 
-def examine(store: Path, threads: int) -> Iterator[CheckResult]:
+def examine(store: Path, threads: int, data: DataConfig) -> Iterator[CheckResult]:
     """Yield every check, cheap ones first."""
     code, host = machine.code(), machine.host()
     versions = ", ".join(f"{name} {number}" for name, number in code.versions.items())
@@ -94,7 +96,7 @@ def examine(store: Path, threads: int) -> Iterator[CheckResult]:
         yield CheckResult(
             "device", f"{device.label}: {device.name}, {'bf16' if device.computes_bf16 else 'no native bf16'}"
         )
-    yield from examine_data()
+    yield from examine_data(data)
     yield from examine_store(store)
     try:
         slots = make_slots("auto", jobs_per_device=None, threads=threads)
@@ -126,20 +128,21 @@ def examine_torch() -> Iterator[CheckResult]:
         yield CheckResult("torch", f"{torch.__version__} imported, {plural(visible, 'CUDA device')}")
 
 
-def examine_data() -> Iterator[CheckResult]:
+def examine_data(config: DataConfig) -> Iterator[CheckResult]:
     """Check the data root, the downloaded sets and the hashes of the bundled ones."""
-    root, states = paths.data_root(), list[str]()
+    states = list[str]()
     try:
-        paths.check_writable(root)
-        yield CheckResult("data root", str(root))
+        check_writable(config.root)
+        yield CheckResult("data root", str(config.root))
     except SlbenchError as error:
         yield CheckResult("data root", str(error), "set SLBENCH_DATA or use --data-root")
     for name, entry in DATASETS.items():
         if entry.archives:
-            states.append(f"{name} {state_of(name, entry.archives)}")
+            states.append(f"{name} {state_of(entry, config)}")
             continue
         try:
-            load(entry.spec)
+            with TemporaryDirectory() as folder:
+                verify(entry.spec, config=DataConfig(Path(folder)))
             yield CheckResult("data", f"{name}: {short(entry.spec.content)} verified")
         except (SlbenchError, OSError) as error:
             yield CheckResult("data", f"{name}: {error}", "reinstall slbench: make install")
@@ -155,7 +158,7 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
     damaged = []
     finished = 0
     for folder in Store(store).ids().values():
-        if (folder / "record.json").exists():
+        if RunPaths(folder).record.exists():
             try:
                 list(Store(store).records([folder.name.rsplit("-", 1)[-1]]))
                 finished += 1

@@ -15,11 +15,11 @@ from slbench.cli import options
 from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
 from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.views import make_view
-from slbench.data import check_available
-from slbench.errors import InputError, TrainingError
+from slbench.data import DataConfig, check_available, rehash
+from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
-from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.estimate import ProbeResults, kinds_of, load_probes, save_probes
+from slbench.grid.foreground import train_in_foreground
 from slbench.grid.launch import (
     PreparedGrid,
     cost_of,
@@ -30,14 +30,12 @@ from slbench.grid.launch import (
     probe_grid,
     with_best_concurrency,
 )
-from slbench.grid.processes import worker_device
 from slbench.grid.queue import Policy
-from slbench.grid.slots import make_slots, resolve_precision
 from slbench.grid.status import GridStatus
-from slbench.record import RunRecord
 from slbench.store import Store
-from slbench.study import Study, StudyRun
+from slbench.study import Study
 from slbench.text import plural
+from slbench.train.progress import Progress
 
 
 def run_grid(
@@ -82,14 +80,13 @@ def run_grid(
     as_json: options.Json = False,
 ) -> None:
     """Run the missing runs of a study file or of a grid given by flags."""
-    options.use_data_root(data_root)
-    options.use_stream(stream)
+    data = DataConfig.read(data_root, stream=stream)
     board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        warmup_epochs=warmup_epochs, drop_path=drop_path,
+        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data,
     )  # fmt: skip
     policy = Policy(
         retries=retries, timeout=options.seconds_of(timeout), fail_fast=fail_fast, max_failures=max_failures
@@ -145,11 +142,11 @@ def do_grid(
     say_notes(console, study, grid.store)
     cost, began = cost_of(grid, probes), time.monotonic()
     with make_view(console, grid.todo) as view:
-        clean = launch_jobs(grid, policy=policy, on_event=view, tensorboard=tensorboard, study=study)
+        outcome = launch_jobs(grid, policy=policy, on_event=view, tensorboard=tensorboard, study=study)
         took = time.monotonic() - began
         if throughput:
             measure_speeds(grid, on_event=view)
-    if clean and cost is not None:
+    if outcome.clean and cost is not None:
         say(console, compared(cost, took))
 
 
@@ -192,17 +189,16 @@ def train(
 
     Uses the same code and writes the same record as a grid.
     """
-    options.use_data_root(data_root)
-    options.use_stream(stream)
+    data = DataConfig.read(data_root, stream=stream)
     board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        warmup_epochs=warmup_epochs, drop_path=drop_path,
+        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data,
     )  # fmt: skip
     if len(chosen.runs) != 1:
         raise InputError(
-            f"train needs exactly one run (got {len(chosen.runs)}): select it with --backbone, --method, --dataset"
+            f"train: needs exactly one run (got {len(chosen.runs)}); select it with --backbone, --method, --dataset"
         )
     run = chosen.runs[0]
     results = Store(store)
@@ -211,9 +207,13 @@ def train(
     done = results.states([run.spec])[run.spec.run_id] == "done"
     record = results.record(run.spec.run_id) if done else None
     if record is None:
-        check_available(run.spec.dataset)
+        check_available(run.spec.dataset, run.data)
+        rehash(run.spec.dataset, run.data)
         say_notes(console, chosen, results)
-        record = train_here(run, results, console, devices=devices, threads=threads, tensorboard=board)
+        record = train_in_foreground(
+            run, results, devices=devices, threads=threads, tensorboard=board,
+            on_progress=lambda progress: say_epoch(console, progress),
+        )  # fmt: skip
     else:
         say(console, f"already finished: {results.folder(record.spec, record.labels)}")
     if as_json:
@@ -224,56 +224,11 @@ def train(
         )
 
 
-def train_here(
-    run: StudyRun, store: Store, console: Console, *, devices: str, threads: int, tensorboard: Path | None
-) -> RunRecord:
-    """Train in this process on the first device; print a line per epoch."""
-    slot = make_slots(devices, jobs_per_device=1, threads=threads)[0]
-    precision = resolve_precision(run.spec.recipe.precision, [slot])
-    import torch
-
-    from slbench.train.progress import Progress
-    from slbench.train.run import RunInterrupted, execute
-
-    def tell(progress: Progress) -> None:
-        if progress.step % (progress.steps // progress.epochs) == 0:
-            console.print(
-                f"epoch {progress.epoch}/{progress.epochs}: loss {progress.loss:.4f}, "
-                f"{progress.images_per_second:.0f} images/s",
-                highlight=False,
-            )
-
-    claim = store.claims.acquire(run.spec.run_id)
-    if claim is None:
-        raise InputError(
-            f"{run.title} is being trained by another process (see slbench status); "
-            "if that process is dead, slbench run-grid takes the run over"
-        )
-    device = slot.device.label if slot.device.kind == "cuda" else worker_device(slot.device)
-    try:
-        with claim.heartbeats() as still_ours:
-            if (record := store.record(run.spec.run_id)) is not None:
-                return record  # another process has just finished it
-            if (lack := disk_shortfall(store, run, [])) is not None:
-                raise TrainingError(lack)
-            store.begin(run.spec, run.labels)
-            return execute(
-                run.spec,
-                run.labels,
-                store=store,
-                device=torch.device(device),
-                device_label=slot.device.label,
-                device_name=slot.device.name,
-                precision=precision,
-                threads=threads,
-                tensorboard=tensorboard,
-                on_progress=tell,
-                should_continue=still_ours,
-            )
-    except RunInterrupted as stopped:
-        raise TrainingError(f"{run.title}: another process took the run over") from stopped
-    finally:
-        claim.release(done=store.is_done(run.spec))
+def say_epoch(console: Console, progress: Progress) -> None:
+    """Print a line at the end of an epoch."""
+    if progress.step % (progress.steps // progress.epochs) == 0:
+        speed = f"{progress.images_per_second:.0f} images/s"
+        say(console, f"epoch {progress.epoch}/{progress.epochs}: loss {progress.loss:.4f}, {speed}")
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:

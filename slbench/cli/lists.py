@@ -12,7 +12,7 @@ from slbench.cli import options
 from slbench.cli.text_layout import terminal_width, two_columns
 from slbench.errors import InapplicableError, InputError
 from slbench.names import lookup
-from slbench.text import plural
+from slbench.text import plural, shown
 
 if TYPE_CHECKING:
     from slbench.methods import Method
@@ -35,10 +35,10 @@ def list_names(
     """List backbones, methods, datasets, recipes or study files."""
     if show is not None:
         if kind != "recipes":
-            raise InputError(f"--show needs the kind recipes: slbench list recipes --show {show}")
+            raise InputError(f"--show: needs the kind recipes (got {shown(kind)}); slbench list recipes --show {show}")
         show_recipe(show, as_json=as_json)
         return
-    lookup(dict.fromkeys([*KINDS, "schema"]), kind, "list")
+    lookup(dict.fromkeys([*KINDS, "schema"]), kind, "kind", where="list")
     if kind == "schema":
         from slbench.study.schema import study_schema
 
@@ -121,12 +121,12 @@ def recipes() -> list[tuple[str, str]]:
 def rate(recipe: "Recipe") -> str:
     """Return the learning rate, or one per backbone."""
     from slbench.backbones import BACKBONES
-    from slbench.recipes import LR_BY_BACKBONE, OTHER_LR
+    from slbench.recipes import DEFAULT_LR
 
     if recipe.lr is not None:
         return f"{recipe.lr:g}"
-    rates = ", ".join(f"{lr:g} for {BACKBONES[name].title}" for name, lr in LR_BY_BACKBONE.items())
-    return f"{rates}, {OTHER_LR:g} for the others"
+    rates = [f"{entry.lr:g} for {entry.title}" for entry in BACKBONES.values() if entry.lr != DEFAULT_LR]
+    return ", ".join([*rates, f"{DEFAULT_LR:g} for the others"])
 
 
 def show_recipe(name: str, *, as_json: bool) -> None:
@@ -136,7 +136,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
 
     from slbench.recipes import RECIPE_SOURCES, RECIPES
 
-    recipe, sources = lookup(RECIPES, name, "recipe"), RECIPE_SOURCES[name]
+    recipe, sources = lookup(RECIPES, name, "recipe", where="--show"), RECIPE_SOURCES[name]
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     if as_json:
         rows = [{"field": field, "value": value, "source": sources[field]} for field, value in values.items()]

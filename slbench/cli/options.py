@@ -1,7 +1,6 @@
 """Flags shared by several commands, and their parsing."""
 
 import importlib
-import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slbench.errors import InputError
+from slbench.text import shown
 
 if TYPE_CHECKING:
+    from slbench.data import DataConfig
     from slbench.study import Study
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Storage and devices", "Failures"
@@ -171,15 +172,7 @@ MaxFailures = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
-def use_data_root(folder: Path | None) -> None:
-    """Make a folder the data root of this process and its children."""
-    from slbench.data.paths import ROOT_VARIABLE
-
-    if folder is not None:
-        os.environ[ROOT_VARIABLE] = str(folder.expanduser().absolute())
-
-
-def seconds_of(time: str | None) -> float | None:
+def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:
     """Return the seconds of "90", "90s", "1.5m", "2h" or "1d"; None for None.
 
     Raises:
@@ -189,16 +182,8 @@ def seconds_of(time: str | None) -> float | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", time.strip())
     if match is None or float(match[1]) == 0:
-        raise InputError(f"--timeout {time}: must be a time above 0, in seconds or with a unit: 90, 90s, 30m, 2h, 1d")
+        raise InputError(f"{flag}: must be a time above 0 (got {shown(time)}); allowed: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-
-
-def use_stream(enabled: bool) -> None:
-    """Make this process and its children read images from disk."""
-    from slbench.data.paths import STREAM_VARIABLE
-
-    if enabled:
-        os.environ[STREAM_VARIABLE] = "1"
 
 
 def jobs_of(text: str | None) -> int | None:
@@ -210,7 +195,7 @@ def jobs_of(text: str | None) -> int | None:
     if text is None or text == "auto":
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise InputError(f"--jobs-per-device {text}: must be a number from 1, or auto")
+        raise InputError(f"--jobs-per-device: must be a number from 1, or auto (got {shown(text)})")
     return int(text)
 
 
@@ -236,7 +221,7 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path.strip():
-            raise InputError(f"--set {change}: must be PATH=VALUE, such as recipe.epochs=3")
+            raise InputError(f"--set: must be PATH=VALUE, such as recipe.epochs=3 (got {shown(change)})")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -255,6 +240,7 @@ def study_of(
     recipe: str | None,
     protocol: str | None,
     changes: Sequence[str],
+    data: "DataConfig | None" = None,
     **recipe_fields: float | None,
 ) -> "Study":
     """Return the study of a file overridden by flags, or of flags alone.
@@ -269,11 +255,11 @@ def study_of(
     axes = {"backbone": split(backbone), "method": split(method), "dataset": split(dataset)}
     grid: dict[str, list[Any]] = {name: values for name, values in axes.items() if values}
     if path is None and not grid:
-        raise InputError("nothing to run: name a study file, or --backbone, --method or --dataset")
+        raise InputError("nothing to run; name a study file, or --backbone, --method or --dataset")
     if seeds is not None:
         grid["seed"] = list(seeds)
     overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
-    flags = Flags(grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol)
+    flags = Flags(grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol, data=data)
     if path is None:
         return make_study({}, name="ad-hoc", where="command line", flags=flags)
     return load_study(path, flags)

@@ -14,7 +14,7 @@ from slbench.grid.status import GridStatus
 from slbench.stats.intervals import t_bound
 from slbench.stats.sequential import confidence
 from slbench.study import SeedRule, StudyRun
-from slbench.text import duration, megabytes, plural
+from slbench.text import duration, megabytes, plural, shown
 
 
 def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speeds: Path | None) -> None:
@@ -22,10 +22,10 @@ def check_plan_flags(*, plan: bool, probe: bool, speeds: Path | None, save_speed
     if not plan and (probe or speeds or save_speeds):
         raise InputError("--probe, --speeds and --save-speeds need --plan")
     if save_speeds is not None and (save_speeds.is_dir() or not save_speeds.absolute().parent.is_dir()):
-        raise InputError(f"--save-speeds {save_speeds}: must be a file in an existing folder")
+        raise InputError(f"--save-speeds: must be a file in an existing folder (got {shown(save_speeds)})")
     if probe and speeds:
         raise InputError(
-            "--probe and --speeds cannot be combined: --probe measures here, --speeds reads results of another machine"
+            "--probe and --speeds cannot be combined; --probe measures here, --speeds reads results of another machine"
         )
 
 

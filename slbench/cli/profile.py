@@ -15,6 +15,7 @@ from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
 from slbench.errors import InputError
 from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import Timing, choose_timing, network_key
 from slbench.measurement_records import Throughput
@@ -60,11 +61,10 @@ def profile(
     backbones = options.split(backbone) or list(BACKBONES)
     methods = options.split(method) or list(DEFAULT_METHODS)
     for name in backbones:
-        lookup(BACKBONES, name, "backbone")
+        lookup(BACKBONES, name, "backbone", where="--backbone")
     for name in methods:
-        lookup(METHODS, name, "method")
-    if precision not in ("auto", "bf16", "fp32"):
-        raise InputError(f"--precision {precision}: must be 'auto', 'bf16' or 'fp32'")
+        lookup(METHODS, name, "method", where="--method")
+    lookup(dict.fromkeys(("auto", "bf16", "fp32")), precision, "precision", where="--precision")
     memory = throughput if memory is None else memory
     if throughput or memory:
         Store(store).check(writing=True)
@@ -77,12 +77,12 @@ def profile(
         precision=resolved,
         image_size=(image_size, image_size),
     )
-    from slbench.measure import profile as measure
+    from slbench.measure.network import resolve_networks
+    from slbench.measure.profile import costs
 
-    networks, notes = measure.networks(
-        backbones, methods, image_size=(image_size, image_size), in_channels=in_chans, num_classes=classes
-    )
-    rows = [as_row(profile) for profile in measure.costs(networks)]
+    shape = ImageShape((image_size, image_size), in_chans, classes)
+    networks, notes = resolve_networks(backbones, methods, shape=shape)
+    rows = [as_row(profile) for profile in costs(networks)]
     setting = MeasurementContext(slot=slot, precision=resolved, batch_size=batch_size)
     if throughput:
         add_speeds(rows, list(networks.values()), setting, chosen, Store(store))
@@ -206,7 +206,8 @@ def enough_memory(setting: MeasurementContext) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"--batch-size {setting.batch_size}: not enough memory on {setting.slot.device.label}; use a smaller batch"
+            f"--batch-size: not enough memory on {setting.slot.device.label} (got {setting.batch_size}); "
+            "use a smaller batch"
         ) from error
 
 

@@ -10,7 +10,9 @@ from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
 from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
+from slbench.data import DataConfig
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.names import lookup
 
@@ -69,12 +71,12 @@ def receptive_field(
     if is_finished and (backbones or methods or image_size is not None):
         raise InputError("--backbone, --method and --image-size cannot be combined with runs or --study")
     for name in backbones:
-        lookup(NAMED, name, "backbone")
+        lookup(NAMED, name, "backbone", where="--backbone")
     for name in methods:
-        lookup(METHODS, name, "method")
-    outputs = [lookup(OUTPUTS, name, "output") for name in options.split(of)]
-    options.use_data_root(data_root)
-    chosen = chosen_runs(store, runs, study, needs=Requirements(attention=False)) if is_finished else None
+        lookup(METHODS, name, "method", where="--method")
+    outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of)]
+    data, needs = DataConfig.read(data_root), Requirements(attention=False)
+    chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
     from slbench.analysis import analyzed_networks
     from slbench.analysis.receptive_field import analyse
@@ -83,8 +85,9 @@ def receptive_field(
     if chosen is not None:
         inputs, notes = analyzed_networks.trained_networks(chosen, count=images), list(chosen.notes)
     else:
-        networks, notes = analyzed_networks.resolve_networks(
-            backbones, methods, side=image_size or 32, in_channels=in_chans, num_classes=classes
+        side = image_size or 32
+        networks, notes = analyzed_networks.resolve_default_networks(
+            backbones, methods, shape=ImageShape((side, side), in_chans, classes)
         )
         inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
     console = Console(stderr=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slbench.cli import options
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.names import lookup
 from slbench.report import DEFAULT_FIGURES, FIGURES, SUFFIXES
 from slbench.store import Store
-from slbench.study import load_study
+from slbench.study import Flags, load_study
 from slbench.table_spec import COSTS, METRICS, check_columns, column_names
+from slbench.text import shown
 from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
@@ -76,10 +78,10 @@ def report(
 
     Without a study: every run and every search of the store.
     """
-    options.use_data_root(data_root)
+    data = DataConfig.read(data_root)
     names = options.split([formats])
     for format_ in names:
-        lookup(SUFFIXES, format_, "format")
+        lookup(SUFFIXES, format_, "format", where="--format")
     named_columns, named_figures = asked_columns(accuracy, columns), asked_figures(figures)
     results = Store(store)
     results.check(writing=out is None)
@@ -88,7 +90,7 @@ def report(
         if path is not None and path.is_dir():
             print(tuning_summary(path, out or path), end="")
             continue
-        inputs = finished_runs(path, results)
+        inputs = finished_runs(path, results, data)
         if query:
             from slbench.report.inputs import only
 
@@ -104,10 +106,10 @@ def report(
 
 def asked_columns(accuracy: str, columns: str) -> list[str]:
     """Return the columns named by flags; empty without. Raises InputError for an unknown one."""
-    accuracies = [lookup(ACCURACIES, name, "accuracy") for name in options.split([accuracy])]
+    accuracies = [lookup(ACCURACIES, name, "accuracy", where="--accuracy") for name in options.split([accuracy])]
     named = options.split([columns])
     if accuracies and named:
-        raise InputError("--accuracy and --columns cannot be combined: the first is short for the second")
+        raise InputError("--accuracy and --columns cannot be combined; the first is short for the second")
     check_columns(named, "--columns")
     gains = [part for name in accuracies for part in (name, "gain")]
     return named or ([*COSTS, *gains] if gains else [])
@@ -117,18 +119,22 @@ def asked_figures(figures: str) -> list[str]:
     """Return the figures named by the flag; empty without. Raises InputError for an unknown one."""
     named = options.split([figures])
     for name in named:
-        lookup(dict.fromkeys([*FIGURES, "all", "none"]), name, "figure")
+        lookup(dict.fromkeys([*FIGURES, "all", "none"]), name, "figure", where="--figures")
     if "none" in named and set(named) != {"none"}:
-        raise InputError(f"--figures {figures}: 'none' cannot be combined with others")
+        raise InputError(f"--figures: 'none' cannot be combined with others (got {shown(figures)})")
     return list(dict.fromkeys(named))
 
 
-def finished_runs(path: Path | None, store: Store) -> "ReportInputs":
+def finished_runs(path: Path | None, store: Store, data: DataConfig) -> "ReportInputs":
     """Return the finished runs of a study or a store. Raises InputError if there are none."""
     from slbench.grid.adaptive_seeds import with_adaptive_seeds
     from slbench.report.inputs import gather_store, gather_study
 
-    inputs = gather_store(store) if path is None else gather_study(with_adaptive_seeds(load_study(path), store), store)
+    inputs = (
+        gather_store(store)
+        if path is None
+        else gather_study(with_adaptive_seeds(load_study(path, Flags(data=data)), store), store)
+    )
     if not inputs.records:
         what, start = ("", "STUDY") if path is None else (f" of {inputs.name}", path)
         if inputs.unread:
@@ -155,8 +161,8 @@ def show(
     if output.sections:
         print(f"\n{markdown.render_sections(output.sections)}", end="")
     print(f"\nwritten to {out}: {', '.join(output.files)}")
-    for figure, shown in output.figures:
-        print(f"{out / figure}.png, .svg, .pdf: {shown}")
+    for figure, content in output.figures:
+        print(f"{out / figure}.png, .svg, .pdf: {content}")
 
 
 def tuning_summary(folder: Path, out: Path) -> str:

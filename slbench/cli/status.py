@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from slbench.cli import options
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
@@ -36,25 +37,29 @@ def status(
     """
     if watch and as_json:
         raise InputError("--watch and --json cannot be combined")
-    options.use_data_root(data_root)
     results = Store(store)
     results.check(writing=False)
-    chosen = everything(results) if study is None else with_adaptive_seeds(study_file(study), results)
+    chosen = (
+        everything(results)
+        if study is None
+        else with_adaptive_seeds(study_file(study, DataConfig.read(data_root)), results)
+    )
+    unreadable = results.unreadable() if study is None else []
     standing = GridStatus.of(chosen.runs, results)
     if watch:
         standing = watch_runs(chosen, results)
     elif as_json:
         print(json.dumps(as_document(chosen, standing), indent=2))
     else:
-        print("\n".join(lines(chosen, standing)))
+        print("\n".join([*lines(chosen, standing), *(f"unreadable  {text}" for text in unreadable)]))
     if "failed" in standing.states.values():
         raise typer.Exit(1)
 
 
-def study_file(path: Path) -> Study:
+def study_file(path: Path, data: DataConfig) -> Study:
     """Return the study of a file without flags."""
     return options.study_of(
-        path, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[]
+        path, backbone=[], method=[], dataset=[], seeds=None, recipe=None, protocol=None, changes=[], data=data
     )
 
 
@@ -85,23 +90,23 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
 ) -> None:
     """Print the log of a run."""
-    from slbench.grid.processes import LOG
+    from slbench.run_paths import RunPaths
 
     results = Store(store)
     results.check(writing=False)
     run_id, folder = results.find(run)
     try:
-        with (folder / LOG).open(errors="replace") as log:
+        with RunPaths(folder).log.open(errors="replace") as log:
             text = log.read()
             if not text and not follow:
-                print(f"{folder / LOG}: the log is empty", file=sys.stderr)
+                print(f"{RunPaths(folder).log}: the log is empty", file=sys.stderr)
             print(text, end="")
             while follow and run_id in results.claims.holders():
                 time.sleep(FOLLOW_SECONDS)
                 print(log.read(), end="", flush=True)
             print(log.read(), end="")
     except FileNotFoundError:
-        raise InputError(f"{folder}: no log: the run was trained by `slbench train`, or has not started") from None
+        raise InputError(f"{folder}: no log; the run was trained by `slbench train`, or has not started") from None
 
 
 def lines(study: Study, standing: GridStatus) -> list[str]:

@@ -13,12 +13,12 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
 from slbench.cli.tune_views import make_view
-from slbench.data import DEFAULT_DATASET
+from slbench.data import DEFAULT_DATASET, DataConfig
 from slbench.errors import InputError
 from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
-from slbench.text import plural
+from slbench.text import plural, shown
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
 from slbench.tuning.search import SearchConfig
@@ -132,16 +132,16 @@ def tune_temperature(
     as_json: options.Json = False,
 ) -> None:
     """Search the initial temperature and the shift by validation accuracy."""
-    options.use_data_root(data_root)
-    options.use_stream(stream)
+    data = DataConfig.read(data_root, stream=stream)
     check_protocol(protocol, changes)
     flags = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
     settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
     targets = [
-        TuningTarget(backbone, dataset, name, recipe or "quick", settings) for name in options.split(method) or ["both"]
+        TuningTarget(backbone, dataset, name, recipe or "quick", settings, data)
+        for name in options.split(method) or ["both"]
     ]
     if len({target.method for target in targets}) < len(targets):
-        raise InputError("--method names a method twice")
+        raise InputError(f"--method: names a method twice (got {', '.join(target.method for target in targets)})")
     file = NOTHING if search is None else load_search_file(search)
     spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
     label = targets[0].runs({}, seeds=[0])[0].labels
@@ -149,8 +149,8 @@ def tune_temperature(
         name=name or f"{backbone}-{label.dataset}",
         trials=trials,
         seeds=seeds_per_trial,
-        sampler=lookup(SAMPLERS, sampler, "sampler"),
-        pruner=lookup(PRUNERS, pruner, "pruner"),
+        sampler=lookup(SAMPLERS, sampler, "sampler", where="--sampler"),
+        pruner=lookup(PRUNERS, pruner, "pruner", where="--pruner"),
         seed=sampler_seed,
     )
     tuning = prepare_tuning(
@@ -188,8 +188,7 @@ def check_protocol(protocol: str | None, changes: list[str]) -> None:
     name = protocol or options.parsed(changes).pop("protocol", None)
     if name not in (None, "holdout"):
         raise InputError(
-            f"--protocol {name}: a search needs validation images, and protocol '{name}' has none; "
-            "allowed: 'holdout', the default"
+            f"--protocol: validation images are needed, which others lack (got {shown(name)}); allowed: holdout"
         )
 
 

@@ -12,11 +12,12 @@ from rich.console import Console
 from slbench.cli import options
 from slbench.cli.grid import say, say_notes
 from slbench.cli.views import make_view
+from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.launch import prepare
 from slbench.grid.verify import Proof, Verification, one_per_network
 from slbench.store import Store
-from slbench.text import plural
+from slbench.text import plural, shown
 
 
 def verify_resume(
@@ -45,13 +46,13 @@ def verify_resume(
 
     Trains each run once through and once killed with SIGKILL at random steps, and compares every bit.
     """
-    options.use_data_root(data_root)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol, changes=changes, epochs=epochs, batch_size=batch_size,
+        data=DataConfig.read(data_root),
     )  # fmt: skip
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise InputError(f"--keep {keep}: must be a new or empty folder")
+        raise InputError(f"--keep: must be a new or empty folder (got {shown(keep)})")
     runs = chosen.runs if every else one_per_network(chosen.runs)
     console = Console()
     with stores(keep) as folder:

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from slbench.data.augment import augment
-from slbench.data.erasing import erase, rectangles
-from slbench.data.lazy_images import LazyImages
-from slbench.data.mixing import Mix, mixed
+from slbench.data.augment.erasing import erase, rectangles
+from slbench.data.augment.mixing import Mix, mixed
+from slbench.data.augment.pipeline import augment
+from slbench.data.images.source import Images, InMemoryImages, Rows
 from slbench.data.specs import DatasetSpec
-from slbench.data.splits import Images, ImageSet, Rows
+from slbench.data.splits import ImageSet
 from slbench.recipes import Recipe
 from slbench.rng import generator
 
@@ -29,7 +29,7 @@ class Batch:
     share: float  # weight of the images' own labels; 1 without mixing
 
 
-class InMemoryImages:
+class DeviceImages:
     """Images in device memory, or in host memory if they would fill more than half of the free device memory."""
 
     def __init__(self, images: Images, *, device: torch.device) -> None:
@@ -50,7 +50,9 @@ class Batches:
     """Normalised batches of an image set on a device."""
 
     def __init__(self, part: ImageSet, spec: DatasetSpec, *, device: torch.device) -> None:
-        self.images = part.images if isinstance(part.images, LazyImages) else InMemoryImages(part.images, device=device)
+        self.images = (
+            DeviceImages(part.array, device=device) if isinstance(part.images, InMemoryImages) else part.images
+        )
         self.labels = torch.from_numpy(part.labels).to(device)
         self.mean = torch.tensor(spec.mean, device=device)[:, None, None]
         self.std = torch.tensor(spec.std, device=device)[:, None, None]

@@ -7,6 +7,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 Count = Annotated[int, Ge(0)]
@@ -44,6 +45,11 @@ class DatasetSpec:
             raise InputError(f"fraction {self.fraction:g} and per_class {self.per_class} exclude each other; set one")
 
     @property
+    def shape(self) -> ImageShape:
+        """Shape of the images and number of classes, as networks are made for them."""
+        return ImageShape(self.image_size, self.in_channels, self.num_classes)
+
+    @property
     def num_train(self) -> int:
         """Number of training images, including the validation split."""
         return sum(of_each(self.train_counts, self.num_classes))
@@ -76,7 +82,10 @@ class DatasetSpec:
         counts = self.without_validation(holdout=holdout)
         if self.per_class is not None and self.per_class > min(counts):
             label = counts.index(min(counts))
-            raise InputError(f"per_class {self.per_class} is above the {min(counts)} training images of class {label}")
+            raise InputError(
+                f"dataset.per_class: must be at most {min(counts)}, the training images of class {label} "
+                f"(got {self.per_class})"
+            )
         return tuple(self.subset_of(count) for count in counts)
 
     def subset_of(self, count: int) -> int:

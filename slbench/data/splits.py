@@ -3,29 +3,42 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slbench.data.images import digest_of
-from slbench.data.lazy_images import LazyImages
+from slbench.data.images.decode import Pixels
+from slbench.data.images.source import Images, ImageSource, InMemoryImages, OnDiskImages, Rows
 from slbench.data.specs import ARRAYS, TENTH, DatasetSpec, of_each, short
 from slbench.errors import InputError
 
-Images = NDArray[np.uint8]  # (n, channels, height, width)
 Labels = NDArray[np.int64]  # (n,)
-Rows = NDArray[np.int64]
 PartName = Literal["train", "test"]
+SamplePart = Literal["train", "validation", "test"]
 PARTS: tuple[PartName, PartName] = ("train", "test")
+
+
+class Sample(NamedTuple):
+    """Image of a data set as a loader yields it, in any order."""
+
+    part: SamplePart
+    pixels: Pixels
+    label: int
+    digest: bytes | None = None  # of the image before resizing; None: of `pixels`
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
     """Images and their labels."""
 
-    images: Images | LazyImages
+    images: ImageSource
     labels: Labels
+
+    @classmethod
+    def of(cls, images: Images, labels: Labels) -> "ImageSet":
+        """Return images in memory with their labels."""
+        return cls(InMemoryImages(images), labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -33,20 +46,11 @@ class ImageSet:
     @property
     def array(self) -> Images:
         """The images, which must be in memory."""
-        assert not isinstance(self.images, LazyImages)
-        return self.images
+        assert isinstance(self.images, InMemoryImages)
+        return self.images.array
 
     def take(self, rows: Rows) -> "ImageSet":
-        return ImageSet(self.images[rows], self.labels[rows])
-
-
-@dataclasses.dataclass(frozen=True)
-class DatasetStatistics:
-    """Content hash and pixel statistics from reading every image of a data set."""
-
-    content: str  # see `content_hash`
-    mean: tuple[float, ...]  # per channel over the training images, in [0, 1]
-    std: tuple[float, ...]
+        return ImageSet(self.images.take(rows), self.labels[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +60,12 @@ class Splits:
     train: ImageSet
     test: ImageSet
     validation: Rows | None = None  # rows of train of the validation split; None: a tenth per class
-    statistics: DatasetStatistics | None = None  # of lazy images, which are checked against their digests
+    content: str | None = None  # verified `content_hash`; None: not known yet
 
     @property
-    def lazy(self) -> bool:
+    def streamed(self) -> bool:
         """Whether images are read on access and not kept."""
-        return isinstance(self.train.images, LazyImages)
+        return isinstance(self.train.images, OnDiskImages)
 
     @property
     def held_out(self) -> Rows:
@@ -82,7 +86,7 @@ class Splits:
 
 def in_content_order(part: ImageSet) -> ImageSet:
     """Return the images in `content_order`."""
-    return part.take(content_order([digest_of(image) for image in part.images], part.labels))
+    return part.take(content_order(part.images.image_digests(), part.labels))
 
 
 def content_order(digests: Sequence[bytes], labels: Labels) -> Rows:
@@ -102,20 +106,20 @@ def validation_rows(labels: Labels) -> Rows:
     return np.concatenate([of_class[: round(len(of_class) / TENTH)] for of_class in rows])
 
 
-def content_hash(splits: Splits, *, on_image: Callable[[Images], None] = lambda image: None) -> str:
+def content_hash(splits: Splits, *, on_image: Callable[[PartName, Pixels], None] = lambda part, image: None) -> str:
     """Return the sha256 over images, labels and validation rows, in order, with their shapes.
 
     Args:
         on_image: called with each image, training first; not called if the hash is known.
     """
-    if splits.statistics is not None:
-        return splits.statistics.content
+    if splits.content is not None:
+        return splits.content
     digest = hashlib.sha256()
-    for part in (splits.train, splits.test):
-        digest.update(f"{part.images.dtype.str}{part.images.shape}".encode())
+    for name, part in zip(PARTS, (splits.train, splits.test), strict=True):
+        digest.update(f"{np.dtype(np.uint8).str}{part.images.shape}".encode())
         for image in part.images:
             digest.update(image.tobytes())
-            on_image(image)
+            on_image(name, image)
         digest.update(as_bytes(part.labels))
     digest.update(as_bytes(splits.held_out))
     return digest.hexdigest()
@@ -131,7 +135,7 @@ def check_content(splits: Splits, spec: DatasetSpec) -> None:
     content = ARRAYS + content_hash(splits)
     if spec.content.startswith(ARRAYS) and content != spec.content:
         raise InputError(
-            f"data set '{spec.name}': the images have changed: expected {short(spec.content)}, got {short(content)}; "
+            f"data set '{spec.name}': the images have changed: expected {short(spec.content)} (got {short(content)}); "
             "reinstall slbench or restore the file"
         )
     check_counts(splits, spec)

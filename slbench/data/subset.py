@@ -4,10 +4,8 @@ import hashlib
 
 import numpy as np
 
-from slbench.data.images import digest_of
-from slbench.data.lazy_images import LazyImages
 from slbench.data.specs import DatasetSpec
-from slbench.data.splits import Images, ImageSet
+from slbench.data.splits import ImageSet
 from slbench.rng import derive
 
 
@@ -20,17 +18,9 @@ def subset(part: ImageSet, spec: DatasetSpec, *, seed: int) -> ImageSet:
     if spec.fraction is None and spec.per_class is None:
         return part
     salt = derive(seed, "subset").to_bytes(8, "big")
-    draws = [hashlib.sha256(salt + digest).digest() for digest in digests(part.images)]
+    draws = [hashlib.sha256(salt + digest).digest() for digest in part.images.image_digests()]
     selected = []
     for label in np.unique(part.labels):
         rows = sorted(np.flatnonzero(part.labels == label).tolist(), key=lambda row: draws[row])
         selected += rows[: spec.subset_of(len(rows))]
     return part.take(np.array(sorted(selected), dtype=np.int64))
-
-
-def digests(images: Images | LazyImages) -> list[bytes]:
-    """Return the sha256 of each image; stored digests of lazy ones, without reading them."""
-    if isinstance(images, LazyImages):
-        assert images.digests is not None, "lazy images without digests"
-        return [digest.tobytes() for digest in images.digests]
-    return [digest_of(image) for image in images]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from slbench.errors import StoreError
 from slbench.record import read_record
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import Comparison, SeedRule, Study, StudyRun
 
@@ -117,7 +118,7 @@ def accuracies_in(store: Store, run_ids: Iterable[str]) -> dict[str, float]:
     """Return the test accuracy of the last epoch, in percent, of each finished run; unreadable records are skipped."""
     folders, accuracies = store.ids(), dict[str, float]()
     for run_id in run_ids:
-        if run_id in folders and (path := folders[run_id] / "record.json").exists():
+        if run_id in folders and (path := RunPaths(folders[run_id]).record).exists():
             with contextlib.suppress(StoreError):
                 record = read_record(path)
                 if record.run_id == run_id:
@@ -162,6 +163,21 @@ class AdaptiveSeeds:
                     self.on_event(SeedAdded(run))
                     return run
         return None
+
+    def is_pending(self) -> bool:
+        """Return whether a comparison that may request more seeds waits for runs that other processes have claimed."""
+        active = self.store.claims.holders()
+        waiting = (
+            decision
+            for decision in self.rule.decisions(self.accuracies)
+            if decision.analysis.state == "waiting" and decision.analysis.seeds < self.rule.seeds.max
+        )
+        return any(
+            run_id in active and run_id not in self.accuracies
+            for decision in waiting
+            for run in (decision.comparison.row, decision.comparison.plain)
+            for run_id in self.rule.ids[run.spec.run_id]
+        )
 
     def _read(self) -> None:
         """Read newly finished runs from the store."""

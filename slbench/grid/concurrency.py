@@ -61,7 +61,7 @@ def choose(
             tell(f"{jobs} at a time on a device: {cost.wall_seconds:.0f} s in all")
     if not seconds:
         raise InputError(
-            "--jobs-per-device auto: no number of jobs could be tried within the memory that is free: "
+            "--jobs-per-device: auto: no number of jobs could be tried within the memory that is free; "
             "name one, or a smaller recipe.batch_size"
         )
     return min(seconds, key=lambda jobs: seconds[jobs])

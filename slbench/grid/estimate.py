@@ -8,15 +8,16 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from slbench import machine
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 from slbench.files import dump_json, write_atomic
 from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
 from slbench.grid.messages import Job, ProbeTask
-from slbench.grid.processes import LOG, spawn, stop, worker_device
+from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Resolved, Slot
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
+from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec, digest
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -96,11 +97,11 @@ def load_probes(path: Path) -> list[Probe]:
     try:
         return PROBES.validate_json(path.read_bytes())
     except OSError as error:
-        raise InputError(f"--speeds {path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"--speeds: {unreadable(path, error)}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(
-            f"--speeds {path}: not a file of --save-speeds: {first['msg'].lower()}; write it again on that machine"
+            f"--speeds: {path}: not a file of --save-speeds: {first['msg'].lower()}; write it again on that machine"
         ) from error
 
 
@@ -114,7 +115,7 @@ def save_probes(path: Path, probes: Sequence[Probe]) -> None:
     try:
         write_atomic(path, dump_json([probe.model_dump(mode="json") for probe in probes]))
     except OSError as error:
-        raise InputError(f"--save-speeds {path}: cannot be written: {error.strerror}: name another file") from error
+        raise InputError(f"--save-speeds: {path}: cannot be written: {error.strerror}; name another file") from error
 
 
 def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:
@@ -204,7 +205,7 @@ def probe_missing(
 
 
 def try_together(jobs: Sequence[tuple[Unprobed, Slot]], store: Store, *, tell: Callable[[str], None]) -> None:
-    log_path = store.root / "probes" / LOG
+    log_path = store.root / "probes" / RunPaths.log
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         processes = [
@@ -223,6 +224,7 @@ def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
     job = Job(
         spec=item.run.spec,
         labels=item.run.labels,
+        data=item.run.data,
         store=str(store.root),
         device=worker_device(slot.device),
         device_label=slot.device.label,

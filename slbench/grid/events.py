@@ -99,6 +99,7 @@ class GridStopped:
 
     reason: str
     waiting: int  # runs not started
+    is_limit: bool = False  # a limit of this worker or claims of others, not trouble
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slbench.data import check_available
+from slbench.data import check_available, rehash
 from slbench.grid.adaptive_seeds import AdaptiveSeeds
 from slbench.grid.concurrency import choose
 from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
 from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, SeedAdded, WaitingForOthers
+from slbench.grid.executor import Limits, MakeExecutor
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, make_slots, resolve_precision
@@ -62,9 +63,19 @@ def prepare(
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     if with_data:
-        for run in grid.todo:
-            check_available(run.spec.dataset)
+        for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in grid.todo):
+            check_available(spec, data)
+            rehash(spec, data)
     return grid
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the jobs of a grid ended."""
+
+    failed: int  # runs that failed here
+    stopped: bool  # trouble such as a full disk stopped it before all runs were started
+    clean: bool  # exactly the unfinished runs ran here, at the first try, so that the time is meaningful
 
 
 def launch_jobs(
@@ -74,11 +85,19 @@ def launch_jobs(
     on_event: Callable[[Event], None],
     tensorboard: Path | None = None,
     study: Study | None = None,
-) -> bool:
-    """Run the unfinished runs. Return whether exactly these ran here at the first try, so that the time is meaningful.
+    wait: bool = True,
+    max_seconds: float | None = None,
+    executor: MakeExecutor = LocalExecutor,
+) -> Outcome:
+    """Claim and run unfinished runs until none is left to claim.
 
     Args:
         study: adds the runs that its seed rule, if any, requests.
+        wait: wait for runs that other processes have claimed, and take them over if their owner dies. If not, those
+            that an undecided comparison of the seed rule needs are waited for all the same.
+        max_seconds: after which running jobs stop at a checkpoint and no more are started.
+    Raises:
+        StoreError: if the store vanishes.
     """
     unclean: list[Event] = []
 
@@ -90,19 +109,21 @@ def launch_jobs(
         on_event(event)
 
     added = AdaptiveSeeds(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
-    executor = LocalExecutor(
+    limits = Limits(wait=lambda: wait or (added is not None and added.is_pending()), max_seconds=max_seconds)
+    failed = executor(
         grid.slots,
         store=grid.store,
         precisions=grid.precisions,
         on_event=see,
         policy=policy,
+        limits=limits,
         tensorboard=tensorboard,
-    )
-    executor.run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
+    ).run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
     runs = grid.runs if added is None else added.assigned.values()
     after = grid.store.states(run.spec for run in runs)
     grid.store.claims.forget(run for run, state in after.items() if state == "done")
-    return not unclean
+    stopped = any(isinstance(event, GridStopped) and not event.is_limit for event in unclean)
+    return Outcome(failed, stopped=stopped, clean=not unclean)
 
 
 def measure_speeds(grid: PreparedGrid, *, on_event: Callable[[Event], None]) -> None:

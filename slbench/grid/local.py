@@ -1,11 +1,10 @@
-"""Local executor: worker processes on the slots of this machine."""
+"""Local executor: worker processes on the slots of this machine pull runs from the store."""
 
 import contextlib
 import queue
-import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slbench.claims import HEARTBEAT_SECONDS, Claim
@@ -24,37 +23,64 @@ from slbench.grid.events import (
     Started,
     WaitingForOthers,
 )
+from slbench.grid.executor import NO_LIMITS, Limits
 from slbench.grid.failures import failure, memory_kills
-from slbench.grid.messages import Job, JobFailed, JobFinished, JobStopped, Line
-from slbench.grid.processes import (
-    GRACE_SECONDS,
-    LOG,
-    close_pipes,
-    on_interrupt,
-    request_stop,
-    send_task,
-    spawn,
-    stop,
-    worker_device,
-)
-from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunningJob, WorkerProcess
-from slbench.grid.slots import Device, Resolved, Slot
+from slbench.grid.messages import Job, JobFailed, JobStopped, Message
+from slbench.grid.processes import GRACE_SECONDS, WorkerProcess, close_pipes, on_interrupt, spawn, stop, worker_device
+from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunQueue
+from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
-from slbench.record import Failure, Pruned
+from slbench.record import Pruned
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.text import plural
 from slbench.train.progress import Progress
 
 TICK_SECONDS = 0.5  # between two checks of claims and time limits
 CLAIM_SECONDS = 2.0  # between two attempts to claim a run that another process has
 PROGRESS_SECONDS = 2.0  # between two writes of a run's progress
-STOP_SECONDS = 120.0  # for a worker to leave a pruned run (it does after its current step) before it is killed
+STOP_SECONDS = 120.0  # for a worker to stop a run (it does after its current step) before it is killed
+
+
+@dataclass(eq=False)
+class RunningJob:
+    """A job on a slot."""
+
+    task: QueuedRun
+    slot: Slot
+    worker: "WorkerProcess[RunningJob]"
+    paths: RunPaths
+    claim: Claim
+    memory_kills: int
+    log_size: int  # bytes written by earlier attempts
+    started: float = field(default_factory=time.monotonic)
+    progress_written: float = 0.0
+    report: JobFailed | None = None
+    kill_at: float | None = None  # asked to end; killed at this monotonic time
+    timed_out: bool = False
+    cancelled: bool = False  # ended by the launcher; not a failure
+    pruned: Pruned | None = None  # by a search
+
+    @property
+    def run(self) -> StudyRun:
+        return self.task.run
+
+    def terminate(self) -> None:
+        """Ask the worker to exit; it is killed after the grace period."""
+        self.worker.process.terminate()
+        self.kill_at = time.monotonic() + GRACE_SECONDS
+
+    def request_stop(self) -> None:
+        """Ask the worker to stop the run at a checkpoint; it is killed if it does not."""
+        self.kill_at = time.monotonic() + STOP_SECONDS
+        self.worker.request_stop(self.run.spec.run_id)
 
 
 class LocalExecutor:
     """Runs jobs on slots, one worker process per slot, which is replaced after a failure.
 
-    Runs claimed by another launcher on the same store are left to it, and taken over if it dies.
+    Runs claimed by another process on the same store are left to it, and taken over if it dies.
 
     Args:
         precisions: requested precision -> the one used in this grid.
@@ -70,146 +96,174 @@ class LocalExecutor:
         precisions: Mapping[Precision, Resolved],
         on_event: Callable[[Event], None],
         policy: Policy = DEFAULT_POLICY,
+        limits: Limits = NO_LIMITS,
         tensorboard: Path | None = None,
     ) -> None:
-        self.slots = list(slots)
-        self.store = store
-        self.precisions = precisions
-        self.on_event = on_event
-        self.policy, self.tensorboard = policy, tensorboard
-        self.waiting = deque[QueuedRun]()
-        self.busy = set[RunningJob]()
-        self.idle: dict[Slot, WorkerProcess] = {}
-        self.failed = 0
-        self._causes = Counter[str]()
-        self._idle = False
-        self._halted = False
+        self.queue = RunQueue(slots, policy=policy, store=str(store.root))
+        self.store, self.precisions, self.on_event = store, precisions, on_event
+        self.policy, self.limits, self.tensorboard = policy, limits, tensorboard
+        self.jobs: dict[Slot, RunningJob] = {}
+        self.idle: dict[Slot, WorkerProcess[RunningJob]] = {}
+        self._waiting_since: float | None = None
+        self._opened = False  # a claim was attempted, so that the store has a folder of claims
         self._more: Callable[[], StudyRun | None] = lambda: None
+        self._stop_at: float | None = None
         # SimpleQueue.put is safe in a signal handler; None means an interrupt
-        self._messages: queue.SimpleQueue[
-            tuple[WorkerProcess, Progress | JobFailed | JobFinished | JobStopped | None] | None
-        ] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[WorkerProcess[RunningJob], Message | None] | None] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
-        """Run all, in order, as slots become free; return the number of failed runs.
+        """See `Executor.run`.
 
         On SIGINT or SIGTERM the workers are ended and KeyboardInterrupt is raised; finished runs stay finished.
 
-        Args:
-            more: called for another run when a slot is free. None: there is none now, or, while no job is running,
-                none at all. A run that is finished already becomes AlreadyFinished.
+        Raises:
+            StoreError: if the store vanishes.
         """
-        self.waiting.extend(QueuedRun(run) for run in runs)
-        self._halted, self._more = False, more
+        self.queue.add(runs)
+        self.queue.stopped, self._more = False, more
+        if self.limits.max_seconds is not None:
+            self._stop_at = time.monotonic() + self.limits.max_seconds
         with on_interrupt(lambda: self._messages.put(None)):
             try:
                 self._fill()
-                while self.waiting or self.busy:
+                while self.queue.waiting or self.jobs:
                     self._handle_message()
                     self._check_jobs()
                     self._fill()
             finally:
-                stop([worker.process for worker in (*self.idle.values(), *(job.worker for job in self.busy))])
-                for job in self.busy:
+                stop([worker.process for worker in (*self.idle.values(), *(job.worker for job in self.jobs.values()))])
+                for job in self.jobs.values():
                     job.claim.release(done=False)
                 self.idle.clear()
-        return self.failed
+        return self.queue.failed
 
     def prune(self, run: StudyRun, pruned: Pruned) -> None:
-        """Stop a run after its current step, if it is running here. Its metrics and checkpoint are kept."""
-        for job in self.busy:
-            if job.run.spec.run_id == run.spec.run_id and job.pruned is None:
-                job.pruned = pruned
-                job.kill_at = time.monotonic() + STOP_SECONDS
-                request_stop(run.spec.run_id, job.process)
+        """See `Executor.prune`."""
+        job = self._job_of(run)
+        if job is not None and job.pruned is None:
+            job.pruned = pruned
+            job.request_stop()
+
+    def kill(self, run: StudyRun) -> bool:
+        """See `Executor.kill`."""
+        job = self._job_of(run)
+        if job is None or job.worker.job is not job or job.worker.process.poll() is not None:
+            return False
+        job.worker.process.kill()
+        return True
+
+    def _job_of(self, run: StudyRun) -> RunningJob | None:
+        """Return the job of a run, if it is running here."""
+        return next((job for job in list(self.jobs.values()) if job.run.spec.run_id == run.spec.run_id), None)
 
     def _fill(self) -> None:
-        """Start jobs on free slots."""
-        taken = {job.slot for job in self.busy}
+        """Start jobs on free slots, and stop if that has become impossible."""
         try:
-            for slot in [slot for slot in self.slots if slot not in taken]:
-                task = self._next(slot.device) or self._next_added(slot.device)
-                if task is not None:
-                    self._start(*task, slot)
+            for slot in self.queue.free_slots:
+                if (claimed := self._next(slot)) is not None:
+                    self._start(*claimed, slot)
         except OSError as error:
-            self._halt(
+            self._check_store()
+            self._stop(
                 f"{self.store.root}: cannot write ({error.strerror}): fix that, then run the same command to resume"
             )
-        if self.waiting and not self.slots:
-            self._halt("no usable device is left")
-        idle = bool(self.waiting) and not self.busy
-        if idle and not self._idle:
-            self.on_event(WaitingForOthers(len(self.waiting)))
-        self._idle = idle
+        if self.queue.waiting and not self.queue.slots:
+            self._stop("no usable device is left")
+        if self.queue.reached_max_runs:
+            self._stop(f"--max-runs: {plural(self.policy.max_runs or 0, 'run')} started", is_limit=True)
+        self._wait_for_others()
 
-    def _next(self, device: Device) -> tuple[QueuedRun, Claim] | None:
-        """Return the first run that can start on a device now, claimed."""
-        beside = [job for job in self.busy if job.slot.device == device]
+    def _wait_for_others(self) -> None:
+        """Tell, once, that all remaining runs are claimed elsewhere; drop them if they are not to be waited for.
+
+        Before they are dropped, each is tried once more.
+        """
+        now, waits = time.monotonic(), bool(self.queue.waiting) and not self.jobs
+        if not waits:
+            self._waiting_since = None
+        elif self.limits.wait():
+            if self._waiting_since is None:
+                self.on_event(WaitingForOthers(len(self.queue.waiting)))
+            self._waiting_since = self._waiting_since or now
+        elif self._waiting_since is None:
+            self._waiting_since = now
+        elif now - self._waiting_since > CLAIM_SECONDS + TICK_SECONDS:
+            self._stop("the remaining runs are claimed by other processes; --wait waits for them", is_limit=True)
+
+    def _next(self, slot: Slot) -> tuple[QueuedRun, Claim] | None:
+        """Return the first run that can start on a slot now, claimed; if none is waiting, one from `more`.
+
+        Runs from `more` that cannot start wait, at most as many as there are slots.
+        """
+        if (claimed := self._claim_first(slot)) is not None:
+            return claimed
+        while self.queue.has_room and (run := self._more()) is not None:
+            self.queue.add([run])
+            if (claimed := self._claim_first(slot)) is not None:
+                return claimed
+        return None
+
+    def _claim_first(self, slot: Slot) -> tuple[QueuedRun, Claim] | None:
+        """Return the first waiting run that can start on a slot now, claimed."""
         now = time.monotonic()
-        ready = [task for task in self.waiting if task.not_before <= now]
-        exclusive = [task for task in ready if task.alone == device]
-        if beside and (exclusive or any(job.task.alone for job in beside)):
-            return None
-        for task in [*exclusive, *(task for task in ready if task.alone is None)]:
-            shortfall = disk_shortfall(self.store, task.run, [job.run for job in self.busy])
-            if shortfall is not None and not self.busy:
-                self._halt(shortfall)
+        for task in self.queue.ready(slot.device, now):
+            shortfall = disk_shortfall(self.store, task.run, [job.run for job in self.jobs.values()])
+            if shortfall is not None and not self.jobs:
+                self._stop(shortfall)
                 return None
-            claim = None if shortfall is not None else self.store.claims.acquire(task.run.spec.run_id)
+            claim = None if shortfall is not None else self._acquire(task.run)
             if claim is None:
-                task.not_before = time.monotonic() + CLAIM_SECONDS
+                task.not_before = now + CLAIM_SECONDS
                 continue
-            self.waiting.remove(task)
             if not self.store.is_done(task.run.spec):
                 return task, claim
+            self.queue.waiting.remove(task)
             claim.release(done=True)
             self.on_event(AlreadyFinished(task.run))
         return None
 
-    def _next_added(self, device: Device) -> tuple[QueuedRun, Claim] | None:
-        """Return a run from `more` that can start now, claimed; others wait, at most as many as there are slots."""
-        while len(self.waiting) < len(self.slots) and not self._halted and (run := self._more()) is not None:
-            self.waiting.append(QueuedRun(run))
-            if (task := self._next(device)) is not None:
-                return task
-        return None
+    def _acquire(self, run: StudyRun) -> Claim | None:
+        self._check_store()
+        claim = self.store.claims.acquire(run.spec.run_id)
+        self._opened = True
+        return claim
 
     def _start(self, task: QueuedRun, claim: Claim, slot: Slot) -> None:
         run = task.run
         if task.alone:  # idle workers hold memory too
             for other in [other for other in self.idle if other.device == slot.device]:
                 stop([self.idle.pop(other).process])
+        self.queue.start(task, slot)
         try:
-            folder = self.store.begin(run.spec, run.labels)
-            log_size = (folder / LOG).stat().st_size if (folder / LOG).exists() else 0
-            worker = self._worker(self._job(run, slot, folder / LOG), slot)
+            paths = RunPaths(self.store.begin(run.spec, run.labels))
+            log_size = paths.log.stat().st_size if paths.log.exists() else 0
+            worker = self._worker(self._job(run, slot, paths.log), slot)
         except OSError:
             claim.release(done=False)
-            self.waiting.appendleft(task)
+            self.queue.put_back(slot)
             raise
-        job = worker.job = RunningJob(task, slot, worker, folder, claim, memory_kills(), log_size)
-        self.busy.add(job)
+        job = worker.job = RunningJob(task, slot, worker, paths, claim, memory_kills(), log_size)
+        self.jobs[slot] = job
         with contextlib.suppress(OSError):  # disk full: the worker ends with the launcher all the same
             claim.add_process(worker.process.pid, slot.device.label)
         self.on_event(Started(run, slot))
 
-    def _worker(self, job: Job, slot: Slot) -> WorkerProcess:
+    def _worker(self, job: Job, slot: Slot) -> WorkerProcess[RunningJob]:
         """Start a job in the slot's idle worker, or in a new one; return the worker."""
         worker = self.idle.pop(slot, None)
         if worker is not None:
-            if send_task(job, worker.process):
+            if worker.send_task(job):
                 return worker
             stop([worker.process])
-        Path(job.log).parent.mkdir(parents=True, exist_ok=True)
         with Path(job.log).open("ab") as log:
-            worker = WorkerProcess(spawn(job, slot.device, threads=slot.threads, log=log))
-        threading.Thread(target=self._read_messages, args=(worker,), daemon=True).start()
-        return worker
+            process = spawn(job, slot.device, threads=slot.threads, log=log)
+        return WorkerProcess(process, lambda worker, message: self._messages.put((worker, message)))
 
     def _job(self, run: StudyRun, slot: Slot, log: Path) -> Job:
         return Job(
             spec=run.spec,
             labels=run.labels,
+            data=run.data,
             store=str(self.store.root),
             device=worker_device(slot.device),
             device_label=slot.device.label,
@@ -222,18 +276,6 @@ class LocalExecutor:
             tensorboard=None if self.tensorboard is None else str(self.tensorboard),
         )
 
-    def _read_messages(self, worker: WorkerProcess) -> None:
-        """Queue the messages of a worker until it has ended."""
-        assert worker.process.stdout is not None
-        try:
-            for line in worker.process.stdout:
-                self._messages.put((worker, Line.validate_json(line)))
-        except ValueError:
-            worker.process.kill()  # unreadable output: fail the job instead of waiting for ever
-        finally:
-            worker.process.wait()
-            self._messages.put((worker, None))
-
     def _handle_message(self) -> None:
         """Handle the next message, waiting at most one tick."""
         try:
@@ -242,6 +284,7 @@ class LocalExecutor:
             return
         if item is None:
             raise KeyboardInterrupt
+        self._check_store()
         worker, message = item
         job = worker.job
         if job is None:
@@ -269,125 +312,87 @@ class LocalExecutor:
             job.claim.write_progress(message.model_dump())
 
     def _check_jobs(self) -> None:
-        """Send heartbeats; end jobs that exceed their time limit or have lost their claim."""
+        """Send heartbeats; end jobs that exceed a time limit or have lost their claim."""
+        self._check_store()
         now, limit = time.monotonic(), self.policy.timeout
-        for job in self.busy:
+        for job in self.jobs.values():
             if now - job.claim.last_heartbeat > HEARTBEAT_SECONDS and not job.claim.heartbeat():
                 job.cancelled = True
-                job.process.kill()
+                job.worker.process.kill()
             if limit is not None and now - job.started > limit and not job.timed_out:
                 job.timed_out = True
-                self._terminate(job)
+                job.terminate()
             if job.kill_at is not None and now > job.kill_at:
-                job.process.kill()
+                job.worker.process.kill()
+        if self._stop_at is not None and now > self._stop_at:
+            self._stop_at = None
+            self._stop("--max-time: running jobs stop at a checkpoint", is_limit=True)
+            for job in self.jobs.values():
+                job.cancelled = True
+                job.request_stop()
 
-    def _terminate(self, job: RunningJob) -> None:
-        job.process.terminate()
-        job.kill_at = time.monotonic() + GRACE_SECONDS
+    def _check_store(self) -> None:
+        """Raise StoreError if the folder of claims, which only launchers create, has gone."""
+        if self._opened and not self.store.claims.root.is_dir():
+            raise StoreError(
+                f"{self.store.root}: the store has vanished (moved, deleted or no longer mounted); "
+                "restore it, then run the same command to resume"
+            )
 
     def _end(self, job: RunningJob) -> None:
         """Record how a job ended."""
-        self.busy.discard(job)
+        del self.jobs[job.slot]
         if job.worker.job is not None:
-            close_pipes(job.process)
+            close_pipes(job.worker.process)
         try:
             record = self.store.record(job.run.spec.run_id)
         except StoreError:
             record = None
         if record is not None:
+            self.queue.end(job.slot)
             job.claim.release(done=True)
             self.on_event(Finished(job.run, job.slot, record.final_test_top1, time.monotonic() - job.started))
         elif job.pruned is not None:
+            self.queue.end(job.slot)
             with contextlib.suppress(OSError):  # the search has the outcome in any case
                 self.store.prune(job.run.spec, job.run.labels, job.pruned)
             job.claim.release(done=False)
             self.on_event(JobPruned(job.run, job.slot, job.pruned))
         elif job.cancelled:
+            task = self.queue.end(job.slot)
             job.claim.release(done=False)
-            self._requeue_cancelled(job)
+            self.on_event(JobCancelled(job.run, job.slot))
+            self.queue.requeue(task, not_before=time.monotonic() + CLAIM_SECONDS)  # another may have taken it over
         else:
             self._fail(job)
 
-    def _requeue_cancelled(self, job: RunningJob) -> None:
-        """Requeue a cancelled run, which another launcher may have taken over, unless the grid has stopped."""
-        self.on_event(JobCancelled(job.run, job.slot))
-        if not self._halted:
-            job.task.not_before = time.monotonic() + CLAIM_SECONDS
-            self.waiting.append(job.task)
-
     def _fail(self, job: RunningJob) -> None:
-        task = job.task
-        task.failures += 1
         why = failure(
-            job.process.returncode,
-            job.folder / LOG,
+            job.worker.process.returncode,
+            job.paths.log,
             log_start=job.log_size,
             report=job.report,
             timeout=self.policy.timeout if job.timed_out else None,
             killed_for_memory=memory_kills() > job.memory_kills,
-            attempt=task.failures,
+            attempt=job.task.failures + 1,
             device=job.slot.device.label,
         )
         with contextlib.suppress(OSError):  # the disk may be full
-            self.store.fail(task.run.spec, task.run.labels, why)
+            self.store.fail(job.run.spec, job.run.labels, why)
         job.claim.release(done=False)
-        will_retry = self._retry(job, why)
-        self.on_event(Failed(task.run, job.slot, why, job.folder / LOG, will_retry=will_retry))
-        if why.kind == "device lost":
-            self._retire([slot for slot in self.slots if slot.device == job.slot.device])
-        if not will_retry:
-            self.failed += 1
-            self._causes[why.cause] += 1
-            self._stop_after(why)
+        after = self.queue.fail(job.slot, why)
+        self.on_event(Failed(job.run, job.slot, why, job.paths.log, will_retry=after.will_retry))
+        if after.retired:
+            stop([self.idle.pop(slot).process for slot in after.retired if slot in self.idle])
+            self.on_event(SlotsReduced(job.slot.device, self.queue.jobs_on(job.slot.device)))
+        if after.stop is not None:
+            self._stop(after.stop)
+        if after.end_others:
+            for other in self.jobs.values():
+                other.cancelled = True
+                other.terminate()
 
-    def _retry(self, job: RunningJob, why: Failure) -> bool:
-        """Requeue a failed run if it may be retried; return whether it was."""
-        task = job.task
-        if why.kind == "out of memory":
-            task.out_of_memory += 1
-            shared = [slot for slot in self.slots if slot.device == job.slot.device]
-            if task.alone or self._halted:
-                return False
-            if task.out_of_memory == 1 and len(shared) > 1:
-                self._retire([job.slot])
-            else:
-                task.alone = job.slot.device
-            self.waiting.appendleft(task)
-            return True
-        if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries or self._halted:
-            return False
-        self.waiting.append(task)
-        return True
-
-    def _retire(self, slots: Sequence[Slot]) -> None:
-        """Remove slots from service."""
-        for slot in slots:
-            self.slots.remove(slot)
-            if slot in self.idle:
-                stop([self.idle.pop(slot).process])
-        if slots:
-            remaining = sum(slot.device == slots[0].device for slot in self.slots)
-            for task in self.waiting:
-                if task.alone == slots[0].device and remaining == 0:
-                    task.alone = None  # allow other devices
-            self.on_event(SlotsReduced(slots[0].device, remaining))
-
-    def _stop_after(self, why: Failure) -> None:
-        """Stop the grid if a failure requires it."""
-        same_cause, limit = self._causes[why.cause], self.policy.max_failures
-        if why.kind == "disk full":
-            self._halt(f"the disk is full ({self.store.root}): free some space, then run the same command to resume")
-        elif self.policy.fail_fast:
-            self._halt("--fail-fast: a job has failed")
-            for job in self.busy:
-                job.cancelled = True
-                self._terminate(job)
-        elif limit is not None and same_cause >= limit:
-            self._halt(f"--max-failures: {same_cause} failures with the same cause: {why.reason}")
-
-    def _halt(self, reason: str) -> None:
-        """Stop starting jobs."""
-        if self.waiting:
-            self.on_event(GridStopped(reason, len(self.waiting)))
-        self.waiting.clear()
-        self._halted = True
+    def _stop(self, reason: str, *, is_limit: bool = False) -> None:
+        """Start no more jobs."""
+        if waiting := self.queue.stop():
+            self.on_event(GridStopped(reason, waiting, is_limit=is_limit))

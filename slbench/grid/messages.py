@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from slbench.data.config import DataConfig
 from slbench.measure.network import Network
 from slbench.record import Kind, Labels
 from slbench.spec import RunSpec
@@ -27,6 +28,7 @@ class Job(BaseModel):
     cores: tuple[int, ...] = ()  # CPU affinity; empty: any core
     checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
     tensorboard: str | None = None  # parent of the folders of runs
+    data: DataConfig | None = None  # None: as the environment says
 
 
 class SpeedTest(BaseModel):
@@ -84,6 +86,5 @@ class JobStopped(BaseModel):
     stopped_run_id: str
 
 
-Line: TypeAdapter[Progress | JobFailed | JobFinished | JobStopped] = TypeAdapter(
-    Progress | JobFailed | JobFinished | JobStopped, config=ConfigDict(defer_build=True)
-)
+Message = Progress | JobFailed | JobFinished | JobStopped
+Line: TypeAdapter[Message] = TypeAdapter(Message, config=ConfigDict(defer_build=True))

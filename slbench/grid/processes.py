@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO
+from typing import IO, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from slbench.grid.messages import Line, Message
 from slbench.grid.slots import Device
 from slbench.grid.worker import stop_lines, task_lines
 
-LOG = "log.txt"
+J = TypeVar("J")
 GRACE_SECONDS = 5  # between SIGTERM and SIGKILL
 
 
@@ -47,18 +48,8 @@ def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> s
         env=child_environment(device, threads),
         start_new_session=True,
     )
-    send_task(task, process)  # if it has died already, its log has the reason
+    send(task_lines(task), process)  # if it has died already, its log has the reason
     return process
-
-
-def send_task(task: BaseModel, process: subprocess.Popen[str]) -> bool:
-    """Send a task to a worker; return False if it has exited."""
-    return send(task_lines(task), process)
-
-
-def request_stop(run_id: str, process: subprocess.Popen[str]) -> bool:
-    """Ask a worker to stop a run after a checkpoint and wait for the next; return False if it has exited."""
-    return send(stop_lines(run_id), process)
 
 
 def send(lines: str, process: subprocess.Popen[str]) -> bool:
@@ -70,6 +61,42 @@ def send(lines: str, process: subprocess.Popen[str]) -> bool:
     except OSError:
         return False
     return True
+
+
+class WorkerProcess(Generic[J]):
+    """A worker that does one job after another on a slot.
+
+    Args:
+        on_message: called from another thread with this worker and each of its messages; None once it has ended.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        on_message: Callable[["WorkerProcess[J]", Message | None], None],
+    ) -> None:
+        self.process, self.on_message = process, on_message
+        self.job: J | None = None  # its current job
+        threading.Thread(target=self._read_messages, daemon=True).start()
+
+    def send_task(self, task: BaseModel) -> bool:
+        """Send the next task; return False if the worker has exited."""
+        return send(task_lines(task), self.process)
+
+    def request_stop(self, run_id: str) -> None:
+        """Ask the worker to stop a run after a checkpoint and wait for the next task."""
+        send(stop_lines(run_id), self.process)
+
+    def _read_messages(self) -> None:
+        assert self.process.stdout is not None
+        try:
+            for line in self.process.stdout:
+                self.on_message(self, Line.validate_json(line))
+        except ValueError:
+            self.process.kill()  # unreadable output: fail the job instead of waiting for ever
+        finally:
+            self.process.wait()
+            self.on_message(self, None)
 
 
 def close_pipes(process: subprocess.Popen[str]) -> None:

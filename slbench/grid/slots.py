@@ -10,7 +10,7 @@ from typing import Literal
 
 from slbench import machine
 from slbench.errors import InputError
-from slbench.names import suggestion
+from slbench.text import choices, shown
 
 Resolved = Literal["bf16", "fp32"]
 
@@ -94,7 +94,7 @@ def make_slots(
         jobs = default if jobs_per_device is None else jobs_per_device
         if device.kind == "cpu" and jobs * threads > cores and not elsewhere:
             raise InputError(
-                f"--jobs-per-device {jobs} x --threads {threads} needs {jobs * threads} cores, and there are {cores}: "
+                f"--jobs-per-device {jobs} x --threads {threads} needs {jobs * threads} cores, and there are {cores}; "
                 "jobs that share cores slow each other down"
             )
         slots += [Slot(len(slots) + i, device, threads) for i in range(jobs)]
@@ -131,7 +131,8 @@ def choose(requested: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list
         if kind in elsewhere and (number.isdecimal() or label == kind):
             known[label] = dataclasses.replace(elsewhere[kind], label=label)
         if label not in known:
-            raise InputError(f"--devices: unknown device '{label}'{suggestion(label, ['auto', *known])}")
+            allowed = choices(["auto", *known], label)
+            raise InputError(f"--devices: unknown device (got {shown(label)}){allowed}")
     return [known[label] for label in labels]
 
 
@@ -147,6 +148,6 @@ def resolve_precision(requested: str, slots: list[Slot]) -> Resolved:
     if len(set(native_bf16.values())) > 1:
         mixed = ", ".join(f"{label} {'bf16' if bf16 else 'fp32'}" for label, bf16 in native_bf16.items())
         raise InputError(
-            f"precision 'auto' would differ between devices ({mixed}): choose one with --set recipe.precision=fp32"
+            f"precision: auto would differ between devices (got {mixed}); choose one with --set recipe.precision=fp32"
         )
     return "bf16" if all(native_bf16.values()) else "fp32"

@@ -7,10 +7,11 @@ from slbench import machine
 from slbench.grid.events import Event, Measuring, ThroughputFailed
 from slbench.grid.failures import failure
 from slbench.grid.messages import SpeedTest
-from slbench.grid.processes import LOG, spawn, stop, worker_device
+from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import record_key
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun
 
@@ -61,7 +62,7 @@ def measure_missing(
     """Measure the throughput that a report on these runs lacks, and add it to the store."""
     for device, test in missing_tests(runs, store, devices):
         on_event(Measuring(len(test.networks)))
-        log_path = store.root / "throughput" / LOG
+        log_path = store.root / "throughput" / RunPaths.log
         try:
             log_path.parent.mkdir(parents=True, exist_ok=True)
             with log_path.open("wb") as log:

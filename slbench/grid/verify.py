@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from slbench.grid.events import Event, Failed, Progressed
+from slbench.grid.executor import Executor, MakeExecutor
 from slbench.grid.local import LocalExecutor
-from slbench.grid.queue import Policy, RunningJob
+from slbench.grid.queue import Policy
 from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
-from slbench.record import TEMPERATURES, RunRecord
+from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun
 
@@ -43,7 +45,7 @@ class Killer:
 
     def __init__(self, runs: Sequence[StudyRun], *, kills: int, draw: random.Random) -> None:
         self.draw = draw
-        self.executor: LocalExecutor | None = None
+        self.executor: Executor | None = None
         self.killed_at: dict[str, list[int]] = {run.spec.run_id: [] for run in runs}
         self.pending: dict[str, int] = {}  # runs with a pending kill -> the step they had reported
         self.targets = {}
@@ -68,17 +70,13 @@ class Killer:
         is_last = len(killed) == len(targets) or step == event.progress.steps
         if is_last or run_id in self.pending or step < targets[len(killed)] or self.executor is None:
             return
-        for job in self.executor.busy:
-            if job.run.spec.run_id == run_id:
-                self.pending[run_id] = step
-                threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [job]).start()
+        self.pending[run_id] = step
+        threading.Timer(self.draw.uniform(0, LONGEST_DELAY), self._kill, [event.run]).start()
 
-    def _kill(self, job: RunningJob) -> None:
-        """Kill the worker of a job unless the job has ended: the worker may have started another."""
-        if job.worker.job is job and job.process.poll() is None:
-            job.process.kill()
-        else:
-            self.pending.pop(job.run.spec.run_id, None)
+    def _kill(self, run: StudyRun) -> None:
+        """Kill the worker of a run, unless the run has ended."""
+        if self.executor is None or not self.executor.kill(run):
+            self.pending.pop(run.spec.run_id, None)
 
 
 class Verification:
@@ -98,7 +96,9 @@ class Verification:
         precisions: Mapping[Precision, Resolved],
         kills: int,
         seed: int,
+        executor: MakeExecutor = LocalExecutor,
     ) -> None:
+        self.executor = executor
         self.runs, self.slots, self.precisions = runs, slots, precisions
         self.calm, self.stormy = Store(folder / "calm"), Store(folder / "killed")
         self.kills = kills
@@ -106,7 +106,7 @@ class Verification:
 
     def run_calmly(self, on_event: Callable[[Event], None]) -> None:
         """Execute every run undisturbed."""
-        LocalExecutor(self.slots, store=self.calm, precisions=self.precisions, on_event=on_event).run(self.runs)
+        self.executor(self.slots, store=self.calm, precisions=self.precisions, on_event=on_event).run(self.runs)
 
     def run_killed(self, on_event: Callable[[Event], None]) -> None:
         """Execute every run again, killing it repeatedly; intended failures are not passed to `on_event`."""
@@ -116,7 +116,7 @@ class Verification:
                 on_event(event)
 
         policy = Policy(retries=2 * self.kills, checkpoint_seconds=CHECKPOINT_SECONDS)  # neighbours may fail too
-        executor = LocalExecutor(self.slots, store=self.stormy, precisions=self.precisions, on_event=see, policy=policy)
+        executor = self.executor(self.slots, store=self.stormy, precisions=self.precisions, on_event=see, policy=policy)
         self.killer.executor = executor
         executor.run(self.runs)
 
@@ -132,7 +132,7 @@ def proof(run: StudyRun, calm: Store, stormy: Store, killed_at: Sequence[int]) -
     if first is not None and second is not None:
         differences = first.differences(second)
         folders = [store.folder(run.spec, run.labels) for store in (calm, stormy)]
-        for name in (first.history, TEMPERATURES):
+        for name in (first.history, RunPaths.temperatures):
             one, other = (read_rows(folder / name) for folder in folders)
             if one != other:
                 differences[name] = (one, other)

@@ -67,13 +67,7 @@ class CommandReader:
     def __init__(self) -> None:
         self.tasks = queue.SimpleQueue[tuple[str, str] | None]()
         self.busy = threading.Event()
-        self.stop_requested = threading.Event()  # for the current run
-        self.current_run_id = ""
-
-    def begin(self, run_id: str) -> None:
-        """Set the current run."""
-        self.current_run_id = run_id
-        self.stop_requested.clear()
+        self.stopped_run_id = ""  # run of the latest task that is to stop, perhaps before it has begun
 
     def listen(self) -> None:
         """Read commands of two lines each. When stdin closes, exit the process if it is busy, else end the tasks."""
@@ -83,9 +77,10 @@ class CommandReader:
                 break
             if kind != STOP:
                 self.busy.set()
+                self.stopped_run_id = ""
                 self.tasks.put((kind, content))
-            elif content.strip() == self.current_run_id:
-                self.stop_requested.set()
+            else:
+                self.stopped_run_id = content.strip()
         if self.busy.is_set():
             os._exit(1)
         self.tasks.put(None)
@@ -131,7 +126,6 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
     from slbench.train.run import RunInterrupted, execute
 
     terminated = threading.Event()
-    commands.begin(job.spec.run_id)
     outcome: JobFinished | JobStopped = JobFinished(run_id=job.spec.run_id)
 
     signal.signal(signal.SIGTERM, lambda _number, _frame: terminated.set())
@@ -139,6 +133,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
         execute(
             job.spec,
             job.labels,
+            data=job.data,
             store=Store(Path(job.store)),
             device=torch.device(job.device),
             device_label=job.device_label,
@@ -148,7 +143,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
             checkpoint_seconds=job.checkpoint_seconds,
             tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
             on_progress=lambda progress: send(pipe, progress),
-            should_continue=lambda: not terminated.is_set() and not commands.stop_requested.is_set(),
+            should_continue=lambda: not terminated.is_set() and commands.stopped_run_id != job.spec.run_id,
         )
     except RunInterrupted:
         if terminated.is_set():
@@ -172,6 +167,7 @@ def do_probe(task: ProbeTask) -> None:
     cost = probe(
         job.spec,
         job.labels,
+        data=job.data,
         device=torch.device(job.device),
         precision=job.precision,
         threads=job.threads,

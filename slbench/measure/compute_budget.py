@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from slbench.backbones import construct
+from slbench.backbones import meta_network
 from slbench.measure.network import Network
 from slbench.spec import RunSpec
 
@@ -50,15 +50,8 @@ def network_count(key: str) -> NetworkCount:
     from torch.utils.flop_counter import FlopCounterMode
 
     network = TypeAdapter(Network).validate_json(key)
+    module = meta_network(network.backbone, network.method, shape=network.shape)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        module = construct(
-            network.backbone,
-            network.method,
-            image_size=network.image_size,
-            in_channels=network.in_channels,
-            num_classes=network.num_classes,
-            drop_path=0.0,
-        )
         module.eval()(torch.empty(1, network.in_channels, *network.image_size))
     operations: int = counter.get_total_flops()  # two per multiply-add
     return NetworkCount(operations // 2, sum(value.nbytes for value in module.state_dict().values()))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from slbench.image_shape import ImageShape
+
 # elementwise operations, not counted as multiply-adds by our convention
 NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm"}
 
@@ -25,15 +27,15 @@ class ComputeCost:
     uncounted_operators: dict[str, int]  # torch's operator name to the number of calls
 
 
-def count(network: nn.Module, *, image_size: tuple[int, int], in_channels: int) -> ComputeCost:
-    """Return the cost of a forward pass of one image (height, width), counted on a CPU copy of the network."""
+def count(network: nn.Module, *, shape: ImageShape) -> ComputeCost:
+    """Return the cost of a forward pass of one image, counted on a CPU copy of the network."""
     with warnings.catch_warnings():
         # fvcore imports torch.jit.script, deprecated in torch 2.14; tracing warns of shape checks, constant here
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
 
         plain = copy.deepcopy(network).cpu().eval()
-        analysis = FlopCountAnalysis(plain, torch.zeros(1, in_channels, *image_size))
+        analysis = FlopCountAnalysis(plain, torch.zeros(1, shape.channels, *shape.size))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         by_operator = {name: int(number) for name, number in analysis.by_operator().items()}
         uncounted = {name.removeprefix("aten::"): number for name, number in analysis.unsupported_ops().items()}

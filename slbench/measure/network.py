@@ -1,15 +1,18 @@
 """Description of a network as far as it decides its cost, without training settings. Free of torch."""
 
-from typing import TYPE_CHECKING, Annotated
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import build, resolve_network
-from slbench.backbones.specs import BackboneSpec
-from slbench.methods import Method
-from slbench.numerics_versions import NUMERICS
-from slbench.spec import RunSpec, network_parts
+from slbench.backbones import NAMED, build, default_spec, resolve_network
+from slbench.backbones.specs import BackboneSpec, RegisteredSpec
+from slbench.errors import InapplicableError
+from slbench.image_shape import ImageShape
+from slbench.methods import METHODS, Method
+from slbench.spec import RunSpec, network_numerics
 
 if TYPE_CHECKING:
     from slbench.backbones.layers import Backbone
@@ -21,7 +24,7 @@ BATCH_SIZE = 128  # random images, as in the paper
 class Network:
     """A backbone with a method for images of one shape, with all defaults resolved."""
 
-    backbone: Annotated[BackboneSpec, Field(discriminator="name")]
+    backbone: RegisteredSpec
     method: Method
     image_size: tuple[int, int]  # (height, width) in px
     in_channels: int
@@ -29,52 +32,62 @@ class Network:
     numerics: dict[str, int]  # version of each used part; see slbench.numerics_versions
 
     @classmethod
-    def resolve(
-        cls,
-        backbone: BackboneSpec,
-        method: Method,
-        *,
-        image_size: tuple[int, int],
-        in_channels: int,
-        num_classes: int,
-    ) -> "Network":
+    def resolve(cls, backbone: BackboneSpec, method: Method, *, shape: ImageShape) -> "Network":
         """Return the network of a backbone and method, with defaults filled in.
 
         Raises:
             InputError: if they do not fit each other.
         """
-        backbone, method = resolve_network(
-            backbone, method, image_size=image_size, in_channels=in_channels, num_classes=num_classes
-        )
-        return cls(
-            backbone=backbone,
-            method=method,
-            image_size=image_size,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            numerics={part: NUMERICS[part] for part in network_parts(backbone, method)},
-        )
+        backbone, method = resolve_network(backbone, method, shape=shape)
+        return cls._of_shape(backbone, method, shape, network_numerics(backbone, method))
 
     @classmethod
     def of(cls, run: RunSpec) -> "Network":
         """Return the network of a run."""
+        numerics = {part: run.numerics[part] for part in network_numerics(run.backbone, run.method)}
+        return cls._of_shape(run.backbone, run.method, run.dataset.shape, numerics)
+
+    @classmethod
+    def _of_shape(
+        cls, backbone: BackboneSpec, method: Method, shape: ImageShape, numerics: dict[str, int]
+    ) -> "Network":
         return cls(
-            backbone=run.backbone,
-            method=run.method,
-            image_size=run.dataset.image_size,
-            in_channels=run.dataset.in_channels,
-            num_classes=run.dataset.num_classes,
-            numerics={part: run.numerics[part] for part in network_parts(run.backbone, run.method)},
+            backbone=backbone,
+            method=method,
+            image_size=shape.size,
+            in_channels=shape.channels,
+            num_classes=shape.classes,
+            numerics=numerics,
         )
 
-    def build(self) -> "Backbone":
-        """Build the module with initial values of seed 0 and no stochastic depth."""
-        return build(
-            self.backbone,
-            self.method,
-            image_size=self.image_size,
-            in_channels=self.in_channels,
-            num_classes=self.num_classes,
-            drop_path=0.0,
-            seed=0,
-        )
+    @property
+    def shape(self) -> ImageShape:
+        """Return the shape of the images."""
+        return ImageShape(self.image_size, self.in_channels, self.num_classes)
+
+    def build(self, *, seed: int = 0) -> "Backbone":
+        """Build the module with the initial values of a seed and no stochastic depth."""
+        return build(self.backbone, self.method, shape=self.shape, drop_path=0.0, seed=seed)
+
+
+def resolve_networks(
+    backbones: Iterable[str], methods: Iterable[str], *, shape: ImageShape
+) -> tuple[dict[tuple[str, str], Network], list[str]]:
+    """Return networks by (backbone, method), in that order, and a note on each pair that does not apply.
+
+    Args:
+        backbones: names of backbones or presets.
+    Raises:
+        InputError: for sizes that do not fit.
+        InapplicableError: if no pair applies.
+    """
+    networks: dict[tuple[str, str], Network] = {}
+    notes = []
+    for backbone, method in itertools.product(backbones, methods):
+        try:
+            networks[backbone, method] = Network.resolve(default_spec(backbone), METHODS[method], shape=shape)
+        except InapplicableError as error:
+            notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
+    if not networks:
+        raise InapplicableError(notes[0].removeprefix("left out: "))
+    return networks, notes

@@ -44,11 +44,11 @@ def choose_timing(
     others = {name: value for name, value in setting.items() if value != PAPER_SETTING[name]}
     if requested == "auto":
         return TIMINGS["paper" if device_kind == "cuda" and not others else "short"]
-    timing = lookup(TIMINGS, requested, "timing")
+    timing = lookup(TIMINGS, requested, "timing", where="--timing")
     if requested == "paper" and others:
         name, value = next(iter(others.items()))
         raise InputError(
-            f"--timing paper: needs the paper's {name} {PAPER_SETTING[name]} (got {value}); use --timing short"
+            f"--timing: paper: needs the paper's {name} {PAPER_SETTING[name]} (got {value}); use --timing short"
         )
     return timing
 

@@ -1,12 +1,14 @@
 """Locality self-attention (LSA): attention scores with a learned temperature and a masked diagonal."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from slbench.methods.method import Method
+from slbench.methods.token_grid import TokenGrid
 
 
 class AttentionLogits(nn.Module):
@@ -20,11 +22,14 @@ class AttentionLogits(nn.Module):
         temperature_per: "head" or "layer": one scale per head, or one for all heads.
         initial_temperature: in multiples of sqrt(d_k).
         mask_self: forbid a token to attend to itself; queries and keys must be the same two or more tokens.
+        tokens: where the tokens lie in the image, for positional masks and biases; None: unknown.
     Raises:
         ValueError: in forward, if `mask_self` and the token counts differ or are 1.
     Source: L(x) = softmax(R^M(x) / tau) of arXiv:2112.13492. The learned scale is a factor,
     1 / tau, as in the released code.
     """
+
+    parameter_kinds: ClassVar[dict[str, str]] = {"scale": "temperature"}
 
     def __init__(
         self,
@@ -36,8 +41,10 @@ class AttentionLogits(nn.Module):
         temperature_per: str = "head",
         initial_temperature: float = 1.0,
         mask_self: bool = False,
+        tokens: TokenGrid | None = None,
     ) -> None:
         super().__init__()
+        self.tokens = tokens
         self.mask_self = mask_self
         self.scale_dim = scale_dim or head_dim
         self.initial_scale = self.scale_dim**-0.5 / initial_temperature
@@ -54,6 +61,7 @@ class AttentionLogits(nn.Module):
         head_dim: int,
         scale_dim: int | None = None,
         can_mask: bool = True,
+        tokens: TokenGrid | None = None,
     ) -> "AttentionLogits":
         """Return the scores module of a method.
 
@@ -68,6 +76,7 @@ class AttentionLogits(nn.Module):
             temperature_per=method.temperature_per,
             initial_temperature=method.initial_temperature,
             mask_self=method.mask_self and can_mask,
+            tokens=tokens,
         )
 
     def forward(
@@ -83,12 +92,16 @@ class AttentionLogits(nn.Module):
             adjust: function of the scaled scores, applied before the mask, for backbones that bias or mix
                 them; its result may be modified in place.
         """
-        # Scaling q takes n * d products instead of n * m.
-        q = q * (self.initial_scale if self.scale is None else self.scale[:, None, None])
-        scores = q @ k.transpose(-2, -1)
+        scores = self.products(q, k)
         if adjust is not None:
             scores = adjust(scores)
         return mask_diagonal(scores) if self.mask_self else scores
+
+    def products(self, q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
+        """Return the scaled products q k^T, before `adjust` and the mask."""
+        # Scaling q takes n * d products instead of n * m.
+        q = q * (self.initial_scale if self.scale is None else self.scale[:, None, None])
+        return q @ k.transpose(-2, -1)
 
     def extra_repr(self) -> str:
         return f"initial_scale={self.initial_scale:.4g}, learned={self.scale is not None}, mask_self={self.mask_self}"

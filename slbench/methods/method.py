@@ -120,7 +120,7 @@ class Method:
         pixels = math.floor(ratio * patch_size + 1e-9)  # 0.29 * 100 is 28.999999999999996
         if pixels == 0:
             raise InputError(
-                f"shift_ratio {ratio:g} of a patch of {patch_size} px is a shift of 0 px; "
+                f"shift_ratio: is a shift of 0 px in a patch of {patch_size} px (got {ratio:g}); "
                 f"allowed: 1/{patch_size} = {1 / patch_size:g} or more"
             )
         return pixels
@@ -130,6 +130,6 @@ class Method:
         pixels = self.pixels(patch_size)
         if pixels >= min(image_size):
             raise InputError(
-                f"a shift of {pixels} px leaves nothing of an image of {image_size[0]} x {image_size[1]} px; "
+                f"shift: leaves nothing of an image of {image_size[0]} x {image_size[1]} px (got {pixels} px); "
                 f"allowed: 1 to {min(image_size) - 1}"
             )

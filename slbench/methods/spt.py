@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slbench.methods.method import DIRECTIONS, Method
+from slbench.methods.receptive_steps import Step
 
 
 class Shift(nn.Module):
@@ -27,6 +28,8 @@ class Shift(nn.Module):
         super().__init__()
         self.directions = directions
         self.pixels = pixels
+        offset = pixels * max((abs(step) for direction in directions for step in direction), default=0)
+        self.receptive_steps = (Step("shift", 1 + 2 * offset, padding=offset),)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b copies_c h w"]:
         height, width = x.shape[-2:]
@@ -50,6 +53,7 @@ class Patches(nn.Module):
     def __init__(self, patch_size: int) -> None:
         super().__init__()
         self.patch_size = patch_size
+        self.receptive_steps = (Step("patch", patch_size, patch_size),)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n features"]:
         p = self.patch_size
@@ -68,12 +72,19 @@ def pad_half_patch(x: Float[Tensor, "b c h w"], patch_size: int) -> Float[Tensor
     return F.pad(x, (before, after, before, after))
 
 
+def window_step(patch_size: int) -> Step:
+    """Return kernel, stride and padding of 2P windows, one around each patch."""
+    before, after = patch_size // 2, patch_size - patch_size // 2
+    return Step("window", 2 * patch_size, patch_size, padding=before, padding_after=after)
+
+
 class Windows(nn.Module):
     """Flatten overlapping 2P x 2P windows at stride P, one around each patch, channels first."""
 
     def __init__(self, patch_size: int) -> None:
         super().__init__()
         self.patch_size = patch_size
+        self.receptive_steps = (window_step(patch_size),)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n features"]:
         p = self.patch_size
@@ -134,6 +145,7 @@ class OverlappingConv(nn.Module):
     def __init__(self, in_channels: int, dim: int, *, patch_size: int) -> None:
         super().__init__()
         self.patch_size = patch_size
+        self.receptive_steps = (window_step(patch_size),)
         self.conv = nn.Conv2d(in_channels, dim, kernel_size=2 * patch_size, stride=patch_size)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:

@@ -10,18 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-MODELS = {  # our backbones: names in the paper's tables
-    "vit": "ViT",
-    "t2t": "T2T",
-    "cait": "CaiT",
-    "pit": "PiT",
-    "swin": "Swin",
-    "resnet56": "ResNet56",
-    "resnet110": "ResNet110",
-    "efficientnet-b0": "EfficientNetB0",
-    "vit-tiny": "ViT-Tiny",
-    "pit-xs": "PiT-XS",
-    "swin-tiny": "Swin-T",
+from slbench.backbones import BACKBONES, PRESETS
+
+# our backbones and presets: names in the paper's tables
+MODELS = {name: entry.published_title or entry.title for name, entry in BACKBONES.items()} | {
+    name: preset.title for name, preset in PRESETS.items()
 }
 VARIANTS = {  # our methods: names in the file
     "none": ("base",),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slbench.backbones import BACKBONES, PRESETS, default_spec
-from slbench.backbones.specs import BackboneSpec, CaiTSpec, T2TSpec
+from slbench.data.sets.catalog import auto_augment_policy
 from slbench.errors import InputError
 from slbench.methods import METHODS
 from slbench.published.numbers import Published, find, table_name
@@ -83,16 +83,9 @@ def model_name(spec: RunSpec) -> str | None:
             sizes = default_spec(name).resolved(spec.dataset.image_size)
         except InputError:
             continue
-        if with_paper_variant(sizes) == with_paper_variant(spec.backbone):
+        if sizes.as_in_paper() == spec.backbone.as_in_paper():
             return name
     return None
-
-
-def with_paper_variant(sizes: BackboneSpec) -> BackboneSpec:
-    """Return the spec with variant="paper", since the released code also counts as the paper's."""
-    if isinstance(sizes, T2TSpec | CaiTSpec):
-        return dataclasses.replace(sizes, variant="paper")
-    return sizes
 
 
 def method_name(spec: RunSpec) -> str | None:
@@ -143,7 +136,10 @@ def not_comparable(spec: RunSpec) -> Iterator[str]:
 def recipe_differences(spec: RunSpec, name: str) -> Iterator[str]:
     """Yield the differences from a named recipe, such as "5 epochs, not 100"."""
     subset = spec.recipe.equal is not None
-    published_recipe = RECIPES[name].resolved(backbone=spec.backbone.name, dataset=spec.dataset.name, subset=subset)
+    default_lr = BACKBONES[spec.backbone.name].lr
+    published_recipe = RECIPES[name].resolved(
+        dataset_policy=auto_augment_policy(spec.dataset.name), default_lr=default_lr, subset=subset
+    )
     for field in dataclasses.fields(published_recipe):
         ours, theirs = getattr(spec.recipe, field.name), getattr(published_recipe, field.name)
         if ours != theirs and field.name not in MAY_DIFFER:

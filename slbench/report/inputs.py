@@ -10,12 +10,13 @@ from slbench.errors import InputError, StoreError
 from slbench.measure.throughput_keys import record_key
 from slbench.measurement_records import Throughput
 from slbench.methods import METHODS
-from slbench.names import suggestion
 from slbench.record import Failure, RunRecord, read_failure, read_record
 from slbench.report.tidy import tidy
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
+from slbench.text import choices, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ def read_records(folders: Mapping[str, Path]) -> tuple[list[RunRecord], list[str
     """Return the records in run folders (by id, in order), and a line for each unreadable one."""
     records, unread = list[RunRecord](), list[str]()
     for run_id, folder in folders.items():
-        path = folder / "record.json"
+        path = RunPaths(folder).record
         if not path.exists():
             continue
         try:
@@ -138,10 +139,10 @@ def only(inputs: ReportInputs, query: str) -> ReportInputs:
     except Exception as error:  # pandas raises many types
         name = getattr(error, "args", [""])[0]
         unknown = str(name).partition("'")[2].partition("'")[0] if "is not defined" in str(error) else ""
-        hint = suggestion(unknown, [str(column) for column in frame]) if unknown else ""
-        raise InputError(f"--query {query}: {' '.join(str(error).split())}{hint}") from error
+        hint = choices(frame, unknown) if unknown else ""
+        raise InputError(f"--query: {' '.join(str(error).split())} (got {shown(query)}){hint}") from error
     if not chosen:
-        raise InputError(f"--query {query}: matches none of {len(frame)} finished runs")
+        raise InputError(f"--query: matches none of {len(frame)} finished runs (got {shown(query)})")
     return replace(
         inputs,
         runs=tuple(run for run in inputs.runs if run.spec.run_id in chosen),

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 from slbench.table_spec import Metric
 
 if TYPE_CHECKING:
     import numpy as np
-
-LOGITS = "test_logits.safetensors"
 
 
 def value_of(record: RunRecord, metric: Metric, folder: Path | None) -> float | None:
@@ -18,7 +17,7 @@ def value_of(record: RunRecord, metric: Metric, folder: Path | None) -> float | 
     if metric.from_logits is None:
         value: float | None = getattr(record, metric.field or "")
         return value
-    stored = None if folder is None else read_logits(folder / LOGITS)
+    stored = None if folder is None else read_logits(RunPaths(folder).logits)
     return None if stored is None else metric.from_logits(*stored)
 
 
@@ -36,4 +35,4 @@ def read_logits(path: Path) -> "tuple[np.ndarray, np.ndarray] | None":
 
 def missing_logits(folders: Mapping[str, Path], run_ids: list[str]) -> list[str]:
     """Return the ids of runs without readable logits."""
-    return [run_id for run_id in run_ids if read_logits(folders[run_id] / LOGITS) is None]
+    return [run_id for run_id in run_ids if read_logits(RunPaths(folders[run_id]).logits) is None]

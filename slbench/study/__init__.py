@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from slbench.errors import InputError
-from slbench.names import suggestion
+from slbench.errors import InputError, similar, unreadable
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.runs import Comparison, SeedRule, Study, StudyRun
+from slbench.text import choices
 from slbench.validation import checked
 
 __all__ = ["Comparison", "Flags", "SeedRule", "Study", "StudyRun", "load_study", "make_study"]
@@ -23,9 +23,9 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file{nearby(path)}") from error
+        raise InputError(f"{path}: no such file{similar(path) or nearby(path)}") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
@@ -34,10 +34,9 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
 
 
 def nearby(path: Path) -> str:
-    """Return a suggestion of study files beside a missing path."""
+    """Return the study files beside a missing path, or of the folder `studies`, for its error line."""
     folder = path.parent if path.parent.is_dir() else Path("studies")
-    known = sorted(file.name for file in folder.glob("*.toml"))
-    return suggestion(path.name, known) + f" (in {folder})" if known else ""
+    return choices(sorted(map(str, folder.glob("*.toml"))), str(folder / path.name))
 
 
 def make_study(content: Mapping[str, Value], *, name: str, where: str, flags: Flags = Flags()) -> Study:

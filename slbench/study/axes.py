@@ -1,12 +1,10 @@
 """Axes, settings and cells of a study's grid."""
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 
 from slbench.data import DEFAULT_DATASET
 from slbench.errors import InputError
-from slbench.names import suggestion
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.paths import (
     ALIASES,
@@ -20,7 +18,8 @@ from slbench.study.paths import (
     takes_list,
 )
 from slbench.study.runs import SeedRule
-from slbench.validation import Override, checked, shown
+from slbench.text import choices, shown
+from slbench.validation import Override, checked
 
 DEFAULT_AXES: dict[str, list[str] | list[int]] = {
     "backbone": ["vit"],
@@ -45,9 +44,7 @@ class Grid:
         for table in self.file.exclude:
             for key in table:
                 if ALIASES.get(key, key) not in self.axes:
-                    raise InputError(
-                        f"{self.where}: exclude: '{key}' is not an axis of this grid{suggestion(key, self.axes)}"
-                    )
+                    raise InputError(f"{self.where}: exclude: {key}: not an axis of this grid{choices(self.axes, key)}")
         unused = dict(enumerate(self.file.exclude))
         for combination in itertools.product(*self.axes.values()):
             cell = dict(zip(self.axes, combination, strict=True))
@@ -57,8 +54,8 @@ class Grid:
             if not matching:
                 yield cell
         if unused and not self.flags.grid:
-            first = json.dumps(next(iter(unused.values())), default=str)
-            raise InputError(f"{self.where}: exclude: {first} matches no cell of the grid")
+            first = shown(next(iter(unused.values())))
+            raise InputError(f"{self.where}: exclude: matches no cell of the grid (got {first})")
 
     def other_axes(self, cell: Mapping[str, Override]) -> tuple[str, ...]:
         """Return a cell's values on axes with several values, except the seed and the labelled ones."""
@@ -74,12 +71,15 @@ class Grid:
         for path, setting in [*of_file.items(), *of_flags.items()]:
             check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
             if isinstance(setting.value, list) and not takes_list(path):
-                raise InputError(f"{setting.origin}: must be one value; write a list under [grid] of a study file")
+                raise InputError(
+                    f"{setting.origin}: must be one value (got {shown(setting.value)}); "
+                    "write a list under [grid] of a study file"
+                )
         of_file, of_flags = by_full_path(of_file), by_full_path(of_flags)
         if self.file.precision is not None:
             if "recipe.precision" in of_file:
                 other = of_file["recipe.precision"].origin
-                raise InputError(f"{self.where}: precision: also set by {other}: keep one of the two")
+                raise InputError(f"{self.where}: precision: also set by {other}; keep one of the two")
             of_file["recipe.precision"] = Override(self.file.precision, f"{self.where}: precision")
         of_file.setdefault("protocol", Override(self.file.protocol, f"{self.where}: protocol"))
         if self.flags.protocol is not None:
@@ -93,14 +93,14 @@ class Grid:
             return None
         if not isinstance(content, dict):
             raise InputError(
-                f'{origin}: must be a rule such as {{ min = 3, max = 10, until = "decided" }}, got {shown(content)}; '
+                f'{origin}: must be a rule such as {{ min = 3, max = 10, until = "decided" }} (got {shown(content)}); '
                 "for fixed seeds use grid.seed = [0, 1, 2]"
             )
         rule: SeedRule = checked(SeedRule, content, where=origin)
         if "seed" in self.file.grid:
-            raise InputError(f"{origin}: also set by {self.where}: grid.seed: keep one of the two")
+            raise InputError(f"{origin}: also set by {self.where}: grid.seed; keep one of the two")
         if any("seed" in table for table in self.file.exclude):
-            raise InputError(f"{self.where}: exclude: 'seed' is set by the rule {origin}: keep one of the two")
+            raise InputError(f"{self.where}: exclude: seed: also set by {origin}; keep one of the two")
         return None if "seed" in self.flags.grid else rule
 
     def _axes(self) -> dict[str, list[Override]]:
@@ -120,7 +120,7 @@ class Grid:
             check_path(path, origin, known=known)
             if isinstance(value, dict) and "name" not in value and any(name.startswith(path + ".") for name in known):
                 raise InputError(
-                    f"{origin}: must be a name or a list of names, got {shown(value)}; "
+                    f"{origin}: must be a name or a list of names (got {shown(value)}); "
                     f'put the key of a field in quotes: "{path}.{next(iter(value), "field")}"'
                 )
             entries = axis_values(path, value, origin)
@@ -130,9 +130,9 @@ class Grid:
                 raise InputError(f"{origin}: empty list; give at least one value or remove the key")
             axis = ALIASES.get(path, path)
             if axis == "recipe" and self.flags.recipe:
-                raise InputError(f"{origin}: also set by --recipe: keep one of the two")
+                raise InputError(f"{origin}: also set by --recipe; keep one of the two")
             if axis in self.settings and (axis != "protocol" or self.settings[axis].origin == "--protocol"):
-                raise InputError(f"{origin}: also set by {self.settings[axis].origin}: keep one of the two")
+                raise InputError(f"{origin}: also set by {self.settings[axis].origin}; keep one of the two")
             axes[axis] = [Override(entry, origin) for entry in entries]
         return axes
 

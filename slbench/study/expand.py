@@ -20,7 +20,7 @@ class Expansion:
 
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
-        self.resolver = Resolver(file, where=where, recipe=flags.recipe)
+        self.resolver = Resolver(file, where=where, recipe=flags.recipe, data=flags.data)
         self.grid = Grid(file, where=where, flags=flags)
 
     def study(self, name: str) -> Study:
@@ -111,4 +111,6 @@ def check_names_of_data(runs: Iterable[StudyRun], where: str) -> None:
     for run in runs:  # equal data from two files are equal runs, merged already
         if sources.setdefault(run.labels.dataset, run.labels.data) != run.labels.data:
             both = f"{sources[run.labels.dataset]} and {run.labels.data}"
-            raise InputError(f"{where}: two different data sets are named '{run.labels.dataset}': {both}; rename one")
+            raise InputError(
+                f"{where}: two different data sets have one name (got '{run.labels.dataset}' for {both}); rename one"
+            )

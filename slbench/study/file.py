@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from slbench.data.config import DataConfig
 from slbench.record import Keep
 from slbench.spec import Protocol
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
@@ -41,3 +42,4 @@ class Flags:
     set: Mapping[str, Value] = dataclasses.field(default_factory=dict)  # dotted paths
     recipe: str | None = None
     protocol: str | None = None
+    data: DataConfig | None = None  # None: as the environment says

@@ -9,10 +9,11 @@ from slbench.backbones import BACKBONES
 from slbench.data.specs import DatasetSpec, Side
 from slbench.errors import InputError
 from slbench.methods import Method
-from slbench.names import lookup, suggestion
+from slbench.names import lookup
 from slbench.recipes import Recipe
 from slbench.study.file import Value
-from slbench.validation import Override, shown
+from slbench.text import choices, shown
+from slbench.validation import Override
 
 T = TypeVar("T")
 
@@ -29,11 +30,8 @@ def under(head: str, settings: Mapping[str, Override]) -> dict[str, Override]:
 def named(table: Mapping[str, T], entry: Override, kind: str) -> T:
     """Return `lookup` of an override; errors name its origin."""
     if not isinstance(entry.value, str):
-        raise InputError(f"{entry.origin}: must be the name of a {kind} in quotes, got {shown(entry.value)}")
-    try:
-        return lookup(table, entry.value, kind)
-    except InputError as error:
-        raise InputError(f"{entry.origin}: {error}") from error
+        raise InputError(f"{entry.origin}: must be the name of a {kind} in quotes (got {shown(entry.value)})")
+    return lookup(table, entry.value, kind, where=entry.origin)
 
 
 def by_full_path(settings: Mapping[str, Override]) -> dict[str, Override]:
@@ -104,7 +102,7 @@ def check_path(path: str, origin: str, *, known: list[str]) -> None:
     if path not in known:
         head = path.partition(".")[0] + "."
         known = [other for other in known if other.startswith(head)] or known
-        raise InputError(f"{origin}: unknown key '{path}'{suggestion(path, known)}")
+        raise InputError(f"{origin}: unknown key{choices(known, path)}")
 
 
 def quoted(path: str) -> str:

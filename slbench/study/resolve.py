@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
-from slbench.data import ResolvedDataset, find
+from slbench.data import DataConfig, ResolvedDataset, find
 from slbench.data.specs import Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
@@ -18,8 +18,8 @@ from slbench.spec import Protocol, RunSpec
 from slbench.study.file import StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun
-from slbench.text import plural
-from slbench.validation import Override, changed, check_label, checked, is_label, shown
+from slbench.text import plural, shown
+from slbench.validation import Override, changed, check_label, checked, is_label
 
 NEEDED_BY = {  # fields of a method that need another to be on
     "shift_ratio": "shift",
@@ -33,12 +33,13 @@ Seed = Annotated[int, Field(ge=0)]
 class Resolver:
     """Resolver of settings by dotted path into runs."""
 
-    def __init__(self, file: StudyFile, *, where: str, recipe: str | None) -> None:
+    def __init__(self, file: StudyFile, *, where: str, recipe: str | None, data: DataConfig | None = None) -> None:
         """
         Args:
             recipe: replaces the file's.
+            data: default: as the environment says.
         """
-        self.file, self.where = file, where
+        self.file, self.where, self.data = file, where, data or DataConfig.read()
         self.methods = {**METHODS, **self._inline_methods()}
         self.datasets: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # read once
         chosen = Override(recipe, "--recipe") if recipe else Override(file.recipe, f"{where}: recipe")
@@ -63,8 +64,8 @@ class Resolver:
         )
         if labels.keep == "best" and protocol != "holdout":
             raise InputError(
-                f"{self.where}: keep: 'best' needs validation images, and protocol '{protocol}' has "
-                "none; allowed: 'last', 'none', or protocol 'holdout'"
+                f"{self.where}: keep: needs validation images, which protocol '{protocol}' lacks (got 'best'); "
+                "allowed: last, none, or protocol holdout"
             )
         try:
             spec = RunSpec.resolve(
@@ -74,7 +75,8 @@ class Resolver:
             raise InapplicableError(f"{labels.backbone}, {labels.method}: {error}") from error
         except InputError as error:
             raise InputError(f"{self.where}: {labels.backbone}, {labels.method}, {labels.dataset}: {error}") from error
-        return StudyRun(spec, labels), notes + rule_notes(backbone, spec)
+        patch_note = backbone.patch_note(spec.dataset.image_size)
+        return StudyRun(spec, labels, self.data), [*notes, *filter(None, [patch_note]), *warmup_notes(spec)]
 
     def plain(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]] | None:
         """Return the plain run and a note for a backbone that no method applies to, else None."""
@@ -91,12 +93,14 @@ class Resolver:
             origin = f"{self.where}: method[{number}]"
             name = table.get("name")
             if not isinstance(name, str):
-                raise InputError(f"{origin}: name: must be text in quotes, got {shown(name)}")
+                raise InputError(f"{origin}: name: must be text in quotes (got {shown(name)})")
             check_label(name, origin)
             if name in METHODS:
-                raise InputError(f"{origin}: '{name}' is a method of slbench; choose another name")
+                raise InputError(
+                    f"{origin}: name: also the name of a method of slbench (got {shown(name)}); choose another"
+                )
             if name in methods:
-                raise InputError(f"{origin}: '{name}' is defined twice")
+                raise InputError(f"{origin}: name: defined twice (got {shown(name)}); choose another")
             values = {key: value for key, value in table.items() if key != "name"}
             methods[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
         return methods
@@ -104,14 +108,14 @@ class Resolver:
     def _dataset(self, entry: Override, changes: Mapping[str, Override]) -> ResolvedDataset:
         """Return a data set by name or by npz:PATH or folder:PATH, with the changes of the study."""
         if not isinstance(entry.value, str):
-            raise InputError(f"{entry.origin}: must be the name of a data set in quotes, got {shown(entry.value)}")
+            raise InputError(f"{entry.origin}: must be the name of a data set in quotes (got {shown(entry.value)})")
         if isinstance(side := getattr(changes.get("image_size"), "value", None), int):
             changes = {**changes, "image_size": Override([side, side], changes["image_size"].origin)}
         size = changes.get("image_size")
         pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
         if (entry.value, pair) not in self.datasets:
             try:
-                self.datasets[entry.value, pair] = find(entry.value, image_size=pair)
+                self.datasets[entry.value, pair] = find(entry.value, image_size=pair, config=self.data)
             except InputError as error:
                 raise InputError(f"{entry.origin}: {error}") from error
         dataset = self.datasets[entry.value, pair]
@@ -126,9 +130,8 @@ class Resolver:
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):
-            table = dataclasses.asdict(known.spec) | table | {"name": known.spec.name}
-        kind = type(known.spec) if isinstance(known, Preset) else known.spec
-        return changed(checked(kind, table, where=entry.origin), changes, where=entry.origin), label
+            table = dataclasses.asdict(known.sizes) | table | {"name": known.sizes.name}
+        return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
 
     def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:
         """Return a method with the applicable changes, and notes on the others."""
@@ -145,16 +148,10 @@ class Resolver:
         return changed(method, meant, where=f"{self.where}: method '{entry.value}'"), notes
 
 
-def rule_notes(backbone: BackboneSpec, spec: RunSpec) -> list[str]:
-    """Return notes on automatic choices that a user might not expect."""
-    notes = []
-    height, width = spec.dataset.image_size
-    requested, patch = getattr(backbone, "patch_size", None), getattr(spec.backbone, "patch_size", None)
-    share = getattr(backbone, "tokens_per_side", 1)
-    if requested is None and patch is not None and patch != min(height, width) / share:
-        notes.append(f"patch {patch} px: 1/{share} of the smaller side of {height} x {width} px, rounded to a divisor")
-    requested_steps = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
+def warmup_notes(spec: RunSpec) -> list[str]:
+    """Return a note if the warm-up of a run is shortened."""
+    requested = round(spec.recipe.warmup_epochs * spec.steps_per_epoch)
     steps = spec.recipe.warmup_steps(spec.steps_per_epoch)
-    if steps < requested_steps:
-        notes.append(f"warm-up shortened from {requested_steps} to {plural(steps, 'step')}, a tenth of the run")
-    return notes
+    if steps >= requested:
+        return []
+    return [f"warm-up shortened from {requested} to {plural(steps, 'step')}, a tenth of the run"]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from slbench.data.config import DataConfig
 from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.record import Labels
@@ -27,7 +28,7 @@ class SeedRule(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max <= self.min:
-            raise InputError(f"max must be above min, got min = {self.min}, max = {self.max}")
+            raise InputError(f"max must be above min (got min = {self.min}, max = {self.max})")
         return self
 
 
@@ -37,6 +38,7 @@ class StudyRun:
 
     spec: RunSpec
     labels: Labels
+    data: DataConfig | None = dataclasses.field(default=None, compare=False)  # None: as the environment says
 
     @property
     def title(self) -> str:
@@ -46,7 +48,7 @@ class StudyRun:
 
     def at(self, seed: int) -> "StudyRun":
         """Return the run of the same cell with another seed."""
-        return StudyRun(dataclasses.replace(self.spec, seed=seed), self.labels)
+        return dataclasses.replace(self, spec=dataclasses.replace(self.spec, seed=seed))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from slbench.backbones import BACKBONES, NAMED, Preset, default_spec
+from slbench.backbones import BACKBONES, NAMED, PRESETS, default_spec
 from slbench.data import DATASETS
 from slbench.data.specs import DatasetSpec
 from slbench.methods import METHODS, Method
@@ -159,7 +159,7 @@ def method_table() -> Schema:
 
 def backbone_table(spec: type) -> Schema:
     """Return the schema of an inline table that names a backbone of this class, or a preset of it."""
-    presets = [name for name, each in NAMED.items() if isinstance(each, Preset) and type(each.spec) is spec]
+    presets = [name for name, preset in PRESETS.items() if preset.spec is spec]
     names = [name for name, entry in BACKBONES.items() if entry.spec is spec] + presets
     label = {"description": "what tables call it", "type": "string", "minLength": 1}
     table = table_of(spec, required=["name"])

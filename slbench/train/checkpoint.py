@@ -10,8 +10,8 @@ import torch
 
 from slbench.errors import StoreError
 from slbench.files import durable_temporary, sync_file
+from slbench.run_paths import RunPaths
 
-CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 log = logging.getLogger(__name__)
 
 
@@ -22,7 +22,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.current, self.previous = folder / CURRENT, folder / PREVIOUS
+        paths = RunPaths(folder)
+        self.current, self.previous = paths.checkpoint, paths.previous_checkpoint
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state to a temporary file, verify it, and replace the current checkpoint.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from slbench.data import is_available, load
+from slbench.data import DataConfig, is_available, load
 from slbench.data.splits import ImageSet, Splits
 from slbench.measure.macs import count
 from slbench.measurement_records import JobCost
@@ -20,7 +20,6 @@ from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, reproducible, synchronize
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EVALUATION_BATCH, Training
-from slbench.train.optim import make_optimizer
 from slbench.train.run import peak_memory, prepare
 
 WARMUP_STEPS = 2  # of each epoch, not timed
@@ -36,6 +35,7 @@ def probe(
     spec: RunSpec,
     labels: Labels,
     *,
+    data: DataConfig | None = None,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
     threads: int,
@@ -48,20 +48,20 @@ def probe(
         seconds: minimum training time; at least MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
         asked_at: time of the request in seconds since 1970.
     """
-    has_data = is_available(spec.dataset)
+    has_data = is_available(spec.dataset, data)
     if not has_data:  # random images of the whole set, since a subset could be too small for the probe
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
-    make_optimizer(torch.nn.Linear(1, 1), spec.recipe)  # does slow imports
+    torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())  # does slow imports
     ready = time.time()
     with reproducible(threads):
-        splits = load(spec.dataset, labels.data) if has_data else random_splits(spec)
+        splits = load(spec.dataset, labels.data, data) if has_data else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
         loaded = time.time()
         times = step_times(training, seconds)
         evaluation = evaluation_seconds(training)
         save = save_seconds(training)
         began = time.perf_counter()
-        params = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels).params
+        params = count(network, shape=spec.dataset.shape).params
         finish = time.perf_counter() - began + save
     return JobCost(
         data="its own" if has_data else "random",
@@ -142,7 +142,7 @@ def random_splits(spec: RunSpec) -> Splits:
     def part(count: int) -> ImageSet:
         shape = (count, data.in_channels, *data.image_size)
         labels = np.sort(np.arange(count) % data.num_classes).astype(np.int64)
-        return ImageSet(source.integers(0, 256, shape, dtype=np.uint8), labels)
+        return ImageSet.of(source.integers(0, 256, shape, dtype=np.uint8), labels)
 
     drawn = 40 * spec.recipe.batch_size * spec.recipe.accumulate
     return Splits(train=part(min(drawn, data.num_train)), test=part(min(3 * EVALUATION_BATCH, data.num_test)))

@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batch, Batches
 from slbench.errors import DivergedError
-from slbench.methods.lsa import AttentionLogits
 from slbench.rng import derive
 from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, seed_forward
@@ -56,7 +56,7 @@ class Training:
     def __init__(
         self,
         spec: RunSpec,
-        network: nn.Module,
+        network: Backbone,
         *,
         parts: TrainingParts,
         training: Batches,
@@ -84,9 +84,9 @@ class Training:
         self._reported = 0.0
 
     @property
-    def evaluated(self) -> nn.Module:
+    def evaluated(self) -> Backbone:
         """The network that is evaluated and saved: the averaged one if the recipe has an average."""
-        return self.network if self.averaged is None else self.averaged.module
+        return self.network if self.averaged is None else cast("Backbone", self.averaged.module)
 
     @property
     def epoch(self) -> int:
@@ -246,10 +246,10 @@ class Training:
         return Evaluation.of(self.logits(batches), batches.labels)
 
 
-def count_below_zero(network: nn.Module) -> int:
+def count_below_zero(network: Backbone) -> int:
     """Return the number of negative learned temperatures of a network."""
-    modules = [module for module in network.modules() if isinstance(module, AttentionLogits)]
-    return sum(int((module.scale < 0).sum()) for module in modules if module.scale is not None)
+    scales = [layer.logits.scale for layer in network.attention_layers()]
+    return sum(int((scale < 0).sum()) for scale in scales if scale is not None)
 
 
 @dataclass(frozen=True)

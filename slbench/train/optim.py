@@ -1,47 +1,31 @@
 """Optimizer, weight decay by kind of parameter, learning rate schedule and weight averaging."""
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from slbench.methods.lsa import AttentionLogits
-from slbench.recipes import ParameterKind, Recipe
+from slbench.backbones.layers import Backbone
+from slbench.recipes import Recipe
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
-POSITIONS = ("positions", "relative_bias")  # learned position embeddings, and Swin's relative position bias
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """Return AdamW (arXiv:1711.05101), without weight decay for the kinds of parameters in the recipe's no_decay."""
+def make_optimizer(network: Backbone, recipe: Recipe) -> torch.optim.AdamW:
+    """Return AdamW (arXiv:1711.05101), without weight decay for the kinds of parameters in the recipe's no_decay.
+
+    Raises:
+        InputError: if the kind of a parameter is unknown.
+    """
     assert recipe.lr is not None, "a resolved recipe has a rate"
-    exempt = [parameter for parameter, kind in kinds(network) if kind in recipe.no_decay]
-    groups = [{"params": [parameter for parameter, kind in kinds(network) if kind not in recipe.no_decay]}]
+    decaying, exempt = list[nn.Parameter](), list[nn.Parameter]()
+    for name, parameter in network.named_parameters():
+        (exempt if network.parameter_kind(name) in recipe.no_decay else decaying).append(parameter)
+    groups = [{"params": decaying}]
     if exempt:
         groups.append({"params": exempt, "weight_decay": 0.0})  # type: ignore[dict-item]
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
-
-
-def kinds(network: nn.Module) -> Iterator[tuple[nn.Parameter, ParameterKind | None]]:
-    """Yield every parameter, in order, with its kind; None for weights and other kinds."""
-    for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            yield parameter, kind_of(module, name)
-
-
-def kind_of(module: nn.Module, name: str) -> ParameterKind | None:
-    """Return the kind of a direct parameter of a module; the bias of a norm is of kind "norm"."""
-    if isinstance(module, AttentionLogits):
-        return "temperature"
-    if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
-        return "norm"
-    if name in POSITIONS:
-        return "position"
-    if name == "class_token":
-        return "class_token"
-    return "bias" if name == "bias" else None
 
 
 def learning_rate(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from slbench.backbones.layers import Backbone
 from slbench.spec import RunSpec
 from slbench.train.loss import CrossEntropy, Loss
 from slbench.train.optim import averaged, learning_rate, make_optimizer
@@ -28,7 +28,7 @@ class TrainingParts:
     averaged: AveragedModel | None = None  # updated after every step; None: the network itself is evaluated
 
 
-def make_parts(spec: RunSpec, network: nn.Module) -> TrainingParts:
+def make_parts(spec: RunSpec, network: Backbone) -> TrainingParts:
     """Return the parts that a run's recipe asks for.
 
     Args:

@@ -17,14 +17,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from slbench import machine
-from slbench.data import load
+from slbench.data import DataConfig, load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
 from slbench.files import write_atomic
 from slbench.machine import Code
 from slbench.measure.macs import count
-from slbench.record import TEMPERATURES, WEIGHTS, Keep, Labels, RunRecord
+from slbench.record import WEIGHTS, Keep, Labels, RunRecord
+from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.torch_runtime import reproducible
@@ -35,7 +36,6 @@ from slbench.train.progress import Progress
 from slbench.train.temperatures import TemperatureHistory, as_csv
 from slbench.train.tensorboard import board
 
-HISTORY = "metrics.csv"
 CHECKPOINT_SECONDS = 300.0
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def execute(
     labels: Labels,
     *,
     store: Store,
+    data: DataConfig | None = None,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
     threads: int,
@@ -61,6 +62,7 @@ def execute(
     match neither device.
 
     Args:
+        data: default: as the environment says.
         device_label: name of the device in the record; may differ from this process's name for it.
         device_name: product name of the device.
         checkpoint_seconds: between two checkpoints within an epoch; every epoch ends with one.
@@ -71,13 +73,13 @@ def execute(
     """
     began = time.perf_counter()
     folder = store.folder(spec, labels)
-    checkpoints = Checkpoints(folder)
+    paths, checkpoints = RunPaths(folder), Checkpoints(folder)
     start = RunConditions(device_kind=device.type, threads=threads, precision=precision)
     state = resumable(checkpoints.load(), start, run_id=spec.run_id, keep=labels.keep)
     if state is not None:
         start = RunConditions(**state["start"])
     with reproducible(start.threads):
-        splits = load(spec.dataset, labels.data)
+        splits = load(spec.dataset, labels.data, data)
         training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
         manager = CheckpointManager(
             training,
@@ -91,13 +93,13 @@ def execute(
         with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
             for metrics in training.epochs():
                 manager.select()
-                write_history(folder / HISTORY, training.history)
-                write_temperatures(folder / TEMPERATURES, training.temperatures)
+                write_history(paths.history, training.history)
+                write_temperatures(paths.temperatures, training.temperatures)
                 log_epoch(metrics)
                 manager.save()
                 manager.interrupt_if_requested()
-        write_history(folder / HISTORY, training.history)
-        write_temperatures(folder / TEMPERATURES, training.temperatures)
+        write_history(paths.history, training.history)
+        write_temperatures(paths.temperatures, training.temperatures)
         hashes = write_results(folder, training, keep=labels.keep, selected=manager.selected)
     record = RunRecord(
         run_id=spec.run_id,
@@ -273,7 +275,7 @@ def write_results(
     if best is not None:
         write_atomic(folder / WEIGHTS["best"], best)
     logits = training.logits(training.test).half().cpu()
-    write_atomic(folder / "test_logits.safetensors", save({"logits": logits, "labels": training.test.labels.cpu()}))
+    write_atomic(RunPaths(folder).logits, save({"logits": logits, "labels": training.test.labels.cpu()}))
     return {
         "weights_sha256": hashlib.sha256(last).hexdigest(),
         "selected_weights_sha256": None if best is None else hashlib.sha256(best).hexdigest(),
@@ -284,10 +286,10 @@ def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, 
     """Return the record's accuracies, numbers of steps and samples, and cost of the network."""
     history = training.history
     samples = len(history) * spec.samples_per_epoch
-    cost = count(network, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels)
+    cost = count(network, shape=spec.dataset.shape)
     return {
         **accuracies(history),
-        "history": HISTORY,
+        "history": RunPaths.history,
         "steps": len(history) * training.steps_per_epoch,
         "samples_seen": samples,
         **dataclasses.asdict(cost),

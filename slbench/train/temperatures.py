@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from slbench.methods.lsa import AttentionLogits
+from slbench.backbones.layers import Backbone
 
-# display names of the parts of a network with attention, by depth within each backbone
-NOUNS = {"token_transformers": "soft split", "blocks": "block", "class_blocks": "class block"}
 COLUMNS = ("epoch", "layer", "depth", "head", "scale", "temperature", "sqrt_dk", "multiple")
 Scales = list[list[float]]  # [layer by depth][head]
 
@@ -30,25 +28,23 @@ class TemperatureLayer:
     initial: float  # the scale before training
 
 
-def learned_layers(network: nn.Module) -> tuple[TemperatureLayer, ...]:
-    """Return the attention layers with a learned temperature, in order of depth."""
+def learned_layers(network: Backbone) -> tuple[TemperatureLayer, ...]:
+    """Return the attention layers with a learned temperature, in order of depth; stages are counted through."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
     layers, counts = [], Counter[str]()
-    for path, module in network.named_modules():
-        if not isinstance(module, AttentionLogits):
-            continue
-        part = path.partition(".")[0]
-        noun = NOUNS.get(part, part)
-        counts[noun] += 1
-        if module.scale is None:
+    for layer in network.attention_layers():
+        counts[layer.noun] += 1
+        logits = layer.logits
+        if logits.scale is None:
             continue
         layers.append(
             TemperatureLayer(
-                name=f"{noun} {counts[noun]}",
+                name=f"{layer.noun} {counts[layer.noun]}",
                 depth=counts.total(),
-                parameter=f"{path}.scale",
-                heads=tuple(range(1, len(module.scale) + 1)) if module.per_head else (0,),
-                sqrt_dk=module.scale_dim**0.5,
-                initial=torch.tensor(module.initial_scale, dtype=torch.float32).item(),
+                parameter=names[logits.scale],
+                heads=tuple(range(1, len(logits.scale) + 1)) if logits.per_head else (0,),
+                sqrt_dk=logits.scale_dim**0.5,
+                initial=torch.tensor(logits.initial_scale, dtype=torch.float32).item(),
             )
         )
     return tuple(layers)
@@ -75,7 +71,7 @@ class TemperatureHistory:
         network: the evaluated one, averaged if the recipe has an average.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Backbone) -> None:
         self.network = network
         self.layers = learned_layers(network)
         self.by_epoch: dict[int, Scales] = {0: initial_scales(self.layers)}

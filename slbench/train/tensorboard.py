@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
+from slbench.text import shown
 
 if TYPE_CHECKING:
     from slbench.train.loop import EpochMetrics
@@ -21,17 +22,17 @@ log = logging.getLogger(__name__)
 def check_board(folder: Path) -> None:
     """Raise InputError if TensorBoard cannot log to a folder, which need not exist. Leaves no files."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise InputError(
-            "--tensorboard: package tensorboard is not installed; install it with: pip install 'slbench[tensorboard]'"
-        )
+        raise InputError("--tensorboard: package tensorboard is not installed; pip install 'slbench[tensorboard]'")
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not existing.is_dir():
-            raise InputError(f"--tensorboard {folder}: must be a folder, but {existing} is a file")
+            raise InputError(f"--tensorboard: must be a folder, but {existing} is a file (got {shown(folder)})")
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise InputError(f"--tensorboard {folder}: not writable ({error.strerror}); choose another folder") from error
+        raise InputError(
+            f"--tensorboard: not writable: {error.strerror} (got {shown(folder)}); choose another folder"
+        ) from error
 
 
 @contextmanager

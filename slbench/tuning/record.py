@@ -120,9 +120,9 @@ def load(folder: Path) -> SearchRecord:
     try:
         return SearchRecord.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise StoreError(f"{path}: not readable: {error.strerror}") from error
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        raise StoreError(f"{path}: damaged or from another version: {first_wrong(error)}") from error
+        raise StoreError(f"{path}: damaged or of another version: {first_wrong(error)}") from error
 
 
 def searches(store: Store) -> list[Path]:

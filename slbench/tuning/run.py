@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
 from slbench.grid.events import AlreadyFinished, Event, Failed, Finished, GridStopped, Progressed
+from slbench.grid.executor import Executor, MakeExecutor
 from slbench.grid.launch import PreparedGrid, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.text import shown
 from slbench.tuning import record
 from slbench.tuning.compare import compare, comparison_runs
 from slbench.tuning.from_optuna import read_method
@@ -56,6 +58,7 @@ class PreparedSearch:
     seconds: float | None  # time limit for starting trials
     command: str
     take_over: bool = False
+    executor: MakeExecutor = LocalExecutor
 
     @property
     def folder(self) -> Path:
@@ -82,15 +85,19 @@ def prepare_tuning(
     seconds: float | None,
     command: str,
     take_over: bool = False,
+    executor: MakeExecutor = LocalExecutor,
 ) -> PreparedSearch:
     """Validate name, store, devices, data and precision. Writes nothing.
+
+    Args:
+        executor: runs the trials.
 
     Raises:
         InputError, StoreError: for invalid input.
     """
     if NAME.fullmatch(config.name) is None:
         raise InputError(
-            f"--name: invalid name (got {config.name}); "
+            f"--name: invalid name (got {shown(config.name)}); "
             "allowed: letters, digits, '.', '_' and '-', starting with a letter or digit"
         )
     runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
@@ -109,6 +116,7 @@ def prepare_tuning(
         seconds=seconds,
         command=command,
         take_over=take_over,
+        executor=executor,
     )
 
 
@@ -168,7 +176,8 @@ def claim_search(tuning: PreparedSearch) -> Iterator[None]:
     claim = tuning.store.claims.acquire(f"tuning-{tuning.config.name}")
     if claim is None:
         raise InputError(
-            f"the search '{tuning.config.name}' is running in another process: wait for it, or choose another --name"
+            f"--name: search is running in another process (got {shown(tuning.config.name)}); "
+            "wait for it, or choose another"
         )
     try:
         with claim.heartbeats():
@@ -258,8 +267,8 @@ def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_e
     return bool(stops)
 
 
-def make_executor(tuning: PreparedSearch, *, on_event: Callable[[Event], None]) -> LocalExecutor:
-    return LocalExecutor(
+def make_executor(tuning: PreparedSearch, *, on_event: Callable[[Event], None]) -> Executor:
+    return tuning.executor(
         tuning.grid.slots,
         store=tuning.store,
         precisions=tuning.grid.precisions,

@@ -19,8 +19,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 from slbench.study.resolve import NEEDED_BY
+from slbench.text import shown
 from slbench.tuning.space import (
     SHIFT,
     Parameter,
@@ -34,7 +35,7 @@ from slbench.tuning.space import (
     rounded,
 )
 from slbench.tuning.target import TuningTarget
-from slbench.validation import checked, shown
+from slbench.validation import checked
 
 KEYS = {"low", "high", "log", "choices", "grid"}
 RATIO = "method.shift_ratio"
@@ -72,7 +73,7 @@ def load_search_file(path: Path) -> SearchFile:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: not readable: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     defaults = checked(bool, content.pop("defaults", True), where=f"{path}: defaults")
@@ -94,7 +95,9 @@ def tables(content: Mapping[str, Any], where: str, head: str = "") -> Iterator[t
     """Yield dotted path and table of each parameter, at any nesting."""
     for key, value in content.items():
         if not isinstance(value, dict):
-            raise InputError(f"{where}: {head}{key}: must be a table with low and high, or choices, got {shown(value)}")
+            raise InputError(
+                f"{where}: {head}{key}: must be a table with low and high, or choices (got {shown(value)})"
+            )
         if set(value) & KEYS or not value:
             yield head + key, value
         else:
@@ -108,18 +111,18 @@ def check_range(path: str, limits: Range) -> None:
         raise InputError("low and high, or choices, must be set")
     if limits.choices is not None:
         if len(set(map(repr, limits.choices))) < 2:
-            raise InputError(f"choices: two or more are needed (got {shown(limits.choices)})")
+            raise InputError(f"choices: must have two or more values (got {shown(limits.choices)})")
         return
     if limits.low is None or limits.high is None:
-        raise InputError(f"{'low' if limits.low is None else 'high'} is missing")
+        raise InputError(f"{'low' if limits.low is None else 'high'}: is missing")
     if not types & {int, float}:
-        raise InputError("not a number: use choices in place of low and high")
+        raise InputError("not a number; use choices in place of low and high")
     if path == RATIO:
-        raise InputError(f"ratios that round to equal pixels are one network: use choices, or search {SHIFT}")
+        raise InputError(f"ratios that round to equal pixels are one network; use choices, or search {SHIFT}")
     if limits.low >= limits.high:
-        raise InputError(f"low {limits.low:g} must be below high {limits.high:g}")
+        raise InputError(f"low: must be below high = {limits.high:g} (got {limits.low:g})")
     if limits.log and limits.low <= 0:
-        raise InputError(f"low {limits.low:g} must be above 0 on a logarithmic scale")
+        raise InputError(f"low: must be above 0 on a logarithmic scale (got {limits.low:g})")
     if float not in types and (limits.low % 1 or limits.high % 1):
         raise InputError(f"must be whole numbers (got {limits.low:g} to {limits.high:g})")
 
@@ -146,14 +149,14 @@ def space_of(target: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool 
             problem = f"{file.origins[path]}: '{target.method}' has no {needed}; nothing to search"
             if alone:
                 raise InputError(problem)
-            notes.append(f"{problem}: skipped for it")
+            notes.append(f"{problem}; skipped for it")
             continue
         parameters[path] = parameter_of(
             path, limits, default_of(path, spec, file.origins[path]), origin=file.origins[path]
         )
     if not parameters:
         raise InputError(
-            f"'{target.method}' has no learned temperature and no shift to tune: "
+            f"'{target.method}' has no learned temperature and no shift to tune; "
             "add --with-lr, or a search file with --search"
         )
     check_space(target, list(parameters.values()), file.origins)
@@ -166,7 +169,7 @@ def default_of(path: str, spec: Any, origin: str) -> Value:
     start = default_shift(spec) if path == SHIFT else getattr(getattr(spec, head), name)
     if not isinstance(start, float | int | str | bool):
         raise InputError(
-            f"{origin}: default {as_text(start)} cannot start a search: set a value with --set {path}=VALUE"
+            f"{origin}: default cannot start a search (got {as_text(start)}); set a value with --set {path}=VALUE"
         )
     return start
 
@@ -184,7 +187,7 @@ def parameter_of(path: str, limits: Range, start: Value, *, origin: str) -> Para
         parameter = Parameter(path, start, low, high, log=limits.log, whole=whole, grid=points)
     for point in parameter.grid:
         if not parameter.holds(point):
-            raise InputError(f"{origin}: grid: {as_text(point)} is outside the range")
+            raise InputError(f"{origin}: grid: outside the range (got {as_text(point)}); allowed: {low:g} to {high:g}")
     return parameter
 
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slbench.backbones.specs import T2TSpec
 from slbench.errors import InputError
 from slbench.methods import Method
-from slbench.names import suggestion
 from slbench.recipes import Recipe
 from slbench.spec import RunSpec
+from slbench.text import choices
 from slbench.tuning.target import WHERE, TuningTarget
 
 Value = float | int | str | bool
@@ -24,7 +23,6 @@ TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)  # grid points
 LR_SPAN = 10.0  # learning rate range: default / LR_SPAN to default * LR_SPAN
 DIGITS = 3  # significant digits of a number in a setting
 NEAR = 0.05  # share of the range by which a repeated number is perturbed
-SOFT_SPLIT = 3  # px, width of a token of the first soft split (T2T), in place of the patch size
 FIXED = {"recipe.epochs": "it sets the length of a trial, and trials are compared by epoch"}
 
 
@@ -175,13 +173,12 @@ def default_parameters(spec: RunSpec, *, with_lr: bool) -> list[Parameter]:
 
 def default_shift(spec: RunSpec) -> int:
     """Return the default shift of a method in pixels."""
-    return spec.method.pixels(getattr(spec.backbone, "patch_size", None) or 1)
+    return spec.method.pixels(spec.backbone.shift_unit)
 
 
 def widest_shift(spec: RunSpec) -> int:
-    """Return the largest searched shift in pixels: one patch."""
-    width = SOFT_SPLIT if isinstance(spec.backbone, T2TSpec) else getattr(spec.backbone, "patch_size", 1)
-    return max(1, min(width, *(side - 1 for side in spec.dataset.image_size)))
+    """Return the largest searched shift in pixels: one patch, or the side of a soft split."""
+    return max(1, min(spec.backbone.token_side, *(side - 1 for side in spec.dataset.image_size)))
 
 
 def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: Mapping[str, str]) -> None:
@@ -196,17 +193,19 @@ def check_space(target: TuningTarget, parameters: Sequence[Parameter], origins: 
         origin = origins.get(path, f"{WHERE}: {path}")
         if not parameter.holds(default):
             raise InputError(
-                f"{origin}: excludes {as_text(default)}, the default of '{target.method}' and start of the search: "
+                f"{origin}: excludes {as_text(default)}, the default of '{target.method}' and start of the search; "
                 "widen the range, or set another default with --set"
             )
         for value in parameter.ends:
             try:
                 spec = target.spec({path: value} if value != default else {})
             except InputError as error:
-                problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"set.{path}: ")
+                problem = str(error).removeprefix(f"{WHERE}: ").removeprefix(f"--set {path}: ")
                 raise InputError(f"{origin}: {as_text(value)}: {problem}") from error
             if value != default and spec == plain:
-                raise InputError(f"{origin}: {as_text(value)} has the same run as the default of '{target.method}'")
+                raise InputError(
+                    f"{origin}: has the same run as the default of '{target.method}' (got {as_text(value)})"
+                )
 
 
 def field_types(path: str) -> set[Any]:
@@ -217,7 +216,7 @@ def field_types(path: str) -> set[Any]:
     }
     if path not in hints:
         known = [name for name in hints if name.startswith(path.partition(".")[0] + ".")] or list(hints)
-        raise InputError(f"unknown parameter '{path}'{suggestion(path, known)}")
+        raise InputError(f"unknown parameter{choices(known, path)}")
     if path in FIXED:
         raise InputError(f"cannot be searched: {FIXED[path]}")
     return set(flat_types(hints[path]))

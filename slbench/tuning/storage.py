@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slbench.claims import boot_id, is_alive, process_start_time
 from slbench.errors import InputError, SlbenchError
+from slbench.text import shown
 
 if TYPE_CHECKING:
     import optuna
@@ -57,7 +58,7 @@ def open_journal(path: Path) -> "optuna.storages.BaseStorage":
     except OSError as error:
         raise InputError(f"{path}: not usable as a journal: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}): move it away to restart the search") from error
+        raise InputError(f"{path}: damaged ({error}); move it away to restart the search") from error
 
 
 def open_proxy(url: str) -> "optuna.storages.BaseStorage":
@@ -66,17 +67,19 @@ def open_proxy(url: str) -> "optuna.storages.BaseStorage":
 
     host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
     if not host or not (port or str(GRPC_PORT)).isdecimal():
-        raise InputError(f"--storage {url}: invalid URL; allowed: grpc://HOST:PORT")
+        raise InputError(f"--storage: invalid URL (got {shown(url)}); allowed: grpc://HOST:PORT")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # the only option for many machines
             storage = GrpcStorageProxy(host=host, port=int(port or GRPC_PORT))
         storage.wait_server_ready(timeout=GRPC_SECONDS)
     except ModuleNotFoundError as error:
-        raise InputError(f"--storage {url}: package grpcio is missing: pip install grpcio protobuf") from error
+        raise InputError(
+            f"--storage: package grpcio is missing (got {shown(url)}); pip install grpcio protobuf"
+        ) from error
     except ConnectionError as error:
         raise InputError(
-            f"--storage {url}: no response within {GRPC_SECONDS:g} s: is the Optuna server running?"
+            f"--storage: no response within {GRPC_SECONDS:g} s (got {shown(url)}); is the Optuna server running?"
         ) from error
     return storage
 
@@ -89,16 +92,16 @@ def open_database(url: str) -> "optuna.storages.BaseStorage":
         return RDBStorage(url, skip_compatibility_check=False)
     except (ArgumentError, NoSuchModuleError) as error:
         raise InputError(
-            f"--storage {hide_password(url)}: invalid URL; allowed: sqlite:///search.db, postgresql://USER@HOST/NAME, "
-            "mysql://USER@HOST/NAME or grpc://HOST:PORT"
+            f"--storage: invalid URL (got {shown(hide_password(url))}); "
+            "allowed: sqlite:///search.db, postgresql://USER@HOST/NAME, mysql://USER@HOST/NAME or grpc://HOST:PORT"
         ) from error
     except ImportError as error:
         raise InputError(
-            f"--storage {hide_password(url)}: driver is not installed: pip install 'slbench[postgresql]' "
+            f"--storage: driver is not installed (got {shown(hide_password(url))}); pip install 'slbench[postgresql]' "
             "for PostgreSQL (postgresql+psycopg://...), pip install PyMySQL for MySQL (mysql+pymysql://...)"
         ) from error
     except (SQLAlchemyError, RuntimeError) as error:
-        raise InputError(f"--storage {hide_password(url)}: not reachable: {first_line(error)}") from error
+        raise InputError(f"--storage: not reachable: {first_line(error)} (got {shown(hide_password(url))})") from error
 
 
 def close_storage(storage: "optuna.storages.BaseStorage") -> None:
@@ -174,11 +177,13 @@ def open_study(
     attributes = study.user_attrs
     if DEFINITION not in attributes:
         if study.get_trials(deepcopy=False):
-            raise InputError(f"study '{name}' in the storage is not from slbench: choose another --name")
+            raise InputError(f"--name: study of the storage is not from slbench (got {shown(name)}); choose another")
         study.set_user_attr(DEFINITION, definition)
     elif (other := first_difference(attributes[DEFINITION], json.loads(json.dumps(definition)))) is not None:
         key, before, now = other
-        raise InputError(f"search '{name}' exists with another {key}: {before} (got {now}): choose another --name")
+        raise InputError(
+            f"--name: search '{name}' exists with another {key}: {before} (got {now}); choose another name"
+        )
     check_owner(name, attributes.get(OWNER), store=store, take_over=take_over)
     pid = os.getpid()
     owner = {
@@ -200,7 +205,7 @@ def check_owner(name: str, owner: Mapping[str, Any] | None, *, store: str, take_
         return
     where = f"process {owner['pid']} on {owner['hostname']}, with the store {owner['store']}"
     hint = "" if owner["boot"] == boot_id() else "; if it is dead, continue with --take-over"
-    raise InputError(f"search '{name}' is owned by {where}{hint}")
+    raise InputError(f"--name: search is owned by {where} (got {shown(name)}){hint}")
 
 
 def release_owner(study: "optuna.Study") -> None:

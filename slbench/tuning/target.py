@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slbench.data.config import DataConfig
 from slbench.record import Keep
 from slbench.spec import Protocol, RunSpec
-from slbench.study import StudyRun, make_study
+from slbench.study import Flags, StudyRun, make_study
 
 WHERE = "command line"
 
@@ -21,6 +22,7 @@ class TuningTarget:
     method: str
     recipe: str = "quick"
     changes: Mapping[str, Any] = None  # type: ignore[assignment]  # by dotted path, as in --set
+    data: DataConfig | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", dict(self.changes or {}))
@@ -31,10 +33,11 @@ class TuningTarget:
         """Return the runs of a setting, one per seed; without values those of the default setting.
 
         Raises:
-            InputError: for an invalid setting, as `command line: set.PATH: problem`.
+            InputError: for an invalid setting, as `--set PATH: problem`.
         """
         content = self._content(values, seeds=seeds, protocol=protocol, keep=keep)
-        return make_study(content, name="tuning", where=WHERE).runs
+        overrides = {key: content.pop(key) for key in ("grid", "set", "recipe")}
+        return make_study(content, name="tuning", where=WHERE, flags=Flags(**overrides, data=self.data)).runs
 
     def spec(self, values: Mapping[str, Any] = {}) -> RunSpec:
         """Return the resolved spec of a setting with seed 0."""

@@ -2,6 +2,7 @@
 
 import csv
 
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun
 
@@ -15,7 +16,7 @@ def validation_curve(store: Store, run: StudyRun) -> tuple[float, ...]:
     try:
         if folder is None:
             return ()
-        with (folder / "metrics.csv").open(newline="") as file:
+        with RunPaths(folder).history.open(newline="") as file:
             return tuple(float(row["val_top1"]) for row in csv.DictReader(file))
     except FileNotFoundError:
         return ()

@@ -3,13 +3,15 @@
 import torch
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.backbones import build, resolve_network
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import BackboneSpec
 from slbench.gpu_check import perturbed
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
+from slbench.methods.token_grid import TokenGrid
 from tests.contracts.small import images, small
 
 ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
@@ -22,14 +24,14 @@ def network_of(backbone: str, method: str) -> Backbone:
 
 def captures_of(network: Backbone, backbone: str) -> list[AttentionCapture]:
     captures: list[AttentionCapture] = []
-    with torch.no_grad(), capture_attention(layers_of(network), captures.append):
+    with torch.no_grad(), capture_attention(network.attention_layers(), captures.append):
         network(images(backbone))
     return captures
 
 
 def network_of_size(spec: BackboneSpec, method: Method, size: tuple[int, int]) -> Backbone:
-    spec, method = resolve_network(spec, method, image_size=size, in_channels=2, num_classes=3)
-    network = build(spec, method, image_size=size, in_channels=2, num_classes=3, drop_path=0.0, seed=0)
+    spec, method = resolve_network(spec, method, shape=ImageShape(size, 2, 3))
+    network = build(spec, method, shape=ImageShape(size, 2, 3), drop_path=0.0, seed=0)
     return network.eval()
 
 
@@ -38,7 +40,5 @@ def others(tokens: int) -> torch.Tensor:
 
 
 def plain(tokens: tuple[int, int], *, class_token: bool = False) -> AttentionLayer:
-    return AttentionLayer(
-        name="block 1", short="1", number=1, kind="patches", grid=tokens, class_key=class_token,
-        class_query=class_token, logits=AttentionLogits(1, 7),
-    )  # fmt: skip
+    grid = TokenGrid(height=tokens[0], width=tokens[1], class_token=class_token)
+    return AttentionLayer(number=1, logits=AttentionLogits(1, 7, tokens=grid))

@@ -48,8 +48,7 @@ def finish(store: Store, run: StudyRun, *, keep: Keep = "last", **changes: Any) 
     """Store a finished run without training."""
     spec, labels = run.spec, run.labels.model_copy(update={"keep": keep})
     network = build(
-        spec.backbone, spec.method, image_size=spec.dataset.image_size, in_channels=spec.dataset.in_channels,
-        num_classes=spec.dataset.num_classes, drop_path=0.0, seed=spec.seed,
+        spec.backbone, spec.method, shape=spec.dataset.shape, drop_path=0.0, seed=spec.seed,
     )  # fmt: skip
     content = save(dict(perturbed(network).state_dict()))
     digest = hashlib.sha256(content).hexdigest()

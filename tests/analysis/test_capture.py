@@ -10,17 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from slbench.analysis import capture
-from slbench.analysis.layers import AttentionLayer, layers_of
 from slbench.backbones import build
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
 from slbench.backbones.specs import CaiTSpec
-from slbench.backbones.swin import OTHER_REGION, WindowAttention
-from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.helpers import ATTENDING, captures_of, network_of
-from tests.contracts.small import CHANNELS, IMAGES, images, small
-from tests.support import naming
+from tests.contracts.small import CHANNELS, IMAGES, images
 
 every = pytest.mark.parametrize("backbone", ATTENDING)
 rows = pytest.mark.parametrize("method", ["none", "both"])
@@ -57,105 +55,33 @@ def queries_and_keys(module: Any, given: dict[str, Tensor]) -> tuple[Tensor, Ten
     return heads(q, getattr(module, "num_heads", 1)), heads(k, getattr(module, "num_heads", 1))
 
 
-def window_terms(module: WindowAttention) -> Tensor:
-    """Return relative bias plus region mask, entry by entry: (windows h n n)."""
-    down, across = module.grid
-    side = module.window
-    terms = torch.zeros(down // side * (across // side), module.num_heads, side**2, side**2, dtype=torch.float64)
-    bias = module.relative_bias.detach().double()
-
-    def region(place: int, length: int) -> int:
-        if not module.shift:
-            return 0
-        return 2 if place >= length - module.shift else 1 if place >= length - side else 0
-
-    for window, row in enumerate(terms):
-        top, left = window // (across // side) * side, window % (across // side) * side
-        for query in range(side**2):
-            for key in range(side**2):
-                (qy, qx), (ky, kx) = divmod(query, side), divmod(key, side)
-                row[:, query, key] = bias[(qy - ky + side - 1) * (2 * side - 1) + qx - kx + side - 1]
-                places = [(region(top + y, down), region(left + x, across)) for y, x in ((qy, qx), (ky, kx))]
-                if places[0] != places[1]:
-                    row[:, query, key] += OTHER_REGION
-    return terms
-
-
-def expected(module: Any, layer: AttentionLayer, q: Tensor, k: Tensor) -> Tensor:
-    """Return attention by the formulas of the papers."""
-    scale: Any = module.logits.scale
-    scale = module.logits.initial_scale if scale is None else scale.detach().double()[:, None, None]
-    scores = torch.einsum("bhnd,bhmd->bhnm", q, k) * scale
-    if isinstance(module, WindowAttention):
-        scores = scores + window_terms(module).repeat(IMAGES, 1, 1, 1)
-    if layer.mix is not None:
-        scores = torch.einsum("bfnm,fh->bhnm", scores, module.mix_scores.weight.detach().double())
-    powers = scores.exp()
-    if layer.logits.mask_self:
-        powers = powers * (1 - torch.eye(powers.shape[-1], dtype=torch.float64))
-    weights: Tensor = powers / powers.sum(dim=-1, keepdim=True)
-    return weights
-
-
 @every
 @rows
-def test_captured_attention_matches_the_formulas_and_multiplies_the_values(backbone: str, method: str) -> None:
+def test_captured_attention_is_what_the_network_multiplies_its_values_with(backbone: str, method: str) -> None:
+    """That each network computes the attention of its paper is tested in tests/backbones."""
     network = network_of(backbone, method)
     for captured in captures_of(network, backbone):
-        module = owner(network, captured.layer)
+        module: Any = owner(network, captured.layer)
         parts = {name: child for name, child in module.named_children() if name in ("q", "kv", "qkv", "project")}
         with torch.no_grad(), outputs(parts) as given:
             network(images(backbone))
         q, k = queries_and_keys(module, given)
         assert torch.allclose(captured.q.double(), q) and torch.allclose(captured.k.double(), k)
-        weights = expected(module, captured.layer, q, k)
-        assert torch.allclose(captured.weights.double(), weights, atol=1e-5), captured.layer.name
-        assert torch.allclose(captured.products.double(), expected_products(module, q, k), atol=1e-4, rtol=1e-4), (
-            captured.layer.name
-        )
-        if captured.layer.mix is not None:
-            mixed = torch.einsum("bfnm,fh->bhnm", weights, captured.layer.mix.weight.detach().double())
-            assert torch.allclose(captured.mixed.double(), mixed, atol=1e-5)
-            weights = mixed
-        else:
-            assert torch.equal(captured.mixed, captured.weights)
-        values = heads(
-            given.get("kv", given.get("qkv", torch.empty(0))).chunk(2 if "kv" in given else 3, -1)[-1], q.shape[1]
-        )
-        read = (weights @ values).transpose(1, 2).flatten(2)
-        project = module.get_submodule("project")
-        assert isinstance(project, nn.Linear)
-        through = read @ project.weight.detach().double().T + project.bias.detach().double()
+        scale = module.logits.initial_scale if module.logits.scale is None else module.logits.scale[:, None, None]
+        products = torch.einsum("bhnd,bhmd->bhnm", q * scale, k)
+        assert torch.allclose(captured.products.double(), products, atol=1e-4, rtol=1e-4), captured.layer.name
+        assert (captured.layer.mix is not None) is (backbone == "cait")
+        values = heads(given["kv"].chunk(2, -1)[-1] if "kv" in given else given["qkv"].chunk(3, -1)[-1], q.shape[1])
+        read = (captured.mixed.double() @ values).transpose(1, 2).flatten(2)
+        through = read @ module.project.weight.detach().double().T + module.project.bias.detach().double()
         assert torch.allclose(through, given["project"].reshape(through.shape), atol=1e-4), captured.layer.name
-
-
-def expected_products(module: Any, q: Tensor, k: Tensor) -> Tensor:
-    scale = module.logits.scale
-    factor = module.logits.initial_scale if scale is None else scale.detach().double()[None, :, None, None]
-    products: Tensor = torch.einsum("bhnd,bhmd->bhnm", q, k) * factor
-    return products
-
-
-@every
-@rows
-def test_every_row_sums_to_one_and_a_masked_diagonal_is_zero(backbone: str, method: str) -> None:
-    for captured in captures_of(network_of(backbone, method), backbone):
-        weights = captured.weights
-        assert torch.allclose(weights.sum(dim=-1), torch.ones(weights.shape[:-1]), atol=1e-6)
-        assert captured.layer.logits.mask_self == (method == "both" and captured.layer.kind != "class")
-        if captured.layer.logits.mask_self:
-            assert weights.diagonal(dim1=-2, dim2=-1).eq(0).all()
-            assert captured.products.isfinite().all()
-        else:
-            assert weights.gt(0).any()
 
 
 @every
 def test_layers_are_complete_and_in_order_of_computation(backbone: str) -> None:
     network = network_of(backbone, "both")
-    layers = layers_of(network)
+    layers = network.attention_layers()
     assert [captured.layer.logits for captured in captures_of(network, backbone)] == [layer.logits for layer in layers]
-    assert [layer.number for layer in layers] == list(range(1, len(layers) + 1))
     assert {layer.logits for layer in layers} == {
         module for module in network.modules() if isinstance(module, AttentionLogits)
     }
@@ -188,24 +114,26 @@ FACTS = {  # kind, tokens (down, across), class token among keys and queries, wi
 def test_each_layer_describes_its_tokens(backbone: str) -> None:
     network = network_of(backbone, "none")
     for captured, facts in zip(captures_of(network, backbone), FACTS[backbone], strict=True):
-        layer = captured.layer
-        told = (layer.kind, layer.grid, layer.class_key, layer.class_query, layer.window, layer.shift)
-        assert told == facts, layer.name
-        patches = layer.window**2 or math.prod(layer.grid)
-        keys, queries = patches + layer.class_key, 1 if layer.kind == "class" else patches + layer.class_query
-        assert captured.scores.shape[-2:] == (queries, keys)
-        assert len(captured.scores) == IMAGES * layer.windows
+        layer, tokens = captured.layer, captured.layer.tokens
+        described = (tokens.size, tokens.class_token, tokens.class_query, tokens.window, tokens.shift)
+        assert (layer.kind, *described) == facts, layer.name
+        patches = tokens.window**2 or math.prod(tokens.size)
+        queries = 1 if layer.kind == "class" else patches + tokens.class_query
+        assert captured.scores.shape[-2:] == (queries, patches + tokens.class_token)
+        assert len(captured.scores) == IMAGES * tokens.windows
 
 
 def test_the_class_token_of_the_released_cait_has_patch_keys_only() -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant="released")
-    network = build(
-        spec, METHODS["both"], image_size=(8, 12), in_channels=CHANNELS, num_classes=7, drop_path=0.0, seed=0
-    )
+    network = build(spec, METHODS["both"], shape=ImageShape((8, 12), CHANNELS, 7), drop_path=0.0, seed=0)
     patches, asking = captures_of(network.eval(), "cait")
-    assert (asking.layer.kind, asking.layer.class_key, asking.layer.class_query) == ("class", False, True)
+    assert (asking.layer.kind, asking.layer.tokens.class_token, asking.layer.tokens.class_query) == (
+        "class",
+        False,
+        True,
+    )
     assert asking.scores.shape == (IMAGES, 3, 1, 6)
-    assert not asking.layer.self_among_keys
+    assert not asking.layer.tokens.queries_are_keys
     assert not patches.layer.logits.mask_self  # its mask is -1e-9, which masks nothing
     assert patches.weights.diagonal(dim1=-2, dim2=-1).gt(0).all()
 
@@ -226,11 +154,6 @@ def test_pieces_are_whole_images_and_cover_the_batch(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(capture, "PIECE", 1)
     for captured in captures_of(network, "swin"):
         pieces = list(captured.pieces())
-        assert [len(piece.scores) for piece in pieces] == [captured.layer.windows] * IMAGES
+        assert [len(piece.scores) for piece in pieces] == [captured.layer.tokens.windows] * IMAGES
         assert torch.equal(torch.cat([piece.scores for piece in pieces]), captured.scores)
         assert torch.equal(torch.cat([piece.q for piece in pieces]), captured.q)
-
-
-def test_a_convolutional_network_has_no_attention_layers() -> None:
-    with pytest.raises(InputError, match=naming("ResNet", "attention")):
-        layers_of(small("resnet56", "none"))

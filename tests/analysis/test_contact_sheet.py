@@ -18,7 +18,7 @@ from slbench.store import Store
 from tests.analysis.made import SMALL, birds, finish, study_of
 from tests.support import missing, naming
 
-PART = ImageSet(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
+PART = ImageSet.of(np.zeros((11, 3, 5, 7), dtype=np.uint8), np.array([0] * 5 + [1] * 4 + [2] * 2))
 
 
 def options(**changes: Any) -> AttentionOptions:
@@ -38,7 +38,7 @@ def test_images_are_the_requested_ones_or_some_per_class_or_a_few() -> None:
 def test_a_missing_image_or_too_many_images_are_refused() -> None:
     with pytest.raises(InputError, match=naming("--images", "11", "0 to 10")):
         select_rows(PART, options(images=(0, 11)))
-    many = ImageSet(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
+    many = ImageSet.of(np.zeros((300, 1, 2, 2), dtype=np.uint8), np.arange(300))
     with pytest.raises(InputError, match=naming("300", "100")):
         select_rows(many, options(per_class=1))
 
@@ -67,7 +67,7 @@ def test_runs_on_different_data_are_not_put_on_one_sheet(tmp_path: Path) -> None
 
 def test_pictures_are_in_colour_or_grey() -> None:
     assert [picture.shape for picture in pictures(PART, np.array([1, 2]))] == [(5, 7, 3)] * 2
-    two = ImageSet(
+    two = ImageSet.of(
         np.stack([np.full((2, 4, 3), 10), np.full((2, 4, 3), 30)], axis=1).astype(np.uint8), np.array([0, 1])
     )
     (picture,) = pictures(two, np.array([1]))

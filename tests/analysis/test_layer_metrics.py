@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from slbench.analysis.layer_metrics import BY_DEPTH, SELF_RELATION, SHARPNESS, LayerMetricOptions, analyse, measure
+from slbench.analysis.layer_metrics import BY_DEPTH, SHARPNESS, LayerMetricOptions, analyse, measure
 from slbench.analysis.load import OnProgress
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.seed_aggregation import (
@@ -150,9 +150,3 @@ def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
     assert set(rows["n"]) <= {0, 2}
     svg = (once.folder / f"{name}-2-cait-x-birds.svg").read_text()
     assert "SL-CaiT-x" in svg and ">c1<" in svg
-
-
-def test_the_artefact_of_the_mask_is_explained() -> None:
-    said = " ".join(SHARPNESS.definitions)
-    assert "0.41 at N = 65" in said and "by construction" in said and "renormalised" in said
-    assert "1/sqrt(d_k)" in " ".join(SELF_RELATION.definitions)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slbench.analysis.layers import layers_of
 from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
+from slbench.data import DataConfig
 from slbench.data.batches import Batches
 from slbench.errors import InputError
 from slbench.store import Store
@@ -57,7 +57,7 @@ def test_each_split_is_the_one_of_the_run(tmp_path: Path, store: Store) -> None:
     assert len(LoadedDatasets().image_set(part, "train")) == 15
     full = finish(store, study_of(data, protocol="full").runs[0])
     assert len(LoadedDatasets().image_set(full, "train")) == 67
-    with pytest.raises(InputError, match=naming("--split val", "full")):
+    with pytest.raises(InputError, match=naming("--split", "val", "full")):
         LoadedDatasets().image_set(full, "val")
 
 
@@ -69,11 +69,11 @@ def test_images_that_differ_from_the_record_are_refused(tmp_path: Path, store: S
     changed = finish(store, study.runs[1])
     birds(tmp_path, seed=6)
     with pytest.raises(InputError) as error:
-        LoadedDatasets().image_set(changed, "test")
+        LoadedDatasets(DataConfig(tmp_path / "empty")).image_set(changed, "test")
     assert "\n" not in str(error.value)
     (tmp_path / "birds.npz").unlink()
     with pytest.raises(InputError, match=naming("birds.npz")):
-        LoadedDatasets().image_set(changed, "test")
+        LoadedDatasets(DataConfig(tmp_path / "empty")).image_set(changed, "test")
 
 
 def test_a_missing_data_set_is_reported(store: Store) -> None:
@@ -100,7 +100,7 @@ def test_a_pass_returns_the_logits_of_the_rows_and_reports_progress(study: Study
     options = PassOptions(device=CPU, batch_size=2, on_progress=lambda done, total: told.append((done, total)))
     rows = np.array([7, 1, 12])
     logits = run_with_capture(
-        network, layers_of(network), batches, rows, lambda s: captured.append(s.layer.number), options=options
+        network, network.attention_layers(), batches, rows, lambda s: captured.append(s.layer.number), options=options
     )
     assert told == [(2, 3), (3, 3)]
     assert captured == [1, 2, 1, 2]
@@ -116,4 +116,6 @@ def test_a_network_with_nan_logits_is_refused(study: Study, store: Store) -> Non
         next(network.parameters()).fill_(float("nan"))
     batches, options = Batches(part, run_.record.spec.dataset, device=CPU), PassOptions(device=CPU, batch_size=2)
     with pytest.raises(InputError, match=naming("logits")):
-        run_with_capture(network, layers_of(network), batches, np.array([0, 1]), lambda captured: None, options=options)
+        run_with_capture(
+            network, network.attention_layers(), batches, np.array([0, 1]), lambda captured: None, options=options
+        )

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import AttentionLayer, layers_of
+from slbench.analysis.capture import capture_attention
 from slbench.analysis.maps import (
     Rollout,
     displayed,
@@ -21,9 +20,9 @@ from slbench.analysis.maps import (
     to_previous_layer,
     unpool,
 )
+from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
-from slbench.backbones.swin import WindowAttention
-from slbench.methods import METHODS
+from slbench.methods.token_grid import TokenGrid
 from tests.analysis.helpers import ATTENDING, network_of
 from tests.contracts.small import IMAGES, SMALL, images
 
@@ -35,18 +34,18 @@ HIGH = 30.0  # a score that takes all the weight
 @contextmanager
 def attending_to(layer: AttentionLayer, position: tuple[int, int]) -> Iterator[None]:
     """Make every query of a layer, except the patch itself, attend only to the patch at `position`."""
-    down, across = position[0] - layer.shift, position[1] - layer.shift
-    down, across = down % layer.grid[0], across % layer.grid[1]
+    down, across = position[0] - layer.tokens.shift, position[1] - layer.tokens.shift
+    down, across = down % layer.tokens.size[0], across % layer.tokens.size[1]
 
     def scores(_module: nn.Module, _inputs: Any, given: Tensor) -> Tensor:
         high = torch.zeros_like(given)
-        if layer.window:
-            side = layer.window
-            window = down // side * (layer.grid[1] // side) + across // side
+        if layer.tokens.window:
+            side = layer.tokens.window
+            window = down // side * (layer.tokens.size[1] // side) + across // side
             key = down % side * side + across % side
-            high.view(-1, layer.windows, *given.shape[1:])[:, window, :, :, key] = HIGH
+            high.view(-1, layer.tokens.windows, *given.shape[1:])[:, window, :, :, key] = HIGH
         else:
-            high[..., layer.first_patch + down * layer.grid[1] + across] = HIGH
+            high[..., int(layer.tokens.class_token) + down * layer.tokens.size[1] + across] = HIGH
         return high.masked_fill(given == -math.inf, -math.inf)
 
     hook = layer.logits.register_forward_hook(scores)
@@ -75,23 +74,23 @@ def brightest(scaled_maps: Tensor, grid: tuple[int, int]) -> list[tuple[int, int
 @rows
 def test_the_map_of_a_class_token_that_reads_one_patch_is_bright_there(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    last = output_layers_of(layers_of(network))[-1]
+    last = output_layers_of(network.attention_layers())[-1]
     height, width = SMALL[backbone][1]
-    for position in [(row, column) for row in range(last.grid[0]) for column in range(last.grid[1])]:
+    for position in [(row, column) for row in range(last.tokens.size[0]) for column in range(last.tokens.size[1])]:
         with attending_to(last, position):
             maps = maps_of(network, backbone, last)
-        assert maps.shape == (IMAGES, *last.grid)
+        assert maps.shape == (IMAGES, *last.tokens.size)
         assert maps[:, position[0], position[1]].min() > 2 * maps.flatten(1).mean(dim=1).max()
-        assert brightest(displayed(maps, (height, width)), last.grid) == [position] * IMAGES
+        assert brightest(displayed(maps, (height, width)), last.tokens.size) == [position] * IMAGES
 
 
 @every
 def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: str) -> None:
     network = network_of(backbone, "none")
-    for layer in output_layers_of(layers_of(network)):
+    for layer in output_layers_of(network.attention_layers()):
         maps = maps_of(network, backbone, layer)
         total = maps.flatten(1).sum(dim=1)
-        if layer.class_key:
+        if layer.tokens.class_token:
             assert (total < 1).all() and (total > 0).all()  # the rest is on the class token itself
         else:
             assert torch.allclose(total, torch.ones(IMAGES))
@@ -99,49 +98,19 @@ def test_the_map_of_a_plain_class_token_is_its_row_over_the_patches(backbone: st
 
 def test_negative_mixing_weights_do_not_invert_the_map_of_cait() -> None:
     network = network_of("cait", "both")
-    last = output_layers_of(layers_of(network))[-1]
+    last = output_layers_of(network.attention_layers())[-1]
     assert last.mix is not None
     with torch.no_grad():
-        last.mix.weight.copy_(-torch.eye(3))
+        last.mix.get_parameter("weight").copy_(-torch.eye(3))
     for mixed in (False, True):
         with attending_to(last, (1, 2)):
             maps = maps_of(network, "cait", last, mixed=mixed)
-        assert brightest(displayed(maps, (8, 12)), last.grid) == [(1, 2)] * IMAGES
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_attention_of_swins_windows_is_restored_to_image_order(number: int) -> None:
-    """Every query of a window attends to one token, wherever a shift has moved the window."""
-    layer = layers_of(network_of("swin", "none"))[number]
-    rows_, columns = layer.grid
-    attention = WindowAttention(
-        3, num_heads=1, grid=layer.grid, window=layer.window, shift=layer.shift, method=METHODS["none"]
-    )
-    with torch.no_grad():
-        attention.qkv.weight.zero_()
-        attention.qkv.bias.zero_()
-        attention.qkv.bias[0] = HIGH  # of every query
-        attention.qkv.weight[3, 0] = 1.0  # of the key, by the token's first channel
-    layer_ = AttentionLayer(**{**vars(layer), "logits": attention.logits})
-    corners = {0, columns - 1, (rows_ - 1) * columns, rows_ * columns - 1} if layer.shift else set()
-    for position in set(range(rows_ * columns)) - corners:  # a shift leaves the corners alone in their regions
-        tokens = torch.zeros(2, rows_ * columns, 3)
-        tokens[:, position, 0] = 1.0
-        result: list[AttentionCapture] = []
-        with torch.no_grad(), capture_attention((layer_,), result.append):
-            attention(tokens)
-        assert brightest(output_attention(result[0]), layer.grid) == [divmod(position, columns)] * 2
-
-
-def test_to_windows_and_from_windows_are_inverse() -> None:
-    for layer in layers_of(network_of("swin", "none")):
-        tokens = torch.randn(2, layer.grid[0] * layer.grid[1])
-        assert torch.equal(layer.from_windows(layer.to_windows(tokens)), tokens)
+        assert brightest(displayed(maps, (8, 12)), last.tokens.size) == [(1, 2)] * IMAGES
 
 
 def rolled(network: Backbone, backbone: str) -> Tensor:
     rollout = Rollout()
-    with torch.no_grad(), capture_attention(layers_of(network), rollout.update):
+    with torch.no_grad(), capture_attention(network.attention_layers(), rollout.update):
         network(images(backbone))
     return rollout.compute()
 
@@ -156,29 +125,29 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
         if captured.layer.kind == "patches":
             product = (captured.weights.mean(dim=1) + torch.eye(7)) / 2 @ product
 
-    with torch.no_grad(), capture_attention(layers_of(network), update):
+    with torch.no_grad(), capture_attention(network.attention_layers(), update):
         network(images(backbone))
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
 
 def test_rollout_of_swin_starts_at_the_mean_of_all_tokens() -> None:
     network = network_of("swin", "both")
-    layers = layers_of(network)
+    layers = network.attention_layers()
     taken = torch.full((IMAGES, 24), 1 / 24)
     dense: list[Tensor] = []
 
     def update(captured: Any) -> None:
         """Attention between all tokens, entry by entry."""
         layer, weights = captured.layer, captured.weights.mean(dim=1).unflatten(0, (IMAGES, -1))
-        rows_, columns = layer.grid
-        across = columns // layer.window
+        rows_, columns = layer.tokens.size
+        across = columns // layer.tokens.window
         whole = torch.zeros(IMAGES, rows_ * columns, rows_ * columns)
-        for window in range(layer.windows):
-            corner = window // across * layer.window, window % across * layer.window
+        for window in range(layer.tokens.windows):
+            corner = window // across * layer.tokens.window, window % across * layer.tokens.window
             position = [
-                (corner[0] + i + layer.shift) % rows_ * columns + (corner[1] + j + layer.shift) % columns
-                for i in range(layer.window)
-                for j in range(layer.window)
+                (corner[0] + i + layer.tokens.shift) % rows_ * columns + (corner[1] + j + layer.tokens.shift) % columns
+                for i in range(layer.tokens.window)
+                for j in range(layer.tokens.window)
             ]
             for query, down in enumerate(position):
                 for key, right in enumerate(position):
@@ -201,12 +170,12 @@ def test_rollout_of_swin_starts_at_the_mean_of_all_tokens() -> None:
 @rows
 def test_rollout_is_bright_at_the_position_that_all_layers_read(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    layers = layers_of(network)
-    final = output_layers_of(layers)[-1].grid
+    layers = network.attention_layers()
+    final = output_layers_of(layers)[-1].tokens.size
     position = (final[0] - 1, 1)
     hooks = []
     for layer in layers:
-        scaled = position[0] * layer.grid[0] // final[0], position[1] * layer.grid[1] // final[1]
+        scaled = position[0] * layer.tokens.size[0] // final[0], position[1] * layer.tokens.size[1] // final[1]
         hooks.append(attending_to(layer, scaled))
     for hook in hooks:
         hook.__enter__()
@@ -218,7 +187,7 @@ def test_rollout_is_bright_at_the_position_that_all_layers_read(backbone: str, m
 
 
 def test_a_class_block_updates_the_class_token_only() -> None:
-    layers = layers_of(network_of("cait", "none"))
+    layers = network_of("cait", "none").attention_layers()
     asking = layers[-1]
     relevance = torch.tensor([[0.5, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]])
     attention = torch.tensor([[[0.4, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]]])
@@ -229,7 +198,8 @@ def test_a_class_block_updates_the_class_token_only() -> None:
 
 
 def test_the_relevance_of_a_pooled_token_is_divided_equally() -> None:
-    assert unpool(torch.tensor([[4.0, 8.0]]), (1, 2), (2, 4)).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
+    coarse, fine = TokenGrid(height=1, width=2), TokenGrid(height=2, width=4)
+    assert unpool(torch.tensor([[4.0, 8.0]]), coarse, fine).tolist() == [[1, 1, 2, 2, 1, 1, 2, 2]]
 
 
 def test_maps_are_scaled_to_0_1_and_a_flat_one_is_0() -> None:

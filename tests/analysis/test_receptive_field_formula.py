@@ -7,21 +7,15 @@ from torch import nn
 
 from slbench.analysis.effective_receptive_field import boxes, effective_field, support
 from slbench.analysis.receptive_field import contrast
-from slbench.analysis.receptive_field_formula import (
-    Part,
-    Step,
-    parts_of,
-    reach,
-    receptive_field,
-    resnet50,
-    steps_of,
-    stride_of,
-)
-from slbench.backbones import BACKBONES, construct, default_spec, resolve_network
+from slbench.analysis.receptive_field_formula import reach, receptive_field, resnet50, stride_of
+from slbench.backbones import default_spec, meta_network, resolve_network
 from slbench.backbones.layers import Backbone
+from slbench.backbones.receptive_part import grid_of
 from slbench.backbones.specs import BackboneSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
 from slbench.backbones.t2t import T2T, WINDOW
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
+from slbench.methods.receptive_steps import Step, steps_of
 from slbench.methods.spt import OverlappingConv, Shift
 from tests.analysis.helpers import network_of_size
 
@@ -30,14 +24,12 @@ HALVING = Step("conv", 3, 2, 1)
 
 def shaped(backbone: str, method: str, size: int) -> Backbone:
     """Return the paper's network on the meta device."""
-    image = {"image_size": (size, size), "in_channels": 3, "num_classes": 10}
-    spec, row = resolve_network(default_spec(backbone), METHODS[method], **image)  # type: ignore[arg-type]
-    with torch.device("meta"):
-        return construct(spec, row, drop_path=0.0, **image)  # type: ignore[arg-type]
+    shape = ImageShape((size, size), 3, 10)
+    return meta_network(*resolve_network(default_spec(backbone), METHODS[method], shape=shape), shape=shape)
 
 
 def sides(backbone: str, method: str, size: int = 32) -> list[int]:
-    return [receptive_field(part.chain) for part in parts_of(shaped(backbone, method, size))]
+    return [receptive_field(part.chain) for part in shaped(backbone, method, size).receptive_chain()]
 
 
 def test_kernel_3_at_stride_2_twice_reads_7() -> None:
@@ -108,11 +100,11 @@ def test_t2t_at_64_px_has_a_third_split() -> None:
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
 def test_spt_reads_a_patch_and_twice_the_ratio_of_it(ratio: float) -> None:
     network = network_of_size(ViTSpec(patch_size=8, dim=6, depth=1, num_heads=1), METHODS["spt"], (40, 40))
-    assert receptive_field(parts_of(network)[0].chain) == 16
+    assert receptive_field(network.receptive_chain()[0].chain) == 16
     wider = network_of_size(
         ViTSpec(patch_size=8, dim=6, depth=1, num_heads=1), Method(shift="diagonal", shift_ratio=ratio), (40, 40)
     )
-    assert receptive_field(parts_of(wider)[0].chain) == (1 + 2 * ratio) * 8
+    assert receptive_field(wider.receptive_chain()[0].chain) == (1 + 2 * ratio) * 8
 
 
 def test_a_cnns_field_is_chained_through_its_own_layers() -> None:
@@ -126,15 +118,6 @@ def test_a_cnns_field_is_chained_through_its_own_layers() -> None:
     ]
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_backbone_has_parts_whose_grids_are_its_own(backbone: str) -> None:
-    parts = parts_of(shaped(backbone, "none", 32))
-    assert len({part.name for part in parts}) == len(parts)
-    assert parts[0].grid((32, 32)) == {"pit": (16, 16), "swin": (16, 16), "efficientnet-b0": (2, 2)}.get(
-        backbone, (8, 8)
-    )
-
-
 def test_layers_count_by_kernel_dilation_and_shift() -> None:
     assert steps_of(nn.Conv2d(1, 1, 3, stride=2, padding=1, dilation=2)) == (Step("conv", 5, 2, 1),)
     assert steps_of(nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.MaxPool2d(2))) == (
@@ -142,7 +125,7 @@ def test_layers_count_by_kernel_dilation_and_shift() -> None:
         Step("pool", 2, 2),
     )
     assert steps_of(Shift(((-1, 0), (1, 0), (0, 1), (0, -1)), pixels=3)) == (Step("shift", 7, 1, 3),)
-    assert steps_of(OverlappingConv(1, 1, patch_size=5)) == (Step("window", 10, 5, 2),)
+    assert steps_of(OverlappingConv(1, 1, patch_size=5)) == (Step("window", 10, 5, 2, 3),)
     assert steps_of(nn.LayerNorm(3)) == ()
 
 
@@ -190,7 +173,7 @@ def test_tokens_of_a_second_stage_without_attention_reach_the_box_of_the_formula
 ) -> None:
     size = (48, 64)
     network = network_of_size(spec, METHODS[method], size)
-    part = parts_of(network)[1]
+    part = network.receptive_chain()[1]
     (pool,) = (block for block in network.blocks if hasattr(block, "grid"))  # type: ignore[union-attr]
     images = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     grid = rearrange(network.tokenizer(images), "b (h w) d -> b d h w", h=size[0] // 4)  # type: ignore[operator]
@@ -213,5 +196,6 @@ def test_gradients_of_a_cnn_reach_the_box_of_the_formula() -> None:
     assert support(effective_field(network, images, output="tokens")) == formula.cut(size)
 
 
-def test_the_grid_of_a_part_is_rounded_up() -> None:
-    assert Part("x", (HALVING, HALVING)).grid((30, 50)) == (8, 13)
+def test_a_padded_grid_is_rounded_up_and_one_without_padding_down() -> None:
+    assert grid_of((HALVING, HALVING), (30, 50)) == (8, 13)
+    assert grid_of((Step("conv", 16, 8),), (224, 224)) == (27, 27)

@@ -1,12 +1,12 @@
 """Self-relation: values one can check by hand, then all backbones."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
-from slbench.analysis.layers import layers_of
 from slbench.analysis.self_relation import MEASURES, SelfRelation, self_statistics
 from slbench.methods.lsa import AttentionLogits
 from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, plain
@@ -34,10 +34,10 @@ def test_orthonormal_queries_equal_to_keys_have_their_scaled_square_as_excess() 
 
 def test_a_learned_scale_replaces_the_root() -> None:
     layer, meter = plain((1, 3)), SelfRelation()
-    logits = AttentionLogits(1, 7, learn_temperature=True)
+    logits = AttentionLogits(1, 7, learn_temperature=True, tokens=layer.tokens)
     assert logits.scale is not None
     torch.nn.init.constant_(logits.scale, 0.5)
-    object.__setattr__(layer, "logits", logits)
+    layer = replace(layer, logits=logits)
     q = 2 * torch.eye(3, 7)[None, None]
     with torch.no_grad():
         meter.update(AttentionCapture(layer, q, q, logits(q, q)))
@@ -57,7 +57,7 @@ def test_a_query_without_other_keys_is_excluded() -> None:
 @pytest.mark.parametrize("backbone", ATTENDING)
 def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    layers, meter = layers_of(network), SelfRelation()
+    layers, meter = network.attention_layers(), SelfRelation()
     with torch.no_grad(), capture_attention(layers, meter.update):
         network(images(backbone))
     for layer in layers:
@@ -68,7 +68,7 @@ def test_every_layer_among_the_same_tokens_is_measured_on_every_backbone(backbon
 
 def test_means_are_those_of_products_query_by_query() -> None:
     network = network_of("pit", "both")
-    layers, meter = layers_of(network), SelfRelation()
+    layers, meter = network.attention_layers(), SelfRelation()
     with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("pit"))
     for layer, captured in zip(layers, captures_of(network, "pit"), strict=True):

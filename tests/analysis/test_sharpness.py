@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from slbench.analysis.capture import capture_attention
-from slbench.analysis.layers import layers_of
 from slbench.analysis.sharpness import (
     EPSILON,
     MEASURES,
@@ -77,12 +76,12 @@ def test_a_query_without_allowed_keys_is_excluded() -> None:
 
 
 def test_other_regions_of_a_shifted_window_are_not_in_the_support() -> None:
-    layers = layers_of(network_of("swin", "none"))
+    layers = network_of("swin", "none").attention_layers()
     shifted, straight = layers[1], layers[0]
     allowed, all_others = shifted.allowed(4, 4), straight.allowed(4, 4)
     assert allowed is not None and all_others is not None
     assert all_others.sum().item() == 4 * 3  # of a 2 x 2 window
-    assert shifted.windows == len(allowed) == 24
+    assert shifted.tokens.windows == len(allowed) == 24
     # windows of 4 x 6, shifted by 1: those of the last row and column hold tokens from both edges
     assert allowed.flatten(1).sum(dim=1).tolist() == [*[12] * 5, 4, *[12] * 5, 4, *[12] * 5, 4, *[4] * 5, 0]
 
@@ -91,7 +90,7 @@ def test_other_regions_of_a_shifted_window_are_not_in_the_support() -> None:
 @pytest.mark.parametrize("backbone", ATTENDING)
 def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
-    layers, together, apart = layers_of(network), Sharpness(), Sharpness()
+    layers, together, apart = network.attention_layers(), Sharpness(), Sharpness()
     with torch.no_grad():
         with capture_attention(layers, together.update):
             network(images(backbone))
@@ -108,17 +107,17 @@ def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: st
         if layer.logits.mask_self:
             assert result["self_weight"] == 0
             assert result["kl"] > result["kl_support"]
-        elif not layer.shift:
+        elif not layer.tokens.shift:
             assert result["self_weight"] > 0
 
 
 def test_means_are_over_queries_heads_and_images() -> None:
     network = network_of("vit", "none")
-    layers, meter = layers_of(network), Sharpness()
+    layers, meter = network.attention_layers(), Sharpness()
     with torch.no_grad(), capture_attention(layers, meter.update):
         network(images("vit"))
     for captured in captures_of(network, "vit"):
-        layer = next(layer for layer in layers if layer.number == captured.layer.number)
+        layer = next(layer for layer in layers if layer.name == captured.layer.name)
         weights = captured.weights.double()
         assert weights.shape == (IMAGES, 3, 7, 7)
         by_hand = -(7 * weights + 1e-12).log().mean()

@@ -6,14 +6,13 @@ from torch import Tensor, nn
 from slbench.backbones import build
 from slbench.backbones.layers import Backbone, Block
 from slbench.backbones.specs import BackboneSpec
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 
 
 def perturbed(spec: BackboneSpec, method: str, image_size: tuple[int, int]) -> Backbone:
     """Return a network in float64 with perturbed parameters, so that biases, norms and scales matter."""
-    network = build(
-        spec, METHODS[method], image_size=image_size, in_channels=5, num_classes=7, drop_path=0.0, seed=0
-    ).double()
+    network = build(spec, METHODS[method], shape=ImageShape(image_size, 5, 7), drop_path=0.0, seed=0).double()
     source = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():

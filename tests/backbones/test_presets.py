@@ -8,9 +8,10 @@ import torch
 
 from slbench.backbones import count_parameters, default_spec, resolve_network
 from slbench.backbones.pit import GroupedConvPool, Pool
-from slbench.backbones.specs import BackboneSpec, PiTSpec, SwinSpec, ViTSpec
+from slbench.backbones.specs import BackboneSpec, PiTSpec
 from slbench.errors import InputError
 from slbench.gpu_check import applies
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from tests.backbones.helpers import perturbed, tokens
 from tests.support import missing
@@ -21,8 +22,8 @@ SIDES = (12, 20)  # 6 x 10 patches; 5 x 9 windows of 4 px at stride 2
 
 
 def parameters(spec: BackboneSpec, name: str) -> int:
-    sized, method = resolve_network(spec, METHODS[name], image_size=(224, 224), in_channels=3, num_classes=1000)
-    return count_parameters(sized, method, image_size=(224, 224), in_channels=3, num_classes=1000)
+    sized, method = resolve_network(spec, METHODS[name], shape=ImageShape((224, 224), 3, 1000))
+    return count_parameters(sized, method, shape=ImageShape((224, 224), 3, 1000))
 
 
 @pytest.mark.parametrize("preset", TIMM)
@@ -72,44 +73,9 @@ def test_s_pool_replaces_the_pooling_of_the_original(name: str) -> None:
         assert pool(tokens(2, 1 + 6 * 10, 6)).shape == (2, 1 + 3 * 5, 12)
 
 
-@torch.no_grad()
-def test_the_originals_embedding_reads_windows_of_two_patches_from_the_corner_without_padding() -> None:
-    network = perturbed(ORIGINAL, "none", SIDES)
-    weight, bias = network.get_parameter("tokenizer.conv.weight"), network.get_parameter("tokenizer.conv.bias")
-    images = tokens(2, 5, *SIDES)
-    actual = network.get_submodule("tokenizer")(images)
-    for row, column in ((0, 0), (1, 0), (4, 8)):
-        window = images[:, :, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4]
-        expected = torch.einsum("bchw,dchw->bd", window, weight) + bias
-        torch.testing.assert_close(actual[:, 9 * row + column], expected, rtol=1e-12, atol=1e-12)
-
-
 def test_an_image_of_one_patch_leaves_the_original_no_token() -> None:
     flat = PiTSpec(patch_size=8, dims=(6,), depths=(1,), num_heads=(3,), variant="original")
     assert flat.resolved((16, 16)) == flat
     with pytest.raises(InputError) as refused:
         flat.resolved((8, 16))
     assert not missing(str(refused.value), "patch_size", "8", "8 x 16 px", "original", "16 x 16 px")
-
-
-def test_without_absolute_positions_swin_has_no_such_parameter() -> None:
-    small: dict[str, Any] = {"patch_size": 2, "dims": (6, 12), "depths": (1, 1), "num_heads": (3, 2)}
-    names = {
-        absolute: set(
-            dict(perturbed(SwinSpec(**small, absolute_positions=absolute), "both", (8, 8)).named_parameters())
-        )
-        for absolute in (True, False)
-    }
-    assert names[True] - names[False] == {"positions"}
-    assert names[False] < names[True]
-
-
-def test_a_qkv_bias_adds_its_parameter_and_leaves_the_others_as_they_start() -> None:
-    size: dict[str, Any] = {"patch_size": 4, "dim": 6, "depth": 2, "num_heads": 3}
-    plain, biased = (
-        dict(perturbed(ViTSpec(**size, qkv_bias=bias), "none", (8, 12)).named_parameters()) for bias in (False, True)
-    )
-    added = {name: biased[name] for name in biased.keys() - plain.keys()}
-    assert {name: tuple(value.shape) for name, value in added.items()} == {
-        f"blocks.{block}.attention.qkv.bias": (18,) for block in (0, 1)
-    }

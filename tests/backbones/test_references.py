@@ -13,8 +13,9 @@ from slbench.backbones import build
 from slbench.backbones.cait import ClassBlock
 from slbench.backbones.pit import Pool as PiTPool
 from slbench.backbones.specs import CaiTSpec, PiTSpec, SwinSpec, T2TSpec
-from slbench.backbones.swin import PatchMerging, WindowAttention
+from slbench.backbones.swin import WindowAttention
 from slbench.backbones.t2t import T2T, TokenTransformer, sinusoid, soft_split
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from tests.backbones.helpers import blocks, perturbed, tokens
 
@@ -84,17 +85,18 @@ def test_a_block_of_cait_is_talking_heads_and_an_mlp_each_under_layer_scale(
     torch.testing.assert_close(block(x), y, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("variant", "first_key"), [("paper", 0), ("released", 1)])
-def test_the_class_token_of_cait_reads_itself_and_the_patches_but_only_those_in_the_released_code(
-    variant: str, first_key: int
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_the_class_token_of_cait_reads_itself_and_the_patches_normed_in_the_released_code_the_patches_as_they_are(
+    variant: str,
 ) -> None:
     spec = CaiTSpec(patch_size=4, dim=7, depth=1, class_depth=1, num_heads=3, head_dim=5, variant=variant)  # type: ignore[arg-type]
     network = perturbed(spec, "both", (8, 12))
     block = next(module for module in network.modules() if isinstance(module, ClassBlock))
     weights = dict[str, Tensor](block.named_parameters())
     token, patches = tokens(2, 1, 7), tokens(2, 11, 7)
-    source = normed(torch.cat([token, patches], dim=1), block.attention_norm)
-    read = talking_heads(source[:, :1], source[:, first_key:], weights, "attention.", heads=3, diagonal="kept")
+    both = normed(torch.cat([token, patches], dim=1), block.attention_norm)
+    keys = {"paper": both, "released": patches}[variant]
+    read = talking_heads(both[:, :1], keys, weights, "attention.", heads=3, diagonal="kept")
     y = token + weights["attention_scale.factor"] * read
     y = y + weights["mlp.1.factor"] * perceptron(normed(y, block.mlp_norm), weights, "mlp.0.")
     torch.testing.assert_close(block(token, patches), y, rtol=1e-12, atol=1e-12)
@@ -104,9 +106,7 @@ def test_layer_scale_starts_lower_in_the_last_of_24_blocks() -> None:
     network = build(
         CaiTSpec(patch_size=4, dim=4, num_heads=1, head_dim=2),
         METHODS["none"],
-        image_size=(8, 8),
-        in_channels=3,
-        num_classes=2,
+        shape=ImageShape((8, 8), 3, 2),
         drop_path=0.0,
         seed=0,
     )
@@ -120,7 +120,8 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
     A window of the shifted grid holds the tokens whose rolled positions it covers; a token attends to
     those of them that are not separated by an edge of the image.
     """
-    (rows, columns), window, shift, heads = module.grid, module.window, module.shift, module.num_heads
+    tokens, heads = module.tokens, module.num_heads
+    (rows, columns), window, shift = tokens.size, tokens.window, tokens.shift
     weights = dict[str, Tensor](module.named_parameters())
     qkv = x @ weights["qkv.weight"].T + weights["qkv.bias"]
     q, k, v = rearrange(qkv, "b n (three h d) -> three b n h d", three=3, h=heads)
@@ -160,7 +161,7 @@ def window_attention(x: Tensor, module: WindowAttention, *, mask_self: bool) -> 
 def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(method: str, block: int) -> None:
     network = perturbed(SwinSpec(patch_size=2, dims=(6,), depths=(2,), num_heads=(3,)), method, (16, 24))
     module = [module for module in network.modules() if isinstance(module, WindowAttention)][block]
-    assert (module.window, module.shift) == (4, 2 * block)
+    assert (module.tokens.window, module.tokens.shift) == (4, 2 * block)
     x = tokens(2, 96, 6)
     expected = window_attention(x, module, mask_self=METHODS[method].mask_self)
     torch.testing.assert_close(module(x), expected, rtol=1e-12, atol=1e-12)
@@ -170,47 +171,7 @@ def test_swin_attends_within_windows_and_the_shifted_ones_not_around_the_edges(m
 def test_a_grid_no_larger_than_the_window_is_one_window_that_is_never_shifted() -> None:
     network = perturbed(SwinSpec(patch_size=1, dims=(6, 6), depths=(2, 2), num_heads=(3, 3)), "none", (8, 8))
     modules = [module for module in network.modules() if isinstance(module, WindowAttention)]
-    assert [(module.window, module.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
-
-
-@pytest.mark.parametrize("shift", [0, 2])
-@torch.no_grad()
-def test_a_block_of_swin_is_that_of_torchvision_with_the_same_weights(shift: int) -> None:
-    from torchvision.models.swin_transformer import SwinTransformerBlock  # type: ignore[import-untyped]
-
-    network = perturbed(SwinSpec(patch_size=1, dims=(6,), depths=(2,), num_heads=(3,)), "none", (8, 12))
-    ours = blocks(network)[shift // 2]
-    theirs = SwinTransformerBlock(
-        6, 3, window_size=[4, 4], shift_size=[shift, shift], mlp_ratio=2.0, stochastic_depth_prob=0.0
-    ).double()
-    names = {
-        "attention_norm": "norm1",
-        "attention.qkv": "attn.qkv",
-        "attention.project": "attn.proj",
-        "attention.relative_bias": "attn.relative_position_bias_table",
-        "mlp_norm": "norm2",
-        "mlp.0": "mlp.0",
-        "mlp.2": "mlp.3",
-    }
-    state = theirs.state_dict()
-    for name, value in ours.named_parameters():
-        head = next(head for head in names if name.startswith(head))
-        state[name.replace(head, names[head])] = value
-    theirs.load_state_dict(state)
-    x = tokens(2, 96, 6)
-    torch.testing.assert_close(ours(x), theirs(x.reshape(2, 8, 12, 6)).flatten(1, 2), rtol=1e-12, atol=1e-12)
-
-
-@torch.no_grad()
-def test_swin_merges_four_neighbours_into_one_token() -> None:
-    merging = PatchMerging(3, 5).double()
-    grid = tokens(2, 3, 4, 6)
-    out = merging(grid)
-    for row in range(2):
-        for column in range(3):
-            four = [grid[:, :, 2 * row + i, 2 * column + j] for i in (0, 1) for j in (0, 1)]
-            token = normed(torch.cat(four, dim=1), merging.norm) @ merging.project.weight.T
-            torch.testing.assert_close(out[:, row * 3 + column], token, rtol=1e-12, atol=1e-12)
+    assert [(module.tokens.window, module.tokens.shift) for module in modules] == [(4, 0), (4, 2), (4, 0), (4, 0)]
 
 
 def pit_pool(method: str) -> PiTPool:
@@ -301,9 +262,7 @@ def test_a_token_transformer_skips_with_the_value_and_scales_by_its_input_width(
 def test_the_first_scale_of_t2t_starts_at_its_input_width_and_a_temperature_is_a_multiple_of_that() -> None:
     scales = {}
     for method in ("lsa", "both"):
-        network = build(
-            T2TSpec(), METHODS[method], image_size=(64, 64), in_channels=3, num_classes=2, drop_path=0.0, seed=0
-        )
+        network = build(T2TSpec(), METHODS[method], shape=ImageShape((64, 64), 3, 2), drop_path=0.0, seed=0)
         assert isinstance(network, T2T)
         names = dict(network.named_parameters())
         scales[method] = [names[f"token_transformers.{i}.attention.logits.scale"].item() for i in (0, 1)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slbench.backbones import BACKBONES, check_method, default_spec
-from slbench.backbones.specs import CaiTSpec, EfficientNetSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec
+from slbench.backbones.specs import CaiTSpec, EfficientNetSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method, model_title
 from tests.support import naming
@@ -48,6 +48,7 @@ def test_a_window_is_four_tokens_a_side_or_what_tiles_every_stage() -> None:
 @pytest.mark.parametrize(
     ("spec", "values", "error"),
     [
+        (ViTSpec, {"num_heads": 5}, naming("num_heads", "5", "192")),
         (T2TSpec, {"num_heads": 5}, naming("num_heads", "5", "256")),
         (T2TSpec, {"dim": 7, "num_heads": 1}, naming("dim 7", "even")),
         (PiTSpec, {"num_heads": (2, 5, 8)}, naming("num_heads", "5", "192")),
@@ -66,6 +67,7 @@ def test_sizes_that_contradict_each_other_are_refused(spec: Any, values: dict[st
 @pytest.mark.parametrize(
     ("spec", "size", "error"),
     [
+        (ViTSpec(patch_size=4), (8, 10), naming("patch_size", "4", "8 x 10 px", "1", "2")),
         (T2TSpec(num_splits=6), (32, 64), naming("num_splits", "6", "32 x 64 px", "1 to 5")),
         (T2TSpec(), (1, 64), naming("1 x 64 px")),
         (CaiTSpec(patch_size=8), (8, 8), naming("patch_size", "8", "8 x 8 px")),

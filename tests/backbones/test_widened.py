@@ -5,6 +5,7 @@ import pytest
 from slbench.backbones import BACKBONES, count_parameters, default_spec, resolve_network
 from slbench.backbones.specs import BackboneSpec, ViTSpec
 from slbench.errors import InapplicableError
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from tests.support import naming, runs
 
@@ -12,12 +13,12 @@ TRANSFORMERS = [name for name, entry in BACKBONES.items() if entry.tokens != "no
 
 
 def sized(spec: BackboneSpec, name: str, side: int = 64) -> tuple[BackboneSpec, Method]:
-    return resolve_network(spec, METHODS[name], image_size=(side, side), in_channels=3, num_classes=200)
+    return resolve_network(spec, METHODS[name], shape=ImageShape((side, side), 3, 200))
 
 
 def parameters(spec: BackboneSpec, name: str, side: int = 64) -> int:
     fit, method = sized(spec, name, side)
-    return count_parameters(fit, method, image_size=(side, side), in_channels=3, num_classes=200)
+    return count_parameters(fit, method, shape=ImageShape((side, side), 3, 200))
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -49,7 +50,7 @@ def test_its_run_is_the_run_of_that_backbone() -> None:
 def test_without_a_matching_mlp_it_is_refused_with_the_numbers() -> None:
     coarse = ViTSpec(patch_size=4, dim=4, depth=30, num_heads=1)  # a hidden unit is 270 of some 5,000 parameters
     with pytest.raises(InapplicableError, match=naming("mlp_ratio", "ViT", "5,356")):
-        resolve_network(coarse, METHODS["none-wide"], image_size=(8, 8), in_channels=1, num_classes=2)
+        resolve_network(coarse, METHODS["none-wide"], shape=ImageShape((8, 8), 1, 2))
 
 
 def test_spt_or_lsa_besides_it_is_refused() -> None:

@@ -118,8 +118,8 @@ BAD = {
     "unknown id": (["0123456789ab"], ("0123456789ab",)),
     "no run": (["nonsense"], ("nonsense", "id")),
     "seed without study": (["{vit}", "--seed", "1"], ("--seed", "--study", "FILE")),
-    "unknown seed": (["--study", "{study}", "--seed", "3"], ("--seed 3", "birds", "0")),
-    "seed in words": (["--study", "{study}", "--seed", "two"], ("--seed two",)),
+    "unknown seed": (["--study", "{study}", "--seed", "3"], ("--seed", "3", "birds", "0")),
+    "seed in words": (["--study", "{study}", "--seed", "two"], ("--seed", "two")),
     "convolutional": (["{cnn}"], ("attention", "ViT", "T2T", "CaiT", "PiT", "Swin")),
     "split": (["{vit}", "--split", "dev"], ("--split", "dev", "test", "val", "train")),
     "device": (["{vit}", "--device", "cuda:7"], ("cuda:7",)),
@@ -176,7 +176,9 @@ def test_data_that_have_gone_are_one_line(slbench: Command, world: tuple[Path, P
     data = study.with_name("birds.npz")
     aside = data.rename(tmp_path / "aside.npz")
     try:
-        result = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path / "out")
+        result = slbench(
+            "analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--data-root", tmp_path / "empty"
+        )
     finally:
         aside.rename(data)
     assert result.code == 2

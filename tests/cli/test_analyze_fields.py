@@ -69,7 +69,7 @@ def test_fresh_networks_have_their_fields_by_formula_and_gradients(slbench: Comm
     ("flags", "words"),
     [
         (["temperature"], ("--study FILE",)),
-        (["temperature", "ffff"], ("ffff", "STUDY", "--json")),
+        (["temperature", "ffff"], ("ffff", "slbench status", "--json")),
         (["temperature", "--study", "none.toml"], ("none.toml",)),
         (["temperature", "{none}"], ("temperature", "lsa", "both")),
         (["receptive-field", "{none}"], ("weights",)),

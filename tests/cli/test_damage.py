@@ -97,10 +97,10 @@ def test_a_record_of_another_schema_is_left_out_and_the_line_says_what_helps(slb
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
     result = slbench("report", "--store", store.root, "--format", "md")
     assert result.code == 0
-    assert not missing(result.out, path, "schema 1", "2")
+    assert not missing(result.out, path, "schema", "1", "2")
     assert not missing(result.out, "slbench run-grid STUDY")
     path.write_text(path.read_text().replace('"epochs":', '"number_of_epochs":'))
-    assert not missing(slbench("report", "--store", store.root, "--format", "md").out, "schema 1", "2")
+    assert not missing(slbench("report", "--store", store.root, "--format", "md").out, "schema", "1", "2")
 
 
 def test_a_folder_in_the_place_of_a_record_is_made_way_for(slbench: Command, study: Path, store: Store) -> None:

@@ -28,7 +28,8 @@ cp -r "$DISK/results" "$OUT/results"
 """
 # Without the look for room before a job, so that the disk fills in the middle of it.
 BLIND = (
-    "import sys, slbench.grid.local as l; l.lacking = lambda *_: None; from slbench.cli import main; sys.exit(main())"
+    "import sys, slbench.cli, slbench.grid.local as local; local.disk_shortfall = lambda *_: None; "
+    "sys.exit(slbench.cli.main())"
 )
 SEEING = "import sys; from slbench.cli import main; sys.exit(main())"
 FLAGS = "--devices cpu --no-throughput --jobs-per-device 1"

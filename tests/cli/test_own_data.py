@@ -41,14 +41,17 @@ def test_png_folders_and_an_npz_file_of_the_same_images_give_the_same_weights(
     commands = {  # in this process, and in a child
         "file": ("train",),
         "folder": ("train",),
-        "streamed": ("run-grid", "--no-throughput", "--stream"),
+        "streamed": ("run-grid", "--no-throughput", "--stream", "--data-root", tmp_path / "other"),
     }
     for name, source in sources.items():
         study = tmp_path / f"{name}.toml"
         study.write_text(STUDY.format(dataset=source))
         result = slbench(*commands[name], study, "--store", tmp_path / name, "--devices", "cpu")
         assert result.code == 0, result.out + result.err
-        assert (name == "streamed") == bool(list((tmp_path / "root" / "prepared").glob("*.note.npz")))
+        assert (name == "streamed") == (tmp_path / "other").exists()
+        if name == "folder":
+            shutil.rmtree(tmp_path / "root")
+    assert not (tmp_path / "root").exists()  # the children use the data root of the flag
     first, second = records(tmp_path / "file"), records(tmp_path / "folder")
     assert len(first) == 1
     streamed = records(tmp_path / "streamed")

@@ -153,7 +153,7 @@ def test_a_log_is_followed_until_its_run_ends(made: tuple[Store, tuple[StudyRun,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["logs", "zzz"], ("zzz", "STUDY", "--json")),
+        (["logs", "zzz"], ("zzz", "slbench status", "--json")),
         (["logs", ""], ("run",)),
         (["status", "STUDY", "--watch", "--json"], ("--watch", "--json")),
         (["run-grid", "STUDY", "--timeout", "soon"], ("--timeout", "0")),
@@ -184,7 +184,7 @@ def test_an_id_that_several_runs_begin_with_is_refused_with_their_names(
         (store.root / "runs" / name).mkdir()
     result = slbench("logs", "abcdef", "--store", store.root)
     assert result.code == 2
-    assert not missing(result.err, "2 runs", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
+    assert not missing(result.err, "2 run ids", "abcdef", "vit-none-x-s0-abcdef000001", "vit-none-x-s1-abcdef000002")
 
 
 @pytest.mark.slow

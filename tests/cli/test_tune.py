@@ -97,9 +97,9 @@ SEARCHES = {
     "zero on a log scale": (
         "both",
         "[method.initial_temperature]\nlow = 0\nhigh = 2\nlog = true",
-        ("low 0", "above 0", "logarithmic"),
+        ("low", "0", "above 0", "logarithmic"),
     ),
-    "empty": ("both", "[method.initial_temperature]\nlow = 2\nhigh = 2", ("low 2", "high 2")),
+    "empty": ("both", "[method.initial_temperature]\nlow = 2\nhigh = 2", ("low", "high", "2")),
     "one choice": ("both", '[method.shift]\nchoices = ["diagonal"]', ("method.shift", "two")),
     "without the paper's": ("both", "[method.initial_temperature]\nlow = 0.1\nhigh = 0.5", ("1", "both")),
     "unknown": ("both", "[method.temprature]\nlow = 1\nhigh = 2", ("method.temprature",)),
@@ -150,7 +150,7 @@ def test_a_search_file_that_makes_no_sense_is_one_line(case: str, slbench: Comma
         (["--storage", "grpc://nobody:x"], ("grpc://HOST:PORT",)),
         (["--search", "nowhere.toml"], ("nowhere.toml",)),
         (["--timeout", "soon"], ("--timeout", "soon")),
-        (["--set", "recipe.lr=-1"], ("set.recipe.lr", "0")),
+        (["--set", "recipe.lr=-1"], ("--set recipe.lr", "0", "-1")),
         (["--set", "nonsense=1"], ("nonsense",)),
     ],
 )

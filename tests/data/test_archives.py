@@ -14,15 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slbench.data import archives
-from slbench.data.archives import members, unpacked, unpickled
-from slbench.data.cifar import load_cifar10, load_cifar100
-from slbench.data.fashion_mnist import load_fashion_mnist
-from slbench.data.own_split import in_memory
-from slbench.data.splits import Splits
-from slbench.data.spool import Sample, in_order
-from slbench.data.svhn import load_svhn
-from slbench.data.tiny_imagenet import load_tiny_imagenet
+from slbench.data.build import RawDataset, build
+from slbench.data.sets import archives
+from slbench.data.sets.archives import members, unpacked, unpickled
+from slbench.data.sets.cifar import load_cifar10, load_cifar100
+from slbench.data.sets.fashion_mnist import load_fashion_mnist
+from slbench.data.sets.svhn import load_svhn
+from slbench.data.sets.tiny_imagenet import load_tiny_imagenet
+from slbench.data.splits import Sample, Splits
 from slbench.errors import InputError
 from tests.data.made import idx
 from tests.support import missing, naming
@@ -48,7 +47,8 @@ def zip_of(path: Path, files: Mapping[str, bytes]) -> Path:
 
 def read(samples: Iterable[Sample], folder: Path) -> Splits:
     """Return samples after sorting and reading, like a downloaded set."""
-    return in_memory(in_order(samples, folder))
+    (folder / "prepared").mkdir(exist_ok=True)
+    return build(RawDataset("made", samples), folder / "prepared").splits(stream=False)
 
 
 def batch(count: int, labels: str, classes: int) -> dict[str, Any]:

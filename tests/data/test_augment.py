@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slbench.data import DATASETS
-from slbench.data.augment import augment, flip, padded_crop
+from slbench.data.augment.pipeline import augment, flip, padded_crop
 from slbench.data.batches import Batches
 from slbench.data.splits import ImageSet
 from slbench.recipes import RECIPES
@@ -82,7 +82,7 @@ def test_without_augmentation_the_batch_is_left_alone() -> None:
 def batches(count: int) -> Batches:
     labels = torch.arange(count)
     spec = dataclasses.replace(DATASETS["fashion-mnist-12k"].spec, mean=(0.5, 0.25, 0.0), std=(0.5, 1.0, 2.0))
-    return Batches(ImageSet(images(count).numpy(), labels.numpy()), spec, device=torch.device("cpu"))
+    return Batches(ImageSet.of(images(count).numpy(), labels.numpy()), spec, device=torch.device("cpu"))
 
 
 def test_normalisation_is_by_channel() -> None:

@@ -10,8 +10,8 @@ from scipy.stats import binomtest, chisquare
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode  # type: ignore[import-untyped]
 from torchvision.transforms.autoaugment import _apply_op  # type: ignore[import-untyped]
 
-from slbench.data import operations
-from slbench.data.autoaugment import OPERATIONS, POLICIES, DrawnOperations, apply, auto_augment
+from slbench.data.augment import operations
+from slbench.data.augment.policies import OPERATIONS, POLICIES, DrawnOperations, apply, auto_augment
 from slbench.rng import generator
 
 LEVELS = 10

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, kstest
 
-from slbench.data.erasing import erase, rectangles
+from slbench.data.augment.erasing import erase, rectangles
 from slbench.recipes import RECIPES
 from slbench.rng import generator
 

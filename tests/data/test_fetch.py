@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slbench.data.fetch import add_local_file, fetch
-from slbench.data.published import Archive
+from slbench.data.sets.fetch import add_local_file, fetch
+from slbench.data.sets.published import Archive
 from slbench.errors import FetchError, InputError
 from tests.data.server import Server, listing, serving
 from tests.support import ROOT, missing, naming
@@ -32,9 +32,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Return the folder of the data set "made"."""
-    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "root"))
     return tmp_path / "root" / "made"
 
 
@@ -45,7 +44,7 @@ def archive(*urls: str) -> Archive:
 def test_a_good_file_is_fetched_whole_and_only_once(server: Server, folder: Path) -> None:
     progress: list[Any] = []
     for _ in range(2):
-        fetch("made", [archive(server.url("/data.bin"))], on_progress=lambda *report: progress.append(report))
+        fetch(folder, [archive(server.url("/data.bin"))], on_progress=lambda *report: progress.append(report))
     assert (folder / "data.bin").read_bytes() == CONTENT
     assert listing(folder) == ["data.bin"]
     assert server.requests == [("/data.bin", None)]
@@ -54,7 +53,7 @@ def test_a_good_file_is_fetched_whole_and_only_once(server: Server, folder: Path
 
 def test_a_cut_connection_is_resumed_where_it_was_cut(server: Server, folder: Path) -> None:
     server.cut_after = 100_000
-    fetch("made", [archive(server.url("/data.bin"))])
+    fetch(folder, [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
     assert [byte_range for _, byte_range in server.requests] == [
         None,
@@ -67,7 +66,7 @@ def test_a_cut_connection_is_resumed_where_it_was_cut(server: Server, folder: Pa
 def test_a_later_fetch_resumes_the_partial_file_of_an_earlier_one(server: Server, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "data.bin.part").write_bytes(CONTENT[:1234])
-    fetch("made", [archive(server.url("/data.bin"))])
+    fetch(folder, [archive(server.url("/data.bin"))])
     assert server.requests == [("/data.bin", "bytes=1234-")]
     assert (folder / "data.bin").read_bytes() == CONTENT
 
@@ -76,7 +75,7 @@ def test_a_later_fetch_resumes_the_partial_file_of_an_earlier_one(server: Server
 def test_the_partial_file_of_another_archive_is_downloaded_again(server: Server, folder: Path, partial: bytes) -> None:
     folder.mkdir(parents=True)
     (folder / "data.bin.part").write_bytes(partial)
-    fetch("made", [archive(server.url("/data.bin"))])
+    fetch(folder, [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
@@ -84,14 +83,14 @@ def test_a_server_that_knows_no_ranges_sends_everything_again(server: Server, fo
     server.ranges = False
     folder.mkdir(parents=True)
     (folder / "data.bin.part").write_bytes(CONTENT[:1234])
-    fetch("made", [archive(server.url("/data.bin"))])
+    fetch(folder, [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
 def test_a_server_that_sends_nothing_is_given_up(server: Server, folder: Path) -> None:
     server.cut_after = 0
     with pytest.raises(FetchError, match=naming("connection")):
-        fetch("made", [archive(server.url("/data.bin"))])
+        fetch(folder, [archive(server.url("/data.bin"))])
     assert len(server.requests) == 5
     assert not (folder / "data.bin").exists()
 
@@ -110,13 +109,13 @@ def test_a_network_that_fails_in_the_middle_is_a_cut_and_not_the_disks_fault(
         return read(answer, amount)
 
     monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
-    fetch("made", [archive(server.url("/data.bin"))])
+    fetch(folder, [archive(server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
     assert len(server.requests) == 3
 
 
 def test_a_mirror_without_the_file_is_followed_by_the_next(server: Server, folder: Path) -> None:
-    fetch("made", [archive(server.url("/gone.bin"), server.url("/wrong.bin"), server.url("/data.bin"))])
+    fetch(folder, [archive(server.url("/gone.bin"), server.url("/wrong.bin"), server.url("/data.bin"))])
     assert (folder / "data.bin").read_bytes() == CONTENT
     assert [path for path, _ in server.requests] == ["/gone.bin", "/wrong.bin", "/data.bin"]
 
@@ -125,7 +124,7 @@ def test_a_wrong_checksum_leaves_nothing_and_is_reported_with_the_expected_one(s
     gone, wrong = server.url("/gone.bin"), server.url("/wrong.bin")
     md5 = hashlib.md5(server.files["/wrong.bin"]).hexdigest()
     with pytest.raises(FetchError) as refused:
-        fetch("made", [archive(gone, wrong)])
+        fetch(folder, [archive(gone, wrong)])
     assert not missing(
         str(refused.value),
         "data.bin",
@@ -142,20 +141,20 @@ def test_a_wrong_checksum_leaves_nothing_and_is_reported_with_the_expected_one(s
     assert listing(folder) == []
 
 
-@pytest.mark.usefixtures("folder")
-def test_no_reachable_server_is_an_error() -> None:
+def test_no_reachable_server_is_an_error(folder: Path) -> None:
     with serving({}) as gone:
         url = gone.url("/data.bin")
     with pytest.raises(FetchError, match=naming("data.bin", "http://127.0.0.1", "refused")):
-        fetch("made", [archive(url)])
+        fetch(folder, [archive(url)])
 
 
 def test_two_processes_at_once_fetch_it_once(server: Server, folder: Path) -> None:
     program = (
-        "import sys; from slbench.data.fetch import fetch; from slbench.data.published import Archive\n"
-        "fetch('made', [Archive('data.bin', sys.argv[1], (sys.argv[2],))])"
+        "import sys; from pathlib import Path; from slbench.data.sets.fetch import fetch\n"
+        "from slbench.data.sets.published import Archive\n"
+        "fetch(Path(sys.argv[3]), [Archive('data.bin', sys.argv[1], (sys.argv[2],))])"
     )
-    command = [sys.executable, "-c", program, MD5, server.url("/data.bin")]
+    command = [sys.executable, "-c", program, MD5, server.url("/data.bin"), str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     both = [subprocess.Popen(command, env=environment) for _ in range(2)]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
@@ -168,32 +167,32 @@ def test_a_full_disk_is_reported_before_the_download(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError) as refused:
-        fetch("made", [archive(server.url("/data.bin"))])
+        fetch(folder, [archive(server.url("/data.bin"))])
     assert not missing(str(refused.value), folder, "0.3 MB", "1,000 B", "--data-root", "SLBENCH_DATA")
     assert listing(folder) == []
 
 
-def test_a_read_only_data_root_is_an_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_data_root_is_an_error(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("SLBENCH_DATA", str(tmp_path / "file"))
+    folder = tmp_path / "file" / "made"
     with pytest.raises(InputError) as refused:
-        fetch("made", [archive(server.url("/data.bin"))])
+        fetch(folder, [archive(server.url("/data.bin"))])
     assert not missing(str(refused.value), f"{tmp_path}/file/made", "--data-root", "SLBENCH_DATA")
     assert server.requests == []
 
 
 def test_a_local_file_is_added_by_its_checksum_whatever_its_name(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "downloaded (1)").write_bytes(CONTENT)
-    assert add_local_file("made", [archive()], tmp_path / "downloaded (1)").name == "data.bin"
+    assert add_local_file(folder, [archive()], tmp_path / "downloaded (1)").name == "data.bin"
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
 def test_a_local_file_with_another_checksum_is_refused(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "other").write_bytes(b"other")
     with pytest.raises(InputError) as refused:
-        add_local_file("made", [archive()], tmp_path / "other")
+        add_local_file(folder, [archive()], tmp_path / "other")
     md5 = hashlib.md5(b"other").hexdigest()
     assert not missing(str(refused.value), f"{tmp_path}/other", "md5", md5, "made", "data.bin", MD5)
     with pytest.raises(InputError, match=naming("absent")):
-        add_local_file("made", [archive()], tmp_path / "absent")
+        add_local_file(folder, [archive()], tmp_path / "absent")
     assert not folder.exists()

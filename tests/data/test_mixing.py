@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, kstest
 
-from slbench.data.mixing import Mix, mixed
+from slbench.data.augment.mixing import Mix, mixed
 from slbench.recipes import RECIPES, Recipe
 from slbench.rng import generator
 

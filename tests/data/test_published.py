@@ -4,7 +4,7 @@ import pytest
 from torchvision import datasets  # type: ignore[import-untyped]
 
 from slbench.data import DATASETS
-from slbench.data.published import SVHN_COUNTS, tenths
+from slbench.data.sets.published import SVHN_COUNTS, tenths
 from slbench.data.specs import as_counts, of_each
 from tests.support import TINY, study
 

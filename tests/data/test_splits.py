@@ -16,7 +16,7 @@ SPEC = DATASETS["fashion-mnist-12k"].spec
 
 def random_part(count: int, seed: int = 0) -> ImageSet:
     draw = np.random.default_rng(seed)
-    return ImageSet(
+    return ImageSet.of(
         draw.integers(0, 256, (count, 1, 3, 5), dtype=np.uint8), draw.integers(0, 3, count).astype(np.int64)
     )
 

@@ -14,7 +14,7 @@ from slbench.errors import InputError
 from tests.support import missing, naming, runs, study
 
 DRAW = np.random.default_rng(4)
-PART = ImageSet(DRAW.integers(0, 256, (90, 1, 3, 5), dtype=np.uint8), np.repeat([0, 1, 2], [20, 47, 23]))
+PART = ImageSet.of(DRAW.integers(0, 256, (90, 1, 3, 5), dtype=np.uint8), np.repeat([0, 1, 2], [20, 47, 23]))
 SPEC = dataclasses.replace(
     DATASETS["fashion-mnist-12k"].spec, num_classes=3, train_counts=as_counts([20, 47, 23]), validation_counts=0
 )

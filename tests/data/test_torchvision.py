@@ -9,10 +9,10 @@ from torchvision.transforms import v2  # type: ignore[import-untyped]
 from torchvision.transforms.v2 import functional as theirs  # type: ignore[import-untyped]
 
 from slbench.data import DATASETS
-from slbench.data.augment import flip, padded_crop
+from slbench.data.augment.erasing import erase, rectangles
+from slbench.data.augment.mixing import Mix, mixed
+from slbench.data.augment.pipeline import flip, padded_crop
 from slbench.data.batches import Batches
-from slbench.data.erasing import erase, rectangles
-from slbench.data.mixing import Mix, mixed
 from slbench.data.splits import ImageSet
 from slbench.recipes import RECIPES
 from slbench.rng import generator
@@ -39,7 +39,7 @@ def test_a_padded_crop_is_torchvisions() -> None:
 
 def test_a_normalised_image_is_torchvisions() -> None:
     spec = DATASETS["cifar100"].spec
-    batches = Batches(ImageSet(PIXELS.numpy(), torch.zeros(COUNT).long().numpy()), spec, device=torch.device("cpu"))
+    batches = Batches(ImageSet.of(PIXELS.numpy(), torch.zeros(COUNT).long().numpy()), spec, device=torch.device("cpu"))
     for image, result in zip(PIXELS, batches.normalise(PIXELS), strict=True):
         torch.testing.assert_close(result, theirs.normalize(theirs.to_dtype(image, scale=True), spec.mean, spec.std))
 

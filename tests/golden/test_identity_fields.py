@@ -1,7 +1,7 @@
 """New fields of specs keep the ids of older runs.
 
-`identity_fields.txt` lists the fields that are part of an id at every value. It never grows: a new field is added to
-IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
+`identity_fields.txt` lists the fields that are part of an id at every value. It grows only by the first fields of a new
+backbone: a later field is added to IDENTITY_DEFAULTS of slbench/spec.py with the value that describes older runs.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import pytest
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from slbench.backbones.specs import BACKBONES, BackboneSpec
 from slbench.methods import Method
 from slbench.recipes import Recipe
 from slbench.spec import IDENTITY_DEFAULTS, RunSpec
@@ -25,17 +26,18 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 def classes() -> list[type]:
     """Return RunSpec and the classes of its parts."""
-    parts: list[Any] = [RunSpec]
+    parts: list[Any] = [RunSpec, *(entry.spec for entry in BACKBONES.values())]
     for kind in get_type_hints(RunSpec, include_extras=True).values():
-        parts += [part for part in alternatives(kind) if dataclasses.is_dataclass(part)]
-    return parts
+        parts += [part for part in alternatives(kind) if dataclasses.is_dataclass(part) and part is not BackboneSpec]
+    return list(dict.fromkeys(parts))
 
 
 def unlisted(owners: Iterable[type], defaults: Mapping[type, Mapping[str, Any]]) -> list[str]:
     """Return the line to add to IDENTITY_DEFAULTS for each field that is neither listed nor there."""
     return [
-        f'IDENTITY_DEFAULTS of slbench/spec.py lacks the new field: add {owner.__name__}: {{"{field.name}": '
-        f"{field.default!r}}}, if {field.default!r} describes all older runs; otherwise change the default"
+        "IDENTITY_DEFAULTS of slbench/spec.py (identity_defaults of the spec of a backbone) lacks the new field: add "
+        f'{owner.__name__}: {{"{field.name}": {field.default!r}}}, '
+        f"if {field.default!r} describes all older runs; otherwise change the default"
         for owner in owners
         for field in dataclasses.fields(owner)
         if f"{owner.__name__}.{field.name}" not in LISTED and field.name not in defaults.get(owner, {})

@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 
 from slbench.backbones import default_spec
+from slbench.image_shape import ImageShape
 from slbench.measure.macs import ComputeCost, count
 from slbench.measure.network import Network
 from slbench.methods import METHODS
@@ -15,10 +16,8 @@ CLASSES = 200
 
 @cache
 def cost(backbone: str, method: str) -> ComputeCost:
-    network = Network.resolve(
-        default_spec(backbone), METHODS[method], image_size=(64, 64), in_channels=3, num_classes=CLASSES
-    )
-    return count(network.build(), image_size=(64, 64), in_channels=3)
+    network = Network.resolve(default_spec(backbone), METHODS[method], shape=ImageShape((64, 64), 3, CLASSES))
+    return count(network.build(), shape=network.shape)
 
 
 def paper(backbone: str, method: str) -> float:
@@ -154,8 +153,6 @@ def test_a_convolutional_network_has_the_count_of_a_closed_form_and_with_batch_n
 @pytest.mark.parametrize(("preset", "billions"), [("vit-tiny", 1.26), ("pit-xs", 1.4), ("swin-tiny", 4.5)])
 def test_macs_of_an_imagenet_preset_are_near_the_published(preset: str, billions: float) -> None:
     """DeiT-Ti as in timm, PiT-XS and Swin-T as in their papers; all are rounded, hence one percent."""
-    network = Network.resolve(
-        default_spec(preset), METHODS["none"], image_size=(224, 224), in_channels=3, num_classes=1000
-    )
-    actual = count(network.build(), image_size=(224, 224), in_channels=3)
+    network = Network.resolve(default_spec(preset), METHODS["none"], shape=ImageShape((224, 224), 3, 1000))
+    actual = count(network.build(), shape=network.shape)
     assert actual.macs / 1e9 == pytest.approx(billions, rel=0.01)

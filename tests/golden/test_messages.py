@@ -22,6 +22,8 @@ import typer.main
 
 import tests.test_validation as validation
 from slbench import machine
+from slbench.archive.export import export
+from slbench.archive.import_archive import import_archive
 from slbench.cli import main
 from slbench.data import find
 from slbench.errors import SlbenchError
@@ -30,15 +32,40 @@ from slbench.store import Store
 from slbench.study import load_study
 from slbench.tuning.storage import open_storage
 from slbench.validation import checked
-from tests.archive.conftest import finish
+from tests.archive import test_archive
+from tests.archive.conftest import RUNS, finish
 from tests.cli import test_bad_input, test_plan, test_profile, test_report, test_status, test_tune
 from tests.cli import test_upkeep as upkeep
 from tests.data import test_own, test_subset
 from tests.study import test_refused, test_seeds, test_table
-from tests.support import TINY_STUDY, runs, study
+from tests.support import TINY_STUDY, make_speed, runs, study
 from tests.tuning import test_storage
 
 FILE = Path(__file__).with_name("messages.txt")
+
+OTHERS = [
+    ("list", "method"),
+    ("run-gird",),
+    ("run-grid", "y.toml"),
+    ("run-grid", "nowhere.toml"),
+    ("run-grid", "."),
+    ("run-grid", "--method", "none", "--set", "recipe.betas=[0.9, 0.99, 0.999]"),
+    ("run-grid", "--method", "none", "--set", "recipe.betas=[0.9]"),
+    ("run-grid", "--method", "none", "--dataset", "cifar10", "--devices", "cpu"),
+    ("train", "--method", "none,lsa"),
+    ("report",),
+    ("report", "y.toml"),
+    ("report", ".."),
+    ("analyze", "attention"),
+    ("analyze", "attention", "0123"),
+    ("analyze", "attention", "nowhere"),
+    ("analyze", "attention", "."),
+    ("analyze", "attention", "--seed", "1"),
+    ("analyze", "attention", "--study", "x.toml", "--seed", "7"),
+    ("data", "fetch", "cifr10"),
+    ("data", "fetch", "fashion-mnist-12k"),
+    ("data", "verify", "cifar10"),
+]
 
 
 def inputs(module: ModuleType, column: str) -> Iterator[Any]:
@@ -84,9 +111,11 @@ def errors_of_studies() -> Iterator[tuple[object, str]]:
 
 
 def errors_of_data(folder: Path) -> Iterator[tuple[object, str]]:
-    """Yield npz files with an invalid array, and unreachable storages."""
+    """Yield npz files with an invalid array, missing files and folders, and unreachable storages."""
     for name, (changes, _) in test_own.WRONG.items():
         yield name, error_of(find, test_own.npz(folder / "birds.npz", **changes))
+    for name in ("npz:bird.npz", "npz:", "folder:nowhere", "folder:birds.npz", "cifr10"):
+        yield name, error_of(find, name)
     for url in inputs(test_storage, "url"):
         if "postgresql" not in url:
             yield url, error_of(open_storage, url, folder)
@@ -114,8 +143,8 @@ def errors_of_commands(folder: Path) -> Iterator[tuple[object, str]]:
         yield arguments, output_of(*(path if word == "STUDY" else word for word in arguments), *store)
     for arguments in inputs(upkeep, "arguments"):
         yield arguments, output_of(*arguments)
-    for arguments in [("list", "method"), ("run-gird",), ("train", "--method", "none,lsa"), ("report",)]:
-        yield arguments, output_of(*arguments, *(() if arguments[0] == "list" else store))
+    for arguments in OTHERS:
+        yield arguments, output_of(*arguments, *(() if arguments[0] in ("list", "data") else store))
 
 
 def errors_of_stores(folder: Path) -> Iterator[tuple[object, str]]:
@@ -128,6 +157,18 @@ def errors_of_stores(folder: Path) -> Iterator[tuple[object, str]]:
         store = Store(folder / name)
         (finish(store, run) / "record.json").write_text(content)
         yield name, error_of(store.record, run.spec.run_id)
+
+
+def errors_of_archives(folder: Path) -> Iterator[tuple[object, str]]:
+    """Yield archives that were changed after export."""
+    there, path = Store(folder / "there"), folder / "x.tar"
+    for run in RUNS:
+        finish(there, run)
+    there.add_throughput(make_speed())
+    for change in inputs(test_archive, "change"):
+        export(there, None, path, replace=True)
+        test_archive.rewrite(path, change)
+        yield change.__name__, error_of(import_archive, path, Store(folder / "here"))
 
 
 def reports(folder: Path) -> Iterator[tuple[object, str]]:
@@ -166,6 +207,7 @@ def collect(folder: Path) -> str:
             ("DATA", list(errors_of_data(folder))),
             ("COMMANDS", list(errors_of_commands(folder))),
             ("STORES", list(errors_of_stores(folder))),
+            ("ARCHIVES", list(errors_of_archives(folder))),
             ("REPORTS", list(reports(folder))),
         ]
     return "\n".join(

@@ -6,6 +6,7 @@ part in slbench.numerics_versions and rewrite the file in the same commit.
 """
 
 import csv
+import dataclasses
 import itertools
 import json
 import sys
@@ -16,18 +17,27 @@ from typing import Any
 import pytest
 import torch
 
+from slbench.backbones.specs import CaiTSpec
 from slbench.gpu_check import CHANNELS, CLASSES, PAIRS, SMALL, losses
+from slbench.image_shape import ImageShape
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 from slbench.numerics_versions import NUMERICS
 
 FILE = Path(__file__).with_name("pairs.csv")
 TOLERANCE = 1e-3
+RELEASED_CAIT = [
+    1.503694,
+    1.305165,
+    0.88149,
+    0.759979,
+    0.612358,
+]  # losses of CaiT with variant "released" and method "both"
 
 
 def network(backbone: str, method: str) -> Network:
     spec, image_size = SMALL[backbone]
-    return Network.resolve(spec, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
+    return Network.resolve(spec, METHODS[method], shape=ImageShape(image_size, CHANNELS, CLASSES))
 
 
 def versions(backbone: str, method: str) -> dict[str, int]:
@@ -53,6 +63,16 @@ def test_losses_of_a_pair_move_only_with_a_raised_version(backbone: str, method:
     row = golden()[backbone, method]
     assert json.loads(row["numerics"]) == versions(backbone, method)
     assert measured(backbone, method) == pytest.approx(json.loads(row["losses"]), rel=TOLERANCE)
+
+
+def test_losses_of_the_released_cait_move_only_with_a_raised_version() -> None:
+    spec, size = SMALL["cait"]
+    assert isinstance(spec, CaiTSpec)
+    released = dataclasses.replace(spec, variant="released")
+    shape = ImageShape(size, CHANNELS, CLASSES)
+    assert Network.resolve(released, METHODS["both"], shape=shape).numerics == {"cait": 2, "spt": 1, "lsa": 1}
+    actual = losses("cait", "both", device=torch.device("cpu"), sizes={"cait": (released, size)})
+    assert actual == pytest.approx(RELEASED_CAIT, rel=TOLERANCE)
 
 
 def test_methods_that_differ_have_losses_that_differ_by_more_than_the_tolerance() -> None:

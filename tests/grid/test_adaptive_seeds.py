@@ -16,7 +16,7 @@ from slbench.grid.adaptive_seeds import (
     with_adaptive_seeds,
 )
 from slbench.grid.events import Event, Failed, Finished, SeedAdded, Started
-from slbench.grid.launch import launch_jobs, prepare
+from slbench.grid.launch import Outcome, launch_jobs, prepare
 from slbench.grid.queue import Policy
 from slbench.grid.slots import Device, Slot
 from slbench.store import Store
@@ -183,7 +183,9 @@ def test_a_grid_whose_added_runs_fail_ends_with_each_tried_once(tmp_path: Path, 
         fill(store, run, values[run.labels.method][run.spec.seed])
     grid = prepare(adaptive.runs, store, devices="cpu", jobs_per_device=1, threads=1, writing=True, with_data=False)
     assert grid.todo == []
-    assert not launch_jobs(grid, policy=Policy(), on_event=events.append, study=adaptive)
+    assert launch_jobs(grid, policy=Policy(), on_event=events.append, study=adaptive) == Outcome(
+        2, stopped=False, clean=False
+    )
     assert [type(event) for event in events] == [SeedAdded, Started, Failed] * 2
     failed = [event.run for event in events if isinstance(event, Failed)]
     assert named(tuple(failed)) == [("none", 2), ("lsa", 2)]

@@ -162,7 +162,7 @@ def test_as_many_jobs_are_chosen_as_end_first_and_fit_into_memory(
     estimated[2] = wall(120, 10**8)
     assert choose() == 1
     estimated[1] = estimated[2] = wall(1, 10**9)
-    with pytest.raises(InputError, match=naming("--jobs-per-device auto")):
+    with pytest.raises(InputError, match=naming("--jobs-per-device", "auto")):
         choose()
 
 

@@ -1,5 +1,6 @@
 """The local executor with real children, on a network that trains in a second."""
 
+import io
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from slbench.grid.local import LocalExecutor
 from slbench.grid.messages import Job
 from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Slot
+from slbench.grid.worker import CommandReader
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.train.progress import Progress
@@ -145,7 +147,7 @@ def test_an_interrupted_executor_ends_its_children(
     assert [child.returncode for child in children] == [-15, -15]
     assert set(store.states(run.spec for run in made).values()) == {"missing"}
     for thread in threading.enumerate():
-        if "_listen" in thread.name:
+        if "_read_messages" in thread.name:
             thread.join(10)
     for child in children:
         assert child.stdin is not None
@@ -250,3 +252,19 @@ def test_a_child_that_is_asked_to_end_leaves_a_checkpoint_and_dies_of_the_signal
         process.terminate()
         assert process.wait(timeout=20) == -15
     assert (folder / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "stopped"),
+    [("job\n{}\nstop\nabc\n", "abc"), ("stop\nabc\njob\n{}\n", "")],
+    ids=["asked before the run has begun", "asked too late"],
+)
+def test_a_request_to_stop_counts_from_the_moment_its_task_was_sent(
+    monkeypatch: pytest.MonkeyPatch, lines: str, stopped: str
+) -> None:
+    exits = list[int]()
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    monkeypatch.setattr("os._exit", exits.append)
+    commands = CommandReader()
+    commands.listen()
+    assert (commands.stopped_run_id, commands.tasks.get(), exits) == (stopped, ("job", "{}\n"), [1])

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from slbench.image_shape import ImageShape
 from slbench.measure.compute_budget import ComputeBudget, compute_budget, forward_macs, total
 from slbench.measure.macs import count
 from slbench.measure.network import Network
@@ -44,7 +45,7 @@ def quick(backbone: str, method: str) -> bool:
 )
 def test_torchs_own_counter_agrees_with_the_count_of_a_finished_run(backbone: str, method: str) -> None:
     spec, image_size = SMALL[backbone]
-    network = Network.resolve(spec, METHODS[method], image_size=image_size, in_channels=CHANNELS, num_classes=CLASSES)
-    cost = count(small(backbone, method), image_size=image_size, in_channels=CHANNELS)
+    network = Network.resolve(spec, METHODS[method], shape=ImageShape(image_size, CHANNELS, CLASSES))
+    cost = count(small(backbone, method), shape=network.shape)
     assert forward_macs(network) == cost.macs
     assert forward_macs(dataclasses.replace(network, num_classes=CLASSES + 1)) != cost.macs

@@ -10,6 +10,7 @@ import torch
 from slbench import machine
 from slbench.backbones.specs import ViTSpec
 from slbench.errors import TrainingError
+from slbench.image_shape import ImageShape
 from slbench.measure import memory
 from slbench.measure.network import Network
 from slbench.measurement_records import TrainingMemory
@@ -20,9 +21,7 @@ from tests.support import naming
 NETWORK = Network.resolve(
     ViTSpec(patch_size=16, dim=8, depth=1, num_heads=1),
     METHODS["none"],
-    image_size=(32, 32),
-    in_channels=3,
-    num_classes=10,
+    shape=ImageShape((32, 32), 3, 10),
 )
 MIB = 2**20
 

@@ -81,7 +81,7 @@ def test_a_query_that_cannot_be_is_one_line(store: Store, query: str, words: tup
     finish(store, run)
     with pytest.raises(InputError) as refused:
         only(gather([run], store, name="x"), query)
-    assert str(refused.value).startswith(f"--query {query}: ")
+    assert str(refused.value).startswith("--query: ")
     assert not missing(str(refused.value), *words)
     assert "\n" not in str(refused.value)
 

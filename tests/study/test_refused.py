@@ -1,11 +1,11 @@
 """What is wrong in a study or a flag is one line that names where."""
 
-import json
 from typing import Any
 
 import pytest
 
 from slbench.errors import InputError
+from slbench.text import shown
 from tests.study.made import refusal
 from tests.support import missing, naming, runs, study
 
@@ -78,7 +78,7 @@ def test_what_is_wrong_in_a_file_is_named_with_its_key(content: dict[str, Any], 
 
 @pytest.mark.parametrize("label", ["1e5", "12", "", "nan", "NA", "true", "-inf", " 3 ", 7, 1.5])
 def test_a_label_that_pandas_would_read_as_something_else_is_refused(label: Any) -> None:
-    got = json.dumps(label)
+    got = shown(label)
     assert not missing(refusal({"grid": {"backbone": [{"name": "vit", "label": label}]}}), "label", got)
     if isinstance(label, str):
         assert not missing(refusal({"method": [{"name": label, "mask_self": True}]}), "name", got)
@@ -123,7 +123,7 @@ def test_a_precision_that_is_given_twice_is_refused() -> None:
 
 
 def test_a_list_that_is_too_short_says_so() -> None:
-    with pytest.raises(InputError, match=naming("--set", "recipe.betas", "1", "[0.9]")):
+    with pytest.raises(InputError, match=naming("--set", "recipe.betas", "2 values", "[0.9]")):
         study({}, set={"recipe.betas": [0.9]})
 
 

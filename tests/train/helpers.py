@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from slbench.backbones.specs import ViTSpec
-from slbench.data import DATASETS, load
+from slbench.data import DATASETS, DataConfig, load
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import Splits
 from slbench.methods import METHODS
@@ -42,9 +42,9 @@ SPEC = tiny(recipe=dataclasses.replace(RECIPE, ema_decay=0.5, cutmix=0.5))  # tw
 
 
 @cache
-def load_less(spec: DatasetSpec, source: str = "") -> Splits:
+def load_less(spec: DatasetSpec, source: str = "", config: DataConfig | None = None) -> Splits:
     """Return the data set with fewer test images."""
-    splits = load(spec, source)
+    splits = load(spec, source, config)
     return dataclasses.replace(splits, test=splits.test.take(np.arange(0, len(splits.test), EACH)))
 
 

@@ -99,7 +99,7 @@ def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
     recipe = dataclasses.replace(RECIPES["paper"], batch_size=7, mixup=0.0, cutmix=0.0, erase=0.0, auto_augment="none")
     spec = tiny().dataset
     pixels = torch.randint(0, 256, (9, 1, 32, 32), dtype=torch.uint8).numpy()
-    batches = Batches(ImageSet(pixels, torch.arange(9).numpy()), spec, device=CPU)
+    batches = Batches(ImageSet.of(pixels, torch.arange(9).numpy()), spec, device=CPU)
     epoch_batches = list(batches.training(recipe, seed=0, epoch=1))
     assert [len(item.labels) for item in epoch_batches] == [7, 7, 7, 6]
     labels = torch.cat([item.labels for item in epoch_batches])
@@ -113,7 +113,7 @@ def test_repeated_images_stand_in_a_row_with_draws_of_their_own() -> None:
 def test_three_passes_show_each_image_three_times_in_three_orders() -> None:
     recipe = dataclasses.replace(RECIPES["released"], batch_size=5)
     pixels = torch.zeros(20, 1, 32, 32, dtype=torch.uint8).numpy()
-    batches = Batches(ImageSet(pixels, torch.arange(20).numpy()), tiny().dataset, device=CPU)
+    batches = Batches(ImageSet.of(pixels, torch.arange(20).numpy()), tiny().dataset, device=CPU)
     order = batches.order(recipe, seed=0, epoch=1, images=20)
     assert Counter(order.tolist()) == dict.fromkeys(range(20), 3)
     assert len({tuple(part.tolist()) for part in order.reshape(3, 20)}) == 3

@@ -5,6 +5,8 @@ import dataclasses
 import torch
 from torch import nn
 
+from slbench.backbones.attention_layer import AttentionLayer
+from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batch, Batches
 from slbench.data.subset import subset
 from slbench.train.loop import Training
@@ -20,7 +22,22 @@ def sum_of_mean_logits(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     return logits.mean(0).sum()
 
 
-def training_with(network: nn.Module, parts: TrainingParts) -> Training:
+class OneLayer(Backbone):
+    """A linear map of all pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1024, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(images.flatten(1))
+        return logits
+
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        return ()
+
+
+def training_with(network: Backbone, parts: TrainingParts) -> Training:
     images, _, test = load_less(SPEC.dataset).for_protocol("holdout")
     cpu = torch.device("cpu")
     batches = Batches(subset(images, SPEC.dataset, seed=0), SPEC.dataset, device=cpu)
@@ -37,9 +54,8 @@ def training_with(network: nn.Module, parts: TrainingParts) -> Training:
 
 
 def test_the_loop_trains_with_any_loss_optimizer_and_schedule_also_when_resumed() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))
-    bias = network[1].bias
-    assert isinstance(bias, nn.Parameter)
+    network = OneLayer()
+    bias = network.get_parameter("head.bias")
     nn.init.zeros_(bias)
     parts = TrainingParts(
         loss=sum_of_mean_logits,

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from slbench.errors import StoreError, TrainingError
+from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.train import run as running
-from slbench.train.checkpoint import CURRENT, PREVIOUS, Checkpoints
+from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import Training
 from tests.support import missing, naming
 from tests.train.helpers import LABELS, SPEC, Calm, Killed, die_at, execute, reproducible_fields
@@ -72,24 +73,24 @@ def damage_nothing(folder: Path) -> None:
 
 
 def cut_the_newest(folder: Path) -> None:
-    content = (folder / CURRENT).read_bytes()
-    (folder / CURRENT).write_bytes(content[: len(content) // 2])
+    content = (folder / RunPaths.checkpoint).read_bytes()
+    (folder / RunPaths.checkpoint).write_bytes(content[: len(content) // 2])
 
 
 def flip_a_bit_of_the_newest(folder: Path) -> None:
-    content = bytearray((folder / CURRENT).read_bytes())
+    content = bytearray((folder / RunPaths.checkpoint).read_bytes())
     content[len(content) // 2] ^= 1
-    (folder / CURRENT).write_bytes(content)
+    (folder / RunPaths.checkpoint).write_bytes(content)
 
 
 def lose_the_newest(folder: Path) -> None:
     """Power was lost between two renames."""
-    (folder / CURRENT).unlink()
+    (folder / RunPaths.checkpoint).unlink()
 
 
 def damage_both(folder: Path) -> None:
-    (folder / CURRENT).write_bytes(b"")
-    (folder / PREVIOUS).write_bytes(b"garbage\nmore")
+    (folder / RunPaths.checkpoint).write_bytes(b"")
+    (folder / RunPaths.previous_checkpoint).write_bytes(b"garbage\nmore")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_what_cannot_be_read_again_does_not_replace_what_can(tmp_path: Path, mon
         checkpoints.save({"a": 2})
     monkeypatch.undo()
     assert checkpoints.load() == {"a": 1}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CURRENT]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RunPaths.checkpoint]
 
 
 def test_a_run_that_is_asked_to_stop_does_so_after_a_checkpoint_of_that_very_step(calm: Calm, tmp_path: Path) -> None:
@@ -214,8 +215,8 @@ def test_a_damaged_checkpoint_does_not_take_the_place_of_a_whole_one(tmp_path: P
     checkpoints = Checkpoints(tmp_path)
     for number in (1, 2):
         checkpoints.save({"a": number})
-    (tmp_path / CURRENT).write_bytes(b"garbage")
+    (tmp_path / RunPaths.checkpoint).write_bytes(b"garbage")
     assert checkpoints.load() == {"a": 1}
     checkpoints.save({"a": 3})
-    (tmp_path / CURRENT).unlink()  # the power goes, after all
+    (tmp_path / RunPaths.checkpoint).unlink()  # the power goes, after all
     assert checkpoints.load() == {"a": 1}

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from slbench.errors import TrainingError
 from slbench.methods import METHODS
-from slbench.record import TEMPERATURES, RunRecord
+from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 from slbench.spec import Protocol
 from slbench.store import Store
 from slbench.torch_runtime import reproducible
@@ -104,7 +105,7 @@ def test_a_scale_that_crosses_zero_is_flagged_in_the_record(tmp_path: Path) -> N
         dataclasses.replace(tiny(recipe=dataclasses.replace(RECIPE, lr=0.01)), method=method), tmp_path
     )
     below = Counter[str]()
-    with (folder / TEMPERATURES).open() as file:
+    with (folder / RunPaths.temperatures).open() as file:
         for row in csv.DictReader(file):
             below[row["epoch"]] += float(row["scale"]) < 0
     assert below["0"] == 0

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from slbench.backbones import build, default_spec, resolve_network
+from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from slbench.store import Store
 from slbench.train.checkpoint import Checkpoints
@@ -21,6 +22,7 @@ from slbench.train.temperatures import (
     read_scales,
     rows_of,
 )
+from tests.contracts.small import small
 from tests.train.helpers import LABELS, SPEC, Calm, Killed, die_at, execute, run, tiny
 
 EPOCHS, LAYERS, HEADS = 2, 2, 3  # of SPEC
@@ -32,9 +34,9 @@ def table(store: Store) -> list[dict[str, str]]:
 
 
 def layers_of(backbone: str, method: Method, size: int) -> tuple[TemperatureLayer, ...]:
-    image = {"image_size": (size, size), "in_channels": 3, "num_classes": 7}
-    spec, method = resolve_network(default_spec(backbone), method, **image)  # type: ignore[arg-type]
-    network = build(spec, method, drop_path=0.0, seed=0, **image)  # type: ignore[arg-type]
+    shape = ImageShape((size, size), 3, 7)
+    spec, method = resolve_network(default_spec(backbone), method, shape=shape)
+    network = build(spec, method, shape=shape, drop_path=0.0, seed=0)
     layers = learned_layers(network)
     assert read_scales(layers, network.state_dict()) == initial_scales(layers)
     return layers
@@ -161,6 +163,6 @@ def test_a_row_that_learns_no_temperature_has_no_such_file(tmp_path: Path) -> No
 
 
 def test_a_network_without_attention_has_no_layers() -> None:
-    history = TemperatureHistory(torch.nn.Linear(2, 3))
+    history = TemperatureHistory(small("resnet56", "none"))
     history.add(1)
     assert history.rows() == []

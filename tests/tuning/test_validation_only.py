@@ -100,12 +100,11 @@ def test_a_search_is_independent_of_the_test_accuracies(
     monkeypatch.setattr("slbench.tuning.figures.draw", lambda record, folder: [])  # drawing takes most of the time
     for chance in (1, 2):
         store = Store(tmp_path / str(chance))
-        monkeypatch.setattr(tuning_run, "LocalExecutor", made_up_executor(random.Random(chance)))
         target_ = target()
         tuning = prepare_tuning(
             config(trials=12, sampler=sampler, pruner="median"), [target_], [space_of(target_)], store,
             devices="cpu", jobs_per_device=1, threads=1, storage=None, policy=Policy(), compare_seeds=0, seconds=None,
-            command="slbench tune-temperature",
+            command="slbench tune-temperature", executor=made_up_executor(random.Random(chance)),
         )  # fmt: skip
         record, is_whole = tuning_run.run_tuning(tuning, on_event=lambda event: None)
         assert is_whole
@@ -148,9 +147,12 @@ def test_the_search_receives_only_run_ids_of_events(monkeypatch: pytest.MonkeyPa
             self.on_event(Finished(run, self.slot, 61.0, 1.0))
 
     monkeypatch.setattr(tuning_run, "Search", Listening)
-    monkeypatch.setattr(tuning_run, "LocalExecutor", Executor)
     tuning = SimpleNamespace(
-        grid=SimpleNamespace(slots=["a slot"], precisions={}), store=Store(tmp_path), policy=Policy(), seconds=None
+        grid=SimpleNamespace(slots=["a slot"], precisions={}),
+        store=Store(tmp_path),
+        policy=Policy(),
+        seconds=None,
+        executor=Executor,
     )
     tuning_run.run_trials(tuning, [], on_event=lambda event: None)  # type: ignore[arg-type]
     run_id = run.spec.run_id

@@ -197,8 +197,8 @@ def file_names(stem: str, figure_contexts: Sequence[Context]) -> list[str]:
     """
     if len(figure_contexts) > MAX_FIGURES:
         raise TooManyError(
-            f"--figures {stem}: {len(figure_contexts)} figures, one per combination of training settings; allowed: "
-            f"at most {MAX_FIGURES}; select runs with --query"
+            f"--figures: {stem}: too many, one per combination of training settings (got {len(figure_contexts)}); "
+            f"allowed: at most {MAX_FIGURES}; select runs with --query"
         )
     several = len({context.dataset for context in figure_contexts}) > 1
     parts = []

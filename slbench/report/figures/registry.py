@@ -60,6 +60,6 @@ def draw(
                 raise
             continue
         if not figures and by_name:
-            raise InputError(f"--figures {name}: no data; needs {FIGURES[name]}")
+            raise InputError(f"--figures: {name}: no data; needs {FIGURES[name]}")
         drawn += figures
     return drawn

@@ -19,13 +19,13 @@ from slbench.report.html.inline_svg import line_chart
 from slbench.report.inputs import ReportInputs
 from slbench.report.table import Table, text
 from slbench.report.tidy import tidy_row
+from slbench.run_paths import RunPaths
 from slbench.spec import to_dict
 from slbench.study import StudyRun
 from slbench.text import NOTHING, distinct
 
 Facts = dict[str, str]  # by columns of runs.csv
 RESULTS = ("final_", "selected_", "best_", "weights_")  # columns shown for each run even if all runs share the value
-HISTORY = "metrics.csv"
 CHARTS = {"Accuracy (top-1, %)": ("val_top1", "test_top1"), "Loss": ("train_loss", "val_loss", "test_loss")}
 
 
@@ -135,7 +135,7 @@ def details(records: Sequence[RunRecord], inputs: ReportInputs) -> tuple[list[Ru
         curve = None
         if folder := inputs.folders.get(record.run_id):
             differing["folder"] = folder.name.encode(errors="replace").decode()
-            curve = read_curve(folder / HISTORY, limit=limit)
+            curve = read_curve(RunPaths(folder).history, limit=limit)
         runs.append(RunDetails(record, differing, curve, charts([curve]) if curve else ""))
     return runs, shared
 

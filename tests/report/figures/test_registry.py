@@ -120,16 +120,16 @@ def test_names_in_any_script_and_of_any_length_are_drawn(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("flag", "line"),
+    ("flag", "words"),
     [
-        ("efects", "unknown figure 'efects'; did you mean 'effects'? allowed: " + ", ".join([*FIGURES, "all", "none"])),
-        ("none,curves", "--figures none,curves: 'none' cannot be combined with others"),
+        ("efects", ("efects", "effects", *FIGURES, "all", "none")),
+        ("none,curves", ("none,curves", "combined")),
     ],
 )
-def test_the_flag_names_figures_that_there_are(tmp_path: Path, flag: str, line: str) -> None:
+def test_the_flag_names_figures_that_there_are(tmp_path: Path, flag: str, words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--figures", flag])
     assert isinstance(result.exception, InputError)
-    assert str(result.exception) == line
+    assert not missing(str(result.exception), "--figures", *words)
 
 
 def test_the_flag_draws_what_it_names(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Sizes of ViT."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, PatchSpec, Ratio, Size, check_mlp
+from slbench.errors import InputError
+from slbench.validation import STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTSpec(PatchSpec):
+    """Sizes of a ViT; the defaults are from arXiv:2112.13492, section 4, and its released code.
+
+    qkv_bias: a bias of queries, keys and values, as in arXiv:2010.11929 and DeiT, arXiv:2012.12877; the
+    released code has none.
+    """
+
+    __pydantic_config__ = STRICT
+
+    identity_defaults: ClassVar[dict[str, Any]] = {"qkv_bias": False}
+    tokens_per_side: ClassVar[int] = 8
+
+    name: Literal["vit"] = "vit"
+    patch_size: Size | None = None  # px; default: smaller image side / 8, rounded to a divisor
+    dim: Size = 192  # channels of a token
+    depth: Size = 9  # blocks
+    num_heads: Size = 12  # attention heads
+    mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
+    qkv_bias: bool = False  # bias of queries, keys and values
+
+    def __post_init__(self) -> None:
+        if self.dim % self.num_heads:
+            raise InputError(f"num_heads {self.num_heads} does not divide dim {self.dim}")
+        check_mlp(self.dim, self.mlp_ratio)
+
+    def resolved(self, image_size: tuple[int, int]) -> "ViTSpec":
+        """Return the sizes with the patch resolved and checked against the image (height, width).
+
+        Raises:
+            InputError: if the patch does not divide the image; names the allowed sizes.
+        """
+        return dataclasses.replace(self, patch_size=self.resolved_patch(image_size))
+
+
+ENTRIES = {
+    "vit": BackboneEntry(
+        title="ViT",
+        spec=ViTSpec,
+        module="slbench.backbones.vit:ViT",
+        source="arXiv:2010.11929, sizes of arXiv:2112.13492",
+        small=(ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), (8, 12)),
+        lr=0.003,
+        cost_note=OTHER_WORK,
+    )
+}

@@ -1,0 +1,162 @@
+"""A user's own data set: its spec, noted by the identity of its files, and its prepared cache."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from slbench.data.config import DataConfig, exclusive_lock
+from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
+from slbench.errors import InputError, unreadable
+from slbench.files import write_atomic
+from slbench.validation import adapter
+
+if TYPE_CHECKING:
+    from slbench.data.build import RawDataset
+    from slbench.data.prepared import PreparedDataset
+
+OWN = "own"  # name in a spec: equal images are equal data, whatever file holds them
+VERSION = 2  # raise when the result for the same file changes
+SHARE = 4  # decoded images of a folder are kept if the disk has so many times their size
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Path and kind of a user's own data."""
+
+    kind: Literal["npz", "folder"]
+    path: Path  # absolute
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}"
+
+
+def as_source(name: str) -> DatasetSource | None:
+    """Return the source that `npz:PATH` or `folder:PATH` names; None for any other name.
+
+    Raises:
+        InputError: if no path follows.
+    """
+    kind, colon, path = name.partition(":")
+    if not colon or kind not in ("npz", "folder"):
+        return None
+    if not path.strip() or "\0" in path:
+        raise InputError(f"'{name}': missing path after the colon")
+    return DatasetSource("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
+
+
+def find_spec(source: DatasetSource, image_size: Size | None, config: DataConfig) -> DatasetSpec:
+    """Return the spec of a user's data, with the hash of its content in place of its path.
+
+    Reads the images the first time, afterwards a cached note while size and time of the files are unchanged.
+
+    Args:
+        image_size: (height, width) to which images of different sizes are resized.
+    Raises:
+        InputError: for invalid data, in one line that names the file.
+    """
+    key = identity(source, image_size)
+    note = config.root / "facts" / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError):  # pydantic's ValidationError among them
+        spec: DatasetSpec = adapter(DatasetSpec).validate_json(note.read_bytes())
+        return spec
+    spec = spec_of(prepare_own(source, image_size, config))
+    with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
+        write_atomic(note, json.dumps(dataclasses.asdict(spec)).encode())
+    return spec
+
+
+def prepare_own(source: DatasetSource, image_size: Size | None, config: DataConfig) -> "PreparedDataset":
+    """Read the images of a source and write their cache, which is named by their content."""
+    from slbench.data.cache import make
+
+    folder, key = config.root / "prepared", identity(source, image_size)
+    with exclusive_lock(folder / key):
+        return make(lambda: read(source, image_size, config), folder, key)
+
+
+def own_cache(spec: DatasetSpec, config: DataConfig) -> Path:
+    """Return the folder of the prepared cache of a user's data."""
+    return config.root / "prepared" / spec.content.removeprefix(ARRAYS)
+
+
+def load_own(spec: DatasetSpec, source: DatasetSource, config: DataConfig) -> "PreparedDataset":
+    """Return the cache of a source seen by `find_spec`, from the source again if it is missing.
+
+    Its content may be another than the spec's.
+    """
+    from slbench.data.cache import obtain
+
+    folder = own_cache(spec, config)
+
+    def is_usable(prepared: "PreparedDataset") -> bool:
+        """Return whether images that are not copied are those of this source."""
+        return prepared.index.paths is None or prepared.index.paths["root"] == str(source.path)
+
+    return obtain(
+        folder,
+        lambda: prepare_own(source, spec.image_size, config),
+        of=spec.content,
+        older=folder.with_suffix(".npz"),
+        is_usable=is_usable,
+    )
+
+
+def identity(source: DatasetSource, image_size: Size | None) -> str:
+    """Return a hash of path, size and time of all files of a source."""
+    if source.kind == "npz":
+        files = [source.path]
+    else:
+        from slbench.data.own.folder import layout
+
+        files = layout(source.path).files
+    try:
+        stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    except OSError as error:
+        raise unreadable(error.filename or source.path, error) from error
+    content = json.dumps([VERSION, source.kind, image_size, stats])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def read(source: DatasetSource, image_size: Size | None, config: DataConfig) -> "RawDataset":
+    """Return the images of a source. Images of a folder that would fill much of the disk stay in their files."""
+    if source.kind == "npz":
+        from slbench.data.own.npz import read_npz
+
+        return read_npz(source.path)
+    from slbench.data.own.folder import read_folder
+
+    def copied(needed: int) -> bool:
+        try:
+            return SHARE * needed <= shutil.disk_usage(config.root).free
+        except OSError:
+            return False
+
+    return read_folder(source.path, image_size, copied=copied)
+
+
+def spec_of(prepared: "PreparedDataset") -> DatasetSpec:
+    """Return sizes, counts, statistics and the content hash of prepared images."""
+    import numpy as np
+
+    index, splits = prepared.index, prepared.splits(stream=True)
+    labels = splits.train.labels
+    num_classes = int(labels.max()) + 1
+    channels, height, width = index.shape
+    return DatasetSpec(
+        name=OWN,
+        content=ARRAYS + index.content,
+        image_size=(height, width),
+        in_channels=channels,
+        num_classes=num_classes,
+        train_counts=as_counts(np.bincount(labels, minlength=num_classes).tolist()),
+        validation_counts=as_counts(np.bincount(labels[splits.held_out], minlength=num_classes).tolist()),
+        num_test=len(splits.test),
+        mean=index.mean,
+        std=index.std,
+    )

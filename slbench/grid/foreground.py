@@ -1,0 +1,68 @@
+"""Train one run in this process, with the claim, the store and the record of a grid."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from slbench.errors import InputError, TrainingError
+from slbench.grid.disk_budget import disk_shortfall
+from slbench.grid.processes import worker_device
+from slbench.grid.slots import make_slots, resolve_precision
+from slbench.record import RunRecord
+from slbench.store import Store
+from slbench.study import StudyRun
+from slbench.train.progress import Progress
+
+
+def train_in_foreground(
+    run: StudyRun,
+    store: Store,
+    *,
+    devices: str,
+    threads: int,
+    tensorboard: Path | None,
+    on_progress: Callable[[Progress], None],
+) -> RunRecord:
+    """Train a run on the first device, from its last checkpoint if there is one; return its record.
+
+    Raises:
+        InputError: if another process has claimed the run, or a device is not usable.
+        TrainingError: if the run cannot be finished, or another process takes it over.
+    """
+    slot = make_slots(devices, jobs_per_device=1, threads=threads)[0]
+    precision = resolve_precision(run.spec.recipe.precision, [slot])
+    import torch
+
+    from slbench.train.run import RunInterrupted, execute
+
+    claim = store.claims.acquire(run.spec.run_id)
+    if claim is None:
+        raise InputError(
+            f"{run.title}: is being trained by another process (see slbench status); "
+            "if that process is dead, slbench run-grid takes the run over"
+        )
+    device = slot.device.label if slot.device.kind == "cuda" else worker_device(slot.device)
+    try:
+        with claim.heartbeats() as still_ours:
+            if (record := store.record(run.spec.run_id)) is not None:
+                return record  # another process has just finished it
+            if (shortfall := disk_shortfall(store, run, [])) is not None:
+                raise TrainingError(shortfall)
+            store.begin(run.spec, run.labels)
+            return execute(
+                run.spec,
+                run.labels,
+                data=run.data,
+                store=store,
+                device=torch.device(device),
+                device_label=slot.device.label,
+                device_name=slot.device.name,
+                precision=precision,
+                threads=threads,
+                tensorboard=tensorboard,
+                on_progress=on_progress,
+                should_continue=still_ours,
+            )
+    except RunInterrupted as stopped:
+        raise TrainingError(f"{run.title}: another process took the run over") from stopped
+    finally:
+        claim.release(done=store.is_done(run.spec))

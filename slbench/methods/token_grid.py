@@ -1,0 +1,57 @@
+"""TokenGrid: where the tokens of an attention layer lie in the image."""
+
+from dataclasses import dataclass
+
+from einops import rearrange
+from jaxtyping import Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenGrid:
+    """Tokens of an attention layer: a grid of patches in row-major order, after the class token if there is one.
+
+    A positional mask or bias is made from it. In windows the batch axis of the scores counts windows, image by image.
+    """
+
+    height: int  # patch tokens of an image, down
+    width: int  # across
+    class_token: bool = False  # the first key is the class token
+    class_query_only: bool = False  # only the class token is a query, as in class attention
+    window: int = 0  # side of a window in tokens; 0: no windows
+    shift: int = 0  # cyclic shift of the windows in tokens, down and right
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the patch tokens (down, across)."""
+        return self.height, self.width
+
+    @property
+    def class_query(self) -> bool:
+        """Return whether the first query is the class token."""
+        return self.class_token or self.class_query_only
+
+    @property
+    def queries_are_keys(self) -> bool:
+        """Return whether each query is also a key, the first queries being the first keys."""
+        return self.class_token or not self.class_query_only
+
+    @property
+    def windows(self) -> int:
+        """Return the windows per image; 1 without windows."""
+        return (self.height // self.window) * (self.width // self.window) if self.window else 1
+
+    def to_windows(self, tokens: Shaped[Tensor, "b n *d"]) -> Shaped[Tensor, "b_windows m *d"]:
+        """Rearrange tokens from image order to windows, after the shift."""
+        grid = rearrange(tokens, "b (h w) ... -> b h w ...", h=self.height)
+        if self.shift:
+            grid = grid.roll((-self.shift, -self.shift), dims=(1, 2))
+        return rearrange(grid, "b (h p) (w q) ... -> (b h w) (p q) ...", p=self.window, q=self.window)
+
+    def from_windows(self, tokens: Shaped[Tensor, "b_windows m *d"]) -> Shaped[Tensor, "b n *d"]:
+        """Rearrange tokens from windows to image order, before the shift."""
+        sides = {"h": self.height // self.window, "w": self.width // self.window, "p": self.window, "q": self.window}
+        grid = rearrange(tokens, "(b h w) (p q) ... -> b (h p) (w q) ...", **sides)
+        if self.shift:
+            grid = grid.roll((self.shift, self.shift), dims=(1, 2))
+        return rearrange(grid, "b h w ... -> b (h w) ...")

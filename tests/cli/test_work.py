@@ -1,0 +1,182 @@
+"""`slbench work`: any number of workers on one store."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slbench.grid import local
+from slbench.store import Store
+from slbench.study import load_study
+from tests.cli.conftest import Command
+from tests.support import ROOT, TINY_STUDY, make_record, missing
+
+SEEDS = "seeds = { min = 2, max = 3, until = 'decided' }\n"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+Script = Callable[[str], None]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "CLAIM_SECONDS", 0.1)
+    monkeypatch.setattr(local, "TICK_SECONDS", 0.05)
+
+
+def start(study: Path, store: Path, *more: str, command: str = "work") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "slbench", command, str(study), "--store", str(store), "--devices", "cpu", *more],
+        env=ENVIRONMENT,
+        cwd=study.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(worker: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a worker; return its exit code and output."""
+    text, _ = worker.communicate(timeout=600)
+    return worker.returncode, text
+
+
+def states(study: Path, store: Path) -> list[str]:
+    return list(Store(store).states(run.spec for run in load_study(study).runs).values())
+
+
+def test_a_worker_starts_at_most_the_runs_it_may(slbench: Command, study: Path, tmp_path: Path, python: Script) -> None:
+    python("exit 3")
+    one = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu", "--max-runs", "1")
+    assert one.code == 1
+    assert not missing(one.out, "--max-runs", "1 run")
+    assert states(study, tmp_path / "results") == ["failed", "missing"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_leaves_claimed_runs_unless_it_is_to_wait(
+    slbench: Command, study: Path, tmp_path: Path, python: Script
+) -> None:
+    python("exit 3")
+    store = tmp_path / "results"
+    none, lsa = load_study(study).runs
+    claim = Store(store).claims.acquire(none.spec.run_id)
+    assert claim is not None
+    left = slbench("work", study, "--store", store, "--devices", "cpu")
+    assert left.code == 1, "lsa failed here"
+    assert not missing(left.out, "--wait", "1 run") and "waiting" not in left.out
+    assert list(Store(store).states([none.spec, lsa.spec]).values()) == ["running", "failed"]
+    claim.release(done=False)
+    assert slbench("work", study, "--store", store, "--devices", "cpu", "--wait").code == 1
+    assert list(Store(store).states([none.spec, lsa.spec]).values()) == ["failed", "failed"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_whose_store_vanishes_ends_with_one_line_and_makes_no_new_store(
+    slbench: Command, study: Path, tmp_path: Path, python: Script
+) -> None:
+    store = tmp_path / "results"
+    python(f"mv {store} {tmp_path}/moved; exec sleep 60")
+    gone = slbench("work", study, "--store", store, "--devices", "cpu")
+    assert gone.code == 2
+    assert not missing(gone.err, str(store), "vanished", "resume")
+    assert gone.err.count("\n") == 1
+    assert not store.exists()
+
+
+def test_a_full_disk_is_no_success(
+    slbench: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "disk_shortfall", lambda *_: "disk full: no room")
+    full = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu")
+    assert full.code == 1
+    assert not missing(full.out, "disk full")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"), [("--max-time", "soon", "30m"), ("--max-time", "0", "30m"), ("--max-runs", "0", "1")]
+)
+def test_a_limit_that_is_none_is_refused(
+    slbench: Command, study: Path, tmp_path: Path, flag: str, value: str, allowed: str
+) -> None:
+    refused = slbench("work", study, "--store", tmp_path / "results", flag, value)
+    assert refused.code == 2
+    assert not missing(refused.err, flag, allowed)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_worker_waits_while_an_undecided_comparison_needs_claimed_runs(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slbench: Command, python: Script
+) -> None:
+    python("exit 3")
+    monkeypatch.setattr("slbench.grid.adaptive_seeds.READ_SECONDS", -1.0)
+    study.write_text(SEEDS + TINY_STUDY)
+    runs, store = load_study(study).runs, Store(tmp_path / "results")
+    for run, accuracy in zip(runs[:3], (80.0, 80.5, 80.25), strict=True):
+        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=accuracy))
+    elsewhere = store.claims.acquire(runs[3].spec.run_id)
+    assert elsewhere is not None
+    monkeypatch.setattr(local, "CLAIM_SECONDS", 0.1)
+    ticks = iter(range(10_000))
+
+    def finish_elsewhere(_: local.LocalExecutor) -> None:
+        """Stand for the other worker, which finishes its run after some ticks."""
+        if next(ticks) == 8:
+            store.finish(store.begin(runs[3].spec, runs[3].labels), make_record(runs[3], final_test_top1=80.25))
+            elsewhere.release(done=True)
+
+    monkeypatch.setattr(local, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(local.LocalExecutor, "_check_jobs", finish_elsewhere)
+    result = slbench("work", study, "--store", tmp_path / "results", "--devices", "cpu")
+    assert next(ticks) > 8
+    assert result.code == 1, "it tried the seeds that the rule then requested"
+    failed = [run.at(2) for run in runs if run.spec.seed == 0]
+    assert set(store.states(run.spec for run in failed).values()) == {"failed"}
+
+
+@pytest.mark.slow
+def test_workers_and_a_grid_share_the_runs_of_a_study_whose_rule_adds_seeds(tmp_path: Path, study: Path) -> None:
+    study.write_text(SEEDS + TINY_STUDY.replace('["none", "lsa"]', '["none", "lsa", "spt"]'))
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    workers = [start(study, together), start(study, together, command="run-grid"), start(study, together)]
+    codes, texts = zip(*(finish(worker) for worker in workers), strict=True)
+    assert codes == (0, 0, 0), texts
+    assert finish(start(study, alone))[0] == 0
+    one, other = ({r.run_id: r for r in Store(store).records()} for store in (together, alone))
+    assert one.keys() == other.keys()
+    assert all(record.differences(other[run_id]) == {} for run_id, record in one.items())
+    assert sum(text.count("done ") for text in texts) >= len(one)
+    assert list((together / "claims").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_worker_stops_at_a_checkpoint_in_time_and_the_run_ends_as_if_undisturbed(tmp_path: Path, study: Path) -> None:
+    study.write_text(TINY_STUDY.replace('["none", "lsa"]', '["lsa"]').replace("epochs = 1", "epochs = 40"))
+    store, calm = tmp_path / "results", tmp_path / "calm"
+    code, text = finish(start(study, store, "--max-time", "8s"))
+    assert code == 0, text
+    assert states(study, store) == ["missing"], text
+    assert list(store.glob("runs/*/checkpoint.pt"))
+    assert Store(store).claims.holders() == {}
+    assert [finish(start(study, folder))[0] for folder in (store, calm)] == [0, 0]
+    (one,), (other,) = list(Store(store).records()), list(Store(calm).records())
+    assert one.differences(other) == {}
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_store_of_a_running_job_is_deleted(tmp_path: Path, study: Path) -> None:
+    study.write_text(TINY_STUDY.replace("epochs = 1", "epochs = 200"))
+    store = tmp_path / "results"
+    worker = start(study, store)
+    while not list(store.glob("runs/*/metrics.csv")):
+        time.sleep(0.1)
+        assert worker.poll() is None
+    shutil.rmtree(store)
+    code, text = finish(worker)
+    assert code == 2, text
+    assert "Traceback" not in text and not missing(text, "vanished", "resume")
+    assert json.dumps(sorted(path.name for path in store.glob("*"))) in ("[]", '["runs"]')  # a worker's last write
