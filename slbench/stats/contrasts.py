@@ -1,7 +1,7 @@
-"""Contrasts of methods from a tidy frame of runs: estimate, interval and verdict, one line per contrast and cell.
+"""Contrasts of methods from a tidy frame of runs, seed by seed.
 
-A cell is one backbone on one data set in one setting of training. A contrast is formed seed by seed, so that whatever
-the methods of a seed share cancels, and its values over the seeds are judged by Student's t.
+A cell is one backbone on one data set in one setting of training. A contrast is formed within each seed, so that
+whatever the methods of a seed share cancels. `slbench.stats.judge` turns the values into intervals and verdicts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ BySeed = dict[int, float]
 class Contrast:
     """A declared question about a study.
 
-    One of: a method against a reference; an effect of the 2x2 of none, spt, lsa and both; a trend of a method, or of its
-    difference to a reference, over a field that the study varies.
+    One of: a method against a reference; an effect of the 2x2 of none, spt, lsa and both; a trend of a method, or of
+    its difference to a reference, over a field that the study varies.
     """
 
     method: str | None = None
@@ -156,14 +156,9 @@ def by_seed(runs: "pd.DataFrame", failures: Literal["withhold", "chance"]) -> By
 
 def diverged(runs: "pd.DataFrame") -> "pd.Series[bool]":
     """Return which runs diverged: by their status, or by an accuracy or test loss that is not finite."""
-    import numpy as np
-
-    bad = ~np.isfinite(runs[ACCURACY].astype(float))
-    if "final_test_loss" in runs:
-        bad |= ~np.isfinite(runs["final_test_loss"].astype(float))
-    if "status" in runs:
-        bad |= runs["status"] == "diverged"
-    return bad
+    numbers = [name for name in (ACCURACY, "final_test_loss") if name in runs]
+    bad: pd.Series[bool] = ~runs[numbers].astype(float).abs().lt(float("inf")).all(axis=1)
+    return bad | (runs["status"] == "diverged") if "status" in runs else bad
 
 
 def answers(cell: Cell, contrast: Contrast, *, failures: Literal["withhold", "chance"]) -> Iterator[Answer]:
@@ -201,13 +196,14 @@ def trends(
 ) -> Iterator[Answer]:
     """Yield the least-squares slope of each seed over a swept field, for each combination of the other axes."""
     import numpy as np
+    import pandas as pd
 
     field = (contrast.trend or "").replace(".", "_")
     if field not in cell.axes:
         return
     rest = [axis for axis in cell.axes if axis != field]
     variants = cell.variants(methods[0])
-    for others in {tuple(repr(variant[axis]) for axis in rest) for variant in variants}:
+    for others in dict.fromkeys(tuple(repr(variant[axis]) for axis in rest) for variant in variants):
         group = [variant for variant in variants if tuple(repr(variant[axis]) for axis in rest) == others]
         levels, runs, lines = list[float](), dict[str, list[Any]](), list[BySeed]()
         for variant in sorted(group, key=lambda variant: float(variant[field])):
@@ -219,17 +215,13 @@ def trends(
             for method, part in zip(methods, parts, strict=True):
                 runs.setdefault(method, []).append(part)
             levels.append(float(variant[field]))
-            lines.append(
-                combined(contrast, {m: by_seed(p, failures) for m, p in zip(methods, parts, strict=True)})
-            )
+            lines.append(combined(contrast, {m: by_seed(p, failures) for m, p in zip(methods, parts, strict=True)}))
         if len(levels) < 2:
             continue
         x = np.log2(levels) if contrast.scale == "log" else np.asarray(levels)
         weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
         shared = sorted(set.intersection(*(set(line) for line in lines)))
         slopes = {seed: float(sum(w * line[seed] for w, line in zip(weights, lines, strict=True))) for seed in shared}
-        import pandas as pd
-
         yield answer(
             cell,
             contrast,
@@ -261,3 +253,32 @@ def answer(
         unequal_failures=len({bad for bad, _ in lost.values()}) > 1,
         span=span,
     )
+
+
+def cells(frame: "pd.DataFrame") -> list[Cell]:
+    """Return the cells of a frame of runs.
+
+    Fields of training that differ within a backbone and data set, and fields of the backbone, tell cells apart: runs
+    that were trained differently are never compared. Fields of a method or of its numerics that differ within a method
+    are axes: a method is compared with the variant of its reference that agrees on every axis along which the reference
+    varies.
+    """
+    columns = [str(column) for column in frame]
+    training = [name for name in columns if name.startswith(("dataset_", "recipe_", "backbone_")) or name == "protocol"]
+    of_method = [name for name in columns if name.startswith(("method_", "numerics_"))]
+    found = list[Cell]()
+    for _, runs in frame.groupby(["backbone", "dataset"], sort=False):
+        apart = [name for name in training if varies(runs[name])]
+        axes = [name for name in of_method if any(varies(part[name]) for _, part in runs.groupby("method", sort=False))]
+        for values in distinct_rows(runs, apart):
+            setting = dict(zip(apart, values, strict=True))
+            own = runs
+            for name, value in setting.items():
+                own = own[[same_value(other, value) for other in own[name]]]
+            found.append(Cell(own, axes=axes, setting=setting))
+    return found
+
+
+def varies(column: "pd.Series[Any]") -> bool:
+    """Return whether a column has different values; NaN counts as one value."""
+    return len({repr(value) for value in column}) > 1
