@@ -24,7 +24,7 @@ Modules from top to bottom; each imports only from those below it:
     study/        studies from a TOML file or flags, validated and expanded into runs
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
-    stats/        intervals, 2x2 effects, power, sequential seeds
+    stats/        contrasts and verdicts on a frame of runs; intervals, 2x2 effects, power, sequential seeds
     archive/      export and import of runs, removal of leftovers
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
@@ -49,12 +49,23 @@ Modules from top to bottom; each imports only from those below it:
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slbench.stats.judge import contrasts as contrasts
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import `contrasts` when it is first used, since it needs pandas."""
+    if name == "contrasts":
+        from slbench.stats.judge import contrasts
+
+        return contrasts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_runs(store: str | Path = "results") -> "pd.DataFrame":

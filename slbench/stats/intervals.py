@@ -149,7 +149,7 @@ def check_values(values: Sequence[float]) -> None:
         raise ValueError(f"an interval needs at least two values (got {len(values)})")
 
 
-def t_bound(freedom: int, level: float) -> float:
+def t_bound(freedom: float, level: float) -> float:
     """Return the two-sided quantile of |t| at this level."""
     from scipy.special import stdtrit
 

@@ -1,0 +1,94 @@
+"""Variances of one contrast in several cells, moderated towards each other by empirical Bayes.
+
+With three seeds a variance has two degrees of freedom, and Student's t pays for that with wide intervals. Where the
+same contrast is seen in several cells (backbones, data sets, settings), their variances are taken as draws from a
+scaled inverse chi-squared law, whose scale and weight are estimated from the variances themselves. Different contrasts are
+never mixed: methods correlate unequally over seeds, so that a variance common to all contrasts does not cover.
+
+Source: Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, sections 4 to 6 (the "moderated t").
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ROUNDING = 1e-18  # points squared; a smaller variance is rounding error
+
+
+@dataclass(frozen=True)
+class Variance:
+    """A variance and the degrees of freedom it rests on."""
+
+    value: float
+    df: float
+
+
+def moderated(variances: Sequence[Variance]) -> list[Variance]:
+    """Return the posterior variances (d0 s0^2 + d s^2) / (d0 + d), each with d0 + d degrees of freedom.
+
+    The degrees of freedom never exceed the sum over all cells. A single cell, and cells without spread, keep their own
+    variance.
+
+    Args:
+        variances: of the same contrast in each cell.
+    """
+    usable = [variance for variance in variances if variance.value > ROUNDING and variance.df > 0]
+    if len(usable) < 2:
+        return list(variances)
+    prior = estimate_prior(usable)
+    most = sum(variance.df for variance in usable)
+    return [posterior(variance, prior, most) if variance in usable else variance for variance in variances]
+
+
+def posterior(own: Variance, prior: Variance, most: float) -> Variance:
+    """Return one variance moderated towards the prior; at most `most` degrees of freedom."""
+    if math.isinf(prior.df):
+        return Variance(prior.value, most)
+    value = (prior.df * prior.value + own.df * own.value) / (prior.df + own.df)
+    return Variance(value, min(prior.df + own.df, most))
+
+
+def estimate_prior(variances: Sequence[Variance]) -> Variance:
+    """Return scale and weight (as degrees of freedom) of the prior.
+
+    The weight follows Smyth's moments of log variances, and is infinite if the variances differ no more than equal ones
+    would. The scale is the mean of the variances, weighted by degrees of freedom, in place of Smyth's geometric one:
+    over the two to ten cells of an ablation the latter covers .91 to .94 of a promised .95 at two and three seeds, the
+    mean .944 to .963 (normal noise, equal spreads and spreads whose logarithms have a standard deviation of .4).
+    """
+    import numpy as np
+    from scipy.special import polygamma
+
+    values = np.array([variance.value for variance in variances])
+    half = np.array([variance.df for variance in variances]) / 2
+    scale = float((values * half).sum() / half.sum())
+    excess = float((np.log(values) - log_bias(half)).var(ddof=1) - polygamma(1, half).mean())
+    return Variance(scale, 2 * inverse_trigamma(excess) if excess > 0 else math.inf)
+
+
+def log_bias(half: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Return the expectation of log(s^2 / sigma^2) at half the degrees of freedom."""
+    import numpy as np
+    from scipy.special import digamma
+
+    bias: NDArray[np.float64] = digamma(half) - np.log(half)
+    return bias
+
+
+def inverse_trigamma(value: float) -> float:
+    """Return the x > 0 with trigamma(x) = value, by Newton's method on 1 / trigamma, which is almost linear."""
+    from scipy.special import polygamma
+
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        now = float(polygamma(1, x))
+        step = now * (1 - now / value) / float(polygamma(2, x))
+        x += step
+        if abs(step) < 1e-10 * x:
+            break
+    return x

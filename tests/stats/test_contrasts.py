@@ -1,0 +1,202 @@
+"""Contrasts of a frame of runs: pairing, families, verdicts and refusals, from values worked out by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from slbench import contrasts
+from slbench.errors import InputError
+from slbench.stats.simultaneous import min_p_level, sidak_level
+from slbench.stats.verdict import verdict
+from tests.support import naming
+
+
+def frame(runs: dict[tuple[str, str, float | None], list[float]], **columns: Any) -> pd.DataFrame:
+    """Return runs by (backbone, method, initial temperature), with seeds 0, 1, ..."""
+    rows = [
+        {
+            "backbone": backbone, "method": method, "dataset": "d", "seed": seed, "final_test_top1": value,
+            "final_test_loss": 1.0, "method_initial_temperature": temperature, "recipe_lr": 0.1,
+            "numerics_lsa": 1.0 if method in ("lsa", "both") else math.nan, "dataset_num_classes": 10, **columns,
+        }
+        for (backbone, method, temperature), values in runs.items()
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+NONE = [80.0, 82.0, 81.0]
+LSA = [81.0, 83.5, 82.0]  # differences 1, 1.5, 1: mean 7/6, standard deviation 0.2887
+
+
+def only(result: pd.DataFrame) -> Any:
+    (row,) = result.itertuples(index=False)
+    return row
+
+
+def test_a_contrast_is_the_mean_difference_with_students_interval() -> None:
+    row = only(contrasts(frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA})))
+    half = t.ppf(0.975, 2) * 0.5 / math.sqrt(3) / math.sqrt(3)
+    assert (row.contrast, row.reference, row.n, row.df, row.verdict) == ("lsa against none", "none", 3, 2, "better")
+    assert row.estimate == pytest.approx(7 / 6)
+    assert (row.low, row.high) == pytest.approx((7 / 6 - half, 7 / 6 + half))
+    assert (row.low_plain, row.high_plain) == (row.low, row.high)
+    assert (row.family, row.exploratory, row.failed) == ("primary", False, "")
+
+
+def test_a_swept_method_is_compared_with_the_reference_at_the_same_value() -> None:
+    runs = frame({
+        ("a", "none", 0.5): [60.0, 60.2], ("a", "none", 1.0): [80.0, 80.2],
+        ("a", "lsa", 0.5): [60.5, 60.6], ("a", "lsa", 1.0): [80.0, 80.1],
+    })  # fmt: skip
+    result = contrasts(runs)
+    assert list(result["setting"]) == ["method_initial_temperature 0.5", "method_initial_temperature 1.0"]
+    assert list(result["estimate"]) == pytest.approx([0.45, -0.05])
+
+
+def test_a_reference_that_is_not_swept_is_the_same_for_all_values() -> None:
+    runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 0.5): LSA, ("a", "lsa", 2.0): NONE})
+    assert list(contrasts(runs)["estimate"]) == pytest.approx([7 / 6, 0.0])
+
+
+def test_runs_that_were_trained_differently_are_never_compared() -> None:
+    one = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA})
+    other = frame({("a", "none", 1.0): [70.0, 71.0, 72.0], ("a", "lsa", 1.0): [70.0, 71.5, 72.0]}, recipe_lr=0.01)
+    alone = frame({("a", "lsa", 1.0): LSA}, recipe_lr=1.0)
+    result = contrasts(pd.concat([one, other, alone], ignore_index=True))
+    assert list(result["setting"]) == ["recipe_lr 0.1", "recipe_lr 0.01"]
+    assert list(result["estimate"]) == pytest.approx([7 / 6, 1 / 6])
+
+
+def test_effects_of_the_two_by_two_use_the_four_methods_of_each_seed() -> None:
+    runs = frame({
+        ("a", "none", 1.0): [80.0, 81.0], ("a", "spt", 1.0): [82.0, 82.5], ("a", "lsa", 1.0): [81.0, 81.5],
+        ("a", "both", 1.0): [84.0, 84.5],
+    })  # fmt: skip
+    result = contrasts(runs, contrasts=[{"effect": "spt"}, {"effect": "interaction"}])
+    primary = result[~result["exploratory"]]
+    assert list(primary["estimate"]) == pytest.approx([(2.5 + 2.25) / 2, (1.0 + 1.5) / 2])
+    assert list(result[result["exploratory"]]["contrast"]) == [
+        "spt against none",
+        "lsa against none",
+        "both against none",
+    ]
+
+
+def test_a_trend_is_the_slope_of_each_seed_and_its_margin_holds_over_the_range() -> None:
+    runs = frame({
+        ("a", "lsa", 0.5): [80.0, 80.0, 80.1], ("a", "lsa", 1.0): [80.1, 80.1, 80.1],
+        ("a", "lsa", 2.0): [80.2, 80.2, 80.4],
+    })  # fmt: skip
+    question = {"method": "lsa", "trend": "method.initial_temperature", "scale": "log"}
+    row = only(contrasts(runs, contrasts=[question], reference="lsa"))
+    assert row.estimate == pytest.approx((0.1 + 0.1 + 0.15) / 3)
+    assert row.contrast == "trend of lsa per doubling of method.initial_temperature"
+    assert row.verdict == "better, within the margin"  # all of it below 0.5 points over two doublings
+    linear = only(contrasts(runs, contrasts=[{**question, "scale": "linear"}], reference="lsa"))
+    # 0.5, 1, 2 less their mean: -2/3, -1/6, 5/6, with squares that sum to 7/6
+    assert linear.estimate == pytest.approx((2 * 0.15 + 0.25) / (7 / 6) / 3)
+
+
+def test_intervals_of_a_family_hold_together_by_equal_levels() -> None:
+    runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA, ("a", "spt", 1.0): [81.0, 82.5, 82.5]})
+    result = contrasts(runs)
+    assert list(result["level"]) == pytest.approx([0.95**0.5] * 2)
+    assert (result["high"] > result["high_plain"]).all()
+
+
+def test_variance_is_borrowed_from_the_same_contrast_alone() -> None:
+    runs = {(b, m, 1.0): v for b in "abc" for m, v in (("none", NONE), ("lsa", LSA), ("spt", [90.0, 70.0, 80.0]))}
+    result = contrasts(frame(runs)).set_index(["contrast", "backbone"])
+    assert result.loc[("lsa against none", "a"), "df"] == 6  # three equal variances of two degrees
+    own = contrasts(frame(runs), variance="own").set_index(["contrast", "backbone"])
+    assert own.loc[("lsa against none", "a"), "df"] == 2
+    width = result["high"] - result["low"]
+    assert width.loc[("lsa against none", "a")] < 0.2 * width.loc[("spt against none", "a")]
+
+
+def test_unequal_divergence_withholds_the_verdict_or_counts_as_chance() -> None:
+    runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): [81.0, 83.5, math.nan]})
+    withheld = only(contrasts(runs))
+    assert (withheld.verdict, withheld.failed, withheld.n) == ("withheld", "1 of 3 lsa", 2)
+    as_chance = only(contrasts(runs, failures="chance"))
+    assert as_chance.estimate == pytest.approx((1.0 + 1.5 + (10.0 - 81.0)) / 3)
+    by_status = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}, status="done")
+    by_status.loc[5, "status"] = "diverged"
+    assert only(contrasts(by_status)).failed == "1 of 3 lsa"
+
+
+def test_one_seed_or_no_spread_has_no_interval_and_no_verdict() -> None:
+    row = only(contrasts(frame({("a", "none", 1.0): [80.0], ("a", "lsa", 1.0): [81.0]})))
+    assert (math.isnan(row.low), row.verdict, row.n) == (True, "undecided", 1)
+    row = only(contrasts(frame({("a", "none", 1.0): [80.0, 81.0], ("a", "lsa", 1.0): [81.0, 82.0]})))
+    assert (math.isnan(row.low), row.estimate, row.verdict) == (True, 1.0, "undecided")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.6, 2.0, "better"), (-2.0, -0.1, "worse"), (0.1, 0.4, "better, within the margin"), (-0.4, 0.4, "equivalent"),
+        (-0.4, 0.6, "undecided"), (0.0, 0.6, "undecided"), (math.nan, math.nan, "undecided"),
+        (-0.4, -0.1, "worse, within the margin"),
+    ],
+)  # fmt: skip
+def test_a_verdict_follows_from_the_interval_and_the_margin(low: float, high: float, expected: str) -> None:
+    assert verdict(low, high, margin=0.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"margin": 0.0}, ("margin", "0")), ({"level": 1.0}, ("level", "1.0")),
+        ({"variance": "pooled"}, ("variance", "pooled", "moderated", "own")),
+        ({"failures": "drop"}, ("failures", "drop", "withhold", "chance")),
+        ({"contrasts": [{"method": "sp"}]}, ("method", "sp", "none, lsa")),
+        ({"contrasts": [{"method": "lsa", "reference": "spt"}]}, ("reference", "spt")),
+        ({"contrasts": [{"effect": "both"}]}, ("effect", "both", "spt, lsa, interaction")),
+        ({"contrasts": [{"effect": "spt"}]}, ("main effect of spt", "seed")),
+        ({"contrasts": [{"methods": "lsa"}]}, ("methods", "method")),
+        ({"contrasts": [{"method": "lsa", "trend": "recipe.lr"}]}, ("recipe.lr", "seed")),
+        ({"contrasts": [{"method": "none"}]}, ("reference", "none")),
+    ],
+)  # fmt: skip
+def test_a_setting_or_question_without_sense_is_refused(settings: dict[str, Any], words: tuple[str, ...]) -> None:
+    runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA})
+    with pytest.raises(InputError, match=naming(*words)):
+        contrasts(runs, **settings)
+
+
+def test_runs_of_searches_are_left_out() -> None:
+    grid = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}, kind="grid")
+    trials = frame({("a", "lsa", 1.0): [90.0, 90.0, 90.0]}, kind="tuning")
+    assert only(contrasts(pd.concat([grid, trials], ignore_index=True))).estimate == pytest.approx(7 / 6)
+
+
+def test_correlated_contrasts_need_a_less_strict_level() -> None:
+    source = np.random.default_rng(0)
+    shared = source.normal(size=(1, 40))
+    alike = math.sqrt(0.95) * shared + math.sqrt(0.05) * source.normal(size=(15, 40))
+    assert min_p_level(alike.tolist(), level=0.95) < 0.99 < sidak_level(0.95, 15)
+    with pytest.raises(ValueError, match="11 seeds"):
+        min_p_level(alike[:, :10].tolist(), level=0.95)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5, 12])
+def test_a_study_without_effects_is_rarely_given_a_verdict(seeds: int) -> None:
+    """5 backbones x 3 methods; none and lsa correlate .95 over seeds, spt and both .3."""
+    source, wrong, studies = np.random.default_rng(seeds), 0, 400
+    for _ in range(studies):
+        runs = dict[tuple[str, str, float | None], list[float]]()
+        for backbone in "abcde":
+            common = source.normal(80, 1, seeds)
+            for method, share in (("none", 0.95), ("lsa", 0.95), ("spt", 0.3), ("both", 0.3)):
+                own = source.normal(0, 1, seeds)
+                runs[backbone, method, 1.0] = list(80 + math.sqrt(share) * (common - 80) + math.sqrt(1 - share) * own)
+        verdicts = set(contrasts(frame(runs), margin=1e-9)["verdict"])
+        wrong += bool(verdicts & {"better", "worse"})
+    assert wrong / studies <= 0.09  # .06 and three standard errors of 400 studies

@@ -1,0 +1,55 @@
+"""Moderated variances: by hand, at the limits, and their coverage by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import polygamma
+from scipy.stats import t
+
+from slbench.stats.moderation import Variance, estimate_prior, inverse_trigamma, moderated
+
+
+def test_a_single_cell_and_cells_without_spread_keep_their_own_variance() -> None:
+    assert moderated([Variance(2.0, 3)]) == [Variance(2.0, 3)]
+    assert moderated([Variance(0.0, 2), Variance(2.0, 3)]) == [Variance(0.0, 2), Variance(2.0, 3)]
+
+
+def test_equal_variances_are_pooled_with_all_degrees_of_freedom() -> None:
+    assert moderated([Variance(2.0, 3), Variance(2.0, 3), Variance(5.0, 1)])[:2] == [Variance(17 / 7, 7)] * 2
+
+
+def test_unequal_variances_move_towards_their_mean_by_the_weight_of_the_prior() -> None:
+    own = [Variance(0.01, 4), Variance(1.0, 4), Variance(100.0, 4)]
+    prior = estimate_prior(own)
+    # logs of the ratios are -ln 100, 0, ln 100: variance (ln 100)^2 = 21.21; trigamma(2) = pi^2 / 6 - 1 = 0.645
+    assert polygamma(1, prior.df / 2) == pytest.approx(math.log(100) ** 2 - (math.pi**2 / 6 - 1))
+    assert prior.value == pytest.approx(101.01 / 3)
+    first = moderated(own)[0]
+    assert first.value == pytest.approx((prior.df * 33.67 + 4 * 0.01) / (prior.df + 4))
+    assert first.df == pytest.approx(prior.df + 4)
+
+
+@pytest.mark.parametrize("x", [1e-3, 0.1, 1.0, 5.0, 1e3])
+def test_the_inverse_of_trigamma_is_one(x: float) -> None:
+    assert inverse_trigamma(float(polygamma(1, x))) == pytest.approx(x, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.0, 0.4])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("count", [2, 5, 10])
+def test_intervals_cover_and_are_narrower_than_with_own_variances(count: int, seeds: int, spread: float) -> None:
+    source, covered, widths, own_widths = np.random.default_rng(0), 0, 0.0, 0.0
+    studies = 1500
+    for _ in range(studies):
+        scales = np.exp(source.normal(0, spread, count))[:, None]
+        values = source.normal(size=(count, seeds)) * scales
+        own = [Variance(float(row.var(ddof=1)), seeds - 1) for row in values]
+        for row, variance, alone in zip(values, moderated(own), own, strict=True):
+            half = t.ppf(0.975, variance.df) * math.sqrt(variance.value / seeds)
+            covered += abs(row.mean()) < half
+            widths += half
+            own_widths += t.ppf(0.975, seeds - 1) * math.sqrt(alone.value / seeds)
+    assert 0.93 <= covered / studies / count <= 0.97
+    assert widths < 0.92 * own_widths
