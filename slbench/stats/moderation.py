@@ -2,8 +2,8 @@
 
 With three seeds a variance has two degrees of freedom, and Student's t pays for that with wide intervals. Where the
 same contrast is seen in several cells (backbones, data sets, settings), their variances are taken as draws from a
-scaled inverse chi-squared law, whose scale and weight are estimated from the variances themselves. Different contrasts are
-never mixed: methods correlate unequally over seeds, so that a variance common to all contrasts does not cover.
+scaled inverse chi-squared law, whose scale and weight are estimated from the variances themselves. Different contrasts
+are never mixed: methods correlate unequally over seeds, so that a variance common to all contrasts does not cover.
 
 Source: Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, sections 4 to 6 (the "moderated t").
 """

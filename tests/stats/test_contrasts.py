@@ -110,7 +110,10 @@ def test_intervals_of_a_family_hold_together_by_equal_levels() -> None:
 
 
 def test_variance_is_borrowed_from_the_same_contrast_alone() -> None:
-    runs = {(b, m, 1.0): v for b in "abc" for m, v in (("none", NONE), ("lsa", LSA), ("spt", [90.0, 70.0, 80.0]))}
+    by_method = {"none": NONE, "lsa": LSA, "spt": [90.0, 70.0, 80.0]}
+    runs: dict[tuple[str, str, float | None], list[float]] = {
+        (backbone, method, 1.0): values for backbone in "abc" for method, values in by_method.items()
+    }
     result = contrasts(frame(runs)).set_index(["contrast", "backbone"])
     assert result.loc[("lsa against none", "a"), "df"] == 6  # three equal variances of two degrees
     own = contrasts(frame(runs), variance="own").set_index(["contrast", "backbone"])
