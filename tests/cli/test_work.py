@@ -172,12 +172,16 @@ def test_a_worker_stops_at_a_checkpoint_within_its_time_limit_and_the_resumed_ru
 def test_a_worker_ends_if_the_store_of_its_running_job_is_deleted(tmp_path: Path, study: Path) -> None:
     study.write_text(TINY_STUDY.replace("epochs = 1", "epochs = 200"))
     store = tmp_path / "results"
-    worker = start(study, store)
-    while not list(store.glob("runs/*/metrics.csv")):
-        time.sleep(0.1)
-        assert worker.poll() is None
-    shutil.rmtree(store)
-    code, text = finish(worker)
+    with start(study, store) as worker:
+        try:
+            while not list(store.glob("runs/*/metrics.csv")):
+                time.sleep(0.1)
+                assert worker.poll() is None
+            while store.exists():  # the worker writes and removes files while they are deleted
+                shutil.rmtree(store, ignore_errors=True)
+            code, text = finish(worker)
+        finally:
+            worker.kill()
     assert code == 2, text
     assert "Traceback" not in text and not missing(text, "vanished", "resume")
     assert json.dumps(sorted(path.name for path in store.glob("*"))) in ("[]", '["runs"]')  # a worker's last write
