@@ -12,8 +12,6 @@ from statistics import correlation as pearson
 from statistics import mean, stdev
 from typing import Literal
 
-from slbench.stats.power import LEVEL, seeds_needed, smallest_effect
-
 __all__ = [
     "LEVEL",
     "Estimate",
@@ -26,12 +24,12 @@ __all__ = [
     "paired_difference",
     "paired_p",
     "prediction_interval",
-    "seeds_needed",
     "spread_of",
     "t_bound",
     "t_interval",
 ]
 
+LEVEL = 0.95
 FEW = 20  # below: Student's t, since a percentile bootstrap of 3 values covers 75 %, not 95 %
 DRAWS = 9999  # of the bootstrap
 ROUNDING = 1e-9  # points; a smaller spread is rounding error
@@ -71,21 +69,6 @@ class Estimate:
             return "undecided"
         return "better" if self.estimate > 0 else "worse"
 
-    @property
-    def smallest_effect(self) -> float | None:
-        """Smallest true mean in points detected with power 0.8, given n and spread."""
-        if self.interval is None or not self.std:
-            return None
-        return smallest_effect(self.std, self.n, level=self.interval.level)
-
-    @property
-    def more_seeds(self) -> int | None:
-        """Additional seeds or backbones that detect this mean with power 0.8; None if it is decided."""
-        if self.interval is None or self.verdict != "undecided":
-            return None
-        needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
-        return None if needed is None else max(needed - self.n, 1)
-
 
 @dataclass(frozen=True)
 class PairedDifference(Estimate):
@@ -105,11 +88,7 @@ class PairedDifference(Estimate):
             f"{self.estimate:+.2f} points, {100 * self.interval.level:.4g} % interval "
             f"{self.interval.low:+.2f} to {self.interval.high:+.2f} ({self.n} paired seeds, {how})"
         )
-        if self.verdict != "undecided":
-            return f"{text}."
-        needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
-        more = "" if needed is None else f"; detecting this difference takes about {needed} seeds"
-        return f"{text}; differences below {self.interval.half_width:.2f} points are not detectable{more}."
+        return f"{text}."
 
 
 def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
