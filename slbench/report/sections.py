@@ -122,7 +122,7 @@ TERMS = {  # of columns whose heads do not say enough
     "Interval": "Interval: simultaneous.",
     "SD (df)": "SD: of the contrast over seeds.",
     "Detectable": "Detectable: true difference that this design decides with probability 0.8.",
-    "Seeds to decide": "Seeds to decide: for a true difference as large as the estimate, over the 80 % interval of the SD.",
+    "Seeds to decide": "Seeds to decide: a true difference as large as the estimate, over the SD's 80 % interval.",
 }
 
 

@@ -73,14 +73,10 @@ def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
 
 def cells_of(runs: "pd.DataFrame", swept: str | None) -> Iterator[Cell]:
     """Yield the cells of one backbone on one data set."""
-    columns = [str(column) for column in runs]
-    apart = [name for name in columns if name.startswith(TRAINING) or name == "protocol"]
-    apart = [name for name in apart if varies(runs[name])]
-    axes = [
-        name
-        for name in columns
-        if name.startswith(OF_METHOD) and any(varies(part[name]) for _, part in runs.groupby("method", sort=False))
-    ]
+    varied = [str(column) for column in runs if varies(runs[column])]
+    apart = [name for name in varied if name.startswith(TRAINING) or name == "protocol"]
+    methods = [part for _, part in runs.groupby("method", sort=False)]
+    axes = [name for name in varied if name.startswith(OF_METHOD) and any(varies(part[name]) for part in methods)]
     if swept in apart:
         axes.append(swept)
         apart = [name for name in apart if not determined(runs, name, by=swept)]

@@ -38,13 +38,22 @@ class Answer:
     all_ids: frozenset[str] = field(default_factory=frozenset)  # of the runs of all its methods
 
 
-def answers(frame: "pd.DataFrame", contrast: Contrast, *, failures: Failures) -> list[Answer]:
-    """Return the values of a contrast in every cell in which its methods share a seed."""
-    swept = None if contrast.trend is None else contrast.trend.replace(".", "_")
-    alone = replace(contrast, over=None)
-    found = [each for cell in cells(frame, swept=swept) for each in of_cell(cell, alone, swept, failures)]
-    found = [each for each in found if each.values]
-    return found if contrast.over is None else list(over_backbones(contrast, found))
+def answers(
+    frame: "pd.DataFrame", questions: Iterable[Contrast], *, failures: Failures
+) -> dict[Contrast, list[Answer]]:
+    """Return the values of each contrast in every cell in which its methods share a seed."""
+    grouped, found = dict[str | None, list[Cell]](), dict[Contrast, list[Answer]]()
+    for contrast in questions:
+        swept = None if contrast.trend is None else contrast.trend.replace(".", "_")
+        if swept not in grouped:
+            grouped[swept] = cells(frame, swept=swept)
+        alone = replace(contrast, over=None)
+        if alone not in found:
+            own = [each for cell in grouped[swept] for each in of_cell(cell, alone, swept, failures)]
+            found[alone] = [each for each in own if each.values]
+        if contrast.over is not None:
+            found[contrast] = list(over_backbones(contrast, found[alone]))
+    return {contrast: found[contrast] for contrast in questions}
 
 
 def of_cell(cell: Cell, contrast: Contrast, swept: str | None, failures: Failures) -> Iterator[Answer]:

@@ -155,16 +155,14 @@ def judge(
     primary = default_contrasts(methods, reference) if questions is None else list(questions)
     for question in primary if strict else ():
         check_methods(question, methods)
-    found = list[Answer]()
-    for question in primary:
-        own = answers(frame, question, failures=statistics.failures)
-        if questions is not None and strict and not own:
-            raise InputError(f"contrast: {question.name}: {unanswered(question)}")
-        found += own
     rest = [one for one in exploratory(primary, methods, reference) if one not in primary]
-    others = [each for question in rest for each in answers(frame, question, failures=statistics.failures)]
+    found = answers(frame, [*primary, *rest], failures=statistics.failures)
+    for question in primary if strict and questions is not None else ():
+        if not found[question]:
+            raise InputError(f"contrast: {question.name}: {unanswered(question)}")
+    asked, others = ([each for question in group for each in found[question]] for group in (primary, rest))
     return [
-        *judged(found, family="primary", statistics=statistics),
+        *judged(asked, family="primary", statistics=statistics),
         *judged(others, family="exploratory", statistics=statistics),
     ]
 
