@@ -45,7 +45,12 @@ class ReportInputs:
     seeds: SeedRule | None = None  # rule of adaptive seeds
     contrasts: tuple[Contrast, ...] | None = None  # questions of the study; None: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS
-    expected: Mapping[str, int] = field(default_factory=dict)  # seeds of each experiment before a query, by its id
+    asked: tuple[StudyRun, ...] = ()  # the runs before a query
+
+    @cached_property
+    def expected(self) -> Mapping[str, int]:
+        """Number of seeds that the study asks for, by id of the experiment, whatever a query selects."""
+        return Counter(run.spec.cell_id for run in self.asked or self.runs)
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -97,7 +102,6 @@ def gather(
         speeds=measured_speeds(records, store),
         unread=tuple(unread),
         table_spec=table_spec,
-        expected=Counter(run.spec.cell_id for run in runs),
     )
 
 
@@ -156,6 +160,7 @@ def only(inputs: ReportInputs, query: str) -> ReportInputs:
         runs=tuple(run for run in inputs.runs if run.spec.run_id in chosen),
         records=tuple(record for record in inputs.records if record.run_id in chosen),
         query=query,
+        asked=inputs.asked or inputs.runs,
     )
 
 

@@ -4,10 +4,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from slbench.published.numbers import mean_gain
+from slbench.published.reproduction import BASE, FULL, model_name, not_comparable
 from slbench.report.captions import DOCUMENTATION
 from slbench.report.inputs import ReportInputs
 from slbench.report.verdicts import Verdicts
 from slbench.stats.contrast import Contrast
+from slbench.stats.contrasts import Answer
 from slbench.stats.judge import Result
 from slbench.stats.power import MIN_DF, Design, detectable_effect, seeds_needed, std_interval
 from slbench.stats.settings import DEFAULT_STATISTICS
@@ -45,6 +48,7 @@ def make_sections(inputs: ReportInputs, verdicts: Verdicts | None) -> list[Secti
         answers_section(inputs, verdicts),
         table_section("Questions", verdicts.primary, verdicts, intro=()),
         table_section("Exploratory", verdicts.exploratory, verdicts, intro=(exploratory_sentence(verdicts),)),
+        claim_section(inputs, verdicts),
     ]
     return [part for part in parts if part is not None]
 
@@ -201,3 +205,39 @@ def seeds_text(result: Result, cells: int) -> str:
     design = Design(result.level, cells)
     needed = [seeds_needed(abs(result.estimate) / std, design) for std in std_interval(result.std, result.df)]
     return " to ".join("over 100" if each is None else str(each) for each in distinct(needed))
+
+
+def claim_section(inputs: ReportInputs, verdicts: Verdicts) -> Section | None:
+    """Return our mean gains of SPT and LSA together over backbones beside the paper's; None without any."""
+    lines, notes = list[tuple[str, ...]](), list[str]()
+    for result in verdicts.results:
+        answer = result.answer
+        if answer.contrast == Contrast(method=FULL, reference=BASE, over="backbones"):
+            value, reasons = published_gain(inputs, answer)
+            text = NOTHING if value is None else f"{value:+.2f}"
+            lines.append((answer.dataset, answer.setting, signed(result.estimate), interval_text(result), text))
+            notes += reasons
+    if all(line[-1] == NOTHING for line in lines):
+        return None
+    intro = ("SPT and LSA together against none, mean over the backbones. Published: the paper's gains, one run each.",)
+    heads = ("Data", "Setting", "Mean gain", "Interval", "Published")
+    kept = [number for number in range(len(heads)) if any(line[number] for line in lines)]
+    return Section(
+        "The paper's mean gain",
+        intro,
+        heads=tuple(heads[number] for number in kept),
+        lines=tuple(tuple(line[number] for number in kept) for line in lines),
+        notes=distinct(notes),
+    )
+
+
+def published_gain(inputs: ReportInputs, answer: Answer) -> tuple[float | None, list[str]]:
+    """Return the paper's mean gain over the backbones of an answer, and why it is not comparable with ours."""
+    specs = {record.labels.backbone: record.spec for record in inputs.records if record.run_id in answer.all_ids}
+    models = [model_name(spec) or spec.backbone.name for spec in specs.values()]
+    name = next(iter(specs.values())).dataset.name
+    value = mean_gain(models, dataset=name, base=BASE, method=FULL)
+    reasons = distinct(reason for spec in specs.values() for reason in not_comparable(spec))
+    if value is None or not reasons:
+        return value, []
+    return value, [f"Not comparable with the paper on {answer.dataset}: {'; '.join(reasons)}."]

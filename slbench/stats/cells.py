@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAINING = ("dataset_", "recipe_", "backbone_")  # prefixes of fields in which compared runs agree
-OF_METHOD = ("method_", "numerics_")
+NUMERICS = "numerics_"  # prefix of the versions of the parts that a run uses; NaN for the others
 EQUAL = "recipe_equal"  # training budget of subsets; the full set has none and is compared with both kinds
 WHOLE = {"dataset_fraction": 1.0}  # value of a field for the full data set, where the frame has NaN
 Variant = Mapping[str, Any]  # values of the axes
@@ -26,6 +26,7 @@ class Cell:
 
     def __init__(self, runs: "pd.DataFrame", *, axes: Sequence[str], setting: Mapping[str, Any]) -> None:
         self.axes, self.setting = list(axes), dict(setting)
+        self.versions = {axis for axis in axes if axis.startswith(NUMERICS)}
         self.backbone, self.dataset = str(runs["backbone"].iloc[0]), str(runs["dataset"].iloc[0])
         self.by_method = {str(method): part for method, part in runs.groupby("method", sort=False)}
         self._none = runs.iloc[:0]
@@ -39,12 +40,15 @@ class Cell:
     def matching(self, method: str, variant: Variant) -> dict[str, Any] | None:
         """Return the one variant of a method that agrees on every axis along which that method varies.
 
-        None if there is none or more than one.
+        Versions of numerics must not differ, where both have one. None if there is no such variant, or more than one.
         """
         own = self.variants(method)
-        varied = [axis for axis in self.axes if len({repr(other[axis]) for other in own}) > 1]
-        same = [other for other in own if all(same_value(other[axis], variant[axis]) for axis in varied)]
+        varied = [axis for axis in self.axes if len({repr(other[axis]) for other in own}) > 1 or axis in self.versions]
+        same = [other for other in own if all(self._agree(axis, other[axis], variant[axis]) for axis in varied)]
         return same[0] if len(same) == 1 else None
+
+    def _agree(self, axis: str, one: Any, other: Any) -> bool:
+        return same_value(one, other) or (axis in self.versions and (missing(one) or missing(other)))
 
     def runs(self, method: str, variant: Variant) -> "pd.DataFrame":
         """Return the runs of one variant of a method."""
@@ -59,8 +63,9 @@ def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
     """Return the cells of a frame of runs.
 
     Fields of training and of the backbone that differ within a backbone and data set tell cells apart: runs that were
-    trained differently are never compared. Fields of a method or of its numerics that differ within a method are axes:
-    a method is compared with the variant of its reference that agrees on every axis along which the reference varies.
+    trained differently are never compared. Fields of a method that differ within a method are axes: a method is
+    compared with the variant of its reference that agrees on every axis along which the reference varies. So are
+    versions of numerics, if there are several; they must agree where both have one.
 
     Args:
         swept: column of a training field, such as "dataset_fraction", that is an axis here. Fields that it determines
@@ -76,7 +81,8 @@ def cells_of(runs: "pd.DataFrame", swept: str | None) -> Iterator[Cell]:
     varied = [str(column) for column in runs if varies(runs[column])]
     apart = [name for name in varied if name.startswith(TRAINING) or name == "protocol"]
     methods = [part for _, part in runs.groupby("method", sort=False)]
-    axes = [name for name in varied if name.startswith(OF_METHOD) and any(varies(part[name]) for part in methods)]
+    axes = [name for name in varied if name.startswith("method_") and any(varies(part[name]) for part in methods)]
+    axes += [name for name in varied if name.startswith(NUMERICS) and varies(runs[name].dropna())]
     if swept in apart:
         axes.append(swept)
         apart = [name for name in apart if not determined(runs, name, by=swept)]
