@@ -102,6 +102,12 @@ class SearchRecord(StoredModel):
     rows: tuple[MethodRecord, ...]
 
     @property
+    def run_ids(self) -> set[str]:
+        """Ids of the runs of all trials and of the final comparison."""
+        trials = {run_id for row in self.rows for trial in row.trials for run_id in trial.run_ids}
+        return trials | {run_id for row in self.rows if row.comparison for run_id in row.comparison.run_ids}
+
+    @property
     def is_over(self) -> bool:
         return all(not any(trial.state == "running" for trial in row.trials) and row.trials for row in self.rows)
 

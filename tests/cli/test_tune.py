@@ -51,7 +51,7 @@ def test_a_search_is_run_once_printed_written_and_reported(slbench: Command, tmp
     if method.comparison is not None and method.comparison.seeds:
         assert method.comparison.seeds == (2, 3)
         best = load_study(folder / "best.toml")
-        assert all(results.is_done(run.spec) for run in best.runs)
+        assert all(results.has_ended(run.spec) for run in best.runs)
         assert {run.spec.protocol for run in best.runs} == {"full"}
     baseline = results.record(method.trials[0].run_ids[0])
     assert baseline is not None and baseline.spec.protocol == "holdout"
