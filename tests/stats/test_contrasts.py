@@ -14,7 +14,6 @@ from slbench.stats.simultaneous import min_p_level, sidak_level
 from slbench.stats.verdict import verdict
 from tests.support import naming
 
-
 Runs = dict[tuple[str, str, float | None], list[float]]
 
 
