@@ -82,8 +82,8 @@ class RunSpec:
             )
         if dataset.split_seed and dataset.has_published_test and protocol != "holdout":
             raise InputError(
-                f"dataset.split_seed: changes nothing under protocol '{protocol}' (no image validates) on published test "
-                f"images (got {dataset.split_seed}); allowed: 0, or protocol holdout"
+                f"dataset.split_seed: changes nothing under protocol '{protocol}' on published test images "
+                f"(got {dataset.split_seed}); allowed: 0, or protocol holdout"
             )
         if run.steps_per_epoch == 0:
             samples = run.epoch_images * recipe.passes * recipe.repeats

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+PRIOR_WEIGHT = 3  # largest weight of the prior, in degrees of freedom of one cell
 ROUNDING = 1e-18  # points squared; a smaller variance is rounding error
 
 
@@ -47,8 +48,6 @@ def moderated(variances: Sequence[Variance]) -> list[Variance]:
 
 def posterior(own: Variance, prior: Variance, most: float) -> Variance:
     """Return one variance moderated towards the prior; at most `most` degrees of freedom."""
-    if math.isinf(prior.df):
-        return Variance(prior.value, most)
     value = (prior.df * prior.value + own.df * own.value) / (prior.df + own.df)
     return Variance(value, min(prior.df + own.df, most))
 
@@ -56,8 +55,11 @@ def posterior(own: Variance, prior: Variance, most: float) -> Variance:
 def estimate_prior(variances: Sequence[Variance]) -> Variance:
     """Return scale and weight (as degrees of freedom) of the prior.
 
-    The weight follows Smyth's moments of log variances, and is infinite if the variances differ no more than equal ones
-    would. The scale is the mean of the variances, weighted by degrees of freedom, in place of Smyth's geometric one:
+    The weight follows Smyth's moments of log variances, up to PRIOR_WEIGHT times the degrees of freedom of one cell. The
+    limit is ours: the strict levels of many contrasts look far into the tails, where a few variances cannot show that
+    they are equal. Without it, 8 to 14 of 100 families of 15 or 60 contrasts without effects say better or worse at two
+    and three seeds if the logarithms of the spreads have a standard deviation of .4; with it, 0 to 6 (benchmarks/verdict).
+    Intervals become 1 to 4 % wider where spreads are equal. The scale is the mean of the variances, weighted by degrees of freedom, in place of Smyth's geometric one:
     over the two to ten cells of an ablation the latter covers .91 to .94 of a promised .95 at two and three seeds, the
     mean .944 to .963 (normal noise, equal spreads and spreads whose logarithms have a standard deviation of .4).
     """
@@ -68,7 +70,8 @@ def estimate_prior(variances: Sequence[Variance]) -> Variance:
     half = np.array([variance.df for variance in variances]) / 2
     scale = float((values * half).sum() / half.sum())
     excess = float((np.log(values) - log_bias(half)).var(ddof=1) - polygamma(1, half).mean())
-    return Variance(scale, 2 * inverse_trigamma(excess) if excess > 0 else math.inf)
+    weight = 2 * inverse_trigamma(excess) if excess > 0 else math.inf
+    return Variance(scale, min(weight, PRIOR_WEIGHT * max(variance.df for variance in variances)))
 
 
 def log_bias(half: "NDArray[np.float64]") -> "NDArray[np.float64]":

@@ -16,7 +16,13 @@ def test_a_single_cell_and_cells_without_spread_keep_their_own_variance() -> Non
 
 
 def test_equal_variances_are_pooled_with_all_degrees_of_freedom() -> None:
-    assert moderated([Variance(2.0, 3), Variance(2.0, 3), Variance(5.0, 1)])[:2] == [Variance(17 / 7, 7)] * 2
+    assert (
+        moderated([Variance(2.0, 3), Variance(2.0, 3), Variance(5.0, 1)])[:2]
+        == [
+            Variance((9 * 17 / 7 + 3 * 2) / 12, 7)  # the prior weighs three cells, and no more than all cells together
+        ]
+        * 2
+    )
 
 
 def test_unequal_variances_move_towards_their_mean_by_the_weight_of_the_prior() -> None:
