@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from slbench.grid.adaptive_seeds import (
 from slbench.grid.events import Event, Failed, Finished, SeedAdded, Started
 from slbench.grid.launch import Outcome, launch_jobs, prepare
 from slbench.grid.queue import Policy
+from slbench.stats.sequential import Outcome as RunOutcome
 from slbench.store import Store
 from slbench.study import Study, StudyRun
 from tests.grid.helpers import CPU, slots_on
@@ -46,6 +47,12 @@ def accuracies(**values: tuple[float, ...]) -> dict[str, float]:
 
 def methods_and_seeds(runs: Iterable[StudyRun]) -> list[tuple[str, int]]:
     return [(run.labels.method, run.spec.seed) for run in runs]
+
+
+def requested(adaptive: Study, outcomes: Mapping[str, RunOutcome]) -> tuple[StudyRun, ...]:
+    """Return the runs that the rule of a study requests."""
+    rule = SeedRuleState(adaptive)
+    return rule.requested(rule.decisions(outcomes))
 
 
 def fill(store: Store, run: StudyRun, accuracy: float) -> None:
@@ -77,7 +84,7 @@ THIRD = [("none", 2), ("lsa", 2)]
 def test_seeds_are_added_to_an_undecided_method_and_its_plain_backbone_up_to_the_limit(
     results: dict[str, float], added: list[tuple[str, int]]
 ) -> None:
-    assert methods_and_seeds(SeedRuleState(adaptive_study()).requested(results)) == [*FIRST, *added]
+    assert methods_and_seeds(requested(adaptive_study(), results)) == [*FIRST, *added]
 
 
 def test_the_summary_names_the_verdict_and_the_seeds_of_each_comparison() -> None:
@@ -103,7 +110,7 @@ def test_a_missing_record_delays_only_its_own_comparison() -> None:
     without = {
         run: value for run, value in results.items() if run != adaptive_study().runs[3].spec.run_id
     }  # lsa, seed 1
-    assert methods_and_seeds(SeedRuleState(adaptive_study()).requested(without)) == [*FIRST, ("none", 2), ("spt", 2)]
+    assert methods_and_seeds(requested(adaptive_study(), without)) == [*FIRST, ("none", 2), ("spt", 2)]
     assert not missing(
         summary(decisions(adaptive_study(), without)),
         "waiting",
@@ -114,10 +121,10 @@ def test_a_missing_record_delays_only_its_own_comparison() -> None:
 
 def test_requested_runs_do_not_depend_on_the_order_in_which_runs_finish() -> None:
     final = accuracies(none=NONE, lsa=LATER, spt=ABOVE)
-    rule, ends = SeedRuleState(adaptive_study()), set[frozenset[str]]()
+    adaptive, ends = adaptive_study(), set[frozenset[str]]()
     for order in itertools.permutations(range(3)):
         done = dict[str, float]()
-        while open_runs := [run.spec.run_id for run in rule.requested(done) if run.spec.run_id not in done]:
+        while open_runs := [run.spec.run_id for run in requested(adaptive, done) if run.spec.run_id not in done]:
             chosen = open_runs[order[len(done) % 3] % len(open_runs)]
             done[chosen] = final[chosen]
         ends.add(frozenset(done))
@@ -144,7 +151,7 @@ def test_a_study_without_a_seed_rule_is_unchanged(tmp_path: Path) -> None:
 def test_backbones_without_a_method_keep_the_first_seeds() -> None:
     adaptive = study({"seeds": RULE, "grid": {"backbone": [TINY, "resnet56"], "method": ["none", "lsa"]}})
     results = {run.spec.run_id: 50.0 + run.spec.seed for run in adaptive.runs}
-    grown = SeedRuleState(adaptive).requested(results)
+    grown = requested(adaptive, results)
     assert [run.labels.backbone for run in grown if run.spec.seed > 1] == ["Tiny", "Tiny"]
     assert [run.spec.seed for run in grown if run.labels.backbone == "ResNet56"] == [0, 1]
 
