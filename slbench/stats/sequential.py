@@ -30,7 +30,7 @@ from slbench.stats.verdict import Verdict, verdict
 Outcome = float | Literal["diverged"]  # test accuracy in percent
 BySeed = Mapping[int, Outcome]
 State = Literal["decided", "undecided", "waiting", "withheld"]
-MAX_PRIOR_DF = 6.0  # weight of the prior
+PRIOR_WEIGHT = 3  # largest weight of the prior, in those of the first seeds of one cell
 Values = tuple[float, ...]  # of a contrast, one per usable seed
 
 
@@ -173,7 +173,8 @@ def prior_of(found: Sequence[Series]) -> Prior | None:
     if len(usable) < 2:
         return None
     prior = estimate_prior(usable)
-    return Prior(Variance(prior.value, min(prior.df, MAX_PRIOR_DF)), sum(each.df for each in usable))
+    most = PRIOR_WEIGHT * max(each.df for each in usable)
+    return Prior(Variance(prior.value, min(prior.df, most)), sum(each.df for each in usable))
 
 
 def variance_of(values: Values) -> Variance | None:
