@@ -11,6 +11,7 @@ from slbench.grid.adaptive_seeds import (
     AdaptiveSeeds,
     SeedRuleState,
     decisions,
+    outcomes_in,
     requested_runs,
     summary,
     with_adaptive_seeds,
@@ -43,6 +44,11 @@ def accuracies(**values: tuple[float, ...]) -> dict[str, float]:
         for method, values_by_seed in values.items()
         for seed, value in enumerate(values_by_seed)
     }
+
+
+def fill_diverged(store: Store, run: StudyRun) -> None:
+    folder = store.begin(run.spec, run.labels)
+    store.diverge(folder, make_diverged(run))
 
 
 def methods_and_seeds(runs: Iterable[StudyRun]) -> list[tuple[str, int]]:
@@ -129,6 +135,72 @@ def test_requested_runs_do_not_depend_on_the_order_in_which_runs_finish() -> Non
             done[chosen] = final[chosen]
         ends.add(frozenset(done))
     assert len(ends) == 1
+
+
+def test_a_diverged_run_ends_its_comparison_and_never_stalls_the_rule(tmp_path: Path) -> None:
+    adaptive, store = adaptive_study(), Store(tmp_path)
+    values = {"none": NONE, "lsa": CLOSE, "spt": CLOSE}
+    for run in adaptive.runs:
+        if (run.labels.method, run.spec.seed) == ("lsa", 1):
+            fill_diverged(store, run)
+        else:
+            fill(store, run, values[run.labels.method][run.spec.seed])
+    assert methods_and_seeds(requested_runs(adaptive, store)) == [*FIRST, ("none", 2), ("spt", 2)]
+    found = decisions(adaptive, outcomes_in(store, [run.spec.run_id for run in adaptive.runs]))
+    assert [(each.analysis.state, each.analysis.verdict) for each in found] == [
+        ("withheld", "withheld"),
+        ("waiting", "undecided"),
+    ]
+    assert not missing(summary(found), "withheld", "diverged", "L-Tiny on fashion-mnist-12k (2 seeds)")
+
+
+def test_a_seed_in_which_both_methods_diverged_is_replaced() -> None:
+    lost: dict[str, RunOutcome] = {**accuracies(none=NONE[:2], lsa=CLOSE[:2], spt=ABOVE[:2])}
+    for run in adaptive_study().runs:
+        if run.spec.seed == 1 and run.labels.method != "spt":
+            lost[run.spec.run_id] = "diverged"
+    states = [(each.analysis.state, each.analysis.seeds) for each in decisions(adaptive_study(), lost)]
+    assert states == [("waiting", 3), ("withheld", 2)]
+
+
+def test_diverged_runs_count_as_chance_if_the_study_says_so() -> None:
+    adaptive = adaptive_study(statistics={"failures": "chance"})
+    results: dict[str, RunOutcome] = {**accuracies(none=NONE[:2], lsa=CLOSE[:2], spt=(0.0, 10.01))}
+    spt = next(run for run in adaptive.runs if (run.labels.method, run.spec.seed) == ("spt", 0))
+    analysis = decisions(adaptive, {**results, spt.spec.run_id: "diverged"})[1].analysis
+    assert (analysis.n, analysis.estimate) == (2, pytest.approx((10 + 10.01 - 80.0 - 80.5) / 2))
+
+
+def test_the_rule_decides_the_declared_contrasts_of_a_study() -> None:
+    grid = {"backbone": [TINY, "pit"], "method": ["none", "spt", "lsa", "both"]}
+    contrasts = [
+        {"method": "spt", "reference": "lsa"},
+        {"effect": "interaction"},
+        {"method": "spt", "over": "backbones"},
+    ]
+    adaptive = adaptive_study(grid=grid, contrast=contrasts, statistics={"variance": "own", "margin": 0.1})
+    results = {
+        run.spec.run_id: {"none": NONE, "spt": ABOVE, "lsa": CLOSE, "both": CLOSE}[run.labels.method][run.spec.seed]
+        for run in adaptive.runs
+        if run.labels.backbone == "Tiny"
+    }
+    found = decisions(adaptive, results)
+    assert [(each.comparison.contrast.name, each.comparison.runs[0].labels.backbone) for each in found] == [
+        ("spt against lsa", "Tiny"),
+        ("spt against lsa", "PiT"),
+        ("interaction of spt and lsa", "Tiny"),
+        ("interaction of spt and lsa", "PiT"),
+    ]
+    assert [(each.analysis.state, each.analysis.seeds) for each in found[::2]] == [("waiting", 3), ("decided", 2)]
+    assert not missing(summary(found), "family-wise error 5 %", "4 contrasts", "spt against lsa, Tiny")
+    added = methods_and_seeds(requested(adaptive, results))[8 * 2 :]
+    assert added == [("spt", 2), ("lsa", 2)]
+
+
+def test_the_summary_says_what_the_error_holds_for() -> None:
+    found = decisions(adaptive_study(statistics={"level": 0.9}), {})
+    words = ("sequential", "test accuracy", "family-wise error 10 %", "over 2 contrasts and all looks")
+    assert not missing(summary(found), *words)
 
 
 def test_requested_runs_are_read_from_the_store(tmp_path: Path) -> None:
