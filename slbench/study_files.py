@@ -41,6 +41,7 @@ class Look(Stored):
     n: int  # analyzed; 0 before the first analysis, and then no numbers
     verdict: str
     estimate: float | None  # in points
+    adjusted: float | None  # estimate adjusted for stopping; None while it waits
     low: float | None  # of the repeated confidence interval
     high: float | None
 
@@ -57,6 +58,7 @@ class Look(Stored):
             n=analysis.n,
             verdict=analysis.verdict,
             estimate=stored_number(analysis.estimate),
+            adjusted=stored_number(analysis.adjusted),
             low=stored_number(analysis.low),
             high=stored_number(analysis.high),
         )
@@ -148,6 +150,24 @@ def studies_of(store: Store) -> tuple[list[StoredStudy], list[str]]:
 def grid_run_ids(studies: Iterable[StoredStudy]) -> frozenset[str]:
     """Return the ids of the runs that studies ask for; a search may have made them too."""
     return frozenset(run for study in studies for run in study.runs)
+
+
+def look_at(
+    studies: Iterable[StoredStudy], contrast: str, run_ids: Iterable[str]
+) -> "tuple[Look, SequentialDesign] | None":
+    """Return the latest analysis of a comparison by a seed rule, and its design; None if no rule analyzes it.
+
+    Args:
+        contrast: its name, such as "spt against none".
+        run_ids: of the runs of its methods in one cell, all seeds.
+    """
+    wanted = set(run_ids)
+    for study in studies:
+        design = study.design
+        for look in study.looks:
+            if design is not None and look.contrast == contrast and wanted.issuperset(look.runs.values()):
+                return look, design
+    return None
 
 
 def design_of_runs(studies: Sequence[StoredStudy], run_ids: Iterable[str]) -> "SequentialDesign | None":

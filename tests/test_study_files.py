@@ -9,7 +9,7 @@ from slbench.grid.adaptive_seeds import write_study_file
 from slbench.stats.pocock import sequential_level
 from slbench.store import Store
 from slbench.study import Study, StudyRun
-from slbench.study_files import design_of_runs, grid_run_ids, path_of, studies_of
+from slbench.study_files import design_of_runs, grid_run_ids, look_at, path_of, studies_of
 from tests.support import TINY, make_record, study
 
 RULE = {"min": 2, "max": 4, "until": "decided"}
@@ -78,6 +78,20 @@ def test_runs_of_a_rule_have_the_intervals_of_its_analyses(tmp_path: Path) -> No
     assert design is not None
     assert design.interval_level == pytest.approx(1 - sequential_level(2, 4, 1 - 0.95**0.5))
     assert design_of_runs(studies, ["another"]) is None
+
+
+def test_the_analysis_of_a_comparison_is_found_by_contrast_and_runs(tmp_path: Path) -> None:
+    adaptive = ruled()
+    store = filled(tmp_path, adaptive)
+    write_study_file(adaptive, store)
+    studies, _ = studies_of(store)
+    of_spt = [run.spec.run_id for run in adaptive.runs if run.labels.method != "lsa"]
+    found = look_at(studies, "spt against none", of_spt)
+    assert found is not None
+    look, design = found
+    assert (look.state, look.n, look.verdict, design.count) == ("decided", 2, "better", 2)
+    assert look.low is not None and look.adjusted is not None and 0 < look.low < look.adjusted
+    assert look_at(studies, "lsa against none", of_spt) is None
 
 
 def test_a_launch_of_a_part_of_a_study_adds_to_its_file(tmp_path: Path) -> None:

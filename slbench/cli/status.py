@@ -18,7 +18,7 @@ from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.status import GridStatus
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
-from slbench.study_files import stored_number, studies_of
+from slbench.study_files import studies_of
 from slbench.text import duration, plural
 
 if TYPE_CHECKING:
@@ -205,7 +205,6 @@ def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
                 "row": decision.comparison.runs[0].spec.cell_id,
                 "plain": decision.comparison.runs[1].spec.cell_id,
                 **decision.look.model_dump(mode="json"),
-                "adjusted": stored_number(decision.analysis.adjusted),
             }
             for decision in found
         ],

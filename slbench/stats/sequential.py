@@ -13,7 +13,7 @@ with a standard deviation of .4), 12 to 18 of 100 studies of 15 or 60 comparison
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import mean
 from typing import Literal, Protocol
@@ -71,7 +71,7 @@ class InterimAnalysis:
     low: float = math.nan  # of the repeated confidence interval; NaN without spread
     high: float = math.nan
     spread: Variance | None = None
-    design: SequentialDesign | None = field(default=None, repr=False)
+    design: SequentialDesign = field(repr=False)
 
     @cached_property
     def adjusted(self) -> float:
@@ -79,7 +79,7 @@ class InterimAnalysis:
         from slbench.stats.stopping import Boundary, median_unbiased
 
         spread, design = self.spread, self.design
-        if self.state not in ("decided", "undecided") or spread is None or design is None:
+        if self.state not in ("decided", "undecided") or spread is None:
             return math.nan
         boundary = Boundary(
             design.rule.min,
@@ -189,36 +189,14 @@ def waiting(found: Series, design: SequentialDesign) -> InterimAnalysis:
 
 def analysis(found: Series, prior: Prior | None, design: SequentialDesign) -> InterimAnalysis:
     """Return the first deciding analysis of a comparison, else the state at its end."""
-    numbers = dict[str, float]()
-    spread: Variance | None = None
-    level = design.interval_level
+    end: Verdict = "withheld" if found.end == "withheld" else "undecided"
+    latest = InterimAnalysis(state=found.end, seeds=found.seeds, verdict=end, design=design)
     for seeds, values in found.looks:
         spread = variance_of(values) if prior is None else prior.moderate(values, found.first)
-        low, high = interval(mean(values), spread, n=len(values), level=level)
-        numbers = {"n": len(values), "estimate": mean(values), "low": low, "high": high}
-        decided: Verdict = verdict(low, high, margin=design.statistics.margin)
+        estimate, n = mean(values), len(values)
+        low, high = interval(estimate, spread, n=n, level=design.interval_level)
+        latest = replace(latest, n=n, estimate=estimate, low=low, high=high, spread=spread)
+        decided = verdict(low, high, margin=design.statistics.margin)
         if decided != "undecided":
-            return made("decided", seeds, decided, numbers, spread, design)
-    final: Verdict = "withheld" if found.end == "withheld" else "undecided"
-    return made(found.end, found.seeds, final, numbers, spread, design)
-
-
-def made(
-    state: State,
-    seeds: int,
-    decided: Verdict,
-    numbers: Mapping[str, float],
-    spread: Variance | None,
-    design: SequentialDesign,
-) -> InterimAnalysis:
-    return InterimAnalysis(
-        state=state,
-        seeds=seeds,
-        verdict=decided,
-        n=int(numbers.get("n", 0)),
-        estimate=numbers.get("estimate", math.nan),
-        low=numbers.get("low", math.nan),
-        high=numbers.get("high", math.nan),
-        spread=spread,
-        design=design,
-    )
+            return replace(latest, state="decided", seeds=seeds, verdict=decided)
+    return latest

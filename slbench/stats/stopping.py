@@ -1,11 +1,11 @@
 """Median-unbiased estimates after sequential stopping.
 
 A comparison that stops because its difference looks large has, on average, overestimated it. The estimate here starts
-from the effect, in standard deviations, under which results above and below the observed one are equally likely. Results
-are ordered by stage: "better" above everything else, earlier above later, "worse" mirrored, and by the t statistic
-within a stage; results that are equivalent or not decided lie between, ordered by their effect. Points follow from the
-observed standard deviation over its median at stopping under that effect. Probabilities and medians are those of a
-simulation with fixed random numbers and normal noise.
+from the effect, in standard deviations, under which results above and below the observed one are equally likely.
+Results are ordered by stage: "better" above everything else, earlier above later, "worse" mirrored, and by the t
+statistic within a stage; results that are equivalent or not decided lie between, ordered by their effect. Points follow
+from the observed standard deviation over its median at stopping under that effect. Probabilities and medians are those
+of a simulation with fixed random numbers and normal noise.
 
 Simulated for 3 to 10 seeds and one comparison, in standard deviations: median bias of the mean and of this estimate
 +.004 and +.009 at a true effect of .3, +.011 and +.016 at .5, +.030 and +.017 at .8, +.044 and -.003 at 1.2, +.025 and

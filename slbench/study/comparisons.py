@@ -35,7 +35,9 @@ def comparisons(
     for cell, run in resolved:
         if run.spec.seed == 0:
             groups[pairing_key(cell)].setdefault(run.labels.method, (cell, run))
+    nothing = "no contrast that a rule decides (a method against a reference, or an effect of the 2x2)"
     if contrasts is None:
+        nothing = f"no method to compare with '{PLAIN}'"
         contrasts = default_contrasts(distinct(method for group in groups.values() for method in group), PLAIN)
     found = dict[tuple[Contrast, tuple[str, ...]], Comparison]()
     for contrast in filter(is_decided, contrasts):
@@ -47,10 +49,7 @@ def comparisons(
                 made = Comparison(contrast, runs, settings(group[contrast.methods[0]][0]))
                 found.setdefault((contrast, ids), made)
     if not found:
-        raise InputError(
-            f"{where}: seeds: no method to compare with '{PLAIN}' and no contrast for the rule to decide; use fixed "
-            "seeds: grid.seed or --seeds N"
-        )
+        raise InputError(f"{where}: seeds: {nothing}; use fixed seeds: grid.seed or --seeds N")
     return tuple(found.values())
 
 
@@ -62,7 +61,7 @@ def is_decided(contrast: Contrast) -> bool:
 def check_reference(contrast: Contrast, group: Mapping[str, tuple[Cell, StudyRun]], where: str) -> None:
     """Raise InputError for a method in a cell without its reference."""
     method, reference = contrast.method, contrast.reference
-    if method in group and reference is not None and reference not in group:
+    if method is not None and method in group and reference is not None and reference not in group:
         labels = group[method][1].labels
         raise InputError(
             f"{where}: seeds: method '{method}' of {labels.backbone} on {labels.dataset} has no method '{reference}' "

@@ -8,7 +8,7 @@ from slbench.study.axes import Grid
 from slbench.study.comparisons import comparisons
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
-from slbench.study.runs import Study, StudyRun
+from slbench.study.runs import Comparison, Study, StudyRun
 from slbench.table_spec import check_columns, check_labels
 from slbench.text import choices, shown
 from slbench.validation import Override
@@ -55,8 +55,9 @@ class Expansion:
             notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
         contrasts = self._contrasts({run.labels.method for run in runs.values()})
-        settings, ruled = self.grid.other_axes, self.grid.rule is not None
-        compared = comparisons(resolved, contrasts, settings=settings, where=self.where) if ruled else ()
+        compared: tuple[Comparison, ...] = ()
+        if self.grid.rule is not None:
+            compared = comparisons(resolved, contrasts, settings=self.grid.other_axes, where=self.where)
         return Study(
             name,
             self.file.title,

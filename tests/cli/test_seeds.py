@@ -147,7 +147,7 @@ def test_two_launchers_of_which_one_is_killed_finish_the_same_runs_as_one_launch
         assert one.differences(other) == {}
 
 
-def test_status_reports_a_damaged_study_file_in_one_line(slbench: Command, study: Path, store: Store) -> None:
+def test_status_reports_a_damaged_study_file_in_one_line(slbench: Command, store: Store) -> None:
     path = path_of(store, "ruled")
     path.parent.mkdir()
     path.write_text('{"name": "ruled", "runs": 3')

@@ -85,7 +85,7 @@ def test_an_effect_of_the_2x2_needs_all_four_methods() -> None:
     values = {"none": (80.0, 80.0), "lsa": (80.0, 80.0), "spt": (82.0, 82.01), "both": (84.0, 84.01)}
     runs = {method: by_seed(each) for method, each in values.items()}
     (found,) = interim_analyses(Contrast(effect="spt"), [runs], design())
-    assert (found.verdict, found.estimate) == ("better", pytest.approx(3.005))
+    assert found.verdict == "better" and found.estimate == pytest.approx(3.005)
     (waiting,) = interim_analyses(Contrast(effect="spt"), [{**runs, "both": {}}], design())
     assert (waiting.state, waiting.n) == ("waiting", 0)
 
@@ -108,13 +108,13 @@ def test_unequal_numbers_of_diverged_runs_end_a_comparison_without_a_verdict() -
 
 def test_the_first_analysis_has_the_moderated_variances_of_all_cells() -> None:
     rule = design(SeedRule(min=3, max=5, until="decided"), count=3)
-    cells = [cell(PLAIN[:3], tuple(np.random.default_rng(number).normal(80, 1, 3))) for number in range(3)]
-    found = analyzed(*cells, of=rule)
-    own = [float(np.var([each["none"][seed] for seed in range(3)], ddof=1)) for each in cells]
+    plain = [np.random.default_rng(number).normal(80, 1, 3).tolist() for number in range(3)]
+    found = analyzed(*(cell(PLAIN[:3], values) for values in plain), of=rule)
+    own = [float(np.var(values, ddof=1)) for values in plain]
     spreads = [each.spread for each in found]
     expected = moderated([Variance(value, 2) for value in own])
     limited = [  # at most three times the weight of a cell's own variance
-        Variance((6 * np.mean(own) + 2 * value) / 8, 6) if moderate.df == 6 else moderate
+        Variance((6 * float(np.mean(own)) + 2 * value) / 8, 6) if moderate.df == 6 else moderate
         for value, moderate in zip(own, expected, strict=True)
     ]
     for spread, wanted in zip(spreads, limited, strict=True):

@@ -26,12 +26,12 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 def noise(law: str, draw: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Return noise with mean 0 and variance 1."""
     if law == "normal":
-        return draw.normal(size=shape)
+        return np.asarray(draw.normal(size=shape))
     if law == "skewed":
-        return draw.exponential(size=shape) - 1
+        return np.asarray(draw.exponential(size=shape) - 1)
     if law == "t(3)":
-        return draw.standard_t(3, size=shape) / 3**0.5
-    return (draw.normal(size=shape) - 6 * (draw.random(shape) < 0.1) + 0.6) / (1 + 0.09 * 36) ** 0.5
+        return np.asarray(draw.standard_t(3, size=shape) / 3**0.5)
+    return np.asarray((draw.normal(size=shape) - 6 * (draw.random(shape) < 0.1) + 0.6) / (1 + 0.09 * 36) ** 0.5)
 
 
 def differences(count: int, law: str, studies: int, *, unequal: float, seeds: int = RULE.max, random: int = 0) -> Array:
@@ -46,7 +46,7 @@ def differences(count: int, law: str, studies: int, *, unequal: float, seeds: in
     shared = share**0.5 * common + (1 - share) ** 0.5 * group
     runs = 0.95**0.5 * shared[:, :, [0, 1, 0, 1]] + 0.05**0.5 * noise(law, draw, (studies, cells, 4, seeds))
     runs *= np.exp(draw.normal(0, unequal, (studies, cells, 1, 1)))
-    contrasts = np.stack([runs[:, :, method] - runs[:, :, 0] for method in (1, 2, 3)], axis=1)
+    contrasts: Array = np.stack([runs[:, :, method] - runs[:, :, 0] for method in (1, 2, 3)], axis=1)
     return contrasts[:, : count // cells]
 
 
@@ -113,13 +113,10 @@ def test_the_family_wise_error_of_the_rule(law: str, count: int, unequal: float,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("law", LAWS)
-def test_without_a_limit_of_the_priors_weight_the_rule_errs_too_often(
-    law: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_limit_of_the_priors_weight_the_rule_errs_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slbench.stats.sequential.PRIOR_WEIGHT", 1e9)
-    _, wrong = simulated(differences(60, law, 1000, unequal=0.4), SequentialDesign(RULE, 60))
-    assert wrong.any(axis=(1, 2)).mean() > 0.08
+    _, wrong = simulated(differences(60, "normal", 1000, unequal=0.4), SequentialDesign(RULE, 60))
+    assert wrong.any(axis=(1, 2)).mean() > 0.12
 
 
 def test_variances_without_a_prior_are_those_of_the_cell() -> None:

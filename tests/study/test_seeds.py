@@ -74,6 +74,10 @@ def test_seeds_of_the_command_line_replace_the_rule() -> None:
         ),
         ({"seeds": RULE, "grid": {"method": ["none"]}}, ("test.toml", "seeds", "none")),
         ({"seeds": RULE, "grid": {"backbone": ["resnet56"]}}, ("seeds", "none")),
+        (
+            {"seeds": RULE, "grid": {"backbone": ["vit"]}, "contrast": [{"method": "spt", "over": "backbones"}]},
+            ("test.toml", "seeds", "contrast", "fixed seeds"),
+        ),
     ],
 )
 def test_an_invalid_seed_rule_is_refused(content: dict[str, Any], words: tuple[object, ...]) -> None:
