@@ -8,8 +8,8 @@ from the observed standard deviation over its median at stopping under that effe
 of a simulation with fixed random numbers and normal noise.
 
 Simulated for 3 to 10 seeds and one comparison, in standard deviations: median bias of the mean and of this estimate
-+.004 and +.009 at a true effect of .3, +.011 and +.016 at .5, +.030 and +.017 at .8, +.044 and -.003 at 1.2, +.025 and
--.031 at 2. Neither is unbiased among the decided comparisons alone: at .5 their medians are .98 and .95.
++.005 and +.003 at a true effect of .3, +.010 and +.009 at .5, +.032 and +.008 at .8, +.039 and -.008 at 1.2, +.023 and
+-.023 at 2. Neither is unbiased among the decided comparisons alone: at .5 their medians are .99 and .95.
 
 Source: Jennison and Turnbull 2000, Group Sequential Methods, chapter 8 (stage-wise ordering).
 """
