@@ -6,6 +6,7 @@
     <store>/memory/<machine>/<key>.json                            peak memory by machine
     <store>/probes/<machine>/<key>.json                            job costs by machine
     <store>/reports/<study>/                                       tables
+    <store>/studies/<study>.json                                  questions, runs and looks; see slbench.study_files
     <store>/analysis/<study or run>/                               output of slbench.analysis
     <store>/conflicts/<machine>/                                   imported runs with other results; see slbench.archive
 

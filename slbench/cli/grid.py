@@ -97,7 +97,7 @@ def run_grid(
     others = [] if speeds is None else load_probes(speeds)
     results.check(writing=False)
     if retry_diverged and not plan:
-        results.retry_diverged(run.spec for run in chosen.runs)
+        results.retry_diverged(run.spec for run in with_adaptive_seeds(chosen, results).runs)
     chosen = with_adaptive_seeds(chosen, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,

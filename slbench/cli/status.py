@@ -6,19 +6,23 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slbench.cli import options
 from slbench.data import DataConfig
 from slbench.errors import InputError
-from slbench.grid.adaptive_seeds import decisions, with_adaptive_seeds
+from slbench.grid.adaptive_seeds import SeedRuleState, decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.status import GridStatus
 from slbench.store import STATES, State, Store
 from slbench.study import Study, StudyRun
+from slbench.study_files import studies_of
 from slbench.text import duration, plural
+
+if TYPE_CHECKING:
+    from slbench.stats.sequential import Outcome
 
 WATCH_SECONDS = 2.0
 FOLLOW_SECONDS = 0.5
@@ -44,7 +48,7 @@ def status(
         if study is None
         else with_adaptive_seeds(study_file(study, DataConfig.read(data_root)), results)
     )
-    unreadable = results.unreadable() if study is None else []
+    unreadable = [*results.unreadable(), *studies_of(results)[1]] if study is None else []
     standing = GridStatus.of(chosen.runs, results)
     if watch:
         standing = watch_runs(chosen, results)
@@ -117,12 +121,13 @@ def lines(study: Study, standing: GridStatus) -> list[str]:
 
 def rule_lines(study: Study, standing: GridStatus) -> list[str]:
     """Return the outcome of the study's seed rule; empty without one."""
-    return [] if study.seeds is None else [seeds_summary(decisions(study, accuracies(standing)))]
+    return [] if study.seeds is None else [seeds_summary(decisions(study, outcomes(standing)))]
 
 
-def accuracies(standing: GridStatus) -> dict[str, float]:
-    """Return final test accuracies of finished runs by id."""
-    return {run: record.final_test_top1 for run, record in standing.records.items()}
+def outcomes(standing: GridStatus) -> "dict[str, Outcome]":
+    """Return final test accuracies of finished runs by id, and which runs diverged."""
+    finished: dict[str, Outcome] = {run: record.final_test_top1 for run, record in standing.records.items()}
+    return {**finished, **dict.fromkeys(standing.diverged, "diverged")}
 
 
 def line(run: StudyRun, standing: GridStatus) -> str:
@@ -191,21 +196,17 @@ def as_document(study: Study, standing: GridStatus) -> dict[str, Any]:
 
 def rule_document(study: Study, standing: GridStatus) -> dict[str, Any]:
     """Return what a study's seed rule adds to `--json`."""
-    from slbench.stats.sequential import confidence
-
     assert study.seeds is not None
+    found = decisions(study, outcomes(standing))
     return {
-        "seeds": {**study.seeds.model_dump(), "level": confidence(study.seeds)},
+        "seeds": {**study.seeds.model_dump(), "level": SeedRuleState(study).design.interval_level},
         "comparisons": [
             {
-                "row": decision.comparison.row.spec.cell_id,
-                "plain": decision.comparison.plain.spec.cell_id,
-                "title": decision.comparison.title,
-                "state": decision.analysis.state,
-                "seeds": decision.analysis.seeds,
-                "verdict": decision.analysis.verdict,
+                "row": decision.comparison.runs[0].spec.cell_id,
+                "plain": decision.comparison.runs[1].spec.cell_id,
+                **decision.look.model_dump(mode="json"),
             }
-            for decision in decisions(study, accuracies(standing))
+            for decision in found
         ],
     }
 

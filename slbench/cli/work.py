@@ -80,7 +80,7 @@ def work(
     max_seconds = options.seconds_of(max_time, flag="--max-time")
     results.check(writing=True)
     if retry_diverged:
-        results.retry_diverged(run.spec for run in chosen.runs)
+        results.retry_diverged(run.spec for run in with_adaptive_seeds(chosen, results).runs)
     chosen = with_adaptive_seeds(chosen, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,

@@ -1,9 +1,10 @@
-"""Adaptive seeds of a study, decided from records alone, so that the same store requests the same runs.
+"""Adaptive seeds of a study, decided from stored outcomes alone, so that the same store requests the same runs.
 
-Every comparison of a method with its plain backbone is analyzed after `min` seeds of both; while it is undecided, both
-get one more seed, up to `max` (slbench.stats.sequential keeps the error rate). The only state is the records, so a
-killed grid resumes and several launchers on one store agree. An analysis needs all its seeds: a failed run blocks its
-comparison until that run is finished.
+Every comparison of the study is analyzed after `min` seeds of all its methods; while it is neither better nor worse nor
+equivalent, they get one more seed, up to `max` (slbench.stats.sequential keeps the error rate of the whole family). The
+only state is the outcomes of runs, so a killed grid resumes and several launchers on one store agree. An analysis needs
+all its seeds, the first one also those of the same contrast in other cells: a failed run blocks them until that run is
+finished. A run that diverged is an outcome and blocks nothing.
 """
 
 import contextlib
@@ -15,16 +16,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slbench.errors import StoreError
-from slbench.record import read_record
-from slbench.run_paths import RunPaths
-from slbench.store import Store
+from slbench.record import RunRecord
+from slbench.store import Store, read_ended
 from slbench.study import Comparison, SeedRule, Study, StudyRun
+from slbench.study_files import Look, write_study
+from slbench.text import plural
 
 if TYPE_CHECKING:
     from slbench.grid.events import Event
-    from slbench.stats.sequential import InterimAnalysis
+    from slbench.stats.sequential import InterimAnalysis, Outcome, SequentialDesign
 
 READ_SECONDS = 2.0  # between two reads of what other launchers have finished
+Outcomes = Mapping[str, "Outcome"]  # by run id
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Decision:
 
     comparison: Comparison
     analysis: "InterimAnalysis"
+
+    @property
+    def look(self) -> Look:
+        """The analysis as it is stored."""
+        return Look.of(self.comparison, self.analysis)
 
 
 class SeedRuleState:
@@ -45,34 +53,43 @@ class SeedRuleState:
     def __init__(self, study: Study) -> None:
         assert study.seeds is not None, "the study has no seed rule"
         self.seeds: SeedRule = study.seeds
-        self.comparisons = study.comparisons
+        self.comparisons, self.statistics = study.comparisons, study.statistics
         self.first = tuple(run for run in study.runs if run.spec.seed < self.seeds.min)
-        pairs = [run for comparison in study.comparisons for run in (comparison.row, comparison.plain)]
-        by_id = {run.spec.run_id: run for run in pairs}
+        by_id = {run.spec.run_id: run for comparison in study.comparisons for run in comparison.runs}
         ids = [run.spec.run_id for run in self.first if run.spec.seed == 0]
         # runs and run ids of each cell by seed; keyed by the run with seed 0, in the study's order
         self.cells = {run: [by_id[run].at(seed) for seed in range(self.seeds.max)] for run in ids if run in by_id}
         self.ids = {run: [member.spec.run_id for member in runs] for run, runs in self.cells.items()}
 
-    def decisions(self, accuracies: Mapping[str, float]) -> tuple[Decision, ...]:
-        """Return the decision on each comparison from test accuracies of the last epoch by run id."""
-        from slbench.stats.sequential import interim_analysis
+    @property
+    def design(self) -> "SequentialDesign":
+        """Levels and settings of the analyses."""
+        from slbench.stats.sequential import SequentialDesign
 
-        return tuple(
-            Decision(
-                comparison,
-                interim_analysis(
-                    self._by_seed(comparison.row, accuracies), self._by_seed(comparison.plain, accuracies), self.seeds
-                ),
-            )
-            for comparison in self.comparisons
-        )
+        return SequentialDesign(self.seeds, len(self.comparisons), self.statistics)
 
-    def requested(self, accuracies: Mapping[str, float]) -> tuple[StudyRun, ...]:
+    def decisions(self, outcomes: Outcomes) -> tuple[Decision, ...]:
+        """Return the decision on each comparison.
+
+        Args:
+            outcomes: test accuracy of the last epoch in percent, or "diverged", by run id.
+        """
+        from slbench.stats.sequential import interim_analyses
+
+        groups = defaultdict[object, list[Comparison]](list)
+        for comparison in self.comparisons:
+            groups[comparison.contrast].append(comparison)
+        design, found = self.design, list[Decision]()
+        for group in groups.values():
+            cells = [self._by_method(comparison, outcomes) for comparison in group]
+            found += map(Decision, group, interim_analyses(group[0].contrast, cells, design))
+        return tuple(found)
+
+    def requested(self, decisions: Iterable[Decision]) -> tuple[StudyRun, ...]:
         """Return the runs of the first seeds, then the runs requested since, by seed."""
         requested = defaultdict[str, int](int)
-        for decision in self.decisions(accuracies):
-            for run in (decision.comparison.row, decision.comparison.plain):
+        for decision in decisions:
+            for run in decision.comparison.runs:
                 requested[run.spec.run_id] = max(requested[run.spec.run_id], decision.analysis.seeds)
         added = [
             runs[seed]
@@ -86,19 +103,28 @@ class SeedRuleState:
         """Return the ids of all runs that the rule can depend on."""
         return {run for ids in self.ids.values() for run in ids}
 
-    def _by_seed(self, run: StudyRun, accuracies: Mapping[str, float]) -> dict[int, float]:
-        """Return the accuracies of a run's cell by seed."""
-        ids = self.ids[run.spec.run_id]
-        return {seed: accuracies[run_id] for seed, run_id in enumerate(ids) if run_id in accuracies}
+    def _by_method(self, comparison: Comparison, outcomes: Outcomes) -> "dict[str, dict[int, Outcome]]":
+        """Return the outcomes of a comparison by method and seed."""
+        methods = zip(comparison.contrast.methods, comparison.runs, strict=True)
+        return {method: self._by_seed(run, outcomes) for method, run in methods}
+
+    def _by_seed(self, run: StudyRun, outcomes: Outcomes) -> "dict[int, Outcome]":
+        """Return the outcomes of a run's cell by seed; diverged runs as chance if the study says so."""
+        ids = enumerate(self.ids[run.spec.run_id])
+        found = {seed: outcomes[run_id] for seed, run_id in ids if run_id in outcomes}
+        if self.statistics.failures == "chance":
+            chance = 100 / run.spec.dataset.num_classes
+            return {seed: chance if outcome == "diverged" else outcome for seed, outcome in found.items()}
+        return found
 
 
-def decisions(study: Study, accuracies: Mapping[str, float]) -> tuple[Decision, ...]:
+def decisions(study: Study, outcomes: Outcomes) -> tuple[Decision, ...]:
     """Return the decision on each comparison of a study; empty without a seed rule.
 
     Args:
-        accuracies: test accuracy of the last epoch in percent by run id, of the finished `requested_runs`.
+        outcomes: test accuracy of the last epoch in percent, or "diverged", by run id, of the `requested_runs`.
     """
-    return () if study.seeds is None else SeedRuleState(study).decisions(accuracies)
+    return () if study.seeds is None else SeedRuleState(study).decisions(outcomes)
 
 
 def requested_runs(study: Study, store: Store) -> tuple[StudyRun, ...]:
@@ -106,7 +132,7 @@ def requested_runs(study: Study, store: Store) -> tuple[StudyRun, ...]:
     if study.seeds is None:
         return study.runs
     rule = SeedRuleState(study)
-    return rule.requested(accuracies_in(store, rule.all_run_ids()))
+    return rule.requested(rule.decisions(outcomes_in(store, rule.all_run_ids())))
 
 
 def with_adaptive_seeds(study: Study, store: Store) -> Study:
@@ -114,16 +140,26 @@ def with_adaptive_seeds(study: Study, store: Store) -> Study:
     return study if study.seeds is None else dataclasses.replace(study, runs=requested_runs(study, store))
 
 
-def accuracies_in(store: Store, run_ids: Iterable[str]) -> dict[str, float]:
-    """Return the test accuracy of the last epoch, in percent, of each finished run; unreadable records are skipped."""
-    folders, accuracies = store.ids(), dict[str, float]()
+def outcomes_in(store: Store, run_ids: Iterable[str]) -> "dict[str, Outcome]":
+    """Return the outcome of each run that has ended; unreadable ones are skipped."""
+    folders, outcomes = store.ids(), dict[str, "Outcome"]()
     for run_id in run_ids:
-        if run_id in folders and (path := RunPaths(folders[run_id]).record).exists():
+        if run_id in folders:
             with contextlib.suppress(StoreError):
-                record = read_record(path)
-                if record.run_id == run_id:
-                    accuracies[run_id] = record.final_test_top1
-    return accuracies
+                ended = read_ended(folders[run_id])
+                if ended is not None and ended.run_id == run_id:
+                    outcomes[run_id] = ended.final_test_top1 if isinstance(ended, RunRecord) else "diverged"
+    return outcomes
+
+
+def write_study_file(study: Study, store: Store) -> None:
+    """Write the study's file in the store, with the requested runs and the latest analyses of its seed rule."""
+    if study.seeds is None:
+        write_study(store, study)
+        return
+    rule = SeedRuleState(study)
+    found = rule.decisions(outcomes_in(store, rule.all_run_ids()))
+    write_study(store, dataclasses.replace(study, runs=rule.requested(found)), [each.look for each in found])
 
 
 class AdaptiveSeeds:
@@ -135,9 +171,10 @@ class AdaptiveSeeds:
     """
 
     def __init__(self, study: Study, store: Store, *, on_event: "Callable[[Event], None]") -> None:
-        self.rule, self.store, self.on_event = SeedRuleState(study), store, on_event
+        self.study, self.rule, self.store, self.on_event = study, SeedRuleState(study), store, on_event
         self.assigned = {run.spec.run_id: run for run in study.runs}
-        self.accuracies: dict[str, float] = {}
+        self.outcomes = dict[str, "Outcome"]()
+        self._decisions: tuple[Decision, ...] = ()
         self._requested: tuple[StudyRun, ...] = ()
         self._read_at: float | None = None  # monotonic time; None if a run has ended since
 
@@ -159,7 +196,7 @@ class AdaptiveSeeds:
         for run in self._requested:
             if run.spec.run_id not in self.assigned:
                 self.assigned[run.spec.run_id] = run
-                if run.spec.run_id not in self.accuracies:
+                if run.spec.run_id not in self.outcomes:
                     self.on_event(SeedAdded(run))
                     return run
         return None
@@ -167,28 +204,33 @@ class AdaptiveSeeds:
     def is_pending(self) -> bool:
         """Return whether a comparison that may request more seeds waits for runs that other processes have claimed."""
         active = self.store.claims.holders()
-        waiting = (
-            decision
-            for decision in self.rule.decisions(self.accuracies)
-            if decision.analysis.state == "waiting" and decision.analysis.seeds < self.rule.seeds.max
-        )
+        waiting = (decision for decision in self._decisions if may_add_seeds(decision.analysis, self.rule.seeds))
         return any(
-            run_id in active and run_id not in self.accuracies
+            run_id in active and run_id not in self.outcomes
             for decision in waiting
-            for run in (decision.comparison.row, decision.comparison.plain)
+            for run in decision.comparison.runs
             for run_id in self.rule.ids[run.spec.run_id]
         )
 
     def _read(self) -> None:
-        """Read newly finished runs from the store."""
-        before = len(self.accuracies)
-        self.accuracies |= accuracies_in(self.store, self.rule.all_run_ids() - self.accuracies.keys())
-        if not self._requested or len(self.accuracies) > before:
-            self._requested = self.rule.requested(self.accuracies)
+        """Read newly ended runs from the store, and store what they decide."""
+        before = len(self.outcomes)
+        self.outcomes |= outcomes_in(self.store, self.rule.all_run_ids() - self.outcomes.keys())
+        if not self._requested or len(self.outcomes) > before:
+            self._decisions = self.rule.decisions(self.outcomes)
+            self._requested = self.rule.requested(self._decisions)
+            looks = [decision.look for decision in self._decisions]
+            write_study(self.store, dataclasses.replace(self.study, runs=self._requested), looks)
+
+
+def may_add_seeds(analysis: "InterimAnalysis", rule: SeedRule) -> bool:
+    """Return whether a comparison waits for runs after which it, or another that waits for it, may get more seeds."""
+    return analysis.state == "waiting" and (analysis.seeds < rule.max or not analysis.n)
 
 
 def summary(decisions: Iterable[Decision]) -> str:
-    """Return one line on decided, undecided and waiting comparisons, with their seeds."""
+    """Return one line on decided, undecided, withheld and waiting comparisons, with their seeds."""
+    decisions = list(decisions)
     groups = defaultdict[tuple[int, str], list[str]](list)
     for decision in decisions:
         title, analysis = decision.comparison.title, decision.analysis
@@ -196,8 +238,16 @@ def summary(decisions: Iterable[Decision]) -> str:
             groups[analysis.seeds, f"decided after {analysis.seeds} seeds"].append(f"{title} ({analysis.verdict})")
         elif analysis.state == "undecided":
             groups[1_000, f"undecided after {analysis.seeds} seeds, the maximum"].append(title)
+        elif analysis.state == "withheld":
+            groups[1_001, "withheld, as unequal numbers of runs diverged"].append(f"{title} ({analysis.seeds} seeds)")
         else:
-            groups[1_001, "waiting"].append(f"{title} (for {analysis.seeds} seeds of both)")
-    return "against the plain backbones: " + "; ".join(
-        f"{outcome}: {', '.join(titles)}" for (_, outcome), titles in sorted(groups.items())
-    )
+            groups[1_002, "waiting"].append(f"{title} (for {analysis.seeds} seeds of each method)")
+    outcomes = "; ".join(f"{outcome}: {', '.join(titles)}" for (_, outcome), titles in sorted(groups.items()))
+    return f"seeds, {error_words(decisions)}: {outcomes}"
+
+
+def error_words(decisions: Iterable[Decision]) -> str:
+    """Return what the error of the rule holds for: "sequential, on test accuracy, family-wise error 5 % over ..."."""
+    design = next(iter(decisions)).analysis.design
+    over = f"over {plural(design.count, 'contrast')} and all looks"
+    return f"sequential, on test accuracy, family-wise error {100 * (1 - design.statistics.level):.3g} % {over}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slbench.data import check_available, rehash
-from slbench.grid.adaptive_seeds import AdaptiveSeeds
+from slbench.grid.adaptive_seeds import AdaptiveSeeds, write_study_file
 from slbench.grid.concurrency import choose
 from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
 from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, SeedAdded, WaitingForOthers
@@ -92,13 +92,15 @@ def launch_jobs(
     """Claim and run unfinished runs until none is left to claim.
 
     Args:
-        study: adds the runs that its seed rule, if any, requests.
+        study: writes its file in the store, and adds the runs that its seed rule, if any, requests.
         wait: wait for runs that other processes have claimed, and take them over if their owner dies. If not, those
             that an undecided comparison of the seed rule needs are waited for all the same.
         max_seconds: after which running jobs stop at a checkpoint and no more are started.
     Raises:
         StoreError: if the store vanishes.
     """
+    if study is not None:
+        write_study_file(study, grid.store)
     unclean: list[Event] = []
 
     def see(event: Event) -> None:

@@ -1,11 +1,11 @@
 """Expand a study file and flags into runs."""
 
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from slbench.errors import InapplicableError, InputError
 from slbench.stats.contrast import Contrast, check_methods, declared
 from slbench.study.axes import Grid
+from slbench.study.comparisons import comparisons
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
@@ -14,7 +14,6 @@ from slbench.text import choices, shown
 from slbench.validation import Override
 
 TABLE_LABELS = ("backbone", "method", "dataset")  # labels by which the table of a study names them
-PLAIN = "none"  # the method that others are compared with
 
 
 class Expansion:
@@ -55,6 +54,10 @@ class Expansion:
         if len(meant) > len(set(meant)):
             notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
+        contrasts = self._contrasts({run.labels.method for run in runs.values()})
+        compared: tuple[Comparison, ...] = ()
+        if self.grid.rule is not None:
+            compared = comparisons(resolved, contrasts, settings=self.grid.other_axes, where=self.where)
         return Study(
             name,
             self.file.title,
@@ -63,8 +66,8 @@ class Expansion:
             tuple(dict.fromkeys(notes)),
             table_spec=self.file.report,
             seeds=self.grid.rule,
-            comparisons=self._comparisons(resolved) if self.grid.rule is not None else (),
-            contrasts=self._contrasts({run.labels.method for run in runs.values()}),
+            comparisons=compared,
+            contrasts=contrasts,
             statistics=self.file.statistics,
         )
 
@@ -107,39 +110,6 @@ class Expansion:
         if not self.flags.grid:
             known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in TABLE_LABELS}
             check_labels(self.file.report, known, self.where)
-
-    def _comparisons(self, resolved: Iterable[tuple[dict[str, Override], StudyRun]]) -> tuple[Comparison, ...]:
-        """Return each method paired with "none" at the same values of all other axes; distinct pairs only.
-
-        Raises:
-            InputError: for a method without its "none", and if nothing is left to compare.
-        """
-        first = [(cell, run) for cell, run in resolved if run.spec.seed == 0]
-        plain = {pairing_key(cell): run for cell, run in first if cell["method"].value == PLAIN}
-        pairs = dict[tuple[str, str], Comparison]()
-        for cell, run in first:
-            other = plain.get(pairing_key(cell))
-            if other is None:
-                raise InputError(
-                    f"{self.where}: seeds: method '{cell['method'].value}' of {run.labels.backbone} on "
-                    f"{run.labels.dataset} has no method '{PLAIN}' to compare with; add it to grid.method, or use "
-                    "fixed seeds: grid.seed or --seeds N"
-                )
-            if run.spec != other.spec:
-                pair = Comparison(run, other, self.grid.other_axes(cell))
-                pairs.setdefault((run.spec.run_id, other.spec.run_id), pair)
-        if not pairs:
-            raise InputError(
-                f"{self.where}: seeds: no method to compare with '{PLAIN}'; use fixed seeds: grid.seed or --seeds N"
-            )
-        return tuple(pairs.values())
-
-
-def pairing_key(cell: Mapping[str, Override]) -> str:
-    """Return a key that is equal for cells that differ only in method and seed."""
-    return json.dumps(
-        {path: entry.value for path, entry in cell.items() if path not in ("method", "seed")}, default=str
-    )
 
 
 def check_names_of_data(runs: Iterable[StudyRun], where: str) -> None:

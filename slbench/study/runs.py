@@ -19,13 +19,13 @@ MAX_SEEDS = 100  # limit of a seed rule
 
 
 class SeedRule(BaseModel):
-    """Seeds 0 to min - 1 for every cell; more, one at a time, while the difference to the plain one is undecided."""
+    """Seeds 0 to min - 1 for every cell; more, one at a time, while a question of the study is undecided."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     min: Annotated[int, Field(ge=2)]  # seeds of every cell
     max: Annotated[int, Field(le=MAX_SEEDS)]  # seeds of a cell at most; above min
-    until: Literal["decided"]  # add seeds until the difference to the plain backbone is decided
+    until: Literal["decided"]  # add seeds until better, worse or equivalent is decided
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -55,17 +55,20 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method and its plain backbone, equal in all other settings; each as its run with seed 0."""
+    """A contrast of methods in one cell: the runs of its methods with seed 0, equal in all other settings."""
 
-    row: StudyRun
-    plain: StudyRun
+    contrast: Contrast
+    runs: tuple[StudyRun, ...]  # in the order of contrast.methods
     settings: tuple[str, ...]  # of the grid's other axes: "recipe.lr 0.003"
 
     @property
     def title(self) -> str:
-        """Title: "SL-ViT on cifar100, recipe.lr 0.003"."""
-        labels = self.row.labels
-        return ", ".join([f"{model_title(labels.backbone, labels.method)} on {labels.dataset}", *self.settings])
+        """Title: "SL-ViT on cifar100, recipe.lr 0.003" against "none"; else with the name of the contrast."""
+        labels = self.runs[0].labels
+        against_none = self.contrast.method is not None and self.contrast.reference == "none"
+        subject = model_title(labels.backbone, labels.method) if against_none else labels.backbone
+        title = ", ".join([f"{subject} on {labels.dataset}", *self.settings])
+        return title if against_none else f"{self.contrast.name}, {title}"
 
 
 @dataclass(frozen=True)

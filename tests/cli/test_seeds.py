@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from slbench.grid.adaptive_seeds import requested_runs
+from slbench.stats.pocock import sequential_level
 from slbench.store import Store
 from slbench.study import Study, load_study
+from slbench.study_files import path_of, studies_of
 from tests.cli.conftest import Command
 from tests.support import ROOT, TINY_STUDY, make_record, missing
 
@@ -64,6 +66,7 @@ def test_plan_and_status_include_the_seeds_that_the_rule_added(slbench: Command,
     plan = slbench("run-grid", study, "--store", store.root, "--plan").out
     assert "to do: 2 runs" in plan
     assert not missing(plan, "seeds", "up to 3")
+    assert not missing(plan, "3 seeds", "sequential, on test accuracy, family-wise error 5 % over 2 contrasts")
     assert not missing(plan, "decides", "2 or 3 seeds", "95 %")
 
 
@@ -90,12 +93,15 @@ def test_a_grid_adds_seeds_only_to_undecided_comparisons_and_prints_the_verdicts
     again = slbench(*command)  # nothing is left to do
     assert (again.code, again.out.splitlines()[-2:]) == (0, lines[-2:])
     assert "start" not in again.out
+    (written,), unreadable = studies_of(store)
+    assert (len(written.runs), [look.state for look in written.looks].count("decided"), unreadable) == (8, 1, [])
     document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
     assert (document["total"], document["done"]) == (8, 8)
     assert document["seeds"]["max"] == 3
-    assert document["seeds"]["level"] == pytest.approx(1 - 0.0276, abs=1e-4)
+    assert document["seeds"]["level"] == pytest.approx(1 - sequential_level(2, 3, 1 - 0.95**0.5))
     spt, lsa = document["comparisons"]
-    assert (spt["state"], spt["seeds"], spt["verdict"]) == ("decided", 2, "better")
+    assert (spt["state"], spt["seeds"], spt["n"], spt["verdict"]) == ("decided", 2, 2, "better")
+    assert spt["low"] < spt["adjusted"] <= spt["high"] and spt["estimate"] == pytest.approx(40.005)
     assert (lsa["seeds"], lsa["title"]) == (3, "L-Tiny on fashion-mnist-12k")
 
 
@@ -133,7 +139,20 @@ def test_two_launchers_of_which_one_is_killed_finish_the_same_runs_as_one_launch
     found: Study = load_study(study)
     runs = requested_runs(found, Store(tmp_path / "one"))
     assert requested_runs(found, Store(tmp_path / "two")) == runs
+    files = [path_of(Store(tmp_path / name), found.name).read_bytes() for name in ("one", "two")]
+    assert files[0] == files[1]
     for run in runs:
         one, other = (Store(tmp_path / name).record(run.spec.run_id) for name in ("one", "two"))
         assert one is not None and other is not None
         assert one.differences(other) == {}
+
+
+def test_status_reports_a_damaged_study_file_in_one_line(slbench: Command, store: Store) -> None:
+    path = path_of(store, "ruled")
+    path.parent.mkdir()
+    path.write_text('{"name": "ruled", "runs": 3')
+    result = slbench("status", "--store", store.root)
+    assert result.code == 0
+    assert [line for line in result.out.splitlines() if str(path) in line] == [
+        f"unreadable  {path}: file: damaged or of another version; the next launch of the study rewrites it"
+    ]

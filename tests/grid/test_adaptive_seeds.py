@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from slbench.grid.adaptive_seeds import (
     AdaptiveSeeds,
     SeedRuleState,
     decisions,
+    outcomes_in,
     requested_runs,
     summary,
     with_adaptive_seeds,
@@ -18,10 +19,11 @@ from slbench.grid.adaptive_seeds import (
 from slbench.grid.events import Event, Failed, Finished, SeedAdded, Started
 from slbench.grid.launch import Outcome, launch_jobs, prepare
 from slbench.grid.queue import Policy
+from slbench.stats.sequential import Outcome as RunOutcome
 from slbench.store import Store
 from slbench.study import Study, StudyRun
 from tests.grid.helpers import CPU, slots_on
-from tests.support import TINY, make_record, missing, study
+from tests.support import TINY, make_diverged, make_record, missing, study
 
 RULE = {"min": 2, "max": 4, "until": "decided"}
 NONE = (80.0, 80.5, 80.25, 80.75)
@@ -44,8 +46,19 @@ def accuracies(**values: tuple[float, ...]) -> dict[str, float]:
     }
 
 
+def fill_diverged(store: Store, run: StudyRun) -> None:
+    folder = store.begin(run.spec, run.labels)
+    store.diverge(folder, make_diverged(run))
+
+
 def methods_and_seeds(runs: Iterable[StudyRun]) -> list[tuple[str, int]]:
     return [(run.labels.method, run.spec.seed) for run in runs]
+
+
+def requested(adaptive: Study, outcomes: Mapping[str, RunOutcome]) -> tuple[StudyRun, ...]:
+    """Return the runs that the rule of a study requests."""
+    rule = SeedRuleState(adaptive)
+    return rule.requested(rule.decisions(outcomes))
 
 
 def fill(store: Store, run: StudyRun, accuracy: float) -> None:
@@ -77,7 +90,7 @@ THIRD = [("none", 2), ("lsa", 2)]
 def test_seeds_are_added_to_an_undecided_method_and_its_plain_backbone_up_to_the_limit(
     results: dict[str, float], added: list[tuple[str, int]]
 ) -> None:
-    assert methods_and_seeds(SeedRuleState(adaptive_study()).requested(results)) == [*FIRST, *added]
+    assert methods_and_seeds(requested(adaptive_study(), results)) == [*FIRST, *added]
 
 
 def test_the_summary_names_the_verdict_and_the_seeds_of_each_comparison() -> None:
@@ -103,7 +116,7 @@ def test_a_missing_record_delays_only_its_own_comparison() -> None:
     without = {
         run: value for run, value in results.items() if run != adaptive_study().runs[3].spec.run_id
     }  # lsa, seed 1
-    assert methods_and_seeds(SeedRuleState(adaptive_study()).requested(without)) == [*FIRST, ("none", 2), ("spt", 2)]
+    assert methods_and_seeds(requested(adaptive_study(), without)) == [*FIRST, ("none", 2), ("spt", 2)]
     assert not missing(
         summary(decisions(adaptive_study(), without)),
         "waiting",
@@ -114,14 +127,80 @@ def test_a_missing_record_delays_only_its_own_comparison() -> None:
 
 def test_requested_runs_do_not_depend_on_the_order_in_which_runs_finish() -> None:
     final = accuracies(none=NONE, lsa=LATER, spt=ABOVE)
-    rule, ends = SeedRuleState(adaptive_study()), set[frozenset[str]]()
+    adaptive, ends = adaptive_study(), set[frozenset[str]]()
     for order in itertools.permutations(range(3)):
         done = dict[str, float]()
-        while open_runs := [run.spec.run_id for run in rule.requested(done) if run.spec.run_id not in done]:
+        while open_runs := [run.spec.run_id for run in requested(adaptive, done) if run.spec.run_id not in done]:
             chosen = open_runs[order[len(done) % 3] % len(open_runs)]
             done[chosen] = final[chosen]
         ends.add(frozenset(done))
     assert len(ends) == 1
+
+
+def test_a_diverged_run_ends_its_comparison_and_never_stalls_the_rule(tmp_path: Path) -> None:
+    adaptive, store = adaptive_study(), Store(tmp_path)
+    values = {"none": NONE, "lsa": CLOSE, "spt": CLOSE}
+    for run in adaptive.runs:
+        if (run.labels.method, run.spec.seed) == ("lsa", 1):
+            fill_diverged(store, run)
+        else:
+            fill(store, run, values[run.labels.method][run.spec.seed])
+    assert methods_and_seeds(requested_runs(adaptive, store)) == [*FIRST, ("none", 2), ("spt", 2)]
+    found = decisions(adaptive, outcomes_in(store, [run.spec.run_id for run in adaptive.runs]))
+    assert [(each.analysis.state, each.analysis.verdict) for each in found] == [
+        ("withheld", "withheld"),
+        ("waiting", "undecided"),
+    ]
+    assert not missing(summary(found), "withheld", "diverged", "L-Tiny on fashion-mnist-12k (2 seeds)")
+
+
+def test_a_seed_in_which_both_methods_diverged_is_replaced() -> None:
+    lost: dict[str, RunOutcome] = {**accuracies(none=NONE[:2], lsa=CLOSE[:2], spt=ABOVE[:2])}
+    for run in adaptive_study().runs:
+        if run.spec.seed == 1 and run.labels.method != "spt":
+            lost[run.spec.run_id] = "diverged"
+    states = [(each.analysis.state, each.analysis.seeds) for each in decisions(adaptive_study(), lost)]
+    assert states == [("waiting", 3), ("withheld", 2)]
+
+
+def test_diverged_runs_count_as_chance_if_the_study_says_so() -> None:
+    adaptive = adaptive_study(statistics={"failures": "chance"})
+    results: dict[str, RunOutcome] = {**accuracies(none=NONE[:2], lsa=CLOSE[:2], spt=(0.0, 10.01))}
+    spt = next(run for run in adaptive.runs if (run.labels.method, run.spec.seed) == ("spt", 0))
+    analysis = decisions(adaptive, {**results, spt.spec.run_id: "diverged"})[1].analysis
+    assert analysis.n == 2 and analysis.estimate == pytest.approx((10 + 10.01 - 80.0 - 80.5) / 2)
+
+
+def test_the_rule_decides_the_declared_contrasts_of_a_study() -> None:
+    grid = {"backbone": [TINY, "pit"], "method": ["none", "spt", "lsa", "both"]}
+    contrasts = [
+        {"method": "spt", "reference": "lsa"},
+        {"effect": "interaction"},
+        {"method": "spt", "over": "backbones"},
+    ]
+    adaptive = adaptive_study(grid=grid, contrast=contrasts, statistics={"variance": "own", "margin": 0.1})
+    results = {
+        run.spec.run_id: {"none": NONE, "spt": ABOVE, "lsa": CLOSE, "both": CLOSE}[run.labels.method][run.spec.seed]
+        for run in adaptive.runs
+        if run.labels.backbone == "Tiny"
+    }
+    found = decisions(adaptive, results)
+    assert [(each.comparison.contrast.name, each.comparison.runs[0].labels.backbone) for each in found] == [
+        ("spt against lsa", "Tiny"),
+        ("spt against lsa", "PiT"),
+        ("interaction of spt and lsa", "Tiny"),
+        ("interaction of spt and lsa", "PiT"),
+    ]
+    assert [(each.analysis.state, each.analysis.seeds) for each in found[::2]] == [("waiting", 3), ("decided", 2)]
+    assert not missing(summary(found), "family-wise error 5 %", "4 contrasts", "spt against lsa, Tiny")
+    added = methods_and_seeds(requested(adaptive, results))[8 * 2 :]
+    assert added == [("spt", 2), ("lsa", 2)]
+
+
+def test_the_summary_says_what_the_error_holds_for() -> None:
+    found = decisions(adaptive_study(statistics={"level": 0.9}), {})
+    words = ("sequential", "test accuracy", "family-wise error 10 %", "over 2 contrasts and all looks")
+    assert not missing(summary(found), *words)
 
 
 def test_requested_runs_are_read_from_the_store(tmp_path: Path) -> None:
@@ -144,7 +223,7 @@ def test_a_study_without_a_seed_rule_is_unchanged(tmp_path: Path) -> None:
 def test_backbones_without_a_method_keep_the_first_seeds() -> None:
     adaptive = study({"seeds": RULE, "grid": {"backbone": [TINY, "resnet56"], "method": ["none", "lsa"]}})
     results = {run.spec.run_id: 50.0 + run.spec.seed for run in adaptive.runs}
-    grown = SeedRuleState(adaptive).requested(results)
+    grown = requested(adaptive, results)
     assert [run.labels.backbone for run in grown if run.spec.seed > 1] == ["Tiny", "Tiny"]
     assert [run.spec.seed for run in grown if run.labels.backbone == "ResNet56"] == [0, 1]
 

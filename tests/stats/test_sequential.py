@@ -1,178 +1,138 @@
-"""Sequential tests: level of each interim analysis, coverage and stopping."""
+"""Interim analyses of contrasts: values, levels, the frozen prior, diverged runs."""
 
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from scipy.special import stdtr
 
-from slbench.report.captions import seed_rule_sentence
-from slbench.stats.intervals import paired_difference, t_bound
-from slbench.stats.sequential import (
-    chance_to_cross,
-    confidence,
-    interim_analysis,
-    sequential_difference,
-    sequential_level,
-)
+from slbench.stats.contrast import Contrast
+from slbench.stats.intervals import t_bound
+from slbench.stats.moderation import Variance, moderated
+from slbench.stats.pocock import sequential_level
+from slbench.stats.sequential import BySeed, InterimAnalysis, SequentialDesign, interim_analyses
+from slbench.stats.settings import Statistics
 from slbench.study import SeedRule
-from tests.support import missing
 
-# The 5 % quantile of the lowest p value in 2,000,000 simulated studies; it has a standard error of some 0.5 %.
-LEVELS = {(2, 3): 0.0278, (2, 10): 0.0099, (3, 5): 0.0230, (3, 10): 0.0120, (5, 10): 0.0174, (5, 20): 0.0098}
-RULE = SeedRule(min=3, max=10, until="decided")
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def p_values(differences: Array, rule: SeedRule) -> Array:
-    """Return the p values of the paired t test per study and look, for differences (study, seed)."""
-    looks = []
-    for n in range(rule.min, rule.max + 1):
-        first = differences[:, :n]
-        looks.append(2 * stdtr(n - 1, -np.abs(first.mean(axis=1) / first.std(axis=1, ddof=1) * n**0.5)))
-    return np.stack(looks, axis=1)
+RULE = SeedRule(min=2, max=4, until="decided")
+SPT = Contrast(method="spt", reference="none")
+PLAIN = (80.0, 80.0, 80.0, 80.0)
+Runs = Sequence[float | str | None]  # by seed; None: missing
 
 
-def studies(count: int, *, effect: float = 0.0, seed: int = 1) -> Array:
-    """Return differences of two methods (study, seed), in standard deviations."""
-    return np.random.default_rng(seed).normal(effect, 1, (count, RULE.max))
+def cell(spt: Runs, none: Runs = PLAIN) -> dict[str, BySeed]:
+    """Return outcomes of two methods by seed."""
+    return {"spt": by_seed(spt), "none": by_seed(none)}
 
 
-def stopped_at(differences: Array, level: float) -> Array:
-    """Return the seeds of each study at the first p value below the level, else the last."""
-    below = p_values(differences, RULE) < level
-    return np.where(below.any(axis=1), RULE.min + below.argmax(axis=1), RULE.max)
+def by_seed(runs: Runs) -> BySeed:
+    return {seed: "diverged" if run == "diverged" else float(run) for seed, run in enumerate(runs) if run is not None}
 
 
-def coverage(differences: Array, seeds: Array, level: float, truth: float) -> float:
-    """Return how often the t interval over the seeds of each study contains the true value."""
-    within = [
-        abs(line[:n].mean() - truth) <= t_bound(n - 1, level) * line[:n].std(ddof=1) / n**0.5
-        for line, n in zip(differences, seeds.tolist(), strict=True)
-    ]
-    return float(np.mean(within))
+def design(rule: SeedRule = RULE, *, count: int = 1, **statistics: object) -> SequentialDesign:
+    return SequentialDesign(rule, count, Statistics.model_validate(statistics))
 
 
-@pytest.mark.parametrize(("looks", "level"), LEVELS.items())
-def test_the_level_of_each_look_equals_the_simulated_one(looks: tuple[int, int], level: float) -> None:
-    assert sequential_level(*looks) == pytest.approx(level, rel=0.015)
+def analyzed(*cells: Mapping[str, BySeed], of: SequentialDesign | None = None) -> list[InterimAnalysis]:
+    return interim_analyses(SPT, cells, of or design())
 
 
-def test_the_error_rate_of_two_looks_equals_a_geometric_integral() -> None:
-    """Three differences without a mean are a random direction; t is large near that of (1, 1, 0), or of (1, 1, 1)."""
-    level = 0.03
-    cosines = [
-        bound / (n - 1 + bound**2) ** 0.5 for n, bound in ((2, t_bound(1, 1 - level)), (3, t_bound(2, 1 - level)))
-    ]
-    angles = (np.arange(4000) + 0.5) / 4000 * np.pi / 2  # from (1, 1, 0) towards (1, -1, 0)
-    heights = (np.arange(4000) + 0.5) / 2000 - 1  # along (0, 0, 1), uniform on a sphere
-    flat = np.cos(angles)[:, None] * np.sqrt(1 - heights**2)
-    passed = (np.cos(angles)[:, None] > cosines[0]) | (np.abs(2**0.5 * flat + heights) / 3**0.5 > cosines[1])
-    assert chance_to_cross(level, 2, 3) == pytest.approx(passed.mean(), abs=5e-5)
+def test_each_of_m_comparisons_has_sidaks_level_over_all_its_analyses() -> None:
+    assert design(count=1).interval_level == pytest.approx(1 - sequential_level(2, 4, 0.05))
+    assert design(count=15).interval_level == pytest.approx(1 - sequential_level(2, 4, 1 - 0.95 ** (1 / 15)))
+    assert design(count=15, level=0.9).interval_level == pytest.approx(1 - sequential_level(2, 4, 1 - 0.9 ** (1 / 15)))
 
 
-@pytest.mark.parametrize("n", [2, 3, 7, 30])
-def test_the_error_rate_of_a_single_look_is_its_level(n: int) -> None:
-    assert chance_to_cross(0.03, n, n) == pytest.approx(0.03, abs=1e-5)
-    assert sequential_level(n, n) == pytest.approx(0.05)
+def test_an_interval_is_that_of_students_t_at_the_level_of_the_analyses() -> None:
+    (found,) = analyzed(cell((81.0, 79.5, 81.5, 79.0)))
+    values = np.array([1.0, -0.5, 1.5, -1.0])
+    half = t_bound(3, design().interval_level) * values.std(ddof=1) / 2
+    assert (found.state, found.seeds, found.n, found.verdict) == ("undecided", 4, 4, "undecided")
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.25, 0.25 - half, 0.25 + half))
 
 
-def test_the_level_decreases_with_the_looks_and_exceeds_that_of_bonferroni() -> None:
-    levels = [sequential_level(3, last) for last in range(3, 12)]
-    assert levels == sorted(levels, reverse=True)
-    assert all(0.05 / (looks + 1) < level < 0.05 for looks, level in enumerate(levels[1:], start=1))
-
-
-@pytest.mark.parametrize(("first", "last"), [(2, 4), (3, 10), (5, 9)])
-def test_the_integral_equals_a_simulation(first: int, last: int) -> None:
-    rule = SeedRule(min=first, max=last, until="decided")
-    lowest = p_values(np.random.default_rng(last).normal(0, 3, (60_000, last)), rule).min(axis=1)
-    for level in (0.05, 0.02, 0.005):
-        chance = chance_to_cross(level, first, last)
-        assert (lowest < level).mean() == pytest.approx(chance, abs=4 * (chance / 60_000) ** 0.5)
-
-
-def test_naive_stopping_has_an_error_rate_of_17_percent_and_the_rule_of_5() -> None:
-    equal = studies(40_000)
-    lowest = p_values(equal, RULE).min(axis=1)
-    assert (lowest < 0.05).mean() == pytest.approx(0.167, abs=0.01)
-    assert (lowest < sequential_level(3, 10)).mean() == pytest.approx(0.05, abs=0.005)
-
-
-def test_a_95_percent_interval_after_naive_stopping_covers_83_percent() -> None:
-    equal = studies(20_000)
-    assert coverage(equal, stopped_at(equal, 0.05), 0.95, 0.0) == pytest.approx(0.833, abs=0.01)
-
-
-@pytest.mark.parametrize("effect", [0.0, 0.3, 0.7, 1.5, 4.0])
-def test_the_reported_interval_covers_after_sequential_stopping(effect: float) -> None:
-    drawn = studies(20_000, effect=effect)
-    level = sequential_level(3, 10)
-    seeds = stopped_at(drawn, level)
-    assert coverage(drawn, seeds, 1 - level, effect) > 0.945
-
-
-@pytest.mark.parametrize("effect", [0.0, 0.7])
-def test_the_interval_of_a_comparison_without_influence_on_stopping_covers(effect: float) -> None:
-    stopping = studies(20_000, effect=effect)
-    other = 0.8 * (stopping - effect) + 0.6 * studies(20_000, seed=2)
-    level = sequential_level(3, 10)
-    assert coverage(other, stopped_at(stopping, level), 1 - level, 0.0) > 0.945
-
-
-def test_interim_analyses_stop_like_the_simulation() -> None:
-    drawn = studies(150, effect=0.9)
-    level = sequential_level(3, 10)
-    result = [interim_analysis(dict(enumerate(line)), dict.fromkeys(range(10), 0.0), RULE) for line in drawn.tolist()]
-    assert [value.seeds for value in result] == stopped_at(drawn, level).tolist()
-    decided = (p_values(drawn, RULE) < level).any(axis=1)
-    assert [value.state == "decided" for value in result] == decided.tolist()
-    assert 20 < decided.sum() < 150
-
-
-def seeds(*values: float) -> dict[int, float]:
-    return dict(enumerate(values))
-
-
-def test_an_interim_analysis_waits_for_all_its_seeds() -> None:
-    rule = SeedRule(min=2, max=4, until="decided")
-    plain = seeds(80.0, 80.0, 80.0, 80.0)
-    nothing = interim_analysis({}, plain, rule)
-    assert (nothing.state, nothing.seeds, nothing.difference, nothing.verdict) == ("waiting", 2, None, "undecided")
-    gap = interim_analysis({0: 81.0, 2: 81.0, 3: 81.0}, plain, rule)
-    assert (gap.state, gap.seeds) == ("waiting", 2)
-    further = interim_analysis(seeds(81.0, 79.5), plain, rule)
-    assert (further.state, further.seeds) == ("waiting", 3)
-    assert further.difference is not None and further.difference.n == 2
-    last = interim_analysis(seeds(81.0, 79.5, 81.5, 79.0), plain, rule)
-    assert (last.state, last.seeds, last.verdict) == ("undecided", 4, "undecided")
+def test_an_analysis_waits_for_all_its_seeds() -> None:
+    (nothing,) = analyzed(cell(()))
+    assert (nothing.state, nothing.seeds, nothing.n, nothing.verdict) == ("waiting", 2, 0, "undecided")
+    assert math.isnan(nothing.estimate) and math.isnan(nothing.low) and math.isnan(nothing.adjusted)
+    (gap,) = analyzed(cell((81.0, None, 81.0, 81.0)))
+    assert (gap.state, gap.seeds, gap.n) == ("waiting", 2, 0)
+    (further,) = analyzed(cell((81.0, 79.5)))
+    assert (further.state, further.seeds, further.n) == ("waiting", 3, 2)
 
 
 def test_later_seeds_do_not_change_a_decided_comparison() -> None:
-    rule = SeedRule(min=2, max=4, until="decided")
-    plain = seeds(80.0, 80.0, 80.0, 80.0)
-    decided = interim_analysis(seeds(78.0, 77.99), plain, rule)  # t = 401, and the bound is 31.6
+    (decided,) = analyzed(cell((78.0, 77.99)))  # t = 401, and the bound is 31.6
     assert (decided.state, decided.seeds, decided.verdict) == ("decided", 2, "worse")
-    assert interim_analysis(seeds(78.0, 77.99, 95.0, 99.0), plain, rule) == decided
+    (later,) = analyzed(cell((78.0, 77.99, 95.0, 99.0)))
+    assert later == decided
 
 
-def test_two_equal_differences_are_undecided() -> None:
-    rule = SeedRule(min=2, max=3, until="decided")
-    result = interim_analysis(seeds(81.0, 82.0), seeds(80.0, 81.0), rule)
-    assert (result.state, result.seeds) == ("waiting", 3)
+def test_an_interval_inside_the_margin_stops_as_equivalent() -> None:
+    (found,) = analyzed(cell((80.02, 79.99)), of=design(margin=1.0))
+    assert (found.state, found.n, found.verdict) == ("decided", 2, "equivalent")
+    (within,) = analyzed(cell((80.2, 80.201)), of=design(margin=1.0))
+    assert (within.state, within.verdict) == ("decided", "better, within the margin")
 
 
-def test_a_difference_under_a_rule_has_students_interval_at_the_level_of_the_rule() -> None:
-    drawn = np.random.default_rng(0).normal(80, 1, (2, 24)).tolist()
-    rule = SeedRule(min=3, max=30, until="decided")
-    result = sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), rule)
-    assert result.interval is not None
-    assert (result.interval.method, result.interval.level) == ("t", 1 - sequential_level(3, 30))
-    assert sequential_difference(seeds(*drawn[0]), seeds(*drawn[1]), None) == paired_difference(
-        seeds(*drawn[0]), seeds(*drawn[1])
-    )
-    assert (confidence(None), confidence(RULE)) == (0.95, 1 - sequential_level(3, 10))
+def test_equal_differences_have_no_interval_and_decide_nothing() -> None:
+    (found,) = analyzed(cell((81.0, 82.0), (80.0, 81.0)))
+    assert (found.state, found.seeds, found.n, found.estimate) == ("waiting", 3, 2, 1.0)
+    assert math.isnan(found.low) and math.isnan(found.high)
 
 
-def test_the_caption_describes_looks_and_intervals() -> None:
-    assert not missing(seed_rule_sentence(RULE), "3", "10", "0.0120", "8", "5 %", "98.8 %", "95 %")
+def test_an_effect_of_the_2x2_needs_all_four_methods() -> None:
+    values = {"none": (80.0, 80.0), "lsa": (80.0, 80.0), "spt": (82.0, 82.01), "both": (84.0, 84.01)}
+    runs = {method: by_seed(each) for method, each in values.items()}
+    (found,) = interim_analyses(Contrast(effect="spt"), [runs], design())
+    assert found.verdict == "better" and found.estimate == pytest.approx(3.005)
+    (waiting,) = interim_analyses(Contrast(effect="spt"), [{**runs, "both": {}}], design())
+    assert (waiting.state, waiting.n) == ("waiting", 0)
+
+
+def test_a_seed_in_which_all_methods_diverged_is_replaced_by_the_next() -> None:
+    (more,) = analyzed(cell(("diverged", 81.0), ("diverged", 80.0)))
+    assert (more.state, more.seeds, more.n) == ("waiting", 3, 0)
+    (found,) = analyzed(cell(("diverged", 78.0, 77.99), ("diverged", 80.0, 80.0)))
+    assert (found.state, found.seeds, found.n, found.verdict) == ("decided", 3, 2, "worse")
+
+
+def test_unequal_numbers_of_diverged_runs_end_a_comparison_without_a_verdict() -> None:
+    (found,) = analyzed(cell((90.0, "diverged")))
+    assert (found.state, found.seeds, found.verdict) == ("withheld", 2, "withheld")
+    (later,) = analyzed(cell((81.0, 79.5, "diverged")))
+    assert (later.state, later.seeds, later.n, later.verdict) == ("withheld", 3, 2, "withheld")
+    (equal,) = analyzed(cell((81.0, "diverged", 79.5), ("diverged", 80.0, 80.0)))
+    assert (equal.state, equal.seeds) == ("waiting", 4)
+
+
+def test_the_first_analysis_has_the_moderated_variances_of_all_cells() -> None:
+    rule = design(SeedRule(min=3, max=5, until="decided"), count=3)
+    plain = [np.random.default_rng(number).normal(80, 1, 3).tolist() for number in range(3)]
+    found = analyzed(*(cell(PLAIN[:3], values) for values in plain), of=rule)
+    own = [float(np.var(values, ddof=1)) for values in plain]
+    spreads = [each.spread for each in found]
+    expected = moderated([Variance(value, 2) for value in own])
+    limited = [  # at most five times the weight of a cell's own variance
+        Variance((10 * float(np.mean(own)) + 2 * value) / 12, 6) if moderate.df == 6 else moderate
+        for value, moderate in zip(own, expected, strict=True)
+    ]
+    for spread, wanted in zip(spreads, limited, strict=True):
+        assert spread is not None
+        assert (spread.value, spread.df) == pytest.approx((wanted.value, wanted.df))
+
+
+def test_a_cell_waits_for_the_first_seeds_of_the_others_unless_variances_are_its_own() -> None:
+    cells = cell((78.0, 77.99)), cell((78.0,))
+    assert [(each.state, each.seeds, each.n) for each in analyzed(*cells)] == [("waiting", 2, 0)] * 2
+    own = analyzed(*cells, of=design(variance="own"))
+    assert [(each.state, each.seeds) for each in own] == [("decided", 2), ("waiting", 2)]
+    lost = cell((78.0, "diverged"))
+    assert [each.state for each in analyzed(cells[0], lost)] == ["decided", "withheld"]
+
+
+def test_later_seeds_of_other_cells_do_not_change_an_analysis() -> None:
+    draw = np.random.default_rng(3).normal(80, 1, (3, 4)).tolist()
+    first, *others = (cell(line) for line in draw)
+    short = [cell(line[:2]) for line in draw[1:]]
+    assert analyzed(first, *others)[0] == analyzed(first, *short)[0]

@@ -16,10 +16,10 @@ def test_a_seed_rule_starts_with_min_seeds_and_compares_each_method_with_its_pla
     assert found.seeds is not None and (found.seeds.min, found.seeds.max) == (3, 10)
     fixed = study({"grid": {**grid, "seed": [0, 1, 2]}})
     assert (found.runs, fixed.seeds, fixed.comparisons) == (fixed.runs, None, ())
-    pairs = [(each.row.spec, each.plain.spec) for each in found.comparisons]
+    pairs = [(each.runs[0].spec, each.runs[1].spec) for each in found.comparisons]
     assert [(row.recipe.lr, plain.recipe.lr) for row, plain in pairs] == [(lr, lr) for lr in (0.001, 0.003)] * 2
-    assert [each.row.labels.method for each in found.comparisons] == ["lsa", "lsa", "spt", "spt"]
-    assert {each.plain.labels.method for each in found.comparisons} == {"none"}
+    assert [each.runs[0].labels.method for each in found.comparisons] == ["lsa", "lsa", "spt", "spt"]
+    assert {each.runs[1].labels.method for each in found.comparisons} == {"none"}
     assert found.comparisons[1].title == "L-Tiny on fashion-mnist-12k, recipe.lr 0.003"
 
 
@@ -31,16 +31,16 @@ def test_methods_with_equal_runs_are_compared_once_and_none_with_itself() -> Non
     # Without pooling layers spt-no-pool is spt; method "none" has no shift to vary.
     grid = {"backbone": [TINY], "method": ["none", "spt", "spt-no-pool"], "method.shift_ratio": [0.25, 0.5]}
     found = study({"seeds": RULE, "grid": grid})
-    assert [(each.row.labels.method, each.settings) for each in found.comparisons] == [
+    assert [(each.runs[0].labels.method, each.settings) for each in found.comparisons] == [
         ("spt", ("method.shift_ratio 0.25",)),
         ("spt", ("method.shift_ratio 0.5",)),
     ]
-    assert len({each.plain.spec.run_id for each in found.comparisons}) == 1
+    assert len({each.runs[1].spec.run_id for each in found.comparisons}) == 1
 
 
 def test_a_convolutional_network_is_not_compared() -> None:
     found = study({"seeds": RULE, "grid": {"backbone": ["resnet56", TINY], "method": ["none", "both"]}})
-    assert [each.row.labels.backbone for each in found.comparisons] == ["Tiny"]
+    assert [each.runs[0].labels.backbone for each in found.comparisons] == ["Tiny"]
     assert [run.spec.seed for run in found.runs if run.labels.backbone == "ResNet56"] == [0, 1, 2]
 
 
@@ -74,6 +74,10 @@ def test_seeds_of_the_command_line_replace_the_rule() -> None:
         ),
         ({"seeds": RULE, "grid": {"method": ["none"]}}, ("test.toml", "seeds", "none")),
         ({"seeds": RULE, "grid": {"backbone": ["resnet56"]}}, ("seeds", "none")),
+        (
+            {"seeds": RULE, "grid": {"backbone": ["vit"]}, "contrast": [{"method": "spt", "over": "backbones"}]},
+            ("test.toml", "seeds", "contrast", "fixed seeds"),
+        ),
     ],
 )
 def test_an_invalid_seed_rule_is_refused(content: dict[str, Any], words: tuple[object, ...]) -> None:
