@@ -105,9 +105,19 @@ def path_of(store: Store, name: str) -> Path:
 
 def write_study(store: Store, study: Study, looks: Iterable[Look] = ()) -> None:
     """Write the file of a study unless it is up to date. A disk that refuses is left to the runs to report."""
-    path = path_of(store, study.name)
+    path, now = path_of(store, study.name), stored(study, looks)
+    earlier = read_study(path)
+    if isinstance(earlier, StoredStudy):
+        now = now.with_parts(earlier)
+    if now != earlier:
+        with contextlib.suppress(OSError):
+            write_atomic(path, dump_json(now.model_dump(mode="json")))
+
+
+def stored(study: Study, looks: Iterable[Look] = ()) -> StoredStudy:
+    """Return a study as its file has it."""
     contrasts = study.contrasts
-    now = StoredStudy(
+    return StoredStudy(
         name=study.name,
         contrasts=None if contrasts is None else [without_none(asdict(contrast)) for contrast in contrasts],
         statistics=study.statistics,
@@ -115,12 +125,6 @@ def write_study(store: Store, study: Study, looks: Iterable[Look] = ()) -> None:
         runs=sorted(run.spec.run_id for run in study.runs),
         looks=sorted(looks, key=lambda look: look.key),
     )
-    earlier = read_study(path)
-    if isinstance(earlier, StoredStudy):
-        now = now.with_parts(earlier)
-    if now != earlier:
-        with contextlib.suppress(OSError):
-            write_atomic(path, dump_json(now.model_dump(mode="json")))
 
 
 def without_none(content: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError, StoreError
+from slbench.grid.adaptive_seeds import SeedRuleState, outcomes_in
 from slbench.measure.throughput_keys import record_key
 from slbench.measurement_records import Throughput
 from slbench.methods import METHODS
@@ -27,6 +28,7 @@ from slbench.stats.contrast import Contrast
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.store import RESUME_CHECK, Store
 from slbench.study import SeedRule, Study, StudyRun
+from slbench.study_files import StoredStudy, grid_run_ids, stored, studies_of
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
 from slbench.text import choices, shown
 from slbench.tuning.record import load, searches
@@ -56,6 +58,7 @@ class ReportInputs:
     seeds: SeedRule | None = None  # rule of adaptive seeds
     contrasts: tuple[Contrast, ...] | None = None  # questions of the study; None: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS
+    studies: tuple[StoredStudy, ...] = ()  # whose seed rules added some of the runs
     asked: tuple[StudyRun, ...] = ()  # the runs before a query
 
     @cached_property
@@ -79,7 +82,12 @@ def gather_study(study: Study, store: Store) -> ReportInputs:
     inputs = gather(
         study.runs, store, name=study.name, title=study.title, source=study.source, table_spec=study.table_spec
     )
-    return replace(inputs, seeds=study.seeds, contrasts=study.contrasts, statistics=study.statistics)
+    inputs = replace(inputs, seeds=study.seeds, contrasts=study.contrasts, statistics=study.statistics)
+    if study.seeds is None:
+        return inputs
+    rule = SeedRuleState(study)
+    looks = [decision.look for decision in rule.decisions(outcomes_in(store, rule.all_run_ids()))]
+    return replace(inputs, studies=(stored(study, looks),))
 
 
 def gather_store(store: Store) -> ReportInputs:
@@ -87,7 +95,14 @@ def gather_store(store: Store) -> ReportInputs:
     outcomes, unread = read_outcomes(store.ids())
     runs = [StudyRun(outcome.spec, outcome.labels) for outcome in outcomes]
     inputs = gather(sorted(runs, key=table_order), store, name="all", title="Every run of the store")
-    return replace(inputs, unread=tuple(unread), is_study=False, kinds=kinds_of_runs(store))
+    studies, damaged = studies_of(store)
+    return replace(
+        inputs,
+        unread=(*unread, *damaged),
+        is_study=False,
+        studies=tuple(study for study in studies if study.seeds is not None),
+        kinds=kinds_of_runs(store, studies),
+    )
 
 
 def gather(
@@ -123,7 +138,7 @@ def gather(
     )
 
 
-def kinds_of_runs(store: Store) -> dict[str, RunKind]:
+def kinds_of_runs(store: Store, studies: Iterable[StoredStudy] = ()) -> dict[str, RunKind]:
     """Return the kind of each run of a store that is not of a grid, by id.
 
     Runs that a search has made are "tuning", unless a study of the store has them too; those of `slbench verify-resume`
@@ -135,7 +150,7 @@ def kinds_of_runs(store: Store) -> dict[str, RunKind]:
     for folder in searches(store):
         with contextlib.suppress(StoreError):
             ids |= load(folder).run_ids
-    return dict.fromkeys(ids, "tuning")
+    return dict.fromkeys(ids - grid_run_ids(studies), "tuning")
 
 
 def read_outcomes(folders: Mapping[str, Path]) -> tuple[list[Outcome], list[str]]:

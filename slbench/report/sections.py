@@ -96,6 +96,11 @@ def setting_notes(inputs: ReportInputs) -> Iterator[str]:
         yield "Every contrast has a variance of its own."
     if settings.failures != default.failures:
         yield "Diverged runs count as the accuracy of guessing."
+    if inputs.studies:
+        yield (
+            "Sequential: seeds were added, on test accuracy, until each answer was decided. The error holds over all "
+            "answers and looks; estimates are adjusted for stopping (median-unbiased)."
+        )
 
 
 def answer_sentence(result: Result, verdicts: Verdicts) -> str:
@@ -103,6 +108,7 @@ def answer_sentence(result: Result, verdicts: Verdicts) -> str:
     answer = result.answer
     place = ", ".join(part for part in (f"{answer.backbone} on {answer.dataset}", answer.setting) if part)
     details = [f"{result.verdict}, {signed(result.estimate)}{ends(result)}", plural(result.n, result.over[:-1])]
+    details += ["sequential"] if result.sequential else []
     details += [f"diverged: {answer.failed}"] if answer.failed else []
     details += [verdicts.mixed(result)] if verdicts.mixed(result) else []
     return f"{answer.contrast.name}, {place}: {', '.join(details)}"
@@ -174,7 +180,8 @@ def cells_of_contrasts(results: Iterable[Result]) -> dict[Contrast, int]:
 def line(result: Result, cells: int, verdicts: Verdicts) -> tuple[str, ...]:
     """Return the cells of a result, in the order of HEADS."""
     answer, together = result.answer, result.correlation
-    notes = [f"diverged: {answer.failed}"] if answer.failed else []
+    notes = ["sequential"] if result.sequential else []
+    notes += [f"diverged: {answer.failed}"] if answer.failed else []
     notes += [verdicts.mixed(result)] if verdicts.mixed(result) else []
     return (
         answer.contrast.name,

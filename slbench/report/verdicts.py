@@ -1,22 +1,28 @@
 """Verdicts of a report: the contrasts of its runs for one metric, as every table, figure and page shows them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from slbench.provenance import version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
 from slbench.stats.contrast import Contrast, default_contrasts
-from slbench.stats.judge import COLUMNS, Result, judge
+from slbench.stats.judge import COLUMNS, Result, judge, result_of
+from slbench.stats.moderation import Variance
+from slbench.stats.settings import Statistics
+from slbench.stats.verdict import Verdict
+from slbench.study_files import design_of_runs, look_at
 from slbench.table_spec import METRICS
 from slbench.text import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RULE_METRIC = "final"  # what seed rules decide on
 PLAIN = "none"  # method that gains are differences to
 CONDITIONS: dict[str, Callable[[RunRecord], str]] = {  # in which compared runs should agree
     "devices": lambda record: f"{record.device_name} {record.device.partition(':')[0]}",
@@ -85,6 +91,7 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
     frame, column = metric_frame(inputs, metric)
     questions = inputs.contrasts if primary else ()
     results = judge(frame, questions, statistics=inputs.statistics, accuracy=column, strict=False) if len(frame) else []
+    results = [under_rule(result, inputs, metric) for result in results]
     answered = {result.answer.contrast for result in results}
     asked: Sequence[Contrast] = questions if questions is not None else default_contrasts(methods_of(inputs), PLAIN)
     return Verdicts(
@@ -95,6 +102,50 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
             record.run_id: {noun: text(record) for noun, text in CONDITIONS.items()} for record in inputs.records
         },
     )
+
+
+def under_rule(result: Result, inputs: ReportInputs, metric: str) -> Result:
+    """Return a result on runs that a seed rule added: as it stopped, else at the level of the rule's intervals.
+
+    At a fixed-sample level the intervals of samples that were stopped by their results would err too often. Where the
+    rule decided this very contrast, the estimate is adjusted for stopping.
+    """
+    answer = result.answer
+    if result.over != "seeds" or (design := design_of_runs(inputs.studies, answer.all_ids)) is None:
+        return result
+    found = look_at(inputs.studies, answer.contrast.name, answer.all_ids) if metric == RULE_METRIC else None
+    if found is None or not found[0].n:
+        return at_level(result, max(result.level, design.interval_level), inputs.statistics)
+    look, design = found
+    low, high = (math.nan if end is None else end for end in (look.low, look.high))
+    estimate = look.estimate if look.adjusted is None else look.adjusted
+    return replace(
+        result,
+        estimate=math.nan if estimate is None else estimate,
+        n=look.n,
+        low=low,
+        high=high,
+        low_plain=low,
+        high_plain=high,
+        level=design.interval_level,
+        verdict=cast(Verdict, look.verdict),
+        sequential=True,
+    )
+
+
+def at_level(result: Result, level: float, statistics: Statistics) -> Result:
+    """Return a result with both intervals at another level."""
+    spread = None if math.isnan(result.std) else Variance(result.std**2, result.df)
+    changed = statistics.model_copy(update={"level": level})
+    again = result_of(
+        result.answer,
+        spread,
+        level=level,
+        family=result.family,
+        family_size=result.family_size,
+        statistics=changed,
+    )
+    return replace(again, sequential=True)
 
 
 def methods_of(inputs: ReportInputs) -> list[str]:

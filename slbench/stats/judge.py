@@ -25,7 +25,7 @@ Family = Literal["primary", "exploratory"]
 COLUMNS = (
     "backbone", "dataset", "setting", "contrast", "reference", "estimate", "low", "high", "low_plain", "high_plain",
     "level", "std", "df", "n", "over", "failed", "verdict", "family", "exploratory", "correlation", "correlation_low",
-    "correlation_high",
+    "correlation_high", "sequential",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ class Result:
 
     answer: Answer
     estimate: float
+    n: int  # values behind it
     low: float  # of the simultaneous interval; NaN without one
     high: float
     low_plain: float  # of the interval of this contrast alone
@@ -45,11 +46,8 @@ class Result:
     verdict: Verdict
     family: Family
     family_size: int  # contrasts that the intervals hold for together
+    sequential: bool = False  # a seed rule decided how many seeds there are, from their results
     correlation: Correlation | None = None  # of method and reference over the seeds
-
-    @property
-    def n(self) -> int:
-        return len(self.answer.values)
 
     @property
     def over(self) -> str:
@@ -68,6 +66,7 @@ class Result:
             self.low, self.high, self.low_plain, self.high_plain, self.level, self.std, self.df, self.n, self.over,
             answer.failed, self.verdict, self.family, self.family == "exploratory",
             *((together.value, together.low, together.high) if together else (math.nan,) * 3),
+            self.sequential,
         )  # fmt: skip
         return dict(zip(COLUMNS, values, strict=True))
 
@@ -116,7 +115,8 @@ def contrasts(
         `high_plain` (points), `level` (of `low` to `high`), `std` (of the values, moderated), `df`, `n` (values),
         `over` ("seeds", or "backbones" for backbones at large), `failed` ("2 of 5 spt"), `verdict` ("better", "worse",
         either with ", within the margin", "equivalent", "undecided", "withheld"), `family`, `exploratory`,
-        `correlation` of the two methods over the seeds with its 95 % interval. Intervals are NaN for one seed or
+        `correlation` of the two methods over the seeds with its 95 % interval, `sequential` (False here: a seed rule is
+        part of a study, whose report knows it). Intervals are NaN for one seed or
         without spread, and the verdict is then "undecided".
     Raises:
         InputError: for an unknown key, value or method, or a contrast that no runs answer.
@@ -190,12 +190,12 @@ def judged(found: Sequence[Answer], *, family: Family, statistics: Statistics) -
     spreads = spreads_of(found, statistics.variance)
     joint = joint_level(found, statistics.level)
     return [
-        result(answer, spread, level=joint, family=family, family_size=len(found), statistics=statistics)
+        result_of(answer, spread, level=joint, family=family, family_size=len(found), statistics=statistics)
         for answer, spread in zip(found, spreads, strict=True)
     ]
 
 
-def result(
+def result_of(
     answer: Answer, spread: Variance | None, *, level: float, family: Family, family_size: int, statistics: Statistics
 ) -> Result:
     """Return the result of one contrast.
@@ -212,6 +212,7 @@ def result(
     return Result(
         answer=answer,
         estimate=estimate,
+        n=n,
         low=low,
         high=high,
         low_plain=low_plain,

@@ -113,11 +113,7 @@ def test_the_first_analysis_has_the_moderated_variances_of_all_cells() -> None:
     own = [float(np.var(values, ddof=1)) for values in plain]
     spreads = [each.spread for each in found]
     expected = moderated([Variance(value, 2) for value in own])
-    limited = [  # at most five times the weight of a cell's own variance
-        Variance((10 * float(np.mean(own)) + 2 * value) / 12, 6) if moderate.df == 6 else moderate
-        for value, moderate in zip(own, expected, strict=True)
-    ]
-    for spread, wanted in zip(spreads, limited, strict=True):
+    for spread, wanted in zip(spreads, expected, strict=True):
         assert spread is not None
         assert (spread.value, spread.df) == pytest.approx((wanted.value, wanted.df))
 

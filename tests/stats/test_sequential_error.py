@@ -114,7 +114,7 @@ def test_the_family_wise_error_of_the_rule(law: str, count: int, unequal: float,
 
 @pytest.mark.slow
 def test_without_a_limit_of_the_priors_weight_the_rule_errs_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slbench.stats.sequential.PRIOR_WEIGHT", 1e9)
+    monkeypatch.setattr("slbench.stats.moderation.PRIOR_WEIGHT", 1e9)
     _, wrong = simulated(differences(60, "normal", 1000, unequal=0.4), SequentialDesign(RULE, 60))
     assert wrong.any(axis=(1, 2)).mean() > 0.12
 
