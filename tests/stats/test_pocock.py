@@ -70,6 +70,13 @@ def test_the_error_rate_of_a_single_look_is_its_level(n: int) -> None:
     assert sequential_level(n, n, 0.05) == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize("error", [1e-9, 0.2, 0.99])
+def test_any_error_rate_has_a_level(error: float) -> None:
+    level = sequential_level(3, 5, error)
+    assert error / 3 < level < error
+    assert chance_to_cross(level, 3, 5) == pytest.approx(error)
+
+
 @pytest.mark.parametrize("count", [1, 60])
 def test_the_level_of_a_small_error_rate_is_that_of_a_finer_integration(
     count: int, monkeypatch: pytest.MonkeyPatch
