@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NODES = 201  # of the interpolation over angles
 POINTS = 64  # of each quadrature over the next difference
 TAIL = 10.0  # standard deviations
-ROUNDING = 0.01  # of the logarithm of an error rate
 
 
 @cache
@@ -41,8 +40,10 @@ def sequential_level(first: int, last: int, error: float) -> float:
     def excess(log_level: float) -> float:
         return math.log(chance_to_cross(math.exp(log_level), first, last) / error)
 
-    bonferroni = math.log(error / (last - first + 1))  # and the level of a single analysis are its limits
-    return math.exp(float(brentq(excess, bonferroni - ROUNDING, min(math.log(error) + ROUNDING, 0.0), xtol=1e-7)))
+    bonferroni, single = math.log(error / (last - first + 1)), math.log(error)  # analyses are dependent: between them
+    if excess(bonferroni) >= 0:  # so small that the integral is too rough
+        return math.exp(bonferroni)
+    return math.exp(float(brentq(excess, bonferroni, single, xtol=1e-7)))
 
 
 def chance_to_cross(level: float, first: int, last: int) -> float:
