@@ -35,14 +35,15 @@ def sequential_level(first: int, last: int, error: float) -> float:
     assert 2 <= first <= last, (first, last)
     if first == last:
         return error
-    target = math.log(error)
-    one, other = target - math.log(last - first + 1), target  # log levels: Bonferroni, single analysis
-    at_one = math.log(chance_to_cross(math.exp(one), first, last))
-    while abs(other - one) > 1e-6:  # secant method; the logarithms are almost linear
-        at_other = math.log(chance_to_cross(math.exp(other), first, last))
-        slope = (at_other - at_one) / (other - one)
-        one, at_one, other = other, at_other, other + (target - at_other) / slope
-    return math.exp(other)
+    from scipy.optimize import brentq
+
+    def excess(log_level: float) -> float:
+        return math.log(chance_to_cross(math.exp(log_level), first, last) / error)
+
+    bonferroni, single = math.log(error / (last - first + 1)), math.log(error)  # analyses are dependent: between them
+    if excess(bonferroni) >= 0:  # so small that the integral is too rough
+        return math.exp(bonferroni)
+    return math.exp(float(brentq(excess, bonferroni, single, xtol=1e-7)))
 
 
 def chance_to_cross(level: float, first: int, last: int) -> float:

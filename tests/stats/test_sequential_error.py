@@ -75,7 +75,7 @@ def simulated(values: Array, design: SequentialDesign) -> tuple[Array, Array]:
 
 def test_the_simulation_of_arrays_stops_like_interim_analyses() -> None:
     design = SequentialDesign(RULE, 15, Statistics(margin=1e-6))
-    values = differences(15, "normal", 12, unequal=0.4) + 2.5
+    values = differences(15, "normal", 12, unequal=0.4) + 1.5
     stopped, decided = simulated(values, design)
     assert 30 < decided.sum() < 165
     for study, contrast in np.ndindex(12, 3):
