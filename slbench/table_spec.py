@@ -26,11 +26,18 @@ class Metric:
     description: str  # of the caption
     key: str  # of its columns in a CSV, after the data set
     field: str | None = None  # of the record
-    from_logits: "Callable[[np.ndarray, np.ndarray], float] | None" = None  # in place of a field: of logits, labels
+    # in place of a field: functions of the stored logits (n k) or predicted classes (n), and of the labels (n)
+    from_logits: "Callable[[np.ndarray, np.ndarray], float] | None" = None
+    from_predictions: "Callable[[np.ndarray, np.ndarray], float] | None" = None
     noun: str = ""  # in a sentence; empty: its head
     lowest_is_best: bool = False
     digits: int = 2
     is_accuracy: bool = True  # top-1 in %
+
+    @property
+    def from_outputs(self) -> bool:
+        """Whether the metric is computed from stored test outputs."""
+        return self.field is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,7 @@ METRICS: dict[str, Metric] = {
         head="balanced",
         description="mean over the classes of their test accuracy after the last epoch in %",
         key="final_test_balanced_accuracy",
-        from_logits=balanced_accuracy,
+        from_predictions=balanced_accuracy,
         noun="balanced accuracy",
         is_accuracy=False,
     ),
