@@ -114,7 +114,7 @@ COSTS: dict[str, Cost] = {
 }
 COMPARISONS = {  # columns that compare the metric before them
     "gain": "mean difference to the plain backbone, paired by seed",
-    "published": "the paper's number, and the verdict on reproducing it",
+    "published": "the paper's best test accuracy beside ours, and verdicts on it and on its gain",
 }
 DEFAULT_COLUMNS = ("images_per_second", "macs", "params", "final", "gain")
 PAPER_COLUMNS = (*DEFAULT_COLUMNS, "best")  # where every run follows protocol paper

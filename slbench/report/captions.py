@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
+from slbench.published.reproduction import PUBLISHED_NOTE
 from slbench.record import RunRecord
 from slbench.report.columns import Column, GainColumn, MetricColumn, PublishedColumn
 from slbench.stats.intervals import LEVEL
@@ -74,13 +75,6 @@ def seed_rule_sentence(rule: SeedRule) -> str:
         f"overall error rate at {100 * (1 - LEVEL):.0f} %; the {100 * (1 - level):.4g} % intervals have "
         f"{100 * LEVEL:.0f} % coverage at any stopping time (repeated confidence intervals, Pocock's boundary)."
     )
-
-
-PUBLISHED_NOTE = (
-    "Published: the paper's number, the best test accuracy over the epochs of one run. Reproduced: inside the 95 % "
-    "prediction interval for one more run of ours; undecided: that interval is wider than the paper's gain; lower, "
-    "higher: ours is."
-)
 
 
 SUBSET_DESCRIPTIONS = {

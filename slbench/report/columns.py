@@ -1,5 +1,6 @@
 """Columns of a table: text, CSV fields and sort key of each. A new kind of column is one class here."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -234,9 +235,16 @@ class GainColumn(DatasetColumn):
 
 
 class PublishedColumn(DatasetColumn):
-    """The paper's number and the verdict on reproducing it: "76.29 (undecided)"."""
+    """The paper's number beside our best accuracy, with verdicts on it and on its gain.
 
-    fields = ("published", "verdict", "verdict_reason", "published_confidence", "published_source")
+    "76.29 (best 76.31: within), gain +2.48 (+2.40: consistent)".
+    """
+
+    fields = (
+        "published", "verdict", "verdict_reason", "published_confidence", "published_source", "published_ours",
+        "published_gain", "published_gain_ours", "published_gain_low", "published_gain_high",
+        "published_gain_verdict", "published_gain_reason",
+    )  # fmt: skip
 
     @property
     def short_head(self) -> str:
@@ -248,14 +256,16 @@ class PublishedColumn(DatasetColumn):
 
     def cell_text(self, cell: Cell) -> str:
         reproduction = cell.reproduction
-        return NOTHING if reproduction is None else f"{reproduction.published.value:.2f} ({reproduction.verdict})"
+        return NOTHING if reproduction is None else reproduction.text
 
     def values(self, cell: Cell) -> tuple[object, ...]:
         reproduction = cell.reproduction
         if reproduction is None:
             return (None,) * len(self.fields)
         number = reproduction.published
-        return number.value, reproduction.verdict, reproduction.reason, number.confidence, number.source
+        about = number.value, reproduction.verdict, reproduction.reason, number.confidence, number.source
+        gain = (None,) * 6 if reproduction.gain is None else dataclasses.astuple(reproduction.gain)
+        return *about, reproduction.ours, *gain
 
     def number(self, cell: Cell) -> float | None:
         return None if cell.reproduction is None else cell.reproduction.published.value
@@ -266,7 +276,7 @@ class PublishedColumn(DatasetColumn):
             return ""
         number = reproduction.published
         return (
-            f"{reproduction.verdict}: {reproduction.reason}; published: {number.value:.2f} {number.unit}, "
+            f"{reproduction.explanation}; published: {number.value:.2f} {number.unit}, "
             f"{number.model} {number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
             f"source: {number.source}{'; ' if number.note else ''}{number.note}"
         )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from slbench.errors import StoreError
 from slbench.methods import model_title
-from slbench.published.reproduction import judge
+from slbench.published.reproduction import ReproductionVerdict, judge
 from slbench.record import RunRecord
 from slbench.report.captions import caption
 from slbench.report.cells import Cell, Row
@@ -77,7 +77,8 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
     all_rows = with_gains(all_rows, settings, shown_columns, rule=inputs.seeds)
     rows = mark_best([all_rows[key] for key in sorted_keys(by_key, inputs)], shown_columns)
     if any(isinstance(column, PublishedColumn) for column in shown_columns):
-        rows = [with_verdicts(row, by_key[key_of(row)], inputs.source) for row in rows]
+        verdicts = judge(inputs.records, source=inputs.source)
+        rows = [with_verdicts(row, by_key[key_of(row)], verdicts) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
         shown_columns = [column for column in shown_columns if not isinstance(column, GainColumn)]
     notes = [*footnotes(inputs, shown_columns=[column.name for column in shown_columns]), *incomparable(rows)]
@@ -200,13 +201,13 @@ def plain_key(key: Key, same: Sequence[int]) -> Key:
     return (key[0], *(key[2:][number] for number in same))
 
 
-def with_verdicts(row: Row, records: Sequence[RunRecord], source: str) -> Row:
+def with_verdicts(row: Row, records: Sequence[RunRecord], verdicts: Mapping[str, ReproductionVerdict]) -> Row:
     """Return a row with the verdicts on reproducing the published numbers."""
     cells = dict(row.cells)
     for (dataset, name), cell in row.cells.items():
         if METRICS[name].is_accuracy:
-            on_dataset = [record for record in records if record.labels.dataset == dataset]
-            cells[dataset, name] = replace(cell, reproduction=judge(on_dataset, source=source))
+            cell_id = next(record.spec.cell_id for record in records if record.labels.dataset == dataset)
+            cells[dataset, name] = replace(cell, reproduction=verdicts.get(cell_id))
     return replace(row, cells=cells)
 
 

@@ -25,7 +25,6 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "paired_p",
-    "prediction_interval",
     "seeds_needed",
     "spread_of",
     "t_bound",
@@ -129,17 +128,6 @@ def t_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
     check_values(values)
     centre, n = mean(values), len(values)
     half_width = t_bound(n - 1, level) * stdev(values) / math.sqrt(n)
-    return Interval(centre, centre - half_width, centre + half_width, n, "t", level)
-
-
-def prediction_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Return the prediction interval of one further run: mean ± t s sqrt(1 + 1/n).
-
-    Used for a published accuracy, which is one run. Assumes normal values. Raise ValueError for fewer than two values.
-    """
-    check_values(values)
-    centre, n = mean(values), len(values)
-    half_width = t_bound(n - 1, level) * stdev(values) * math.sqrt(1 + 1 / n)
     return Interval(centre, centre - half_width, centre + half_width, n, "t", level)
 
 

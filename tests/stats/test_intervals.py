@@ -8,7 +8,6 @@ from slbench.stats.intervals import (
     holm,
     mean_interval,
     paired_difference,
-    prediction_interval,
     seeds_needed,
     t_interval,
 )
@@ -110,15 +109,6 @@ def test_many_seeds_have_a_bootstrap_interval_near_that_of_scipy() -> None:
     assert (result.low, result.high) == pytest.approx((theirs.low, theirs.high), abs=0.1)
     low, high = ttest_1samp(values, 0).confidence_interval(0.95)
     assert (student.low, student.high) == pytest.approx((low, high))
-
-
-def test_the_prediction_interval_of_two_runs_by_hand() -> None:
-    result = prediction_interval([79.0, 81.0])  # mean 80, s = sqrt(2), t(0.975, 1) = 12.7062
-    assert result.estimate == 80.0
-    assert result.high - 80 == pytest.approx(12.7062047 * 2**0.5 * 1.5**0.5, rel=1e-7)
-    assert 80 - result.low == pytest.approx(result.high - 80)
-    with pytest.raises(ValueError, match=naming("two", "1")):
-        prediction_interval([80.0])
 
 
 def test_holms_correction_by_hand_keeps_missing_values() -> None:
