@@ -92,24 +92,6 @@ class PairedDifference(Estimate):
 
     correlation: float | None  # between the methods over the seeds; None below three seeds or without spread
 
-    @property
-    def summary(self) -> str:
-        """The difference with interval, n and method, as a sentence."""
-        if self.interval is None:
-            return f"{self.estimate:+.2f} points with one seed; no interval."
-        if not self.std and self.estimate:
-            return f"{self.estimate:+.2f} points in each of {self.n} paired seeds; no spread, no interval."
-        how = {"t": "Student's t", "bootstrap": "bootstrap"}[self.interval.method]
-        text = (
-            f"{self.estimate:+.2f} points, {100 * self.interval.level:.4g} % interval "
-            f"{self.interval.low:+.2f} to {self.interval.high:+.2f} ({self.n} paired seeds, {how})"
-        )
-        if self.verdict != "undecided":
-            return f"{text}."
-        needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
-        more = "" if needed is None else f"; detecting this difference takes about {needed} seeds"
-        return f"{text}; differences below {self.interval.half_width:.2f} points are not detectable{more}."
-
 
 def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
     """Return a mean with its interval: Student's t below 20 values, else a studentized bootstrap.

@@ -11,7 +11,7 @@ from slbench.stats.intervals import (
     seeds_needed,
     t_interval,
 )
-from tests.support import missing, naming
+from tests.support import naming
 
 # Student's sleep data (Cushny and Peebles 1905), as R ships it; t.test(extra ~ group, paired) of R prints
 # t = -4.0621, df = 9, p = 0.002833, 95 % interval -2.4598858 to -0.7001142, mean difference -1.58.
@@ -30,12 +30,6 @@ def test_a_paired_difference_equals_that_of_r_for_students_sleep_data() -> None:
     assert result.more_seeds is None
 
 
-def test_a_positive_difference_is_better_and_its_summary_has_interval_and_seeds() -> None:
-    result = paired_difference(SLEEP_2, SLEEP_1)
-    assert result.verdict == "better"
-    assert not missing(result.summary, "+1.58 points", "95 %", "+0.70", "+2.46", "10")
-
-
 def test_only_shared_seeds_are_compared() -> None:
     result = paired_difference({0: 80.0, 1: 82.0, 7: 10.0}, {0: 79.0, 1: 80.0, 8: 99.0})
     assert (result.estimate, result.n) == (1.5, 2)
@@ -46,18 +40,13 @@ def test_only_shared_seeds_are_compared() -> None:
 def test_one_seed_decides_nothing() -> None:
     result = paired_difference({3: 81.0}, {3: 80.0})
     assert (result.estimate, result.interval, result.verdict, result.p_value) == (1.0, None, "undecided", None)
-    assert not missing(result.summary, "+1.00 points", "one seed")
 
 
-def test_the_summary_of_an_undecided_difference_has_the_smallest_effect_and_the_seeds_needed() -> None:
+def test_an_undecided_difference_names_the_seeds_that_would_detect_it() -> None:
     result = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0})  # 0, 0.5, 1
-    half = t.ppf(0.975, 2) * 0.5 / 3**0.5
     assert result.interval is not None
-    assert result.interval.half_width == pytest.approx(half)
-    assert not missing(result.summary, "+0.50 points", "95 %", "-0.74", "+1.74", "3", "1.24 points", "10 seeds")
+    assert result.interval.half_width == pytest.approx(t.ppf(0.975, 2) * 0.5 / 3**0.5)
     assert result.more_seeds == seeds_needed(0.5, 0.5) - 3 == 7  # type: ignore[operator]
-    other_level = paired_difference({0: 80.0, 1: 80.5, 2: 81.0}, {0: 80.0, 1: 80.0, 2: 80.0}, level=0.983)
-    assert not missing(other_level.summary, "+0.50 points", "98.3 %", "-1.69", "+2.69", "3")
 
 
 def test_equal_methods_are_undecided_and_no_number_of_seeds_is_enough() -> None:
@@ -78,7 +67,6 @@ def test_differences_that_vary_by_rounding_only_have_no_spread_and_no_verdict() 
     assert len({one[seed] - other[seed] for seed in one}) > 1  # as floats
     result = paired_difference(one, other)
     assert (result.std, result.verdict, result.p_value, result.smallest_effect) == (0.0, "undecided", None, None)
-    assert not missing(result.summary, "+1.00 points", "3")
 
 
 def test_a_paired_difference_equals_that_of_scipy() -> None:
