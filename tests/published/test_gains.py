@@ -23,7 +23,7 @@ from tests.support import missing
 def test_the_variance_of_a_gain_of_single_runs_adds_that_of_both_runs_and_of_our_mean() -> None:
     ours = predict_gain({0: 80.0, 1: 81.0, 2: 82.0, 9: 50.0}, {0: 70.0, 1: 70.0, 2: 73.0})
     assert ours is not None and ours.spread is not None
-    assert (ours.mean, ours.n) == (pytest.approx(10.0), 3)
+    assert (ours.mean, ours.n) == pytest.approx((10.0, 3))
     # variances 1 and 3, covariance 1.5, of the differences 10, 11, 9: 1
     assert ours.spread.value * (1 + 1 / 3) == pytest.approx(1 + 3 + 1 / 3)
     # A S = ((4 1 - 1.5, 4 1.5 - 3), (4 1.5 - 1, 4 3 - 1.5)) / 3 with A = ((4, -1), (-1, 4)) / 3
