@@ -177,7 +177,7 @@ def gain_verdict(published: float, ours: Prediction | None, *, margin: float, le
     verdict = judge_gain(published, low, high, margin=margin)
     reason = f"ours {ours.mean:+.2f} ({ours.n} seeds), predicts {low:+.2f} to {high:+.2f} for a gain of single runs"
     if verdict == "inconclusive":
-        reason += f", no gain among them; {prospect(published, ours.limit(level), margin=margin)}"
+        reason += f", 0 among them; {prospect(published, ours.limit(level), margin=margin)}"
     return ReproducedGain(published, ours.mean, low, high, verdict, reason)
 
 
