@@ -41,8 +41,8 @@ PUBLISHED_NOTE = (
     "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy, "
     "whatever accuracy the table shows. An accuracy is within or outside if the whole interval of the difference lies "
     f"within {ACCURACY_MARGIN:g} point or beyond. A gain over the plain backbone is inconsistent outside the interval "
-    "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if a gain of 0 lies "
-    f"inside as well. Intervals are {100 * LEVEL:g} % jointly over all gains, and over all accuracies."
+    "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if 0 lies inside "
+    f"too. Intervals are {100 * LEVEL:g} % jointly over all gains, and over all accuracies."
 )
 IMAGE_SIZES = {
     "cifar10": 32,
