@@ -113,7 +113,10 @@ COSTS: dict[str, Cost] = {
     "params": Cost(head="Params (M)", value=lambda record, _: record.params, scale=1e6, digits=2),
 }
 COMPARISONS = {  # columns that compare the metric before them
-    "gain": "mean difference to the plain backbone, paired by seed",
+    "gain": "mean difference to the plain backbone, paired by seed, with its simultaneous interval",
+    "median": "median over the seeds",
+    "iqm": "mean of the middle half of the seeds",
+    "diverged": "runs that diverged, of those that ended",
     "published": "the paper's best test accuracy beside ours, and verdicts on it and on its gain",
 }
 DEFAULT_COLUMNS = ("images_per_second", "macs", "params", "final", "gain")

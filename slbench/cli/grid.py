@@ -120,10 +120,10 @@ def show_plan(console: Console, study: Study, grid: PreparedGrid, probes: ProbeR
     standing = GridStatus.of(study.runs, grid.store)
     cost = cost_of(grid, probes)
     if as_json:
-        print(json.dumps(as_document(study, standing) | plan_document(grid, cost), indent=2))
+        print(json.dumps(as_document(study, standing) | plan_document(grid, cost, standing, study=study), indent=2))
         return
     say_notes(console, study, grid.store)
-    texts = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, rule=study.seeds)]
+    texts = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, study=study)]
     for text in [*texts, *rule_lines(study, standing), *causes(standing), counts(study, standing.states)]:
         say(console, text)
 

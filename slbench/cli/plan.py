@@ -1,6 +1,5 @@
 """The cost of a grid before it runs."""
 
-import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,9 +10,7 @@ from slbench.errors import InputError
 from slbench.grid.estimate import Estimate, ProbeResults, setting_of, unprobed
 from slbench.grid.launch import PreparedGrid
 from slbench.grid.status import GridStatus
-from slbench.stats.intervals import t_bound
-from slbench.stats.sequential import confidence
-from slbench.study import SeedRule, StudyRun
+from slbench.study import Study
 from slbench.text import duration, megabytes, plural, shown
 
 
@@ -35,17 +32,15 @@ def plan_lines(
     cost: Estimate | None,
     standing: GridStatus,
     *,
-    rule: SeedRule | None = None,
+    study: Study,
 ) -> Iterator[str]:
-    """Yield work, time and disk space of the unfinished runs, and the minimum detectable difference.
+    """Yield work, time and disk space of the unfinished runs, and the differences that the study decides."""
+    from slbench.measure.compute_budget import total
+    from slbench.report.planned import plan, power_lines
 
-    Args:
-        rule: seed rule of the study; it may add runs.
-    """
-    todo = grid.todo
+    todo, rule = grid.todo, study.seeds
     if not todo:
         return
-    from slbench.measure.compute_budget import total
 
     work = total(run.spec for run in todo)
     yield (
@@ -58,8 +53,8 @@ def plan_lines(
     else:
         yield from time_lines(grid, probes, cost)
     if rule is not None:
-        yield f"seeds: one more at a time, up to {rule.max}, while the comparison with the plain backbone is undecided"
-    yield smallest_effect(standing, level=confidence(rule))
+        yield f"seeds: one more at a time, up to {rule.max}, until the study's questions are decided"
+    yield from power_lines(plan(study, standing.records.values()))
 
 
 def time_lines(grid: PreparedGrid, probes: ProbeResults, cost: Estimate) -> Iterator[str]:
@@ -84,42 +79,6 @@ def time_lines(grid: PreparedGrid, probes: ProbeResults, cost: Estimate) -> Iter
     )
 
 
-def smallest_effect(standing: GridStatus, *, level: float = 0.95) -> str:
-    """Return the smallest difference between two methods that a paired t test over all seeds can detect."""
-    seeds = len({run.spec.seed for run in standing.runs})
-    if seeds == 1:
-        return "minimum detectable difference: none with one seed; use two or more"
-    times = t_bound(seeds - 1, level) / seeds**0.5
-    spread = paired_spread(standing)
-    test = f"({seeds} seeds, t, {100 * level:.4g} %"
-    text = f"minimum detectable difference: {times:.2f} x SD of the paired differences {test}"
-    if spread is None:
-        return f"{text}; no finished runs to estimate the SD yet)"
-    return f"{text}; SD of finished runs {spread:.2f} points) = {times * spread:.2f} points"
-
-
-def paired_spread(standing: GridStatus) -> float | None:
-    """Return the pooled SD over seeds of differences between methods, in points; None with too few runs."""
-    cells = defaultdict[tuple[str, ...], dict[int, float]](dict)
-    for run in standing.runs:
-        record = standing.records.get(run.spec.run_id)
-        if record is not None:
-            cells[cell_of(run)][run.spec.seed] = record.final_test_top1
-    squares, freedom = 0.0, 0
-    for one, other in itertools.combinations(cells, 2):
-        if one[1:] == other[1:]:
-            pairs = [cells[one][seed] - cells[other][seed] for seed in cells[one].keys() & cells[other].keys()]
-            if len(pairs) > 1:
-                squares += statistics.variance(pairs) * (len(pairs) - 1)
-                freedom += len(pairs) - 1
-    return (squares / freedom) ** 0.5 if freedom else None
-
-
-def cell_of(run: StudyRun) -> tuple[str, ...]:
-    """Return the method, then what two methods must share to be compared."""
-    return (run.labels.method, run.labels.backbone, run.labels.dataset, repr(run.spec.recipe), run.spec.protocol)
-
-
 def compared(cost: Estimate, took: float) -> str:
     """Return the planned time beside the measured time."""
     return (
@@ -127,9 +86,10 @@ def compared(cost: Estimate, took: float) -> str:
     )
 
 
-def plan_document(grid: PreparedGrid, cost: Estimate | None) -> dict[str, Any]:
+def plan_document(grid: PreparedGrid, cost: Estimate | None, standing: GridStatus, *, study: Study) -> dict[str, Any]:
     """Return what a plan adds to `--json`."""
     from slbench.measure.compute_budget import total
+    from slbench.report.planned import plan, power_document
 
     work = total(run.spec for run in grid.todo)
     return {
@@ -142,5 +102,6 @@ def plan_document(grid: PreparedGrid, cost: Estimate | None) -> dict[str, Any]:
             "job_seconds": None if cost is None else dict(cost.job_seconds),
             "disk_bytes": None if cost is None else cost.disk_bytes,
             "peak_memory_bytes": None if cost is None else cost.peak_memory_bytes,
+            "power": power_document(plan(study, standing.records.values())),
         }
     }

@@ -1,5 +1,6 @@
 """`slbench report`."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
     from slbench.report.inputs import ReportInputs
+    from slbench.report.write import Report
 
 ACCURACIES = {name: name for name, measure in METRICS.items() if measure.is_accuracy}
 
@@ -70,15 +72,18 @@ def report(
             show_default=False,
         ),
     ] = "",
+    as_json: options.Json = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Output folder. [default: STORE/reports/STUDY]", metavar="DIR", show_default=False),
     ] = None,
 ) -> None:
-    """Print a study's table and write tables, findings and figures.
+    """Print the answers to a study's questions and its table; write tables, findings and figures.
 
     Without a study: every run and every search of the store.
     """
+    from slbench.report.write import report as write
+
     data = DataConfig.read(data_root)
     names = options.split([formats])
     for format_ in names:
@@ -100,8 +105,14 @@ def report(
         if out is not None and len(paths) > 1:
             folder = out / inputs.name
         Store(folder).check(writing=True)
-        show(inputs, columns=named_columns, published=published, formats=names, figures=named_figures, out=folder)
-    for search in searches(results) if not studies else []:
+        output = write(
+            inputs, columns=named_columns, published=published, formats=names, figures=named_figures, out=folder
+        )
+        if as_json:
+            print(json.dumps(output.document(), indent=2, ensure_ascii=False))
+        else:
+            show(output, folder)
+    for search in searches(results) if not studies and not as_json else []:
         print(f"\n{tuning_summary(search, search)}", end="")
 
 
@@ -144,26 +155,16 @@ def finished_runs(path: Path | None, store: Store, data: DataConfig) -> "ReportI
     return inputs
 
 
-def show(
-    inputs: "ReportInputs",
-    *,
-    columns: Sequence[str],
-    published: bool,
-    formats: Sequence[str],
-    figures: Sequence[str],
-    out: Path,
-) -> None:
-    """Write a report; print its table and files."""
+def show(output: "Report", folder: Path) -> None:
+    """Print a report: answers, table, all contrasts, files."""
     from slbench.report.render import markdown
-    from slbench.report.write import report as write
 
-    output = write(inputs, columns=columns, published=published, formats=formats, figures=figures, out=out)
-    print(markdown.render_table(output.table), end="")
-    if output.sections:
-        print(f"\n{markdown.render_sections(output.sections)}", end="")
-    print(f"\nwritten to {out}: {', '.join(output.files)}")
+    answers, rest = output.sections[:1], output.sections[1:]
+    parts = (markdown.render_sections(answers), markdown.render_table(output.table), markdown.render_sections(rest))
+    print("\n".join(part for part in parts if part))
+    print(f"written to {folder}: {', '.join(output.files)}")
     for figure, content in output.figures:
-        print(f"{out / figure}.png, .svg, .pdf: {content}")
+        print(f"{folder / figure}.png, .svg, .pdf: {content}")
 
 
 def tuning_summary(folder: Path, out: Path) -> str:

@@ -149,11 +149,6 @@ def method_name(method: str) -> str:
     return plain(METHOD_NAMES.get(method, method))
 
 
-def percent(level: float) -> str:
-    """Return 0.95 as "95 %"."""
-    return f"{100 * level:.4g} %"
-
-
 def save(figure: "Figure", path: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write a figure as `path` plus the suffix of each format (png, svg, pdf); the bytes are reproducible."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

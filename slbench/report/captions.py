@@ -1,25 +1,30 @@
 """Caption of a table: data, training, metrics, devices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
 from slbench.published.reproduction import PUBLISHED_NOTE
 from slbench.record import RunRecord
-from slbench.report.columns import Column, GainColumn, MetricColumn, PublishedColumn
-from slbench.stats.intervals import LEVEL
-from slbench.stats.sequential import confidence, sequential_level
+from slbench.report.columns import EXPLORATORY, Column, GainColumn, MetricColumn, PublishedColumn
 from slbench.study import SeedRule
 from slbench.table_spec import METRICS
 from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
     from slbench.report.inputs import ReportInputs
+    from slbench.report.verdicts import Verdicts
+
+DOCUMENTATION = "docs/judging.md"  # how slbench judges
 
 
-def caption(inputs: "ReportInputs", columns: Sequence[Column]) -> list[str]:
-    """Return the caption as sentences."""
+def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mapping[str, Verdicts]") -> list[str]:
+    """Return the caption as sentences.
+
+    Args:
+        verdicts: by metric.
+    """
     records, title = inputs.records, inputs.title
     metrics = distinct(column.name for column in columns if isinstance(column, MetricColumn))
     if not records:
@@ -33,7 +38,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column]) -> list[str]:
     sentences = [
         f"{title}." if title else "",
         f"Only runs with {inputs.query}." if inputs.query else "",
-        f"Data: {', '.join(distinct(record.labels.dataset for record in records))}; "
+        f"Data: {', '.join(data_texts(records))}; "
         f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
         *subset_sentences(records),
         *validation_sentences(records),
@@ -42,12 +47,12 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column]) -> list[str]:
         if any(METRICS[name].is_accuracy for name in metrics)
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
-        gain_sentence(confidence(inputs.seeds)) if any(isinstance(column, GainColumn) for column in columns) else "",
+        gain_sentence(verdicts) if any(isinstance(column, GainColumn) for column in columns) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
         PUBLISHED_NOTE if any(isinstance(column, PublishedColumn) for column in columns) else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(inputs.speeds.values()),
-        "MACs: multiply-adds of one image, counted with fvcore. Bold: best mean (not a test).",
+        "Bold: best mean (not a test).",
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -58,22 +63,23 @@ def metric_descriptions(metrics: Sequence[str], *, accuracies: bool) -> list[str
     return [f"{name if accuracies else METRICS[name].head}: {METRICS[name].description}" for name in chosen]
 
 
-def gain_sentence(level: float) -> str:
+def data_texts(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    """Return each data set with its number of test images, over which the numbers do not generalise."""
+    return distinct(f"{record.labels.dataset} ({record.spec.dataset.num_test:,} test images)" for record in records)
+
+
+def gain_sentence(verdicts: "Mapping[str, Verdicts]") -> str:
     """Return the definition of a gain and its interval."""
-    return (
-        f"Gain: mean difference to the plain backbone in points, paired by seed, with its {100 * level:.3g} % "
-        "interval (not corrected for multiple comparisons)."
-    )
+    text = f"Gain: difference to the plain backbone in points, paired by seed, simultaneous interval ({DOCUMENTATION})."
+    exploratory = any(each.has_exploratory_gain for each in verdicts.values())
+    return f"{text} {EXPLORATORY}: exploratory." if exploratory else text
 
 
 def seed_rule_sentence(rule: SeedRule) -> str:
     """Return the description of a rule of seeds."""
-    level = sequential_level(rule.min, rule.max)
     return (
-        f"Seeds: {rule.min}, then one more at a time up to {rule.max} while the difference to the plain backbone is "
-        f"undecided. Each of the {rule.max - rule.min + 1} analyses is a paired t test at {level:.4f}, which keeps the "
-        f"overall error rate at {100 * (1 - LEVEL):.0f} %; the {100 * (1 - level):.4g} % intervals have "
-        f"{100 * LEVEL:.0f} % coverage at any stopping time (repeated confidence intervals, Pocock's boundary)."
+        f"Seeds: {rule.min}, then one more at a time up to {rule.max} until each question is decided: sequential, on "
+        "test accuracy; the error holds for all questions and looks together."
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from slbench.published.reproduction import ReproductionVerdict
-from slbench.stats.intervals import PairedDifference
+from slbench.stats.judge import Result
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,17 @@ class Cell:
     std: float | None  # sample standard deviation; None for one seed
     n: int
     expected: int  # seeds that the study asks for
+    diverged: int = 0  # seeds of these whose run diverged
     by_seed: Mapping[int, float] = field(default_factory=dict)  # the values behind mean, std and n
     best: bool = False  # of its column, if comparable
-    gain: PairedDifference | None = None  # over the plain backbone; None without one
+    gain: Result | None = None  # over the plain backbone; None without one
     reproduction: ReproductionVerdict | None = None  # if published numbers are shown
     run_ids: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Return whether no seed is missing."""
-        return self.n >= self.expected
+        return self.n + self.diverged >= self.expected
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,4 @@ class Row:
     costs: Mapping[str, tuple[float, ...]]  # by name
     cells: Mapping[tuple[str, str], Cell]  # by data set and metric
     marks: tuple[str, ...] = ()  # of its notes
+    diverged: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # runs that diverged and ended, by data set

@@ -4,12 +4,17 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import ClassVar
 
 from slbench.errors import InputError
 from slbench.report.cells import Cell, Row
 from slbench.report.inputs import ReportInputs
+from slbench.stats.robust import interquartile_mean
 from slbench.table_spec import COMPARISONS, COSTS, DEFAULT_COLUMNS, METRICS, PAPER_COLUMNS, Cost, Metric
-from slbench.text import NOTHING, distinct, signed
+from slbench.text import NOTHING, distinct, plural, signed
+
+EXPLORATORY = "†"  # after a difference that the study did not ask for
 
 
 @dataclass(frozen=True)
@@ -159,11 +164,16 @@ class MetricColumn(DatasetColumn):
     def term(self) -> str:
         return self.metric.head
 
+    def text(self, row: Row) -> str:
+        lost, ended = row.diverged.get(self.dataset, (0, 0))
+        return super().text(row) if self.cell(row) or not lost else f"{NOTHING} ({lost} of {ended} diverged)"
+
     def cell_text(self, cell: Cell) -> str:
         digits = self.metric.digits
         spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
         count = f"{cell.n}" if cell.is_whole else f"{cell.n} of {cell.expected}"
-        return f"{cell.mean:.{digits}f}{spread} ({count})"
+        lost = f"; {cell.diverged} of {cell.n + cell.diverged} diverged" if cell.diverged else ""
+        return f"{cell.mean:.{digits}f}{spread} ({count}{lost})"
 
     def full(self, row: Row) -> dict[str, object]:
         values = super().full(row)
@@ -191,9 +201,12 @@ class MetricColumn(DatasetColumn):
 
 
 class GainColumn(DatasetColumn):
-    """Difference to the plain backbone: "+0.68 (−0.20 to +1.56)", without an interval for one seed."""
+    """Difference to the plain backbone with its simultaneous interval: "+0.68 (−0.20 to +1.56)"."""
 
-    fields = ("gain", "gain_low", "gain_high", "gain_n", "gain_p", "gain_correlation")
+    fields = (
+        "gain", "gain_low", "gain_high", "gain_level", "gain_n", "gain_df", "gain_verdict", "gain_family",
+        "gain_correlation",
+    )  # fmt: skip
 
     @property
     def short_head(self) -> str:
@@ -204,19 +217,19 @@ class GainColumn(DatasetColumn):
         return COMPARISONS["gain"]
 
     def cell_text(self, cell: Cell) -> str:
-        if cell.gain is None:
+        gain = cell.gain
+        if gain is None:
             return NOTHING
-        interval = cell.gain.interval
-        return signed(cell.gain.estimate) + (
-            "" if interval is None else f" ({signed(interval.low)} to {signed(interval.high)})"
-        )
+        ends = f" ({signed(gain.low)} to {signed(gain.high)})" if gain.has_interval else ""
+        return signed(gain.estimate) + ends + (EXPLORATORY if gain.family == "exploratory" else "")
 
     def values(self, cell: Cell) -> tuple[object, ...]:
         gain = cell.gain
         if gain is None:
             return (None,) * len(self.fields)
-        ends = (None, None) if gain.interval is None else (gain.interval.low, gain.interval.high)
-        return gain.estimate, *ends, gain.n, gain.p_value, gain.correlation
+        together = None if gain.correlation is None else gain.correlation.value
+        named = gain.verdict if self.metric.is_accuracy else None
+        return gain.estimate, gain.low, gain.high, gain.level, gain.n, gain.df, named, gain.family, together
 
     def number(self, cell: Cell) -> float | None:
         return None if cell.gain is None else cell.gain.estimate
@@ -225,13 +238,93 @@ class GainColumn(DatasetColumn):
         gain = cell.gain
         if gain is None:
             return ""
-        estimate = decimals(gain.estimate, "+")
-        if gain.interval is None:
-            return f"{estimate} with one seed in common, no interval"
-        how = {"t": "Student's t", "bootstrap": "studentized bootstrap"}[gain.interval.method]
-        p_value = "" if gain.p_value is None else f", p = {gain.p_value:.3g} (paired t test, not corrected)"
-        together = "" if gain.correlation is None else f", correlation of the methods {gain.correlation:.2f}"
-        return f"{estimate} over {gain.n} seeds in common ({how}){p_value}{together}"
+        estimate = f"{decimals(gain.estimate, '+')} over {plural(gain.n, 'seed')} in common"
+        if not gain.has_interval:
+            return f"{estimate}, no interval"
+        together = "" if gain.correlation is None else f", correlation of the methods {gain.correlation.value:.2f}"
+        named = f"{gain.verdict}, " if self.metric.is_accuracy else ""
+        return (
+            f"{named}{gain.family}: {estimate}, {100 * gain.level:.4g} % interval {decimals(gain.low, '+')} to "
+            f"{decimals(gain.high, '+')}, {gain.df:.3g} degrees of freedom{together}"
+        )
+
+
+class RobustColumn(DatasetColumn):
+    """Another average of the seeds than the mean: "81.30"."""
+
+    key: ClassVar[str]  # of COMPARISONS
+
+    @staticmethod
+    @abstractmethod
+    def average(values: Sequence[float]) -> float: ...
+
+    @property
+    def short_head(self) -> str:
+        return self.key
+
+    @property
+    def about(self) -> str:
+        return COMPARISONS[self.key]
+
+    def cell_text(self, cell: Cell) -> str:
+        return f"{self.number(cell):.{self.metric.digits}f}"
+
+    def values(self, cell: Cell) -> tuple[object, ...]:
+        return (self.number(cell),)
+
+    def number(self, cell: Cell) -> float:
+        return self.average(list(cell.by_seed.values()))
+
+    def explanation(self, cell: Cell) -> str:
+        return f"{self.about}: {decimals(self.number(cell))} of {plural(cell.n, 'seed')}"
+
+
+class MedianColumn(RobustColumn):
+    """Median over the seeds."""
+
+    key, fields = "median", ("median",)
+
+    @staticmethod
+    def average(values: Sequence[float]) -> float:
+        return median(values)
+
+
+class InterquartileMeanColumn(RobustColumn):
+    """Interquartile mean over the seeds."""
+
+    key, fields = "iqm", ("iqm",)
+
+    @staticmethod
+    def average(values: Sequence[float]) -> float:
+        return interquartile_mean(values)
+
+
+class DivergedColumn(Column):
+    """Runs that diverged, of those that ended: "2 of 5"."""
+
+    @property
+    def short_head(self) -> str:
+        return "diverged"
+
+    @property
+    def about(self) -> str:
+        return COMPARISONS["diverged"]
+
+    @property
+    def ascending(self) -> bool:
+        return False
+
+    def text(self, row: Row) -> str:
+        lost, ended = row.diverged.get(self.dataset, (0, 0))
+        return f"{lost} of {ended}" if ended else NOTHING
+
+    def full(self, row: Row) -> dict[str, object]:
+        lost, ended = row.diverged.get(self.dataset, (0, 0))
+        return {f"{self.dataset}_diverged": lost, f"{self.dataset}_ended": ended}
+
+    def sort_key(self, row: Row) -> float | None:
+        lost, ended = row.diverged.get(self.dataset, (0, 0))
+        return lost / ended if ended else None
 
 
 class PublishedColumn(DatasetColumn):
@@ -341,7 +434,13 @@ def arrange(names: Sequence[str], datasets: Sequence[str]) -> Iterator[Column]:
 
 def dataset_columns(names: Sequence[str], dataset: str) -> Iterator[Column]:
     """Yield the columns of one data set; a comparison is about the metric before it."""
-    kinds = {"gain": GainColumn, "published": PublishedColumn}
+    kinds: dict[str, type[Column]] = {
+        "gain": GainColumn,
+        "published": PublishedColumn,
+        "median": MedianColumn,
+        "iqm": InterquartileMeanColumn,
+        "diverged": DivergedColumn,
+    }
     metric = names[0]
     for name in names:
         metric = name if name in METRICS else metric

@@ -1,11 +1,12 @@
 """Notes below a table: missing, failed and unreadable runs; mixed commits and devices."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.methods import model_title
-from slbench.provenance import commit_text, device_text
+from slbench.provenance import commit_text, device_text, version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import missing_outputs
@@ -13,6 +14,7 @@ from slbench.table_spec import METRICS
 from slbench.text import plural
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MAX_MIXED = 26  # notes on one kind of difference; more are counted in one
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,21 @@ def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[N
     notes = [*map(Note, missing(inputs)), *map(Note, failed(inputs)), *map(Note, unreadable(inputs))]
     notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
     notes += list(mixed(inputs.records, "devices", device_text))
+    notes += list(mixed(inputs.records, "torch versions", lambda record: version_text(record.code, "torch")))
     if any(METRICS[name].from_outputs for name in shown_columns if name in METRICS):
         without_logits = missing_outputs(inputs.folders, [record.run_id for record in inputs.records])
         if without_logits:
             nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_outputs)
             text = f"No readable test logits (for {nouns}): {plural(len(without_logits), 'run')}"
             notes.append(Note(f"{text}, such as {without_logits[0]}.", "?", frozenset(without_logits)))
-    letters = iter(LETTERS)
-    return [Note(note.text, next(letters) if note.mark else "", note.run_ids) for note in notes]
+    marks = marks_from_a()
+    return [Note(note.text, next(marks) if note.mark else "", note.run_ids) for note in notes]
+
+
+def marks_from_a() -> Iterator[str]:
+    """Yield a, b, ..., z, aa, ab, ..."""
+    for length in itertools.count(1):
+        yield from map("".join, itertools.product(LETTERS, repeat=length))
 
 
 def marks_of(notes: Sequence[Note], records: Sequence[RunRecord]) -> tuple[str, ...]:
@@ -92,13 +101,18 @@ def unreadable(inputs: ReportInputs) -> Iterator[str]:
 
 
 def mixed(records: Sequence[RunRecord], noun: str, value_of: Callable[[RunRecord], str]) -> Iterator[Note]:
-    """Yield a note for each value except the most common one."""
+    """Yield a note for each value except the most common one; of very many values, one note on all others."""
     counts = Counter(value_of(record) for record in records)
     if len(counts) < 2:
         return
-    (usual, most), *_ = counts.most_common(1)
+    (usual, most), *others = counts.most_common()
+    rest = f"; {most} of the {len(records)} with {usual}."
+    ids = {record.run_id: value_of(record) for record in records}
+    if len(others) > MAX_MIXED:
+        text = f"Mixed {noun}: {plural(len(records) - most, 'run')} with {len(others)} others{rest}"
+        yield Note(text, "?", frozenset(run_id for run_id, value in ids.items() if value != usual))
+        return
     for value, count in counts.items():
         if value != usual:
-            ids = frozenset(record.run_id for record in records if value_of(record) == value)
-            text = f"Mixed {noun}: {plural(count, 'run')} with {value}; {most} of the {len(records)} with {usual}."
-            yield Note(text, "?", ids)
+            text = f"Mixed {noun}: {plural(count, 'run')} with {value}{rest}"
+            yield Note(text, "?", frozenset(run_id for run_id, other in ids.items() if other == value))

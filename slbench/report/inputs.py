@@ -1,10 +1,11 @@
 """Inputs of a report: records, failures and throughputs, read once. Unreadable records are listed and skipped."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slbench.errors import InputError, StoreError
 from slbench.measure.throughput_keys import record_key
@@ -13,6 +14,8 @@ from slbench.methods import METHODS
 from slbench.record import Failure, RunRecord, read_failure, read_record
 from slbench.report.tidy import tidy
 from slbench.run_paths import RunPaths
+from slbench.stats.contrast import Contrast
+from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.store import Store
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
@@ -31,6 +34,7 @@ class ReportInputs:
     source: str = ""  # table of published numbers, such as "arXiv:2112.13492 Table 5"
     runs: tuple[StudyRun, ...]  # all runs of the study, in the order of the table
     records: tuple[RunRecord, ...]  # of the finished runs, in the same order and with the same labels
+    diverged: tuple[Any, ...] = ()  # of the diverged runs
     folders: Mapping[str, Path] = field(default_factory=dict)  # by run id
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by run id
     speeds: Mapping[str, Throughput] = field(default_factory=dict)  # throughputs of one job alone, by run id
@@ -39,6 +43,14 @@ class ReportInputs:
     query: str = ""  # that selected the runs
     is_study: bool = True  # False: a whole store
     seeds: SeedRule | None = None  # rule of adaptive seeds
+    contrasts: tuple[Contrast, ...] | None = None  # questions of the study; None: each method against "none"
+    statistics: Statistics = DEFAULT_STATISTICS
+    asked: tuple[StudyRun, ...] = ()  # the runs before a query
+
+    @cached_property
+    def expected(self) -> Mapping[str, int]:
+        """Number of seeds that the study asks for, by id of the experiment, whatever a query selects."""
+        return Counter(run.spec.cell_id for run in self.asked or self.runs)
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -51,7 +63,7 @@ def gather_study(study: Study, store: Store) -> ReportInputs:
     inputs = gather(
         study.runs, store, name=study.name, title=study.title, source=study.source, table_spec=study.table_spec
     )
-    return replace(inputs, seeds=study.seeds)
+    return replace(inputs, seeds=study.seeds, contrasts=study.contrasts, statistics=study.statistics)
 
 
 def gather_store(store: Store) -> ReportInputs:
@@ -148,6 +160,7 @@ def only(inputs: ReportInputs, query: str) -> ReportInputs:
         runs=tuple(run for run in inputs.runs if run.spec.run_id in chosen),
         records=tuple(record for record in inputs.records if record.run_id in chosen),
         query=query,
+        asked=inputs.asked or inputs.runs,
     )
 
 

@@ -1,193 +1,243 @@
-"""Sections of findings with text and a table: gains, the 2x2, the paper's claim."""
+"""Sections of a report: the answers to its questions first, then tables of all contrasts, and the paper's gains."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.published.numbers import mean_gain
 from slbench.published.reproduction import BASE, FULL, model_name, not_comparable
-from slbench.report.findings import POOLED, Finding, group_accuracies, interval_method, main_accuracy, pooling_methods
+from slbench.report.captions import DOCUMENTATION
 from slbench.report.inputs import ReportInputs
-from slbench.report.table import PLAIN, Table
-from slbench.stats.factorial import BySeed, gain
-from slbench.stats.intervals import PairedDifference
-from slbench.stats.power import LEVEL, rank_test_sentence, smallest_rank_p
-from slbench.stats.sequential import confidence
-from slbench.text import NOTHING, distinct, signed
+from slbench.report.verdicts import Verdicts
+from slbench.stats.contrast import Contrast
+from slbench.stats.contrasts import Answer
+from slbench.stats.judge import Result
+from slbench.stats.power import MIN_DF, Design, detectable_effect, seeds_needed, std_interval
+from slbench.stats.settings import DEFAULT_STATISTICS
+from slbench.table_spec import METRICS
+from slbench.text import NOTHING, distinct, plural, signed
+
+MAX_SENTENCES = 8  # of one question; for more cells their verdicts are counted
+HEADS = (
+    "Question", "Backbone", "Data", "Setting", "Estimate", "Interval", "n", "SD (df)", "Correlation", "Verdict",
+    "Detectable", "Seeds to decide", "Note",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Section:
-    """A question with its answers."""
+    """Part of a report: sentences, a list, a table; each may be empty."""
 
     title: str
-    intro: tuple[str, ...]  # sentences above the table
-    heads: tuple[str, ...]  # of the columns
-    lines: tuple[tuple[str, ...], ...]  # rounded cells
-    notes: tuple[str, ...] = ()  # sentences below it
+    intro: tuple[str, ...] = ()  # sentences
+    items: tuple[str, ...] = ()  # of the list
+    heads: tuple[str, ...] = ()  # of the columns
+    lines: tuple[tuple[str, ...], ...] = ()  # rounded cells
+    notes: tuple[str, ...] = ()  # sentences below
 
 
-def make_sections(inputs: ReportInputs, table: Table, findings: Sequence[Finding]) -> list[Section]:
-    """Return the sections of a table's findings."""
-    name = main_accuracy(table)
-    if name is None:
+def make_sections(inputs: ReportInputs, verdicts: Verdicts | None) -> list[Section]:
+    """Return the sections of a report: answers, then tables of the study's questions and of exploratory contrasts.
+
+    Args:
+        verdicts: of the first accuracy of the table; None without one.
+    """
+    if verdicts is None or not (verdicts.results or verdicts.unanswered):
         return []
-    adjust = inputs.seeds is None
     parts = [
-        gains_section([finding for finding in findings if finding.question == "gain"], name, adjust=adjust),
-        effects_section([finding for finding in findings if finding.question != "gain"], name, adjust=adjust),
-        claim_section(inputs, table, name, level=confidence(inputs.seeds)),
+        answers_section(inputs, verdicts),
+        table_section("Questions", verdicts.primary, verdicts, intro=()),
+        table_section("Exploratory", verdicts.exploratory, verdicts, intro=(exploratory_sentence(verdicts),)),
+        claim_section(inputs, verdicts),
     ]
-    return [section for section in parts if section is not None]
+    return [part for part in parts if part is not None]
 
 
-def p_text(value: float | None) -> str:
-    if value is None:
+def answers_section(inputs: ReportInputs, verdicts: Verdicts) -> Section:
+    """Return one sentence for each question and cell, or counts of verdicts for a question of many cells."""
+    by_question = dict[Contrast, list[Result]]()
+    for result in verdicts.primary:
+        by_question.setdefault(result.answer.contrast, []).append(result)
+    items = [
+        sentence
+        for question, results in by_question.items()
+        for sentence in (
+            [answer_sentence(result, verdicts) for result in results]
+            if len(results) <= MAX_SENTENCES
+            else [count_sentence(question, results)]
+        )
+    ]
+    items += [f"{question.name}: not answered yet, no common seed" for question in verdicts.unanswered]
+    return Section("Answers", (basis_sentence(inputs, verdicts),), tuple(items), notes=tuple(setting_notes(inputs)))
+
+
+def basis_sentence(inputs: ReportInputs, verdicts: Verdicts) -> str:
+    """Return what the answers are about and how far they generalise."""
+    tests = sorted({record.spec.dataset.num_test for record in inputs.records})
+    count = len(verdicts.primary)
+    together = f"{100 * inputs.statistics.level:.4g} % " + (
+        f"jointly over {count} answers" if count > 1 else "intervals"
+    )
+    images = " and ".join(f"{number:,}" for number in tests)
+    return (
+        f"Differences in points of {METRICS[verdicts.metric].description}, paired by seed; {together}. They generalise "
+        f"over seeds, for these {images} test images and this split. How slbench judges: {DOCUMENTATION}."
+    )
+
+
+def setting_notes(inputs: ReportInputs) -> Iterator[str]:
+    """Yield a sentence for each setting of the verdicts that is not the default."""
+    settings, default = inputs.statistics, DEFAULT_STATISTICS
+    if settings.margin != default.margin:
+        yield f"Margin of equivalence: {settings.margin:g} points."
+    if settings.variance != default.variance:
+        yield "Every contrast has a variance of its own."
+    if settings.failures != default.failures:
+        yield "Diverged runs count as the accuracy of guessing."
+
+
+def answer_sentence(result: Result, verdicts: Verdicts) -> str:
+    """Return "spt against none, ViT on cifar10: better, +2.10 (+0.90 to +3.30), 5 seeds"."""
+    answer = result.answer
+    place = ", ".join(part for part in (f"{answer.backbone} on {answer.dataset}", answer.setting) if part)
+    details = [f"{result.verdict}, {signed(result.estimate)}{ends(result)}", plural(result.n, result.over[:-1])]
+    details += [f"diverged: {answer.failed}"] if answer.failed else []
+    details += [verdicts.mixed(result)] if verdicts.mixed(result) else []
+    return f"{answer.contrast.name}, {place}: {', '.join(details)}"
+
+
+def count_sentence(question: Contrast, results: Sequence[Result]) -> str:
+    """Return "spt against none: better in 12, undecided in 8 of 20 cells"."""
+    names = [result.verdict for result in results]
+    counts = ", ".join(f"{name} in {names.count(name)}" for name in distinct(sorted(names)))
+    return f"{question.name}: {counts} of {len(results)} cells"
+
+
+def ends(result: Result) -> str:
+    """Return the simultaneous interval in parentheses; empty without one."""
+    return f" ({interval_text(result)})" if result.has_interval else ""
+
+
+def interval_text(result: Result) -> str:
+    return f"{signed(result.low)} to {signed(result.high)}" if result.has_interval else NOTHING
+
+
+TERMS = {  # of columns whose heads do not say enough
+    "Interval": "Interval: simultaneous.",
+    "SD (df)": "SD: of the contrast over seeds.",
+    "Detectable": "Detectable: true difference that this design decides with probability 0.8.",
+    "Seeds to decide": "Seeds to decide: a true difference as large as the estimate, over the SD's 80 % interval.",
+}
+
+
+def exploratory_sentence(verdicts: Verdicts) -> str:
+    """Return how exploratory contrasts are corrected."""
+    count = len(verdicts.exploratory)
+    return (
+        f"Not asked by the study. The intervals hold jointly over these {count} contrasts, not with the answers above."
+    )
+
+
+def table_section(
+    title: str, results: Sequence[Result], verdicts: Verdicts, *, intro: tuple[str, ...]
+) -> Section | None:
+    """Return a table of results, without empty columns; None without results."""
+    if not results:
+        return None
+    cells = cells_of_contrasts(results)
+    lines = [line(result, cells[result.answer.contrast], verdicts) for result in results]
+    kept = [number for number in range(len(HEADS)) if any(line[number] not in ("", NOTHING) for line in lines)]
+    at_large = any(result.over == "backbones" for result in results)
+    return Section(
+        title,
+        (*intro, *(TERMS[HEADS[number]] for number in kept if HEADS[number] in TERMS)),
+        heads=tuple(HEADS[number] for number in kept),
+        lines=tuple(tuple(line[number] for number in kept) for line in lines),
+        notes=(AT_LARGE,) if at_large else (),
+    )
+
+
+AT_LARGE = (
+    "Backbones at large: these backbones taken as an independent random sample, which backbones that share seeds, "
+    "batches and augmentation are not; the intervals are too narrow then."
+)
+
+
+def cells_of_contrasts(results: Iterable[Result]) -> dict[Contrast, int]:
+    """Return the number of cells in which each contrast is seen."""
+    names = [result.answer.contrast for result in results]
+    return {name: names.count(name) for name in distinct(names)}
+
+
+def line(result: Result, cells: int, verdicts: Verdicts) -> tuple[str, ...]:
+    """Return the cells of a result, in the order of HEADS."""
+    answer, together = result.answer, result.correlation
+    notes = [f"diverged: {answer.failed}"] if answer.failed else []
+    notes += [verdicts.mixed(result)] if verdicts.mixed(result) else []
+    return (
+        answer.contrast.name,
+        answer.backbone,
+        answer.dataset,
+        answer.setting,
+        signed(result.estimate),
+        interval_text(result),
+        str(result.n),
+        f"{result.std:.2f} ({result.df:.3g})" if result.has_interval else NOTHING,
+        f"{together.value:.2f} ({signed(together.low)} to {signed(together.high)})" if together else NOTHING,
+        result.verdict,
+        detectable_text(result, cells),
+        seeds_text(result, cells),
+        "; ".join(notes),
+    )
+
+
+def detectable_text(result: Result, cells: int) -> str:
+    """Return the true difference that this design decides with probability 0.8; a dash if its SD is rough."""
+    if math.isnan(result.df) or result.df < MIN_DF or result.over != "seeds":
         return NOTHING
-    return "< 0.0001" if value < 0.0001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+    return f"{result.std * detectable_effect(result.n, Design(result.level, cells)):.2f}"
 
 
-def gains_section(findings: Sequence[Finding], name: str, *, adjust: bool) -> Section | None:
-    """Compare each method with the plain backbone."""
-    if not findings:
-        return None
-    lines = []
-    for finding in findings:
-        answer = finding.answer
-        assert isinstance(answer, PairedDifference)
-        more = answer.more_seeds
-        lines.append(
-            (
-                *subject_cells(finding),
-                *estimate_cells(finding),
-                NOTHING if answer.correlation is None else f"{answer.correlation:.2f}",
-                NOTHING if answer.smallest_effect is None else f"{answer.smallest_effect:.2f}",
-                finding.verdict,
-                NOTHING if more is None else f"{more:,}",
-            )
-        )
-    intro = (
-        f"Each method minus its plain backbone, paired by seed, {name} test top-1 in points. "
-        f"{correction_sentence(adjust)} Correlation: between the two methods over the seeds. Smallest effect: the "
-        "smallest true difference detectable with power 0.8. More seeds: additional seeds needed to detect the "
-        "observed difference with power 0.8.",
-    )
-    heads = (
-        "Method", "Data", "Settings", "Difference", "Interval", "Seeds", "p", "p (Holm)", "Correlation",
-        "Smallest effect", "Verdict", "More seeds",
-    )  # fmt: skip
-    return Section("Gains over the plain backbone", intro, *drop_empty_columns(heads, lines), rank_notes(findings))
+def seeds_text(result: Result, cells: int) -> str:
+    """Return the seeds that decide a true difference as large as the estimate, as a range over the SD's interval."""
+    if result.verdict != "undecided" or detectable_text(result, cells) == NOTHING or not result.estimate:
+        return NOTHING
+    design = Design(result.level, cells)
+    needed = [seeds_needed(abs(result.estimate) / std, design) for std in std_interval(result.std, result.df)]
+    return " to ".join("over 100" if each is None else str(each) for each in distinct(needed))
 
 
-def effects_section(findings: Sequence[Finding], name: str, *, adjust: bool) -> Section | None:
-    """Show the main effects and the interaction."""
-    if not findings:
-        return None
-    lines = [
-        (finding.question, *subject_cells(finding), *estimate_cells(finding), finding.verdict) for finding in findings
-    ]
-    intro = (
-        "Main effect of SPT: with SPT minus without, averaged over LSA; likewise for LSA. SPT x LSA: gain of SPT with "
-        f"LSA minus gain of SPT without LSA. {name.capitalize()} test top-1 in points, paired by seed. "
-        f"{correction_sentence(adjust)}",
-    )
-    notes = (
-        "These backbones: mean over these backbones, interval over seeds. Backbones at large: backbones as a random "
-        "sample, interval over backbones.",
-    )
-    pooled = any(finding.subject.startswith(POOLED) for finding in findings)
-    heads = ("Effect", "Backbone", "Data", "Settings", "Estimate", "Interval", "n", "p", "p (Holm)", "Verdict")
-    return Section("The 2x2: SPT, LSA, and both", intro, *drop_empty_columns(heads, lines), notes if pooled else ())
-
-
-def claim_section(inputs: ReportInputs, table: Table, name: str, *, level: float) -> Section | None:
-    """Test the paper's claim: a mean gain of SPT and LSA together over backbones."""
-    paper = bool(inputs.runs) and all(run.spec.protocol == "paper" for run in inputs.runs)
-    metric = "best" if paper and any(column.name == "best" for column in table.columns) else name
-    by_dataset = defaultdict[tuple[str, str], dict[str, BySeed]](dict)
-    for (dataset, backbone, settings), group in group_accuracies(table, metric).items():
-        if PLAIN in group and FULL in group and (differences := gain(group[FULL], group[PLAIN])):
-            by_dataset[dataset, settings][backbone] = differences
+def claim_section(inputs: ReportInputs, verdicts: Verdicts) -> Section | None:
+    """Return our mean gains of SPT and LSA together over backbones beside the paper's; None without any."""
     lines, notes = list[tuple[str, ...]](), list[str]()
-    for (dataset, settings), by_backbone in by_dataset.items():
-        if len(by_backbone) < 2:
-            continue
-        published, reasons = published_gain(inputs, dataset, list(by_backbone))
-        for label, pool in pooling_methods(interval_method(inputs)).items():
-            try:
-                answer = pool(by_backbone, level=level)
-            except ValueError:
-                continue  # no common seed
-            finding = Finding("claim", f"{label} ({len(by_backbone)})", dataset, settings, answer)
-            published_text = NOTHING if published is None else f"{published:+.2f}"
-            lines.append((*subject_cells(finding), *estimate_cells(finding)[:4], finding.verdict, published_text))
-        notes += reasons
-    if not lines:
+    for result in verdicts.results:
+        answer = result.answer
+        if answer.contrast == Contrast(method=FULL, reference=BASE, over="backbones"):
+            value, reasons = published_gain(inputs, answer)
+            text = NOTHING if value is None else f"{value:+.2f}"
+            lines.append((answer.dataset, answer.setting, signed(result.estimate), interval_text(result), text))
+            notes += reasons
+    if all(line[-1] == NOTHING for line in lines):
         return None
-    intro = (
-        f"SL minus plain, mean over backbones, {metric} test top-1 in points. Published: mean of the paper's gains for "
-        "the same backbones and data, one run each.",
+    intro = ("SPT and LSA together against none, mean over the backbones. Published: the paper's gains, one run each.",)
+    heads = ("Data", "Setting", "Mean gain", "Interval", "Published")
+    kept = [number for number in range(len(heads)) if any(line[number] for line in lines)]
+    return Section(
+        "The paper's mean gain",
+        intro,
+        heads=tuple(heads[number] for number in kept),
+        lines=tuple(tuple(line[number] for number in kept) for line in lines),
+        notes=distinct(notes),
     )
-    heads = ("Over", "Data", "Settings", "Mean gain", "Interval", "n", "p", "Verdict", "Published")
-    return Section("The paper's claim", intro, *drop_empty_columns(heads, lines), tuple(distinct(notes)))
 
 
-def published_gain(inputs: ReportInputs, dataset: str, backbones: Sequence[str]) -> tuple[float | None, list[str]]:
-    """Return the paper's mean gain for some backbones on a data set, and why it is not comparable with ours."""
-    specs = [
-        next(
-            record.spec
-            for record in inputs.records
-            if (record.labels.dataset, record.labels.backbone) == (dataset, backbone)
-        )
-        for backbone in backbones
-    ]
-    models = [model_name(spec) or spec.backbone.name for spec in specs]
-    value = mean_gain(models, dataset=specs[0].dataset.name, base=BASE, method=FULL)
-    reasons = distinct(reason for spec in specs for reason in not_comparable(spec))
+def published_gain(inputs: ReportInputs, answer: Answer) -> tuple[float | None, list[str]]:
+    """Return the paper's mean gain over the backbones of an answer, and why it is not comparable with ours."""
+    specs = {record.labels.backbone: record.spec for record in inputs.records if record.run_id in answer.all_ids}
+    models = [model_name(spec) or spec.backbone.name for spec in specs.values()]
+    name = next(iter(specs.values())).dataset.name
+    value = mean_gain(models, dataset=name, base=BASE, method=FULL)
+    reasons = distinct(reason for spec in specs.values() for reason in not_comparable(spec))
     if value is None or not reasons:
         return value, []
-    return value, [f"Not comparable with the paper on {dataset}: {'; '.join(reasons)}."]
-
-
-def subject_cells(finding: Finding) -> tuple[str, ...]:
-    return (finding.subject, finding.dataset, finding.settings)
-
-
-def estimate_cells(finding: Finding) -> tuple[str, ...]:
-    """Return estimate, interval, n, p and corrected p."""
-    interval = finding.answer.interval
-    ends = NOTHING if interval is None else f"{signed(interval.low)} to {signed(interval.high)}"
-    return (
-        signed(finding.answer.estimate),
-        ends,
-        str(finding.answer.n),
-        p_text(finding.answer.p_value),
-        p_text(finding.adjusted),
-    )
-
-
-def correction_sentence(adjust: bool) -> str:
-    """Return how multiple comparisons are corrected."""
-    if adjust:
-        return (
-            "Intervals: 95 % each, not corrected. p (Holm): corrected for all rows of this table. A verdict needs both."
-        )
-    return (
-        "Seeds were added until a comparison was decided. Intervals and verdicts hold at 95 % over all interim "
-        "analyses of a comparison; p values are of the last one. Neither is corrected for the number of rows."
-    )
-
-
-def rank_notes(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Return a note for each n at which a rank test cannot be significant."""
-    counts = sorted({finding.answer.n for finding in findings if finding.answer.n > 1})
-    return tuple(rank_test_sentence(n) for n in counts if smallest_rank_p(n) > 1 - LEVEL)
-
-
-def drop_empty_columns(
-    heads: Sequence[str], lines: Sequence[tuple[str, ...]]
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return heads and lines without empty columns."""
-    kept = [number for number in range(len(heads)) if any(line[number] for line in lines)]
-    return tuple(heads[number] for number in kept), tuple(tuple(line[number] for number in kept) for line in lines)
+    return value, [f"Not comparable with the paper on {answer.dataset}: {'; '.join(reasons)}."]

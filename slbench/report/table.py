@@ -19,18 +19,17 @@ from slbench.report.columns import (
     GainColumn,
     MetricColumn,
     PublishedColumn,
+    accuracy_names,
     choose_columns,
 )
 from slbench.report.footnotes import Note, footnotes, marks_of
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import by_seed
 from slbench.report.tidy import varying
-from slbench.stats.sequential import sequential_difference
-from slbench.study import SeedRule
+from slbench.report.verdicts import Verdicts, verdicts
 from slbench.table_spec import COSTS, METRICS, Cost, Metric
 from slbench.text import distinct, plural
 
-PLAIN = "none"  # method that gains are differences to
 Key = tuple[str, ...]  # backbone, method, values of the table's settings
 
 
@@ -44,6 +43,7 @@ class Table:
     rows: tuple[Row, ...]
     caption: tuple[str, ...]  # sentences
     notes: tuple[Note, ...] = ()  # footnotes
+    verdicts: Verdicts | None = None  # on the first accuracy; None without one
 
     @property
     def heads(self) -> list[str]:
@@ -65,16 +65,22 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
     check_data(inputs.records)
     frame = inputs.frame
     settings = varying(frame) if len(frame) else []
-    by_key = defaultdict[Key, list[RunRecord]](list)
-    values = [frame[column].tolist() for column in settings]
-    for number, record in enumerate(inputs.records):
-        key = (record.labels.backbone, record.labels.method, *(text(column[number]) for column in values))
-        by_key[key].append(record)
+    by_key, lost = defaultdict[Key, list[RunRecord]](list), defaultdict[Key, Counter[str]](Counter)
+    values = {run_id: tuple(map(text, row)) for run_id, *row in frame[settings].itertuples(name=None)}
+    for outcome in (*inputs.records, *inputs.diverged):
+        labels = outcome.labels
+        key = (labels.backbone, labels.method, *values[outcome.run_id])
+        own = by_key[key]
+        if isinstance(outcome, RunRecord):
+            own.append(outcome)
+        else:
+            lost[key][labels.dataset] += 1
     shown_columns = choose_columns(inputs, columns, published=published)
-    expected = Counter(run.spec.cell_id for run in inputs.runs)
-    # Also rows that the table spec omits: a gain may be over one of them.
-    all_rows = {key: make_row(key, records, shown_columns, expected, inputs) for key, records in by_key.items()}
-    all_rows = with_gains(all_rows, settings, shown_columns, rule=inputs.seeds)
+    judged = judge_metrics(inputs, shown_columns)
+    all_rows = {
+        key: with_gains(make_row(key, records, shown_columns, lost[key], inputs), judged)
+        for key, records in by_key.items()
+    }
     rows = mark_best([all_rows[key] for key in sorted_keys(by_key, inputs)], shown_columns)
     if any(isinstance(column, PublishedColumn) for column in shown_columns):
         verdicts = judge(inputs.records, source=inputs.source)
@@ -87,9 +93,17 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         tuple(settings),
         tuple(shown_columns),
         tuple(replace(row, marks=marks_of(notes, by_key[key_of(row)])) for row in rows),
-        tuple(caption(inputs, shown_columns)),
+        tuple(caption(inputs, shown_columns, judged)),
         tuple(notes),
+        verdicts=next((judged[name] for name in accuracy_names(shown_columns)[:1]), None),
     )
+
+
+def judge_metrics(inputs: ReportInputs, columns: Sequence[Column]) -> dict[str, Verdicts]:
+    """Return the verdicts on each metric that needs them; the study's questions are about the first accuracy."""
+    main = accuracy_names(columns)[:1]
+    compared = [column.name for column in columns if isinstance(column, GainColumn)]
+    return {name: verdicts(inputs, name, primary=name in main) for name in distinct([*main, *compared])}
 
 
 def key_of(row: Row) -> Key:
@@ -131,9 +145,13 @@ def sorted_keys(keys: Mapping[Key, object], inputs: ReportInputs) -> list[Key]:
 
 
 def make_row(
-    key: Key, records: Sequence[RunRecord], columns: Sequence[Column], expected: Counter[str], inputs: ReportInputs
+    key: Key, records: Sequence[RunRecord], columns: Sequence[Column], lost: Counter[str], inputs: ReportInputs
 ) -> Row:
-    """Return the row of a backbone and a method from its runs on all data sets."""
+    """Return the row of a backbone and a method from its runs on all data sets.
+
+    Args:
+        lost: number of diverged runs by data set.
+    """
     backbone, method, *settings = key
     by_dataset = defaultdict[str, list[RunRecord]](list)
     for record in records:
@@ -142,7 +160,7 @@ def make_row(
     for dataset, name in distinct(
         (column.dataset, column.name) for column in columns if isinstance(column, DatasetColumn)
     ):
-        cell = summarize(by_dataset.get(dataset, []), METRICS[name], expected, inputs)
+        cell = summarize(by_dataset.get(dataset, []), METRICS[name], lost[dataset], inputs)
         if cell is not None:
             cells[dataset, name] = cell
     return Row(
@@ -152,6 +170,9 @@ def make_row(
         settings=tuple(settings),
         costs={name: cost_values(cost, records, inputs) for name, cost in COSTS.items()},
         cells=cells,
+        diverged={
+            dataset: (lost[dataset], lost[dataset] + len(by_dataset[dataset])) for dataset in {*lost, *by_dataset}
+        },
     )
 
 
@@ -161,9 +182,7 @@ def cost_values(cost: Cost, records: Sequence[RunRecord], inputs: ReportInputs) 
     return tuple(value for value in values if value is not None)
 
 
-def summarize(
-    records: Sequence[RunRecord], metric: Metric, expected: Counter[str], inputs: ReportInputs
-) -> Cell | None:
+def summarize(records: Sequence[RunRecord], metric: Metric, lost: int, inputs: ReportInputs) -> Cell | None:
     """Return mean and spread over the seeds of one experiment; None without a value.
 
     The records differ only in their seeds: other differences have become columns.
@@ -174,31 +193,21 @@ def summarize(
         return None
     std = stdev(values.values()) if len(values) > 1 else None
     ids = tuple(record.run_id for record in sorted(records, key=lambda record: record.spec.seed))
-    expected_seeds = expected[records[0].spec.cell_id]
-    return Cell(mean(values.values()), std, len(values), expected_seeds, by_seed=values, run_ids=ids)
+    expected = inputs.expected[records[0].spec.cell_id]
+    return Cell(mean(values.values()), std, len(values), expected, diverged=lost, by_seed=values, run_ids=ids)
 
 
-def with_gains(
-    rows: Mapping[Key, Row], settings: Sequence[str], columns: Sequence[Column], *, rule: SeedRule | None
-) -> dict[Key, Row]:
-    """Return rows with the gain of each metric over the plain backbone with the same training."""
-    same = [number for number, name in enumerate(settings) if not name.startswith("method_")]
-    plain = {plain_key(key, same): row.cells for key, row in rows.items() if row.method == PLAIN}
-    compared = distinct((column.dataset, column.name) for column in columns if isinstance(column, GainColumn))
-    result = {}
-    for key, row in rows.items():
-        cells, base = dict(row.cells), plain.get(plain_key(key, same), {})
-        for name in compared if row.method != PLAIN else ():
-            if name in cells and name in base and cells[name].by_seed.keys() & base[name].by_seed.keys():
-                gain = sequential_difference(cells[name].by_seed, base[name].by_seed, rule)
-                cells[name] = replace(cells[name], gain=gain)
-        result[key] = replace(row, cells=cells)
-    return result
+def with_gains(row: Row, judged: Mapping[str, Verdicts]) -> Row:
+    """Return a row with the gain of each judged metric over the plain backbone.
 
-
-def plain_key(key: Key, same: Sequence[int]) -> Key:
-    """Return what a row shares with its plain backbone."""
-    return (key[0], *(key[2:][number] for number in same))
+    Args:
+        judged: verdicts by metric.
+    """
+    cells = {
+        (dataset, name): replace(cell, gain=judged[name].gain(cell.run_ids)) if name in judged else cell
+        for (dataset, name), cell in row.cells.items()
+    }
+    return replace(row, cells=cells)
 
 
 def with_verdicts(row: Row, records: Sequence[RunRecord], verdicts: Mapping[str, ReproductionVerdict]) -> Row:

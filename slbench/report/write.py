@@ -1,21 +1,21 @@
 """Write the files of a report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES
 from slbench.report.figures.registry import draw
-from slbench.report.findings import Finding, compute_findings, to_rows
 from slbench.report.html.page import PageFigure, page
 from slbench.report.inputs import ReportInputs
 from slbench.report.render import csv, latex, markdown
 from slbench.report.sections import Section, make_sections
 from slbench.report.table import Table, make_table
-from slbench.stats.sequential import confidence
+from slbench.report.verdicts import ROW_COLUMNS
 
 TABLES: dict[str, Callable[[Table], str]] = {
     "md": markdown.render_table,
@@ -31,9 +31,17 @@ class Report:
     """The written files."""
 
     table: Table
-    sections: tuple[Section, ...]
+    sections: tuple[Section, ...]  # the answers first
     files: tuple[str, ...]
     figures: tuple[tuple[str, str], ...]  # name without suffix, caption
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON: answers first, then every contrast and the table, unrounded."""
+        answers = [item for section in self.sections for item in section.items]
+        contrasts = [without_nan(row) for row in (self.table.verdicts.rows() if self.table.verdicts else ())]
+        table = [without_nan(csv.csv_line(row, self.table)) for row in self.table.rows]
+        document = {"study": self.table.name, "answers": answers, "contrasts": contrasts, "table": table}
+        return {**document, "files": list(self.files), "figures": [name for name, _ in self.figures]}
 
 
 def report(
@@ -52,17 +60,16 @@ def report(
         figures: as in figures.registry.draw; default with an HTML page of up to MAX_RUNS_WITH_FIGURES runs: all.
     """
     table = make_table(inputs, columns=columns, published=published)
-    findings = compute_findings(inputs, table)
-    sections = make_sections(inputs, table, findings)
+    sections = make_sections(inputs, table.verdicts)
     figure_names = figures or (["all"] if "html" in formats and len(inputs.records) <= MAX_RUNS_WITH_FIGURES else [])
     # First, since it may raise InputError.
-    drawn = draw(inputs, table, figure_names, out, level=confidence(inputs.seeds))
+    drawn = draw(inputs, table, figure_names, out)
     files = {"runs.csv": inputs.frame.to_csv(index=False)}
     files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
     files |= {
-        f"findings.{SUFFIXES[name]}": render_findings(name, findings, sections, inputs.name)
+        f"findings.{SUFFIXES[name]}": render_findings(name, table, sections, inputs.name)
         for name in formats
-        if findings and name in TABLES
+        if sections and name in TABLES
     }
     if "html" in formats:
         page_figures = [
@@ -74,10 +81,16 @@ def report(
     return Report(table, tuple(sections), tuple(files), tuple(drawn))
 
 
-def render_findings(name: str, findings: Sequence[Finding], sections: Sequence[Section], study: str) -> str:
+def without_nan(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row with None in place of NaN, which JSON lacks."""
+    return {key: None if value != value else value for key, value in row.items()}
+
+
+def render_findings(name: str, table: Table, sections: Sequence[Section], study: str) -> str:
     """Return the findings as Markdown or LaTeX sections, or as an unrounded CSV."""
     if name == "md":
         return markdown.render_sections(sections)
     if name == "latex":
         return latex.render_sections(sections, name=study)
-    return pd.DataFrame(to_rows(findings)).to_csv(index=False)
+    assert table.verdicts is not None, "there are sections"
+    return pd.DataFrame(table.verdicts.rows(), columns=list(ROW_COLUMNS)).to_csv(index=False)

@@ -12,8 +12,6 @@ from statistics import correlation as pearson
 from statistics import mean, stdev
 from typing import Literal
 
-from slbench.stats.power import LEVEL, seeds_needed, smallest_effect
-
 __all__ = [
     "LEVEL",
     "Estimate",
@@ -25,12 +23,12 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "paired_p",
-    "seeds_needed",
     "spread_of",
     "t_bound",
     "t_interval",
 ]
 
+LEVEL = 0.95
 FEW = 20  # below: Student's t, since a percentile bootstrap of 3 values covers 75 %, not 95 %
 DRAWS = 9999  # of the bootstrap
 ROUNDING = 1e-9  # points; a smaller spread is rounding error
@@ -69,21 +67,6 @@ class Estimate:
         if self.interval is None or not self.std or self.interval.low <= 0 <= self.interval.high:
             return "undecided"
         return "better" if self.estimate > 0 else "worse"
-
-    @property
-    def smallest_effect(self) -> float | None:
-        """Smallest true mean in points detected with power 0.8, given n and spread."""
-        if self.interval is None or not self.std:
-            return None
-        return smallest_effect(self.std, self.n, level=self.interval.level)
-
-    @property
-    def more_seeds(self) -> int | None:
-        """Additional seeds or backbones that detect this mean with power 0.8; None if it is decided."""
-        if self.interval is None or self.verdict != "undecided":
-            return None
-        needed = seeds_needed(self.std or 0.0, self.estimate, level=self.interval.level)
-        return None if needed is None else max(needed - self.n, 1)
 
 
 @dataclass(frozen=True)

@@ -1,77 +1,107 @@
-"""Power of paired t tests: seeds needed, smallest detectable effect; limit of rank tests."""
+"""Power of a design: the smallest true difference that it decides, and the seeds that a difference needs.
 
+One definition for plans and reports: a difference is decided if its simultaneous interval excludes zero. Effects are in
+standard deviations of the contrast over seeds.
+"""
+
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-LEVEL = 0.95
-POWER = 0.8  # default
-MAX_SEEDS = 1000
+from slbench.stats.moderation import Variance, moderated
 
-
-def seeds_needed(std: float, effect: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
-    """Return the seeds that a paired t test needs to detect an effect; None above MAX_SEEDS.
-
-    Args:
-        std: of the paired differences.
-    """
-    if std == 0 or effect == 0:
-        return None
-    first = 2
-    while first <= MAX_SEEDS:  # in stretches, since few are usually needed and scipy returns nan for large shifts
-        stretch = range(first, min(2 * first, MAX_SEEDS + 1))
-        sufficient = [
-            n for n, reached in zip(stretch, powers(abs(effect) / std, stretch, level), strict=True) if reached >= power
-        ]
-        if sufficient:
-            return sufficient[0]
-        first = stretch.stop
-    return None
-
-
-def powers(size: float, numbers: Sequence[int], level: float) -> list[float]:
-    """Return the two-sided power of each number of seeds for an effect in standard deviations."""
+if TYPE_CHECKING:
     import numpy as np
-    from scipy.special import stdtrit
-    from scipy.stats import nct
+    from numpy.typing import NDArray
 
-    n = np.asarray(numbers, dtype=float)
-    bound, shift = stdtrit(n - 1, (1 + level) / 2), size * np.sqrt(n)
-    wrong_side = np.nan_to_num(nct.cdf(-bound, n - 1, shift))  # scipy returns nan for some values below 1e-10
-    return [float(power) for power in nct.sf(bound, n - 1, shift) + wrong_side]
+POWER = 0.8
+MIN_DF = 5  # of a standard deviation that says how many seeds are needed
+MAX_SEEDS = 100
+DRAWS = 400  # simulated studies of several cells
 
 
-def smallest_effect(std: float, n: int, *, level: float = LEVEL, power: float = POWER) -> float:
-    """Return the smallest true difference that a paired t test of n seeds detects; inverse of `seeds_needed`.
+@dataclass(frozen=True)
+class Design:
+    """A family of contrasts over seeds.
 
     Args:
-        std: of the paired differences; the result has its unit.
+        level: of each simultaneous interval, in (0, 1).
+        cells: cells in which each contrast is seen, whose variances are moderated towards each other; 1: its own.
+    """
+
+    level: float
+    cells: int = 1
+
+
+def power(effect: float, n: int, design: Design) -> float:
+    """Return the probability to decide a true difference with n seeds.
+
+    Exact for one cell (noncentral t). For several, the mean over simulated variances of equal cells; given them, the
+    estimate is normal.
+
+    Args:
+        effect: in standard deviations.
         n: seeds, two or more.
     """
-    return std * smallest_size(n, level, power)
+    import numpy as np
+    from scipy.special import ndtr
+
+    bounds, shift = critical_values(n, design), effect * math.sqrt(n)
+    return float(np.mean(ndtr(shift - bounds) + ndtr(-shift - bounds)))
 
 
 @cache
-def smallest_size(n: int, level: float, power: float) -> float:
-    """Return the smallest effect that n seeds detect, in standard deviations of the paired differences."""
+def critical_values(n: int, design: Design) -> "NDArray[np.float64]":
+    """Return draws of the critical value of an estimate, in standard errors of known variance."""
+    import numpy as np
+    from scipy.special import chdtri, stdtrit
+
+    if design.cells == 1:  # the quantiles of the chi-squared law in place of draws
+        shares = (np.arange(DRAWS * 10) + 0.5) / (DRAWS * 10)
+        return np.asarray(stdtrit(n - 1, (1 + design.level) / 2) * np.sqrt(chdtri(n - 1, shares) / (n - 1)))
+    draws = np.random.default_rng(0).chisquare(n - 1, (DRAWS, design.cells)) / (n - 1)
+    cells = [cell for study in draws for cell in moderated([Variance(float(value), n - 1) for value in study])]
+    values, df = np.array([cell.value for cell in cells]), np.array([cell.df for cell in cells])
+    return np.asarray(stdtrit(df, (1 + design.level) / 2) * np.sqrt(values))
+
+
+def detectable_effect(n: int, design: Design, *, wanted: float = POWER) -> float:
+    """Return the smallest true difference decided with probability `wanted`, in standard deviations.
+
+    Raises:
+        ValueError: for fewer than two seeds.
+    """
     if n < 2:
-        raise ValueError(f"detecting an effect needs at least two seeds (got {n})")
+        raise ValueError(f"deciding a difference needs at least two seeds (got {n})")
     low, high = 0.0, 1.0
-    while powers(high, [n], level)[0] < power:
+    while power(high, n, design) < wanted:
         low, high = high, 2 * high
-    while high - low > 1e-9 * high:
+    while high - low > 1e-6 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if powers(middle, [n], level)[0] >= power else (middle, high)
+        low, high = (low, middle) if power(middle, n, design) >= wanted else (middle, high)
     return high
 
 
-def smallest_rank_p(n: int) -> float:
-    """Return the lowest two-sided p value of a rank or sign test of n paired seeds: 2 / 2 ** n."""
-    return 2.0 ** (1 - n)
+def seeds_needed(effect: float, design: Design, *, wanted: float = POWER) -> int | None:
+    """Return the fewest seeds that decide a true difference with probability `wanted`; None above MAX_SEEDS.
+
+    Args:
+        effect: in standard deviations.
+    """
+    if effect == 0 or power(effect, MAX_SEEDS, design) < wanted:
+        return None
+    low, high = 1, MAX_SEEDS  # one is too few, the most are enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, middle, design) >= wanted else (middle, high)
+    return high
 
 
-def rank_test_sentence(n: int) -> str:
-    """Return a sentence on the lowest p value of a rank test."""
-    lowest, seeds = smallest_rank_p(n), f"{n} paired seed{'' if n == 1 else 's'}"
-    if lowest > 1 - LEVEL:
-        return f"With {seeds} a rank test cannot go below p = {lowest:.4g}, so none is reported."
-    return f"With {seeds} a rank test can reach p = {lowest:.4g}."
+def std_interval(std: float, df: float, *, level: float = 0.8) -> tuple[float, float]:
+    """Return the interval of a standard deviation, from the chi-squared law of its square."""
+    from scipy.special import chdtri
+
+    ends: Sequence[float] = [float(chdtri(df, (1 + sign * level) / 2)) for sign in (-1, 1)]
+    return std * math.sqrt(df / ends[0]), std * math.sqrt(df / ends[1])

@@ -26,8 +26,8 @@ def inputs_of(runs_: tuple[StudyRun, ...], accuracy: Accuracy, **changes: Any) -
     return ReportInputs(name="test", runs=runs_, records=records)
 
 
-def figure_inputs_of(inputs: ReportInputs, *, level: float = 0.95, **table: Any) -> FigureInputs:
-    return figure_inputs(inputs, make_table(inputs, **table), level=level)
+def figure_inputs_of(inputs: ReportInputs, **table: Any) -> FigureInputs:
+    return figure_inputs(inputs, make_table(inputs, **table))
 
 
 def write_history(folder: Path, record: RunRecord, test: list[float], validation: list[float] | None) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
+from scipy.stats import t
 
 from slbench.errors import StoreError
 from slbench.measurement_records import Throughput
@@ -13,7 +14,6 @@ from slbench.record import Failure, RunRecord
 from slbench.report.cells import Cell
 from slbench.report.columns import CostColumn, GainColumn, MetricColumn
 from slbench.report.figures.inputs import figure_inputs
-from slbench.report.findings import compute_findings
 from slbench.report.table import Table, make_table
 from slbench.report.write import report
 from slbench.study import StudyRun
@@ -276,8 +276,8 @@ def test_the_gain_is_the_paired_difference_to_the_plain_backbone() -> None:
     gains = [None if cell is None or cell.gain is None else cell.gain for cell in cells(table_)]
     assert gains[0] is None
     assert [(gain.estimate, gain.n) for gain in gains[1:] if gain] == [(1.5, 2), (0.0, 2), (-1.5, 2)]
-    assert gains[1] is not None and gains[1].interval is not None
-    assert gains[1].interval.half_width == pytest.approx(12.706 * 0.5, abs=1e-3)  # t of one degree times 0.707 / 1.414
+    assert gains[1] is not None
+    assert (gains[1].high - gains[1].low) / 2 == pytest.approx(t.ppf(0.5 + 0.95 ** (1 / 3) / 2, 1) * 0.5)
     assert [type(column) for column in table_.columns] == [CostColumn] * 3 + [MetricColumn, GainColumn]
 
 
@@ -429,6 +429,7 @@ def test_findings_and_figures_use_a_new_accuracy_by_its_entry(monkeypatch: pytes
     runs_ = runs({"method": ["none", "spt"]})
     inputs = report_inputs(runs_, [make_record(run, final_val_top1=60.0 + n) for n, run in enumerate(runs_)])
     table_ = make_table(inputs, columns=["val", "gain"])
-    assert [finding.answer.estimate for finding in compute_findings(inputs, table_)] == [1.0]
-    drawn = figure_inputs(inputs, table_, level=0.95)
+    assert table_.verdicts is not None
+    assert [result.estimate for result in table_.verdicts.results] == [1.0]
+    drawn = figure_inputs(inputs, table_)
     assert [drawn.by_seed(experiment) for experiment in drawn.experiments] == [{0: 60.0}, {0: 61.0}]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slbench.plotting.style import save, style, thin_ticks
 from slbench.report.captions import SUBSET_DESCRIPTIONS
 from slbench.report.figures.inputs import (
+    BARS,
     Context,
     Experiment,
     FigureInputs,
@@ -94,7 +95,7 @@ def caption(context: Context, lines: Sequence[Line], way: str, inputs: FigureInp
         f"{context.title}: {inputs.description} against training-set size",
         SUBSET_DESCRIPTIONS[way],
         f"means, {seeds_text(counts, 'point')}",
-        inputs.bars if max(counts) > 1 else "",
+        BARS if max(counts) > 1 else "",
         device_text(experiments),
         f"left out, same size as another: {plural(duplicates, 'point')}" if duplicates else "",
     ]

@@ -3,19 +3,20 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import mean, stdev
 from typing import Any
 
 from slbench.differing import differing, flat
 from slbench.errors import InputError
-from slbench.plotting.style import MAX_FIGURES, StyleMap, percent
+from slbench.plotting.style import MAX_FIGURES, StyleMap
 from slbench.record import RunRecord
 from slbench.report.columns import accuracy_names, datasets_of
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import by_seed
 from slbench.report.table import Table, text
 from slbench.report.tidy import EQUAL, TRAINING_PREFIXES
+from slbench.report.verdicts import Verdicts
 from slbench.spec import RunSpec, to_dict
-from slbench.stats.intervals import Interval, mean_interval
 from slbench.store import safe
 from slbench.table_spec import METRICS
 from slbench.text import distinct
@@ -72,7 +73,7 @@ class FigureInputs:
     experiments: tuple[Experiment, ...]  # of the table, in its order
     styles: StyleMap
     accuracy: str  # the first of the table, by name of METRICS
-    level: float  # of intervals
+    table: Table
 
     @property
     def axis(self) -> str:
@@ -86,16 +87,27 @@ class FigureInputs:
     def description(self) -> str:
         return METRICS[self.accuracy].description
 
-    def interval(self, values: Sequence[float]) -> Interval | None:
-        """Return the interval of the mean; None for one value."""
-        return mean_interval(values, level=self.level) if len(values) > 1 else None
-
     @property
-    def bars(self) -> str:
-        return f"bars: {percent(self.level)} intervals over the seeds"
+    def verdicts(self) -> Verdicts | None:
+        """Verdicts on this accuracy."""
+        return self.table.verdicts
 
 
-def figure_inputs(inputs: ReportInputs, table: Table, *, level: float) -> FigureInputs:
+BARS = "bars: ± sample standard deviation over the seeds"
+
+
+def bar(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the ends of a bar, mean ± sample standard deviation; None for one value.
+
+    Not an interval, since the overlap of intervals of methods is no test: the verdicts are on paired differences.
+    """
+    if len(values) < 2:
+        return None
+    centre, spread = mean(values), stdev(values)
+    return centre - spread, centre + spread
+
+
+def figure_inputs(inputs: ReportInputs, table: Table) -> FigureInputs:
     """Return the inputs of a report's figures: the rows and data sets of its table."""
     names = accuracy_names(table.columns)
     experiments = group_experiments(inputs, [(row.backbone, row.method) for row in table.rows])
@@ -109,7 +121,7 @@ def figure_inputs(inputs: ReportInputs, table: Table, *, level: float) -> Figure
         experiments=experiments,
         styles=styles,
         accuracy=names[0] if names else "final",
-        level=level,
+        table=table,
     )
 
 

@@ -1,30 +1,18 @@
 """The 2x2 of SPT and LSA: accuracies of each backbone's four methods, and the effects with intervals."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Literal, cast
 
 from slbench.plotting.style import MAX_IN_TITLE, PAGE, STAR, plain, save, style
-from slbench.report.figures.inputs import (
-    Context,
-    Experiment,
-    FigureInputs,
-    contexts,
-    device_text,
-    file_names,
-    seeds_text,
-)
-from slbench.stats.factorial import (
-    METHODS_2X2,
-    Factorial,
-    factorial,
-    factorial_over,
-    over_backbones_at_large,
-    over_these_backbones,
-)
+from slbench.report.figures.inputs import BARS, Context, FigureInputs, bar, file_names, seeds_text
+from slbench.report.metrics import by_seed
+from slbench.stats.contrast import METHODS_2X2
+from slbench.stats.judge import Result
+from slbench.table_spec import METRICS
+from slbench.text import distinct
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +25,8 @@ LINES_OF_LSA: tuple[
     ("without LSA", "-", -0.04, ("none", "spt")),
     ("with LSA", "--", 0.04, ("lsa", "both")),
 )
-POOLED = {"seed": "mean of these", "backbone": "mean over backbones"}
 ACROSS = 5  # columns of interaction plots
+Effects = Mapping[str, Result]  # by name of EFFECTS
 
 
 @dataclass(frozen=True)
@@ -47,59 +35,64 @@ class TwoByTwo:
 
     backbone: str
     by_method: Mapping[str, Mapping[int, float]]  # accuracies in %, by seed
-    effects: Factorial
+    effects: Effects
 
     @property
     def seeds(self) -> int:
-        return self.effects.spt.n
+        return self.effects["spt"].n
 
 
 def draw_effects(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
-    """Write a figure per data set with a 2x2; return file names without suffix, and captions."""
-    figures = [(context, two_by_twos(context, inputs)) for context in contexts(inputs.experiments)]
-    figures = [(context, ablations) for context, ablations in figures if ablations]
+    """Write a figure per data set and setting with a 2x2; return file names without suffix, and captions."""
+    results = [each for each in (inputs.verdicts.results if inputs.verdicts else ()) if each.answer.contrast.effect]
+    places = distinct((each.answer.dataset, each.answer.setting) for each in results if each.answer.run_ids)
+    contexts = [Context(dataset=place[0], settings=settings_of(place[1]), experiments=()) for place in places]
     drawn = []
-    for name, (context, ablations) in zip(
-        file_names("effects", [context for context, _ in figures]), figures, strict=True
-    ):
-        pooled = pool(ablations, inputs)
+    for name, context, place in zip(file_names("effects", contexts), contexts, places, strict=True):
+        here = [each for each in results if (each.answer.dataset, each.answer.setting) == place]
+        ablations, pooled = two_by_twos(here, inputs), over_these(here)
         with style():
-            figure = draw(context, ablations, pooled, inputs)
-            save(figure, out / name, formats=("png", "svg", "pdf"))
+            save(draw(context, ablations, pooled, inputs), out / name, formats=("png", "svg", "pdf"))
         drawn.append((name, caption(context, ablations, pooled, inputs)))
     return drawn
 
 
-def two_by_twos(context: Context, inputs: FigureInputs) -> list[TwoByTwo]:
-    """Return the backbones with all four methods, in one variant, and a common seed."""
-    groups = defaultdict[tuple[str, str], dict[str, Experiment]](dict)
-    for experiment in context.experiments:
-        groups[experiment.backbone, experiment.variant][experiment.method] = experiment
-    ablations = []
-    for (backbone, variant), methods in groups.items():
-        if not all(method in methods for method in METHODS_2X2):
-            continue
-        values = {method: inputs.by_seed(methods[method]) for method in METHODS_2X2}
-        shared = sorted(set.intersection(*(set(by_seed) for by_seed in values.values())))
-        if shared:
-            by_method = {method: {seed: by_seed[seed] for seed in shared} for method, by_seed in values.items()}
-            name = f"{backbone} ({variant})" if variant else backbone
-            ablations.append(TwoByTwo(name, by_method, factorial(by_method, level=inputs.level)))
-    return ablations
+def settings_of(text: str) -> dict[str, str]:
+    """Return the fields of a setting by name."""
+    pairs = [part.rpartition(" ") for part in text.split(", ") if part]
+    return {name: value for name, _, value in pairs}
 
 
-def pool(ablations: list[TwoByTwo], inputs: FigureInputs) -> Factorial | None:
-    """Return the effects over all backbones, over seeds if the backbones share any; None for a single backbone."""
-    if len(ablations) < 2:
-        return None
-    seeds = set.intersection(*(set(ablation.by_method["none"]) for ablation in ablations))
-    way = over_these_backbones if seeds else over_backbones_at_large
-    return factorial_over(
-        {ablation.backbone: ablation.by_method for ablation in ablations}, pool=way, level=inputs.level
-    )
+def two_by_twos(results: Sequence[Result], inputs: FigureInputs) -> list[TwoByTwo]:
+    """Return the 2x2 of each backbone from the results of one data set and setting."""
+    own = [each for each in results if each.answer.run_ids]
+    names = distinct(each.answer.backbone for each in own)
+    return [two_by_two([each for each in own if each.answer.backbone == name], inputs) for name in names]
 
 
-def draw(context: Context, ablations: list[TwoByTwo], pooled: Factorial | None, inputs: FigureInputs) -> "Figure":
+def two_by_two(results: Sequence[Result], inputs: FigureInputs) -> TwoByTwo:
+    """Return the 2x2 behind the effects of one backbone."""
+    first = results[0].answer
+    records = [record for record in inputs.report_inputs.records if record.run_id in first.all_ids]
+    values = {
+        method: by_seed(
+            [record for record in records if record.labels.method == method],
+            METRICS[inputs.accuracy],
+            inputs.report_inputs.folders,
+        )
+        for method in METHODS_2X2
+    }
+    shared = {method: {seed: own[seed] for seed in first.values if seed in own} for method, own in values.items()}
+    return TwoByTwo(first.backbone, shared, {str(each.answer.contrast.effect): each for each in results})
+
+
+def over_these(results: Sequence[Result]) -> Effects | None:
+    """Return the effects over all backbones; None for a single one."""
+    pooled = {str(each.answer.contrast.effect): each for each in results if each.answer.contrast.over == "backbones"}
+    return pooled or None
+
+
+def draw(context: Context, ablations: Sequence[TwoByTwo], pooled: Effects | None, inputs: FigureInputs) -> "Figure":
     """Draw a panel per backbone above, and below a panel per effect with one line per backbone, the mean last."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -111,7 +104,7 @@ def draw(context: Context, ablations: list[TwoByTwo], pooled: Factorial | None, 
     figure = Figure(figsize=(PAGE, sum(heights) + 0.35), layout="constrained")
     above, below = cast("tuple[SubFigure, SubFigure]", figure.subfigures(2, 1, height_ratios=heights))
     panels = above.subplots(rows, columns, sharex=True, squeeze=False).ravel().tolist()
-    half = max(reach(ablation, inputs) for ablation in ablations) * 1.1
+    half = max(reach(ablation) for ablation in ablations) * 1.1
     for ablation, axes in zip(ablations, panels, strict=False):
         interaction_plot(axes, ablation, inputs, half=half)
     for axes in panels[len(ablations) :]:
@@ -127,20 +120,16 @@ def draw(context: Context, ablations: list[TwoByTwo], pooled: Factorial | None, 
     return figure
 
 
-def reach(ablation: TwoByTwo, inputs: FigureInputs) -> float:
+def reach(ablation: TwoByTwo) -> float:
     """Return half the height that its bars need, at least 0.1."""
-    low, high = bounds(ablation, inputs)
+    low, high = bounds(ablation)
     return max((high - low) / 2, 0.1)
 
 
-def bounds(ablation: TwoByTwo, inputs: FigureInputs) -> tuple[float, float]:
+def bounds(ablation: TwoByTwo) -> tuple[float, float]:
     """Return the lowest and highest end of its bars."""
-    low, high = list[float](), list[float]()
-    for by_seed in ablation.by_method.values():
-        interval, centre = inputs.interval(list(by_seed.values())), mean(by_seed.values())
-        low.append(interval.low if interval else centre)
-        high.append(interval.high if interval else centre)
-    return min(low), max(high)
+    ends = [bar(list(own.values())) or (min(own.values()), max(own.values())) for own in ablation.by_method.values()]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def interaction_plot(axes: "Axes", ablation: TwoByTwo, inputs: FigureInputs, *, half: float) -> None:
@@ -152,14 +141,14 @@ def interaction_plot(axes: "Axes", ablation: TwoByTwo, inputs: FigureInputs, *, 
         means = [mean(ablation.by_method[method].values()) for method in methods]
         axes.plot([shift, 1 + shift], means, dashes, color=colour, linewidth=1.2, label=label)
         for position, method, centre in zip((shift, 1 + shift), methods, means, strict=True):
-            interval = inputs.interval(list(ablation.by_method[method].values()))
-            bars = None if interval is None else [[centre - interval.low], [interval.high - centre]]
+            ends = bar(list(ablation.by_method[method].values()))
+            bars = None if ends is None else [[centre - ends[0]], [ends[1] - centre]]
             marker = inputs.styles.marker(method)
             axes.errorbar(
                 [position], [centre], yerr=bars, color=colour, marker=marker, capsize=2, elinewidth=0.8,
                 markersize=5 * (STAR if marker == "*" else 1), linestyle="none",
             )  # fmt: skip
-    low, high = bounds(ablation, inputs)
+    low, high = bounds(ablation)
     axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
     axes.set_xticks([0, 1], labels=["without\nSPT", "with\nSPT"])
     axes.set_xlim(-0.35, 1.35)
@@ -168,22 +157,20 @@ def interaction_plot(axes: "Axes", ablation: TwoByTwo, inputs: FigureInputs, *, 
 
 
 def forest(
-    axes: "Axes", name: str, label: str, ablations: list[TwoByTwo], pooled: Factorial | None, inputs: FigureInputs
+    axes: "Axes", name: str, label: str, ablations: Sequence[TwoByTwo], pooled: Effects | None, inputs: FigureInputs
 ) -> None:
-    """Draw an effect of every backbone, and its mean."""
-    lines = [(ablation.backbone, ablation.effects) for ablation in ablations]
-    lines += [] if pooled is None else [(POOLED[pooled.spt.over], pooled)]
+    """Draw an effect of every backbone with its simultaneous interval, and its mean."""
+    lines = [(ablation.backbone, ablation.effects.get(name)) for ablation in ablations]
+    lines += [] if pooled is None else [("mean of these", pooled.get(name))]
     axes.axvline(0, color="#999999", linewidth=1, zorder=0)
-    for position, (title, effects) in enumerate(lines):
-        effect = getattr(effects, name)
+    for position, (title, effect) in enumerate(lines):
+        if effect is None:
+            continue
         has_color = title in inputs.styles.backbones and position < len(ablations)
-        bars = (
-            None if effect.interval is None
-            else [[effect.estimate - effect.interval.low], [effect.interval.high - effect.estimate]]
-        )  # fmt: skip
-        color = inputs.styles.backbone_color(title) if has_color else "#000000"
+        bars = [[effect.estimate - effect.low], [effect.high - effect.estimate]] if effect.has_interval else None
         axes.errorbar(
-            [effect.estimate], [position], xerr=bars, color=color,
+            [effect.estimate], [position], xerr=bars,
+            color=inputs.styles.backbone_color(title) if has_color else "#000000",
             marker="o" if position < len(ablations) else "D", markersize=4.5, capsize=2, elinewidth=1, linestyle="none",
         )  # fmt: skip
     if pooled is not None:
@@ -194,22 +181,17 @@ def forest(
     axes.set_title(label, fontsize=8)
 
 
-def caption(context: Context, ablations: list[TwoByTwo], pooled: Factorial | None, inputs: FigureInputs) -> str:
+def caption(context: Context, ablations: Sequence[TwoByTwo], pooled: Effects | None, inputs: FigureInputs) -> str:
     """Return the caption."""
     counts = {ablation.seeds for ablation in ablations}
-    over = {
-        "seed": "over these backbones, paired by seed",
-        "backbone": "over backbones as a sample, without common seeds",
-    }
-    devices = device_text(experiment for experiment in context.experiments if experiment.method in METHODS_2X2)
+    ids = {run_id for ablation in ablations for run_id in ablation.effects["spt"].answer.all_ids}
+    devices = distinct(record.device_name for record in inputs.report_inputs.records if record.run_id in ids)
     parts = [
         f"{context.title}: {inputs.description} without and with SPT and LSA; below: effects in points, paired by seed",
         f"means over seeds common to the four methods, {seeds_text(counts, 'backbone')}",
-        f"{inputs.bars}; bars of accuracies are not paired: compare methods by the effects" if max(counts) > 1 else "",
+        f"{BARS}; bars of effects: simultaneous intervals, as in the findings" if max(counts) > 1 else "",
         "interaction: gain of SPT with LSA minus gain of SPT without LSA",
-        f"mean {over[pooled.spt.over]} (n = {pooled.spt.n} {pooled.spt.over}{'' if pooled.spt.n == 1 else 's'})"
-        if pooled is not None
-        else "",
-        devices,
+        "" if pooled is None else f"mean over these backbones, paired by seed (n = {pooled['spt'].n} seeds)",
+        f"trained on {', '.join(devices)}",
     ]
     return "; ".join(part for part in parts if part)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slbench.methods import model_title
 from slbench.plotting.style import MAX_IN_TITLE, STAR, method_name, new_panels, plain
-from slbench.report.figures.inputs import Experiment, FigureInputs
+from slbench.report.figures.inputs import Experiment, FigureInputs, bar
 from slbench.text import distinct
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Line:
 
 
 def draw_lines(lines: Sequence[Line], inputs: FigureInputs, *, title: str, across: str) -> "tuple[Figure, list[Axes]]":
-    """Draw means with intervals over the seeds, and each seed as a faint point.
+    """Draw means with standard deviations over the seeds, and each seed as a faint point.
 
     Several methods of several backbones have one panel per backbone, colored by method; otherwise there is one panel.
     """
@@ -72,10 +72,10 @@ def draw_line(axes: "Axes", line: Line, inputs: FigureInputs, *, colour: str) ->
     for x, experiment in line.points.items():
         values = list(inputs.by_seed(experiment).values())
         axes.plot([x] * len(values), values, marker, color=colour, alpha=0.25, markersize=3)
-        interval = inputs.interval(values)
         means.append(mean(values))
-        below.append(means[-1] - interval.low if interval else math.nan)
-        above.append(interval.high - means[-1] if interval else math.nan)
+        low, high = bar(values) or (math.nan, math.nan)
+        below.append(means[-1] - low)
+        above.append(high - means[-1])
     container = axes.errorbar(
         list(line.points), means, yerr=[below, above], color=colour, marker=marker, capsize=2, linewidth=1.2,
         elinewidth=0.8, markersize=5 * (STAR if marker == "*" else 1), linestyle=inputs.styles.line_style(line.method),

@@ -59,13 +59,12 @@ FIGURES: dict[str, FigureEntry] = {
 DEFAULT_FIGURES = tuple(name for name, entry in FIGURES.items() if entry.by_default)
 
 
-def draw(inputs: "ReportInputs", table: "Table", names: Sequence[str], out: Path, *, level: float = 0.95) -> Drawn:
+def draw(inputs: "ReportInputs", table: "Table", names: Sequence[str], out: Path) -> Drawn:
     """Write figures of a report under `out`, each as PNG, SVG and PDF; return file names without suffix, and captions.
 
     Args:
         names: of FIGURES, or "all" or "none". Default: DEFAULT_FIGURES; none for a whole store or for more than
             MAX_DEFAULT_RUNS runs. A figure without data is skipped unless it is requested by name.
-        level: of intervals.
     Raises:
         InputError: for a figure requested by name without data.
     """
@@ -78,7 +77,7 @@ def draw(inputs: "ReportInputs", table: "Table", names: Sequence[str], out: Path
     selected = [name for name in FIGURES if name in names] if by_name else list(FIGURES if names else DEFAULT_FIGURES)
     if not by_name and not inputs.speeds:  # it would equal tradeoff-macs
         selected = [name for name in selected if name != "tradeoff"]
-    data = figure_inputs(inputs, table, level=level)
+    data = figure_inputs(inputs, table)
     drawn = Drawn()
     for name in selected:
         try:

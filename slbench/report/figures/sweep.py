@@ -9,6 +9,7 @@ from slbench.differing import differing, flat
 from slbench.plotting.style import WIDE, plain, save, style, thin_ticks
 from slbench.report.figures.data_scaling import SIZE_FIELDS
 from slbench.report.figures.inputs import (
+    BARS,
     OFTEN_ABSENT,
     Context,
     Experiment,
@@ -110,7 +111,7 @@ def caption(lines: Sequence[Line], inputs: FigureInputs) -> str:
     parts = [
         f"{lines[0].dataset}: {inputs.description}",
         seeds_text(counts, "point"),
-        inputs.bars if max(counts) > 1 else "",
+        BARS if max(counts) > 1 else "",
         device_text(experiment for line in lines for experiment in line.points.values()),
     ]
     return "; ".join(part for part in parts if part)

@@ -23,9 +23,11 @@ from slbench.plotting.style import (
     style,
 )
 from slbench.report.figures.inputs import (
+    BARS,
     Context,
     Experiment,
     FigureInputs,
+    bar,
     contexts,
     device_text,
     file_names,
@@ -139,8 +141,8 @@ def join(axes: "Axes", points: Sequence[tuple[Experiment, float]], inputs: Figur
 def point(axes: "Axes", experiment: Experiment, cost: float, inputs: FigureInputs) -> None:
     """Draw a method of a backbone."""
     values = list(inputs.by_seed(experiment).values())
-    interval, marker = inputs.interval(values), inputs.styles.marker(experiment.method_label)
-    bars = None if interval is None else [[mean(values) - interval.low], [interval.high - mean(values)]]
+    ends, marker = bar(values), inputs.styles.marker(experiment.method_label)
+    bars = None if ends is None else [[mean(values) - ends[0]], [ends[1] - mean(values)]]
     axes.errorbar(
         [cost], [mean(values)], yerr=bars, color=inputs.styles.backbone_color(experiment.backbone), marker=marker,
         markersize=6 * (STAR if marker == "*" else 1), elinewidth=0.6, capsize=0, linestyle="none",
@@ -152,8 +154,7 @@ def point(axes: "Axes", experiment: Experiment, cost: float, inputs: FigureInput
 def ends(experiment: Experiment, inputs: FigureInputs) -> tuple[float, float]:
     """Return the ends of the drawn bar."""
     values = list(inputs.by_seed(experiment).values())
-    interval = inputs.interval(values)
-    return (mean(values), mean(values)) if interval is None else (interval.low, interval.high)
+    return bar(values) or (mean(values), mean(values))
 
 
 def key_of_markers(axes: "Axes", experiments: Sequence[Experiment], inputs: FigureInputs) -> None:
@@ -192,7 +193,7 @@ def caption(context: Context, costs: Costs, inputs: FigureInputs) -> str:
     parts = [
         f"{context.title}: {inputs.description} against {costs.description}",
         f"means, {seeds_text(counts, 'point')}",
-        inputs.bars if max(counts) > 1 else "",
+        BARS if max(counts) > 1 else "",
         device_text(measured),
         f"left out, measured under other conditions or not at all: {', '.join(unmeasured)}" if unmeasured else "",
     ]

@@ -25,6 +25,7 @@ LATEX_ESCAPES = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "–": "--",
+    "†": r"$^\dagger$",
     "−": "$-$",
     "≥": r"$\geq$",
 }
@@ -58,16 +59,25 @@ def cell_text(row: Row, column: Column) -> str:
 
 
 def render_sections(sections: Sequence[Section], *, name: str) -> str:
-    """Return a table environment for each section."""
-    return "\n".join(
-        environment(
-            "l" * len(section.heads),
-            [[escape(head) for head in section.heads]],
-            [[[escape(cell) for cell in line] for line in section.lines]],
-            caption=escape(" ".join((f"{section.title}.", *section.intro, *section.notes))),
-            label=f"{name} {section.title}",
-        )
-        for section in sections
+    """Return each section: sentences and a list, or a table environment."""
+    return "\n".join(render_list(section) if section.items else render_lines(section, name) for section in sections)
+
+
+def render_list(section: Section) -> str:
+    """Return a paragraph and an itemize environment."""
+    items = [rf"\item {escape(item)}" for item in section.items]
+    lines = [rf"\paragraph{{{escape(section.title)}.}}", escape(" ".join(section.intro)), r"\begin{itemize}", *items]
+    return "\n".join([*lines, r"\end{itemize}", escape(" ".join(section.notes))]).strip() + "\n"
+
+
+def render_lines(section: Section, name: str) -> str:
+    """Return a table environment."""
+    return environment(
+        "l" * len(section.heads),
+        [[escape(head) for head in section.heads]],
+        [[[escape(cell) for cell in line] for line in section.lines]],
+        caption=escape(" ".join((f"{section.title}.", *section.intro, *section.notes))),
+        label=f"{name} {section.title}",
     )
 
 

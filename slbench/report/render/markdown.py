@@ -35,14 +35,15 @@ def cell_text(row: Row, column: Column) -> str:
 
 
 def render_sections(sections: Sequence[Section]) -> str:
-    """Return sections, each with its table."""
+    """Return sections, each with its list and table."""
     parts = []
     for section in sections:
-        body = markdown_table(section.heads, [[escape_html(cell) for cell in line] for line in section.lines])
+        lines = [[escape_html(cell) for cell in line] for line in section.lines]
         parts += [
             f"### {section.title}",
             escape_html(" ".join(section.intro)),
-            body,
+            "\n".join(f"- {escape_html(item)}" for item in section.items),
+            markdown_table(section.heads, lines) if section.heads else "",
             escape_html(" ".join(section.notes)),
         ]
     return "\n\n".join(part for part in parts if part) + "\n" if parts else ""

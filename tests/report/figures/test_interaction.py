@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from slbench.plotting.style import style
-from slbench.report.figures.inputs import FigureInputs, contexts
-from slbench.report.figures.interaction import draw, draw_effects, pool, two_by_twos
+from slbench.report.figures.inputs import Context, FigureInputs
+from slbench.report.figures.interaction import draw, draw_effects, over_these, two_by_twos
 from slbench.report.inputs import ReportInputs
 from slbench.study import StudyRun
 from tests.report.helpers import bars, figure_inputs_of, inputs_of, points_of
@@ -16,7 +16,6 @@ from tests.support import TINY, missing, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
 ROWS = {"none": 70.0, "spt": 72.0, "lsa": 71.0, "both": 77.0}  # SPT gives 4, LSA 3, and together 4 more than apart
-T = 12.706204736  # of one degree of freedom, 95 %
 
 
 def accuracy(run: StudyRun) -> float:
@@ -30,10 +29,11 @@ def report(**grid: object) -> ReportInputs:
 
 
 def drawn(inputs: FigureInputs) -> Figure:
-    (context,) = contexts(inputs.experiments)
-    ablations = two_by_twos(context, inputs)
+    assert inputs.verdicts is not None
+    effects = [each for each in inputs.verdicts.results if each.answer.contrast.effect]
+    context = Context(dataset="fashion-mnist-12k", settings={}, experiments=())
     with style():
-        return draw(context, ablations, pool(ablations, inputs), inputs)
+        return draw(context, two_by_twos(effects, inputs), over_these(effects), inputs)
 
 
 def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> None:
@@ -47,29 +47,31 @@ def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> Non
         points = bars(axes)
         assert [round(x) for x, *_ in points] == [0, 1, 0, 1]
         assert [y for _, y, *_ in points] == [70.0, 72.0, 71.0, 77.0]
-        assert [(high - low) / 2 for _, _, low, high in points] == pytest.approx([T, 2 * T, T, 2 * T])
+        spreads = [2**0.5, 2 * 2**0.5] * 2  # of two seeds one, and two, points from the mean
+        assert [(high - low) / 2 for _, _, low, high in points] == pytest.approx(spreads)
     assert [axes.get_title() for axes in below.axes] == ["main effect of SPT", "main effect of LSA", "interaction"]
 
 
-def test_the_forest_shows_the_paired_effects_a_line_a_backbone_and_their_mean_last() -> None:
-    _, below = drawn(figure_inputs_of(report())).subfigs
-    by_hand = {
-        "main effect of SPT": (4, T),
-        "main effect of LSA": (3, 0),
-        "interaction": (4, 0),
-    }  # estimate, half width
-    for axes in below.axes:
-        estimate, half = by_hand[axes.get_title()]
-        places = []
-        for line, _, (collection,) in axes.containers:
-            ((left, place), (right, _)) = collection.get_segments()[0]
-            assert (float(line.get_xdata()[0]), left, right) == pytest.approx(
-                (estimate, estimate - half, estimate + half)
-            )
-            places.append(float(place))
-        assert places == [0, 1, 2]
+def test_the_forest_shows_the_effects_and_intervals_of_the_findings_and_their_mean_last() -> None:
+    inputs = figure_inputs_of(report())
+    _, below = drawn(inputs).subfigs
+    assert inputs.verdicts is not None
+    for axes, effect in zip(below.axes, ("spt", "lsa", "interaction"), strict=True):
+        found = [each for each in inputs.verdicts.results if each.answer.contrast.effect == effect]
+        assert [each.answer.backbone for each in found] == ["Tiny", "Second", "2 backbones"]
+        points = [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line, *_ in axes.containers]
+        assert points == [(each.estimate, place) for place, each in enumerate(found)]
+        if effect == "spt":  # the other effects are the same in both seeds
+            ends = [collection.get_segments()[0][:, 0].tolist() for _, _, (collection,) in axes.containers]
+            assert ends == [pytest.approx([each.low, each.high]) for each in found]
         assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first line is above
     assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny", "Second", "mean of these"]
+
+
+def test_each_variant_of_the_methods_has_a_figure_of_its_own(tmp_path: Path) -> None:
+    runs_ = runs({"method": list(ROWS), "seed": [0, 1], "method.initial_temperature": [0.5, 1.0]})
+    names = [name for name, _ in draw_effects(figure_inputs_of(inputs_of(runs_, accuracy)), tmp_path)]
+    assert names == ["effects-initial_temperature-0.5", "effects-initial_temperature-1.0"]
 
 
 def test_rows_and_effects_rest_on_the_seeds_that_all_four_rows_have(tmp_path: Path) -> None:
@@ -89,14 +91,6 @@ def test_a_single_backbone_has_no_mean() -> None:
     assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny"]
 
 
-def test_backbones_without_a_common_seed_are_pooled_as_a_sample_and_the_caption_says_so(tmp_path: Path) -> None:
-    inputs = report()
-    seeds = {"Tiny": 0, "Second": 1}
-    kept = tuple(record for record in inputs.records if record.spec.seed == seeds[record.labels.backbone])
-    ((_, caption),) = draw_effects(figure_inputs_of(replace(inputs, records=kept)), tmp_path)
-    assert not missing(caption, "sample", "n = 2 backbones")
-
-
 def test_without_one_of_the_four_rows_there_is_nothing_to_show(tmp_path: Path) -> None:
     assert draw_effects(figure_inputs_of(report(method=["none", "spt", "both"])), tmp_path) == []
 
@@ -104,4 +98,6 @@ def test_without_one_of_the_four_rows_there_is_nothing_to_show(tmp_path: Path) -
 def test_the_caption_says_what_n_and_bars_are(tmp_path: Path) -> None:
     ((name, caption),) = draw_effects(figure_inputs_of(report()), tmp_path)
     assert name == "effects"
-    assert not missing(caption, "fashion-mnist-12k", "SPT", "LSA", "n = 2", "95 %", "Processor")
+    assert not missing(
+        caption, "fashion-mnist-12k", "SPT", "LSA", "n = 2", "standard deviation", "simultaneous", "Processor"
+    )

@@ -1,0 +1,138 @@
+"""What a study can decide before it has results: family, seeds, and the smallest difference."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slbench.differing import flat
+from slbench.record import RunRecord
+from slbench.report.tidy import tidy
+from slbench.report.verdicts import PLAIN
+from slbench.spec import to_dict
+from slbench.stats.contrast import default_contrasts
+from slbench.stats.contrasts import ACCURACY, Answer, answers
+from slbench.stats.judge import judge
+from slbench.stats.power import MIN_DF, POWER, Design, detectable_effect
+from slbench.stats.simultaneous import sidak_level
+from slbench.study import Study, StudyRun
+from slbench.text import distinct, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEEDS = (2, 3, 5, 10, 20)  # of the table of seeds against difference
+Place = tuple[str, str]  # backbone, data set
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Contrasts that the finished study will judge together, and the standard deviations known so far."""
+
+    answers: tuple[Answer, ...]  # with invented values; one for each contrast and cell
+    level: float  # of a family
+    moderated: bool
+    spreads: dict[Place, float]  # of contrasts over seeds, in points
+
+    @property
+    def seeds(self) -> list[int]:
+        """The different numbers of seeds of the contrasts, ascending."""
+        return sorted({len(answer.values) for answer in self.answers})
+
+    @property
+    def design(self) -> Design:
+        """Level of each interval, and the cells of the contrast that is seen in fewest."""
+        names = [answer.contrast for answer in self.answers]
+        fewest = min(names.count(name) for name in names)
+        return Design(sidak_level(self.level, len(names)), fewest if self.moderated else 1)
+
+
+def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
+    """Return what a study will judge; None without a contrast over two or more seeds.
+
+    Args:
+        records: of its finished runs.
+    """
+    found = planned_answers(study)
+    if not any(len(answer.values) > 1 for answer in found):
+        return None
+    settings = study.statistics
+    known = known_spreads(study, list(records))
+    places = distinct((answer.backbone, answer.dataset) for answer in found)
+    if settings.spread is not None:
+        known = {place: known.get(place, settings.spread) for place in places}
+    return Planned(tuple(found), settings.level, settings.variance == "moderated", known)
+
+
+def planned_answers(study: Study) -> list[Answer]:
+    """Return the contrasts of the study's runs, as if all had finished."""
+    frame = frame_of(study.runs)
+    questions = study.contrasts
+    if questions is None:
+        questions = tuple(default_contrasts(distinct(frame["method"]), PLAIN))
+    found = answers(frame, questions, failures="withhold").values()
+    return [answer for own in found for answer in own if answer.contrast.over != "backbones at large"]
+
+
+def frame_of(runs: Sequence[StudyRun]) -> "pd.DataFrame":
+    """Return a tidy frame of runs without results; the accuracies are zero."""
+    import pandas as pd
+
+    def row(run: StudyRun) -> dict[str, object]:
+        labels = run.labels
+        names = {"backbone": labels.backbone, "method": labels.method, "dataset": labels.dataset}
+        fields = {key: value for key, value in to_dict(run.spec).items() if key not in ("seed", "protocol")}
+        return {**names, "seed": run.spec.seed, "protocol": run.spec.protocol, ACCURACY: 0.0, **flat(fields)}
+
+    frame = pd.DataFrame([row(run) for run in runs], index=[run.spec.run_id for run in runs])
+    return frame.where(frame.notna(), float("nan"))
+
+
+def known_spreads(study: Study, records: Sequence[RunRecord]) -> dict[Place, float]:
+    """Return the largest standard deviation of a contrast of each backbone and data set, from finished runs.
+
+    Only of contrasts with MIN_DF degrees of freedom or more.
+    """
+    if not records:
+        return {}
+    results = judge(tidy(records), study.contrasts, statistics=study.statistics, strict=False)
+    spreads = dict[Place, float]()
+    for result in results:
+        if result.family == "primary" and result.df >= MIN_DF:
+            place = result.answer.backbone, result.answer.dataset
+            spreads[place] = max(result.std, spreads.get(place, 0.0))
+    return spreads
+
+
+def power_lines(planned: Planned | None) -> list[str]:
+    """Return what a study decides, and a table of seeds against the difference that they decide."""
+    if planned is None:
+        return [f"decides: nothing with fewer than two seeds of two methods to compare (power {POWER:g})"]
+    design, counts = planned.design, [number for number in planned.seeds if number > 1]
+    jointly = f"{plural(len(planned.answers), 'contrast')} jointly at {100 * planned.level:.4g} %"
+    effects = [detectable_effect(number, design) for number in counts]
+    seeds = " or ".join(map(str, counts))
+    decided = " or ".join(f"{effect:.2f}" for effect in effects)
+    lines = [f"decides with probability {POWER:g}: a true difference of {decided} SD ({jointly}, {seeds} seeds)"]
+    if not planned.spreads:
+        lines[0] += f"; SD unknown: no finished runs with {MIN_DF} degrees of freedom, and no statistics.spread"
+    for (backbone, dataset), spread in planned.spreads.items():
+        points = " or ".join(f"{effect * spread:.2f}" for effect in effects)
+        lines.append(f"        {backbone} on {dataset}: {points} points (SD of a contrast {spread:.2f})")
+    table = [f"{number}: {detectable_effect(number, design):.2f}" for number in SEEDS]
+    return [*lines, f"        by seeds, in SD: {', '.join(table)}"]
+
+
+def power_document(planned: Planned | None) -> dict[str, Any] | None:
+    """Return `power_lines` as JSON: differences in SD by number of seeds, and known SDs in points."""
+    if planned is None:
+        return None
+    design = planned.design
+    counts = sorted({*SEEDS, *(number for number in planned.seeds if number > 1)})
+    return {
+        "power": POWER,
+        "contrasts": len(planned.answers),
+        "level": planned.level,
+        "seeds": planned.seeds,
+        "decided_sd": {str(number): detectable_effect(number, design) for number in counts},
+        "sd_points": {f"{backbone} on {dataset}": spread for (backbone, dataset), spread in planned.spreads.items()},
+    }

@@ -1,0 +1,116 @@
+"""Verdicts of a report: the contrasts of its runs for one metric, as every table, figure and page shows them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from slbench.provenance import version_text
+from slbench.record import RunRecord
+from slbench.report.inputs import ReportInputs
+from slbench.report.metrics import value_of
+from slbench.stats.contrast import Contrast, default_contrasts
+from slbench.stats.judge import COLUMNS, Result, judge
+from slbench.table_spec import METRICS
+from slbench.text import distinct
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLAIN = "none"  # method that gains are differences to
+CONDITIONS: dict[str, Callable[[RunRecord], str]] = {  # in which compared runs should agree
+    "devices": lambda record: f"{record.device_name} {record.device.partition(':')[0]}",
+    "precisions": lambda record: record.precision,
+    "torch versions": lambda record: version_text(record.code, "torch"),
+}
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Results of a report for one metric, those of the study's questions first."""
+
+    metric: str
+    results: tuple[Result, ...]
+    unanswered: tuple[Contrast, ...]  # questions of the study without a common seed yet
+    conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, by run id
+
+    @property
+    def primary(self) -> list[Result]:
+        return [result for result in self.results if result.family == "primary"]
+
+    @property
+    def exploratory(self) -> list[Result]:
+        return [result for result in self.results if result.family == "exploratory"]
+
+    def gain(self, run_ids: Iterable[str]) -> Result | None:
+        """Return the difference of some runs of a method to the plain backbone; None without one."""
+        return next((found for run_id in run_ids if (found := self._gains.get(run_id)) is not None), None)
+
+    @property
+    def has_exploratory_gain(self) -> bool:
+        """Return whether a gain is none of the study's questions."""
+        return any(result.family == "exploratory" for result in self._gains.values())
+
+    @cached_property
+    def _gains(self) -> dict[str, Result]:
+        """The gain of each run's experiment over the plain backbone, by run id."""
+        return {
+            run_id: result
+            for result in self.results
+            if (contrast := result.answer.contrast).reference == PLAIN and contrast.trend is None
+            for run_id in result.answer.run_ids
+        }
+
+    def mixed(self, result: Result) -> str:
+        """Return in which conditions the runs of a result differ: "mixed devices"; empty if they agree."""
+        runs = [self.conditions[run_id] for run_id in result.answer.all_ids if run_id in self.conditions]
+        nouns = [noun for noun in CONDITIONS if len({run[noun] for run in runs}) > 1]
+        return f"mixed {' and '.join(nouns)}" if nouns else ""
+
+    def rows(self) -> "list[dict[str, Any]]":
+        """Return an unrounded row for each result: the columns of `slbench.contrasts`, and mixed conditions."""
+        return [{**result.row(), "mixed": self.mixed(result)} for result in self.results]
+
+
+ROW_COLUMNS = (*COLUMNS, "mixed")
+
+
+def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verdicts:
+    """Return the verdicts of a report for one metric.
+
+    Args:
+        metric: of METRICS; its values are compared.
+        primary: whether the study's questions are about this metric; else all results are exploratory.
+    """
+    frame, column = metric_frame(inputs, metric)
+    questions = inputs.contrasts if primary else ()
+    results = judge(frame, questions, statistics=inputs.statistics, accuracy=column, strict=False) if len(frame) else []
+    answered = {result.answer.contrast for result in results}
+    asked: Sequence[Contrast] = questions if questions is not None else default_contrasts(methods_of(inputs), PLAIN)
+    return Verdicts(
+        metric=metric,
+        results=tuple(results),
+        unanswered=tuple(question for question in asked if question not in answered),
+        conditions={
+            record.run_id: {noun: text(record) for noun, text in CONDITIONS.items()} for record in inputs.records
+        },
+    )
+
+
+def methods_of(inputs: ReportInputs) -> list[str]:
+    """Return the methods of a report's runs; empty without the plain one."""
+    methods = list(distinct(run.labels.method for run in inputs.runs))
+    return methods if PLAIN in methods else []
+
+
+def metric_frame(inputs: ReportInputs, name: str) -> "tuple[pd.DataFrame, str]":
+    """Return the tidy frame of a report with a column of this metric, and the name of the column."""
+    metric, frame = METRICS[name], inputs.frame
+    if inputs.is_study and "kind" in frame:
+        frame = frame.drop(columns="kind")  # the runs of a study are all its own
+    if metric.field is not None or not len(frame):
+        return frame, metric.field or metric.key
+    values = {record.run_id: value_of(record, metric, inputs.folders.get(record.run_id)) for record in inputs.records}
+    frame = frame.copy()
+    frame[metric.key] = [values.get(run_id) for run_id in frame.index]
+    return frame, metric.key

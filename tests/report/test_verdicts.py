@@ -1,0 +1,235 @@
+"""Verdicts of a made grid, as every part of a report shows them."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import slbench
+from slbench.report.inputs import ReportInputs
+from slbench.report.planned import plan, power_document, power_lines
+from slbench.report.render import latex, markdown
+from slbench.report.sections import Section, make_sections
+from slbench.report.table import Table, make_table
+from slbench.report.verdicts import Verdicts
+from slbench.report.write import report
+from slbench.stats.contrast import Contrast
+from slbench.stats.settings import Statistics
+from slbench.study import StudyRun
+from tests.support import TINY, make_record, missing, report_inputs, runs, study
+
+ROWS = ["none", "spt", "lsa", "both"]
+OTHER = {**TINY, "label": "Other", "dim": 16}
+# Seeds 0, 1, 2 of each method: SPT +1, LSA +2, together +5, with noise in "both" alone.
+BY_METHOD = {"none": (70, 71, 72), "spt": (71, 72, 73), "lsa": (72, 73, 74), "both": (75, 76.5, 76)}
+NOISY = {**BY_METHOD, "spt": (71.0, 71.9, 73.2), "lsa": (72.1, 73.0, 73.9)}
+
+
+def inputs_of(
+    runs_: tuple[StudyRun, ...], values: Mapping[str, tuple[float, ...]] = NOISY, **changes: Any
+) -> ReportInputs:
+    records = [make_record(run, final_test_top1=values[run.labels.method][run.spec.seed]) for run in runs_]
+    return report_inputs(runs_, records, **changes)
+
+
+def verdicts_of(*arguments: Any, **changes: Any) -> Verdicts:
+    found = make_table(inputs_of(*arguments, **changes)).verdicts
+    assert found is not None
+    return found
+
+
+def sections_of(*arguments: Any, **changes: Any) -> list[Section]:
+    inputs = inputs_of(*arguments, **changes)
+    return make_sections(inputs, make_table(inputs).verdicts)
+
+
+def grid(**more: Any) -> tuple[StudyRun, ...]:
+    return runs({"method": ROWS, "seed": [0, 1, 2], **more})
+
+
+def gains(table: Table) -> list[tuple[float, float, float]]:
+    found = [cell.gain for row in table.rows for cell in row.cells.values()]
+    return [(gain.estimate, gain.low, gain.high) for gain in found if gain is not None]
+
+
+def test_every_view_shows_the_numbers_of_the_public_function(tmp_path: Path) -> None:
+    inputs = inputs_of(grid())
+    output = report(inputs, formats=["csv", "md", "html"], out=tmp_path)
+    public = slbench.contrasts(inputs.frame)
+    findings = pd.read_csv(tmp_path / "findings.csv", keep_default_na=False, na_values=[""])
+    pd.testing.assert_frame_equal(
+        findings[["estimate", "low", "high", "df"]], public[["estimate", "low", "high", "df"]], check_dtype=False
+    )
+    assert list(findings["verdict"]) == list(public["verdict"])
+    primary = public[~public["exploratory"]]
+    assert gains(output.table) == list(zip(primary["estimate"], primary["low"], primary["high"], strict=True))
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table["fashion-mnist-12k_final_test_top1_gain_low"].dropna().tolist() == pytest.approx(list(primary["low"]))
+    document = json.loads(json.dumps(output.document()))
+    assert [row["verdict"] for row in document["contrasts"]] == list(public["verdict"])
+    for text in ((tmp_path / "findings.md").read_text(), (tmp_path / "report.html").read_text()):
+        assert all(item in text.replace("&#43;", "+") for item in document["answers"])
+
+
+def test_the_answers_open_a_report_one_sentence_for_each_question_and_cell() -> None:
+    answers, *rest = sections_of(grid(), BY_METHOD)
+    assert answers.items[2].startswith("both against none, Tiny on fashion-mnist-12k: better, +4.83 (+")
+    assert answers.items[2].endswith("3 seeds")
+    assert not missing(answers.intro[0], "3 answers", "95 %", "2,000 test images", "split", "docs/judging.md")
+    assert [section.title for section in rest] == ["Questions", "Exploratory"]
+
+
+def test_declared_questions_are_the_primary_family_and_all_else_is_marked_exploratory() -> None:
+    inputs = inputs_of(grid(), contrasts=(Contrast(effect="lsa"),))
+    table = make_table(inputs)
+    assert table.verdicts is not None
+    (primary,) = table.verdicts.primary
+    assert (primary.answer.contrast.name, primary.level) == ("main effect of lsa", 0.95)
+    text = markdown.render_table(table)
+    assert text.count("†") == 1 + 3, "in the caption and at each gain"
+    assert [each.answer.contrast.name for each in table.verdicts.exploratory] == [
+        "spt against none", "lsa against none", "both against none", "main effect of spt", "interaction of spt and lsa",
+    ]  # fmt: skip
+
+
+def test_over_several_backbones_each_question_is_pooled_as_an_exploratory_one() -> None:
+    found = verdicts_of(grid(backbone=[TINY, OTHER])).exploratory
+    pooled = [each for each in found if each.answer.contrast == Contrast(effect="lsa", over="backbones")]
+    assert [(each.answer.backbone, each.n) for each in pooled] == [("2 backbones", 3)]
+    five = [{**TINY, "label": f"Tiny{n}", "dim": 4 * n} for n in range(1, 6)]
+    at_large = [
+        each for each in verdicts_of(grid(backbone=five)).exploratory if each.answer.backbone == "5 backbones at large"
+    ]
+    assert {each.over for each in at_large} == {"backbones"} and {each.n for each in at_large} == {5}
+
+
+def test_the_mean_gain_over_backbones_stands_beside_the_papers_and_says_why_it_may_not_be_compared() -> None:
+    grid_ = {"backbone": ["vit", "swin"], "method": ["none", "both"], "dataset": ["cifar100"], "seed": [0, 1, 2]}
+    claim = sections_of(study({"grid": grid_}).runs)[-1]
+    published = dict(zip(claim.heads, claim.lines[0], strict=True))["Published"]
+    assert published == f"+{((76.92 - 73.81) + (79.99 - 76.87)) / 2:.2f}"
+    assert not missing(claim.notes[0], "cifar100", "protocol holdout", "6 epochs")
+
+
+def test_backbones_with_learning_rates_of_their_own_by_a_rule_are_pooled() -> None:
+    runs_ = study(
+        {"recipe": "paper", "grid": {"backbone": ["vit", "cait"], "method": ["none", "both"], "seed": [0, 1, 2]}}
+    ).runs
+    assert {run.spec.recipe.lr for run in runs_} == {0.001, 0.003}
+    (pooled,) = [each for each in verdicts_of(runs_).exploratory if each.answer.contrast.over == "backbones"]
+    assert pooled.answer.setting == ""
+
+
+def test_a_swept_method_is_compared_with_the_reference_at_its_own_value_whatever_the_order() -> None:
+    for temperatures in ([0.5, 1.0], [1.0, 0.5]):
+        runs_ = runs({"method": ROWS, "method.initial_temperature": temperatures, "seed": [0, 1]})
+        records = [
+            make_record(run, final_test_top1=run.spec.method.initial_temperature * 20 + run.spec.seed / 10)
+            for run in runs_
+        ]
+        table = make_table(report_inputs(runs_, records))
+        assert [estimate for estimate, *_ in gains(table)] == pytest.approx([0.0] * 6)
+        assert table.verdicts is not None
+        effects = [each for each in table.verdicts.exploratory if each.answer.contrast.effect == "lsa"]
+        assert {each.answer.setting: each.estimate for each in effects} == pytest.approx(
+            {"method_initial_temperature 0.5": 0.0, "method_initial_temperature 1.0": 0.0}
+        )
+
+
+def test_one_seed_and_equal_differences_have_no_interval_and_no_verdict() -> None:
+    for seeds in ([0], [0, 1]):
+        table = make_table(inputs_of(runs({"method": ["none", "spt"], "seed": seeds}), BY_METHOD))
+        assert table.verdicts is not None
+        (result,) = table.verdicts.results
+        assert (result.has_interval, result.verdict) == (False, "undecided")
+        assert "+1.00 |" in markdown.render_table(table)
+
+
+def test_mixed_devices_and_torch_versions_are_named_wherever_the_verdict_stands() -> None:
+    inputs = inputs_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}))
+    first, *others = inputs.records
+    code = first.code.model_copy(update={"versions": {**first.code.versions, "torch": "2.0"}})
+    records = (first.model_copy(update={"code": code, "precision": "bf16"}), *others)
+    inputs = report_inputs(inputs.runs, list(records))
+    table = make_table(inputs)
+    answers, questions = make_sections(inputs, table.verdicts)
+    assert not missing(answers.items[0], "mixed precisions and torch versions")
+    assert not missing(" ".join(questions.lines[0]), "mixed precisions and torch versions")
+    assert any("Mixed torch versions" in note.text for note in table.notes)
+
+
+def test_seeds_to_decide_are_a_range_and_given_from_five_degrees_of_freedom_on() -> None:
+    few = sections_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}), {"none": (70, 71, 72), "spt": (71, 71, 74)})
+    assert not {"Seeds to decide", "Detectable"} & set(few[1].heads)
+    values = {"none": (70, 70, 70, 70, 70, 70), "spt": (71, 70, 71.5, 69.8, 70.4, 70)}
+    many = sections_of(runs({"method": ["none", "spt"], "seed": list(range(6))}), values)[1]
+    line = dict(zip(many.heads, many.lines[0], strict=True))
+    low, high = map(int, line["Seeds to decide"].split(" to "))
+    assert 6 < low < high and float(line["Detectable"]) > float(line["SD (df)"].split()[0])
+
+
+def test_a_query_on_results_keeps_the_number_of_seeds_that_the_study_asked_for() -> None:
+    from slbench.report.inputs import only
+
+    inputs = only(inputs_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]})), "final_test_top1 > 71.5")
+    assert "72.00 (1 of 3)" in markdown.render_table(make_table(inputs))
+
+
+def test_very_many_commits_are_counted_not_a_crash() -> None:
+    inputs = inputs_of(runs({"seed": list(range(40))}), {"none": tuple(range(40))})
+    records = [
+        record.model_copy(update={"code": record.code.model_copy(update={"commit": f"{number:09x}"})})
+        for number, record in enumerate(inputs.records)
+    ]
+    notes = make_table(report_inputs(inputs.runs, records)).notes
+    assert len(notes) == 1 and not missing(notes[0].text, "39 runs")
+    fewer = [record.model_copy(update={"threads": number % 27}) for number, record in enumerate(records[:27])]
+    assert [note.mark for note in make_table(report_inputs(inputs.runs[:27], fewer)).notes][25:28] == ["z", "aa", "ab"]
+
+
+def test_a_question_without_runs_yet_is_named_in_the_answers() -> None:
+    runs_ = runs({"method": ["none"], "seed": [0, 1]})
+    inputs = inputs_of(runs_, contrasts=(Contrast(method="lsa", reference="none"),))
+    assert not missing(
+        make_sections(inputs, make_table(inputs).verdicts)[0].items[0], "lsa against none", "not answered"
+    )
+
+
+def test_settings_of_the_statistics_that_are_not_the_defaults_are_named() -> None:
+    changed = Statistics(margin=2.0, variance="own", failures="chance", level=0.9)
+    (answers, *_) = sections_of(grid(), NOISY, statistics=changed)
+    assert not missing(
+        " ".join((*answers.intro, *answers.notes)), "90 %", "2 points", "variance of its own", "guessing"
+    )
+
+
+def test_sections_are_markdown_and_latex_with_nothing_that_either_takes_for_its_own() -> None:
+    section = Section("T & 5 %", ("<b> words_1.",), (), ("a|b", "c"), (("<i>", "1 & 2"),), ("Note.",))
+    text = markdown.render_sections([section])
+    assert "<b>" not in text and "<i>" not in text and "a\\|b" in text and text.endswith("Note.\n")
+    tex = latex.render_sections([section, Section("A", items=("50 % & more",))], name="x")
+    assert not missing(tex, "1", "2") and r"5 \%" in tex and r"\item 50 \% \& more" in tex
+    assert tex.count("{") == tex.count("}")
+    assert markdown.render_sections([]) == ""
+
+
+def test_a_plan_states_what_the_family_decides_in_sd_and_from_known_spreads_in_points() -> None:
+    content = {"grid": {"backbone": [TINY], "method": ROWS, "seed": [0, 1, 2, 3, 4, 5]}}
+    planned = plan(study(content), [])
+    assert planned is not None
+    assert not missing(power_lines(planned)[0], "3 contrasts", "95 %", "6 seeds", "SD unknown")
+    assert not missing(
+        power_lines(plan(study({**content, "statistics": {"spread": 2.0}}), []))[1], "points", "SD", "2.00"
+    )
+    values = {"none": (70, 71, 72, 70, 71, 72), "spt": (71, 72.5, 73, 71, 72, 73.5)}
+    pair = {"grid": {"backbone": [TINY], "method": ["none", "spt"], "seed": [0, 1, 2, 3, 4, 5]}}
+    known = plan(study(pair), list(inputs_of(study(pair).runs, values).records))
+    document = power_document(known)
+    assert document is not None
+    assert document["sd_points"] == pytest.approx({"Tiny on fashion-mnist-12k": math.sqrt(0.4 / 6)})
+    assert document["decided_sd"]["2"] > document["decided_sd"]["6"] > document["decided_sd"]["20"]
+    assert plan(study({"grid": {"backbone": [TINY], "method": ["none"], "seed": [0, 1]}}), []) is None
