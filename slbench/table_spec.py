@@ -114,6 +114,7 @@ COSTS: dict[str, Cost] = {
 }
 COMPARISONS = {  # columns that compare the metric before them
     "gain": "mean difference to the plain backbone, paired by seed, with its simultaneous interval",
+    "gain_images": "interval of the gain over seeds and test images; verdicts are by the seeds",
     "median": "median over the seeds",
     "iqm": "mean of the middle half of the seeds",
     "diverged": "runs that diverged, of those that ended",
@@ -154,6 +155,10 @@ def check_columns(columns: Iterable[str], origin: str) -> None:
         if name in COMPARISONS and before is None:
             raise InputError(
                 f"{origin}: must follow a metric (got {shown(name)}); allowed before it: {', '.join(METRICS)}"
+            )
+        if name == "gain_images" and before != "final":
+            raise InputError(
+                f"{origin}: gain_images: must follow final (got {shown(before)}); allowed before it: final"
             )
         if name in METRICS:
             before = name

@@ -7,7 +7,7 @@ from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
 from slbench.published.reproduction import PUBLISHED_NOTE
 from slbench.record import RunRecord
-from slbench.report.columns import EXPLORATORY, Column, GainColumn, MetricColumn, PublishedColumn
+from slbench.report.columns import EXPLORATORY, Column, GainColumn, ImagesColumn, MetricColumn, PublishedColumn
 from slbench.study import SeedRule
 from slbench.table_spec import METRICS
 from slbench.text import distinct, plural
@@ -48,6 +48,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
         gain_sentence(verdicts) if any(isinstance(column, GainColumn) for column in columns) else "",
+        IMAGES_NOTE if any(isinstance(column, ImagesColumn) for column in columns) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
         PUBLISHED_NOTE if any(isinstance(column, PublishedColumn) for column in columns) else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
@@ -83,6 +84,10 @@ def seed_rule_sentence(rule: SeedRule) -> str:
     )
 
 
+IMAGES_NOTE = (
+    "Gain, other images: interval of the gain at the same level over seeds and test images, as if both were samples; "
+    "gains and verdicts are for these test images."
+)
 SUBSET_DESCRIPTIONS = {
     "epochs": "equal epochs: subsets are trained for as many epochs as the full set, so for fewer steps",
     "steps": "equal steps: subsets are trained for as many steps as the full set, so for more epochs",

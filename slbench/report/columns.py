@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -10,6 +11,7 @@ from typing import ClassVar
 from slbench.errors import InputError
 from slbench.report.cells import Cell, Row
 from slbench.report.inputs import ReportInputs
+from slbench.stats.images import MIN_SEEDS
 from slbench.stats.robust import interquartile_mean
 from slbench.table_spec import COMPARISONS, COSTS, DEFAULT_COLUMNS, METRICS, PAPER_COLUMNS, Cost, Metric
 from slbench.text import NOTHING, distinct, plural, signed
@@ -249,6 +251,33 @@ class GainColumn(DatasetColumn):
         )
 
 
+class ImagesColumn(DatasetColumn):
+    """Interval of the gain over seeds and test images: "−0.31 to +1.67"."""
+
+    fields = ("gain_images_low", "gain_images_high", "gain_images_n", "gain_images_seeds", "gain_images_df")
+
+    @property
+    def short_head(self) -> str:
+        return "gain, other images"
+
+    @property
+    def about(self) -> str:
+        return COMPARISONS["gain_images"]
+
+    def cell_text(self, cell: Cell) -> str:
+        return NOTHING if cell.images is None else f"{signed(cell.images.low)} to {signed(cell.images.high)}"
+
+    def values(self, cell: Cell) -> tuple[object, ...]:
+        found = cell.images
+        return (None,) * 5 if found is None else (found.low, found.high, found.images, found.seeds, found.df)
+
+    def number(self, cell: Cell) -> float | None:
+        return None if cell.images is None else cell.images.low
+
+    def explanation(self, cell: Cell) -> str:
+        return "" if cell.images is None else cell.images.text
+
+
 class RobustColumn(DatasetColumn):
     """Another average of the seeds than the mean: "81.30"."""
 
@@ -397,7 +426,7 @@ def choose_names(inputs: ReportInputs, requested: Sequence[str], *, published: b
         InputError: if `published` is set and no accuracy is shown.
     """
     paper = {run.spec.protocol for run in inputs.runs} == {"paper"}
-    names = list(requested or inputs.table_spec.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
+    names = list(requested or inputs.table_spec.columns or default_names(inputs, paper=paper))
     if published and "published" not in names:
         accuracies = [number for number, name in enumerate(names) if name in METRICS and METRICS[name].is_accuracy]
         if not accuracies:
@@ -406,6 +435,14 @@ def choose_names(inputs: ReportInputs, requested: Sequence[str], *, published: b
         while last + 1 < len(names) and names[last + 1] in COMPARISONS:
             last += 1
         names.insert(last + 1, "published")
+    return names
+
+
+def default_names(inputs: ReportInputs, *, paper: bool) -> list[str]:
+    """Return the names of the columns of a table that asks for none."""
+    names = list(PAPER_COLUMNS if paper else DEFAULT_COLUMNS)
+    if max(Counter(record.spec.cell_id for record in inputs.records).values(), default=0) >= MIN_SEEDS:
+        names.insert(names.index("gain") + 1, "gain_images")
     return names
 
 
@@ -436,6 +473,7 @@ def dataset_columns(names: Sequence[str], dataset: str) -> Iterator[Column]:
     """Yield the columns of one data set; a comparison is about the metric before it."""
     kinds: dict[str, type[Column]] = {
         "gain": GainColumn,
+        "gain_images": ImagesColumn,
         "published": PublishedColumn,
         "median": MedianColumn,
         "iqm": InterquartileMeanColumn,

@@ -21,12 +21,6 @@ class StoredOutputs:
     labels: "np.ndarray"  # (n)
     predictions: "np.ndarray"  # (n) predicted classes; of files of slbench 0.1.0 from the rounded logits
 
-    @property
-    def correct(self) -> "np.ndarray":
-        """Whether each image is classified correctly."""
-        correct: np.ndarray = self.predictions == self.labels
-        return correct
-
 
 def value_of(record: RunRecord, metric: Metric, folder: Path | None) -> float | None:
     """Return a metric of a run; None without a value or without readable test outputs."""
@@ -59,11 +53,28 @@ def correct_by_seed(records: Iterable[RunRecord], folders: Mapping[str, Path]) -
         folders: of runs, by their id.
     """
     stored = {
-        record.spec.seed: read_outputs(RunPaths(folders[record.run_id]).logits)
+        record.spec.seed: read_correct(RunPaths(folders[record.run_id]).logits)
         for record in records
         if record.run_id in folders
     }
-    return {seed: outputs.correct for seed, outputs in sorted(stored.items()) if outputs is not None}
+    return {seed: correct for seed, correct in sorted(stored.items()) if correct is not None}
+
+
+def read_correct(path: Path) -> "np.ndarray | None":
+    """Return whether each test image is classified correctly; None without a readable file.
+
+    Logits are read from files of slbench 0.1.0 only, which lack predictions.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            new = "predictions" in stored.keys()  # noqa: SIM118  # not a mapping
+            predictions = stored.get_tensor("predictions") if new else stored.get_tensor("logits").argmax(axis=1)
+            correct: np.ndarray = predictions == stored.get_tensor("labels")
+            return correct
+    except (OSError, SafetensorError):
+        return None
 
 
 def read_outputs(path: Path) -> StoredOutputs | None:

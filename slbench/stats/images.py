@@ -31,6 +31,15 @@ class ImageInterval:
     image_error: float  # over images: of what persists over the seeds
     level: float = LEVEL
 
+    @property
+    def text(self) -> str:
+        """The interval with its parts as a sentence."""
+        return (
+            f"{100 * self.level:.4g} % interval {self.low:+.4f} to {self.high:+.4f} for other seeds and test images; "
+            f"standard errors {self.seed_error:.4f} over {self.seeds} seeds and {self.image_error:.4f} over "
+            f"{self.images:,} images; {self.df:.3g} degrees of freedom"
+        )
+
 
 def image_interval(
     one: "Mapping[int, np.ndarray]", other: "Mapping[int, np.ndarray]", *, level: float = LEVEL

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from slbench.report.metrics import correct_by_seed, read_outputs, value_of
+from slbench.report.metrics import correct_by_seed, read_correct, read_outputs, value_of
 from slbench.stats.classification import balanced_accuracy, calibration_error
 from slbench.table_spec import METRICS
 from tests.support import make_record, runs
@@ -61,6 +61,7 @@ def test_without_readable_logits_there_is_no_value(content: bytes | None, tmp_pa
     if content is not None:
         (tmp_path / "test_logits.safetensors").write_bytes(content)
     assert read_outputs(tmp_path / "test_logits.safetensors") is None
+    assert read_correct(tmp_path / "test_logits.safetensors") is None
     (run,) = runs()
     assert value_of(make_record(run), METRICS["ece"], tmp_path) is None
     assert value_of(make_record(run), METRICS["ece"], None) is None
