@@ -9,7 +9,7 @@ from slbench.errors import StoreError
 from slbench.files import dump_json, write_atomic
 from slbench.record import first_wrong
 from slbench.spec import Protocol
-from slbench.stats.power import LEVEL
+from slbench.stats.intervals import LEVEL
 from slbench.stats.verdict import Verdict
 from slbench.store import Store
 from slbench.tuning.search import State

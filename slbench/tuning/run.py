@@ -16,7 +16,7 @@ from slbench.grid.launch import PreparedGrid, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
-from slbench.stats.power import LEVEL
+from slbench.stats.intervals import LEVEL
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.text import shown

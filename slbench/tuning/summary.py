@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from slbench.stats.power import LEVEL
+from slbench.stats.intervals import LEVEL
 from slbench.text import markdown_table
 from slbench.tuning.compare import MARGIN
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
