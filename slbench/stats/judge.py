@@ -1,29 +1,75 @@
-"""Intervals and verdicts on contrasts of methods: the one table that every view of results can show."""
+"""Intervals and verdicts on contrasts of methods: the one table that every view of results shows."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean, variance
 from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
-from slbench.stats.contrasts import Answer, Cell, Contrast, answers, cells, declared
+from slbench.stats.contrast import Contrast, check_methods, declared, default_contrasts, effect_contrasts
+from slbench.stats.contrasts import ACCURACY, Answer, BySeed, answers
+from slbench.stats.correlation import Correlation, correlation
 from slbench.stats.intervals import t_bound
 from slbench.stats.moderation import ROUNDING, Variance, moderated
+from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.stats.simultaneous import MIN_CORRELATION_DF, min_p_level, sidak_level
 from slbench.stats.verdict import Verdict, verdict
-from slbench.text import choices, shown
+from slbench.text import distinct
+from slbench.validation import checked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from slbench.stats.contrasts import BySeed
-
-VARIANCES = ("moderated", "own")
-FAILURES = ("withhold", "chance")
+Family = Literal["primary", "exploratory"]
 COLUMNS = (
     "backbone", "dataset", "setting", "contrast", "reference", "estimate", "low", "high", "low_plain", "high_plain",
-    "level", "df", "n", "failed", "verdict", "family", "exploratory",
+    "level", "std", "df", "n", "over", "failed", "verdict", "family", "exploratory", "correlation", "correlation_low",
+    "correlation_high",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Estimate, intervals and verdict of one contrast in one cell; see `slbench.contrasts` for the terms."""
+
+    answer: Answer
+    estimate: float
+    low: float  # of the simultaneous interval; NaN without one
+    high: float
+    low_plain: float  # of the interval of this contrast alone
+    high_plain: float
+    level: float  # of low to high
+    std: float  # of the values, moderated; NaN for one value or without spread
+    df: float
+    verdict: Verdict
+    family: Family
+    family_size: int  # contrasts that the intervals hold for together
+    correlation: Correlation | None = None  # of method and reference over the seeds
+
+    @property
+    def n(self) -> int:
+        return len(self.answer.values)
+
+    @property
+    def over(self) -> str:
+        """Unit of the values."""
+        return "backbones" if self.answer.contrast.over == "backbones at large" else "seeds"
+
+    @property
+    def has_interval(self) -> bool:
+        return not math.isnan(self.low)
+
+    def row(self) -> dict[str, Any]:
+        """Return the values of COLUMNS."""
+        answer, contrast, together = self.answer, self.answer.contrast, self.correlation
+        values = (
+            answer.backbone, answer.dataset, answer.setting, contrast.name, contrast.reference or "", self.estimate,
+            self.low, self.high, self.low_plain, self.high_plain, self.level, self.std, self.df, self.n, self.over,
+            answer.failed, self.verdict, self.family, self.family == "exploratory",
+            *((together.value, together.low, together.high) if together else (math.nan,) * 3),
+        )  # fmt: skip
+        return dict(zip(COLUMNS, values, strict=True))
 
 
 def contrasts(
@@ -35,6 +81,7 @@ def contrasts(
     variance: Literal["moderated", "own"] = "moderated",
     failures: Literal["withhold", "chance"] = "withhold",
     level: float = 0.95,
+    accuracy: str = ACCURACY,
 ) -> "pd.DataFrame":
     """Return one row per contrast of methods and cell: estimate, intervals and verdict.
 
@@ -52,110 +99,133 @@ def contrasts(
         frame: runs as `slbench.load_runs` returns them; with a column `kind`, only runs of grids are used.
         contrasts: the questions of the study, the primary family: keys `method` and `reference`; or `effect` ("spt",
             "lsa" or "interaction" of the 2x2 of none, spt, lsa, both); or `method`, `trend` (a field such as
-            "method.initial_temperature") and `scale` ("linear" or "log"), with or without `reference`. All other
-            methods against `reference` follow as exploratory rows, a family of their own. None: every method
-            against `reference` is primary.
+            "method.initial_temperature" or "dataset.fraction") and `scale` ("linear" or "log"), with or without
+            `reference`; each with or without `over` ("backbones": mean over these; "backbones at large": over five
+            or more as an independent sample). None: every method against `reference` is primary. What else the runs
+            can answer follows as exploratory rows, a family of their own: other methods against `reference`, the
+            effects of the 2x2, means over the backbones.
         reference: method to compare with where a contrast names none.
         margin: largest difference in points without practical meaning; above 0. Of a trend over its whole range.
         variance: "moderated" or "own".
-        failures: how diverged runs count. "withhold": they are left out, and there is no verdict where the methods of a
-            contrast have different numbers of them; "chance": as the accuracy of guessing.
+        failures: how diverged runs (status "diverged") count. "withhold": they are left out, and there is no verdict
+            where the methods of a contrast have different numbers of them; "chance": as the accuracy of guessing.
         level: joint confidence level of a family, in (0, 1).
+        accuracy: column of the compared accuracies, in %.
     Returns:
         Columns `backbone`, `dataset`, `setting`, `contrast`, `reference`, `estimate`, `low`, `high`, `low_plain`,
-        `high_plain` (points), `level` (of `low` to `high`), `df`, `n` (seeds), `failed`, `verdict` ("better", "worse",
-        either with ", within the margin", "equivalent", "undecided", "withheld"), `family`, `exploratory`. Intervals
-        are NaN for one seed or without spread, and the verdict is then "undecided".
+        `high_plain` (points), `level` (of `low` to `high`), `std` (of the values, moderated), `df`, `n` (values),
+        `over` ("seeds", or "backbones" for backbones at large), `failed` ("2 of 5 spt"), `verdict` ("better", "worse",
+        either with ", within the margin", "equivalent", "undecided", "withheld"), `family`, `exploratory`,
+        `correlation` of the two methods over the seeds with its 95 % interval. Intervals are NaN for one seed or
+        without spread, and the verdict is then "undecided".
     Raises:
         InputError: for an unknown key, value or method, or a contrast that no runs answer.
     """
     import pandas as pd
 
-    check_settings(margin=margin, variance=variance, failures=failures, level=level)
+    if accuracy not in frame and len(frame):
+        raise InputError(f"accuracy: no such column (got '{accuracy}')")
+    given = {"margin": margin, "variance": variance, "failures": failures, "level": level}
+    statistics: Statistics = checked(Statistics, given, where="contrasts")
+    questions = None if contrasts is None else [declared(entry, reference=reference) for entry in contrasts]
+    results = judge(frame, questions, statistics=statistics, reference=reference, accuracy=accuracy)
+    return pd.DataFrame([result.row() for result in results], columns=list(COLUMNS))
+
+
+def judge(
+    frame: "pd.DataFrame",
+    questions: Sequence[Contrast] | None = None,
+    *,
+    statistics: Statistics = DEFAULT_STATISTICS,
+    reference: str = "none",
+    accuracy: str = ACCURACY,
+    strict: bool = True,
+) -> list[Result]:
+    """Return the results of a study's questions, then of exploratory ones; see `contrasts`.
+
+    Args:
+        strict: raise InputError for a question that no runs answer; else it has no result.
+    """
     if "kind" in frame:
         frame = frame[frame["kind"] == "grid"]
-    groups = cells(frame)
-    methods = list(dict.fromkeys(frame["method"])) if len(frame) else []
-    primary = default_contrasts(methods, reference) if contrasts is None else [
-        declared(entry, reference=reference) for entry in contrasts
-    ]  # fmt: skip
-    check_methods(primary, methods)
-    rest = [] if contrasts is None else [one for one in default_contrasts(methods, reference) if one not in primary]
-    rows = list[dict[str, Any]]()
-    for family, questions in (("primary", primary), ("exploratory", rest)):
-        found = answered(groups, questions, failures=failures, must=family == "primary" and contrasts is not None)
-        rows += judged(found, margin=margin, variance_of=variance, failures=failures, level=level, family=family)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def check_settings(*, margin: float, variance: str, failures: str, level: float) -> None:
-    """Raise InputError for a setting that makes no sense."""
-    if not margin > 0 or math.isinf(margin):
-        raise InputError(f"margin: must be above 0 (got {shown(margin)})")
-    if not 0 < level < 1:
-        raise InputError(f"level: must be above 0 and below 1 (got {shown(level)})")
-    for name, value, allowed in (("variance", variance, VARIANCES), ("failures", failures, FAILURES)):
-        if value not in allowed:
-            raise InputError(f"{name}: unknown value (got {shown(value)}){choices(allowed, value)}")
-
-
-def default_contrasts(methods: Iterable[str], reference: str) -> list[Contrast]:
-    """Return every method against the reference."""
-    return [Contrast(method=method, reference=reference) for method in methods if method != reference]
-
-
-def check_methods(questions: Iterable[Contrast], methods: Sequence[str]) -> None:
-    """Raise InputError for a method that no run has."""
-    for contrast in questions:
-        for key, name in (("method", contrast.method), ("reference", contrast.reference)):
-            if name is not None and name not in methods:
-                raise InputError(f"contrast: {key}: no run has this method (got {shown(name)}){choices(methods, name)}")
-
-
-def answered(
-    groups: Sequence[Cell], questions: Sequence[Contrast], *, failures: Literal["withhold", "chance"], must: bool
-) -> list[Answer]:
-    """Return the values of all contrasts in all cells.
-
-    Raises:
-        InputError: if `must` and a contrast has no common seed in any cell.
-    """
+    if not len(frame):
+        return []
+    frame = frame.assign(**{ACCURACY: frame[accuracy].astype(float)})
+    methods = list(distinct(map(str, frame["method"])))
+    primary = default_contrasts(methods, reference) if questions is None else list(questions)
+    for question in primary if strict else ():
+        check_methods(question, methods)
     found = list[Answer]()
-    for contrast in questions:
-        own = [answer for cell in groups for answer in answers(cell, contrast, failures=failures) if answer.values]
-        if must and not own:
-            raise InputError(
-                f"contrast: {contrast.name}: no runs with a common seed answer it; run the methods it names"
-            )
+    for question in primary:
+        own = answers(frame, question, failures=statistics.failures)
+        if questions is not None and strict and not own:
+            raise InputError(f"contrast: {question.name}: {unanswered(question)}")
         found += own
-    return found
+    rest = [one for one in exploratory(primary, methods, reference) if one not in primary]
+    others = [each for question in rest for each in answers(frame, question, failures=statistics.failures)]
+    return [
+        *judged(found, family="primary", statistics=statistics),
+        *judged(others, family="exploratory", statistics=statistics),
+    ]
 
 
-def judged(
-    found: Sequence[Answer], *, margin: float, variance_of: str, failures: str, level: float, family: str
-) -> list[dict[str, Any]]:
-    """Return the rows of one family."""
-    spreads = spreads_of(found, variance_of)
-    joint = joint_level(found, level)
-    rows = []
-    for answer, spread in zip(found, spreads, strict=True):
-        estimate = mean(answer.values.values())
-        low, high = interval(estimate, spread, n=len(answer.values), level=joint)
-        low_plain, high_plain = interval(estimate, spread, n=len(answer.values), level=level)
-        decided: Verdict = verdict(low, high, margin=margin / answer.span)
-        if failures == "withhold" and answer.unequal_failures:
-            decided = "withheld"
-        contrast = answer.contrast
-        rows.append(
-            {
-                "backbone": answer.backbone, "dataset": answer.dataset, "setting": answer.setting,
-                "contrast": contrast.name, "reference": contrast.reference or "", "estimate": estimate,
-                "low": low, "high": high, "low_plain": low_plain, "high_plain": high_plain, "level": joint,
-                "df": spread.df if spread else math.nan, "n": len(answer.values), "failed": answer.failed,
-                "verdict": decided, "family": family, "exploratory": family == "exploratory",
-            }
-        )  # fmt: skip
-    return rows
+def exploratory(primary: Sequence[Contrast], methods: Sequence[str], reference: str) -> list[Contrast]:
+    """Return the questions beside the declared ones that a frame may answer."""
+    asked = [*primary, *(default_contrasts(methods, reference) if reference in methods else ())]
+    asked += effect_contrasts(methods)
+    cells = [each for each in asked if each.over is None]
+    pools: tuple[Literal["backbones", "backbones at large"], ...] = ("backbones", "backbones at large")
+    return list(distinct([*cells, *(replace(each, over=pool) for each in cells for pool in pools)]))
+
+
+def unanswered(question: Contrast) -> str:
+    """Return why no runs answer a question."""
+    if question.over == "backbones at large":
+        return "needs five or more backbones with its methods on one data set"
+    if question.over == "backbones":
+        return "needs two or more backbones with its methods and a common seed on one data set"
+    return "no runs with a common seed answer it; run the methods it names"
+
+
+def judged(found: Sequence[Answer], *, family: Family, statistics: Statistics) -> list[Result]:
+    """Return the results of one family."""
+    spreads = spreads_of(found, statistics.variance)
+    joint = joint_level(found, statistics.level)
+    return [
+        result(answer, spread, level=joint, family=family, family_size=len(found), statistics=statistics)
+        for answer, spread in zip(found, spreads, strict=True)
+    ]
+
+
+def result(
+    answer: Answer, spread: Variance | None, *, level: float, family: Family, family_size: int, statistics: Statistics
+) -> Result:
+    """Return the result of one contrast.
+
+    Args:
+        level: of the simultaneous interval.
+    """
+    estimate, n = mean(answer.values.values()), len(answer.values)
+    low, high = interval(estimate, spread, n=n, level=level)
+    low_plain, high_plain = interval(estimate, spread, n=n, level=statistics.level)
+    decided: Verdict = verdict(low, high, margin=statistics.margin / answer.span)
+    if statistics.failures == "withhold" and answer.unequal_failures:
+        decided = "withheld"
+    return Result(
+        answer=answer,
+        estimate=estimate,
+        low=low,
+        high=high,
+        low_plain=low_plain,
+        high_plain=high_plain,
+        level=level,
+        std=math.sqrt(spread.value) if spread else math.nan,
+        df=spread.df if spread else math.nan,
+        verdict=decided,
+        family=family,
+        family_size=family_size,
+        correlation=correlation(answer.pairs),
+    )
 
 
 def spreads_of(found: Sequence[Answer], variance_of: str) -> list[Variance | None]:
@@ -166,15 +236,15 @@ def spreads_of(found: Sequence[Answer], variance_of: str) -> list[Variance | Non
     own = [own_variance(answer.values) for answer in found]
     if variance_of == "own":
         return own
-    result = list(own)
-    for contrast in dict.fromkeys(answer.contrast for answer in found):
+    shared = list(own)
+    for contrast in distinct(answer.contrast for answer in found):
         places = [i for i, answer in enumerate(found) if answer.contrast == contrast and own[i] is not None]
         for place, moderate in zip(places, moderated([v for i in places if (v := own[i]) is not None]), strict=True):
-            result[place] = moderate
-    return result
+            shared[place] = moderate
+    return shared
 
 
-def own_variance(values: "BySeed") -> Variance | None:
+def own_variance(values: BySeed) -> Variance | None:
     """Return the variance of a contrast over its seeds; None for one seed or without spread."""
     if len(values) < 2 or (spread := variance(values.values())) <= ROUNDING:
         return None
@@ -183,7 +253,8 @@ def own_variance(values: "BySeed") -> Variance | None:
 
 def joint_level(found: Sequence[Answer], level: float) -> float:
     """Return the level of each interval of a family."""
-    shared = set.intersection(*(set(answer.values) for answer in found)) if found else set()
+    over_seeds = all(answer.contrast.over != "backbones at large" for answer in found)
+    shared = set.intersection(*(set(answer.values) for answer in found)) if found and over_seeds else set()
     if len(found) > 1 and len(shared) > MIN_CORRELATION_DF and all(own_variance(answer.values) for answer in found):
         try:
             return min_p_level([[answer.values[seed] for seed in sorted(shared)] for answer in found], level=level)

@@ -1,14 +1,16 @@
 """Expand a study file and flags into runs."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from slbench.errors import InapplicableError, InputError
+from slbench.stats.contrast import Contrast, check_methods, declared
 from slbench.study.axes import Grid
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
 from slbench.table_spec import check_columns, check_labels
+from slbench.text import choices, shown
 from slbench.validation import Override
 
 TABLE_LABELS = ("backbone", "method", "dataset")  # labels by which the table of a study names them
@@ -62,7 +64,42 @@ class Expansion:
             table_spec=self.file.report,
             seeds=self.grid.rule,
             comparisons=self._comparisons(resolved) if self.grid.rule is not None else (),
+            contrasts=self._contrasts({run.labels.method for run in runs.values()}),
+            statistics=self.file.statistics,
         )
+
+    def _contrasts(self, methods: Collection[str]) -> tuple[Contrast, ...] | None:
+        """Return the declared questions; None without. Those that flags take the runs from are left out."""
+        entries = enumerate(self.file.contrast)
+        questions = [declared(entry, where=f"{self.where}: contrast[{number}]") for number, entry in entries]
+        kept = list[Contrast]()
+        for number, question in enumerate(questions):
+            where = f"{self.where}: contrast[{number}]"
+            if question in kept:
+                raise InputError(f"{where}: asked twice (got {shown(question.name)}); keep one")
+            try:
+                check_methods(question, sorted(methods), where=where)
+                self._check_trend(question, where)
+            except InputError:
+                if not self.flags.grid:
+                    raise
+            else:
+                kept.append(question)
+        return tuple(kept) if questions else None
+
+    def _check_trend(self, question: Contrast, where: str) -> None:
+        """Raise InputError unless the field of a trend has several values, all of them numbers."""
+        if question.trend is None:
+            return
+        axes = {path: values for path, values in self.grid.axes.items() if len(values) > 1 and path not in TABLE_LABELS}
+        values = [each.value for each in axes.get(question.trend, ())]
+        if not values:
+            allowed = choices(axes, question.trend) or "; add it to [grid]"
+            raise InputError(f"{where}: trend: no axis with several values (got {shown(question.trend)}){allowed}")
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+            raise InputError(f"{where}: trend: needs numbers (got {question.trend} = {shown(values)})")
+        if question.scale == "log" and min(values) <= 0:
+            raise InputError(f"{where}: scale: log needs values above 0 (got {question.trend} = {shown(values)})")
 
     def _check_table_spec(self, runs: Iterable[StudyRun]) -> None:
         """Raise InputError for an unknown column, or an unknown label if no flag changes the grid."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from slbench.data.config import DataConfig
 from slbench.record import Keep
 from slbench.spec import Protocol
+from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
 Value = Any  # of a TOML key
@@ -32,6 +33,8 @@ class StudyFile(BaseModel):
     set: dict[str, Value] = {}  # fields of every run, by dotted path
     method: list[dict[str, Value]] = []  # methods of your own, by name
     exclude: list[dict[str, Value]] = []  # cells to leave out: all that have these values on these axes
+    contrast: list[dict[str, Value]] = []  # the questions of the study; default: each method against "none"
+    statistics: Statistics = DEFAULT_STATISTICS  # how they are judged
 
 
 @dataclass(frozen=True)

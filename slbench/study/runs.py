@@ -11,6 +11,8 @@ from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.record import Labels
 from slbench.spec import RunSpec
+from slbench.stats.contrast import Contrast
+from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
 MAX_SEEDS = 100  # limit of a seed rule
@@ -81,3 +83,5 @@ class Study:
     table_spec: TableSpec = DEFAULT_TABLE  # of its table
     seeds: SeedRule | None = None
     comparisons: tuple[Comparison, ...] = ()  # decided by the seed rule; empty without one
+    contrasts: tuple[Contrast, ...] | None = None  # declared questions; None: each method against "none"
+    statistics: Statistics = DEFAULT_STATISTICS

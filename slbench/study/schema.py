@@ -15,6 +15,8 @@ from slbench.data import DATASETS
 from slbench.data.specs import DatasetSpec
 from slbench.methods import METHODS, Method
 from slbench.recipes import RECIPES, Recipe
+from slbench.stats.contrast import Contrast
+from slbench.stats.settings import Statistics
 from slbench.study.axes import DEFAULT_AXES
 from slbench.study.descriptions import field_descriptions
 from slbench.study.file import StudyFile
@@ -68,6 +70,8 @@ def study_schema() -> Schema:
             "set": set_table(of_file["set"]),
             "method": {**of_file["method"], "items": method_table()},
             "exclude": {**of_file["exclude"], "items": closed({path: {} for path in axes()})},
+            "contrast": {**of_file["contrast"], "items": table_of(Contrast)},
+            "statistics": closed(table_of(Statistics)["properties"], of_file["statistics"]),
         },
         "definitions": named_axes() | fields(),
     }
@@ -79,12 +83,13 @@ def study_keys() -> list[Key]:
     A field of a run ("recipe.lr") is listed once; it is written under [set], or as an axis under [grid].
     """
     schema = study_schema()["properties"]
-    tables = {"report": TableSpec, "seeds": SeedRule}
-    top = [name for name in schema if name not in ("grid", "set", "method", "exclude", *tables)]
+    tables = ("report", "seeds", "statistics")
+    top = [name for name in schema if name not in ("grid", "set", "method", "exclude", "contrast", *tables)]
     keys = [described(name, fields()["recipe.precision"] if name == "precision" else schema[name]) for name in top]
     keys += [described(f"{name}.{key}", each) for name in tables for key, each in schema[name]["properties"].items()]
     keys += [described(f"grid.{name}", each) for name, each in named_axes().items()]
     keys += [described(path, each, default=default_text(path)) for path, each in fields().items()]
+    keys += [described(f"contrast.{key}", each) for key, each in schema["contrast"]["items"]["properties"].items()]
     return [*keys, described("method.name", method_table()["properties"]["name"]), EXCLUDE]
 
 

@@ -84,6 +84,7 @@ def test_effects_of_the_two_by_two_use_the_four_methods_of_each_seed() -> None:
         "spt against none",
         "lsa against none",
         "both against none",
+        "main effect of lsa",
     ]
 
 
@@ -161,7 +162,7 @@ def test_a_verdict_follows_from_the_interval_and_the_margin(low: float, high: fl
         ({"contrasts": [{"method": "sp"}]}, ("method", "sp", "none, lsa")),
         ({"contrasts": [{"method": "lsa", "reference": "spt"}]}, ("reference", "spt")),
         ({"contrasts": [{"effect": "both"}]}, ("effect", "both", "spt, lsa, interaction")),
-        ({"contrasts": [{"effect": "spt"}]}, ("main effect of spt", "seed")),
+        ({"contrasts": [{"effect": "spt"}]}, ("effect", "spt", "needs", "both")),
         ({"contrasts": [{"methods": "lsa"}]}, ("methods", "method")),
         ({"contrasts": [{"method": "lsa", "trend": "recipe.lr"}]}, ("recipe.lr", "seed")),
         ({"contrasts": [{"method": "none"}]}, ("reference", "none")),

@@ -182,3 +182,12 @@ def test_temperature_per_layer_is_omitted_for_methods_without_a_learned_temperat
 def test_an_exclusion_may_use_a_short_name() -> None:
     found = study({"grid": {"method": ["none"], "precision": ["fp32", "bf16"]}, "exclude": [{"precision": "fp32"}]})
     assert [run.spec.recipe.precision for run in found.runs] == ["bf16"]
+
+
+def test_flags_take_away_the_questions_whose_runs_they_leave_out() -> None:
+    content = {"contrast": [{"effect": "spt"}, {"method": "spt"}, {"method": "lsa", "reference": "spt"}]}
+    names = [contrast.name for contrast in study(content).contrasts or ()]
+    assert names == ["main effect of spt", "spt against none", "lsa against spt"]
+    fewer = study(content, grid={"method": ["none", "spt"]})
+    assert [contrast.name for contrast in fewer.contrasts or ()] == ["spt against none"]
+    assert study({}).contrasts is None

@@ -46,6 +46,22 @@ from tests.support import missing, naming, runs, study
         ({"method": [{"name": "a"}, {"name": "a"}]}, ("test.toml", "method[1]", "a")),
         ({"method": [{"name": "a", "mask_sel": True}]}, ("test.toml", "a", "mask_sel", "mask_self")),
         ({"method": [{"name": "a", "shift_pixels": 1}]}, ("test.toml", "a", "all8")),
+        ({"contrast": [{"method": "sp"}]}, ("test.toml", "contrast[0]: method", "sp", "spt")),
+        ({"contrast": [{"method": "spt", "reference": "nnone"}]}, ("contrast[0]: reference", "nnone", "none")),
+        ({"contrast": [{"effect": "spt"}, {"effect": "sp"}]}, ("contrast[1]: effect", "sp", "interaction")),
+        ({"contrast": [{"effect": "spt"}], "grid": {"method": ["none", "spt"]}}, ("effect", "lsa, both")),
+        ({"contrast": [{"effect": "spt", "method": "spt"}]}, ("contrast[0]", "effect", "method")),
+        ({"contrast": [{"reference": "none"}]}, ("contrast[0]", "method")),
+        ({"contrast": [{"method": "spt"}, {"method": "spt"}]}, ("contrast[1]", "twice")),
+        ({"contrast": [{"method": "spt", "scale": "log"}]}, ("contrast[0]", "scale", "trend")),
+        ({"contrast": [{"method": "spt", "trend": "recipe.lr"}]}, ("contrast[0]: trend", "recipe.lr")),
+        (
+            {"contrast": [{"method": "spt", "trend": "recipe.flip"}], "grid": {"recipe.flip": [True, False]}},
+            ("contrast[0]: trend", "recipe.flip", "numbers"),
+        ),
+        ({"statistics": {"margin": 0}}, ("test.toml", "statistics.margin", "0")),
+        ({"statistics": {"level": 95}}, ("test.toml", "statistics.level", "95")),
+        ({"statistics": {"variances": "own"}}, ("test.toml", "statistics.variances", "variance")),
         (
             {"set": {"backbone.patch_size": 7}},
             (

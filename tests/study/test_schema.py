@@ -45,6 +45,8 @@ WHOLE: dict[str, Any] = {
     "seeds": {"min": 2, "max": 3, "until": "decided"},
     "report": {"method": ["none", "mine"], "columns": ["params", "final", "gain"]},
     "method": [{"name": "mine", "shift": "all8", "shift_ratio": 0.25}],
+    "contrast": [{"method": "mine"}, {"method": "mine", "trend": "recipe.lr", "scale": "log", "over": "backbones"}],
+    "statistics": {"margin": 1, "variance": "own", "failures": "chance", "level": 0.9, "spread": 0.4},
     "exclude": [{"method": "mine", "recipe.lr": [0.001], "backbone": "Tiny"}],
     "set": {"recipe": {"epochs": 1, "no_decay": ["norm"]}, "dataset.image_size": 48, "precision": "fp32"},
     "grid": {

@@ -1,0 +1,130 @@
+"""Cells of a frame of runs: one backbone on one data set in one setting of training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from slbench.text import distinct
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAINING = ("dataset_", "recipe_", "backbone_")  # prefixes of fields in which compared runs agree
+OF_METHOD = ("method_", "numerics_")
+EQUAL = "recipe_equal"  # training budget of subsets; the full set has none and is compared with both kinds
+WHOLE = {"dataset_fraction": 1.0}  # value of a field for the full data set, where the frame has NaN
+Variant = Mapping[str, Any]  # values of the axes
+
+
+class Cell:
+    """All runs of one backbone on one data set that were trained alike.
+
+    Args:
+        runs: rows of the tidy frame.
+        axes: fields that vary within a method.
+        setting: fields that tell this cell from others.
+    """
+
+    def __init__(self, runs: "pd.DataFrame", *, axes: Sequence[str], setting: Mapping[str, Any]) -> None:
+        self.axes, self.setting = list(axes), dict(setting)
+        self.backbone, self.dataset = str(runs["backbone"].iloc[0]), str(runs["dataset"].iloc[0])
+        self.by_method = {str(method): part for method, part in runs.groupby("method", sort=False)}
+        self._none = runs.iloc[:0]
+
+    def variants(self, method: str) -> list[dict[str, Any]]:
+        """Return the values of the axes with which a method was run."""
+        runs = self.by_method.get(method)
+        rows = [] if runs is None else distinct_rows(runs, self.axes)
+        return [dict(zip(self.axes, row, strict=True)) for row in rows]
+
+    def matching(self, method: str, variant: Variant) -> dict[str, Any] | None:
+        """Return the one variant of a method that agrees on every axis along which that method varies.
+
+        None if there is none or more than one.
+        """
+        own = self.variants(method)
+        varied = [axis for axis in self.axes if len({repr(other[axis]) for other in own}) > 1]
+        same = [other for other in own if all(same_value(other[axis], variant[axis]) for axis in varied)]
+        return same[0] if len(same) == 1 else None
+
+    def runs(self, method: str, variant: Variant) -> "pd.DataFrame":
+        """Return the runs of one variant of a method."""
+        return matching_rows(self.by_method.get(method, self._none), variant)
+
+    def describe(self, variant: Variant) -> str:
+        """Return the setting of the cell and of one variant as text."""
+        return ", ".join(f"{name} {value}" for name, value in {**self.setting, **variant}.items() if value == value)
+
+
+def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
+    """Return the cells of a frame of runs.
+
+    Fields of training and of the backbone that differ within a backbone and data set tell cells apart: runs that were
+    trained differently are never compared. Fields of a method or of its numerics that differ within a method are axes:
+    a method is compared with the variant of its reference that agrees on every axis along which the reference varies.
+
+    Args:
+        swept: column of a training field, such as "dataset_fraction", that is an axis here. Fields that it determines
+            do not tell cells apart either.
+    """
+    if swept in WHOLE and swept in frame:
+        frame = frame.assign(**{swept: frame[swept].fillna(WHOLE[swept])})
+    return [cell for _, runs in frame.groupby(["backbone", "dataset"], sort=False) for cell in cells_of(runs, swept)]
+
+
+def cells_of(runs: "pd.DataFrame", swept: str | None) -> Iterator[Cell]:
+    """Yield the cells of one backbone on one data set."""
+    columns = [str(column) for column in runs]
+    apart = [name for name in columns if name.startswith(TRAINING) or name == "protocol"]
+    apart = [name for name in apart if varies(runs[name])]
+    axes = [
+        name
+        for name in columns
+        if name.startswith(OF_METHOD) and any(varies(part[name]) for _, part in runs.groupby("method", sort=False))
+    ]
+    if swept in apart:
+        axes.append(swept)
+        apart = [name for name in apart if not determined(runs, name, by=swept)]
+    for values in distinct_rows(runs, apart):
+        setting = dict(zip(apart, values, strict=True))
+        if EQUAL in setting and missing(setting[EQUAL]) and swept is not None:
+            continue  # the full set: part of the cells with either budget
+        yield Cell(matching_rows(runs, setting, optional=EQUAL if swept else ""), axes=axes, setting=setting)
+
+
+def determined(runs: "pd.DataFrame", name: str, *, by: str) -> bool:
+    """Return whether a column has one value for each value of another."""
+    return not any(varies(part[name]) for _, part in runs.groupby(by, dropna=False, sort=False))
+
+
+def matching_rows(runs: "pd.DataFrame", values: Mapping[str, Any], *, optional: str = "") -> "pd.DataFrame":
+    """Return the rows with these values.
+
+    Args:
+        optional: column in which a missing value matches too.
+    """
+    for name, value in values.items():
+        runs = runs[[same_value(other, value) or (name == optional and missing(other)) for other in runs[name]]]
+    return runs
+
+
+def missing(value: Any) -> bool:
+    """Return whether a value of a frame is NaN."""
+    return bool(value != value)
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Return whether two values of a frame are equal; NaN equals NaN."""
+    return bool(one == other or (missing(one) and missing(other)))
+
+
+def distinct_rows(frame: "pd.DataFrame", columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the different rows of some columns, in order; one empty row without columns."""
+    if not columns:
+        return [()]
+    rows = {repr(row): row for row in reversed(list(frame[list(columns)].itertuples(index=False, name=None)))}
+    return [rows[key] for key in distinct(map(repr, frame[list(columns)].itertuples(index=False, name=None)))]
+
+
+def varies(column: "pd.Series[Any]") -> bool:
+    """Return whether a column has different values; NaN counts as one value."""
+    return len({repr(value) for value in column}) > 1
