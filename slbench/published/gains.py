@@ -175,7 +175,8 @@ def gain_verdict(
         withheld: why there is no verdict but "inconclusive"; empty if there may be one.
     """
     if withheld:
-        return ReproducedGain(published, ours and ours.mean, None, None, "inconclusive", withheld)
+        mean_gain = None if ours is None else ours.mean
+        return ReproducedGain(published, mean_gain, None, None, "inconclusive", withheld)
     if ours is None:
         reason = "fewer than two seeds in common with the plain backbone"
         return ReproducedGain(published, None, None, None, "inconclusive", reason)

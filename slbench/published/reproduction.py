@@ -38,13 +38,6 @@ LEVEL = 0.95  # joint, over all gains or accuracies that are judged
 PAPER_RECIPES = ("paper", "released")  # recipes with the paper's training
 MAY_DIFFER = {"precision"}  # recipe fields that may differ from the paper's
 BASE, FULL = "none", "both"
-PUBLISHED_NOTE = (
-    "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy, "
-    "whatever accuracy the table shows. An accuracy is within or outside if the whole interval of the difference lies "
-    f"within {ACCURACY_MARGIN:g} point or beyond. A gain over the plain backbone is inconsistent outside the interval "
-    "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if 0 lies inside "
-    f"too. Intervals are {100 * LEVEL:g} % jointly over all gains, and over all accuracies."
-)
 IMAGE_SIZES = {
     "cifar10": 32,
     "cifar100": 32,
@@ -108,8 +101,8 @@ def judge(
 
     Args:
         records: all finished runs of a study, those of the plain backbone among them.
-        diverged: runs that diverged. A method of which more or fewer did than of the plain backbone has no verdict on its
-            gain, since the mean over the others is not that of the method.
+        diverged: runs that diverged. A method of which more or fewer did than of the plain backbone has no verdict on
+            its gain, since the mean over the others is not that of the method.
         source: of a study, such as "arXiv:2112.13492 Table 5"; without a table, the first that has the number.
         cells: gains or accuracies to correct for; at least as many as are judged here.
         margin: largest difference in points at which an accuracy counts as reproduced.
@@ -142,6 +135,17 @@ def judge(
             else gain_verdict(cell.gain, gain, margin=gain_margin, level=of_gains, withheld=cell.unequal),
         )
     return found
+
+
+def published_note(*, margin: float = ACCURACY_MARGIN, level: float = LEVEL) -> str:
+    """Return what a column of published numbers and verdicts means."""
+    return (
+        "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy, "
+        "whatever accuracy the table shows. An accuracy is within or outside if the whole interval of the difference "
+        f"lies within {margin:g} point or beyond. A gain over the plain backbone is inconsistent outside the interval "
+        "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if 0 lies "
+        f"inside too. Intervals are {100 * level:g} % jointly over all gains, and over all accuracies."
+    )
 
 
 def by_cell(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:

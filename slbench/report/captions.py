@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
-from slbench.published.reproduction import PUBLISHED_NOTE
+from slbench.published.reproduction import published_note
 from slbench.record import RunRecord
 from slbench.report.columns import Column, GainColumn, MetricColumn, PublishedColumn
 from slbench.stats.intervals import LEVEL
@@ -44,7 +44,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column]) -> list[str]:
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
         gain_sentence(confidence(inputs.seeds)) if any(isinstance(column, GainColumn) for column in columns) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
-        PUBLISHED_NOTE if any(isinstance(column, PublishedColumn) for column in columns) else "",
+        published_note() if any(isinstance(column, PublishedColumn) for column in columns) else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(inputs.speeds.values()),
         "MACs: multiply-adds of one image, counted with fvcore. Bold: best mean (not a test).",
