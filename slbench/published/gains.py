@@ -166,8 +166,17 @@ def accuracy_verdict(
     return verdict, text
 
 
-def gain_verdict(published: float, ours: Prediction | None, *, margin: float, level: float) -> ReproducedGain:
-    """Return a published gain with ours and the verdict on it."""
+def gain_verdict(
+    published: float, ours: Prediction | None, *, margin: float, level: float, withheld: str = ""
+) -> ReproducedGain:
+    """Return a published gain with ours and the verdict on it.
+
+    Args:
+        withheld: why there is no verdict but "inconclusive"; empty if there may be one.
+    """
+    if withheld:
+        mean_gain = None if ours is None else ours.mean
+        return ReproducedGain(published, mean_gain, None, None, "inconclusive", withheld)
     if ours is None:
         reason = "fewer than two seeds in common with the plain backbone"
         return ReproducedGain(published, None, None, None, "inconclusive", reason)

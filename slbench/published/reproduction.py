@@ -29,6 +29,7 @@ from slbench.recipes import RECIPES
 from slbench.record import RunRecord
 from slbench.spec import RunSpec
 from slbench.stats.simultaneous import sidak_level
+from slbench.text import plural
 
 Verdict = AccuracyVerdict | Literal["not comparable"]
 ACCURACY_MARGIN = 1.0  # points; at a spread of 0.3 over seeds, two single runs differ by up to 0.8
@@ -37,13 +38,6 @@ LEVEL = 0.95  # joint, over all gains or accuracies that are judged
 PAPER_RECIPES = ("paper", "released")  # recipes with the paper's training
 MAY_DIFFER = {"precision"}  # recipe fields that may differ from the paper's
 BASE, FULL = "none", "both"
-PUBLISHED_NOTE = (
-    "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy, "
-    "whatever accuracy the table shows. An accuracy is within or outside if the whole interval of the difference lies "
-    f"within {ACCURACY_MARGIN:g} point or beyond. A gain over the plain backbone is inconsistent outside the interval "
-    "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if 0 lies inside "
-    f"too. Intervals are {100 * LEVEL:g} % jointly over all gains, and over all accuracies."
-)
 IMAGE_SIZES = {
     "cifar10": 32,
     "cifar100": 32,
@@ -90,11 +84,13 @@ class JudgedCell:
     accuracies: Mapping[int, float]  # best test accuracy by seed
     base: Mapping[int, float]  # of the plain backbone, trained alike
     gain: float | None  # published
+    unequal: str = ""  # "2 runs diverged, of the plain backbone 0", if these numbers differ
 
 
 def judge(
     records: Sequence[RunRecord],
     *,
+    diverged: Sequence[RunSpec] = (),
     source: str = "",
     cells: int = 0,
     margin: float = ACCURACY_MARGIN,
@@ -105,6 +101,8 @@ def judge(
 
     Args:
         records: all finished runs of a study, those of the plain backbone among them.
+        diverged: runs that diverged. A method of which more or fewer did than of the plain backbone has no verdict on
+            its gain, since the mean over the others is not that of the method.
         source: of a study, such as "arXiv:2112.13492 Table 5"; without a table, the first that has the number.
         cells: gains or accuracies to correct for; at least as many as are judged here.
         margin: largest difference in points at which an accuracy counts as reproduced.
@@ -120,7 +118,7 @@ def judge(
         if reasons := list(not_comparable(runs[0].spec)):
             found[cell_id] = ReproductionVerdict(number, "not comparable", "; ".join(reasons))
         else:
-            judged.append(judged_cell(runs, number, records))
+            judged.append(judged_cell(runs, number, records, diverged))
     accuracies = moderated_by_method(judged, [predict_accuracy(cell.accuracies) for cell in judged])
     gains = moderated_by_method(judged, [predict_gain(cell.accuracies, cell.base) for cell in judged])
     of_accuracies = sidak_level(level, max(cells, len(judged)))
@@ -132,9 +130,22 @@ def judge(
             verdict,
             reason,
             ours=sum(cell.accuracies.values()) / len(cell.accuracies),
-            gain=None if cell.gain is None else gain_verdict(cell.gain, gain, margin=gain_margin, level=of_gains),
+            gain=None
+            if cell.gain is None
+            else gain_verdict(cell.gain, gain, margin=gain_margin, level=of_gains, withheld=cell.unequal),
         )
     return found
+
+
+def published_note(*, margin: float = ACCURACY_MARGIN, level: float = LEVEL) -> str:
+    """Return what a column of published numbers and verdicts means."""
+    return (
+        "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy, "
+        "whatever accuracy the table shows. An accuracy is within or outside if the whole interval of the difference "
+        f"lies within {margin:g} point or beyond. A gain over the plain backbone is inconsistent outside the interval "
+        "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if 0 lies "
+        f"inside too. Intervals are {100 * level:g} % jointly over all gains, and over all accuracies."
+    )
 
 
 def by_cell(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -145,30 +156,31 @@ def by_cell(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     return found
 
 
-def judged_cell(runs: Sequence[RunRecord], number: Published, records: Iterable[RunRecord]) -> JudgedCell:
+def judged_cell(
+    runs: Sequence[RunRecord], number: Published, records: Iterable[RunRecord], diverged: Sequence[RunSpec]
+) -> JudgedCell:
     """Return the cell of some runs, with the accuracies of the plain backbone among all records."""
     spec = runs[0].spec
     method = method_name(spec)
     assert method is not None, "a run of another method has no published number"
     published_base = None if method == BASE else published_number(spec, table=number.table, method=BASE)
+    lost = sum(other.cell_id == spec.cell_id for other in diverged)
+    lost_base = sum(is_plain(other, spec) for other in diverged)
     return JudgedCell(
         spec.cell_id,
         method,
         number,
         accuracies=best_by_seed(runs),
-        base={} if published_base is None else best_by_seed(plain_runs(spec, records)),
+        base={} if published_base is None else best_by_seed(r for r in records if is_plain(r.spec, spec)),
         gain=None if published_base is None else round(number.value - published_base.value, 6),
+        unequal="" if lost == lost_base else f"{plural(lost, 'run')} diverged, of the plain backbone {lost_base}",
     )
 
 
-def plain_runs(spec: RunSpec, records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Return the runs of the plain backbone that were trained as a run was."""
-    return [record for record in records if trained_alike(record.spec, spec) and method_name(record.spec) == BASE]
-
-
-def trained_alike(one: RunSpec, other: RunSpec) -> bool:
-    """Return whether two runs differ in nothing but method and seed."""
-    return all(getattr(one, name) == getattr(other, name) for name in ("backbone", "dataset", "recipe", "protocol"))
+def is_plain(spec: RunSpec, other: RunSpec) -> bool:
+    """Return whether a run is one of the plain backbone that differs from another in nothing but method and seed."""
+    alike = all(getattr(spec, name) == getattr(other, name) for name in ("backbone", "dataset", "recipe", "protocol"))
+    return alike and method_name(spec) == BASE
 
 
 def best_by_seed(records: Iterable[RunRecord]) -> dict[int, float]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
-from slbench.published.reproduction import PUBLISHED_NOTE
+from slbench.published.reproduction import published_note
 from slbench.record import RunRecord
 from slbench.report.columns import EXPLORATORY, Column, GainColumn, ImagesColumn, MetricColumn, PublishedColumn
 from slbench.study import SeedRule
@@ -50,7 +50,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         gain_sentence(verdicts) if any(isinstance(column, GainColumn) for column in columns) else "",
         IMAGES_NOTE if any(isinstance(column, ImagesColumn) for column in columns) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
-        PUBLISHED_NOTE if any(isinstance(column, PublishedColumn) for column in columns) else "",
+        published_note() if any(isinstance(column, PublishedColumn) for column in columns) else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(inputs.speeds.values()),
         "Bold: best mean (not a test).",

@@ -74,6 +74,16 @@ def test_one_seed_or_no_spread_is_undecided_with_the_reason() -> None:
     assert "no spread" in judged.reason and "no spread" in judged.gain.reason
 
 
+def test_a_gain_has_no_verdict_where_more_runs_of_the_method_diverged_than_of_the_plain_backbone() -> None:
+    lost = [run.spec for run in papers(seeds=7)[5:]]
+    judged = verdict_of([*SL, *PLAIN], diverged=lost)
+    assert judged is not None and judged.gain is not None
+    assert (judged.verdict, judged.gain.verdict, judged.gain.low) == ("within", "inconclusive", None)
+    assert not missing(judged.gain.reason, "2 runs", "0")
+    both = [*lost, *(run.spec for run in papers("none", seeds=7)[5:])]
+    assert verdict_of([*SL, *PLAIN], diverged=both) == verdict_of([*SL, *PLAIN])
+
+
 def test_more_cells_widen_the_intervals() -> None:
     one, twenty = verdict_of([*SL, *PLAIN]), verdict_of([*SL, *PLAIN], cells=20)
     assert one is not None and twenty is not None and one.gain is not None and twenty.gain is not None
