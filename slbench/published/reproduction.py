@@ -140,7 +140,7 @@ def judge(
 def published_note(*, margin: float = ACCURACY_MARGIN, level: float = LEVEL) -> str:
     """Return what a column of published numbers and verdicts means."""
     return (
-        "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy, "
+        "Published: the paper's number, the best test accuracy over the epochs of one run, with our mean best accuracy "
         "whatever accuracy the table shows. An accuracy is within or outside if the whole interval of the difference "
         f"lies within {margin:g} point or beyond. A gain over the plain backbone is inconsistent outside the interval "
         "that ours predict for a difference of two single runs; inside it is consistent, or inconclusive if 0 lies "
