@@ -50,7 +50,9 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         gain_sentence(verdicts) if any(isinstance(column, GainColumn) for column in columns) else "",
         IMAGES_NOTE if any(isinstance(column, ImagesColumn) for column in columns) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
-        published_note() if any(isinstance(column, PublishedColumn) for column in columns) else "",
+        published_note(level=inputs.statistics.level)
+        if any(isinstance(column, PublishedColumn) for column in columns)
+        else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(inputs.speeds.values()),
         "Bold: best mean (not a test).",

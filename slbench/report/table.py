@@ -88,8 +88,14 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         all_rows = {key: with_images(row, inputs) for key, row in all_rows.items()}
     rows = mark_best([all_rows[key] for key in sorted_keys(by_key, inputs)], shown_columns)
     if any(isinstance(column, PublishedColumn) for column in shown_columns):
-        verdicts = judge(inputs.records, source=inputs.source)
-        rows = [with_verdicts(row, by_key[key_of(row)], verdicts) for row in rows]
+        reproductions = judge(
+            inputs.records,
+            diverged=[outcome.spec for outcome in inputs.diverged],
+            source=inputs.source,
+            gain_margin=inputs.statistics.margin,
+            level=inputs.statistics.level,
+        )
+        rows = [with_verdicts(row, by_key[key_of(row)], reproductions) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
         shown_columns = [column for column in shown_columns if not isinstance(column, GainColumn)]
     if not any(cell.images for row in rows for cell in row.cells.values()):
