@@ -47,8 +47,8 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         if any(METRICS[name].is_accuracy for name in metrics)
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
-        gain_sentence(verdicts) if any(isinstance(column, GainColumn) for column in columns) else "",
-        IMAGES_NOTE if any(isinstance(column, ImagesColumn) for column in columns) else "",
+        gain_sentence(verdicts) if shows(columns, GainColumn) else "",
+        IMAGES_NOTE if shows(columns, ImagesColumn) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
         published_note(level=inputs.statistics.level)
         if any(isinstance(column, PublishedColumn) for column in columns)
@@ -58,6 +58,11 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         "Bold: best mean (not a test).",
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def shows(columns: Sequence[Column], kind: type[Column]) -> bool:
+    """Return whether there is a column of this kind."""
+    return any(isinstance(column, kind) for column in columns)
 
 
 def metric_descriptions(metrics: Sequence[str], *, accuracies: bool) -> list[str]:
