@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from slbench.machine import Code
-from slbench.record import RunRecord
+from slbench.record import Outcome
 from slbench.text import distinct, plural
 
 
@@ -24,7 +24,7 @@ def code_text(code: Code) -> str:
     return f"{version_text(code, 'slbench')}, {version_text(code, 'torch')}, {commit_text(code)}"
 
 
-def device_text(record: RunRecord, *, index: bool = False) -> str:
+def device_text(record: Outcome, *, index: bool = False) -> str:
     """Return "NVIDIA H100 (cuda, 1 thread, bf16)": what determines the bits of a run besides its spec.
 
     Args:
@@ -34,7 +34,7 @@ def device_text(record: RunRecord, *, index: bool = False) -> str:
     return f"{record.device_name} ({device}, {plural(record.threads, 'thread')}, {record.precision})"
 
 
-def provenance_texts(records: Iterable[RunRecord]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def provenance_texts(records: Iterable[Outcome]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the distinct devices and the distinct code versions of some records."""
     records = list(records)
     devices = distinct(device_text(record, index=True) for record in records)

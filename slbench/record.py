@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,7 @@ VOLATILE_FIELDS = {
     "train_images_per_second",
     "peak_memory_bytes",
 }  # costs, not results
+T = TypeVar("T", "RunRecord", "DivergedRecord")
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": RunPaths.weights, "best": RunPaths.selected_weights}
@@ -79,11 +80,64 @@ class RunRecord(BaseModel):
     weights_sha256: str  # of the last epoch's weights.safetensors, kept or not
     selected_weights_sha256: str | None = None  # of weights-selected.safetensors; None unless keep is "best"
 
-    def differences(self, other: "RunRecord") -> dict[str, tuple[Any, Any]]:
-        """Return the fields that differ from another record, as (self, other), except times, speeds and memory."""
+    def differences(self, other: "Outcome") -> dict[str, tuple[Any, Any]]:
+        """Return the fields that differ from another outcome, as (self, other), except times, speeds and memory."""
+        if isinstance(other, DivergedRecord):
+            return {"status": ("finished", "diverged")}
         ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         ignored = VOLATILE_FIELDS | ({"selected_weights_sha256"} if self.labels.keep != other.labels.keep else set())
         return {key: (ours[key], theirs[key]) for key in ours if key not in ignored and ours[key] != theirs[key]}
+
+
+class DivergedRecord(BaseModel):
+    """Outcome of a run whose loss or evaluation was not finite: the last finite metrics, and provenance.
+
+    A type of its own, so that nothing that averages records can take one in by mistake. Metrics are named as in
+    `RunRecord`, and None if no epoch had finite ones.
+    """
+
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=False)
+
+    run_id: str
+    spec: RunSpec
+    labels: Labels
+
+    reason: str  # one line
+    epoch: int  # in which it diverged, counted from 1
+    final_test_top1: float | None = None  # of the last epoch with finite metrics
+    final_test_top5: float | None = None
+    final_test_loss: float | None = None
+    final_val_top1: float | None = None
+    final_train_loss: float | None = None
+    selected_test_top1: float | None = None  # over the epochs with finite metrics
+    selected_epoch: int | None = None
+    best_test_top1: float | None = None
+    best_test_epoch: int | None = None
+    scales_below_zero: int | None = None
+    history: str  # file in the run's folder with a row per finite epoch
+
+    steps: int  # made, over all epochs
+    seconds: float  # from start to outcome
+    started_at: str  # ISO 8601, UTC
+    device: str
+    device_name: str
+    threads: int
+    precision: Literal["bf16", "fp32"]
+    host: Host
+    code: Code
+    data_sha256: str
+
+    def differences(self, other: "Outcome") -> dict[str, tuple[Any, Any]]:
+        """Return the fields that differ from another outcome, as (self, other), except times."""
+        if isinstance(other, RunRecord):
+            return {"status": ("diverged", "finished")}
+        ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return {
+            key: (ours[key], theirs[key]) for key in ours if key not in VOLATILE_FIELDS and ours[key] != theirs[key]
+        }
+
+
+Outcome = RunRecord | DivergedRecord
 
 
 class Failure(BaseModel):
@@ -133,9 +187,14 @@ def read_failure(folder: Path) -> Failure | None:
 
 def read_record(path: Path) -> RunRecord:
     """Return the record in a file. Raises StoreError, with the first error in it, if it is unreadable."""
+    return read_outcome(RunRecord, path)
+
+
+def read_outcome(kind: type[T], path: Path) -> T:
+    """Return the outcome of this kind in a file. Raises StoreError, with the first error in it, if it is unreadable."""
     try:
         content = path.read_bytes()
-        record = RunRecord.model_validate_json(content)
+        record = kind.model_validate_json(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -145,6 +204,11 @@ def read_record(path: Path) -> RunRecord:
         ) from error
     refuse_schema(path, record.spec.schema)
     return record
+
+
+def read_diverged(path: Path) -> DivergedRecord:
+    """Return the outcome of a diverged run in a file. Raises StoreError, with the first error in it, if unreadable."""
+    return read_outcome(DivergedRecord, path)
 
 
 def schema_of(content: bytes) -> Any:

@@ -26,6 +26,7 @@ class RunPaths:
 
     spec = RunFile("spec.json")
     record = RunFile("record.json")  # result; written last, so a run that has it is finished
+    diverged = RunFile("diverged.json")  # outcome of a run that diverged, in place of a record
     history = RunFile("metrics.csv")  # a row per epoch
     temperatures = RunFile("temperatures.csv")  # if learned: a row per epoch, layer and head
     weights = RunFile("weights.safetensors")  # of the last epoch

@@ -9,7 +9,8 @@
     <store>/analysis/<study or run>/                               output of slbench.analysis
     <store>/conflicts/<machine>/                                   imported runs with other results; see slbench.archive
 
-A run is finished when its folder holds record.json, which is written last, atomically, and never overwritten.
+A run is finished when its folder holds record.json, which is written last, atomically, and never overwritten. A run
+that diverged has diverged.json instead, and is not run again unasked.
 """
 
 import os
@@ -25,11 +26,24 @@ from slbench import claims
 from slbench.errors import InputError, StoreError
 from slbench.files import dump_json, read_json, write_atomic, write_new
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
-from slbench.record import WEIGHTS, Failure, Labels, Pruned, RunRecord, read_failure, read_record
+from slbench.record import (
+    WEIGHTS,
+    DivergedRecord,
+    Failure,
+    Labels,
+    Outcome,
+    Pruned,
+    RunRecord,
+    read_diverged,
+    read_failure,
+    read_record,
+)
 from slbench.run_paths import CHECKPOINTS, SURVIVES_RESTART, RunPaths
 from slbench.spec import RunSpec
 
-State = Literal["done", "running", "failed", "pruned", "missing"]
+State = Literal["done", "diverged", "running", "failed", "pruned", "missing"]
+RESUME_CHECK = "resume-check"  # file in the stores of slbench verify-resume, whose runs are no results of a grid
+ENDED: tuple[State, ...] = ("done", "diverged")  # states that another grid does not change unasked
 STATES: tuple[State, ...] = get_args(State)
 
 
@@ -119,9 +133,9 @@ class Store:
             spec = read_spec(folder)
             if isinstance(spec, RunSpec) and spec.run_id == run_id:
                 label = folder.name.removesuffix(f"-s{spec.seed}-{run_id}").removesuffix(f"-{safe(spec.dataset.name)}")
-                done = state_of(folder) == "done"
                 labels = Labels(backbone=label, method="", dataset=spec.dataset.name)
-                yield spec, read_record(RunPaths(folder).record).labels if done else labels
+                outcome = read_ended(folder)
+                yield spec, labels if outcome is None else outcome.labels
 
     def unreadable(self) -> list[str]:
         """Return a line for each run whose spec is not readable here, such as one of a backbone of another version."""
@@ -132,7 +146,7 @@ class Store:
         """Return the state of each run by id."""
         folders, active = self.ids(), self.claims.holders()
         states = {run.run_id: state_of(folders.get(run.run_id)) for run in runs}
-        return {run: "running" if run in active and state != "done" else state for run, state in states.items()}
+        return {run: "running" if run in active and state not in ENDED else state for run, state in states.items()}
 
     def epochs_done(self, run: RunSpec) -> int:
         """Return the number of epochs that need not be repeated: those in the history, if there is a checkpoint."""
@@ -144,9 +158,9 @@ class Store:
         except (OSError, UnicodeDecodeError):
             return 0
 
-    def is_done(self, run: RunSpec) -> bool:
-        """Return whether the run has a record."""
-        return state_of(self.ids().get(run.run_id)) == "done"
+    def has_ended(self, run: RunSpec) -> bool:
+        """Return whether the run has a record, or the outcome of a run that diverged."""
+        return state_of(self.ids().get(run.run_id)) in ENDED
 
     def without_weights(self, runs: Iterable[tuple[RunSpec, Labels]]) -> list[Path]:
         """Return the folders of finished runs that lack the weights requested by `labels.keep`."""
@@ -175,6 +189,21 @@ class Store:
     def finish(self, folder: Path, record: RunRecord) -> None:
         """Finish a run: write its record, unless there is one."""
         write_new(RunPaths(folder).record, dump_json(record.model_dump(mode="json")))
+
+    def diverge(self, folder: Path, outcome: DivergedRecord) -> None:
+        """Finish a run that diverged: write its outcome, unless there is one."""
+        write_new(RunPaths(folder).diverged, dump_json(outcome.model_dump(mode="json")))
+
+    def diverged(self, run_id: str) -> DivergedRecord | None:
+        """Return the outcome of a run that diverged; None for another. Raises StoreError if the file is damaged."""
+        folder = self.ids().get(run_id)
+        return None if state_of(folder) != "diverged" else read_diverged(RunPaths(folder or self.root).diverged)
+
+    def retry_diverged(self, runs: Iterable[RunSpec]) -> None:
+        """Delete the outcomes of those runs that diverged, so that they are run again."""
+        for run_id, state in self.states(runs).items():
+            if state == "diverged":
+                RunPaths(self.ids()[run_id]).diverged.unlink(missing_ok=True)
 
     def fail(self, run: RunSpec, labels: Labels, failure: Failure) -> None:
         """Write why a run ended without a record. The next grid retries it."""
@@ -257,6 +286,14 @@ class Store:
         return self.root / "memory" / machine_id / f"{key}.json"
 
 
+def read_ended(folder: Path) -> Outcome | None:
+    """Return the outcome of a run from its folder; None if it has not ended. Raises StoreError if it is damaged."""
+    state = state_of(folder)
+    if state == "done":
+        return read_record(RunPaths(folder).record)
+    return read_diverged(RunPaths(folder).diverged) if state == "diverged" else None
+
+
 def read_spec(folder: Path) -> RunSpec | str | None:
     """Return the spec of a run folder, or why it is not readable; None without one."""
     path = RunPaths(folder).spec
@@ -277,9 +314,10 @@ def state_of(folder: Path | None) -> State:
     if folder is None:
         return "missing"
     paths = RunPaths(folder)
-    record = read_json(paths.record)
-    if isinstance(record, dict) and folder.name.endswith(str(record.get("run_id", "-"))):
-        return "done"
+    for path, state in ((paths.record, ENDED[0]), (paths.diverged, ENDED[1])):
+        content = read_json(path)
+        if isinstance(content, dict) and folder.name.endswith(str(content.get("run_id", "-"))):
+            return state
     if paths.failure.exists():
         return "failed"
     return "pruned" if paths.pruned.exists() else "missing"

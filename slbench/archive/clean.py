@@ -14,7 +14,7 @@ from slbench.errors import StoreError
 from slbench.files import read_json
 from slbench.run_paths import RunPaths
 from slbench.spec import digest
-from slbench.store import Store, state_of
+from slbench.store import ENDED, Store, state_of
 
 Kind = Literal["temporary file", "import", "claim", "checkpoint", "no run", "unfinished run"]
 TEMPORARY = re.compile(r"\..+\.tmp|\.slbench-\d+")
@@ -72,7 +72,8 @@ def is_temporary(path: Path) -> bool:
 
 def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
     """Yield what can be removed of the folder of an inactive run: files in it, or the folder."""
-    has_record = RunPaths(folder).record.exists()  # damaged ones too: the user decides on them
+    paths = RunPaths(folder)
+    has_record = paths.record.exists() or paths.diverged.exists()  # damaged ones too: the user decides on them
     has_checkpoint = any(CHECKPOINT.fullmatch(path.name) for path in folder.iterdir())
     if not has_record and not has_checkpoint and not is_run(folder):
         yield "no run", folder
@@ -80,7 +81,7 @@ def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
     if not has_record and unfinished:
         yield "unfinished run", folder
         return
-    is_over = state_of(folder) in ("done", "pruned")
+    is_over = state_of(folder) in (*ENDED, "pruned")
     for path in sorted(folder.iterdir()):
         if is_temporary(path):
             yield "temporary file", path
@@ -137,7 +138,8 @@ def remove_from_run(store: Store, run_id: str, path: Path) -> bool:
     if claim is None:
         return False
     try:
-        if path.parent == store.root / "runs" and RunPaths(path).record.exists():
+        paths = RunPaths(path)
+        if path.parent == store.root / "runs" and (paths.record.exists() or paths.diverged.exists()):
             return False
         delete(path)
     finally:

@@ -29,9 +29,9 @@ from slbench.data.sets.archives import DAMAGED, UnpackBudget
 from slbench.errors import InputError, StoreError, similar
 from slbench.files import atomic_writer, dump_json
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
-from slbench.record import RunRecord, first_wrong, read_record
+from slbench.record import Outcome, RunRecord, first_wrong
 from slbench.run_paths import RunPaths
-from slbench.store import Store, state_of
+from slbench.store import ENDED, Store, read_ended, state_of
 from slbench.text import choices, plural, shown
 
 FORMAT = 1
@@ -60,7 +60,7 @@ class ArchivedRun(FrozenModel):
 
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     folder: str
-    weights_sha256: str  # as in its record
+    weights_sha256: str  # as in its record; empty for a run that diverged
 
 
 class ArchivedFile(FrozenModel):
@@ -146,7 +146,7 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
     try:
         for run_id in run_ids:
             folder = folders.get(run_id)
-            if folder is not None and state_of(folder) == "done":
+            if folder is not None and state_of(folder) in ENDED:
                 machines[add_run(contents, folder).host.machine_id] = None
         for kind in MEASURED:
             for machine in machines:
@@ -158,17 +158,22 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
     return contents
 
 
-def add_run(contents: ArchiveContents, folder: Path) -> RunRecord:
-    """Add a run's files. Raises StoreError if its record or weights are damaged."""
-    record = read_record(RunPaths(folder).record)
-    checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
+def add_run(contents: ArchiveContents, folder: Path) -> Outcome:
+    """Add a run's files. Raises StoreError if its outcome or weights are damaged."""
+    record = read_ended(folder)
+    assert record is not None, "the run has ended"
+    checksums = dict[str, str | None]()
+    if isinstance(record, RunRecord):
+        checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
             continue
         member = contents.add(path, f"runs/{folder.name}/{path.name}")
         if member.sha256 != checksums.get(path.name, member.sha256):
             raise StoreError(f"{path}: damaged: does not match its record; delete its folder to run it again")
-    contents.runs.append(ArchivedRun(run_id=record.run_id, folder=folder.name, weights_sha256=record.weights_sha256))
+    contents.runs.append(
+        ArchivedRun(run_id=record.run_id, folder=folder.name, weights_sha256=checksums.get(RunPaths.weights) or "")
+    )
     return record
 
 

@@ -16,9 +16,9 @@ from slbench.archive.export import MEASURED, ArchivedRun, Reader, reading
 from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
 from slbench.files import sync_folder
-from slbench.record import RunRecord, first_wrong
+from slbench.record import DivergedRecord, Outcome, RunRecord, first_wrong
 from slbench.run_paths import RunPaths
-from slbench.store import Store, safe, state_of
+from slbench.store import Store, read_ended, safe
 from slbench.text import megabytes
 
 M = TypeVar("M", bound=BaseModel)
@@ -31,8 +31,8 @@ CIRCUMSTANCES = ("device", "device_name", "threads", "precision", "host", "code"
 class Conflict:
     """A run with different results in store and archive."""
 
-    here: RunRecord
-    there: RunRecord  # in the archive
+    here: Outcome
+    there: Outcome  # in the archive
     differences: dict[str, tuple[Any, Any]]  # by field: (here, there)
     kept_in: Path
 
@@ -53,11 +53,11 @@ class ImportResult:
     measurements: int = 0  # number of measurements that were added
 
 
-def conditions(record: RunRecord) -> tuple[str, int, str]:
+def conditions(record: Outcome) -> tuple[str, int, str]:
     return record.device.partition(":")[0], record.threads, record.precision
 
 
-def different(here: RunRecord, there: RunRecord) -> dict[str, tuple[Any, Any]]:
+def different(here: Outcome, there: Outcome) -> dict[str, tuple[Any, Any]]:
     """Return the results that differ between two records of one run."""
     return {name: pair for name, pair in here.differences(there).items() if name not in CIRCUMSTANCES}
 
@@ -80,7 +80,7 @@ def import_archive(path: Path, store: Store) -> ImportResult:
                 for _ in reader.unpack(folder):
                     send_heartbeats(claim)
                 records = check_staged(reader, folder)
-                existing = {run: store.record(run) for run in records if is_done(store, run)}
+                existing = {run: outcome_in(store, run) for run in records}
                 result = ImportResult(measurements=import_measurements(folder, store))
                 for listed in reader.manifest.runs:
                     send_heartbeats(claim)
@@ -132,17 +132,20 @@ def send_heartbeats(claim: Claim) -> None:
         claim.heartbeat()
 
 
-def check_staged(reader: Reader, folder: Path) -> dict[str, RunRecord]:
-    """Return the records in a staging folder by run id. Raises InputError unless they agree with the manifest."""
-    records = {}
+def check_staged(reader: Reader, folder: Path) -> dict[str, Outcome]:
+    """Return the outcomes in a staging folder by run id. Raises InputError unless they agree with the manifest."""
+    records = dict[str, Outcome]()
     checksums = {file.name: file.sha256 for file in reader.manifest.files}
     for listed in reader.manifest.runs:
-        name = f"runs/{listed.folder}/{RunPaths.record}"
-        record = read(RunRecord, folder / name, f"{reader.path}: {name}")
+        diverged = not listed.weights_sha256
+        name = f"runs/{listed.folder}/{RunPaths.diverged if diverged else RunPaths.record}"
+        where = f"{reader.path}: {name}"
+        record = read(DivergedRecord, folder / name, where) if diverged else read(RunRecord, folder / name, where)
         weights = checksums.get(f"runs/{listed.folder}/{RunPaths.weights}", listed.weights_sha256)
         if not record.run_id == record.spec.run_id == listed.run_id:
             raise InputError(f"{reader.path}: {name}: damaged: not the record of run {listed.run_id}")
-        if not record.weights_sha256 == listed.weights_sha256 == weights:
+        recorded = record.weights_sha256 if isinstance(record, RunRecord) else ""
+        if not recorded == listed.weights_sha256 == weights:
             raise InputError(f"{reader.path}: {name}: damaged: its weights differ from those in the archive")
         records[listed.run_id] = record
     for kind, model in MEASURED.items():
@@ -161,8 +164,10 @@ def read(model: type[M], path: Path, where: str) -> M:
         raise InputError(f"{where}: damaged or of another version: {first_wrong(error)}") from error
 
 
-def is_done(store: Store, run_id: str) -> bool:
-    return state_of(store.ids().get(run_id)) == "done"
+def outcome_in(store: Store, run_id: str) -> Outcome | None:
+    """Return the outcome of a run in a store; None if it has not ended. Raises StoreError if it is damaged."""
+    folder = store.ids().get(run_id)
+    return None if folder is None else read_ended(folder)
 
 
 def import_measurements(folder: Path, store: Store) -> int:
@@ -180,7 +185,7 @@ def import_measurements(folder: Path, store: Store) -> int:
 
 
 def import_run(
-    listed: ArchivedRun, record: RunRecord, here: RunRecord | None, staged: Path, store: Store, result: ImportResult
+    listed: ArchivedRun, record: Outcome, here: Outcome | None, staged: Path, store: Store, result: ImportResult
 ) -> None:
     """Move a run into the store, set it aside as a conflict, or skip it; add it to the result."""
     source = staged / "runs" / listed.folder
@@ -190,7 +195,7 @@ def import_run(
             result.busy.append(listed.folder)
             return
         try:
-            here = store.record(listed.run_id) if is_done(store, listed.run_id) else None
+            here = outcome_in(store, listed.run_id)
             if here is None:
                 replace_unfinished(store.ids().get(listed.run_id), staged)
                 move(source, store.root / "runs" / listed.folder)
@@ -212,9 +217,10 @@ def replace_unfinished(folder: Path | None, staged: Path) -> None:
         folder.replace(staged / folder.name)
 
 
-def set_aside(source: Path, record: RunRecord, store: Store) -> Path:
+def set_aside(source: Path, record: Outcome, store: Store) -> Path:
     """Store a run with other results under conflicts/ of its machine, once; return its folder."""
-    digest = hashlib.sha256(RunPaths(source).record.read_bytes()).hexdigest()[:8]
+    path = RunPaths(source).record if isinstance(record, RunRecord) else RunPaths(source).diverged
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     target = store.root / "conflicts" / safe(record.host.machine_id) / f"{source.name}-{digest}"
     if not target.exists():
         move(source, target)

@@ -15,7 +15,7 @@ from slbench.cli.grid import say
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
-from slbench.record import RunRecord
+from slbench.record import Outcome
 from slbench.store import Store
 from slbench.study import Flags, load_study
 from slbench.text import megabytes, plural
@@ -131,7 +131,7 @@ def conflict_lines(conflict: Conflict) -> list[str]:
     ]
 
 
-def circumstances(record: RunRecord) -> str:
+def circumstances(record: Outcome) -> str:
     """Return device, host, threads, precision and versions of a run."""
     versions = ", ".join(f"{name} {version}" for name, version in record.code.versions.items())
     threads = plural(record.threads, "thread")
@@ -174,7 +174,7 @@ def import_document(result: ImportResult) -> dict[str, Any]:
     }
 
 
-def made_with(record: RunRecord) -> dict[str, Any]:
+def made_with(record: Outcome) -> dict[str, Any]:
     fields = {"device", "device_name", "threads", "precision", "host", "code"}
     return record.model_dump(mode="json", include=fields)
 

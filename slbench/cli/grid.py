@@ -32,7 +32,7 @@ from slbench.grid.launch import (
 )
 from slbench.grid.queue import Policy
 from slbench.grid.status import GridStatus
-from slbench.store import Store
+from slbench.store import ENDED, Store
 from slbench.study import Study
 from slbench.text import plural
 from slbench.train.progress import Progress
@@ -64,6 +64,7 @@ def run_grid(
     timeout: options.Timeout = None,
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
+    retry_diverged: options.RetryDiverged = False,
     plan: Annotated[bool, typer.Option("--plan", help="Dry run: print the jobs, their state and cost.")] = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="With --plan: run each kind of job for a few seconds to estimate the time.")
@@ -95,6 +96,8 @@ def run_grid(
     results, console = Store(store), Console(stderr=as_json)
     others = [] if speeds is None else load_probes(speeds)
     results.check(writing=False)
+    if retry_diverged and not plan:
+        results.retry_diverged(run.spec for run in chosen.runs)
     chosen = with_adaptive_seeds(chosen, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
@@ -151,14 +154,14 @@ def do_grid(
 
 
 def show_outcome(console: Console, study: Study, store: Store, *, as_json: bool) -> None:
-    """Print the outcome of a study's runs; exit code 1 unless all are done."""
+    """Print the outcome of a study's runs; exit code 1 unless all have ended."""
     standing = GridStatus.of(study.runs, store)
     if as_json:
         print(json.dumps(as_document(study, standing), indent=2))
     else:
         for text in [*causes(standing), *rule_lines(study, standing), counts(study, standing.states)]:
             say(console, text)
-    if any(state != "done" for state in standing.states.values()):
+    if any(state not in ENDED for state in standing.states.values()):
         raise typer.Exit(1)
 
 
@@ -183,6 +186,7 @@ def train(
     tensorboard: options.TensorBoard = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
+    retry_diverged: options.RetryDiverged = False,
     as_json: options.Json = False,
 ) -> None:
     """Train one run in the foreground of this process, for a debugger.
@@ -204,6 +208,8 @@ def train(
     results = Store(store)
     results.check(writing=True)
     console = Console(stderr=as_json)
+    if retry_diverged:
+        results.retry_diverged([run.spec])
     done = results.states([run.spec])[run.spec.run_id] == "done"
     record = results.record(run.spec.run_id) if done else None
     if record is None:

@@ -169,6 +169,9 @@ MaxFailures = Annotated[
         rich_help_panel=FAILURES,
     ),
 ]
+RetryDiverged = Annotated[
+    bool, typer.Option("--retry-diverged", help="Train runs again that diverged.", rich_help_panel=FAILURES)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 

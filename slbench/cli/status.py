@@ -129,6 +129,8 @@ def line(run: StudyRun, standing: GridStatus) -> str:
     state = standing.states[run.spec.run_id]
     epochs = plural(run.spec.recipe.epochs, "epoch")
     text = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
+    if run.spec.run_id in standing.diverged:
+        return f"{text}: {standing.diverged[run.spec.run_id].reason}"
     if run.spec.run_id in standing.failures:
         return f"{text}: {standing.failures[run.spec.run_id].reason}"
     if run.spec.run_id in standing.pruned:
@@ -169,9 +171,7 @@ def counts(study: Study, states: Mapping[str, State]) -> str:
     number = Counter(states.values())
     if not study.runs:
         return f"{study.name}: no runs yet; start with: slbench run-grid STUDY"
-    others = ", ".join(
-        f"{number[state]} {state}" for state in ("running", "failed", "pruned", "missing") if number[state]
-    )
+    others = ", ".join(f"{number[state]} {state}" for state in STATES[1:] if number[state])
     return f"{study.name}: {number['done']} of {len(study.runs)} done{', ' + others if others else ''}"
 
 
@@ -223,6 +223,7 @@ def entry(run: StudyRun, standing: GridStatus) -> dict[str, Any]:
         "state": standing.states[run_id],
         "final_test_top1": None if record is None else record.final_test_top1,
         "failure": None if why is None else {"kind": why.kind, "reason": why.reason, "cause": why.cause},
+        "diverged": diverged.reason if (diverged := standing.diverged.get(run_id)) else None,
         "pruned": pruned.reason if (pruned := standing.pruned.get(run_id)) else None,
         "running": None
         if holder is None

@@ -9,7 +9,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from slbench.cli.views import log_line
-from slbench.grid.events import AlreadyFinished, Failed, Finished, JobCancelled, JobPruned, Progressed, Started
+from slbench.grid.events import (
+    AlreadyFinished,
+    Diverged,
+    Failed,
+    Finished,
+    JobCancelled,
+    JobPruned,
+    Progressed,
+    Started,
+)
 from slbench.text import duration, plural
 from slbench.tuning.record import setting_words
 from slbench.tuning.run import Comparing, PreparedSearch, Searching, TimedOut, TuningEvent
@@ -49,7 +58,7 @@ class SearchProgress:
             self._add(event)
         elif isinstance(event, Started):
             self.running.add(event.run.spec.run_id)
-        elif isinstance(event, Finished | Failed | JobCancelled | JobPruned | AlreadyFinished):
+        elif isinstance(event, Finished | Diverged | Failed | JobCancelled | JobPruned | AlreadyFinished):
             self.running.discard(event.run.spec.run_id)
             self.compared += self.comparing is not None and isinstance(event, Finished)
 
@@ -159,7 +168,10 @@ class LiveTuneView:
             top1 = "" if event.progress.val_top1 is None else f" validation top-1 {event.progress.val_top1:.1f}"
             detail = f"{event.progress.epoch}/{event.progress.epochs} loss {event.progress.loss:.3f}{top1}"
             self.progress.update(self._slots[event.slot.index], completed=event.progress.step, detail=detail)
-        elif isinstance(event, Finished | Failed | JobCancelled | JobPruned) and event.slot.index in self._slots:
+        elif (
+            isinstance(event, Finished | Diverged | Failed | JobCancelled | JobPruned)
+            and event.slot.index in self._slots
+        ):
             self.progress.remove_task(self._slots.pop(event.slot.index))
         line = event_line(event, many=self.search.many)
         if line is not None:

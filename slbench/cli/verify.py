@@ -69,7 +69,7 @@ def verify_resume(
         twice = Verification(runs, folder, slots=grid.slots, precisions=grid.precisions, kills=kills, seed=kill_seed)
         say(console, "uninterrupted:")
         with make_view(console, list(runs)) as view:
-            twice.run_calmly(view)
+            twice.run_undisturbed(view)
         say(console, "killed and resumed:")
         with make_view(console, list(runs)) as view:
             twice.run_killed(view)
@@ -96,13 +96,13 @@ def stores(keep: Path | None) -> Iterator[Path]:
 def sentence(proof: Proof) -> str:
     """Return the line on a proof."""
     title = proof.run.title
-    if proof.calm is None or proof.killed is None:
-        which = "uninterrupted" if proof.calm is None else "killed"
-        return f"INCONCLUSIVE {title}: the {which} run failed"
+    if proof.undisturbed is None or proof.killed is None:
+        which = "uninterrupted" if proof.undisturbed is None else "killed"
+        return f"INCONCLUSIVE {title}: the {which} run failed or diverged"
     if not proof.killed_at:
         return f"INCONCLUSIVE {title}: finished before it was killed; use more epochs"
     steps = ", ".join(map(str, proof.killed_at))
-    text = f"{title}: killed after step {steps} of {proof.calm.steps}; weights sha256 {proof.calm.weights_sha256}"
+    text = f"{title}: killed after step {steps} of {proof.undisturbed.steps}; weights sha256 {proof.undisturbed.weights_sha256}"
     if proof.holds:
         return f"identical  {text} in both, and all other fields"
     names = ", ".join(f"{name} ({one!r} and {other!r})" for name, (one, other) in list(proof.differences.items())[:5])

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from slbench.grid.events import (
     AlreadyFinished,
+    Diverged,
     Event,
     Failed,
     Finished,
@@ -45,6 +46,8 @@ def log_line(event: Event) -> str | None:
     """Return the permanent line of an event, or None."""
     if isinstance(event, Finished):
         return f"done    {event.run.title}: test top-1 {event.final_test_top1:.2f} % in {duration(event.seconds)}"
+    if isinstance(event, Diverged):
+        return f"diverged {event.run.title}: {event.reason}"
     if isinstance(event, Failed):
         return failed(event)
     if isinstance(event, AlreadyFinished):
@@ -102,7 +105,7 @@ class Totals:
         elif isinstance(event, Progressed):
             self._first(event.run, event.progress.step - 1)
             self.done[event.run.spec.run_id] = event.progress.step
-        elif isinstance(event, Finished | AlreadyFinished | Failed) and not will_retry(event):
+        elif isinstance(event, Finished | AlreadyFinished | Diverged | Failed) and not will_retry(event):
             if isinstance(event, AlreadyFinished):
                 self._first(event.run, self.steps[event.run.spec.run_id])
             self.done[event.run.spec.run_id] = self.steps[event.run.spec.run_id]
@@ -144,7 +147,7 @@ class PlainView:
             self._progressed(event)
         elif (line := log_line(event)) is not None:
             left = self.totals.remaining()
-            ended = isinstance(event, Finished | AlreadyFinished | Failed)
+            ended = isinstance(event, Finished | AlreadyFinished | Diverged | Failed)
             tail = f"  [{self.totals.ended} of {len(self.totals.steps)}, {duration(left or 0)} left]" if ended else ""
             self._print(line + tail)
 
@@ -205,7 +208,7 @@ class LiveView:
             speed = f"{progress.images_per_second:.0f} img/s"
             detail = f"{progress.epoch}/{progress.epochs} loss {progress.loss:.3f}{top1} {speed}"
             self.progress.update(self._slots[event.slot.index], completed=progress.step, detail=detail)
-        elif isinstance(event, Finished | Failed | JobCancelled | JobPruned):
+        elif isinstance(event, Finished | Diverged | Failed | JobCancelled | JobPruned):
             self.progress.remove_task(self._slots.pop(event.slot.index))
         if (line := log_line(event)) is not None:
             self.progress.console.print(line, markup=False, highlight=False)

@@ -59,6 +59,7 @@ def work(
     timeout: options.Timeout = None,
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
+    retry_diverged: options.RetryDiverged = False,
 ) -> None:
     """Claim and train runs of a study until none is left to claim.
 
@@ -78,6 +79,8 @@ def work(
     )
     max_seconds = options.seconds_of(max_time, flag="--max-time")
     results.check(writing=True)
+    if retry_diverged:
+        results.retry_diverged(run.spec for run in chosen.runs)
     chosen = with_adaptive_seeds(chosen, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,

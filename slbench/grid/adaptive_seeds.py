@@ -143,9 +143,9 @@ class AdaptiveSeeds:
 
     def on_grid_event(self, event: "Event") -> None:
         """Read the store again soon if a run has finished."""
-        from slbench.grid.events import AlreadyFinished, Finished
+        from slbench.grid.events import AlreadyFinished, Diverged, Finished
 
-        if isinstance(event, Finished | AlreadyFinished):
+        if isinstance(event, Finished | AlreadyFinished | Diverged):
             self._read_at = None
 
     def __call__(self) -> StudyRun | None:

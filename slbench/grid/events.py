@@ -37,6 +37,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Diverged:
+    """A job has ended with the outcome of a run that diverged; not a failure, and not retried."""
+
+    run: StudyRun
+    slot: Slot
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """A job has ended without a record."""
 
@@ -49,7 +58,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class AlreadyFinished:
-    """Another launcher has finished a run of this grid."""
+    """Another launcher has finished a run of this grid, or it diverged there."""
 
     run: StudyRun
 
@@ -120,6 +129,7 @@ Event = (
     Started
     | Progressed
     | Finished
+    | Diverged
     | Failed
     | AlreadyFinished
     | SeedAdded

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from slbench.errors import InputError, TrainingError
+from slbench.errors import DivergedError, InputError, TrainingError
 from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.processes import worker_device
 from slbench.grid.slots import make_slots, resolve_precision
@@ -45,6 +45,8 @@ def train_in_foreground(
         with claim.heartbeats() as still_ours:
             if (record := store.record(run.spec.run_id)) is not None:
                 return record  # another process has just finished it
+            if (diverged := store.diverged(run.spec.run_id)) is not None:
+                raise DivergedError(f"{run.title}: diverged: {diverged.reason}; --retry-diverged trains it again")
             if (shortfall := disk_shortfall(store, run, [])) is not None:
                 raise TrainingError(shortfall)
             store.begin(run.spec, run.labels)
@@ -65,4 +67,4 @@ def train_in_foreground(
     except RunInterrupted as stopped:
         raise TrainingError(f"{run.title}: another process took the run over") from stopped
     finally:
-        claim.release(done=store.is_done(run.spec))
+        claim.release(done=store.has_ended(run.spec))

@@ -17,7 +17,7 @@ from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, make_slots, r
 from slbench.grid.throughput import measure_missing
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
-from slbench.store import State, Store
+from slbench.store import ENDED, State, Store
 from slbench.study import Study, StudyRun
 
 
@@ -33,8 +33,8 @@ class PreparedGrid:
 
     @property
     def todo(self) -> list[StudyRun]:
-        """The runs that are not finished, in order."""
-        return [run for run in self.runs if self.states[run.spec.run_id] != "done"]
+        """The runs that have not ended, in order."""
+        return [run for run in self.runs if self.states[run.spec.run_id] not in ENDED]
 
 
 def prepare(
@@ -121,7 +121,7 @@ def launch_jobs(
     ).run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
     runs = grid.runs if added is None else added.assigned.values()
     after = grid.store.states(run.spec for run in runs)
-    grid.store.claims.forget(run for run, state in after.items() if state == "done")
+    grid.store.claims.forget(run for run, state in after.items() if state in ENDED)
     stopped = any(isinstance(event, GridStopped) and not event.is_limit for event in unclean)
     return Outcome(failed, stopped=stopped, clean=not unclean)
 

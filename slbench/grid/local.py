@@ -12,6 +12,7 @@ from slbench.errors import StoreError
 from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.events import (
     AlreadyFinished,
+    Diverged,
     Event,
     Failed,
     Finished,
@@ -215,7 +216,7 @@ class LocalExecutor:
             if claim is None:
                 task.not_before = now + CLAIM_SECONDS
                 continue
-            if not self.store.is_done(task.run.spec):
+            if not self.store.has_ended(task.run.spec):
                 return task, claim
             self.queue.waiting.remove(task)
             claim.release(done=True)
@@ -296,7 +297,7 @@ class LocalExecutor:
             job.report = message
         elif message is None:
             self._end(job)
-        elif isinstance(message, JobStopped) or self.store.is_done(job.run.spec):
+        elif isinstance(message, JobStopped) or self.store.has_ended(job.run.spec):
             worker.job = None
             self.idle[job.slot] = worker
             self._end(job)
@@ -345,13 +346,17 @@ class LocalExecutor:
         if job.worker.job is not None:
             close_pipes(job.worker.process)
         try:
-            record = self.store.record(job.run.spec.run_id)
+            record, diverged = self.store.record(job.run.spec.run_id), self.store.diverged(job.run.spec.run_id)
         except StoreError:
-            record = None
+            record = diverged = None
         if record is not None:
             self.queue.end(job.slot)
             job.claim.release(done=True)
             self.on_event(Finished(job.run, job.slot, record.final_test_top1, time.monotonic() - job.started))
+        elif diverged is not None:
+            self.queue.end(job.slot)
+            job.claim.release(done=True)
+            self.on_event(Diverged(job.run, job.slot, diverged.reason))
         elif job.pruned is not None:
             self.queue.end(job.slot)
             with contextlib.suppress(OSError):  # the search has the outcome in any case

@@ -13,7 +13,7 @@ from slbench.study import StudyRun
 class Policy:
     """Retries, limits and checkpoint interval of a grid."""
 
-    retries: int = 0  # per job; diverged jobs are not retried, they would diverge again
+    retries: int = 0  # per job that failed
     timeout: float | None = None  # seconds per attempt
     fail_fast: bool = False  # stop the grid at the first failure
     max_failures: int | None = None  # with the same cause; then no more jobs are started
@@ -156,7 +156,7 @@ class RunQueue:
                 task.alone = slot.device
             self.waiting.appendleft(task)
             return True
-        if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries or self.stopped:
+        if why.kind == "disk full" or task.failures > self.policy.retries or self.stopped:
             return False
         self.waiting.append(task)
         return True

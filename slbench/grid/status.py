@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from slbench.claims import ActiveClaim
-from slbench.record import Failure, Pruned, RunRecord
+from slbench.record import DivergedRecord, Failure, Pruned, RunRecord
 from slbench.store import State, Store
 from slbench.study import StudyRun
 
@@ -27,6 +27,7 @@ class GridStatus:
     failures: Mapping[str, Failure]  # of the failed
     pruned: Mapping[str, Pruned]  # of the pruned
     records: Mapping[str, RunRecord]  # of the done
+    diverged: Mapping[str, DivergedRecord]  # of the diverged
 
     @classmethod
     def of(cls, runs: Sequence[StudyRun], store: Store) -> "GridStatus":
@@ -44,6 +45,11 @@ class GridStatus:
             records={
                 record.run_id: record
                 for record in store.records(run for run, state in states.items() if state == "done")
+            },
+            diverged={
+                run: outcome
+                for run, state in states.items()
+                if state == "diverged" and (outcome := store.diverged(run)) is not None
             },
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slbench.files import write_atomic
 from slbench.grid.events import Event, Failed, Progressed
 from slbench.grid.executor import Executor, MakeExecutor
 from slbench.grid.local import LocalExecutor
@@ -17,7 +18,7 @@ from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
 from slbench.record import RunRecord
 from slbench.run_paths import RunPaths
-from slbench.store import Store
+from slbench.store import RESUME_CHECK, Store
 from slbench.study import StudyRun
 
 CHECKPOINT_SECONDS = 1.0  # between two checkpoints within an epoch, in the killed run
@@ -31,13 +32,15 @@ class Proof:
 
     run: StudyRun
     killed_at: tuple[int, ...]  # steps reported before each kill
-    calm: RunRecord | None  # None if it failed
+    undisturbed: RunRecord | None  # None if it failed
     killed: RunRecord | None
     differences: Mapping[str, tuple[Any, Any]]  # by field: (undisturbed, killed)
 
     @property
     def holds(self) -> bool:
-        return bool(self.killed_at) and self.calm is not None and self.killed is not None and not self.differences
+        return (
+            bool(self.killed_at) and self.undisturbed is not None and self.killed is not None and not self.differences
+        )
 
 
 class Killer:
@@ -100,13 +103,15 @@ class Verification:
     ) -> None:
         self.executor = executor
         self.runs, self.slots, self.precisions = runs, slots, precisions
-        self.calm, self.stormy = Store(folder / "calm"), Store(folder / "killed")
+        self.undisturbed, self.killed = Store(folder / "undisturbed"), Store(folder / "killed")
+        for store in (self.undisturbed, self.killed):
+            write_atomic(store.root / RESUME_CHECK, b"")
         self.kills = kills
         self.killer = Killer(runs, kills=kills, draw=random.Random(seed))
 
-    def run_calmly(self, on_event: Callable[[Event], None]) -> None:
+    def run_undisturbed(self, on_event: Callable[[Event], None]) -> None:
         """Execute every run undisturbed."""
-        self.executor(self.slots, store=self.calm, precisions=self.precisions, on_event=on_event).run(self.runs)
+        self.executor(self.slots, store=self.undisturbed, precisions=self.precisions, on_event=on_event).run(self.runs)
 
     def run_killed(self, on_event: Callable[[Event], None]) -> None:
         """Execute every run again, killing it repeatedly; intended failures are not passed to `on_event`."""
@@ -116,22 +121,22 @@ class Verification:
                 on_event(event)
 
         policy = Policy(retries=2 * self.kills, checkpoint_seconds=CHECKPOINT_SECONDS)  # neighbours may fail too
-        executor = self.executor(self.slots, store=self.stormy, precisions=self.precisions, on_event=see, policy=policy)
+        executor = self.executor(self.slots, store=self.killed, precisions=self.precisions, on_event=see, policy=policy)
         self.killer.executor = executor
         executor.run(self.runs)
 
     def proofs(self) -> list[Proof]:
         """Return the comparison of each run."""
-        return [proof(run, self.calm, self.stormy, self.killer.killed_at[run.spec.run_id]) for run in self.runs]
+        return [proof(run, self.undisturbed, self.killed, self.killer.killed_at[run.spec.run_id]) for run in self.runs]
 
 
-def proof(run: StudyRun, calm: Store, stormy: Store, killed_at: Sequence[int]) -> Proof:
+def proof(run: StudyRun, undisturbed: Store, killed: Store, killed_at: Sequence[int]) -> Proof:
     """Compare a run in two stores: its histories and all fields except times, speeds and memory."""
-    first, second = calm.record(run.spec.run_id), stormy.record(run.spec.run_id)
+    first, second = undisturbed.record(run.spec.run_id), killed.record(run.spec.run_id)
     differences: dict[str, tuple[Any, Any]] = {}
     if first is not None and second is not None:
         differences = first.differences(second)
-        folders = [store.folder(run.spec, run.labels) for store in (calm, stormy)]
+        folders = [store.folder(run.spec, run.labels) for store in (undisturbed, killed)]
         for name in (first.history, RunPaths.temperatures):
             one, other = (read_rows(folder / name) for folder in folders)
             if one != other:

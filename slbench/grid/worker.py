@@ -19,7 +19,7 @@ from typing import TextIO
 from pydantic import BaseModel
 
 from slbench import machine
-from slbench.errors import SlbenchError
+from slbench.errors import DivergedError, SlbenchError
 from slbench.grid.failures import failure_message
 from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, SpeedTest
 from slbench.measurement_records import Probe
@@ -145,6 +145,8 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
             on_progress=lambda progress: send(pipe, progress),
             should_continue=lambda: not terminated.is_set() and commands.stopped_run_id != job.spec.run_id,
         )
+    except DivergedError as error:
+        print(f"diverged: {error}", file=sys.stderr)  # in the log; the outcome is in the store
     except RunInterrupted:
         if terminated.is_set():
             die_of_sigterm()

@@ -60,7 +60,7 @@ def marks_of(notes: Sequence[Note], records: Sequence[RunRecord]) -> tuple[str, 
 
 def missing(inputs: ReportInputs) -> Iterator[str]:
     """Yield notes on unfinished runs."""
-    done = {record.run_id for record in inputs.records}
+    done = {outcome.run_id for outcome in inputs.outcomes}
     unfinished = [run for run in inputs.runs if run.spec.run_id not in done]
     if not unfinished:
         return
@@ -78,7 +78,11 @@ def missing(inputs: ReportInputs) -> Iterator[str]:
 
 
 def failed(inputs: ReportInputs) -> Iterator[str]:
-    """Yield the reasons of failed runs, grouped by cause."""
+    """Yield the reasons of diverged runs, then of failed ones, grouped by cause."""
+    for outcome in inputs.diverged:
+        labels = outcome.labels
+        name = f"{model_title(labels.backbone, labels.method)} on {labels.dataset}, seed {outcome.spec.seed}"
+        yield f"Diverged: {name}, in epoch {outcome.epoch}: {outcome.reason}"
     groups = defaultdict[str, list[str]](list)
     for run in inputs.runs:
         failure = inputs.failures.get(run.spec.run_id)

@@ -1,25 +1,35 @@
 """Inputs of a report: records, failures and throughputs, read once. Unreadable records are listed and skipped."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slbench.errors import InputError, StoreError
 from slbench.measure.throughput_keys import record_key
 from slbench.measurement_records import Throughput
 from slbench.methods import METHODS
-from slbench.record import Failure, RunRecord, read_failure, read_record
-from slbench.report.tidy import tidy
+from slbench.record import (
+    DivergedRecord,
+    Failure,
+    Outcome,
+    RunRecord,
+    read_diverged,
+    read_failure,
+    read_record,
+)
+from slbench.report.tidy import RunKind, tidy
 from slbench.run_paths import RunPaths
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
-from slbench.store import Store
+from slbench.store import RESUME_CHECK, Store
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
 from slbench.text import choices, shown
+from slbench.tuning.record import load, searches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +44,8 @@ class ReportInputs:
     source: str = ""  # table of published numbers, such as "arXiv:2112.13492 Table 5"
     runs: tuple[StudyRun, ...]  # all runs of the study, in the order of the table
     records: tuple[RunRecord, ...]  # of the finished runs, in the same order and with the same labels
-    diverged: tuple[Any, ...] = ()  # of the diverged runs
+    diverged: tuple[DivergedRecord, ...] = ()  # of the diverged runs, likewise
+    kinds: Mapping[str, RunKind] = field(default_factory=dict)  # of the runs that are not of a grid, by id
     folders: Mapping[str, Path] = field(default_factory=dict)  # by run id
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by run id
     speeds: Mapping[str, Throughput] = field(default_factory=dict)  # throughputs of one job alone, by run id
@@ -52,10 +63,15 @@ class ReportInputs:
         """Number of seeds that the study asks for, by id of the experiment, whatever a query selects."""
         return Counter(run.spec.cell_id for run in self.asked or self.runs)
 
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Records of the finished runs, then outcomes of the diverged ones."""
+        return *self.records, *self.diverged
+
     @cached_property
     def frame(self) -> "pd.DataFrame":
-        """A tidy row for each record; cached, so do not modify it."""
-        return tidy(self.records)
+        """A tidy row for each finished or diverged run; cached, so do not modify it."""
+        return tidy(self.outcomes, self.kinds)
 
 
 def gather_study(study: Study, store: Store) -> ReportInputs:
@@ -68,10 +84,10 @@ def gather_study(study: Study, store: Store) -> ReportInputs:
 
 def gather_store(store: Store) -> ReportInputs:
     """Collect every finished run of a store."""
-    records, unread = read_records(store.ids())
-    runs = [StudyRun(record.spec, record.labels) for record in records]
+    outcomes, unread = read_outcomes(store.ids())
+    runs = [StudyRun(outcome.spec, outcome.labels) for outcome in outcomes]
     inputs = gather(sorted(runs, key=table_order), store, name="all", title="Every run of the store")
-    return replace(inputs, unread=tuple(unread), is_study=False)
+    return replace(inputs, unread=tuple(unread), is_study=False, kinds=kinds_of_runs(store))
 
 
 def gather(
@@ -86,10 +102,11 @@ def gather(
     """Collect records, failures and throughputs of some runs."""
     known = store.ids()
     folders = {run.spec.run_id: known[run.spec.run_id] for run in runs if run.spec.run_id in known}
-    read, unread = read_records(folders)
+    read, unread = read_outcomes(folders)
     labels = {run.spec.run_id: run.labels for run in runs}
-    records = [record.model_copy(update={"labels": labels[record.run_id]}) for record in read]
-    done = {record.run_id for record in records}
+    outcomes = [outcome.model_copy(update={"labels": labels[outcome.run_id]}) for outcome in read]
+    records = [outcome for outcome in outcomes if isinstance(outcome, RunRecord)]
+    done = {outcome.run_id for outcome in outcomes}
     failures = {run_id: read_failure(folder) for run_id, folder in folders.items() if run_id not in done}
     return ReportInputs(
         name=name,
@@ -97,6 +114,7 @@ def gather(
         source=source,
         runs=tuple(runs),
         records=tuple(records),
+        diverged=tuple(outcome for outcome in outcomes if isinstance(outcome, DivergedRecord)),
         folders=folders,
         failures={run_id: failure for run_id, failure in failures.items() if failure is not None},
         speeds=measured_speeds(records, store),
@@ -105,15 +123,31 @@ def gather(
     )
 
 
-def read_records(folders: Mapping[str, Path]) -> tuple[list[RunRecord], list[str]]:
-    """Return the records in run folders (by id, in order), and a line for each unreadable one."""
-    records, unread = list[RunRecord](), list[str]()
+def kinds_of_runs(store: Store) -> dict[str, RunKind]:
+    """Return the kind of each run of a store that is not of a grid, by id.
+
+    Runs that a search has made are "tuning", unless a study of the store has them too; those of `slbench verify-resume`
+    are "resume check". An unreadable search is left out.
+    """
+    if (store.root / RESUME_CHECK).exists():
+        return dict.fromkeys(store.ids(), "resume check")
+    ids = set[str]()
+    for folder in searches(store):
+        with contextlib.suppress(StoreError):
+            ids |= load(folder).run_ids
+    return dict.fromkeys(ids, "tuning")
+
+
+def read_outcomes(folders: Mapping[str, Path]) -> tuple[list[Outcome], list[str]]:
+    """Return the outcomes in run folders (by id, in order), and a line for each unreadable one."""
+    records, unread = list[Outcome](), list[str]()
     for run_id, folder in folders.items():
-        path = RunPaths(folder).record
+        paths = RunPaths(folder)
+        path = paths.record if paths.record.exists() else paths.diverged
         if not path.exists():
             continue
         try:
-            record = read_record(path)
+            record: Outcome = read_record(path) if path == paths.record else read_diverged(path)
         except StoreError as error:
             if path.exists():  # else it was removed in the meantime
                 unread.append(str(error))
@@ -159,6 +193,7 @@ def only(inputs: ReportInputs, query: str) -> ReportInputs:
         inputs,
         runs=tuple(run for run in inputs.runs if run.spec.run_id in chosen),
         records=tuple(record for record in inputs.records if record.run_id in chosen),
+        diverged=tuple(outcome for outcome in inputs.diverged if outcome.run_id in chosen),
         query=query,
         asked=inputs.asked or inputs.runs,
     )

@@ -1,32 +1,37 @@
 """Tidy data frame: a row per run, a column per field of its spec and per metric."""
 
 import json
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
 
 import pandas as pd
 
 from slbench.differing import differing, flat
-from slbench.record import RunRecord
+from slbench.record import Outcome, RunRecord
 from slbench.spec import to_dict
 from slbench.text import distinct
 
-LEADING = ("run", "backbone", "method", "dataset", "seed", "protocol")
+RunKind = Literal["grid", "tuning", "resume check"]
 METHOD_PREFIXES = ("backbone_", "method_", "numerics_")  # spec fields that backbone and method imply
 TRAINING_PREFIXES = ("dataset_", "recipe_")  # spec fields that all rows of a table should share
 EQUAL = "recipe_equal"
 
 
-def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return a frame with a row per record, indexed by run id.
+def tidy(outcomes: Iterable[Outcome], kinds: Mapping[str, RunKind] = {}) -> pd.DataFrame:
+    """Return a frame with a row per finished or diverged run, indexed by run id.
 
     Columns are named with underscores: `recipe_lr`, `final_test_top1`. `backbone`, `method` and `dataset` are labels
     of the study. `run` and `cell` end in the ids of the run and of its experiment (the run without its seed), so that
-    no CSV reader parses them as numbers.
+    no CSV reader parses them as numbers. `status` is "finished" or "diverged"; results of diverged runs are of their
+    last epoch with finite ones. `kind` is "grid", "tuning" or "resume check".
+
+    Args:
+        kinds: of the runs that are not of a grid, by id.
     """
-    records_, specs = list(records), dict[str, dict[str, Any]]()
+    records_, specs = list(outcomes), dict[str, dict[str, Any]]()
     index = pd.Index([record.run_id for record in records_], name="run_id", dtype="str")
-    frame = pd.DataFrame([tidy_row(record, specs) for record in records_], index=index)
+    rows = [tidy_row(record, specs) | {"kind": kinds.get(record.run_id, "grid")} for record in records_]
+    frame = pd.DataFrame(rows, index=index)
     for column in frame:
         if frame[column].isna().all():
             frame[column] = frame[column].astype("float64")
@@ -35,8 +40,8 @@ def tidy(records: Iterable[RunRecord]) -> pd.DataFrame:
     return frame
 
 
-def tidy_row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return a record as flat columns.
+def tidy_row(record: Outcome, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return an outcome as flat columns.
 
     Args:
         specs: cache of flat specs without seed, by id of the experiment; filled here.
@@ -55,10 +60,13 @@ def tidy_row(record: RunRecord, specs: dict[str, dict[str, Any]]) -> dict[str, A
         "dataset": labels.dataset,
         "seed": record.spec.seed,
         "protocol": record.spec.protocol,
+        "status": "finished" if isinstance(record, RunRecord) else "diverged",
+        "kind": "grid",
     }
-    results = record.model_dump(mode="json", exclude={"spec", "labels", "run_id"})
+    results = record.model_dump(mode="json", exclude={"spec", "labels", "run_id", "reason", "epoch"})
     # As JSON, versions and counts stay text for CSV readers; a host name may look like a number.
-    results["uncounted_operators"] = json.dumps(results["uncounted_operators"])
+    if "uncounted_operators" in results:
+        results["uncounted_operators"] = json.dumps(results["uncounted_operators"])
     results["code"]["versions"] = json.dumps(results["code"]["versions"])
     del results["host"]["hostname"]
     return {**leading, **flat(results), **specs[record.spec.cell_id]}

@@ -1,8 +1,9 @@
 """Training loop."""
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -126,12 +127,13 @@ class Training:
         """Train; yield the metrics of each epoch.
 
         Raises:
-            DivergedError: if a loss is not finite, with its step and learning rate.
+            DivergedError: if a loss is not finite, of a step (with its learning rate) or of an evaluation.
         """
         while self.epoch <= self.spec.recipe.epochs:
             lr = self._train_epoch(self.epoch)
             validated = None if self.validation is None else self.evaluate(self.validation)
             tested = self.evaluate(self.test)
+            self._check_evaluation({"validation": validated, "test": tested})
             metrics = EpochMetrics(
                 epoch=self.epoch,
                 lr=lr,
@@ -190,6 +192,14 @@ class Training:
             f"the loss is {loss.item()} in step {step % self.steps_per_epoch + 1} of epoch {self.epoch}, "
             f"at a learning rate of {lr:.3g}: try a smaller recipe.lr"
         )
+
+    def _check_evaluation(self, evaluations: "Mapping[str, Evaluation | None]") -> None:
+        """Raise DivergedError if the loss of an evaluation is not finite; accuracies are then those of guessing."""
+        for name, evaluation in evaluations.items():
+            if evaluation is not None and not math.isfinite(evaluation.loss):
+                raise DivergedError(
+                    f"the {name} loss is {evaluation.loss} after epoch {self.epoch}: try a smaller recipe.lr"
+                )
 
     def _step(self, batches: list[Batch], *, epoch: int, first: int) -> Float[Tensor, ""]:
         """Make one optimizer step on the mean gradient of some batches; return their mean loss.

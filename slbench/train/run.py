@@ -22,10 +22,11 @@ from slbench.data import DataConfig, load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
+from slbench.errors import DivergedError
 from slbench.files import write_atomic
 from slbench.machine import Code
 from slbench.measure.macs import count
-from slbench.record import WEIGHTS, Keep, Labels, RunRecord
+from slbench.record import WEIGHTS, DivergedRecord, Keep, Labels, RunRecord
 from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec
 from slbench.store import Store
@@ -70,6 +71,7 @@ def execute(
         tensorboard: parent of the TensorBoard folders of runs; None: no logging.
         should_continue: called after every step; once False, saves a checkpoint and raises RunInterrupted.
     Raises:
+        DivergedError: if a loss or an evaluation is not finite; the store then has this outcome.
         TrainingError: if the run cannot be finished; the store then has no record of it.
     """
     began = time.perf_counter()
@@ -91,34 +93,40 @@ def execute(
             should_continue=should_continue,
         )
         manager.restore(state)
-        with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
-            for metrics in training.epochs():
-                manager.select()
-                write_history(paths.history, training.history)
-                write_temperatures(paths.temperatures, training.temperatures)
-                log_epoch(metrics)
-                manager.save()
-                manager.interrupt_if_requested()
+        reason: DivergedError | None = None
+        try:
+            with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
+                for metrics in training.epochs():
+                    manager.select()
+                    write_history(paths.history, training.history)
+                    write_temperatures(paths.temperatures, training.temperatures)
+                    log_epoch(metrics)
+                    manager.save()
+                    manager.interrupt_if_requested()
+        except DivergedError as error:
+            reason = error
         write_history(paths.history, training.history)
         write_temperatures(paths.temperatures, training.temperatures)
-        hashes = write_results(folder, training, keep=labels.keep, selected=manager.selected)
-    record = RunRecord(
-        run_id=spec.run_id,
-        spec=spec,
-        labels=labels,
-        **outcome(spec, training, network),
-        peak_memory_bytes=peak_memory(device),
-        seconds=manager.before + time.perf_counter() - began,
-        started_at=start.started_at,
-        device=device_label,
-        device_name=device_name,
-        threads=start.threads,
-        precision=start.precision,
-        host=machine.host(),
-        code=Code.model_validate_json(start.code),
-        data_sha256=content_hash(splits),
-        **hashes,
-    )
+        hashes = {} if reason else write_results(folder, training, keep=labels.keep, selected=manager.selected)
+    about = {
+        "run_id": spec.run_id,
+        "spec": spec,
+        "labels": labels,
+        "seconds": manager.before + time.perf_counter() - began,
+        "started_at": start.started_at,
+        "device": device_label,
+        "device_name": device_name,
+        "threads": start.threads,
+        "precision": start.precision,
+        "host": machine.host(),
+        "code": Code.model_validate_json(start.code),
+        "data_sha256": content_hash(splits),
+    }
+    if reason is not None:
+        store.diverge(folder, DivergedRecord(**about, **diverged_outcome(training, reason)))
+        checkpoints.clear()
+        raise reason
+    record = RunRecord(**about, **outcome(spec, training, network), peak_memory_bytes=peak_memory(device), **hashes)
     store.finish(folder, record)
     checkpoints.clear()
     return record
@@ -311,6 +319,18 @@ def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, 
         "samples_seen": samples,
         **dataclasses.asdict(cost),
         "train_images_per_second": samples / sum(metrics.train_seconds for metrics in history),
+    }
+
+
+def diverged_outcome(training: Training, reason: DivergedError) -> dict[str, Any]:
+    """Return the metrics of a diverged run, of its epochs with finite ones, and where it diverged."""
+    history = training.history
+    return {
+        **(accuracies(history) if history else {}),
+        "reason": str(reason),
+        "epoch": len(history) + 1,
+        "history": RunPaths.history,
+        "steps": len(history) * training.steps_per_epoch + training.done,
     }
 
 

@@ -54,22 +54,36 @@ class FreshRuns:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """Outcomes of a setting on the fresh seeds."""
+
+    accuracies: BySeed  # test top-1 of the last epoch in %
+    diverged: int  # runs without an accuracy
+
+
+@dataclass(frozen=True)
 class Difference:
     """Mean of paired differences in points, with its interval and verdict."""
 
-    estimate: float
+    estimate: float | None  # None without a common seed
     low: float | None  # None for one seed, or without spread
     high: float | None
     verdict: Verdict
-    n: int  # seeds
+    n: int  # common seeds
+    diverged: str = ""  # numbers of diverged runs, if there are any
 
     @property
     def words(self) -> str:
-        """The difference with its interval and the number of seeds."""
+        """The difference with its interval, the number of seeds and the diverged runs."""
+        return f"{self._numbers}, {plural(self.n, 'seed')}{self.diverged}"
+
+    @property
+    def _numbers(self) -> str:
+        if self.estimate is None:
+            return "no difference"
         if self.low is None or self.high is None:
-            why = "no interval" if self.n == 1 else "no spread, no interval"
-            return f"{self.estimate:+.2f} points, {plural(self.n, 'seed')}, {why}"
-        return f"{self.estimate:+.2f} points ({self.low:+.2f} to {self.high:+.2f}), {plural(self.n, 'seed')}"
+            return f"{self.estimate:+.2f} points (no interval{'' if self.n == 1 else ', no spread'})"
+        return f"{self.estimate:+.2f} points ({self.low:+.2f} to {self.high:+.2f})"
 
 
 def fresh_runs(target: TuningTarget, space: Space, result: MethodRecord, seeds: Sequence[int]) -> FreshRuns | None:
@@ -99,7 +113,7 @@ def compare(results: Sequence[MethodRecord], runs: Sequence[FreshRuns | None], s
     pairs = method_pairs([result.method for result, each in zip(results, runs, strict=True) if each is not None])
     level = sidak_level(LEVEL, changed + len(pairs))
     tuned = {
-        result.method: None if each is None else accuracies_of(each.tuned, store)
+        result.method: None if each is None else outcomes_of(each.tuned, store)
         for result, each in zip(results, runs, strict=True)
     }
     return Compared(
@@ -122,17 +136,18 @@ def method_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
 
 def default_comparison(runs: FreshRuns, store: Store, *, level: float) -> Comparison | None:
     """Compare the winner of a method with its default setting; None if runs are missing."""
-    tuned, default = accuracies_of(runs.tuned, store), accuracies_of(runs.default, store)
+    tuned, default = outcomes_of(runs.tuned, store), outcomes_of(runs.default, store)
     if tuned is None or default is None:
         return None
     same = runs.tuned == runs.default
     found = None if same else difference(tuned, default, level=level)
+    seeds = common_seeds(tuned, default)
     words = "no setting beats the default on the validation images: nothing to compare"
     return Comparison(
         protocol=PROTOCOL,
-        seeds=tuple(tuned),
-        tuned=tuple(tuned.values()),
-        own=tuple(default.values()),
+        seeds=seeds,
+        tuned=tuple(tuned.accuracies[seed] for seed in seeds),
+        own=tuple(default.accuracies[seed] for seed in seeds),
         difference=None if found is None else found.estimate,
         low=None if found is None else found.low,
         high=None if found is None else found.high,
@@ -155,18 +170,30 @@ def method_comparison(method: str, reference: str, found: Difference) -> MethodC
     )
 
 
-def difference(one: BySeed, other: BySeed, *, level: float) -> Difference:
-    """Return the mean of one - other over the same seeds, with Student's interval at this level."""
-    values = [one[seed] - other[seed] for seed in one]
+def difference(one: Outcomes, other: Outcomes, *, level: float) -> Difference:
+    """Return the mean of one - other over the common seeds, with Student's interval at this level.
+
+    There is no verdict where different numbers of runs diverged: a mean over the other runs is not that of a setting.
+    """
+    values = [one.accuracies[seed] - other.accuracies[seed] for seed in common_seeds(one, other)]
+    lost = f"; {one.diverged} and {other.diverged} runs diverged" if one.diverged or other.diverged else ""
+    unequal = one.diverged != other.diverged
     if not spread_of(values):
-        return Difference(mean(values), None, None, "undecided", len(values))
+        estimate = mean(values) if values else None
+        return Difference(estimate, None, None, "withheld" if unequal else "undecided", len(values), lost)
     interval = t_interval(values, level=level)
-    found = verdict(interval.low, interval.high, margin=MARGIN)
-    return Difference(interval.estimate, interval.low, interval.high, found, len(values))
+    found: Verdict = "withheld" if unequal else verdict(interval.low, interval.high, margin=MARGIN)
+    return Difference(interval.estimate, interval.low, interval.high, found, len(values), lost)
 
 
-def accuracies_of(runs: Sequence[StudyRun], store: Store) -> dict[int, float] | None:
-    """Return the test accuracy of the last epoch by seed; None unless all runs are finished."""
+def common_seeds(one: Outcomes, other: Outcomes) -> tuple[int, ...]:
+    """Return the seeds with an accuracy of both settings."""
+    return tuple(seed for seed in one.accuracies if seed in other.accuracies)
+
+
+def outcomes_of(runs: Sequence[StudyRun], store: Store) -> Outcomes | None:
+    """Return the outcomes of a setting on the fresh seeds; None unless all its runs have ended."""
     records = [store.record(run.spec.run_id) for run in runs]
-    by_seed = {record.spec.seed: record.final_test_top1 for record in records if record is not None}
-    return by_seed if len(by_seed) == len(runs) else None
+    accuracies = {record.spec.seed: record.final_test_top1 for record in records if record is not None}
+    diverged = sum(store.diverged(run.spec.run_id) is not None for run in runs)
+    return Outcomes(accuracies, diverged) if len(accuracies) + diverged == len(runs) else None

@@ -59,7 +59,7 @@ class MethodComparison(StoredModel):
 
     method: str
     reference: str
-    difference: float  # mean over the seeds, in points
+    difference: float | None  # mean over the seeds, in points; None without a common seed
     low: float | None  # bounds of the interval; None for one seed or without spread
     high: float | None
     verdict: Verdict
@@ -116,6 +116,12 @@ class SearchRecord(StoredModel):
     fresh_seeds: tuple[int, ...] = ()  # of the comparisons
     between: tuple[MethodComparison, ...] = ()  # winners of different methods
     level: float = LEVEL  # of each interval; those of the comparisons hold jointly at 95 %
+
+    @property
+    def run_ids(self) -> set[str]:
+        """Ids of the runs of all trials and of the final comparison."""
+        trials = {run_id for row in self.rows for trial in row.trials for run_id in trial.run_ids}
+        return trials | {run_id for row in self.rows if row.comparison for run_id in row.comparison.run_ids}
 
     @property
     def is_over(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError, StoreError
-from slbench.grid.events import AlreadyFinished, Event, Failed, Finished, GridStopped, Progressed
+from slbench.grid.events import AlreadyFinished, Diverged, Event, Failed, Finished, GridStopped, Progressed
 from slbench.grid.executor import Executor, MakeExecutor
 from slbench.grid.launch import PreparedGrid, prepare
 from slbench.grid.local import LocalExecutor
@@ -252,8 +252,12 @@ def run_trials(tuning: PreparedSearch, searches: Sequence[MethodSearch], *, on_e
             if epochs.get(event.run.spec.run_id) != event.progress.epoch:
                 epochs[event.run.spec.run_id] = event.progress.epoch
                 trials.on_epoch(event.run.spec.run_id)
-        elif isinstance(event, Finished | AlreadyFinished):
-            trials.on_finished(event.run.spec.run_id)
+        elif isinstance(event, Finished | AlreadyFinished | Diverged):
+            outcome = tuning.store.diverged(event.run.spec.run_id)
+            if outcome is None:
+                trials.on_finished(event.run.spec.run_id)
+            else:
+                trials.on_failed(event.run.spec.run_id, kind="diverged", reason=outcome.reason)
         elif isinstance(event, Failed) and not event.will_retry:
             trials.on_failed(event.run.spec.run_id, kind=event.failure.kind, reason=event.failure.reason)
         elif isinstance(event, GridStopped):
@@ -294,7 +298,7 @@ def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: L
         for target, space, method_record in zip(tuning.targets, tuning.spaces, result.rows, strict=True)
     ]
     runs = {run.spec.run_id: run for each in fresh if each for run in (*each.tuned, *each.default)}
-    missing = [run for run in runs.values() if not tuning.store.is_done(run.spec)]
+    missing = [run for run in runs.values() if not tuning.store.has_ended(run.spec)]
     if missing:
         on_event(Comparing(len(missing)))
         make_executor(tuning, on_event=on_event).run(missing)

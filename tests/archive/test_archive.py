@@ -280,7 +280,7 @@ def test_a_modified_archive_is_refused_and_the_store_unchanged(
 
 def check_refused(archive: Path, tmp_path: Path, pattern: str, *, is_new: bool = False) -> None:
     here = Store(tmp_path / "deep" / "here")
-    if not is_new and not here.is_done(NONE.spec):
+    if not is_new and not here.has_ended(NONE.spec):
         finish(here, NONE, seconds=3.0)
     before = sorted(tmp_path.rglob("*")), files(tmp_path)
     with pytest.raises(InputError, match=pattern):

@@ -116,7 +116,7 @@ def test_unfinished_runs_are_removed_on_request(store: Store) -> None:
     assert removable(store, unfinished=True) == {f"runs/{folder.name}": "unfinished run"}
     remove(store, find_removable(store, unfinished=True))
     assert not folder.exists()
-    assert store.is_done(NONE.spec)
+    assert store.has_ended(NONE.spec)
 
 
 def test_files_of_a_claimed_run_are_not_removed(store: Store) -> None:

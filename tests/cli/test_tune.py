@@ -51,7 +51,7 @@ def test_a_search_is_run_once_printed_written_and_reported(slbench: Command, tmp
     assert method.comparison is not None and len(method.comparison.tuned) == 2
     assert method.comparison.seeds == record.fresh_seeds and min(record.fresh_seeds) >= 2
     best = load_study(folder / "best.toml")
-    assert all(results.is_done(run.spec) for run in best.runs)
+    assert all(results.has_ended(run.spec) for run in best.runs)
     assert {run.spec.protocol for run in best.runs} == {"full"}
     assert {run.spec.seed for run in best.runs} == set(record.fresh_seeds)
     baseline = results.record(method.trials[0].run_ids[0])

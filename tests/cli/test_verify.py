@@ -22,7 +22,7 @@ def test_the_exit_code_is_1_if_a_run_differs(
     (run,) = runs()
     record = make_record(run)
     proof = Proof(run, (7, 9), record, record, {} if holds else {"steps": (1, 2)})
-    for name in ("run_calmly", "run_killed"):
+    for name in ("run_undisturbed", "run_killed"):
         monkeypatch.setattr(f"slbench.cli.verify.Verification.{name}", lambda self, on_event: None)
     monkeypatch.setattr("slbench.cli.verify.Verification.proofs", lambda self: [proof])
     result = slbench("verify-resume", "--backbone", "vit", "--method", "none", "--devices", "cpu")

@@ -162,7 +162,7 @@ class InThisProcess:
         waiting = iter(runs)
         while (run := next(waiting, None) or more()) is not None:
             claim = self.store.claims.acquire(run.spec.run_id)
-            if claim is None or self.store.is_done(run.spec):
+            if claim is None or self.store.has_ended(run.spec):
                 self.on_event(AlreadyFinished(run))
                 continue
             self.on_event(Started(run, self.slot))

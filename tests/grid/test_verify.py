@@ -19,16 +19,16 @@ def test_a_killed_run_is_identical_to_the_undisturbed_one(tmp_path: Path) -> Non
     (run,) = runs(set=LONG)
     twice = Verification([run], tmp_path, slots=slots_on(CPU), precisions={"fp32": "fp32"}, kills=2, seed=3)
     events: list[object] = []
-    twice.run_calmly(events.append)
+    twice.run_undisturbed(events.append)
     twice.run_killed(events.append)
     (result,) = twice.proofs()
     assert result.holds
     assert 1 <= len(result.killed_at) <= 2
-    assert result.calm is not None and result.killed is not None
-    assert result.calm.weights_sha256 == result.killed.weights_sha256
+    assert result.undisturbed is not None and result.killed is not None
+    assert result.undisturbed.weights_sha256 == result.killed.weights_sha256
     assert "Failed" not in {type(event).__name__ for event in events}
     assert sentence(result).startswith(f"identical  {run.title}: killed after step ")
-    assert result.calm.weights_sha256 in sentence(result)
+    assert result.undisturbed.weights_sha256 in sentence(result)
 
 
 def finished_store(folder: Path, history: str, **changes: object) -> Store:

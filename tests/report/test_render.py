@@ -16,9 +16,16 @@ from slbench.report.footnotes import Note
 from slbench.report.html.cells import blocks, head_rows, text_table
 from slbench.report.render import csv, latex, markdown
 from slbench.report.table import Table
-from slbench.stats.intervals import paired_difference
+from slbench.stats.contrast import Contrast
+from slbench.stats.contrasts import Answer
+from slbench.stats.judge import judged
+from slbench.stats.settings import DEFAULT_STATISTICS
 
-GAIN = paired_difference({0: 81.0, 1: 82.0}, {0: 80.0, 1: 80.0})
+ANSWER = Answer(
+    contrast=Contrast(method="spt", reference="none"), backbone="ViT", dataset="a-set", setting="",
+    values={0: 1.0, 1: 2.0},
+)  # fmt: skip
+(GAIN,) = judged([ANSWER], family="primary", statistics=DEFAULT_STATISTICS)
 CITED = Published("table2", "ViT", "S", "top1", "a-set", 76.29, "%", "verbatim", "", "somewhere")
 BEST = Cell(
     81.254,

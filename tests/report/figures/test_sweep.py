@@ -35,7 +35,7 @@ def test_a_fixed_temperature_that_varies_alone_is_a_sweep_with_its_seeds_at_each
     }
     assert {value: inputs.by_seed(experiment) for value, experiment in line.points.items()} == by_hand
     assert (line.title, line.dataset) == ("Tiny", "fashion-mnist-12k")
-    assert not missing(caption([line], inputs), "fashion-mnist-12k", "n = 3", "95 %", "Processor")
+    assert not missing(caption([line], inputs), "fashion-mnist-12k", "n = 3", "standard deviation", "Processor")
     with style():
         figure = draw(column, [line], inputs)
     means = {value: sum(seeds.values()) / 3 for value, seeds in by_hand.items()}

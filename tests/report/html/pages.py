@@ -135,4 +135,4 @@ def a_section(
     notes: tuple[str, ...] = (),
 ) -> Section:
     """Return a section of findings."""
-    return Section(title, options, heads, lines, notes)
+    return Section(title, options, heads=heads, lines=lines, notes=notes)

@@ -105,7 +105,7 @@ def test_behind_each_number_are_its_runs_and_those_that_are_missing(tmp_path: Pa
         ]
         assert all(run in group.text for run in wanted)
     assert "mean 71.25, sample standard deviation 1.7678, 2 of 2 seeds" in page.text
-    assert "+10 with one seed in common, no interval" in page.text
+    assert "+10 over 1 seed in common, no interval" in page.text
 
 
 def test_unfinished_runs_are_listed_with_why_they_failed_and_without_the_place_of_the_store(tmp_path: Path) -> None:
