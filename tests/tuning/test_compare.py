@@ -9,6 +9,7 @@ import pytest
 
 from slbench.grid.events import Event
 from slbench.grid.queue import Policy
+from slbench.record import DivergedRecord, RunRecord
 from slbench.rng import derive
 from slbench.stats.intervals import t_interval
 from slbench.store import Store
@@ -55,6 +56,17 @@ def trained(
     return runs
 
 
+def diverged(store: Store, method: str, *, temperature: float | None = None) -> tuple[StudyRun, ...]:
+    """Store the first run on the fresh seeds as diverged, and return all."""
+    changes = {} if temperature is None else {TEMPERATURE: temperature}
+    runs = target(method).runs(changes, seeds=SEEDS, protocol="full", keep="last")
+    record = make_record(runs[0])
+    known = {name: getattr(record, name) for name in DivergedRecord.model_fields if name in RunRecord.model_fields}
+    folder = store.begin(runs[0].spec, runs[0].labels)
+    store.diverge(folder, DivergedRecord(**known, reason="the loss is nan", epoch=2))
+    return runs
+
+
 def searched(*rows: MethodRecord, **changes: Any) -> SearchRecord:
     content: dict[str, Any] = {
         "name": "search", "command": "", "backbone": "ViT", "dataset": "a-set", "seeds": 2, "epochs": 4,
@@ -94,6 +106,19 @@ def test_a_method_without_all_runs_is_not_compared(tmp_path: Path) -> None:
     found = compare([result("both", wins=0), result("spt", wins=0)], [both, spt], store)
     assert (found.with_default[0] is None, found.with_default[1], found.between) == (False, None, ())
     assert compare([result("both", wins=0)], [None], store).with_default == (None,)
+
+
+def test_there_is_no_verdict_where_unequal_numbers_of_runs_diverged(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    tuned = diverged(store, "both", temperature=0.5)
+    for run, accuracy in zip(tuned[1:], (85.0, 85.1), strict=True):
+        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=accuracy))
+    default = trained(store, "both", accuracies=(81.0, 81.0, 81.0))
+    (found,) = compare([result("both", wins=1)], [FreshRuns(tuned, default)], store).with_default
+    assert found is not None
+    assert (found.verdict, found.seeds, found.own) == ("withheld", SEEDS[1:], (81.0, 81.0))
+    assert found.difference == pytest.approx(4.05)
+    assert not missing(found.words, "2 seeds", "1 and 0 runs diverged")
 
 
 def test_methods_are_compared_with_none_if_it_is_searched_and_else_all_with_each_other() -> None:
