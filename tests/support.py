@@ -7,7 +7,7 @@ from typing import Any
 
 from slbench.machine import Code, Host
 from slbench.measurement_records import Throughput
-from slbench.record import RunRecord
+from slbench.record import DivergedRecord, RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.store import Store
 from slbench.study import Flags, Study, StudyRun, make_study
@@ -84,6 +84,22 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "weights_sha256": "abc" + "0" * 61,
     }
     return RunRecord(**(content | changes))
+
+
+def make_diverged(run: StudyRun, **changes: Any) -> DivergedRecord:
+    """Return an invented outcome of a run that diverged in its first epoch."""
+    record = make_record(run)
+    shared = {name: getattr(record, name) for name in DivergedRecord.model_fields if hasattr(record, name)}
+    measured = [name for name, field in DivergedRecord.model_fields.items() if not field.is_required()]
+    content = {**shared, **dict.fromkeys(measured), "reason": "the loss is nan in step 3 of epoch 1", "epoch": 1}
+    return DivergedRecord(**(content | {"steps": 3} | changes))
+
+
+def store_record(store: Store, run: StudyRun, **changes: Any) -> RunRecord:
+    """Write an invented record of a finished run into a store."""
+    record = make_record(run, **changes)
+    store.finish(store.begin(run.spec, run.labels), record)
+    return record
 
 
 def train_here(run: StudyRun, store: Store, **how: Any) -> RunRecord:

@@ -156,13 +156,13 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     def train_one(run: StudyRun, store: Store, *_: Any, **__: Any) -> RunRecord:
         return store_finished(store, run)
 
-    def run_calmly(verification: Any, _: Any) -> None:
+    def run_undisturbed(verification: Any, _: Any) -> None:
         for run in verification.runs:
-            store_finished(verification.calm, run)
+            store_finished(verification.undisturbed, run)
 
     def run_killed(verification: Any, _: Any) -> None:
         for run in verification.runs:
-            store_finished(verification.stormy, run)
+            store_finished(verification.killed, run)
             verification.killer.killed_at[run.spec.run_id] = [3]
 
     for name, replacement in {
@@ -171,7 +171,7 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "slbench.cli.grid.train_in_foreground": train_one,
         "slbench.cli.grid.measure_speeds": lambda *_, **__: None,
         "slbench.cli.grid.probe_grid": lambda *_, **__: None,
-        "slbench.cli.verify.Verification.run_calmly": run_calmly,
+        "slbench.cli.verify.Verification.run_undisturbed": run_undisturbed,
         "slbench.cli.verify.Verification.run_killed": run_killed,
         "slbench.cli.tune.run_tuning": lambda *_, **__: (load_search(SEARCH), True),
         "slbench.cli.data.add_local_file": lambda name, archives, file: next(

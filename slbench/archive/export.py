@@ -62,6 +62,11 @@ class ArchivedRun(FrozenModel):
     folder: str
     weights_sha256: str  # as in its record; empty for a run that diverged
 
+    @property
+    def outcome_file(self) -> str:
+        """Name of the file with its record or, if it diverged, its outcome."""
+        return RunPaths.record if self.weights_sha256 else RunPaths.diverged
+
 
 class ArchivedFile(FrozenModel):
     """A file in an archive."""
@@ -293,8 +298,8 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
     for folder, run in folders.items():
         if not folder.endswith(f"-{run.run_id}"):
             raise InputError(f"{path}: {MANIFEST}: damaged: folder must be of run {run.run_id} (got {shown(folder)})")
-        if f"runs/{folder}/{RunPaths.record}" not in names:
-            raise InputError(f"{path}: {MANIFEST}: damaged: {shown(folder)} has no {RunPaths.record}")
+        if f"runs/{folder}/{run.outcome_file}" not in names:
+            raise InputError(f"{path}: {MANIFEST}: damaged: {shown(folder)} has no {run.outcome_file}")
     for file in manifest.files:
         match = MEMBER.fullmatch(file.name)
         if match is None or (match[1] == "runs" and match[2] not in folders):

@@ -137,10 +137,10 @@ def check_staged(reader: Reader, folder: Path) -> dict[str, Outcome]:
     records = dict[str, Outcome]()
     checksums = {file.name: file.sha256 for file in reader.manifest.files}
     for listed in reader.manifest.runs:
-        diverged = not listed.weights_sha256
-        name = f"runs/{listed.folder}/{RunPaths.diverged if diverged else RunPaths.record}"
+        name = f"runs/{listed.folder}/{listed.outcome_file}"
         where = f"{reader.path}: {name}"
-        record = read(DivergedRecord, folder / name, where) if diverged else read(RunRecord, folder / name, where)
+        kind = RunRecord if listed.weights_sha256 else DivergedRecord
+        record: Outcome = read(kind, folder / name, where)
         weights = checksums.get(f"runs/{listed.folder}/{RunPaths.weights}", listed.weights_sha256)
         if not record.run_id == record.spec.run_id == listed.run_id:
             raise InputError(f"{reader.path}: {name}: damaged: not the record of run {listed.run_id}")

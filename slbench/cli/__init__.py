@@ -19,7 +19,9 @@ COMMANDS = {
     "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
     "status": CommandEntry("status:status", "Show which runs are done, running, failed or missing."),
     "logs": CommandEntry("status:logs", "Print the log of a run."),
-    "report": CommandEntry("report:report", "Print a study's table and write tables, findings and figures."),
+    "report": CommandEntry(
+        "report:report", "Print the answers to a study's questions and its table; write tables and figures."
+    ),
     "tune-temperature": CommandEntry(
         "tune:tune_temperature", "Search the initial temperature and the shift by validation accuracy."
     ),

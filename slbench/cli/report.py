@@ -78,7 +78,7 @@ def report(
         typer.Option("--out", help="Output folder. [default: STORE/reports/STUDY]", metavar="DIR", show_default=False),
     ] = None,
 ) -> None:
-    """Print the answers to a study's questions and its table; write tables, findings and figures.
+    """Print the answers to a study's questions and its table; write tables and figures.
 
     Without a study: every run and every search of the store.
     """
@@ -92,8 +92,11 @@ def report(
     results = Store(store)
     results.check(writing=out is None)
     paths: Sequence[Path | None] = studies or [None]
+    documents = []
     for path in paths:
         if path is not None and path.is_dir():
+            if as_json:
+                raise InputError(f"{path}: --json: not for the folder of a search, which has search.json")
             print(tuning_summary(path, out or path), end="")
             continue
         inputs = finished_runs(path, results, data)
@@ -109,10 +112,13 @@ def report(
             inputs, columns=named_columns, published=published, formats=names, figures=named_figures, out=folder
         )
         if as_json:
-            print(json.dumps(output.document(), indent=2, ensure_ascii=False))
+            documents.append(output.document())
         else:
             show(output, folder)
-    for search in searches(results) if not studies and not as_json else []:
+    if as_json:
+        print(json.dumps(documents if len(paths) > 1 else documents[0], indent=2, ensure_ascii=False))
+        return
+    for search in searches(results) if not studies else []:
         print(f"\n{tuning_summary(search, search)}", end="")
 
 

@@ -102,7 +102,8 @@ def sentence(proof: Proof) -> str:
     if not proof.killed_at:
         return f"INCONCLUSIVE {title}: finished before it was killed; use more epochs"
     steps = ", ".join(map(str, proof.killed_at))
-    text = f"{title}: killed after step {steps} of {proof.undisturbed.steps}; weights sha256 {proof.undisturbed.weights_sha256}"
+    sha256, last = proof.undisturbed.weights_sha256, proof.undisturbed.steps
+    text = f"{title}: killed after step {steps} of {last}; weights sha256 {sha256}"
     if proof.holds:
         return f"identical  {text} in both, and all other fields"
     names = ", ".join(f"{name} ({one!r} and {other!r})" for name, (one, other) in list(proof.differences.items())[:5])

@@ -156,7 +156,7 @@ class RunQueue:
                 task.alone = slot.device
             self.waiting.appendleft(task)
             return True
-        if why.kind == "disk full" or task.failures > self.policy.retries or self.stopped:
+        if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries or self.stopped:
             return False
         self.waiting.append(task)
         return True

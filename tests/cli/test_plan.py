@@ -50,10 +50,9 @@ def test_contradicting_flags_are_refused(
     assert not (tmp_path / "r").exists()
 
 
-def test_a_plan_without_probes_suggests_probing_and_has_the_smallest_effect_of_its_seeds(
+def test_a_plan_without_probes_suggests_probing_and_has_the_difference_that_its_seeds_decide(
     slbench: Command, study: Path, tmp_path: Path
 ) -> None:
     result = slbench("run-grid", study, "--store", tmp_path / "r", "--plan", "--seeds", 3)
     assert not missing(result.out, "2 kinds", "--plan", "--probe")
-    # t(0.975, 2) / sqrt(3) = 4.303 / 1.732
-    assert not missing(result.out, "3 seeds", "95 %", "2.48")
+    assert not missing(result.out, "1 contrast", "3 seeds", "95 %", "3.26")  # power 0.8 of a paired t test of 3 seeds

@@ -1,5 +1,6 @@
 """`slbench report` of invented records."""
 
+import json
 from io import StringIO
 from pathlib import Path
 
@@ -37,9 +38,20 @@ def test_table_and_findings_are_printed_and_written_in_each_format(slbench: Comm
     names = {f"{head}.{tail}" for head in ("table", "findings") for tail in ("md", "csv", "tex")} | {"runs.csv"}
     assert {path.name for path in folder.iterdir()} == names
     table, findings = ((folder / name).read_text() for name in ("table.md", "findings.md"))
-    assert not missing(result.out, table, findings, folder, "runs.csv", "table.md")
-    assert "### The 2x2: SPT, LSA, and both" in findings
+    answers, rest = findings.split("### Questions")
+    assert result.out.startswith(answers + table) and rest in result.out
+    assert not missing(result.out, folder, "runs.csv", "table.md")
     assert len(pd.read_csv(folder / "findings.csv")) == 3 + 3
+
+
+def test_json_opens_with_the_answers_and_has_every_contrast_unrounded(
+    slbench: Command, study: Path, store: Path
+) -> None:
+    one = json.loads(slbench("report", study, "--store", store, "--json").out)
+    assert list(one)[:3] == ["study", "answers", "contrasts"]
+    assert [row["contrast"] for row in one["contrasts"]][:3] == [text.split(",")[0] for text in one["answers"]]
+    several = json.loads(slbench("report", study, study, "--store", store, "--json").out)
+    assert several == [one, one]
 
 
 def test_two_reports_of_a_store_are_equal_to_the_byte(

@@ -68,8 +68,8 @@ def test_a_run_that_was_not_killed_or_not_finished_is_inconclusive() -> None:
     record = make_record(run)
     for result, reason in (
         (Proof(run, (), record, record, {}), "finished before it was killed; use more epochs"),
-        (Proof(run, (3,), None, record, {}), "the uninterrupted run failed"),
-        (Proof(run, (3,), record, None, {}), "the killed run failed"),
+        (Proof(run, (3,), None, record, {}), "the uninterrupted run failed or diverged"),
+        (Proof(run, (3,), record, None, {}), "the killed run failed or diverged"),
     ):
         assert not result.holds
         assert sentence(result) == f"INCONCLUSIVE {run.title}: {reason}"

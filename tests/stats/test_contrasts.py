@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
+from scipy.stats import pearsonr, t
 
 from slbench import contrasts
 from slbench.errors import InputError
@@ -204,3 +204,85 @@ def test_a_study_without_effects_is_rarely_given_a_verdict(seeds: int) -> None:
         verdicts = set(contrasts(frame(runs), margin=1e-9)["verdict"])
         wrong += bool(verdicts & {"better", "worse"})
     assert wrong / studies <= 0.09  # .06 and three standard errors of 400 studies
+
+
+# Student's sleep data (Cushny and Peebles 1905), as R ships it; t.test(extra ~ group, paired = TRUE) of R prints
+# df = 9 and the 95 % interval -2.4598858 to -0.7001142 around -1.58.
+SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+SLEEP_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+
+def test_a_contrast_equals_the_paired_t_test_of_r_for_students_sleep_data() -> None:
+    row = only(contrasts(frame({("a", "none", 1.0): SLEEP_2, ("a", "lsa", 1.0): SLEEP_1})))
+    assert (row.low, row.high) == pytest.approx((-2.4598858, -0.7001142), abs=1e-7)
+    assert (row.verdict, row.df) == ("worse", 9)
+    assert row.correlation == pytest.approx(0.7951702, abs=1e-7)  # R's cor
+    assert (row.correlation_low, row.correlation_high) == pytest.approx(
+        tuple(pearsonr(SLEEP_1, SLEEP_2).confidence_interval())
+    )
+
+
+def test_squared_t_statistics_of_the_effects_are_the_f_of_a_repeated_measures_analysis_of_variance() -> None:
+    """Sums of squares of the factors, and of their interactions with the seeds as errors."""
+    drawn = np.random.default_rng(7).normal(80, 1, (7, 2, 2))  # seed, SPT, LSA
+    methods = {"none": (0, 0), "lsa": (0, 1), "spt": (1, 0), "both": (1, 1)}
+    runs = frame({("a", method, 1.0): list(drawn[:, spt, lsa]) for method, (spt, lsa) in methods.items()})
+    result = contrasts(runs, contrasts=[{"effect": "spt"}, {"effect": "lsa"}, {"effect": "interaction"}])
+    for row, over in zip(result.itertuples(), ((2,), (1,), ()), strict=False):
+        part = drawn.mean(axis=over, keepdims=True)  # of each seed, less what the other factor adds
+        for axis in {1, 2} - set(over):
+            part = part - part.mean(axis=axis, keepdims=True)
+        of_factor = 7 * (part.mean(axis=0) ** 2).sum()
+        of_error = ((part - part.mean(axis=0)) ** 2).sum() / 6
+        assert (row.estimate / row.std) ** 2 * 7 == pytest.approx(of_factor / of_error, rel=1e-9)
+
+
+def test_over_these_backbones_each_seed_is_averaged_first() -> None:
+    runs = frame({
+        ("a", "none", 1.0): [0.0] * 3, ("a", "lsa", 1.0): [3.0, 5.0, 4.0],
+        ("b", "none", 1.0): [0.0] * 3, ("b", "lsa", 1.0): [1.0, 2.0, 0.0],
+    })  # fmt: skip
+    row = only(contrasts(runs, contrasts=[{"method": "lsa", "over": "backbones"}]).query("not exploratory"))
+    half = t.ppf(0.975, 2) * 0.75**0.5 / 3**0.5  # of 2, 3.5, 2
+    assert (row.backbone, row.estimate, row.n, row.over) == ("2 backbones", 2.5, 3, "seeds")
+    assert (row.low, row.high) == pytest.approx((2.5 - half, 2.5 + half))
+
+
+def test_backbones_at_large_are_one_value_each_and_need_five() -> None:
+    runs = {
+        ("abcde"[k], method, 1.0): [80.0 + k * (method == "lsa")] * 2 for k in range(5) for method in ("none", "lsa")
+    }
+    at_large = [{"method": "lsa", "over": "backbones at large"}]
+    row = only(contrasts(frame(runs), contrasts=at_large).query("not exploratory"))
+    assert (row.backbone, row.estimate, row.n, row.over) == ("5 backbones at large", 2.0, 5, "backbones")
+    four = {key: values for key, values in runs.items() if key[0] != "e"}
+    with pytest.raises(InputError, match=naming("five", "backbones")):
+        contrasts(frame(four), contrasts=at_large)
+
+
+def test_a_trend_over_training_set_size_takes_the_whole_set_as_one() -> None:
+    parts = [
+        frame({("a", "none", 1.0): [values[0]] * 2, ("a", "lsa", 1.0): list(values[1:])},
+              dataset_fraction=fraction, recipe_equal="epochs" if fraction == fraction else math.nan)
+        for fraction, values in ((0.25, (50.0, 56.0, 57.0)), (0.5, (60.0, 64.0, 64.0)), (math.nan, (70.0, 72.0, 71.0)))
+    ]  # fmt: skip
+    question = {"method": "lsa", "reference": "none", "trend": "dataset.fraction", "scale": "log"}
+    row = only(contrasts(pd.concat(parts, ignore_index=True), contrasts=[question]).query("not exploratory"))
+    assert row.estimate == pytest.approx((-2.0 - 3.0) / 2)  # per doubling: 6, 4, 2 and 7, 4, 1 points
+    assert row.contrast == "trend of lsa against none per doubling of dataset.fraction"
+
+
+def test_a_run_without_a_metric_is_missing_not_diverged() -> None:
+    runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}).assign(status="finished")
+    runs.loc[1, "final_test_top1"] = math.nan
+    row = only(contrasts(runs))
+    assert (row.n, row.failed) == (2, "")
+
+
+def test_versions_of_numerics_are_never_mixed() -> None:
+    old, new = ({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): values} for values in (LSA, NONE))
+    both = pd.concat([frame(old, numerics_trainer=1), frame(new, numerics_trainer=2)], ignore_index=True)
+    result = contrasts(both)
+    assert dict(zip(result["setting"], result["estimate"], strict=True)) == pytest.approx(
+        {"numerics_trainer 1": 7 / 6, "numerics_trainer 2": 0.0}
+    )

@@ -1,7 +1,6 @@
 """Resumption: a run that was stopped or killed at any point equals an undisturbed run."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +154,9 @@ def test_checkpoints_are_saved_after_each_epoch_and_within_it_at_the_interval(
     assert saved == [*range(1, 9), 0, *range(1, 9), 0]
 
 
-def test_a_nan_loss_is_named_with_its_step_and_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nan_loss_is_named_and_the_outcome_has_the_last_finite_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real_step, steps = Training._step, iter(range(100))
 
     def nan_after_12(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
@@ -166,9 +167,36 @@ def test_a_nan_loss_is_named_with_its_step_and_never_saved(tmp_path: Path, monke
     store = Store(tmp_path)
     with pytest.raises(DivergedError, match=naming("nan", "step 4", "epoch 2", "learning rate")):
         execute(store)
-    state = Checkpoints(store.folder(SPEC, LABELS)).load()
-    assert state is not None and state["training"]["done"] == 3
-    assert json.dumps(state["training"]["history"])
+    outcome = store.diverged(SPEC.run_id)
+    assert outcome is not None and store.record(SPEC.run_id) is None
+    assert (outcome.epoch, outcome.steps, "step 4" in outcome.reason) == (2, 13, True)
+    assert outcome.final_test_top1 is not None and outcome.best_test_epoch == 1
+    folder = store.folder(SPEC, LABELS)
+    assert len((folder / outcome.history).read_text().splitlines()) == 1 + 1
+    assert Checkpoints(folder).load() is None
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_weights_that_are_nan_after_the_last_step_are_no_result(
+    last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_step, steps = Training._step, iter(range(100))
+    broken_at = SPEC.recipe.epochs * SPEC.steps_per_epoch - 1 if last else SPEC.steps_per_epoch - 1
+
+    def break_weights(self: Training, *arguments: Any, **how: Any) -> torch.Tensor:
+        loss = real_step(self, *arguments, **how)
+        if next(steps) == broken_at:
+            for network in (self.network, self.evaluated):
+                next(network.parameters()).data.fill_(float("nan"))
+        return loss
+
+    monkeypatch.setattr(Training, "_step", break_weights)
+    store = Store(tmp_path)
+    with pytest.raises(DivergedError, match=naming("loss", "nan")):
+        execute(store)
+    outcome = store.diverged(SPEC.run_id)
+    assert outcome is not None
+    assert (outcome.epoch, outcome.final_test_top1 is None) == ((SPEC.recipe.epochs, False) if last else (1, True))
 
 
 def test_a_checkpoint_that_cannot_be_read_back_does_not_replace_the_previous_one(
