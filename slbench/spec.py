@@ -80,6 +80,11 @@ class RunSpec:
                 f"protocol: no validation image among {dataset.num_train} training images (got 'holdout'); "
                 "use protocol 'full' or add images"
             )
+        if dataset.split_seed and dataset.has_published_test and protocol != "holdout":
+            raise InputError(
+                f"dataset.split_seed: changes nothing under protocol '{protocol}' (no image validates) on published test "
+                f"images (got {dataset.split_seed}); allowed: 0, or protocol holdout"
+            )
         if run.steps_per_epoch == 0:
             samples = run.epoch_images * recipe.passes * recipe.repeats
             key, batch = "batch_size", f"{recipe.batch_size}"
@@ -140,7 +145,7 @@ class RunSpec:
 IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     RunSpec: {},
     Method: {},
-    DatasetSpec: {},
+    DatasetSpec: {"split_seed": 0},
     Recipe: {"equal": None},
     **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
 }

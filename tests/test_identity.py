@@ -106,4 +106,6 @@ def test_only_later_fields_are_omitted() -> None:
     whole, hashed = to_dict(spec), identity_dict(spec)
     assert whole["backbone"] == hashed["backbone"] | {"variant": "paper"}
     assert whole["recipe"] == hashed["recipe"] | {"equal": None}
-    assert {**whole, "backbone": 0, "recipe": 0} == {**hashed, "backbone": 0, "recipe": 0}
+    assert whole["dataset"] == hashed["dataset"] | {"split_seed": 0}
+    others = {"backbone": 0, "recipe": 0, "dataset": 0}
+    assert whole | others == hashed | others

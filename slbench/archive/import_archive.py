@@ -139,8 +139,11 @@ def check_staged(reader: Reader, folder: Path) -> dict[str, Outcome]:
     for listed in reader.manifest.runs:
         name = f"runs/{listed.folder}/{listed.outcome_file}"
         where = f"{reader.path}: {name}"
-        kind = RunRecord if listed.weights_sha256 else DivergedRecord
-        record: Outcome = read(kind, folder / name, where)
+        record: Outcome = (
+            read(RunRecord, folder / name, where)
+            if listed.weights_sha256
+            else read(DivergedRecord, folder / name, where)
+        )
         weights = checksums.get(f"runs/{listed.folder}/{RunPaths.weights}", listed.weights_sha256)
         if not record.run_id == record.spec.run_id == listed.run_id:
             raise InputError(f"{reader.path}: {name}: damaged: not the record of run {listed.run_id}")

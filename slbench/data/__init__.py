@@ -86,10 +86,12 @@ def load(spec: DatasetSpec, source: str = "", config: DataConfig | None = None) 
     """
     from slbench.data.cache import at_size
     from slbench.data.own.split import fits
+    from slbench.data.resplit import resplit
 
     config = config or DataConfig.read()
     stream = config.stream or not fits(spec.num_bytes)
-    return at_size(open_dataset(spec, source, config), spec.image_size, stream=stream)
+    splits = at_size(open_dataset(spec, source, config), spec.image_size, stream=stream)
+    return resplit(splits, seed=spec.split_seed, test=not spec.has_published_test) if spec.split_seed else splits
 
 
 def open_dataset(spec: DatasetSpec, source: str, config: DataConfig) -> "PreparedDataset":

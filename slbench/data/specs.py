@@ -39,6 +39,7 @@ class DatasetSpec:
     # Subset per class of the training images without the validation split: all, or one of the two.
     fraction: Annotated[float, Gt(0), Le(1)] | None = None  # share of the training images of each class
     per_class: Annotated[int, Ge(1)] | None = None  # number of training images of each class
+    split_seed: Annotated[int, Ge(0)] = 0  # decides which images validate (and test, without published test images)
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:
@@ -50,6 +51,11 @@ class DatasetSpec:
     def shape(self) -> ImageShape:
         """Shape of the images and number of classes, as networks are made for them."""
         return ImageShape(self.image_size, self.in_channels, self.num_classes)
+
+    @property
+    def has_published_test(self) -> bool:
+        """Whether the test images are those that the set was published with, which no split seed changes."""
+        return self.content.startswith(ARCHIVES) or self.name == "imagenet"
 
     @property
     def num_train(self) -> int:

@@ -79,9 +79,11 @@ def basis_sentence(inputs: ReportInputs, verdicts: Verdicts) -> str:
         f"jointly over {count} answers" if count > 1 else "intervals"
     )
     images = " and ".join(f"{number:,}" for number in tests)
+    splits = {record.spec.dataset.split_seed for record in inputs.records}
+    split = "this split" if len(splits) == 1 else f"{len(splits)} splits"
     return (
         f"Differences in points of {METRICS[verdicts.metric].description}, paired by seed; {together}. They generalise "
-        f"over seeds, for these {images} test images and this split. How slbench judges: {DOCUMENTATION}."
+        f"over seeds, for these {images} test images and {split}. How slbench judges: {DOCUMENTATION}."
     )
 
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 ALIASES = {"precision": "recipe.precision"}
 ImageSize = Side | tuple[Side, Side]  # px: the side of a square, or [height, width]
-DATASET_FIELDS = ["image_size", "fraction", "per_class"]  # the other fields identify the data
+DATASET_FIELDS = ["image_size", "fraction", "per_class", "split_seed"]  # the other fields identify the data
 
 
 def under(head: str, settings: Mapping[str, Override]) -> dict[str, Override]:

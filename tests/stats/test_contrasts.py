@@ -14,8 +14,10 @@ from slbench.stats.simultaneous import min_p_level, sidak_level
 from slbench.stats.verdict import verdict
 from tests.support import naming
 
+Runs = dict[tuple[str, str, float | None], list[float]]
 
-def frame(runs: dict[tuple[str, str, float | None], list[float]], **columns: Any) -> pd.DataFrame:
+
+def frame(runs: Runs, **columns: Any) -> pd.DataFrame:
     """Return runs by (backbone, method, initial temperature), with seeds 0, 1, ..."""
     rows = [
         {
@@ -228,13 +230,14 @@ def test_squared_t_statistics_of_the_effects_are_the_f_of_a_repeated_measures_an
     methods = {"none": (0, 0), "lsa": (0, 1), "spt": (1, 0), "both": (1, 1)}
     runs = frame({("a", method, 1.0): list(drawn[:, spt, lsa]) for method, (spt, lsa) in methods.items()})
     result = contrasts(runs, contrasts=[{"effect": "spt"}, {"effect": "lsa"}, {"effect": "interaction"}])
-    for row, over in zip(result.itertuples(), ((2,), (1,), ()), strict=False):
+    over_axes: tuple[tuple[int, ...], ...] = ((2,), (1,), ())
+    for estimate, std, over in zip(result["estimate"], result["std"], over_axes, strict=False):
         part = drawn.mean(axis=over, keepdims=True)  # of each seed, less what the other factor adds
         for axis in {1, 2} - set(over):
             part = part - part.mean(axis=axis, keepdims=True)
         of_factor = 7 * (part.mean(axis=0) ** 2).sum()
         of_error = ((part - part.mean(axis=0)) ** 2).sum() / 6
-        assert (row.estimate / row.std) ** 2 * 7 == pytest.approx(of_factor / of_error, rel=1e-9)
+        assert (estimate / std) ** 2 * 7 == pytest.approx(of_factor / of_error, rel=1e-9)
 
 
 def test_over_these_backbones_each_seed_is_averaged_first() -> None:
@@ -249,7 +252,7 @@ def test_over_these_backbones_each_seed_is_averaged_first() -> None:
 
 
 def test_backbones_at_large_are_one_value_each_and_need_five() -> None:
-    runs = {
+    runs: Runs = {
         ("abcde"[k], method, 1.0): [80.0 + k * (method == "lsa")] * 2 for k in range(5) for method in ("none", "lsa")
     }
     at_large = [{"method": "lsa", "over": "backbones at large"}]
@@ -280,9 +283,9 @@ def test_a_run_without_a_metric_is_missing_not_diverged() -> None:
 
 
 def test_versions_of_numerics_are_never_mixed() -> None:
-    old, new = ({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): values} for values in (LSA, NONE))
-    both = pd.concat([frame(old, numerics_trainer=1), frame(new, numerics_trainer=2)], ignore_index=True)
-    result = contrasts(both)
+    old = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}, numerics_trainer=1)
+    new = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): NONE}, numerics_trainer=2)
+    result = contrasts(pd.concat([old, new], ignore_index=True))
     assert dict(zip(result["setting"], result["estimate"], strict=True)) == pytest.approx(
         {"numerics_trainer 1": 7 / 6, "numerics_trainer 2": 0.0}
     )

@@ -87,6 +87,26 @@ class ImageReader(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class JoinedReader:
+    """Images of two readers as one, those of the second after those of the first."""
+
+    first: ImageReader
+    second: ImageReader
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (self.first.shape[0] + self.second.shape[0], *self.first.shape[1:])
+
+    def read(self, row: int) -> Pixels:
+        count = self.first.shape[0]
+        return self.first.read(row) if row < count else self.second.read(row - count)
+
+    def name(self, row: int) -> str:
+        count = self.first.shape[0]
+        return self.first.name(row) if row < count else self.second.name(row - count)
+
+
+@dataclass(frozen=True, eq=False)
 class OnDiskImages:
     """Images read and resized on access. Threads prefetch; values and order do not depend on their number."""
 
