@@ -25,7 +25,7 @@ Modules from top to bottom; each imports only from those below it:
     study/        studies from a TOML file or flags, validated and expanded into runs
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
-    stats/        contrasts and verdicts on a frame of runs; intervals, 2x2 effects, power, sequential seeds
+    stats/        contrasts and verdicts on a frame of runs; intervals, 2x2 effects, images, power, sequential seeds
     archive/      export and import of runs, removal of leftovers
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it

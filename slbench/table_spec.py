@@ -26,11 +26,18 @@ class Metric:
     description: str  # of the caption
     key: str  # of its columns in a CSV, after the data set
     field: str | None = None  # of the record
-    from_logits: "Callable[[np.ndarray, np.ndarray], float] | None" = None  # in place of a field: of logits, labels
+    # in place of a field: functions of the stored logits (n k) or predicted classes (n), and of the labels (n)
+    from_logits: "Callable[[np.ndarray, np.ndarray], float] | None" = None
+    from_predictions: "Callable[[np.ndarray, np.ndarray], float] | None" = None
     noun: str = ""  # in a sentence; empty: its head
     lowest_is_best: bool = False
     digits: int = 2
     is_accuracy: bool = True  # top-1 in %
+
+    @property
+    def from_outputs(self) -> bool:
+        """Whether the metric is computed from stored test outputs."""
+        return self.field is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,7 @@ METRICS: dict[str, Metric] = {
         head="balanced",
         description="mean over the classes of their test accuracy after the last epoch in %",
         key="final_test_balanced_accuracy",
-        from_logits=balanced_accuracy,
+        from_predictions=balanced_accuracy,
         noun="balanced accuracy",
         is_accuracy=False,
     ),
@@ -107,10 +114,11 @@ COSTS: dict[str, Cost] = {
 }
 COMPARISONS = {  # columns that compare the metric before them
     "gain": "mean difference to the plain backbone, paired by seed, with its simultaneous interval",
+    "gain_images": "interval of the gain over seeds and test images; verdicts are by the seeds",
     "median": "median over the seeds",
     "iqm": "mean of the middle half of the seeds",
     "diverged": "runs that diverged, of those that ended",
-    "published": "the paper's number, and the verdict on reproducing it",
+    "published": "the paper's best test accuracy beside ours, and verdicts on it and on its gain",
 }
 DEFAULT_COLUMNS = ("images_per_second", "macs", "params", "final", "gain")
 PAPER_COLUMNS = (*DEFAULT_COLUMNS, "best")  # where every run follows protocol paper
@@ -147,6 +155,10 @@ def check_columns(columns: Iterable[str], origin: str) -> None:
         if name in COMPARISONS and before is None:
             raise InputError(
                 f"{origin}: must follow a metric (got {shown(name)}); allowed before it: {', '.join(METRICS)}"
+            )
+        if name == "gain_images" and before != "final":
+            raise InputError(
+                f"{origin}: gain_images: must follow final (got {shown(before)}); allowed before it: final"
             )
         if name in METRICS:
             before = name

@@ -220,7 +220,7 @@ def opening(tuning: PreparedSearch) -> list[str]:
 
 def outcome(record: SearchRecord, store: Path) -> list[str]:
     """Return the result of a search in a few lines."""
-    from slbench.tuning.summary import winner_words
+    from slbench.tuning.summary import between_lines, winner_words
 
     lines = []
     for row in record.rows:
@@ -230,6 +230,7 @@ def outcome(record: SearchRecord, store: Path) -> list[str]:
             continue
         lines.append(f"{row.title}: {winner_words(best, baseline)}")
         if row.comparison is not None:
-            verdict = f"{row.comparison.verdict}: " if row.comparison.seeds else ""
+            verdict = "" if row.comparison.difference is None else f"{row.comparison.verdict}: "
             lines.append(f"{row.title}: {verdict}{row.comparison.words}")
+    lines += [line.replace("**", "") for line in between_lines(record)]
     return [*lines, f"written to {folder_of(Store(store), record.name)}: summary.md, trials.csv, figures, best.toml"]

@@ -11,7 +11,7 @@ from slbench.text import megabytes
 AMPLE_BYTES_PER_RUN = 2**30  # more than any run here needs; with so much free nothing is counted
 SLACK = 2**21  # bytes: log, history, spec, record, headers
 CHECKPOINTS = 3  # at once: two, and the one being written
-LABEL_BYTES, LOGIT_BYTES = 8, 2
+LABEL_BYTES, LOGIT_BYTES = 8 + 4 + 1, 2  # label, predicted class, whether in the top five
 
 
 def needed_bytes(run: StudyRun) -> int:
@@ -39,7 +39,7 @@ def kept_bytes(run: StudyRun, weights: int) -> int:
 
 
 def logits_bytes(run: StudyRun) -> int:
-    """Return the bytes of the test logits: a float16 per class and the label, for each test image."""
+    """Return the bytes of the test logits: a float16 per class, the label and the prediction, for each test image."""
     return run.spec.dataset.num_test * (run.spec.dataset.num_classes * LOGIT_BYTES + LABEL_BYTES)
 
 

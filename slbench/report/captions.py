@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
+from slbench.published.reproduction import published_note
 from slbench.record import RunRecord
-from slbench.report.columns import EXPLORATORY, Column, GainColumn, MetricColumn, PublishedColumn
+from slbench.report.columns import EXPLORATORY, Column, GainColumn, ImagesColumn, MetricColumn, PublishedColumn
 from slbench.study import SeedRule
 from slbench.table_spec import METRICS
 from slbench.text import distinct, plural
@@ -46,14 +47,22 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         if any(METRICS[name].is_accuracy for name in metrics)
         else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
-        gain_sentence(verdicts) if any(isinstance(column, GainColumn) for column in columns) else "",
+        gain_sentence(verdicts) if shows(columns, GainColumn) else "",
+        IMAGES_NOTE if shows(columns, ImagesColumn) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
-        PUBLISHED_NOTE if any(isinstance(column, PublishedColumn) for column in columns) else "",
+        published_note(level=inputs.statistics.level)
+        if any(isinstance(column, PublishedColumn) for column in columns)
+        else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
         *speed_sentences(inputs.speeds.values()),
         "Bold: best mean (not a test).",
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def shows(columns: Sequence[Column], kind: type[Column]) -> bool:
+    """Return whether there is a column of this kind."""
+    return any(isinstance(column, kind) for column in columns)
 
 
 def metric_descriptions(metrics: Sequence[str], *, accuracies: bool) -> list[str]:
@@ -82,13 +91,10 @@ def seed_rule_sentence(rule: SeedRule) -> str:
     )
 
 
-PUBLISHED_NOTE = (
-    "Published: the paper's number, the best test accuracy over the epochs of one run. Reproduced: inside the 95 % "
-    "prediction interval for one more run of ours; undecided: that interval is wider than the paper's gain; lower, "
-    "higher: ours is."
+IMAGES_NOTE = (
+    "Gain, other images: interval of the gain at the same level over seeds and test images, as if both were samples; "
+    "gains and verdicts are for these test images."
 )
-
-
 SUBSET_DESCRIPTIONS = {
     "epochs": "equal epochs: subsets are trained for as many epochs as the full set, so for fewer steps",
     "steps": "equal steps: subsets are trained for as many steps as the full set, so for more epochs",

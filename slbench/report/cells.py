@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from slbench.published.reproduction import ReproductionVerdict
+from slbench.stats.images import ImageInterval
 from slbench.stats.judge import Result
 
 
@@ -19,6 +20,7 @@ class Cell:
     by_seed: Mapping[int, float] = field(default_factory=dict)  # the values behind mean, std and n
     best: bool = False  # of its column, if comparable
     gain: Result | None = None  # over the plain backbone; None without one
+    images: ImageInterval | None = None  # of the gain, if shown
     reproduction: ReproductionVerdict | None = None  # if published numbers are shown
     run_ids: tuple[str, ...] = ()
 

@@ -1,6 +1,8 @@
 """Columns of a table: text, CSV fields and sort key of each. A new kind of column is one class here."""
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -9,6 +11,7 @@ from typing import ClassVar
 from slbench.errors import InputError
 from slbench.report.cells import Cell, Row
 from slbench.report.inputs import ReportInputs
+from slbench.stats.images import MIN_SEEDS
 from slbench.stats.robust import interquartile_mean
 from slbench.table_spec import COMPARISONS, COSTS, DEFAULT_COLUMNS, METRICS, PAPER_COLUMNS, Cost, Metric
 from slbench.text import NOTHING, distinct, plural, signed
@@ -248,6 +251,33 @@ class GainColumn(DatasetColumn):
         )
 
 
+class ImagesColumn(DatasetColumn):
+    """Interval of the gain over seeds and test images: "−0.31 to +1.67"."""
+
+    fields = ("gain_images_low", "gain_images_high", "gain_images_n", "gain_images_seeds", "gain_images_df")
+
+    @property
+    def short_head(self) -> str:
+        return "gain, other images"
+
+    @property
+    def about(self) -> str:
+        return COMPARISONS["gain_images"]
+
+    def cell_text(self, cell: Cell) -> str:
+        return NOTHING if cell.images is None else f"{signed(cell.images.low)} to {signed(cell.images.high)}"
+
+    def values(self, cell: Cell) -> tuple[object, ...]:
+        found = cell.images
+        return (None,) * 5 if found is None else (found.low, found.high, found.images, found.seeds, found.df)
+
+    def number(self, cell: Cell) -> float | None:
+        return None if cell.images is None else cell.images.low
+
+    def explanation(self, cell: Cell) -> str:
+        return "" if cell.images is None else cell.images.text
+
+
 class RobustColumn(DatasetColumn):
     """Another average of the seeds than the mean: "81.30"."""
 
@@ -327,9 +357,16 @@ class DivergedColumn(Column):
 
 
 class PublishedColumn(DatasetColumn):
-    """The paper's number and the verdict on reproducing it: "76.29 (undecided)"."""
+    """The paper's number beside our best accuracy, with verdicts on it and on its gain.
 
-    fields = ("published", "verdict", "verdict_reason", "published_confidence", "published_source")
+    "76.29 (best 76.31: within), gain +2.48 (+2.40: consistent)".
+    """
+
+    fields = (
+        "published", "verdict", "verdict_reason", "published_confidence", "published_source", "published_ours",
+        "published_gain", "published_gain_ours", "published_gain_low", "published_gain_high",
+        "published_gain_verdict", "published_gain_reason",
+    )  # fmt: skip
 
     @property
     def short_head(self) -> str:
@@ -341,14 +378,16 @@ class PublishedColumn(DatasetColumn):
 
     def cell_text(self, cell: Cell) -> str:
         reproduction = cell.reproduction
-        return NOTHING if reproduction is None else f"{reproduction.published.value:.2f} ({reproduction.verdict})"
+        return NOTHING if reproduction is None else reproduction.text
 
     def values(self, cell: Cell) -> tuple[object, ...]:
         reproduction = cell.reproduction
         if reproduction is None:
             return (None,) * len(self.fields)
         number = reproduction.published
-        return number.value, reproduction.verdict, reproduction.reason, number.confidence, number.source
+        about = number.value, reproduction.verdict, reproduction.reason, number.confidence, number.source
+        gain = (None,) * 6 if reproduction.gain is None else dataclasses.astuple(reproduction.gain)
+        return *about, reproduction.ours, *gain
 
     def number(self, cell: Cell) -> float | None:
         return None if cell.reproduction is None else cell.reproduction.published.value
@@ -359,7 +398,7 @@ class PublishedColumn(DatasetColumn):
             return ""
         number = reproduction.published
         return (
-            f"{reproduction.verdict}: {reproduction.reason}; published: {number.value:.2f} {number.unit}, "
+            f"{reproduction.explanation}; published: {number.value:.2f} {number.unit}, "
             f"{number.model} {number.variant} on {number.dataset} in {number.table}; confidence: {number.confidence}; "
             f"source: {number.source}{'; ' if number.note else ''}{number.note}"
         )
@@ -387,7 +426,7 @@ def choose_names(inputs: ReportInputs, requested: Sequence[str], *, published: b
         InputError: if `published` is set and no accuracy is shown.
     """
     paper = {run.spec.protocol for run in inputs.runs} == {"paper"}
-    names = list(requested or inputs.table_spec.columns or (PAPER_COLUMNS if paper else DEFAULT_COLUMNS))
+    names = list(requested or inputs.table_spec.columns or default_names(inputs, paper=paper))
     if published and "published" not in names:
         accuracies = [number for number, name in enumerate(names) if name in METRICS and METRICS[name].is_accuracy]
         if not accuracies:
@@ -396,6 +435,14 @@ def choose_names(inputs: ReportInputs, requested: Sequence[str], *, published: b
         while last + 1 < len(names) and names[last + 1] in COMPARISONS:
             last += 1
         names.insert(last + 1, "published")
+    return names
+
+
+def default_names(inputs: ReportInputs, *, paper: bool) -> list[str]:
+    """Return the names of the columns of a table that asks for none."""
+    names = list(PAPER_COLUMNS if paper else DEFAULT_COLUMNS)
+    if max(Counter(record.spec.cell_id for record in inputs.records).values(), default=0) >= MIN_SEEDS:
+        names.insert(names.index("gain") + 1, "gain_images")
     return names
 
 
@@ -426,6 +473,7 @@ def dataset_columns(names: Sequence[str], dataset: str) -> Iterator[Column]:
     """Yield the columns of one data set; a comparison is about the metric before it."""
     kinds: dict[str, type[Column]] = {
         "gain": GainColumn,
+        "gain_images": ImagesColumn,
         "published": PublishedColumn,
         "median": MedianColumn,
         "iqm": InterquartileMeanColumn,

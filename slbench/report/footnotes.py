@@ -9,7 +9,7 @@ from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text, version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
-from slbench.report.metrics import missing_logits
+from slbench.report.metrics import missing_outputs
 from slbench.table_spec import METRICS
 from slbench.text import plural
 
@@ -36,10 +36,10 @@ def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[N
     notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
     notes += list(mixed(inputs.records, "devices", device_text))
     notes += list(mixed(inputs.records, "torch versions", lambda record: version_text(record.code, "torch")))
-    if any(METRICS[name].from_logits for name in shown_columns if name in METRICS):
-        without_logits = missing_logits(inputs.folders, [record.run_id for record in inputs.records])
+    if any(METRICS[name].from_outputs for name in shown_columns if name in METRICS):
+        without_logits = missing_outputs(inputs.folders, [record.run_id for record in inputs.records])
         if without_logits:
-            nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_logits)
+            nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_outputs)
             text = f"No readable test logits (for {nouns}): {plural(len(without_logits), 'run')}"
             notes.append(Note(f"{text}, such as {without_logits[0]}.", "?", frozenset(without_logits)))
     marks = marks_from_a()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from slbench.errors import StoreError
 from slbench.methods import model_title
-from slbench.published.reproduction import judge
+from slbench.published.reproduction import ReproductionVerdict, judge
 from slbench.record import RunRecord
 from slbench.report.captions import caption
 from slbench.report.cells import Cell, Row
@@ -17,6 +17,7 @@ from slbench.report.columns import (
     Column,
     DatasetColumn,
     GainColumn,
+    ImagesColumn,
     MetricColumn,
     PublishedColumn,
     accuracy_names,
@@ -24,9 +25,11 @@ from slbench.report.columns import (
 )
 from slbench.report.footnotes import Note, footnotes, marks_of
 from slbench.report.inputs import ReportInputs
-from slbench.report.metrics import by_seed
+from slbench.report.metrics import by_seed, correct_by_seed
 from slbench.report.tidy import varying
 from slbench.report.verdicts import Verdicts, verdicts
+from slbench.stats.images import ImageInterval, image_interval
+from slbench.stats.judge import Result
 from slbench.table_spec import COSTS, METRICS, Cost, Metric
 from slbench.text import distinct, plural
 
@@ -81,11 +84,22 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         key: with_gains(make_row(key, records, shown_columns, lost[key], inputs), judged)
         for key, records in by_key.items()
     }
+    if any(isinstance(column, ImagesColumn) for column in shown_columns):
+        all_rows = {key: with_images(row, inputs) for key, row in all_rows.items()}
     rows = mark_best([all_rows[key] for key in sorted_keys(by_key, inputs)], shown_columns)
     if any(isinstance(column, PublishedColumn) for column in shown_columns):
-        rows = [with_verdicts(row, by_key[key_of(row)], inputs.source) for row in rows]
+        reproductions = judge(
+            inputs.records,
+            diverged=[outcome.spec for outcome in inputs.diverged],
+            source=inputs.source,
+            gain_margin=inputs.statistics.margin,
+            level=inputs.statistics.level,
+        )
+        rows = [with_verdicts(row, by_key[key_of(row)], reproductions) for row in rows]
     if not any(cell.gain for row in rows for cell in row.cells.values()):
         shown_columns = [column for column in shown_columns if not isinstance(column, GainColumn)]
+    if not any(cell.images for row in rows for cell in row.cells.values()):
+        shown_columns = [column for column in shown_columns if not isinstance(column, ImagesColumn)]
     notes = [*footnotes(inputs, shown_columns=[column.name for column in shown_columns]), *incomparable(rows)]
     return Table(
         inputs.name,
@@ -209,13 +223,33 @@ def with_gains(row: Row, judged: Mapping[str, Verdicts]) -> Row:
     return replace(row, cells=cells)
 
 
-def with_verdicts(row: Row, records: Sequence[RunRecord], source: str) -> Row:
+def with_images(row: Row, inputs: ReportInputs) -> Row:
+    """Return a row with the intervals of gains in final accuracy over seeds and test images."""
+    cells = {
+        (dataset, name): replace(cell, images=interval_over_images(cell.gain, inputs))
+        if name == "final" and cell.gain is not None and cell.gain.has_interval
+        else cell
+        for (dataset, name), cell in row.cells.items()
+    }
+    return replace(row, cells=cells)
+
+
+def interval_over_images(gain: Result, inputs: ReportInputs) -> ImageInterval | None:
+    """Return the interval of a gain over seeds and test images; None with fewer than two stored outputs in common."""
+    one, other = (
+        correct_by_seed([record for record in inputs.records if record.run_id in ids], inputs.folders)
+        for ids in (gain.answer.run_ids, gain.answer.all_ids - gain.answer.run_ids)
+    )
+    return image_interval(one, other, level=gain.level) if len(one.keys() & other.keys()) > 1 else None
+
+
+def with_verdicts(row: Row, records: Sequence[RunRecord], verdicts: Mapping[str, ReproductionVerdict]) -> Row:
     """Return a row with the verdicts on reproducing the published numbers."""
     cells = dict(row.cells)
     for (dataset, name), cell in row.cells.items():
         if METRICS[name].is_accuracy:
-            on_dataset = [record for record in records if record.labels.dataset == dataset]
-            cells[dataset, name] = replace(cell, reproduction=judge(on_dataset, source=source))
+            cell_id = next(record.spec.cell_id for record in records if record.labels.dataset == dataset)
+            cells[dataset, name] = replace(cell, reproduction=verdicts.get(cell_id))
     return replace(row, cells=cells)
 
 

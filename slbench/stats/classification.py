@@ -1,4 +1,4 @@
-"""Metrics of logits besides top-1 accuracy."""
+"""Metrics of test outputs besides top-1 accuracy."""
 
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 BINS = 15  # of the calibration error; Guo et al., arXiv:1706.04599
 
 
-def balanced_accuracy(logits: "np.ndarray", labels: "np.ndarray") -> float:
-    """Return the mean recall over the classes in %, from logits (n k) and labels (n)."""
+def balanced_accuracy(predictions: "np.ndarray", labels: "np.ndarray") -> float:
+    """Return the mean recall over the classes in %, from predicted classes (n) and labels (n)."""
     import numpy as np
 
-    right = logits.argmax(axis=1) == labels
+    right = predictions == labels
     classes, indices = np.unique(labels, return_inverse=True)
     return float(100 * (np.bincount(indices, right) / np.bincount(indices)).mean()) if len(classes) else float("nan")
 

@@ -23,7 +23,6 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "paired_p",
-    "prediction_interval",
     "spread_of",
     "t_bound",
     "t_interval",
@@ -76,20 +75,6 @@ class PairedDifference(Estimate):
 
     correlation: float | None  # between the methods over the seeds; None below three seeds or without spread
 
-    @property
-    def summary(self) -> str:
-        """The difference with interval, n and method, as a sentence."""
-        if self.interval is None:
-            return f"{self.estimate:+.2f} points with one seed; no interval."
-        if not self.std and self.estimate:
-            return f"{self.estimate:+.2f} points in each of {self.n} paired seeds; no spread, no interval."
-        how = {"t": "Student's t", "bootstrap": "bootstrap"}[self.interval.method]
-        text = (
-            f"{self.estimate:+.2f} points, {100 * self.interval.level:.4g} % interval "
-            f"{self.interval.low:+.2f} to {self.interval.high:+.2f} ({self.n} paired seeds, {how})"
-        )
-        return f"{text}."
-
 
 def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
     """Return a mean with its interval: Student's t below 20 values, else a studentized bootstrap.
@@ -108,17 +93,6 @@ def t_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
     check_values(values)
     centre, n = mean(values), len(values)
     half_width = t_bound(n - 1, level) * stdev(values) / math.sqrt(n)
-    return Interval(centre, centre - half_width, centre + half_width, n, "t", level)
-
-
-def prediction_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Return the prediction interval of one further run: mean ± t s sqrt(1 + 1/n).
-
-    Used for a published accuracy, which is one run. Assumes normal values. Raise ValueError for fewer than two values.
-    """
-    check_values(values)
-    centre, n = mean(values), len(values)
-    half_width = t_bound(n - 1, level) * stdev(values) * math.sqrt(1 + 1 / n)
     return Interval(centre, centre - half_width, centre + half_width, n, "t", level)
 
 

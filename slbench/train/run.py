@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float, Int64
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -276,18 +277,34 @@ def weights_of(training: Training) -> dict[str, Tensor]:
 def write_results(
     folder: Path, training: Training, *, keep: Keep, selected: dict[str, Tensor] | None
 ) -> dict[str, str | None]:
-    """Write test logits and weights; return the record's hashes of weights."""
+    """Write test outputs and weights; return the record's hashes of weights."""
     last, best = save(weights_of(training)), None if selected is None else save(selected)
     if keep == "last":
         write_atomic(folder / WEIGHTS["last"], last)
     if best is not None:
         write_atomic(folder / WEIGHTS["best"], best)
-    logits = training.logits(training.test).half().cpu()
-    write_atomic(RunPaths(folder).logits, save({"logits": logits, "labels": training.test.labels.cpu()}))
+    outputs = stored_outputs(training.logits(training.test), training.test.labels)
+    write_atomic(RunPaths(folder).logits, save(outputs))
     return {
         "weights_sha256": hashlib.sha256(last).hexdigest(),
         "selected_weights_sha256": None if best is None else hashlib.sha256(best).hexdigest(),
     }
+
+
+def stored_outputs(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> dict[str, Tensor]:
+    """Return test outputs as stored: logits as float16, labels, and what rounding to float16 could change.
+
+    The predicted classes, and whether the label is among the five likeliest, come from the logits as evaluated, so that
+    accuracies from the file equal those of the record.
+    """
+    highest = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    outputs = {
+        "logits": logits.half(),
+        "labels": labels,
+        "predictions": highest[:, 0].int(),
+        "in_top5": (highest == labels[:, None]).any(dim=1),
+    }
+    return {name: value.cpu().contiguous() for name, value in outputs.items()}
 
 
 def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, Any]:

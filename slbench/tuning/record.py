@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,6 +9,8 @@ from slbench.errors import StoreError
 from slbench.files import dump_json, write_atomic
 from slbench.record import first_wrong
 from slbench.spec import Protocol
+from slbench.stats.intervals import LEVEL
+from slbench.stats.verdict import Verdict
 from slbench.store import Store
 from slbench.tuning.search import State
 
@@ -39,18 +40,30 @@ class TrialRecord(StoredModel):
 
 
 class Comparison(StoredModel):
-    """Test accuracies in % of winner and default setting, both retrained."""
+    """Test accuracies in % of winner and default setting, both retrained; of one setting if the default has won."""
 
     protocol: Protocol
     seeds: tuple[int, ...]
     tuned: tuple[float, ...]  # test top-1 of the last epoch, by seed
     own: tuple[float, ...]
-    difference: float | None  # mean of tuned - own over seeds
-    low: float | None  # bounds of the 95 % interval; None for one seed
+    difference: float | None  # mean of tuned - own over seeds; None if the default has won
+    low: float | None  # bounds of the interval; None for one seed or without spread
     high: float | None
-    verdict: Literal["better", "worse", "undecided"]
+    verdict: Verdict
     words: str
     run_ids: tuple[str, ...]
+
+
+class MethodComparison(StoredModel):
+    """Test accuracy of a method's winner less that of another method's winner, over the fresh seeds."""
+
+    method: str
+    reference: str
+    difference: float | None  # mean over the seeds, in points; None without a common seed
+    low: float | None  # bounds of the interval; None for one seed or without spread
+    high: float | None
+    verdict: Verdict
+    words: str
 
 
 class MethodRecord(StoredModel):
@@ -100,6 +113,9 @@ class SearchRecord(StoredModel):
     made_with: tuple[str, ...]  # devices, versions, commits
     notes: tuple[str, ...]
     rows: tuple[MethodRecord, ...]
+    fresh_seeds: tuple[int, ...] = ()  # of the comparisons
+    between: tuple[MethodComparison, ...] = ()  # winners of different methods
+    level: float = LEVEL  # of each interval; those of the comparisons hold jointly at 95 %
 
     @property
     def run_ids(self) -> set[str]:

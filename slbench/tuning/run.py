@@ -9,21 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slbench.errors import InputError
+from slbench.errors import InputError, StoreError
 from slbench.grid.events import AlreadyFinished, Diverged, Event, Failed, Finished, GridStopped, Progressed
 from slbench.grid.executor import Executor, MakeExecutor
 from slbench.grid.launch import PreparedGrid, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
+from slbench.stats.intervals import LEVEL
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.text import shown
 from slbench.tuning import record
-from slbench.tuning.compare import compare, comparison_runs
+from slbench.tuning.compare import Compared, compare, fresh_runs, fresh_seeds
 from slbench.tuning.from_optuna import read_method
 from slbench.tuning.outputs import made_with, write, write_trials
-from slbench.tuning.record import Comparison, SearchRecord, folder_of
+from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutcome
 from slbench.tuning.space import Space
 from slbench.tuning.storage import (
@@ -54,7 +55,7 @@ class PreparedSearch:
     grid: PreparedGrid  # devices and precision; its runs are the default settings
     storage: str | None
     policy: Policy
-    compare_seeds: int  # of the final comparison; 0 for none
+    fresh_seeds: tuple[int, ...]  # of the comparisons, not used by the search; empty for none
     seconds: float | None  # time limit for starting trials
     command: str
     take_over: bool = False
@@ -63,11 +64,6 @@ class PreparedSearch:
     @property
     def folder(self) -> Path:
         return folder_of(self.store, self.config.name)
-
-    @property
-    def fresh_seeds(self) -> range:
-        """Return seeds not used by the search."""
-        return range(self.config.seeds, self.config.seeds + self.compare_seeds)
 
 
 def prepare_tuning(
@@ -112,12 +108,26 @@ def prepare_tuning(
         grid=grid,
         storage=storage,
         policy=policy,
-        compare_seeds=compare_seeds,
+        fresh_seeds=fresh_seeds(
+            earlier_record(store, config.name),
+            name=config.name,
+            trials=config.trials,
+            searched=config.seeds,
+            count=compare_seeds,
+        ),
         seconds=seconds,
         command=command,
         take_over=take_over,
         executor=executor,
     )
+
+
+def earlier_record(store: Store, name: str) -> SearchRecord | None:
+    """Return the record of a search; None without a readable one."""
+    try:
+        return record.load(folder_of(store, name))
+    except StoreError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -160,10 +170,10 @@ def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRec
         stopped = run_trials(tuning, searches, on_event=on_event)
         is_whole = not stopped and not any(search.failures for search in searches)
         result = write_record(tuning, searches)
-        if tuning.compare_seeds and not stopped:
-            comparisons = compare_winners(tuning, result, on_event=on_event)
-            is_whole = is_whole and None not in comparisons
-            result = write_record(tuning, searches, comparisons=comparisons)
+        if tuning.fresh_seeds and not stopped:
+            compared = compare_winners(tuning, result, on_event=on_event)
+            is_whole = is_whole and None not in compared.with_default
+            result = write_record(tuning, searches, compared=compared)
         for search in searches:
             release_owner(search.study)
     write(result, tuning.folder, tuning.targets, tuning.spaces, tuning.fresh_seeds)
@@ -281,32 +291,30 @@ def make_executor(tuning: PreparedSearch, *, on_event: Callable[[Event], None]) 
     )
 
 
-def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> list[Comparison | None]:
+def compare_winners(tuning: PreparedSearch, result: SearchRecord, *, on_event: Listener) -> Compared:
     """Train winner and default setting of each method with fresh seeds on all training images, and compare."""
-    pairs = [
-        comparison_runs(target, space, method_record, tuning.fresh_seeds)
+    fresh = [
+        fresh_runs(target, space, method_record, tuning.fresh_seeds)
         for target, space, method_record in zip(tuning.targets, tuning.spaces, result.rows, strict=True)
     ]
-    runs = {run.spec.run_id: run for pair in pairs if pair for side in pair for run in side}
+    runs = {run.spec.run_id: run for each in fresh if each for run in (*each.tuned, *each.default)}
     missing = [run for run in runs.values() if not tuning.store.has_ended(run.spec)]
     if missing:
         on_event(Comparing(len(missing)))
         make_executor(tuning, on_event=on_event).run(missing)
-    return [
-        compare(method_record, pair, tuning.fresh_seeds, tuning.store)
-        for method_record, pair in zip(result.rows, pairs, strict=True)
-    ]
+    return compare(result.rows, fresh, tuning.store)
 
 
 def write_record(
-    tuning: PreparedSearch, searches: Sequence[MethodSearch], *, comparisons: Sequence[Comparison | None] | None = None
+    tuning: PreparedSearch, searches: Sequence[MethodSearch], *, compared: Compared | None = None
 ) -> SearchRecord:
     """Write the current record of the search."""
+    compared = compared or Compared((None,) * len(searches), (), LEVEL)
     config, run = tuning.config, tuning.targets[0].runs({}, seeds=[0])[0]
 
     method_records = [
         read_method(search, curve=partial(validation_curve, tuning.store), comparison=comparison)
-        for search, comparison in zip(searches, comparisons or [None] * len(searches), strict=True)
+        for search, comparison in zip(searches, compared.with_default, strict=True)
     ]
     ids = [run_id for entry in method_records for trial in entry.trials for run_id in trial.run_ids]
     ids += [run_id for entry in method_records if entry.comparison for run_id in entry.comparison.run_ids]
@@ -329,6 +337,9 @@ def write_record(
         made_with=made_with(tuning.store, ids),
         notes=tuple(note for space in tuning.spaces for note in space.notes),
         rows=tuple(method_records),
+        fresh_seeds=tuning.fresh_seeds,
+        between=compared.between,
+        level=compared.level,
     )
     record.save(result, tuning.folder)
     return result

@@ -5,7 +5,9 @@ from statistics import mean, stdev
 
 import pandas as pd
 
+from slbench.stats.intervals import LEVEL
 from slbench.text import markdown_table
+from slbench.tuning.compare import MARGIN
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
 MAX_TRIALS = 10  # in the table of the summary; all are in trials.csv
@@ -54,6 +56,7 @@ def summary(record: SearchRecord, figures: Sequence[str], files: Sequence[str]) 
         parts += method_parts(record, result)
     if len(record.rows) > 1:
         parts += between_methods(record)
+    parts += verdict_note(record)
     parts += [f"![{name}: {FIGURES[name.partition('-')[0]]}]({name}.png)" for name in figures]
     if files:
         parts.append(f"To train a winner: {', '.join(f'`slbench run-grid {file}`' for file in files)}.")
@@ -168,16 +171,20 @@ def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[s
         f"validation images too), seeds {', '.join(map(str, comparison.seeds))}, which the search did not use; "
         "test top-1 of the last epoch in %:"
     )
-    rows = {"tuned": comparison.tuned, "default setting": comparison.own}
+    tuned = {} if comparison.difference is None else {"tuned": comparison.tuned}
+    rows = {**tuned, "default setting": comparison.own}
     heads = ["setting", *(f"seed {seed}" for seed in comparison.seeds), "mean"]
     yield markdown_table(
         heads, [[name, *(f"{value:.2f}" for value in (*values, mean(values)))] for name, values in rows.items()]
     )
-    yield f"The tuned setting is **{comparison.verdict}**: {comparison.words}"
+    if comparison.difference is None:
+        yield f"Comparison: {comparison.words}."
+    else:
+        yield f"The tuned setting is **{comparison.verdict}**: {comparison.words.rstrip('.')}."
 
 
 def between_methods(record: SearchRecord) -> Iterator[str]:
-    """Yield a table of the winners of all methods."""
+    """Yield a table of the winners of all methods, and the comparisons between them."""
     yield "## Between methods, each tuned with the same number of trials"
     lines = []
     for result in record.rows:
@@ -192,3 +199,28 @@ def between_methods(record: SearchRecord) -> Iterator[str]:
             }
         )
     yield markdown_table(list(lines[0]), [list(line.values()) for line in lines])
+    if record.between:
+        yield "Differences in test top-1 between the tuned methods, paired by seed:"
+        yield "\n".join(f"- {line}." for line in between_lines(record))
+
+
+def between_lines(record: SearchRecord) -> list[str]:
+    """Return each comparison of two tuned methods as text."""
+    titles = {result.method: result.title for result in record.rows}
+    return [
+        f"{titles[each.method]} against {titles[each.reference]}: **{each.verdict}**, {each.words}"
+        for each in record.between
+    ]
+
+
+def verdict_note(record: SearchRecord) -> Iterator[str]:
+    """Yield how the verdicts of the comparisons are to be read."""
+    intervals = [row.comparison for row in record.rows if row.comparison is not None and row.comparison.low is not None]
+    count = len(intervals) + sum(each.low is not None for each in record.between)
+    if not record.fresh_seeds or not count:
+        return
+    yield (
+        f"Intervals are Student's over the fresh seeds, for these test images, at {100 * record.level:.4g} %"
+        f"{f', so that all {count} of this search hold at {100 * LEVEL:g} %' if count > 1 else ''}. Equivalent: the "
+        f"interval lies within ±{MARGIN:g} points."
+    )

@@ -48,11 +48,12 @@ def test_a_search_is_run_once_printed_written_and_reported(slbench: Command, tmp
     assert "slbench, torch" not in summary and "torch" in summary  # the versions are listed
 
     results = Store(store)
-    if method.comparison is not None and method.comparison.seeds:
-        assert method.comparison.seeds == (2, 3)
-        best = load_study(folder / "best.toml")
-        assert all(results.has_ended(run.spec) for run in best.runs)
-        assert {run.spec.protocol for run in best.runs} == {"full"}
+    assert method.comparison is not None and len(method.comparison.tuned) == 2
+    assert method.comparison.seeds == record.fresh_seeds and min(record.fresh_seeds) >= 2
+    best = load_study(folder / "best.toml")
+    assert all(results.has_ended(run.spec) for run in best.runs)
+    assert {run.spec.protocol for run in best.runs} == {"full"}
+    assert {run.spec.seed for run in best.runs} == set(record.fresh_seeds)
     baseline = results.record(method.trials[0].run_ids[0])
     assert baseline is not None and baseline.spec.protocol == "holdout"
 
@@ -62,7 +63,9 @@ def test_a_search_is_run_once_printed_written_and_reported(slbench: Command, tmp
     assert load(folder).rows == record.rows
     more = slbench(*command, "--trials", "4", "--json")
     assert more.code == 0
-    assert len(json.loads(more.out)["rows"][0]["trials"]) == 4
+    document = json.loads(more.out)
+    assert len(document["rows"][0]["trials"]) == 4
+    assert not set(document["fresh_seeds"]) & set(record.fresh_seeds)
 
     report = slbench("report", folder, "--store", store)
     assert report.code == 0

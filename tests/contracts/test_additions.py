@@ -157,8 +157,9 @@ def forgotten_by_columns() -> Iterator[str]:
     for name, metric in METRICS.items():
         if metric.field is not None and metric.field not in RunRecord.model_fields:
             yield f"{name}: a record has no field {metric.field}"
-        if (metric.field is None) == (metric.from_logits is None):
-            yield f"{name}: give it a field of the record or a function of logits"
+        sources = (metric.field, metric.from_logits, metric.from_predictions)
+        if sum(source is not None for source in sources) != 1:
+            yield f"{name}: give it a field of the record or a function of logits or predictions"
         if not metric.description:
             yield f"{name}: describe it for the caption"
 
@@ -197,7 +198,7 @@ def test_what_an_addition_forgot_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(METRICS, "kappa", Metric(head="kappa", description="", key="kappa"))
     assert [*forgotten_by_columns()] == [
         "joules: 'RunRecord' object has no attribute 'joules'",
-        "kappa: give it a field of the record or a function of logits",
+        "kappa: give it a field of the record or a function of logits or predictions",
         "kappa: describe it for the caption",
     ]
     monkeypatch.setitem(DATASETS, "birds", dataclasses.replace(DATASET, loader="tests.contracts.additions:load_birds"))

@@ -13,7 +13,7 @@ from tests.grid.helpers import CPU, run_all
 from tests.support import make_record, missing, runs
 
 PARAMETERS = 2_786  # of the tiny network
-LOGITS = 2_000 * (10 * 2 + 8)  # bytes
+LOGITS = 2_000 * (10 * 2 + 8 + 4 + 1)  # bytes
 RUNS = runs({"seed": [0, 1]}, set={"recipe.precision": "fp32"})
 NEEDED = 4 * PARAMETERS * 10 + LOGITS + SLACK
 Free = Callable[[int], None]

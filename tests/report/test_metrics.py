@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from slbench.report.metrics import read_logits, value_of
+from slbench.report.metrics import correct_by_seed, read_correct, read_outputs, value_of
 from slbench.stats.classification import balanced_accuracy, calibration_error
 from slbench.table_spec import METRICS
 from tests.support import make_record, runs
@@ -18,14 +18,14 @@ def log_odds(*rows: tuple[float, ...]) -> np.ndarray:
 
 
 def test_balanced_accuracy_counts_each_class_alike_however_many_images_it_has() -> None:
-    logits = log_odds((0.9, 0.1), (0.8, 0.2), (0.7, 0.3), (0.6, 0.4))
-    assert balanced_accuracy(logits, np.array([0, 0, 0, 1])) == 50.0  # 3 of 3, and 0 of 1
-    assert balanced_accuracy(logits, np.array([0, 0, 1, 1])) == 50.0
-    assert balanced_accuracy(logits, np.array([0, 1, 0, 0])) == pytest.approx(50.0)
+    predictions = np.zeros(4, dtype="int32")
+    assert balanced_accuracy(predictions, np.array([0, 0, 0, 1])) == 50.0  # 3 of 3, and 0 of 1
+    assert balanced_accuracy(predictions, np.array([0, 0, 1, 1])) == 50.0
+    assert balanced_accuracy(predictions, np.array([0, 1, 0, 0])) == pytest.approx(50.0)
 
 
 def test_a_class_without_test_images_does_not_count() -> None:
-    assert balanced_accuracy(log_odds((0.9, 0.05, 0.05)), np.array([0])) == 100.0
+    assert balanced_accuracy(np.array([0]), np.array([0])) == 100.0
 
 
 def test_calibration_error_is_confidence_less_accuracy_weighted_by_bin() -> None:
@@ -60,7 +60,20 @@ def test_metrics_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> No
 def test_without_readable_logits_there_is_no_value(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "test_logits.safetensors").write_bytes(content)
-    assert read_logits(tmp_path / "test_logits.safetensors") is None
+    assert read_outputs(tmp_path / "test_logits.safetensors") is None
+    assert read_correct(tmp_path / "test_logits.safetensors") is None
     (run,) = runs()
     assert value_of(make_record(run), METRICS["ece"], tmp_path) is None
     assert value_of(make_record(run), METRICS["ece"], None) is None
+
+
+def test_correctness_by_seed_comes_from_predictions_and_of_older_files_from_logits(tmp_path: Path) -> None:
+    runs_ = runs({"seed": [3, 1, 2]})
+    folders = {run.spec.run_id: tmp_path / str(run.spec.seed) for run in runs_}
+    older = {"logits": np.array([[2.0, 1.0], [1.0, 2.0]], dtype="float16"), "labels": np.array([0, 0])}
+    newer = {**older, "predictions": np.array([1, 0], dtype="int32")}
+    for seed, outputs in ((3, older), (1, newer)):
+        (tmp_path / str(seed)).mkdir()
+        save_file(outputs, tmp_path / str(seed) / "test_logits.safetensors")
+    correct = correct_by_seed([make_record(run) for run in runs_], folders)
+    assert {seed: values.tolist() for seed, values in correct.items()} == {1: [False, True], 3: [True, False]}

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from slbench.errors import DivergedError
 from slbench.methods import METHODS
 from slbench.record import RunRecord
+from slbench.report.metrics import read_correct, value_of
 from slbench.run_paths import RunPaths
 from slbench.spec import Protocol
 from slbench.store import Store
+from slbench.table_spec import METRICS
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import EpochMetrics, Evaluation
-from slbench.train.run import accuracies
-from tests.support import naming
+from slbench.train.run import accuracies, stored_outputs
+from tests.support import make_record, naming, runs
 from tests.train.helpers import RECIPE, run, tiny
 
 Run = tuple[RunRecord, Path]
@@ -46,8 +48,9 @@ def test_a_run_writes_record_history_weights_and_logits(finished: Run) -> None:
     stored = load_file(folder / "test_logits.safetensors")
     assert stored["logits"].dtype == torch.float16
     assert stored["logits"].shape == (2000, 10)
-    top1 = (stored["logits"].float().argmax(dim=1) == stored["labels"]).float().mean().item() * 100
-    assert top1 == pytest.approx(record.final_test_top1, abs=0.3)  # float16 may swap a tie
+    correct = read_correct(folder / "test_logits.safetensors")
+    assert correct is not None and 100 * correct.sum() / len(correct) == record.final_test_top1
+    assert 100 * stored["in_top5"].sum().item() / len(correct) == record.final_test_top5
     assert record.params == sum(value.numel() for value in load_file(folder / "weights.safetensors").values())
     assert record.macs > 0
     assert tiny().dataset.content == f"arrays sha256:{record.data_sha256}"
@@ -62,6 +65,28 @@ def test_weights_depend_on_the_spec_and_not_on_earlier_random_numbers_of_the_pro
     timed = {"seconds", "started_at", "train_images_per_second", "peak_memory_bytes"}
     assert finished[0].model_dump(exclude=timed) == repeated.model_dump(exclude=timed)
     assert other.weights_sha256 != finished[0].weights_sha256
+
+
+def test_accuracies_from_stored_outputs_are_exact_where_float16_makes_ties(tmp_path: Path) -> None:
+    step = 1e-5  # below the resolution of float16 near 1
+    logits = 1 + step * torch.tensor([[0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0.0]])
+    labels = torch.tensor([6, 0])
+    evaluated = Evaluation.of(logits, labels)
+    assert (evaluated.top1, evaluated.top5) == (100, 100)
+    assert (logits.half() == logits.half()[0, 0]).all()
+    save_file(stored_outputs(logits, labels), tmp_path / "test_logits.safetensors")
+    correct = read_correct(tmp_path / "test_logits.safetensors")
+    assert correct is not None and correct.all()
+    (run_,) = runs()
+    record = make_record(run_, final_test_top1=evaluated.top1)
+    assert value_of(record, METRICS["balanced_accuracy"], tmp_path) == record.final_test_top1
+
+
+def test_predictions_of_ties_are_those_of_the_evaluation() -> None:
+    logits, labels = torch.zeros(11, 7), torch.arange(11) % 7
+    stored, evaluated = stored_outputs(logits, labels), Evaluation.of(logits, labels)
+    assert 100 * (stored["predictions"] == labels).sum().item() / 11 == evaluated.top1
+    assert 100 * stored["in_top5"].sum().item() / 11 == evaluated.top5
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])
