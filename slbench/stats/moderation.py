@@ -56,10 +56,10 @@ def estimate_prior(variances: Sequence[Variance]) -> Variance:
     """Return scale and weight (as degrees of freedom) of the prior.
 
     The weight follows Smyth's moments of log variances, up to PRIOR_WEIGHT times the degrees of freedom of one cell.
-    The limit is ours: the strict levels of many contrasts look far into the tails, where a few variances cannot show that
-    they are equal. Without it 6 to 14 of 100 families of 15 or 60 contrasts without effects say better or worse at two
-    and three seeds if the logarithms of the spreads have a standard deviation of .4; with it 0 to 6, and intervals are
-    0 to 9 % wider (`make bench-verdict`).
+    The limit is ours: the strict levels of many contrasts look far into the tails, where a few variances cannot show
+    that they are equal. Without it 6 to 14 of 100 families of 15 or 60 contrasts without effects say better or worse
+    at two and three seeds if the logarithms of the spreads have a standard deviation of .4; with it 0 to 6, and
+    intervals are 0 to 9 % wider (`make bench-verdict`).
 
     The scale is the mean of the variances, weighted by degrees of freedom, in place of Smyth's geometric one: over the
     two to ten cells of an ablation the latter covers .91 to .94 of a promised .95 at two and three seeds, the mean .944

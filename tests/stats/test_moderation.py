@@ -19,7 +19,7 @@ def test_equal_variances_are_pooled_with_a_prior_of_limited_weight() -> None:
     first, second, _ = moderated([Variance(2.0, 3), Variance(2.0, 3), Variance(5.0, 1)])
     assert first == second
     # The prior, 17/7, weighs as much as three cells; the result, at most as much as all together.
-    assert (first.value, first.df) == (pytest.approx((9 * 17 / 7 + 3 * 2) / 12), 7)
+    assert (first.value, first.df) == pytest.approx(((9 * 17 / 7 + 3 * 2) / 12, 7.0))
 
 
 def test_unequal_variances_move_towards_their_mean_by_the_weight_of_the_prior() -> None:
