@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-startup docs install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup docs install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -32,6 +32,9 @@ bench-tune: install
 
 bench-report: install
 	$(BIN)/python -m benchmarks.report
+
+bench-verdict: install
+	$(BIN)/python -m benchmarks.verdict
 
 bench-startup: install
 	$(BIN)/python -m benchmarks.startup
