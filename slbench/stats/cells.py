@@ -8,7 +8,7 @@ from slbench.text import distinct
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAINING = ("dataset_", "recipe_", "backbone_")  # prefixes of fields in which compared runs agree
+TRAINING = ("dataset_", "recipe_")  # prefixes of fields in which compared runs agree
 NUMERICS = "numerics_"  # prefix of the versions of the parts that a run uses; NaN for the others
 EQUAL = "recipe_equal"  # training budget of subsets; the full set has none and is compared with both kinds
 ACCURACY = "final_test_top1"
@@ -65,7 +65,8 @@ class Cell:
 def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
     """Return the cells of a frame of runs.
 
-    Fields of training and of the backbone that differ within a backbone and data set tell cells apart: runs that were
+    Fields of training that differ within a backbone and data set, and sizes of the backbone that differ within a method
+    (`none-wide` has an MLP of its own), tell cells apart: runs that were
     trained differently are never compared. Fields of a method that differ within a method are axes: a method is
     compared with the variant of its reference that agrees on every axis along which the reference varies. So are
     versions of numerics, if there are several; they must agree where both have one.
@@ -82,9 +83,11 @@ def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
 def cells_of(runs: "pd.DataFrame", swept: str | None) -> Iterator[Cell]:
     """Yield the cells of one backbone on one data set."""
     varied = [str(column) for column in runs if varies(runs[column])]
-    apart = [name for name in varied if name.startswith(TRAINING) or name == "protocol"]
     methods = [part for _, part in runs.groupby("method", sort=False)]
-    axes = [name for name in varied if name.startswith("method_") and any(varies(part[name]) for part in methods)]
+    within = [name for name in varied if any(varies(part[name]) for part in methods)]  # not implied by the method
+    apart = [name for name in varied if name.startswith(TRAINING) or name == "protocol"]
+    apart += [name for name in within if name.startswith("backbone_")]
+    axes = [name for name in within if name.startswith("method_")]
     axes += [name for name in varied if name.startswith(NUMERICS) and varies(runs[name].dropna())]
     if swept in apart:
         axes.append(swept)

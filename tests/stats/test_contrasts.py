@@ -289,3 +289,11 @@ def test_versions_of_numerics_are_never_mixed() -> None:
     assert dict(zip(result["setting"], result["estimate"], strict=True)) == pytest.approx(
         {"numerics_trainer 1": 7 / 6, "numerics_trainer 2": 0.0}
     )
+
+
+def test_sizes_that_a_method_implies_do_not_keep_it_from_being_compared() -> None:
+    plain = frame({("a", "none", 1.0): NONE}, backbone_mlp_ratio=2.0)
+    wide = frame({("a", "none-wide", 1.0): LSA}, backbone_mlp_ratio=2.5)
+    assert only(contrasts(pd.concat([plain, wide], ignore_index=True))).estimate == pytest.approx(7 / 6)
+    other = [frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}, backbone_dim=dim) for dim in (8, 16)]
+    assert list(contrasts(pd.concat(other, ignore_index=True))["setting"]) == ["backbone_dim 8", "backbone_dim 16"]
