@@ -1,8 +1,8 @@
 """Simulated studies: coverage, family-wise error and power of verdicts, and the training runs that a verdict costs.
 
 Studies are judged by `slbench.stats.judge.judged`, which is behind `slbench.contrasts` and every report, and by
-`slbench.stats.sequential.interim_analyses`, which is behind seed rules. Run by `make bench-verdict`; --quick takes
-fewer studies. Writes a Markdown table.
+`slbench.stats.sequential.interim_analyses`, which is behind seed rules. Run by `make bench-verdict`;
+--studies takes fewer. Writes a Markdown table.
 """
 
 import argparse
@@ -289,10 +289,10 @@ def coverage_tasks(studies: int) -> list[Task]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the studies")
+    parser.add_argument("--studies", type=int, default=2_000, help="simulated studies of a line")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    began, studies = time.monotonic(), 200 if options.quick else 2_000
+    began, studies = time.monotonic(), options.studies
     with ProcessPoolExecutor() as pool:
         coverage = list(pool.map(call, coverage_tasks(studies)))
         worlds = [
@@ -303,7 +303,7 @@ def main() -> None:
         costs = {}
         for backbones in (1, 5):
             for gain in (0.0, 1.0, 2.0, 0.5):
-                each = max(studies // 5 // backbones, 40)
+                each = max(studies // 4 // backbones, 60)
                 tasks: list[Task] = [(fixed_cost, (name, backbones, gain, each)) for name in FIXED]
                 tasks += [(sequential_cost, (first, backbones, gain, each)) for first in (3, 5)]
                 costs[backbones, gain] = list(pool.map(call, tasks))
