@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-startup docs install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-startup bench-verdict docs install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -35,6 +35,9 @@ bench-report: install
 
 bench-startup: install
 	$(BIN)/python -m benchmarks.startup
+
+bench-verdict: install
+	$(BIN)/python -m benchmarks.verdict
 
 # The documentation, into build/site; a broken link is an error.
 docs: .venv/.docs

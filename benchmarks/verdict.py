@@ -1,0 +1,248 @@
+"""Coverage, family error, power and cost of verdicts, by simulation; the results are in benchmarks/verdict.md.
+
+Run by `make bench-verdict`, about 10 minutes on two cores; `--quick` simulates a tenth of the studies and writes
+nothing.
+"""
+
+import argparse
+import csv
+import io
+import platform
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import scipy
+
+from benchmarks.simulated import CONTRASTS, LAWS, METHODS, Array, differences, half_width, means, spread_of
+from benchmarks.verdict_cost import AIM, GAINS, aim_rows, cost_table, margin_table, one_design_table, simulate
+from slbench.stats import simultaneous
+from slbench.stats.correlation import Z95, correlation
+from slbench.stats.simultaneous import min_p_level, sidak_level
+
+HERE = Path(__file__).parent
+ACCURACIES, RESULT = HERE / "quick_accuracies.csv", HERE / "verdict.md"
+SEED, STUDIES, MIN_P_DRAWS = 0, 2000, 1000
+CELLS = {3: 1, 15: 5, 60: 20}  # by comparisons of the family
+COUNTS = (2, 3, 5, 10, 30)
+CONDITIONS = {"equal spreads": {}, "unequal spreads": {"unequal": 0.4}, "missing runs": {"missing": 0.1}}
+Row = Sequence[str]
+
+
+def wilson(count: float, total: float) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion (Wilson 1927)."""
+    share, z2 = count / total, Z95**2 / total
+    centre, half = share + z2 / 2, Z95 * (share * (1 - share) / total + z2 / total / 4) ** 0.5
+    return (centre - half) / (1 + z2), (centre + half) / (1 + z2)
+
+
+def proportion(hits: Array) -> str:
+    """Return a proportion with its interval; NaN are left out."""
+    known = hits[np.isfinite(hits)]
+    low, high = wilson(known.sum(), known.size)
+    return f"{known.mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+def covered(values: Array, level: Array | float) -> Array:
+    """Return which intervals contain the true 0, as 0 and 1; NaN without an interval."""
+    half = half_width(spread_of(values, moderated=True), np.isfinite(values).sum(axis=-1), level)
+    return np.where(np.isfinite(half), np.abs(means(values)) <= half, np.nan)
+
+
+def error_row(studies: int, line: tuple[int, str, int, str]) -> Row:
+    """Return family error and coverage of one setting."""
+    comparisons, law, seeds, condition = line
+    source = np.random.default_rng([SEED, comparisons, LAWS.index(law), seeds])
+    values = differences(source, (studies, CELLS[comparisons], seeds), law, **CONDITIONS[condition])
+    wrong = (covered(values, sidak_level(0.95, comparisons)) == 0).any(axis=(1, 2))
+    plain = covered(values, 0.95)
+    each = [proportion(plain[:, place]) for place in range(len(CONTRASTS))]
+    return (condition, str(comparisons), law, str(seeds), proportion(wrong.astype(float)), *each)
+
+
+def min_p_row(studies: int, line: tuple[int, str, int]) -> Row:
+    """Return the family error with levels from the joint distribution."""
+    comparisons, law, seeds = line
+    source = np.random.default_rng([SEED, 1, comparisons, LAWS.index(law), seeds])
+    values = differences(source, (studies, CELLS[comparisons], seeds), law)
+    simultaneous.DRAWS = MIN_P_DRAWS
+    levels = [min_p_level(family.reshape(comparisons, seeds), level=0.95) for family in values]
+    wrong = (covered(values, np.array(levels)[:, None, None]) == 0).any(axis=(1, 2))
+    return (str(comparisons), law, str(seeds), proportion(wrong.astype(float)), f"{np.mean(levels):.5f}",
+            f"{sidak_level(0.95, comparisons):.5f}")  # fmt: skip
+
+
+def power_rows(studies: int) -> Iterator[Row]:
+    """Yield the power of moderated and own variances for 30 comparisons of 5 backbones on 2 data sets, 3 seeds."""
+    values = differences(np.random.default_rng([SEED, 2]), (studies, 10, 3))
+    scale = values.std(axis=(0, 2, 3), keepdims=True)
+    level = sidak_level(0.95, 30)
+    halves = [half_width(spread_of(values, moderated=moderated), 3, level) for moderated in (False, True)]
+    for gain in (0.0, 1.0, 2.0, 3.0, 4.0, 6.0):
+        estimate = means(values + gain * scale)
+        found = [estimate > half if gain else (np.abs(estimate) > half).any(axis=(1, 2)) for half in halves]
+        own, moderated = (each.mean() for each in found)
+        name = f"{gain:g}" if gain else "0 (family error)"
+        yield (
+            name,
+            *(proportion(each.astype(float).ravel()) for each in found),
+            f"{moderated / own:.2f}" if gain else "",
+        )
+
+
+def measured() -> dict[str, Array]:
+    """Return the accuracies of the real runs by method, in order of their seeds."""
+    lines = [line for line in ACCURACIES.read_text().splitlines() if not line.startswith("#")]
+    found: dict[str, dict[int, float]] = {method: {} for method in METHODS}
+    for row in csv.DictReader(lines):
+        found[row["method"]][int(row["seed"])] = float(row["final_test_top1"])
+    return {method: np.array([values[seed] for seed in sorted(values)]) for method, values in found.items()}
+
+
+def spread_rows(accuracies: dict[str, Array]) -> Iterator[Row]:
+    """Yield standard deviations of the methods and of their differences to none."""
+    for method, values in accuracies.items():
+        gain = values - accuracies["none"]
+        difference = (f"{gain.mean():+.2f}", interval_of_std(gain)) if method != "none" else ("", "")
+        yield method, str(values.size), f"{values.mean():.2f}", interval_of_std(values), *difference
+
+
+def interval_of_std(values: Array) -> str:
+    """Return a standard deviation with its 95 % interval (chi-squared)."""
+    df, std = values.size - 1, float(values.std(ddof=1))
+    low, high = (std * (df / scipy.special.chdtri(df, tail)) ** 0.5 for tail in (0.025, 0.975))
+    return f"{std:.2f} ({low:.2f} to {high:.2f})"
+
+
+def correlation_rows(accuracies: dict[str, Array]) -> Iterator[Row]:
+    """Yield the correlations of two methods over the seeds."""
+    for one, other in combinations(METHODS, 2):
+        found = correlation(list(zip(accuracies[one].tolist(), accuracies[other].tolist(), strict=True)))
+        assert found is not None
+        yield f"{one}, {other}", f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def table(head: str, rows: Iterable[Row]) -> str:
+    """Return a Markdown table."""
+    names = head.split(" | ")
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def versions() -> str:
+    """Return device and versions."""
+    cpu = next((line.split(":")[1].strip() for line in cpu_info() if line.startswith("model name")), platform.machine())
+    return f"{cpu}; Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}"
+
+
+def cpu_info() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def report(studies: int, processes: int) -> str:
+    """Return the whole result as Markdown."""
+    text, accuracies = io.StringIO(), measured()
+    with ProcessPoolExecutor(processes) as pool:
+        lines = [
+            (count, law, seeds, name)
+            for name, count, law, seeds in product(CONDITIONS, CELLS, LAWS, COUNTS)
+            if CELLS[count] > 1 or name != "unequal spreads"
+        ]
+        errors = list(pool.map(partial(error_row, studies), lines, chunksize=4))
+        joint = list(pool.map(partial(min_p_row, studies), product((3, 15), LAWS, (12, 30))))
+    covariance = np.cov(np.stack([accuracies[method] for method in METHODS]))
+    simultaneous.DRAWS = MIN_P_DRAWS
+    simulation = simulate(covariance, studies=studies // 2, seed=SEED)
+    print(TEXT.format(
+        versions=versions(), seed=SEED, studies=studies, cost_studies=studies // 2, draws=MIN_P_DRAWS,
+        n=accuracies["none"].size,
+        errors=table("condition | comparisons | noise | seeds | family error | coverage of spt | of lsa | of both", errors),
+        joint=table("comparisons | noise | seeds | family error | mean level of an interval | Šidák's level", joint),
+        power=table("gain in sd | own variance | moderated | ratio", power_rows(studies)),
+        spreads=table("method | seeds | mean | sd | gain over none | sd of the gain", spread_rows(accuracies)),
+        correlations=table("methods | correlation", correlation_rows(accuracies)),
+        cost=table("design | gain | seeds (95 % interval) | runs | right | family error | runs / t tests",
+                   cost_table(simulation)),
+        one_design=table(
+            "design | seeds | " + " | ".join(f"right at {gain:g}" for gain in GAINS) + " | "
+            + " | ".join(f"runs at {gain:g}" for gain in GAINS) + " | mean runs / t tests", one_design_table(simulation)),
+        margin=table("design | seeds | better | equivalent | undecided | family error | runs", margin_table(simulation)),
+        aim=f"{AIM:g}", aims=table("gain | runs of the seed rule / runs of the t tests | aim met", aim_rows(simulation)),
+    ), file=text)  # fmt: skip
+    return text.getvalue().rstrip() + "\n"
+
+
+TEXT = """# Verdicts in simulation
+
+Written by `make bench-verdict` ({versions}; random seed {seed}; {studies} simulated studies a line, {cost_studies} for the
+cost). Intervals are 95 %: Wilson's for proportions, normal where ± stands. The arithmetic of `slbench.contrasts` and of
+the seed rule is done on arrays, with levels from `slbench.stats`; tests compare both. docs/judging.md explains the terms.
+
+## Family error and coverage
+
+No true effect. Comparisons of spt, lsa and both with none, in 1, 5 or 20 cells (3, 15, 60 comparisons); over seeds none
+and lsa, and spt and both, correlate by .95, all others by .3; 10 % bad runs lie six standard deviations below the others.
+Unequal spreads: the logarithms of the cells' spreads have standard deviation .4. Missing runs: one in ten. Family error:
+studies in which any simultaneous interval leaves out 0; one minus it is their joint coverage. Coverage: of the plain
+95 % interval, for each contrast by itself. Variances are moderated. Levels are Šidák's, also for 30 seeds.
+
+{errors}
+From 11 seeds on slbench takes the level from the joint distribution of the smallest p value ({draws} draws here, 20,000
+in slbench), unless runs are missing:
+
+{joint}
+## Power
+
+5 backbones on 2 data sets, 3 seeds, 30 comparisons at Šidák's level: share of comparisons that say better, for a gain in
+standard deviations of the difference. In a single cell nothing is borrowed: its intervals are those of own variances.
+
+{power}
+## Measured spreads
+
+Test accuracies of the last epoch of {n} seeds of the quick study, in `quick_accuracies.csv`.
+
+{spreads}
+{correlations}
+## Cost of a verdict
+
+The 2x2 on five backbones (15 comparisons) with normal noise and the covariance of the runs above, at a family error of
+.05 and a margin of .5 points. Right: better for a gain of 1 or 2 points, equivalent for none; seeds are the fewest (of
+the seed rule: the smallest maximum) with which a comparison is judged rightly with probability .8. The t tests are
+paired, with own variances and two one-sided tests for equivalence, at Šidák's level. Designs with * are not in slbench:
+equivalence is judged by two one-sided tests there, whose interval is narrower than the one that is shown.
+
+With the number of seeds that is best for each gain, as if it were known beforehand:
+
+{cost}
+With one number of seeds that suffices for gains of 0, 1 and 2 points, since a study does not know its gain; in brackets
+the runs as a share of those of the t tests:
+
+{one_design}
+The aim is {aim} of the runs of the t tests or less. With the seeds of the second table:
+
+{aims}
+A gain at the margin (.5 points), with the seeds of the second table; "equivalent" and "worse" are wrong:
+
+{margin}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the studies; write nothing")
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    started = time.perf_counter()
+    text = report(STUDIES // 10 if args.quick else STUDIES, args.processes)
+    print(text)
+    print(f"{time.perf_counter() - started:.0f} seconds")
+    if not args.quick:
+        RESULT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
