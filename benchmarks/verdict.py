@@ -5,27 +5,25 @@ nothing.
 """
 
 import argparse
-import csv
-import io
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import scipy
 
+from benchmarks.measured import correlation_rows, measured, spread_rows
 from benchmarks.simulated import CONTRASTS, LAWS, METHODS, Array, differences, half_width, means, spread_of
 from benchmarks.verdict_cost import AIM, GAINS, aim_rows, cost_table, margin_table, one_design_table, simulate
 from slbench.stats import simultaneous
-from slbench.stats.correlation import Z95, correlation
+from slbench.stats.correlation import Z95
 from slbench.stats.simultaneous import min_p_level, sidak_level
 
-HERE = Path(__file__).parent
-ACCURACIES, RESULT = HERE / "quick_accuracies.csv", HERE / "verdict.md"
+RESULT = Path(__file__).with_name("verdict.md")
 SEED, STUDIES, MIN_P_DRAWS = 0, 2000, 1000
 CELLS = {3: 1, 15: 5, 60: 20}  # by comparisons of the family
 COUNTS = (2, 3, 5, 10, 30)
@@ -94,38 +92,6 @@ def power_rows(studies: int) -> Iterator[Row]:
         )
 
 
-def measured() -> dict[str, Array]:
-    """Return the accuracies of the real runs by method, in order of their seeds."""
-    lines = [line for line in ACCURACIES.read_text().splitlines() if not line.startswith("#")]
-    found: dict[str, dict[int, float]] = {method: {} for method in METHODS}
-    for row in csv.DictReader(lines):
-        found[row["method"]][int(row["seed"])] = float(row["final_test_top1"])
-    return {method: np.array([values[seed] for seed in sorted(values)]) for method, values in found.items()}
-
-
-def spread_rows(accuracies: dict[str, Array]) -> Iterator[Row]:
-    """Yield standard deviations of the methods and of their differences to none."""
-    for method, values in accuracies.items():
-        gain = values - accuracies["none"]
-        difference = (f"{gain.mean():+.2f}", interval_of_std(gain)) if method != "none" else ("", "")
-        yield method, str(values.size), f"{values.mean():.2f}", interval_of_std(values), *difference
-
-
-def interval_of_std(values: Array) -> str:
-    """Return a standard deviation with its 95 % interval (chi-squared)."""
-    df, std = values.size - 1, float(values.std(ddof=1))
-    low, high = (std * (df / scipy.special.chdtri(df, tail)) ** 0.5 for tail in (0.025, 0.975))
-    return f"{std:.2f} ({low:.2f} to {high:.2f})"
-
-
-def correlation_rows(accuracies: dict[str, Array]) -> Iterator[Row]:
-    """Yield the correlations of two methods over the seeds."""
-    for one, other in combinations(METHODS, 2):
-        found = correlation(list(zip(accuracies[one].tolist(), accuracies[other].tolist(), strict=True)))
-        assert found is not None
-        yield f"{one}, {other}", f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
-
-
 def table(head: str, rows: Iterable[Row]) -> str:
     """Return a Markdown table."""
     names = head.split(" | ")
@@ -146,7 +112,7 @@ def cpu_info() -> list[str]:
 
 def report(studies: int, processes: int) -> str:
     """Return the whole result as Markdown."""
-    text, accuracies = io.StringIO(), measured()
+    accuracies = measured()
     with ProcessPoolExecutor(processes) as pool:
         lines = [
             (count, law, seeds, name)
@@ -158,38 +124,45 @@ def report(studies: int, processes: int) -> str:
     covariance = np.cov(np.stack([accuracies[method] for method in METHODS]))
     simultaneous.DRAWS = MIN_P_DRAWS
     simulation = simulate(covariance, studies=studies // 2, seed=SEED)
-    print(TEXT.format(
+    return TEXT.format(
         versions=versions(), seed=SEED, studies=studies, cost_studies=studies // 2, draws=MIN_P_DRAWS,
         n=accuracies["none"].size,
-        errors=table("condition | comparisons | noise | seeds | family error | coverage of spt | of lsa | of both", errors),
+        errors=table("condition | comparisons | noise | seeds | family error | coverage of spt | lsa | both", errors),
         joint=table("comparisons | noise | seeds | family error | mean level of an interval | Šidák's level", joint),
         power=table("gain in sd | own variance | moderated | ratio", power_rows(studies)),
         spreads=table("method | seeds | mean | sd | gain over none | sd of the gain", spread_rows(accuracies)),
         correlations=table("methods | correlation", correlation_rows(accuracies)),
         cost=table("design | gain | seeds (95 % interval) | runs | right | family error | runs / t tests",
                    cost_table(simulation)),
-        one_design=table(
-            "design | seeds | " + " | ".join(f"right at {gain:g}" for gain in GAINS) + " | "
-            + " | ".join(f"runs at {gain:g}" for gain in GAINS) + " | mean runs / t tests", one_design_table(simulation)),
-        margin=table("design | seeds | better | equivalent | undecided | family error | runs", margin_table(simulation)),
-        aim=f"{AIM:g}", aims=table("gain | runs of the seed rule / runs of the t tests | aim met", aim_rows(simulation)),
-    ), file=text)  # fmt: skip
-    return text.getvalue().rstrip() + "\n"
+        one_design=table(f"design | seeds | {by_gain('right')} | {by_gain('runs')} | mean runs / t tests",
+                         one_design_table(simulation)),
+        aim=f"{AIM:g}",
+        aims=table("gain | runs of the seed rule / runs of the t tests | aim met", aim_rows(simulation)),
+        margin=table("design | seeds | better | equivalent | undecided | family error | runs",
+                     margin_table(simulation)),
+    ).rstrip() + "\n"  # fmt: skip
+
+
+def by_gain(what: str) -> str:
+    """Return the heads of one column for each gain."""
+    return " | ".join(f"{what} at {gain:g}" for gain in GAINS)
 
 
 TEXT = """# Verdicts in simulation
 
-Written by `make bench-verdict` ({versions}; random seed {seed}; {studies} simulated studies a line, {cost_studies} for the
-cost). Intervals are 95 %: Wilson's for proportions, normal where ± stands. The arithmetic of `slbench.contrasts` and of
-the seed rule is done on arrays, with levels from `slbench.stats`; tests compare both. docs/judging.md explains the terms.
+Written by `make bench-verdict` ({versions}; random seed {seed}; {studies} simulated studies a line,
+{cost_studies} for the cost). Intervals are 95 %: Wilson's for proportions, normal where ± stands. The arithmetic of
+`slbench.contrasts` and of the seed rule is done on arrays, with levels from `slbench.stats`; tests compare both.
+docs/judging.md explains the terms.
 
 ## Family error and coverage
 
-No true effect. Comparisons of spt, lsa and both with none, in 1, 5 or 20 cells (3, 15, 60 comparisons); over seeds none
-and lsa, and spt and both, correlate by .95, all others by .3; 10 % bad runs lie six standard deviations below the others.
-Unequal spreads: the logarithms of the cells' spreads have standard deviation .4. Missing runs: one in ten. Family error:
-studies in which any simultaneous interval leaves out 0; one minus it is their joint coverage. Coverage: of the plain
-95 % interval, for each contrast by itself. Variances are moderated. Levels are Šidák's, also for 30 seeds.
+No true effect. Comparisons of spt, lsa and both with none, in 1, 5 or 20 cells (3, 15, 60 comparisons); over seeds,
+none and lsa, and spt and both, correlate by .95, all others by .3; of 10 % bad runs, each lies six standard deviations
+below the others. Unequal spreads: the logarithms of the cells' spreads have standard deviation .4. Missing runs: one in
+ten. Family error: studies in which any simultaneous interval leaves out 0; one minus it is their joint coverage.
+Coverage: of the plain 95 % interval, for each contrast by itself. Variances are moderated. Levels are Šidák's, also for
+30 seeds.
 
 {errors}
 From 11 seeds on slbench takes the level from the joint distribution of the smallest p value ({draws} draws here, 20,000
@@ -198,13 +171,15 @@ in slbench), unless runs are missing:
 {joint}
 ## Power
 
-5 backbones on 2 data sets, 3 seeds, 30 comparisons at Šidák's level: share of comparisons that say better, for a gain in
-standard deviations of the difference. In a single cell nothing is borrowed: its intervals are those of own variances.
+5 backbones on 2 data sets, 3 seeds, 30 comparisons at Šidák's level: share of comparisons that say better, for a gain
+in standard deviations of the difference. In a single cell nothing is borrowed: its intervals are those of own
+variances.
 
 {power}
 ## Measured spreads
 
-Test accuracies of the last epoch of {n} seeds of the quick study, in `quick_accuracies.csv`.
+Test accuracies of the last epoch of {n} seeds of the quick study, in `quick_accuracies.csv`. Intervals of standard
+deviations are chi-squared, of correlations Fisher's.
 
 {spreads}
 {correlations}
