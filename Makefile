@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-startup bench-verdict docs install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup docs install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -33,11 +33,11 @@ bench-tune: install
 bench-report: install
 	$(BIN)/python -m benchmarks.report
 
-bench-startup: install
-	$(BIN)/python -m benchmarks.startup
-
 bench-verdict: install
 	$(BIN)/python -m benchmarks.verdict
+
+bench-startup: install
+	$(BIN)/python -m benchmarks.startup
 
 # The documentation, into build/site; a broken link is an error.
 docs: .venv/.docs

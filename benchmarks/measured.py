@@ -11,7 +11,7 @@ from scipy.special import chdtri
 from benchmarks.simulated import METHODS, Array
 from slbench.stats.correlation import correlation
 
-ACCURACIES = Path(__file__).with_name("quick_accuracies.csv")
+ACCURACIES = Path(__file__).with_name("verdict_runs.csv")
 
 
 def measured() -> dict[str, Array]:

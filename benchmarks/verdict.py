@@ -137,7 +137,7 @@ def report(studies: int, processes: int) -> str:
         one_design=table(f"design | seeds | {by_gain('right')} | {by_gain('runs')} | mean runs / t tests",
                          one_design_table(simulation)),
         aim=f"{AIM:g}",
-        aims=table("gain | runs of the seed rule / runs of the t tests | aim met", aim_rows(simulation)),
+        aims=table("gain | runs of the seed rule / of the t tests | right | aim met", aim_rows(simulation)),
         margin=table("design | seeds | better | equivalent | undecided | family error | runs",
                      margin_table(simulation)),
     ).rstrip() + "\n"  # fmt: skip
@@ -178,7 +178,7 @@ variances.
 {power}
 ## Measured spreads
 
-Test accuracies of the last epoch of {n} seeds of the quick study, in `quick_accuracies.csv`. Intervals of standard
+Test accuracies of the last epoch of {n} seeds of the quick study, in `verdict_runs.csv`. Intervals of standard
 deviations are chi-squared, of correlations Fisher's.
 
 {spreads}

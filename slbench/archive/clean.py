@@ -60,7 +60,7 @@ def outside_runs(store: Store, active: set[str]) -> Iterator[tuple[Kind, Path]]:
     for folder in folders(store.root):
         if folder.name.startswith(STAGING) and folder.name not in active:
             yield "import", folder
-    for pattern in (".*", "runs/.*", *(f"{kind}/*/.*" for kind in (*MEASURED, "reports", "analysis"))):
+    for pattern in (".*", "runs/.*", "studies/.*", *(f"{kind}/*/.*" for kind in (*MEASURED, "reports", "analysis"))):
         for path in sorted(store.root.glob(pattern)):
             if is_temporary(path) and time.time() - path.stat().st_mtime > OLD_SECONDS:
                 yield "temporary file", path

@@ -174,7 +174,7 @@ class AdaptiveSeeds:
         self.study, self.rule, self.store, self.on_event = study, SeedRuleState(study), store, on_event
         self.assigned = {run.spec.run_id: run for run in study.runs}
         self.outcomes = dict[str, "Outcome"]()
-        self._decisions: tuple[Decision, ...] = ()
+        self._decisions = self.rule.decisions({})
         self._requested: tuple[StudyRun, ...] = ()
         self._read_at: float | None = None  # monotonic time; None if a run has ended since
 

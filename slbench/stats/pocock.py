@@ -43,7 +43,7 @@ def sequential_level(first: int, last: int, error: float) -> float:
     bonferroni, single = math.log(error / (last - first + 1)), math.log(error)  # analyses are dependent: between them
     if excess(bonferroni) >= 0:  # so small that the integral is too rough
         return math.exp(bonferroni)
-    return math.exp(float(brentq(excess, bonferroni, single, xtol=1e-7)))
+    return math.exp(float(brentq(excess, bonferroni, single, xtol=1e-6)))
 
 
 def chance_to_cross(level: float, first: int, last: int) -> float:

@@ -76,8 +76,10 @@ def test_temporary_files_are_removed_if_their_run_is_unclaimed_or_they_are_old(s
     write(store.root / "throughput" / "m" / ".b.json.17.tmp", age_seconds=OLD_SECONDS + 60)
     write(store.root / ".slbench-17", age_seconds=OLD_SECONDS + 60)
     write(store.root / ".mine", age_seconds=OLD_SECONDS + 60)
+    write(store.root / "studies" / ".ruled.json.17.tmp", age_seconds=OLD_SECONDS + 60)
     write(store.root / ".later.17.tmp", age_seconds=-OLD_SECONDS)  # a clock that jumped
     expected = {f"runs/{folder.name}/.checkpoint.pt.17.tmp", "throughput/m/.b.json.17.tmp", ".slbench-17"}
+    expected.add("studies/.ruled.json.17.tmp")
     assert set(removable(store)) == expected
 
 

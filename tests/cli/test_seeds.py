@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.adaptive_seeds import requested_runs
+from slbench.grid.adaptive_seeds import decisions, outcomes_in, requested_runs, write_study_file
 from slbench.stats.pocock import sequential_level
 from slbench.store import Store
 from slbench.study import Study, load_study
@@ -156,3 +156,27 @@ def test_status_reports_a_damaged_study_file_in_one_line(slbench: Command, store
     assert [line for line in result.out.splitlines() if str(path) in line] == [
         f"unreadable  {path}: file: damaged or of another version; the next launch of the study rewrites it"
     ]
+
+
+def test_a_report_shows_each_contrast_as_the_rule_stopped_it_with_and_without_the_study(
+    slbench: Command, study: Path, store: Store
+) -> None:
+    ruled = load_study(study)
+    write_study_file(ruled, store)
+    of_study, of_store = (
+        json.loads(slbench("report", *arguments, "--store", store.root, "--json").out)["contrasts"]
+        for arguments in ((study,), ())
+    )
+    by_name = [{row["contrast"]: row for row in rows} for rows in (of_study, of_store)]
+    (decision,) = [
+        each for each in decisions(ruled, outcomes_in(store, store.ids())) if each.comparison.contrast.method == "spt"
+    ]
+    for rows in by_name:
+        spt, lsa = rows["spt against none"], rows["lsa against none"]
+        assert (spt["verdict"], spt["sequential"]) == ("better", True)
+        assert (spt["low"], spt["high"]) == pytest.approx((decision.analysis.low, decision.analysis.high), abs=1e-5)
+        assert spt["estimate"] == pytest.approx(decision.analysis.adjusted, abs=1e-5)
+        assert spt["estimate"] < 40.005, "less than the mean, which is biased upwards where it decided"
+        assert lsa["sequential"] and lsa["verdict"] == "undecided" and lsa["level"] > 0.95
+    text = slbench("report", study, "--store", store.root).out
+    assert not missing(text, "sequential", "adjusted for stopping", "on test accuracy")

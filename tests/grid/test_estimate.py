@@ -87,8 +87,8 @@ def test_the_longest_jobs_are_scheduled_first(tmp_path: Path) -> None:
     three = estimate(some[:3], two, precisions=FP32, probes=probes)
     assert three is not None
     assert three.wall_seconds == pytest.approx(4 + max(long, 2 * short))
-    logits = 2_000 * (2 * 10 + 8)
-    assert estimated.disk_bytes == 2 * 4 * 6000 + 4 * logits + 2 * (3 * 3) * 4 * 5000
+    outputs = 2_000 * (2 * 10 + 8 + 4 + 1)  # logits, labels, predictions, top-5
+    assert estimated.disk_bytes == 2 * 4 * 6000 + 4 * outputs + 2 * (3 * 3) * 4 * 5000
     assert estimate(some, slots(3), precisions=FP32, probes=probes) is None  # no probe with three jobs
     assert estimate([], two, precisions=FP32, probes=probes) is None
 

@@ -1,17 +1,21 @@
 """What a report reads of a store."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import slbench
 from slbench.errors import InputError
+from slbench.files import write_atomic
 from slbench.measure.throughput_keys import record_key
 from slbench.record import Failure
-from slbench.report.inputs import gather, gather_store, only
-from slbench.store import Store
+from slbench.report.inputs import gather, gather_store, kinds_of_runs, only
+from slbench.stats.settings import Statistics
+from slbench.store import RESUME_CHECK, Store
+from slbench.study_files import StoredStudy
 from tests.archive.conftest import finish
-from tests.support import TINY, make_record, make_speed, missing, naming, runs
+from tests.support import ROOT, TINY, make_record, make_speed, missing, naming, runs
 
 
 @pytest.fixture
@@ -96,3 +100,18 @@ def test_a_notebook_loads_all_runs_and_is_warned_of_what_cannot_be_read(store: S
     next(store.root.glob(f"runs/*-{runs_[0].spec.run_id}/record.json")).write_text("{}")
     with pytest.warns(UserWarning, match=naming("record.json")):
         assert len(slbench.load_runs(str(store.root))) == 1
+
+
+def test_runs_of_searches_and_of_resume_checks_are_no_runs_of_a_grid(store: Store) -> None:
+    for run in runs({"seed": [0, 1, 2]}):
+        store.finish(store.begin(run.spec, run.labels), make_record(run))
+    ids = list(store.ids())
+    search = json.loads((ROOT / "tests/golden_store/store/tuning/golden/search.json").read_text())
+    search["rows"][0]["trials"][0]["run_ids"] = ids[:2]
+    write_atomic(store.root / "tuning" / "mine" / "search.json", json.dumps(search).encode())
+    frame = slbench.load_runs(store.root)
+    assert dict(frame["kind"].value_counts()) == {"grid": len(frame) - 2, "tuning": 2}
+    asked = StoredStudy(name="s", contrasts=None, statistics=Statistics(), seeds=None, runs=ids[:1])
+    assert kinds_of_runs(store, [asked])[ids[1]] == "tuning" and ids[0] not in kinds_of_runs(store, [asked])
+    write_atomic(store.root / RESUME_CHECK, b"")
+    assert set(slbench.load_runs(store.root)["kind"]) == {"resume check"}

@@ -92,7 +92,7 @@ def test_wilsons_interval_is_that_of_its_formula() -> None:
     assert sum(wilson(5, 10)) == pytest.approx(1.0)
 
 
-# statsmodels 0.15.0 for benchmarks/quick_accuracies.csv: AnovaRM of top-1 with seeds as subjects, SPT and LSA as
+# statsmodels 0.15.0 for benchmarks/verdict_runs.csv: AnovaRM of top-1 with seeds as subjects, SPT and LSA as
 # factors within them; OLS of each method's differences to none on a constant.
 ANOVA_F = {"spt": 44.71022914878207, "lsa": 0.11025393764024952, "interaction": 0.7195447725693184}
 OLS = {
