@@ -19,9 +19,11 @@ import scipy
 from benchmarks.measured import correlation_rows, measured, spread_rows
 from benchmarks.simulated import CONTRASTS, LAWS, METHODS, Array, differences, half_width, means, spread_of
 from benchmarks.verdict_cost import AIM, GAINS, aim_rows, cost_table, margin_table, one_design_table, simulate
+from slbench.machine import host
 from slbench.stats import simultaneous
 from slbench.stats.correlation import Z95
 from slbench.stats.simultaneous import min_p_level, sidak_level
+from slbench.text import markdown_table
 
 RESULT = Path(__file__).with_name("verdict.md")
 SEED, STUDIES, MIN_P_DRAWS = 0, 2000, 1000
@@ -94,20 +96,12 @@ def power_rows(studies: int) -> Iterator[Row]:
 
 def table(head: str, rows: Iterable[Row]) -> str:
     """Return a Markdown table."""
-    names = head.split(" | ")
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(head.split(" | "), rows) + "\n"
 
 
 def versions() -> str:
     """Return device and versions."""
-    cpu = next((line.split(":")[1].strip() for line in cpu_info() if line.startswith("model name")), platform.machine())
-    return f"{cpu}; Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}"
-
-
-def cpu_info() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    return f"{host().cpu}; Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}"
 
 
 def report(studies: int, processes: int) -> str:
