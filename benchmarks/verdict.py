@@ -70,7 +70,7 @@ def min_p_row(studies: int, line: tuple[int, str, int]) -> Row:
     source = np.random.default_rng([SEED, 1, comparisons, LAWS.index(law), seeds])
     values = differences(source, (studies, CELLS[comparisons], seeds), law)
     simultaneous.DRAWS = MIN_P_DRAWS
-    levels = [min_p_level(family.reshape(comparisons, seeds), level=0.95) for family in values]
+    levels = [min_p_level(family.reshape(comparisons, seeds).tolist(), level=0.95) for family in values]
     wrong = (covered(values, np.array(levels)[:, None, None]) == 0).any(axis=(1, 2))
     return (str(comparisons), law, str(seeds), proportion(wrong.astype(float)), f"{np.mean(levels):.5f}",
             f"{sidak_level(0.95, comparisons):.5f}")  # fmt: skip

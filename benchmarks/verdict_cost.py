@@ -134,7 +134,7 @@ class Simulation:
         if n <= MIN_CORRELATION_DF:
             return np.full((len(self.values), 1, 1), sidak_level(LEVEL, COMPARISONS))
         families = self.values[..., :n].reshape(len(self.values), COMPARISONS, n)
-        return np.array([min_p_level(family, level=LEVEL) for family in families])[:, None, None]
+        return np.array([min_p_level(family.tolist(), level=LEVEL) for family in families])[:, None, None]
 
     def sequential(self, *, one_sided: bool = False) -> Callable[[Gains, int], Outcome]:
         """Return the outcomes of the seed rule, by its largest number of seeds."""

@@ -29,7 +29,7 @@ from slbench.stats.sequential import SequentialDesign, interim_analyses
 from slbench.stats.settings import Statistics
 from slbench.stats.simultaneous import sidak_level
 from slbench.study import SeedRule
-from tests.stats.test_contrasts import frame
+from tests.stats.test_contrasts import frame, only
 
 STUDIES = 2000
 CELLS = {3: 1, 15: 5, 60: 20}  # by comparisons
@@ -51,7 +51,7 @@ def as_frame(study: Array) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("seeds", "options"), [(3, {}), (5, {"unequal": 0.8}), (4, {"missing": 0.15})])
 def test_simulated_studies_are_judged_as_by_contrasts(seeds: int, options: dict[str, float]) -> None:
-    study = differences(np.random.default_rng(seeds), (1, 5, seeds), **options) + 0.5
+    study = differences(np.random.default_rng(seeds), (1, 5, seeds), "normal", **options) + 0.5
     spread, count = spread_of(study, moderated=True), np.isfinite(study).sum(axis=-1)
     half = half_width(spread, count, sidak_level(0.95, 15))
     found = verdicts(means(study), half, margin=2.0)
@@ -108,7 +108,7 @@ def quick_runs() -> pd.DataFrame:
 
 @pytest.mark.parametrize("effect", ["spt", "lsa", "interaction"])
 def test_the_square_of_an_effects_t_is_the_f_of_statsmodels_anova(effect: str) -> None:
-    (row,) = contrasts(quick_runs(), contrasts=[{"effect": effect}]).query("not exploratory").itertuples()
+    row = only(contrasts(quick_runs(), contrasts=[{"effect": effect}]).query("not exploratory"))
     assert row.estimate**2 * row.n / row.std**2 == pytest.approx(ANOVA_F[effect], rel=1e-9)
 
 
