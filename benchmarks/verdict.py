@@ -156,7 +156,7 @@ none and lsa, and spt and both, correlate by .95, all others by .3; of 10 % bad 
 below the others. Unequal spreads: the logarithms of the cells' spreads have standard deviation .4. Missing runs: one in
 ten. Family error: studies in which any simultaneous interval leaves out 0; one minus it is their joint coverage.
 Coverage: of the plain 95 % interval, for each contrast by itself. Variances are moderated. Levels are Šidák's, also for
-30 seeds.
+30 seeds. Among so many lines a few are off by more than their interval says.
 
 {errors}
 From 11 seeds on slbench takes the level from the joint distribution of the smallest p value ({draws} draws here, 20,000
