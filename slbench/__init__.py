@@ -14,7 +14,7 @@ Modules from top to bottom; each imports only from those below it:
 
     cli/          commands: parse, one library call, print; only here are typer and rich imported
     gpu_check.py  one-time check of a GPU
-    report/       tables, findings, figures and an HTML page from the records of a store
+    report/       verdicts, tables, figures and an HTML page from the records of a store; what a plan can decide
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
     grid/         queue, executors and their processes, slots, failures, cost of a grid, verification of exact resume
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
@@ -25,11 +25,11 @@ Modules from top to bottom; each imports only from those below it:
     study/        studies from a TOML file or flags, validated and expanded into runs
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
-    stats/        contrasts and verdicts on a frame of runs; intervals, 2x2 effects, images, power, sequential seeds
+    stats/        contrasts and verdicts on a frame of runs: moderated variances, power, sequential seeds, test images
     archive/      export and import of runs, removal of leftovers
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
-    record.py     RunRecord: stored result of a run: finished, failed or stopped
+    record.py     RunRecord, DivergedRecord, Failure: stored outcome of a run
     run_paths.py  RunPaths: names of the files of a run
     measurement_records.py  stored measurements of a network or a job
     claims.py     claims of runs by processes

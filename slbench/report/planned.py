@@ -9,8 +9,9 @@ from slbench.record import RunRecord
 from slbench.report.tidy import tidy
 from slbench.report.verdicts import PLAIN
 from slbench.spec import to_dict
+from slbench.stats.cells import ACCURACY
 from slbench.stats.contrast import default_contrasts
-from slbench.stats.contrasts import ACCURACY, Answer, answers
+from slbench.stats.contrasts import Answer, answers
 from slbench.stats.judge import judge
 from slbench.stats.power import MIN_DF, POWER, Design, detectable_effect
 from slbench.stats.simultaneous import sidak_level

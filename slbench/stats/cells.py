@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 TRAINING = ("dataset_", "recipe_", "backbone_")  # prefixes of fields in which compared runs agree
 NUMERICS = "numerics_"  # prefix of the versions of the parts that a run uses; NaN for the others
 EQUAL = "recipe_equal"  # training budget of subsets; the full set has none and is compared with both kinds
+ACCURACY = "final_test_top1"
+RESULTS = ("method", "seed", "status", ACCURACY, "final_test_loss", "dataset_num_classes")
 WHOLE = {"dataset_fraction": 1.0}  # value of a field for the full data set, where the frame has NaN
 Variant = Mapping[str, Any]  # values of the axes
 
@@ -28,6 +30,7 @@ class Cell:
         self.axes, self.setting = list(axes), dict(setting)
         self.versions = {axis for axis in axes if axis.startswith(NUMERICS)}
         self.backbone, self.dataset = str(runs["backbone"].iloc[0]), str(runs["dataset"].iloc[0])
+        runs = runs[[name for name in (*RESULTS, *axes) if name in runs]]  # few columns are much faster to select from
         self.by_method = {str(method): part for method, part in runs.groupby("method", sort=False)}
         self._none = runs.iloc[:0]
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
-from slbench.stats.cells import Cell, cells
+from slbench.stats.cells import ACCURACY, Cell, cells
 from slbench.stats.contrast import METHODS_2X2, MIN_BACKBONES, Contrast
 from slbench.text import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ACCURACY = "final_test_top1"
 Failures = Literal["withhold", "chance"]
 BySeed = dict[int, float]
 
@@ -82,12 +81,11 @@ def matched_runs(cell: Cell, methods: Sequence[str], variant: Mapping[str, Any])
 
 def by_seed(runs: "pd.DataFrame", failures: Failures) -> BySeed:
     """Return the accuracies of runs by seed; diverged runs are left out, or count as chance."""
-    lost = diverged(runs)
-    finished = runs[~lost & runs[ACCURACY].notna()]
-    values = {int(seed): float(value) for seed, value in zip(finished["seed"], finished[ACCURACY], strict=True)}
-    if failures == "chance":
-        classes = zip(runs[lost]["seed"], runs[lost]["dataset_num_classes"], strict=True)
-        values |= {int(seed): 100 / float(count) for seed, count in classes}
+    rows = list(zip(runs["seed"].tolist(), runs[ACCURACY].tolist(), diverged(runs).tolist(), strict=True))
+    values = {int(seed): float(value) for seed, value, lost in rows if not lost and value == value}
+    if failures == "chance" and any(lost for *_, lost in rows):
+        chance = 100 / float(runs["dataset_num_classes"].iloc[0])
+        values |= {int(seed): chance for seed, _, lost in rows if lost}
     return values
 
 

@@ -7,8 +7,9 @@ from statistics import mean, variance
 from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
+from slbench.stats.cells import ACCURACY
 from slbench.stats.contrast import Contrast, check_methods, declared, default_contrasts, effect_contrasts
-from slbench.stats.contrasts import ACCURACY, Answer, BySeed, answers
+from slbench.stats.contrasts import Answer, BySeed, answers
 from slbench.stats.correlation import Correlation, correlation
 from slbench.stats.intervals import t_bound
 from slbench.stats.moderation import ROUNDING, Variance, moderated

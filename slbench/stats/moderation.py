@@ -8,7 +8,6 @@ are never mixed: methods correlate unequally over seeds, so that a variance comm
 Source: Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, sections 4 to 6 (the "moderated t").
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
 
 PRIOR_WEIGHT = 3  # largest weight of the prior, in degrees of freedom of one cell
 ROUNDING = 1e-18  # points squared; a smaller variance is rounding error
@@ -66,34 +67,42 @@ def estimate_prior(variances: Sequence[Variance]) -> Variance:
     to .963 (normal noise, equal spreads and spreads that differ as above).
     """
     import numpy as np
-    from scipy.special import polygamma
 
     values = np.array([variance.value for variance in variances])
-    half = np.array([variance.df for variance in variances]) / 2
-    scale = float((values * half).sum() / half.sum())
-    excess = float((np.log(values) - log_bias(half)).var(ddof=1) - polygamma(1, half).mean())
-    weight = 2 * inverse_trigamma(excess) if excess > 0 else math.inf
-    return Variance(scale, min(weight, PRIOR_WEIGHT * max(variance.df for variance in variances)))
+    scale, weight = priors(values, np.array([variance.df for variance in variances], dtype=float))
+    return Variance(float(scale), float(weight))
 
 
-def log_bias(half: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Return the expectation of log(s^2 / sigma^2) at half the degrees of freedom."""
+def priors(values: "Array", df: "Array") -> "tuple[Array, Array]":
+    """Return scales and weights of many priors; see `estimate_prior`.
+
+    Args:
+        values: variances (..., cells).
+        df: their degrees of freedom (cells).
+    """
     import numpy as np
-    from scipy.special import digamma
+    from scipy.special import digamma, polygamma
 
-    bias: NDArray[np.float64] = digamma(half) - np.log(half)
-    return bias
+    half, most = df / 2, PRIOR_WEIGHT * df.max()
+    scale = (values * half).sum(axis=-1) / half.sum()
+    bias = digamma(half) - np.log(half)  # expectation of log(s^2 / sigma^2)
+    excess = (np.log(values) - bias).var(axis=-1, ddof=1) - polygamma(1, half).mean()
+    weight = np.full(excess.shape, most)
+    light = excess > polygamma(1, most / 2)  # trigamma decreases: all others are above the limit
+    weight[light] = 2 * inverse_trigamma(excess[light])
+    return scale, weight
 
 
-def inverse_trigamma(value: float) -> float:
+def inverse_trigamma(values: "Array") -> "Array":
     """Return the x > 0 with trigamma(x) = value, by Newton's method on 1 / trigamma, which is almost linear."""
+    import numpy as np
     from scipy.special import polygamma
 
-    x = 0.5 + 1 / value
+    x = 0.5 + 1 / np.asarray(values, dtype=float)
     for _ in range(50):
-        now = float(polygamma(1, x))
-        step = now * (1 - now / value) / float(polygamma(2, x))
-        x += step
-        if abs(step) < 1e-10 * x:
+        now = polygamma(1, x)
+        step = now * (1 - now / values) / polygamma(2, x)
+        x = x + step
+        if (np.abs(step) < 1e-10 * x).all():
             break
     return x

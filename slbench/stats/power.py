@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from slbench.stats.moderation import Variance, moderated
+from slbench.stats.moderation import priors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 POWER = 0.8
 MIN_DF = 5  # of a standard deviation that says how many seeds are needed
 MAX_SEEDS = 100
-DRAWS = 400  # simulated studies of several cells
+DRAWS = 4000  # of the critical value
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,16 @@ def critical_values(n: int, design: Design) -> "NDArray[np.float64]":
     from scipy.special import chdtri, stdtrit
 
     if design.cells == 1:  # the quantiles of the chi-squared law in place of draws
-        shares = (np.arange(DRAWS * 10) + 0.5) / (DRAWS * 10)
+        shares = (np.arange(DRAWS) + 0.5) / DRAWS
         return np.asarray(stdtrit(n - 1, (1 + design.level) / 2) * np.sqrt(chdtri(n - 1, shares) / (n - 1)))
-    draws = np.random.default_rng(0).chisquare(n - 1, (DRAWS, design.cells)) / (n - 1)
-    cells = [cell for study in draws for cell in moderated([Variance(float(value), n - 1) for value in study])]
-    values, df = np.array([cell.value for cell in cells]), np.array([cell.df for cell in cells])
-    return np.asarray(stdtrit(df, (1 + design.level) / 2) * np.sqrt(values))
+    own = np.random.default_rng(0).chisquare(n - 1, (DRAWS // design.cells, design.cells)) / (n - 1)
+    scale, weight = (each[:, None] for each in priors(own, np.full(design.cells, float(n - 1))))
+    values = (weight * scale + (n - 1) * own) / (weight + n - 1)
+    df = np.minimum(weight + n - 1, design.cells * (n - 1))
+    return np.asarray(stdtrit(df, (1 + design.level) / 2) * np.sqrt(values), dtype=np.float64).ravel()
 
 
+@cache
 def detectable_effect(n: int, design: Design, *, wanted: float = POWER) -> float:
     """Return the smallest true difference decided with probability `wanted`, in standard deviations.
 

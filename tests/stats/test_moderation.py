@@ -35,7 +35,7 @@ def test_unequal_variances_move_towards_their_mean_by_the_weight_of_the_prior() 
 
 @pytest.mark.parametrize("x", [1e-3, 0.1, 1.0, 5.0, 1e3])
 def test_the_inverse_of_trigamma_is_one(x: float) -> None:
-    assert inverse_trigamma(float(polygamma(1, x))) == pytest.approx(x, rel=1e-6)
+    assert float(inverse_trigamma(polygamma(1, np.array([x])))[0]) == pytest.approx(x, rel=1e-6)
 
 
 @pytest.mark.slow
