@@ -4,22 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slbench.differing import flat
 from slbench.record import RunRecord
-from slbench.report.tidy import tidy
+from slbench.report.tidy import planned_frame, tidy
 from slbench.report.verdicts import PLAIN
-from slbench.spec import to_dict
-from slbench.stats.cells import ACCURACY
 from slbench.stats.contrast import default_contrasts
 from slbench.stats.contrasts import Answer, answers
 from slbench.stats.judge import judge
 from slbench.stats.power import MIN_DF, POWER, Design, detectable_effect
 from slbench.stats.simultaneous import sidak_level
-from slbench.study import Study, StudyRun
+from slbench.study import Study
 from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 SEEDS = (2, 3, 5, 10, 20)  # of the table of seeds against difference
 Place = tuple[str, str]  # backbone, data set
@@ -66,26 +63,12 @@ def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
 
 def planned_answers(study: Study) -> list[Answer]:
     """Return the contrasts of the study's runs, as if all had finished."""
-    frame = frame_of(study.runs)
+    frame = planned_frame(study.runs)
     questions = study.contrasts
     if questions is None:
         questions = tuple(default_contrasts(distinct(frame["method"]), PLAIN))
     found = answers(frame, questions, failures="withhold").values()
     return [answer for own in found for answer in own if answer.contrast.over != "backbones at large"]
-
-
-def frame_of(runs: Sequence[StudyRun]) -> "pd.DataFrame":
-    """Return a tidy frame of runs without results; the accuracies are zero."""
-    import pandas as pd
-
-    def row(run: StudyRun) -> dict[str, object]:
-        labels = run.labels
-        names = {"backbone": labels.backbone, "method": labels.method, "dataset": labels.dataset}
-        fields = {key: value for key, value in to_dict(run.spec).items() if key not in ("seed", "protocol")}
-        return {**names, "seed": run.spec.seed, "protocol": run.spec.protocol, ACCURACY: 0.0, **flat(fields)}
-
-    frame = pd.DataFrame([row(run) for run in runs], index=[run.spec.run_id for run in runs])
-    return frame.where(frame.notna(), float("nan"))
 
 
 def known_spreads(study: Study, records: Sequence[RunRecord]) -> dict[Place, float]:

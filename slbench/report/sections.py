@@ -1,6 +1,7 @@
 """Sections of a report: the answers to its questions first, then tables of all contrasts, and the paper's gains."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,8 +68,15 @@ def answers_section(inputs: ReportInputs, verdicts: Verdicts) -> Section:
             else [count_sentence(question, results)]
         )
     ]
-    items += [f"{question.name}: not answered yet, no common seed" for question in verdicts.unanswered]
+    items += [unanswered_sentence(question, inputs) for question in verdicts.unanswered]
     return Section("Answers", (basis_sentence(inputs, verdicts),), tuple(items), notes=tuple(setting_notes(inputs)))
+
+
+def unanswered_sentence(question: Contrast, inputs: ReportInputs) -> str:
+    """Return "spt against none: not answered yet, no common seed; diverged: 5 spt"."""
+    lost = Counter(outcome.labels.method for outcome in inputs.diverged)
+    counts = ", ".join(f"{lost[method]} {method}" for method in question.methods if lost[method])
+    return f"{question.name}: not answered yet, no common seed" + (f"; diverged: {counts}" if counts else "")
 
 
 def basis_sentence(inputs: ReportInputs, verdicts: Verdicts) -> str:

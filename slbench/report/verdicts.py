@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from slbench.errors import InputError
 from slbench.provenance import version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
+from slbench.report.tidy import planned_frame
 from slbench.stats.contrast import Contrast, default_contrasts
-from slbench.stats.judge import COLUMNS, Result, judge, result_of
+from slbench.stats.contrasts import answers
+from slbench.stats.judge import COLUMNS, Result, judge, result_of, why_unanswered
 from slbench.stats.moderation import Variance
 from slbench.stats.settings import Statistics
 from slbench.stats.verdict import Verdict
@@ -94,14 +97,26 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
     results = [under_rule(result, inputs, metric) for result in results]
     answered = {result.answer.contrast for result in results}
     asked: Sequence[Contrast] = questions if questions is not None else default_contrasts(methods_of(inputs), PLAIN)
+    unanswered = tuple(question for question in asked if question not in answered)
+    check_answerable(unanswered, inputs)
     return Verdicts(
         metric=metric,
         results=tuple(results),
-        unanswered=tuple(question for question in asked if question not in answered),
+        unanswered=unanswered,
         conditions={
             record.run_id: {noun: text(record) for noun, text in CONDITIONS.items()} for record in inputs.records
         },
     )
+
+
+def check_answerable(unanswered: Sequence[Contrast], inputs: ReportInputs) -> None:
+    """Raise InputError for a question that the runs could not answer even if all of them had finished."""
+    if not unanswered:
+        return
+    planned = answers(planned_frame(inputs.asked or inputs.runs), unanswered, failures="withhold")
+    for question, found in planned.items():
+        if not found and inputs.contrasts is not None:
+            raise InputError(f"{inputs.name}: contrast: {question.name}: {why_unanswered(question)}")
 
 
 def under_rule(result: Result, inputs: ReportInputs, metric: str) -> Result:

@@ -160,7 +160,7 @@ def judge(
     found = answers(frame, [*primary, *rest], failures=statistics.failures)
     for question in primary if strict and questions is not None else ():
         if not found[question]:
-            raise InputError(f"contrast: {question.name}: {unanswered(question)}")
+            raise InputError(f"contrast: {question.name}: {why_unanswered(question)}")
     asked, others = ([each for question in group for each in found[question]] for group in (primary, rest))
     return [
         *judged(asked, family="primary", statistics=statistics),
@@ -177,7 +177,7 @@ def exploratory(primary: Sequence[Contrast], methods: Sequence[str], reference: 
     return list(distinct([*cells, *(replace(each, over=pool) for each in cells for pool in pools)]))
 
 
-def unanswered(question: Contrast) -> str:
+def why_unanswered(question: Contrast) -> str:
     """Return why no runs answer a question."""
     if question.over == "backbones at large":
         return "needs five or more backbones with its methods on one data set"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import slbench
+from slbench.errors import InputError
 from slbench.report.inputs import ReportInputs
 from slbench.report.planned import plan, power_document, power_lines
 from slbench.report.render import latex, markdown
@@ -20,7 +21,7 @@ from slbench.report.write import report
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import Statistics
 from slbench.study import StudyRun
-from tests.support import TINY, make_record, missing, report_inputs, runs, study
+from tests.support import TINY, make_record, missing, naming, report_inputs, runs, study
 
 ROWS = ["none", "spt", "lsa", "both"]
 OTHER = {**TINY, "label": "Other", "dim": 16}
@@ -192,11 +193,11 @@ def test_very_many_commits_are_counted_not_a_crash() -> None:
 
 
 def test_a_question_without_runs_yet_is_named_in_the_answers() -> None:
-    runs_ = runs({"method": ["none"], "seed": [0, 1]})
-    inputs = inputs_of(runs_, contrasts=(Contrast(method="lsa", reference="none"),))
-    assert not missing(
-        make_sections(inputs, make_table(inputs).verdicts)[0].items[0], "lsa against none", "not answered"
-    )
+    runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
+    finished = [make_record(run) for run in runs_ if run.labels.method == "none"]
+    inputs = report_inputs(runs_, finished, contrasts=(Contrast(method="lsa", reference="none"),))
+    (answers,) = make_sections(inputs, make_table(inputs).verdicts)
+    assert not missing(answers.items[0], "lsa against none", "not answered")
 
 
 def test_settings_of_the_statistics_that_are_not_the_defaults_are_named() -> None:
@@ -233,3 +234,9 @@ def test_a_plan_states_what_the_family_decides_in_sd_and_from_known_spreads_in_p
     assert document["sd_points"] == pytest.approx({"Tiny on fashion-mnist-12k": math.sqrt(0.4 / 6)})
     assert document["decided_sd"]["2"] > document["decided_sd"]["6"] > document["decided_sd"]["20"]
     assert plan(study({"grid": {"backbone": [TINY], "method": ["none"], "seed": [0, 1]}}), []) is None
+
+
+def test_a_question_that_the_studys_runs_cannot_answer_is_an_error() -> None:
+    inputs = inputs_of(grid(backbone=[TINY, OTHER]), contrasts=(Contrast(effect="spt", over="backbones at large"),))
+    with pytest.raises(InputError, match=naming("study", "main effect of spt", "five", "backbones")):
+        make_table(inputs)
