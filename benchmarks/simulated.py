@@ -129,8 +129,9 @@ def moderate(own: Spread, prior: Prior, extra: float = 0.0) -> Spread:
     Args:
         extra: seeds of each cell beyond those that the prior rests on.
     """
-    df = prior.weight + own.df
-    variance = (prior.weight * prior.scale + own.df * own.variance) / df
+    weight = np.minimum(prior.weight, PRIOR_WEIGHT * own.df)
+    df = weight + own.df
+    variance = (weight * prior.scale + own.df * own.variance) / df
     most = np.where(prior.weight > 0, prior.most + extra, np.inf)
     return Spread(variance, np.minimum(df, most))
 

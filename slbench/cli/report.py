@@ -153,7 +153,7 @@ def finished_runs(path: Path | None, store: Store, data: DataConfig) -> "ReportI
         if path is None
         else gather_study(with_adaptive_seeds(load_study(path, Flags(data=data)), store), store)
     )
-    if not inputs.records:
+    if not inputs.outcomes:
         what, start = ("", "STUDY") if path is None else (f" of {inputs.name}", path)
         if inputs.unread:
             raise InputError(f"{store.root}: no readable finished run{what}: {inputs.unread[0]}")

@@ -133,7 +133,7 @@ def outcomes(standing: GridStatus) -> "dict[str, Outcome]":
 def line(run: StudyRun, standing: GridStatus) -> str:
     state = standing.states[run.spec.run_id]
     epochs = plural(run.spec.recipe.epochs, "epoch")
-    text = f"{state:<8}{run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
+    text = f"{state:<7} {run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
     if run.spec.run_id in standing.diverged:
         return f"{text}: {standing.diverged[run.spec.run_id].reason}"
     if run.spec.run_id in standing.failures:

@@ -223,6 +223,8 @@ class GainColumn(DatasetColumn):
         if gain is None:
             return NOTHING
         ends = f" ({signed(gain.low)} to {signed(gain.high)})" if gain.has_interval else ""
+        if gain.verdict == "withheld":
+            ends = " (withheld)"
         return signed(gain.estimate) + ends + (EXPLORATORY if gain.family == "exploratory" else "")
 
     def values(self, cell: Cell) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """Inputs of a report: records, failures and throughputs, read once. Unreadable records are listed and skipped."""
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -66,10 +67,12 @@ class ReportInputs:
         """Number of seeds that the study asks for, by id of the experiment, whatever a query selects."""
         return Counter(run.spec.cell_id for run in self.asked or self.runs)
 
-    @property
+    @cached_property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """Records of the finished runs, then outcomes of the diverged ones."""
-        return *self.records, *self.diverged
+        """Records of the finished runs and outcomes of the diverged ones, in the order of the table."""
+        order = {run.spec.run_id: number for number, run in enumerate(self.runs)}
+        both = (*self.records, *self.diverged)
+        return tuple(sorted(both, key=lambda outcome: order.get(outcome.run_id, len(order))))
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -167,7 +170,9 @@ def read_outcomes(folders: Mapping[str, Path]) -> tuple[list[Outcome], list[str]
             if path.exists():  # else it was removed in the meantime
                 unread.append(str(error))
             continue
-        if record.run_id == run_id:
+        if isinstance(record, RunRecord) and not math.isfinite(record.final_test_top1 + record.final_test_loss):
+            unread.append(f"{path}: results are not finite, so the run diverged; delete the folder to run it again")
+        elif record.run_id == run_id:
             records.append(record)
         else:
             unread.append(f"{path}: record of another run (got {record.run_id}); delete the folder to run it again")

@@ -9,10 +9,12 @@ from slbench.report.tidy import planned_frame, tidy
 from slbench.report.verdicts import PLAIN
 from slbench.stats.contrast import default_contrasts
 from slbench.stats.contrasts import Answer, answers
-from slbench.stats.judge import judge
+from slbench.stats.judge import judge, sharing
 from slbench.stats.power import MIN_DF, POWER, Design, detectable_effect
+from slbench.stats.sequential import SequentialDesign
+from slbench.stats.settings import Statistics
 from slbench.stats.simultaneous import sidak_level
-from slbench.study import Study
+from slbench.study import SeedRule, Study
 from slbench.text import distinct, plural
 
 if TYPE_CHECKING:
@@ -29,19 +31,24 @@ class Planned:
     answers: tuple[Answer, ...]  # with invented values; one for each contrast and cell
     level: float  # of a family
     moderated: bool
+    rule: SeedRule | None
+    statistics: Statistics
     spreads: dict[Place, float]  # of contrasts over seeds, in points
 
     @property
     def seeds(self) -> list[int]:
-        """The different numbers of seeds of the contrasts, ascending."""
-        return sorted({len(answer.values) for answer in self.answers})
+        """The different numbers of seeds of the contrasts, ascending; of a seed rule the most."""
+        return sorted({len(answer.values) for answer in self.answers}) if self.rule is None else [self.rule.max]
 
     @property
     def design(self) -> Design:
         """Level of each interval, and the cells of the contrast that is seen in fewest."""
-        names = [answer.contrast for answer in self.answers]
-        fewest = min(names.count(name) for name in names)
-        return Design(sidak_level(self.level, len(names)), fewest if self.moderated else 1)
+        groups = [sharing(answer) for answer in self.answers]
+        fewest = min(1 if group is None else groups.count(group) for group in groups)
+        level = sidak_level(self.level, len(groups))
+        if self.rule is not None:
+            level = SequentialDesign(self.rule, len(groups), self.statistics).interval_level
+        return Design(level, fewest if self.moderated else 1)
 
 
 def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
@@ -58,7 +65,7 @@ def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
     places = distinct((answer.backbone, answer.dataset) for answer in found)
     if settings.spread is not None:
         known = {place: known.get(place, settings.spread) for place in places}
-    return Planned(tuple(found), settings.level, settings.variance == "moderated", known)
+    return Planned(tuple(found), settings.level, settings.variance == "moderated", study.seeds, settings, known)
 
 
 def planned_answers(study: Study) -> list[Answer]:
@@ -81,7 +88,7 @@ def known_spreads(study: Study, records: Sequence[RunRecord]) -> dict[Place, flo
     results = judge(tidy(records), study.contrasts, statistics=study.statistics, strict=False)
     spreads = dict[Place, float]()
     for result in results:
-        if result.family == "primary" and result.df >= MIN_DF:
+        if result.family == "primary" and result.df >= MIN_DF and result.answer.contrast.trend is None:
             place = result.answer.backbone, result.answer.dataset
             spreads[place] = max(result.std, spreads.get(place, 0.0))
     return spreads
@@ -90,13 +97,14 @@ def known_spreads(study: Study, records: Sequence[RunRecord]) -> dict[Place, flo
 def power_lines(planned: Planned | None) -> list[str]:
     """Return what a study decides, and a table of seeds against the difference that they decide."""
     if planned is None:
-        return [f"decides: nothing with fewer than two seeds of two methods to compare (power {POWER:g})"]
+        return ["decides: nothing: no contrast of its runs has two seeds or more"]
     design, counts = planned.design, [number for number in planned.seeds if number > 1]
     jointly = f"{plural(len(planned.answers), 'contrast')} jointly at {100 * planned.level:.4g} %"
     effects = [detectable_effect(number, design) for number in counts]
     seeds = " or ".join(map(str, counts))
     decided = " or ".join(f"{effect:.2f}" for effect in effects)
-    lines = [f"decides with probability {POWER:g}: a true difference of {decided} SD ({jointly}, {seeds} seeds)"]
+    rule = "" if planned.rule is None else " at the last look of the seed rule"
+    lines = [f"decides with probability {POWER:g}: a true difference of {decided} SD ({jointly}, {seeds} seeds{rule})"]
     if not planned.spreads:
         lines[0] += f"; SD unknown: no finished runs with {MIN_DF} degrees of freedom, and no statistics.spread"
     for (backbone, dataset), spread in planned.spreads.items():

@@ -2,17 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.published.numbers import mean_gain
 from slbench.published.reproduction import BASE, FULL, model_name, not_comparable
 from slbench.report.captions import DOCUMENTATION
 from slbench.report.inputs import ReportInputs
-from slbench.report.verdicts import Verdicts
+from slbench.report.verdicts import RULE_METRIC, Verdicts
 from slbench.stats.contrast import Contrast
 from slbench.stats.contrasts import Answer
-from slbench.stats.judge import Result
+from slbench.stats.judge import Result, sharing
 from slbench.stats.power import MIN_DF, Design, detectable_effect, seeds_needed, std_interval
 from slbench.stats.settings import DEFAULT_STATISTICS
 from slbench.table_spec import METRICS
@@ -69,7 +69,9 @@ def answers_section(inputs: ReportInputs, verdicts: Verdicts) -> Section:
         )
     ]
     items += [unanswered_sentence(question, inputs) for question in verdicts.unanswered]
-    return Section("Answers", (basis_sentence(inputs, verdicts),), tuple(items), notes=tuple(setting_notes(inputs)))
+    return Section(
+        "Answers", (basis_sentence(inputs, verdicts),), tuple(items), notes=tuple(setting_notes(inputs, verdicts))
+    )
 
 
 def unanswered_sentence(question: Contrast, inputs: ReportInputs) -> str:
@@ -88,34 +90,38 @@ def basis_sentence(inputs: ReportInputs, verdicts: Verdicts) -> str:
     )
     images = " and ".join(f"{number:,}" for number in tests)
     splits = {record.spec.dataset.split_seed for record in inputs.records}
-    split = "this split" if len(splits) == 1 else f"{len(splits)} splits"
+    split = "this split" if len(splits) == 1 else f"each of {len(splits)} splits by itself"
     return (
         f"Differences in points of {METRICS[verdicts.metric].description}, paired by seed; {together}. They generalise "
         f"over seeds, for these {images} test images and {split}. How slbench judges: {DOCUMENTATION}."
     )
 
 
-def setting_notes(inputs: ReportInputs) -> Iterator[str]:
-    """Yield a sentence for each setting of the verdicts that is not the default."""
+def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
+    """Yield a sentence for each setting of the verdicts that is not the default, and for what limits them."""
     settings, default = inputs.statistics, DEFAULT_STATISTICS
     if settings.margin != default.margin:
         yield f"Margin of equivalence: {settings.margin:g} points."
     if settings.variance != default.variance:
         yield "Every contrast has a variance of its own."
     if settings.failures != default.failures:
-        yield "Diverged runs count as the accuracy of guessing."
-    if inputs.studies:
+        yield "Diverged runs count as the accuracy of guessing in differences; means in the table are of finished runs."
+    if inputs.studies and verdicts.metric == RULE_METRIC:
         yield (
-            "Sequential: seeds were added, on test accuracy, until each answer was decided. The error holds over all "
-            "answers and looks; estimates are adjusted for stopping (median-unbiased)."
+            "Sequential: seeds were added, on test accuracy, until each comparison of methods was decided. The error "
+            "holds over these comparisons and all looks; trends and means over backbones come on top. Estimates of "
+            "decided comparisons are adjusted for stopping (median-unbiased); their intervals are not."
         )
+    ended = {outcome.run_id for outcome in inputs.outcomes}
+    if missing := sum(run.spec.run_id not in ended for run in inputs.runs):
+        yield f"Not finished: {plural(missing, 'run')} of the study; the answers may change."
 
 
 def answer_sentence(result: Result, verdicts: Verdicts) -> str:
     """Return "spt against none, ViT on cifar10: better, +2.10 (+0.90 to +3.30), 5 seeds"."""
     answer = result.answer
     place = ", ".join(part for part in (f"{answer.backbone} on {answer.dataset}", answer.setting) if part)
-    details = [f"{result.verdict}, {signed(result.estimate)}{ends(result)}", plural(result.n, result.over[:-1])]
+    details = [f"{result.verdict}, {points(result.estimate, result)}{ends(result)}", plural(result.n, result.over[:-1])]
     details += ["sequential"] if result.sequential else []
     details += [f"diverged: {answer.failed}"] if answer.failed else []
     details += [verdicts.mixed(result)] if verdicts.mixed(result) else []
@@ -135,7 +141,14 @@ def ends(result: Result) -> str:
 
 
 def interval_text(result: Result) -> str:
-    return f"{signed(result.low)} to {signed(result.high)}" if result.has_interval else NOTHING
+    return f"{points(result.low, result)} to {points(result.high, result)}" if result.has_interval else NOTHING
+
+
+def points(value: float, result: Result) -> str:
+    """Return a number in points; three significant digits of a trend, whose unit may be small."""
+    if math.isnan(value):
+        return NOTHING
+    return signed(value) if result.answer.contrast.trend is None else f"{value:+.3g}".replace("-", "−")
 
 
 TERMS = {  # of columns whose heads do not say enough
@@ -160,8 +173,9 @@ def table_section(
     """Return a table of results, without empty columns; None without results."""
     if not results:
         return None
-    cells = cells_of_contrasts(results)
-    lines = [line(result, cells[result.answer.contrast], verdicts) for result in results]
+    groups = [sharing(result.answer) for result in results]
+    cells = [1 if group is None or verdicts.variance == "own" else groups.count(group) for group in groups]
+    lines = [line(result, count, verdicts) for result, count in zip(results, cells, strict=True)]
     kept = [number for number in range(len(HEADS)) if any(line[number] not in ("", NOTHING) for line in lines)]
     at_large = any(result.over == "backbones" for result in results)
     return Section(
@@ -179,12 +193,6 @@ AT_LARGE = (
 )
 
 
-def cells_of_contrasts(results: Iterable[Result]) -> dict[Contrast, int]:
-    """Return the number of cells in which each contrast is seen."""
-    names = [result.answer.contrast for result in results]
-    return {name: names.count(name) for name in distinct(names)}
-
-
 def line(result: Result, cells: int, verdicts: Verdicts) -> tuple[str, ...]:
     """Return the cells of a result, in the order of HEADS."""
     answer, together = result.answer, result.correlation
@@ -196,16 +204,24 @@ def line(result: Result, cells: int, verdicts: Verdicts) -> tuple[str, ...]:
         answer.backbone,
         answer.dataset,
         answer.setting,
-        signed(result.estimate),
+        points(result.estimate, result),
         interval_text(result),
         str(result.n),
-        f"{result.std:.2f} ({result.df:.3g})" if result.has_interval else NOTHING,
+        spread_text(result),
         f"{together.value:.2f} ({signed(together.low)} to {signed(together.high)})" if together else NOTHING,
         result.verdict,
         detectable_text(result, cells),
         seeds_text(result, cells),
         "; ".join(notes),
     )
+
+
+def spread_text(result: Result) -> str:
+    """Return the standard deviation and its degrees of freedom; a dash where a seed rule has others."""
+    if math.isnan(result.std):
+        return NOTHING
+    std = f"{result.std:.2f}" if result.answer.contrast.trend is None else f"{result.std:.3g}"
+    return f"{std} ({result.df:.3g})"
 
 
 def detectable_text(result: Result, cells: int) -> str:

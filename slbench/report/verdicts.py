@@ -40,6 +40,7 @@ class Verdicts:
 
     metric: str
     results: tuple[Result, ...]
+    variance: str  # of Statistics
     unanswered: tuple[Contrast, ...]  # questions of the study without a common seed yet
     conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, by run id
 
@@ -93,7 +94,10 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
     """
     frame, column = metric_frame(inputs, metric)
     questions = inputs.contrasts if primary else ()
-    results = judge(frame, questions, statistics=inputs.statistics, accuracy=column, strict=False) if len(frame) else []
+    statistics = inputs.statistics
+    if not METRICS[metric].is_accuracy:  # guessing has an accuracy only
+        statistics = statistics.model_copy(update={"failures": "withhold"})
+    results = judge(frame, questions, statistics=statistics, accuracy=column, strict=False) if len(frame) else []
     results = [under_rule(result, inputs, metric) for result in results]
     answered = {result.answer.contrast for result in results}
     asked: Sequence[Contrast] = questions if questions is not None else default_contrasts(methods_of(inputs), PLAIN)
@@ -102,6 +106,7 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
     return Verdicts(
         metric=metric,
         results=tuple(results),
+        variance=statistics.variance,
         unanswered=unanswered,
         conditions={
             record.run_id: {noun: text(record) for noun, text in CONDITIONS.items()} for record in inputs.records
@@ -128,7 +133,10 @@ def under_rule(result: Result, inputs: ReportInputs, metric: str) -> Result:
     answer = result.answer
     if result.over != "seeds" or (design := design_of_runs(inputs.studies, answer.all_ids)) is None:
         return result
-    found = look_at(inputs.studies, answer.contrast.name, answer.all_ids) if metric == RULE_METRIC else None
+    decided = (
+        metric == RULE_METRIC and not inputs.query and answer.contrast.over is None and answer.contrast.trend is None
+    )
+    found = look_at(inputs.studies, answer.contrast.name, answer.all_ids) if decided else None
     if found is None or not found[0].n:
         return at_level(result, max(result.level, design.interval_level), inputs.statistics)
     look, design = found
@@ -143,6 +151,8 @@ def under_rule(result: Result, inputs: ReportInputs, metric: str) -> Result:
         low_plain=low,
         high_plain=high,
         level=design.interval_level,
+        std=math.nan,  # `result` has those of all seeds
+        df=math.nan,
         verdict=cast(Verdict, look.verdict),
         sequential=True,
     )

@@ -66,6 +66,8 @@ def declared(entry: Contrast | Mapping[str, Any], *, reference: str = "none", wh
     """
     if isinstance(entry, Contrast):
         return entry
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where}: must be a table (got {shown(entry)}); allowed: keys of [[contrast]]")
     default = {} if "effect" in entry or "trend" in entry or "method" not in entry else {"reference": reference}
     contrast: Contrast = checked(Contrast, {**default, **entry}, where=where)
     return contrast

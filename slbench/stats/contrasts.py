@@ -49,7 +49,7 @@ def answers(
         alone = replace(contrast, over=None)
         if alone not in found:
             own = [each for cell in grouped[swept] for each in of_cell(cell, alone, swept, failures)]
-            found[alone] = [each for each in own if each.values]
+            found[alone] = [each for each in own if each.values or each.failed]
         if contrast.over is not None:
             found[contrast] = list(over_backbones(contrast, found[alone]))
     return {contrast: found[contrast] for contrast in questions}
@@ -151,7 +151,9 @@ def trends(cell: Cell, contrast: Contrast, swept: str, failures: Failures) -> It
         slopes = {seed: float(sum(w * line[seed] for w, line in zip(weights, lines, strict=True))) for seed in shared}
         runs = {method: pd.concat([part[method] for part in parts]) for method in contrast.methods}
         variant = {axis: group[0][axis] for axis in rest}
-        yield answer(cell, contrast, variant, values=slopes, runs=runs, span=float(x.max() - x.min()))
+        lost = {int(diverged(part[method]).sum()) for part in parts for method in contrast.methods}
+        slope = answer(cell, contrast, variant, values=slopes, runs=runs, span=float(x.max() - x.min()))
+        yield replace(slope, unequal_failures=len(lost) > 1)  # at some value of the field
 
 
 def determined_by(swept: str, variants: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -199,6 +201,7 @@ def over_backbones(contrast: Contrast, found: Iterable[Answer]) -> Iterator[Answ
     for each in found:
         groups.setdefault((each.dataset, each.setting), []).append(each)
     for (dataset, setting), group in groups.items():
+        group = [each for each in group if each.values]
         names = {each.backbone for each in group}
         if len(names) < len(group) or len(names) < (2 if contrast.over == "backbones" else MIN_BACKBONES):
             continue

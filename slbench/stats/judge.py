@@ -123,9 +123,13 @@ def contrasts(
         InputError: for an unknown key, value or method, or a contrast that no runs answer.
     """
     import pandas as pd
+    import pandas.api.types as types
 
-    if accuracy not in frame and len(frame):
-        raise InputError(f"accuracy: no such column (got '{accuracy}')")
+    lacking = [name for name in ("backbone", "dataset", "method", "seed", accuracy) if name not in frame]
+    if lacking and len(frame):
+        raise InputError(f"frame: no such column (got '{lacking[0]}'); see slbench.load_runs")
+    if len(frame) and not types.is_numeric_dtype(frame[accuracy]):
+        raise InputError(f"accuracy: not a column of numbers (got '{accuracy}')")
     given = {"margin": margin, "variance": variance, "failures": failures, "level": level}
     statistics: Statistics = checked(Statistics, given, where="contrasts")
     questions = None if contrasts is None else [declared(entry, reference=reference) for entry in contrasts]
@@ -153,7 +157,7 @@ def judge(
         return []
     frame = frame.assign(**{ACCURACY: frame[accuracy].astype(float)})
     methods = list(distinct(map(str, frame["method"])))
-    primary = default_contrasts(methods, reference) if questions is None else list(questions)
+    primary = default_contrasts(methods, reference) if questions is None else list(distinct(questions))
     for question in primary if strict else ():
         check_methods(question, methods)
     rest = [one for one in exploratory(primary, methods, reference) if one not in primary]
@@ -204,7 +208,8 @@ def result_of(
     Args:
         level: of the simultaneous interval.
     """
-    estimate, n = mean(answer.values.values()), len(answer.values)
+    n = len(answer.values)
+    estimate = mean(answer.values.values()) if n else math.nan
     low, high = interval(estimate, spread, n=n, level=level)
     low_plain, high_plain = interval(estimate, spread, n=n, level=statistics.level)
     decided: Verdict = verdict(low, high, margin=statistics.margin / answer.span)
@@ -231,17 +236,29 @@ def result_of(
 def spreads_of(found: Sequence[Answer], variance_of: str) -> list[Variance | None]:
     """Return the variance of each answer; None for one seed or without spread.
 
-    Moderated variances borrow only from the same contrast in other cells.
+    Moderated variances borrow only from the same contrast in other cells of the same setting, whose runs are others:
+    variants of a swept method share their reference, so that their variances are not independent.
     """
     own = [own_variance(answer.values) for answer in found]
     if variance_of == "own":
         return own
     shared = list(own)
-    for contrast in distinct(answer.contrast for answer in found):
-        places = [i for i, answer in enumerate(found) if answer.contrast == contrast and own[i] is not None]
+    for group in distinct(map(sharing, found)):
+        places = [i for i, answer in enumerate(found) if sharing(answer) == group is not None and own[i] is not None]
         for place, moderate in zip(places, moderated([v for i in places if (v := own[i]) is not None]), strict=True):
             shared[place] = moderate
     return shared
+
+
+def sharing(answer: Answer) -> tuple[Contrast, str] | None:
+    """Return what answers with exchangeable variances have in common; None for one that keeps its own.
+
+    Diverged runs that count as guessing give a cell a spread of its own, and backbones at large are the same in all
+    data sets.
+    """
+    if answer.contrast.over == "backbones at large" or answer.failed:
+        return None
+    return answer.contrast, answer.setting
 
 
 def own_variance(values: BySeed) -> Variance | None:

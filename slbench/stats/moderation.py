@@ -49,8 +49,9 @@ def moderated(variances: Sequence[Variance]) -> list[Variance]:
 
 def posterior(own: Variance, prior: Variance, most: float) -> Variance:
     """Return one variance moderated towards the prior; at most `most` degrees of freedom."""
-    value = (prior.df * prior.value + own.df * own.value) / (prior.df + own.df)
-    return Variance(value, min(prior.df + own.df, most))
+    weight = min(prior.df, PRIOR_WEIGHT * own.df)
+    value = (weight * prior.value + own.df * own.value) / (weight + own.df)
+    return Variance(value, min(weight + own.df, most))
 
 
 def estimate_prior(variances: Sequence[Variance]) -> Variance:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from slbench.errors import InapplicableError, InputError
-from slbench.stats.contrast import Contrast, check_methods, declared
+from slbench.stats.contrast import MIN_BACKBONES, Contrast, check_methods, declared
 from slbench.study.axes import Grid
 from slbench.study.comparisons import comparisons
 from slbench.study.file import Flags, StudyFile
@@ -54,7 +54,9 @@ class Expansion:
         if len(meant) > len(set(meant)):
             notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
-        contrasts = self._contrasts({run.labels.method for run in runs.values()})
+        contrasts = self._contrasts(
+            *({getattr(run.labels, name) for run in runs.values()} for name in ("method", "backbone"))
+        )
         compared: tuple[Comparison, ...] = ()
         if self.grid.rule is not None:
             compared = comparisons(resolved, contrasts, settings=self.grid.other_axes, where=self.where)
@@ -71,7 +73,7 @@ class Expansion:
             statistics=self.file.statistics,
         )
 
-    def _contrasts(self, methods: Collection[str]) -> tuple[Contrast, ...] | None:
+    def _contrasts(self, methods: Collection[str], backbones: Collection[str]) -> tuple[Contrast, ...] | None:
         """Return the declared questions; None without. Those that flags take the runs from are left out."""
         entries = enumerate(self.file.contrast)
         questions = [declared(entry, where=f"{self.where}: contrast[{number}]") for number, entry in entries]
@@ -82,6 +84,7 @@ class Expansion:
                 raise InputError(f"{where}: asked twice (got {shown(question.name)}); keep one")
             try:
                 check_methods(question, sorted(methods), where=where)
+                check_backbones(question, backbones, where)
                 self._check_trend(question, where)
             except InputError:
                 if not self.flags.grid:
@@ -94,7 +97,11 @@ class Expansion:
         """Raise InputError unless the field of a trend has several values, all of them numbers."""
         if question.trend is None:
             return
-        axes = {path: values for path, values in self.grid.axes.items() if len(values) > 1 and path not in TABLE_LABELS}
+        axes = {
+            path: values
+            for path, values in self.grid.axes.items()
+            if len(values) > 1 and path not in (*TABLE_LABELS, "seed")
+        }
         values = [each.value for each in axes.get(question.trend, ())]
         if not values:
             allowed = choices(axes, question.trend) or "; add it to [grid]"
@@ -110,6 +117,16 @@ class Expansion:
         if not self.flags.grid:
             known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in TABLE_LABELS}
             check_labels(self.file.report, known, self.where)
+
+
+def check_backbones(question: Contrast, backbones: Collection[str], where: str) -> None:
+    """Raise InputError for a mean over more backbones than the study has."""
+    needed = 1 if question.over is None else 2 if question.over == "backbones" else MIN_BACKBONES
+    if len(backbones) < needed:
+        raise InputError(
+            f"{where}: over: needs {needed} or more backbones (got {shown(question.over)} with {len(backbones)}); "
+            "add them to grid.backbone"
+        )
 
 
 def check_names_of_data(runs: Iterable[StudyRun], where: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 import slbench
 from slbench.errors import InputError
+from slbench.grid.adaptive_seeds import decisions
 from slbench.report.inputs import ReportInputs
 from slbench.report.planned import plan, power_document, power_lines
 from slbench.report.render import latex, markdown
@@ -20,8 +21,9 @@ from slbench.report.verdicts import Verdicts
 from slbench.report.write import report
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import Statistics
-from slbench.study import StudyRun
-from tests.support import TINY, make_record, missing, naming, report_inputs, runs, study
+from slbench.study import SeedRule, StudyRun
+from slbench.study_files import stored
+from tests.support import TINY, make_diverged, make_record, missing, naming, report_inputs, runs, study
 
 ROWS = ["none", "spt", "lsa", "both"]
 OTHER = {**TINY, "label": "Other", "dim": 16}
@@ -240,3 +242,97 @@ def test_a_question_that_the_studys_runs_cannot_answer_is_an_error() -> None:
     inputs = inputs_of(grid(backbone=[TINY, OTHER]), contrasts=(Contrast(effect="spt", over="backbones at large"),))
     with pytest.raises(InputError, match=naming("study", "main effect of spt", "five", "backbones")):
         make_table(inputs)
+
+
+def diverging(
+    runs_: tuple[StudyRun, ...], lost: Callable[[StudyRun], bool], top1: Callable[[StudyRun], float], **changes: Any
+) -> ReportInputs:
+    """Return inputs of finished runs with these accuracies, and of diverged ones."""
+    records = [make_record(run, final_test_top1=top1(run)) for run in runs_ if not lost(run)]
+    return report_inputs(runs_, records, diverged=tuple(make_diverged(run) for run in runs_ if lost(run)), **changes)
+
+
+def test_a_method_whose_runs_all_diverged_keeps_its_answer_withheld() -> None:
+    runs_ = grid(backbone=[TINY, OTHER])
+    inputs = diverging(
+        runs_, lambda run: run.labels.method == "spt" and run.labels.backbone == "Tiny", lambda run: 80 + run.spec.seed
+    )
+    table = make_table(inputs)
+    answers = make_sections(inputs, table.verdicts)[0].items
+    assert len(answers) == 6
+    assert answers[0] == "spt against none, Tiny on fashion-mnist-12k: withheld, –, 0 seeds, diverged: 3 of 3 spt"
+    nothing = diverging(runs_, lambda run: True, lambda run: 0.0)
+    assert all(
+        "withheld" in item or "undecided" in item
+        for item in make_sections(nothing, make_table(nothing).verdicts)[0].items
+    )
+
+
+def test_a_trend_is_withheld_where_the_numbers_of_diverged_runs_differ_along_it() -> None:
+    runs_ = runs({"method": ["lsa"], "method.initial_temperature": [0.5, 1.0, 2.0], "seed": [0, 1, 2, 3]})
+    question = Contrast(method="lsa", trend="method.initial_temperature")
+    inputs = diverging(
+        runs_,
+        lambda run: run.spec.method.initial_temperature == 2.0 and run.spec.seed == 0,
+        lambda run: run.spec.method.initial_temperature * (1 + run.spec.seed / 100),
+        contrasts=(question,),
+    )
+    verdicts = make_table(inputs).verdicts
+    assert verdicts is not None
+    assert [result.verdict for result in verdicts.results] == ["withheld"]
+
+
+def test_variants_that_share_their_reference_do_not_moderate_each_other() -> None:
+    none, swept = runs({"seed": [0, 1, 2]}), {"method": ["lsa"], "method.initial_temperature": [0.5, 2.0, 4.0]}
+    draw = iter([80.0, 80.5, 81.2, 80.1, 81.0, 81.3, 80.4, 80.2, 81.9, 80.0, 81.1, 81.2])
+    runs_ = (*none, *runs({**swept, "seed": [0, 1, 2]}))
+    verdicts = make_table(
+        report_inputs(runs_, [make_record(run, final_test_top1=next(draw)) for run in runs_])
+    ).verdicts
+    assert verdicts is not None and {result.df for result in verdicts.results} == {2}
+
+
+def test_diverged_runs_count_as_guessing_in_accuracies_alone_and_leave_other_cells_alone() -> None:
+    runs_ = grid(backbone=[TINY, OTHER], method=["none", "spt"], seed=[0, 1, 2, 3])
+    noise = {"none": (0.0, 0.3, 0.1, 0.2), "spt": (1.0, 1.2, 1.3, 1.1)}
+    inputs = diverging(
+        runs_,
+        lambda run: (run.labels.backbone, run.labels.method, run.spec.seed) == ("Other", "spt", 0),
+        lambda run: 80 + noise[run.labels.method][run.spec.seed],
+        statistics=Statistics(failures="chance"),
+    )
+    table = make_table(inputs, columns=["final", "gain", "nll", "gain"])
+    assert table.verdicts is not None
+    tiny, other = table.verdicts.primary
+    assert (tiny.verdict, tiny.df, other.n) == ("better", 3, 4) and other.estimate < -15
+    nll = [cell.gain for row in table.rows for (_, name), cell in row.cells.items() if name == "nll" and cell.gain]
+    assert [gain.estimate for gain in nll] == [0.0, 0.0], "the records have equal losses"
+
+
+def test_a_withheld_gain_has_no_interval_in_the_table() -> None:
+    runs_ = grid(method=["none", "spt"])
+    inputs = diverging(
+        runs_, lambda run: run.labels.method == "spt" and run.spec.seed == 0, lambda run: 80 + run.spec.seed**2 / 7
+    )
+    assert "(withheld)" in markdown.render_table(make_table(inputs))
+
+
+def test_a_mean_over_backbones_is_not_the_look_of_one_of_them() -> None:
+    rule = SeedRule(min=3, max=4, until="decided")
+    content = {"seeds": rule.model_dump(), "grid": {"backbone": [TINY, OTHER], "method": ["none", "spt"]}}
+    ruled = study(content)
+    gains_ = {"Tiny": 20.0, "Other": -20.0}
+    top1 = {
+        run.spec.run_id: 50
+        + run.spec.seed
+        + (run.labels.method == "spt") * (gains_[run.labels.backbone] + run.spec.seed / 9)
+        for run in ruled.runs
+    }
+    looks = [decision.look for decision in decisions(ruled, top1)]
+    records = [make_record(run, final_test_top1=top1[run.spec.run_id]) for run in ruled.runs]
+    inputs = report_inputs(ruled.runs, records, seeds=rule, studies=(stored(ruled, looks),))
+    verdicts = make_table(inputs).verdicts
+    assert verdicts is not None
+    by_backbone = {result.answer.backbone: result for result in verdicts.results}
+    assert [by_backbone[name].verdict for name in ("Tiny", "Other")] == ["better", "worse"]
+    assert abs(by_backbone["2 backbones"].estimate) < 1 and by_backbone["2 backbones"].sequential

@@ -53,6 +53,8 @@ from tests.support import missing, naming, runs, study
         ({"contrast": [{"effect": "spt", "method": "spt"}]}, ("contrast[0]", "effect", "method")),
         ({"contrast": [{"reference": "none"}]}, ("contrast[0]", "method")),
         ({"contrast": [{"method": "spt"}, {"method": "spt"}]}, ("contrast[1]", "twice")),
+        ({"contrast": [{"method": "spt", "over": "backbones"}]}, ("contrast[0]: over", "2 or more backbones", "1")),
+        ({"contrast": [{"method": "spt", "trend": "seed"}], "grid": {"seed": [0, 1]}}, ("contrast[0]: trend", "seed")),
         ({"contrast": [{"method": "spt", "scale": "log"}]}, ("contrast[0]", "scale", "trend")),
         ({"contrast": [{"method": "spt", "trend": "recipe.lr"}]}, ("contrast[0]: trend", "recipe.lr")),
         (
@@ -60,6 +62,7 @@ from tests.support import missing, naming, runs, study
             ("contrast[0]: trend", "recipe.flip", "numbers"),
         ),
         ({"statistics": {"margin": 0}}, ("test.toml", "statistics.margin", "0")),
+        ({"statistics": {"margin": float("inf")}}, ("test.toml", "statistics.margin")),
         ({"statistics": {"level": 95}}, ("test.toml", "statistics.level", "95")),
         ({"statistics": {"variances": "own"}}, ("test.toml", "statistics.variances", "variance")),
         (

@@ -75,7 +75,11 @@ def test_seeds_of_the_command_line_replace_the_rule() -> None:
         ({"seeds": RULE, "grid": {"method": ["none"]}}, ("test.toml", "seeds", "none")),
         ({"seeds": RULE, "grid": {"backbone": ["resnet56"]}}, ("seeds", "none")),
         (
-            {"seeds": RULE, "grid": {"backbone": ["vit"]}, "contrast": [{"method": "spt", "over": "backbones"}]},
+            {
+                "seeds": RULE,
+                "grid": {"backbone": ["vit", "swin"]},
+                "contrast": [{"method": "spt", "over": "backbones"}],
+            },
             ("test.toml", "seeds", "contrast", "fixed seeds"),
         ),
     ],

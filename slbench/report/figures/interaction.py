@@ -51,6 +51,8 @@ def draw_effects(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
     for name, context, place in zip(file_names("effects", contexts), contexts, places, strict=True):
         here = [each for each in results if (each.answer.dataset, each.answer.setting) == place]
         ablations, pooled = two_by_twos(here, inputs), over_these(here)
+        if not ablations:
+            continue
         with style():
             save(draw(context, ablations, pooled, inputs), out / name, formats=("png", "svg", "pdf"))
         drawn.append((name, caption(context, ablations, pooled, inputs)))
@@ -67,7 +69,8 @@ def two_by_twos(results: Sequence[Result], inputs: FigureInputs) -> list[TwoByTw
     """Return the 2x2 of each backbone from the results of one data set and setting."""
     own = [each for each in results if each.answer.run_ids]
     names = distinct(each.answer.backbone for each in own)
-    return [two_by_two([each for each in own if each.answer.backbone == name], inputs) for name in names]
+    found = [two_by_two([each for each in own if each.answer.backbone == name], inputs) for name in names]
+    return [each for each in found if all(each.by_method.values())]
 
 
 def two_by_two(results: Sequence[Result], inputs: FigureInputs) -> TwoByTwo:
