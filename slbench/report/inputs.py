@@ -71,7 +71,7 @@ class ReportInputs:
     def outcomes(self) -> tuple[Outcome, ...]:
         """Records of the finished runs and outcomes of the diverged ones, in the order of the table."""
         order = {run.spec.run_id: number for number, run in enumerate(self.runs)}
-        both = (*self.records, *self.diverged)
+        both: tuple[Outcome, ...] = (*self.records, *self.diverged)
         return tuple(sorted(both, key=lambda outcome: order.get(outcome.run_id, len(order))))
 
     @cached_property
