@@ -20,6 +20,8 @@ SECTIONS = {  # of the keys of a study file, by the part of a path before its fi
     "": "Keys of the file",
     "seeds": "`seeds`: seeds until decided",
     "report": "`[report]`: the table",
+    "contrast": "`[[contrast]]`: questions",
+    "statistics": "`[statistics]`: how they are judged",
     "grid": "`[grid]`: axes",
     "recipe": "`recipe.*`: training",
     "method": "`method.*`: methods",
