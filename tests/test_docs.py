@@ -4,6 +4,7 @@ Training, the network and probes are replaced, analyses look at a few images, an
 everything else is real. A store holds finished runs of the studies that the pages name.
 """
 
+import ast
 import functools
 import hashlib
 import os
@@ -35,6 +36,7 @@ from slbench.record import WEIGHTS, RunRecord
 from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
+from slbench.study.schema import study_keys
 from slbench.train.temperatures import TemperatureHistory, as_csv
 from slbench.tuning.record import load as load_search
 from slbench.tuning.search_file import load_search_file
@@ -251,3 +253,13 @@ def test_every_method_and_data_set_is_described() -> None:
     for page, names in {"methods": list(METHODS), "data": list(DATASETS)}.items():
         text = (ROOT / "docs" / f"{page}.md").read_text()
         assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_part_of_a_study_file_has_a_section_in_the_table_of_keys() -> None:
+    tree = ast.parse((ROOT / "docs" / "hooks.py").read_text())
+    (sections,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SECTIONS"
+    ]
+    assert {key.path.partition(".")[0] if "." in key.path else "" for key in study_keys()} == sections.keys()
