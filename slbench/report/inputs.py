@@ -60,6 +60,7 @@ class ReportInputs:
     contrasts: tuple[Contrast, ...] | None = None  # questions of the study; None: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS
     studies: tuple[StoredStudy, ...] = ()  # whose seed rules added some of the runs
+    has_damaged_studies: bool = False  # so that seed rules may be unknown
     asked: tuple[StudyRun, ...] = ()  # the runs before a query
 
     @cached_property
@@ -102,6 +103,7 @@ def gather_store(store: Store) -> ReportInputs:
     return replace(
         inputs,
         unread=(*unread, *damaged),
+        has_damaged_studies=bool(damaged),
         is_study=False,
         studies=tuple(study for study in studies if study.seeds is not None),
         kinds=kinds_of_runs(store, studies),

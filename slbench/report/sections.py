@@ -112,6 +112,11 @@ def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
             "holds over these comparisons and all looks; trends and means over backbones come on top. Estimates of "
             "decided comparisons are adjusted for stopping (median-unbiased); their intervals are not."
         )
+    if inputs.has_damaged_studies:
+        yield (
+            "A study of this store cannot be read (see the notes of the table): if its seed rule added runs, these intervals "
+            "are too narrow."
+        )
     ended = {outcome.run_id for outcome in inputs.outcomes}
     if missing := sum(run.spec.run_id not in ended for run in inputs.runs):
         yield f"Not finished: {plural(missing, 'run')} of the study; the answers may change."

@@ -180,3 +180,5 @@ def test_a_report_shows_each_contrast_as_the_rule_stopped_it_with_and_without_th
         assert lsa["sequential"] and lsa["verdict"] == "undecided" and lsa["level"] > 0.95
     text = slbench("report", study, "--store", store.root).out
     assert not missing(text, "sequential", "adjusted for stopping", "on test accuracy")
+    path_of(store, "ruled").write_text("{")
+    assert not missing(slbench("report", "--store", store.root).out, "cannot be read", "too narrow", "ruled.json")
