@@ -114,8 +114,8 @@ def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
         )
     if inputs.has_damaged_studies:
         yield (
-            "A study of this store cannot be read (see the notes of the table): if its seed rule added runs, these intervals "
-            "are too narrow."
+            "A study of this store cannot be read (see the notes of the table): if its seed rule added runs, these "
+            "intervals are too narrow."
         )
     ended = {outcome.run_id for outcome in inputs.outcomes}
     if missing := sum(run.spec.run_id not in ended for run in inputs.runs):
