@@ -109,8 +109,8 @@ def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
     if inputs.studies and verdicts.metric == RULE_METRIC:
         yield (
             "Sequential: seeds were added, on test accuracy, until each comparison of methods was decided. The error "
-            "holds over these comparisons and all looks; trends and means over backbones come on top. Estimates of "
-            "decided comparisons are adjusted for stopping (median-unbiased); their intervals are not."
+            "holds over all answers and looks. Estimates of decided comparisons are adjusted for stopping "
+            "(median-unbiased); their intervals are not."
         )
     if inputs.has_damaged_studies:
         yield (

@@ -11,13 +11,13 @@ from slbench.provenance import version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
-from slbench.report.tidy import planned_frame
 from slbench.stats.contrast import Contrast, default_contrasts
 from slbench.stats.contrasts import answers
 from slbench.stats.judge import COLUMNS, Result, judge, result_of, why_unanswered
 from slbench.stats.moderation import Variance
 from slbench.stats.settings import Statistics
 from slbench.stats.verdict import Verdict
+from slbench.study.planned import planned_frame
 from slbench.study_files import design_of_runs, look_at
 from slbench.table_spec import METRICS
 from slbench.text import distinct
