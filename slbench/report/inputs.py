@@ -60,13 +60,26 @@ class ReportInputs:
     contrasts: tuple[Contrast, ...] | None = None  # questions of the study; None: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS
     studies: tuple[StoredStudy, ...] = ()  # whose seed rules added some of the runs
-    has_damaged_studies: bool = False  # so that seed rules may be unknown
+    unknown_rule: frozenset[str] = frozenset()  # runs of no readable study, where one is damaged and may have a rule
     asked: tuple[StudyRun, ...] = ()  # the runs before a query
 
     @cached_property
     def expected(self) -> Mapping[str, int]:
         """Number of seeds that the study asks for, by id of the experiment, whatever a query selects."""
-        return Counter(run.spec.cell_id for run in self.asked or self.runs)
+        runs = self.asked or self.runs
+        return Counter(run.spec.cell_id for run in runs if run.spec.run_id not in self.left_out)
+
+    @cached_property
+    def left_out(self) -> frozenset[str]:
+        """Ids of runs of searches that means leave out, since their experiment has runs of a study too."""
+        of_studies = {outcome.spec.cell_id for outcome in self.outcomes if outcome.run_id not in self.kinds}
+        searched = (outcome for outcome in self.outcomes if self.kinds.get(outcome.run_id) == "tuning")
+        return frozenset(outcome.run_id for outcome in searched if outcome.spec.cell_id in of_studies)
+
+    @cached_property
+    def averaged(self) -> tuple[Outcome, ...]:
+        """The outcomes behind the means of a table."""
+        return tuple(outcome for outcome in self.outcomes if outcome.run_id not in self.left_out)
 
     @cached_property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -100,10 +113,11 @@ def gather_store(store: Store) -> ReportInputs:
     runs = [StudyRun(outcome.spec, outcome.labels) for outcome in outcomes]
     inputs = gather(sorted(runs, key=table_order), store, name="all", title="Every run of the store")
     studies, damaged = studies_of(store)
+    asked = grid_run_ids(studies)
     return replace(
         inputs,
         unread=(*unread, *damaged),
-        has_damaged_studies=bool(damaged),
+        unknown_rule=frozenset(inputs.folders) - asked if damaged else frozenset(),
         is_study=False,
         studies=tuple(study for study in studies if study.seeds is not None),
         kinds=kinds_of_runs(store, studies),

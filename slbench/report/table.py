@@ -70,7 +70,7 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
     settings = varying(frame) if len(frame) else []
     by_key, lost = defaultdict[Key, list[RunRecord]](list), defaultdict[Key, Counter[str]](Counter)
     values = {run_id: tuple(map(text, row)) for run_id, *row in frame[settings].itertuples(name=None)}
-    for outcome in inputs.outcomes:
+    for outcome in inputs.averaged:
         labels = outcome.labels
         key = (labels.backbone, labels.method, *values[outcome.run_id])
         own = by_key[key]
