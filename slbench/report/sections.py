@@ -41,7 +41,7 @@ def make_sections(inputs: ReportInputs, verdicts: Verdicts | None) -> list[Secti
     """Return the sections of a report: answers, then tables of the study's questions and of exploratory contrasts.
 
     Args:
-        verdicts: of the first accuracy of the table; None without one.
+        verdicts: of the main accuracy; None in a table alone.
     """
     if verdicts is None or not (verdicts.results or verdicts.unanswered):
         return []

@@ -152,3 +152,15 @@ def test_results_on_runs_whose_seed_rule_cannot_be_read_are_marked(store: Store)
     asked = StoredStudy(name="t", contrasts=None, statistics=Statistics(), seeds=None, runs=sorted(store.ids()))
     write_atomic(store.root / "studies" / "t.json", dump_json(asked.model_dump(mode="json")))
     assert "seed rule unknown" not in first_answer()
+
+
+def test_questions_are_answered_beside_a_table_without_an_accuracy(store: Store) -> None:
+    runs_ = runs({"seed": [0, 1], "method": ["none", "lsa"]})
+    for number, run in enumerate(runs_):
+        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=70.0 + number**2))
+    inputs = gather_store(store)
+    tables = [make_table(inputs, columns=columns) for columns in ((), ("params",), ("final", "gain_images"))]
+    assert [each.verdicts.metric for each in tables if each.verdicts] == ["final"] * 3
+    answers = [make_sections(inputs, each.verdicts)[0].items for each in tables]
+    assert answers[0] and answers[0] == answers[1] == answers[2]
+    assert len(tables[2].columns) == 2, "a column that is asked for stays, with or without values"
