@@ -83,13 +83,13 @@ def test_the_simulated_methods_are_equally_accurate_on_the_population() -> None:
 def test_it_covers_the_gain_on_the_population_where_the_interval_over_seeds_does_not(
     seeds: int, covered_by_seeds: float
 ) -> None:
-    covered, over_seeds = [], []
+    covered, over_seeds = list[bool](), list[bool]()
     for one, other in studies(2000, seeds=seeds):
         result = image_interval(one, other)
         assert result is not None
         covered.append(result.low <= 0 <= result.high)
         differences = [100.0 * (one[seed].mean() - other[seed].mean()) for seed in one]
         student = ttest_1samp(differences, 0).confidence_interval()
-        over_seeds.append(student.low <= 0 <= student.high)
+        over_seeds.append(bool(student.low <= 0 <= student.high))
     assert 0.93 <= np.mean(covered) <= 0.97
     assert np.mean(over_seeds) < covered_by_seeds

@@ -120,7 +120,8 @@ def test_comparisons_are_judged_as_slbench_contrasts_judges_them(tmp_path: Path)
     asked = [{"method": "both", "reference": "both, default setting"}, {"method": "both"}]
     expected = slbench.contrasts(pd.DataFrame(rows), contrasts=asked).query("family == 'primary'")
     assert found.with_default[0] is not None
-    of_compare = [(each.difference, each.low, each.high) for each in (found.with_default[0], *found.between)]
+    first, second = found.with_default[0], found.between[0]
+    of_compare = [(first.difference, first.low, first.high), (second.difference, second.low, second.high)]
     assert of_compare == [pytest.approx(row) for row in expected[["estimate", "low", "high"]].values.tolist()]
     assert found.level == pytest.approx(expected["level"].iloc[0])
     assert found.level != pytest.approx(0.95**0.5), "from 11 seeds correlations over the seeds count"
