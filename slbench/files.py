@@ -5,9 +5,11 @@ import errno
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -125,9 +127,44 @@ def sync_folder(folder: Path) -> None:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if it is unreadable."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file. Raises like `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading, never a FIFO (which would wait), a device (which may not end) or a socket.
+
+    Raises:
+        OSError: if the file cannot be opened; the text says what it is if it is not regular.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        check_regular(os.fstat(descriptor).st_mode, path)
+        return open(descriptor, "rb")  # noqa: SIM115, PTH123  (of a descriptor; the caller closes it)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_regular(mode: int, path: Path) -> None:
+    """Raise OSError unless `mode`, as `os.stat` returns it, is that of a regular file."""
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"is {kind_of(mode)}, not a file", str(path))
+
+
+def kind_of(mode: int) -> str:
+    """Return the kind of something that is neither a file nor a folder."""
+    kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISLNK, "a link"))
+    return next((kind for is_kind, kind in kinds if is_kind(mode)), "a device")
 
 
 def dump_json(content: Any) -> bytes:

@@ -1,0 +1,39 @@
+"""Files that are read are regular ones."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from slbench.files import open_regular, read_json, read_regular
+
+
+def special(kind: str, folder: Path) -> Path:
+    """Create something that is not a regular file."""
+    path = folder / "x"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+    else:
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "device", "socket", "directory"])
+def test_only_a_regular_file_is_opened(kind: str, tmp_path: Path) -> None:
+    path = special(kind, tmp_path)
+    with pytest.raises(OSError, match=r"is a (FIFO|device), not a file|Is a directory|No such device"):
+        open_regular(path)
+    assert read_json(path) is None
+
+
+def test_a_link_to_a_regular_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"{}")
+    (tmp_path / "link").symlink_to("x")
+    assert read_regular(tmp_path / "link") == b"{}"
+    assert read_json(tmp_path / "link") == {}
