@@ -23,6 +23,7 @@ from slbench.record import (
     read_failure,
     read_record,
 )
+from slbench.report.query import select
 from slbench.report.tidy import RunKind, tidy
 from slbench.run_paths import RunPaths
 from slbench.stats.contrast import Contrast
@@ -31,7 +32,7 @@ from slbench.store import RESUME_CHECK, Store
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.study_files import StoredStudy, grid_run_ids, stored, studies_of
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
-from slbench.text import choices, shown
+from slbench.text import shown
 from slbench.tuning.record import load, searches
 
 if TYPE_CHECKING:
@@ -210,19 +211,16 @@ def measured_speeds(records: Iterable[RunRecord], store: Store) -> dict[str, Thr
 
 
 def only(inputs: ReportInputs, query: str) -> ReportInputs:
-    """Select the finished runs that match a pandas expression over the columns of runs.csv.
+    """Select the finished runs that meet a condition on the columns of runs.csv; see `slbench.report.query`.
 
     Raises:
-        InputError: for an expression that cannot be evaluated or matches no run.
+        InputError: for a condition that is not understood or holds for no run.
     """
     frame = inputs.frame
     try:
-        chosen = set(frame.query(query, engine="python").index) if len(frame) else set()
-    except Exception as error:  # pandas raises many types
-        name = getattr(error, "args", [""])[0]
-        unknown = str(name).partition("'")[2].partition("'")[0] if "is not defined" in str(error) else ""
-        hint = choices(frame, unknown) if unknown else ""
-        raise InputError(f"--query: {' '.join(str(error).split())} (got {shown(query)}){hint}") from error
+        chosen = set(frame.index[select(frame, query)]) if len(frame) else set()
+    except InputError as error:
+        raise InputError(f"--query: {error}") from error
     if not chosen:
         raise InputError(f"--query: matches none of {len(frame)} finished runs (got {shown(query)})")
     return replace(
