@@ -40,12 +40,13 @@ Modules from top to bottom; each imports only from those below it:
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
     image_shape.py  ImageShape: size, channels and classes of a network's images
-    files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code
     validation.py validation of user input against types, with one-line errors
     numerics_versions.py  version of each part that determines numbers
     rng.py        random streams by seed and purpose
+    csv_text.py, markdown.py  texts as CSV and Markdown, escaped
+    files.py      atomic writes of files
     names.py, errors.py, text.py
 """
 
@@ -70,19 +71,24 @@ def __getattr__(name: str) -> Any:
 
 
 def load_runs(store: str | Path = "results") -> "pd.DataFrame":
-    """Return the finished runs of a store as a tidy frame with one row per run, indexed by run id.
+    """Return the finished runs of a store, or of the `runs.csv` of a report, as a tidy frame indexed by run id.
 
     Columns are those of `runs.csv`: settings (`backbone`, `method`, `dataset`, `seed`, `recipe_lr`, ...), results
     (`final_test_top1` in %, ...), device and versions. Unreadable records are skipped with a warning.
 
     Args:
-        store: folder of results.
+        store: folder of results, or a `runs.csv`.
+    Raises:
+        InputError: for a file that is no `runs.csv`.
     """
     import warnings
 
     from slbench.report.inputs import gather_store
+    from slbench.report.tidy import read_runs
     from slbench.store import Store
 
+    if Path(store).suffix == ".csv" and not Path(store).is_dir():
+        return read_runs(Path(store))
     gathered = gather_store(Store(Path(store)))
     for line in gathered.unread:
         warnings.warn(f"left out: {line}", stacklevel=2)

@@ -58,8 +58,8 @@ def profile(
     as_json: options.Json = False,
 ) -> None:
     """Measure multiply-adds, parameters, images/s and memory."""
-    backbones = options.split(backbone) or list(BACKBONES)
-    methods = options.split(method) or list(DEFAULT_METHODS)
+    backbones = options.split(backbone, "--backbone") or list(BACKBONES)
+    methods = options.split(method, "--method") or list(DEFAULT_METHODS)
     for name in backbones:
         lookup(BACKBONES, name, "backbone", where="--backbone")
     for name in methods:

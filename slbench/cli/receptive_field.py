@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
 from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
+from slbench.cli.terminal import Terminal
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.image_shape import ImageShape
@@ -66,7 +66,7 @@ def receptive_field(
 
     Uses finished runs on their test images, or else untrained networks on noise.
     """
-    backbones, methods = options.split(backbone), options.split(method)
+    backbones, methods = options.split(backbone, "--backbone"), options.split(method, "--method")
     is_finished = bool(runs) or study is not None
     if is_finished and (backbones or methods or image_size is not None):
         raise InputError("--backbone, --method and --image-size cannot be combined with runs or --study")
@@ -74,7 +74,7 @@ def receptive_field(
         lookup(NAMED, name, "backbone", where="--backbone")
     for name in methods:
         lookup(METHODS, name, "method", where="--method")
-    outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of)]
+    outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of, "--of")]
     data, needs = DataConfig.read(data_root), Requirements(attention=False)
     chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
@@ -90,7 +90,7 @@ def receptive_field(
             backbones, methods, shape=ImageShape((side, side), in_chans, classes)
         )
         inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with console.status("") as status:
         output = analyse(inputs, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
     show(output, as_json=as_json)
