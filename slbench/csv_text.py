@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slbench.errors import InputError, unreadable
 from slbench.files import read_regular
-from slbench.text import printable
+from slbench.text import one_line, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,10 +65,9 @@ def read_csv(path: Path, *, texts: Collection[str]) -> "pd.DataFrame":
             dtype=dict.fromkeys(texts, "str"),
             keep_default_na=False,
             na_values=[""],
-            float_precision="round_trip",
         )
     except OSError as error:
         raise unreadable(path, error) from error
     except ValueError as error:  # of pandas' parser, or of UTF-8
-        raise InputError(f"{path}: not a CSV file: {error}") from error
+        raise InputError(f"{path}: not a CSV file: {one_line(str(error))}") from error
     return mapped(frame, unquoted)
