@@ -40,13 +40,14 @@ Modules from top to bottom; each imports only from those below it:
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
     image_shape.py  ImageShape: size, channels and classes of a network's images
+    csv_text.py, markdown.py  texts as CSV and Markdown, escaped
+    toml_text.py  TOML within limits
+    files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code
     validation.py validation of user input against types, with one-line errors
     numerics_versions.py  version of each part that determines numbers
     rng.py        random streams by seed and purpose
-    csv_text.py, markdown.py  texts as CSV and Markdown, escaped
-    files.py      atomic writes of files
     names.py, errors.py, text.py
 """
 

@@ -27,11 +27,10 @@ def to_csv(frame: "pd.DataFrame") -> str:
 
 def mapped(frame: "pd.DataFrame", function: Callable[[Any], Any]) -> "pd.DataFrame":
     """Return a frame with a function applied to its heads and to its columns that may have texts."""
-    if frame.empty:
-        return frame.rename(columns=function)
-    return frame.rename(columns=function).apply(
-        lambda column: column if column.dtype.kind in "biuf" else column.map(function)
-    )
+    changed: pd.DataFrame = frame.rename(columns=function)
+    if not frame.empty:
+        changed = changed.apply(lambda column: column if column.dtype.kind in "biuf" else column.map(function))
+    return changed
 
 
 def quoted(value: Any) -> Any:

@@ -27,7 +27,7 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(params=HOSTILE.values(), ids=HOSTILE)
+@pytest.fixture(params=list(HOSTILE.values()), ids=list(HOSTILE))
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A folder with a report in every format, whose texts are hostile."""
     folder = tmp_path / "report"
