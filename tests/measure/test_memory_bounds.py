@@ -17,7 +17,7 @@ def network(name: str) -> Network:
     return Network.resolve(default_spec(name), Method(), shape=SHAPE)
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "resnet110"])  # as resnet56
 def test_the_bound_of_parameters_is_below_the_count_but_near(name: str) -> None:
     resolved = network(name)
     count = count_parameters(resolved.backbone, resolved.method, shape=SHAPE)
@@ -26,8 +26,10 @@ def test_the_bound_of_parameters_is_below_the_count_but_near(name: str) -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_bound_of_activations_is_positive_and_below_the_multiply_adds(name: str) -> None:
-    resolved = network(name)
-    assert 0 < resolved.backbone.lower_bounds(SHAPE).activations < forward_macs(resolved)
+    sizes, image_size = BACKBONES[name].small
+    small = Network.resolve(sizes, Method(), shape=ImageShape(image_size, 3, 7))
+    bounds = small.backbone.lower_bounds(small.shape)
+    assert 0 < bounds.largest <= bounds.activations < forward_macs(small)
 
 
 def test_a_network_is_refused_by_its_weights_gradients_and_moments() -> None:

@@ -10,7 +10,7 @@ from slbench.study import make_study
 from slbench.study.axes import MAX_CELLS
 from slbench.study.paths import dotted_paths, field_types
 from slbench.study.schema import Schema, fields, study_keys
-from tests.study.helpers import study
+from tests.support import study
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_repeated_entries_of_an_axis_are_named() -> None:
 
 
 def test_an_axis_set_twice_by_its_alias_is_refused() -> None:
-    with pytest.raises(InputError, match="also set by .*precision; keep one"):
+    with pytest.raises(InputError, match=r"also set by .*precision; keep one"):
         study({"grid": {"method": "none", "precision": ["fp32"], "recipe.precision": ["bf16"]}})
 
 
