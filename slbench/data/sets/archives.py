@@ -17,6 +17,7 @@ from slbench.files import open_regular
 MAX_MEMBERS = 300_000  # Tiny-ImageNet has 120,609
 MAX_BYTES = 2 * 2**30  # unpacked; the largest, Tiny-ImageNet, has 0.25 GB
 MAX_MEMBER = 2**28  # bytes of one file, which is read whole; the largest, of CIFAR-100, has 0.16 GB
+CHUNK = 2**20  # bytes of a .gz file read at once
 MAX_NAME = 2**16  # bytes of a long name or other extended header of tar
 DAMAGED = (
     OSError,
@@ -138,12 +139,14 @@ def unpacked(path: Path) -> bytes:
     """Return the content of a .gz file. Raises InputError if it is damaged or too large."""
     try:
         with open_regular(path) as packed, gzip.open(packed) as file:
-            content: bytes = file.read(MAX_MEMBER + 1)
+            content = bytearray()
+            while len(content) <= MAX_MEMBER and (block := file.read(CHUNK)):
+                content += block
     except DAMAGED as error:
         raise damaged(path, error) from error
     if len(content) > MAX_MEMBER:
         raise InputError(f"{path}: refused: unpacks to more than {MAX_MEMBER / 2**30:g} GiB")
-    return content
+    return bytes(content)
 
 
 class ArraysOnly(pickle.Unpickler):

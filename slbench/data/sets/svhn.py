@@ -31,9 +31,9 @@ def read_digits(path: Path, part: PartName) -> Iterator[Sample]:
             file.seek(0)
             arrays = scipy.io.loadmat(file, variable_names=["X", "y"])
         images, labels = arrays["X"].transpose(3, 2, 0, 1), arrays["y"].reshape(-1).astype(np.int64)
-    except OSError as error:
-        raise unreadable(path, error) from error
     except Exception as error:  # scipy can raise anything on a damaged file
+        if isinstance(error, OSError) and error.filename:
+            raise unreadable(path, error) from error
         raise InputError(f"{path}: not laid out as SVHN is, or damaged: {error}") from error
     if images.dtype != np.uint8 or len(images) != len(labels) or ((labels < 1) | (labels > 10)).any():
         raise InputError(f"{path}: not laid out as SVHN is: images of {images.dtype}, labels that are not 1 to 10")
