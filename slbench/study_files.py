@@ -18,6 +18,7 @@ from slbench.files import dump_json, write_atomic
 from slbench.stats.settings import Statistics
 from slbench.store import Store, safe
 from slbench.study import Comparison, SeedRule, Study
+from slbench.study.planned import answers_beside_rule
 
 if TYPE_CHECKING:
     from slbench.stats.sequential import InterimAnalysis, SequentialDesign
@@ -77,13 +78,18 @@ class StoredStudy(Stored):
     seeds: SeedRule | None
     runs: list[str]  # ids, sorted
     looks: list[Look] = []  # of a seed rule, one per comparison
+    beside: list[str] = []  # answers of the family that the rule does not decide: `answers_beside_rule`
 
     @property
     def design(self) -> "SequentialDesign | None":
         """Levels of the analyses of its seed rule; None without one."""
         from slbench.stats.sequential import SequentialDesign
 
-        return None if self.seeds is None else SequentialDesign(self.seeds, len(self.looks), self.statistics)
+        return (
+            None
+            if self.seeds is None
+            else SequentialDesign(self.seeds, len(self.looks) + len(self.beside), self.statistics)
+        )
 
     def with_parts(self, other: "StoredStudy") -> "StoredStudy":
         """Return it with the runs and analyses of another launch that asks the same; its own analyses win."""
@@ -91,7 +97,9 @@ class StoredStudy(Stored):
             return self
         looks = {look.key: look for look in (*other.looks, *self.looks)}
         runs = sorted({*self.runs, *other.runs})
-        return self.model_copy(update={"runs": runs, "looks": [looks[key] for key in sorted(looks)]})
+        beside = sorted({*self.beside, *other.beside})
+        parts = {"runs": runs, "looks": [looks[key] for key in sorted(looks)], "beside": beside}
+        return self.model_copy(update=parts)
 
 
 def stored_number(value: float) -> float | None:
@@ -124,6 +132,7 @@ def stored(study: Study, looks: Iterable[Look] = ()) -> StoredStudy:
         seeds=study.seeds,
         runs=sorted(run.spec.run_id for run in study.runs),
         looks=sorted(looks, key=lambda look: look.key),
+        beside=[] if study.seeds is None else list(answers_beside_rule(study)),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.grid.adaptive_seeds import write_study_file
+from slbench.grid.adaptive_seeds import SeedRuleState, write_study_file
 from slbench.stats.pocock import sequential_level
 from slbench.store import Store
 from slbench.study import Study, StudyRun
@@ -121,3 +121,19 @@ def test_a_damaged_file_is_one_line_and_is_written_again(tmp_path: Path, content
 
 def test_a_store_without_study_files_has_none(tmp_path: Path) -> None:
     assert studies_of(Store(tmp_path / "nowhere")) == ([], [])
+
+
+def test_trends_and_means_over_backbones_count_in_the_family_of_a_seed_rule(tmp_path: Path) -> None:
+    wide = {**TINY, "dim": 16, "label": "Wide"}
+    questions = [{"method": "lsa"}, {"method": "lsa", "trend": "method.initial_temperature"}]
+    grid = {"backbone": [TINY, wide], "method": ["none", "lsa"], "method.initial_temperature": [0.5, 1.0]}
+    adaptive = ruled(grid=grid, contrast=[*questions, {"method": "lsa", "over": "backbones"}])
+    store = Store(tmp_path)
+    write_study_file(adaptive, store)
+    (found,), _ = studies_of(store)
+    assert found.design is not None
+    kinds = [any(word in each for each in found.beside) for word in ("trend of lsa", "2 backbones on")]
+    assert (len(found.looks), len(found.beside), kinds) == (4, 4, [True, True])
+    assert SeedRuleState(adaptive).design == found.design
+    assert found.design.count == 8
+    assert found.design.interval_level == pytest.approx(1 - sequential_level(2, 4, 1 - 0.95 ** (1 / 8)))

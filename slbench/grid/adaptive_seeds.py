@@ -19,6 +19,7 @@ from slbench.errors import StoreError
 from slbench.record import RunRecord
 from slbench.store import Store, read_ended
 from slbench.study import Comparison, SeedRule, Study, StudyRun
+from slbench.study.planned import answers_beside_rule
 from slbench.study_files import Look, write_study
 from slbench.text import plural
 
@@ -54,6 +55,7 @@ class SeedRuleState:
         assert study.seeds is not None, "the study has no seed rule"
         self.seeds: SeedRule = study.seeds
         self.comparisons, self.statistics = study.comparisons, study.statistics
+        self.family_size = len(study.comparisons) + len(answers_beside_rule(study))
         self.first = tuple(run for run in study.runs if run.spec.seed < self.seeds.min)
         by_id = {run.spec.run_id: run for comparison in study.comparisons for run in comparison.runs}
         ids = [run.spec.run_id for run in self.first if run.spec.seed == 0]
@@ -66,7 +68,7 @@ class SeedRuleState:
         """Levels and settings of the analyses."""
         from slbench.stats.sequential import SequentialDesign
 
-        return SequentialDesign(self.seeds, len(self.comparisons), self.statistics)
+        return SequentialDesign(self.seeds, self.family_size, self.statistics)
 
     def decisions(self, outcomes: Outcomes) -> tuple[Decision, ...]:
         """Return the decision on each comparison.

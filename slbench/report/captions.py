@@ -1,4 +1,4 @@
-"""Caption of a table: data, training, metrics, devices."""
+"""Caption of a table: data, training, metrics, devices; what docs/report.md says of every table is left out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from slbench.report.verdicts import Verdicts
 
 DOCUMENTATION = "docs/judging.md"  # how slbench judges
+DEFAULT_PROTOCOL = "holdout"
+SELECTED = "selected"  # metric that depends on the validation images
 
 
 def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mapping[str, Verdicts]") -> list[str]:
@@ -38,14 +40,13 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
     sentences = [
         f"{title}." if title else "",
         f"Only runs with {inputs.query}." if inputs.query else "",
-        f"Data: {', '.join(data_texts(records))}; "
-        f"protocol {', '.join(distinct(record.spec.protocol for record in records))}; {'; '.join(epochs)}.",
+        f"Data: {', '.join(data_texts(records))}; {protocol_text(records)}{'; '.join(epochs)}.",
         *subset_sentences(records),
-        *validation_sentences(records),
+        *(validation_sentences(records) if SELECTED in metrics else ()),
         f"Top-1 in %: {'; '.join(metric_descriptions(metrics, accuracies=True))}; "
-        f"mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}."
+        f"mean ± SD (n) over seeds {', '.join(map(str, seeds))}."
         if any(METRICS[name].is_accuracy for name in metrics)
-        else f"Mean ± sample standard deviation (n) over seeds {', '.join(map(str, seeds))}.",
+        else f"Mean ± SD (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
         gain_sentence(verdicts) if shows(columns, GainColumn) else "",
         IMAGES_NOTE if shows(columns, ImagesColumn) else "",
@@ -54,10 +55,15 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         if any(isinstance(column, PublishedColumn) for column in columns)
         else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
-        *speed_sentences(inputs.speeds.values()),
-        "Bold: best mean (not a test).",
+        *speed_sentences(inputs.speeds.values(), records),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def protocol_text(records: Sequence[RunRecord]) -> str:
+    """Return "protocol full; ", empty for the default protocol alone."""
+    names = distinct(record.spec.protocol for record in records)
+    return "" if names == (DEFAULT_PROTOCOL,) else f"protocol {', '.join(names)}; "
 
 
 def shows(columns: Sequence[Column], kind: type[Column]) -> bool:
@@ -78,7 +84,7 @@ def data_texts(records: Sequence[RunRecord]) -> tuple[str, ...]:
 
 def gain_sentence(verdicts: "Mapping[str, Verdicts]") -> str:
     """Return the definition of a gain and its interval."""
-    text = f"Gain: difference to the plain backbone in points, paired by seed, simultaneous interval ({DOCUMENTATION})."
+    text = f"Gain: over the plain backbone in points, simultaneous interval ({DOCUMENTATION})."
     exploratory = any(each.has_exploratory_gain for each in verdicts.values())
     return f"{text} {EXPLORATORY}: exploratory." if exploratory else text
 
@@ -118,11 +124,17 @@ def validation_sentences(records: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def speed_sentences(speeds: Iterable[Throughput]) -> list[str]:
-    """Return the conditions of the throughput measurements."""
+def speed_sentences(speeds: Iterable[Throughput], records: Iterable[RunRecord]) -> list[str]:
+    """Return the conditions of the throughput measurements; device, threads and precision unless they are the runs'."""
+    runs = {(record.device_name, record.threads, record.precision) for record in records}
     ways = distinct(
-        f"inference, batch {speed.batch_size}, {speed.precision}, {plural(speed.threads, 'thread')}, "
-        f"median of {speed.n} interleaved rounds, on an otherwise idle {speed.device_name}"
+        f"inference, batch {speed.batch_size}"
+        + ("" if runs == {(speed.device_name, speed.threads, speed.precision)} else f", {conditions(speed)}")
         for speed in speeds
     )
     return [f"Images/s: {'; '.join(ways)}."] if ways else []
+
+
+def conditions(speed: Throughput) -> str:
+    """Return "fp32, 1 thread, Intel(R) Xeon(R) Processor"."""
+    return f"{speed.precision}, {plural(speed.threads, 'thread')}, {speed.device_name}"

@@ -42,6 +42,7 @@ def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[N
             nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_outputs)
             text = f"No readable test logits (for {nouns}): {plural(len(without_logits), 'run')}"
             notes.append(Note(f"{text}, such as {without_logits[0]}.", "?", frozenset(without_logits)))
+    notes += searched(inputs)
     marks = marks_from_a()
     return [Note(note.text, next(marks) if note.mark else "", note.run_ids) for note in notes]
 
@@ -95,6 +96,15 @@ def failed(inputs: ReportInputs) -> Iterator[str]:
         name, _, reason = group[0].partition("\0")
         more = f" and {len(group) - 1} more" if len(group) > 1 else ""
         yield f"Failed: {name}{more}: {reason}"
+
+
+def searched(inputs: ReportInputs) -> Iterator[Note]:
+    """Yield notes on runs of searches, which no study asks for."""
+    if inputs.left_out:
+        yield Note(f"Means leave out {plural(len(inputs.left_out), 'run')} of searches: no study asks for these seeds.")
+    alone = frozenset(id_ for id_, kind in inputs.kinds.items() if kind == "tuning") - inputs.left_out
+    if alone.intersection(outcome.run_id for outcome in inputs.outcomes):
+        yield Note("Runs of searches, chosen on validation images: not judged.", "?", alone)
 
 
 def unreadable(inputs: ReportInputs) -> Iterator[str]:

@@ -23,6 +23,7 @@ from slbench.record import (
     read_failure,
     read_record,
 )
+from slbench.report.query import select
 from slbench.report.tidy import RunKind, tidy
 from slbench.run_paths import RunPaths
 from slbench.stats.contrast import Contrast
@@ -31,7 +32,7 @@ from slbench.store import RESUME_CHECK, Store
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.study_files import StoredStudy, grid_run_ids, stored, studies_of
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
-from slbench.text import choices, shown
+from slbench.text import shown
 from slbench.tuning.record import load, searches
 
 if TYPE_CHECKING:
@@ -60,13 +61,26 @@ class ReportInputs:
     contrasts: tuple[Contrast, ...] | None = None  # questions of the study; None: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS
     studies: tuple[StoredStudy, ...] = ()  # whose seed rules added some of the runs
-    has_damaged_studies: bool = False  # so that seed rules may be unknown
+    unknown_rule: frozenset[str] = frozenset()  # runs of no readable study, where one is damaged and may have a rule
     asked: tuple[StudyRun, ...] = ()  # the runs before a query
 
     @cached_property
     def expected(self) -> Mapping[str, int]:
         """Number of seeds that the study asks for, by id of the experiment, whatever a query selects."""
-        return Counter(run.spec.cell_id for run in self.asked or self.runs)
+        runs = self.asked or self.runs
+        return Counter(run.spec.cell_id for run in runs if run.spec.run_id not in self.left_out)
+
+    @cached_property
+    def left_out(self) -> frozenset[str]:
+        """Ids of runs of searches that means leave out, since their experiment has runs of a study too."""
+        of_studies = {outcome.spec.cell_id for outcome in self.outcomes if outcome.run_id not in self.kinds}
+        searched = (outcome for outcome in self.outcomes if self.kinds.get(outcome.run_id) == "tuning")
+        return frozenset(outcome.run_id for outcome in searched if outcome.spec.cell_id in of_studies)
+
+    @cached_property
+    def averaged(self) -> tuple[Outcome, ...]:
+        """The outcomes behind the means of a table."""
+        return tuple(outcome for outcome in self.outcomes if outcome.run_id not in self.left_out)
 
     @cached_property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -100,10 +114,11 @@ def gather_store(store: Store) -> ReportInputs:
     runs = [StudyRun(outcome.spec, outcome.labels) for outcome in outcomes]
     inputs = gather(sorted(runs, key=table_order), store, name="all", title="Every run of the store")
     studies, damaged = studies_of(store)
+    asked = grid_run_ids(studies)
     return replace(
         inputs,
         unread=(*unread, *damaged),
-        has_damaged_studies=bool(damaged),
+        unknown_rule=frozenset(inputs.folders) - asked if damaged else frozenset(),
         is_study=False,
         studies=tuple(study for study in studies if study.seeds is not None),
         kinds=kinds_of_runs(store, studies),
@@ -196,19 +211,16 @@ def measured_speeds(records: Iterable[RunRecord], store: Store) -> dict[str, Thr
 
 
 def only(inputs: ReportInputs, query: str) -> ReportInputs:
-    """Select the finished runs that match a pandas expression over the columns of runs.csv.
+    """Select the finished runs that meet a condition on the columns of runs.csv; see `slbench.report.query`.
 
     Raises:
-        InputError: for an expression that cannot be evaluated or matches no run.
+        InputError: for a condition that is not understood or holds for no run.
     """
     frame = inputs.frame
     try:
-        chosen = set(frame.query(query, engine="python").index) if len(frame) else set()
-    except Exception as error:  # pandas raises many types
-        name = getattr(error, "args", [""])[0]
-        unknown = str(name).partition("'")[2].partition("'")[0] if "is not defined" in str(error) else ""
-        hint = choices(frame, unknown) if unknown else ""
-        raise InputError(f"--query: {' '.join(str(error).split())} (got {shown(query)}){hint}") from error
+        chosen = set(frame.index[select(frame, query)]) if len(frame) else set()
+    except InputError as error:
+        raise InputError(f"--query: {error}") from error
     if not chosen:
         raise InputError(f"--query: matches none of {len(frame)} finished runs (got {shown(query)})")
     return replace(

@@ -2,23 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slbench.record import RunRecord
-from slbench.report.tidy import planned_frame, tidy
-from slbench.report.verdicts import PLAIN
-from slbench.stats.contrast import default_contrasts
-from slbench.stats.contrasts import Answer, answers
+from slbench.report.tidy import tidy
+from slbench.stats.contrasts import Answer
 from slbench.stats.judge import judge, sharing
 from slbench.stats.power import MIN_DF, POWER, Design, detectable_effect
 from slbench.stats.sequential import SequentialDesign
 from slbench.stats.settings import Statistics
 from slbench.stats.simultaneous import sidak_level
 from slbench.study import SeedRule, Study
+from slbench.study.planned import planned_answers
 from slbench.text import distinct, plural
-
-if TYPE_CHECKING:
-    pass
 
 SEEDS = (2, 3, 5, 10, 20)  # of the table of seeds against difference
 Place = tuple[str, str]  # backbone, data set
@@ -28,7 +24,8 @@ Place = tuple[str, str]  # backbone, data set
 class Planned:
     """Contrasts that the finished study will judge together, and the standard deviations known so far."""
 
-    answers: tuple[Answer, ...]  # with invented values; one for each contrast and cell
+    answers: tuple[Answer, ...]  # over seeds, with invented values; one for each contrast and cell
+    family_size: int  # with answers over backbones at large
     level: float  # of a family
     moderated: bool
     rule: SeedRule | None
@@ -45,9 +42,9 @@ class Planned:
         """Level of each interval, and the cells of the contrast that is seen in fewest."""
         groups = [sharing(answer) for answer in self.answers]
         fewest = min(1 if group is None else groups.count(group) for group in groups)
-        level = sidak_level(self.level, len(groups))
+        level = sidak_level(self.level, self.family_size)
         if self.rule is not None:
-            level = SequentialDesign(self.rule, len(groups), self.statistics).interval_level
+            level = SequentialDesign(self.rule, self.family_size, self.statistics).interval_level
         return Design(level, fewest if self.moderated else 1)
 
 
@@ -57,7 +54,8 @@ def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
     Args:
         records: of its finished runs.
     """
-    found = planned_answers(study)
+    family = planned_answers(study)
+    found = [answer for answer in family if answer.contrast.over != "backbones at large"]
     if not any(len(answer.values) > 1 for answer in found):
         return None
     settings = study.statistics
@@ -65,17 +63,8 @@ def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
     places = distinct((answer.backbone, answer.dataset) for answer in found)
     if settings.spread is not None:
         known = {place: known.get(place, settings.spread) for place in places}
-    return Planned(tuple(found), settings.level, settings.variance == "moderated", study.seeds, settings, known)
-
-
-def planned_answers(study: Study) -> list[Answer]:
-    """Return the contrasts of the study's runs, as if all had finished."""
-    frame = planned_frame(study.runs)
-    questions = study.contrasts
-    if questions is None:
-        questions = tuple(default_contrasts(distinct(frame["method"]), PLAIN))
-    found = answers(frame, questions, failures="withhold").values()
-    return [answer for own in found for answer in own if answer.contrast.over != "backbones at large"]
+    moderated = settings.variance == "moderated"
+    return Planned(tuple(found), len(family), settings.level, moderated, study.seeds, settings, known)
 
 
 def known_spreads(study: Study, records: Sequence[RunRecord]) -> dict[Place, float]:
@@ -99,7 +88,7 @@ def power_lines(planned: Planned | None) -> list[str]:
     if planned is None:
         return ["decides: nothing: no contrast of its runs has two seeds or more"]
     design, counts = planned.design, [number for number in planned.seeds if number > 1]
-    jointly = f"{plural(len(planned.answers), 'contrast')} jointly at {100 * planned.level:.4g} %"
+    jointly = f"{plural(planned.family_size, 'contrast')} jointly at {100 * planned.level:.4g} %"
     effects = [detectable_effect(number, design) for number in counts]
     seeds = " or ".join(map(str, counts))
     decided = " or ".join(f"{effect:.2f}" for effect in effects)
@@ -122,7 +111,7 @@ def power_document(planned: Planned | None) -> dict[str, Any] | None:
     counts = sorted({*SEEDS, *(number for number in planned.seeds if number > 1)})
     return {
         "power": POWER,
-        "contrasts": len(planned.answers),
+        "contrasts": planned.family_size,
         "level": planned.level,
         "seeds": planned.seeds,
         "decided_sd": {str(number): detectable_effect(number, design) for number in counts},

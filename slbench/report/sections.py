@@ -9,7 +9,7 @@ from slbench.published.numbers import mean_gain
 from slbench.published.reproduction import BASE, FULL, model_name, not_comparable
 from slbench.report.captions import DOCUMENTATION
 from slbench.report.inputs import ReportInputs
-from slbench.report.verdicts import RULE_METRIC, Verdicts
+from slbench.report.verdicts import RULE_METRIC, UNKNOWN_RULE, Verdicts
 from slbench.stats.contrast import Contrast
 from slbench.stats.contrasts import Answer
 from slbench.stats.judge import Result, sharing
@@ -41,7 +41,7 @@ def make_sections(inputs: ReportInputs, verdicts: Verdicts | None) -> list[Secti
     """Return the sections of a report: answers, then tables of the study's questions and of exploratory contrasts.
 
     Args:
-        verdicts: of the first accuracy of the table; None without one.
+        verdicts: of the main accuracy; None in a table alone.
     """
     if verdicts is None or not (verdicts.results or verdicts.unanswered):
         return []
@@ -109,13 +109,13 @@ def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
     if inputs.studies and verdicts.metric == RULE_METRIC:
         yield (
             "Sequential: seeds were added, on test accuracy, until each comparison of methods was decided. The error "
-            "holds over these comparisons and all looks; trends and means over backbones come on top. Estimates of "
-            "decided comparisons are adjusted for stopping (median-unbiased); their intervals are not."
+            "holds over all answers and looks. Estimates of decided comparisons are adjusted for stopping "
+            "(median-unbiased); their intervals are not."
         )
-    if inputs.has_damaged_studies:
+    if inputs.unknown_rule:
         yield (
-            "A study of this store cannot be read (see the notes of the table): if its seed rule added runs, these "
-            "intervals are too narrow."
+            "A study of this store cannot be read (see the notes of the table): if its seed rule added runs, intervals "
+            f"marked {UNKNOWN_RULE} are too narrow."
         )
     ended = {outcome.run_id for outcome in inputs.outcomes}
     if missing := sum(run.spec.run_id not in ended for run in inputs.runs):

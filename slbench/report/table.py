@@ -27,7 +27,7 @@ from slbench.report.footnotes import Note, footnotes, marks_of
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import by_seed, correct_by_seed
 from slbench.report.tidy import varying
-from slbench.report.verdicts import Verdicts, verdicts
+from slbench.report.verdicts import RULE_METRIC, Verdicts, verdicts
 from slbench.stats.images import ImageInterval, image_interval
 from slbench.stats.judge import Result
 from slbench.table_spec import COSTS, METRICS, Cost, Metric
@@ -46,7 +46,7 @@ class Table:
     rows: tuple[Row, ...]
     caption: tuple[str, ...]  # sentences
     notes: tuple[Note, ...] = ()  # footnotes
-    verdicts: Verdicts | None = None  # on the first accuracy; None without one
+    verdicts: Verdicts | None = None  # on the main accuracy; None in a table alone
 
     @property
     def heads(self) -> list[str]:
@@ -70,7 +70,7 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
     settings = varying(frame) if len(frame) else []
     by_key, lost = defaultdict[Key, list[RunRecord]](list), defaultdict[Key, Counter[str]](Counter)
     values = {run_id: tuple(map(text, row)) for run_id, *row in frame[settings].itertuples(name=None)}
-    for outcome in inputs.outcomes:
+    for outcome in inputs.averaged:
         labels = outcome.labels
         key = (labels.backbone, labels.method, *values[outcome.run_id])
         own = by_key[key]
@@ -96,9 +96,10 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
             level=inputs.statistics.level,
         )
         rows = [with_verdicts(row, by_key[key_of(row)], reproductions) for row in rows]
-    if not any(cell.gain for row in rows for cell in row.cells.values()):
+    cells = [cell for row in rows for cell in row.cells.values()]
+    if "gain" not in columns and not any(cell.gain for cell in cells):
         shown_columns = [column for column in shown_columns if not isinstance(column, GainColumn)]
-    if not any(cell.images for row in rows for cell in row.cells.values()):
+    if "gain_images" not in columns and not any(cell.images for cell in cells):
         shown_columns = [column for column in shown_columns if not isinstance(column, ImagesColumn)]
     notes = [*footnotes(inputs, shown_columns=[column.name for column in shown_columns]), *incomparable(rows)]
     return Table(
@@ -108,15 +109,21 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         tuple(replace(row, marks=marks_of(notes, by_key[key_of(row)])) for row in rows),
         tuple(caption(inputs, shown_columns, judged)),
         tuple(notes),
-        verdicts=next((judged[name] for name in accuracy_names(shown_columns)[:1]), None),
+        verdicts=judged[main_accuracy(inputs, shown_columns)],
     )
 
 
 def judge_metrics(inputs: ReportInputs, columns: Sequence[Column]) -> dict[str, Verdicts]:
-    """Return the verdicts on each metric that needs them; the study's questions are about the first accuracy."""
-    main = accuracy_names(columns)[:1]
+    """Return the verdicts on each metric that needs them; the study's questions are about the main accuracy."""
+    main = main_accuracy(inputs, columns)
     compared = [column.name for column in columns if isinstance(column, GainColumn)]
-    return {name: verdicts(inputs, name, primary=name in main) for name in distinct([*main, *compared])}
+    return {name: verdicts(inputs, name, primary=name == main) for name in distinct([main, *compared])}
+
+
+def main_accuracy(inputs: ReportInputs, columns: Sequence[Column]) -> str:
+    """Return the first accuracy of a table, else of the table that the study or the default asks for."""
+    shown = accuracy_names(columns) or accuracy_names(choose_columns(inputs, (), published=False))
+    return shown[0] if shown else RULE_METRIC
 
 
 def key_of(row: Row) -> Key:

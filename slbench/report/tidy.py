@@ -1,7 +1,7 @@
 """Tidy data frame: a row per run, a column per field of its spec and per metric."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
 import pandas as pd
@@ -9,8 +9,6 @@ import pandas as pd
 from slbench.differing import differing, flat
 from slbench.record import Outcome, RunRecord
 from slbench.spec import to_dict
-from slbench.stats.cells import ACCURACY
-from slbench.study import StudyRun
 from slbench.text import distinct
 
 RunKind = Literal["grid", "tuning", "resume check"]
@@ -40,19 +38,6 @@ def tidy(outcomes: Iterable[Outcome], kinds: Mapping[str, RunKind] = {}) -> pd.D
         elif frame[column].dtype == object:
             frame[column] = frame[column].where(frame[column].notna(), float("nan"))
     return frame
-
-
-def planned_frame(runs: Sequence[StudyRun]) -> pd.DataFrame:
-    """Return the frame that runs would have, with accuracies of zero."""
-
-    def row(run: StudyRun) -> dict[str, object]:
-        labels = run.labels
-        names = {"backbone": labels.backbone, "method": labels.method, "dataset": labels.dataset}
-        fields = {key: value for key, value in to_dict(run.spec).items() if key not in ("seed", "protocol")}
-        return {**names, "seed": run.spec.seed, "protocol": run.spec.protocol, ACCURACY: 0.0, **flat(fields)}
-
-    frame = pd.DataFrame([row(run) for run in runs], index=[run.spec.run_id for run in runs])
-    return frame.where(frame.notna(), float("nan"))
 
 
 def tidy_row(record: Outcome, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from slbench.provenance import version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import value_of
-from slbench.report.tidy import planned_frame
 from slbench.stats.contrast import Contrast, default_contrasts
 from slbench.stats.contrasts import answers
 from slbench.stats.judge import COLUMNS, Result, judge, result_of, why_unanswered
 from slbench.stats.moderation import Variance
 from slbench.stats.settings import Statistics
 from slbench.stats.verdict import Verdict
+from slbench.study.planned import planned_frame
 from slbench.study_files import design_of_runs, look_at
 from slbench.table_spec import METRICS
 from slbench.text import distinct
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RULE_METRIC = "final"  # what seed rules decide on
+UNKNOWN_RULE = "seed rule unknown"  # mark of results
 PLAIN = "none"  # method that gains are differences to
 CONDITIONS: dict[str, Callable[[RunRecord], str]] = {  # in which compared runs should agree
     "devices": lambda record: f"{record.device_name} {record.device.partition(':')[0]}",
@@ -43,6 +44,7 @@ class Verdicts:
     variance: str  # of Statistics
     unanswered: tuple[Contrast, ...]  # questions of the study without a common seed yet
     conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, by run id
+    unknown_rule: frozenset[str] = frozenset()  # runs that a seed rule may have added, whose study is not readable
 
     @property
     def primary(self) -> list[Result]:
@@ -72,10 +74,11 @@ class Verdicts:
         }
 
     def mixed(self, result: Result) -> str:
-        """Return in which conditions the runs of a result differ: "mixed devices"; empty if they agree."""
+        """Return what limits a result: "mixed devices", "seed rule unknown"; empty if nothing does."""
         runs = [self.conditions[run_id] for run_id in result.answer.all_ids if run_id in self.conditions]
         nouns = [noun for noun in CONDITIONS if len({run[noun] for run in runs}) > 1]
-        return f"mixed {' and '.join(nouns)}" if nouns else ""
+        unknown = "" if self.unknown_rule.isdisjoint(result.answer.all_ids) else UNKNOWN_RULE
+        return "; ".join(filter(None, (f"mixed {' and '.join(nouns)}" if nouns else "", unknown)))
 
     def rows(self) -> "list[dict[str, Any]]":
         """Return an unrounded row for each result: the columns of `slbench.contrasts`, and mixed conditions."""
@@ -111,6 +114,7 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
         conditions={
             record.run_id: {noun: text(record) for noun, text in CONDITIONS.items()} for record in inputs.records
         },
+        unknown_rule=inputs.unknown_rule,
     )
 
 

@@ -71,6 +71,8 @@ def report(
         for name in formats
         if sections and name in TABLES
     }
+    for name in TABLES.keys() & formats if not sections else ():
+        (out / f"findings.{SUFFIXES[name]}").unlink(missing_ok=True)  # of an earlier report
     if "html" in formats:
         page_figures = [
             PageFigure(name, caption, (out / f"{name}.svg").read_text(encoding="utf-8")) for name, caption in drawn

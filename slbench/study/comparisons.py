@@ -23,7 +23,8 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Return every contrast of methods in each cell that has them, distinct runs only.
 
-    Trends and means over backbones are not decided by a rule; they use the runs that the other contrasts ask for.
+    Trends and means over backbones are not decided by a rule; they use the runs that the other contrasts ask for, and
+    count in the family whose error it keeps (`slbench.study.planned`).
 
     Args:
         contrasts: declared ones; None: each method against "none".

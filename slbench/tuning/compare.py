@@ -4,27 +4,27 @@ All comparisons of a search are one family: their intervals hold jointly.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
 
 from slbench.rng import derive
 from slbench.spec import Protocol
-from slbench.stats.intervals import LEVEL, spread_of, t_interval
-from slbench.stats.simultaneous import sidak_level
-from slbench.stats.verdict import Verdict, verdict
+from slbench.stats.cells import ACCURACY
+from slbench.stats.contrast import Contrast
+from slbench.stats.judge import Result, judge
+from slbench.stats.settings import DEFAULT_STATISTICS
 from slbench.store import Store
 from slbench.study import StudyRun
-from slbench.text import plural
+from slbench.text import distinct, plural
 from slbench.tuning.record import Comparison, MethodComparison, MethodRecord, SearchRecord
 from slbench.tuning.space import Space
 from slbench.tuning.target import TuningTarget
 
 PROTOCOL: Protocol = "full"  # trains on the validation images too; no model selection
 REFERENCE = "none"  # method that all others are compared with, if it is searched
-MARGIN = 0.5  # points; smaller differences have no practical meaning
+NOTHING_TO_COMPARE = "no setting beats the default on the validation images: nothing to compare"
 BLOCK, BLOCKS = 100, 100_000  # fresh seeds of a search start at a multiple of BLOCK
-BySeed = Mapping[int, float]
 
 
 def fresh_seeds(recorded: SearchRecord | None, *, name: str, trials: int, searched: int, count: int) -> tuple[int, ...]:
@@ -53,39 +53,6 @@ class FreshRuns:
     default: tuple[StudyRun, ...]
 
 
-@dataclass(frozen=True)
-class Outcomes:
-    """Outcomes of a setting on the fresh seeds."""
-
-    accuracies: BySeed  # test top-1 of the last epoch in %
-    diverged: int  # runs without an accuracy
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Mean of paired differences in points, with its interval and verdict."""
-
-    estimate: float | None  # None without a common seed
-    low: float | None  # None for one seed, or without spread
-    high: float | None
-    verdict: Verdict
-    n: int  # common seeds
-    diverged: str = ""  # numbers of diverged runs, if there are any
-
-    @property
-    def words(self) -> str:
-        """The difference with its interval, the number of seeds and the diverged runs."""
-        return f"{self._numbers}, {plural(self.n, 'seed')}{self.diverged}"
-
-    @property
-    def _numbers(self) -> str:
-        if self.estimate is None:
-            return "no difference"
-        if self.low is None or self.high is None:
-            return f"{self.estimate:+.2f} points (no interval{'' if self.n == 1 else ', no spread'})"
-        return f"{self.estimate:+.2f} points ({self.low:+.2f} to {self.high:+.2f})"
-
-
 def fresh_runs(target: TuningTarget, space: Space, result: MethodRecord, seeds: Sequence[int]) -> FreshRuns | None:
     """Return the runs of a method's winner and of its default setting; None without a winner."""
     winner = result.trial(result.winner)
@@ -104,27 +71,62 @@ class Compared:
 
     with_default: tuple[Comparison | None, ...]  # of each method; None where runs are missing
     between: tuple[MethodComparison, ...]  # of methods with all runs
-    level: float  # of each interval; all hold jointly at LEVEL (Sidak)
+    level: float  # of each interval; all hold jointly at `Statistics.level`
 
 
 def compare(results: Sequence[MethodRecord], runs: Sequence[FreshRuns | None], store: Store) -> Compared:
-    """Compare each winner with its default setting, and the winners with each other, paired by seed."""
-    changed = sum(each is not None and each.tuned != each.default for each in runs)
-    pairs = method_pairs([result.method for result, each in zip(results, runs, strict=True) if each is not None])
-    level = sidak_level(LEVEL, changed + len(pairs))
-    tuned = {
-        result.method: None if each is None else outcomes_of(each.tuned, store)
+    """Compare each winner with its default setting, and the winners with each other, as `slbench.contrasts` does."""
+    whole = {
+        result.method: each
         for result, each in zip(results, runs, strict=True)
+        if each is not None and all(store.has_ended(run.spec) for run in (*each.tuned, *each.default))
     }
+    judged = judge_settings(whole, store)
     return Compared(
-        tuple(None if each is None else default_comparison(each, store, level=level) for each in runs),
         tuple(
-            method_comparison(one, other, difference(tuned_one, tuned_other, level=level))
-            for one, other in pairs
-            if (tuned_one := tuned[one]) is not None and (tuned_other := tuned[other]) is not None
+            default_comparison(whole[result.method], judged.get((result.method, default_of(result.method))), store)
+            if result.method in whole
+            else None
+            for result in results
         ),
-        level,
+        tuple(method_comparison(*pair, judged[pair]) for pair in method_pairs(list(whole)) if pair in judged),
+        next((result.level for result in judged.values()), DEFAULT_STATISTICS.level),
     )
+
+
+def judge_settings(whole: Mapping[str, FreshRuns], store: Store) -> dict[tuple[str, str], Result]:
+    """Return the results of all comparisons of a search, one family, by the names of the two settings.
+
+    The tuned setting of a method has the method's name, its default setting that of `default_of`.
+    """
+    import pandas as pd
+
+    changed = [method for method, runs in whole.items() if runs.tuned != runs.default]
+    pairs = [*((method, default_of(method)) for method in changed), *method_pairs(list(whole))]
+    rows = [outcome(method, run, store) for method, runs in whole.items() for run in runs.tuned]
+    rows += [outcome(default_of(method), run, store) for method in changed for run in whole[method].default]
+    questions = [Contrast(method=method, reference=reference) for method, reference in pairs]
+    found = judge(pd.DataFrame(rows), questions, strict=False) if pairs else []
+    asked = [result for result in found if result.family == "primary"]
+    return {(str(each.answer.contrast.method), str(each.answer.contrast.reference)): each for each in asked}
+
+
+def default_of(method: str) -> str:
+    """Return the name of a method's default setting in comparisons."""
+    return f"{method}, default setting"
+
+
+def outcome(setting: str, run: StudyRun, store: Store) -> dict[str, object]:
+    """Return the row of an ended run in the frame of `slbench.contrasts`, with the name of its setting as method."""
+    record = store.record(run.spec.run_id)
+    return {
+        "backbone": run.labels.backbone,
+        "dataset": run.labels.dataset,
+        "method": setting,
+        "seed": run.spec.seed,
+        "status": "diverged" if record is None else "finished",
+        ACCURACY: math.nan if record is None else record.final_test_top1,
+    }
 
 
 def method_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
@@ -134,66 +136,59 @@ def method_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
     return list(itertools.combinations(methods, 2))
 
 
-def default_comparison(runs: FreshRuns, store: Store, *, level: float) -> Comparison | None:
-    """Compare the winner of a method with its default setting; None if runs are missing."""
-    tuned, default = outcomes_of(runs.tuned, store), outcomes_of(runs.default, store)
-    if tuned is None or default is None:
-        return None
-    same = runs.tuned == runs.default
-    found = None if same else difference(tuned, default, level=level)
-    seeds = common_seeds(tuned, default)
-    words = "no setting beats the default on the validation images: nothing to compare"
+def default_comparison(runs: FreshRuns, found: Result | None, store: Store) -> Comparison:
+    """Return the comparison of a method's winner with its default setting as recorded.
+
+    Args:
+        found: None if the default setting has won.
+    """
+    tuned, default = accuracies(runs.tuned, store), accuracies(runs.default, store)
+    seeds = tuple(seed for seed in tuned if seed in default)
     return Comparison(
         protocol=PROTOCOL,
         seeds=seeds,
-        tuned=tuple(tuned.accuracies[seed] for seed in seeds),
-        own=tuple(default.accuracies[seed] for seed in seeds),
-        difference=None if found is None else found.estimate,
-        low=None if found is None else found.low,
-        high=None if found is None else found.high,
+        tuned=tuple(tuned[seed] for seed in seeds),
+        own=tuple(default[seed] for seed in seeds),
+        difference=None if found is None else number(found.estimate),
+        low=None if found is None else number(found.low),
+        high=None if found is None else number(found.high),
         verdict="undecided" if found is None else found.verdict,
-        words=words if found is None else found.words,
-        run_ids=tuple(run.spec.run_id for run in (runs.tuned if same else (*runs.tuned, *runs.default))),
+        words=NOTHING_TO_COMPARE if found is None else words(found),
+        run_ids=distinct(run.spec.run_id for run in (*runs.tuned, *runs.default)),
     )
 
 
-def method_comparison(method: str, reference: str, found: Difference) -> MethodComparison:
+def accuracies(runs: Sequence[StudyRun], store: Store) -> dict[int, float]:
+    """Return the test accuracies in % of the finished ones of some runs by seed."""
+    records = [store.record(run.spec.run_id) for run in runs]
+    return {record.spec.seed: record.final_test_top1 for record in records if record is not None}
+
+
+def method_comparison(method: str, reference: str, found: Result) -> MethodComparison:
     """Return a difference between the winners of two methods as recorded."""
     return MethodComparison(
         method=method,
         reference=reference,
-        difference=found.estimate,
-        low=found.low,
-        high=found.high,
+        difference=number(found.estimate),
+        low=number(found.low),
+        high=number(found.high),
         verdict=found.verdict,
-        words=found.words,
+        words=words(found),
     )
 
 
-def difference(one: Outcomes, other: Outcomes, *, level: float) -> Difference:
-    """Return the mean of one - other over the common seeds, with Student's interval at this level.
-
-    There is no verdict where different numbers of runs diverged: a mean over the other runs is not that of a setting.
-    """
-    values = [one.accuracies[seed] - other.accuracies[seed] for seed in common_seeds(one, other)]
-    lost = f"; {one.diverged} and {other.diverged} runs diverged" if one.diverged or other.diverged else ""
-    unequal = one.diverged != other.diverged
-    if not spread_of(values):
-        estimate = mean(values) if values else None
-        return Difference(estimate, None, None, "withheld" if unequal else "undecided", len(values), lost)
-    interval = t_interval(values, level=level)
-    found: Verdict = "withheld" if unequal else verdict(interval.low, interval.high, margin=MARGIN)
-    return Difference(interval.estimate, interval.low, interval.high, found, len(values), lost)
+def words(found: Result) -> str:
+    """Return a difference with its interval, the number of seeds and the diverged runs as text."""
+    if not found.n:
+        difference = "no difference"
+    elif found.has_interval:
+        difference = f"{found.estimate:+.2f} points ({found.low:+.2f} to {found.high:+.2f})"
+    else:
+        difference = f"{found.estimate:+.2f} points (no interval{'' if found.n == 1 else ', no spread'})"
+    diverged = f"; diverged: {found.answer.failed}" if found.answer.failed else ""
+    return f"{difference}, {plural(found.n, 'seed')}{diverged}"
 
 
-def common_seeds(one: Outcomes, other: Outcomes) -> tuple[int, ...]:
-    """Return the seeds with an accuracy of both settings."""
-    return tuple(seed for seed in one.accuracies if seed in other.accuracies)
-
-
-def outcomes_of(runs: Sequence[StudyRun], store: Store) -> Outcomes | None:
-    """Return the outcomes of a setting on the fresh seeds; None unless all its runs have ended."""
-    records = [store.record(run.spec.run_id) for run in runs]
-    accuracies = {record.spec.seed: record.final_test_top1 for record in records if record is not None}
-    diverged = sum(store.diverged(run.spec.run_id) is not None for run in runs)
-    return Outcomes(accuracies, diverged) if len(accuracies) + diverged == len(runs) else None
+def number(value: float) -> float | None:
+    """Return a number as it is recorded; None for NaN."""
+    return None if math.isnan(value) else value

@@ -5,9 +5,8 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from slbench.stats.intervals import LEVEL
+from slbench.stats.settings import DEFAULT_STATISTICS
 from slbench.text import markdown_table
-from slbench.tuning.compare import MARGIN
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
 MAX_TRIALS = 10  # in the table of the summary; all are in trials.csv
@@ -219,8 +218,8 @@ def verdict_note(record: SearchRecord) -> Iterator[str]:
     count = len(intervals) + sum(each.low is not None for each in record.between)
     if not record.fresh_seeds or not count:
         return
+    joint = f", so that all {count} of this search hold at {100 * DEFAULT_STATISTICS.level:g} %" if count > 1 else ""
     yield (
-        f"Intervals are Student's over the fresh seeds, for these test images, at {100 * record.level:.4g} %"
-        f"{f', so that all {count} of this search hold at {100 * LEVEL:g} %' if count > 1 else ''}. Equivalent: the "
-        f"interval lies within ±{MARGIN:g} points."
+        f"Intervals are Student's over the fresh seeds, for these test images, at {100 * record.level:.4g} %{joint}. "
+        f"Equivalent: the interval lies within ±{DEFAULT_STATISTICS.margin:g} points."
     )

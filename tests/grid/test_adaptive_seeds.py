@@ -192,7 +192,7 @@ def test_the_rule_decides_the_declared_contrasts_of_a_study() -> None:
         ("interaction of spt and lsa", "PiT"),
     ]
     assert [(each.analysis.state, each.analysis.seeds) for each in found[::2]] == [("waiting", 3), ("decided", 2)]
-    assert not missing(summary(found), "family-wise error 5 %", "4 contrasts", "spt against lsa, Tiny")
+    assert not missing(summary(found), "family-wise error 5 %", "5 contrasts", "spt against lsa, Tiny")
     added = methods_and_seeds(requested(adaptive, results))[8 * 2 :]
     assert added == [("spt", 2), ("lsa", 2)]
 

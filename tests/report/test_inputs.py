@@ -7,10 +7,13 @@ import pytest
 
 import slbench
 from slbench.errors import InputError
-from slbench.files import write_atomic
+from slbench.files import dump_json, write_atomic
 from slbench.measure.throughput_keys import record_key
 from slbench.record import Failure
 from slbench.report.inputs import gather, gather_store, kinds_of_runs, only
+from slbench.report.sections import make_sections
+from slbench.report.table import make_table
+from slbench.report.verdicts import verdicts
 from slbench.stats.settings import Statistics
 from slbench.store import RESUME_CHECK, Store
 from slbench.study_files import StoredStudy
@@ -115,3 +118,49 @@ def test_runs_of_searches_and_of_resume_checks_are_no_runs_of_a_grid(store: Stor
     assert kinds_of_runs(store, [asked])[ids[1]] == "tuning" and ids[0] not in kinds_of_runs(store, [asked])
     write_atomic(store.root / RESUME_CHECK, b"")
     assert set(slbench.load_runs(store.root)["kind"]) == {"resume check"}
+
+
+def test_means_of_a_store_leave_out_runs_of_searches_where_a_study_has_the_experiment(store: Store) -> None:
+    accuracies = {("none", 0): 70.0, ("none", 1): 72.0, ("none", 2): 99.0, ("lsa", 2): 88.0}
+    for run in runs({"seed": [0, 1, 2], "method": ["none", "lsa"]}):
+        if (top1 := accuracies.get((run.labels.method, run.spec.seed))) is not None:
+            store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=top1))
+    search = json.loads((ROOT / "tests/golden_store/store/tuning/golden/search.json").read_text())
+    of_search = [run_id for run_id, folder in store.ids().items() if "-s2-" in folder.name]
+    assert len(of_search) == 2
+    search["rows"][0]["trials"][0]["run_ids"] = of_search
+    write_atomic(store.root / "tuning" / "mine" / "search.json", json.dumps(search).encode())
+    table = make_table(gather_store(store))
+    means = {row.method: cell.mean for row in table.rows for cell in row.cells.values() if cell.mean is not None}
+    assert means == {"none": 71.0, "lsa": 88.0}
+    notes = [note.line for note in table.notes]
+    assert any("1 run of searches" in note for note in notes)
+    assert [bool(row.marks) for row in table.rows] == [False, True]
+
+
+def test_results_on_runs_whose_seed_rule_cannot_be_read_are_marked(store: Store) -> None:
+    for number, run in enumerate(runs({"seed": [0, 1], "method": ["none", "lsa"]})):
+        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=70.0 + number**2))
+
+    def first_answer() -> str:
+        inputs = gather_store(store)
+        return make_sections(inputs, verdicts(inputs, "final"))[0].items[0]
+
+    assert "seed rule unknown" not in first_answer()
+    write_atomic(store.root / "studies" / "s.json", b"{")
+    assert "seed rule unknown" in first_answer()
+    asked = StoredStudy(name="t", contrasts=None, statistics=Statistics(), seeds=None, runs=sorted(store.ids()))
+    write_atomic(store.root / "studies" / "t.json", dump_json(asked.model_dump(mode="json")))
+    assert "seed rule unknown" not in first_answer()
+
+
+def test_questions_are_answered_beside_a_table_without_an_accuracy(store: Store) -> None:
+    runs_ = runs({"seed": [0, 1], "method": ["none", "lsa"]})
+    for number, run in enumerate(runs_):
+        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=70.0 + number**2))
+    inputs = gather_store(store)
+    tables = [make_table(inputs, columns=columns) for columns in ((), ("params",), ("final", "gain_images"))]
+    assert [each.verdicts.metric for each in tables if each.verdicts] == ["final"] * 3
+    answers = [make_sections(inputs, each.verdicts)[0].items for each in tables]
+    assert answers[0] and answers[0] == answers[1] == answers[2]
+    assert len(tables[2].columns) == 2, "a column that is asked for stays, with or without values"

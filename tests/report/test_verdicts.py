@@ -20,6 +20,7 @@ from slbench.report.table import Table, make_table
 from slbench.report.verdicts import Verdicts
 from slbench.report.write import report
 from slbench.stats.contrast import Contrast
+from slbench.stats.sequential import SequentialDesign
 from slbench.stats.settings import Statistics
 from slbench.study import SeedRule, StudyRun
 from slbench.study_files import stored
@@ -280,6 +281,25 @@ def test_a_trend_is_withheld_where_the_numbers_of_diverged_runs_differ_along_it(
     verdicts = make_table(inputs).verdicts
     assert verdicts is not None
     assert [result.verdict for result in verdicts.results] == ["withheld"]
+
+
+def test_a_trend_is_shown_with_three_digits_however_small_its_unit() -> None:
+    runs_ = runs({"method": ["lsa"], "method.initial_temperature": [100.0, 400.0], "seed": [0, 1, 2]})
+    question = Contrast(method="lsa", trend="method.initial_temperature")
+    top1 = [80 + run.spec.method.initial_temperature * (1 + run.spec.seed / 50) * 0.0012 for run in runs_]
+    records = [make_record(run, final_test_top1=value) for run, value in zip(runs_, top1, strict=True)]
+    inputs = report_inputs(runs_, records, contrasts=(question,))
+    assert "+0.00122 (" in make_sections(inputs, make_table(inputs).verdicts)[0].items[0]
+
+
+def test_the_plan_of_a_seed_rule_has_the_level_of_its_analyses() -> None:
+    rule = {"min": 3, "max": 10, "until": "decided"}
+    content = {"grid": {"backbone": [TINY], "method": ["none", "spt", "lsa"]}, "seeds": rule}
+    adaptive = study(content)
+    planned = plan(adaptive, [])
+    assert planned is not None and adaptive.seeds is not None
+    assert planned.design.level == SequentialDesign(adaptive.seeds, 2).interval_level > 0.95**0.5
+    assert planned.seeds == [10]
 
 
 def test_variants_that_share_their_reference_do_not_moderate_each_other() -> None:

@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
+import slbench
 from slbench.grid.events import Event
 from slbench.grid.queue import Policy
 from slbench.record import DivergedRecord, RunRecord
 from slbench.rng import derive
-from slbench.stats.intervals import t_interval
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.tuning.compare import FreshRuns, compare, fresh_runs, fresh_seeds, method_pairs
@@ -48,9 +50,10 @@ def result(method: str, *, wins: int) -> MethodRecord:
 def trained(
     store: Store, method: str, *, temperature: float | None = None, accuracies: Sequence[float]
 ) -> tuple[StudyRun, ...]:
-    """Store finished runs on the fresh seeds with these test accuracies."""
+    """Store finished runs on the fresh seeds 700, 701, ... with these test accuracies."""
     changes = {} if temperature is None else {TEMPERATURE: temperature}
-    runs = target(method).runs(changes, seeds=SEEDS, protocol="full", keep="last")
+    seeds = range(SEEDS[0], SEEDS[0] + len(accuracies))
+    runs = target(method).runs(changes, seeds=seeds, protocol="full", keep="last")
     for run, accuracy in zip(runs, accuracies, strict=True):
         store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=accuracy))
     return runs
@@ -88,7 +91,7 @@ def test_winners_are_compared_with_defaults_and_each_other_at_a_joint_level(tmp_
     assert found.level == pytest.approx(0.95**0.5)  # both against its default, and against spt
     of_both, of_spt = found.with_default
     assert of_both is not None and of_spt is not None
-    interval = t_interval([2.0, 1.9, 2.1], level=0.95**0.5)
+    interval = ttest_1samp([2.0, 1.9, 2.1], 0).confidence_interval(0.95**0.5)
     assert (of_both.difference, of_both.low, of_both.high) == pytest.approx((2.0, interval.low, interval.high))
     assert (of_both.verdict, of_both.seeds) == ("better", SEEDS)
     assert not missing(of_both.words, "+2.00", f"{interval.low:+.2f}", f"{interval.high:+.2f}", "3 seeds")
@@ -97,6 +100,31 @@ def test_winners_are_compared_with_defaults_and_each_other_at_a_joint_level(tmp_
     (pair,) = found.between
     assert (pair.method, pair.reference, pair.verdict) == ("both", "spt", "equivalent")
     assert pair.difference == pytest.approx(0.0)
+
+
+def test_comparisons_are_judged_as_slbench_contrasts_judges_them(tmp_path: Path) -> None:
+    noise = random.Random(3)
+    common = [noise.gauss(0, 1) for _ in range(12)]
+    gains = {"both": 1.5, "both, default setting": 0.5, "none": 0.0}
+    top1 = {name: [80 + each + gain + noise.gauss(0, 0.2) for each in common] for name, gain in gains.items()}
+    store = Store(tmp_path)
+    default = trained(store, "both", accuracies=top1["both, default setting"])
+    both = FreshRuns(trained(store, "both", temperature=0.5, accuracies=top1["both"]), default)
+    none = FreshRuns(*2 * (trained(store, "none", accuracies=top1["none"]),))
+    found = compare([result("both", wins=1), result("none", wins=0)], [both, none], store)
+    rows = [
+        {"backbone": "ViT", "dataset": "a", "method": name, "seed": seed, "final_test_top1": value}
+        for name, values in top1.items()
+        for seed, value in enumerate(values)
+    ]
+    asked = [{"method": "both", "reference": "both, default setting"}, {"method": "both"}]
+    expected = slbench.contrasts(pd.DataFrame(rows), contrasts=asked).query("family == 'primary'")
+    assert found.with_default[0] is not None
+    first, second = found.with_default[0], found.between[0]
+    of_compare = [(first.difference, first.low, first.high), (second.difference, second.low, second.high)]
+    assert of_compare == [pytest.approx(row) for row in expected[["estimate", "low", "high"]].values.tolist()]
+    assert found.level == pytest.approx(expected["level"].iloc[0])
+    assert found.level != pytest.approx(0.95**0.5), "from 11 seeds correlations over the seeds count"
 
 
 def test_a_method_without_all_runs_is_not_compared(tmp_path: Path) -> None:
@@ -118,7 +146,7 @@ def test_there_is_no_verdict_where_unequal_numbers_of_runs_diverged(tmp_path: Pa
     assert found is not None
     assert (found.verdict, found.seeds, found.own) == ("withheld", SEEDS[1:], (81.0, 81.0))
     assert found.difference == pytest.approx(4.05)
-    assert not missing(found.words, "2 seeds", "1 and 0 runs diverged")
+    assert not missing(found.words, "2 seeds", "1 of 3 both")
 
 
 def test_methods_are_compared_with_none_if_it_is_searched_and_else_all_with_each_other() -> None:
