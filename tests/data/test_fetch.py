@@ -208,7 +208,7 @@ def test_a_download_larger_than_any_archive_is_refused(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slbench.data.sets.fetch.MAX_BYTES", 2**18)
-    with pytest.raises(FetchError, match="more than 0.000244141 GiB"):
+    with pytest.raises(FetchError, match=naming("0.000244141 GiB")):
         fetch(folder, [archive(server.url("/data.bin"))])
     assert server.requests == [("/data.bin", None)]
 

@@ -64,7 +64,7 @@ class UnpackBudget:
         self.members, self.bytes = most_members, most_bytes
         self.names = set[str]()
 
-    def admit(self, name: str, size: int, *, is_folder: bool, is_link: bool) -> None:
+    def admit(self, name: str, size: int, *, is_link: bool, is_folder: bool = False) -> None:
         """Count a member. Raises InputError for a link, a repetition, a path out of its folder, or above the limits."""
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or (parts.parts[:1] and parts.parts[0].endswith(":")):
