@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import HypothesisWarning
 
+from tests.fuzz.strategies import ROOT
 from tests.fuzz.targets import TARGETS
 
 ADDRESS_SPACE = 8 * 10**9  # bytes
@@ -38,7 +39,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     warnings.simplefilter("ignore", HypothesisWarning)
     logging.disable()
-    database = DirectoryBasedExampleDatabase(os.path.abspath("build/fuzz"))  # noqa: PTH100
+    database = DirectoryBasedExampleDatabase(ROOT / "build" / "fuzz")
     end, rounds, found = time.monotonic() + 60 * arguments.minutes, Counter[str](), dict[str, str]()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # where an input that escapes would write
@@ -62,8 +63,8 @@ def fault_of(name: str, database: DirectoryBasedExampleDatabase) -> tuple[str, s
         raise
     except BaseException as error:
         faults = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
-        frames = [frame for frame in traceback.extract_tb(faults[0].__traceback__) if "slbench" in frame.filename]
-        place = f"{frames[-1].filename.rpartition('slbench/')[2]}:{frames[-1].lineno}" if frames else ""
+        frames = [frame for frame in traceback.extract_tb(faults[0].__traceback__) if str(ROOT) in frame.filename]
+        place = f"{os.path.relpath(frames[-1].filename, ROOT)}:{frames[-1].lineno}" if frames else "?"
         notes = "\n".join(getattr(faults[0], "__notes__", ()))
         return f"{type(faults[0]).__name__} at {place}", f"{str(faults[0])[:300]}\n{notes[:1500]}"
     return None

@@ -50,7 +50,8 @@ def description(case: Case, outcome: Outcome, result: Result) -> str:
     return (
         f"{outcome}: {case.group}: {shortened(case.name)}: slbench {' '.join(map(shortened, case.arguments))} "
         f"[exit {result.code}, {result.seconds:.1f} s{peak}]{wrote} must: {case.expected}"
-        f"{' with ' + ', '.join(map(repr, case.words)) if case.words else ''}; said: {shortened(said[-1] if said else '', 160)}"
+        f"{' with ' + ', '.join(map(repr, case.words)) if case.words else ''}; "
+        f"said: {shortened(said[-1] if said else '', 160)}"
     )
 
 

@@ -142,7 +142,8 @@ def measured(key: str, value: Any) -> Prepare:
 
 
 METRICS = b"epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
-LINKS = {"symbolic link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE, "block device": tarfile.BLKTYPE,
+LINKS = {"symbolic link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE,
+"block device": tarfile.BLKTYPE,
          "FIFO": tarfile.FIFOTYPE, "folder": tarfile.DIRTYPE, "sparse file": tarfile.GNUTYPE_SPARSE}  # fmt: skip
 BAD: Mapping[str, Prepare] = {
     # members
@@ -150,8 +151,10 @@ BAD: Mapping[str, Prepare] = {
     **{
         f"name {name[:40]!r}": named(name)
         for name in (
-            "../x", "/tmp/x", "runs/../../x", "runs/x/../../../y", "runs/./x", "runs//x/y", f"{HERE}../x", f"{HERE}a/b", "x", "",
-            "runs", f"{HERE}", f"{HERE}é", f"{HERE}a b", f"{HERE}-x", f"{HERE}.x", f"{HERE}{'x' * 200}", "tuning/x/y", "claims/x/1.json",
+            "../x", "/tmp/x", "runs/../../x", "runs/x/../../../y", "runs/./x", "runs//x/y", f"{HERE}../x",
+            f"{HERE}a/b", "x", "",
+            "runs", f"{HERE}", f"{HERE}é", f"{HERE}a b", f"{HERE}-x", f"{HERE}.x", f"{HERE}{'x' * 200}", "tuning/x/y",
+            "claims/x/1.json",
             f"{HERE}a\nb", f"{HERE}a\x1b[31m", "C:\\x", "runs/nul/x", "runs/x/y",
         )
     },
@@ -159,12 +162,14 @@ BAD: Mapping[str, Prepare] = {
     "unlisted member outside": extra("../../pwned"),
     "member twice": extra(f"{HERE}record.json"),
     "manifest twice": extra("manifest.json"),
-    "manifest last": archive(lambda contents: setattr(contents, "order", lambda members: members.append(members.pop(0)))),
+    "manifest last": archive(lambda contents: setattr(contents, "order",
+    lambda members: members.append(members.pop(0)))),
     "listed but missing": archive(lambda contents: setattr(contents, "order", lambda members: members.pop())),
     # files of a run
     **{
         f"file {name}": content(name, b"x")
-        for name in ("checkpoint.pt", "checkpoint-previous.pt", "failure.json", "pruned.json", "diverged.json", "evil.py", "x.pkl",
+        for name in ("checkpoint.pt", "checkpoint-previous.pt", "failure.json", "pruned.json", "diverged.json",
+        "evil.py", "x.pkl",
                      "record.json.bak", "weights-selected.safetensors", "weights.safetensors", "claims.json")
     },
     "no record": content("record.json", None),
@@ -183,15 +188,19 @@ BAD: Mapping[str, Prepare] = {
     "logits of garbage": content("test_logits.safetensors", b"garbage"),
     "logits cut": content("test_logits.safetensors", lambda data: data[:-100]),
     "logits with a header of 2**62 bytes": content("test_logits.safetensors", (2**62).to_bytes(8, "little") + b"{}"),
-    **{f"record {name}": content("record.json", damage) for name, damage in DAMAGE.items() if name != "byte order mark"},
+    **{f"record {name}": content("record.json", damage) for name,
+    damage in DAMAGE.items() if name != "byte order mark"},
     **{f"record with {name}": record(change) for name, change in IMPOSSIBLE.items()},
     # measurements
     **{f"throughput {key} = {value}": measured(key, value) for key, value in (
-        ("median", float("nan")), ("median", float("inf")), ("median", -1.0), ("q1", -1.0), ("n", 0), ("key", "x"), ("machine_id", "../x"),
+        ("median", float("nan")), ("median", float("inf")), ("median", -1.0), ("q1", -1.0), ("n", 0), ("key", "x"),
+        ("machine_id", "../x"),
         ("batch_size", 0), ("x", 1))},
     # manifest
-    **{f"manifest {name}": archive(lambda contents, data=data: setattr(contents, "manifest_bytes", data)) for name, data in (
-        ("empty", b""), ("null", b"null"), ("list", b"[]"), ("deep", b"[" * 100_000), ("not UTF-8", b"\xff"), ("no fields", b"{}"),
+    **{f"manifest {name}": archive(lambda contents, data=data: setattr(contents, "manifest_bytes", data)) for name,
+    data in (
+        ("empty", b""), ("null", b"null"), ("list", b"[]"), ("deep", b"[" * 100_000), ("not UTF-8", b"\xff"),
+        ("no fields", b"{}"),
         ("cut", b'{"format": 1, "runs": ['), ("of 20 MB", b'{"format": 1, "x": "' + b"x" * 20_000_000 + b'"}'))},
     **{f"manifest: {name}": manifest(change) for name, change in {
         "format 2": lambda manifest: manifest.update(format=2),

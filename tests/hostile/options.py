@@ -1,6 +1,5 @@
 """Options of all commands."""
 
-import os
 from pathlib import Path
 
 from tests.hostile.case import Expected, Prepare, Table, file
@@ -16,8 +15,10 @@ TIME = ("", "0", "-5", "x", "5y", "nan", "inf", "1e3", "1:30", "9" * 400 + "d")
 DEVICE = ("", ",", "cpuu", "cuda:99", "cuda:-1", "cuda:x", "cpu,nope", "cpu,cpu", "gpu", "cpu:7")
 JOBS = ("0", "-1", "x", "1.5", "", "999999999", "٣x")
 SHORT_SEARCH = (
-    "tune-temperature", "--trials", "1", "--epochs", "1", "--seeds-per-trial", "1", "--compare-seeds", "0", "--devices", "cpu",
-    *(f"--set={field}" for field in ("backbone.patch_size=16", "backbone.dim=8", "backbone.depth=1", "backbone.num_heads=1")),
+    "tune-temperature", "--trials", "1", "--epochs", "1", "--seeds-per-trial", "1", "--compare-seeds", "0",
+    "--devices", "cpu",
+    *(f"--set={field}" for field in ("backbone.patch_size=16", "backbone.dim=8", "backbone.depth=1",
+    "backbone.num_heads=1")),
     "--set=dataset.fraction=0.05", "--set=recipe.batch_size=50",
 )  # fmt: skip
 FOLDER = ("", "x" * 300, "x.toml/store", "/proc/x", "loop")  # of a store
@@ -109,7 +110,8 @@ OTHER: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
 OF_RUNS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
     (("analyze", "sharpness", "9e8f"), {
         "--split": ("nope", ""), "--max-images": COUNT, "--batch-size": COUNT, "--threads": COUNT,
-        "--device": ("nope", "", "cuda:99"), "--seed": ("x", "-1", "", ","), "--study": ("none.toml", "/dev/zero", "fifo"),
+        "--device": ("nope", "", "cuda:99"), "--seed": ("x", "-1", "", ","), "--study": ("none.toml", "/dev/zero",
+        "fifo"),
     }),
     (("analyze", "attention", "9e8f"), {
         "--images": ("x", "-1", "", ",", "9999999", HUGE), "--per-class": (*COUNT, HUGE), "--split": ("nope",),
@@ -117,14 +119,18 @@ OF_RUNS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
 )  # fmt: skip
 ALONE = (  # whole command lines
     ("run",), ("",), ("run-grid",), ("work",), ("export",), ("export", "x.zip"), ("export", "x.tar", "y.tar", "z.tar"),
-    ("import",), ("import", "none.tar"), ("import", "."), ("import", "/dev/zero"), ("import", "/dev/null"), ("import", "fifo"),
-    ("import", "x" * 300), ("import", "x.toml"), ("import", "loop"), ("logs",), ("logs", ""), ("logs", "zzz"), ("logs", "../.."),
+    ("import",), ("import", "none.tar"), ("import", "."), ("import", "/dev/zero"), ("import", "/dev/null"), ("import",
+    "fifo"),
+    ("import", "x" * 300), ("import", "x.toml"), ("import", "loop"), ("logs",), ("logs", ""), ("logs", "zzz"),
+    ("logs", "../.."),
     ("logs", "*"), ("logs", "0" * 10_000), ("list",), ("list", "x"), ("list", "recipes", "--show", "x"),
     ("data", "fetch", "x"), ("data", "fetch", ""), ("data", "info", "npz:"), ("data", "info", "npz:fifo"),
-    ("data", "info", "npz:/dev/zero"), ("data", "info", "folder:x.toml"), ("data", "info", "folder:/dev"), ("data", "verify", "x"),
+    ("data", "info", "npz:/dev/zero"), ("data", "info", "folder:x.toml"), ("data", "info", "folder:/dev"), ("data",
+    "verify", "x"),
     ("data", "fetch", "cifar10", "--from", "none"), ("data", "fetch", "cifar10", "--from", "/dev/zero"),
     ("data", "fetch", "cifar10", "--from", "x.toml"), ("data", "fetch", "cifar10", "--from", "fifo"), ("report", "."),
-    ("report", "x.toml", "--out", "x.toml"), ("report", "/dev/zero"), ("report", "none"), ("report", "", "--store", "s"),
+    ("report", "x.toml", "--out", "x.toml"), ("report", "/dev/zero"), ("report", "none"), ("report", "", "--store",
+    "s"),
     ("analyze", "attention", "zzz"), ("analyze", "temperature", ""), ("analyze", "sharpness"), ("analyze",), ("data",),
     ("run-grid", "x.toml", "y.toml"), ("run-grid", "--set"), ("run-grid", "--plan", "--speeds", "none.json", "x.toml"),
     ("run-grid", "x.toml", "--save-speeds", "/proc/x"), ("run-grid", "--backbone=vit", "--seeds=0"), ("verify-resume",),
@@ -134,7 +140,7 @@ HELP = (("analyze",), ("data",))  # print their help
 
 
 def loop(folder: Path) -> None:
-    os.symlink("loop", folder / "loop")
+    (folder / "loop").symlink_to("loop")
 
 
 def options() -> Table:

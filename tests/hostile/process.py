@@ -94,8 +94,8 @@ def run_command(case: Case, folder: Path, output: Path) -> int:
         descriptor = os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     os.chdir(folder)
     os.environ |= {"SLBENCH_DATA": str(folder / "data-root"), "SLBENCH_STREAM": "", "COLUMNS": "200"}
     from slbench.cli import main

@@ -64,7 +64,7 @@ def checkpoint(change: Callable[[dict[str, Any]], Any]) -> Prepare:
 
 
 def sealed_bytes(payload: bytes) -> Prepare:
-    def apply(content: bytes) -> bytes:
+    def apply(_: bytes) -> bytes:
         from slbench.train.checkpoint import sealed
 
         return sealed(payload)

@@ -54,22 +54,28 @@ JOURNALS: Mapping[str, Prepare] = {  # each must be named
     "value of text": lines(values("99")),
     "value null": lines(values(None)),
     "two values": lines(lambda operations: ends(operations)[1].update(values=[99.0, 1.0])),
-    "epoch's value 99": lines(lambda operations: [each.update(intermediate_value=99.0) for each in of_kind(operations, 7)[4:8]]),
+    "epoch's value 99": lines(lambda operations: [each.update(intermediate_value=99.0) for each in of_kind(operations,
+    7)[4:8]]),
     "epoch -1": lines(lambda operations: of_kind(operations, 7)[0].update(step=-1)),
-    "value of the next trial": lines(lambda operations: ends(operations)[1].update(values=ends(operations)[2]["values"])),
+    "value of the next trial": lines(
+        lambda operations: ends(operations)[1].update(values=ends(operations)[2]["values"]),
+    ),
     "runs of another trial": lines(
         lambda operations: [
-            each.update(user_attr={"runs": ["cc103bfa4139"]}) for each in of_kind(operations, 8) if "runs" in each["user_attr"]
+            each.update(user_attr={"runs": ["cc103bfa4139"]}) for each in of_kind(operations,
+            8) if "runs" in each["user_attr"]
         ]
     ),
     "runs that do not exist": lines(
         lambda operations: [
-            each.update(user_attr={"runs": ["000000000000"]}) for each in of_kind(operations, 8) if "runs" in each["user_attr"]
+            each.update(user_attr={"runs": ["000000000000"]}) for each in of_kind(operations,
+            8) if "runs" in each["user_attr"]
         ]
     ),
     "runs outside": lines(
         lambda operations: [
-            each.update(user_attr={"runs": ["../../x"]}) for each in of_kind(operations, 8) if "runs" in each["user_attr"]
+            each.update(user_attr={"runs": ["../../x"]}) for each in of_kind(operations,
+            8) if "runs" in each["user_attr"]
         ]
     ),
     "setting of another value": lines(
@@ -79,14 +85,16 @@ JOURNALS: Mapping[str, Prepare] = {  # each must be named
             if "setting" in each["user_attr"]
         ][:2]
     ),
-    "parameter outside the range": lines(lambda operations: of_kind(operations, 5)[1].update(param_value_internal=50.0)),
+    "parameter outside the range": lines(lambda operations: of_kind(operations,
+    5)[1].update(param_value_internal=50.0)),
     "parameter nan": lines(lambda operations: of_kind(operations, 5)[1].update(param_value_internal=float("nan"))),
     "unknown parameter": lines(lambda operations: of_kind(operations, 5)[1].update(param_name="method.evil")),
     "distribution of garbage": lines(lambda operations: of_kind(operations, 5)[1].update(distribution="{}")),
     "unknown operation": lines(append({"op_code": 99})),
     "operation of text": lines(append({"op_code": "x"})),
     "operation without a code": lines(append({"study_id": 0})),
-    "operation on trial 99": lines(append({"op_code": 6, "trial_id": 99, "state": 1, "values": [99.0], "datetime_complete": None})),
+    "operation on trial 99": lines(append({"op_code": 6, "trial_id": 99, "state": 1, "values": [99.0],
+    "datetime_complete": None})),
     "operation on study 9": lines(append({"op_code": 2, "study_id": 9, "user_attr": {"owner": None}})),
     "study deleted": lines(append({"op_code": 1, "study_id": 0})),
     "trial ended twice": lines(lambda operations: operations.append({**ends(operations)[1], "values": [99.0]})),

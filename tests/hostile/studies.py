@@ -167,7 +167,8 @@ OTHER = {  # further tables beside a tiny grid
     "own method unused and impossible": "[[method]]\nname = 'mine'\nshift_pixels = 1",
     "own method of an unknown key": "[[method]]\nname = 'mine'\nmask = true",
     "own method of temperature 0": "[[method]]\nname = 'mine'\nlearn_temperature = true\ninitial_temperature = 0",
-    "own method of temperature 1e-320": "[[method]]\nname = 'mine'\nlearn_temperature = true\ninitial_temperature = 1e-320",
+    "own method of temperature 1e-320": "[[method]]\nname = 'mine'\nlearn_temperature = true\n"
+    "initial_temperature = 1e-320",
     "own method with a window of 1e9": "[[method]]\nname = 'mine'\nwindow = 1000000001",
     "own method with a path as its name": "[[method]]\nname = '../../x'\nmask = 1",
     "set and grid": "[set]\nbackbone = 'vit'",

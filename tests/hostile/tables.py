@@ -13,7 +13,8 @@ from tests.hostile.searches import journals, search_files
 from tests.hostile.studies import settings, studies, study_paths
 
 TABLES = (
-    studies, study_paths, settings, queries, options, stored_options, search_files, npz_files, image_folders, records, archives,
+    studies, study_paths, settings, queries, options, stored_options, search_files, npz_files, image_folders, records,
+    archives,
     archives_over_a_store, journals, checkpoints, run_files, claims,
 )  # fmt: skip
 
