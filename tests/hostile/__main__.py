@@ -1,10 +1,12 @@
-"""Run the battery: `python -m tests.hostile [--group NAME]... [--failures FILE]`."""
+"""Run the battery: `python -m tests.hostile [--group NAME]... [--failures FILE] [--only FILE]`."""
 
 import argparse
+import json
 import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from tests.hostile.case import Case, Outcome, Result, outcome_of
 from tests.hostile.process import import_heavy_modules, run
@@ -18,12 +20,17 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.hostile")
     options.add_argument("--group", action="append", help="only this group; may be repeated")
     options.add_argument("--match", default="", help="only cases whose name contains this")
+    options.add_argument("--only", type=Path, help="only the cases of a file written by --failures")
+    options.add_argument("--failures", type=Path, help="write the failed cases to this file")
     options.add_argument("--list", action="store_true", help="print the cases and what each must do")
     arguments = options.parse_args()
+    only = None if arguments.only is None else set(map(tuple, json.loads(arguments.only.read_text())))
     cases = [
         case
         for case in all_cases()
-        if (not arguments.group or case.group in arguments.group) and arguments.match in case.name
+        if (not arguments.group or case.group in arguments.group)
+        and arguments.match in case.name
+        and (only is None or (case.group, case.name) in only)
     ]
     if arguments.list:
         for case in cases:
@@ -32,14 +39,18 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import_heavy_modules()
     counts: dict[str, Counter[Outcome]] = defaultdict(Counter)
+    failed: list[tuple[str, str]] = []
     for case in cases:
         result = run(case)
         outcome = outcome_of(case, result, max_bytes=MAX_BYTES)
         counts[case.group][outcome] += 1
         if outcome is not Outcome.RIGHT:
+            failed.append((case.group, case.name))
             print(description(case, outcome, result), flush=True)
     print(f"\n{table(counts)}")
-    return int(any(set(row) - {Outcome.RIGHT} for row in counts.values()))
+    if arguments.failures is not None:
+        arguments.failures.write_text(json.dumps(failed))
+    return int(bool(failed))
 
 
 def description(case: Case, outcome: Outcome, result: Result) -> str:

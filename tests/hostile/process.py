@@ -14,6 +14,7 @@ from tests.hostile.case import Case, Result
 
 ADDRESS_SPACE = 8 * 10**9  # bytes; `ulimit -v 8000000`
 MAX_FILE = 2 * 10**9  # bytes of one written file
+DATA_ROOT = "data-root"
 GOLDEN = Path(__file__).parent.parent / "golden_store"
 HEAVY = ("torch", "pandas", "optuna", "scipy.stats", "matplotlib.pyplot", "slbench.cli.report", "slbench.cli.tune")
 
@@ -51,14 +52,14 @@ def run(case: Case) -> Result:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return size and modification time of each file below a folder."""
+    """Return size and modification time of each file below a folder, without the cache of data sets."""
     found = {}
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != DATA_ROOT]
         for name in names:
-            if name.endswith(".lock"):  # of the cache of data sets; empty
-                continue
-            status = Path(parent, name).lstat()
-            found[os.path.relpath(os.path.join(parent, name), folder)] = (status.st_size, status.st_mtime_ns)  # noqa: PTH118
+            path = Path(parent, name)
+            status = path.lstat()
+            found[path.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
     return found
 
 
@@ -97,7 +98,7 @@ def run_command(case: Case, folder: Path, output: Path) -> int:
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     os.chdir(folder)
-    os.environ |= {"SLBENCH_DATA": str(folder / "data-root"), "SLBENCH_STREAM": "", "COLUMNS": "200"}
+    os.environ |= {"SLBENCH_DATA": str(folder / DATA_ROOT), "SLBENCH_STREAM": "", "COLUMNS": "200"}
     from slbench.cli import main
 
     return main(list(case.arguments))
