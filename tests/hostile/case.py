@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 SECONDS = 60.0
-Prepare = Callable[[Path], None]  # creates what a case needs in its folder
+Prepare = Callable[[Path], object]  # creates what a case needs in its folder
 
 
 class Expected(StrEnum):

@@ -113,7 +113,7 @@ def changed_record(change: Change, path: str = RECORD) -> Prepare:
 
 
 def changed_bytes(path: str, change: Callable[[bytes], bytes]) -> Prepare:
-    return lambda folder: (folder / path).write_bytes(change((folder / path).read_bytes())) and None
+    return lambda folder: (folder / path).write_bytes(change((folder / path).read_bytes()))
 
 
 def in_place_of(path: str, make: Prepare) -> Prepare:

@@ -10,7 +10,7 @@ PLAN = ("run-grid", "x.toml", "--plan", "--devices", "cpu")
 TINY = '{ name = "vit", label = "Tiny", patch_size = 16, dim = 8, depth = 1, num_heads = 1 }'
 SMALL = f'[grid]\nbackbone = [{TINY}]\nmethod = ["none"]\n'
 
-SYNTAX = {  # content that is not a study
+SYNTAX: dict[str, bytes | str] = {  # content that is not a study
     "invalid UTF-8": b"title = '\xff\xfe'",
     "UTF-16": "title = 'x'".encode("utf-16"),
     "NUL byte": b"title = 'a\x00b'",
@@ -37,7 +37,7 @@ SYNTAX = {  # content that is not a study
     "20 MB of keys": "\n".join(f"a{number} = {number}" for number in range(1_400_000)),
     "1,000,000 methods": '[grid]\nmethod = ["none"]\n' + "[[method]]\n" * 1_000_000,
 }
-TOP = {  # one wrong key or value of the first level
+TOP: dict[str, str] = {  # one wrong key or value of the first level
     "unknown key": "titel = 'x'",
     "empty key": "'' = 1",
     "title of a number": "title = 3",
@@ -67,7 +67,7 @@ TOP = {  # one wrong key or value of the first level
     "key of 100,000 characters": "x" * 100_000 + " = 1",
     "value of 1,000,000 characters": "recipe = '" + "x" * 1_000_000 + "'",
 }
-GRID = {  # below [grid]; each replaces or extends a grid of a tiny network
+GRID: dict[str, str] = {  # below [grid]; each replaces or extends a grid of a tiny network
     "backbone unknown": "backbone = ['vitt']",
     "backbone of a number": "backbone = [3]",
     "backbone of a nested list": "backbone = [['vit']]",
@@ -142,7 +142,7 @@ GRID = {  # below [grid]; each replaces or extends a grid of a tiny network
     "image size 1e9": "'dataset.image_size' = [[1000000000, 1000000000]]",
     "image size of three": "'dataset.image_size' = [[32, 32, 3]]",
 }
-OTHER = {  # further tables beside a tiny grid
+OTHER: dict[str, str] = {  # further tables beside a tiny grid
     "exclusion of no axis": "[[exclude]]\nmethd = 'none'",
     "exclusion of everything": "[[exclude]]\nmethod = 'none'",
     "exclusion that matches nothing": "[[exclude]]\nmethod = 'lsa'",
@@ -189,7 +189,7 @@ OTHER = {  # further tables beside a tiny grid
     "rule of max 1e9": "seeds = { min = 3, max = 1000000000, until = 'decided' }",
     "rule without an end": "seeds = { min = 3, max = 10 }",
 }
-VALID = {
+VALID: dict[str, bytes | str] = {
     "comment first": "# x\n" + SMALL,
     "byte order mark": b"\xef\xbb\xbf" + SMALL.encode(),
     "Windows line ends": SMALL.replace("\n", "\r\n"),
