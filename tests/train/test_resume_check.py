@@ -11,7 +11,7 @@ from slbench.recipes import RECIPES
 from slbench.train.loss import CrossEntropy
 from slbench.train.optim import make_optimizer
 from slbench.train.parts import TrainingParts
-from slbench.train.resume_check import check_optimizer, check_tensors, check_temperatures
+from slbench.train.resume_check import check_optimizer, check_temperatures, check_tensors
 from slbench.train.temperatures import TemperatureHistory
 from tests.contracts.small import CHANNELS, CLASSES, PAIRS, SMALL, loss, small
 
