@@ -48,7 +48,7 @@ def read_correct(path: Path, record: RunRecord) -> "np.ndarray":
     stored = read_arrays(path, ())
     labels, predictions = stored["labels"], stored.get("predictions")
     if predictions is None:
-        return (outputs := read_outputs(path, record)).predictions == outputs.labels
+        predictions = read_outputs(path, record).predictions
     correct: np.ndarray = predictions == labels
     check_accuracy(path, stored, correct, record)
     return correct
