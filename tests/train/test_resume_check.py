@@ -24,7 +24,7 @@ MARKED = [pair if pair in QUICK else pytest.param(*pair, marks=pytest.mark.slow)
 def test_the_state_after_a_step_fits_the_network_of_the_spec(backbone: str, method: str) -> None:
     network = small(backbone, method)
     optimizer, history = make_optimizer(network, RECIPE), TemperatureHistory(network)
-    loss(network, backbone).backward()
+    loss(network, backbone).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     history.add(1)
 
