@@ -109,6 +109,14 @@ def replace_folder(written: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a folder with its content, or a link, whose target stays; nothing if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sync_file(file: IO[bytes]) -> None:
     """Flush a file to the disk."""
     file.flush()

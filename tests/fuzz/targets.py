@@ -392,8 +392,10 @@ def valid_npz(count: int, height: int, width: int, channels: int | None, seed: i
     assume(channels is None or not (height <= 4 < min(width, channels)))  # would be channels first
     draw = np.random.default_rng(seed)
     shape = (count, height, width) if channels is None else (count, height, width, channels)
-    content = {f"{part}_images": draw.integers(0, 256, shape, dtype=np.uint8) for part in ("train", "test")}
-    labels = {f"{part}_labels": np.arange(count) % 2 for part in ("train", "test")}
+    content: dict[str, Any] = {
+        f"{part}_images": draw.integers(0, 256, shape, dtype=np.uint8) for part in ("train", "test")
+    }
+    labels: dict[str, Any] = {f"{part}_labels": np.arange(count) % 2 for part in ("train", "test")}
     with scratch() as folder:
         np.savez(folder / "x.npz", **content, **labels)
         samples = read_images(folder / "x.npz")
@@ -448,10 +450,9 @@ def search_file(text: str) -> None:
 
 
 TARGETS: dict[str, Callable[[], None]] = {
-    target.__name__: target  # type: ignore[attr-defined]
+    target.__name__: target
     for target in (
         study_file, study_content, setting, query, valid_query, record, stored_file, archive_bytes, archive_content,
-        npz_header,
-        npz_bytes, valid_npz, checkpoint, search_file,
+        npz_header, npz_bytes, valid_npz, checkpoint, search_file,
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.hostile.case import Case, Outcome, Result, outcome_of
@@ -74,9 +74,11 @@ def shortened(text: str, length: int = 60) -> str:
 def table(counts: Mapping[str, Counter[Outcome]]) -> str:
     """Return a Markdown table of counts by group and outcome."""
     columns = [outcome for outcome in Outcome if any(row[outcome] for row in counts.values())]
-    rows = [[group, sum(row.values()), *(row[column] for column in columns)] for group, row in counts.items()]
-    total: Iterable[object] = ["all", *(sum(int(row[place]) for row in rows) for place in range(1, len(columns) + 2))]
-    lines = [["input", "cases", *columns], ["---", *["--:"] * (len(columns) + 1)], *rows, total]
+    total = sum(counts.values(), Counter[Outcome]())
+    rows = [
+        [name, row.total(), *(row[column] for column in columns)] for name, row in [*counts.items(), ("all", total)]
+    ]
+    lines: list[list[object]] = [["input", "cases", *columns], ["---", *["--:"] * (len(columns) + 1)], *rows]
     return "\n".join(f"| {' | '.join(str(cell or '-') for cell in line)} |" for line in lines)
 
 

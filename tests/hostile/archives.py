@@ -115,6 +115,10 @@ def manifest(change: Callable[[dict[str, Any]], Any]) -> Prepare:
     return archive(lambda contents: setattr(contents, "manifest", change))
 
 
+def manifest_of(data: bytes) -> Prepare:
+    return archive(lambda contents: setattr(contents, "manifest_bytes", data))
+
+
 def raw(change: Callable[[bytes], bytes], name: str = "x.tar") -> Prepare:
     def write(folder: Path) -> None:
         Contents().write(folder / "x.tar")
@@ -197,11 +201,10 @@ BAD: Mapping[str, Prepare] = {
         ("machine_id", "../x"),
         ("batch_size", 0), ("x", 1))},
     # manifest
-    **{f"manifest {name}": archive(lambda contents, data=data: setattr(contents, "manifest_bytes", data)) for name,
-    data in (
+    **{f"manifest {name}": manifest_of(data) for name, data in (
         ("empty", b""), ("null", b"null"), ("list", b"[]"), ("deep", b"[" * 100_000), ("not UTF-8", b"\xff"),
-        ("no fields", b"{}"),
-        ("cut", b'{"format": 1, "runs": ['), ("of 20 MB", b'{"format": 1, "x": "' + b"x" * 20_000_000 + b'"}'))},
+        ("no fields", b"{}"), ("cut", b'{"format": 1, "runs": ['),
+        ("of 20 MB", b'{"format": 1, "x": "' + b"x" * 20_000_000 + b'"}'))},
     **{f"manifest: {name}": manifest(change) for name, change in {
         "format 2": lambda manifest: manifest.update(format=2),
         "format nan": lambda manifest: manifest.update(format=float("nan")),

@@ -195,33 +195,38 @@ CLAIMS: Mapping[str, Prepare] = {
 }  # fmt: skip
 
 
+def in_place(name: str, make: Callable[[Path], object]) -> Prepare:
+    """Return a preparation that makes something in place of a folder of the store, or beside its files."""
+
+    def write(folder: Path) -> None:
+        path = folder / "results" / name
+        if path.is_dir():
+            path.rename(folder / "results/old")
+        make(path)
+
+    return write
+
+
+ODD_STORES: Mapping[str, Prepare] = {
+    "runs is a file": in_place("runs", lambda path: path.write_bytes(b"x")),
+    "runs links to itself": in_place("runs", lambda path: path.symlink_to("runs")),
+    "runs links to /": in_place("runs", lambda path: path.symlink_to("/")),
+    "a run links to itself": in_place("runs/x-7ac8acdb98d2", lambda path: path.symlink_to("x-7ac8acdb98d2")),
+    "a run is a FIFO": in_place("runs/x-7ac8acdb98d2", os.mkfifo),
+    "a run in two folders": in_place(f"runs/x-{RUN}", Path.mkdir),
+    "folder of line breaks": in_place("runs/a\nb\x1b[31m-7ac8acdb98d2", Path.mkdir),
+    "claims is a file": in_place("claims", lambda path: path.write_bytes(b"x")),
+    "tuning is a FIFO": in_place("tuning", os.mkfifo),
+    "throughput is a file": in_place("throughput", lambda path: path.write_bytes(b"x")),
+}
+
+
 def claims() -> Table:
     table = Table("claims and odd stores", store=True)
     for name, prepare in CLAIMS.items():
         for command in (("status",), ("clean", "--yes"), ("run-grid", "golden.toml", "--plan", "--devices", "cpu")):
             table.add(f"{command[0]}: claim: {name}", command, Expected.HANDLED, prepare)
-    odd: dict[str, Callable[[Path], Any]] = {
-        "runs is a file": lambda store: (store / "runs").rename(store / "old") and (store / "runs").write_bytes(b"x"),
-        "runs links to itself": lambda store: (
-            (store / "runs").rename(store / "old") and (store / "runs").symlink_to("runs")
-        ),
-        "runs links to /": lambda store: (store / "runs").rename(store / "old") and (store / "runs").symlink_to("/"),
-        "a run links to itself": lambda store: (store / "runs/x-7ac8acdb98d2").symlink_to("x-7ac8acdb98d2"),
-        "a run is a FIFO": lambda store: os.mkfifo(store / "runs/x-7ac8acdb98d2"),
-        "a run in two folders": lambda store: (store / f"runs/x-{RUN}").mkdir(),
-        "folder of line breaks": lambda store: (store / "runs/a\nb\x1b[31m-7ac8acdb98d2").mkdir(),
-        "claims is a file": lambda store: (store / "claims").write_bytes(b"x"),
-        "tuning is a FIFO": lambda store: (store / "tuning").rename(store / "old") and os.mkfifo(store / "tuning"),
-        "throughput is a file": lambda store: (
-            (store / "throughput").rename(store / "old") and (store / "throughput").write_bytes(b"x")
-        ),
-    }
-    for name, change in odd.items():
+    for name, change in ODD_STORES.items():
         for command in (("status",), ("report", "--format", "csv", "--figures", "none"), ("clean",), ("doctor",)):
-            table.add(
-                f"{command[0]}: {name}",
-                command,
-                Expected.HANDLED,
-                lambda folder, change=change: change(folder / "results"),
-            )
+            table.add(f"{command[0]}: {name}", command, Expected.HANDLED, change)
     return table
