@@ -20,7 +20,7 @@ Modules from top to bottom; each imports only from those below it:
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
     published/    numbers of the paper and verdicts on reproducing them
     train/        training loop, optimizer, checkpoints, one run from spec to record
-    measure/      multiply-adds, images per second, memory
+    measure/      lower bounds of memory, multiply-adds, images per second, memory
     study_files.py  files of studies in a store: questions, runs, interim analyses
     study/        studies from a TOML file or flags, validated and expanded into runs
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
