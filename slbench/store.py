@@ -70,8 +70,10 @@ class Store:
             existing = nearest_existing(self.root)
             runs = nearest_existing(self.root / "runs")
         except OSError as error:
-            problem = f"{error.filename} cannot be used: {error.strerror}"
-            raise StoreError(f"{self.root}: {problem}; choose another with --store") from error
+            part = "" if error.filename == str(self.root) else f"{error.filename} "
+            raise StoreError(
+                f"{self.root}: {part}cannot be used: {error.strerror}; choose another with --store"
+            ) from error
         if not existing.is_dir():
             raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
         if not runs.is_dir():

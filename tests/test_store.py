@@ -246,7 +246,7 @@ def test_a_store_behind_a_link_that_leads_nowhere_is_refused(
     tmp_path: Path, target: str, part: str, writing: bool
 ) -> None:
     (tmp_path / "loop").symlink_to(target)
-    with pytest.raises(StoreError, match=naming(tmp_path / "loop", "link", "--store")):
+    with pytest.raises(StoreError, match=naming(tmp_path / "loop" / part, "--store") + "(?=.* link)"):
         Store(tmp_path / "loop" / part).check(writing=writing)
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,7 @@ from typing import IO
 import psutil
 import pytest
 
+from slbench.claims import process_start_time
 from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduced, Started
 from slbench.grid.failures import LOST, failure
 from slbench.grid.messages import Job
@@ -159,10 +161,13 @@ def test_a_worker_process_exits_when_its_stdin_closes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
 def test_a_worker_process_that_reads_no_more_commands_is_killed_with_its_launcher() -> None:
-    worker = "from slbench.grid.worker import end_with_launcher; end_with_launcher(); print('ready', flush=True); import time; "
+    worker = (
+        "import time; from slbench.grid.worker import end_with_launcher; end_with_launcher(); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
     launcher = (
-        "import os, subprocess, sys, time; "
-        f'worker = subprocess.Popen([sys.executable, "-c", """{worker}time.sleep(60)"""], stdout=subprocess.PIPE); '
+        "import subprocess, sys, time; "
+        f'worker = subprocess.Popen([sys.executable, "-c", """{worker}"""], stdout=subprocess.PIPE); '
         "worker.stdout.read(5) or sys.exit('dead'); print(worker.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-u", "-c", launcher], stdout=subprocess.PIPE, text=True) as process:
