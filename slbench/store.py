@@ -66,6 +66,8 @@ class Store:
             str(self.root.absolute()).encode()
         except UnicodeEncodeError as error:
             raise StoreError(f"--store: must be UTF-8 (got {str(self.root)!r}); choose another") from error
+        if self.root.is_symlink() and not self.root.exists():
+            raise StoreError(f"{self.root}: is a link to nothing or to itself; choose another with --store")
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent

@@ -29,12 +29,12 @@ from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutco
 from slbench.tuning.space import Space
 from slbench.tuning.storage import (
     close_storage,
-    hide_password,
     open_storage,
     open_study,
     release_owner,
     reporting_outages,
 )
+from slbench.tuning.storage_url import hide_password
 from slbench.tuning.target import TuningTarget
 from slbench.tuning.validation import validation_curve
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 State = Literal["complete", "pruned", "failed", "running"]
 
 TYPICAL_ACCURACY = 80.0  # %, for the noise of validation accuracies
+MAX_TRIALS, MAX_SEEDS = 10_000, 1000  # of a search, of a trial: Optuna reads all trials again for each new one
 ATTEMPTS = 20  # to get an untried setting
 STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 BASELINE, SETTING, RUNS, FAILED, REPEATS, DIVERGED = "baseline", "setting", "runs", "failed", "repeats", "diverged"
