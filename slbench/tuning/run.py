@@ -36,6 +36,7 @@ from slbench.tuning.storage import (
 )
 from slbench.tuning.storage_url import hide_password
 from slbench.tuning.target import TuningTarget
+from slbench.tuning.trial_check import TrialCheck
 from slbench.tuning.validation import validation_curve
 
 if TYPE_CHECKING:
@@ -139,6 +140,13 @@ class Searching:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """The storage contradicted the runs or the record of the search."""
+
+    line: str
+
+
+@dataclass(frozen=True)
 class TimedOut:
     """--timeout was reached with this many trials left."""
 
@@ -152,7 +160,7 @@ class Comparing:
     runs: int
 
 
-TuningEvent = Event | TrialOutcome | Searching | TimedOut | Comparing
+TuningEvent = Event | TrialOutcome | Searching | Corrected | TimedOut | Comparing
 Listener = Callable[[TuningEvent], None]
 
 
@@ -166,7 +174,7 @@ def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRec
         StorageError: if the storage becomes unreachable.
     """
     with claim_search(tuning), reporting_outages(tuning.storage), opened_storage(tuning) as storage:
-        searches = open_searches(tuning, storage)
+        searches = open_searches(tuning, storage, on_event=on_event)
         stopped = run_trials(tuning, searches, on_event=on_event)
         is_whole = not stopped and not any(search.failures for search in searches)
         result = write_record(tuning, searches)
@@ -206,9 +214,13 @@ def opened_storage(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStor
         close_storage(storage)
 
 
-def open_searches(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage") -> list[MethodSearch]:
-    """Open the study of each method. Raises InputError if one has another definition."""
+def open_searches(
+    tuning: PreparedSearch, storage: "optuna.storages.BaseStorage", *, on_event: Listener
+) -> list[MethodSearch]:
+    """Open the study of each method, corrected by its runs. Raises InputError if one has another definition."""
     searches = list[MethodSearch]()
+    earlier = earlier_record(tuning.store, tuning.config.name)
+    rows = {} if earlier is None else {row.method: row for row in earlier.rows}
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):
         study = open_study(
             storage,
@@ -217,7 +229,14 @@ def open_searches(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage"
             store=str(tuning.store.root.absolute()),
             take_over=tuning.take_over,
         )
-        searches.append(MethodSearch(target, space, study, config=tuning.config))
+        check = TrialCheck(
+            target, space, tuning.config.seeds, partial(validation_curve, tuning.store), rows.get(target.method)
+        )
+        study = check.correct(study)
+        lost = check.lost(study)
+        for line in check.lines:
+            on_event(Corrected(line))
+        searches.append(MethodSearch(target, space, study, config=tuning.config, lost=lost))
     return searches
 
 
