@@ -23,11 +23,12 @@ from slbench.text import shown
 from slbench.tuning import record
 from slbench.tuning.compare import Compared, compare, fresh_runs, fresh_seeds
 from slbench.tuning.from_optuna import read_method
-from slbench.tuning.outputs import made_with, write, write_trials
+from slbench.tuning.outputs import check_outputs, made_with, write, write_trials
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutcome
 from slbench.tuning.space import Space
 from slbench.tuning.storage import (
+    JOURNAL,
     close_storage,
     open_storage,
     open_study,
@@ -97,6 +98,7 @@ def prepare_tuning(
             f"--name: invalid name (got {shown(config.name)}); "
             "allowed: letters, digits, '.', '_' and '-', starting with a letter or digit"
         )
+    check_outputs(folder_of(store, config.name))
     runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
     grid = prepare(
         runs, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
@@ -219,6 +221,8 @@ def open_searches(
 ) -> list[MethodSearch]:
     """Open the study of each method, corrected by its runs. Raises InputError if one has another definition."""
     searches = list[MethodSearch]()
+    if tuning.storage is None:
+        check_names(storage, tuning)
     earlier = earlier_record(tuning.store, tuning.config.name)
     rows = {} if earlier is None else {row.method: row for row in earlier.rows}
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):
@@ -238,6 +242,15 @@ def open_searches(
             on_event(Corrected(line))
         searches.append(MethodSearch(target, space, study, config=tuning.config, lost=lost))
     return searches
+
+
+def check_names(storage: "optuna.storages.BaseStorage", tuning: PreparedSearch) -> None:
+    """Raise InputError for a journal with studies of another search."""
+    names = [study.study_name for study in storage.get_all_studies()]
+    others = [name for name in names if not name.startswith(f"{tuning.config.name}-")]
+    if others:
+        path = tuning.folder / JOURNAL
+        raise InputError(f"{path}: of another search (got study {shown(others[0])}); move it away to restart")
 
 
 def study_name(name: str, target: TuningTarget) -> str:
