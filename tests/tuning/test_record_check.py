@@ -84,7 +84,7 @@ def test_a_folder_in_place_of_an_output_is_one_line(
 
 def search_again(slbench: Command) -> Any:  # noqa: F811
     command = json.loads((GOLDEN / "store/tuning/golden/search.json").read_text())["command"]
-    return slbench(*shlex.split(command)[1:], "--store", "store")
+    return slbench(*shlex.split(command)[1:], "--store", "store", "--take-over")  # from another machine
 
 
 def edit(old: str, new: str) -> Callable[[Path], None]:

@@ -76,7 +76,6 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> N
         ("postgresql://me:secret@h:port/d", naming("--storage", "me:***@h:port")),
         ("postgresql://me:se/secret@h:port/d", naming("--storage", "me:***@h:port")),
         ("postgresql+psycopg://127.0.0.1:1/d?user=me&password=secret", naming("password=***")),
-        ("sqlite:///x.db?pwd=secret", naming("--storage", "pwd=***")),
         ("sqlite:///a\0b", naming("--storage", "file name")),
         ("sqlite://", naming("--storage", "memory", "sqlite:///FILE")),
         ("sqlite:///:memory:", naming("--storage", "memory")),
