@@ -4,14 +4,15 @@ A trial whose values differ from those of its runs gets the values of the runs; 
 and its setting is tried again. Every correction is one line of text.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
 from slbench.study import StudyRun
+from slbench.text import shown
 from slbench.tuning.record import MethodRecord, TrialRecord
 from slbench.tuning.search import BASELINE, RUNS, SETTING
 from slbench.tuning.space import Space, Value
@@ -64,6 +65,7 @@ class TrialCheck:
             self.add(trial.number, f"{problem}; it is dropped")
             trial.state, trial.values = TrialState.FAIL, None
             trial.user_attrs, trial.intermediate_values = {}, {}
+            trial.datetime_complete = trial.datetime_complete or datetime.now()  # which Optuna wants of a failed one
         return trial
 
     def add(self, number: int, problem: object) -> None:
@@ -73,9 +75,9 @@ class TrialCheck:
         """Raise ContradictionError if parameters, setting, runs and the mark of the default do not belong together."""
         setting, ids = trial.user_attrs.get(SETTING), trial.user_attrs.get(RUNS)
         if setting != self.space.setting(trial.params):
-            raise ContradictionError(f"setting {setting} is not that of its parameters {trial.params}")
-        if tuple(ids) != self.ids(setting):
-            raise ContradictionError(f"runs {' '.join(ids)} are not those of its setting {setting}")
+            raise ContradictionError(f"setting {shown(setting)} is not that of its parameters {trial.params}")
+        if not isinstance(ids, list | tuple) or tuple(ids) != self.ids(setting):
+            raise ContradictionError(f"runs {shown(ids)} are not those of its setting {setting}")
         if bool(trial.user_attrs.get(BASELINE)) != (self.ids(setting) == self.ids(self.space.start)):
             raise ContradictionError("mark of the default setting is wrong")
 
@@ -168,7 +170,7 @@ def len_of(run: StudyRun) -> int:
 
 def is_accuracy(value: object) -> bool:
     """Return whether a value can be an accuracy in %."""
-    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 100  # type: ignore[arg-type]
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100  # False for NaN
 
 
 def expected_steps(runs: Sequence[StudyRun], curves: Sequence[tuple[float, ...]]) -> dict[int, float]:

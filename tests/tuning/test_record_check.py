@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "golden" / "store" / "tuning" / "golden"
 
 
-def change_record(folder: Path, change: Callable[[Any], None]) -> None:
+def change_record(folder: Path, change: Callable[[Any], object]) -> None:
     content = json.loads((folder / "search.json").read_text())
     change(content["rows"][0])
     (folder / "search.json").write_text(json.dumps(content))
@@ -48,7 +48,7 @@ def test_an_untouched_record_is_as_it_is(folder: Path) -> None:
     ],
 )
 def test_a_tampered_record_is_named_and_has_the_same_winner(
-    change: Callable[[Any], None], words: tuple[str, ...], folder: Path
+    change: Callable[[Any], object], words: tuple[str, ...], folder: Path
 ) -> None:
     change_record(folder, change)
     record, (line,) = checked(load(folder), Store(folder.parents[1]))
@@ -58,7 +58,8 @@ def test_a_tampered_record_is_named_and_has_the_same_winner(
 
 
 def test_a_tampered_winner_is_named(folder: Path) -> None:
-    change_record(folder, lambda row: (row.update(winner=1), row["trials"][1].update(value=99.0)))
+    change_record(folder, lambda row: row.update(winner=1))
+    change_record(folder, lambda row: row["trials"][1].update(value=99.0))
     record, lines = checked(load(folder), Store(folder.parents[1]))
     assert record.rows[0].winner == WINNER
     assert not missing(" ".join(lines), "trial 1", "winner is trial 4, not 1")
@@ -101,6 +102,11 @@ def halve(journal: Path) -> None:
     journal.write_text("".join(lines[: len(lines) // 2]))
 
 
+def make_folder(journal: Path) -> None:
+    journal.unlink()
+    journal.mkdir()
+
+
 TAMPERED: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "a higher value": (edit('"values":[45.0]', '"values":[99.0]'), ("trial 1", "99.0", "45")),
     "a lower value of the winner": (edit('"values":[46.9]', '"values":[1.0]'), ("trial 4", "1.0", "46.9")),
@@ -115,7 +121,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "an unknown operation": (edit('"op_code":8', '"op_code":88'), ("journal.log", "88")),
     "a garbage line": (edit('{"op_code":8', "rubbish\n{"), ("journal.log", "damaged")),
     "another study": (edit("golden-both", "other-both"), ("journal.log", "other-both")),
-    "a folder": (lambda journal: (journal.unlink(), journal.mkdir()), ("journal.log", "not usable")),
+    "a folder": (make_folder, ("journal.log", "not usable")),
 }
 
 

@@ -106,6 +106,15 @@ def test_a_trial_that_contradicts_itself_is_dropped_and_tried_again(change: Call
     assert winner.trial(winner.winner).setting == record.trial(record.winner).setting  # type: ignore[union-attr]
 
 
+def test_a_running_trial_that_contradicts_itself_is_dropped() -> None:
+    study, world = new_study(), World(steps=3)
+    world.search([world.method_search(study, config=config(trials=5))])
+    trials = study.get_trials()
+    trials[0].user_attrs["runs"] = 7
+    corrected = check_of(world).correct(rewritten(study, trials))
+    assert [state for state, *_ in states(corrected)] == ["FAIL"]
+
+
 def test_a_trial_without_its_runs_is_named_and_wins_only_alone() -> None:
     study, world = searched()
     method = world.method_search(study, config=config(trials=5))
