@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
+from slbench.cli.terminal import Terminal
 from slbench.cli.tune_views import make_view
 from slbench.data import DEFAULT_DATASET, DataConfig
 from slbench.errors import InputError
@@ -145,7 +145,7 @@ def tune_temperature(
     settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
     targets = [
         TuningTarget(backbone, dataset, name, recipe or "quick", settings, data)
-        for name in options.split(method) or ["both"]
+        for name in options.split(method, "--method") or ["both"]
     ]
     if len({target.method for target in targets}) < len(targets):
         raise InputError(f"--method: names a method twice (got {', '.join(target.method for target in targets)})")
@@ -176,7 +176,7 @@ def tune_temperature(
         take_over=take_over,
     )
     signal.signal(signal.SIGTERM, interrupt)
-    console = Console(stderr=as_json)
+    console = Terminal(stderr=as_json)
     for line in opening(tuning):
         say(console, line)
     with make_view(console, tuning) as view:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from slbench.csv_text import to_csv
 from slbench.errors import StoreError
 from slbench.files import write_atomic
 from slbench.provenance import provenance_texts
@@ -60,7 +61,7 @@ def write_trials(record: SearchRecord, folder: Path) -> None:
     """Write `trials.csv`."""
     from slbench.tuning.summary import trials_frame
 
-    write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
+    write_atomic(folder / TRIALS, to_csv(trials_frame(record)).encode())
 
 
 def best_method(record: SearchRecord) -> MethodRecord | None:
