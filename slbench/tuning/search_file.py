@@ -12,7 +12,6 @@ grid = [0.25, 0.5, 1.0, 2.0]        # points of --sampler grid; default: five fr
 choices = ["diagonal", "cardinal"]
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from slbench.errors import InputError, unreadable
-from slbench.files import read_regular
 from slbench.study.resolve import NEEDED_BY
 from slbench.text import shown
+from slbench.toml_text import read_toml
 from slbench.tuning.space import (
     SHIFT,
     Parameter,
@@ -73,13 +72,9 @@ def load_search_file(path: Path) -> SearchFile:
         InputError: for invalid content, as `file: parameter: problem (got X); allowed: ...`.
     """
     try:
-        content = tomllib.loads(read_regular(path).decode())
-    except OSError as error:
+        content = read_toml(path)
+    except FileNotFoundError as error:
         raise unreadable(path, error) from error
-    except RecursionError as error:
-        raise InputError(f"{path}: not valid TOML: nested too deeply") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
     defaults = checked(bool, content.pop("defaults", True), where=f"{path}: defaults")
     ranges, origins = dict[str, Range](), dict[str, str]()
     for name, table in tables(content, str(path)):

@@ -97,7 +97,7 @@ def test_a_time_limit_starts_no_further_trial_and_prints_how_many_are_left(slben
 SEARCHES = {
     "shift of lsa": ("lsa", "[method.shift_pixels]\nlow = 1\nhigh = 2", ("lsa", "shift")),
     "no shift": ("both", "[method.shift_ratio]\nchoices = [0.1, 0.5]", ("shift_ratio", "0.1", "4 px", "0 px")),
-    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", ("-1", "0")),
+    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", ("-1", "0.000001")),
     "zero on a log scale": (
         "both",
         "[method.initial_temperature]\nlow = 0\nhigh = 2\nlog = true",
