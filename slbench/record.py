@@ -4,14 +4,15 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
 from slbench.machine import Code, Host
 from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
+from slbench.text import one_line
 from slbench.validation import first_complaint, joined
 
 VOLATILE_FIELDS = {
@@ -24,6 +25,7 @@ T = TypeVar("T", "RunRecord", "DivergedRecord")
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": RunPaths.weights, "best": RunPaths.selected_weights}
+Name = Annotated[str, AfterValidator(one_line)]  # on one line, without control characters
 
 
 class Labels(BaseModel):
@@ -31,9 +33,9 @@ class Labels(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    backbone: str  # as printed in tables
-    method: str
-    dataset: str
+    backbone: Name  # as printed in tables
+    method: Name
+    dataset: Name
     data: str = ""  # of a user's own data: "npz:/absolute/path"; empty for a named set
     keep: Keep = "last"  # weights to keep: last epoch, epoch of the best validation accuracy, or none
 

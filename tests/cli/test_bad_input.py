@@ -24,7 +24,7 @@ FLAGS = {  # further errors of a study are in tests/study/test_refused.py
     "--set without a value": ((*ONE, "--set", "recipe.lr"), ("--set", "recipe.lr", "PATH=VALUE")),
     "heads": ((*ONE, "--set", "backbone.num_heads=5"), ("--set", "backbone.num_heads", "num_heads", "5", "192")),
     "nothing to run": ((), ("--backbone", "--method", "--dataset")),
-    "empty list": (("--method", ","), ("--backbone", "--method", "--dataset")),
+    "empty list": (("--method", ","), ("--method", "empty")),
     "no seed": ((*ONE, "--seeds", "0"), ("--seeds",)),
     "unknown device": ((*ONE, "--devices", "cpuu"), ("--devices", "cpuu", "cpu")),
     "too many jobs": (
