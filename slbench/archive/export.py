@@ -161,7 +161,7 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
                     if MEMBER.fullmatch(name := f"{kind}/{machine}/{path.name}"):
                         contents.add(path, name)
         for path in studies.studies_with(store, [run.run_id for run in contents.runs]):
-            contents.add(path, f"{studies.FOLDER}/{path.name}")
+            contents.add(path, f"{path.parent.name}/{path.name}")
     except OSError as error:
         raise StoreError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return contents

@@ -82,7 +82,7 @@ def test_a_store_that_cannot_exist_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     flags = {"run-grid": ONE, "train": ONE, "tune-temperature": ("--backbone", "vit"), "logs": ("6088",)}
-    slbench(command, *flags.get(command, ()), "--store", name).check_error(name, "--store")
+    slbench(command, *flags.get(command, ()), "--store", name).check_error(name)
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
