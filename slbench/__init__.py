@@ -21,12 +21,12 @@ Modules from top to bottom; each imports only from those below it:
     published/    numbers of the paper and verdicts on reproducing them
     train/        training loop, optimizer, checkpoints, one run from spec to record
     measure/      lower bounds of memory, multiply-adds, images per second, memory
+    archive/      export and import of runs, removal of leftovers
     study_files.py  files of studies in a store: questions, runs, interim analyses
     study/        studies from a TOML file or flags, validated and expanded into runs
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
     stats/        contrasts and verdicts on a frame of runs: moderated variances, power, sequential seeds, test images
-    archive/      export and import of runs, removal of leftovers
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
     record.py     RunRecord, DivergedRecord, Failure: stored outcome of a run

@@ -147,6 +147,7 @@ def import_summary(result: ImportResult) -> str:
         f"{plural(len(result.conflicts), 'conflict')} stored separately" if result.conflicts else "",
         f"{len(result.busy)} skipped" if result.busy else "",
         f"{plural(result.measurements, 'throughput or memory measurement')} added" if result.measurements else "",
+        f"{plural(result.studies, 'study file')} added or updated" if result.studies else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -158,6 +159,7 @@ def import_document(result: ImportResult) -> dict[str, Any]:
         "same": result.same,
         "busy": result.busy,
         "measurements": result.measurements,
+        "studies": result.studies,
         "conflicts": [
             {
                 "run_id": conflict.here.run_id,

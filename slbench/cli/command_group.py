@@ -10,6 +10,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from slbench.cli.text_layout import help_page
+from slbench.cli.usage_errors import name_of
+from slbench.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class QuickConversion:
     convert: Callable[[], Any]  # returns typer's own conversion
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        if self.kind is Path and value == "":  # Path("") is the current folder
+            raise InputError(f"{name_of(param)}: must not be empty; for the current folder: .")
         if value is None or isinstance(value, self.kind):
             return value
         return self.convert().coerce(value, param=param, ctx=ctx)

@@ -271,7 +271,7 @@ def study_of(
     axes = {"backbone": backbone, "method": method, "dataset": dataset}
     grid: dict[str, list[Any]] = {name: split(values, f"--{name}") for name, values in axes.items() if values}
     if path is None and not grid:
-        raise InputError("nothing to run; name a study file, or --backbone, --method or --dataset")
+        raise InputError("STUDY: nothing to run; name a study file, or --backbone, --method or --dataset")
     if seeds is not None:
         grid["seed"] = list(seeds)
     overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}

@@ -1,6 +1,7 @@
 """`slbench report`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +98,7 @@ def report(
         if path is not None and path.is_dir():
             if as_json:
                 raise InputError(f"{path}: --json: not for the folder of a search, which has search.json")
-            print(tuning_summary(path, out or path), end="")
+            print(tuning_summary(path, out or path, Store(path.absolute().parent.parent)), end="")
             continue
         inputs = finished_runs(path, results, data)
         if query is not None:
@@ -119,7 +120,7 @@ def report(
         print(json.dumps(documents if len(paths) > 1 else documents[0], indent=2, ensure_ascii=False))
         return
     for search in searches(results) if not studies else []:
-        print(f"\n{tuning_summary(search, search)}", end="")
+        print(f"\n{tuning_summary(search, search, results)}", end="")
 
 
 def asked_columns(accuracy: str | None, columns: str | None) -> list[str]:
@@ -176,10 +177,19 @@ def show(output: "Report", folder: Path) -> None:
         print(f"{folder / figure}.png, .svg, .pdf: {content}")
 
 
-def tuning_summary(folder: Path, out: Path) -> str:
-    """Return the summary of a search; rewrite its tables and figures from its record."""
+def tuning_summary(folder: Path, out: Path, store: Store) -> str:
+    """Return the summary of a search; rewrite its tables and figures from its record, corrected by its runs.
+
+    Args:
+        store: has the runs of the search.
+    """
     if not (folder / FILE).exists():
         raise InputError(f"{folder}: not the folder of a search: no {FILE}; allowed: study files, results/tuning/NAME")
-    from slbench.tuning.outputs import write_tables
+    from slbench.tuning.outputs import check_outputs, write_tables
+    from slbench.tuning.record_check import checked
 
-    return write_tables(load(folder), out)
+    check_outputs(out)
+    record, lines = checked(load(folder), store)
+    for line in lines:
+        print(f"slbench: {folder / FILE}: {line}", file=sys.stderr)
+    return write_tables(record, out)

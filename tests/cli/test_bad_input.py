@@ -74,6 +74,28 @@ def test_a_store_that_cannot_be_written_to_is_refused(slbench: Command, command:
     result.check_error("/proc/slbench", "--store")
 
 
+@pytest.mark.parametrize("command", ["status", "report", "clean", "run-grid", "train", "tune-temperature", "logs"])
+@pytest.mark.parametrize("name", ["loop", "x" * 300])
+def test_a_store_that_cannot_exist_is_one_line(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    flags = {"run-grid": ONE, "train": ONE, "tune-temperature": ("--backbone", "vit"), "logs": ("6088",)}
+    slbench(command, *flags.get(command, ()), "--store", name).check_error(name)
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+@pytest.mark.parametrize("flag", ["--store", "--data-root", "--tensorboard"])
+def test_an_empty_path_is_not_the_current_folder(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    slbench("run-grid", *ONE, flag, "").check_error(flag, "empty")
+    slbench("run-grid", *ONE, f"{flag}=").check_error(flag, "empty")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> None:
     result = slbench("train", "--method", "none,lsa", "--store", tmp_path / "results")
     result.check_error("2", "--backbone", "--method", "--dataset")
