@@ -308,8 +308,9 @@ SETTINGS = (
     "recipe.lr=" + "[" * 5000, "recipe.lr=" + "{a=" * 3000, ".".join(["a"] * 3001) + "=1", "x" * 100_000 + "=1",
     "recipe.lr=\x1b[31m1", "recipe.lr=\x7f",
 )  # fmt: skip
-IGNORED_SETTINGS = ("method.shift_pixels=1", "method.window=2")  # by the method "none"
+IGNORED_SETTINGS = ("method.shift_pixels=1",)  # by the method "none"
 VALID_SETTINGS = (
+    "method.window=2",
     "recipe.lr=0.1", " recipe.lr = 0.1 ", "recipe.lr=1", "recipe.weight_decay=1e-300", "recipe.flip=false",
     "recipe.betas=[0.5, 0.9]", "recipe.precision=fp32", "recipe.precision='fp32'", "recipe.clip_norm=1",
 )  # fmt: skip
