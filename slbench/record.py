@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
+from slbench.files import read_regular
 from slbench.machine import Code, Host
 from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
@@ -182,7 +183,7 @@ class Pruned(BaseModel):
 def read_failure(folder: Path) -> Failure | None:
     """Return why the last attempt failed, from a run's folder; None if it did not, or if the file is unreadable."""
     try:
-        return Failure.model_validate_json(RunPaths(folder).failure.read_bytes())
+        return Failure.model_validate_json(read_regular(RunPaths(folder).failure))
     except (OSError, ValidationError):
         return None
 
@@ -195,7 +196,7 @@ def read_record(path: Path) -> RunRecord:
 def read_outcome(kind: type[T], path: Path) -> T:
     """Return the outcome of this kind in a file. Raises StoreError, with the first error in it, if it is unreadable."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         record = kind.model_validate_json(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error

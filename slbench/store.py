@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from slbench import claims
 from slbench.errors import InputError, StoreError
-from slbench.files import dump_json, nearest_existing, read_json, remove, write_atomic, write_new
+from slbench.files import dump_json, nearest_existing, read_json, read_regular, remove, write_atomic, write_new
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import (
     WEIGHTS,
@@ -157,8 +157,8 @@ class Store:
         try:
             if folder is None or not any((folder / name).exists() for name in CHECKPOINTS):
                 return 0
-            return max(0, len(RunPaths(folder).history.read_text().splitlines()) - 1)
-        except (OSError, UnicodeDecodeError):
+            return max(0, len(read_regular(RunPaths(folder).history).splitlines()) - 1)
+        except OSError:
             return 0
 
     def has_ended(self, run: RunSpec) -> bool:
@@ -221,7 +221,7 @@ class Store:
         """Return why a search pruned the run; None if none did, or if the file is unreadable."""
         folder = self.ids().get(run_id)
         try:
-            return None if folder is None else Pruned.model_validate_json(RunPaths(folder).pruned.read_bytes())
+            return None if folder is None else Pruned.model_validate_json(read_regular(RunPaths(folder).pruned))
         except (OSError, ValidationError):
             return None
 
@@ -248,7 +248,7 @@ class Store:
     def throughput(self, machine_id: str, key: str) -> Throughput | None:
         """Return a throughput measured on a machine; None if missing or unreadable."""
         try:
-            return Throughput.model_validate_json(self._throughput_file(machine_id, key).read_bytes())
+            return Throughput.model_validate_json(read_regular(self._throughput_file(machine_id, key)))
         except (OSError, ValidationError):
             return None
 
@@ -259,7 +259,7 @@ class Store:
     def memory(self, machine_id: str, key: str) -> TrainingMemory | None:
         """Return a peak memory measured on a machine; None if missing or unreadable."""
         try:
-            return TrainingMemory.model_validate_json(self._memory_file(machine_id, key).read_bytes())
+            return TrainingMemory.model_validate_json(read_regular(self._memory_file(machine_id, key)))
         except (OSError, ValidationError):
             return None
 
@@ -270,7 +270,7 @@ class Store:
     def probe(self, machine_id: str, key: str) -> Probe | None:
         """Return a job cost measured on a machine; None if missing or unreadable."""
         try:
-            return Probe.model_validate_json((self.root / "probes" / machine_id / f"{key}.json").read_bytes())
+            return Probe.model_validate_json(read_regular(self.root / "probes" / machine_id / f"{key}.json"))
         except (OSError, ValidationError):
             return None
 
@@ -297,7 +297,7 @@ def read_spec(folder: Path) -> RunSpec | str | None:
     """Return the spec of a run folder, or why it is not readable; None without one."""
     path = RunPaths(folder).spec
     try:
-        return TypeAdapter(RunSpec).validate_json(path.read_bytes())
+        return TypeAdapter(RunSpec).validate_json(read_regular(path))
     except FileNotFoundError:
         return None
     except OSError as error:

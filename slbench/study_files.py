@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slbench.files import dump_json, write_atomic
+from slbench.files import dump_json, read_regular, write_atomic
 from slbench.stats.settings import Statistics
 from slbench.store import Store, safe
 from slbench.study import Comparison, SeedRule, Study
@@ -148,7 +148,7 @@ def without_none(content: dict[str, Any]) -> dict[str, Any]:
 def read_study(path: Path) -> StoredStudy | str | None:
     """Return the study of a file, or in one line why it is not readable; None without one."""
     try:
-        return StoredStudy.model_validate_json(path.read_bytes())
+        return StoredStudy.model_validate_json(read_regular(path))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -7,7 +7,7 @@ import pytest
 
 from slbench.errors import StoreError
 from slbench.files import write_atomic
-from slbench.record import Failure, Labels
+from slbench.record import Failure, Labels, read_failure
 from slbench.store import Store, safe
 from tests.support import make_record, make_speed, missing, naming, runs
 
@@ -268,3 +268,19 @@ def test_a_folder_of_runs_that_links_to_itself_is_refused(tmp_path: Path) -> Non
     (tmp_path / "runs").symlink_to("runs")
     with pytest.raises(StoreError, match=naming("runs", "--store")):
         Store(tmp_path).check(writing=False)
+
+
+def test_a_fifo_in_place_of_a_file_of_a_store_is_not_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (run,) = runs()
+    folder = store.begin(run.spec, run.labels)
+    measured = [tmp_path / kind / "machine" / "key.json" for kind in ("throughput", "memory", "probes")]
+    for path in (*measured, folder / "failure.json", folder / "pruned.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
+    assert read_failure(folder) is None
+    assert store.pruned(run.spec.run_id) is None
+    assert [read("machine", "key") for read in (store.throughput, store.memory, store.probe)] == [None] * 3
+    os.mkfifo(folder / "record.json")
+    with pytest.raises(StoreError, match=naming("record.json", "FIFO")):
+        store.record(run.spec.run_id)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from slbench.differing import distinguished, flat
 from slbench.errors import StoreError
+from slbench.files import read_regular
 from slbench.methods import model_title
 from slbench.record import RunRecord
 from slbench.run_paths import RunPaths
@@ -35,8 +36,7 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            head, *rows = csv.reader(file, strict=True)
+        head, *rows = csv.reader(read_regular(path).decode().splitlines(keepends=True), strict=True)
         if head != list(COLUMNS) or not rows:
             raise ValueError(f"expected the columns {', '.join(COLUMNS)} and at least one row")
         columns = zip(*rows, strict=True)  # pandas may round the last bit

@@ -1,6 +1,7 @@
 """Flags shared by several commands, and their parsing."""
 
 import importlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -184,7 +185,7 @@ def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:
     if time is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", time.strip())
-    if match is None or float(match[1]) == 0:
+    if match is None or not 0 < float(match[1]) < math.inf:
         raise InputError(f"{flag}: must be a time above 0 (got {shown(time)}); allowed: 90, 90s, 30m, 2h, 1d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 

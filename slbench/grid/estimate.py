@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from slbench import machine
 from slbench.errors import InputError, unreadable
-from slbench.files import dump_json, write_atomic
+from slbench.files import dump_json, read_regular, write_atomic
 from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
 from slbench.grid.messages import Job, ProbeTask
@@ -95,7 +95,7 @@ class ProbeResults:
 def load_probes(path: Path) -> list[Probe]:
     """Return the probes of a file. Raises InputError if it is not readable as such."""
     try:
-        return PROBES.validate_json(path.read_bytes())
+        return PROBES.validate_json(read_regular(path))
     except OSError as error:
         raise InputError(f"--speeds: {unreadable(path, error)}") from error
     except ValidationError as error:

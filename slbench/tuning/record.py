@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
-from slbench.files import dump_json, write_atomic
+from slbench.files import dump_json, read_regular, write_atomic
 from slbench.record import first_wrong
 from slbench.spec import Protocol
 from slbench.stats.intervals import LEVEL
@@ -140,7 +140,7 @@ def load(folder: Path) -> SearchRecord:
     """Load the record of a search. Raises StoreError with the file and its first error."""
     path = folder / FILE
     try:
-        return SearchRecord.model_validate_json(path.read_bytes())
+        return SearchRecord.model_validate_json(read_regular(path))
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

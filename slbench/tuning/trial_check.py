@@ -65,6 +65,7 @@ class TrialCheck:
             self.add(trial.number, f"{problem}; it is dropped")
             trial.state, trial.values = TrialState.FAIL, None
             trial.user_attrs, trial.intermediate_values = {}, {}
+            trial.params, trial.distributions = {}, {}  # Optuna would refuse a value outside its range
             trial.datetime_complete = trial.datetime_complete or datetime.now()  # which Optuna wants of a failed one
         return trial
 

@@ -158,6 +158,7 @@ def test_a_log_is_followed_until_its_run_ends(prepared: tuple[Store, tuple[Study
         (["status", "STUDY", "--watch", "--json"], ("--watch", "--json")),
         (["run-grid", "STUDY", "--timeout", "soon"], ("--timeout", "0")),
         (["run-grid", "STUDY", "--timeout", "0"], ("--timeout", "0")),
+        (["run-grid", "STUDY", "--timeout", "9" * 400 + "d"], ("--timeout", "90")),
         (["run-grid", "STUDY", "--retries", "-1"], ("--retries",)),
         (["run-grid", "STUDY", "--max-failures", "0"], ("--max-failures",)),
     ],

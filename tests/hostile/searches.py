@@ -115,12 +115,15 @@ JOURNALS: Mapping[str, Prepare] = {  # each must be named
     **odd_files(JOURNAL),
 }  # fmt: skip
 REPLACED = (  # by the runs, or without an effect on the trials
-    "empty", "study deleted", "a broken link", "epoch -1", "direction minimize", "operation on trial 99", "operation on study 9",
+    "empty", "study deleted", "a broken link", "epoch -1", "direction minimize", "operation on trial 99",
+    "operation on study 9",
     "definition removed", "definition of another recipe", "cut in half",
 )  # fmt: skip
 CORRUPT = (  # not the operations of a journal
-    "distribution of garbage", "unknown operation", "operation of text", "operation without a code", "state 99", "garbage",
-    "garbage in the middle", "list in place of an operation", "deep brackets", "number of 5,000 digits", "a folder", "a FIFO",
+    "distribution of garbage", "unknown operation", "operation of text", "operation without a code", "state 99",
+    "garbage",
+    "garbage in the middle", "list in place of an operation", "deep brackets", "number of 5,000 digits", "a folder",
+    "a FIFO",
     "a link to itself", "a link to /dev/zero",
 )  # fmt: skip
 RESULTS: Mapping[str, Prepare] = {  # search.json and trials.csv for `report`

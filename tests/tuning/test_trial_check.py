@@ -106,6 +106,16 @@ def test_a_trial_that_contradicts_itself_is_dropped_and_tried_again(change: Call
     assert winner.trial(winner.winner).setting == record.trial(record.winner).setting  # type: ignore[union-attr]
 
 
+def test_a_trial_with_a_parameter_outside_its_range_is_dropped_and_the_study_kept() -> None:
+    study, world = searched()
+    trials = study.get_trials()
+    trials[3].params = {**trials[3].params, "method.initial_temperature": 1e9}
+    check = check_of(world)
+    checked = check.checked(trials[3])
+    assert not missing(check.lines[0], "trial 3", "dropped")
+    assert len(rewritten(study, [*trials[:3], checked]).get_trials()) == 4
+
+
 def test_a_running_trial_that_contradicts_itself_is_dropped() -> None:
     study, world = new_study(), World(steps=3)
     world.search([world.method_search(study, config=config(trials=5))])

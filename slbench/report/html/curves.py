@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slbench.files import read_regular
+
 EPOCHS_IN_ALL = 30_000  # of all curves of a page together
 MIN_EPOCHS, MAX_EPOCHS = 30, 200  # of one curve
 
@@ -53,7 +55,7 @@ def max_epochs(runs: int) -> int:
 def read_curve(path: Path, *, limit: int) -> LearningCurve | None:
     """Return the curve in a metrics.csv at up to `limit` epochs; None if it is missing or unreadable."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode("utf-8").splitlines()
         names = lines[0].split(",")
         rows = [line.split(",") for line in thinned(lines[1:], limit)]
         epochs = tuple(int(row[names.index("epoch")]) for row in rows)
