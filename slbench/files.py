@@ -147,7 +147,7 @@ def open_regular(path: Path) -> BufferedReader:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check_regular(os.fstat(descriptor).st_mode, path)
-        return open(descriptor, "rb")  # noqa: SIM115, PTH123  (of a descriptor; the caller closes it)
+        return open(descriptor, "rb")  # noqa: PTH123  (of a descriptor; the caller closes it)
     except BaseException:
         os.close(descriptor)
         raise

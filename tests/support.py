@@ -7,6 +7,7 @@ from typing import Any
 
 from slbench.machine import Code, Host
 from slbench.measurement_records import Throughput
+from slbench.history import EpochMetrics, write_history
 from slbench.record import DivergedRecord, RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.store import Store
@@ -54,13 +55,11 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "spec": run.spec,
         "labels": run.labels,
         "final_test_top1": 80.0,
-        "final_test_top5": 97.5,
         "final_test_loss": 0.625,
         "final_val_top1": 79.5 if selects else None,
         "selected_test_top1": 81.0 if selects else None,
-        "selected_epoch": 5 if selects else None,
-        "best_test_top1": 82.0,
-        "best_test_epoch": 4,
+        "selected_epoch": min(5, recipe.epochs) if selects else None,
+        "best_test_epoch": min(4, recipe.epochs),
         "final_train_loss": 0.75,
         "scales_below_zero": 0,
         "history": "metrics.csv",
@@ -83,7 +82,37 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "data_sha256": "da7a" + "0" * 60,
         "weights_sha256": "abc" + "0" * 61,
     }
-    return RunRecord(**(content | changes))
+    if recipe.epochs == 1:
+        same = changes.get("final_test_top1", content["final_test_top1"])
+        content |= {"best_test_top1": same, "selected_test_top1": same if selects else None}
+    content |= changes
+    tested = [content[name] or 0.0 for name in ("final_test_top1", "selected_test_top1")]
+    return RunRecord(**{"best_test_top1": max(82.0, *tested), "final_test_top5": max(97.5, tested[0]), **content})
+
+
+def store_history(folder: Path, record: RunRecord) -> None:
+    """Write a metrics.csv that agrees with an invented record whose best, selected and last epoch differ."""
+    epochs, chosen = record.spec.recipe.epochs, {record.best_test_epoch: record.best_test_top1}
+    if record.selected_epoch is not None and record.selected_test_top1 is not None:
+        chosen[record.selected_epoch] = record.selected_test_top1
+    chosen[epochs] = record.final_test_top1
+    validates = record.final_val_top1 is not None
+    history = [
+        EpochMetrics(
+            epoch=epoch,
+            lr=0.1,
+            train_loss=record.final_train_loss,
+            val_loss=1.0 if validates else None,
+            val_top1=None if not validates else 90.0 if epoch == record.selected_epoch != epochs else record.final_val_top1,
+            test_loss=record.final_test_loss,
+            test_top1=chosen.get(epoch, 10.0),
+            test_top5=record.final_test_top5,
+            scales_below_zero=record.scales_below_zero,
+            train_seconds=1.0,
+        )
+        for epoch in range(1, epochs + 1)
+    ]
+    write_history(folder / record.history, history)
 
 
 def make_diverged(run: StudyRun, **changes: Any) -> DivergedRecord:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from slbench.errors import DivergedError
+from slbench.history import EpochMetrics
 from slbench.methods import METHODS
 from slbench.record import RunRecord
 from slbench.report.metrics import read_correct, value_of
@@ -20,7 +21,7 @@ from slbench.spec import Protocol
 from slbench.store import Store
 from slbench.table_spec import METRICS
 from slbench.torch_runtime import reproducible
-from slbench.train.loop import EpochMetrics, Evaluation
+from slbench.train.loop import Evaluation
 from slbench.train.run import accuracies, stored_outputs
 from tests.support import make_record, naming, runs
 from tests.train.helpers import RECIPE, run, tiny
