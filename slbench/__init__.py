@@ -43,6 +43,7 @@ Modules from top to bottom; each imports only from those below it:
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
     image_shape.py  ImageShape: size, channels and classes of a network's images
+    toml_text.py  TOML within limits
     files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code

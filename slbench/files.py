@@ -132,10 +132,13 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file. Raises like `open_regular`."""
+def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
+    """Return the content of a regular file. Raises like `open_regular`, and OSError for more than `max_bytes`."""
     with open_regular(path) as file:
-        return file.read()
+        content = file.read(-1 if max_bytes is None else max_bytes + 1)
+    if max_bytes is not None and len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"has more than {max_bytes:,} bytes", str(path))
+    return content
 
 
 def open_regular(path: Path) -> BufferedReader:

@@ -37,3 +37,10 @@ def test_a_link_to_a_regular_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("x")
     assert read_regular(tmp_path / "link") == b"{}"
     assert read_json(tmp_path / "link") == {}
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"1234567")
+    assert read_regular(tmp_path / "x", max_bytes=7) == b"1234567"
+    with pytest.raises(OSError, match="has more than 6 bytes"):
+        read_regular(tmp_path / "x", max_bytes=6)

@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from slbench.errors import InputError
 from slbench.text import shown
+from slbench.toml_text import InvalidToml, parse_toml
 
 if TYPE_CHECKING:
     from slbench.data import DataConfig
@@ -225,12 +225,17 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
         path, equals, text = change.partition("=")
         if not equals or not path.strip():
             raise InputError(f"--set: must be PATH=VALUE, such as recipe.epochs=3 (got {shown(change)})")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        settings[path.strip()] = value
+        settings[path.strip()] = value_of(text, flag=f"--set {path.strip()}")
     return settings
+
+
+def value_of(text: str, *, flag: str) -> Any:
+    """Return one value of TOML, or else the text itself."""
+    try:
+        content = parse_toml(f"value = {text}", where=flag)
+    except InvalidToml:
+        return text.strip()
+    return content["value"] if len(content) == 1 else text.strip()
 
 
 def study_of(

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from slbench.errors import InputError, similar, unreadable
+from slbench.errors import InputError, similar
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.runs import Comparison, SeedRule, Study, StudyRun
 from slbench.text import choices
+from slbench.toml_text import read_toml
 from slbench.validation import checked
 
 __all__ = ["Comparison", "Flags", "SeedRule", "Study", "StudyRun", "load_study", "make_study"]
@@ -18,18 +19,12 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
     Raises:
         InputError: for invalid content, as `file: key: problem (got X); allowed: ...`.
     """
-    import tomllib
-
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file{similar(path) or nearby(path)}") from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+    if not content and not flags.grid:
+        raise InputError(f"{path}: empty study; name what to run under [grid], such as method = ['none', 'both']")
     return make_study(content, name=path.stem, where=str(path), flags=flags)
 
 
