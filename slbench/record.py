@@ -102,14 +102,10 @@ class RunRecord(BaseModel):
         check_run_id(self.run_id, self.spec)
         epochs, steps = self.spec.recipe.epochs, self.spec.recipe.epochs * self.spec.steps_per_epoch
         selects = self.spec.protocol == "holdout"
-        selected = (self.final_val_top1, self.selected_test_top1, self.selected_epoch)
         check(self.steps == steps, "steps", self.steps, f"{steps} of {epochs} epochs")
-        check(
-            all((value is not None) is selects for value in selected),
-            "selected_epoch",
-            self.selected_epoch,
-            "as the protocol says",
-        )
+        for name in ("final_val_top1", "selected_test_top1", "selected_epoch"):
+            value = getattr(self, name)
+            check((value is not None) is selects, name, value, "a number under protocol holdout, none under others")
         check(self.best_test_epoch <= epochs, "best_test_epoch", self.best_test_epoch, f"1 to {epochs}")
         samples = epochs * self.spec.samples_per_epoch
         check(self.samples_seen == samples, "samples_seen", self.samples_seen, f"{samples}")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slbench.history import EpochMetrics, write_history
 from slbench.machine import Code, Host
 from slbench.measurement_records import Throughput
-from slbench.history import EpochMetrics, write_history
 from slbench.record import DivergedRecord, RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.store import Store
@@ -103,7 +103,11 @@ def store_history(folder: Path, record: RunRecord) -> None:
             lr=0.1,
             train_loss=record.final_train_loss,
             val_loss=1.0 if validates else None,
-            val_top1=None if not validates else 90.0 if epoch == record.selected_epoch != epochs else record.final_val_top1,
+            val_top1=None
+            if not validates
+            else 90.0
+            if epoch == record.selected_epoch != epochs
+            else record.final_val_top1,
             test_loss=record.final_test_loss,
             test_top1=chosen.get(epoch, 10.0),
             test_top5=record.final_test_top5,
@@ -165,8 +169,8 @@ def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Thro
         "batch_size": 128,
         "timing": "short",
         "median": median,
-        "q1": median - 10,
-        "q3": median + 10,
+        "q1": 0.99 * median,
+        "q3": 1.01 * median,
         "n": 9,
         "measured_at": "2025-11-22T23:12:54+00:00",
     }

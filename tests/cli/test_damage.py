@@ -70,9 +70,7 @@ def test_a_damaged_file_is_at_most_one_line(
 
 
 @pytest.mark.parametrize("how", ["cut", "garbage", "another type", "another run"])
-def test_status_and_report_name_a_damaged_record(
-    slbench: Command, study: Path, store: Store, how: str
-) -> None:
+def test_status_and_report_name_a_damaged_record(slbench: Command, study: Path, store: Store, how: str) -> None:
     damage(store, "record.json", how)
     (path,) = store.root.glob("runs/*-6088db8e02b9/record.json")
     for arguments in (("status", study), ("status",)):
