@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup docs install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -38,6 +38,15 @@ bench-verdict: install
 
 bench-startup: install
 	$(BIN)/python -m benchmarks.startup
+
+# A battery of bad inputs, each with what it must do; half an hour or more.
+hostile: install
+	$(BIN)/python -m tests.hostile
+
+# A search for inputs that break a reader.
+MINUTES ?= 5
+fuzz: install
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 # The documentation, into build/site; a broken link is an error.
 docs: .venv/.docs

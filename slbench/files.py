@@ -109,6 +109,14 @@ def replace_folder(written: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a folder with its content, or a link, whose target stays; nothing if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sync_file(file: IO[bytes]) -> None:
     """Flush a file to the disk."""
     file.flush()
@@ -133,7 +141,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
-    """Return the content of a regular file. Raises like `open_regular`, and OSError for more than `max_bytes`."""
+    """Return the content of a regular file. Raises like `open_descriptor`, and OSError for more than `max_bytes`."""
     with open_regular(path) as file:
         content = file.read(-1 if max_bytes is None else max_bytes + 1)
     if max_bytes is not None and len(content) > max_bytes:
@@ -142,6 +150,11 @@ def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
 
 
 def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading. Raises like `open_descriptor`."""
+    return open(open_descriptor(path), "rb")
+
+
+def open_descriptor(path: Path) -> int:
     """Open a regular file for reading, never a FIFO (which would wait), a device (which may not end) or a socket.
 
     Raises:
@@ -150,10 +163,10 @@ def open_regular(path: Path) -> BufferedReader:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check_regular(os.fstat(descriptor).st_mode, path)
-        return open(descriptor, "rb")  # noqa: PTH123  (of a descriptor; the caller closes it)
-    except BaseException:
+    except OSError:
         os.close(descriptor)
         raise
+    return descriptor
 
 
 def check_regular(mode: int, path: Path) -> None:
@@ -166,8 +179,7 @@ def check_regular(mode: int, path: Path) -> None:
 
 def kind_of(mode: int) -> str:
     """Return the kind of something that is neither a file nor a folder."""
-    kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISLNK, "a link"))
-    return next((kind for is_kind, kind in kinds if is_kind(mode)), "a device")
+    return "a FIFO" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def dump_json(content: Any) -> bytes:

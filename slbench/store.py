@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from slbench import claims
 from slbench.errors import InputError, StoreError
-from slbench.files import dump_json, read_json, write_atomic, write_new
+from slbench.files import dump_json, read_json, remove, write_atomic, write_new
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import (
     WEIGHTS,
@@ -183,12 +183,8 @@ class Store:
         write_atomic(RunPaths(folder).spec, dump_json(run.as_dict()))
         assert state_of(folder) != "done", f"{folder}: the run is finished"
         for path in folder.iterdir():
-            if path.name in (*SURVIVES_RESTART, RunPaths.spec):
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            if path.name not in (*SURVIVES_RESTART, RunPaths.spec):
+                remove(path)
         return folder
 
     def finish(self, folder: Path, record: RunRecord) -> None:

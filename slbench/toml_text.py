@@ -24,7 +24,7 @@ TEXTS_AND_COMMENTS = re.compile(
 LONG_KEY = re.compile(rf"(?:\.[^.=,\n]*+){{{MAX_NESTING}}}")
 
 
-class InvalidToml(InputError):
+class InvalidTomlError(InputError):
     """Text that is not TOML."""
 
 
@@ -62,7 +62,7 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
     except RecursionError as error:
         raise too_deep from error
     except tomllib.TOMLDecodeError as error:
-        raise InvalidToml(f"{where}: not valid TOML: {error}") from error
+        raise InvalidTomlError(f"{where}: not valid TOML: {error}") from error
     except ValueError as error:  # an integer of thousands of digits
         raise InputError(f"{where}: not valid TOML: {str(error).partition(';')[0]}") from error
     if nesting(content) > MAX_NESTING:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +17,10 @@ from slbench.data.batches import Batches
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet, Splits, content_hash
 from slbench.data.subset import subset
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
+from slbench.files import read_regular
+from slbench.record import RunRecord
+from slbench.run_paths import RunPaths
 
 OnProgress = Callable[[int, int], None]  # images done, images in total
 
@@ -27,22 +31,39 @@ def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
     Raises:
         InputError: if no weights were kept, or their hash differs from the record.
     """
-    from safetensors.torch import load as read
-
     path = run.weights
     if path is None:
         raise InputError(f"{run.title}: weights were not kept")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() not in (run.record.weights_sha256, run.record.selected_weights_sha256):
-        raise InputError(f"{path}: sha256 differs from the record of the run; restore the file")
-    network = run.record.spec.build_network()
+    weights, network = read_weights(run.record, path), run.record.spec.build_network()
     try:
-        network.load_state_dict(read(content))
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
             f"{path}: weights do not fit the network that this version of slbench builds for the run"
         ) from error
     return network.to(device).eval()
+
+
+def read_weights(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a run from one of its files.
+
+    Raises:
+        InputError: if the file cannot be read, or its hash is not the one in the record.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as read
+
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    selected = path.name == RunPaths.selected_weights
+    if hashlib.sha256(content).hexdigest() != (record.selected_weights_sha256 if selected else record.weights_sha256):
+        raise InputError(f"{path}: sha256 differs from the record of the run; restore the file")
+    try:
+        return read(content)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a file of weights: {error}") from error
 
 
 class LoadedDatasets:

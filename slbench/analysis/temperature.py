@@ -9,7 +9,7 @@ from slbench.analysis.captions import AnalysisOutput, write_page
 from slbench.analysis.learned_temperatures import by_layer, collect_temperatures, line_titles, with_run_columns
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
-from slbench.errors import InputError, StoreError
+from slbench.errors import InputError
 from slbench.record import RunRecord
 from slbench.run_paths import RunPaths
 from slbench.text import distinct
@@ -19,11 +19,9 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     """Return temperatures before training and after the last epoch from the weights of a run; None without weights.
 
     Raises:
-        StoreError: if the weights cannot be read.
+        InputError: if the weights cannot be read, differ from the record or are of another network.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
+    from slbench.analysis.load import read_weights
     from slbench.backbones import meta_network
     from slbench.train.temperatures import initial_scales, learned_layers, read_scales, rows_of
 
@@ -33,9 +31,9 @@ def from_weights(run: FinishedRun) -> pd.DataFrame | None:
     spec = run.record.spec
     layers = learned_layers(meta_network(spec.backbone, spec.method, shape=spec.dataset.shape))
     try:
-        scales = read_scales(layers, load(path.read_bytes()))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise StoreError(f"{path}: damaged: {error}; delete its folder to run it again") from error
+        scales = read_scales(layers, read_weights(run.record, path))
+    except KeyError as error:
+        raise InputError(f"{path}: lacks the learned temperature {error}") from error
     rows = rows_of(layers, initial_scales(layers), epoch=0)
     return pd.DataFrame(rows + rows_of(layers, scales, epoch=spec.recipe.epochs))
 

@@ -10,7 +10,7 @@ import typer
 
 from slbench.errors import InputError
 from slbench.text import shown
-from slbench.toml_text import InvalidToml, parse_toml
+from slbench.toml_text import InvalidTomlError, parse_toml
 
 if TYPE_CHECKING:
     from slbench.data import DataConfig
@@ -233,7 +233,7 @@ def value_of(text: str, *, flag: str) -> Any:
     """Return one value of TOML, or else the text itself."""
     try:
         content = parse_toml(f"value = {text}", where=flag)
-    except InvalidToml:
+    except InvalidTomlError:
         return text.strip()
     return content["value"] if len(content) == 1 else text.strip()
 

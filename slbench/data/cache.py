@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import PIL
 
 from slbench.data.build import RawDataset, build, index_of
 from slbench.data.config import exclusive_lock, writing
 from slbench.data.images.source import OnDiskImages, Size
-from slbench.data.own.npz import damage_as_input_error, images_in
+from slbench.data.own.npz import images_in
+from slbench.data.own.npz_file import open_npz
 from slbench.data.prepared import Index, PreparedDataset, open_prepared, read_index
 from slbench.data.splits import PARTS, ImageSet, Sample, Splits
 from slbench.errors import InputError
@@ -146,9 +146,10 @@ def from_older(path: Path, folder: Path, *, of: str) -> PreparedDataset | None:
 
 
 def older_samples(path: Path) -> Iterator[Sample]:
-    with damage_as_input_error(path), path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-        given = set(file["given"].tolist()) if "given" in file else set()
+    with open_npz(path) as file:
+        given = set(file.read("given").tolist()) if "given" in file.members else set()
         for part in PARTS:
-            images = images_in(path, f"{part}_images", channels_last=False)
-            for row, (image, label) in enumerate(zip(images, file[f"{part}_labels"].tolist(), strict=True)):
+            images = images_in(file, f"{part}_images", channels_last=False)
+            labels = file.read(f"{part}_labels").tolist()
+            for row, (image, label) in enumerate(zip(images, labels, strict=True)):
                 yield Sample("validation" if part == "train" and row in given else part, image, label)

@@ -65,16 +65,20 @@ def writing(folder: Path, *, create: bool = True) -> Iterator[None]:
 def check_writable(folder: Path) -> None:
     """Raise InputError if a folder, which need not exist, is not writable. Leaves nothing behind."""
     try:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        with tempfile.TemporaryFile(dir=existing):
+        with tempfile.TemporaryFile(dir=existing(folder)):
             pass
     except OSError as error:
         raise InputError(f"{folder}: not writable ({error.strerror}); {OTHER_FOLDER}") from error
 
 
+def existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
 def check_space(folder: Path, needed: int) -> None:
     """Raise InputError if the disk of a folder has fewer than `needed` free bytes."""
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(existing(folder)).free
     if needed > free:
         raise InputError(
             f"{folder}: not enough space (needs {megabytes(needed)}, {megabytes(free)} free); "

@@ -147,6 +147,11 @@ def check_counts(splits: Splits, spec: DatasetSpec) -> None:
         ("training", splits.train.labels, of_each(spec.train_counts, spec.num_classes)),
         ("validation", splits.train.labels[splits.held_out], of_each(spec.validation_counts, spec.num_classes)),
     ):
+        if len(labels) and not 0 <= labels.min() <= labels.max() < spec.num_classes:
+            raise InputError(
+                f"data set '{spec.name}': labels from {labels.min()} to {labels.max()}; "
+                f"expected 0 to {spec.num_classes - 1}"
+            )
         counts = tuple(np.bincount(labels, minlength=spec.num_classes).tolist())
         if counts != expected:
             raise InputError(

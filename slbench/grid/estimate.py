@@ -241,5 +241,5 @@ def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
         computes_bf16=slot.device.computes_bf16,
         jobs=item.setting.jobs,
         seconds=PROBE_SECONDS,
-        asked_at=time.time(),
+        asked_at=time.monotonic(),
     )

@@ -57,7 +57,7 @@ class ProbeTask(BaseModel):
     computes_bf16: bool
     jobs: int
     seconds: float
-    asked_at: float  # seconds since 1970, when the launcher started the worker
+    asked_at: float  # by the monotonic clock of this machine, when the launcher started the worker
 
 
 class JobFailed(BaseModel):

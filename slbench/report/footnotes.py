@@ -9,7 +9,8 @@ from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text, version_text
 from slbench.record import RunRecord
 from slbench.report.inputs import ReportInputs
-from slbench.report.metrics import missing_outputs
+from slbench.report.metrics import unusable_outputs
+from slbench.run_paths import RunPaths
 from slbench.table_spec import METRICS
 from slbench.text import plural
 
@@ -36,12 +37,15 @@ def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[N
     notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
     notes += list(mixed(inputs.records, "devices", device_text))
     notes += list(mixed(inputs.records, "torch versions", lambda record: version_text(record.code, "torch")))
-    if any(METRICS[name].from_outputs for name in shown_columns if name in METRICS):
-        without_logits = missing_outputs(inputs.folders, [record.run_id for record in inputs.records])
-        if without_logits:
-            nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_outputs)
-            text = f"No readable test logits (for {nouns}): {plural(len(without_logits), 'run')}"
-            notes.append(Note(f"{text}, such as {without_logits[0]}.", "?", frozenset(without_logits)))
+    needs_logits = any(METRICS[name].from_outputs for name in shown_columns if name in METRICS)
+    records = [record for record in inputs.records if record.run_id in inputs.folders]
+    unusable = unusable_outputs(records, inputs.folders, logits=needs_logits)
+    if unusable and needs_logits:
+        nouns = " and ".join(metric.noun or metric.head for metric in METRICS.values() if metric.from_outputs)
+        text = f"No readable test logits (for {nouns}): {plural(len(unusable), 'run')}"
+        notes.append(Note(f"{text}, such as {next(iter(unusable))}.", "?", frozenset(unusable)))
+    absent = {run_id for run_id in unusable if not RunPaths(inputs.folders[run_id]).logits.exists()}
+    notes += [Note(f"Left out: {line}") for run_id, line in unusable.items() if run_id not in absent]
     notes += searched(inputs)
     marks = marks_from_a()
     return [Note(note.text, next(marks) if note.mark else "", note.run_ids) for note in notes]

@@ -1,11 +1,13 @@
 """Metrics of a run: fields of its record, or numbers computed from its stored test outputs."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slbench.errors import StoreError
 from slbench.record import RunRecord
+from slbench.report.stored_outputs import read_correct, read_outputs
 from slbench.run_paths import RunPaths
 from slbench.table_spec import Metric
 
@@ -13,21 +15,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True)
-class StoredOutputs:
-    """Outputs of a run on the n test images after its last epoch."""
-
-    logits: "np.ndarray"  # (n k); rounded to float16 when stored
-    labels: "np.ndarray"  # (n)
-    predictions: "np.ndarray"  # (n) predicted classes; of files of slbench 0.1.0 from the rounded logits
-
-
 def value_of(record: RunRecord, metric: Metric, folder: Path | None) -> float | None:
     """Return a metric of a run; None without a value or without readable test outputs."""
     if not metric.from_outputs:
         value: float | None = getattr(record, metric.field or "")
         return value
-    stored = None if folder is None else read_outputs(RunPaths(folder).logits)
+    try:
+        stored = None if folder is None else read_outputs(RunPaths(folder).logits, record)
+    except StoreError:  # named by `unusable_outputs`
+        return None
     if stored is None:
         return None
     if metric.from_predictions is not None:
@@ -52,45 +48,27 @@ def correct_by_seed(records: Iterable[RunRecord], folders: Mapping[str, Path]) -
     Args:
         folders: of runs, by their id.
     """
-    stored = {
-        record.spec.seed: read_correct(RunPaths(folders[record.run_id]).logits)
-        for record in records
-        if record.run_id in folders
-    }
-    return {seed: correct for seed, correct in sorted(stored.items()) if correct is not None}
+    stored = dict[int, "np.ndarray"]()
+    for record in records:
+        if record.run_id in folders:
+            with contextlib.suppress(StoreError):  # named by `unusable_outputs`
+                stored[record.spec.seed] = read_correct(RunPaths(folders[record.run_id]).logits, record)
+    return dict(sorted(stored.items()))
 
 
-def read_correct(path: Path) -> "np.ndarray | None":
-    """Return whether each test image is classified correctly; None without a readable file.
+def unusable_outputs(records: Iterable[RunRecord], folders: Mapping[str, Path], *, logits: bool) -> dict[str, str]:
+    """Return by run id why stored test outputs cannot be used, naming the file.
 
-    Logits are read from files of slbench 0.1.0 only, which lack predictions.
+    Args:
+        logits: include runs without a file, and check logits too; else only what predictions show.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            new = "predictions" in stored.keys()  # noqa: SIM118  # not a mapping
-            predictions = stored.get_tensor("predictions") if new else stored.get_tensor("logits").argmax(axis=1)
-            correct: np.ndarray = predictions == stored.get_tensor("labels")
-            return correct
-    except (OSError, SafetensorError):
-        return None
-
-
-def read_outputs(path: Path) -> StoredOutputs | None:
-    """Return stored test outputs; None without a readable file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        stored = load_file(path)
-        logits = stored["logits"].astype("float64")
-        predictions = stored["predictions"] if "predictions" in stored else logits.argmax(axis=1)
-        return StoredOutputs(logits, stored["labels"], predictions)
-    except (OSError, SafetensorError, KeyError):
-        return None
-
-
-def missing_outputs(folders: Mapping[str, Path], run_ids: list[str]) -> list[str]:
-    """Return the ids of runs without readable test outputs."""
-    return [run_id for run_id in run_ids if read_outputs(RunPaths(folders[run_id]).logits) is None]
+    reasons = dict[str, str]()
+    for record in records:
+        path = RunPaths(folders[record.run_id]).logits
+        if not logits and not path.exists():
+            continue
+        try:
+            read_outputs(path, record) if logits else read_correct(path, record)
+        except StoreError as error:
+            reasons[record.run_id] = str(error)
+    return reasons

@@ -3,13 +3,14 @@
 import hashlib
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from slbench.errors import StoreError
-from slbench.files import durable_temporary, sync_file
+from slbench.errors import InputError, StoreError
+from slbench.files import durable_temporary, read_regular, remove, sync_file
 from slbench.run_paths import RunPaths
 
 log = logging.getLogger(__name__)
@@ -43,23 +44,60 @@ class Checkpoints:
                 self.current.replace(self.previous)
             temporary.replace(self.current)
 
-    def load(self) -> dict[str, Any] | None:
-        """Return the newest undamaged state, on the CPU; None if there is none. Logs a warning for damaged ones."""
-        for path in (self.current, self.previous):
-            if not path.exists():
-                continue
-            payload = opened(path.read_bytes())
-            if payload is not None:
-                state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-                return state
-            log.warning("%s is damaged: using the previous checkpoint, if there is one", path)
-            path.unlink()  # or the next save would make it the previous checkpoint
-        return None
+    def load(self, check: Callable[[Any], None] = lambda state: None) -> dict[str, Any] | None:
+        """Return the newest usable state, on the CPU; None if there is none.
+
+        Others are removed, or the next save would make one of them the previous checkpoint, and a warning names each.
+
+        Args:
+            check: raises InputError, with the reason, for a state that does not fit the run.
+        Raises:
+            OSError: if a file cannot be read, which may be temporary.
+        """
+        paths = [path for path in (self.current, self.previous) if path.exists()]
+        usable = None
+        for path, older in zip(paths, [*paths[1:], None], strict=False):
+            try:
+                check_is_file(path)
+                usable = usable or read_state(path, check)
+            except InputError as error:
+                log.warning("%s: unusable: %s; %s", path, error, continuation(older))
+                remove(path)
+        return usable
 
     def clear(self) -> None:
         """Remove both checkpoints."""
         for path in (self.current, self.previous):
-            path.unlink(missing_ok=True)
+            remove(path)
+
+
+def continuation(older: Path | None) -> str:
+    """Return what a run continues from after an unusable checkpoint, as the end of a message."""
+    return "starting from the beginning" if older is None else f"trying {older.name}"
+
+
+def check_is_file(path: Path) -> None:
+    """Raise InputError for a folder, which no checkpoint could replace, or a FIFO or device, which could wait."""
+    if not path.is_file():
+        raise InputError("is a folder, not a file" if path.is_dir() else "is not a regular file")
+
+
+def read_state(path: Path, check: Callable[[Any], None]) -> dict[str, Any]:
+    """Return the state in a checkpoint.
+
+    Raises:
+        InputError: with the reason, if it is damaged or does not pass the check.
+        OSError: if the file cannot be read.
+    """
+    payload = opened(read_regular(path))
+    if payload is None:
+        raise InputError("damaged, as its sha256 shows")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # of any kind, as the content may be anything
+        raise InputError(f"not a state saved by slbench ({type(error).__name__})") from error
+    check(state)
+    return state
 
 
 def sealed(payload: bytes) -> bytes:

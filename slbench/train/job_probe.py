@@ -46,17 +46,17 @@ def probe(
 
     Args:
         seconds: minimum training time; at least MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
-        asked_at: time of the request in seconds since 1970.
+        asked_at: time of the request by the monotonic clock of this machine.
     """
     has_data = is_available(spec.dataset, data)
     if not has_data:  # random images of the whole set, since a subset could be too small for the probe
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
     torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())  # does slow imports
-    ready = time.time()
+    ready = time.monotonic()
     with reproducible(threads):
         splits = load(spec.dataset, labels.data, data) if has_data else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
-        loaded = time.time()
+        loaded = time.monotonic()
         times = step_times(training, seconds)
         evaluation = evaluation_seconds(training)
         save = save_seconds(training)

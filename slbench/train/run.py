@@ -5,8 +5,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +32,8 @@ from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import Training
 from slbench.train.parts import make_parts
 from slbench.train.progress import Progress
+from slbench.train.resume_check import check_state
+from slbench.train.run_conditions import RunConditions
 from slbench.train.temperatures import TemperatureHistory, as_csv
 from slbench.train.tensorboard import board
 
@@ -77,7 +77,7 @@ def execute(
     folder = store.folder(spec, labels)
     paths, checkpoints = RunPaths(folder), Checkpoints(folder)
     start = RunConditions(device_kind=device.type, threads=threads, precision=precision)
-    state = resumable(checkpoints.load(), start, run_id=spec.run_id, keep=labels.keep)
+    state = resumable(checkpoints.load(lambda saved: check_state(saved, spec)), start, keep=labels.keep)
     if state is not None:
         start = RunConditions(**state["start"])
     with reproducible(start.threads):
@@ -131,22 +131,9 @@ def execute(
     return record
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunConditions:
-    """Conditions at the start of a run, kept when it is resumed."""
-
-    device_kind: str
-    threads: int
-    precision: Literal["bf16", "fp32"]
-    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    code: str = field(default_factory=lambda: machine.code().model_dump_json())
-
-
-def resumable(
-    state: dict[str, Any] | None, asked: RunConditions, *, run_id: str, keep: Keep = "last"
-) -> dict[str, Any] | None:
+def resumable(state: dict[str, Any] | None, asked: RunConditions, *, keep: Keep = "last") -> dict[str, Any] | None:
     """Return the checkpoint if the run can be resumed from it, else None; log differences and restarts."""
-    if state is None or state["run_id"] != run_id:
+    if state is None:
         return None
     start = RunConditions(**state["start"])
     if start.device_kind != asked.device_kind:

@@ -1,5 +1,7 @@
 """Loading of runs: weights and images match the record, or are refused."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from safetensors.torch import load_file
 
 from slbench.analysis.load import LoadedDatasets, PassOptions, evenly_spaced, load_network, run_with_capture
 from slbench.analysis.run_selection import FinishedRun
+from slbench.analysis.temperature import from_weights
 from slbench.data import DataConfig
 from slbench.data.batches import Batches
 from slbench.errors import InputError
@@ -45,6 +48,49 @@ def test_weights_that_differ_from_the_record_are_refused(study: Study, store: St
     assert run_.weights is not None and other.weights is not None
     run_.weights.write_bytes(other.weights.read_bytes())
     with pytest.raises(InputError, match=naming("weights")):
+        load_network(run_, device=CPU)
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 64
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut, make_folder, make_fifo])
+def test_weights_damaged_in_place_are_refused_in_one_line(
+    study: Study, store: Store, damage: Callable[[Path], None]
+) -> None:
+    run_ = finish(store, study.runs[1])
+    assert run_.weights is not None
+    damage(run_.weights)
+    for use in (lambda: load_network(run_, device=CPU), lambda: from_weights(run_)):
+        with pytest.raises(InputError, match=naming(run_.weights)) as error:
+            use()
+        assert "\n" not in str(error.value)
+
+
+def test_selected_weights_in_place_of_the_last_are_refused(study: Study, store: Store) -> None:
+    run_ = finish(store, study.runs[1], keep="best", weights_sha256="5" * 64)
+    assert load_network(run_, device=CPU) is not None
+    assert run_.weights is not None
+    last = run_.weights.with_name("weights.safetensors")
+    run_.weights.rename(last)
+    with pytest.raises(InputError, match=naming(last, "sha256")):
         load_network(run_, device=CPU)
 
 

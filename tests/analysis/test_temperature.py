@@ -9,7 +9,7 @@ import pytest
 from slbench.analysis.learned_temperatures import read_temperatures
 from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs
 from slbench.analysis.temperature import analyse, from_weights, temperatures_of
-from slbench.errors import InputError, StoreError
+from slbench.errors import InputError
 from slbench.record import RunRecord
 from slbench.store import Store
 from tests.support import missing, naming
@@ -44,7 +44,7 @@ def test_a_run_without_the_file_is_read_from_its_weights_and_noted(
         with pytest.raises(InputError, match=naming("temperatures.csv")):
             temperatures_of(select_runs(store, [record.run_id], needs=NEEDS))
         (folder / "weights.safetensors").write_bytes(b"garbage")
-        with pytest.raises(StoreError, match=naming("weights.safetensors")):
+        with pytest.raises(InputError, match=naming("weights.safetensors")):
             temperatures_of(select_runs(store, [record.run_id], needs=NEEDS))
     finally:
         (tmp_path / "kept.csv").rename(folder / "temperatures.csv")

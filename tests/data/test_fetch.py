@@ -194,3 +194,25 @@ def test_a_local_file_with_another_checksum_is_refused(tmp_path: Path, folder: P
     with pytest.raises(InputError, match=naming("absent")):
         add_local_file(folder, [archive()], tmp_path / "absent")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["data.bin", "data.bin.part"])
+def test_a_fifo_in_the_place_of_a_download_is_refused(server: Server, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(InputError, match=naming(str(folder / name), "not a file")):
+        fetch(folder, [archive(server.url("/data.bin"))])
+
+
+def test_a_download_larger_than_any_archive_is_refused(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slbench.data.sets.fetch.MAX_BYTES", 2**18)
+    with pytest.raises(FetchError, match=naming("0.000244141 GiB")):
+        fetch(folder, [archive(server.url("/data.bin"))])
+    assert server.requests == [("/data.bin", None)]
+
+
+def test_a_local_file_that_is_a_device_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match=naming("/dev/zero", "device")):
+        add_local_file(folder, [archive()], Path("/dev/zero"))

@@ -25,12 +25,12 @@ STUDY += "recipe.ema_decay = 0.9\n"
 COMMAND = [sys.executable, "-m", "slbench", "run-grid", "--devices", "cpu", "--no-throughput", "--retries", "1000"]
 
 
-def launch(study: Path, store: Path, log: Path) -> subprocess.Popen[bytes]:
+def launch(study: Path, store: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
             [*COMMAND, str(study), "--store", str(store)],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdout=output,
             stderr=output,
         )

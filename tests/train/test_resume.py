@@ -16,6 +16,7 @@ from slbench.store import Store
 from slbench.train import run as running
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import Training
+from slbench.train.run_conditions import RunConditions
 from tests.support import missing, naming
 from tests.train.helpers import LABELS, SPEC, FinishedRun, Killed, execute, reproducible_fields, run_until_killed
 
@@ -128,14 +129,13 @@ def test_a_resumed_run_keeps_its_number_of_threads(
     assert reproducible_fields(record) == reproducible_fields(undisturbed[0])
 
 
-def test_a_checkpoint_of_another_kind_of_device_or_another_run_is_not_resumed() -> None:
-    on_gpu = running.RunConditions(device_kind="cuda", threads=1, precision="fp32")
-    state = {"run_id": "r", "start": dataclasses.asdict(on_gpu)}
-    on_cpu = running.RunConditions(device_kind="cpu", threads=1, precision="fp32")
-    assert running.resumable(state, on_cpu, run_id="r") is None
-    assert running.resumable(state, on_gpu, run_id="r") is state
-    assert running.resumable(state, on_gpu, run_id="other") is None
-    assert running.resumable(None, on_cpu, run_id="r") is None
+def test_a_checkpoint_of_another_kind_of_device_is_not_resumed() -> None:
+    on_gpu = RunConditions(device_kind="cuda", threads=1, precision="fp32")
+    state = {"start": dataclasses.asdict(on_gpu)}
+    on_cpu = RunConditions(device_kind="cpu", threads=1, precision="fp32")
+    assert running.resumable(state, on_cpu) is None
+    assert running.resumable(state, on_gpu) is state
+    assert running.resumable(None, on_cpu) is None
 
 
 def test_a_finished_run_keeps_no_checkpoint(undisturbed: FinishedRun) -> None:

@@ -15,7 +15,8 @@ from slbench.errors import DivergedError
 from slbench.history import EpochMetrics
 from slbench.methods import METHODS
 from slbench.record import RunRecord
-from slbench.report.metrics import read_correct, value_of
+from slbench.report.metrics import value_of
+from slbench.report.stored_outputs import read_correct
 from slbench.run_paths import RunPaths
 from slbench.spec import Protocol
 from slbench.store import Store
@@ -49,8 +50,8 @@ def test_a_run_writes_record_history_weights_and_logits(finished: Run) -> None:
     stored = load_file(folder / "test_logits.safetensors")
     assert stored["logits"].dtype == torch.float16
     assert stored["logits"].shape == (2000, 10)
-    correct = read_correct(folder / "test_logits.safetensors")
-    assert correct is not None and 100 * correct.sum() / len(correct) == record.final_test_top1
+    correct = read_correct(folder / "test_logits.safetensors", record)
+    assert 100 * correct.sum() / len(correct) == record.final_test_top1
     assert 100 * stored["in_top5"].sum().item() / len(correct) == record.final_test_top5
     assert record.params == sum(value.numel() for value in load_file(folder / "weights.safetensors").values())
     assert record.macs > 0
@@ -76,10 +77,11 @@ def test_accuracies_from_stored_outputs_are_exact_where_float16_makes_ties(tmp_p
     assert (evaluated.top1, evaluated.top5) == (100, 100)
     assert (logits.half() == logits.half()[0, 0]).all()
     save_file(stored_outputs(logits, labels), tmp_path / "test_logits.safetensors")
-    correct = read_correct(tmp_path / "test_logits.safetensors")
-    assert correct is not None and correct.all()
     (run_,) = runs()
-    record = make_record(run_, final_test_top1=evaluated.top1)
+    spec = dataclasses.replace(run_.spec, dataset=dataclasses.replace(run_.spec.dataset, num_classes=7))
+    accuracies = {"final_test_top1": evaluated.top1, "final_test_top5": evaluated.top5}
+    record = make_record(dataclasses.replace(run_, spec=spec), **accuracies)
+    assert read_correct(tmp_path / "test_logits.safetensors", record).all()
     assert value_of(record, METRICS["balanced_accuracy"], tmp_path) == record.final_test_top1
 
 

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from slbench.errors import InputError, unreadable
+from slbench.files import open_regular
 
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+# Content of image files, whatever their names say. Others are refused: reading EPS starts another program.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "TIFF", "WEBP", "GIF", "JPEG2000", "TGA", "PSD", "ICO", "PCX", "AVIF")
 MAX_PIXELS = 64_000_000  # per image; a larger one is a mistake or a decompression bomb
 TOO_LARGE = f"larger than {MAX_PIXELS // 1_000_000} megapixels; shrink or delete it"
 MODES = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "RGBA": "RGBA"}  # and as read
@@ -35,7 +38,7 @@ class ImageHeader:
 def opened(file: Path | BytesIO | BufferedReader, name: str) -> Iterator[Image.Image]:
     """Open an image from a path or an open file; a path is always closed afterwards."""
     try:
-        stream = file.open("rb") if isinstance(file, Path) else nullcontext(file)
+        stream = open_regular(file) if isinstance(file, Path) else nullcontext(file)
     except OSError as error:
         raise unreadable(name, error) from error
     with stream as content:
@@ -54,10 +57,10 @@ def open_image(file: BytesIO | BufferedReader, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a lower limit is checked below
-            image = Image.open(file)
+            image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: {TOO_LARGE}") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow can raise anything on a damaged file
         raise InputError(f"{name}: not a readable image; restore or delete the file") from error
     if image.width * image.height > MAX_PIXELS:
         raise InputError(f"{name}: {image.width} x {image.height} px: {TOO_LARGE}")
@@ -85,7 +88,7 @@ def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pi
     with opened(file, name) as image:
         try:
             pixels = np.asarray(image.convert(mode))
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # as above
             raise InputError(f"{name}: damaged image; restore or delete the file") from error
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from slbench.data.images.decode import Pixels, digest_of, resize
 from slbench.data.images.prefetch import prefetch
 from slbench.errors import InputError, unreadable
+from slbench.files import open_descriptor
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
 Rows = NDArray[np.int64]
@@ -185,7 +186,7 @@ class OpenFile:
             number: open descriptor, which is duplicated; default: the file is opened.
         """
         self.path = path
-        self.number = os.open(path, os.O_RDONLY) if number is None else os.dup(number)
+        self.number = open_descriptor(path) if number is None else os.dup(number)
         weakref.finalize(self, os.close, self.number)
 
     def signature(self) -> tuple[int, int, int]:

@@ -5,14 +5,15 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slbench.data.config import DataConfig, exclusive_lock
+from slbench.data.config import DataConfig, check_space, exclusive_lock
 from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError, unreadable
-from slbench.files import write_atomic
+from slbench.files import check_regular, read_regular, write_atomic
 from slbench.validation import adapter
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def find_spec(source: DatasetSource, image_size: Size | None, config: DataConfig
     key = identity(source, image_size)
     note = config.root / "facts" / f"{key}.json"
     with contextlib.suppress(OSError, ValueError):  # pydantic's ValidationError among them
-        spec: DatasetSpec = adapter(DatasetSpec).validate_json(note.read_bytes())
+        spec: DatasetSpec = adapter(DatasetSpec).validate_json(read_regular(note))
         return spec
     spec = spec_of(prepare_own(source, image_size, config))
     with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
@@ -116,11 +117,18 @@ def identity(source: DatasetSource, image_size: Size | None) -> str:
 
         files = layout(source.path).files
     try:
-        stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        stats = [signature(path) for path in files]
     except OSError as error:
         raise unreadable(error.filename or source.path, error) from error
     content = json.dumps([VERSION, source.kind, image_size, stats])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def signature(path: Path) -> tuple[str, int, int]:
+    """Return path, size and time of a regular file. Raises OSError for anything else."""
+    stat = path.stat()
+    check_regular(stat.st_mode, path)
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 def read(source: DatasetSource, image_size: Size | None, config: DataConfig) -> "RawDataset":
@@ -128,7 +136,7 @@ def read(source: DatasetSource, image_size: Size | None, config: DataConfig) -> 
     if source.kind == "npz":
         from slbench.data.own.npz import read_npz
 
-        return read_npz(source.path)
+        return read_npz(source.path, check_space=lambda needed: check_cache_space(config, needed))
     from slbench.data.own.folder import read_folder
 
     def copied(needed: int) -> bool:
@@ -138,6 +146,19 @@ def read(source: DatasetSource, image_size: Size | None, config: DataConfig) -> 
             return False
 
     return read_folder(source.path, image_size, copied=copied)
+
+
+def check_cache_space(config: DataConfig, needed: int) -> None:
+    """Raise InputError if neither the data root nor the folder of temporary files has room to build a cache.
+
+    Args:
+        needed: size of all images, which are stored twice meanwhile.
+    """
+    with contextlib.suppress(OSError, InputError):
+        check_space(Path(tempfile.gettempdir()), 2 * needed)
+        return
+    with contextlib.suppress(OSError):  # written elsewhere
+        check_space(config.root, 2 * needed)
 
 
 def spec_of(prepared: "PreparedDataset") -> DatasetSpec:

@@ -1,5 +1,6 @@
 """Folders of image files, one per class: `folder:PATH`."""
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,13 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from slbench.data.build import RawDataset
-from slbench.data.images.decode import EXTENSIONS, ImageHeader, digest_of, header, resize
+from slbench.data.images.decode import ImageHeader, digest_of, header, resize
 from slbench.data.images.image_files import ImageFiles
 from slbench.data.images.prefetch import prefetch
 from slbench.data.images.source import Size
-from slbench.data.own.split import check_classes, common_size, in_class_order
+from slbench.data.own.folder_scan import FolderScan, kind_of_other
+from slbench.data.own.split import check_classes, common_size
 from slbench.data.splits import Sample, SamplePart
 from slbench.errors import InputError, unreadable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class FolderLayout:
     train: dict[str, list[Path]]
     validation: dict[str, list[Path]] | None
     test: dict[str, list[Path]] | None
+    oddities: str = ""  # one line on what is left out, or read although it looks odd
 
     @property
     def parts(self) -> list[tuple[SamplePart, dict[str, list[Path]]]]:
@@ -49,72 +54,37 @@ def layout(root: Path) -> FolderLayout:
     - train/ and val/: val/ is the test set;
     - otherwise every folder is a class, and slbench holds out a fifth of each for testing.
 
+    Links are followed, as there, but each folder is read once per class; see `FolderScan`.
+
     Raises:
         InputError: if a folder or its images are missing or unreadable.
     """
     try:
-        return scan(root)
+        return by_split(root)
     except OSError as error:
         raise unreadable(error.filename or root, error) from error
 
 
-def scan(root: Path) -> FolderLayout:
+def by_split(root: Path) -> FolderLayout:
     """Like `layout`, raising OSError."""
     if not root.is_dir():
         raise InputError(f"{root}: {'is a file, not a folder' if root.exists() else 'no such folder'}; check the path")
+    scan = FolderScan(root)
     if not (root / "train").is_dir():
-        return FolderLayout(root, classes(root), None, None)
+        return FolderLayout(root, scan.classes(root), None, None, scan.summary())
     other_parts = [name for name in ("val", "test") if (root / name).is_dir()]
     if not other_parts:
         raise InputError(f"{root}: has train/ but neither test/ nor val/")
-    train, test = classes(root / "train"), classes(root / other_parts[-1])
-    validation = classes(root / "val") if len(other_parts) == 2 else None
+    for path in sorted(root.iterdir()):
+        if path.name not in ("train", *other_parts):
+            scan.note("unused folder" if path.is_dir() else kind_of_other(path), path)
+    train, test = scan.classes(root / "train"), scan.classes(root / other_parts[-1])
+    validation = scan.classes(root / "val") if len(other_parts) == 2 else None
     for name, part in (("val", validation), (other_parts[-1], test)):
         unknown = [label for label in part or () if label not in train]
         if unknown:
             raise InputError(f"{root / name}: class '{unknown[0]}' is not in {root / 'train'}")
-    return FolderLayout(root, train, validation, test)
-
-
-def classes(folder: Path) -> dict[str, list[Path]]:
-    """Return the image files of each class."""
-    files = {}
-    for name in in_class_order(entry.name for entry in folder.iterdir() if is_class(entry)):
-        files[name] = image_files(folder / name)
-        if not files[name]:
-            raise InputError(
-                f"{folder / name}: no images; allowed: {', '.join(EXTENSIONS)}; add images or delete the folder"
-            )
-    if not files:
-        raise InputError(f"{folder}: no class folders with images")
-    return files
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files at any depth below a folder, sorted; links are followed, as in ImageFolder.
-
-    Raises:
-        InputError: for a broken link, which would silently drop an image.
-        OSError: for an unreadable folder.
-    """
-
-    def reraise(error: OSError) -> None:
-        raise error
-
-    paths = []
-    for parent, _, names in os.walk(folder, onerror=reraise, followlinks=True):
-        for path in (Path(parent, name) for name in names):
-            if path.suffix.lower() not in EXTENSIONS or path.name.startswith("."):
-                continue
-            if path.is_file():
-                paths.append(path)
-            elif path.is_symlink() and not path.exists():
-                raise InputError(f"{path}: broken link; restore its target or delete it")
-    return sorted(paths)
-
-
-def is_class(entry: Path) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
+    return FolderLayout(root, train, validation, test, scan.summary())
 
 
 def common_mode(headers: Sequence[ImageHeader], root: Path) -> str:
@@ -136,6 +106,8 @@ def read_folder(root: Path, image_size: Size | None, *, copied: Callable[[int], 
         InputError: if the folder is unusable, or if sizes differ and `image_size` is None.
     """
     found = layout(root)
+    if found.oddities:
+        log.warning(found.oddities)
     labels = np.repeat(np.arange(len(found.train)), [len(paths) for paths in found.train.values()])
     check_classes(str(root), list(found.train), labels, undivided=found.test is None)
     headers = list(prefetch(found.files, header))

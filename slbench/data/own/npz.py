@@ -1,132 +1,90 @@
 """Images and labels in an npz file: `npz:PATH`."""
 
-import contextlib
 import math
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from slbench.data.build import RawDataset
 from slbench.data.images.decode import Pixels
+from slbench.data.own.npz_file import BLOCK, ArrayHeader, NpzFile, open_npz
 from slbench.data.own.split import check_classes, fits, in_class_order, too_large
 from slbench.data.specs import MAX_SIDE
 from slbench.data.splits import Sample, SamplePart
-from slbench.errors import InputError, unreadable
+from slbench.errors import InputError
+from slbench.text import megabytes
 
 SAMPLE_PARTS: dict[str, SamplePart] = {"train": "train", "val": "validation", "test": "test"}
-BLOCK = 2**18  # bytes read at once; zipfile holds some four times as many
-READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-    (3, 0): np.lib.format.read_array_header_2_0,  # differs only in the encoding of field names
-}
 COLUMNS_FIRST = (
     "is in Fortran order, so that its images cannot be read one by one: save it again with numpy.ascontiguousarray"
 )
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 VALIDATING = ("val_images", "val_labels")
+MAX_NAME = 255  # characters of a class name, as of a folder
+IMAGE_BYTES = 300  # memory that label, part and digest of an image take while the cache is built
 MAX_COLOURS = 4  # at most so many rows, with more columns and channels, are channels first
-DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    AttributeError,
-    KeyError,
-    RuntimeError,
-    MemoryError,  # an array whose header states a larger size
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
-@dataclass(frozen=True)
-class ArrayHeader:
-    """Type, shape and header size of an array in an npz file."""
-
-    shape: tuple[int, ...]
-    fortran_order: bool
-    dtype: np.dtype
-    size: int  # size of the header, in bytes
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Channels, height and width of an image."""
-        return (1, *self.shape[1:]) if len(self.shape) == 3 else (self.shape[3], *self.shape[1:3])
-
-
-def read_npz(path: Path) -> RawDataset:
+def read_npz(path: Path, *, check_space: Callable[[int], None] = lambda needed: None) -> RawDataset:
     """Return the images of an npz file with train_*, test_* and optionally val_* images and labels.
 
     Images are uint8, (n, h, w) or (n, h, w, c); labels are integers, (n,) or (n, 1) as MedMNIST has them. With
-    `classes` (names by label) classes are numbered in the order of their names, as in a folder.
+    `classes` (names by label) classes are numbered in the order of their names, as in a folder. Headers are checked
+    first, then labels; images are unpacked when the samples are read.
 
+    Args:
+        check_space: called with the size of all images in bytes; raises InputError if the disk lacks it.
     Raises:
         InputError: for any other content, or an object array, which would need unpickling.
     """
-    with (
-        damage_as_input_error(path),
-        zipfile.ZipFile(path) as archive,
-        path.open("rb") as content,
-        np.load(content, allow_pickle=False) as file,
-    ):
-        parts = parts_of(path, list(file))
-        headers = {part: header(archive, f"{part}_images") for part in parts}
+    with open_npz(path) as file:
+        parts = parts_of(path, file.members)
+        headers = {part: file.header(f"{part}_images") for part in parts}
         for part, head in headers.items():
             check_images(path, f"{part}_images", head)
-        arrays = {part: one_array(path, f"{part}_labels", file) for part in parts}
-        names = one_array(path, "classes", file) if "classes" in file else None
+            check_labels(path, f"{part}_labels", file.header(f"{part}_labels"), head.shape[0])
+        check_memory(path, headers.values())
+        check_space(sum(head.num_bytes for head in headers.values()))
+        arrays = {part: as_int64(file.read(f"{part}_labels")) for part in parts}
+        names = class_names(file, headers["train"].shape[0]) if "classes" in file.members else None
     if len({head.image_shape for head in headers.values()}) > 1:
         shapes = ", ".join(f"{name} {head.image_shape}" for name, head in headers.items())
         raise InputError(f"{path}: images of different shapes (channels, height, width): {shapes}")
-    labels = {part: labels_of(path, part, arrays[part], head.shape[0]) for part, head in headers.items()}
-    classes = classes_of(path, names, labels)
+    classes = classes_of(path, names, arrays)
     ordered = in_class_order(classes)
-    rank = np.array([ordered.index(name) for name in classes], dtype=np.int64)
-    ranked = {part: rank[of_part] for part, of_part in labels.items()}
+    position = {name: number for number, name in enumerate(ordered)}
+    rank = np.array([position[name] for name in classes], dtype=np.int64)
+    ranked = {part: rank[of_part] for part, of_part in arrays.items()}
     check_classes(str(path), ordered, ranked["train"])
     return RawDataset(str(path), samples_of(path, ranked))
 
 
 def samples_of(path: Path, labels: dict[str, np.ndarray]) -> Iterator[Sample]:
     """Yield the images of a file, a few in memory at a time."""
-    for part, of_part in labels.items():
-        with damage_as_input_error(path):
-            for image, label in zip(images_in(path, f"{part}_images"), of_part.tolist(), strict=True):
+    with open_npz(path) as file:
+        for part, of_part in labels.items():
+            for image, label in zip(images_in(file, f"{part}_images"), of_part.tolist(), strict=True):
                 yield Sample(SAMPLE_PARTS[part], image, label)
 
 
-def images_in(path: Path, name: str, *, channels_last: bool = True) -> Iterator[Pixels]:
+def images_in(file: NpzFile, name: str, *, channels_last: bool = True) -> Iterator[Pixels]:
     """Yield the images of an array (n, h, w) or (n, h, w, c), channels first.
 
     Args:
         channels_last: False: the array is (n, c, h, w).
     """
-    with zipfile.ZipFile(path) as archive:
-        head = header(archive, name)
-        if head.fortran_order:
-            yield from columns_first(path, name, head)
-            return
-        count, size = head.shape[0], math.prod(head.shape[1:])
-        block = max(1, BLOCK // size)
-        with archive.open(f"{name}.npy") as content:
-            content.read(head.size)
-            for start in range(0, count, block):
-                images = min(block, count - start)
-                array = np.frombuffer(content.read(images * size), dtype=np.uint8).reshape(images, *head.shape[1:])
-                yield from channels_first(array) if channels_last else array
-            content.read(1)  # at its end zipfile compares the checksum
-
-
-def columns_first(path: Path, name: str, head: ArrayHeader) -> Iterator[Pixels]:
-    """Yield the images of an array in Fortran order, which has to be read whole."""
-    if not fits(math.prod(head.shape)):
-        raise InputError(f"{path}: {name}: {COLUMNS_FIRST}")
-    with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-        yield from channels_first(file[name])
+    head = file.header(name)
+    if head.fortran_order:  # has to be read whole
+        if not fits(head.num_bytes):
+            raise InputError(f"{file.path}: {name}: {COLUMNS_FIRST}")
+        yield from channels_first(file.read(name))
+        return
+    size = math.prod(head.shape[1:])
+    for content in file.blocks(name, max(1, BLOCK // size) * size):
+        array = np.frombuffer(content, dtype=np.uint8).reshape(-1, *head.shape[1:])
+        yield from channels_first(array) if channels_last else array
 
 
 def channels_first(images: np.ndarray) -> Iterator[Pixels]:
@@ -134,40 +92,7 @@ def channels_first(images: np.ndarray) -> Iterator[Pixels]:
         yield image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-def header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
-    """Return the header of an array.
-
-    Raises:
-        ValueError: if it is damaged or states another size than the array has; also errors of zipfile.
-    """
-    with archive.open(f"{name}.npy") as content:
-        version = np.lib.format.read_magic(content)
-        if version not in READERS:
-            raise ValueError(f"npy version {version}")
-        array_header = ArrayHeader(*READERS[version](content), content.tell())
-    size = archive.getinfo(f"{name}.npy").file_size
-    expected = array_header.size + math.prod(array_header.shape) * array_header.dtype.itemsize
-    if not array_header.dtype.hasobject and size != expected:
-        raise ValueError(f"{name}: {size} bytes")
-    return array_header
-
-
-@contextlib.contextmanager
-def damage_as_input_error(path: Path) -> Iterator[None]:
-    """Turn errors of numpy and zipfile on a damaged file into an InputError that names it."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise unreadable(path, error) from error
-    except InputError:
-        raise
-    except DAMAGED as error:
-        raise InputError(
-            f"{path}: not an npz file, or damaged; restore it, or save it again with numpy.savez"
-        ) from error
-
-
-def parts_of(path: Path, names: Sequence[str]) -> list[str]:
+def parts_of(path: Path, names: Container[str]) -> list[str]:
     """Return which of "train", "val" and "test" a file has. Raises InputError if one is incomplete."""
     has_validation = any(name in names for name in VALIDATING)
     missing = [name for name in (*NEEDED, *(VALIDATING if has_validation else ())) if name not in names]
@@ -176,25 +101,9 @@ def parts_of(path: Path, names: Sequence[str]) -> list[str]:
     return ["train", "val", "test"] if has_validation else ["train", "test"]
 
 
-def one_array(path: Path, name: str, file: "np.lib.npyio.NpzFile") -> np.ndarray:
-    try:
-        array: np.ndarray = file[name]
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise
-        raise object_array_error(path, name) from error
-    return array
-
-
-def object_array_error(path: Path, name: str) -> InputError:
-    return InputError(f"{path}: {name}: an array of objects, which is never unpickled; save it as numbers or as text")
-
-
 def check_images(path: Path, name: str, head: ArrayHeader) -> None:
     """Raise InputError unless an array has the type and shape of images."""
     dtype, shape = head.dtype, head.shape
-    if dtype.hasobject:
-        raise object_array_error(path, name)
     if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
         raise InputError(
             f"{path}: {name}: must be uint8 of shape (n, h, w) or (n, h, w, c) (got {dtype} of shape {shape})"
@@ -208,18 +117,48 @@ def check_images(path: Path, name: str, head: ArrayHeader) -> None:
         raise InputError(f"{path}: {name}: {too_large((shape[1], shape[2]))}; resize them")
 
 
-def labels_of(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
-    """Return labels as int64, (n,)."""
-    if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
+def check_labels(path: Path, name: str, head: ArrayHeader, count: int) -> None:
+    """Raise InputError unless an array has the type and shape of the labels of so many images."""
+    if head.dtype.kind not in "iu" or head.shape not in ((count,), (count, 1)):
         raise InputError(
-            f"{path}: {name}_labels: must be integers of shape ({count},) or ({count}, 1) "
-            f"(got {labels.dtype} of shape {labels.shape})"
+            f"{path}: {name}: must be integers of shape ({count},) or ({count}, 1) "
+            f"(got {head.dtype} of shape {head.shape})"
         )
+
+
+def check_memory(path: Path, headers: Collection[ArrayHeader]) -> None:
+    """Raise InputError if an image, or the labels and digests of all, are too large for this machine."""
+    largest = max(math.prod(head.shape[1:]) for head in headers)
+    count = sum(head.shape[0] for head in headers)
+    if largest + IMAGE_BYTES * count > psutil.virtual_memory().available:
+        raise InputError(
+            f"{path}: {count:,} images of up to {megabytes(largest)} need more than the free memory of this machine"
+        )
+
+
+def as_int64(labels: np.ndarray) -> np.ndarray:
+    """Return labels as int64, (n,)."""
     within: np.ndarray = np.minimum(labels, np.iinfo(np.int64).max)  # beyond it a label would overflow
-    return within.reshape(count).astype(np.int64)
+    return within.reshape(-1).astype(np.int64)
 
 
-def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarray]) -> list[str]:
+def class_names(file: NpzFile, num_train: int) -> list[str]:
+    """Return the names of the classes by label. Raises InputError unless they are distinct and few enough."""
+    head = file.header("classes")
+    if len(head.shape) == 1 and head.shape[0] > num_train:
+        raise InputError(
+            f"{file.path}: classes: must be at most {num_train:,}, the training images (got {head.shape[0]:,})"
+        )
+    names = file.read("classes").tolist() if len(head.shape) == 1 and head.dtype.kind in "UiuS" else []
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"{file.path}: classes: must be distinct names, one per class (got {head.dtype} {head.shape})")
+    texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    if (longest := max(map(len, texts))) > MAX_NAME:
+        raise InputError(f"{file.path}: classes: names must have at most {MAX_NAME} characters (got {longest})")
+    return texts
+
+
+def classes_of(path: Path, names: list[str] | None, labels: dict[str, np.ndarray]) -> list[str]:
     """Return class names by label (those of the file, else numbers) after checking the range of the labels."""
     if names is None:
         highest, count = int(labels["train"].max()), len(labels["train"])
@@ -228,11 +167,7 @@ def classes_of(path: Path, names: np.ndarray | None, labels: dict[str, np.ndarra
                 f"{path}: train_labels: label out of range (got {highest}); "
                 f"allowed: 0 to {count - 1}, as {count} training images have at most {count} classes"
             )
-        classes = [str(label) for label in range(int(labels["train"].max()) + 1)]
-    elif names.ndim == 1 and names.dtype.kind in "UiuS" and len(set(names.tolist())) == len(names):
-        classes = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
-    else:
-        raise InputError(f"{path}: classes: must be distinct names, one per class (got {names.dtype} {names.shape})")
+    classes = [str(label) for label in range(int(labels["train"].max()) + 1)] if names is None else names
     for part, of_part in labels.items():
         wrong = of_part[(of_part < 0) | (of_part >= len(classes))]
         if len(wrong):

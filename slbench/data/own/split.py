@@ -16,7 +16,9 @@ COPIES = 3  # copies of all images in memory while a run selects its own
 def in_class_order(names: Iterable[str]) -> list[str]:
     """Sort class names: as text, or by value if all are numbers, so that 10 follows 9."""
     names = list(names)
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+    if all(name.isdecimal() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))  # 01 and 1 are two classes
+    return sorted(names)
 
 
 def check_classes(name: str, classes: Sequence[str], labels: Labels, *, undivided: bool = False) -> None:

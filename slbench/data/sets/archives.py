@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
+from slbench.files import open_regular
 
 MAX_MEMBERS = 300_000  # Tiny-ImageNet has 120,609
 MAX_BYTES = 2 * 2**30  # unpacked; the largest, Tiny-ImageNet, has 0.25 GB
+MAX_MEMBER = 2**28  # bytes of one file, which is read whole; the largest, of CIFAR-100, has 0.16 GB
+CHUNK = 2**20  # bytes of a .gz file read at once
+MAX_NAME = 2**16  # bytes of a long name or other extended header of tar
 DAMAGED = (
     OSError,
     EOFError,
@@ -25,6 +29,13 @@ DAMAGED = (
     lzma.LZMAError,
     RuntimeError,
 )
+EXTENDED = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 ARRAY_PARTS = {  # globals of a pickled numpy array; any other is refused
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -34,20 +45,35 @@ ARRAY_PARTS = {  # globals of a pickled numpy array; any other is refused
 }
 
 
+class BoundedTarInfo(tarfile.TarInfo):
+    """Header of a tar member that refuses extended headers of a size for which tarfile would take memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "BoundedTarInfo":
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.type in EXTENDED and info.size > MAX_NAME):
+            raise ValueError(f"header of {info.size:,} bytes")
+        return info
+
+
 class UnpackBudget:
     """Limits on the members of an archive: names, count and unpacked size."""
 
     def __init__(self, archive: Path, *, most_members: int, most_bytes: int) -> None:
         self.archive, self.most_members, self.most_bytes = archive, most_members, most_bytes
         self.members, self.bytes = most_members, most_bytes
+        self.names = set[str]()
 
-    def admit(self, name: str, size: int, *, is_link: bool) -> None:
-        """Count a member. Raises InputError if it is a link, leaves its folder or exceeds the limits."""
+    def admit(self, name: str, size: int, *, is_link: bool, is_folder: bool = False) -> None:
+        """Count a member. Raises InputError for a link, a repetition, a path out of its folder, or above the limits."""
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or (parts.parts[:1] and parts.parts[0].endswith(":")):
             raise InputError(f"{self.archive}: refused: its member '{name}' leaves the archive's folder")
         if is_link:
             raise InputError(f"{self.archive}: refused: its member '{name}' is a link")
+        if not is_folder and name in self.names:
+            raise InputError(f"{self.archive}: refused: its member '{name}' occurs twice")
+        self.names.add(name)
         self.members, self.bytes = self.members - 1, self.bytes - size
         if self.members < 0 or self.bytes < 0:
             most = f"{self.most_members:,} files or {self.most_bytes / 2**30:g} GiB"
@@ -61,19 +87,30 @@ def members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str,
         InputError: if the archive is damaged, or a member is a link, leaves its folder or exceeds the limits.
     """
     try:
-        yield from zip_members(path, is_wanted) if zipfile.is_zipfile(path) else tar_members(path, is_wanted)
+        with open_regular(path) as file:
+            is_zip = zipfile.is_zipfile(file)
+        yield from (zip_members if is_zip else tar_members)(path, is_wanted)
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{path}: damaged archive: {error}") from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """Return the error for an archive that cannot be opened or unpacked."""
+    if isinstance(error, OSError) and error.filename:
+        return unreadable(path, error)
+    return InputError(f"{path}: damaged archive: {error}")
 
 
 def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
-    with tarfile.open(path) as archive:
+    with open_regular(path) as content, tarfile.open(fileobj=content, tarinfo=BoundedTarInfo) as archive:
         for member in archive:
-            budget.admit(member.name, member.size, is_link=not (member.isreg() or member.isdir()))
+            is_link = not (member.isreg() or member.isdir())
+            budget.admit(member.name, member.size, is_folder=member.isdir(), is_link=is_link)
             if member.isreg() and is_wanted(member.name):
+                check_member(path, member.name, member.size)
                 file = archive.extractfile(member)
                 assert file is not None
                 yield member.name, file.read()
@@ -81,25 +118,35 @@ def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[
 
 def zip_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as content, zipfile.ZipFile(content) as archive:
         infos = archive.infolist()
         for member in infos:
-            budget.admit(member.filename, member.file_size, is_link=(member.external_attr >> 16) & 0o170000 == 0o120000)
+            is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
+            budget.admit(member.filename, member.file_size, is_folder=member.is_dir(), is_link=is_link)
         for member in infos:
             if not member.is_dir() and is_wanted(member.filename):
+                check_member(path, member.filename, member.file_size)
                 yield member.filename, archive.read(member)
+
+
+def check_member(path: Path, name: str, size: int) -> None:
+    """Raise InputError if a member is too large to be read whole."""
+    if size > MAX_MEMBER:
+        raise InputError(f"{path}: refused: its member '{name}' unpacks to more than {MAX_MEMBER / 2**30:g} GiB")
 
 
 def unpacked(path: Path) -> bytes:
     """Return the content of a .gz file. Raises InputError if it is damaged or too large."""
     try:
-        with gzip.open(path) as file:
-            content = file.read(MAX_BYTES + 1)
+        with open_regular(path) as packed, gzip.open(packed) as file:
+            content = bytearray()
+            while len(content) <= MAX_MEMBER and (block := file.read(CHUNK)):
+                content += block
     except DAMAGED as error:
-        raise InputError(f"{path}: damaged archive: {error}") from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: refused: unpacks to more than {MAX_BYTES / 2**30:g} GiB")
-    return content
+        raise damaged(path, error) from error
+    if len(content) > MAX_MEMBER:
+        raise InputError(f"{path}: refused: unpacks to more than {MAX_MEMBER / 2**30:g} GiB")
+    return bytes(content)
 
 
 class ArraysOnly(pickle.Unpickler):

@@ -1,11 +1,12 @@
 """The data set that ships inside the package."""
 
 from collections.abc import Iterator
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import numpy as np
 
 from slbench.data.images.source import Images
+from slbench.data.own.npz_file import open_npz
 from slbench.data.splits import PARTS, Sample
 
 PADDING = 2  # px on each side: 28 x 28 becomes 32 x 32
@@ -16,13 +17,10 @@ def load_fashion_mnist_12k() -> Iterator[Sample]:
 
     Source: arXiv:1708.07747; the subset is stratified.
     """
-    with (
-        (files("slbench.data") / "fashion-mnist-12k.npz").open("rb") as file,
-        np.load(file, allow_pickle=False) as arrays,
-    ):
+    with as_file(files("slbench.data") / "fashion-mnist-12k.npz") as path, open_npz(path) as file:
         for part in PARTS:
-            labels = arrays[f"{part}_labels"].tolist()
-            for image, label in zip(padded(arrays[f"{part}_images"]), labels, strict=True):
+            labels = file.read(f"{part}_labels").tolist()
+            for image, label in zip(padded(file.read(f"{part}_images")), labels, strict=True):
                 yield Sample(part, image, label)
 
 

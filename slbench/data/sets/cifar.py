@@ -40,11 +40,12 @@ def read_batches(archive: Path, parts: dict[str, PartName], labels: str) -> Iter
 
 def images_of(archive: Path, batch: Any, labels: str) -> tuple[np.ndarray, list[int]]:
     """Return images, (n, 3, 32, 32), and labels of one file."""
-    try:
-        images = np.asarray(batch["data"]).reshape(-1, 3, 32, 32)
-        numbers = np.asarray(batch[labels], dtype=np.int64).tolist()
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{archive}: not laid out as CIFAR is: {error}") from error
+    data, numbers = (batch.get(key) for key in ("data", labels)) if isinstance(batch, dict) else (None, None)
+    if not isinstance(data, np.ndarray) or not isinstance(numbers, list) or set(map(type, numbers)) - {int}:
+        raise InputError(f"{archive}: not laid out as CIFAR is: no array 'data' or no list of numbers '{labels}'")
+    if data.ndim != 2 or data.shape[1] != 3 * 32 * 32:
+        raise InputError(f"{archive}: not laid out as CIFAR is: 'data' of shape {data.shape}")
+    images = data.reshape(-1, 3, 32, 32)
     if images.dtype != np.uint8 or len(images) != len(numbers):
         raise InputError(f"{archive}: {len(images)} images of {images.dtype} and {len(numbers)} labels")
     return images, numbers

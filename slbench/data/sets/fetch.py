@@ -10,10 +10,11 @@ from pathlib import Path
 
 from slbench import __version__
 from slbench.data.config import check_space, file_exists, writing
+from slbench.data.sets.archives import MAX_BYTES
 from slbench.data.sets.local import CHUNK, md5_of
 from slbench.data.sets.published import Archive
 from slbench.errors import FetchError, InputError, unreadable
-from slbench.files import atomic_writer
+from slbench.files import atomic_writer, open_regular
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 5  # in a row without new bytes, at one mirror
@@ -30,7 +31,7 @@ def fetch(folder: Path, archives: Sequence[Archive], *, on_progress: OnProgress 
     with lock_folder(folder):
         for archive in archives:
             path = folder / archive.name
-            if not (path.exists() and md5_of(path) == archive.md5):
+            if not (path.is_file() and md5_of(path) == archive.md5):
                 fetch_one(archive, path, on_progress)
 
 
@@ -46,6 +47,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
 def fetch_one(archive: Archive, path: Path, on_progress: OnProgress) -> None:
     """Download one archive from the first mirror that serves it completely."""
     partial = path.with_name(f"{path.name}.part")
+    for file in (path, partial):
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file}: not a file; delete it")
     errors = []
     for url in archive.urls:
         try:
@@ -100,16 +104,24 @@ def request(url: str, partial: Path, on_progress: OnProgress) -> bool:
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
             have = 0  # the server starts from the beginning
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length is not None else None
+        length = answer.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdecimal() else None
+        check_length(total or have)
         if total is not None:
             check_space(partial.parent, total - have)
         with partial.open("ab" if have else "wb") as file:
             while block := read_chunk(answer):
                 file.write(block)
                 have += len(block)
+                check_length(have)
                 on_progress(partial.name.removesuffix(".part"), have, total)
     return total is None or have >= total
+
+
+def check_length(size: int) -> None:
+    """Raise URLError if a download is larger than any archive."""
+    if size > MAX_BYTES:
+        raise urllib.error.URLError(f"more than {MAX_BYTES / 2**30:g} GiB")
 
 
 def read_chunk(answer: http.client.HTTPResponse) -> bytes:
@@ -136,7 +148,7 @@ def add_local_file(folder: Path, archives: Sequence[Archive], file: Path) -> Arc
         raise InputError(f"{file}: md5 {md5} matches no archive of '{folder.name}'; allowed: {allowed}")
     with lock_folder(folder):
         check_space(folder, file.stat().st_size)
-        with file.open("rb") as source, atomic_writer(folder / archive.name) as target:
+        with open_regular(file) as source, atomic_writer(folder / archive.name) as target:
             shutil.copyfileobj(source, target, CHUNK)
     return archive
 

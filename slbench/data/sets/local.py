@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,8 @@ from slbench.data.config import DataConfig, check_space, exclusive_lock, file_ex
 from slbench.data.sets.catalog import DatasetEntry
 from slbench.data.sets.published import Archive
 from slbench.data.specs import DatasetSpec
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
+from slbench.files import open_regular
 
 if TYPE_CHECKING:
     from slbench.data.build import RawDataset
@@ -104,8 +105,19 @@ def raw(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "RawDatas
     from slbench.data.build import RawDataset
 
     paths = [folder_of(spec.name, config) / archive.name for archive in entry.archives]
-    samples = function_of(entry.loader)(*paths)
+    samples = as_published(spec.name, paths, function_of(entry.loader)(*paths))
     return RawDataset(f"data set '{spec.name}'", samples, spec.image_size if entry.sizes_differ else None)
+
+
+def as_published(name: str, paths: Sequence[Path], samples: Iterable["Sample"]) -> Iterator["Sample"]:
+    """Yield the samples of a loader. Errors in which it fails on another layout become an InputError."""
+    try:
+        yield from samples
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        files = ", ".join(map(str, paths)) or "its file in the package"
+        raise InputError(f"data set '{name}': {files}: not laid out as published ({error!r})") from error
 
 
 def verify_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> None:
@@ -138,7 +150,10 @@ def check_archive(archive: Archive, path: Path) -> None:
     """Raise InputError unless a file exists and is the archive."""
     if not path.exists():
         raise InputError(f"{path}: no such file; download it with: slbench data fetch {path.parent.name}")
-    md5 = md5_of(path)
+    try:
+        md5 = md5_of(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
     if md5 != archive.md5:
         raise InputError(
             f"{path}: expected md5 {archive.md5} (got {md5}); delete it and download it again with: "
@@ -149,7 +164,7 @@ def check_archive(archive: Archive, path: Path) -> None:
 def md5_of(path: Path) -> str:
     """Return the md5 of a file in hex: what publishers state; detects damage, not forgery."""
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
