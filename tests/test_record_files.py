@@ -108,7 +108,8 @@ def test_files_that_contradict_a_record_are_named(
     ("name", "content"),
     [
         ("spec.json", None), ("spec.json", b"[]"), ("metrics.csv", None), ("metrics.csv", b"x"),
-        ("evil.py", b""), ("checkpoint.pt", b""), ("failure.json", b"{}"), ("pruned.json", b"{}"), ("diverged.json", b"{}"),
+        ("evil.py", b""), ("checkpoint.pt", b""), ("failure.json", b"{}"), ("pruned.json", b"{}"),
+        ("diverged.json", b"{}"),
     ],
 )  # fmt: skip
 def test_an_archive_with_a_run_that_is_not_as_its_record_says_is_refused_whole(
