@@ -20,10 +20,10 @@ from benchmarks.measured import correlation_rows, measured, spread_rows
 from benchmarks.simulated import CONTRASTS, LAWS, METHODS, Array, differences, half_width, means, spread_of
 from benchmarks.verdict_cost import AIM, GAINS, aim_rows, cost_table, margin_table, one_design_table, simulate
 from slbench.machine import host
+from slbench.markdown import markdown_table
 from slbench.stats import simultaneous
 from slbench.stats.correlation import Z95
 from slbench.stats.simultaneous import min_p_level, sidak_level
-from slbench.text import markdown_table
 
 RESULT = Path(__file__).with_name("verdict.md")
 SEED, STUDIES, MIN_P_DRAWS = 0, 2000, 1000

@@ -21,13 +21,13 @@ Modules from top to bottom; each imports only from those below it:
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
     published/    numbers of the paper and verdicts on reproducing them
     train/        training loop, optimizer, checkpoints, one run from spec to record
-    measure/      multiply-adds, images per second, memory
+    measure/      lower bounds of memory, multiply-adds, images per second, memory
+    archive/      export and import of runs, removal of leftovers
     study_files.py  files of studies in a store: questions, runs, interim analyses
     study/        studies from a TOML file or flags, validated and expanded into runs
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
     stats/        contrasts and verdicts on a frame of runs: moderated variances, power, sequential seeds, test images
-    archive/      export and import of runs, removal of leftovers
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
     record_files.py  checks of a run's files against its record
@@ -43,6 +43,7 @@ Modules from top to bottom; each imports only from those below it:
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
     image_shape.py  ImageShape: size, channels and classes of a network's images
+    csv_text.py, markdown.py  texts as CSV and Markdown, escaped
     toml_text.py  TOML within limits
     files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
@@ -74,19 +75,24 @@ def __getattr__(name: str) -> Any:
 
 
 def load_runs(store: str | Path = "results") -> "pd.DataFrame":
-    """Return the finished runs of a store as a tidy frame with one row per run, indexed by run id.
+    """Return the finished runs of a store, or of the `runs.csv` of a report, as a tidy frame indexed by run id.
 
     Columns are those of `runs.csv`: settings (`backbone`, `method`, `dataset`, `seed`, `recipe_lr`, ...), results
     (`final_test_top1` in %, ...), device and versions. Unreadable records are skipped with a warning.
 
     Args:
-        store: folder of results.
+        store: folder of results, or a `runs.csv`.
+    Raises:
+        InputError: for a file that is no `runs.csv`.
     """
     import warnings
 
     from slbench.report.inputs import gather_store
+    from slbench.report.tidy import read_runs
     from slbench.store import Store
 
+    if Path(store).suffix == ".csv" and not Path(store).is_dir():
+        return read_runs(Path(store))
     gathered = gather_store(Store(Path(store)))
     for line in gathered.unread:
         warnings.warn(f"left out: {line}", stacklevel=2)

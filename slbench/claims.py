@@ -26,7 +26,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slbench.files import create, replace
+from slbench.errors import StoreError
+from slbench.files import create, open_regular, read_json, replace
 
 HEARTBEAT_SECONDS = 10.0  # between two heartbeats
 STALE_SECONDS = 120.0  # without a heartbeat; then a claim of another machine is taken over
@@ -139,9 +140,16 @@ class Claims:
         self._seen: dict[tuple[Path, str], tuple[int, float]] = {}
 
     def acquire(self, run_id: str) -> Claim | None:
-        """Claim a run; return None if another process holds it, on this machine or another."""
+        """Claim a run; return None if another process holds it, on this machine or another.
+
+        Raises:
+            StoreError: if the folder of the claim is a link, through which nothing is written.
+            OSError: if the claim cannot be written. Then no process held it.
+        """
         assert NAME.fullmatch(run_id), f"invalid name of a claim: {run_id!r}"
         folder = self.root / run_id
+        if folder.is_symlink():
+            raise StoreError(f"{folder}: must be a folder, but is a link; delete it")
         folder.mkdir(parents=True, exist_ok=True)
         newest = current_claim(folder)
         if newest is not None and not newest.is_free and not self._abandoned(newest.path):
@@ -154,8 +162,13 @@ class Claims:
             processes=((os.getpid(), process_start_time(os.getpid())),),
         )
         path = folder / f"{number}.json"
-        if not create(path, owner.model_dump_json()):
-            return None
+        try:
+            if not create(path, owner.model_dump_json()):
+                return None
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # unless it has an older claim
+            raise
         for older in numbered(folder):
             if older.number < number:
                 older.path.unlink(missing_ok=True)
@@ -178,14 +191,16 @@ class Claims:
     def forget(self, run_ids: Iterable[str]) -> None:
         """Remove the claims of finished runs whose owner is known to be dead."""
         for run_id in run_ids:
-            claim = self.acquire(run_id) if (self.root / run_id).is_dir() else None
+            folder = self.root / run_id
+            claim = self.acquire(run_id) if folder.is_dir() and not folder.is_symlink() else None
             if claim is not None:
                 claim.release(done=True)
 
     def stale(self) -> list[Path]:
         """Return the folders without an active claim."""
         active = self.holders()
-        return [folder for folder in sorted(self.root.glob("*")) if folder.is_dir() and folder.name not in active]
+        folders = [path for path in sorted(self.root.glob("*")) if path.is_dir() and not path.is_symlink()]
+        return [folder for folder in folders if folder.name not in active]
 
     def _abandoned(self, path: Path) -> bool:
         """Return whether the owner of a claim is known to be dead, or sent no heartbeat for STALE_SECONDS."""
@@ -226,7 +241,7 @@ def current_claim(folder: Path) -> ClaimFile | None:
 def read(path: Path) -> tuple[Owner | None, int]:
     """Return a claim's owner (None if unreadable) and modification time in ns; opening the file bypasses NFS caches."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             changed = os.fstat(file.fileno()).st_mtime_ns
             return Owner.model_validate_json(file.read()), changed
     except ValidationError:
@@ -236,10 +251,7 @@ def read(path: Path) -> tuple[Owner | None, int]:
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / "progress.json").read_text())
-    except (OSError, ValueError):
-        return {}
+    content = read_json(folder / "progress.json")
     return content if isinstance(content, dict) else {}
 
 

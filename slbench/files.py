@@ -13,6 +13,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file atomically and durably: temporary file, fsync, rename, fsync of the folder."""
@@ -54,7 +56,7 @@ def create(path: Path, content: str) -> bool:
         except FileNotFoundError:
             return False  # the folder was removed
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in DISK_FULL:
                 raise
             return create_exclusively(path, content)  # a file system without hard links
     return True
@@ -107,6 +109,31 @@ def replace_folder(written: Path, path: Path) -> None:
     else:
         written.rename(path)
     sync_folder(path.parent)
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path or, if it does not exist, its innermost parent that does.
+
+    Raises:
+        OSError: if a part of the path cannot exist: a link to itself or to nothing, a name that is too long.
+    """
+    existing = path
+    while not is_present(existing):
+        existing = existing.parent
+    for part in path.relative_to(existing).parts:
+        is_present(existing / part)  # a system looks at a name only if its folder exists
+    return existing
+
+
+def is_present(path: Path) -> bool:
+    """Return whether a path exists. Raises OSError if it cannot."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise OSError(errno.ENOENT, "is a link to nothing", str(path)) from None
+        return False
+    return True
 
 
 def remove(path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+MAX_SIDE = 4096  # px
+MAX_CHANNELS = 4096
+MAX_CLASSES = 1_000_000
+
 
 @dataclass(frozen=True)
 class ImageShape:

@@ -14,9 +14,13 @@ Policy = Literal["none", "dataset", "cifar10", "svhn", "imagenet"]
 ParameterKind = Literal["norm", "bias", "position", "class_token", "temperature"]
 Share = Annotated[float, Ge(0), Lt(1)]
 Probability = Annotated[float, Ge(0), Le(1)]
-AtLeastZero = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-Count = Annotated[int, Ge(1)]
+MAX_FLOAT = 1e38  # of fp32
+AtLeastZero = Annotated[float, Ge(0), Le(MAX_FLOAT)]
+Positive = Annotated[float, Gt(0), Le(MAX_FLOAT)]
+Shape = Annotated[float, Gt(0), Le(1e6)]
+MAX_COUNT = 1_000_000
+Count = Annotated[int, Ge(1), Le(MAX_COUNT)]
+Copies = Annotated[int, Ge(1), Le(1000)]
 
 DEFAULT_LR = 0.001  # of recipes with lr None, unless the backbone has its own; see RECIPE_SOURCES
 
@@ -38,8 +42,8 @@ class Recipe:
     equal: Literal["epochs", "steps"] | None = None  # budget that subsets share with the whole set; None: "epochs"
     batch_size: Count = 128  # images
     drop_last: bool = True  # drop an incomplete last batch
-    repeats: Count = 1  # repeated augmentation: copies of each drawn image, in a row
-    passes: Count = 1  # shuffled passes over the training images per epoch
+    repeats: Copies = 1  # repeated augmentation: copies of each drawn image, in a row
+    passes: Copies = 1  # shuffled passes over the training images per epoch
     accumulate: Count = 1  # batches per step, with averaged gradients
     lr: Positive | None = 0.001  # AdamW, after the warm-up; None: 0.003 for ViT, 0.001 for the others
     weight_decay: AtLeastZero = 0.05  # decoupled, as in AdamW
@@ -47,7 +51,7 @@ class Recipe:
     betas: tuple[Share, Share] = (0.9, 0.999)  # of AdamW; torch's default, as released
     clip_norm: Positive | None = None  # maximum norm of all gradients together
     ema_decay: Share | None = None  # evaluate an exponential moving average of the weights
-    warmup_epochs: AtLeastZero = 10.0  # linear, per step; at most a tenth of all steps
+    warmup_epochs: Annotated[float, Ge(0), Le(MAX_COUNT)] = 10.0  # linear, per step; at most a tenth of all steps
     warmup_lr: AtLeastZero = 1e-6  # lr at the start of the warm-up
     min_lr: AtLeastZero = 1e-6  # lr at the end of the cosine
     label_smoothing: Share = 0.1  # probability spread over all classes
@@ -57,13 +61,13 @@ class Recipe:
     auto_augment: Policy = "none"  # "dataset": the policy published for the data set, else that of ImageNet
     erase: Probability = 0.0  # random erasing, per image, after normalising
     erase_area: tuple[Share, Share] = (0.02, 0.4)  # share of the image: lowest and highest, uniform
-    erase_aspect: tuple[Positive, Positive] = (0.3, 3.3)  # height / width: lowest and highest
+    erase_aspect: tuple[Shape, Shape] = (0.3, 3.3)  # height / width: lowest and highest
     erase_aspect_draw: Literal["uniform", "log-uniform"] = "uniform"  # distribution of erase_aspect
     erase_fill: Literal["mean", "raw-mean"] = "mean"  # "raw-mean": the mean of raw images in [0, 1]
     cutmix: Probability = 0.0  # per batch
-    cutmix_alpha: Positive = 1.0  # the share is Beta(alpha, alpha)
+    cutmix_alpha: Shape = 1.0  # the share is Beta(alpha, alpha)
     mixup: Probability = 0.0  # per batch; never together with CutMix
-    mixup_alpha: Positive = 1.0  # the share is Beta(alpha, alpha)
+    mixup_alpha: Shape = 1.0  # the share is Beta(alpha, alpha)
     precision: Precision = "fp32"  # auto: bf16 where the device computes it natively, else fp32
 
     def __post_init__(self) -> None:

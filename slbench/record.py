@@ -4,16 +4,26 @@ import hashlib
 import json
 import re
 from pathlib import Path
+<<<<<<< HEAD
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+=======
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+>>>>>>> main
 
 from slbench.errors import StoreError
 from slbench.files import read_regular
 from slbench.machine import Code, Host
 from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
+<<<<<<< HEAD
 from slbench.text import shown
+=======
+from slbench.text import one_line
+>>>>>>> main
 from slbench.validation import first_complaint, joined
 
 VOLATILE_FIELDS = {
@@ -27,6 +37,7 @@ T = TypeVar("T", "RunRecord", "DivergedRecord")
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": RunPaths.weights, "best": RunPaths.selected_weights}
+Name = Annotated[str, AfterValidator(one_line)]  # on one line, without control characters
 
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -42,9 +53,9 @@ class Labels(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    backbone: str  # as printed in tables
-    method: str
-    dataset: str
+    backbone: Name  # as printed in tables
+    method: Name
+    dataset: Name
     data: str = ""  # of a user's own data: "npz:/absolute/path"; empty for a named set
     keep: Keep = "last"  # weights to keep: last epoch, epoch of the best validation accuracy, or none
 

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from slbench import claims
 from slbench.errors import InputError, StoreError
-from slbench.files import dump_json, read_json, remove, write_atomic, write_new
+from slbench.files import dump_json, nearest_existing, read_json, remove, write_atomic, write_new
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import (
     WEIGHTS,
@@ -69,12 +69,17 @@ class Store:
             str(self.root.absolute()).encode()
         except UnicodeEncodeError as error:
             raise StoreError(f"--store: must be UTF-8 (got {str(self.root)!r}); choose another") from error
-        existing = self.root
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
+        try:
+            existing = nearest_existing(self.root)
+            runs = nearest_existing(self.root / "runs")
+        except OSError as error:
+            part = "" if error.filename == str(self.root) else f"{error.filename} "
+            raise StoreError(
+                f"{self.root}: {part}cannot be used: {error.strerror}; choose another with --store"
+            ) from error
         if not existing.is_dir():
             raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
-        if (self.root / "runs").exists() and not (self.root / "runs").is_dir():
+        if not runs.is_dir():
             raise StoreError(f"{self.root}: runs: must be a folder, but is a file; choose another with --store")
         if not writing:
             return
@@ -87,10 +92,7 @@ class Store:
 
     def free_bytes(self) -> int:
         """Return the free bytes on its disk."""
-        existing = self.root.absolute()
-        while not existing.exists():
-            existing = existing.parent
-        return shutil.disk_usage(existing).free
+        return shutil.disk_usage(nearest_existing(self.root.absolute())).free
 
     def folder(self, run: RunSpec, labels: Labels) -> Path:
         """Return the folder with the run's id, else the one that it would get."""

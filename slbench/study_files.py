@@ -91,9 +91,14 @@ class StoredStudy(Stored):
             else SequentialDesign(self.seeds, len(self.looks) + len(self.beside), self.statistics)
         )
 
+    @property
+    def question(self) -> tuple[Any, ...]:
+        """What it asks, and how it answers; equal for launches of its parts."""
+        return self.contrasts, self.statistics, self.seeds
+
     def with_parts(self, other: "StoredStudy") -> "StoredStudy":
         """Return it with the runs and analyses of another launch that asks the same; its own analyses win."""
-        if (self.contrasts, self.statistics, self.seeds) != (other.contrasts, other.statistics, other.seeds):
+        if self.question != other.question:
             return self
         looks = {look.key: look for look in (*other.looks, *self.looks)}
         runs = sorted({*self.runs, *other.runs})

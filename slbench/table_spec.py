@@ -144,14 +144,19 @@ def column_names() -> list[str]:
 
 
 def check_columns(columns: Iterable[str], origin: str) -> None:
-    """Raise InputError for an unknown column, or a comparison without a metric before it.
+    """Raise InputError for an unknown or repeated column, or a comparison without a metric before it.
 
     Args:
         origin: file and key, or flag, for the message.
     """
     before: str | None = None
+    seen = set[tuple[str | None, str]]()
     for name in columns:
         lookup(dict.fromkeys(column_names()), name, "column", where=origin)
+        column = (before if name in COMPARISONS else None, name)
+        if column in seen:
+            raise InputError(f"{origin}: names a column twice (got {shown(name)})")
+        seen.add(column)
         if name in COMPARISONS and before is None:
             raise InputError(
                 f"{origin}: must follow a metric (got {shown(name)}); allowed before it: {', '.join(METRICS)}"

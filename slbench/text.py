@@ -2,17 +2,34 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 NOTHING = "–"  # a cell without a value
+SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of file names that are no text
+CONTROLS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # sequences that color, move or set a title
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"  # and change directions
+)
+BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def plural(count: int, noun: str) -> str:
     """Return "1 run", "2 runs"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, which could act on a terminal or reorder a line; line ends stay."""
+    return SURROGATES.sub("\N{REPLACEMENT CHARACTER}", CONTROLS.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """Return a printable text on one line, without space around it."""
+    return " ".join(part for part in map(str.strip, map(printable, BREAKS.split(text))) if part)
 
 
 def shown(value: Any) -> str:
@@ -60,24 +77,3 @@ def megabytes(size: int, *, digits: int = 1) -> str:
 def mebibytes(size: float) -> str:
     """Return "1,235 MiB"."""
     return f"{size / 2**20:,.0f} MiB"
-
-
-def markdown_table(heads: Sequence[str], lines: Iterable[Sequence[str]], *, align: str = "") -> str:
-    """Return a GitHub table, its columns as wide as their longest cell.
-
-    Args:
-        align: "l" or "r" for each column, as LaTeX has it; columns beyond it are aligned to the left.
-    """
-    rows = [[table_cell(cell) for cell in line] for line in (heads, *lines)]
-    sides = align.ljust(len(heads), "l")
-    widths = [max(len(column[0]) + 2, *map(len, column)) for column in zip(*rows, strict=True)]
-    places = [f"{'<' if side == 'l' else '>'}{width}" for side, width in zip(sides, widths, strict=True)]
-    dashes = ["-" * (width + 1) for width in widths]
-    rule = [f":{line}" if side == "l" else f"{line}:" for side, line in zip(sides, dashes, strict=True)]
-    head, *body = [f"| {' | '.join(map(format, row, places))} |" for row in rows]
-    return "\n".join([head, f"|{'|'.join(rule)}|", *body])
-
-
-def table_cell(text: str) -> str:
-    """Return a text as one cell of a Markdown table: on one line, its bars escaped."""
-    return " ".join(text.replace("|", "\\|").splitlines()).strip()

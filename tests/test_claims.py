@@ -1,5 +1,6 @@
 """A run is claimed by one process at a time; claims of dead processes are taken over."""
 
+import errno
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ import pytest
 
 from slbench import claims
 from slbench.claims import Claim, Claims, Owner, boot_id, current_claim, is_alive, process_start_time
+from slbench.errors import StoreError
+from tests.support import naming
 
 
 def write_remote_claim(path: Path, *, processes: tuple[tuple[int, str], ...] = ((1, "1"),)) -> None:
@@ -211,3 +214,33 @@ def test_a_released_claim_does_not_hide_a_claim_of_its_number(tmp_path: Path) ->
     newest = current_claim(tmp_path / "run")
     assert newest is not None
     assert newest.path.name == "4.json"
+
+
+def test_nothing_is_written_through_a_claim_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "run").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=naming("claims/run", "link")):
+        Claims(tmp_path / "claims").acquire("run")
+    Claims(tmp_path / "claims").forget(["run"])
+    assert Claims(tmp_path / "claims").stale() == []
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_reading_a_claim_that_is_a_fifo_does_not_wait(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("1.json", "progress.json"):
+        os.mkfifo(tmp_path / "run" / name)
+    assert Claims(tmp_path).holders() == {}
+    assert claims.read_progress(tmp_path / "run") == {}
+
+
+def test_a_claim_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        Claims(tmp_path).acquire("run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

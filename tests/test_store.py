@@ -237,3 +237,34 @@ def test_begin_refuses_a_finished_run(tmp_path: Path) -> None:
 def test_a_path_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=naming("--store", "UTF-8")):
         Store(tmp_path / "\udcff").check(writing=True)
+
+
+@pytest.mark.parametrize("writing", [False, True])
+@pytest.mark.parametrize("part", ["", "x", "x/y"])
+@pytest.mark.parametrize("target", ["loop", "nothing"])
+def test_a_store_behind_a_link_that_leads_nowhere_is_refused(
+    tmp_path: Path, target: str, part: str, writing: bool
+) -> None:
+    (tmp_path / "loop").symlink_to(target)
+    with pytest.raises(StoreError, match=naming(tmp_path / "loop" / part, "--store") + "(?=.* link)"):
+        Store(tmp_path / "loop" / part).check(writing=writing)
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+@pytest.mark.parametrize("parent", [".", "new"])
+def test_a_store_whose_name_is_too_long_is_refused(tmp_path: Path, parent: str) -> None:
+    with pytest.raises(StoreError, match=naming("too long", "--store")):
+        Store(tmp_path / parent / ("x" * 300)).check(writing=False)
+
+
+def test_a_link_to_a_store_is_a_store(tmp_path: Path) -> None:
+    finish(Store(tmp_path / "results"))
+    (tmp_path / "link").symlink_to("results")
+    Store(tmp_path / "link").check(writing=True)
+    assert len(list(Store(tmp_path / "link").records())) == 1
+
+
+def test_a_folder_of_runs_that_links_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to("runs")
+    with pytest.raises(StoreError, match=naming("runs", "--store")):
+        Store(tmp_path).check(writing=False)

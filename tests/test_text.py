@@ -2,22 +2,7 @@
 
 import pytest
 
-from slbench.text import distinct, duration, markdown_table, mebibytes, megabytes, plural
-
-
-def test_a_markdown_table_is_aligned_and_as_wide_as_its_cells() -> None:
-    lines = [["ViT", "78.50 (1)", "a|b"], ["S-ViT, longer", "81.25 ± 0.40 (2)", " two\nlines "]]
-    assert markdown_table(["Model", "final top-1", "note"], lines, align="lr").splitlines() == [
-        "| Model         |      final top-1 | note      |",
-        "|:--------------|-----------------:|:----------|",
-        "| ViT           |        78.50 (1) | a\\|b      |",
-        "| S-ViT, longer | 81.25 ± 0.40 (2) | two lines |",
-    ]
-
-
-def test_a_column_is_at_least_two_wider_than_its_head() -> None:
-    assert markdown_table(["ab"], [["c"]], align="r").splitlines() == ["|   ab |", "|-----:|", "|    c |"]
-    assert markdown_table(["ab"], []).splitlines() == ["| ab   |", "|:-----|"]
+from slbench.text import distinct, duration, mebibytes, megabytes, one_line, plural, printable
 
 
 @pytest.mark.parametrize(
@@ -46,3 +31,11 @@ def test_mebibytes_counts_and_distinct_values() -> None:
     assert mebibytes(1234.6 * 2**20) == "1,235 MiB"
     assert [plural(count, "run") for count in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
     assert distinct([2, 1, 2, 3, 1]) == (2, 1, 3)
+
+
+def test_control_characters_are_left_out_and_lines_stay() -> None:
+    hostile = "a\x00b\x1b[31mc\x1b[2K\x1b]0;title\x07d\x9b5me\u202ef\u2066g\r\n\th\x7f\ufeff"
+    assert printable(hostile) == "abcd5mefg\n\th"
+    assert printable("\x1b\x1b[0m[31m\x1b") == "[31m"
+    assert printable("é 日本 🙂 \udc80") == "é 日本 🙂 \N{REPLACEMENT CHARACTER}"
+    assert one_line(" a \r\n\t b\u2028c\x1b ") == "a b c"

@@ -45,7 +45,9 @@ def resolve_default_networks(
         backbones: names of backbones or presets; empty: every backbone.
         methods: names of methods; empty: the applicable ones of DEFAULT_METHODS, without notes on the others.
     """
-    networks, notes = resolve_networks(backbones or BACKBONES, methods or DEFAULT_METHODS, shape=shape)
+    networks, notes = resolve_networks(
+        backbones or BACKBONES, methods or DEFAULT_METHODS, shape=shape, where="--image-size"
+    )
     return networks, notes if methods else []
 
 

@@ -10,10 +10,12 @@ import torch
 
 from slbench import machine
 from slbench.analysis.run_selection import WEIGHTS_EPOCH, FinishedRun, Split
+from slbench.csv_text import to_csv
 from slbench.files import write_atomic
+from slbench.markdown import escape, markdown_table
 from slbench.plotting.style import save
 from slbench.provenance import code_text
-from slbench.text import distinct, markdown_table, plural
+from slbench.text import distinct, plural, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,9 +91,9 @@ def page(
     figures: Sequence[str],
 ) -> str:
     """Return a Markdown page: title, caption, definitions, tables and figures."""
-    parts = [f"# {title}", " ".join(caption), "\n".join(f"- {definition}" for definition in definitions)]
+    parts = [f"# {escape(title)}", escape(" ".join(caption)), "\n".join(f"- {escape(each)}" for each in definitions)]
     for head, content in tables:
-        parts += [f"## {head}", content]
+        parts += [f"## {escape(head)}", content]
     parts += [f"![{name}]({name}.png)" for name in figures]
     return "\n\n".join(parts) + "\n"
 
@@ -104,9 +106,9 @@ def write(
 ) -> tuple[str, ...]:
     """Write NAME.md, a CSV per frame in full precision and the figures; return the file names."""
     files = [f"{name}.md"]
-    write_atomic(folder / files[0], text.encode())
+    write_atomic(folder / files[0], printable(text).encode())
     for stem, frame in frames.items():
-        write_atomic(folder / f"{stem}.csv", frame.to_csv(index=False).encode())
+        write_atomic(folder / f"{stem}.csv", to_csv(frame).encode())
         files.append(f"{stem}.csv")
     for stem, figure in figures.items():
         save(figure, folder / stem, formats=FORMATS)
@@ -131,13 +133,13 @@ def write_page(
         frames: by file stem; the first is the tidy one.
         figures: (file stem, caption).
     """
-    parts = [f"# {title}"]
+    parts = [f"# {escape(title)}"]
     for head, frame in tables:
-        parts += [f"## {head}", table(frame)]
+        parts += [f"## {escape(head)}", table(frame)]
     for stem, description in figures:
-        parts += [f"![{stem}]({stem}.png)", f"{stem}: {description}."]
+        parts += [f"![{stem}]({stem}.png)", escape(f"{stem}: {description}.")]
     notes = [note.removesuffix(".") for note in notes]
-    parts += [f"{note}." for note in notes]
+    parts += [escape(f"{note}.") for note in notes]
     text = "\n\n".join(parts) + "\n"
     files = write(folder, name, text, frames, figures={})
     files += tuple(f"{stem}.{suffix}" for stem, _ in figures for suffix in FORMATS)

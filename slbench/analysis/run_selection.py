@@ -123,7 +123,7 @@ def select_runs(
         InputError: for a name that is no finished run or lacks a requirement, or if no run remains.
     """
     if not names and study is None:
-        raise InputError("no runs selected; name runs by id or folder, or a study with --study FILE")
+        raise InputError("RUN: no runs selected; name runs by id or folder, or a study with --study FILE")
     runs = {run.record.run_id: run for run in (named_run(store, name, needs) for name in names)}
     of_study, notes = ([], []) if study is None else study_runs(store, study, seeds, needs)
     for run in of_study:

@@ -4,14 +4,16 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from slbench.archive.export import MEASURED
 from slbench.archive.import_archive import STAGING
+from slbench.claims import NAME
 from slbench.errors import StoreError
-from slbench.files import read_json
+from slbench.files import DISK_FULL, read_json
 from slbench.run_paths import RunPaths
 from slbench.spec import digest
 from slbench.store import ENDED, Store, state_of
@@ -118,8 +120,7 @@ def remove(store: Store, items: list[Removable]) -> list[Removable]:
 def remove_one(store: Store, item: Removable) -> bool:
     try:
         if item.kind == "claim":
-            store.claims.forget([item.path.name])
-            return not item.path.exists()
+            return remove_claim(store, item.path)
         folder = item.path if item.kind in ("no run", "unfinished run") else item.path.parent
         if folder.parent != store.root / "runs":
             delete(item.path)
@@ -129,22 +130,49 @@ def remove_one(store: Store, item: Removable) -> bool:
         raise StoreError(f"{item.path}: cannot be removed: {error.strerror}") from error
 
 
+def remove_claim(store: Store, folder: Path) -> bool:
+    """Remove the folder of a claim whose owner is dead."""
+    if NAME.fullmatch(folder.name) is None:  # nobody can claim it
+        delete(folder)
+        return True
+    with claimed(store, folder.name) as is_free:
+        if is_free:
+            delete(folder)
+    return not folder.exists()
+
+
 def remove_from_run(store: Store, run_id: str, path: Path) -> bool:
     """Remove a path of a run while holding its claim; folders without a run id need no claim."""
     if RUN_ID.fullmatch(run_id) is None:
         delete(path)
         return True
-    claim = store.claims.acquire(run_id)
-    if claim is None:
-        return False
-    try:
+    with claimed(store, run_id) as is_free:
         paths = RunPaths(path)
-        if path.parent == store.root / "runs" and (paths.record.exists() or paths.diverged.exists()):
+        is_run = path.parent == store.root / "runs"
+        if not is_free or (is_run and (paths.record.exists() or paths.diverged.exists())):
             return False
         delete(path)
-    finally:
-        claim.release(done=True)
     return True
+
+
+@contextmanager
+def claimed(store: Store, run_id: str) -> Iterator[bool]:
+    """Hold the claim of a run within the block; yield whether no other process has it.
+
+    On a full disk, where room is needed most, nobody can write a claim: a run that is free is free without one.
+    """
+    claim, is_free = None, True
+    try:
+        claim = store.claims.acquire(run_id)
+        is_free = claim is not None
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+    try:
+        yield is_free
+    finally:
+        if claim is not None:
+            claim.release(done=True)
 
 
 def delete(path: Path) -> None:

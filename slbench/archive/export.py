@@ -5,6 +5,7 @@
     throughput/<machine>/<key>.json         throughput on their machines
     memory/<machine>/<key>.json             peak memory on their machines
     probes/<machine>/<key>.json             job costs on their machines
+    studies/<study>.json                    studies that any of the runs belongs to; see slbench.archive.studies
 
 Names are as in the store. Other members are refused.
 """
@@ -25,6 +26,7 @@ from typing import IO, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slbench import __version__
+from slbench.archive import studies
 from slbench.data.sets.archives import DAMAGED, UnpackBudget
 from slbench.errors import InputError, StoreError, similar
 from slbench.files import atomic_writer, dump_json
@@ -146,7 +148,7 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
 
 
 def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
-    """Return the finished runs among these, their files, and the measurements of their machines."""
+    """Return the finished runs among these, their files, the measurements of their machines, and their studies."""
     folders, contents, machines = store.ids(), ArchiveContents(), dict[str, None]()
     try:
         for run_id in run_ids:
@@ -158,6 +160,8 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
                 for path in sorted((store.root / kind / machine).glob("*.json")):
                     if MEMBER.fullmatch(name := f"{kind}/{machine}/{path.name}"):
                         contents.add(path, name)
+        for path in studies.studies_with(store, [run.run_id for run in contents.runs]):
+            contents.add(path, f"{path.parent.name}/{path.name}")
     except OSError as error:
         raise StoreError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return contents
@@ -290,7 +294,7 @@ def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
 
 
 def check_manifest(path: Path, manifest: Manifest) -> None:
-    """Raise InputError unless all names in the manifest are those of runs and measurements."""
+    """Raise InputError unless all names in the manifest are those of runs, measurements and studies."""
     folders = {run.folder: run for run in manifest.runs}
     names = {file.name for file in manifest.files}
     if len(folders) < len(manifest.runs) or len({run.run_id for run in manifest.runs}) < len(manifest.runs):
@@ -302,8 +306,10 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
             raise InputError(f"{path}: {MANIFEST}: damaged: {shown(folder)} has no {run.outcome_file}")
     for file in manifest.files:
         match = MEMBER.fullmatch(file.name)
+        if studies.MEMBER.fullmatch(file.name):
+            continue
         if match is None or (match[1] == "runs" and match[2] not in folders):
-            raise InputError(f"{path}: refused: a file of no run or measurement (got {shown(file.name)})")
+            raise InputError(f"{path}: refused: a file of no run, measurement or study (got {shown(file.name)})")
 
 
 def other_members(

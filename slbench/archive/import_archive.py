@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from slbench.archive.export import MEASURED, ArchivedRun, Reader, reading
+from slbench.archive.studies import check_studies, import_studies
 from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
 from slbench.files import sync_folder
@@ -52,6 +53,7 @@ class ImportResult:
     conflicts: list[Conflict] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)  # in progress in another process
     measurements: int = 0  # number of measurements that were added
+    studies: int = 0  # number of files of studies that were added or grew
 
 
 def conditions(record: Outcome) -> tuple[str, int, str]:
@@ -81,11 +83,13 @@ def import_archive(path: Path, store: Store) -> ImportResult:
                 for _ in reader.unpack(folder):
                     send_heartbeats(claim)
                 records = check_staged(reader, folder)
+                check_studies(folder, reader.path, records)
                 existing = {run: outcome_in(store, run) for run in records}
                 result = ImportResult(measurements=import_measurements(folder, store))
                 for listed in reader.manifest.runs:
                     send_heartbeats(claim)
                     import_run(listed, records[listed.run_id], existing.get(listed.run_id), folder, store, result)
+                result.studies = import_studies(folder, store)
                 return result
         except OSError as error:
             raise StoreError(f"{store.root}: cannot be written: {error.strerror}") from error

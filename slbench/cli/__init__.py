@@ -8,10 +8,12 @@ import typer
 
 from slbench import __version__
 from slbench.cli.command_group import CommandEntry, CommandGroup
+from slbench.cli.printing import printable_output
 from slbench.cli.usage_errors import usage_message
-from slbench.errors import SlbenchError
+from slbench.errors import InputError, SlbenchError
 
 INTERRUPTED = 130
+UNUSABLE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
 
 COMMANDS = {
     "run-grid": CommandEntry("grid:run_grid", "Run the missing runs of a study file or of a grid given by flags."),
@@ -98,6 +100,12 @@ def start(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code. Errors a user can cause are one line on stderr."""
+    with printable_output():
+        return run(arguments)
+
+
+def run(arguments: list[str] | None) -> int:
+    """Like `main`, with control characters in the output."""
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:  # typer makes KeyboardInterrupt this exit code
@@ -108,6 +116,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"slbench: {' '.join(message.split())}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        if error.errno in UNUSABLE:
+            name = error.filename2 or error.filename
+            print(f"slbench: {name}: cannot be read or written: {error.strerror}", file=sys.stderr)
+            return InputError.exit_code
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(

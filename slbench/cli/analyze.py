@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
+from slbench.cli.terminal import Terminal
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.slots import make_slots
@@ -202,7 +202,7 @@ def chosen_runs(
 
 def numbers(values: Sequence[str], flag: str) -> list[int]:
     """Return whole numbers, comma-separated or repeated."""
-    texts = options.split(values)
+    texts = options.split(values, flag)
     for value in texts:
         if not value.isdecimal():
             raise InputError(f"{flag}: must be comma-separated whole numbers from 0 (got {shown(value)})")
@@ -229,7 +229,7 @@ def folder_for(name: str, store: Path, out: Path | None) -> Path:
 @contextmanager
 def progress() -> "Iterator[Callable[[FinishedRun], OnProgress]]":
     """Show the progress of each run on a terminal."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
@@ -252,7 +252,7 @@ def show(output: "AnalysisOutput", *, as_json: bool) -> None:
         print(json.dumps(document, indent=2))
         return
     print("\n".join(line for line in output.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
-    say(Console(), f"written to {output.folder}: {'; '.join(grouped(output.files))}")
+    say(Terminal(), f"written to {output.folder}: {'; '.join(grouped(output.files))}")
 
 
 def grouped(files: Sequence[str]) -> list[str]:

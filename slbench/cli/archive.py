@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from slbench.archive.clean import Removable, find_removable, remove
 from slbench.archive.export import export
 from slbench.archive.import_archive import Conflict, ImportResult, import_archive
 from slbench.cli import options
 from slbench.cli.grid import say
+from slbench.cli.terminal import Terminal
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
@@ -68,7 +68,7 @@ def import_runs(
     if as_json:
         print(json.dumps(import_document(result), indent=2))
     else:
-        console = Console()
+        console = Terminal()
         for conflict in result.conflicts:
             for line in conflict_lines(conflict):
                 say(console, line)
@@ -99,7 +99,7 @@ def clean(
     if as_json:
         print(json.dumps(clean_document(entries, removed=yes), indent=2))
         return
-    console = Console()
+    console = Terminal()
     for entry in entries:
         say(console, f"{entry.kind:<16}{megabytes(entry.size, digits=2):>12}  {entry.path}")
     total = megabytes(sum(entry.size for entry in entries), digits=2)
@@ -147,6 +147,7 @@ def import_summary(result: ImportResult) -> str:
         f"{plural(len(result.conflicts), 'conflict')} stored separately" if result.conflicts else "",
         f"{len(result.busy)} skipped" if result.busy else "",
         f"{plural(result.measurements, 'throughput or memory measurement')} added" if result.measurements else "",
+        f"{plural(result.studies, 'study file')} added or updated" if result.studies else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -158,6 +159,7 @@ def import_document(result: ImportResult) -> dict[str, Any]:
         "same": result.same,
         "busy": result.busy,
         "measurements": result.measurements,
+        "studies": result.studies,
         "conflicts": [
             {
                 "run_id": conflict.here.run_id,

@@ -10,6 +10,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from slbench.cli.text_layout import help_page
+from slbench.cli.usage_errors import name_of
+from slbench.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class QuickConversion:
     convert: Callable[[], Any]  # returns typer's own conversion
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        if self.kind is Path and value == "":  # Path("") is the current folder
+            raise InputError(f"{name_of(param)}: must not be empty; for the current folder: .")
         if value is None or isinstance(value, self.kind):
             return value
         return self.convert().coerce(value, param=param, ctx=ctx)
@@ -80,6 +84,12 @@ class CommandGroup(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return [with_quick_conversion(parameter) for parameter in super().get_params(ctx)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         records = [record for option in self.get_params(ctx) if (record := option.get_help_record(ctx))]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from slbench.backbones import BACKBONES
+from slbench.cli.terminal import Terminal
 from slbench.measure.throughput_keys import Mode
 from slbench.methods import model_title
 from slbench.text import mebibytes, plural
@@ -50,8 +50,8 @@ def show(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         table.add_column(head, justify="right")
     for row in rows:
         table.add_row(*cells(row))
-    Console(highlight=False, width=200).print(table)  # fixed width: a truncated number is a wrong number
-    console = Console(highlight=False)
+    Terminal(highlight=False, width=200).print(table)  # fixed width: a truncated number is a wrong number
+    console = Terminal(highlight=False)
     console.print(
         "MACs: multiply-adds of matrix products and convolutions for one image, counted with fvcore.", soft_wrap=True
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from slbench.cli import options
+from slbench.cli.terminal import Terminal
 from slbench.data import DATASETS, DataConfig, DatasetEntry, find, imagenet, verify
 from slbench.data.config import file_exists
 from slbench.data.sets.fetch import OnProgress, add_local_file, fetch, missing
@@ -37,7 +38,7 @@ def list_sets(data_root: options.DataRoot = None, as_json: options.Json = False)
     if as_json:
         print(json.dumps({"root": str(config.root), "sets": states}, indent=2))
         return
-    console = Console(highlight=False, markup=False)
+    console = Terminal(highlight=False, markup=False)
     for name, state in states.items():
         console.print(f"{name:<20}{state}", soft_wrap=True)
     console.print(f"data root: {config.root}", soft_wrap=True)
@@ -56,7 +57,7 @@ def fetch_set(
     """
     config = DataConfig.read(data_root)
     entry, folder = published(name), folder_of(name, config)
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = Terminal(stderr=True, highlight=False, markup=False)
     for file in from_file:
         archive = add_local_file(folder, entry.archives, file)
         console.print(f"{file} is {archive.name}", soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from slbench import machine
 from slbench.cli import options
+from slbench.cli.terminal import Terminal
 from slbench.data import DATASETS, DataConfig, verify
 from slbench.data.config import check_writable
 from slbench.data.sets.local import state_of
@@ -48,7 +49,7 @@ def doctor(
 
     Exits with 1 if something is wrong.
     """
-    console = Console(highlight=False, markup=False)
+    console = Terminal(highlight=False, markup=False)
     failed = False
     for finding in examine(store, threads, DataConfig.read(data_root)):
         failed = failed or bool(finding.cure)

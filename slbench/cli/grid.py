@@ -14,6 +14,7 @@ from slbench import machine
 from slbench.cli import options
 from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
 from slbench.cli.status import as_document, causes, counts, line, rule_lines
+from slbench.cli.terminal import Terminal
 from slbench.cli.views import make_view
 from slbench.data import DataConfig, check_available, rehash
 from slbench.errors import InputError
@@ -93,7 +94,7 @@ def run_grid(
         retries=retries, timeout=options.seconds_of(timeout), fail_fast=fail_fast, max_failures=max_failures
     )
     check_plan_flags(plan=plan, probe=probe, speeds=speeds, save_speeds=save_speeds)
-    results, console = Store(store), Console(stderr=as_json)
+    results, console = Store(store), Terminal(stderr=as_json)
     others = [] if speeds is None else load_probes(speeds)
     results.check(writing=False)
     if retry_diverged and not plan:
@@ -207,7 +208,7 @@ def train(
     run = chosen.runs[0]
     results = Store(store)
     results.check(writing=True)
-    console = Console(stderr=as_json)
+    console = Terminal(stderr=as_json)
     if retry_diverged:
         results.retry_diverged([run.spec])
     done = results.states([run.spec])[run.spec.run_id] == "done"

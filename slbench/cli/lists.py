@@ -131,9 +131,9 @@ def rate(recipe: "Recipe") -> str:
 
 def show_recipe(name: str, *, as_json: bool) -> None:
     """Print each value of a recipe with its source."""
-    from rich.console import Console
     from rich.table import Table
 
+    from slbench.cli.terminal import Terminal
     from slbench.recipes import RECIPE_SOURCES, RECIPES
 
     recipe, sources = lookup(RECIPES, name, "recipe", where="--show"), RECIPE_SOURCES[name]
@@ -148,7 +148,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
     table.add_column()
     for field, value in values.items():
         table.add_row(field, rate(recipe) if field == "lr" else json.dumps(value), sources[field])
-    Console(highlight=False, markup=False).print(table)
+    Terminal(highlight=False, markup=False).print(table)
 
 
 def studies() -> list[tuple[str, str]]:

@@ -213,9 +213,17 @@ def board_in(folder: Path | None) -> Path | None:
     return folder.absolute()
 
 
-def split(values: Sequence[str]) -> list[str]:
-    """Return the values of repeated and comma-separated flags: ["a,b", "c"] is a, b, c."""
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+def split(values: Sequence[str | None], flag: str) -> list[str]:
+    """Return the values of repeated and comma-separated flags: ["a,b", "c"] is a, b, c; None was not given.
+
+    Raises:
+        InputError: for a flag that is given without a value: "".
+    """
+    given = [value for value in values if value is not None]
+    parts = [part.strip() for value in given for part in value.split(",") if part.strip()]
+    if given and not parts:
+        raise InputError(f"{flag}: is empty (got {shown(given[0])}); leave it out for the default")
+    return parts
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:
@@ -260,10 +268,10 @@ def study_of(
     """
     from slbench.study import Flags, load_study, make_study
 
-    axes = {"backbone": split(backbone), "method": split(method), "dataset": split(dataset)}
-    grid: dict[str, list[Any]] = {name: values for name, values in axes.items() if values}
+    axes = {"backbone": backbone, "method": method, "dataset": dataset}
+    grid: dict[str, list[Any]] = {name: split(values, f"--{name}") for name, values in axes.items() if values}
     if path is None and not grid:
-        raise InputError("nothing to run; name a study file, or --backbone, --method or --dataset")
+        raise InputError("STUDY: nothing to run; name a study file, or --backbone, --method or --dataset")
     if seeds is not None:
         grid["seed"] = list(seeds)
     overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}

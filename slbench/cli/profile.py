@@ -14,14 +14,16 @@ from slbench.backbones import BACKBONES
 from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
 from slbench.errors import InputError
-from slbench.grid.slots import Resolved, Slot, make_slots, resolve_precision
-from slbench.image_shape import ImageShape
+from slbench.grid.slots import Resolved, Slot, make_slots, memory_of, resolve_precision
+from slbench.image_shape import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, ImageShape
+from slbench.measure.memory_bounds import check_network
 from slbench.measure.network import Network
 from slbench.measure.throughput_keys import Timing, choose_timing, network_key
 from slbench.measurement_records import Throughput
 from slbench.methods import METHODS
 from slbench.names import lookup
 from slbench.published.numbers import Published, find
+from slbench.recipes import MAX_COUNT
 from slbench.store import Store
 
 if TYPE_CHECKING:
@@ -35,10 +37,16 @@ NOISY = 0.1  # interquartile range above this share of the median
 def profile(
     backbone: options.Backbones = [],  # noqa: B006
     method: options.Methods = [],  # noqa: B006
-    image_size: Annotated[int, typer.Option("--image-size", "--img-size", help="Image side in px.", min=1)] = 64,
-    classes: Annotated[int, typer.Option("--classes", "--num-classes", help="Number of classes.", min=2)] = 200,
-    in_chans: Annotated[int, typer.Option("--in-chans", help="Image channels.", min=1)] = 3,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Batch size of the timing.", min=1)] = 128,
+    image_size: Annotated[
+        int, typer.Option("--image-size", "--img-size", help="Image side in px.", min=1, max=MAX_SIDE)
+    ] = 64,
+    classes: Annotated[
+        int, typer.Option("--classes", "--num-classes", help="Number of classes.", min=2, max=MAX_CLASSES)
+    ] = 200,
+    in_chans: Annotated[int, typer.Option("--in-chans", help="Image channels.", min=1, max=MAX_CHANNELS)] = 3,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Batch size of the timing.", min=1, max=MAX_COUNT)
+    ] = 128,
     throughput: Annotated[bool, typer.Option(help="Also measure images/s.")] = True,
     memory: Annotated[
         bool | None, typer.Option(help="Also measure the peak memory of a training step. [default: as --throughput]")
@@ -58,8 +66,8 @@ def profile(
     as_json: options.Json = False,
 ) -> None:
     """Measure multiply-adds, parameters, images/s and memory."""
-    backbones = options.split(backbone) or list(BACKBONES)
-    methods = options.split(method) or list(DEFAULT_METHODS)
+    backbones = options.split(backbone, "--backbone") or list(BACKBONES)
+    methods = options.split(method, "--method") or list(DEFAULT_METHODS)
     for name in backbones:
         lookup(BACKBONES, name, "backbone", where="--backbone")
     for name in methods:
@@ -81,7 +89,11 @@ def profile(
     from slbench.measure.profile import costs
 
     shape = ImageShape((image_size, image_size), in_chans, classes)
-    networks, notes = resolve_networks(backbones, methods, shape=shape)
+    networks, notes = resolve_networks(backbones, methods, shape=shape, where="--image-size")
+    for network in networks.values():  # multiply-adds are counted on the processor
+        check_network(network, machine.host().memory_bytes, batch=1, where="--image-size", use="forward")
+        if throughput or memory:
+            check_network(network, memory_of(slot.device), batch=batch_size, where=slot.device.label)
     rows = [as_row(profile) for profile in costs(networks)]
     setting = MeasurementContext(slot=slot, precision=resolved, batch_size=batch_size)
     if throughput:

@@ -3,22 +3,26 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from slbench import machine
 from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
 from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
+from slbench.cli.terminal import Terminal
 from slbench.data import DataConfig
+from slbench.data.specs import MAX_SEED
 from slbench.errors import InputError
-from slbench.image_shape import ImageShape
+from slbench.image_shape import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, ImageShape
+from slbench.measure.memory_bounds import check_network
 from slbench.methods import METHODS
 from slbench.names import lookup
 
 if TYPE_CHECKING:
     from slbench.analysis.effective_receptive_field import Output
 
+MAX_NOISE = 100_000
 OUTPUTS: "dict[str, Output]" = {"tokens": "tokens", "class": "class"}
 
 
@@ -48,14 +52,23 @@ def receptive_field(
     method: options.Methods = [],  # noqa: B006
     image_size: Annotated[
         int | None,
-        typer.Option("--image-size", "--img-size", help="Image side in px. [default: 32]", min=1, show_default=False),
+        typer.Option(
+            "--image-size",
+            "--img-size",
+            help="Image side in px. [default: 32]",
+            min=1,
+            max=MAX_SIDE,
+            show_default=False,
+        ),
     ] = None,
-    in_chans: Annotated[int, typer.Option("--in-chans", help="Image channels.", min=1)] = 3,
-    classes: Annotated[int, typer.Option("--classes", "--num-classes", help="Number of classes.", min=2)] = 10,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of untrained networks and noise.", min=0)] = 0,
+    in_chans: Annotated[int, typer.Option("--in-chans", help="Image channels.", min=1, max=MAX_CHANNELS)] = 3,
+    classes: Annotated[
+        int, typer.Option("--classes", "--num-classes", help="Number of classes.", min=2, max=MAX_CLASSES)
+    ] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of untrained networks and noise.", min=0, max=MAX_SEED)] = 0,
     of: Annotated[list[str], typer.Option("--of", help="Outputs: tokens, class; comma-separated.")] = ["tokens"],  # noqa: B006
     images: Annotated[
-        int, typer.Option("--images", help="Number of images, of the test split or of noise.", min=1)
+        int, typer.Option("--images", help="Number of images, of the test split or of noise.", min=1, max=MAX_NOISE)
     ] = 64,
     store: options.StoreFolder = options.RESULTS,
     out: Out = None,
@@ -66,7 +79,7 @@ def receptive_field(
 
     Uses finished runs on their test images, or else untrained networks on noise.
     """
-    backbones, methods = options.split(backbone), options.split(method)
+    backbones, methods = options.split(backbone, "--backbone"), options.split(method, "--method")
     is_finished = bool(runs) or study is not None
     if is_finished and (backbones or methods or image_size is not None):
         raise InputError("--backbone, --method and --image-size cannot be combined with runs or --study")
@@ -74,7 +87,7 @@ def receptive_field(
         lookup(NAMED, name, "backbone", where="--backbone")
     for name in methods:
         lookup(METHODS, name, "method", where="--method")
-    outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of)]
+    outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of, "--of")]
     data, needs = DataConfig.read(data_root), Requirements(attention=False)
     chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
@@ -89,8 +102,10 @@ def receptive_field(
         networks, notes = analyzed_networks.resolve_default_networks(
             backbones, methods, shape=ImageShape((side, side), in_chans, classes)
         )
+        for network in networks.values():
+            check_network(network, machine.host().memory_bytes, batch=images, where="--images", use="gradients")
         inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with console.status("") as status:
         output = analyse(inputs, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
     show(output, as_json=as_json)

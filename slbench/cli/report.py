@@ -1,6 +1,7 @@
 """`slbench report`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,39 +40,39 @@ def report(
         str, typer.Option("--format", help="Output formats, comma-separated: md, csv, latex, html.")
     ] = "md,csv,latex",
     accuracy: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--accuracy",
             help="Accuracies, comma-separated: final, selected, best. [default: final]",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     columns: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--columns", help=f"Columns, comma-separated, in order: {', '.join(column_names())}.", show_default=False
         ),
-    ] = "",
+    ] = None,
     published: Annotated[
         bool, typer.Option("--published", help="Add the paper's numbers, with a verdict for each.")
     ] = False,
     figures: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--figures",
             help=f"Figures, comma-separated: {', '.join(FIGURES)}; or all, none. "
             f"[default: {', '.join(DEFAULT_FIGURES)}]",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     query: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--query",
-            help='Only runs that match this pandas expression over the columns of runs.csv: "recipe_lr < 0.002".',
+            help='Only runs for which a condition on the columns of runs.csv holds: "recipe_lr < 0.002".',
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     as_json: options.Json = False,
     out: Annotated[
         Path | None,
@@ -85,7 +86,7 @@ def report(
     from slbench.report.write import report as write
 
     data = DataConfig.read(data_root)
-    names = options.split([formats])
+    names = options.split([formats], "--format")
     for format_ in names:
         lookup(SUFFIXES, format_, "format", where="--format")
     named_columns, named_figures = asked_columns(accuracy, columns), asked_figures(figures)
@@ -97,10 +98,10 @@ def report(
         if path is not None and path.is_dir():
             if as_json:
                 raise InputError(f"{path}: --json: not for the folder of a search, which has search.json")
-            print(tuning_summary(path, out or path), end="")
+            print(tuning_summary(path, out or path, Store(path.absolute().parent.parent)), end="")
             continue
         inputs = finished_runs(path, results, data)
-        if query:
+        if query is not None:
             from slbench.report.inputs import only
 
             inputs = only(inputs, query)
@@ -119,23 +120,26 @@ def report(
         print(json.dumps(documents if len(paths) > 1 else documents[0], indent=2, ensure_ascii=False))
         return
     for search in searches(results) if not studies else []:
-        print(f"\n{tuning_summary(search, search)}", end="")
+        print(f"\n{tuning_summary(search, search, results)}", end="")
 
 
-def asked_columns(accuracy: str, columns: str) -> list[str]:
+def asked_columns(accuracy: str | None, columns: str | None) -> list[str]:
     """Return the columns named by flags; empty without. Raises InputError for an unknown one."""
-    accuracies = [lookup(ACCURACIES, name, "accuracy", where="--accuracy") for name in options.split([accuracy])]
-    named = options.split([columns])
+    accuracies = [
+        lookup(ACCURACIES, name, "accuracy", where="--accuracy") for name in options.split([accuracy], "--accuracy")
+    ]
+    named = options.split([columns], "--columns")
     if accuracies and named:
         raise InputError("--accuracy and --columns cannot be combined; the first is short for the second")
     check_columns(named, "--columns")
     gains = [part for name in accuracies for part in (name, "gain")]
+    check_columns(gains, "--accuracy")
     return named or ([*COSTS, *gains] if gains else [])
 
 
-def asked_figures(figures: str) -> list[str]:
+def asked_figures(figures: str | None) -> list[str]:
     """Return the figures named by the flag; empty without. Raises InputError for an unknown one."""
-    named = options.split([figures])
+    named = options.split([figures], "--figures")
     for name in named:
         lookup(dict.fromkeys([*FIGURES, "all", "none"]), name, "figure", where="--figures")
     if "none" in named and set(named) != {"none"}:
@@ -173,10 +177,19 @@ def show(output: "Report", folder: Path) -> None:
         print(f"{folder / figure}.png, .svg, .pdf: {content}")
 
 
-def tuning_summary(folder: Path, out: Path) -> str:
-    """Return the summary of a search; rewrite its tables and figures from its record."""
+def tuning_summary(folder: Path, out: Path, store: Store) -> str:
+    """Return the summary of a search; rewrite its tables and figures from its record, corrected by its runs.
+
+    Args:
+        store: has the runs of the search.
+    """
     if not (folder / FILE).exists():
         raise InputError(f"{folder}: not the folder of a search: no {FILE}; allowed: study files, results/tuning/NAME")
-    from slbench.tuning.outputs import write_tables
+    from slbench.tuning.outputs import check_outputs, write_tables
+    from slbench.tuning.record_check import checked
 
-    return write_tables(load(folder), out)
+    check_outputs(out)
+    record, lines = checked(load(folder), store)
+    for line in lines:
+        print(f"slbench: {folder / FILE}: {line}", file=sys.stderr)
+    return write_tables(record, out)

@@ -78,7 +78,9 @@ def watch_runs(study: Study, store: Store) -> GridStatus:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(auto_refresh=False) as live:
+    from slbench.cli.terminal import Terminal
+
+    with Live(auto_refresh=False, console=Terminal()) as live:
         while True:
             study = with_adaptive_seeds(study, store)
             standing = GridStatus.of(study.runs, store)

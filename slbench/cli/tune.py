@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
+from slbench.cli.terminal import Terminal
 from slbench.cli.tune_views import make_view
 from slbench.data import DEFAULT_DATASET, DataConfig
 from slbench.errors import InputError
@@ -21,7 +21,7 @@ from slbench.store import Store
 from slbench.text import plural, shown
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
-from slbench.tuning.search import SearchConfig
+from slbench.tuning.search import MAX_SEEDS, MAX_TRIALS, SearchConfig
 from slbench.tuning.search_file import NOTHING, load_search_file, space_of
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS
 from slbench.tuning.target import TuningTarget
@@ -44,7 +44,8 @@ def tune_temperature(
         ),
     ] = [],  # noqa: B006
     trials: Annotated[
-        int, typer.Option("--trials", help="Trials per method.", min=1, metavar="N", rich_help_panel=SEARCH)
+        int,
+        typer.Option("--trials", help="Trials per method.", min=1, max=MAX_TRIALS, metavar="N", rich_help_panel=SEARCH),
     ] = 20,
     time_limit: Annotated[
         str | None,
@@ -59,7 +60,12 @@ def tune_temperature(
     seeds_per_trial: Annotated[
         int,
         typer.Option(
-            "--seeds-per-trial", help="Seeds averaged in each trial.", min=1, metavar="K", rich_help_panel=SEARCH
+            "--seeds-per-trial",
+            help="Seeds averaged in each trial.",
+            min=1,
+            max=MAX_SEEDS,
+            metavar="K",
+            rich_help_panel=SEARCH,
         ),
     ] = 3,
     search: Annotated[
@@ -105,6 +111,7 @@ def tune_temperature(
             "--compare-seeds",
             help="Fresh seeds of the comparison after the search; 0: no comparison.",
             min=0,
+            max=MAX_SEEDS,
             metavar="N",
             rich_help_panel=SEARCH,
         ),
@@ -138,7 +145,7 @@ def tune_temperature(
     settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
     targets = [
         TuningTarget(backbone, dataset, name, recipe or "quick", settings, data)
-        for name in options.split(method) or ["both"]
+        for name in options.split(method, "--method") or ["both"]
     ]
     if len({target.method for target in targets}) < len(targets):
         raise InputError(f"--method: names a method twice (got {', '.join(target.method for target in targets)})")
@@ -169,7 +176,7 @@ def tune_temperature(
         take_over=take_over,
     )
     signal.signal(signal.SIGTERM, interrupt)
-    console = Console(stderr=as_json)
+    console = Terminal(stderr=as_json)
     for line in opening(tuning):
         say(console, line)
     with make_view(console, tuning) as view:
@@ -194,10 +201,9 @@ def check_protocol(protocol: str | None, changes: list[str]) -> None:
 
 def command_line() -> str:
     """Return the command line, without passwords of storage URLs."""
-    from slbench.tuning.storage import hide_password
+    from slbench.tuning.storage_url import hide_password
 
-    arguments = [hide_password(word) if "://" in word else word for word in sys.argv[1:]]
-    return shlex.join(["slbench", *arguments])
+    return shlex.join(["slbench", *map(hide_password, sys.argv[1:])])
 
 
 def opening(tuning: PreparedSearch) -> list[str]:

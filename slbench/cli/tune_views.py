@@ -21,7 +21,7 @@ from slbench.grid.events import (
 )
 from slbench.text import duration, plural
 from slbench.tuning.record import setting_words
-from slbench.tuning.run import Comparing, PreparedSearch, Searching, TimedOut, TuningEvent
+from slbench.tuning.run import Comparing, Corrected, PreparedSearch, Searching, TimedOut, TuningEvent
 from slbench.tuning.search import TrialOutcome
 
 
@@ -103,6 +103,8 @@ def event_line(event: TuningEvent, *, many: bool) -> str | None:
     """Return the permanent line of an event, or None. A run's end has none: it would show a test accuracy."""
     if isinstance(event, TrialOutcome):
         return trial_line(event, many=many)
+    if isinstance(event, Corrected):
+        return f"note: {event.line}"
     if isinstance(event, Comparing):
         return f"comparing on the test images with fresh seeds: {plural(event.runs, 'run')}"
     if isinstance(event, Searching):

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import say, say_notes
+from slbench.cli.terminal import Terminal
 from slbench.cli.views import make_view
 from slbench.data import DataConfig
 from slbench.errors import InputError
@@ -54,7 +54,7 @@ def verify_resume(
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise InputError(f"--keep: must be a new or empty folder (got {shown(keep)})")
     runs = chosen.runs if every else one_per_network(chosen.runs)
-    console = Console()
+    console = Terminal()
     with stores(keep) as folder:
         grid = prepare(
             runs,

@@ -79,7 +79,8 @@ def failed(event: Failed) -> str:
     tail = failure.traceback.rstrip().splitlines()[-SHOWN_LINES:] or list(failure.last_lines)[-SHOWN_LINES:]
     if failure.kind == "disk full":
         tail = []
-    first = f"FAILED  {event.run.title}: {failure.kind}: {failure.reason}{again}; log: {event.log}"
+    kind = "" if failure.reason.startswith(failure.kind) else f"{failure.kind}: "  # "killed by SIGKILL" says it
+    first = f"FAILED  {event.run.title}: {kind}{failure.reason}{again}; log: {event.log}"
     return "\n".join([first, *(f"        | {line}" for line in tail)])
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say, say_notes
 from slbench.cli.status import causes, counts, rule_lines
+from slbench.cli.terminal import Terminal
 from slbench.cli.views import make_view
 from slbench.data import DataConfig
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
@@ -69,7 +69,7 @@ def work(
     """
     board = options.board_in(tensorboard)
     chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
-    results, console = Store(store), Console()
+    results, console = Store(store), Terminal()
     policy = Policy(
         retries=retries,
         timeout=options.seconds_of(timeout),

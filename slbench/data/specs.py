@@ -7,12 +7,14 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from slbench.errors import InputError
-from slbench.image_shape import ImageShape
+from slbench.image_shape import MAX_CHANNELS, MAX_CLASSES, ImageShape
+from slbench.image_shape import MAX_SIDE as MAX_SIDE
 from slbench.validation import STRICT
 
-Count = Annotated[int, Ge(0)]
+MAX_IMAGES = 10**10
+MAX_SEED = 2**63 - 1  # the largest integer of TOML
+Count = Annotated[int, Ge(0), Le(MAX_IMAGES)]
 Counts = Count | tuple[Count, ...]  # per class, by label; one number if all are equal
-MAX_SIDE = 4096  # px, of a network's input
 Side = Annotated[int, Ge(1), Le(MAX_SIDE)]
 
 TENTH = 10  # one training image in so many is a validation image, per class
@@ -29,17 +31,19 @@ class DatasetSpec:
     name: str
     content: str  # ARRAYS or ARCHIVES (what was hashed), then hex digits
     image_size: tuple[Side, Side]  # (height, width) in px of a network's input
-    in_channels: Annotated[int, Ge(1)]
-    num_classes: Annotated[int, Ge(2)]
+    in_channels: Annotated[int, Ge(1), Le(MAX_CHANNELS)]
+    num_classes: Annotated[int, Ge(2), Le(MAX_CLASSES)]
     train_counts: Counts  # training images, including the validation split
     validation_counts: Counts  # of these, the validation split under protocol holdout
-    num_test: Annotated[int, Ge(1)]
+    num_test: Annotated[int, Ge(1), Le(MAX_IMAGES)]
     mean: tuple[float, ...]  # per channel over the training images, in [0, 1]
     std: tuple[float, ...]
     # Subset per class of the training images without the validation split: all, or one of the two.
     fraction: Annotated[float, Gt(0), Le(1)] | None = None  # share of the training images of each class
-    per_class: Annotated[int, Ge(1)] | None = None  # number of training images of each class
-    split_seed: Annotated[int, Ge(0)] = 0  # decides which images validate (and test, without published test images)
+    per_class: Annotated[int, Ge(1), Le(MAX_IMAGES)] | None = None  # number of training images of each class
+    split_seed: Annotated[int, Ge(0), Le(MAX_SEED)] = (
+        0  # decides which images validate (and test, without published test images)
+    )
 
     def __post_init__(self) -> None:
         if self.fraction is not None and self.per_class is not None:

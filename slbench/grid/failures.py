@@ -1,6 +1,5 @@
 """Why a job failed: as reported by the worker, else from exit code, signal and log."""
 
-import errno
 import platform
 import signal
 import traceback
@@ -9,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slbench.errors import DivergedError
+from slbench.files import DISK_FULL
 from slbench.grid.messages import JobFailed
 from slbench.record import Failure, Kind
 
 LAST_LINES = 10
+LOST = "finished, but the store has no record of it: files of the store were deleted or moved during the run"
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 # messages of CUDA when the process or the device is no longer usable
 DEVICE_LOST = (
@@ -32,7 +33,7 @@ def kind_of(error: BaseException) -> Kind:
     message = str(error).lower()
     if isinstance(error, DivergedError):
         return "diverged"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return "disk full"
     if isinstance(error, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "out of memory"
@@ -58,6 +59,7 @@ def failure(
     report: JobFailed | None = None,
     timeout: float | None = None,
     killed_for_memory: bool = False,
+    lost: bool = False,
     attempt: int = 1,
     device: str = "",
 ) -> Failure:
@@ -69,6 +71,7 @@ def failure(
         report: the worker's own message, if it could send one.
         timeout: time limit in seconds, if it was exceeded.
         killed_for_memory: the kernel's out-of-memory killer was active in this container during the job.
+        lost: the worker said that it had finished, and was killed since the store had no record.
     """
     lines = last_lines(log, log_start)
     number = -returncode if returncode < 0 else None
@@ -76,6 +79,8 @@ def failure(
     kind: Kind
     if timeout is not None:
         kind, reason = "timeout", f"took longer than --timeout {timeout:g} s"
+    elif lost:
+        kind, reason = "error", LOST
     elif report is not None:
         kind, reason = report.kind, f"{how}: {report.message}"
     else:

@@ -61,6 +61,7 @@ class RunningJob:
     kill_at: float | None = None  # asked to end; killed at this monotonic time
     timed_out: bool = False
     cancelled: bool = False  # ended by the launcher; not a failure
+    lost: bool = False  # reported as finished, without a record
     pruned: Pruned | None = None  # by a search
 
     @property
@@ -302,7 +303,8 @@ class LocalExecutor:
             self.idle[job.slot] = worker
             self._end(job)
         else:
-            worker.process.kill()  # reported as finished without a record: no longer trusted
+            job.lost = True
+            worker.process.kill()  # no longer trusted
 
     def _write_progress(self, job: RunningJob, message: Progress) -> None:
         now = time.monotonic()
@@ -379,6 +381,7 @@ class LocalExecutor:
             report=job.report,
             timeout=self.policy.timeout if job.timed_out else None,
             killed_for_memory=memory_kills() > job.memory_kills,
+            lost=job.lost,
             attempt=job.task.failures + 1,
             device=job.slot.device.label,
         )

@@ -55,6 +55,11 @@ def devices() -> dict[str, Device]:
     return by_label
 
 
+def memory_of(device: Device) -> int:
+    """Return the bytes of memory of a device: its own, or of this machine; 0 if unknown."""
+    return device.memory_bytes if device.kind == "cuda" else machine.host().memory_bytes
+
+
 def visible_gpus() -> list[machine.Gpu]:
     """Return the GPUs visible under CUDA_VISIBLE_DEVICES (indices or UUIDs), in its order.
 
@@ -120,12 +125,16 @@ def with_cores(slots: list[Slot]) -> list[Slot]:
 
 
 def choose(requested: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list[Device]:
-    """Return the devices of a `--devices` value, each once."""
+    """Return the devices of a `--devices` value."""
     known = devices()
     if requested == "auto":
         gpus = [device for device in known.values() if device.kind == "cuda"]
         return gpus or [known.get("mps", known["cpu"])]
-    labels = list(dict.fromkeys(label.strip() for label in requested.split(",")))
+    labels = [label.strip() for label in requested.split(",")]
+    if repeated := next((label for label in labels if labels.count(label) > 1), None):
+        raise InputError(
+            f"--devices: '{repeated}' is named twice (got {shown(requested)}); more jobs on one: --jobs-per-device"
+        )
     for label in labels:
         kind, _, number = label.partition(":")
         if kind in elsewhere and (number.isdecimal() or label == kind):

@@ -26,11 +26,13 @@ from slbench.measurement_records import Probe
 from slbench.store import Store
 
 KINDS: dict[type[BaseModel], str] = {Job: "job", ProbeTask: "probe", SpeedTest: "speed"}
+PR_SET_PDEATHSIG = 1  # option of prctl: the signal sent to a process when the thread that started it ends
 STOP = "stop"  # kind of the command that stops the run whose id follows
 
 
 def main() -> int:
     """Run jobs until stdin closes, or a single task of another kind; return the exit code."""
+    end_with_launcher()
     pipe, commands = take_stdout(), CommandReader()
     threading.Thread(target=commands.listen, daemon=True).start()
     while (task := commands.tasks.get()) is not None:
@@ -53,6 +55,17 @@ def main() -> int:
         commands.busy.clear()
         send(pipe, message)
     return 0
+
+
+def end_with_launcher() -> None:
+    """Have Linux kill this process when the launcher dies, even while no other thread of it gets to run.
+
+    Without this, a long operation delays the thread that notices that stdin has closed.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def die_of_sigterm() -> None:

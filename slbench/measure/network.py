@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from slbench.backbones import NAMED, build, default_spec, resolve_network
 from slbench.backbones.specs import BackboneSpec, RegisteredSpec
-from slbench.errors import InapplicableError
+from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from slbench.spec import RunSpec, network_numerics
@@ -71,12 +71,13 @@ class Network:
 
 
 def resolve_networks(
-    backbones: Iterable[str], methods: Iterable[str], *, shape: ImageShape
+    backbones: Iterable[str], methods: Iterable[str], *, shape: ImageShape, where: str
 ) -> tuple[dict[tuple[str, str], Network], list[str]]:
     """Return networks by (backbone, method), in that order, and a note on each pair that does not apply.
 
     Args:
         backbones: names of backbones or presets.
+        where: flag of the image size, for errors.
     Raises:
         InputError: for sizes that do not fit.
         InapplicableError: if no pair applies.
@@ -88,6 +89,9 @@ def resolve_networks(
             networks[backbone, method] = Network.resolve(default_spec(backbone), METHODS[method], shape=shape)
         except InapplicableError as error:
             notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
+        except InputError as error:
+            size = "x".join(map(str, dict.fromkeys(shape.size)))
+            raise InputError(f"{where} {size}: {NAMED[backbone].title}, {method}: {error}") from error
     if not networks:
         raise InapplicableError(notes[0].removeprefix("left out: "))
     return networks, notes

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from slbench.errors import InputError
+from slbench.image_shape import MAX_SIDE
 from slbench.validation import STRICT
 
 Shift = Literal["none", "diagonal", "cardinal", "all8"]
@@ -35,32 +36,41 @@ class Method:
 
     shift: Shift = "none"  # directions (down, right) of the shifted copies; the paper's is "diagonal"
     shift_ratio: Annotated[float, Gt(0), Le(1)] | None = None  # share of the patch side, floored to px; default: 0.5
-    shift_pixels: Annotated[int, Ge(1)] | None = None  # px; instead of the ratio
+    shift_pixels: Annotated[int, Ge(1), Le(MAX_SIDE)] | None = None  # px; instead of the ratio
     window: Literal[1, 2] = 1  # side, in patches, of the window that a token reads; 2 overlaps, without shifts
     layer_norm: bool | None = None  # before the linear map; default: only with shifts
     s_pool: Literal["auto", "yes", "no"] = "auto"  # shift or window in pooling layers too; auto: only a shift
     learn_temperature: bool = False  # of the attention softmax
     temperature_per: Literal["head", "layer"] = "head"  # one learned temperature per head or layer
-    initial_temperature: Annotated[float, Gt(0)] = 1.0  # in multiples of sqrt(d_k); constant unless learned
+    initial_temperature: Annotated[float, Ge(1e-6), Le(1e6)] = 1.0  # in multiples of sqrt(d_k); constant unless learned
     mask_self: bool = False  # no token attends to itself
     widened: bool = False  # control: a wider MLP, so that the parameter count is that of "both"
 
     def __post_init__(self) -> None:
         if self.shift_ratio is not None and self.shift_pixels is not None:
-            raise InputError("shift_ratio and shift_pixels exclude each other; set one")
+            raise InputError(
+                "shift_ratio and shift_pixels: exclude each other "
+                f"(got {self.shift_ratio:g} and {self.shift_pixels}); set one"
+            )
         if self.shift == "none" and (self.shift_ratio, self.shift_pixels) != (None, None):
-            raise InputError("shift_ratio and shift_pixels need a shift; set shift to diagonal, cardinal or all8")
+            name = "shift_pixels" if self.shift_ratio is None else "shift_ratio"
+            raise InputError(
+                f"{name}: needs a shift (got {getattr(self, name):g}); set shift to diagonal, cardinal or all8"
+            )
         if self.shift == "none" and self.window == 1 and self.s_pool == "yes":
             raise InputError(
-                "s_pool = 'yes' needs a shift; set shift to diagonal, cardinal or all8, "
+                "s_pool: needs a shift (got 'yes'); set shift to diagonal, cardinal or all8, "
                 "or window to 2 for the control without shifts"
             )
         if self.shift != "none" and self.window != 1:
-            raise InputError("window = 2 is a control without shifts; set shift to none, or window to 1")
+            raise InputError(
+                f"window: is a control without shifts (got 2 with shift '{self.shift}'); "
+                "set shift to none, or window to 1"
+            )
         if self.temperature_per == "layer" and not self.learn_temperature:
-            raise InputError("temperature_per = 'layer' needs learn_temperature = true")
+            raise InputError("temperature_per: needs learn_temperature = true (got 'layer')")
         if self.widened and (self.changes_tokenizer or self.changes_attention):
-            raise InputError("widened = true is a control on the plain backbone; remove the fields of SPT and LSA")
+            raise InputError("widened: is a control on the plain backbone (got true); remove the fields of SPT and LSA")
 
     @property
     def changes_tokenizer(self) -> bool:
@@ -84,7 +94,7 @@ class Method:
         """
         shifted = self.shift != "none"
         if self.s_pool == "yes" and not pools:
-            raise InputError("s_pool = 'yes' needs a backbone with pooling layers")
+            raise InputError("s_pool: needs a backbone with pooling layers (got 'yes')")
         pooled = pools and (self.s_pool == "yes" or (shifted and self.s_pool == "auto"))
         method = dataclasses.replace(self, s_pool="yes" if pooled else "no")
         if soft_splits:
@@ -98,11 +108,13 @@ class Method:
 
     def _on_soft_splits(self) -> "Method":
         if self.window != 1:
-            raise InputError("window = 2 needs patches, and soft splits have none")
+            raise InputError("window: needs patches, and soft splits have none (got 2)")
         if self.layer_norm:
-            raise InputError("layer_norm = true: soft splits have no norm besides that of the token transformer")
+            raise InputError("layer_norm: soft splits have no norm besides that of the token transformer (got true)")
         if self.shift_ratio not in (None, 0.5):
-            raise InputError("shift_ratio needs patches, and soft splits have none; set shift_pixels")
+            raise InputError(
+                f"shift_ratio: needs patches, and soft splits have none (got {self.shift_ratio:g}); set shift_pixels"
+            )
         pixels = 1 if self.shift != "none" and self.shift_pixels is None else self.shift_pixels
         return dataclasses.replace(self, shift_ratio=None, shift_pixels=pixels, layer_norm=False)
 

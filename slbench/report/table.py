@@ -138,7 +138,7 @@ def check_data(records: Sequence[RunRecord]) -> None:
         if first.data_sha256 != record.data_sha256:
             raise StoreError(
                 f"runs {first.run_id} and {record.run_id} on {record.labels.dataset} were trained on different images "
-                f"(data_sha256 {first.data_sha256[:12]} and {record.data_sha256[:12]}) and cannot be averaged; "
+                f"(got data_sha256 {first.data_sha256[:12]} and {record.data_sha256[:12]}) and cannot be averaged; "
                 "delete the folder of the wrong run and run it again"
             )
 

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import pandas as pd
 
+from slbench.csv_text import read_csv
 from slbench.differing import differing, flat
+from slbench.errors import InputError
 from slbench.record import Outcome, RunRecord
 from slbench.spec import to_dict
 from slbench.text import distinct
@@ -15,6 +18,10 @@ RunKind = Literal["grid", "tuning", "resume check"]
 METHOD_PREFIXES = ("backbone_", "method_", "numerics_")  # spec fields that backbone and method imply
 TRAINING_PREFIXES = ("dataset_", "recipe_")  # spec fields that all rows of a table should share
 EQUAL = "recipe_equal"
+TEXTS = (  # text even if it looks like a number
+    "run", "cell", "backbone", "method", "dataset", "protocol", "status", "kind", "device_name", "dataset_name",
+    "host_machine_id", "host_cpu", "code_commit", "data_sha256", "weights_sha256",
+)  # fmt: skip
 
 
 def tidy(outcomes: Iterable[Outcome], kinds: Mapping[str, RunKind] = {}) -> pd.DataFrame:
@@ -38,6 +45,14 @@ def tidy(outcomes: Iterable[Outcome], kinds: Mapping[str, RunKind] = {}) -> pd.D
         elif frame[column].dtype == object:
             frame[column] = frame[column].where(frame[column].notna(), float("nan"))
     return frame
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """Return the frame that was written as this `runs.csv`. Raises InputError for another file."""
+    frame = read_csv(path, texts=TEXTS)
+    if "run" not in frame:
+        raise InputError(f"{path}: not the runs.csv of a report: it has no column run")
+    return frame.set_index(pd.Index([run.rpartition("-")[2] for run in frame["run"]], name="run_id", dtype="str"))
 
 
 def tidy_row(record: Outcome, specs: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from slbench.csv_text import to_csv
 from slbench.files import write_atomic
 from slbench.report import SUFFIXES
 from slbench.report.figures.registry import draw
@@ -16,6 +17,7 @@ from slbench.report.render import csv, latex, markdown
 from slbench.report.sections import Section, make_sections
 from slbench.report.table import Table, make_table
 from slbench.report.verdicts import ROW_COLUMNS
+from slbench.text import printable
 
 TABLES: dict[str, Callable[[Table], str]] = {
     "md": markdown.render_table,
@@ -64,7 +66,7 @@ def report(
     figure_names = figures or (["all"] if "html" in formats and len(inputs.records) <= MAX_RUNS_WITH_FIGURES else [])
     # First, since it may raise InputError.
     drawn = draw(inputs, table, figure_names, out)
-    files = {"runs.csv": inputs.frame.to_csv(index=False)}
+    files = {"runs.csv": to_csv(inputs.frame)}
     files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
     files |= {
         f"findings.{SUFFIXES[name]}": render_findings(name, table, sections, inputs.name)
@@ -79,7 +81,7 @@ def report(
         ]
         files[PAGE] = page(inputs, table, sections, page_figures)
     for name, content in files.items():
-        write_atomic(out / name, content.encode())
+        write_atomic(out / name, printable(content).encode())
     return Report(table, tuple(sections), tuple(files), tuple(drawn))
 
 
@@ -95,4 +97,4 @@ def render_findings(name: str, table: Table, sections: Sequence[Section], study:
     if name == "latex":
         return latex.render_sections(sections, name=study)
     assert table.verdicts is not None, "there are sections"
-    return pd.DataFrame(table.verdicts.rows(), columns=list(ROW_COLUMNS)).to_csv(index=False)
+    return to_csv(pd.DataFrame(table.verdicts.rows(), columns=list(ROW_COLUMNS)))

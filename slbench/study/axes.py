@@ -1,6 +1,9 @@
 """Axes, settings and cells of a study's grid."""
 
 import itertools
+import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from slbench.data import DEFAULT_DATASET
@@ -29,6 +32,9 @@ DEFAULT_AXES: dict[str, list[str] | list[int]] = {
 }
 
 
+MAX_CELLS = 100_000
+
+
 class Grid:
     """Axes and settings of a study; each value with its origin."""
 
@@ -41,6 +47,7 @@ class Grid:
 
     def cells(self) -> Iterable[dict[str, Override]]:
         """Yield the product of the axes without excluded cells. An exclusion that matches no cell is an error."""
+        self._check_number()
         for table in self.file.exclude:
             for key in table:
                 if ALIASES.get(key, key) not in self.axes:
@@ -56,6 +63,17 @@ class Grid:
         if unused and not self.flags.grid:
             first = shown(next(iter(unused.values())))
             raise InputError(f"{self.where}: exclude: matches no cell of the grid (got {first})")
+
+    def _check_number(self) -> None:
+        """Raise InputError for more cells than a study may have."""
+        counts = {path: len(values) for path, values in self.axes.items() if len(values) > 1}
+        cells = math.prod(counts.values())
+        if cells > MAX_CELLS:
+            product = " x ".join(f"{count:,} {path}" for path, count in counts.items())
+            raise InputError(
+                f"{self.where}: grid: too many combinations (got {cells:,}: {product}); "
+                f"allowed: at most {MAX_CELLS:,}; split the study"
+            )
 
     def other_axes(self, cell: Mapping[str, Override]) -> tuple[str, ...]:
         """Return a cell's values on axes with several values, except the seed and the labelled ones."""
@@ -128,13 +146,23 @@ class Grid:
                 self.notes.append(f"{origin}: {shown(value)} is one value; write several values as a list of lists")
             if not entries:
                 raise InputError(f"{origin}: empty list; give at least one value or remove the key")
+            if repeated := repetitions(entries):
+                self.notes.append(f"{origin}: listed more than once: {', '.join(map(shown, repeated))}")
             axis = ALIASES.get(path, path)
+            if axis in axes:
+                raise InputError(f"{origin}: also set by {axes[axis][0].origin}; keep one of the two")
             if axis == "recipe" and self.flags.recipe:
                 raise InputError(f"{origin}: also set by --recipe; keep one of the two")
             if axis in self.settings and (axis != "protocol" or self.settings[axis].origin == "--protocol"):
                 raise InputError(f"{origin}: also set by {self.settings[axis].origin}; keep one of the two")
             axes[axis] = [Override(entry, origin) for entry in entries]
         return axes
+
+
+def repetitions(entries: Iterable[Value]) -> list[Value]:
+    """Return up to three entries that occur again, in order."""
+    counts = Counter(json.dumps(entry, default=str) for entry in entries)
+    return [json.loads(text) for text, count in counts.items() if count > 1][:3]
 
 
 def matches(cell: Mapping[str, Override], table: Mapping[str, Value]) -> bool:

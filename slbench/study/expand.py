@@ -54,6 +54,7 @@ class Expansion:
         if len(meant) > len(set(meant)):
             notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
+        notes += self._unused_methods()
         contrasts = self._contrasts(
             *({getattr(run.labels, name) for run in runs.values()} for name in ("method", "backbone"))
         )
@@ -72,6 +73,14 @@ class Expansion:
             contrasts=contrasts,
             statistics=self.file.statistics,
         )
+
+    def _unused_methods(self) -> list[str]:
+        """Return a note on methods of the file that its own grid does not use: they are checked alone, not with it."""
+        used = [entry.value for entry in self.grid.axes["method"]]
+        unused = [table["name"] for table in self.file.method if table["name"] not in used]
+        if not unused or "method" in self.flags.grid:
+            return []
+        return [f"{self.where}: method: not in grid.method, so not run: {', '.join(map(shown, unused[:5]))}"]
 
     def _contrasts(self, methods: Collection[str], backbones: Collection[str]) -> tuple[Contrast, ...] | None:
         """Return the declared questions; None without. Those that flags take the runs from are left out."""

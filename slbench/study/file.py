@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from slbench.data.config import DataConfig
 from slbench.record import Keep
@@ -14,6 +14,7 @@ from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
 
 Value = Any  # of a TOML key
+Tables = Annotated[list[dict[str, Value]], Field(max_length=1000)]
 
 
 class StudyFile(BaseModel):
@@ -31,9 +32,9 @@ class StudyFile(BaseModel):
     seeds: Value = None  # a SeedRule, in place of grid.seed
     grid: dict[str, Value] = {}  # axes: one value or a list of values for each; a run for every combination
     set: dict[str, Value] = {}  # fields of every run, by dotted path
-    method: list[dict[str, Value]] = []  # methods of your own, by name
-    exclude: list[dict[str, Value]] = []  # cells to leave out: all that have these values on these axes
-    contrast: list[dict[str, Value]] = []  # the questions of the study; default: each method against "none"
+    method: Tables = []  # methods of your own, by name
+    exclude: Tables = []  # cells to leave out: all that have these values on these axes
+    contrast: Tables = []  # the questions of the study; default: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS  # how they are judged
 
 

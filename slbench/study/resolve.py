@@ -9,7 +9,7 @@ from pydantic import Field
 from slbench.backbones import BACKBONES, NAMED, Preset
 from slbench.backbones.specs import BackboneSpec
 from slbench.data import DataConfig, ResolvedDataset, find
-from slbench.data.specs import Side
+from slbench.data.specs import MAX_SEED, Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
 from slbench.recipes import RECIPES
@@ -27,7 +27,7 @@ NEEDED_BY = {  # fields of a method that need another to be on
     "s_pool": "shift",
     "temperature_per": "learn_temperature",
 }
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Resolver:

@@ -248,7 +248,12 @@ def allowed_text(schema: Schema) -> str:
         return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in schema["enum"])
     if "items" in schema:
         return allowed_text(schema["items"])
-    return ", ".join(f"{words} {schema[key]:g}" for key, words in LIMITS.items() if key in schema)
+    return ", ".join(f"{words} {number(schema[key])}" for key, words in LIMITS.items() if key in schema)
+
+
+def number(value: float) -> str:
+    """Return a number with all digits of an integer."""
+    return f"{value:,}" if isinstance(value, int) or (value.is_integer() and value < 1e15) else f"{value:g}"
 
 
 def default_text(path: str) -> str:

@@ -93,9 +93,11 @@ def read_state(path: Path, check: Callable[[Any], None]) -> dict[str, Any]:
     if payload is None:
         raise InputError("damaged, as its sha256 shows")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # of any kind, as the content may be anything
         raise InputError(f"not a state saved by slbench ({type(error).__name__})") from error
+    if not isinstance(state, dict):
+        raise InputError(f"not a state saved by slbench (got {type(state).__name__})")
     check(state)
     return state
 

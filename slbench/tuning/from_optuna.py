@@ -61,9 +61,13 @@ def read_trial(
 
 
 def winner(trials: Sequence[TrialRecord]) -> int | None:
-    """Return the number of the complete trial with the highest mean validation accuracy; ties: the first."""
+    """Return the number of the complete trial with the highest mean validation accuracy; ties: the first.
+
+    A trial without all of its runs, whose value cannot be checked, wins only if there are no others.
+    """
     complete = [trial for trial in trials if trial.value is not None]
-    return max(complete, key=lambda trial: (trial.value, -trial.number)).number if complete else None
+    checked = [trial for trial in complete if len(trial.by_seed) == len(trial.run_ids)] or complete
+    return max(checked, key=lambda trial: (trial.value, -trial.number)).number if checked else None
 
 
 def importance(study: "optuna.Study") -> dict[str, float] | None:

@@ -3,15 +3,25 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from slbench.csv_text import to_csv
+from slbench.errors import StoreError
 from slbench.files import write_atomic
 from slbench.provenance import provenance_texts
 from slbench.store import Store
 from slbench.tuning.compare import PROTOCOL
-from slbench.tuning.record import MethodRecord, SearchRecord, setting_words
+from slbench.tuning.record import FILE, MethodRecord, SearchRecord, setting_words
 from slbench.tuning.space import Space
 from slbench.tuning.target import TuningTarget
 
 SUMMARY, TRIALS = "summary.md", "trials.csv"
+
+
+def check_outputs(folder: Path) -> None:
+    """Raise StoreError for a folder where a file of a search is to be written."""
+    names = {SUMMARY, TRIALS, FILE, "best.toml"}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and (path.name in names or path.suffix in (".png", ".svg", ".toml")):
+            raise StoreError(f"{path}: must be a file, but is a folder; move it away")
 
 
 def write(
@@ -51,7 +61,7 @@ def write_trials(record: SearchRecord, folder: Path) -> None:
     """Write `trials.csv`."""
     from slbench.tuning.summary import trials_frame
 
-    write_atomic(folder / TRIALS, trials_frame(record).to_csv(index=False).encode())
+    write_atomic(folder / TRIALS, to_csv(trials_frame(record)).encode())
 
 
 def best_method(record: SearchRecord) -> MethodRecord | None:

@@ -23,19 +23,21 @@ from slbench.text import shown
 from slbench.tuning import record
 from slbench.tuning.compare import Compared, compare, fresh_runs, fresh_seeds
 from slbench.tuning.from_optuna import read_method
-from slbench.tuning.outputs import made_with, write, write_trials
+from slbench.tuning.outputs import check_outputs, made_with, write, write_trials
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.search import MethodSearch, Search, SearchConfig, TrialOutcome
 from slbench.tuning.space import Space
 from slbench.tuning.storage import (
+    JOURNAL,
     close_storage,
-    hide_password,
     open_storage,
     open_study,
     release_owner,
     reporting_outages,
 )
+from slbench.tuning.storage_url import hide_password
 from slbench.tuning.target import TuningTarget
+from slbench.tuning.trial_check import TrialCheck
 from slbench.tuning.validation import validation_curve
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def prepare_tuning(
             f"--name: invalid name (got {shown(config.name)}); "
             "allowed: letters, digits, '.', '_' and '-', starting with a letter or digit"
         )
+    check_outputs(folder_of(store, config.name))
     runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
     grid = prepare(
         runs, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
@@ -139,6 +142,13 @@ class Searching:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """The storage contradicted the runs or the record of the search."""
+
+    line: str
+
+
+@dataclass(frozen=True)
 class TimedOut:
     """--timeout was reached with this many trials left."""
 
@@ -152,7 +162,7 @@ class Comparing:
     runs: int
 
 
-TuningEvent = Event | TrialOutcome | Searching | TimedOut | Comparing
+TuningEvent = Event | TrialOutcome | Searching | Corrected | TimedOut | Comparing
 Listener = Callable[[TuningEvent], None]
 
 
@@ -166,7 +176,7 @@ def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRec
         StorageError: if the storage becomes unreachable.
     """
     with claim_search(tuning), reporting_outages(tuning.storage), opened_storage(tuning) as storage:
-        searches = open_searches(tuning, storage)
+        searches = open_searches(tuning, storage, on_event=on_event)
         stopped = run_trials(tuning, searches, on_event=on_event)
         is_whole = not stopped and not any(search.failures for search in searches)
         result = write_record(tuning, searches)
@@ -206,9 +216,15 @@ def opened_storage(tuning: PreparedSearch) -> Iterator["optuna.storages.BaseStor
         close_storage(storage)
 
 
-def open_searches(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage") -> list[MethodSearch]:
-    """Open the study of each method. Raises InputError if one has another definition."""
+def open_searches(
+    tuning: PreparedSearch, storage: "optuna.storages.BaseStorage", *, on_event: Listener
+) -> list[MethodSearch]:
+    """Open the study of each method, corrected by its runs. Raises InputError if one has another definition."""
     searches = list[MethodSearch]()
+    if tuning.storage is None:
+        check_names(storage, tuning)
+    earlier = earlier_record(tuning.store, tuning.config.name)
+    rows = {} if earlier is None else {row.method: row for row in earlier.rows}
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):
         study = open_study(
             storage,
@@ -217,8 +233,24 @@ def open_searches(tuning: PreparedSearch, storage: "optuna.storages.BaseStorage"
             store=str(tuning.store.root.absolute()),
             take_over=tuning.take_over,
         )
-        searches.append(MethodSearch(target, space, study, config=tuning.config))
+        check = TrialCheck(
+            target, space, tuning.config.seeds, partial(validation_curve, tuning.store), rows.get(target.method)
+        )
+        study = check.correct(study)
+        lost = check.lost(study)
+        for line in check.lines:
+            on_event(Corrected(line))
+        searches.append(MethodSearch(target, space, study, config=tuning.config, lost=lost))
     return searches
+
+
+def check_names(storage: "optuna.storages.BaseStorage", tuning: PreparedSearch) -> None:
+    """Raise InputError for a journal with studies of another search."""
+    names = [study.study_name for study in storage.get_all_studies()]
+    others = [name for name in names if not name.startswith(f"{tuning.config.name}-")]
+    if others:
+        path = tuning.folder / JOURNAL
+        raise InputError(f"{path}: of another search (got study {shown(others[0])}); move it away to restart")
 
 
 def study_name(name: str, target: TuningTarget) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 State = Literal["complete", "pruned", "failed", "running"]
 
 TYPICAL_ACCURACY = 80.0  # %, for the noise of validation accuracies
+MAX_TRIALS, MAX_SEEDS = 10_000, 1000  # of a search, of a trial: Optuna reads all trials again for each new one
 ATTEMPTS = 20  # to get an untried setting
 STATES: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 BASELINE, SETTING, RUNS, FAILED, REPEATS, DIVERGED = "baseline", "setting", "runs", "failed", "repeats", "diverged"
@@ -87,6 +88,7 @@ class MethodSearch:
 
     Args:
         margin: of the pruner; default: standard error of an accuracy on the validation images.
+        lost: settings of earlier trials that the study lacks, which are tried first.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class MethodSearch:
         *,
         config: SearchConfig,
         margin: float | None = None,
+        lost: Sequence[dict[str, Value]] = (),
     ) -> None:
         self.target, self.space, self.study, self.config = target, space, study, config
         spec = target.spec()
@@ -107,6 +110,7 @@ class MethodSearch:
         self.failures = 0  # in this process; earlier failures are retried
         self.running: list[Trial] = []
         self.tried = {tuple(trial.user_attrs[RUNS]) for trial in self._counted()}
+        self._lost = list(lost)
         self._retries: list[dict[str, Value]] = []
         self._exhausted = False
 
@@ -154,7 +158,8 @@ class MethodSearch:
         self.tried |= {tuple(trial.handle.user_attrs[RUNS]) for trial in resumed}
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
         failed_params = {tuple(trial.user_attrs[RUNS]): trial.params for trial in failed if FAILED in trial.user_attrs}
-        self._retries = [params for runs, params in failed_params.items() if runs not in self.tried]
+        retries = [params for runs, params in failed_params.items() if runs not in self.tried]
+        self._retries = [*self._lost, *(params for params in retries if params not in self._lost)]
         return resumed
 
     def ask(self) -> Trial | None:

@@ -12,7 +12,6 @@ grid = [0.25, 0.5, 1.0, 2.0]        # points of --sampler grid; default: five fr
 choices = ["diagonal", "cardinal"]
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from slbench.errors import InputError, unreadable
 from slbench.study.resolve import NEEDED_BY
 from slbench.text import shown
+from slbench.toml_text import read_toml
 from slbench.tuning.space import (
     SHIFT,
     Parameter,
@@ -40,6 +40,7 @@ from slbench.validation import checked
 KEYS = {"low", "high", "log", "choices", "grid"}
 RATIO = "method.shift_ratio"
 DEFAULT_POINTS = 5  # of a grid
+MAX_SETTINGS = 1_000_000  # of a whole number: all are listed to find untried ones
 
 
 class Range(BaseModel):
@@ -71,11 +72,9 @@ def load_search_file(path: Path) -> SearchFile:
         InputError: for invalid content, as `file: parameter: problem (got X); allowed: ...`.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        content = read_toml(path)
+    except FileNotFoundError as error:
         raise unreadable(path, error) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
     defaults = checked(bool, content.pop("defaults", True), where=f"{path}: defaults")
     ranges, origins = dict[str, Range](), dict[str, str]()
     for name, table in tables(content, str(path)):
@@ -125,6 +124,10 @@ def check_range(path: str, limits: Range) -> None:
         raise InputError(f"low: must be above 0 on a logarithmic scale (got {limits.low:g})")
     if float not in types and (limits.low % 1 or limits.high % 1):
         raise InputError(f"must be whole numbers (got {limits.low:g} to {limits.high:g})")
+    if float not in types and not limits.high - limits.low < MAX_SETTINGS:
+        raise InputError(
+            f"high: too many whole numbers (got {limits.low:g} to {limits.high:g}); allowed: {MAX_SETTINGS:,}"
+        )
 
 
 def space_of(target: TuningTarget, file: SearchFile = NOTHING, *, with_lr: bool = False, alone: bool = True) -> Space:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from slbench.claims import boot_id, is_alive, process_start_time
 from slbench.errors import InputError, SlbenchError
+from slbench.files import read_regular
 from slbench.text import shown
+from slbench.tuning.storage_url import check_database, hide_password, without_secrets
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "journal.log"
 GRPC = "grpc://"
-GRPC_PORT, GRPC_SECONDS = 13000, 10.0
+GRPC_PORT, GRPC_SECONDS, MAX_PORT = 13000, 10.0, 65535
 DEFINITION, OWNER = "slbench", "owner"  # attributes of a study
 
 
@@ -46,19 +48,36 @@ def open_storage(url: str | None, folder: Path) -> "optuna.storages.BaseStorage"
 
 def open_journal(path: Path) -> "optuna.storages.BaseStorage":
     """Open a journal, cutting off an incomplete last line; the caller must hold the claim of the search."""
+    from optuna.exceptions import OptunaError
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes() if path.exists() else b""
+        content = read_regular(path) if os.path.lexists(path) else b""
         if not content.endswith(b"\n"):
             os.truncate(path, content.rfind(b"\n") + 1) if content else None
+        check_lines(content[: content.rfind(b"\n") + 1])
         return JournalStorage(JournalFileBackend(str(path)))
     except OSError as error:
-        raise InputError(f"{path}: not usable as a journal: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); move it away to restart the search") from error
+        raise InputError(f"{path}: not usable as a journal: {error.strerror}; move it away") from error
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, OptunaError) as error:
+        problem = f"damaged ({first_line(error)})"
+        raise InputError(f"{path}: {problem}; move it away to restart the search, whose runs are kept") from error
+
+
+def check_lines(content: bytes) -> None:
+    """Raise ValueError for the first line of a journal that is no operation. Optuna overlooks a damaged last line."""
+    from optuna.storages.journal._storage import JournalOperation
+
+    known = {int(operation) for operation in JournalOperation}
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            operation = json.loads(line)["op_code"]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise ValueError(f"line {number} is no operation") from error
+        if type(operation) is not int or operation not in known:
+            raise ValueError(f"line {number} has an unknown operation, {shown(operation)}")
 
 
 def open_proxy(url: str) -> "optuna.storages.BaseStorage":
@@ -66,8 +85,8 @@ def open_proxy(url: str) -> "optuna.storages.BaseStorage":
     from optuna.storages import GrpcStorageProxy
 
     host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
-    if not host or not (port or str(GRPC_PORT)).isdecimal():
-        raise InputError(f"--storage: invalid URL (got {shown(url)}); allowed: grpc://HOST:PORT")
+    if not host or not (port or str(GRPC_PORT)).isdecimal() or int(port or GRPC_PORT) > MAX_PORT:
+        raise InputError(f"--storage: invalid URL (got {shown(hide_password(url))}); allowed: grpc://HOST:PORT")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # the only option for many machines
@@ -79,15 +98,17 @@ def open_proxy(url: str) -> "optuna.storages.BaseStorage":
         ) from error
     except ConnectionError as error:
         raise InputError(
-            f"--storage: no response within {GRPC_SECONDS:g} s (got {shown(url)}); is the Optuna server running?"
+            f"--storage: no response within {GRPC_SECONDS:g} s (got {shown(hide_password(url))}); "
+            "is the Optuna server running?"
         ) from error
     return storage
 
 
 def open_database(url: str) -> "optuna.storages.BaseStorage":
     from optuna.storages import RDBStorage
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+    check_database(url)
     try:
         return RDBStorage(url, skip_compatibility_check=False)
     except (ArgumentError, NoSuchModuleError) as error:
@@ -100,8 +121,9 @@ def open_database(url: str) -> "optuna.storages.BaseStorage":
             f"--storage: driver is not installed (got {shown(hide_password(url))}); pip install 'slbench[postgresql]' "
             "for PostgreSQL (postgresql+psycopg://...), pip install PyMySQL for MySQL (mysql+pymysql://...)"
         ) from error
-    except (SQLAlchemyError, RuntimeError) as error:
-        raise InputError(f"--storage: not reachable: {first_line(error)} (got {shown(hide_password(url))})") from error
+    except Exception as error:  # drivers of databases raise errors of their own, and OptunaError is no common base
+        problem = without_secrets(first_line(error), url)
+        raise InputError(f"--storage: not reachable: {problem} (got {shown(hide_password(url))})") from error
 
 
 def close_storage(storage: "optuna.storages.BaseStorage") -> None:
@@ -115,17 +137,6 @@ def close_storage(storage: "optuna.storages.BaseStorage") -> None:
         storage.close()
 
 
-def hide_password(url: str) -> str:
-    """Return a URL with its password hidden."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return url
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of an error, without the SQL statement."""
     cause = getattr(error, "orig", None) or error
@@ -133,7 +144,8 @@ def first_line(error: BaseException) -> str:
 
 
 def unreachable(url: str | None, error: BaseException) -> StorageError:
-    text = f"storage {hide_password(url or '')} became unreachable: {first_line(error)}"
+    problem = without_secrets(first_line(error), url or "")
+    text = f"storage {hide_password(url or '')} became unreachable: {problem}"
     return StorageError(f"{text}; run the same command to continue")
 
 
@@ -199,7 +211,11 @@ def open_study(
 
 def check_owner(name: str, owner: Mapping[str, Any] | None, *, store: str, take_over: bool) -> None:
     """Raise InputError if another process may own a search; on the same store it is dead, as we hold its claim."""
-    if owner is None or owner["store"] == store or take_over:
+    if owner is None or take_over:
+        return
+    if not isinstance(owner, Mapping) or not {"store", "hostname", "boot", "pid", "started"} <= set(owner):
+        raise InputError(f"--name: owner of the search is unreadable (got {shown(name)}); continue with --take-over")
+    if owner["store"] == store:
         return
     if owner["boot"] == boot_id() and not is_alive(owner["pid"], owner["started"]):
         return

@@ -5,8 +5,9 @@ from statistics import mean, stdev
 
 import pandas as pd
 
+from slbench.markdown import code_block, escape, markdown_table
 from slbench.stats.settings import DEFAULT_STATISTICS
-from slbench.text import markdown_table
+from slbench.text import printable
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
 MAX_TRIALS = 10  # in the table of the summary; all are in trials.csv
@@ -50,7 +51,7 @@ def summary(record: SearchRecord, figures: Sequence[str], files: Sequence[str]) 
         figures: file stems of the figures.
         files: study files of the winners.
     """
-    parts = [f"# {record.name}: {record.backbone} on {record.dataset}", *preamble(record)]
+    parts = [f"# {escape(f'{record.name}: {record.backbone} on {record.dataset}')}", *preamble(record)]
     for result in record.rows:
         parts += method_parts(record, result)
     if len(record.rows) > 1:
@@ -64,17 +65,17 @@ def summary(record: SearchRecord, figures: Sequence[str], files: Sequence[str]) 
 
 def preamble(record: SearchRecord) -> Iterator[str]:
     """Yield command, objective, noise, versions and notes."""
-    yield f"```sh\n{record.command}\n```"
+    yield code_block(printable(record.command), "sh")
     seeds = "one seed" if record.seeds == 1 else f"the mean over {record.seeds} seeds, trained one after the other"
-    yield (
+    yield escape(
         f"Objective: top-1 on the {record.validation_images:,} validation images after the last of {record.epochs} "
         f"epochs, {seeds}. Sampler {record.sampler} (seed {record.sampler_seed}), pruner {record.pruner}. "
         "The search uses no test images."
     )
     yield noise_words(record)
     if record.made_with:
-        yield f"Made with {'; '.join(record.made_with)}."
-    yield from (f"Note: {note}." for note in record.notes)
+        yield escape(f"Made with {'; '.join(record.made_with)}.")
+    yield from (escape(f"Note: {note}.") for note in record.notes)
 
 
 def noise_words(record: SearchRecord) -> str:
@@ -104,19 +105,19 @@ def method_parts(record: SearchRecord, result: MethodRecord) -> Iterator[str]:
     counts = {state: sum(trial.state == state for trial in result.trials) for state in ("complete", "pruned", "failed")}
     images = sum(trial.images for trial in result.trials)
     full = len(result.trials) * record.seeds * record.epochs * record.images_per_epoch
-    yield f"## {result.title}"
-    yield "Searched: " + "; ".join(result.space) + "."
+    yield f"## {escape(result.title)}"
+    yield escape(f"Searched: {'; '.join(result.space)}.")
     yield (
         f"{len(result.trials)} trials: {', '.join(f'{number} {state}' for state, number in counts.items() if number)}; "
         f"{images:,} training images, {100 * images / full if full else 0:.0f} % of the cost without pruning."
     )
     winner, default = result.trial(result.winner), result.baseline
     if winner is not None and default is not None:
-        yield winner_words(winner, default)
+        yield escape(winner_words(winner, default))
     yield table(result)
     if result.importance:
         shares = ", ".join(f"{path.partition('.')[2]} {100 * share:.0f} %" for path, share in result.importance.items())
-        yield f"Importance (among the {len(result.complete)} complete trials): {shares}."
+        yield escape(f"Importance (among the {len(result.complete)} complete trials): {shares}.")
     if result.comparison is not None:
         yield from comparison_parts(record, result.comparison)
 
@@ -163,7 +164,7 @@ def table(result: MethodRecord) -> str:
 def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[str]:
     """Yield the comparison of winner and default setting on the test images."""
     if not comparison.seeds:
-        yield f"Comparison: {comparison.words}."
+        yield escape(f"Comparison: {comparison.words}.")
         return
     yield (
         f"Comparison on the {record.test_images:,} test images, protocol {comparison.protocol} (trained on the "
@@ -177,9 +178,9 @@ def comparison_parts(record: SearchRecord, comparison: Comparison) -> Iterator[s
         heads, [[name, *(f"{value:.2f}" for value in (*values, mean(values)))] for name, values in rows.items()]
     )
     if comparison.difference is None:
-        yield f"Comparison: {comparison.words}."
+        yield escape(f"Comparison: {comparison.words}.")
     else:
-        yield f"The tuned setting is **{comparison.verdict}**: {comparison.words.rstrip('.')}."
+        yield f"The tuned setting is **{comparison.verdict}**: {escape(comparison.words.rstrip('.'))}."
 
 
 def between_methods(record: SearchRecord) -> Iterator[str]:
@@ -207,7 +208,7 @@ def between_lines(record: SearchRecord) -> list[str]:
     """Return each comparison of two tuned methods as text."""
     titles = {result.method: result.title for result in record.rows}
     return [
-        f"{titles[each.method]} against {titles[each.reference]}: **{each.verdict}**, {each.words}"
+        f"{escape(f'{titles[each.method]} against {titles[each.reference]}')}: **{each.verdict}**, {escape(each.words)}"
         for each in record.between
     ]
 

@@ -1,6 +1,7 @@
 """Validation accuracies of runs, the only results that a search can read."""
 
 import csv
+from pathlib import Path
 
 from slbench.run_paths import RunPaths
 from slbench.store import Store
@@ -12,11 +13,15 @@ def validation_curve(store: Store, run: StudyRun) -> tuple[float, ...]:
 
     The file also has test accuracies, which are not returned.
     """
-    folder = store.ids().get(run.spec.run_id)
+    return curve_of_folder(store.ids().get(run.spec.run_id))
+
+
+def curve_of_folder(folder: Path | None) -> tuple[float, ...]:
+    """Return the validation accuracy in % after each finished epoch of a run's folder; empty if there is none."""
     try:
         if folder is None:
             return ()
         with RunPaths(folder).history.open(newline="") as file:
             return tuple(float(row["val_top1"]) for row in csv.DictReader(file))
-    except FileNotFoundError:
+    except (OSError, KeyError, ValueError, TypeError):  # none, or damaged, which the record of the run names
         return ()

@@ -20,6 +20,7 @@ from slbench.analysis.seed_aggregation import (
     run_columns,
     with_distinct_titles,
 )
+from slbench.markdown import escape
 from slbench.store import Store
 from tests.analysis.finished_runs import SMALL, birds, finish, study_of
 from tests.support import make_record, runs
@@ -139,7 +140,7 @@ def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
         *(["4.45 at N = 6, 3.82 at N = 7"] if name == "sharpness" else []),
         "SL-CaiT-x",
         "class block 1",
-        *once.caption,
+        *map(escape, once.caption),
     ):
         assert part in text, part
     frame = pd.read_csv(once.folder / f"{name}.csv")

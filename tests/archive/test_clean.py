@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import time
@@ -172,3 +173,42 @@ def test_removing_a_folder_with_an_unusual_name_removes_nothing_else(tmp_path: P
     assert [item.path for item in removed] == [store.root / "runs" / name]
     assert (folder / "record.json").exists()
     assert claim.heartbeat()
+
+
+def test_on_a_full_disk_leftovers_are_removed_without_claims(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store.folder(NONE.spec, NONE.labels) / "checkpoint.pt")
+    claim = store.claims.acquire("0123456789ab")
+    assert claim is not None
+    claim.release(done=False)
+    before = find_removable(store, unfinished=True)
+    assert {item.kind for item in before} == {"checkpoint", "claim", "unfinished run"}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert remove(store, before) == before
+    assert removable(store, unfinished=True) == {}
+    assert store.has_ended(NONE.spec)
+
+
+def test_on_a_full_disk_files_of_a_claimed_run_are_not_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find_removable(store, unfinished=True)
+    assert Store(store.root).claims.acquire(LSA.spec.run_id) is not None
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert remove(store, before) == []
+    assert (store.folder(LSA.spec, LSA.labels) / "checkpoint.pt").exists()
+
+
+def test_a_folder_among_the_claims_that_is_none_is_removed_and_a_link_is_not(store: Store, tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "data")
+    (store.root / "claims" / "-x").mkdir(parents=True)
+    (store.root / "claims" / "0123456789ab").symlink_to(tmp_path / "elsewhere")
+    assert removable(store) == {"claims/-x": "claim"}
+    remove(store, find_removable(store))
+    assert files(tmp_path / "elsewhere") == {"data": b"1234567"}
+    assert [path.name for path in (store.root / "claims").iterdir()] == ["0123456789ab"]

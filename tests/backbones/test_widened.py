@@ -55,7 +55,7 @@ def test_none_wide_is_refused_if_no_mlp_ratio_matches() -> None:
 
 
 def test_widened_with_spt_or_lsa_is_refused() -> None:
-    with pytest.raises(ValueError, match=naming("widened = true")):
+    with pytest.raises(ValueError, match=naming("widened", "true")):
         Method(widened=True, mask_self=True)
 
 

@@ -24,7 +24,7 @@ FLAGS = {  # further errors of a study are in tests/study/test_refused.py
     "--set without a value": ((*ONE, "--set", "recipe.lr"), ("--set", "recipe.lr", "PATH=VALUE")),
     "heads": ((*ONE, "--set", "backbone.num_heads=5"), ("--set", "backbone.num_heads", "num_heads", "5", "192")),
     "nothing to run": ((), ("--backbone", "--method", "--dataset")),
-    "empty list": (("--method", ","), ("--backbone", "--method", "--dataset")),
+    "empty list": (("--method", ","), ("--method", "empty")),
     "no seed": ((*ONE, "--seeds", "0"), ("--seeds",)),
     "unknown device": ((*ONE, "--devices", "cpuu"), ("--devices", "cpuu", "cpu")),
     "too many jobs": (
@@ -72,6 +72,28 @@ def test_a_store_that_is_a_file_is_refused_and_unchanged(slbench: Command, tmp_p
 def test_a_store_that_cannot_be_written_to_is_refused(slbench: Command, command: str) -> None:
     result = slbench(command, *ONE, "--store", "/proc/slbench")
     result.check_error("/proc/slbench", "--store")
+
+
+@pytest.mark.parametrize("command", ["status", "report", "clean", "run-grid", "train", "tune-temperature", "logs"])
+@pytest.mark.parametrize("name", ["loop", "x" * 300])
+def test_a_store_that_cannot_exist_is_one_line(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    flags = {"run-grid": ONE, "train": ONE, "tune-temperature": ("--backbone", "vit"), "logs": ("6088",)}
+    slbench(command, *flags.get(command, ()), "--store", name).check_error(name)
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+@pytest.mark.parametrize("flag", ["--store", "--data-root", "--tensorboard"])
+def test_an_empty_path_is_not_the_current_folder(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    slbench("run-grid", *ONE, flag, "").check_error(flag, "empty")
+    slbench("run-grid", *ONE, f"{flag}=").check_error(flag, "empty")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_train_refuses_more_than_one_run(slbench: Command, tmp_path: Path) -> None:

@@ -48,6 +48,26 @@ def store(study: Path, tmp_path: Path) -> Store:
     return store
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["NaN", "Infinity", None])
+def test_a_report_in_every_format_survives_runs_that_diverged_and_results_that_are_no_numbers(
+    slbench: Command, study: Path, store: Store, loss: str | None
+) -> None:
+    for run in load_study(study).runs:
+        folder = store.ids()[run.spec.run_id]
+        if loss is None:
+            shutil.rmtree(folder)
+            store.diverge(store.begin(run.spec, run.labels), make_diverged(run))
+        elif run.spec.seed in (0, 2):
+            text = RunPaths(folder).record.read_text()
+            RunPaths(folder).record.write_text(text.replace('"final_test_loss": 0.625', f'"final_test_loss": {loss}'))
+    for arguments in ([study], []):
+        everything = ("--format", "md,csv,latex,html", "--figures", "all")
+        result = slbench("report", *arguments, "--store", store.root, *everything)
+        assert result.code == 0 and not missing(result.out, "report.html")
+        assert loss is None or not missing(result.out, "record.json")
+
+
 def test_a_report_withholds_the_verdict_counts_the_diverged_and_names_them(
     slbench: Command, study: Path, store: Store
 ) -> None:

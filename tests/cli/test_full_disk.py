@@ -11,7 +11,8 @@ import pytest
 
 from slbench.store import Store
 from slbench.study import load_study
-from tests.support import ROOT, TINY_STUDY
+from tests.archive.conftest import finish
+from tests.support import ROOT, TINY_STUDY, runs
 
 SCRIPT = """
 mount -t tmpfs -o size=1m tmpfs "$DISK" || exit 77
@@ -38,19 +39,25 @@ STOP_MESSAGES = ("stopped: disk full: ", "cannot write (No space left on device)
 
 def small_disk(tmp_path: Path, *, free: int, launch: str) -> None:
     """Run a grid on a disk with `free` KiB, then with enough."""
+    (tmp_path / "tiny.toml").write_text(TINY_STUDY)
+    study = str(tmp_path / "tiny.toml")
+    done = run_on_small_disk(tmp_path, SCRIPT, {"STUDY": study, "FREE": str(free), "LAUNCH": launch, "FLAGS": FLAGS})
+    assert done.returncode == 0, (tmp_path / "second").read_text()
+
+
+def run_on_small_disk(tmp_path: Path, script: str, variables: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a script that mounts a small disk."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare on this machine")
     (tmp_path / "disk").mkdir()
-    (tmp_path / "tiny.toml").write_text(TINY_STUDY)
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "DISK": str(tmp_path / "disk"), "OUT": str(tmp_path),
-        "STUDY": str(tmp_path / "tiny.toml"), "FREE": str(free), "PYTHON": sys.executable, "LAUNCH": launch,
-        "FLAGS": FLAGS,
+        "PYTHON": sys.executable, **variables,
     }  # fmt: skip
-    done = subprocess.run(["unshare", "-Urm", "sh", "-c", SCRIPT], env=environment, cwd=tmp_path, capture_output=True)
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", script], env=environment, cwd=tmp_path, capture_output=True)
     if done.returncode == 77 or b"unshare" in done.stderr:
         pytest.skip("this user may not mount a small disk")
-    assert done.returncode == 0, (tmp_path / "second").read_text()
+    return done
 
 
 def check(tmp_path: Path) -> None:
@@ -80,3 +87,26 @@ def test_a_grid_starts_no_job_without_free_space(tmp_path: Path) -> None:
 def test_a_disk_that_fills_during_a_grid_damages_no_file(tmp_path: Path, free: int) -> None:
     small_disk(tmp_path, free=free, launch=UNCHECKED)
     check(tmp_path)
+
+
+CLEAN = """
+mount -t tmpfs -o size=1m tmpfs "$DISK" || exit 77
+cp -r "$OUT/source" "$DISK/results"
+cat /dev/zero > "$DISK/ballast" 2>/dev/null
+"$PYTHON" -m slbench clean --store "$DISK/results" --yes --unfinished --json > "$OUT/clean"
+code=$?
+find "$DISK/results" > "$OUT/left"
+exit $code
+"""
+
+
+@pytest.mark.slow
+def test_clean_makes_room_on_a_full_disk(tmp_path: Path) -> None:
+    store, (done, unfinished) = Store(tmp_path / "source"), runs({"method": ["none", "lsa"]})
+    for folder in (finish(store, done), store.begin(unfinished.spec, unfinished.labels)):
+        (folder / "checkpoint.pt").write_bytes(b"x" * 9000)
+    assert run_on_small_disk(tmp_path, CLEAN, {}).returncode == 0
+    removed = json.loads((tmp_path / "clean").read_text())
+    assert [entry["kind"] for entry in removed["found"]] == ["unfinished run", "checkpoint"]
+    left = (tmp_path / "left").read_text()
+    assert "record.json" in left and "checkpoint" not in left and unfinished.spec.run_id not in left

@@ -141,3 +141,10 @@ def test_doctor_reports_a_damaged_record_with_a_remedy(slbench: Command, tmp_pat
     assert result.code == 1
     assert not missing(result.out, "WRONG", folder / "record.json", "run_id")
     assert not missing(result.out, "folder")
+
+
+@pytest.mark.parametrize("group", ["analyze", "data"])
+def test_a_group_of_commands_alone_prints_its_help_page(slbench: Command, group: str) -> None:
+    result = slbench(group)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == slbench(group, "--help").out

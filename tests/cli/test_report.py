@@ -1,17 +1,21 @@
 """`slbench report` of invented records."""
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from slbench.cli.report import asked_columns
+from slbench.errors import InputError
 from slbench.store import Store
 from slbench.study import load_study
+from slbench.text import CONTROLS
 from tests.archive.conftest import finish
 from tests.cli.conftest import Command
-from tests.support import TINY_STUDY, missing
+from tests.support import ROOT, TINY_STUDY, missing
 
 FOUR = TINY_STUDY.replace('["none", "lsa"]', '["none", "spt", "lsa", "both"]\nseed = [0, 1, 2]')
 
@@ -77,7 +81,7 @@ def test_a_query_filters_the_runs_and_is_in_the_caption(slbench: Command, study:
         "report", study, "--store", store, "--query", "method in ['none', 'lsa'] and seed < 2", "--format", "md"
     )
     assert result.code == 0
-    assert not missing(result.out, "method in ['none', 'lsa'] and seed &lt; 2")
+    assert not missing(result.out, "method in ['none', 'lsa'] and seed < 2")
     frame = pd.read_csv(store / "reports" / "four" / "runs.csv")
     assert sorted(set(frame["method"])) == ["lsa", "none"] and len(frame) == 4
 
@@ -139,3 +143,41 @@ def test_a_record_that_is_deleted_during_a_report_is_not_reported_as_damaged(
     result = slbench("report", study, "--store", store, "--format", "md")
     assert result.code == 0
     assert "Left out" not in result.out and not missing(result.out, "11 of 12")
+
+
+@pytest.mark.parametrize("flag", ["--format", "--columns", "--accuracy", "--figures", "--query"])
+def test_an_empty_flag_is_refused(slbench: Command, store: Path, flag: str) -> None:
+    slbench("report", "--store", store, flag, "").check_error(flag, "''")
+
+
+def test_a_column_twice_is_refused_and_a_comparison_of_two_metrics_is_not() -> None:
+    with pytest.raises(InputError, match="twice"):
+        asked_columns(None, "final,macs,final")
+    with pytest.raises(InputError, match="twice"):
+        asked_columns("best,best", None)
+    assert asked_columns(None, "final,gain,top5,gain") == ["final", "gain", "top5", "gain"]
+
+
+def test_a_path_that_is_too_long_is_one_line(slbench: Command, store: Path) -> None:
+    slbench("report", "x" * 300 + ".toml", "--store", store).check_error("too long")
+    slbench("report", "--store", "x" * 300).check_error("too long")
+
+
+def test_a_folder_in_place_of_a_file_of_a_search_is_one_line(slbench: Command, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "golden_store" / "store" / "tuning", tmp_path / "tuning")
+    (tmp_path / "tuning" / "golden" / "trials.csv").unlink()
+    (tmp_path / "tuning" / "golden" / "trials.csv").mkdir()
+    result = slbench("report", tmp_path / "tuning" / "golden", "--store", tmp_path)
+    result.check_error("trials.csv", "directory")
+
+
+def test_what_is_printed_has_no_control_characters(slbench: Command, store: Path) -> None:
+    """Neither labels and reasons of records nor arguments act on the terminal."""
+    hostile = "\\u001b[2JT\\u0000i\\u009bn\\u202ey\\n# x"
+    for path in next(store.glob("runs/*")).glob("*.json"):
+        path.write_text(path.read_text().replace('"backbone": "', f'"backbone": "{hostile}', 1))
+    commands = ["status"], ["report", "--format", "md"], ["report", "--json"], ["export", store / "x\x1b[31m.slb"]
+    for command in commands:
+        result = slbench(*command, "--store", store)
+        assert not CONTROLS.search(result.out + result.err)
+    assert not missing(slbench("status", "--store", store).out, "Tiny # xTiny")

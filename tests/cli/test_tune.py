@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from slbench.cli.tune import command_line
 from slbench.store import Store
 from slbench.study import load_study
 from slbench.tuning.record import load
@@ -96,7 +97,7 @@ def test_a_time_limit_starts_no_further_trial_and_prints_how_many_are_left(slben
 SEARCHES = {
     "shift of lsa": ("lsa", "[method.shift_pixels]\nlow = 1\nhigh = 2", ("lsa", "shift")),
     "no shift": ("both", "[method.shift_ratio]\nchoices = [0.1, 0.5]", ("shift_ratio", "0.1", "4 px", "0 px")),
-    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", ("-1", "0")),
+    "no temperature": ("both", "[method.initial_temperature]\nlow = -1\nhigh = 2", ("-1", "0.000001")),
     "zero on a log scale": (
         "both",
         "[method.initial_temperature]\nlow = 0\nhigh = 2\nlog = true",
@@ -118,6 +119,12 @@ SEARCHES = {
     "its length": ("both", "[recipe.epochs]\nlow = 1\nhigh = 5", ("recipe.epochs",)),
     "no start": ("both", "[recipe.clip_norm]\nlow = 1\nhigh = 5", ("--set", "recipe.clip_norm=VALUE")),
     "grid outside": ("both", "[recipe.lr]\nlow = 0.001\nhigh = 0.01\ngrid = [1.0]", ("grid", "1")),
+    "too many numbers": (
+        "both",
+        "[recipe.batch_size]\nlow = 1\nhigh = 9e12",
+        ("recipe.batch_size", "high", "1,000,000"),
+    ),
+    "nested": ("both", "a = " + "[" * 5000, ("not valid TOML", "nested")),
     "out of the image": ("both", "[method.shift_pixels]\nlow = 1\nhigh = 32", ("32 px",)),
 }
 
@@ -150,6 +157,10 @@ def test_an_invalid_search_file_is_one_line(case: str, slbench: Command, tmp_pat
         (["--set", "protocol=full"], ("--protocol", "full")),
         (["--name", "a/b"], ("--name", "a/b", "letters", "digits")),
         (["--storage", "nonsense"], ("--storage", "nonsense", "URL")),
+        (["--storage", "sqlite://"], ("--storage", "memory", "sqlite:///FILE")),
+        (["--seeds-per-trial", "99999999"], ("--seeds-per-trial", "99999999", "1000")),
+        (["--trials", "99999999"], ("--trials", "99999999", "10000")),
+        (["--compare-seeds", "99999999"], ("--compare-seeds", "99999999", "1000")),
         (["--search", "nowhere.toml"], ("nowhere.toml",)),
         (["--timeout", "soon"], ("--timeout", "soon")),
         (["--set", "recipe.lr=-1"], ("--set recipe.lr", "0", "-1")),
@@ -192,6 +203,21 @@ def test_a_method_without_a_parameter_is_searched_over_the_others(slbench: Comma
     assert [len(method.trials) for method in record.rows] == [2, 2]
     for name in ("best.toml", "best-spt.toml", "best-none.toml"):
         assert load_study(tmp_path / "results" / "tuning" / "rows" / name).runs
+
+
+def test_a_store_that_is_a_link_to_itself_is_one_line(slbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    slbench("tune-temperature", *TINY, "--store", tmp_path / "loop").check_error("loop", "--store")
+
+
+def test_the_recorded_command_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (
+        ["--storage", "a://me:secret@h/d"],
+        ["--storage=a://me:secret@h/d"],
+        ["--storage=a://me:secret@[::1"],
+    ):
+        monkeypatch.setattr("sys.argv", ["slbench", "tune-temperature", *words])
+        assert "secret" not in command_line()
 
 
 def test_a_folder_without_a_search_is_refused_by_report(slbench: Command, tmp_path: Path) -> None:

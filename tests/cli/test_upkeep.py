@@ -37,7 +37,8 @@ def test_export_and_import_print_one_json_document(slbench: Command, there: Stor
     assert (exported["format"], len(exported["runs"]), exported["not_finished"]) == (1, 1, 0)
     imported = json.loads(slbench("import", tmp_path / "x.tgz", "--store", tmp_path / "here", "--json").out)
     assert imported == {
-        "added": [exported["runs"][0]["folder"]], "same": [], "busy": [], "measurements": 0, "conflicts": []
+        "added": [exported["runs"][0]["folder"]], "same": [], "busy": [], "measurements": 0, "studies": 0,
+        "conflicts": [],
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.io
@@ -185,6 +185,14 @@ def special(kind: str, path: Path) -> Path:
     return path
 
 
+def special_dataset(reader: str, kind: str) -> Callable[[Path], str]:
+    return lambda folder: f"{reader}:{special(kind, folder / 'x')}"
+
+
+def special_archive(kind: str) -> Callable[[Path], object]:
+    return lambda path: special(kind, path)
+
+
 @contextmanager
 def chdir(folder: Path) -> Iterator[None]:
     """Work in a folder, as names of sockets are at most 107 bytes long."""
@@ -197,7 +205,7 @@ def chdir(folder: Path) -> Iterator[None]:
 
 
 for kind, words in {"FIFO": "FIFO", "device": "device", "socket": "socket", "folder": "Is a directory"}.items():
-    add(f"npz: {kind}", lambda folder, kind=kind: f"npz:{special(kind, folder / 'x.npz')}", "x.npz", words)
+    add(f"npz: {kind}", special_dataset("npz", kind), "x", words)
 add("npz: /dev/zero", lambda folder: "npz:/dev/zero", "/dev/zero", "device")
 add("npz: labels of 3 GB", bomb("train_labels", 3000), "train_labels", "(9,)", slow=True)
 add("npz: labels of 200 MB", bomb("test_labels", 200), "test_labels", "(6,)", slow=True)
@@ -285,6 +293,11 @@ def ladder(train: Path) -> None:
     (train / "finch" / "steps").symlink_to(steps / "0")
 
 
+def self_link(folder: Path) -> str:
+    (folder / "x").symlink_to("x")
+    return f"folder:{folder}/x"
+
+
 def hard_links(train: Path) -> None:
     first = sorted((train / "finch").iterdir())[0]
     os.link(first, train / "heron" / "same.png")
@@ -345,8 +358,8 @@ add("folder: name that is not UTF-8", undecodable, noted=("non-image file",))
 outside = folder_with(lambda train: (train / "emu").symlink_to((train / "finch").rename(train.parent / "away")))
 add("folder: class linked from elsewhere", outside, "test", "finch")
 for kind in ("FIFO", "device"):
-    add(f"folder: {kind}", lambda folder, kind=kind: f"folder:{special(kind, folder / 'x')}", "x", "not a folder")
-add("folder: link to itself", lambda folder: (folder / "x").symlink_to("x") or f"folder:{folder}/x", "x")
+    add(f"folder: {kind}", special_dataset("folder", kind), "x", "not a folder")
+add("folder: link to itself", self_link, "x")
 
 
 # Images
@@ -435,8 +448,8 @@ def tar(*members: tuple[str, bytes | tuple[bytes, int]]) -> bytes:
                 archive.addfile(info, io.BytesIO(content))
             else:
                 info.type, info.size = content
-                archive.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))  # type: ignore[union-attr]
-                archive.fileobj.write(bytes(min(info.size, 100 * MIB)) if info.size > 0 else b"")  # type: ignore[union-attr]
+                archive.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))
+                archive.fileobj.write(bytes(min(info.size, 100 * MIB)) if info.size > 0 else b"")
     return file.getvalue()
 
 
@@ -459,7 +472,7 @@ def cifar(data: Any, labels: Any) -> bytes:
 
 def matlab(**arrays: np.ndarray) -> bytes:
     file = io.BytesIO()
-    scipy.io.savemat(file, arrays, do_compression=True)
+    scipy.io.savemat(cast(Any, file), arrays, do_compression=True)
     return file.getvalue()
 
 
@@ -471,17 +484,17 @@ for _ in range(9):
     shared = [shared] * 10
 for kind, words in {"FIFO": "FIFO", "device": "device", "folder": "Is a directory"}.items():
     for name in ("cifar10", "tiny-imagenet"):
-        add(f"{name}: {kind}", published(name, lambda path, kind=kind: special(kind, path)), name, words)
-    svhn = published("svhn", lambda path, kind=kind: special(kind, path), DIGITS)
+        add(f"{name}: {kind}", published(name, special_archive(kind)), name, words)
+    svhn = published("svhn", special_archive(kind), DIGITS)
     add(f"svhn: {kind}", svhn, "svhn", words)
-    fashion = published("fashion-mnist", lambda path, kind=kind: special(kind, path), LABEL, TRAIN, LABEL)
+    fashion = published("fashion-mnist", special_archive(kind), LABEL, TRAIN, LABEL)
     add(f"fashion-mnist: {kind}", fashion, "fashion-mnist", words)
 add("cifar100: as published", published("cifar100", cifar(PIXELS, [3, 4])), images=2)
 add("cifar100: member twice", published("cifar100", tar(("c/x", b""), ("c/x", b""))), "c/x", "twice")
 long_name = later(lambda: tar(("x", (tarfile.GNUTYPE_LONGNAME, 100 * MIB))))
 add("cifar100: member with a name of 100 MB", published("cifar100", long_name), "cifar100", "damaged", slow=True)
-for label, kind in {"a FIFO": tarfile.FIFOTYPE, "a device": tarfile.CHRTYPE, "a hard link": tarfile.LNKTYPE}.items():
-    add(f"cifar100: member that is {label}", published("cifar100", tar(("c/train", (kind, 0)))), "c/train", "link")
+for label, member in {"a FIFO": tarfile.FIFOTYPE, "a device": tarfile.CHRTYPE, "a hard link": tarfile.LNKTYPE}.items():
+    add(f"cifar100: member that is {label}", published("cifar100", tar(("c/train", (member, 0)))), "c/train", "link")
 add(
     "cifar100: member of 1 GB",
     published("cifar100", later(lambda: tar(("c/train", (b"0", 2**30))))),
@@ -501,15 +514,15 @@ large = later(lambda: matlab(X=np.zeros((32, 32, 3, 100_000), dtype=np.uint8), y
 add("svhn: 300 MB of images with one label", published("svhn", large, DIGITS), "svhn", "SVHN", max_mib=400, slow=True)
 add(
     "svhn: labels out of range",
-    published("svhn", matlab(X=np.zeros((32, 32, 3, 1), np.uint8), y=[[11]]), DIGITS),
+    published("svhn", matlab(X=np.zeros((32, 32, 3, 1), np.uint8), y=np.array([[11]])), DIGITS),
     "SVHN",
 )
 add("svhn: cut", published("svhn", DIGITS[:-40], DIGITS), "svhn", "SVHN")
 add("fashion-mnist: as published", published("fashion-mnist", TRAIN, LABEL, TRAIN, LABEL), images=3)
 few = published("fashion-mnist", TRAIN, idx(np.zeros(2)), TRAIN, LABEL)
 add("fashion-mnist: too few labels", few, "fashion-mnist", 3, 2)
-header = b"\0\0\x08\3" + struct.pack(">III", 2**31, 2**31, 4)
-overflow = zlib.compress(header, wbits=31)
+idx_header = b"\0\0\x08\3" + struct.pack(">III", 2**31, 2**31, 4)
+overflow = zlib.compress(idx_header, wbits=31)
 add("fashion-mnist: size that overflows", published("fashion-mnist", overflow, LABEL, TRAIN, LABEL), "fashion-mnist")
 
 

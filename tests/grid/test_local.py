@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -11,8 +12,9 @@ from typing import IO
 import psutil
 import pytest
 
+from slbench.claims import process_start_time
 from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduced, Started
-from slbench.grid.failures import failure
+from slbench.grid.failures import LOST, failure
 from slbench.grid.messages import Job
 from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device, Slot
@@ -101,6 +103,7 @@ def test_a_job_out_of_memory_is_retried_with_fewer_jobs_then_alone_then_fails_an
     [
         ("exit 0", "exit code 0"),
         ("echo not a progress message; exec sleep 60", "killed by SIGKILL"),
+        ("""echo '{"run_id": "x"}'; exec sleep 60""", LOST),
     ],
 )
 def test_a_worker_process_that_exits_without_a_record_is_a_failed_job(
@@ -154,6 +157,27 @@ def test_a_worker_process_exits_when_its_stdin_closes(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=20) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
+def test_a_worker_process_that_reads_no_more_commands_is_killed_with_its_launcher() -> None:
+    worker = (
+        "import time; from slbench.grid.worker import end_with_launcher; end_with_launcher(); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    launcher = (
+        "import subprocess, sys, time; "
+        f'worker = subprocess.Popen([sys.executable, "-c", """{worker}"""], stdout=subprocess.PIPE); '
+        "worker.stdout.read(5) or sys.exit('dead'); print(worker.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-u", "-c", launcher], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker_id = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 10
+    while (start := process_start_time(worker_id)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert start == ""
 
 
 def test_processes_that_ignore_sigterm_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_without_a_gpu_auto_is_one_slot_per_job_of_all_cores(fake: Fake, cores: 
     ("flag", "jobs", "labels"),
     [
         ("auto", None, ["cuda:0", "cuda:1", "cuda:2"]),
-        ("cuda:2, cuda:0,cuda:2", 2, ["cuda:2", "cuda:2", "cuda:0", "cuda:0"]),
+        ("cuda:2, cuda:0", 2, ["cuda:2", "cuda:2", "cuda:0", "cuda:0"]),
         ("cuda:0,cpu", None, ["cuda:0", "cpu", "cpu"]),
     ],
 )

@@ -75,8 +75,8 @@ def test_random_queries_select_the_rows_that_pandas_selects() -> None:
         ("seed == 'a", ("'a",)), ("seed == 1 and", ("its end",)), ("seed == f'{seed}'", ("f",)),
         ("[1] == seed", ("==",)),
         ("not " * (MAX_DEPTH + 1) + "seed == 1", (MAX_DEPTH,)), ("(" * 9000, (MAX_DEPTH,)),
-        ("1" * (MAX_LENGTH + 1), ("10,000",)),
-        ("1" * (MAX_LENGTH - 1) + "x", ("not understood",)), ("seed == 1\0", ("\\x00",)),
+        ("1" * (MAX_LENGTH + 1), ("10,000",)), ("1" * (MAX_LENGTH - 1) + "x", ("not understood",)),
+        ("seed == 1\0", ("\\x00",)),
         ("`a b` == 1", ("a b",)), ("seed == [[1]]", ("list",)), ("seed == - 'a'", ("'-'",)),
     ],
 )  # fmt: skip

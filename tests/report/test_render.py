@@ -154,6 +154,10 @@ def test_csv_has_every_number_in_full() -> None:
         ("~^", r"\textasciitilde{}\textasciicircum{}"),
         ("81 ± 2", r"81 $\pm$ 2"),
         ("1–2", "1--2"),
+        ("[1in]", "{[}1in{]}"),
+        ("*", "{*}"),
+        ("--x", "-{}-x"),
+        ("a\n\nb\x1b[1m\0", "a b"),
     ],
 )
 def test_latex_escapes_what_means_something_there(words: str, escaped: str) -> None:
@@ -183,9 +187,11 @@ def test_latex_rows_have_a_cell_for_each_column_and_the_best_in_bold() -> None:
     assert lines[2] == r"S-ViT$^{a}$ & 0.002 & -- & 199.0 / 1.0 & 2.75 & \textbf{81.25 $\pm$ 0.40 (2)} & -- \\"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
-    body = latex.render_table(titled("50 % & more_or_less {x} #1 ~ ^ \\ $"))
+    names = ("50 % & more_or_less {x} #1 ~ ^ \\ $", "[1in]", "*[1in]")
+    body = "".join(latex.render_table(replace(titled(name), caption=(name, "≥ ± † − – × ²"))) for name in names)
     document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
     (tmp_path / "x.tex").write_text(document, encoding="utf-8")
     done = subprocess.run(

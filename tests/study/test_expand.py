@@ -131,8 +131,9 @@ def test_equal_cells_are_one_run_with_a_note() -> None:
     method = {"name": "my-lsa", "learn_temperature": True, "mask_self": True}
     found = study({"grid": {"method": ["lsa", "my-lsa", "lsa", "none"]}, "method": [method]})
     assert cells(*found.runs) == [("ViT", "lsa", 0), ("ViT", "none", 0)]
-    (note,) = found.notes
-    assert not missing(note, "4", "2")
+    repeated, merged = found.notes
+    assert not missing(repeated, "grid.method", "'lsa'")
+    assert not missing(merged, "4", "2")
 
 
 def test_a_short_run_has_a_shorter_warm_up_and_one_note() -> None:

@@ -131,6 +131,19 @@ def test_a_state_of_another_kind_is_refused(state: object) -> None:
         check_state(state, SPEC)
 
 
+@pytest.mark.parametrize("content", [torch.zeros(0), torch.zeros(2), [1], 0], ids=repr)
+def test_a_sealed_checkpoint_that_is_no_mapping_is_passed_over_for_the_previous_one(
+    tmp_path: Path, content: object
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({"older": 1})
+    checkpoints.save({"newer": 1})
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    checkpoints.current.write_bytes(sealed(buffer.getvalue()))
+    assert checkpoints.load() == {"older": 1}
+
+
 class Malicious:
     """Runs a command when it is unpickled."""
 

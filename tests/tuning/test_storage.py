@@ -1,6 +1,8 @@
 """Storages of a search: opening, repair and one-line errors."""
 
+import contextlib
 import os
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from slbench.tuning.storage import (
     open_study,
     reporting_outages,
 )
+from slbench.tuning.storage_url import hide_password, without_secrets
 from tests.support import naming
 from tests.tuning.simulation import World, config, new_study, states
 
@@ -67,6 +70,16 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> N
         ("oracles://a@b/c", naming("--storage", "oracles://a@b/c", "URL")),
         ("grpc://", naming("--storage", "grpc://", "grpc://HOST:PORT")),
         ("grpc://host:port", naming("--storage", "grpc://host:port", "grpc://HOST:PORT")),
+        ("grpc://me:secret@host:x", naming("--storage", "me:***@host", "grpc://HOST:PORT")),
+        ("grpc://host:99999", naming("--storage", "grpc://host:99999", "grpc://HOST:PORT")),
+        ("postgresql://me:secret@[::1", naming("--storage", "me:***@[::1", "sqlite:///search.db")),
+        ("postgresql://me:secret@h:port/d", naming("--storage", "me:***@h:port")),
+        ("postgresql://me:se/secret@h:port/d", naming("--storage", "me:***@h:port")),
+        ("postgresql+psycopg://127.0.0.1:1/d?user=me&password=secret", naming("password=***")),
+        ("sqlite:///a\0b", naming("--storage", "file name")),
+        ("sqlite://", naming("--storage", "memory", "sqlite:///FILE")),
+        ("sqlite:///:memory:", naming("--storage", "memory")),
+        ("sqlite:///file:x?mode=memory&uri=true", naming("--storage", "memory")),
         ("mysql+nodriver://a@b/c", naming("URL")),
         ("sqlite:////no/such/folder/search.db", naming("database")),
         (
@@ -80,6 +93,76 @@ def test_an_unreachable_storage_is_one_line_without_the_password(url: str, words
         open_storage(url, tmp_path)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"x", b"[grid]\nseed = [0]\n" * 99, b"SQLite format 3\0", "tables"])
+def test_a_file_that_is_not_a_database_of_a_search_is_refused_and_kept(content: bytes | str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE photos (id INTEGER)")
+            connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=naming("--storage", path, "database")):
+        open_storage(f"sqlite:///{path}", tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_becomes_a_storage_and_a_folder_or_fifo_does_not(tmp_path: Path) -> None:
+    (tmp_path / "new.db").touch()
+    close_storage(open_storage(f"sqlite:///{tmp_path}/new.db", tmp_path))
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("", "fifo"):
+        with pytest.raises(InputError, match="--storage"):
+            open_storage(f"sqlite:///{tmp_path}/{name}", tmp_path)
+
+
+def test_passwords_are_hidden_wherever_a_url_stands() -> None:
+    for url in ("a://me:secret@h/d", "--storage=a://me:secret@h/d", "a://me:s@secret@[::1", "a://h/d?password=secret"):
+        assert "secret" not in hide_password(url) and "***" in hide_password(url)
+    assert without_secrets("login with se@cret failed", "a://me:se%40cret@h/d") == "login with *** failed"
+    for url in ("sqlite:///search.db", "postgresql://me@h:5432/d", "npz:/data/a@b.npz"):
+        assert hide_password(url) == url
+
+
+DAMAGE = {
+    "an unknown operation": b'{"op_code":99,"worker_id":"a"}\n',
+    "an operation that is text": b'{"op_code":"6"}\n',
+    "a list": b"[1]\n",
+    "a study that does not exist": b'{"op_code":2,"worker_id":"a"}\n',
+    "a damaged last line": b"rubbish\n",
+    "an empty line": b"\n",
+    "no text": b"\xff\xfe\n",
+    "deep nesting": b"[" * 100_000 + b"\n",
+    "an impossible date": b'{"op_code":6,"worker_id":"a","trial_id":0,"state":9}\n',
+}
+
+
+@pytest.mark.parametrize("line", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_line_of_a_journal_is_one_line(line: bytes, tmp_path: Path) -> None:
+    opened(None, tmp_path).ask()
+    with (tmp_path / JOURNAL).open("ab") as journal:
+        journal.write(line)
+    with pytest.raises(InputError, match=naming(JOURNAL, "damaged", "move it away")) as caught:
+        open_storage(None, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_journal_that_is_a_folder_or_a_fifo_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a" / JOURNAL).mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    os.mkfifo(tmp_path / "b" / JOURNAL)
+    for folder in ("a", "b"):
+        with pytest.raises(InputError, match=naming(JOURNAL, "not usable")):
+            open_storage(None, tmp_path / folder)
+
+
+def test_an_unreadable_owner_is_one_line(tmp_path: Path) -> None:
+    opened(None, tmp_path).set_user_attr(OWNER, "me")
+    with pytest.raises(InputError, match=naming("owner", "--take-over")):
+        opened(None, tmp_path)
 
 
 def test_a_proxy_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
+from slbench.backbones.specs.lower_bounds import LowerBounds
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.methods import Method
 from slbench.recipes import DEFAULT_LR
 
-Size = Annotated[int, Ge(1)]
-Sizes = Annotated[tuple[Size, ...], MinLen(1)]  # one per stage
-Ratio = Annotated[float, Gt(0)]
+MAX_BLOCKS = 1000  # of a network, all stages together
+Size = Annotated[int, Ge(1), Le(65_536)]
+Depth = Annotated[int, Ge(1), Le(MAX_BLOCKS)]
+Sizes = Annotated[tuple[Size, ...], MinLen(1), MaxLen(12)]  # one per stage
+Depths = Annotated[tuple[Depth, ...], MinLen(1), MaxLen(12)]
+Ratio = Annotated[float, Gt(0), Le(1000)]
 Variant = Literal["paper", "released"]  # as in the paper, or as in its released code
 
 
@@ -50,6 +55,10 @@ class BackboneSpec:
             InputError: if the sizes do not fit the image; names the allowed ones.
         """
         raise NotImplementedError
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:  # noqa: ARG002  (by default none is known)
+        """Return lower bounds of parameters and activations, by formula, with all defaults resolved."""
+        return LowerBounds()
 
     def patch_note(self, image_size: tuple[int, int]) -> str | None:  # noqa: ARG002  (without patches there is none)
         """Return a note if the default patch is rounded for an image (height, width); else None."""
@@ -183,6 +192,13 @@ def check_stages(dims: tuple[int, ...], depths: tuple[int, ...], num_heads: tupl
         raise InputError(
             f"dims, depths and num_heads need one entry per stage (got {len(dims)}, {len(depths)}, {len(num_heads)})"
         )
+    check_blocks(depths)
     for dim, heads in zip(dims, num_heads, strict=True):
         if dim % heads:
             raise InputError(f"num_heads: does not divide dim {dim} (got {heads})")
+
+
+def check_blocks(depths: tuple[int, ...]) -> None:
+    """Raise InputError for stages of too many blocks together."""
+    if sum(depths) > MAX_BLOCKS:
+        raise InputError(f"depths: too many blocks (got {sum(depths)}); allowed: at most {MAX_BLOCKS} together")

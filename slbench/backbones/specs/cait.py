@@ -4,8 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, PatchSpec, Ratio, Size, Variant, check_mlp
+from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, Depth, PatchSpec, Ratio, Size, Variant, check_mlp
+from slbench.backbones.specs.lower_bounds import LowerBounds, blocks, linear
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 
@@ -26,8 +28,8 @@ class CaiTSpec(PatchSpec):
     name: Literal["cait"] = "cait"
     patch_size: Size | None = None  # px; default: smaller image side / 8, rounded to a divisor
     dim: Size = 192  # channels of a token
-    depth: Size = 24  # blocks over the patches
-    class_depth: Size = 2  # blocks in which only the class token is updated
+    depth: Depth = 24  # blocks over the patches
+    class_depth: Depth = 2  # blocks in which only the class token is updated
     num_heads: Size = 4  # attention heads
     head_dim: Size = 64  # num_heads * head_dim may differ from dim
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
@@ -55,6 +57,17 @@ class CaiTSpec(PatchSpec):
 
     def as_in_paper(self) -> "CaiTSpec":
         return dataclasses.replace(self, variant="paper")
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        height, width = self.patch_grid(shape.size)
+        dim, hidden, tokens = self.dim, int(self.dim * self.mlp_ratio), height * width
+        heads = {"heads": self.num_heads, "inner": self.num_heads * self.head_dim, "keys": tokens}
+        return (
+            linear(shape.channels * self.shift_unit**2, dim)
+            + blocks(self.depth, dim, hidden, tokens=tokens, **heads)
+            + blocks(self.class_depth, dim, hidden, tokens=1, **heads)
+            + linear(dim, shape.classes)
+        )
 
 
 ENTRIES = {

@@ -1,11 +1,23 @@
 """Sizes of the convolutional baselines."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from slbench.backbones.specs.base import WITH_BATCH_NORM, BackboneEntry, BackboneSpec, Size, Sizes
+from slbench.backbones.specs.base import (
+    WITH_BATCH_NORM,
+    BackboneEntry,
+    BackboneSpec,
+    Depth,
+    Depths,
+    Size,
+    Sizes,
+    check_blocks,
+)
+from slbench.backbones.specs.lower_bounds import LowerBounds, convolution, linear
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 
@@ -17,12 +29,22 @@ class ResNetSpec(BackboneSpec):
 
     name: Literal["resnet56", "resnet110"] = "resnet56"
     width: Size = 16  # channels of the stem and first stage; doubled twice
-    blocks_per_stage: Size | None = None  # default: 9 for resnet56, 18 for resnet110
+    blocks_per_stage: Depth | None = None  # default: 9 for resnet56, 18 for resnet110
 
     def resolved(self, image_size: tuple[int, int]) -> "ResNetSpec":  # noqa: ARG002  (any size will do)
         """Return the sizes with the blocks resolved."""
         blocks = self.blocks_per_stage or {"resnet56": 9, "resnet110": 18}[self.name]
         return dataclasses.replace(self, blocks_per_stage=blocks)
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        assert self.blocks_per_stage is not None
+        bounds = linear(4 * self.width, shape.classes)
+        for stage in range(3):
+            channels, pixels = 2**stage * self.width, math.prod(side // 2**stage for side in shape.size)
+            one = convolution(channels, channels, kernel=3, pixels=pixels)
+            for _ in range(2 * self.blocks_per_stage - 1):  # the first of a stage may be narrower
+                bounds += one
+        return bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +56,25 @@ class EfficientNetSpec(BackboneSpec):
     name: Literal["efficientnet-b0"] = "efficientnet-b0"
     stem: Size = 32  # channels of the first convolution
     dims: Sizes = (16, 24, 40, 80, 112, 192, 320)  # channels of each stage
-    depths: Sizes = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage
+    depths: Depths = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage
 
     def __post_init__(self) -> None:
         if len(self.dims) != 7 or len(self.depths) != 7:
             raise InputError(f"dims and depths need 7 entries each (got {len(self.dims)} and {len(self.depths)})")
+        check_blocks(self.depths)
 
     def resolved(self, image_size: tuple[int, int]) -> "EfficientNetSpec":  # noqa: ARG002  (any size will do)
         """Return the sizes unchanged: none depends on the image."""
         return self
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        height, width = shape.size
+        bounds = convolution(shape.channels, self.stem, kernel=3, pixels=height * width)
+        for stage, (dim, depth) in enumerate(zip(self.dims, self.depths, strict=True)):
+            inputs, expansion = (self.stem, 1) if stage == 0 else (self.dims[stage - 1], 6)
+            bounds += linear(expansion * inputs, inputs * (stage > 0) + dim)
+            bounds += LowerBounds((depth - 1) * (2 * expansion - (stage == 0)) * dim**2)
+        return bounds + linear(self.dims[-1], shape.classes)
 
 
 ENTRIES = {

@@ -1,12 +1,14 @@
 """Sizes of PiT."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from slbench.backbones.specs.base import (
     OTHER_WORK,
     BackboneEntry,
+    Depths,
     PatchSpec,
     Ratio,
     Size,
@@ -14,7 +16,9 @@ from slbench.backbones.specs.base import (
     check_mlp,
     check_stages,
 )
+from slbench.backbones.specs.lower_bounds import LowerBounds, blocks, linear
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 
@@ -40,7 +44,7 @@ class PiTSpec(PatchSpec):
     name: Literal["pit"] = "pit"
     patch_size: Size | None = None  # px; default: smaller image side / 16, rounded so that stages can halve the grid
     dims: Sizes = (96, 192, 384)  # channels of each stage, each a multiple of the one before (grouped convolution)
-    depths: Sizes = (2, 6, 4)  # blocks of each stage
+    depths: Depths = (2, 6, 4)  # blocks of each stage
     num_heads: Sizes = (2, 4, 8)  # attention heads of each stage
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
     variant: Literal["paper", "original"] = "paper"
@@ -78,6 +82,15 @@ class PiTSpec(PatchSpec):
                 f"the first convolution of variant 'original' reads {2 * patch} x {2 * patch} px (got {patch})"
             )
         return spec
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        bounds = linear(shape.channels * self.shift_unit**2, self.dims[0]) + linear(self.dims[-1], shape.classes)
+        for stage, (dim, depth, heads) in enumerate(zip(self.dims, self.depths, self.num_heads, strict=True)):
+            grid = self.grid(shape.size, default_embedding=True)
+            tokens = math.prod(-(-side // 2**stage) for side in grid)
+            sizes = {"heads": heads, "inner": dim, "tokens": tokens, "keys": tokens}
+            bounds += blocks(depth, dim, int(dim * self.mlp_ratio), **sizes)
+        return bounds
 
 
 ENTRIES = {

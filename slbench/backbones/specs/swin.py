@@ -1,12 +1,14 @@
 """Sizes of Swin."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from slbench.backbones.specs.base import (
     OTHER_WORK,
     BackboneEntry,
+    Depths,
     PatchSpec,
     Ratio,
     Size,
@@ -14,7 +16,9 @@ from slbench.backbones.specs.base import (
     check_mlp,
     check_stages,
 )
+from slbench.backbones.specs.lower_bounds import LowerBounds, blocks, linear
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 
@@ -35,7 +39,7 @@ class SwinSpec(PatchSpec):
     patch_size: Size | None = None  # px; default: smaller image side / 16, rounded so that stages can halve the grid
     window_size: Size | None = None  # tokens per side; default: 4, rounded to a size that fits every stage
     dims: Sizes = (96, 192, 384)  # channels of each stage
-    depths: Sizes = (2, 6, 4)  # blocks of each stage
+    depths: Depths = (2, 6, 4)  # blocks of each stage
     num_heads: Sizes = (3, 6, 12)  # attention heads of each stage
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
     absolute_positions: bool = True  # learned positions after the embedding, besides the bias of each window
@@ -77,6 +81,16 @@ class SwinSpec(PatchSpec):
                 f"allowed: {', '.join(map(str, windows)) or f'none at patch_size {patch}'}"
             )
         return spec
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        assert self.window_size is not None
+        bounds = linear(shape.channels * self.shift_unit**2, self.dims[0]) + linear(self.dims[-1], shape.classes)
+        for stage, (dim, depth, heads) in enumerate(zip(self.dims, self.depths, self.num_heads, strict=True)):
+            grid = self.grid(shape.size, stage)
+            keys = min(self.window_size, *grid) ** 2
+            sizes = {"heads": heads, "inner": dim, "tokens": math.prod(grid), "keys": keys}
+            bounds += blocks(depth, dim, int(dim * self.mlp_ratio), **sizes)
+        return bounds
 
 
 def tiles(window: int, grid: tuple[int, int]) -> bool:

@@ -5,8 +5,19 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, Ratio, Size, TransformerSpec, Variant, check_mlp
+from slbench.backbones.specs.base import (
+    OTHER_WORK,
+    BackboneEntry,
+    Depth,
+    Ratio,
+    Size,
+    TransformerSpec,
+    Variant,
+    check_mlp,
+)
+from slbench.backbones.specs.lower_bounds import LowerBounds, blocks, linear
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 
@@ -24,7 +35,7 @@ class T2TSpec(TransformerSpec):
     num_splits: Size | None = None  # each halves the grid; default: down to about 8 tokens per side
     token_dim: Size = 64  # width inside the soft splits
     dim: Size = 256  # channels of a token
-    depth: Size = 12  # blocks after the soft splits
+    depth: Depth = 12  # blocks after the soft splits
     num_heads: Size = 4  # attention heads
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
     variant: Variant = "paper"  # "released" also adds the normed input of each attention to its output
@@ -61,6 +72,16 @@ class T2TSpec(TransformerSpec):
 
     def as_in_paper(self) -> "T2TSpec":
         return dataclasses.replace(self, variant="paper")
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        assert self.num_splits is not None
+        tokens = [math.prod(-(-side // 2**split) for side in shape.size) for split in range(1, self.num_splits + 1)]
+        sizes = {"heads": self.num_heads, "inner": self.dim, "tokens": tokens[-1], "keys": tokens[-1]}
+        return (
+            LowerBounds(0, sum(count**2 for count in tokens[:-1]), max(count**2 for count in tokens))
+            + blocks(self.depth, self.dim, int(self.dim * self.mlp_ratio), **sizes)
+            + linear(self.dim, shape.classes)
+        )
 
 
 ENTRIES = {

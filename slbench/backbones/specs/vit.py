@@ -4,8 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, PatchSpec, Ratio, Size, check_mlp
+from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, Depth, PatchSpec, Ratio, Size, check_mlp
+from slbench.backbones.specs.lower_bounds import LowerBounds, blocks, linear
 from slbench.errors import InputError
+from slbench.image_shape import ImageShape
 from slbench.validation import STRICT
 
 
@@ -25,7 +27,7 @@ class ViTSpec(PatchSpec):
     name: Literal["vit"] = "vit"
     patch_size: Size | None = None  # px; default: smaller image side / 8, rounded to a divisor
     dim: Size = 192  # channels of a token
-    depth: Size = 9  # blocks
+    depth: Depth = 9  # blocks
     num_heads: Size = 12  # attention heads
     mlp_ratio: Ratio = 2.0  # hidden width of the MLP / dim
     qkv_bias: bool = False  # bias of queries, keys and values
@@ -42,6 +44,15 @@ class ViTSpec(PatchSpec):
             InputError: if the patch does not divide the image; names the allowed sizes.
         """
         return dataclasses.replace(self, patch_size=self.resolved_patch(image_size))
+
+    def lower_bounds(self, shape: ImageShape) -> LowerBounds:
+        height, width = self.patch_grid(shape.size)
+        sizes = {"heads": self.num_heads, "inner": self.dim, "tokens": height * width, "keys": height * width}
+        return (
+            linear(shape.channels * self.shift_unit**2, self.dim)
+            + blocks(self.depth, self.dim, int(self.dim * self.mlp_ratio), **sizes)
+            + linear(self.dim, shape.classes)
+        )
 
 
 ENTRIES = {

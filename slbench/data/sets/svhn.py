@@ -4,14 +4,14 @@ Source: ufldl.stanford.edu/housenumbers: X is (32, 32, 3, n), y is (n, 1), and t
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from slbench.data.splits import PartName, Sample
 from slbench.errors import InputError, unreadable
-from slbench.files import open_regular
+from slbench.files import check_regular
 
 MAX_IMAGES = 1_000_000  # of a file; `train` has 73,257
 
@@ -26,10 +26,9 @@ def read_digits(path: Path, part: PartName) -> Iterator[Sample]:
     import scipy.io
 
     try:
-        with open_regular(path) as file:
-            check_headers(scipy.io.whosmat(file))
-            file.seek(0)
-            arrays = scipy.io.loadmat(file, variable_names=["X", "y"])
+        check_regular(path.stat().st_mode, path)
+        check_headers(scipy.io.whosmat(path))
+        arrays = scipy.io.loadmat(path, variable_names=["X", "y"])
         images, labels = arrays["X"].transpose(3, 2, 0, 1), arrays["y"].reshape(-1).astype(np.int64)
     except Exception as error:  # scipy can raise anything on a damaged file
         if isinstance(error, OSError) and error.filename:
@@ -41,7 +40,7 @@ def read_digits(path: Path, part: PartName) -> Iterator[Sample]:
         yield Sample(part, np.ascontiguousarray(image), label % 10)
 
 
-def check_headers(headers: list[tuple[str, tuple[int, ...], str]]) -> None:
+def check_headers(headers: Sequence[tuple[str, tuple[int, ...], str]]) -> None:
     """Raise ValueError unless name, shape and type of the arrays of a Matlab file are those of images and labels."""
     arrays = {name: (shape, kind) for name, shape, kind in headers}
     (*image, count), kind = arrays["X"]

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from slbench.csv_text import to_csv
 from slbench.report.cells import Row
 from slbench.report.columns import CostColumn
 from slbench.report.table import Table
@@ -12,7 +13,7 @@ def render_table(table: Table) -> str:
     """Return a line of heads and one for each row of the table: all costs, then the columns of each data set."""
     empty = Row("", "", "", ("",) * len(table.settings), costs=dict.fromkeys(COSTS, ()), cells={})
     heads = list(csv_line(empty, table))
-    return pd.DataFrame([csv_line(row, table) for row in table.rows], columns=heads).to_csv(index=False)
+    return to_csv(pd.DataFrame([csv_line(row, table) for row in table.rows], columns=heads))
 
 
 def csv_line(row: Row, table: Table) -> dict[str, object]:

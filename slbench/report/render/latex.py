@@ -8,6 +8,7 @@ from slbench.report.cells import Row
 from slbench.report.columns import Column
 from slbench.report.sections import Section
 from slbench.report.table import Table
+from slbench.text import one_line
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -23,6 +24,10 @@ LATEX_ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # an option after a rule, the end of a line or \item
+    "]": "{]}",
+    "*": "{*}",  # part of the end of a line before it
+    "`": "{`}",  # together with ?, ! or another, one character
     "±": r"$\pm$",
     "–": "--",
     "†": r"$^\dagger$",
@@ -100,5 +105,6 @@ def environment(
 
 
 def escape(text: str) -> str:
-    """Return text with LaTeX commands escaped."""
-    return "".join(LATEX_ESCAPES.get(character, character) for character in text)
+    """Return LaTeX on one line that is displayed as a text."""
+    hyphens = one_line(text).split("--")
+    return "-{}-".join("".join(LATEX_ESCAPES.get(character, character) for character in part) for part in hyphens)

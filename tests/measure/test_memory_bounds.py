@@ -1,0 +1,49 @@
+"""Lower bounds of the size of networks, and what they refuse."""
+
+import pytest
+
+from slbench.backbones import BACKBONES, NAMED, count_parameters, default_spec
+from slbench.errors import InputError
+from slbench.image_shape import ImageShape
+from slbench.measure.compute_budget import forward_macs
+from slbench.measure.memory_bounds import check_network
+from slbench.measure.network import Network
+from slbench.methods import Method
+
+SHAPE = ImageShape((224, 224), 3, 1000)
+
+
+def network(name: str) -> Network:
+    return Network.resolve(default_spec(name), Method(), shape=SHAPE)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "resnet110"])  # as resnet56
+def test_the_bound_of_parameters_is_below_the_count_but_near(name: str) -> None:
+    resolved = network(name)
+    count = count_parameters(resolved.backbone, resolved.method, shape=SHAPE)
+    assert 0.7 * count <= resolved.backbone.lower_bounds(SHAPE).parameters <= count
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_bound_of_activations_is_positive_and_below_the_multiply_adds(name: str) -> None:
+    sizes, image_size = BACKBONES[name].small
+    small = Network.resolve(sizes, Method(), shape=ImageShape(image_size, 3, 7))
+    bounds = small.backbone.lower_bounds(small.shape)
+    assert 0 < bounds.largest <= bounds.activations < forward_macs(small)
+
+
+def test_a_network_is_refused_by_its_weights_gradients_and_moments() -> None:
+    vit = network("vit")
+    needed = 16 * vit.backbone.lower_bounds(SHAPE).parameters
+    with pytest.raises(InputError, match=r"cpu: ViT .*224 x 224 px.*GB"):
+        check_network(vit, needed, batch=1, where="cpu")
+    check_network(vit, needed, batch=1, where="cpu", use="forward")
+    check_network(vit, 0, batch=1, where="cpu")
+
+
+def test_a_batch_is_refused_by_its_attention() -> None:
+    vit = Network.resolve(default_spec("vit"), Method(), shape=ImageShape((64, 64), 3, 200))
+    attention = 2 * 9 * 12 * 64**2 * 100_000
+    with pytest.raises(InputError, match="batch 100,000"):
+        check_network(vit, attention, batch=100_000, where="cpu")
+    check_network(vit, attention, batch=1000, where="cpu")
