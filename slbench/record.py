@@ -4,26 +4,16 @@ import hashlib
 import json
 import re
 from pathlib import Path
-<<<<<<< HEAD
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-=======
-from typing import Annotated, Any, Literal, TypeVar
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
->>>>>>> main
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slbench.errors import StoreError
 from slbench.files import read_regular
 from slbench.machine import Code, Host
 from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
-<<<<<<< HEAD
-from slbench.text import shown
-=======
-from slbench.text import one_line
->>>>>>> main
+from slbench.text import one_line, shown
 from slbench.validation import first_complaint, joined
 
 VOLATILE_FIELDS = {
