@@ -10,6 +10,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
@@ -40,13 +41,14 @@ def main() -> int:
     warnings.simplefilter("ignore", HypothesisWarning)
     logging.disable()
     database = DirectoryBasedExampleDatabase(ROOT / "build" / "fuzz")
+    targets = {name: settings(ROUND, database=database)(TARGETS[name]) for name in names}
     end, rounds, found = time.monotonic() + 60 * arguments.minutes, Counter[str](), dict[str, str]()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # where an input that escapes would write
         while time.monotonic() < end:
-            for name in names:
+            for name, target in targets.items():
                 rounds[name] += 1
-                fault = fault_of(name, database)
+                fault = fault_of(target)
                 if fault and fault[0] not in found:
                     found[fault[0]] = fault[1]
                     print(f"{name}: {fault[0]}\n{fault[1]}\n", flush=True)
@@ -55,10 +57,10 @@ def main() -> int:
     return int(bool(found))
 
 
-def fault_of(name: str, database: DirectoryBasedExampleDatabase) -> tuple[str, str] | None:
+def fault_of(target: Callable[[], None]) -> tuple[str, str] | None:
     """Return where a property breaks, and the smallest input found; None if it holds."""
     try:
-        settings(ROUND, database=database)(TARGETS[name])()
+        target()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
