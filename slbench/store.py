@@ -299,7 +299,12 @@ def read_ended(folder: Path) -> Outcome | None:
     path = paths.record if os.path.lexists(paths.record) else paths.diverged
     if not os.path.lexists(path):
         return None
-    outcome = read_record(path) if path == paths.record else read_diverged(path)
+    try:
+        outcome = read_record(path) if path == paths.record else read_diverged(path)
+    except StoreError:
+        if os.path.lexists(path):
+            raise
+        return None  # it was removed in the meantime
     if not folder.name.endswith(f"-{outcome.run_id}"):
         raise StoreError(f"{path}: record of another run (got {outcome.run_id}); delete its folder to run it again")
     check_files(folder, outcome)
@@ -321,7 +326,7 @@ def damage(folder: Path) -> str | None:
     try:
         read_ended(folder)
     except StoreError as error:
-        return str(error) if folder.exists() else None  # else it was removed in the meantime
+        return str(error)
     return None
 
 

@@ -119,8 +119,7 @@ def read_outcomes(store: Store, runs: Sequence[StudyRun]) -> tuple[dict[str, Out
         try:
             outcome = read_ended(folders[run_id])
         except StoreError as error:
-            if folders[run_id].exists():  # else it was removed in the meantime
-                damaged[run_id] = str(error)
+            damaged[run_id] = str(error)
             continue
         if outcome is not None:
             outcomes[run_id] = outcome

@@ -176,8 +176,7 @@ def read_outcomes(folders: Mapping[str, Path]) -> tuple[list[Outcome], list[str]
         try:
             outcome = read_ended(folder)
         except StoreError as error:
-            if folder.exists():  # else it was removed in the meantime
-                unread.append(str(error))
+            unread.append(str(error))
             continue
         if outcome is not None:
             records.append(outcome)
