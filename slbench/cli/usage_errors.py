@@ -27,7 +27,7 @@ def usage_message(error: typer.TyperException) -> str:
 def name_of(parameter: Any) -> str:
     """Return the flag of an option, or the name of an argument in its usage."""
     longest: str = max(parameter.opts, key=len)
-    return longest if longest.startswith("-") else parameter.make_metavar()
+    return longest if longest.startswith("-") else str(parameter.metavar or parameter.name)
 
 
 def conversion_problem(error: dict[str, Any]) -> str:

@@ -120,3 +120,8 @@ def test_a_report_of_an_empty_store_or_an_unknown_accuracy_writes_nothing(
 def test_an_unknown_command_is_one_line(slbench: Command) -> None:
     result = slbench("run-gird")
     result.check_error("run-gird")
+
+
+@pytest.mark.parametrize(("command", "name"), [("run-grid", "study"), ("import", "file")])
+def test_an_empty_path_of_an_argument_is_one_line(slbench: Command, command: str, name: str) -> None:
+    slbench(command, "").check_error(name, "must not be empty")

@@ -15,6 +15,7 @@ from PIL import Image
 from slbench.data import find, load
 from slbench.data.images.decode import resize
 from slbench.data.images.pixel_statistics import levels, moments
+from slbench.data.own.npz import as_int64
 from slbench.data.own.split import in_class_order
 from slbench.errors import InputError
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
@@ -66,6 +67,15 @@ def test_classes_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> Non
 def test_numbers_as_class_names_are_ordered_by_value() -> None:
     assert in_class_order(["10", "9", "1"]) == ["1", "9", "10"]
     assert in_class_order(["10", "9", "a"]) == ["10", "9", "a"]
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "<u2", ">i4", "<u8"])
+def test_labels_of_any_integer_type_are_read(kind: str) -> None:
+    assert as_int64(np.array([[0], [2], [1]], dtype=kind)).tolist() == [0, 2, 1]
+
+
+def test_a_label_beyond_int64_stays_too_large() -> None:
+    assert as_int64(np.array([2**64 - 1], dtype=np.uint64)).tolist() == [2**63 - 1]
 
 
 def test_labels_in_a_column_are_read_like_those_of_medmnist(tmp_path: Path) -> None:

@@ -300,15 +300,17 @@ SETTINGS = (
     "backbone.depth=1000000", "backbone.depth=1000000000", "backbone.dim=99999999999998", "backbone.dim=0",
     "backbone.num_heads=5", "backbone.num_heads=0", "backbone.patch_size=0", "backbone.patch_size=5",
     "backbone.mlp_ratio=nan", "backbone.mlp_ratio=1e308", "backbone.name=pit", "backbone=vit", "method=lsa",
-    "method.shift=up", "method.shift_pixels=1", "method.initial_temperature=0", "method.initial_temperature=nan",
-    "method.window=2", "dataset.image_size=0", "dataset.image_size=[0, 0]", "dataset.image_size=[1000000, 1000000]",
+    "method.shift=up", "method.initial_temperature=0", "method.initial_temperature=nan",
+    "dataset.image_size=0", "dataset.image_size=[0, 0]", "dataset.image_size=[1000000, 1000000]",
     "dataset.image_size=[32]", "dataset.fraction=0", "dataset.fraction=2", "dataset.per_class=0",
     "dataset.per_class=99999", "dataset.split_seed=-1", "dataset.split_seed=true", "dataset.mean=0",
     "seed=-1", "seed=[0, 1]", "protocol=none", "protocol=1", "schema=3", "numerics.vit=2", "labels.keep=none",
     "recipe.lr=" + "[" * 5000, "recipe.lr=" + "{a=" * 3000, ".".join(["a"] * 3001) + "=1", "x" * 100_000 + "=1",
     "recipe.lr=\x1b[31m1", "recipe.lr=\x7f",
 )  # fmt: skip
+IGNORED_SETTINGS = ("method.shift_pixels=1",)  # by the method "none"
 VALID_SETTINGS = (
+    "method.window=2",
     "recipe.lr=0.1", " recipe.lr = 0.1 ", "recipe.lr=1", "recipe.weight_decay=1e-300", "recipe.flip=false",
     "recipe.betas=[0.5, 0.9]", "recipe.precision=fp32", "recipe.precision='fp32'", "recipe.clip_norm=1",
 )  # fmt: skip
@@ -323,6 +325,8 @@ def settings() -> Table:
         whole = setting.startswith("backbone")  # cannot be set for a backbone of the file
         arguments = ("run-grid", "--method", "none", "--plan", "--devices", "cpu", "--set") if whole else grid
         table.add(setting, (*arguments, setting), Expected.REFUSED, tiny)
+    for setting in IGNORED_SETTINGS:
+        table.add(setting, (*grid, setting), Expected.SAID, tiny, words=("ignored",))
     for setting in VALID_SETTINGS:
         table.add(setting, (*grid, setting), Expected.ACCEPTED, tiny)
     return table

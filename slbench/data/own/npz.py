@@ -138,7 +138,8 @@ def check_memory(path: Path, headers: Collection[ArrayHeader]) -> None:
 
 def as_int64(labels: np.ndarray) -> np.ndarray:
     """Return labels as int64, (n,)."""
-    within: np.ndarray = np.minimum(labels, np.iinfo(np.int64).max)  # beyond it a label would overflow
+    most = min(np.iinfo(labels.dtype).max, np.iinfo(np.int64).max)  # beyond it a label would overflow
+    within: np.ndarray = np.minimum(labels, most)
     return within.reshape(-1).astype(np.int64)
 
 
