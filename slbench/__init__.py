@@ -14,6 +14,7 @@ Modules from top to bottom; each imports only from those below it:
 
     cli/          commands: parse, one library call, print; only here are typer and rich imported
     gpu_check.py  one-time check of a GPU
+    store_check.py  check of a whole store
     report/       verdicts, tables, figures and an HTML page from the records of a store; what a plan can decide
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
     grid/         queue, executors and their processes, slots, failures, cost of a grid, verification of exact resume
@@ -29,7 +30,9 @@ Modules from top to bottom; each imports only from those below it:
     stats/        contrasts and verdicts on a frame of runs: moderated variances, power, sequential seeds, test images
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
+    record_files.py  checks of a run's files against its record
     record.py     RunRecord, DivergedRecord, Failure: stored outcome of a run
+    history.py    metrics.csv of a run: a row per epoch
     run_paths.py  RunPaths: names of the files of a run
     measurement_records.py  stored measurements of a network or a job
     claims.py     claims of runs by processes

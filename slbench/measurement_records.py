@@ -1,8 +1,13 @@
 """Measurements of a network or a job, stored by machine."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=1, lt=2**63)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]  # and other numbers of things
 
 
 class Throughput(BaseModel):
@@ -14,14 +19,14 @@ class Throughput(BaseModel):
     machine_id: str
     device: str
     device_name: str
-    threads: int
+    threads: Number
     precision: str
-    batch_size: int
+    batch_size: Number
     timing: str  # name of one of slbench.measure.throughput_keys.TIMINGS
-    median: float
-    q1: float
-    q3: float
-    n: int  # rounds
+    median: Positive
+    q1: Positive
+    q3: Positive
+    n: Number  # rounds
     measured_at: str
 
 
@@ -34,14 +39,14 @@ class TrainingMemory(BaseModel):
     machine_id: str
     device: str
     device_name: str
-    threads: int
+    threads: Number
     precision: str
-    batch_size: int
-    median: int  # bytes: resident set of a dedicated process, or the allocator's peak on a GPU
-    lowest: int
-    highest: int
-    n: int  # processes
-    idle: int  # bytes of such a process before the network is built (interpreter and torch); 0 on a GPU
+    batch_size: Number
+    median: Bytes  # bytes: resident set of a dedicated process, or the allocator's peak on a GPU
+    lowest: Bytes
+    highest: Bytes
+    n: Number  # processes
+    idle: Bytes  # bytes of such a process before the network is built (interpreter and torch); 0 on a GPU
     measured_at: str
 
 
@@ -51,15 +56,15 @@ class JobCost(BaseModel):
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     data: Literal["its own", "random"]  # "random" if the data set is not on the machine
-    startup_seconds: float  # of a process, before its first job
-    load_seconds: float  # data and network
-    step_seconds: float  # median
-    steps: int  # number of timed steps
-    evaluation_seconds: float  # per image
-    save_seconds: float  # per checkpoint
-    finish_seconds: float  # counting multiply-adds and writing the last weights
-    params: int
-    peak_memory_bytes: int
+    startup_seconds: Seconds  # of a process, before its first job
+    load_seconds: Seconds  # data and network
+    step_seconds: Seconds  # median
+    steps: Number  # number of timed steps
+    evaluation_seconds: Seconds  # per image
+    save_seconds: Seconds  # per checkpoint
+    finish_seconds: Seconds  # counting multiply-adds and writing the last weights
+    params: Bytes
+    peak_memory_bytes: Bytes
 
 
 class Probe(JobCost):
@@ -71,7 +76,7 @@ class Probe(JobCost):
     device_kind: str
     device_name: str
     computes_bf16: bool
-    threads: int
+    threads: Number
     precision: str
-    jobs: int  # concurrent on the device
+    jobs: Number  # concurrent on the device
     measured_at: str

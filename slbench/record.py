@@ -4,16 +4,16 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slbench.errors import StoreError
 from slbench.files import read_regular
 from slbench.machine import Code, Host
 from slbench.run_paths import RunPaths
 from slbench.spec import SCHEMA, RunSpec
-from slbench.text import one_line
+from slbench.text import one_line, shown
 from slbench.validation import first_complaint, joined
 
 VOLATILE_FIELDS = {
@@ -22,11 +22,20 @@ VOLATILE_FIELDS = {
     "train_images_per_second",
     "peak_memory_bytes",
 }  # costs, not results
+MAX_BYTES = 10_000_000  # of a record
 T = TypeVar("T", "RunRecord", "DivergedRecord")
 Kind = Literal["error", "killed", "out of memory", "diverged", "timeout", "device lost", "disk full"]
 Keep = Literal["last", "best", "none"]
 WEIGHTS: dict[Keep, str] = {"last": RunPaths.weights, "best": RunPaths.selected_weights}
 Name = Annotated[str, AfterValidator(one_line)]  # on one line, without control characters
+
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Measured = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # a loss, a time, a rate
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(ge=1, lt=2**63)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+HistoryFile = Literal["metrics.csv"]
 
 
 class Labels(BaseModel):
@@ -42,46 +51,81 @@ class Labels(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """Record of a finished run: spec, results, costs and provenance. Accuracies in percent."""
+    """Record of a finished run: spec, results, costs and provenance. Accuracies in percent.
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=False)
+    Raises:
+        ValidationError: for results that no run can have: not finite, out of range, contradicting each other or the
+            spec, or with an id that is not the hash of the spec.
+    """
+
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     run_id: str
     spec: RunSpec
     labels: Labels
 
-    final_test_top1: float  # of the last epoch
-    final_test_top5: float
-    final_test_loss: float
-    final_val_top1: float | None
-    selected_test_top1: float | None  # of the epoch with the best validation accuracy; None without that split
-    selected_epoch: int | None
-    best_test_top1: float  # of the best epoch on the test images, as in the paper
-    best_test_epoch: int
-    final_train_loss: float
-    scales_below_zero: int  # number of negative learned temperatures, maximum over epochs
-    history: str  # file in the run's folder with a row per epoch
+    final_test_top1: Percent  # of the last epoch
+    final_test_top5: Percent
+    final_test_loss: Measured
+    final_val_top1: Percent | None
+    selected_test_top1: Percent | None  # of the epoch with the best validation accuracy; None without that split
+    selected_epoch: Positive | None
+    best_test_top1: Percent  # of the best epoch on the test images, as in the paper
+    best_test_epoch: Positive
+    final_train_loss: Measured
+    scales_below_zero: Count  # number of negative learned temperatures, maximum over epochs
+    history: HistoryFile  # file in the run's folder with a row per epoch
 
-    steps: int
-    samples_seen: int  # training images, counted at each use
-    macs: int  # multiply-adds of a forward pass of one image
-    norm_operations: int
-    uncounted_operators: dict[str, int]
-    params: int
-    train_images_per_second: float  # of this run beside other load; not for comparisons
-    peak_memory_bytes: int  # of the process (CPU) or the allocator (GPU)
-    seconds: float  # from start to record
+    steps: Count
+    samples_seen: Count  # training images, counted at each use
+    macs: Count  # multiply-adds of a forward pass of one image
+    norm_operations: Count
+    uncounted_operators: dict[str, Count]
+    params: Positive
+    train_images_per_second: Measured  # of this run beside other load; not for comparisons
+    peak_memory_bytes: Count  # of the process (CPU) or the allocator (GPU)
+    seconds: Measured  # from start to record
 
     started_at: str  # ISO 8601, UTC
     device: str  # "cpu", "cuda:0"
     device_name: str
-    threads: int
+    threads: Positive
     precision: Literal["bf16", "fp32"]  # the one used, where the recipe says "auto"
     host: Host
     code: Code
-    data_sha256: str  # of the loaded images, labels and split
-    weights_sha256: str  # of the last epoch's weights.safetensors, kept or not
-    selected_weights_sha256: str | None = None  # of weights-selected.safetensors; None unless keep is "best"
+    data_sha256: Sha256  # of the loaded images, labels and split
+    weights_sha256: Sha256  # of the last epoch's weights.safetensors, kept or not
+    selected_weights_sha256: Sha256 | None = None  # of weights-selected.safetensors; None unless keep is "best"
+
+    @model_validator(mode="after")
+    def check_sense(self) -> Self:
+        """Raise ValueError for results that contradict each other or the spec."""
+        check_run_id(self.run_id, self.spec)
+        epochs, steps = self.spec.recipe.epochs, self.spec.recipe.epochs * self.spec.steps_per_epoch
+        selects = self.spec.protocol == "holdout"
+        check(self.steps == steps, "steps", self.steps, f"{steps} of {epochs} epochs")
+        for name in ("final_val_top1", "selected_test_top1", "selected_epoch"):
+            value = getattr(self, name)
+            check((value is not None) is selects, name, value, "a number under protocol holdout, none under others")
+        check(self.best_test_epoch <= epochs, "best_test_epoch", self.best_test_epoch, f"1 to {epochs}")
+        samples = epochs * self.spec.samples_per_epoch
+        check(self.samples_seen == samples, "samples_seen", self.samples_seen, f"{samples}")
+        check((self.selected_epoch or 1) <= epochs, "selected_epoch", self.selected_epoch, f"1 to {epochs}")
+        best = self.best_test_top1
+        check(self.final_test_top1 <= best, "final_test_top1", self.final_test_top1, f"at most best_test_top1, {best}")
+        check(
+            (self.selected_test_top1 or 0) <= best,
+            "selected_test_top1",
+            self.selected_test_top1,
+            f"at most best_test_top1, {best}",
+        )
+        check(
+            self.final_test_top5 >= self.final_test_top1,
+            "final_test_top5",
+            self.final_test_top5,
+            f"final_test_top1, {self.final_test_top1}, or more",
+        )
+        return self
 
     def differences(self, other: "Outcome") -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ from another outcome, as (self, other), except times, speeds and memory."""
@@ -99,36 +143,45 @@ class DivergedRecord(BaseModel):
     `RunRecord`, and None if no epoch had finite ones.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     run_id: str
     spec: RunSpec
     labels: Labels
 
     reason: str  # one line
-    epoch: int  # in which it diverged, counted from 1
-    final_test_top1: float | None = None  # of the last epoch with finite metrics
-    final_test_top5: float | None = None
-    final_test_loss: float | None = None
-    final_val_top1: float | None = None
-    final_train_loss: float | None = None
-    selected_test_top1: float | None = None  # over the epochs with finite metrics
-    selected_epoch: int | None = None
-    best_test_top1: float | None = None
-    best_test_epoch: int | None = None
-    scales_below_zero: int | None = None
-    history: str  # file in the run's folder with a row per finite epoch
+    epoch: Positive  # in which it diverged, counted from 1
+    final_test_top1: Percent | None = None  # of the last epoch with finite metrics
+    final_test_top5: Percent | None = None
+    final_test_loss: Measured | None = None
+    final_val_top1: Percent | None = None
+    final_train_loss: Measured | None = None
+    selected_test_top1: Percent | None = None  # over the epochs with finite metrics
+    selected_epoch: Positive | None = None
+    best_test_top1: Percent | None = None
+    best_test_epoch: Positive | None = None
+    scales_below_zero: Count | None = None
+    history: HistoryFile  # file in the run's folder with a row per finite epoch
 
-    steps: int  # made, over all epochs
-    seconds: float  # from start to outcome
+    steps: Count  # made, over all epochs
+    seconds: Measured  # from start to outcome
     started_at: str  # ISO 8601, UTC
     device: str
     device_name: str
-    threads: int
+    threads: Positive
     precision: Literal["bf16", "fp32"]
     host: Host
     code: Code
-    data_sha256: str
+    data_sha256: Sha256
+
+    @model_validator(mode="after")
+    def check_sense(self) -> Self:
+        """Raise ValueError for an outcome that contradicts the spec."""
+        check_run_id(self.run_id, self.spec)
+        epochs, steps = self.spec.recipe.epochs, self.spec.recipe.epochs * self.spec.steps_per_epoch
+        check(self.epoch <= epochs, "epoch", self.epoch, f"1 to {epochs}")
+        check(self.steps <= steps, "steps", self.steps, f"at most {steps}")
+        return self
 
     def differences(self, other: "Outcome") -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ from another outcome, as (self, other), except times."""
@@ -138,6 +191,17 @@ class DivergedRecord(BaseModel):
         return {
             key: (ours[key], theirs[key]) for key in ours if key not in VOLATILE_FIELDS and ours[key] != theirs[key]
         }
+
+
+def check_run_id(run_id: str, spec: RunSpec) -> None:
+    """Raise ValueError unless a run id is the hash of the spec."""
+    check(run_id == spec.run_id, "run_id", run_id, f"{spec.run_id}, the hash of the spec")
+
+
+def check(is_so: bool, key: str, got: object, allowed: str) -> None:
+    """Raise ValueError, naming a field, its value and what is allowed, unless something holds."""
+    if not is_so:
+        raise ValueError(f"{key}: contradicts the record (got {shown(got)}); allowed: {allowed}")
 
 
 Outcome = RunRecord | DivergedRecord
@@ -196,7 +260,11 @@ def read_record(path: Path) -> RunRecord:
 def read_outcome(kind: type[T], path: Path) -> T:
     """Return the outcome of this kind in a file. Raises StoreError, with the first error in it, if it is unreadable."""
     try:
+<<<<<<< HEAD
         content = read_regular(path)
+=======
+        content = read_regular(path, max_bytes=MAX_BYTES)
+>>>>>>> main
         record = kind.model_validate_json(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error

@@ -14,6 +14,7 @@ A run is finished when its folder holds record.json, which is written last, atom
 that diverged has diverged.json instead, and is not run again unasked.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from slbench import claims
 from slbench.errors import InputError, StoreError
@@ -39,10 +40,12 @@ from slbench.record import (
     read_failure,
     read_record,
 )
+from slbench.record_files import check_files
 from slbench.run_paths import CHECKPOINTS, SURVIVES_RESTART, RunPaths
 from slbench.spec import RunSpec
+from slbench.validation import adapter
 
-State = Literal["done", "diverged", "running", "failed", "pruned", "missing"]
+State = Literal["done", "diverged", "running", "failed", "damaged", "pruned", "missing"]
 RESUME_CHECK = "resume-check"  # file in the stores of slbench verify-resume, whose runs are no results of a grid
 ENDED: tuple[State, ...] = ("done", "diverged")  # states that another grid does not change unasked
 STATES: tuple[State, ...] = get_args(State)
@@ -137,13 +140,14 @@ class Store:
             if isinstance(spec, RunSpec) and spec.run_id == run_id:
                 label = folder.name.removesuffix(f"-s{spec.seed}-{run_id}").removesuffix(f"-{safe(spec.dataset.name)}")
                 labels = Labels(backbone=label, method="", dataset=spec.dataset.name)
-                outcome = read_ended(folder)
-                yield spec, labels if outcome is None else outcome.labels
+                with contextlib.suppress(StoreError):  # `damaged` names it
+                    outcome = read_ended(folder)
+                    labels = labels if outcome is None else outcome.labels
+                yield spec, labels
 
     def unreadable(self) -> list[str]:
         """Return a line for each run whose spec is not readable here, such as one of a backbone of another version."""
-        specs = map(read_spec, self.ids().values())
-        return [text for text in specs if isinstance(text, str)]
+        return [line for folder in self.ids().values() if (line := unreadable(folder)) is not None]
 
     def states(self, runs: Iterable[RunSpec]) -> dict[str, State]:
         """Return the state of each run by id."""
@@ -186,17 +190,20 @@ class Store:
         return folder
 
     def finish(self, folder: Path, record: RunRecord) -> None:
-        """Finish a run: write its record, unless there is one."""
+        """Finish a run: write its record, unless there is one. Raises StoreError if its files contradict the record."""
+        check_files(folder, record)
         write_new(RunPaths(folder).record, dump_json(record.model_dump(mode="json")))
 
     def diverge(self, folder: Path, outcome: DivergedRecord) -> None:
-        """Finish a run that diverged: write its outcome, unless there is one."""
+        """Finish a run that diverged: write its outcome, unless there is one. Raises StoreError like `finish`."""
+        check_files(folder, outcome)
         write_new(RunPaths(folder).diverged, dump_json(outcome.model_dump(mode="json")))
 
     def diverged(self, run_id: str) -> DivergedRecord | None:
         """Return the outcome of a run that diverged; None for another. Raises StoreError if the file is damaged."""
         folder = self.ids().get(run_id)
-        return None if state_of(folder) != "diverged" else read_diverged(RunPaths(folder or self.root).diverged)
+        outcome = None if folder is None else read_ended(folder)
+        return outcome if isinstance(outcome, DivergedRecord) else None
 
     def retry_diverged(self, runs: Iterable[RunSpec]) -> None:
         """Delete the outcomes of those runs that diverged, so that they are run again."""
@@ -237,13 +244,10 @@ class Store:
         """
         folders = self.ids()
         for run_id in folders if run_ids is None else run_ids:
-            if run_id in folders and (path := RunPaths(folders[run_id]).record).exists():
-                record = read_record(path)
-                if record.run_id != run_id:
-                    raise StoreError(
-                        f"{path}: record of another run (got {record.run_id}); delete its folder to run it again"
-                    )
-                yield record
+            if run_id in folders:
+                record = read_ended(folders[run_id])
+                if isinstance(record, RunRecord):
+                    yield record
 
     def throughput(self, machine_id: str, key: str) -> Throughput | None:
         """Return a throughput measured on a machine; None if missing or unreadable."""
@@ -286,18 +290,55 @@ class Store:
 
 
 def read_ended(folder: Path) -> Outcome | None:
-    """Return the outcome of a run from its folder; None if it has not ended. Raises StoreError if it is damaged."""
-    state = state_of(folder)
-    if state == "done":
-        return read_record(RunPaths(folder).record)
-    return read_diverged(RunPaths(folder).diverged) if state == "diverged" else None
+    """Return the outcome of a run from its folder; None if it has not ended.
+
+    Raises:
+        StoreError: if it is damaged, impossible, of another run, or contradicted by the other files of the run.
+    """
+    paths = RunPaths(folder)
+    path = paths.record if os.path.lexists(paths.record) else paths.diverged
+    if not os.path.lexists(path):
+        return None
+    try:
+        outcome = read_record(path) if path == paths.record else read_diverged(path)
+    except StoreError:
+        if os.path.lexists(path):
+            raise
+        return None  # it was removed in the meantime
+    if not folder.name.endswith(f"-{outcome.run_id}"):
+        raise StoreError(f"{path}: record of another run (got {outcome.run_id}); delete its folder to run it again")
+    check_files(folder, outcome)
+    return outcome
+
+
+def unreadable(folder: Path) -> str | None:
+    """Return why the spec of a run, begun or ended, is not readable, in one line; None if it is."""
+    spec = read_spec(folder)
+    if isinstance(spec, str):
+        return spec
+    if spec is None and any(os.path.lexists(path) for path in (RunPaths(folder).record, RunPaths(folder).diverged)):
+        return damage(folder) or f"{RunPaths(folder).spec}: is missing"
+    return damage(folder) if spec is not None and not folder.name.endswith(spec.run_id) else None
+
+
+def damage(folder: Path) -> str | None:
+    """Return in one line what is wrong with the record of a run; None for a good one, and for a run without one."""
+    try:
+        read_ended(folder)
+    except StoreError as error:
+        return str(error)
+    return None
 
 
 def read_spec(folder: Path) -> RunSpec | str | None:
     """Return the spec of a run folder, or why it is not readable; None without one."""
     path = RunPaths(folder).spec
     try:
+<<<<<<< HEAD
         return TypeAdapter(RunSpec).validate_json(read_regular(path))
+=======
+        return adapter(RunSpec).validate_json(path.read_bytes())
+>>>>>>> main
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slbench.history import EpochMetrics, write_history
 from slbench.machine import Code, Host
 from slbench.measurement_records import Throughput
 from slbench.record import DivergedRecord, RunRecord
@@ -54,18 +55,16 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "spec": run.spec,
         "labels": run.labels,
         "final_test_top1": 80.0,
-        "final_test_top5": 97.5,
         "final_test_loss": 0.625,
         "final_val_top1": 79.5 if selects else None,
         "selected_test_top1": 81.0 if selects else None,
-        "selected_epoch": 5 if selects else None,
-        "best_test_top1": 82.0,
-        "best_test_epoch": 4,
+        "selected_epoch": (5 if recipe.epochs > 5 else max(1, recipe.epochs - 2)) if selects else None,
+        "best_test_epoch": 4 if recipe.epochs > 4 else max(1, recipe.epochs - 1),
         "final_train_loss": 0.75,
         "scales_below_zero": 0,
         "history": "metrics.csv",
         "steps": recipe.epochs * run.spec.steps_per_epoch,
-        "samples_seen": recipe.epochs * run.spec.steps_per_epoch * recipe.batch_size,
+        "samples_seen": recipe.epochs * run.spec.samples_per_epoch,
         "macs": 11_232,
         "norm_operations": 440,
         "uncounted_operators": {"add": 3, "softmax": 1},
@@ -83,7 +82,41 @@ def make_record(run: StudyRun, **changes: Any) -> RunRecord:
         "data_sha256": "da7a" + "0" * 60,
         "weights_sha256": "abc" + "0" * 61,
     }
-    return RunRecord(**(content | changes))
+    content |= changes
+    tested = [content[name] or 0.0 for name in ("final_test_top1", "selected_test_top1")]
+    if "best_test_top1" in changes:  # of an invented record, whose other accuracies are then no higher
+        names = [name for name in ("final_test_top1", "selected_test_top1") if content[name] and name not in changes]
+        content |= {name: min(content[name], changes["best_test_top1"]) for name in names}
+    return RunRecord(**{"best_test_top1": max(82.0, *tested), "final_test_top5": max(97.5, tested[0]), **content})
+
+
+def store_history(folder: Path, record: RunRecord) -> None:
+    """Write a metrics.csv that agrees with an invented record whose best, selected and last epoch differ."""
+    epochs, chosen = record.spec.recipe.epochs, {record.best_test_epoch: record.best_test_top1}
+    if record.selected_epoch is not None and record.selected_test_top1 is not None:
+        chosen[record.selected_epoch] = record.selected_test_top1
+    chosen[epochs] = record.final_test_top1
+    validates = record.final_val_top1 is not None
+    history = [
+        EpochMetrics(
+            epoch=epoch,
+            lr=0.1,
+            train_loss=record.final_train_loss,
+            val_loss=1.0 if validates else None,
+            val_top1=None
+            if not validates
+            else 90.0
+            if epoch == record.selected_epoch != epochs
+            else record.final_val_top1,
+            test_loss=record.final_test_loss,
+            test_top1=chosen.get(epoch, 10.0),
+            test_top5=record.final_test_top5,
+            scales_below_zero=record.scales_below_zero,
+            train_seconds=1.0,
+        )
+        for epoch in range(1, epochs + 1)
+    ]
+    write_history(folder / record.history, history)
 
 
 def make_diverged(run: StudyRun, **changes: Any) -> DivergedRecord:
@@ -136,8 +169,8 @@ def make_speed(key: str = "key", median: float = 1000.0, **changes: Any) -> Thro
         "batch_size": 128,
         "timing": "short",
         "median": median,
-        "q1": median - 10,
-        "q3": median + 10,
+        "q1": 0.99 * median,
+        "q3": 1.01 * median,
         "n": 9,
         "measured_at": "2025-11-22T23:12:54+00:00",
     }

@@ -32,6 +32,7 @@ from slbench.errors import InputError, StoreError, similar
 from slbench.files import atomic_writer, dump_json
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import Outcome, RunRecord, first_wrong
+from slbench.record_files import ARCHIVED
 from slbench.run_paths import RunPaths
 from slbench.store import ENDED, Store, read_ended, state_of
 from slbench.text import choices, plural, shown
@@ -48,7 +49,6 @@ MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
 CHUNK = 2**20  # bytes
 FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
 MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
-RUNNING = re.compile(r"checkpoint.*\.pt|failure\.json")  # files that a finished run does not need
 
 
 class FrozenModel(BaseModel):
@@ -175,7 +175,7 @@ def add_run(contents: ArchiveContents, folder: Path) -> Outcome:
     if isinstance(record, RunRecord):
         checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.is_symlink() or RUNNING.fullmatch(path.name) or not FILE.fullmatch(path.name):
+        if not path.is_file() or path.is_symlink() or path.name not in ARCHIVED:
             continue
         member = contents.add(path, f"runs/{folder.name}/{path.name}")
         if member.sha256 != checksums.get(path.name, member.sha256):

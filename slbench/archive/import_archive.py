@@ -18,8 +18,9 @@ from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import InputError, StoreError
 from slbench.files import sync_folder
 from slbench.record import DivergedRecord, Outcome, RunRecord, first_wrong
+from slbench.record_files import ARCHIVED, problems
 from slbench.run_paths import RunPaths
-from slbench.store import Store, read_ended, safe
+from slbench.store import ENDED, Store, read_ended, safe, state_of
 from slbench.text import megabytes
 
 M = TypeVar("M", bound=BaseModel)
@@ -154,6 +155,7 @@ def check_staged(reader: Reader, folder: Path) -> dict[str, Outcome]:
         recorded = record.weights_sha256 if isinstance(record, RunRecord) else ""
         if not recorded == listed.weights_sha256 == weights:
             raise InputError(f"{reader.path}: {name}: damaged: its weights differ from those in the archive")
+        check_run_files(folder / "runs" / listed.folder, record, reader.path)
         records[listed.run_id] = record
     for kind, model in MEASURED.items():
         for path in folder.glob(f"{kind}/*/*"):
@@ -162,6 +164,16 @@ def check_staged(reader: Reader, folder: Path) -> dict[str, Outcome]:
             if name != f"{kind}/{measured.machine_id}/{measured.key}.json":
                 raise InputError(f"{reader.path}: {name}: damaged: its content does not match its name")
     return records
+
+
+def check_run_files(folder: Path, record: Outcome, archive: Path) -> None:
+    """Raise InputError if a staged run has other files than its record says, or than an archive may have."""
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in ARCHIVED)
+    if strange:
+        name = f"runs/{folder.name}/{strange[0]}"
+        raise InputError(f"{archive}: {name}: no file of a run; allowed: {', '.join(ARCHIVED)}")
+    for problem in problems(folder, record):
+        raise InputError(f"{archive}: {problem.removeprefix(f'{folder.parents[1]}/')}")
 
 
 def read(model: type[M], path: Path, where: str) -> M:
@@ -174,7 +186,7 @@ def read(model: type[M], path: Path, where: str) -> M:
 def outcome_in(store: Store, run_id: str) -> Outcome | None:
     """Return the outcome of a run in a store; None if it has not ended. Raises StoreError if it is damaged."""
     folder = store.ids().get(run_id)
-    return None if folder is None else read_ended(folder)
+    return read_ended(folder) if folder is not None and state_of(folder) in ENDED else None
 
 
 def import_measurements(folder: Path, store: Store) -> int:

@@ -19,7 +19,7 @@ COMMANDS = {
     "run-grid": CommandEntry("grid:run_grid", "Run the missing runs of a study file or of a grid given by flags."),
     "work": CommandEntry("work:work", "Claim and train runs of a study until none is left to claim."),
     "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
-    "status": CommandEntry("status:status", "Show which runs are done, running, failed or missing."),
+    "status": CommandEntry("status:status", "Show which runs are done, running, failed, damaged or missing."),
     "logs": CommandEntry("status:logs", "Print the log of a run."),
     "report": CommandEntry(
         "report:report", "Print the answers to a study's questions and its table; write tables and figures."

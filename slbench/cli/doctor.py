@@ -20,9 +20,11 @@ from slbench.data.specs import short
 from slbench.errors import SlbenchError
 from slbench.grid.slots import choose, make_slots, resolve_precision
 from slbench.grid.slots import devices as all_devices
-from slbench.run_paths import RunPaths
 from slbench.store import Store
+from slbench.store_check import store_problems
 from slbench.text import plural
+
+CURE = "delete the folder of the run to run it again, or restore the file"  # of a problem in a store
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,7 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
     except SlbenchError as error:
         yield CheckResult("store", str(error), "choose a writable folder with --store DIR")
         return
-    damaged = []
-    finished = 0
-    for folder in Store(store).ids().values():
-        if RunPaths(folder).record.exists():
-            try:
-                list(Store(store).records([folder.name.rsplit("-", 1)[-1]]))
-                finished += 1
-            except SlbenchError as error:
-                damaged.append(str(error))
-    if damaged:
-        yield CheckResult("store", damaged[0], "delete the folder of that run; the next run-grid retrains it")
-    yield CheckResult("store", f"{store}: {plural(finished, 'finished run')}")
+    lines = list(store_problems(Store(store)))
+    yield from (CheckResult("store", line, CURE) for line in lines)
+    found = plural(len(lines), "problem") if lines else "no problem found"
+    yield CheckResult("store", f"{store}: {plural(len(Store(store).ids()), 'run')}, {found}")

@@ -35,9 +35,9 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until all runs have ended.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show which runs are done, running, failed or missing.
+    """Show which runs are done, running, failed, damaged or missing.
 
-    Exits with 1 if any run failed.
+    Exits with 1 if any run failed, or if a record or study of the store is damaged.
     """
     if watch and as_json:
         raise InputError("--watch and --json cannot be combined")
@@ -53,10 +53,10 @@ def status(
     if watch:
         standing = watch_runs(chosen, results)
     elif as_json:
-        print(json.dumps(as_document(chosen, standing), indent=2))
+        print(json.dumps({**as_document(chosen, standing), "unreadable": unreadable}, indent=2))
     else:
         print("\n".join([*lines(chosen, standing), *(f"unreadable  {text}" for text in unreadable)]))
-    if "failed" in standing.states.values():
+    if unreadable or {"failed", "damaged"} & set(standing.states.values()):
         raise typer.Exit(1)
 
 
@@ -138,6 +138,8 @@ def line(run: StudyRun, standing: GridStatus) -> str:
     text = f"{state:<7} {run.title}, {epochs} of {run.spec.steps_per_epoch} steps"
     if run.spec.run_id in standing.diverged:
         return f"{text}: {standing.diverged[run.spec.run_id].reason}"
+    if run.spec.run_id in standing.damaged:
+        return f"{text}: {standing.damaged[run.spec.run_id]}"
     if run.spec.run_id in standing.failures:
         return f"{text}: {standing.failures[run.spec.run_id].reason}"
     if run.spec.run_id in standing.pruned:
@@ -227,6 +229,7 @@ def entry(run: StudyRun, standing: GridStatus) -> dict[str, Any]:
         "final_test_top1": None if record is None else record.final_test_top1,
         "failure": None if why is None else {"kind": why.kind, "reason": why.reason, "cause": why.cause},
         "diverged": diverged.reason if (diverged := standing.diverged.get(run_id)) else None,
+        "damaged": standing.damaged.get(run_id),
         "pruned": pruned.reason if (pruned := standing.pruned.get(run_id)) else None,
         "running": None
         if holder is None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from slbench.claims import ActiveClaim
-from slbench.record import DivergedRecord, Failure, Pruned, RunRecord
-from slbench.store import State, Store
+from slbench.errors import StoreError
+from slbench.record import DivergedRecord, Failure, Outcome, Pruned, RunRecord
+from slbench.store import State, Store, read_ended
 from slbench.study import StudyRun
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ class GridStatus:
     pruned: Mapping[str, Pruned]  # of the pruned
     records: Mapping[str, RunRecord]  # of the done
     diverged: Mapping[str, DivergedRecord]  # of the diverged
+    damaged: Mapping[str, str]  # what is wrong with the records of the damaged, in one line
 
     @classmethod
     def of(cls, runs: Sequence[StudyRun], store: Store) -> "GridStatus":
-        """Read the status of runs. Raises StoreError at a damaged record."""
+        """Read the status of runs."""
         states = store.states(run.spec for run in runs)
+        outcomes, damaged = read_outcomes(store, runs)
+        states |= dict.fromkeys((run for run in damaged if states[run] != "running"), "damaged")
         active = store.claims.holders()
         failures = {run: store.failure(run) for run, state in states.items() if state == "failed"}
         pruned = {run: store.pruned(run) for run, state in states.items() if state == "pruned"}
@@ -42,15 +46,9 @@ class GridStatus:
             holders={run: active[run] for run, state in states.items() if state == "running" and run in active},
             failures={run: why for run, why in failures.items() if why is not None},
             pruned={run: why for run, why in pruned.items() if why is not None},
-            records={
-                record.run_id: record
-                for record in store.records(run for run, state in states.items() if state == "done")
-            },
-            diverged={
-                run: outcome
-                for run, state in states.items()
-                if state == "diverged" and (outcome := store.diverged(run)) is not None
-            },
+            records={run: outcome for run, outcome in outcomes.items() if isinstance(outcome, RunRecord)},
+            diverged={run: outcome for run, outcome in outcomes.items() if isinstance(outcome, DivergedRecord)},
+            damaged={run: line for run, line in damaged.items() if states[run] == "damaged"},
         )
 
     @property
@@ -112,6 +110,20 @@ class GridStatus:
             elif progress is not None:
                 known[cost_group(run)].append(step_seconds(progress, run))
         return known
+
+
+def read_outcomes(store: Store, runs: Sequence[StudyRun]) -> tuple[dict[str, Outcome], dict[str, str]]:
+    """Return the outcomes of runs by id, and what is wrong with those that cannot be used."""
+    folders, outcomes, damaged = store.ids(), dict[str, Outcome](), dict[str, str]()
+    for run_id in (run.spec.run_id for run in runs if run.spec.run_id in folders):
+        try:
+            outcome = read_ended(folders[run_id])
+        except StoreError as error:
+            damaged[run_id] = str(error)
+            continue
+        if outcome is not None:
+            outcomes[run_id] = outcome
+    return outcomes, damaged
 
 
 def step_seconds(progress: "Progress", run: StudyRun) -> float:

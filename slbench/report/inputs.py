@@ -1,7 +1,6 @@
 """Inputs of a report: records, failures and throughputs, read once. Unreadable records are listed and skipped."""
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,16 +18,13 @@ from slbench.record import (
     Failure,
     Outcome,
     RunRecord,
-    read_diverged,
     read_failure,
-    read_record,
 )
 from slbench.report.query import select
 from slbench.report.tidy import RunKind, tidy
-from slbench.run_paths import RunPaths
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
-from slbench.store import RESUME_CHECK, Store
+from slbench.store import RESUME_CHECK, Store, read_ended
 from slbench.study import SeedRule, Study, StudyRun
 from slbench.study_files import StoredStudy, grid_run_ids, stored, studies_of
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
@@ -176,23 +172,14 @@ def kinds_of_runs(store: Store, studies: Iterable[StoredStudy] = ()) -> dict[str
 def read_outcomes(folders: Mapping[str, Path]) -> tuple[list[Outcome], list[str]]:
     """Return the outcomes in run folders (by id, in order), and a line for each unreadable one."""
     records, unread = list[Outcome](), list[str]()
-    for run_id, folder in folders.items():
-        paths = RunPaths(folder)
-        path = paths.record if paths.record.exists() else paths.diverged
-        if not path.exists():
-            continue
+    for folder in folders.values():
         try:
-            record: Outcome = read_record(path) if path == paths.record else read_diverged(path)
+            outcome = read_ended(folder)
         except StoreError as error:
-            if path.exists():  # else it was removed in the meantime
-                unread.append(str(error))
+            unread.append(str(error))
             continue
-        if isinstance(record, RunRecord) and not math.isfinite(record.final_test_top1 + record.final_test_loss):
-            unread.append(f"{path}: results are not finite, so the run diverged; delete the folder to run it again")
-        elif record.run_id == run_id:
-            records.append(record)
-        else:
-            unread.append(f"{path}: record of another run (got {record.run_id}); delete the folder to run it again")
+        if outcome is not None:
+            records.append(outcome)
     return records, unread
 
 

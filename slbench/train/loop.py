@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batch, Batches
 from slbench.errors import DivergedError
+from slbench.history import EpochMetrics
 from slbench.rng import derive
 from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, seed_forward
@@ -24,22 +25,6 @@ from slbench.train.progress import Progress
 from slbench.train.temperatures import TemperatureHistory
 
 EVALUATION_BATCH = 500  # images
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochMetrics:
-    """Metrics of one epoch; a row of metrics.csv. Accuracies in percent, losses per image."""
-
-    epoch: int  # counted from 1
-    lr: float  # of the epoch's last step
-    train_loss: float  # mean over the epoch's steps, with label smoothing
-    val_loss: float | None  # cross entropy without smoothing, like test_loss
-    val_top1: float | None
-    test_loss: float
-    test_top1: float
-    test_top5: float
-    scales_below_zero: int  # number of negative learned temperatures, which invert the attention scores
-    train_seconds: float  # of the steps, without evaluation
 
 
 class Training:

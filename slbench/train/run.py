@@ -1,9 +1,7 @@
 """Execute one run from its spec to its record, for grid workers and `slbench train`."""
 
-import csv
 import dataclasses
 import hashlib
-import io
 import logging
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import DivergedError
 from slbench.files import write_atomic
+from slbench.history import results_of, write_history
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.record import WEIGHTS, DivergedRecord, Keep, Labels, RunRecord
@@ -30,7 +29,7 @@ from slbench.spec import RunSpec
 from slbench.store import Store
 from slbench.torch_runtime import reproducible
 from slbench.train.checkpoint import Checkpoints
-from slbench.train.loop import EpochMetrics, Training
+from slbench.train.loop import Training
 from slbench.train.parts import make_parts
 from slbench.train.progress import Progress
 from slbench.train.resume_check import check_state
@@ -200,7 +199,7 @@ class CheckpointManager:
 
     def select(self) -> None:
         """Keep the weights of the last epoch if it has the best validation accuracy so far."""
-        if self.keep == "best" and accuracies(self.training.history)["selected_epoch"] == len(self.training.history):
+        if self.keep == "best" and results_of(self.training.history)["selected_epoch"] == len(self.training.history):
             self.selected = weights_of(self.training)
 
     def save(self) -> None:
@@ -238,15 +237,6 @@ def prepare(
         precision=precision,
         on_progress=on_progress,
     ), network
-
-
-def write_history(path: Path, history: list[EpochMetrics]) -> None:
-    """Write a row per epoch, atomically, so that no epoch is duplicated after a crash."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)])
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(metrics) for metrics in history)
-    write_atomic(path, text.getvalue().encode())
 
 
 def write_temperatures(path: Path, temperatures: TemperatureHistory) -> None:
@@ -300,7 +290,7 @@ def outcome(spec: RunSpec, training: Training, network: nn.Module) -> dict[str, 
     samples = len(history) * spec.samples_per_epoch
     cost = count(network, shape=spec.dataset.shape)
     return {
-        **accuracies(history),
+        **results_of(history),
         "history": RunPaths.history,
         "steps": len(history) * training.steps_per_epoch,
         "samples_seen": samples,
@@ -313,30 +303,11 @@ def diverged_outcome(training: Training, reason: DivergedError) -> dict[str, Any
     """Return the metrics of a diverged run, of its epochs with finite ones, and where it diverged."""
     history = training.history
     return {
-        **(accuracies(history) if history else {}),
+        **(results_of(history) if history else {}),
         "reason": str(reason),
         "epoch": len(history) + 1,
         "history": RunPaths.history,
         "steps": len(history) * training.steps_per_epoch + training.done,
-    }
-
-
-def accuracies(history: list[EpochMetrics]) -> dict[str, Any]:
-    """Return the record's accuracies; of equally good epochs the first counts."""
-    last = history[-1]
-    best = max(history, key=lambda metrics: metrics.test_top1)
-    selected = None if last.val_top1 is None else max(history, key=lambda metrics: metrics.val_top1 or 0.0)
-    return {
-        "final_test_top1": last.test_top1,
-        "final_test_top5": last.test_top5,
-        "final_test_loss": last.test_loss,
-        "final_val_top1": last.val_top1,
-        "final_train_loss": last.train_loss,
-        "scales_below_zero": max(metrics.scales_below_zero for metrics in history),
-        "selected_test_top1": None if selected is None else selected.test_top1,
-        "selected_epoch": None if selected is None else selected.epoch,
-        "best_test_top1": best.test_top1,
-        "best_test_epoch": best.epoch,
     }
 
 

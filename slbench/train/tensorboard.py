@@ -13,7 +13,7 @@ from slbench.errors import InputError
 from slbench.text import shown
 
 if TYPE_CHECKING:
-    from slbench.train.loop import EpochMetrics
+    from slbench.history import EpochMetrics
 
 EVENTS = "events.out.tfevents.*"
 log = logging.getLogger(__name__)

@@ -70,12 +70,13 @@ def test_a_damaged_file_is_at_most_one_line(
 
 
 @pytest.mark.parametrize("how", ["cut", "garbage", "another type", "another run"])
-def test_a_run_with_a_damaged_record_counts_as_failed_and_a_report_names_the_file(
-    slbench: Command, study: Path, store: Store, how: str
-) -> None:
+def test_status_and_report_name_a_damaged_record(slbench: Command, study: Path, store: Store, how: str) -> None:
     damage(store, "record.json", how)
     (path,) = store.root.glob("runs/*-6088db8e02b9/record.json")
-    assert not missing(slbench("status", study, "--store", store.root).out.splitlines()[-1], "1 of 2", "1 failed")
+    for arguments in (("status", study), ("status",)):
+        status = slbench(*arguments, "--store", store.root)
+        assert status.code == 1
+        assert not missing(status.out, "1 of 2", "1 damaged", path)
     result = slbench("report", study, "--store", store.root, "--format", "md")
     assert (result.code, result.err) == (0, "")
     assert not missing(result.out, "1 of 2", "1 unreadable record")

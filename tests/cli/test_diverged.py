@@ -9,12 +9,13 @@ import pytest
 
 import slbench as package
 from slbench.grid.status import GridStatus
-from slbench.record import DivergedRecord
+from slbench.history import write_history
+from slbench.record import DivergedRecord, RunRecord
 from slbench.run_paths import RunPaths
-from slbench.store import Store
+from slbench.store import Store, read_ended
 from slbench.study import load_study
 from tests.cli.conftest import Command
-from tests.support import make_diverged, make_record, missing, store_record
+from tests.support import make_diverged, make_record, missing, store_history, store_record
 
 STUDY = """
 recipe = "quick"
@@ -44,7 +45,8 @@ def store(study: Path, tmp_path: Path) -> Store:
         if is_spt and seed in (1, 3):
             store.diverge(store.begin(run.spec, run.labels), make_diverged(run))
         else:
-            store_record(store, run, final_test_top1=80 + seed / 10 + is_spt * (2 + seed / 50))
+            top1 = 80 + seed / 10 + is_spt * (2 + seed / 50)
+            store_record(store, run, final_test_top1=top1, best_test_top1=top1, selected_test_top1=top1)
     return store
 
 
@@ -119,6 +121,12 @@ def test_they_are_not_run_again_unless_asked_and_the_grid_has_ended(
 
 def test_they_are_exported_and_imported(slbench: Command, study: Path, store: Store, tmp_path: Path) -> None:
     archive = tmp_path / "runs.tar"
+    for folder in store.ids().values():
+        outcome = read_ended(folder)
+        if isinstance(outcome, RunRecord):
+            store_history(folder, outcome)
+        else:
+            write_history(folder / "metrics.csv", [])
     assert slbench("export", study, archive, "--store", store.root).code == 0
     there = Store(tmp_path / "there")
     result = slbench("import", archive, "--store", there.root, "--json")

@@ -127,9 +127,9 @@ def test_invalid_flags_are_one_line_and_write_nothing(
 def test_a_record_that_is_deleted_during_a_report_is_not_reported_as_damaged(
     slbench: Command, study: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from slbench import store as store_module
     from slbench.errors import StoreError
     from slbench.record import read_record as read
-    from slbench.report import inputs
 
     deleted = next(store.glob("runs/*-both-*-s0-*/record.json"))
 
@@ -139,7 +139,7 @@ def test_a_record_that_is_deleted_during_a_report_is_not_reported_as_damaged(
             raise StoreError(f"{path}: cannot be read: No such file or directory")
         return read(path)
 
-    monkeypatch.setattr(inputs, "read_record", read_deleted)
+    monkeypatch.setattr(store_module, "read_record", read_deleted)
     result = slbench("report", study, "--store", store, "--format", "md")
     assert result.code == 0
     assert "Left out" not in result.out and not missing(result.out, "11 of 12")

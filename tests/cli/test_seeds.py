@@ -152,7 +152,7 @@ def test_status_reports_a_damaged_study_file_in_one_line(slbench: Command, store
     path.parent.mkdir()
     path.write_text('{"name": "ruled", "runs": 3')
     result = slbench("status", "--store", store.root)
-    assert result.code == 0
+    assert result.code == 1
     assert [line for line in result.out.splitlines() if str(path) in line] == [
         f"unreadable  {path}: file: damaged or of another version; the next launch of the study rewrites it"
     ]

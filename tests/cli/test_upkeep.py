@@ -46,12 +46,12 @@ def test_different_results_of_one_run_are_printed_with_their_conditions(
     slbench: Command, study: Path, there: Store, tmp_path: Path
 ) -> None:
     slbench("export", "--all", tmp_path / "x.tar", "--store", there.root)
-    finish(Store(tmp_path / "here"), load_study(study).runs[0], final_test_top1=81.0, threads=2)
+    finish(Store(tmp_path / "here"), load_study(study).runs[0], final_test_loss=0.5, threads=2)
     result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here")
     lines = result.out.splitlines()
     assert (result.code, result.err) == (1, "")
     assert not missing(lines[0], "DIFFERENT", "Tiny none fashion-mnist-12k seed 0", "6088db8e02b9", "not deterministic")
-    assert not missing(lines[1], "final_test_top1", "81.0 here", "80.0 there")
+    assert not missing(lines[1], "final_test_loss", "0.5 here", "0.625 there")
     assert not missing(
         lines[2], "here", "cpu (Processor)", "host-7", "2 threads", "fp32", "slbench 0.1.0", "torch 2.9.1"
     )
@@ -64,7 +64,7 @@ def test_different_results_of_one_run_are_printed_with_their_conditions(
     result = slbench("import", tmp_path / "x.tar", "--store", tmp_path / "here", "--json")
     (conflict,) = json.loads(result.out)["conflicts"]
     assert result.code == 1
-    assert conflict["differences"] == {"final_test_top1": {"here": 81.0, "there": 80.0}}
+    assert conflict["differences"] == {"final_test_loss": {"here": 0.5, "there": 0.625}}
     assert (conflict["here"]["threads"], conflict["there"]["threads"], conflict["made_alike"]) == (2, 1, False)
 
 

@@ -212,5 +212,5 @@ def test_what_an_addition_forgot_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_addition_of_another_process_is_refused_with_its_name(run: Run, trained: tuple[Study, Store]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(BACKBONES, "added")
-        out = run("status", "--store", trained[1].root)
+        out = run("status", "--store", trained[1].root, code=1)
     assert not missing(out, "unreadable", "added", "allowed", "vit")

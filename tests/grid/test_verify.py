@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from slbench.cli.verify import sentence
 from slbench.grid.verify import Proof, Verification, one_per_network, proof
 from slbench.store import Store
 from tests.grid.helpers import CPU, slots_on
-from tests.support import make_record, runs
+from tests.support import make_record, runs, store_history
 
 LONG = {"recipe.epochs": 2, "recipe.batch_size": 64, "recipe.precision": "fp32"}
 
@@ -31,33 +32,36 @@ def test_a_killed_run_is_identical_to_the_undisturbed_one(tmp_path: Path) -> Non
     assert result.undisturbed.weights_sha256 in sentence(result)
 
 
-def finished_store(folder: Path, history: str, **changes: object) -> Store:
+def finished_store(folder: Path, *, lr: str = "0.1", train_seconds: str = "1.0", **changes: object) -> Store:
     """Return a store with one finished run."""
     (run,) = runs()
     store = Store(folder)
     run_folder = store.begin(run.spec, run.labels)
-    (run_folder / "metrics.csv").write_text(history)
-    store.finish(run_folder, make_record(run, **changes))
+    record = make_record(run, **changes)
+    store_history(run_folder, record)
+    path = run_folder / "metrics.csv"
+    path.write_text(path.read_text().replace(",0.1,", f",{lr},").replace(",1.0\n", f",{train_seconds}\n"))
+    store.finish(run_folder, record)
     return store
 
 
 @pytest.mark.parametrize(
-    ("changes", "history", "different"),
+    ("changes", "different"),
     [
-        ({}, "epoch,test_top1,train_seconds\n1,80.0,9\n", []),
-        ({"seconds": 1.0, "peak_memory_bytes": 5, "train_images_per_second": 2.0}, "epoch,test_top1\n1,80.0\n", []),
-        ({"weights_sha256": "0" * 64}, "epoch,test_top1\n1,80.0\n", ["weights_sha256"]),
-        ({"final_test_loss": 0.6250001}, "epoch,test_top1\n1,80.0\n", ["final_test_loss"]),
-        ({"threads": 2}, "epoch,test_top1\n1,80.0\n", ["threads"]),
-        ({}, "epoch,test_top1\n1,80.0\n1,80.0\n", ["metrics.csv"]),
+        ({"train_seconds": "9.0"}, []),
+        ({"seconds": 1.0, "peak_memory_bytes": 5, "train_images_per_second": 2.0}, []),
+        ({"weights_sha256": "0" * 64}, ["weights_sha256"]),
+        ({"final_test_loss": 0.6250001}, ["final_test_loss", "metrics.csv"]),
+        ({"threads": 2}, ["threads"]),
+        ({"lr": "0.2"}, ["metrics.csv"]),
     ],
 )
 def test_differences_are_named_except_times_speeds_and_memory(
-    tmp_path: Path, changes: dict[str, object], history: str, different: list[str]
+    tmp_path: Path, changes: dict[str, Any], different: list[str]
 ) -> None:
     (run,) = runs()
-    undisturbed = finished_store(tmp_path / "undisturbed", "epoch,test_top1,train_seconds\n1,80.0,3\n")
-    result = proof(run, undisturbed, finished_store(tmp_path / "killed", history, **changes), [5])
+    undisturbed = finished_store(tmp_path / "undisturbed", train_seconds="3.0")
+    result = proof(run, undisturbed, finished_store(tmp_path / "killed", **changes), [5])
     assert list(result.differences) == different
     assert result.holds == (not different)
     assert sentence(result).startswith("DIFFERENT" if different else "identical")

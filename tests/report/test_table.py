@@ -396,11 +396,14 @@ def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypa
     )
     runs_ = runs({"method": ["none", "lsa"]})
     records = [
-        make_record(run, seconds=61.25, final_train_loss=loss) for run, loss in zip(runs_, (1.5, 1.25), strict=True)
+        make_record(run, seconds=61.25, final_train_loss=loss, final_test_top1=100.0)
+        for run, loss in zip(runs_, (1.5, 1.25), strict=True)
     ]
     with_logits, without = (tmp_path / name for name in ("with", "without"))
     with_logits.mkdir()
-    save_file({"logits": np.zeros((3, 7)), "labels": np.zeros(3)}, with_logits / "test_logits.safetensors")
+    save_file(
+        {"logits": np.zeros((3, 10)), "labels": np.zeros(3, dtype="int64")}, with_logits / "test_logits.safetensors"
+    )
     report(
         report_inputs(runs_, records, folders={records[0].run_id: with_logits, records[1].run_id: without}),
         columns=["seconds", "train_loss", "gain", "classes"],
@@ -413,7 +416,7 @@ def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypa
     assert frame["fashion-mnist-12k_classes_n"].tolist() == [1, 0]
     for name in ("table.md", "table.tex", "report.html"):
         text = (tmp_path / name).read_text(encoding="utf-8")
-        assert all(part in text for part in ("Seconds", "61.2", "train NLL", "1.250", "0.25", "classes", "7.00"))
+        assert all(part in text for part in ("Seconds", "61.2", "train NLL", "1.250", "0.25", "classes", "10.00"))
 
 
 def test_gains_of_metrics_from_logits_are_those_by_hand(tmp_path: Path) -> None:
@@ -421,9 +424,12 @@ def test_gains_of_metrics_from_logits_are_those_by_hand(tmp_path: Path) -> None:
     folders = {run.spec.run_id: tmp_path / run.spec.run_id for run in runs_}
     for folder, right in zip(folders.values(), (1, 2, 3, 3), strict=True):  # of 4 images of one class
         folder.mkdir()
-        logits = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * (4 - right), dtype="float16")
+        logits = np.eye(10, dtype="float16")[[0] * right + [1] * (4 - right)]
         save_file({"logits": logits, "labels": np.zeros(4, dtype="int64")}, folder / "test_logits.safetensors")
-    inputs = report_inputs(runs_, folders=folders)
+    records = [
+        make_record(run, final_test_top1=top1) for run, top1 in zip(runs_, (25.0, 50.0, 75.0, 75.0), strict=True)
+    ]
+    inputs = report_inputs(runs_, records, folders=folders)
     spt = make_table(inputs, columns=["balanced_accuracy", "gain", "ece", "gain"]).rows[1]
     gains = {name: cell.gain for (_, name), cell in spt.cells.items()}
     assert gains["balanced_accuracy"] is not None and gains["ece"] is not None

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from slbench.errors import DivergedError
+from slbench.history import EpochMetrics, results_of
 from slbench.methods import METHODS
 from slbench.record import RunRecord
 from slbench.report.metrics import value_of
@@ -21,8 +22,8 @@ from slbench.spec import Protocol
 from slbench.store import Store
 from slbench.table_spec import METRICS
 from slbench.torch_runtime import reproducible
-from slbench.train.loop import EpochMetrics, Evaluation
-from slbench.train.run import accuracies, stored_outputs
+from slbench.train.loop import Evaluation
+from slbench.train.run import stored_outputs
 from tests.support import make_record, naming, runs
 from tests.train.helpers import RECIPE, run, tiny
 
@@ -119,7 +120,7 @@ def test_final_selected_and_best_accuracies_are_of_their_epochs() -> None:
         )
         for number, (val, test) in enumerate(curve, start=1)
     ]
-    fields = accuracies(history)
+    fields = results_of(history)
     assert fields["scales_below_zero"] == 2  # of the second epoch, the largest
     assert (fields["final_test_top1"], fields["selected_test_top1"], fields["best_test_top1"]) == (42, 45, 70)
     assert (fields["selected_epoch"], fields["best_test_epoch"]) == (2, 3)  # the first of equal ones

@@ -22,9 +22,9 @@ from slbench.tuning.run import prepare_tuning, run_tuning
 from slbench.tuning.search_file import load_search_file, space_of
 from slbench.tuning.space import TEMPERATURE
 from slbench.tuning.summary import summary
-from tests.support import make_record, missing
+from tests.support import make_record, missing, store_history
 from tests.tuning.simulation import PAPER, config, curve_of, target
-from tests.tuning.test_validation_only import simulated_executor, write_metrics
+from tests.tuning.test_validation_only import simulated_executor
 
 SEEDS = (700, 701, 702)
 
@@ -191,9 +191,10 @@ def executor_with_records(chance: Any) -> Any:
     class Executor(simulated_executor(chance)):  # type: ignore[misc]
         def run(self, runs: list[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
             for run in runs:
-                write_metrics(self.store, run, run.spec.recipe.epochs, chance)
                 top1 = curve_of(run)[-1] - run.spec.seed + derive(run.spec.seed, run.spec.run_id) % 10 / 10
-                self.store.finish(self.store.folder(run.spec, run.labels), make_record(run, final_test_top1=top1))
+                folder, record = self.store.begin(run.spec, run.labels), make_record(run, final_test_top1=top1)
+                store_history(folder, record)
+                self.store.finish(folder, record)
             return int(super().run(runs, more=more))
 
     return Executor
