@@ -260,11 +260,7 @@ def read_record(path: Path) -> RunRecord:
 def read_outcome(kind: type[T], path: Path) -> T:
     """Return the outcome of this kind in a file. Raises StoreError, with the first error in it, if it is unreadable."""
     try:
-<<<<<<< HEAD
-        content = read_regular(path)
-=======
         content = read_regular(path, max_bytes=MAX_BYTES)
->>>>>>> main
         record = kind.model_validate_json(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error

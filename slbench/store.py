@@ -334,11 +334,7 @@ def read_spec(folder: Path) -> RunSpec | str | None:
     """Return the spec of a run folder, or why it is not readable; None without one."""
     path = RunPaths(folder).spec
     try:
-<<<<<<< HEAD
-        return TypeAdapter(RunSpec).validate_json(read_regular(path))
-=======
-        return adapter(RunSpec).validate_json(path.read_bytes())
->>>>>>> main
+        return adapter(RunSpec).validate_json(read_regular(path))
     except FileNotFoundError:
         return None
     except OSError as error:
