@@ -142,7 +142,7 @@ def test_a_record_that_is_deleted_during_a_report_is_not_reported_as_damaged(
     monkeypatch.setattr(store_module, "read_record", read_deleted)
     result = slbench("report", study, "--store", store, "--format", "md")
     assert result.code == 0
-    assert "Left out" not in result.out and not missing(result.out, "11 of 12")
+    assert "record.json" not in result.out and not missing(result.out, "11 of 12")
 
 
 @pytest.mark.parametrize("flag", ["--format", "--columns", "--accuracy", "--figures", "--query"])
@@ -168,7 +168,7 @@ def test_a_folder_in_place_of_a_file_of_a_search_is_one_line(slbench: Command, t
     (tmp_path / "tuning" / "golden" / "trials.csv").unlink()
     (tmp_path / "tuning" / "golden" / "trials.csv").mkdir()
     result = slbench("report", tmp_path / "tuning" / "golden", "--store", tmp_path)
-    result.check_error("trials.csv", "directory")
+    result.check_error("trials.csv", "folder")
 
 
 def test_what_is_printed_has_no_control_characters(slbench: Command, store: Path) -> None:
