@@ -334,7 +334,8 @@ def read_spec(folder: Path) -> RunSpec | str | None:
     """Return the spec of a run folder, or why it is not readable; None without one."""
     path = RunPaths(folder).spec
     try:
-        return adapter(RunSpec).validate_json(read_regular(path))
+        spec: RunSpec = adapter(RunSpec).validate_json(read_regular(path))
+        return spec
     except FileNotFoundError:
         return None
     except OSError as error:

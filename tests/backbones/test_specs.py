@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from slbench.backbones import BACKBONES, check_method, default_spec
-from slbench.backbones.specs import CaiTSpec, EfficientNetSpec, PiTSpec, ResNetSpec, SwinSpec, T2TSpec, ViTSpec
+from slbench.backbones.specs import (
+    CaiTSpec,
+    EfficientNetSpec,
+    PiTSpec,
+    ResNetSpec,
+    SwinSpec,
+    T2TSpec,
+    ViTSpec,
+    registered,
+)
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
 from tests.support import naming
@@ -137,3 +146,9 @@ def test_soft_splits_shift_by_one_pixel_by_default() -> None:
     assert (resolved_spec.shift_pixels, resolved_spec.shift_ratio, resolved_spec.layer_norm) == (1, None, False)
     assert entry.resolved(resolved_spec) == resolved_spec
     assert entry.resolved(Method(shift="diagonal", shift_pixels=2)).shift_pixels == 2
+
+
+@pytest.mark.parametrize("name", [None, 3, [], {}, "vitt"])
+def test_stored_sizes_of_no_registered_name_are_refused(name: object) -> None:
+    with pytest.raises(ValueError, match="unknown backbone"):
+        registered({"name": name, "depth": 2})

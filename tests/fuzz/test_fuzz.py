@@ -16,10 +16,6 @@ BOUNDED = settings(
 )
 
 
-UNCHECKED = pytest.mark.xfail(reason="an accuracy of 101 % in a record is not refused", strict=False)
-BROKEN = {"record", "archive_content"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[UNCHECKED] * (name in BROKEN)) for name in TARGETS])
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_reader_of_arbitrary_input_succeeds_or_raises_one_error_of_slbench(name: str) -> None:
     BOUNDED(TARGETS[name])()

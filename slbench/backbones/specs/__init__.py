@@ -71,7 +71,7 @@ def registered(value: Any) -> BackboneSpec:
     if isinstance(value, BackboneSpec):
         return value
     name = value.get("name") if isinstance(value, dict) else None
-    if name not in BACKBONES:
+    if not isinstance(name, str) or name not in BACKBONES:
         raise ValueError(f"unknown backbone (got {shown(name)}){choices(BACKBONES, str(name))}")
     kind: Any = BACKBONES[name].spec
     sizes: BackboneSpec = adapter(kind).validate_json(json.dumps(value), strict=True)
