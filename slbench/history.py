@@ -48,7 +48,10 @@ def read_history(path: Path) -> list[EpochMetrics]:
         OSError: if the file cannot be read.
         ValueError: in one line, for content that is not a row per epoch from 1 on.
     """
-    heads, *rows = list(csv.reader(io.StringIO(read_regular(path).decode()))) or [[]]
+    try:
+        heads, *rows = list(csv.reader(io.StringIO(read_regular(path).decode()))) or [[]]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
     if heads != NAMES:
         raise ValueError(f"columns are not {', '.join(NAMES)}")
     history = [epoch_of(row, number) for number, row in enumerate(rows, start=1)]

@@ -233,7 +233,7 @@ def check_record(found: Any) -> None:
     for name in ("final_test_top1", "final_test_top5", "final_val_top1", "selected_test_top1", "best_test_top1"):
         assert getattr(found, name) is None or 0 <= getattr(found, name) <= 100, name
     assert math.isfinite(found.final_test_loss) and math.isfinite(found.final_train_loss)
-    assert min(found.steps, found.params, found.macs, found.threads) > 0
+    assert min(found.steps, found.params, found.threads) > 0 and found.macs >= 0
 
 
 @given(
