@@ -12,6 +12,7 @@ Names are as in the store. Other members are refused.
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -297,6 +298,8 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
     """Raise InputError unless all names in the manifest are those of runs, measurements and studies."""
     folders = {run.folder: run for run in manifest.runs}
     names = {file.name for file in manifest.files}
+    if len(names) < len(manifest.files):
+        raise InputError(f"{path}: {MANIFEST}: damaged: a file is listed twice")
     if len(folders) < len(manifest.runs) or len({run.run_id for run in manifest.runs}) < len(manifest.runs):
         raise InputError(f"{path}: {MANIFEST}: damaged: a run is listed twice")
     for folder, run in folders.items():
@@ -317,9 +320,7 @@ def other_members(
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     """Yield the members after the manifest. Raises InputError for links, unsafe names and exceeded limits."""
     budget = UnpackBudget(path, most_members=len(manifest.files), most_bytes=manifest.size)
-    for info in archive:
-        if info.name == MANIFEST:
-            continue
+    for info in itertools.islice(archive, 1, None):  # the first is the manifest
         budget.admit(info.name, info.size, is_link=not info.isreg())
         source = archive.extractfile(info)
         assert source is not None

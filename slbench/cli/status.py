@@ -1,5 +1,6 @@
 """`slbench status`, `slbench logs`: watch a grid from another terminal."""
 
+import io
 import json
 import sys
 import time
@@ -12,7 +13,7 @@ import typer
 
 from slbench.cli import options
 from slbench.data import DataConfig
-from slbench.errors import InputError
+from slbench.errors import InputError, unreadable
 from slbench.grid.adaptive_seeds import SeedRuleState, decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.status import GridStatus
@@ -96,13 +97,14 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
 ) -> None:
     """Print the log of a run."""
+    from slbench.files import open_regular
     from slbench.run_paths import RunPaths
 
     results = Store(store)
     results.check(writing=False)
     run_id, folder = results.find(run)
     try:
-        with RunPaths(folder).log.open(errors="replace") as log:
+        with io.TextIOWrapper(open_regular(RunPaths(folder).log), errors="replace") as log:
             text = log.read()
             if not text and not follow:
                 print(f"{RunPaths(folder).log}: the log is empty", file=sys.stderr)
@@ -113,6 +115,8 @@ def logs(
             print(log.read(), end="")
     except FileNotFoundError:
         raise InputError(f"{folder}: no log; the run was trained by `slbench train`, or has not started") from None
+    except OSError as error:
+        raise unreadable(RunPaths(folder).log, error) from error
 
 
 def lines(study: Study, standing: GridStatus) -> list[str]:

@@ -225,6 +225,10 @@ def listed_twice(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
     manifest["runs"].append(manifest["runs"][0])
 
 
+def file_listed_twice(manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+    manifest["files"].append(manifest["files"][0])
+
+
 def under_another_id(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
     manifest["runs"][0]["run_id"] = "0123456789ab"
 
@@ -259,6 +263,7 @@ def a_speed_of_another_name(manifest: dict[str, Any], content: dict[str, bytes])
         (leave_the_folder, naming("runs/../../evil/x")),
         (of_a_folder_not_listed, naming("runs/other-0123456789ab/x")),
         (listed_twice, naming("manifest.json", "twice")),
+        (file_listed_twice, naming("manifest.json", "file", "twice")),
         (under_another_id, naming("manifest.json", "0123456789ab")),
         (of_another_run, naming("record.json")),
         (with_other_weights, naming("record.json", "weights")),
@@ -286,6 +291,12 @@ def check_refused(archive: Path, tmp_path: Path, pattern: str, *, is_new: bool =
     with pytest.raises(InputError, match=pattern):
         import_archive(archive, here)
     assert (sorted(tmp_path.rglob("*")), files(tmp_path)) == before
+
+
+def test_a_second_manifest_in_an_archive_is_refused(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive, "a") as opened:
+        opened.addfile(tarfile.TarInfo("manifest.json"), io.BytesIO())
+    check_refused(archive, tmp_path, naming("manifest.json"))
 
 
 def add_link(archive: Path, kind: bytes) -> None:

@@ -1,5 +1,6 @@
 """Damaged files in a store: a one-line error, or the run is trained again; never a traceback."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -137,3 +138,11 @@ def test_a_store_with_garbage_only_counts_as_empty(slbench: Command, study: Path
     result = slbench("clean", "--store", root, "--yes")
     assert (result.code, result.err) == (0, "")
     shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["FIFO", "folder"])
+def test_a_log_that_is_no_file_is_one_line(slbench: Command, store: Store, make: Callable[[Path], None]) -> None:
+    (log,) = store.root.glob("runs/*-6088db8e02b9/log.txt")
+    log.unlink()
+    make(log)
+    slbench("logs", "6088", "--store", store.root).check_error(log)

@@ -97,7 +97,7 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def changed(draw: st.DrawFn, document: Any, new: st.SearchStrategy[Any] | None = None) -> Any:
     """Draw a document with one or two values changed, removed or added."""
-    document = copy.deepcopy(document)
+    document, new = copy.deepcopy(document), values() if new is None else new
     for _ in range(draw(st.integers(1, 2))):
         *heads, last = draw(st.sampled_from(places(document)[1:]))
         holder = document
@@ -108,7 +108,7 @@ def changed(draw: st.DrawFn, document: Any, new: st.SearchStrategy[Any] | None =
                 del holder[last]
                 return document
             case 1 if isinstance(holder, dict):
-                holder[draw(st.text(max_size=6))] = draw(new or values())
+                holder[draw(st.text(max_size=6))] = draw(new)
             case _:
-                holder[last] = draw(new or values())
+                holder[last] = draw(new)
     return document
