@@ -225,7 +225,7 @@ def listed_twice(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
     manifest["runs"].append(manifest["runs"][0])
 
 
-def file_listed_twice(manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+def file_listed_twice(manifest: dict[str, Any], _: dict[str, bytes]) -> None:
     manifest["files"].append(manifest["files"][0])
 
 
@@ -296,7 +296,7 @@ def check_refused(archive: Path, tmp_path: Path, pattern: str, *, is_new: bool =
 def test_a_second_manifest_in_an_archive_is_refused(archive: Path, tmp_path: Path) -> None:
     with tarfile.open(archive, "a") as opened:
         opened.addfile(tarfile.TarInfo("manifest.json"), io.BytesIO())
-    check_refused(archive, tmp_path, naming("manifest.json"))
+    check_refused(archive, tmp_path, "not in its manifest|unpacks to more than")
 
 
 def add_link(archive: Path, kind: bytes) -> None:
