@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from slbench.cli.options import seconds_of
+from slbench.errors import InputError
 from slbench.record import Failure, Pruned
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, make_record, missing
+from tests.support import ROOT, TINY_STUDY, make_record, missing, naming
 
 STUDY = TINY_STUDY.replace('["none", "lsa"]', '["none"]\nseed = [0, 1, 2, 3, 4]').replace("epochs = 1", "epochs = 5")
 AT_STEP_34 = {
@@ -158,7 +160,6 @@ def test_a_log_is_followed_until_its_run_ends(prepared: tuple[Store, tuple[Study
         (["status", "STUDY", "--watch", "--json"], ("--watch", "--json")),
         (["run-grid", "STUDY", "--timeout", "soon"], ("--timeout", "0")),
         (["run-grid", "STUDY", "--timeout", "0"], ("--timeout", "0")),
-        (["run-grid", "STUDY", "--timeout", "9" * 400 + "d"], ("--timeout", "90")),
         (["run-grid", "STUDY", "--retries", "-1"], ("--retries",)),
         (["run-grid", "STUDY", "--max-failures", "0"], ("--max-failures",)),
     ],
@@ -225,3 +226,8 @@ def test_a_pruned_run_is_listed_as_pruned_and_not_as_failed(study: Path, tmp_pat
     document = json.loads(slbench("status", study, "--store", store.root, "--json").out)
     assert (document["pruned"], document["missing"], document["failed"]) == (1, 4, 0)
     assert document["runs"][0]["pruned"] == reason
+
+
+def test_a_time_limit_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(InputError, match=naming("--timeout", "90")):
+        seconds_of("9" * 400 + "d")
