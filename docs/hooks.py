@@ -10,9 +10,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from slbench.markdown import markdown_table
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from slbench.study.schema import Key, study_keys
-from slbench.text import markdown_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = "results/reference"
