@@ -120,4 +120,4 @@ def test_names_with_mathtext_and_markdown_characters_are_escaped(tmp_path: Path)
     for file in ("attention.svg", "attention-blocks-1.svg", "sharpness.svg"):
         assert "_a$x_{$|&lt;i&gt;../" in (tmp_path / "out" / file).read_text(), file
     for text in (sheet.text, depth.text):
-        assert "_a$x_{$\\|<i>../" in text
+        assert "\\_a$x\\_{$\\|&lt;i>../" in text
