@@ -75,8 +75,8 @@ def test_records_of_earlier_versions_make_sense() -> None:
     assert sum(read_ended(folder) is not None for folder in store.ids().values()) == 17
 
 
-def rewrite(old: str, new: str) -> Callable[[Path], None]:
-    return lambda path: path.write_text(path.read_text().replace(old, new, 1)) and None
+def rewrite(old: str, new: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(path.read_text().replace(old, new, 1))
 
 
 @pytest.mark.parametrize(

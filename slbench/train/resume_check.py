@@ -16,10 +16,10 @@ from torch import Tensor
 from slbench.backbones import meta_network
 from slbench.backbones.layers import Backbone
 from slbench.errors import InputError
+from slbench.history import EpochMetrics
 from slbench.machine import Code
 from slbench.spec import RunSpec
 from slbench.text import shown
-from slbench.train.loop import EpochMetrics
 from slbench.train.parts import TrainingParts, make_parts
 from slbench.train.run_conditions import RunConditions
 from slbench.train.temperatures import Scales, learned_layers

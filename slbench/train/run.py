@@ -106,8 +106,10 @@ def execute(
             reason = error
         write_history(paths.history, training.history)
         write_temperatures(paths.temperatures, training.temperatures)
-        hashes = {} if reason else write_results(folder, training, keep=labels.keep, selected=manager.selected)
-    about = {
+        hashes: dict[str, Any] = (
+            {} if reason else write_results(folder, training, keep=labels.keep, selected=manager.selected)
+        )
+    about: dict[str, Any] = {
         "run_id": spec.run_id,
         "spec": spec,
         "labels": labels,

@@ -21,7 +21,7 @@ def finish(store: Store, run: StudyRun, *, weights: bytes = b"weights", **change
     (folder / "log.txt").write_text("nothing to say\n")
     (folder / "weights.safetensors").write_bytes(weights)
     (folder / "test_logits.safetensors").write_bytes(b"logits")
-    known = {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    known: dict[str, object] = {"weights_sha256": hashlib.sha256(weights).hexdigest()}
     if run.spec.recipe.epochs == 1:
         known |= dict.fromkeys(("best_test_top1", "selected_test_top1"), changes.get("final_test_top1", 80.0))
     record = make_record(run, **(known | changes))
