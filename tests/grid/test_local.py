@@ -25,7 +25,7 @@ from slbench.train.progress import Progress
 from tests.grid.helpers import CPU, SHORT, events_of, local_executor, run_all
 from tests.support import TINY, missing, runs
 
-TOO_LARGE = {**TINY, "label": "Large", "mlp_ratio": 1e14}  # an MLP of some 25 petabytes
+TOO_LARGE = {**TINY, "label": "Large", "dim": 8192, "mlp_ratio": 1000.0}  # layers of some 270 GB
 Spawned = list[subprocess.Popen[str]]
 
 
