@@ -28,6 +28,7 @@ def records(store: Path) -> dict[str, RunRecord]:
     return {record.run_id: record for record in Store(store).records()}
 
 
+@pytest.mark.slow
 def test_folders_and_npz_files_of_the_same_images_have_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slbench: Command
 ) -> None:

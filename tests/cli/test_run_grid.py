@@ -136,6 +136,7 @@ def test_finished_runs_without_the_weights_that_a_study_keeps_are_counted(
         assert (not missing(result.out, "2 finished runs", "weights")) == warned
 
 
+@pytest.mark.slow
 def test_only_a_deleted_run_is_trained_again_with_the_same_weights(slbench: Command, grid: Grid) -> None:
     first, second = grid.records
     shutil.rmtree(Store(grid.store).folder(second.spec, second.labels))

@@ -141,6 +141,7 @@ def test_concurrent_and_killed_processes_leave_one_complete_cache(tmp_path: Path
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", ["npz", "folder", "fashion-mnist-12k"])
+@pytest.mark.slow
 def test_data_are_loaded_without_a_writable_data_root(tmp_path: Path, root: Path, kind: str, stream: bool) -> None:
     root.write_text("a file where the folder should be")
     config = DataConfig(root, stream)

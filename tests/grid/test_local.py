@@ -214,6 +214,7 @@ def test_a_worker_process_numbers_its_only_gpu_0() -> None:
     assert [worker_device(Device(label, "", True)) for label in ("cuda:3", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
 
 
+@pytest.mark.slow
 def test_a_worker_process_runs_several_jobs_with_separate_logs_and_the_weights_of_separate_processes(
     tmp_path: Path, spawned: Spawned
 ) -> None:

@@ -40,6 +40,7 @@ class Launcher:
         return [event.run for event in events_of(kind, self.events)]
 
 
+@pytest.mark.slow
 def test_added_runs_are_executed_once_and_a_pruned_run_keeps_its_metrics(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first, second = runs({"method": ["none", "lsa"]}, set=THREE_EPOCHS)

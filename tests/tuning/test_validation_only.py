@@ -93,6 +93,7 @@ def simulated_executor(chance: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
+@pytest.mark.slow
 def test_a_search_is_independent_of_the_test_accuracies(
     sampler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

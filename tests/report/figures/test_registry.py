@@ -48,6 +48,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("every_format")
+@pytest.mark.slow
 def test_all_are_drawn_in_three_formats_and_twice_alike(tmp_path: Path) -> None:
     inputs = report(tmp_path)
     table = make_table(inputs)
