@@ -31,6 +31,7 @@ Modules from top to bottom; each imports only from those below it:
     provenance.py devices, versions and commits of records as text
     store.py      Store: the folder of results, and atomic writes to it
     record_files.py  checks of a run's files against its record
+    stored_outputs.py  test outputs of a run, checked against its record
     record.py     RunRecord, DivergedRecord, Failure: stored outcome of a run
     history.py    metrics.csv of a run: a row per epoch
     run_paths.py  RunPaths: names of the files of a run

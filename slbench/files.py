@@ -185,9 +185,15 @@ def open_descriptor(path: Path) -> int:
     """Open a regular file for reading, never a FIFO (which would wait), a device (which may not end) or a socket.
 
     Raises:
+        FileNotFoundError: if there is nothing at the path, not even a link.
         OSError: if the file cannot be opened; the text says what it is if it is not regular.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise OSError(errno.EINVAL, "is a link to nothing", str(path)) from None
+        raise
     try:
         check_regular(os.fstat(descriptor).st_mode, path)
     except OSError:

@@ -1,6 +1,7 @@
-"""Checks of the files of an ended run against its record: spec, history, weights, and nothing else."""
+"""Checks of the files of an ended run against its record: spec, history, weights, test outputs, nothing else."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from slbench.history import read_history, results_of
 from slbench.record import DivergedRecord, Outcome, RunRecord, first_wrong
 from slbench.run_paths import CHECKPOINTS, RunPaths
 from slbench.spec import RunSpec
+from slbench.stored_outputs import read_outputs
 from slbench.text import shown
 from slbench.validation import adapter
 
@@ -36,7 +38,7 @@ def check_files(folder: Path, outcome: Outcome) -> None:
 
 def problems(folder: Path, outcome: Outcome) -> Iterator[str]:
     """Yield a line for everything in the folder of an ended run that is not as its record says."""
-    yield from (f"{folder / name}: is missing" for name in EXPECTED if not (folder / name).exists())
+    yield from (f"{folder / name}: is missing" for name in EXPECTED if not os.path.lexists(folder / name))
     for found in (spec_problem(folder, outcome), history_problem(folder, outcome)):
         if found is not None:
             yield found
@@ -49,6 +51,8 @@ def problems(folder: Path, outcome: Outcome) -> Iterator[str]:
         if RunPaths(folder).diverged.exists():
             yield f"{RunPaths(folder).diverged}: contradicts the record of a finished run"
         yield from weight_problems(folder, outcome)
+        if os.path.lexists(path := RunPaths(folder).logits):
+            yield from output_problem(path, outcome)
 
 
 def spec_problem(folder: Path, outcome: Outcome) -> str | None:
@@ -98,6 +102,14 @@ def weight_problems(folder: Path, record: RunRecord) -> Iterator[str]:
         if path.is_file() and (got := sha256(path)) != expected:
             allowed = (expected or "no file")[:12]
             yield f"{path}: damaged: sha256 contradicts the record (got {got[:12]}); allowed: {allowed}"
+
+
+def output_problem(path: Path, record: RunRecord) -> Iterator[str]:
+    """Yield how stored test outputs are damaged or contradict a record, in one line; nothing if they do not."""
+    try:
+        read_outputs(path, record)
+    except StoreError as error:
+        yield str(error)
 
 
 def sha256(path: Path) -> str:

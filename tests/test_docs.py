@@ -69,12 +69,14 @@ def data_hash(spec: DatasetSpec, data: str) -> str:
 
 
 def store_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -> RunRecord:
-    """Store an untrained finished run: correct test logits, a history, and initial weights on request."""
+    """Store an untrained finished run: test logits of its accuracy, a history, and initial weights on request."""
     learns = run.spec.method.learn_temperature
     network = run.spec.build_network() if with_weights or learns else None
     weights = save(network.state_dict()) if network is not None and with_weights else b"weights"
-    labels = torch.arange(run.spec.dataset.num_test) % run.spec.dataset.num_classes
-    logits = torch.eye(run.spec.dataset.num_classes)[labels].half()
+    top1 = 80.0 + run.spec.seed
+    numbers, classes = torch.arange(run.spec.dataset.num_test), run.spec.dataset.num_classes
+    labels, wrong = numbers % classes, numbers >= len(numbers) * top1 / 100
+    logits = torch.eye(classes)[(labels + wrong) % classes].half()
     temperatures = (
         {RunPaths.temperatures: as_csv(TemperatureHistory(network).rows())} if network is not None and learns else {}
     )
@@ -86,7 +88,6 @@ def store_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -
         **temperatures,
     }.items():
         (folder / name).write_bytes(content)
-    top1 = 80.0 + run.spec.seed
     only = {"best_test_top1": top1, "selected_test_top1": top1} if run.spec.recipe.epochs == 1 else {}
     record = make_record(
         run,

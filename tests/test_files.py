@@ -32,6 +32,13 @@ def test_only_a_regular_file_is_opened(kind: str, tmp_path: Path) -> None:
     assert read_json(path) is None
 
 
+def test_a_link_to_nothing_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "x").symlink_to("none")
+    with pytest.raises(OSError, match="link to nothing") as refused:
+        open_regular(tmp_path / "x")
+    assert not isinstance(refused.value, FileNotFoundError)
+
+
 def test_a_link_to_a_regular_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"{}")
     (tmp_path / "link").symlink_to("x")

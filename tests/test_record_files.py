@@ -79,6 +79,11 @@ def rewrite(old: str, new: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(path.read_text().replace(old, new, 1))
 
 
+def link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("none")
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "words"),
     [
@@ -90,6 +95,8 @@ def rewrite(old: str, new: str) -> Callable[[Path], object]:
         ("metrics.csv", lambda path: path.write_bytes(b"\xff\x00"), ("damaged",)),
         ("spec.json", rewrite('"seed": 0', '"seed": 1'), ("run_id", "contradicts")),
         ("spec.json", lambda path: path.write_text("{"), ("damaged",)),
+        ("spec.json", link_to_nothing, ("link to nothing",)),
+        ("metrics.csv", link_to_nothing, ("link to nothing",)),
     ],
 )
 def test_files_that_contradict_a_record_are_named(
@@ -109,7 +116,8 @@ def test_files_that_contradict_a_record_are_named(
     [
         ("spec.json", None), ("spec.json", b"[]"), ("metrics.csv", None), ("metrics.csv", b"x"),
         ("evil.py", b""), ("checkpoint.pt", b""), ("failure.json", b"{}"), ("pruned.json", b"{}"),
-        ("diverged.json", b"{}"),
+        ("diverged.json", b"{}"), ("test_logits.safetensors", b"garbage"),
+        ("test_logits.safetensors", (2**62).to_bytes(8, "little") + b"{}"),
     ],
 )  # fmt: skip
 def test_an_archive_with_a_run_that_is_not_as_its_record_says_is_refused_whole(
@@ -135,6 +143,7 @@ def test_a_store_check_names_everything_that_is_wrong(store: Store) -> None:
     folder = folder_of(store)
     (folder / "evil.py").touch()
     (folder / "weights.safetensors").write_bytes(b"others")
+    (folder / "test_logits.safetensors").write_bytes(b"others")
     (store.root / "studies").mkdir()
     (store.root / "studies" / "s.json").write_text("{")
     (store.root / "tuning" / "t").mkdir(parents=True)
@@ -142,6 +151,6 @@ def test_a_store_check_names_everything_that_is_wrong(store: Store) -> None:
     (store.root / "throughput" / "m").mkdir(parents=True)
     (store.root / "throughput" / "m" / "k.json").write_text("{")
     before, lines = files(store.root), list(store_problems(store))
-    names = ["evil.py", "weights.safetensors", "s.json", "search.json", "k.json"]
+    names = ["evil.py", "weights.safetensors", "test_logits.safetensors", "s.json", "search.json", "k.json"]
     assert [next(name for name in names if name in line) for line in lines] == names
     assert files(store.root) == before

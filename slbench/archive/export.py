@@ -10,6 +10,7 @@
 Names are as in the store. Other members are refused.
 """
 
+import gzip
 import hashlib
 import io
 import itertools
@@ -30,12 +31,12 @@ from slbench import __version__
 from slbench.archive import studies
 from slbench.data.sets.archives import DAMAGED, UnpackBudget
 from slbench.errors import InputError, StoreError, similar
-from slbench.files import atomic_writer, dump_json
+from slbench.files import atomic_writer, dump_json, open_regular
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import Outcome, RunRecord, first_wrong
 from slbench.record_files import ARCHIVED
 from slbench.run_paths import RunPaths
-from slbench.store import ENDED, Store, read_ended, state_of
+from slbench.store import Store, read_ended
 from slbench.text import choices, plural, shown
 
 FORMAT = 1
@@ -48,6 +49,8 @@ MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
     "probes": Probe,
 }
 CHUNK = 2**20  # bytes
+MAX_PADDING = 2**24  # bytes after the last member; tar fills up to some 10 kB
+GZIP = b"\x1f\x8b"  # first bytes of a compressed file
 FILE = re.compile(r"\w[\w.+-]{0,150}", re.ASCII)
 MEMBER = re.compile(r"(runs|throughput|memory|probes)/(\w[\w.-]{0,150})/(\w[\w.+-]{0,150})", re.ASCII)
 
@@ -127,7 +130,7 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
 
     Raises:
         InputError: for an invalid name, or an existing file without `replace`.
-        StoreError: if no run is finished, one is damaged, or the archive cannot be written.
+        StoreError: if no run is finished, a record or weights are damaged, or the archive cannot be written.
     """
     check_name(target)
     if target.exists() and not replace:
@@ -154,8 +157,9 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
     try:
         for run_id in run_ids:
             folder = folders.get(run_id)
-            if folder is not None and state_of(folder) in ENDED:
-                machines[add_run(contents, folder).host.machine_id] = None
+            if folder is not None and (outcome := read_ended(folder)) is not None:
+                add_run(contents, folder, outcome)
+                machines[outcome.host.machine_id] = None
         for kind in MEASURED:
             for machine in machines:
                 for path in sorted((store.root / kind / machine).glob("*.json")):
@@ -168,10 +172,8 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
     return contents
 
 
-def add_run(contents: ArchiveContents, folder: Path) -> Outcome:
-    """Add a run's files. Raises StoreError if its outcome or weights are damaged."""
-    record = read_ended(folder)
-    assert record is not None, "the run has ended"
+def add_run(contents: ArchiveContents, folder: Path, record: Outcome) -> None:
+    """Add a run's files. Raises StoreError if its weights are damaged."""
     checksums = dict[str, str | None]()
     if isinstance(record, RunRecord):
         checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
@@ -184,7 +186,6 @@ def add_run(contents: ArchiveContents, folder: Path) -> Outcome:
     contents.runs.append(
         ArchivedRun(run_id=record.run_id, folder=folder.name, weights_sha256=checksums.get(RunPaths.weights) or "")
     )
-    return record
 
 
 def write(file: IO[bytes], manifest: Manifest, contents: ArchiveContents, *, mode: str) -> None:
@@ -263,13 +264,31 @@ def reading(path: Path) -> Iterator[Reader]:
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: cannot be read: permission denied; grant read permission")
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as archive:
+        with decompressed(path) as file, tarfile.open(fileobj=file, mode="r|") as archive:
             manifest = first_member(path, archive)
-            yield Reader(path, manifest, other_members(path, archive, manifest))
+            yield Reader(path, manifest, other_members(path, file, archive, manifest))
     except DAMAGED as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         raise InputError(f"{path}: damaged, or not written by slbench export: {error}") from error
+
+
+@contextmanager
+def decompressed(path: Path) -> Iterator[gzip.GzipFile | io.BufferedReader]:
+    """Open an archive for reading, through gzip if it is compressed, which checks the checksum at its end."""
+    with open_regular(path) as file:
+        yield gzip.GzipFile(fileobj=file) if file.peek(len(GZIP)).startswith(GZIP) else file
+
+
+def check_end(path: Path, file: gzip.GzipFile | io.BufferedReader) -> None:
+    """Read on to the end of an archive. Raises InputError for anything but NUL bytes, or for many of them."""
+    for _ in range(0, MAX_PADDING, CHUNK):
+        block = file.read(CHUNK)
+        if not block:
+            return
+        if block.strip(b"\0"):
+            break
+    raise InputError(f"{path}: damaged: goes on after its last member")
 
 
 def first_member(path: Path, archive: tarfile.TarFile) -> Manifest:
@@ -316,12 +335,17 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def other_members(
-    path: Path, archive: tarfile.TarFile, manifest: Manifest
+    path: Path, file: gzip.GzipFile | io.BufferedReader, archive: tarfile.TarFile, manifest: Manifest
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """Yield the members after the manifest. Raises InputError for links, unsafe names and exceeded limits."""
+    """Yield the members after the manifest.
+
+    Raises:
+        InputError: for links, unsafe names, exceeded limits, and other content after the last member.
+    """
     budget = UnpackBudget(path, most_members=len(manifest.files), most_bytes=manifest.size)
     for info in itertools.islice(archive, 1, None):  # the first is the manifest
         budget.admit(info.name, info.size, is_link=not info.isreg())
         source = archive.extractfile(info)
         assert source is not None
         yield info, source
+    check_end(path, file)

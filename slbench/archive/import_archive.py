@@ -1,5 +1,6 @@
 """Import the runs of an archive into a store, after checking the whole archive."""
 
+import gzip
 import hashlib
 import shutil
 import tempfile
@@ -92,6 +93,8 @@ def import_archive(path: Path, store: Store) -> ImportResult:
                 result.studies = import_studies(folder, store)
                 return result
         except OSError as error:
+            if isinstance(error, gzip.BadGzipFile):  # of the archive
+                raise
             raise StoreError(f"{store.root}: cannot be written: {error.strerror}") from error
 
 

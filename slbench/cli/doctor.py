@@ -1,7 +1,7 @@
 """`slbench doctor`: what this machine can do, what is wrong and how to fix it."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from slbench.data.config import check_writable
 from slbench.data.sets.local import state_of
 from slbench.data.specs import short
 from slbench.errors import SlbenchError
-from slbench.grid.slots import choose, make_slots, resolve_precision
+from slbench.grid.slots import Device, choose, make_slots, resolve_precision
 from slbench.grid.slots import devices as all_devices
 from slbench.store import Store
 from slbench.store_check import store_problems
@@ -50,23 +50,23 @@ def doctor(
     Exits with 1 if something is wrong.
     """
     console = Terminal(highlight=False, markup=False)
-    failed = False
-    for finding in examine(store, threads, DataConfig.read(data_root)):
+    failed, chosen = False, choose(devices)
+    for finding in examine(store, threads, devices, DataConfig.read(data_root)):
         failed = failed or bool(finding.cure)
         console.print(f"{'WRONG' if finding.cure else 'ok':<6}{finding.what:<12}{finding.found}", soft_wrap=True)
         if finding.cure:
             console.print(f"      {'':<12}fix: {finding.cure}", soft_wrap=True)
     if selftest:
-        failed = not test_gpus(console, devices) or failed
+        failed = not test_gpus(console, chosen) or failed
     if failed:
         raise typer.Exit(1)
 
 
-def test_gpus(console: Console, names: str) -> bool:
-    """Print the self-test of every requested GPU; return whether all ran and passed."""
+def test_gpus(console: Console, devices: Sequence[Device]) -> bool:
+    """Print the self-test of every GPU among these; return whether there is one and all passed."""
     from slbench.gpu_check import run_gpu_check
 
-    chosen = [device for device in choose(names) if device.kind == "cuda"]
+    chosen = [device for device in devices if device.kind == "cuda"]
     console.print("\nself-test of GPUs")
     if not chosen:
         console.print("NOT RUN: no usable GPU on this machine")
@@ -80,7 +80,7 @@ def test_gpus(console: Console, names: str) -> bool:
     return passed
 
 
-def examine(store: Path, threads: int, data: DataConfig) -> Iterator[CheckResult]:
+def examine(store: Path, threads: int, devices: str, data: DataConfig) -> Iterator[CheckResult]:
     """Yield every check, cheap ones first."""
     code, host = machine.code(), machine.host()
     versions = ", ".join(f"{name} {number}" for name, number in code.versions.items())
@@ -102,12 +102,14 @@ def examine(store: Path, threads: int, data: DataConfig) -> Iterator[CheckResult
     yield from examine_data(data)
     yield from examine_store(store)
     try:
-        slots = make_slots("auto", jobs_per_device=None, threads=threads)
+        slots = make_slots(devices, jobs_per_device=None, threads=threads)
     except SlbenchError as error:
         yield CheckResult("slots", str(error), f"use --threads {host.cores} or fewer")
         return
     names = ", ".join(slot.device.label for slot in slots)
-    yield CheckResult("slots", f"{plural(len(slots), 'slot')} with --devices auto and --threads {threads}: {names}")
+    yield CheckResult(
+        "slots", f"{plural(len(slots), 'slot')} with --devices {devices} and --threads {threads}: {names}"
+    )
     try:
         yield CheckResult("precision", f"'auto' is {resolve_precision('auto', slots)} here")
     except SlbenchError as error:

@@ -23,7 +23,7 @@ from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
 from slbench.tuning.search import MAX_SEEDS, MAX_TRIALS, SearchConfig
 from slbench.tuning.search_file import NOTHING, load_search_file, space_of
-from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, PRUNERS, SAMPLERS
+from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, MAX_SAMPLER_SEED, PRUNERS, SAMPLERS
 from slbench.tuning.target import TuningTarget
 
 SEARCH = "Search"
@@ -88,7 +88,10 @@ def tune_temperature(
         str, typer.Option("--pruner", help="Optuna pruner: hyperband, median or none.", rich_help_panel=SEARCH)
     ] = DEFAULT_PRUNER,
     sampler_seed: Annotated[
-        int, typer.Option("--sampler-seed", help="Seed of the sampler.", min=0, rich_help_panel=SEARCH)
+        int,
+        typer.Option(
+            "--sampler-seed", help="Seed of the sampler.", min=0, max=MAX_SAMPLER_SEED, rich_help_panel=SEARCH
+        ),
     ] = 0,
     storage: Annotated[
         str | None,
@@ -153,7 +156,7 @@ def tune_temperature(
     spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
     label = targets[0].runs({}, seeds=[0])[0].labels
     config = SearchConfig(
-        name=name or f"{backbone}-{label.dataset}",
+        name=f"{backbone}-{label.dataset}" if name is None else name,
         trials=trials,
         seeds=seeds_per_trial,
         sampler=lookup(SAMPLERS, sampler, "sampler", where="--sampler"),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from slbench.errors import StoreError
 from slbench.record import RunRecord
-from slbench.report.stored_outputs import read_correct, read_outputs
 from slbench.run_paths import RunPaths
+from slbench.stored_outputs import read_correct, read_outputs
 from slbench.table_spec import Metric
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Checkpoints:
         Raises:
             OSError: if a file cannot be read, which may be temporary.
         """
-        paths = [path for path in (self.current, self.previous) if path.exists()]
+        paths = [path for path in (self.current, self.previous) if os.path.lexists(path)]
         usable = None
         for path, older in zip(paths, [*paths[1:], None], strict=False):
             try:
@@ -77,7 +78,7 @@ def continuation(older: Path | None) -> str:
 
 
 def check_is_file(path: Path) -> None:
-    """Raise InputError for a folder, which no checkpoint could replace, or a FIFO or device, which could wait."""
+    """Raise InputError for a folder or a broken link, or a FIFO or device, which could wait."""
     if not path.is_file():
         raise InputError("is a folder, not a file" if path.is_dir() else "is not a regular file")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
+from slbench.files import nearest_existing
 from slbench.text import shown
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def check_board(folder: Path) -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError("--tensorboard: package tensorboard is not installed; pip install 'slbench[tensorboard]'")
     try:
-        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        existing = nearest_existing(folder.absolute())
         if not existing.is_dir():
             raise InputError(f"--tensorboard: must be a folder, but {existing} is a file (got {shown(folder)})")
         with tempfile.TemporaryFile(dir=existing):

@@ -1,6 +1,7 @@
 """Run a search: claim it, run trials, compare the winners and write the results."""
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from slbench.tuning.space import Space
 from slbench.tuning.storage import (
     JOURNAL,
     close_storage,
+    ended_twice,
     open_storage,
     open_study,
     release_owner,
@@ -220,10 +222,15 @@ def open_searches(
     tuning: PreparedSearch, storage: "optuna.storages.BaseStorage", *, on_event: Listener
 ) -> list[MethodSearch]:
     """Open the study of each method, corrected by its runs. Raises InputError if one has another definition."""
-    searches = list[MethodSearch]()
+    searches, repeated = list[MethodSearch](), set[int]()
     if tuning.storage is None:
         check_names(storage, tuning)
-    earlier = earlier_record(tuning.store, tuning.config.name)
+        repeated = ended_twice(tuning.folder / JOURNAL)
+    try:
+        earlier = record.load(tuning.folder) if os.path.lexists(tuning.folder / record.FILE) else None
+    except StoreError as error:
+        earlier = None
+        on_event(Corrected(f"{error}; it is written again from the storage and the runs"))
     rows = {} if earlier is None else {row.method: row for row in earlier.rows}
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):
         study = open_study(
@@ -236,6 +243,9 @@ def open_searches(
         check = TrialCheck(
             target, space, tuning.config.seeds, partial(validation_curve, tuning.store), rows.get(target.method)
         )
+        for trial in study.get_trials(deepcopy=False):
+            if trial._trial_id in repeated:
+                check.add(trial.number, "ends twice in the journal; the first end counts")
         study = check.correct(study)
         lost = check.lost(study)
         for line in check.lines:

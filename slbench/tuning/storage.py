@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,19 @@ def check_lines(content: bytes) -> None:
             raise ValueError(f"line {number} is no operation") from error
         if type(operation) is not int or operation not in known:
             raise ValueError(f"line {number} has an unknown operation, {shown(operation)}")
+
+
+def ended_twice(path: Path) -> set[int]:
+    """Return the ids of the trials that a journal ends more than once; for Optuna the first end counts."""
+    from optuna.storages.journal._storage import JournalOperation
+    from optuna.trial import TrialState
+
+    final = [state.value for state in TrialState if state.is_finished()]
+    ends = Counter[int]()
+    for operation in map(json.loads, read_regular(path).splitlines()):
+        if operation["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES and operation.get("state") in final:
+            ends[operation["trial_id"]] += 1
+    return {trial for trial, count in ends.items() if count > 1}
 
 
 def open_proxy(url: str) -> "optuna.storages.BaseStorage":

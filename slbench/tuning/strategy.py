@@ -19,6 +19,7 @@ PRUNERS: dict[str, PrunerName] = {"hyperband": "hyperband", "median": "median", 
 DEFAULT_SAMPLER: SamplerName = "gp"
 DEFAULT_PRUNER: PrunerName = "none"
 
+MAX_SAMPLER_SEED = 2**32 - 1
 STARTUP = 5  # random trials before a sampler fits a model, including the default setting
 PEERS = 4  # other trials at the same step needed for pruning
 REDUCTION = 3  # reduction factor of Hyperband

@@ -87,9 +87,11 @@ def test_an_existing_file_is_overwritten_only_with_replace(there: Store, tmp_pat
 def test_no_archive_is_written_without_finished_runs_or_with_a_damaged_one(there: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=naming("finished run")):
         export(there, [], tmp_path / "x.tar")
-    (there.folder(LSA.spec, LSA.labels) / "weights.safetensors").write_bytes(b"weight")
-    with pytest.raises(StoreError, match=naming("weights.safetensors")):
-        export(there, None, tmp_path / "x.tar")
+    folder = there.folder(LSA.spec, LSA.labels)
+    for name in ("weights.safetensors", "record.json"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-3])
+        with pytest.raises(StoreError, match=naming(name)):
+            export(there, None, tmp_path / "x.tar")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
@@ -326,6 +328,26 @@ def test_a_truncated_archive_is_refused(there: Store, tmp_path: Path, suffix: st
     for share in (0, 0.01, 0.2, 0.5, 0.8, 0.97):
         path.write_bytes(content[: int(needed * share)])
         check_refused(path, tmp_path, "truncated|damaged")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change"),
+    [
+        (".tar.gz", lambda content: content[:-8] + bytes(4) + content[-4:]),
+        (".tar.gz", lambda content: content[:-4] + bytes(4)),
+        (".tar.gz", lambda content: content + b"x"),
+        (".tar", lambda content: content + b"x"),
+        (".tar", lambda content: content + bytes(2**25)),
+    ],
+    ids=["checksum", "length", "more", "more, not compressed", "many NUL bytes"],
+)
+def test_an_archive_with_another_end_is_refused(
+    there: Store, tmp_path: Path, suffix: str, change: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"x{suffix}"
+    export(there, None, path)
+    path.write_bytes(change(path.read_bytes()))
+    check_refused(path, tmp_path, "damaged")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,11 @@ def test_doctor_lists_every_check_of_a_healthy_machine(slbench: Command, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("devices", ["cuda:99", "cpu,nope", "cpu,cpu", ""])
+def test_doctor_refuses_devices_that_do_not_exist(slbench: Command, devices: str) -> None:
+    slbench("doctor", f"--devices={devices}").check_error("--devices", "got")
+
+
 @pytest.mark.skipif(bool(machine.gpus()), reason="needs a machine without GPUs")
 def test_selftest_without_a_gpu_is_reported_as_not_run(slbench: Command, tmp_path: Path) -> None:
     result = slbench("doctor", "--selftest", "--store", tmp_path)

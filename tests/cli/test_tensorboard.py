@@ -95,6 +95,13 @@ def test_a_file_as_log_folder_is_refused(tmp_path: Path, study: Path, slbench: C
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
+def test_a_link_to_itself_as_log_folder_is_refused(tmp_path: Path, study: Path, slbench: Command) -> None:
+    (tmp_path / "board").symlink_to("board")
+    result = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
+    result.check_error("--tensorboard", tmp_path / "board")
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_run_finishes_if_its_log_folder_cannot_be_written(
     tmp_path: Path, study: Path, slbench: Command, caplog: pytest.LogCaptureFixture
 ) -> None:

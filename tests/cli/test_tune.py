@@ -161,6 +161,8 @@ def test_an_invalid_search_file_is_one_line(case: str, slbench: Command, tmp_pat
         (["--seeds-per-trial", "99999999"], ("--seeds-per-trial", "99999999", "1000")),
         (["--trials", "99999999"], ("--trials", "99999999", "10000")),
         (["--compare-seeds", "99999999"], ("--compare-seeds", "99999999", "1000")),
+        (["--sampler-seed", "4294967296"], ("--sampler-seed", "4294967296", "4294967295")),
+        (["--name", ""], ("--name", "letters")),
         (["--search", "nowhere.toml"], ("nowhere.toml",)),
         (["--timeout", "soon"], ("--timeout", "soon")),
         (["--set", "recipe.lr=-1"], ("--set recipe.lr", "0", "-1")),

@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 
 from slbench.errors import StoreError
 from slbench.report.metrics import correct_by_seed, unusable_outputs, value_of
-from slbench.report.stored_outputs import read_correct, read_outputs
 from slbench.stats.classification import balanced_accuracy, calibration_error
+from slbench.stored_outputs import read_correct, read_outputs
 from slbench.table_spec import METRICS
 from tests.support import make_record, naming, runs
 

@@ -16,10 +16,10 @@ from slbench.history import EpochMetrics, results_of
 from slbench.methods import METHODS
 from slbench.record import RunRecord
 from slbench.report.metrics import value_of
-from slbench.report.stored_outputs import read_correct
 from slbench.run_paths import RunPaths
 from slbench.spec import Protocol
 from slbench.store import Store
+from slbench.stored_outputs import read_correct
 from slbench.table_spec import METRICS
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import Evaluation

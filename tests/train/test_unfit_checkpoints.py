@@ -172,6 +172,11 @@ def make_fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
 def write_malicious(path: Path) -> None:
     path.write_bytes(sealed(as_pickle(Malicious())))
 
@@ -180,7 +185,9 @@ def write_garbage(path: Path) -> None:
     path.write_bytes(sealed(b"PK\x03\x04 garbage"))
 
 
-@pytest.mark.parametrize("damage", [write_unfit, make_folder, make_fifo, write_malicious, write_garbage])
+@pytest.mark.parametrize(
+    "damage", [write_unfit, make_folder, make_fifo, link_to_itself, write_malicious, write_garbage]
+)
 def test_the_newest_checkpoint_is_passed_over_for_the_previous_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
 ) -> None:

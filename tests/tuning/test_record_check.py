@@ -97,6 +97,17 @@ def edit(old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def repeat(old: str, new: str) -> Callable[[Path], None]:
+    """Return a change that appends the first line with a text again, with another text in its place."""
+
+    def change(journal: Path) -> None:
+        text = journal.read_text()
+        (line, *_) = (line for line in text.splitlines() if old in line)
+        journal.write_text(f"{text}{line.replace(old, new)}\n")
+
+    return change
+
+
 def halve(journal: Path) -> None:
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[: len(lines) // 2]))
@@ -111,6 +122,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "a higher value": (edit('"values":[45.0]', '"values":[99.0]'), ("trial 1", "99.0", "45")),
     "a lower value of the winner": (edit('"values":[46.9]', '"values":[1.0]'), ("trial 4", "1.0", "46.9")),
     "NaN": (edit('"values":[45.0]', '"values":[NaN]'), ("trial 1", "nan", "45")),
+    "a second end": (repeat('"values":[45.0]', '"values":[99.0]'), ("trial 1", "twice")),
     "a reported step": (edit('"intermediate_value":28.8', '"intermediate_value":99'), ("trial 1", "step 1", "28.8")),
     "another setting": (edit('"method.initial_temperature":0.105}', '"method.initial_temperature":0.9}'), ("trial 1",)),
     "another run": (edit('"runs":["cc103bfa4139"]', '"runs":["c41c21e46c0d"]'), ("trial 1", "c41c21e46c0d")),
@@ -155,3 +167,17 @@ def test_a_damaged_journal_is_one_line_and_changes_nothing(
     result = search_again(slbench)
     assert result.code == 2 and not missing(result.err, *words) and result.err.count("\n") == 1
     assert (folder / "search.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_damaged_record_of_a_search_is_named_and_written_again(
+    folder: Path,
+    slbench: Command,  # noqa: F811
+) -> None:
+    (before,) = load(folder).rows
+    (folder / "search.json").write_text("{")
+    result = search_again(slbench)
+    assert (result.code, result.err) == (0, "")
+    assert not missing(result.out, "note: ", folder.relative_to(folder.parents[2]) / "search.json", "written again")
+    (after,) = load(folder).rows
+    assert (after.trials, after.winner) == (before.trials, before.winner)

@@ -16,6 +16,7 @@ from slbench.tuning.storage import (
     OWNER,
     StorageError,
     close_storage,
+    ended_twice,
     open_storage,
     open_study,
     reporting_outages,
@@ -148,6 +149,18 @@ def test_a_damaged_line_of_a_journal_is_one_line(line: bytes, tmp_path: Path) ->
     with pytest.raises(InputError, match=naming(JOURNAL, "damaged", "move it away")) as caught:
         open_storage(None, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_trials_that_a_journal_ends_twice_are_found(tmp_path: Path) -> None:
+    study = opened(None, tmp_path)
+    for value in (45.0, 46.0):
+        study.tell(study.ask(), value)
+    assert ended_twice(tmp_path / JOURNAL) == set()
+    (last,) = (tmp_path / JOURNAL).read_bytes().splitlines()[-1:]
+    with (tmp_path / JOURNAL).open("ab") as journal:
+        journal.write(last.replace(b"46.0", b"99.0") + b"\n")
+    assert ended_twice(tmp_path / JOURNAL) == {1}
+    assert opened(None, tmp_path).best_value == 46.0
 
 
 def test_a_journal_that_is_a_folder_or_a_fifo_is_one_line(tmp_path: Path) -> None:
