@@ -13,6 +13,7 @@ Data flow:
 Modules from top to bottom; each imports only from those below it:
 
     cli/          commands: parse, one library call, print; only here are typer and rich imported
+    models.py     networks of finished runs for use elsewhere: loaded, exported
     gpu_check.py  one-time check of a GPU
     store_check.py  check of a whole store
     report/       verdicts, tables, figures and an HTML page from the records of a store; what a plan can decide
@@ -60,6 +61,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
     from slbench.stats.judge import contrasts as contrasts
 
@@ -98,3 +100,28 @@ def load_runs(store: str | Path = "results") -> "pd.DataFrame":
     for line in gathered.unread:
         warnings.warn(f"left out: {line}", stacklevel=2)
     return gathered.frame
+
+
+def load_model(model: str | Path, *, store: str | Path = "results") -> "nn.Module":
+    """Return the network of a finished run, or of a folder written by `slbench export-model`, in eval mode on the CPU.
+
+    The network is an ordinary module: normalised float32 images (b c h w) in, logits (b k) out. Nothing is unpickled.
+    Besides, it has two attributes:
+
+    - `preprocess`: turns images into its input as the evaluation of the run does; called like a transform of
+      torchvision. A PIL image becomes (c h w), a list of them (b c h w), resized if needed; uint8 pixels (c h w) or
+      (b c h w) keep their shape and must have the network's size. See `slbench.data.images.preprocess.Preprocess`.
+    - `class_names`: by label; numbers where the names are unknown.
+
+    A run that was evaluated in bf16 has its own logits under `torch.autocast(device_type, torch.bfloat16)`.
+
+    Args:
+        model: a run id, or the beginning of one; the folder of a run; or the folder of an exported network.
+        store: folder of results, where an id is looked up.
+    Raises:
+        InputError: if there is no such run or folder, or its weights were not kept, are damaged or do not fit.
+        StoreError: if the record of the run is damaged.
+    """
+    from slbench.models import load_model
+
+    return load_model(model, store=store)

@@ -21,6 +21,7 @@ from slbench.errors import InputError, unreadable
 from slbench.files import read_regular
 from slbench.record import RunRecord
 from slbench.run_paths import RunPaths
+from slbench.spec import RunSpec
 
 OnProgress = Callable[[int, int], None]  # images done, images in total
 
@@ -34,14 +35,25 @@ def load_network(run: FinishedRun, *, device: torch.device) -> Backbone:
     path = run.weights
     if path is None:
         raise InputError(f"{run.title}: weights were not kept")
-    weights, network = read_weights(run.record, path), run.record.spec.build_network()
+    return network_with(read_weights(run.record, path), run.record.spec, path).to(device)
+
+
+def network_with(weights: dict[str, torch.Tensor], spec: RunSpec, path: Path) -> Backbone:
+    """Return the network of a run with the weights of a file, in eval mode, on the CPU.
+
+    Raises:
+        InputError: naming the file, if the weights do not fit the network; before it is built if they are too few.
+    """
+    unfit = InputError(f"{path}: weights do not fit the network that this version of slbench builds for the run")
+    least = spec.backbone.lower_bounds(spec.dataset.shape).parameters
+    if least > sum(weight.numel() for weight in weights.values()):
+        raise unfit
+    network = spec.build_network()
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(
-            f"{path}: weights do not fit the network that this version of slbench builds for the run"
-        ) from error
-    return network.to(device).eval()
+        raise unfit from error
+    return network.eval()
 
 
 def read_weights(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
@@ -50,20 +62,40 @@ def read_weights(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: if the file cannot be read, or its hash is not the one in the record.
     """
+    return tensors_in(read_hashed(path, weights_hash(record, path), of="the record of the run"), path)
+
+
+def tensors_in(content: bytes, path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file with this content. Raises InputError for another file."""
     from safetensors import SafetensorError
     from safetensors.torch import load as read
 
     try:
-        content = read_regular(path)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    selected = path.name == RunPaths.selected_weights
-    if hashlib.sha256(content).hexdigest() != (record.selected_weights_sha256 if selected else record.weights_sha256):
-        raise InputError(f"{path}: sha256 differs from the record of the run; restore the file")
-    try:
         return read(content)
     except SafetensorError as error:
         raise InputError(f"{path}: not a file of weights: {error}") from error
+
+
+def weights_hash(record: RunRecord, path: Path) -> str | None:
+    """Return the hash of a file of weights in the record of its run."""
+    return record.selected_weights_sha256 if path.name == RunPaths.selected_weights else record.weights_sha256
+
+
+def read_hashed(path: Path, sha256: str | None, *, of: str) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        of: what says which hash it must have.
+    Raises:
+        InputError: if it cannot be read, or has another hash.
+    """
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(f"{path}: sha256 differs from {of}; restore the file")
+    return content
 
 
 class LoadedDatasets:

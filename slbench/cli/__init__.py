@@ -28,6 +28,9 @@ COMMANDS = {
         "tune:tune_temperature", "Search the initial temperature and the shift by validation accuracy."
     ),
     "verify-resume": CommandEntry("verify:verify_resume", "Prove that a killed run resumes to the same bits."),
+    "export-model": CommandEntry(
+        "model:export_model", "Write the network of a finished run into a folder: weights, settings and an example."
+    ),
     "export": CommandEntry("archive:export_runs", "Write finished runs into an archive with checksums."),
     "import": CommandEntry("archive:import_runs", "Add the runs of an archive to a store."),
     "clean": CommandEntry("archive:clean", "List or remove leftovers, dead claims and old checkpoints."),

@@ -29,6 +29,7 @@ __all__ = [
     "ResolvedDataset",
     "auto_augment_policy",
     "check_available",
+    "class_names",
     "find",
     "imagenet",
     "is_available",
@@ -102,6 +103,25 @@ def open_dataset(spec: DatasetSpec, source: str, config: DataConfig) -> "Prepare
     cache = load_published(DATASETS[spec.name], spec, config) if own is None else load_own(spec, own, config)
     check_content(cache.splits(stream=True), spec)
     return cache
+
+
+def class_names(spec: DatasetSpec, source: str = "", config: DataConfig | None = None) -> tuple[str, ...] | None:
+    """Return the names of the classes by label; None if they are unknown here.
+
+    Args:
+        source: as returned by `find`.
+        config: of a user's own data, whose names are read where the data are; None for named sets only.
+    """
+    from slbench.data.own.facts import own_class_names
+    from slbench.data.sets.class_names import CLASS_NAMES
+
+    own = as_source(source)
+    try:
+        if own is None or config is None:
+            return CLASS_NAMES.get(spec.name)
+        return own_class_names(spec, own, config)
+    except InputError:  # the data are gone or damaged
+        return None
 
 
 def verify(spec: DatasetSpec, source: str = "", config: DataConfig | None = None) -> None:

@@ -87,9 +87,14 @@ def decode(file: Path | BytesIO | BufferedReader, mode: str, *, name: str) -> Pi
     """
     with opened(file, name) as image:
         try:
-            pixels = np.asarray(image.convert(mode))
+            return pixels_of(image, mode)
         except Exception as error:  # as above
             raise InputError(f"{name}: damaged image; restore or delete the file") from error
+
+
+def pixels_of(image: Image.Image, mode: str) -> Pixels:
+    """Return the pixels of an opened image, converted to a mode."""
+    pixels = np.asarray(image.convert(mode))
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

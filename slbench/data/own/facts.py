@@ -61,15 +61,46 @@ def find_spec(source: DatasetSource, image_size: Size | None, config: DataConfig
     Raises:
         InputError: for invalid data, in one line that names the file.
     """
-    key = identity(source, image_size)
-    note = config.root / "facts" / f"{key}.json"
-    with contextlib.suppress(OSError, ValueError):  # pydantic's ValidationError among them
-        spec: DatasetSpec = adapter(DatasetSpec).validate_json(read_regular(note))
-        return spec
+    note = note_of(source, image_size, config)
+    if (noted := read_note(note)) is not None:
+        return noted
     spec = spec_of(prepare_own(source, image_size, config))
     with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
         write_atomic(note, json.dumps(dataclasses.asdict(spec)).encode())
     return spec
+
+
+def note_of(source: DatasetSource, image_size: Size | None, config: DataConfig) -> Path:
+    return config.root / "facts" / f"{identity(source, image_size)}.json"
+
+
+def read_note(path: Path) -> DatasetSpec | None:
+    with contextlib.suppress(OSError, ValueError):  # pydantic's ValidationError among them
+        spec: DatasetSpec = adapter(DatasetSpec).validate_json(read_regular(path))
+        return spec
+    return None
+
+
+def own_class_names(spec: DatasetSpec, source: DatasetSource, config: DataConfig) -> tuple[str, ...] | None:
+    """Return the names of the classes by label; None if the data have none or are not known to be those of the spec.
+
+    No image is read: a note of `find_spec` must say that they are.
+
+    Raises:
+        InputError: for data that are missing or invalid.
+    """
+    noted = [read_note(note_of(source, size, config)) for size in (None, spec.image_size)]
+    if spec.content not in [each.content for each in noted if each is not None]:
+        return None
+    if source.kind == "npz":
+        from slbench.data.own.npz import read_class_names
+
+        names = read_class_names(source.path)
+    else:
+        from slbench.data.own.folder import layout
+
+        names = list(layout(source.path).train)
+    return tuple(names[: spec.num_classes]) or None
 
 
 def prepare_own(source: DatasetSource, image_size: Size | None, config: DataConfig) -> "PreparedDataset":

@@ -159,6 +159,13 @@ def class_names(file: NpzFile, num_train: int) -> list[str]:
     return texts
 
 
+def read_class_names(path: Path) -> list[str]:
+    """Return the names in the order of the labels of `read_npz`; empty for a file without names. Raises like it."""
+    with open_npz(path) as file:
+        named = "classes" in file.members
+        return in_class_order(class_names(file, file.header("train_images").shape[0])) if named else []
+
+
 def classes_of(path: Path, names: list[str] | None, labels: dict[str, np.ndarray]) -> list[str]:
     """Return class names by label (those of the file, else numbers) after checking the range of the labels."""
     if names is None:
