@@ -17,4 +17,10 @@ NUMERICS: dict[str, int] = {
     "spt": 1,  # shifted copies
     "window": 1,  # tokenizers with 2P x 2P windows
     "lsa": 1,  # temperature and diagonal mask
+    "attention-init": 1,  # mimetic and impulse initialisation
+    "gaussians": 1,  # mask of Gaussians on the scores
+    "conv-tokenizer": 1,  # of CCT and DHVT
+    "global-pool": 1,  # mean and sequence pooling
+    "depthwise-mlp": 1,
+    "registers": 1,
 }

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -13,7 +14,7 @@ from slbench.backbones.specs import BackboneSpec, RegisteredSpec
 from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError
-from slbench.methods import Method
+from slbench.methods import METHODS, Method
 from slbench.numerics_versions import NUMERICS
 from slbench.recipes import Recipe
 from slbench.validation import adapter
@@ -53,14 +54,17 @@ class RunSpec:
         recipe: Recipe,
         protocol: Protocol,
         seed: int,
+        methods: Mapping[str, Method] = METHODS,
     ) -> "RunSpec":
         """Return the spec of a run from parts that may have unresolved defaults.
 
+        Args:
+            methods: by the names that a control of equal parameters may have.
         Raises:
             InputError: if the parts do not fit each other, such as a patch that does not divide the image.
             InapplicableError: if the method does not apply to the backbone.
         """
-        backbone, method = resolve_network(backbone, method, shape=dataset.shape)
+        backbone, method = resolve_network(backbone, method, shape=dataset.shape, methods=methods)
         holdout = protocol == "holdout"
         subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
         recipe = recipe.resolved(
@@ -144,7 +148,15 @@ class RunSpec:
 # are read. All other fields are part of the id at every value.
 IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     RunSpec: {},
-    Method: {},
+    Method: {
+        "initialization": "default",
+        "gaussians": 0,
+        "embedding": "default",
+        "global_pool": "default",
+        "mlp": "default",
+        "registers": 0,
+        "match_parameters": None,
+    },
     DatasetSpec: {"split_seed": 0},
     Recipe: {"equal": None},
     **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
@@ -197,6 +209,16 @@ def training_numerics(recipe: Recipe, dataset: DatasetSpec) -> dict[str, int]:
 
 def network_numerics(backbone: BackboneSpec, method: Method) -> dict[str, int]:
     """Return the versions of the parts of a network: the backbone's own, and those of the method."""
-    used = {"spt": method.shift != "none", "window": method.window != 1, "lsa": method.changes_attention}
+    used = {
+        "spt": method.shift != "none",
+        "window": method.window != 1,
+        "lsa": method.changes_attention,
+        "attention-init": method.initialization != "default",
+        "gaussians": method.gaussians > 0,
+        "conv-tokenizer": method.embedding != "default",
+        "global-pool": method.global_pool != "default",
+        "depthwise-mlp": method.mlp != "default",
+        "registers": method.registers > 0,
+    }
     of_method = {part: NUMERICS[part] for part, is_used in used.items() if is_used}
     return {backbone.name: backbone.numerics_version} | of_method

@@ -31,7 +31,7 @@ def output_attention(capture: AttentionCapture, *, mixed: bool = False) -> Float
     weights = capture.mixed.abs() if mixed else capture.weights
     layer = capture.layer
     rows = weights[:, :, 0] if layer.tokens.class_query else weights.mean(dim=2)
-    tokens = rows.mean(dim=1)[:, int(layer.tokens.class_token) :]
+    tokens = rows.mean(dim=1)[:, layer.tokens.prefix :]
     if layer.tokens.window:
         tokens = layer.tokens.from_windows(tokens) / layer.tokens.windows  # share of the queries in one window
     return rearrange(tokens, "b (h w) -> b h w", h=layer.tokens.height)
@@ -68,11 +68,12 @@ class Rollout:
 
 
 def start(layer: AttentionLayer, *, images: int) -> Float[Tensor, "b n"]:
-    """Return the relevance at the output: all on the class token, or uniform without one."""
-    count = layer.tokens.height * layer.tokens.width
-    if not layer.tokens.class_query:
-        return torch.full((images, count), 1 / count)
-    return F.one_hot(torch.zeros(images, dtype=torch.long), 1 + count).float()
+    """Return the relevance at the output: all on the class token, or uniform over the patches without one."""
+    tokens = layer.tokens
+    count = tokens.height * tokens.width
+    if not tokens.class_query:
+        return F.pad(torch.full((images, count), 1 / count), (tokens.prefix, 0))
+    return F.one_hot(torch.zeros(images, dtype=torch.long), 1 + tokens.registers + count).float()
 
 
 def to_previous_layer(

@@ -95,9 +95,8 @@ def distance(layer: AttentionLayer, scores: Float[Tensor, "b h n m"]) -> Float[T
     if layer.kind == "class":
         return None
     tokens = layer.tokens
-    sides = (tokens.window, tokens.window) if tokens.window else tokens.size
-    positions = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in sides)).to(scores.device)
-    first = int(tokens.class_token)
+    positions = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in tokens.sides)).to(scores.device)
+    first = tokens.prefix
     weights = scores[..., first:, first:].softmax(dim=-1)
     return (weights * torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist")).sum(dim=-1)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from slbench.backbones.specs import (
@@ -18,6 +19,7 @@ from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from slbench.names import lookup
+from slbench.text import shown
 from slbench.validation import checked
 
 if TYPE_CHECKING:
@@ -96,70 +98,85 @@ def check_method(spec: BackboneSpec, method: Method) -> None:
     """Raise InapplicableError if a method (before defaults are resolved) does not apply to a backbone."""
     entry = BACKBONES[spec.name]
     shifted = method.shift != "none"
-    if entry.tokens == "none" and (method.changes_tokenizer or method.changes_attention or method.widened):
+    if entry.tokens == "none" and not method.is_plain:
         raise InapplicableError(f"{entry.title} has neither tokens nor attention; allowed method: none")
     if shifted and method.s_pool == "no" and not entry.pools:
         raise InapplicableError(f"s_pool = 'no' does not apply to {entry.title}, which has no pooling layers")
     if shifted and method.layer_norm is False and entry.tokens == "soft splits":
         raise InapplicableError(f"layer_norm = false does not apply to {entry.title}, where SPT has no norm")
+    for field, value in method.additions.items():
+        if not entry.has(field, value):
+            others = ", ".join(other.title for other in BACKBONES.values() if other.has(field, value))
+            raise InapplicableError(f"{field} = {value!r} does not apply to {entry.title}; backbones with it: {others}")
     try:
         entry.resolved(method)
     except InputError as error:
         raise InapplicableError(str(error)) from error
 
 
-def resolve_network(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> tuple[BackboneSpec, Method]:
+def resolve_network(
+    spec: BackboneSpec, method: Method, *, shape: ImageShape, methods: Mapping[str, Method] = METHODS
+) -> tuple[BackboneSpec, Method]:
     """Return a backbone and a method with all defaults resolved, checked against the images.
 
-    A widened method becomes the plain one on a backbone with a wider MLP.
+    A control of equal parameters becomes the plain method on a backbone with another width of the MLP.
 
+    Args:
+        methods: by the names that a control of equal parameters may have.
     Raises:
         InputError: if sizes do not fit the image, or the shift is 0 px or not smaller than the image.
         InapplicableError: if the method does not apply to the backbone.
     """
     check_method(spec, method)
     spec = spec.resolved(shape.size)
-    if method.widened:
-        spec = widened(spec, shape=shape)
-        method = dataclasses.replace(method, widened=False)
+    if method.matched is not None:
+        target = lookup(methods, method.matched, "method", where="match_parameters")
+        if target.matched is not None:
+            raise InputError(f"match_parameters: is itself such a control (got {shown(method.matched)})")
+        spec = widened(spec, method.matched, target, shape=shape)
+        method = dataclasses.replace(method, widened=False, match_parameters=None)
     method = BACKBONES[spec.name].resolved(method)
-    method.check_shift(spec.shift_unit, shape.size)
+    spec.check_method(method, shape.size)
     return spec, method
 
 
-TOLERANCE = 0.01  # relative difference allowed between the parameter counts of a widened backbone and "both"
+TOLERANCE = 0.01  # relative difference allowed between the parameter counts of a control and its method
 
 
 @functools.cache
-def widened(spec: BackboneSpec, *, shape: ImageShape) -> BackboneSpec:
-    """Return the plain backbone with its MLP widened to the parameter count of SPT and LSA together.
+def widened(spec: BackboneSpec, name: str, target: Method, *, shape: ImageShape) -> BackboneSpec:
+    """Return the plain backbone with its MLP widened, or narrowed, to the parameter count of a method.
 
     The count is linear in mlp_ratio, up to rounding to whole hidden units.
 
+    Args:
+        name: of the method, for errors.
     Raises:
-        InapplicableError: if no mlp_ratio matches within 1 %.
+        InapplicableError: if no mlp_ratio matches within 1 %, or the method does not apply to the backbone.
     """
-
-    assert isinstance(spec, TransformerSpec), "a method is widened on backbones with tokens only"
+    assert isinstance(spec, TransformerSpec), "parameters are matched on backbones with tokens only"
     sizes: Any = spec  # a dataclass with a field mlp_ratio
+    title = BACKBONES[spec.name].title
 
-    def parameters(ratio: float, name: str) -> int:
-        sized, method = resolve_network(dataclasses.replace(sizes, mlp_ratio=ratio), METHODS[name], shape=shape)
-        return count_parameters(sized, method, shape=shape)
+    def parameters(ratio: float, method: Method) -> int:
+        sized, resolved = resolve_network(dataclasses.replace(sizes, mlp_ratio=ratio), method, shape=shape)
+        return count_parameters(sized, resolved, shape=shape)
 
     ratio = spec.mlp_ratio
-    target, plain = parameters(ratio, "both"), parameters(ratio, "none")
-    slope = parameters(ratio + 1, "none") - plain
+    wanted, plain = parameters(ratio, target), parameters(ratio, Method())
+    slope = parameters(ratio + 1, Method()) - plain
     if slope <= 0:
-        raise InapplicableError(f"none-wide: mlp_ratio does not widen {BACKBONES[spec.name].title}")
+        raise InapplicableError(f"match_parameters: mlp_ratio does not widen {title}")
     counts = {ratio: plain}
     for _ in range(2):  # the second step corrects the rounding to whole hidden units
-        ratio = round(ratio + (target - counts[ratio]) / slope, 3)
-        counts[ratio] = parameters(ratio, "none")
-    nearest = min(counts, key=lambda value: abs(counts[value] - target))
-    if abs(counts[nearest] - target) > TOLERANCE * target:
+        ratio = round(ratio + (wanted - counts[ratio]) / slope, 3)
+        if ratio <= 0:
+            break
+        counts[ratio] = parameters(ratio, Method())
+    nearest = min(counts, key=lambda value: abs(counts[value] - wanted))
+    if abs(counts[nearest] - wanted) > TOLERANCE * wanted:
         raise InapplicableError(
-            f"none-wide: no mlp_ratio gives {BACKBONES[spec.name].title} the {target:,} parameters of SPT and LSA "
+            f"match_parameters: no mlp_ratio gives {title} the {wanted:,} parameters of '{name}' "
             f"within 1 %; nearest: {nearest:g} with {counts[nearest]:,}"
         )
     widened_sizes: BackboneSpec = dataclasses.replace(sizes, mlp_ratio=nearest)
@@ -192,12 +209,14 @@ def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: f
     """
     import torch
 
+    from slbench.backbones.attention_init import structure_attention
     from slbench.backbones.layers import initialize
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = construct(spec, method, shape=shape, drop_path=drop_path)
     initialize(network, seed=seed)
+    structure_attention(network, method, seed=seed)
     return network
 
 
@@ -215,7 +234,7 @@ def construct(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_pat
     Raises:
         InputError: if the sizes do not fit the images, or the method does not apply.
     """
-    assert not method.widened, "widened methods are resolved by `resolve_network`"
+    assert method.matched is None, "controls of equal parameters are resolved by `resolve_network`"
     entry = BACKBONES[spec.name]
     module, name = entry.module.split(":")
     network: Backbone = getattr(importlib.import_module(module), name)(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slbench.backbones.attention_layer import AttentionLayer, layers_of_blocks
+from slbench.backbones.depthwise_mlp import make_mlp
 from slbench.backbones.layers import (
     MLP,
     Backbone,
@@ -142,8 +143,8 @@ class CaiT(Backbone):
     """CaiT: images (b c h w) to logits (b k); talking heads, LayerScale, class attention at the end.
 
     Args:
-        method: changes the tokenizer and every attention among patches; in the class blocks, which have
-            one query, only the temperature applies.
+        method: changes the tokenizer, and every attention and MLP among patches; in the class blocks, which
+            have one query, only the temperature applies.
         drop_path: rate of stochastic depth, the same in every block.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `variant` is in
     `CaiTSpec`. In the variant of the paper class attention norms class and patch tokens together, as in
@@ -153,7 +154,7 @@ class CaiT(Backbone):
     def __init__(self, spec: CaiTSpec, method: Method, *, shape: ImageShape, drop_path: float = 0.0) -> None:
         super().__init__()
         assert spec.patch_size is not None
-        height, width = spec.patch_grid(shape.size)
+        height, width = method.grid(shape.size, patches=spec.patch_grid(shape.size))
         tokens = TokenGrid(height=height, width=width)
         released = spec.variant == "released"
         hidden = int(spec.dim * spec.mlp_ratio)
@@ -168,7 +169,9 @@ class CaiT(Backbone):
                     attention=nn.Sequential(
                         patch_attention(spec, method, tokens), LayerScale(spec.dim, start=scale_start(i))
                     ),
-                    mlp=nn.Sequential(MLP(spec.dim, hidden), LayerScale(spec.dim, start=scale_start(i))),
+                    mlp=nn.Sequential(
+                        make_mlp(method, spec.dim, hidden, tokens), LayerScale(spec.dim, start=scale_start(i))
+                    ),
                     drop_path=drop_path,
                 )
                 for i in range(spec.depth)

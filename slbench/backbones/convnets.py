@@ -32,7 +32,7 @@ STAGES = (  # EfficientNet-B0: expansion, kernel, stride of the first block; arX
 
 def require_plain(method: Method) -> None:
     """Raise InapplicableError unless the method is the plain backbone."""
-    if method.changes_tokenizer or method.changes_attention:
+    if not method.is_plain:
         raise InapplicableError("a convolutional network has neither tokens nor attention; allowed method: none")
 
 

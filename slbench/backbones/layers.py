@@ -57,7 +57,18 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
+    """Base class of self-attention with queries, keys and values by one linear map, over tokens as wide as its output.
+
+    Its heads together have the width of a token, and each has its own softmax.
+    """
+
+    num_heads: int
+    qkv: nn.Linear  # queries of all heads, then keys, then values
+    project: nn.Linear
+
+
+class Attention(SelfAttention):
     """Multi-head self-attention over tokens (b n d), with plain or LSA scores.
 
     Args:
@@ -85,8 +96,8 @@ class Attention(nn.Module):
 class MLP(nn.Sequential):
     """Linear, GELU, linear, applied to each token."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+    def __init__(self, dim: int, hidden: int, *, bias: bool = True) -> None:
+        super().__init__(nn.Linear(dim, hidden, bias=bias), nn.GELU(), nn.Linear(hidden, dim, bias=bias))
 
 
 class DropPath(nn.Module):

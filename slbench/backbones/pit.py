@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slbench.backbones.attention_layer import AttentionLayer, layers_of_stages
+from slbench.backbones.depthwise_mlp import make_mlp
 from slbench.backbones.layers import (
-    MLP,
     Attention,
     Backbone,
     Block,
@@ -115,7 +115,7 @@ class PiT(Backbone):
     """PiT: images (b c h w) to logits (b k); the grid of tokens is halved and widened between stages.
 
     Args:
-        method: changes the tokenizer, the pooling (with S_pool) and every attention.
+        method: changes the tokenizer, the pooling (with S_pool), and every attention and MLP.
         drop_path: rate of stochastic depth, the same in every block.
     Source: sizes and initial values as in the released code of arXiv:2112.13492: learned positions
     and the class token start from a standard normal. `variant` is in `PiTSpec`.
@@ -139,16 +139,17 @@ class PiT(Backbone):
                 default = GroupedConvPool(previous, dim, mix=layers.mix(dim))
                 stages.append(Pool(previous, dim, rows=rows, method=method, default=default))
                 rows, columns = -(-rows // 2), -(-columns // 2)
+            tokens = TokenGrid(height=rows, width=columns, class_token=True)
             attention = partial(
                 Attention,
                 dim,
                 num_heads=num_heads,
                 head_dim=dim // num_heads,
                 method=method,
-                tokens=TokenGrid(height=rows, width=columns, class_token=True),
+                tokens=tokens,
                 qkv_bias=layers.qkv_bias,
             )
-            mlp = partial(MLP, dim, int(dim * spec.mlp_ratio))
+            mlp = partial(make_mlp, method, dim, int(dim * spec.mlp_ratio), tokens)
             stages += [Block(dim, attention=attention(), mlp=mlp(), drop_path=drop_path) for _ in range(depth)]
         self.blocks = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(spec.dims[-1])

@@ -6,14 +6,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from slbench.backbones.attention_layer import AttentionLayer, layers_of_stages
+from slbench.backbones.depthwise_mlp import make_mlp
 from slbench.backbones.layers import (
-    MLP,
     Backbone,
     Block,
+    SelfAttention,
     init_truncated_normal,
     require_image_size,
     rising_rates,
 )
+from slbench.backbones.readout import readout
 from slbench.backbones.receptive_part import ReceptivePart, parts_of_stages
 from slbench.backbones.specs import SwinSpec
 from slbench.image_shape import ImageShape
@@ -46,7 +48,7 @@ def shift_mask(tokens: TokenGrid) -> Float[Tensor, "windows n n"]:
     return (region[:, :, None] != region[:, None, :]) * OTHER_REGION
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(SelfAttention):
     """Multi-head self-attention within windows, with a learned bias per relative position.
 
     Args:
@@ -121,7 +123,8 @@ class Swin(Backbone):
     """Swin: images (b c h w) to logits (b k); attention within windows, classified by the mean of the tokens.
 
     Args:
-        method: changes the tokenizer, the pooling (with S_pool) and the attention of every window.
+        method: changes the tokenizer, the pooling (with S_pool), the attention of every window, every MLP, and
+            the mean over the tokens.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
     Source: sizes and initial values as in the released code of arXiv:2112.13492; `absolute_positions`
     is in `SwinSpec`. Methods with a layer norm in the embedding, as SPT, have none after it.
@@ -149,6 +152,7 @@ class Swin(Backbone):
             ]
         self.blocks = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(spec.dims[-1])
+        self.readout = readout(method, spec.dims[-1], TokenGrid(height=grid[0], width=grid[1]))
         self.head = nn.Linear(spec.dims[-1], shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
@@ -156,7 +160,7 @@ class Swin(Backbone):
         x = self.embedding_norm(self.tokenizer(images))
         if self.positions is not None:
             x = x + self.positions
-        logits: Tensor = self.head(self.norm(self.blocks(x)).mean(dim=1))
+        logits: Tensor = self.head(self.readout(self.blocks(x), self.norm))
         return logits
 
     def attention_layers(self) -> tuple[AttentionLayer, ...]:
@@ -180,10 +184,7 @@ def block(
     window = min(spec.window_size, *grid)
     shift = window // 2 if shifted and min(grid) > spec.window_size else 0
     dim = spec.dims[stage]
-    attention = WindowAttention(
-        dim,
-        num_heads=spec.num_heads[stage],
-        tokens=TokenGrid(height=grid[0], width=grid[1], window=window, shift=shift),
-        method=method,
-    )
-    return Block(dim, attention=attention, mlp=MLP(dim, int(dim * spec.mlp_ratio)), drop_path=drop_path)
+    tokens = TokenGrid(height=grid[0], width=grid[1], window=window, shift=shift)
+    attention = WindowAttention(dim, num_heads=spec.num_heads[stage], tokens=tokens, method=method)
+    mlp = make_mlp(method, dim, int(dim * spec.mlp_ratio), tokens)
+    return Block(dim, attention=attention, mlp=mlp, drop_path=drop_path)

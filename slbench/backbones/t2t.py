@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slbench.backbones.attention_layer import AttentionLayer, layers_of_blocks
+from slbench.backbones.depthwise_mlp import make_mlp
 from slbench.backbones.layers import (
     MLP,
     Attention,
@@ -17,6 +18,7 @@ from slbench.backbones.layers import (
     rising_rates,
     with_class_token,
 )
+from slbench.backbones.readout import has_class_token, readout, registers
 from slbench.backbones.receptive_part import ReceptivePart, grid_of
 from slbench.backbones.specs import T2TSpec
 from slbench.image_shape import ImageShape
@@ -99,7 +101,7 @@ class T2T(Backbone):
 
     Args:
         method: shifted copies (by default 1 px) enter the first soft split without a norm; temperature and
-            mask apply in soft splits and blocks.
+            masks apply in soft splits and blocks; other MLPs, registers and readouts only in or after the blocks.
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
     Source: sizes and initial values as in the released code of arXiv:2112.13492, without a norm that it
     creates and never uses; `variant` is in `T2TSpec`.
@@ -124,13 +126,18 @@ class T2T(Backbone):
             )
             channels = spec.token_dim
         height, width = grids[-1]
-        tokens = TokenGrid(height=height, width=width, class_token=True)
+        tokens = TokenGrid(
+            height=height, width=width, class_token=has_class_token(method), registers=method.registers
+        )
         self.project = nn.Linear(WINDOW**2 * channels, spec.dim)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim))
-        self.register_buffer("positions", sinusoid(1 + height * width, spec.dim), persistent=False)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim)) if tokens.class_token else None
+        positions = sinusoid(1 + height * width, spec.dim)  # the first is that of the class token
+        self.register_buffer("positions", positions[:, int(not tokens.class_token) :], persistent=False)
+        self.registers = registers(method, spec.dim, tokens)
         rates = rising_rates(drop_path, spec.depth)
         self.blocks = nn.Sequential(*[block(spec, method, tokens=tokens, drop_path=rate) for rate in rates])
         self.norm = nn.LayerNorm(spec.dim)
+        self.readout = readout(method, spec.dim, tokens)
         self.head = nn.Linear(spec.dim, shape.classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
@@ -138,9 +145,11 @@ class T2T(Backbone):
         grid = self.shift(images)
         for transformer, rows in zip(self.token_transformers, self.rows, strict=True):
             grid = rearrange(transformer(soft_split(grid)), "b (h w) d -> b d h w", h=rows)
-        x = with_class_token(self.class_token, self.project(soft_split(grid)))
-        x = self.blocks(x + self.positions)
-        logits: Tensor = self.head(self.norm(x[:, 0]))
+        x = self.project(soft_split(grid))
+        if self.class_token is not None:
+            x = with_class_token(self.class_token, x)
+        x = self.blocks(self.registers(x + self.positions))
+        logits: Tensor = self.head(self.readout(x, self.norm))
         return logits
 
     def attention_layers(self) -> tuple[AttentionLayer, ...]:
@@ -152,7 +161,7 @@ class T2T(Backbone):
         return (ReceptivePart("tokens", (*steps_of(self.shift), *splits), self.project, note),)
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
-        if parameter is self.class_token:
+        if parameter is self.class_token or name == "reg_token":
             nn.init.trunc_normal_(parameter, std=0.02, generator=source)
         else:
             init_truncated_normal(module, name, parameter, source=source)
@@ -166,6 +175,6 @@ def block(spec: T2TSpec, method: Method, *, tokens: TokenGrid, drop_path: float)
     return Block(
         spec.dim,
         attention=ResidualAttention(attention) if spec.variant == "released" else attention,
-        mlp=MLP(spec.dim, int(spec.dim * spec.mlp_ratio)),
+        mlp=make_mlp(method, spec.dim, int(spec.dim * spec.mlp_ratio), tokens),
         drop_path=drop_path,
     )

@@ -25,6 +25,20 @@ METHODS: dict[str, Method] = {
     "window-2p": Method(window=2, layer_norm=True),
     "spt-no-layer-norm": Method(shift="diagonal", layer_norm=False),
     "none-wide": Method(widened=True),  # as many parameters as "both", in a wider MLP
+    # Rivals that aim at the locality of SPT and LSA, each alone, and their controls.
+    "mimetic-init": Method(initialization="mimetic"),  # arXiv:2305.09828
+    "impulse-init": Method(initialization="impulse"),  # arXiv:2505.19985
+    "impulse-norms": Method(initialization="impulse-norms"),  # the default values, as large as those of impulse-init
+    "gmm": Method(gaussians=5),  # the mask of arXiv:2309.05375 alone
+    "gmm-mean-pool": Method(gaussians=5, global_pool="mean"),  # as published
+    "mean-pool": Method(global_pool="mean"),
+    "cct": Method(embedding="cct-3x1", global_pool="sequence"),  # arXiv:2104.05704
+    "cct-tokenizer": Method(embedding="cct-3x1"),
+    "seq-pool": Method(global_pool="sequence"),
+    "cct-3x2": Method(embedding="cct-3x2", global_pool="sequence"),  # a quarter of the tokens of cct
+    "conv-stem": Method(embedding="conv-stem"),  # of DHVT, arXiv:2210.05958
+    "dw-mlp": Method(mlp="depthwise"),  # of DHVT
+    "registers": Method(registers=4),  # arXiv:2309.16588
 }
 
 PAPER_PREFIXES: dict[str, str] = {

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.methods.gmm import GaussianMixtureMask
 from slbench.methods.method import Method
 from slbench.methods.token_grid import TokenGrid
 
@@ -22,6 +23,7 @@ class AttentionLogits(nn.Module):
         temperature_per: "head" or "layer": one scale per head, or one for all heads.
         initial_temperature: in multiples of sqrt(d_k).
         mask_self: forbid a token to attend to itself; queries and keys must be the same two or more tokens.
+        gaussians: of the mask that multiplies the scores, per head; 0: none. Needs `tokens`.
         tokens: where the tokens lie in the image, for positional masks and biases; None: unknown.
     Raises:
         ValueError: in forward, if `mask_self` and the token counts differ or are 1.
@@ -41,6 +43,7 @@ class AttentionLogits(nn.Module):
         temperature_per: str = "head",
         initial_temperature: float = 1.0,
         mask_self: bool = False,
+        gaussians: int = 0,
         tokens: TokenGrid | None = None,
     ) -> None:
         super().__init__()
@@ -51,6 +54,7 @@ class AttentionLogits(nn.Module):
         self.per_head = temperature_per == "head"
         entries = num_heads if self.per_head else 1
         self.scale = nn.Parameter(torch.full((entries,), self.initial_scale)) if learn_temperature else None
+        self.mixture = GaussianMixtureMask(num_heads, gaussians, tokens=tokens) if gaussians else nn.Identity()
 
     @classmethod
     def from_method(
@@ -67,7 +71,9 @@ class AttentionLogits(nn.Module):
 
         Args:
             can_mask: apply the mask of the method; False where a single class token reads other tokens.
+            tokens: needed by a mask of Gaussians, which a class token that is the only query does not have.
         """
+        only_class = tokens is not None and tokens.class_query_only
         return cls(
             num_heads,
             head_dim,
@@ -76,6 +82,7 @@ class AttentionLogits(nn.Module):
             temperature_per=method.temperature_per,
             initial_temperature=method.initial_temperature,
             mask_self=method.mask_self and can_mask,
+            gaussians=0 if only_class else method.gaussians,
             tokens=tokens,
         )
 
@@ -89,16 +96,16 @@ class AttentionLogits(nn.Module):
         """Return the scores of queries q against keys k.
 
         Args:
-            adjust: function of the scaled scores, applied before the mask, for backbones that bias or mix
-                them; its result may be modified in place.
+            adjust: function of the scaled scores, applied after the mask of Gaussians and before that of the
+                diagonal, for backbones that bias or mix them; its result may be modified in place.
         """
-        scores = self.products(q, k)
+        scores = self.mixture(self.products(q, k))
         if adjust is not None:
             scores = adjust(scores)
         return mask_diagonal(scores) if self.mask_self else scores
 
     def products(self, q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
-        """Return the scaled products q k^T, before `adjust` and the mask."""
+        """Return the scaled products q k^T, before masks and `adjust`."""
         # Scaling q takes n * d products instead of n * m.
         q = q * (self.initial_scale if self.scale is None else self.scale[:, None, None])
         return q @ k.transpose(-2, -1)

@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 from slbench.errors import InputError
 from slbench.image_shape import MAX_SIDE
 from slbench.validation import STRICT
 
 Shift = Literal["none", "diagonal", "cardinal", "all8"]
+ADDITIONS = ("initialization", "gaussians", "embedding", "global_pool", "mlp", "registers")  # fields of rival methods
 
 DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 CARDINAL = ((-1, 0), (0, -1), (0, 1), (1, 0))
@@ -22,14 +24,17 @@ DIRECTIONS: dict[str, tuple[tuple[int, int], ...]] = {
     "all8": DIAGONAL + CARDINAL,
 }
 
+# Convolutions with max pooling of CCT's tokenizers; each halves the grid. Source: arXiv:2104.05704, "CCT-7/3x1", "3x2".
+CCT_LAYERS: dict[str, int] = {"cct-3x1": 1, "cct-3x2": 2}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method of an ablation: changes of the tokenizer and of attention. `Method()` is the plain backbone.
+    """A method of an ablation: changes of a backbone. `Method()` is the plain backbone.
 
     Raises:
         InputError: if fields contradict each other.
-    Source: SPT and LSA of arXiv:2112.13492.
+    Source: SPT and LSA of arXiv:2112.13492; the rivals' are with their modules.
     """
 
     __pydantic_config__ = STRICT
@@ -45,6 +50,13 @@ class Method:
     initial_temperature: Annotated[float, Ge(1e-6), Le(1e6)] = 1.0  # in multiples of sqrt(d_k); constant unless learned
     mask_self: bool = False  # no token attends to itself
     widened: bool = False  # control: a wider MLP, so that the parameter count is that of "both"
+    initialization: Literal["default", "mimetic", "impulse", "impulse-norms"] = "default"  # of self-attention
+    gaussians: Annotated[int, Ge(0), Le(64)] = 0  # per head, in a mask that multiplies the scores; GMM-ViT's are 5
+    embedding: Literal["default", "conv-stem", "cct-3x1", "cct-3x2"] = "default"  # convolutions that make the tokens
+    global_pool: Literal["default", "mean", "sequence"] = "default"  # without class token: mean of patches, or weighted
+    mlp: Literal["default", "depthwise"] = "default"  # depthwise: a 3 x 3 convolution between its linear maps
+    registers: Annotated[int, Ge(0), Le(256)] = 0  # learned tokens besides patches and class token
+    match_parameters: Annotated[str, MinLen(1)] | None = None  # control: an MLP for the parameter count of this method
 
     def __post_init__(self) -> None:
         if self.shift_ratio is not None and self.shift_pixels is not None:
@@ -69,18 +81,65 @@ class Method:
             )
         if self.temperature_per == "layer" and not self.learn_temperature:
             raise InputError("temperature_per: needs learn_temperature = true (got 'layer')")
-        if self.widened and (self.changes_tokenizer or self.changes_attention):
-            raise InputError("widened: is a control on the plain backbone (got true); remove the fields of SPT and LSA")
+        if self.embedding != "default" and (self.window != 1 or self.layer_norm):
+            name, value = ("layer_norm", "true") if self.layer_norm else ("window", "2")
+            raise InputError(
+                f"{name}: needs flattened patches, which embedding '{self.embedding}' lacks (got {value}); remove it"
+            )
+        self._check_control()
+
+    def _check_control(self) -> None:
+        """Raise InputError for a control of equal parameters on anything but the plain backbone."""
+        if self.widened and self.match_parameters is not None:
+            raise InputError(
+                f"match_parameters: excludes widened, which means 'both' (got '{self.match_parameters}'); keep one"
+            )
+        if self.matched is not None and self.changes_network:
+            name, value = ("widened", "true") if self.widened else ("match_parameters", f"'{self.match_parameters}'")
+            raise InputError(f"{name}: is a control on the plain backbone (got {value}); remove the other fields")
+
+    @property
+    def matched(self) -> str | None:
+        """Return the name of the method whose parameter count another width of the MLP gives; None without."""
+        return "both" if self.widened else self.match_parameters
+
+    @property
+    def changes_network(self) -> bool:
+        """Return whether anything but the width of the MLP differs from the plain backbone."""
+        return self.changes_tokenizer or self.changes_attention or bool(self.additions)
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether this is the plain backbone, with or without its defaults resolved."""
+        return self.matched is None and not self.changes_network
+
+    @property
+    def additions(self) -> Mapping[str, Any]:
+        """Return the fields that change more than SPT and LSA do, with their values: each backbone lists its own."""
+        values = {name: getattr(self, name) for name in ADDITIONS}
+        return {name: value for name, value in values.items() if value not in ("default", 0)}
 
     @property
     def changes_tokenizer(self) -> bool:
         """Return whether the patch embedding differs from the backbone's default."""
-        return self.shift != "none" or self.window != 1 or bool(self.layer_norm)
+        return self.shift != "none" or self.window != 1 or bool(self.layer_norm) or self.embedding != "default"
 
     @property
     def changes_attention(self) -> bool:
         """Return whether attention differs from the plain softmax of q k / sqrt(d_k)."""
         return self.learn_temperature or self.mask_self or self.initial_temperature != 1.0
+
+    def grid(self, image_size: tuple[int, int], *, patches: tuple[int, int]) -> tuple[int, int]:
+        """Return the tokens (down, across) of an image (height, width).
+
+        Args:
+            patches: the grid of patches, which every tokenizer but CCT's keeps.
+        """
+        if self.embedding not in CCT_LAYERS:
+            return patches
+        height, width = image_size
+        share = 2 ** CCT_LAYERS[self.embedding]
+        return -(-height // share), -(-width // share)
 
     def resolved(self, *, pools: bool, soft_splits: bool = False) -> "Method":
         """Return the method with every default resolved, as it enters a run's identity.
@@ -103,7 +162,7 @@ class Method:
         return dataclasses.replace(
             method,
             shift_ratio=0.5 if by_ratio else self.shift_ratio,
-            layer_norm=shifted if self.layer_norm is None else self.layer_norm,
+            layer_norm=shifted and self.embedding == "default" if self.layer_norm is None else self.layer_norm,
         )
 
     def _on_soft_splits(self) -> "Method":

@@ -1,6 +1,7 @@
 """Shifted patch tokenization (SPT) and its controls: tokens from a grid of pixels or features."""
 
 import dataclasses
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.methods.conv_tokenizers import conv_tokenizer
 from slbench.methods.method import DIRECTIONS, Method
 from slbench.methods.receptive_steps import Step
 
@@ -164,7 +166,9 @@ def require_divisible(x: Tensor, patch_size: int) -> None:
 def tokenizer(
     method: Method, in_channels: int, dim: int, *, patch_size: int, default: nn.Module | None = None
 ) -> nn.Module:
-    """Return the tokenizer of a method: (b c h w) to (b n d), n = h w / P^2 tokens row by row.
+    """Return the tokenizer of a method: (b c h w) to (b n d), n = h w / P^2 tokens row by row; CCT's has its own n.
+
+    Shifted copies enter the convolutions of a convolutional tokenizer.
 
     Args:
         default: the backbone's embedding, for methods that keep it (its n may differ); if None, a linear
@@ -173,13 +177,19 @@ def tokenizer(
     method = method.resolved(pools=method.s_pool == "yes")
     if default is not None and not method.changes_tokenizer:
         return default
+    directions = DIRECTIONS[method.shift]
+    if method.embedding != "default":
+        channels = in_channels * (1 + len(directions))
+        shift = Shift(directions, pixels=method.pixels(patch_size)) if directions else nn.Identity()
+        layers = conv_tokenizer(method.embedding, channels, dim, patch_size=patch_size)
+        return nn.Sequential(OrderedDict(shift=shift, convolutions=layers))
     if method.window == 2 and not method.layer_norm:
         return OverlappingConv(in_channels, dim, patch_size=patch_size)
     return Tokenizer(
         in_channels,
         dim,
         patch_size=patch_size,
-        directions=DIRECTIONS[method.shift],
+        directions=directions,
         shift_pixels=method.pixels(patch_size),
         window=method.window,
         layer_norm=bool(method.layer_norm),
@@ -197,5 +207,7 @@ def pooling(method: Method, in_channels: int, dim: int, *, default: nn.Module) -
     """
     if method.s_pool != "yes":
         return default
+    if method.embedding != "default":  # without the norm that S_pool has
+        method = dataclasses.replace(method, embedding="default", layer_norm=None)
     method = dataclasses.replace(method, shift_ratio=None, shift_pixels=None if method.shift == "none" else 1)
     return tokenizer(method, in_channels, dim, patch_size=2)

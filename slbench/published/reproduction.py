@@ -218,7 +218,7 @@ def method_name(spec: RunSpec) -> str | None:
     entry = BACKBONES[spec.backbone.name]
     for name, method in METHODS.items():
         try:
-            if not method.widened and entry.resolved(method) == spec.method:
+            if method.matched is None and entry.resolved(method) == spec.method:
                 return name
         except InputError:
             continue

@@ -69,7 +69,13 @@ class Resolver:
             )
         try:
             spec = RunSpec.resolve(
-                backbone=backbone, method=method, dataset=dataset.spec, recipe=recipe, protocol=protocol, seed=seed
+                backbone=backbone,
+                method=method,
+                dataset=dataset.spec,
+                recipe=recipe,
+                protocol=protocol,
+                seed=seed,
+                methods=self.methods,
             )
         except InapplicableError as error:
             raise InapplicableError(f"{labels.backbone}, {labels.method}: {error}") from error

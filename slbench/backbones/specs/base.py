@@ -64,6 +64,10 @@ class BackboneSpec:
         """Return a note if the default patch is rounded for an image (height, width); else None."""
         return None
 
+    def check_method(self, method: Method, image_size: tuple[int, int]) -> None:
+        """Raise InputError if a method does not fit these sizes, resolved for the image (height, width)."""
+        method.check_shift(self.shift_unit, image_size)
+
     def as_in_paper(self) -> "BackboneSpec":
         """Return the sizes in the variant of the paper, since its released code also counts as the paper's."""
         return self
@@ -105,6 +109,15 @@ class PatchSpec(TransformerSpec):
         assert self.patch_size is not None
         return image_size[0] // self.patch_size, image_size[1] // self.patch_size
 
+    def check_method(self, method: Method, image_size: tuple[int, int]) -> None:
+        super().check_method(method, image_size)
+        patch = self.shift_unit
+        if method.embedding == "conv-stem" and (patch < 2 or patch & (patch - 1)):
+            raise InputError(
+                f"embedding: conv-stem halves the image up to the patch (got a patch of {patch} px); "
+                "allowed: patch_size 2, 4, 8, 16, ..."
+            )
+
     def patch_note(self, image_size: tuple[int, int]) -> str | None:
         height, width = image_size
         patch, share = self.resolved(image_size).shift_unit, self.tokens_per_side
@@ -124,10 +137,15 @@ class BackboneEntry:
     small: tuple[Any, tuple[int, int]]  # sizes of a small network with all parts, and its image (height, width) in px
     pools: bool = False  # has pooling layers that S_pool can replace
     tokens: Literal["patches", "soft splits", "none"] = "patches"  # how an image becomes tokens
+    additions: frozenset[str] = frozenset()  # of `Method.additions`: "mlp", or "mlp=depthwise" for one of its values
     lr: float = DEFAULT_LR  # of recipes that leave it to the backbone
     published_title: str | None = None  # in the paper's tables; default: title
     cost_note: str = ""  # why its multiply-adds differ from the paper's; may name {with_norms}, {with_norms_percent}
     parameter_notes: Mapping[str, str] = field(default_factory=dict)  # by method, why its parameters differ likewise
+
+    def has(self, field: str, value: object) -> bool:
+        """Return whether the network can have this value of a field of `Method.additions`."""
+        return field in self.additions or f"{field}={value}" in self.additions
 
     def resolved(self, method: Method) -> Method:
         """Return the method with the defaults of this backbone resolved; see `Method.resolved`."""

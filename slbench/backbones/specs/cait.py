@@ -77,6 +77,7 @@ ENTRIES = {
         module="slbench.backbones.cait:CaiT",
         source="arXiv:2103.17239, sizes of arXiv:2112.13492",
         small=(CaiTSpec(patch_size=4, dim=7, depth=2, class_depth=2, num_heads=3, head_dim=5), (8, 12)),
+        additions=frozenset({"gaussians", "embedding", "mlp"}),
         cost_note=OTHER_WORK
         + "; its class token attends to the patches only, ours also to itself (variant = 'released': 0.2 M less)",
     )

@@ -101,6 +101,7 @@ ENTRIES = {
         source="arXiv:2103.16302, sizes of arXiv:2112.13492",
         small=(PiTSpec(patch_size=2, dims=(6, 12, 24), depths=(1, 2, 1), num_heads=(3, 2, 1)), (16, 24)),
         pools=True,
+        additions=frozenset({"initialization=mimetic", "gaussians", "embedding=conv-stem", "mlp"}),
         cost_note=OTHER_WORK,
     )
 }

@@ -107,6 +107,9 @@ ENTRIES = {
         source="arXiv:2103.14030, sizes of arXiv:2112.13492",
         small=(SwinSpec(patch_size=2, dims=(6, 15), depths=(2, 2), num_heads=(3, 5)), (16, 24)),
         pools=True,
+        additions=frozenset(
+            {"initialization=mimetic", "gaussians", "embedding=conv-stem", "global_pool=sequence", "mlp"}
+        ),
         cost_note=OTHER_WORK,
         parameter_notes={"both": "the paper prints 10.2 M parameters; its released code has ours"},
     )

@@ -92,6 +92,7 @@ ENTRIES = {
         source="arXiv:2101.11986, sizes of arXiv:2112.13492",
         small=(T2TSpec(num_splits=3, token_dim=5, dim=6, depth=2, num_heads=3), (13, 17)),
         tokens="soft splits",
+        additions=frozenset({"initialization=mimetic", "gaussians", "global_pool", "mlp", "registers"}),
         cost_note=OTHER_WORK,
         parameter_notes={
             "both": "the paper prints 7.1 M parameters; its released code has ours plus 1,152 of an unused norm"

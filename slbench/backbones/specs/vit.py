@@ -1,6 +1,7 @@
 """Sizes of ViT."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -8,6 +9,8 @@ from slbench.backbones.specs.base import OTHER_WORK, BackboneEntry, Depth, Patch
 from slbench.backbones.specs.lower_bounds import LowerBounds, blocks, linear
 from slbench.errors import InputError
 from slbench.image_shape import ImageShape
+from slbench.methods import Method
+from slbench.methods.method import ADDITIONS
 from slbench.validation import STRICT
 
 
@@ -45,6 +48,16 @@ class ViTSpec(PatchSpec):
         """
         return dataclasses.replace(self, patch_size=self.resolved_patch(image_size))
 
+    def check_method(self, method: Method, image_size: tuple[int, int]) -> None:
+        super().check_method(method, image_size)
+        channels = self.dim // self.num_heads
+        patches = math.prod(method.grid(image_size, patches=self.patch_grid(image_size)))
+        if method.initialization.startswith("impulse") and patches < channels:
+            raise InputError(
+                f"initialization: {method.initialization} needs as many patches as channels per head "
+                f"(got {patches} and {channels}); use more heads or smaller patches"
+            )
+
     def lower_bounds(self, shape: ImageShape) -> LowerBounds:
         height, width = self.patch_grid(shape.size)
         sizes = {"heads": self.num_heads, "inner": self.dim, "tokens": height * width, "keys": height * width}
@@ -62,6 +75,7 @@ ENTRIES = {
         module="slbench.backbones.vit:ViT",
         source="arXiv:2010.11929, sizes of arXiv:2112.13492",
         small=(ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), (8, 12)),
+        additions=frozenset(ADDITIONS),
         lr=0.003,
         cost_note=OTHER_WORK,
     )
