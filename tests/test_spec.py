@@ -7,6 +7,7 @@ import pytest
 
 from slbench.data import DATASETS
 from slbench.errors import InputError
+from slbench.gpu_check import applies
 from slbench.methods import METHODS
 from slbench.numerics_versions import NUMERICS
 from slbench.recipes import Recipe
@@ -147,7 +148,9 @@ def test_another_size_of_the_backbone_is_another_run(field: str, value: int) -> 
 
 
 def test_every_shipped_method_has_another_id() -> None:
-    assert len({run.spec.run_id for run in runs({"backbone": ["pit"], "method": list(METHODS)})}) == len(METHODS)
+    listed = [run.labels for run in runs({"backbone": ["pit", "vit"], "method": list(METHODS)})]
+    assert {labels.method for labels in listed} == set(METHODS)  # equal runs are listed once
+    assert len(listed) == sum(applies(backbone, name) for backbone in ("pit", "vit") for name in METHODS)
 
 
 def test_seeds_are_different_runs_of_one_cell() -> None:
@@ -181,13 +184,18 @@ def test_a_default_and_its_explicit_value_are_one_run() -> None:
 
 
 def test_a_numerics_version_is_only_in_runs_that_use_the_part() -> None:
-    parts = {run.labels.method: set(run.spec.numerics) for run in runs({"method": list(METHODS)})}
+    parts = {run.labels.method: set(run.spec.numerics) for run in runs({"backbone": ["vit"], "method": list(METHODS)})}
     plain = {"trainer", "augmentation", "vit"}
     assert parts["none"] == parts["layer-norm-only"] == plain
     assert parts["spt"] == parts["spt-cardinal"] == plain | {"spt"}
     assert parts["lsa"] == parts["mask-only"] == parts["temperature-only"] == plain | {"lsa"}
     assert parts["both"] == plain | {"spt", "lsa"}
     assert parts["overlapping-conv"] == plain | {"window"}
+    assert parts["mimetic-init"] == parts["impulse-init"] == plain | {"attention-init"}
+    assert parts["gmm-mean-pool"] == plain | {"gaussians", "global-pool"}
+    assert parts["cct"] == plain | {"conv-tokenizer", "global-pool"}
+    assert parts["dw-mlp"] == plain | {"depthwise-mlp"}
+    assert parts["registers"] == plain | {"registers"}
     (unaugmented,) = runs(set={"recipe": {"flip": False, "crop_padding": 0}})
     assert set(unaugmented.spec.numerics) == {"trainer", "vit"}
 

@@ -94,9 +94,8 @@ def distance(layer: AttentionLayer, scores: Float[Tensor, "b h n m"]) -> Float[T
     """
     if layer.kind == "class":
         return None
-    tokens = layer.tokens
-    positions = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in tokens.sides)).to(scores.device)
-    first = tokens.prefix
+    sides, first = layer.tokens.sides, layer.tokens.prefix
+    positions = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in sides)).to(scores.device)
     weights = scores[..., first:, first:].softmax(dim=-1)
     return (weights * torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist")).sum(dim=-1)
 

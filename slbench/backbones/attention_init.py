@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -42,7 +43,8 @@ class Factors:
 
     def with_norm(self, norm: float) -> "Factors":
         """Return both factors scaled to a Frobenius norm."""
-        return Factors(*(norm * each / torch.linalg.matrix_norm(each, keepdim=True) for each in (self.left, self.right)))
+        sides = (self.left, self.right)
+        return Factors(*(norm * each / torch.linalg.matrix_norm(each, keepdim=True) for each in sides))
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ class AttentionValues:
     def of(cls, attention: SelfAttention) -> "AttentionValues":
         """Return the current values."""
         query, key, value = attention.qkv.weight.double().chunk(3)
-        heads = (query.unflatten(0, (attention.num_heads, -1)).mT, key.unflatten(0, (attention.num_heads, -1)).mT)
-        return cls(*heads, value.mT, attention.project.weight.double().mT)
+        heads = attention.num_heads
+        query, key = (rearrange(each, "(h k) d -> h d k", h=heads) for each in (query, key))
+        return cls(query, key, value.mT, attention.project.weight.double().mT)
 
     def store(self, attention: SelfAttention) -> None:
         """Write the values into the parameters; biases stay."""
-        query, key = (each.mT.flatten(0, 1) for each in (self.query, self.key))
+        query, key = (rearrange(each, "h d k -> (h k) d") for each in (self.query, self.key))
         attention.qkv.weight.copy_(torch.cat([query, key, self.value.mT]))
         attention.project.weight.copy_(self.output.mT)
 

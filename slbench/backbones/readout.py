@@ -44,7 +44,7 @@ class SequenceReadout(MeanReadout):
 
     def forward(self, x: Float[Tensor, "b n d"], norm: nn.Module) -> Float[Tensor, "b d"]:
         patches: Tensor = norm(x[:, self.prefix :])
-        weights = self.score(patches).softmax(dim=1)
+        weights: Tensor = self.score(patches).softmax(dim=1)
         return (weights.transpose(1, 2) @ patches)[:, 0]
 
 

@@ -126,9 +126,7 @@ class T2T(Backbone):
             )
             channels = spec.token_dim
         height, width = grids[-1]
-        tokens = TokenGrid(
-            height=height, width=width, class_token=has_class_token(method), registers=method.registers
-        )
+        tokens = TokenGrid(height=height, width=width, class_token=has_class_token(method), registers=method.registers)
         self.project = nn.Linear(WINDOW**2 * channels, spec.dim)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim)) if tokens.class_token else None
         positions = sinusoid(1 + height * width, spec.dim)  # the first is that of the class token

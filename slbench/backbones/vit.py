@@ -38,9 +38,7 @@ class ViT(Backbone):
         super().__init__()
         assert spec.patch_size is not None
         height, width = method.grid(shape.size, patches=spec.patch_grid(shape.size))
-        tokens = TokenGrid(
-            height=height, width=width, class_token=has_class_token(method), registers=method.registers
-        )
+        tokens = TokenGrid(height=height, width=width, class_token=has_class_token(method), registers=method.registers)
         self.image_size = shape.size
         self.tokenizer = tokenizer(method, shape.channels, spec.dim, patch_size=spec.patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.dim)) if tokens.class_token else None

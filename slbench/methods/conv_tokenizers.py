@@ -1,6 +1,7 @@
 """Convolutional tokenizers of rival methods: tokens (b n d), row by row, from an image (b c h w)."""
 
 import math
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -33,12 +34,13 @@ class CCTTokenizer(nn.Module):
                     nn.ReLU(),
                     nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
                 )
-                for before, after in zip(channels, channels[1:], strict=False)
+                for before, after in pairwise(channels)
             ]
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
-        return rearrange(self.layers(x), "b d h w -> b (h w) d")
+        tokens: Tensor = rearrange(self.layers(x), "b d h w -> b (h w) d")
+        return tokens
 
 
 class ChannelAffine(nn.Module):
@@ -56,7 +58,7 @@ class ChannelAffine(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """DHVT's sequential overlapping patch embedding: log2(P) layers of GELU(BatchNorm(Conv(x))) between two affine maps.
+    """DHVT's overlapping patch embedding: log2(P) layers of GELU(BatchNorm(Conv(x))) between two affine maps.
 
     The convolutions are 3 x 3 with stride 2, padded by 1 and without bias; their channels double up to dim. It gives
     one token per P x P patch.
@@ -79,13 +81,14 @@ class ConvStem(nn.Module):
                     nn.BatchNorm2d(wide),
                     nn.GELU(),
                 )
-                for narrow, wide in zip(channels, channels[1:], strict=False)
+                for narrow, wide in pairwise(channels)
             ]
         )
         self.after = ChannelAffine(dim)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
-        return rearrange(self.after(self.layers(self.before(x))), "b d h w -> b (h w) d")
+        tokens: Tensor = rearrange(self.after(self.layers(self.before(x))), "b d h w -> b (h w) d")
+        return tokens
 
 
 def conv_tokenizer(embedding: str, in_channels: int, dim: int, *, patch_size: int) -> nn.Module:

@@ -102,8 +102,12 @@ def test_resnet_specs_have_the_name_of_their_depth() -> None:
         default_spec("resnet50")
 
 
+NOT_T2T = {"impulse-init", "impulse-norms", "cct", "cct-tokenizer", "cct-3x2", "conv-stem"}
+NOT_CAIT = {"mimetic-init", "impulse-init", "impulse-norms", "mean-pool", "gmm-mean-pool", "cct", "cct-3x2"}
+NOT_SWIN = {"impulse-init", "impulse-norms", "mean-pool", "gmm-mean-pool", "cct", "cct-3x2", "cct-tokenizer"}
 INAPPLICABLE = {
-    "t2t": {
+    "t2t": NOT_T2T
+    | {
         "layer-norm-only",
         "overlapping-conv",
         "overlapping-conv-pool",
@@ -113,9 +117,9 @@ INAPPLICABLE = {
         "both-no-pool",
     },
     "vit": {"spt-no-pool", "both-no-pool", "overlapping-conv-pool"},
-    "cait": {"spt-no-pool", "both-no-pool", "overlapping-conv-pool"},
-    "pit": set[str](),
-    "swin": set[str](),
+    "cait": NOT_CAIT | {"spt-no-pool", "both-no-pool", "overlapping-conv-pool", "seq-pool", "registers"},
+    "pit": NOT_SWIN | {"seq-pool", "registers"},
+    "swin": NOT_SWIN | {"registers"},
     "resnet56": set(METHODS) - {"none"},
     "resnet110": set(METHODS) - {"none"},
     "efficientnet-b0": set(METHODS) - {"none"},

@@ -1,10 +1,12 @@
 """The control of equal parameters: a plain backbone with as many parameters as with SPT and LSA."""
 
+from typing import Any
+
 import pytest
 
 from slbench.backbones import BACKBONES, count_parameters, default_spec, resolve_network
 from slbench.backbones.specs import BackboneSpec, ViTSpec
-from slbench.errors import InapplicableError
+from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from tests.support import naming, runs
@@ -54,9 +56,56 @@ def test_none_wide_is_refused_if_no_mlp_ratio_matches() -> None:
         resolve_network(coarse, METHODS["none-wide"], shape=ImageShape((8, 8), 1, 2))
 
 
-def test_widened_with_spt_or_lsa_is_refused() -> None:
-    with pytest.raises(ValueError, match=naming("widened", "true")):
-        Method(widened=True, mask_self=True)
+@pytest.mark.parametrize("fields", [{"widened": True}, {"match_parameters": "gmm"}])
+@pytest.mark.parametrize("other", [{"mask_self": True}, {"shift": "diagonal"}, {"registers": 4}, {"mlp": "depthwise"}])
+def test_a_control_with_other_fields_is_refused(fields: dict[str, Any], other: dict[str, Any]) -> None:
+    ((name, value),) = fields.items()
+    with pytest.raises(InputError, match=naming(name, "true" if value is True else value)):
+        Method(**fields, **other)
+
+
+def test_both_controls_at_once_are_refused() -> None:
+    with pytest.raises(InputError, match=naming("match_parameters", "widened", "lsa")):
+        Method(widened=True, match_parameters="lsa")
+
+
+@pytest.mark.parametrize("name", ["dw-mlp", "spt", "conv-stem", "cct", "mean-pool"])
+def test_the_plain_vit_is_matched_to_any_method(name: str) -> None:
+    shape = ImageShape((32, 32), 3, 100)
+    spec, method = resolve_network(default_spec("vit"), Method(match_parameters=name), shape=shape)
+    assert method == resolve_network(default_spec("vit"), Method(), shape=shape)[1]
+    wanted = count_parameters(*resolve_network(default_spec("vit"), METHODS[name], shape=shape), shape=shape)
+    half_a_unit = 9 * (2 * 192 + 1) / 2
+    assert abs(count_parameters(spec, method, shape=shape) - wanted) <= half_a_unit
+
+
+def test_matching_both_is_none_wide() -> None:
+    table = {"name": "as-both", "match_parameters": "both"}
+    (run,) = runs({"method": ["none-wide", "as-both"]}, method=[table])
+    assert run.labels.method == "none-wide"
+
+
+def test_a_method_of_the_study_can_be_matched() -> None:
+    tables = [{"name": "mixture", "gaussians": 40}, {"name": "as-mixture", "match_parameters": "mixture"}]
+    plain, mixture, control = runs({"method": ["none", "mixture", "as-mixture"]}, method=tables)
+    counts = [sum(p.numel() for p in run.spec.build_network().parameters()) for run in (plain, mixture, control)]
+    assert counts[0] < counts[1]
+    assert counts[2] == pytest.approx(counts[1], rel=0.01)
+    assert control.spec.method == plain.spec.method
+
+
+@pytest.mark.parametrize(
+    ("target", "words"), [("gm", ("match_parameters", "gm", "gmm")), ("none-wide", ("match_parameters", "none-wide"))]
+)
+def test_an_unknown_method_or_another_control_cannot_be_matched(target: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=naming(*words)) as caught:
+        runs({"method": ["control"]}, method=[{"name": "control", "match_parameters": target}])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_method_that_does_not_apply_cannot_be_matched() -> None:
+    with pytest.raises(InapplicableError, match=naming("registers", "Swin", "ViT")):
+        resolve_network(default_spec("swin"), Method(match_parameters="registers"), shape=ImageShape((32, 32), 3, 10))
 
 
 @pytest.mark.parametrize("backbone", ["resnet56", "efficientnet-b0"])

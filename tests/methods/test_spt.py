@@ -140,8 +140,9 @@ def test_the_window_tokenizer_without_norm_is_a_convolution() -> None:
 
 def test_odd_patch_sizes_give_one_token_per_patch() -> None:
     images = torch.randn(2, 3, 9, 15)
-    for name in METHODS:
-        assert tokenizer(METHODS[name], 3, 7, patch_size=3)(images).shape == (2, 15, 7)
+    for method in METHODS.values():
+        if method.embedding == "default":
+            assert tokenizer(method, 3, 7, patch_size=3)(images).shape == (2, 15, 7)
 
 
 @pytest.mark.parametrize("name", ["none", "spt", "overlapping-conv", "window-2p"])
