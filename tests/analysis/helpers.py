@@ -15,6 +15,10 @@ from slbench.methods.token_grid import TokenGrid
 from tests.contracts.small import images, small
 
 ATTENDING = ["vit", "t2t", "cait", "pit", "swin"]
+RIVALS = ["gmm-mean-pool", "registers", "cct", "dw-mlp"]  # other tokens, scores, readouts and MLPs than elsewhere
+PAIRS = [(backbone, method) for backbone in ATTENDING for method in ("none", "both")] + [
+    ("vit", name) for name in RIVALS
+]
 
 
 def network_of(backbone: str, method: str) -> Backbone:

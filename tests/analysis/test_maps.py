@@ -22,12 +22,14 @@ from slbench.analysis.maps import (
 )
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
+from slbench.backbones.specs import ViTSpec
+from slbench.methods import Method
 from slbench.methods.token_grid import TokenGrid
-from tests.analysis.helpers import ATTENDING, network_of
+from tests.analysis.helpers import ATTENDING, PAIRS, network_of, network_of_size
 from tests.contracts.small import IMAGES, SMALL, images
 
 every = pytest.mark.parametrize("backbone", ATTENDING)
-rows = pytest.mark.parametrize("method", ["none", "both"])
+every_pair = pytest.mark.parametrize(("backbone", "method"), PAIRS)
 HIGH = 30.0  # a score that takes all the weight
 
 
@@ -45,7 +47,7 @@ def attending_to(layer: AttentionLayer, position: tuple[int, int]) -> Iterator[N
             key = down % side * side + across % side
             high.view(-1, layer.tokens.windows, *values.shape[1:])[:, window, :, :, key] = HIGH
         else:
-            high[..., int(layer.tokens.class_token) + down * layer.tokens.size[1] + across] = HIGH
+            high[..., layer.tokens.prefix + down * layer.tokens.size[1] + across] = HIGH
         return high.masked_fill(values == -math.inf, -math.inf)
 
     hook = layer.logits.register_forward_hook(scores)
@@ -70,8 +72,7 @@ def brightest(scaled_maps: Tensor, grid: tuple[int, int]) -> list[tuple[int, int
     return [(y * grid[0] // height, x * grid[1] // width) for y, x in positions]
 
 
-@every
-@rows
+@every_pair
 def test_the_map_of_a_class_token_that_reads_one_patch_is_bright_there(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     last = output_layers_of(network.attention_layers())[-1]
@@ -130,6 +131,22 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
 
+def test_rollout_without_a_class_token_starts_at_the_mean_of_the_patches_beside_registers() -> None:
+    method = Method(registers=2, global_pool="mean")
+    network = network_of_size(ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), method, (8, 12))
+    taken, attention, rollout = torch.tensor([[0.0] * 2 + [1 / 6] * 6]), list[Tensor](), Rollout()
+
+    def update(captured: Any) -> None:
+        attention.append((captured.weights.mean(dim=1) + torch.eye(8)) / 2)
+        rollout.update(captured)
+
+    with torch.no_grad(), capture_attention(network.attention_layers(), update):
+        network(torch.randn(1, 2, 8, 12))
+    for weights in attention[::-1]:
+        taken = (taken[:, None] @ weights)[:, 0]
+    assert torch.allclose(rollout.compute(), taken[:, 2:].reshape(1, 2, 3), atol=1e-6)
+
+
 def test_rollout_of_swin_starts_at_the_mean_of_all_tokens() -> None:
     network = network_of("swin", "both")
     layers = network.attention_layers()
@@ -166,8 +183,7 @@ def test_rollout_of_swin_starts_at_the_mean_of_all_tokens() -> None:
     assert torch.allclose(result.flatten(1).sum(dim=1), torch.ones(IMAGES), atol=1e-5)
 
 
-@every
-@rows
+@every_pair
 def test_rollout_is_bright_at_the_position_that_all_layers_read(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers = network.attention_layers()

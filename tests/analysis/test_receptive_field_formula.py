@@ -77,6 +77,9 @@ def test_torchvisions_resnet_50_has_the_layers_of_the_second_layout() -> None:
         ("vit", "spt-1px-cardinal", [6]),
         ("vit", "overlapping-conv", [8]),
         ("vit", "lsa", [4]),
+        ("vit", "conv-stem", [7]),
+        ("vit", "cct", [5]),
+        ("vit", "cct-3x2", [13]),
         ("cait", "both", [8]),
         ("t2t", "none", [7]),
         ("t2t", "spt", [9]),  # and a pixel on either side
@@ -132,7 +135,9 @@ def test_layers_count_by_kernel_dilation_and_shift() -> None:
 SMALL_VIT = ViTSpec(patch_size=4, dim=6, depth=1, num_heads=1)
 
 
-@pytest.mark.parametrize("method", ["none", "spt", "spt-1px-cardinal", "spt-all8", "overlapping-conv", "window-2p"])
+@pytest.mark.parametrize(
+    "method", ["none", "spt", "spt-1px-cardinal", "spt-all8", "overlapping-conv", "window-2p", "conv-stem"]
+)
 def test_gradients_are_nonzero_exactly_in_the_box_of_the_formula(method: str) -> None:
     size = (28, 20)
     network = network_of_size(SMALL_VIT, METHODS[method], size)

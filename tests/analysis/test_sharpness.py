@@ -17,7 +17,7 @@ from slbench.analysis.sharpness import (
     masked_uniform,
 )
 from slbench.methods.lsa import mask_diagonal
-from tests.analysis.helpers import ATTENDING, captures_of, network_of, others, plain
+from tests.analysis.helpers import PAIRS, captures_of, network_of, others, plain
 from tests.contracts.small import IMAGES, images
 
 ONE_HOT = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
@@ -86,8 +86,7 @@ def test_other_regions_of_a_shifted_window_are_outside_the_support() -> None:
     assert allowed.flatten(1).sum(dim=1).tolist() == [*[12] * 5, 4, *[12] * 5, 4, *[12] * 5, 4, *[4] * 5, 0]
 
 
-@pytest.mark.parametrize("method", ["none", "both"])
-@pytest.mark.parametrize("backbone", ATTENDING)
+@pytest.mark.parametrize(("backbone", "method"), PAIRS)
 def test_every_measure_is_the_mean_of_all_batches_on_every_backbone(backbone: str, method: str) -> None:
     network = network_of(backbone, method)
     layers, together, apart = network.attention_layers(), Sharpness(), Sharpness()
