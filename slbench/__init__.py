@@ -47,6 +47,7 @@ Modules from top to bottom; each imports only from those below it:
     image_shape.py  ImageShape: size, channels and classes of a network's images
     csv_text.py, markdown.py  texts as CSV and Markdown, escaped
     toml_text.py  TOML within limits
+    limits.py     limits that variables of the environment change
     files.py      atomic writes of files
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code
@@ -86,16 +87,21 @@ def load_runs(store: str | Path = "results") -> "pd.DataFrame":
     Args:
         store: folder of results, or a `runs.csv`.
     Raises:
-        InputError: for a file that is no `runs.csv`.
+        InputError: for a file that is no `runs.csv`, or a store that cannot be read, such as a link to itself.
     """
     import warnings
 
+    from slbench.errors import InputError, StoreError
     from slbench.report.inputs import gather_store
     from slbench.report.tidy import read_runs
     from slbench.store import Store
 
     if Path(store).suffix == ".csv" and not Path(store).is_dir():
         return read_runs(Path(store))
+    try:
+        Store(Path(store)).check(writing=False)
+    except StoreError as error:
+        raise InputError(str(error)) from error
     gathered = gather_store(Store(Path(store)))
     for line in gathered.unread:
         warnings.warn(f"left out: {line}", stacklevel=2)

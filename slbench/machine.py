@@ -108,6 +108,24 @@ def gpus() -> tuple[Gpu, ...]:
         return ()
 
 
+def free_gpu_memory(uuid: str) -> int:
+    """Return the free bytes of a CUDA device by its UUID; 0 if unknown."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid)).free)
+    except pynvml.NVMLError:
+        return 0
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that programs can take without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def peak_resident_bytes() -> int:
     """Return the peak resident set of this process in bytes.
 

@@ -6,6 +6,7 @@ DIR/example.py          classify an image
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -18,7 +19,15 @@ from slbench.analysis.run_selection import FinishedRun, Requirements, named_run
 from slbench.data import DataConfig, class_names
 from slbench.data.images.preprocess import Preprocess
 from slbench.errors import InputError, unreadable
-from slbench.files import dump_json, nearest_existing, read_regular, replace_folder, temporary_beside, write_atomic
+from slbench.files import (
+    DISK_FULL,
+    dump_json,
+    nearest_existing,
+    read_regular,
+    replace_folder,
+    temporary_beside,
+    write_atomic,
+)
 from slbench.record import Name, Sha256, first_wrong
 from slbench.spec import RunSpec
 from slbench.store import Store
@@ -119,13 +128,21 @@ def export_model(run: FinishedRun, folder: Path, *, data: DataConfig | None = No
     content = read_hashed(path, weights_hash(run.record, path), of="the record of the run")
     network_with(tensors_in(content, path), run.record.spec, path)
     config = ModelConfig.of(run, path, data)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_beside(folder) as temporary:
-        temporary.mkdir()
-        write_atomic(temporary / WEIGHTS, content)
-        write_atomic(temporary / CONFIG, dump_json(config.model_dump(mode="json")))
-        write_atomic(temporary / EXAMPLE, SNIPPET.encode())
-        replace_folder(temporary, folder)
+    settings = dump_json(config.model_dump(mode="json"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(folder) as temporary:
+            temporary.mkdir()
+            try:
+                for name, part in ((WEIGHTS, content), (CONFIG, settings), (EXAMPLE, SNIPPET.encode())):
+                    write_atomic(temporary / name, part)
+                replace_folder(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise InputError(f"{folder}: cannot be written: {error.strerror}; choose another") from error
     return config
 
 

@@ -190,12 +190,18 @@ class Store:
         return folder
 
     def finish(self, folder: Path, record: RunRecord) -> None:
-        """Finish a run: write its record, unless there is one. Raises StoreError if its files contradict the record."""
+        """Finish a run: write its record, unless there is one, and its spec, if it was removed meanwhile.
+
+        Raises:
+            StoreError: if its files contradict the record.
+        """
+        write_new(RunPaths(folder).spec, dump_json(record.spec.as_dict()))
         check_files(folder, record)
         write_new(RunPaths(folder).record, dump_json(record.model_dump(mode="json")))
 
     def diverge(self, folder: Path, outcome: DivergedRecord) -> None:
         """Finish a run that diverged: write its outcome, unless there is one. Raises StoreError like `finish`."""
+        write_new(RunPaths(folder).spec, dump_json(outcome.spec.as_dict()))
         check_files(folder, outcome)
         write_new(RunPaths(folder).diverged, dump_json(outcome.model_dump(mode="json")))
 

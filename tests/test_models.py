@@ -1,5 +1,6 @@
 """Networks of finished runs, loaded and exported, equal those of the runs to the bit."""
 
+import errno
 import hashlib
 import json
 import os
@@ -265,6 +266,19 @@ def test_a_folder_that_does_not_fit_is_refused_in_one_line(
     assert not (tmp_path / "pwned").exists()
 
 
+def test_a_full_disk_leaves_no_folder(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(path: Path, content: bytes) -> None:
+        if path.name == CONFIG:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.write_bytes(content)
+
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("slbench.models.write_atomic", write)
+    with pytest.raises(OSError, match="No space"):
+        export_model(run, tmp_path / "model")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_the_command_exports_and_refuses_in_one_line(
     run: FinishedRun,
     tmp_path: Path,
@@ -275,6 +289,7 @@ def test_the_command_exports_and_refuses_in_one_line(
     assert result.code == 0 and not missing(result.out, target, WEIGHTS, CONFIG, EXAMPLE)
     slbench("export-model", run.folder, target).check_error(target, "exists")
     slbench("export-model", run.folder, tmp_path / "birds.npz" / "x").check_error("file", "birds.npz")
+    slbench("export-model", run.folder, "/proc/x").check_error("/proc/x", "cannot be")
     slbench("export-model", "0123456789ab", tmp_path / "y", "--store", store).check_error("0123456789ab")
     (run.folder / RunPaths.weights).write_bytes(b"damaged")
     slbench("export-model", run.folder, tmp_path / "y").check_error(run.folder / RunPaths.weights, "sha256")

@@ -1,6 +1,7 @@
 """The command line: parse, call the library, print. Nothing else prints or exits."""
 
 import errno
+import os
 import sys
 from typing import Annotated, Any
 
@@ -119,9 +120,9 @@ def run(arguments: list[str] | None) -> int:
         print(f"slbench: {' '.join(message.split())}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        if error.errno in UNUSABLE:
-            name = error.filename2 or error.filename
-            print(f"slbench: {name}: cannot be read or written: {error.strerror}", file=sys.stderr)
+        name = error.filename2 or error.filename
+        if error.errno in UNUSABLE and isinstance(name, str | bytes):  # without a path it is our mistake
+            print(f"slbench: {os.fsdecode(name)}: cannot be read or written: {error.strerror}", file=sys.stderr)
             return InputError.exit_code
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -14,7 +14,7 @@ from slbench.backbones import BACKBONES
 from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
 from slbench.errors import InputError
-from slbench.grid.slots import Resolved, Slot, make_slots, memory_of, resolve_precision
+from slbench.grid.slots import Resolved, Slot, free_memory, make_slots, resolve_precision
 from slbench.image_shape import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, ImageShape
 from slbench.measure.memory_bounds import check_network
 from slbench.measure.network import Network
@@ -91,9 +91,9 @@ def profile(
     shape = ImageShape((image_size, image_size), in_chans, classes)
     networks, notes = resolve_networks(backbones, methods, shape=shape, where="--image-size")
     for network in networks.values():  # multiply-adds are counted on the processor
-        check_network(network, machine.host().memory_bytes, batch=1, where="--image-size", use="forward")
+        check_network(network, machine.available_memory(), batch=1, where="--image-size", use="forward")
         if throughput or memory:
-            check_network(network, memory_of(slot.device), batch=batch_size, where=slot.device.label)
+            check_network(network, free_memory(slot.device), batch=batch_size, where=slot.device.label)
     rows = [as_row(profile) for profile in costs(networks)]
     setting = MeasurementContext(slot=slot, precision=resolved, batch_size=batch_size)
     if throughput:

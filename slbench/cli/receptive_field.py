@@ -103,7 +103,7 @@ def receptive_field(
             backbones, methods, shape=ImageShape((side, side), in_chans, classes)
         )
         for network in networks.values():
-            check_network(network, machine.host().memory_bytes, batch=images, where="--images", use="gradients")
+            check_network(network, machine.available_memory(), batch=images, where="--images", use="gradients")
         inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
     console = Terminal(stderr=True)
     with console.status("") as status:

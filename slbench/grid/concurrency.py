@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import psutil
-
 from slbench import machine
 from slbench.errors import InputError
 from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, unprobed
-from slbench.grid.slots import Resolved, Slot, make_slots
+from slbench.grid.slots import Resolved, Slot, free_memory, make_slots
 from slbench.recipes import Precision
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -30,7 +28,7 @@ def fits(cost: Estimate, slots: Sequence[Slot]) -> bool:
     """Return whether the largest job fits into the free memory on every slot at once."""
     for slot in slots:
         beside = sum(other.device == slot.device for other in slots)
-        free = slot.device.memory_bytes if slot.device.kind == "cuda" else psutil.virtual_memory().available
+        free = free_memory(slot.device)
         if free and beside * cost.peak_memory_bytes > SHARE_OF_MEMORY * free:
             return False
     return True

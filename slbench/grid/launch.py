@@ -14,7 +14,7 @@ from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, See
 from slbench.grid.executor import Limits, MakeExecutor
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
-from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, make_slots, memory_of, resolve_precision
+from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, free_memory, make_slots, resolve_precision
 from slbench.grid.throughput import measure_missing
 from slbench.measure.memory_bounds import check_training
 from slbench.measurement_records import Probe
@@ -66,7 +66,7 @@ def prepare(
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     if with_data:
         for slot, run in itertools.product({slot.device.label: slot for slot in slots}.values(), grid.todo):
-            check_training(run.spec, slot.device.label, memory_of(slot.device))
+            check_training(run.spec, slot.device.label, free_memory(slot.device))
         for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in grid.todo):
             check_available(spec, data)
             rehash(spec, data)

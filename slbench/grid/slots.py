@@ -55,9 +55,11 @@ def devices() -> dict[str, Device]:
     return by_label
 
 
-def memory_of(device: Device) -> int:
-    """Return the bytes of memory of a device: its own, or of this machine; 0 if unknown."""
-    return device.memory_bytes if device.kind == "cuda" else machine.host().memory_bytes
+def free_memory(device: Device) -> int:
+    """Return the bytes of memory that are free on a device: its own, or of this machine; 0 if unknown."""
+    if device.kind != "cuda":
+        return machine.available_memory()
+    return min(device.memory_bytes, machine.free_gpu_memory(device.cuda) or device.memory_bytes)
 
 
 def visible_gpus() -> list[machine.Gpu]:

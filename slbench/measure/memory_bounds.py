@@ -1,9 +1,10 @@
-"""Refuse what cannot fit into memory, by lower bounds, before any of it is used. Free of torch."""
+"""Refuse what cannot fit into memory or takes too long, by lower bounds, before it is begun. Free of torch."""
 
 from typing import Literal
 
 from slbench.backbones import BACKBONES
 from slbench.errors import InputError
+from slbench.limits import NETWORK_MACS
 from slbench.measure.network import Network
 from slbench.spec import RunSpec
 
@@ -13,7 +14,10 @@ TRAINED_WEIGHTS = 4 * FP32  # a weight, its gradient and the two moments of Adam
 
 
 def check_training(spec: RunSpec, device: str, memory: int) -> None:
-    """Raise InputError if a run certainly needs more memory than a device has; nothing if that is unknown (0)."""
+    """Raise InputError if a run certainly needs more than the free `memory` bytes of a device, or too much time.
+
+    Nothing is compared with an unknown memory (0).
+    """
     batch = min(spec.recipe.batch_size, spec.samples_per_epoch)
     check_network(Network.of(spec), memory, batch=batch, where=device)
 
@@ -26,7 +30,9 @@ def check_network(
     where: str,
     use: Use = "training",
 ) -> None:
-    """Raise InputError if a network with a batch of images certainly needs more than `memory` bytes, if known (0: not).
+    """Raise InputError if a network with a batch of images certainly needs more than the free `memory` bytes.
+
+    Nothing is compared with an unknown memory (0). Multiply-adds per image above NETWORK_MACS are refused too.
 
     Args:
         where: the device, or a flag.
@@ -42,10 +48,15 @@ def check_network(
         "gradients": FP32 * bounds.activations,
         "forward": FP32 * bounds.largest,
     }[use]
+    name = BACKBONES[network.backbone.name].title
+    title = f"{name} of {bounds.parameters / 1e6:,.0f} M parameters, {height} x {width} px"
     if memory and needed > memory:
-        title = BACKBONES[network.backbone.name].title
         raise InputError(
-            f"{where}: {title} of {bounds.parameters / 1e6:,.0f} M parameters, {height} x {width} px, batch {batch:,}: "
-            f"needs more memory than there is (got {needed / 1e9:,.1f} GB or more); allowed: {memory / 1e9:,.1f} GB; "
-            "use a smaller network, image or batch"
+            f"{where}: {title}, batch {batch:,}: needs more memory than is free (got {needed / 1e9:,.1f} GB or more); "
+            f"allowed: {memory / 1e9:,.1f} GB; use a smaller network, image or batch"
+        )
+    if bounds.macs > (most := NETWORK_MACS.value):
+        raise InputError(
+            f"{where}: {title}: needs too many multiply-adds per image (got {bounds.macs:.3g} or more); "
+            f"allowed: {most:.3g}; use a smaller network or image, or raise {NETWORK_MACS.variable}"
         )

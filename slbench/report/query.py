@@ -4,7 +4,8 @@
     term:       factor {("and" | "&") factor}
     factor:     ("not" | "~") factor | "(" condition ")" | comparison | column of true and false
     comparison: operand {("==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in") operand}
-    operand:    column | `column` | number | "text" | 'text' | true | false | list of these in [] or ()
+    operand:    single | "(" operand ")" | list of single ones in [] or ()
+    single:     column | `column` | number | "text" | 'text' | true | false
 
 Precedence is that of `pandas.DataFrame.query`. There are no functions, attributes or arithmetic, so that a query can do
 nothing but select, in time that is linear in its length and in the rows.
@@ -30,6 +31,7 @@ TOKEN = re.compile(
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+OPERANDS = ("number", "text", "truth", "column")
 WORDS = {"and": "&", "or": "|", "not": "~", "in": "in"}
 TRUTH = {"true": True, "True": True, "false": False, "False": False}
 ALLOWED = "; allowed: comparisons of columns, such as method == 'spt' and recipe_lr < 0.002; in, not in, and, or, not"
@@ -159,7 +161,7 @@ class Parser:
             raise refused(self.query, f"more than {MAX_DEPTH} parentheses inside each other")
         if self.take("~"):
             result = [not each for each in self.factor()]
-        elif self.kind == "(":
+        elif self.kind == "(" and not self.depth_of_operand():
             result = self.in_parentheses()
         else:
             result = self.comparison()
@@ -172,6 +174,16 @@ class Parser:
         self.expect(")")
         return result
 
+    def depth_of_operand(self) -> int:
+        """Return the number of parentheses around a single operand that comes next, as in ((seed)); 0 for others."""
+        at = self.position
+        while self.parts[at].kind == "(":
+            at += 1
+        depth = at - self.position
+        at += self.parts[at].kind in ("-", "+")
+        closing = [part.kind for part in self.parts[at + 1 : at + 1 + depth]]
+        return depth if self.parts[at].kind in OPERANDS and closing == [")"] * depth else 0
+
     def expect(self, kind: str) -> None:
         if not self.take(kind):
             raise refused(self.query, f"expected {shown(kind)} before {shown(self.parts[self.position].text)}")
@@ -181,7 +193,7 @@ class Parser:
         left = self.operand()
         result: list[bool] | None = None
         while (name := self.comparison_name()) is not None:
-            right = self.operand()
+            right = self.operand(of_list=name in ("in", "not in"))
             found = self.compare(left, name, right)
             result = found if result is None else [a and b for a, b in zip(result, found, strict=True)]
             left = right
@@ -198,7 +210,17 @@ class Parser:
             return "not in"
         return None
 
-    def operand(self) -> Operand:
+    def operand(self, *, of_list: bool = False) -> Operand:
+        """Return the next operand, without parentheses around it; with `of_list` they make a list of one literal."""
+        depth = 0 if of_list else self.depth_of_operand()
+        if depth > MAX_DEPTH:
+            raise refused(self.query, f"more than {MAX_DEPTH} parentheses inside each other")
+        self.position += depth
+        result = self.plain_operand()
+        self.position += depth
+        return result
+
+    def plain_operand(self) -> Operand:
         part = self.next()
         if part.kind in ("number", "text", "truth"):
             return Operand(part.text, literal=part.value)
@@ -219,7 +241,7 @@ class Parser:
     def list_of_literals(self, closing: str) -> Operand:
         values = list[Any]()
         while not self.take(closing):
-            each = self.operand()
+            each = self.plain_operand()
             if each.column is not None or isinstance(each.literal, list):
                 raise refused(self.query, f"a list must hold numbers and texts alone, not {shown(each.text)}")
             values.append(each.literal)

@@ -1,5 +1,8 @@
 """Bad input: one clear line on stderr, exit code 2, and nothing written."""
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,20 @@ def test_an_unknown_command_is_one_line(slbench: Command) -> None:
 @pytest.mark.parametrize(("command", "name"), [("run-grid", "study"), ("import", "file")])
 def test_an_empty_path_of_an_argument_is_one_line(slbench: Command, command: str, name: str) -> None:
     slbench(command, "").check_error(name, "must not be empty")
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ELOOP])
+def test_a_path_that_the_system_refuses_is_one_line_and_a_refusal_without_a_path_is_a_bug(
+    slbench: Command, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*paths: str) -> Callable[..., object]:
+        def run(*_: object, **__: object) -> object:
+            raise OSError(code, os.strerror(code), *paths)
+
+        return run
+
+    monkeypatch.setattr("slbench.cli.app", refuse("/some/path"))
+    slbench("list").check_error("/some/path", os.strerror(code))
+    monkeypatch.setattr("slbench.cli.app", refuse())
+    with pytest.raises(OSError, match=os.strerror(code)):
+        slbench("list")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from slbench import machine
+from slbench.limits import NETWORK_MACS
 from tests.cli.conftest import Command
 
 
@@ -42,6 +44,19 @@ def test_a_grid_that_cannot_fit_into_memory_is_refused(slbench: Command, tmp_pat
     grid = ["run-grid", "--backbone", "vit", "--method", "none", "--devices", "cpu", "--store", tmp_path / "results"]
     grid += [argument for size in sizes for argument in ("--set", f"backbone.{size}")]
     slbench(*grid).check_error("cpu: ViT", "M parameters", "GB", "allowed")
+    assert not (tmp_path / "results").exists()
+
+
+def test_networks_are_compared_with_the_free_memory_and_the_limit_of_multiply_adds(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = ["run-grid", "--method", "none", "--devices", "cpu", "--store", tmp_path / "results"]
+    with monkeypatch.context() as patched:
+        patched.setattr(machine, "available_memory", lambda: 10**6)
+        slbench(*grid).check_error("cpu: ViT", "free", "GB", "allowed")
+    monkeypatch.setenv(NETWORK_MACS.variable, "1e3")
+    slbench(*grid).check_error("cpu: ViT", "multiply-adds", "1e+03", NETWORK_MACS.variable)
+    slbench("profile", "--backbone", "vit", "--no-throughput").check_error("multiply-adds", NETWORK_MACS.variable)
     assert not (tmp_path / "results").exists()
 
 

@@ -23,6 +23,7 @@ from slbench.data.sets.svhn import load_svhn
 from slbench.data.sets.tiny_imagenet import load_tiny_imagenet
 from slbench.data.splits import Sample, Splits
 from slbench.errors import InputError
+from slbench.limits import ARCHIVE_BYTES
 from tests.data.made import idx
 from tests.support import missing, naming
 
@@ -225,15 +226,17 @@ def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
+    monkeypatch.setenv(ARCHIVE_BYTES.variable, str(2**20))
     for make in (tar_of, zip_of):
-        path = make(tmp_path / f"{make.__name__}", {"a": bytes(2**19), "b": bytes(2**19), "c": b"1"})
-        with pytest.raises(InputError, match=naming("300,000 files", "0.000976562 GiB")):
+        path = make(tmp_path / f"{make.__name__}", {**{f"{n}": bytes(2**17) for n in range(8)}, "c": b"1"})
+        with pytest.raises(InputError, match=naming("300,000 files", "0.000976562 GiB", ARCHIVE_BYTES.variable)):
             all_members(path)
-    monkeypatch.setattr(archives, "MAX_MEMBER", 2**20)
-    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(2**20 + 1)))
-    with pytest.raises(InputError, match=naming("bomb.gz", "0.000976562 GiB")):
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(2**17 + 1)))
+    with pytest.raises(InputError, match=naming("bomb.gz", "0.00012207 GiB", ARCHIVE_BYTES.variable)):
         unpacked(tmp_path / "bomb.gz")
+    monkeypatch.setenv(ARCHIVE_BYTES.variable, str(2**22))
+    assert len(all_members(path)) == 9
+    assert len(unpacked(tmp_path / "bomb.gz")) == 2**17 + 1
 
 
 def test_an_archive_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

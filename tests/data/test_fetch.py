@@ -18,6 +18,7 @@ import pytest
 from slbench.data.sets.fetch import add_local_file, fetch
 from slbench.data.sets.published import Archive
 from slbench.errors import FetchError, InputError
+from slbench.limits import ARCHIVE_BYTES
 from tests.data.server import Server, listing, serving
 from tests.support import ROOT, missing, naming
 
@@ -207,8 +208,8 @@ def test_a_fifo_in_the_place_of_a_download_is_refused(server: Server, folder: Pa
 def test_a_download_larger_than_any_archive_is_refused(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.data.sets.fetch.MAX_BYTES", 2**18)
-    with pytest.raises(FetchError, match=naming("0.000244141 GiB")):
+    monkeypatch.setenv(ARCHIVE_BYTES.variable, str(2**18))
+    with pytest.raises(FetchError, match=naming("0.000244141 GiB", ARCHIVE_BYTES.variable)):
         fetch(folder, [archive(server.url("/data.bin"))])
     assert server.requests == [("/data.bin", None)]
 

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from slbench.data import find, load
-from slbench.data.images.decode import resize
+from slbench.data.images.decode import header, resize
 from slbench.data.images.pixel_statistics import levels, moments
 from slbench.data.own.npz import as_int64
 from slbench.data.own.split import in_class_order
 from slbench.errors import InputError
+from slbench.limits import IMAGE_PIXELS
 from tests.data.made import CLASSES, made_arrays, write_folder, write_npz
 from tests.support import missing, naming
 
@@ -298,7 +299,14 @@ def test_an_image_of_100_megapixels_and_more_is_refused(tmp_path: Path, width: i
     name, bad = bad_folder(tmp_path, data)
     with pytest.raises(InputError) as refused:
         find(name)
-    assert not missing(str(refused.value), f"{bad}:{message}", "64 megapixels")
+    assert not missing(str(refused.value), f"{bad}:{message}", "64,000,000 pixels", IMAGE_PIXELS.variable)
+
+
+def test_a_large_image_is_read_if_the_limit_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # is restored
+    (tmp_path / "x.png").write_bytes(giant_png(20_000, 10_000) + b"\0\0\0\0IDAT\x35\xaf\x06\x1e")
+    monkeypatch.setenv(IMAGE_PIXELS.variable, "2e8")
+    assert header(tmp_path / "x.png").size == (10_000, 20_000)
 
 
 def test_images_are_found_through_links_and_a_broken_link_is_refused_by_name(tmp_path: Path) -> None:
@@ -342,3 +350,13 @@ def test_a_class_folder_without_images_is_refused_by_name(tmp_path: Path) -> Non
     shutil.copy(next(folder.rglob("*.png")), folder / "test" / "emu")
     with pytest.raises(InputError, match=naming("birds/test", "emu", "birds/train")):
         find(f"folder:{folder}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="needs Linux")
+def test_a_file_system_of_the_kernel_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "birds", made_arrays())
+    (folder / "train" / "zzz").symlink_to("/proc")
+    for path, refused in (("/proc", "/proc"), ("/proc/self", "/proc/self"), (folder, folder / "train" / "zzz")):
+        with pytest.raises(InputError, match=naming(refused, "proc")) as error:
+            find(f"folder:{path}")
+        assert "\n" not in str(error.value)

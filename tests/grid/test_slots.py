@@ -7,7 +7,7 @@ import pytest
 from slbench import machine
 from slbench.errors import InputError
 from slbench.grid.processes import child_environment
-from slbench.grid.slots import Device, Slot, devices, make_slots, resolve_precision, visible_gpus
+from slbench.grid.slots import Device, Slot, devices, free_memory, make_slots, resolve_precision, visible_gpus
 from slbench.machine import Gpu
 from tests.grid.helpers import slots_on
 from tests.support import missing, naming
@@ -187,3 +187,17 @@ def test_a_plan_can_name_devices_of_another_machine(fake: Fake) -> None:
     assert {slot.device.name for slot in slots} == {"NVIDIA H100"}
     with pytest.raises(InputError, match=naming("cuda:x")):
         make_slots("cuda:x", jobs_per_device=2, threads=8, elsewhere=other)
+
+
+@pytest.mark.parametrize(("free", "expected"), [(3 * 10**8, 3 * 10**8), (0, 10**9), (10**10, 10**9)])
+def test_free_memory_of_a_gpu_is_what_its_driver_says(
+    monkeypatch: pytest.MonkeyPatch, free: int, expected: int
+) -> None:
+    gpu = Device("cuda:0", "GPU", True, cuda="GPU-aaaa-1", memory_bytes=10**9)
+    monkeypatch.setattr(machine, "free_gpu_memory", {gpu.cuda: free}.__getitem__)
+    assert free_memory(gpu) == expected
+
+
+def test_a_gpu_that_the_driver_does_not_know_has_unknown_free_memory() -> None:
+    assert machine.free_gpu_memory("GPU-0000-0") == 0
+    assert 0 < machine.available_memory() <= machine.host().memory_bytes

@@ -107,6 +107,10 @@ OTHER: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
         "--method": ("nope",), "--out": ("x.toml", "/proc/x"),
     }),
 )  # fmt: skip
+OF_ONE_RUN = (  # after the command and a run
+    ("x.toml",), (".",), ("loop",), ("fifo/x",), ("x" * 300,), ("/proc/x",), ("out", "--store", "none"),
+    ("out", "more"),
+)  # fmt: skip
 OF_RUNS: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
     (("analyze", "sharpness", "9e8f"), {
         "--split": ("nope", ""), "--max-images": COUNT, "--batch-size": COUNT, "--threads": COUNT,
@@ -123,7 +127,9 @@ ALONE = (  # whole command lines
     "fifo"),
     ("import", "x" * 300), ("import", "x.toml"), ("import", "loop"), ("logs",), ("logs", ""), ("logs", "zzz"),
     ("logs", "../.."),
-    ("logs", "*"), ("logs", "0" * 10_000), ("list",), ("list", "x"), ("list", "recipes", "--show", "x"),
+    ("logs", "*"), ("logs", "0" * 10_000), ("export-model",), ("export-model", "zzz"),
+    ("export-model", "zzz", "x"), ("export-model", "", "x"), ("data", "info", "folder:/proc"), ("data", "info",
+    "folder:/sys"), ("list",), ("list", "x"), ("list", "recipes", "--show", "x"),
     ("data", "fetch", "x"), ("data", "fetch", ""), ("data", "info", "npz:"), ("data", "info", "npz:fifo"),
     ("data", "info", "npz:/dev/zero"), ("data", "info", "folder:x.toml"), ("data", "info", "folder:/dev"), ("data",
     "verify", "x"),
@@ -173,6 +179,8 @@ def stored_options() -> Table:
     add(table, ("report",), {"--figures": REPORT["--figures"]})
     for command, values in OF_RUNS:
         add(table, command, values)
+    for more in OF_ONE_RUN:
+        table.add(f"export-model {' '.join(more)}", ("export-model", "9e8f", *more))
     return table
 
 

@@ -5,10 +5,12 @@ import pytest
 from slbench.backbones import BACKBONES, NAMED, count_parameters, default_spec
 from slbench.errors import InputError
 from slbench.image_shape import ImageShape
+from slbench.limits import NETWORK_MACS
 from slbench.measure.compute_budget import forward_macs
 from slbench.measure.memory_bounds import check_network
 from slbench.measure.network import Network
 from slbench.methods import Method
+from tests.support import naming
 
 SHAPE = ImageShape((224, 224), 3, 1000)
 
@@ -30,6 +32,30 @@ def test_the_bound_of_activations_is_positive_and_below_the_multiply_adds(name: 
     small = Network.resolve(sizes, Method(), shape=ImageShape(image_size, 3, 7))
     bounds = small.backbone.lower_bounds(small.shape)
     assert 0 < bounds.largest <= bounds.activations < forward_macs(small)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_bound_of_multiply_adds_is_below_the_count(name: str) -> None:
+    sizes, image_size = BACKBONES[name].small
+    small = Network.resolve(sizes, Method(), shape=ImageShape(image_size, 3, 7))
+    assert 0 < small.backbone.lower_bounds(small.shape).macs <= forward_macs(small)
+
+
+def test_the_bound_of_multiply_adds_of_vit_is_near_the_count() -> None:
+    vit = Network.resolve(default_spec("vit"), Method(), shape=ImageShape((64, 64), 3, 200))
+    assert vit.backbone.lower_bounds(vit.shape).macs >= 0.9 * forward_macs(vit)
+
+
+def test_a_network_is_refused_by_its_multiply_adds_unless_the_limit_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    vit = network("vit")
+    macs = vit.backbone.lower_bounds(SHAPE).macs
+    for limit, is_refused in ((macs, False), (macs - 1, True)):
+        monkeypatch.setenv(NETWORK_MACS.variable, str(limit))
+        if not is_refused:
+            check_network(vit, 0, batch=1, where="cpu")
+            continue
+        with pytest.raises(InputError, match=naming("cpu", "multiply-adds", "allowed", NETWORK_MACS.variable)):
+            check_network(vit, 0, batch=1, where="cpu")
 
 
 def test_a_network_is_refused_by_its_weights_gradients_and_moments() -> None:

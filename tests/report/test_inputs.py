@@ -26,6 +26,13 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
+def test_a_store_that_is_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=naming(tmp_path / "loop")) as error:
+        slbench.load_runs(tmp_path / "loop")
+    assert "\n" not in str(error.value)
+
+
 def test_records_stand_in_the_order_of_the_runs_under_the_names_of_the_study(store: Store) -> None:
     runs_ = runs({"method": ["lsa", "none"], "seed": [1, 0]})
     for run in runs_[::-1]:

@@ -28,6 +28,9 @@ SAME_AS_PANDAS = [
     "recipe_lr < 1", "recipe_lr != 0.001", "recipe_lr > -2e-5", "recipe_lr < -.5e-5", "method_mask_self",
     "not method_mask_self", "method_mask_self == True", "seed > 0 & method != 'spt'", "seed > 3 | method == 'none'",
     "`seed` == 2", "run_id == 'r1'", "label == 'a b'", "seed == 1_0", "seed == 1.0", "method > 'm'", "seed < recipe_lr",
+    "(seed) == 1", "((seed)) == 1", "((seed) == 1)", "seed == (1)", "(1) < (seed) <= (3)", "seed > (-1)", "(-1) < seed",
+    "(method) in ['spt', 'lsa']", "not (method_mask_self)", "((method_mask_self))", "(seed) == 1 or (method) == 'lsa'",
+    "(seed) not in [1]", "(method_mask_self) == True",
     "2 > seed", "seed in [1]", "seed in []", "method == 'spt' and not (seed == 1 or seed == 2) and recipe_lr != 0",
 ]  # fmt: skip
 
@@ -69,6 +72,9 @@ def test_random_queries_select_the_rows_that_pandas_selects() -> None:
         ("", ("its end",)), ("seed", ("'seed'", "no condition")), ("1", ("no condition",)), ("(", ("its end",)),
         ("seed < 'a'", ("seed < 'a'", "order")), ("seed == 1)", (")",)), ("(seed == 1", ("')'",)),
         ("seed in 1", ("in", "list")), ("seed in [seed]", ("list", "'seed'")), ("seed < [1]", ("list", "<", "not in")),
+        ("(seed) + 1 == 2", ("'+'",)), ("(seed + 1) == 2", ("'+'",)), ("(seed == 1) == True", ("'=='",)),
+        ("(seed) 1", ("'1'",)), ("(seed, 1) == 2", ("','",)), ("()", ("')'",)),
+        ("(" * 60 + "seed" + ")" * 60 + " == 1", (MAX_DEPTH,)), ("(seed)", ("'seed'", "no condition")),
         ("seed == 1 seed == 2", ("'seed'",)), ("seed + 1 == 2", ("'+'",)), ("9**9**9 == seed", ("'**9",)),
         ("seed.max() == 4", (".max()",)), ("len(seed) == 4", ("len",)), ("@frame", ("@frame",)), ("seed = 1", ("= 1",)),
         ("__import__('os')", ("__import__",)), ("seed == {1}", ("{1}",)), ("seed == lambda: 1", ("lambda",)),

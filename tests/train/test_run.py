@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -15,17 +16,18 @@ from slbench.errors import DivergedError
 from slbench.history import EpochMetrics, results_of
 from slbench.methods import METHODS
 from slbench.record import RunRecord
+from slbench.record_files import problems
 from slbench.report.metrics import value_of
 from slbench.run_paths import RunPaths
 from slbench.spec import Protocol
-from slbench.store import Store
+from slbench.store import Store, read_ended
 from slbench.stored_outputs import read_correct
 from slbench.table_spec import METRICS
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import Evaluation
 from slbench.train.run import stored_outputs
 from tests.support import make_record, naming, runs
-from tests.train.helpers import RECIPE, run, tiny
+from tests.train.helpers import RECIPE, execute, run, tiny
 
 Run = tuple[RunRecord, Path]
 
@@ -168,3 +170,17 @@ def test_threads_and_determinism_are_set_and_restored() -> None:
         assert torch.get_num_threads() == 2
         assert torch.are_deterministic_algorithms_enabled()
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_a_run_whose_store_loses_its_runs_meanwhile_files_a_whole_record(tmp_path: Path) -> None:
+    store, steps = Store(tmp_path), iter(range(1000))
+
+    def remove_runs() -> bool:
+        if next(steps) == 11:  # in the second epoch of nine steps
+            shutil.rmtree(tmp_path / "runs")
+        return True
+
+    record = execute(store, should_continue=remove_runs)
+    (folder,) = store.ids().values()
+    assert read_ended(folder) == record
+    assert list(problems(folder, record)) == []

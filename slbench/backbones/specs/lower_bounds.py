@@ -11,23 +11,26 @@ class LowerBounds:
         parameters: of the plain backbone, without norms, biases and positions.
         activations: numbers per image that a backward pass needs: attention weights, or feature maps of convolutions.
         largest: of these, those of one layer, which a forward pass needs at once.
+        macs: multiply-adds of a forward pass of one image.
     """
 
     parameters: int = 0
     activations: int = 0
     largest: int = 0
+    macs: int = 0
 
     def __add__(self, other: "LowerBounds") -> "LowerBounds":
         return LowerBounds(
             self.parameters + other.parameters,
             self.activations + other.activations,
             max(self.largest, other.largest),
+            self.macs + other.macs,
         )
 
 
 def linear(inputs: int, outputs: int) -> LowerBounds:
     """Return the bounds of a linear map, whose result is not counted."""
-    return LowerBounds(inputs * outputs)
+    return LowerBounds(inputs * outputs, macs=inputs * outputs)
 
 
 def blocks(depth: int, dim: int, hidden: int, *, heads: int, inner: int, tokens: int, keys: int) -> LowerBounds:
@@ -40,9 +43,16 @@ def blocks(depth: int, dim: int, hidden: int, *, heads: int, inner: int, tokens:
         keys: keys that each query attends to.
     """
     attention = heads * tokens * keys
-    return LowerBounds(depth * (4 * dim * inner + 2 * dim * hidden), depth * (attention + tokens * dim), attention)
+    weights = 4 * dim * inner + 2 * dim * hidden
+    return LowerBounds(
+        depth * weights,
+        depth * (attention + tokens * dim),
+        attention,
+        depth * tokens * (weights + 2 * keys * inner),
+    )
 
 
 def convolution(inputs: int, outputs: int, *, kernel: int, pixels: int) -> LowerBounds:
     """Return the bounds of a convolution with a result of `pixels` pixels."""
-    return LowerBounds(kernel**2 * inputs * outputs, outputs * pixels, outputs * pixels)
+    weights = kernel**2 * inputs * outputs
+    return LowerBounds(weights, outputs * pixels, outputs * pixels, weights * pixels)

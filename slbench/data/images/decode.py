@@ -14,14 +14,13 @@ from PIL import Image
 
 from slbench.errors import InputError, unreadable
 from slbench.files import open_regular
+from slbench.limits import IMAGE_PIXELS
 
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 # Content of image files, whatever their names say. Others are refused: reading EPS starts another program.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "PPM", "TIFF", "WEBP", "GIF", "JPEG2000", "TGA", "PSD", "ICO", "PCX", "AVIF")
-MAX_PIXELS = 64_000_000  # per image; a larger one is a mistake or a decompression bomb
-TOO_LARGE = f"larger than {MAX_PIXELS // 1_000_000} megapixels; shrink or delete it"
 MODES = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "RGBA": "RGBA"}  # and as read
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
@@ -54,16 +53,20 @@ def open_image(file: BytesIO | BufferedReader, name: str) -> Image.Image:
         InputError: if Pillow cannot read it, it is too large, or its pixels are not 8-bit grey,
             RGB or RGBA.
     """
+    most = IMAGE_PIXELS.value
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # Pillow refuses twice as many
+    too_large = f"more than {most:,} pixels; shrink or delete it, or raise {IMAGE_PIXELS.variable}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a lower limit is checked below
             image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: {TOO_LARGE}") from error
+        raise InputError(f"{name}: {too_large}") from error
     except Exception as error:  # Pillow can raise anything on a damaged file
         raise InputError(f"{name}: not a readable image; restore or delete the file") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise InputError(f"{name}: {image.width} x {image.height} px: {TOO_LARGE}")
+    if image.width * image.height > most:
+        raise InputError(f"{name}: {image.width} x {image.height} px: {too_large}")
     if image.mode not in MODES:
         raise InputError(
             f"{name}: pixel mode not supported (got '{image.mode}'); allowed: {', '.join(MODES)}; convert it to 8 bits"

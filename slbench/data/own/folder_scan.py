@@ -12,6 +12,10 @@ from slbench.files import kind_of
 from slbench.text import plural, shown
 
 EXAMPLES = 3  # names of each kind
+PSEUDO = (
+    "proc", "sysfs", "devpts", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "pstore", "bpf",
+    "mqueue", "fusectl", "efivarfs", "binfmt_misc", "rpc_pipefs", "nsfs",
+)  # fmt: skip
 ALSO_READ = ("repeated image", "hidden subfolder", "image-named folder")
 
 
@@ -26,6 +30,13 @@ class FolderScan:
         self.counts = Counter[str]()
         self.examples = defaultdict[str, list[str]](list)
         self.files = dict[tuple[int, int], Path]()  # first path of each image by device and inode
+        self.pseudo = pseudo_file_systems()
+        self.check_device(root, root.stat().st_dev)
+
+    def check_device(self, folder: Path, device: int) -> None:
+        """Raise InputError for a folder of a file system of the kernel, which may be endless and has no images."""
+        if device in self.pseudo:
+            raise InputError(f"{folder}: of the system, not of files (got file system {self.pseudo[device]})")
 
     def note(self, kind: str, path: Path, same: Path | None = None) -> None:
         """Count something odd; keep the first names."""
@@ -93,6 +104,7 @@ class FolderScan:
         while folders or links:
             current = folders.pop() if folders else links.pop()
             status = current.stat()
+            self.check_device(current, status.st_dev)
             if (status.st_dev, status.st_ino) in entered:
                 self.note("repeated folder", current)
                 continue
@@ -136,6 +148,16 @@ class FolderScan:
         if first is not path:
             self.note("repeated image", path, first)
         return True
+
+
+def pseudo_file_systems() -> dict[int, str]:
+    """Return the types of the mounted file systems of the kernel by device number (Linux only)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    mounts = [(line.split()[2].split(":"), line.rpartition(" - ")[2].split()[0]) for line in lines]
+    return {os.makedev(int(major), int(minor)): kind for (major, minor), kind in mounts if kind in PSEUDO}
 
 
 def is_image(path: Path) -> bool:

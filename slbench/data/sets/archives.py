@@ -13,10 +13,11 @@ from typing import Any
 
 from slbench.errors import InputError, unreadable
 from slbench.files import open_regular
+from slbench.limits import ARCHIVE_BYTES
 
 MAX_MEMBERS = 300_000  # Tiny-ImageNet has 120,609
-MAX_BYTES = 2 * 2**30  # unpacked; the largest, Tiny-ImageNet, has 0.25 GB
-MAX_MEMBER = 2**28  # bytes of one file, which is read whole; the largest, of CIFAR-100, has 0.16 GB
+MEMBER_SHARE = 8  # a file, which is read whole, may have an eighth of the bytes; the largest, of CIFAR-100, has 0.16 GB
+RAISE = f"; if that is right, raise {ARCHIVE_BYTES.variable}"
 CHUNK = 2**20  # bytes of a .gz file read at once
 MAX_NAME = 2**16  # bytes of a long name or other extended header of tar
 DAMAGED = (
@@ -59,8 +60,9 @@ class BoundedTarInfo(tarfile.TarInfo):
 class UnpackBudget:
     """Limits on the members of an archive: names, count and unpacked size."""
 
-    def __init__(self, archive: Path, *, most_members: int, most_bytes: int) -> None:
+    def __init__(self, archive: Path, *, most_members: int, most_bytes: int, cure: str = "") -> None:
         self.archive, self.most_members, self.most_bytes = archive, most_members, most_bytes
+        self.cure = cure  # end of the error, such as the option that raises the limits
         self.members, self.bytes = most_members, most_bytes
         self.names = set[str]()
 
@@ -77,7 +79,7 @@ class UnpackBudget:
         self.members, self.bytes = self.members - 1, self.bytes - size
         if self.members < 0 or self.bytes < 0:
             most = f"{self.most_members:,} files or {self.most_bytes / 2**30:g} GiB"
-            raise InputError(f"{self.archive}: refused: unpacks to more than {most}")
+            raise InputError(f"{self.archive}: refused: unpacks to more than {most}{self.cure}")
 
 
 def members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -103,8 +105,13 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: damaged archive: {error}")
 
 
+def budget_of(path: Path) -> UnpackBudget:
+    """Return the limits on a published archive."""
+    return UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=ARCHIVE_BYTES.value, cure=RAISE)
+
+
 def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
+    budget = budget_of(path)
     with open_regular(path) as content, tarfile.open(fileobj=content, tarinfo=BoundedTarInfo) as archive:
         for member in archive:
             is_link = not (member.isreg() or member.isdir())
@@ -117,7 +124,7 @@ def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[
 
 
 def zip_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    budget = UnpackBudget(path, most_members=MAX_MEMBERS, most_bytes=MAX_BYTES)
+    budget = budget_of(path)
     with open_regular(path) as content, zipfile.ZipFile(content) as archive:
         infos = archive.infolist()
         for member in infos:
@@ -131,21 +138,23 @@ def zip_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[
 
 def check_member(path: Path, name: str, size: int) -> None:
     """Raise InputError if a member is too large to be read whole."""
-    if size > MAX_MEMBER:
-        raise InputError(f"{path}: refused: its member '{name}' unpacks to more than {MAX_MEMBER / 2**30:g} GiB")
+    most = ARCHIVE_BYTES.value // MEMBER_SHARE
+    if size > most:
+        raise InputError(f"{path}: refused: its member '{name}' unpacks to more than {most / 2**30:g} GiB{RAISE}")
 
 
 def unpacked(path: Path) -> bytes:
     """Return the content of a .gz file. Raises InputError if it is damaged or too large."""
+    most = ARCHIVE_BYTES.value // MEMBER_SHARE
     try:
         with open_regular(path) as packed, gzip.open(packed) as file:
             content = bytearray()
-            while len(content) <= MAX_MEMBER and (block := file.read(CHUNK)):
+            while len(content) <= most and (block := file.read(CHUNK)):
                 content += block
     except DAMAGED as error:
         raise damaged(path, error) from error
-    if len(content) > MAX_MEMBER:
-        raise InputError(f"{path}: refused: unpacks to more than {MAX_MEMBER / 2**30:g} GiB")
+    if len(content) > most:
+        raise InputError(f"{path}: refused: unpacks to more than {most / 2**30:g} GiB{RAISE}")
     return bytes(content)
 
 

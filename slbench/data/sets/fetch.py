@@ -10,11 +10,11 @@ from pathlib import Path
 
 from slbench import __version__
 from slbench.data.config import check_space, file_exists, writing
-from slbench.data.sets.archives import MAX_BYTES
 from slbench.data.sets.local import CHUNK, md5_of
 from slbench.data.sets.published import Archive
 from slbench.errors import FetchError, InputError, unreadable
 from slbench.files import atomic_writer, open_regular
+from slbench.limits import ARCHIVE_BYTES
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 5  # in a row without new bytes, at one mirror
@@ -120,8 +120,9 @@ def request(url: str, partial: Path, on_progress: OnProgress) -> bool:
 
 def check_length(size: int) -> None:
     """Raise URLError if a download is larger than any archive."""
-    if size > MAX_BYTES:
-        raise urllib.error.URLError(f"more than {MAX_BYTES / 2**30:g} GiB")
+    most = ARCHIVE_BYTES.value
+    if size > most:
+        raise urllib.error.URLError(f"more than {most / 2**30:g} GiB; if that is right, raise {ARCHIVE_BYTES.variable}")
 
 
 def read_chunk(answer: http.client.HTTPResponse) -> bytes:
