@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Byte code is stored whatever the environment says: the tests start many processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check format clean
 
 # The main job on real images: 8 runs, then their table.

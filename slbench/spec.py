@@ -98,12 +98,12 @@ class RunSpec:
             raise InputError(f"{key}: above the {samples} training images of {dataset.name} (got {batch}){hint}")
         return run
 
-    @property
+    @functools.cached_property
     def num_images(self) -> int:
         """Return the number of training images under the run's protocol."""
         return sum(self.dataset.trained_on(holdout=self.protocol == "holdout"))
 
-    @property
+    @functools.cached_property
     def epoch_images(self) -> int:
         """Return the images drawn per pass: the training images, or with equal steps as many as in the whole set."""
         if self.recipe.equal != "steps":

@@ -11,15 +11,15 @@ import torch
 def reproducible(threads: int) -> Iterator[None]:
     """Use `threads` CPU threads and deterministic algorithms within the block."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for deterministic products on CUDA
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import Inductor, some 2 s
     torch.backends.cudnn.allow_tf32 = False  # keep fp32 exact
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])
         torch.backends.cudnn.allow_tf32 = before[2]
 
 

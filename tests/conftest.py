@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 from jaxtyping import install_import_hook
 
-SHAPED = ["slbench.methods", "slbench.backbones", "slbench.data", "slbench.train", "slbench.analysis"]
+from tests.shape_checks import modules_with_shapes
 
-_hook = install_import_hook(SHAPED, "beartype.beartype")
+_hook = install_import_hook(modules_with_shapes(), "tests.shape_checks.check_on_first_call")
+
+ROOT = Path(__file__).parent
+SLOW_IMPORTS = [ROOT / "fuzz" / "test_fuzz.py", ROOT / "data" / "test_torchvision.py"]  # all of their tests are slow
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import files of slow tests only where these are selected."""
+    return True if collection_path in SLOW_IMPORTS and "not slow" in config.option.markexpr else None
 
 
 @pytest.fixture(autouse=True)

@@ -185,6 +185,7 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "slbench.cli.data.fetch": lambda *_, **__: None,
         "slbench.cli.data.prepare": lambda *_: None,
         "slbench.cli.data.verify": lambda *_: None,
+        "slbench.cli.doctor.verify": lambda *_, **__: None,
         "slbench.analysis.layer_metrics.evenly_spaced": lambda count, **_: np.arange(count)[:: count // FEW],
         "slbench.analysis.analyzed_networks.untrained_networks": functools.partial(
             few_images, analyzed_networks.untrained_networks

@@ -79,10 +79,16 @@ def angles_of(level: float, n: int) -> "Array":
 
 def quadrature(low: float, high: float) -> "tuple[Array, Array]":
     """Return nodes and weights of an integral."""
+    nodes, weights = gauss(4 * POINTS)
+    return low + (high - low) * (1 + nodes) / 2, weights * (high - low) / 2
+
+
+@cache
+def gauss(points: int) -> "tuple[Array, Array]":
+    """Return nodes and weights of Gauss and Legendre between -1 and 1; finding them takes as long as an integral."""
     import numpy as np
 
-    nodes, weights = np.polynomial.legendre.leggauss(4 * POINTS)
-    return low + (high - low) * (1 + nodes) / 2, weights * (high - low) / 2
+    return np.polynomial.legendre.leggauss(points)
 
 
 def density(angles: "Array", power: int) -> "Array":
@@ -109,7 +115,7 @@ def later_crossing(n: int, angles: "Array", further: "Array", cross: "Array") ->
     size, turn = np.sqrt(1 + n * np.sin(angles) ** 2), np.arctan(math.sqrt(n) * np.sin(angles))
     reach = np.arcsin(np.minimum(math.sqrt(n + 1) * math.sin(further[-1]) / size, 1))
     far = min(math.pi / 2, TAIL / math.sqrt(n))  # b has almost no density beyond
-    nodes, weights = np.polynomial.legendre.leggauss(POINTS)
+    nodes, weights = gauss(POINTS)
     total = np.zeros_like(angles)
     for low, high, below in (
         (-reach, reach, True),

@@ -74,7 +74,7 @@ def test_pictures_are_in_colour_or_grey() -> None:
     assert picture.shape == (4, 3) and (picture == 20).all()
 
 
-@pytest.mark.parametrize("rollout", [False, True])
+@pytest.mark.parametrize("rollout", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_sheet_of_several_backbones_is_reproducible_and_complete(rollout: bool, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)

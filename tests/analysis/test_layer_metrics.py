@@ -116,7 +116,9 @@ def test_every_run_has_a_line_per_layer_independent_of_the_batch_size(tmp_path: 
     assert counts == {"birds": (5, 13)} and set(some["images"]) == {5}
 
 
-@pytest.mark.parametrize("name", BY_DEPTH)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "sharpness" else pytest.mark.slow) for name in BY_DEPTH]
+)
 def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)

@@ -23,7 +23,7 @@ def parameters(spec: BackboneSpec, name: str, side: int = 64) -> int:
     return count_parameters(widened, method, shape=ImageShape((side, side), 3, 200))
 
 
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("side", [pytest.param(32, marks=pytest.mark.slow), 64])
 @pytest.mark.parametrize("backbone", TRANSFORMERS)
 def test_none_wide_has_the_parameters_of_both_within_one_percent(backbone: str, side: int) -> None:
     spec = default_spec(backbone)

@@ -45,6 +45,12 @@ def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
 
 
 @pytest.fixture
+def verified_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `doctor` take the bundled images as verified, which takes seconds."""
+    monkeypatch.setattr("slbench.cli.doctor.verify", lambda *_, **__: None)
+
+
+@pytest.fixture
 def study(tmp_path: Path) -> Path:
     """A study file of two runs that train in a second."""
     path = tmp_path / "tiny.toml"

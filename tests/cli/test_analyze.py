@@ -8,9 +8,10 @@ import pytest
 from safetensors.torch import load_file
 
 from slbench.store import Store
+from slbench.study import load_study
 from tests.cli.conftest import Command
 from tests.data.made import made_arrays, write_npz
-from tests.support import missing
+from tests.support import missing, train_here
 
 STUDY = """
 [grid]
@@ -32,20 +33,14 @@ ANALYSES = ["attention", "sharpness", "self-relation"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a study and the store of its five trained runs."""
-    import os
-
-    from slbench.cli import main
-
     root = tmp_path_factory.mktemp("analyze")
     data = write_npz(root / "birds.npz", made_arrays(train=67, test=13, shape=(16, 24, 3)))
     study, store = root / "birds.toml", root / "results"
     study.write_text(STUDY.format(data=f"npz:{data}"))
-    before = os.environ.get("SLBENCH_DATA")
-    os.environ["SLBENCH_DATA"] = str(root / "root")
-    command = ["run-grid", study, "--store", store, "--no-throughput", "--devices", "cpu", "--jobs-per-device", "1"]
-    assert main([str(word) for word in command]) == 0
-    if before is not None:
-        os.environ["SLBENCH_DATA"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLBENCH_DATA", str(root / "root"))
+        for run in load_study(study).runs:
+            train_here(run, Store(store))
     return study, store
 
 

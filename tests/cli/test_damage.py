@@ -61,8 +61,8 @@ def test_a_damaged_file_is_at_most_one_line(
     for command in READING:
         assert succeeds_or_prints_one_line(slbench(*command, study, "--store", store.root))
     for arguments in (
-        ("report", study),
-        ("report",),
+        ("report", study, "--format", "md"),
+        ("report", "--format", "csv"),
         ("export", study, tmp_path / "x.tar"),
         ("clean",),
         ("logs", "6088"),

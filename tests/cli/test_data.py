@@ -72,6 +72,7 @@ def test_the_data_root_is_the_flag_else_the_variable_else_the_cache_folder(
     assert data_root("--data-root", tmp_path / "flag") == f"{tmp_path}/flag"
 
 
+@pytest.mark.usefixtures("verified_data")
 @pytest.mark.parametrize("command", ["doctor", "report"])
 def test_commands_that_read_data_have_the_flag_data_root(
     slbench: Command, tmp_path: Path, root: Path, command: str

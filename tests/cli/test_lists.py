@@ -122,12 +122,14 @@ def test_doctor_refuses_devices_that_do_not_exist(slbench: Command, devices: str
     slbench("doctor", f"--devices={devices}").check_error("--devices", "got")
 
 
+@pytest.mark.usefixtures("verified_data")
 @pytest.mark.skipif(bool(machine.gpus()), reason="needs a machine without GPUs")
 def test_selftest_without_a_gpu_is_reported_as_not_run(slbench: Command, tmp_path: Path) -> None:
     result = slbench("doctor", "--selftest", "--store", tmp_path)
     assert result.code == 1 and not missing(result.out, "NOT RUN", "GPU")
 
 
+@pytest.mark.usefixtures("verified_data")
 def test_doctor_reports_a_store_that_is_a_file_with_a_remedy(slbench: Command, tmp_path: Path) -> None:
     file = tmp_path / "results"
     file.touch()
@@ -138,6 +140,7 @@ def test_doctor_reports_a_store_that_is_a_file_with_a_remedy(slbench: Command, t
     assert not missing(result.out, "--store", "DIR")
 
 
+@pytest.mark.usefixtures("verified_data")
 def test_doctor_reports_a_damaged_record_with_a_remedy(slbench: Command, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "x-0123456789ab"
     folder.mkdir(parents=True)

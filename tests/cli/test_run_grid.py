@@ -283,7 +283,10 @@ def test_an_interrupted_grid_stops_its_workers_and_the_next_call_resumes_it(
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+    [
+        *(pytest.param(number, 130, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGTERM)),
+        (signal.SIGKILL, -9),
+    ],
 )
 def test_worker_processes_end_with_a_killed_launcher(
     finished: Grid, tmp_path: Path, number: signal.Signals, code: int

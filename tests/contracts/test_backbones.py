@@ -4,6 +4,7 @@ import copy
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -16,6 +17,12 @@ from tests.contracts.small import CLASSES, IMAGES, PAIRS, SMALL, fresh, images, 
 from tests.support import naming
 
 
+def pairs(sample: Callable[[str, str], bool]) -> pytest.MarkDecorator:
+    """Parametrize a test with every pair; those outside a sample are slow."""
+    marked = [pytest.param(*pair, marks=() if sample(*pair) else pytest.mark.slow) for pair in PAIRS]
+    return pytest.mark.parametrize(("backbone", "method"), marked)
+
+
 def is_sample(backbone: str, method: str) -> bool:
     """Return whether the quick tests include a pair: few methods on variants of presets, rivals on ViT alone."""
     if METHODS[method].additions:
@@ -23,9 +30,13 @@ def is_sample(backbone: str, method: str) -> bool:
     return not backbone.endswith("-as-preset") or method in ("none", "overlapping-conv", "both", "both-no-pool")
 
 
-every_pair = pytest.mark.parametrize(
-    ("backbone", "method"), [pytest.param(*pair, marks=() if is_sample(*pair) else pytest.mark.slow) for pair in PAIRS]
-)
+def is_small_sample(backbone: str, method: str) -> bool:
+    """Return whether the other quick tests include a pair: every method on ViT, the plain one and both on all."""
+    return backbone == "vit" or method == "both" or (method == "none" and not backbone.endswith("-as-preset"))
+
+
+every_pair = pairs(is_sample)
+some_pairs = pairs(is_small_sample)
 every_backbone = pytest.mark.parametrize("backbone", SMALL)
 learning_pairs = pytest.mark.parametrize(
     ("backbone", "method"), [pair for pair in PAIRS if METHODS[pair[1]].learn_temperature]
@@ -58,11 +69,11 @@ def unread_parameters(network: Backbone) -> set[str]:
     return {name for name, each in network.named_parameters() if any(each is parameter for parameter in parameters)}
 
 
-@every_pair
+@some_pairs
 def test_initial_values_depend_on_the_seed(backbone: str, method: str) -> None:
     first, second, different_seed = small(backbone, method), fresh(backbone, method), small(backbone, method, seed=1)
-    pairs = zip(first.named_parameters(), second.named_parameters(), different_seed.named_parameters(), strict=True)
-    for (name, value), (_, same), (_, different) in pairs:
+    values = zip(first.named_parameters(), second.named_parameters(), different_seed.named_parameters(), strict=True)
+    for (name, value), (_, same), (_, different) in values:
         assert torch.equal(value, same), name
         if value.min() < value.max() and not name.endswith("inverse_sigma"):
             assert not torch.equal(value, different), name
@@ -71,7 +82,7 @@ def test_initial_values_depend_on_the_seed(backbone: str, method: str) -> None:
     assert torch.equal(first(images(backbone)), second(images(backbone)))
 
 
-@every_pair
+@some_pairs
 def test_parameters_shared_with_the_plain_method_have_the_same_initial_values(backbone: str, method: str) -> None:
     plain, changed = (dict(small(backbone, name).named_parameters()) for name in ("none", method))
     shared = [name for name in plain if name in changed and plain[name].shape == changed[name].shape]
@@ -82,7 +93,7 @@ def test_parameters_shared_with_the_plain_method_have_the_same_initial_values(ba
     assert others == (attention if structured else set())
 
 
-@every_pair
+@some_pairs
 def test_evaluation_ignores_stochastic_depth(backbone: str, method: str) -> None:
     dropping, whole = small(backbone, method, drop_path=0.9).eval(), small(backbone, method).eval()
     assert torch.equal(dropping(images(backbone)), whole(images(backbone)))
@@ -138,7 +149,7 @@ def test_with_the_mask_no_token_attends_to_itself_in_any_layer(backbone: str, me
             assert weights.diagonal(dim1=-2, dim2=-1).eq(0).all(), name
 
 
-@every_pair
+@some_pairs
 def test_a_loaded_state_reproduces_the_network(backbone: str, method: str) -> None:
     saved, loaded = small(backbone, method), small(backbone, method, seed=1)
     saved(images(backbone))  # changes the statistics of batch norms
@@ -149,7 +160,7 @@ def test_a_loaded_state_reproduces_the_network(backbone: str, method: str) -> No
     assert torch.equal(saved.eval()(images(backbone)), loaded.eval()(images(backbone)))
 
 
-@every_pair
+@some_pairs
 def test_the_loss_in_bf16_is_finite_and_near_that_in_fp32(backbone: str, method: str) -> None:
     network = small(backbone, method)
     exact = loss(network, backbone)

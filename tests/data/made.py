@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 CLASSES = ("heron", "finch", "stork")  # unsorted, so that numbering by name shows
@@ -45,3 +46,13 @@ def idx(array: np.ndarray) -> bytes:
     """Return an array in the format of MNIST."""
     header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + b"".join(struct.pack(">I", side) for side in array.shape)
     return gzip.compress(header + array.astype(np.uint8).tobytes())
+
+
+def pictures(count: int, *, channels: int = 3, size: tuple[int, int] = (13, 17)) -> torch.Tensor:
+    """Return noise, ramps of few values and constant images, so that lookup tables vary."""
+    source = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (count, channels, *size), dtype=torch.uint8, generator=source)
+    noise[1::4] = noise[1::4] // 9 + 100
+    noise[2::4] = torch.arange(size[1], dtype=torch.uint8) * 3
+    noise[3::8] = 77
+    return noise

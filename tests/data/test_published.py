@@ -1,7 +1,6 @@
 """Specs of the published data sets, which need no download."""
 
 import pytest
-from torchvision import datasets  # type: ignore[import-untyped]
 
 from slbench.data import DATASETS
 from slbench.data.sets.published import SVHN_COUNTS, tenths
@@ -40,22 +39,6 @@ def test_the_identity_of_a_data_set_has_the_checksums_of_all_archives() -> None:
     assert contents["svhn"] == "archives md5:e26dedcc434d2e4c54c9b2d4a06d8373+eb5a983be6a315427106f1b164d9cef3"
     assert contents["fashion-mnist"].count("+") == 3
     assert len(set(contents.values())) == len(contents)
-
-
-def test_checksums_and_urls_equal_torchvision() -> None:
-    theirs = {
-        "cifar10": [(datasets.CIFAR10.tgz_md5, datasets.CIFAR10.url)],
-        "cifar100": [(datasets.CIFAR100.tgz_md5, datasets.CIFAR100.url)],
-        "svhn": [(md5, url) for url, _, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))],
-        "fashion-mnist": [
-            (md5, f"{datasets.FashionMNIST.mirrors[0]}{name}") for name, md5 in datasets.FashionMNIST.resources
-        ],
-    }
-    for name, published in theirs.items():
-        for archive, (md5, url) in zip(DATASETS[name].archives, published, strict=True):
-            assert archive.md5 == md5
-            assert url in archive.urls
-            assert all(archive.name in mirror for mirror in archive.urls)
 
 
 def test_equal_class_counts_are_stored_as_one_number() -> None:

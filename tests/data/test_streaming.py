@@ -105,7 +105,7 @@ def trained(resolved: ResolvedDataset, store: Path, **changes: Any) -> RunRecord
     ("kind", "changes"),
     [
         pytest.param("folder", {}, marks=pytest.mark.slow),
-        ("folder", {"image_size": (24, 16)}),
+        pytest.param("folder", {"image_size": (24, 16)}, marks=pytest.mark.slow),
         pytest.param("folder", {"fraction": 0.5}, marks=pytest.mark.slow),
         pytest.param("npz", {}, marks=pytest.mark.slow),
         ("packed", {"image_size": (24, 16), "fraction": 0.5}),

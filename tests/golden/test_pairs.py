@@ -45,7 +45,14 @@ def test_every_pair_has_golden_losses() -> None:
     assert list(golden_losses()) == PAIRS
 
 
-@pytest.mark.parametrize(("backbone", "method"), PAIRS)
+def is_sample(backbone: str, method: str) -> bool:
+    """Return whether the quick tests include a pair: every method on ViT, the plain one and both on all."""
+    return backbone == "vit" or method in ("none", "both")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "method"), [pytest.param(*pair, marks=() if is_sample(*pair) else pytest.mark.slow) for pair in PAIRS]
+)
 def test_losses_of_a_pair_change_only_with_a_raised_version(backbone: str, method: str) -> None:
     row = golden_losses()[backbone, method]
     assert json.loads(row["numerics"]) == versions(backbone, method)

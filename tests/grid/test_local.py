@@ -150,6 +150,7 @@ def test_an_interrupted_executor_stops_its_worker_processes(
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_worker_process_exits_when_its_stdin_closes(tmp_path: Path) -> None:
     (run,) = runs(set={**SHORT, "recipe.epochs": 10_000})
     store = Store(tmp_path)

@@ -1,5 +1,6 @@
 """A search with simulated training."""
 
+import itertools
 from statistics import mean
 
 import optuna
@@ -37,7 +38,7 @@ def test_the_value_of_a_trial_is_the_mean_last_epoch_accuracy_over_seeds() -> No
         assert trial.intermediate_values == pytest.approx({**first, 8: mean(finals[:2]), 12: mean(finals)})
 
 
-@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
 def test_every_sampler_completes_the_requested_number_of_trials(sampler: SamplerName, slots: int) -> None:
     study, world = new_study(), World(slots=slots)
@@ -72,8 +73,13 @@ def test_a_bad_trial_is_pruned_and_the_default_setting_never(pruner: PrunerName)
         assert not missing(pruned.reason, "pruned", "search", f"trial {pruned.trial}")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.values())
-@pytest.mark.parametrize("pruner", PRUNERS.values())
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        pytest.param(sampler, pruner, marks=() if pruner == "hyperband" or sampler == "tpe" else pytest.mark.slow)
+        for sampler, pruner in itertools.product(SAMPLERS.values(), PRUNERS.values())
+    ],
+)
 def test_a_search_killed_anywhere_continues_like_an_uninterrupted_one(sampler: SamplerName, pruner: PrunerName) -> None:
     options = config(trials=8, sampler=sampler, pruner=pruner)
     uninterrupted, world = new_study(), World()
