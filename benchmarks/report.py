@@ -18,7 +18,7 @@ from statistics import median
 from slbench.files import dump_json
 from slbench.store import Store
 from slbench.study import load_study
-from tests.support import make_record
+from tests.support import make_record, store_history
 
 STUDY = """
 title = "A generated grid"
@@ -49,17 +49,8 @@ def generate(folder: Path, *, large: bool) -> int:
         path.mkdir(parents=True)
         record = make_record(run, final_test_top1=top1, best_test_top1=top1 + 0.2)
         (path / "record.json").write_bytes(dump_json(record.model_dump(mode="json")))
-        (path / "metrics.csv").write_text(history(top1, chance))
+        store_history(path, record)
     return len(runs)
-
-
-def history(top1: float, chance: random.Random) -> str:
-    """Return a learning curve that ends near an accuracy."""
-    head = "epoch,lr,train_loss,val_loss,val_top1,test_loss,test_top1,test_top5,scales_below_zero,train_seconds\n"
-    return head + "".join(
-        f"{epoch},0.001,1.0,1.0,{top1 - 20 / epoch + chance.gauss(0, 0.5)},1.0,{top1 - 20 / epoch},97.5,0,10.0\n"
-        for epoch in range(1, EPOCHS + 1)
-    )
 
 
 def seconds(folder: Path, formats: str, *, with_study: bool) -> float:
