@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check format clean
+.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -71,7 +71,13 @@ install: .venv/.installed
 check:
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(MAKE) --jobs=2 check-types check-quick
+
+# Both at once: mypy uses one core.
+check-types:
 	$(BIN)/mypy
+
+check-quick:
 	$(BIN)/pytest -n auto --dist worksteal --durations=15
 
 format:
