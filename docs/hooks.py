@@ -27,6 +27,7 @@ SECTIONS = {  # of the keys of a study file, by the part of a path before its fi
     "method": "`method.*`: methods",
     "backbone": "`backbone.*`: sizes",
     "dataset": "`dataset.*`: data",
+    "engine": "`[engine.slurm]`: workers on a cluster",
 }
 MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
 

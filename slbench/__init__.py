@@ -17,6 +17,7 @@ Modules from top to bottom; each imports only from those below it:
     gpu_check.py  one-time check of a GPU
     store_check.py  check of a whole store
     report/       verdicts, tables, figures and an HTML page from the records of a store; what a plan can decide
+    engines/      workers of a study on a cluster: submitted, watched, cancelled
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
     grid/         queue, executors and their processes, slots, failures, cost of a grid, verification of exact resume
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
@@ -26,6 +27,7 @@ Modules from top to bottom; each imports only from those below it:
     archive/      export and import of runs, removal of leftovers
     study_files.py  files of studies in a store: questions, runs, interim analyses
     study/        studies from a TOML file or flags, validated and expanded into runs
+    engine_settings.py  settings of the engines that start workers elsewhere
     table_spec.py table of a study: lines, data sets, columns; metrics and costs of a column
     plotting/     matplotlib style and label placement
     stats/        contrasts and verdicts on a frame of runs: moderated variances, power, sequential seeds, test images

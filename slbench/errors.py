@@ -45,6 +45,10 @@ class DivergedError(TrainingError):
     """A run whose loss became infinite or NaN. A retry would fail the same way."""
 
 
+class EngineError(SlbenchError):
+    """A scheduler that does not answer, or does not do what it was asked."""
+
+
 class FetchError(SlbenchError):
     """A file that could not be downloaded as published."""
 

@@ -44,13 +44,15 @@ class Code(BaseModel):
 
 
 def usable_cores() -> int:
-    """Return the cores usable by this process under its CPU affinity and cgroup limit, at least 1."""
+    """Return the cores usable by this process: its CPU affinity, its cgroup's limit, its SLURM job's; at least 1."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
     quota = cgroup_cores(Path("/sys/fs/cgroup/cpu.max"))
-    return max(1, cores if quota is None else min(cores, int(quota)))
+    allocated = os.environ.get("SLURM_CPUS_ON_NODE", "")  # a cluster need not bind a job to its cores
+    limits = [cores, *([] if quota is None else [int(quota)]), *([int(allocated)] if allocated.isdecimal() else [])]
+    return max(1, min(limits))
 
 
 def cgroup_cores(cpu_max: Path) -> float | None:

@@ -35,6 +35,7 @@ class RunPaths:
     log = RunFile("log.txt")
     checkpoint = RunFile("checkpoint.pt")
     previous_checkpoint = RunFile("checkpoint-previous.pt")
+    conditions = RunFile("checkpoint.json")  # under which the run began: RunConditions, readable without torch
     failure = RunFile("failure.json")  # why the last attempt failed
     pruned = RunFile("pruned.json")  # why a search stopped the run
 
@@ -43,4 +44,4 @@ class RunPaths:
 
 
 CHECKPOINTS = (RunPaths.checkpoint, RunPaths.previous_checkpoint)
-SURVIVES_RESTART = (*CHECKPOINTS, RunPaths.log)  # files of an unfinished attempt
+SURVIVES_RESTART = (*CHECKPOINTS, RunPaths.conditions, RunPaths.log)  # files of an unfinished attempt

@@ -150,6 +150,7 @@ def field_names(kind: Any, keys: Sequence[str | int]) -> list[str]:
     """Return the fields of a model or dataclass, or of the one below these keys; empty for other types."""
     for key in keys:
         kind = typing.get_type_hints(kind).get(str(key)) if isinstance(kind, type) else None
+        kind = next((part for part in typing.get_args(kind) if hasattr(part, "model_fields")), kind)
     if hasattr(kind, "model_fields"):
         return list(kind.model_fields)
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []

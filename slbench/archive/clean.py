@@ -20,7 +20,7 @@ from slbench.store import ENDED, Store, state_of
 
 Kind = Literal["temporary file", "import", "claim", "checkpoint", "no run", "unfinished run"]
 TEMPORARY = re.compile(r"\..+\.tmp|\.slbench-\d+")
-CHECKPOINT = re.compile(r"checkpoint.*\.pt")
+CHECKPOINT = re.compile(r"checkpoint.*\.pt|checkpoint\.json")
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 OLD_SECONDS = 3600  # age from which temporary files outside the folders of runs are leftovers
 

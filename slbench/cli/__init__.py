@@ -19,6 +19,8 @@ UNUSABLE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.
 COMMANDS = {
     "run-grid": CommandEntry("grid:run_grid", "Run the missing runs of a study file or of a grid given by flags."),
     "work": CommandEntry("work:work", "Claim and train runs of a study until none is left to claim."),
+    "submit": CommandEntry("submit:submit", "Submit workers of a study to a cluster, as many as are missing."),
+    "cancel": CommandEntry("submit:cancel", "Cancel workers of a study on a cluster."),
     "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
     "status": CommandEntry("status:status", "Show which runs are done, running, failed, damaged or missing."),
     "logs": CommandEntry("status:logs", "Print the log of a run."),

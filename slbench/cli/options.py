@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -172,6 +172,23 @@ MaxFailures = Annotated[
 ]
 RetryDiverged = Annotated[
     bool, typer.Option("--retry-diverged", help="Train runs again that diverged.", rich_help_panel=FAILURES)
+]
+OnMismatch = Annotated[
+    Literal["wait", "restart"],
+    typer.Option(
+        "--on-mismatch",
+        help="A checkpoint of another processor, GPU model, torch or slbench: wait leaves the run to a worker where it "
+        "continues bit by bit; restart begins it again.",
+        rich_help_panel=FAILURES,
+    ),
+]
+AllowMixed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-mixed",
+        help="Join a study that began in the store with other code; it is recorded.",
+        rich_help_panel=FAILURES,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 

@@ -23,6 +23,7 @@ from slbench.study_files import studies_of
 from slbench.text import duration, plural
 
 if TYPE_CHECKING:
+    from slbench.engines.watch import Watcher
     from slbench.stats.sequential import Outcome
 
 WATCH_SECONDS = 2.0
@@ -51,14 +52,44 @@ def status(
     )
     unreadable = [*results.unreadable(), *studies_of(results)[1]] if study is None else []
     standing = GridStatus.of(chosen.runs, results)
+    watcher = worker_watcher(results, None if study is None else chosen.name)
     if watch:
-        standing = watch_runs(chosen, results)
+        standing = watch_runs(chosen, results, watcher)
     elif as_json:
-        print(json.dumps({**as_document(chosen, standing), "unreadable": unreadable}, indent=2))
+        document = {**as_document(chosen, standing), **worker_document(watcher), "unreadable": unreadable}
+        print(json.dumps(document, indent=2))
     else:
-        print("\n".join([*lines(chosen, standing), *(f"unreadable  {text}" for text in unreadable)]))
+        texts = [*lines(chosen, standing), *worker_lines(watcher), *(f"unreadable  {text}" for text in unreadable)]
+        print("\n".join(texts))
     if unreadable or {"failed", "damaged"} & set(standing.states.values()):
         raise typer.Exit(1)
+
+
+def worker_watcher(store: Store, study: str | None) -> "Watcher | None":
+    """Return what knows the workers that were submitted to a cluster; None in a store without submissions."""
+    if not (store.root / "engines").is_dir():
+        return None
+    from slbench.engines.watch import Watcher
+
+    return Watcher(store, study, clock=time.monotonic)
+
+
+def worker_lines(watcher: "Watcher | None") -> list[str]:
+    """Return the lines on the workers that were submitted to a cluster."""
+    if watcher is None:
+        return []
+    from slbench.cli.engine_status import engine_lines
+
+    return list(engine_lines(watcher.look(), watcher.problem))
+
+
+def worker_document(watcher: "Watcher | None") -> dict[str, Any]:
+    """Return what workers that were submitted to a cluster add to `--json`."""
+    if watcher is None:
+        return {}
+    from slbench.cli.engine_status import engine_document
+
+    return engine_document(watcher.look(), watcher.problem)
 
 
 def study_file(path: Path, data: DataConfig) -> Study:
@@ -74,7 +105,7 @@ def everything(store: Store) -> Study:
     return Study(name=str(store.root), title="", source="", runs=runs, notes=())
 
 
-def watch_runs(study: Study, store: Store) -> GridStatus:
+def watch_runs(study: Study, store: Store, watcher: "Watcher | None") -> GridStatus:
     """Refresh the state until all runs have ended."""
     from rich.live import Live
     from rich.text import Text
@@ -85,7 +116,7 @@ def watch_runs(study: Study, store: Store) -> GridStatus:
         while True:
             study = with_adaptive_seeds(study, store)
             standing = GridStatus.of(study.runs, store)
-            live.update(Text("\n".join(lines(study, standing))), refresh=True)
+            live.update(Text("\n".join([*lines(study, standing), *worker_lines(watcher)])), refresh=True)
             if standing.is_over:
                 return standing
             time.sleep(WATCH_SECONDS)

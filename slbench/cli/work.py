@@ -1,10 +1,14 @@
 """`slbench work`."""
 
+import contextlib
+import dataclasses
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say, say_notes
@@ -12,14 +16,24 @@ from slbench.cli.status import causes, counts, rule_lines
 from slbench.cli.terminal import Terminal
 from slbench.cli.views import make_view
 from slbench.data import DataConfig
+from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
-from slbench.grid.launch import launch_jobs, prepare
+from slbench.grid.code_versions import join_study
+from slbench.grid.events import Event, Limit
+from slbench.grid.executor import Limits
+from slbench.grid.launch import Outcome, PreparedGrid, launch_jobs, prepare
 from slbench.grid.queue import Policy
 from slbench.grid.status import GridStatus
+from slbench.grid.time_left import TimeLeft
 from slbench.store import Store
-from slbench.study import Flags, load_study
+from slbench.study import Flags, Study, load_study
+from slbench.text import plural
+
+if TYPE_CHECKING:
+    from slbench.engines.worker import EngineWorker
 
 LIMITS = "Limits"
+STOP_SIGNALS: Mapping[int, Limit] = {signal.SIGTERM: "terminated", signal.SIGUSR1: "time limit"}  # checkpoint and stop
 
 
 def work(
@@ -39,6 +53,16 @@ def work(
             rich_help_panel=LIMITS,
         ),
     ] = False,
+    idle_timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--idle-timeout",
+            help="With --wait: end after this time in which no run could start.",
+            metavar="TIME",
+            show_default=False,
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
     max_runs: Annotated[
         int | None,
         typer.Option(
@@ -55,46 +79,117 @@ def work(
             rich_help_panel=LIMITS,
         ),
     ] = None,
+    on_mismatch: options.OnMismatch = "restart",
+    allow_mixed: options.AllowMixed = False,
     retries: options.Retries = 0,
     timeout: options.Timeout = None,
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
     retry_diverged: options.RetryDiverged = False,
+    submission: Annotated[Path | None, typer.Option("--submission", hidden=True)] = None,
 ) -> None:
     """Claim and train runs of a study until none is left to claim.
 
     Any number of workers may share a store; each run is trained once. With a seed rule a worker also waits while
-    an undecided comparison needs runs that other workers have claimed. Exits with 0 unless a run failed here or the
-    disk is full, also when a limit or another worker's claims leave runs undone.
+    an undecided comparison needs runs that other workers have claimed. At SIGTERM and SIGUSR1 it stops at checkpoints.
+    Exits with 0 unless a run failed here or the disk is full, also when a limit or another worker's claims leave runs
+    undone; with 130 after a signal.
     """
-    board = options.board_in(tensorboard)
-    chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
-    results, console = Store(store), Terminal()
+    for number in STOP_SIGNALS:
+        signal.signal(number, interrupt)
+    if idle_timeout is not None and not wait:
+        raise InputError("--idle-timeout: needs --wait; without it a worker does not wait for runs")
     policy = Policy(
         retries=retries,
         timeout=options.seconds_of(timeout),
         fail_fast=fail_fast,
         max_failures=max_failures,
         max_runs=max_runs,
+        on_mismatch=on_mismatch,
     )
-    max_seconds = options.seconds_of(max_time, flag="--max-time")
-    results.check(writing=True)
-    if retry_diverged:
-        results.retry_diverged(run.spec for run in with_adaptive_seeds(chosen, results).runs)
-    chosen = with_adaptive_seeds(chosen, results)
-    grid = prepare(
-        chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
-        writing=True, with_data=True,
-    )  # fmt: skip
-    signal.signal(signal.SIGTERM, interrupt)
-    say_notes(console, chosen, results)
-    with make_view(console, grid.todo) as view:
-        outcome = launch_jobs(
-            grid, policy=policy, on_event=view, tensorboard=board, study=chosen, wait=wait, max_seconds=max_seconds
-        )
-    chosen = with_adaptive_seeds(chosen, results)
-    standing = GridStatus.of(chosen.runs, results)
-    for text in [*causes(standing), *rule_lines(chosen, standing), counts(chosen, standing.states)]:
-        say(console, text)
+    limits = Limits(
+        wait=lambda: wait,
+        idle_seconds=options.seconds_of(idle_timeout, flag="--idle-timeout"),
+        max_seconds=options.seconds_of(max_time, flag="--max-time"),
+        signals=STOP_SIGNALS,
+    )
+    board = options.board_in(tensorboard)
+    with contextlib.nullcontext() if submission is None else engine_worker(submission) as engine:
+        chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
+        results, console = Store(store), Terminal()
+        results.check(writing=True)
+        note = join_study(chosen.name, results, allow_mixed=allow_mixed)
+        if retry_diverged:
+            results.retry_diverged(run.spec for run in with_adaptive_seeds(chosen, results).runs)
+        chosen = with_adaptive_seeds(chosen, results)
+        grid = prepare(
+            chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
+            writing=True, with_data=True,
+        )  # fmt: skip
+        if note is not None:
+            say(console, f"note: {note}")
+        if engine is not None:
+            say(
+                console,
+                f"worker {engine.job_id}_{engine.task} on {engine.attempt.hostname}, {engine.attempt.started_at}",
+            )
+        say_notes(console, chosen, results)
+        outcome = do_work(console, chosen, grid, policy=policy, limits=limits, tensorboard=board, engine=engine)
+        standing = GridStatus.of(with_adaptive_seeds(chosen, results).runs, results)
+        for text in [*causes(standing), *rule_lines(chosen, standing), counts(chosen, standing.states)]:
+            say(console, text)
+        if engine is not None:
+            for number in STOP_SIGNALS:  # which requeueing sends
+                signal.signal(number, signal.SIG_IGN)
+            say(console, end_attempt(engine, outcome, standing))
+    if outcome.limit in STOP_SIGNALS.values() and engine is None:
+        raise KeyboardInterrupt
     if outcome.failed or outcome.stopped:
         raise typer.Exit(1)
+
+
+def engine_worker(folder: Path) -> "EngineWorker":
+    """Return what records this process as a worker of a submission."""
+    from slbench.engines.worker import EngineWorker
+
+    return EngineWorker(folder)
+
+
+def do_work(
+    console: Console,
+    study: Study,
+    grid: PreparedGrid,
+    *,
+    policy: Policy,
+    limits: Limits,
+    tensorboard: Path | None,
+    engine: "EngineWorker | None",
+) -> Outcome:
+    """Train the runs of a study that can be claimed, within the time of the engine's allocation if there is one."""
+    listeners = list[Callable[[Event], None]]()
+    if engine is not None:
+        listeners.append(engine.see)
+        if (seconds := engine.seconds) is not None:
+            left = TimeLeft(seconds, store=grid.store, slots=grid.slots, precisions=grid.precisions)
+            listeners.append(left.see)
+            limits = dataclasses.replace(limits, holds=left.holds)
+    with make_view(console, grid.todo) as view:
+
+        def see(event: Event) -> None:
+            view(event)
+            for listener in listeners:
+                listener(event)
+
+        return launch_jobs(grid, policy=policy, on_event=see, tensorboard=tensorboard, study=study, limits=limits)
+
+
+def end_attempt(engine: "EngineWorker", outcome: Outcome, standing: GridStatus) -> str:
+    """Record how a worker of an engine ends; requeue it if its time is over and runs are left; return a line on it."""
+    from slbench.engines.worker import ENDS
+
+    failed = f"{plural(outcome.failed, 'run')} failed" if outcome.failed else ""
+    end = "failed" if outcome.stopped else ENDS.get(outcome.limit, "no work")
+    engine.end(end, message=outcome.reason if outcome.stopped else failed)
+    is_left = bool({"missing", "pruned"} & set(standing.states.values()))
+    requeued = f"; {engine.requeue()}" if end == "time limit" and is_left else ""
+    return f"worker {engine.job_id}_{engine.task} ended: {end}{requeued}"

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from slbench.grid.slots import Device, Slot
 from slbench.record import Failure, Pruned
 from slbench.study import StudyRun
 from slbench.train.progress import Progress
+
+# why no more jobs are started; empty: trouble
+Limit = Literal["", "max runs", "max time", "time left", "claims", "idle", "time limit", "terminated"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,11 @@ class GridStopped:
 
     reason: str
     waiting: int  # runs not started
-    is_limit: bool = False  # a limit of this worker or claims of others, not trouble
+    limit: "Limit" = ""  # of this process, or claims of others; empty: trouble
+
+    @property
+    def is_limit(self) -> bool:
+        return bool(self.limit)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """What a grid, a search and a verification need from whatever runs their jobs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from slbench.grid.events import Event
+from slbench.grid.events import Event, Limit
 from slbench.grid.queue import Policy
 from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
@@ -34,6 +35,30 @@ class Executor(Protocol):
         """Kill the process of a run; return False if it is not running here. May be called from any thread."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long an executor goes on.
+
+    Args:
+        wait: called while no remaining run can start here, as others have claimed them: whether to wait for them, and
+            take them over if their owner dies.
+        idle_seconds: of waiting with no job running, after which it ends; None: no limit.
+        max_seconds: after which running jobs stop at a checkpoint and no more are started; None: no limit.
+        signals: numbers of the signals at which running jobs stop at a checkpoint and no more are started, each with
+            the limit that it means.
+        holds: whether the time left is enough for a run.
+    """
+
+    wait: Callable[[], bool] = lambda: True
+    idle_seconds: float | None = None
+    max_seconds: float | None = None
+    signals: Mapping[int, Limit] = field(default_factory=dict)
+    holds: Callable[[StudyRun], bool] = lambda run: True
+
+
+NO_LIMITS = Limits()
+
+
 class MakeExecutor(Protocol):
     """Constructor of an executor."""
 
@@ -45,22 +70,6 @@ class MakeExecutor(Protocol):
         precisions: Mapping[Precision, Resolved],
         on_event: Callable[[Event], None],
         policy: Policy = ...,
-        limits: "Limits" = ...,
+        limits: Limits = ...,
         tensorboard: Path | None = None,
     ) -> Executor: ...
-
-
-class Limits:
-    """How long an executor goes on.
-
-    Args:
-        wait: called while all remaining runs are claimed elsewhere: whether to wait for them, and take them over if
-            their owner dies.
-        max_seconds: after which running jobs stop at a checkpoint and no more are started.
-    """
-
-    def __init__(self, *, wait: Callable[[], bool] = lambda: True, max_seconds: float | None = None) -> None:
-        self.wait, self.max_seconds = wait, max_seconds
-
-
-NO_LIMITS = Limits()

@@ -10,8 +10,8 @@ from slbench.data import check_available, rehash
 from slbench.grid.adaptive_seeds import AdaptiveSeeds, write_study_file
 from slbench.grid.concurrency import choose
 from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
-from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, SeedAdded, WaitingForOthers
-from slbench.grid.executor import Limits, MakeExecutor
+from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, Limit, SeedAdded, WaitingForOthers
+from slbench.grid.executor import NO_LIMITS, Limits, MakeExecutor
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, free_memory, make_slots, resolve_precision
@@ -80,6 +80,8 @@ class Outcome:
     failed: int  # runs that failed here
     stopped: bool  # trouble such as a full disk stopped it before all runs were started
     clean: bool  # exactly the unfinished runs ran here, at the first try, so that the time is meaningful
+    limit: Limit = ""  # that ended it before all runs were done, if one did
+    reason: str = ""  # why it ended then
 
 
 def launch_jobs(
@@ -89,17 +91,15 @@ def launch_jobs(
     on_event: Callable[[Event], None],
     tensorboard: Path | None = None,
     study: Study | None = None,
-    wait: bool = True,
-    max_seconds: float | None = None,
+    limits: Limits = NO_LIMITS,
     executor: MakeExecutor = LocalExecutor,
 ) -> Outcome:
     """Claim and run unfinished runs until none is left to claim.
 
     Args:
         study: writes its file in the store, and adds the runs that its seed rule, if any, requests.
-        wait: wait for runs that other processes have claimed, and take them over if their owner dies. If not, those
-            that an undecided comparison of the seed rule needs are waited for all the same.
-        max_seconds: after which running jobs stop at a checkpoint and no more are started.
+        limits: how long to go on. Runs claimed elsewhere that an undecided comparison of the seed rule needs are waited
+            for in any case.
     Raises:
         StoreError: if the store vanishes.
     """
@@ -115,21 +115,27 @@ def launch_jobs(
         on_event(event)
 
     added = AdaptiveSeeds(study, grid.store, on_event=see) if study is not None and study.seeds is not None else None
-    limits = Limits(wait=lambda: wait or (added is not None and added.is_pending()), max_seconds=max_seconds)
+    waits = dataclasses.replace(limits, wait=lambda: limits.wait() or (added is not None and added.is_pending()))
     failed = executor(
         grid.slots,
         store=grid.store,
         precisions=grid.precisions,
         on_event=see,
         policy=policy,
-        limits=limits,
+        limits=waits,
         tensorboard=tensorboard,
     ).run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
     runs = grid.runs if added is None else added.assigned.values()
     after = grid.store.states(run.spec for run in runs)
     grid.store.claims.forget(run for run, state in after.items() if state in ENDED)
-    stopped = any(isinstance(event, GridStopped) and not event.is_limit for event in unclean)
-    return Outcome(failed, stopped=stopped, clean=not unclean)
+    stops = [event for event in unclean if isinstance(event, GridStopped)]
+    return Outcome(
+        failed,
+        stopped=any(not stop.is_limit for stop in stops),
+        clean=not unclean,
+        limit=next((stop.limit for stop in stops if stop.is_limit), ""),
+        reason="; ".join(stop.reason for stop in stops),
+    )
 
 
 def measure_speeds(grid: PreparedGrid, *, on_event: Callable[[Event], None]) -> None:

@@ -1,12 +1,16 @@
 """Local executor: worker processes on the slots of this machine pull runs from the store."""
 
 import contextlib
+import functools
 import queue
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slbench import machine
 from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import StoreError
 from slbench.grid.disk_budget import disk_shortfall
@@ -19,15 +23,16 @@ from slbench.grid.events import (
     GridStopped,
     JobCancelled,
     JobPruned,
+    Limit,
     Progressed,
     SlotsReduced,
     Started,
     WaitingForOthers,
 )
 from slbench.grid.executor import NO_LIMITS, Limits
-from slbench.grid.failures import failure, memory_kills
+from slbench.grid.failures import failure, memory_kills, signal_name
 from slbench.grid.messages import Job, JobFailed, JobStopped, Message
-from slbench.grid.processes import GRACE_SECONDS, WorkerProcess, close_pipes, on_interrupt, spawn, stop, worker_device
+from slbench.grid.processes import GRACE_SECONDS, WorkerProcess, close_pipes, on_signals, spawn, stop, worker_device
 from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunQueue
 from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
@@ -35,11 +40,13 @@ from slbench.record import Pruned
 from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun
-from slbench.text import plural
+from slbench.text import duration, plural
 from slbench.train.progress import Progress
+from slbench.train.run_conditions import RunConditions
 
 TICK_SECONDS = 0.5  # between two checks of claims and time limits
 CLAIM_SECONDS = 2.0  # between two attempts to claim a run that another process has
+MISMATCH_SECONDS = 30.0  # between two looks at a run whose checkpoint does not continue here
 PROGRESS_SECONDS = 2.0  # between two writes of a run's progress
 STOP_SECONDS = 120.0  # for a worker to stop a run (it does after its current step) before it is killed
 
@@ -61,6 +68,7 @@ class RunningJob:
     kill_at: float | None = None  # asked to end; killed at this monotonic time
     timed_out: bool = False
     cancelled: bool = False  # ended by the launcher; not a failure
+    ended_by_signal: bool = False  # that this process may be about to receive too
     lost: bool = False  # reported as finished, without a record
     pruned: Pruned | None = None  # by a search
 
@@ -110,13 +118,14 @@ class LocalExecutor:
         self._opened = False  # a claim was attempted, so that the store has a folder of claims
         self._more: Callable[[], StudyRun | None] = lambda: None
         self._stop_at: float | None = None
-        # SimpleQueue.put is safe in a signal handler; None means an interrupt
-        self._messages: queue.SimpleQueue[tuple[WorkerProcess[RunningJob], Message | None] | None] = queue.SimpleQueue()
+        # SimpleQueue.put is safe in a signal handler; an integer is the number of a signal
+        self._messages: queue.SimpleQueue[tuple[WorkerProcess[RunningJob], Message | None] | int] = queue.SimpleQueue()
 
     def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:
         """See `Executor.run`.
 
-        On SIGINT or SIGTERM the workers are ended and KeyboardInterrupt is raised; finished runs stay finished.
+        On SIGINT or SIGTERM the workers are ended and KeyboardInterrupt is raised; finished runs stay finished. On one
+        of the signals of its limits, running jobs stop at a checkpoint.
 
         Raises:
             StoreError: if the store vanishes.
@@ -125,7 +134,7 @@ class LocalExecutor:
         self.queue.stopped, self._more = False, more
         if self.limits.max_seconds is not None:
             self._stop_at = time.monotonic() + self.limits.max_seconds
-        with on_interrupt(lambda: self._messages.put(None)):
+        with on_signals(self._messages.put, {signal.SIGINT, signal.SIGTERM, *self.limits.signals}):
             try:
                 self._fill()
                 while self.queue.waiting or self.jobs:
@@ -172,7 +181,9 @@ class LocalExecutor:
         if self.queue.waiting and not self.queue.slots:
             self._stop("no usable device is left")
         if self.queue.reached_max_runs:
-            self._stop(f"--max-runs: {plural(self.policy.max_runs or 0, 'run')} started", is_limit=True)
+            self._stop(f"--max-runs: {plural(self.policy.max_runs or 0, 'run')} started", limit="max runs")
+        if self.queue.waiting and not self.jobs and not any(self.limits.holds(task.run) for task in self.queue.waiting):
+            self._stop("the time left is too short for the remaining runs", limit="time left")
         self._wait_for_others()
 
     def _wait_for_others(self) -> None:
@@ -180,17 +191,19 @@ class LocalExecutor:
 
         Before they are dropped, each is tried once more.
         """
-        now, waits = time.monotonic(), bool(self.queue.waiting) and not self.jobs
+        now, waits, limit = time.monotonic(), bool(self.queue.waiting) and not self.jobs, self.limits.idle_seconds
         if not waits:
             self._waiting_since = None
         elif self.limits.wait():
             if self._waiting_since is None:
                 self.on_event(WaitingForOthers(len(self.queue.waiting)))
             self._waiting_since = self._waiting_since or now
+            if limit is not None and now - self._waiting_since > limit:
+                self._stop(f"--idle-timeout: no run could start for {duration(limit)}", limit="idle")
         elif self._waiting_since is None:
             self._waiting_since = now
         elif now - self._waiting_since > CLAIM_SECONDS + TICK_SECONDS:
-            self._stop("the remaining runs are claimed by other processes; --wait waits for them", is_limit=True)
+            self._stop("the remaining runs are claimed by other processes; --wait waits for them", limit="claims")
 
     def _next(self, slot: Slot) -> tuple[QueuedRun, Claim] | None:
         """Return the first run that can start on a slot now, claimed; if none is waiting, one from `more`.
@@ -209,6 +222,11 @@ class LocalExecutor:
         """Return the first waiting run that can start on a slot now, claimed."""
         now = time.monotonic()
         for task in self.queue.ready(slot.device, now):
+            if not self.limits.holds(task.run):
+                continue
+            if self.policy.on_mismatch == "wait" and self._continues_elsewhere(task.run, slot):
+                task.not_before = now + MISMATCH_SECONDS
+                continue
             shortfall = disk_shortfall(self.store, task.run, [job.run for job in self.jobs.values()])
             if shortfall is not None and not self.jobs:
                 self._stop(shortfall)
@@ -223,6 +241,22 @@ class LocalExecutor:
             claim.release(done=True)
             self.on_event(AlreadyFinished(task.run))
         return None
+
+    @functools.cached_property
+    def _code(self) -> str:
+        return machine.code().model_dump_json()
+
+    def _continues_elsewhere(self, run: StudyRun, slot: Slot) -> bool:
+        """Return whether a run has a checkpoint that does not continue bit by bit on a slot."""
+        began = RunConditions.of_checkpoint(RunPaths(self.store.folder(run.spec, run.labels)))
+        here = RunConditions(
+            device_kind=slot.device.kind,
+            device_name=slot.device.name,
+            threads=slot.threads,
+            precision="fp32",
+            code=self._code,
+        )
+        return began is not None and began.mismatch(here) is not None
 
     def _acquire(self, run: StudyRun) -> Claim | None:
         self._check_store()
@@ -284,13 +318,17 @@ class LocalExecutor:
             item = self._messages.get(timeout=TICK_SECONDS)
         except queue.Empty:
             return
-        if item is None:
-            raise KeyboardInterrupt
+        if isinstance(item, int):
+            self._handle_signal(item)
+            return
         self._check_store()
         worker, message = item
         job = worker.job
         if job is None:
             return  # an idle worker was ended
+        if message is None and self._awaits_signal(job):
+            threading.Timer(TICK_SECONDS, self._messages.put, [item]).start()
+            return
         if isinstance(message, Progress):
             self._write_progress(job, message)
             self.on_event(Progressed(job.run, job.slot, message))
@@ -305,6 +343,22 @@ class LocalExecutor:
         else:
             job.lost = True
             worker.process.kill()  # no longer trusted
+
+    def _handle_signal(self, number: int) -> None:
+        if number not in self.limits.signals:
+            raise KeyboardInterrupt
+        reason = f"{signal_name(number)}: running jobs stop at a checkpoint"
+        self._stop_at_checkpoints(reason, limit=self.limits.signals[number])
+
+    def _awaits_signal(self, job: RunningJob) -> bool:
+        """Return whether a job was ended by a signal that this process is about to receive too, for the first time.
+
+        Batch systems send SIGTERM to every process of an allocation.
+        """
+        ended_by = -job.worker.process.returncode
+        first = ended_by in self.limits.signals and not (job.ended_by_signal or job.cancelled or job.timed_out)
+        job.ended_by_signal = first
+        return first
 
     def _write_progress(self, job: RunningJob, message: Progress) -> None:
         now = time.monotonic()
@@ -329,10 +383,7 @@ class LocalExecutor:
                 job.worker.process.kill()
         if self._stop_at is not None and now > self._stop_at:
             self._stop_at = None
-            self._stop("--max-time: running jobs stop at a checkpoint", is_limit=True)
-            for job in self.jobs.values():
-                job.cancelled = True
-                job.request_stop()
+            self._stop_at_checkpoints("--max-time: running jobs stop at a checkpoint", limit="max time")
 
     def _check_store(self) -> None:
         """Raise StoreError if the folder of claims, which only launchers create, has gone."""
@@ -400,8 +451,16 @@ class LocalExecutor:
                 other.cancelled = True
                 other.terminate()
 
-    def _stop(self, reason: str, *, is_limit: bool = False) -> None:
+    def _stop_at_checkpoints(self, reason: str, *, limit: Limit) -> None:
+        """Start no more jobs, and stop the running ones at a checkpoint."""
+        self._stop(reason, limit=limit)
+        for job in self.jobs.values():
+            if not job.cancelled:
+                job.cancelled = True
+                job.request_stop()
+
+    def _stop(self, reason: str, *, limit: Limit = "") -> None:
         """Start no more jobs."""
         waiting = self.queue.stop()
-        if waiting or (is_limit and self.jobs):
-            self.on_event(GridStopped(reason, waiting, is_limit=is_limit))
+        if waiting or (limit and self.jobs):
+            self.on_event(GridStopped(reason, waiting, limit=limit))

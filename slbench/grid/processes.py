@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -128,8 +128,8 @@ def worker_device(device: Device) -> str:
 
 
 @contextlib.contextmanager
-def on_interrupt(callback: Callable[[], None]) -> Iterator[None]:
-    """Call `callback` on SIGINT and SIGTERM within the block, instead of raising at an arbitrary point.
+def on_signals(callback: Callable[[int], None], numbers: Iterable[int]) -> Iterator[None]:
+    """Call `callback` with the number of each of these signals within the block, instead of raising at any point.
 
     An exception between starting a worker and registering it would leave the worker behind. Does nothing outside
     the main thread, which alone receives signals.
@@ -137,10 +137,9 @@ def on_interrupt(callback: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda _number, _frame: callback()) for number in numbers]
+    before = {number: signal.signal(number, lambda number, _frame: callback(number)) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)

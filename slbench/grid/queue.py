@@ -3,10 +3,13 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from slbench.grid.slots import Device, Slot
 from slbench.record import Failure
 from slbench.study import StudyRun
+
+OnMismatch = Literal["wait", "restart"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,8 @@ class Policy:
     max_failures: int | None = None  # with the same cause; then no more jobs are started
     checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
     max_runs: int | None = None  # different runs to start; then no more are started
+    on_mismatch: OnMismatch = "restart"  # a run whose checkpoint does not continue bit by bit here: begin it again, or
+    # leave it to a process where it does
 
 
 DEFAULT_POLICY = Policy()

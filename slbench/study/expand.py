@@ -72,6 +72,7 @@ class Expansion:
             comparisons=compared,
             contrasts=contrasts,
             statistics=self.file.statistics,
+            engines=self.file.engine,
         )
 
     def _unused_methods(self) -> list[str]:

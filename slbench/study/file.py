@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from slbench.data.config import DataConfig
+from slbench.engine_settings import EngineTables
 from slbench.record import Keep
 from slbench.spec import Protocol
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
@@ -36,6 +37,7 @@ class StudyFile(BaseModel):
     exclude: Tables = []  # cells to leave out: all that have these values on these axes
     contrast: Tables = []  # the questions of the study; default: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS  # how they are judged
+    engine: EngineTables | None = None  # settings of the engines of `slbench submit`
 
 
 @dataclass(frozen=True)

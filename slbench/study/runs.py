@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slbench.data.config import DataConfig
+from slbench.engine_settings import EngineTables
 from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.record import Labels
@@ -88,3 +89,4 @@ class Study:
     comparisons: tuple[Comparison, ...] = ()  # decided by the seed rule; empty without one
     contrasts: tuple[Contrast, ...] | None = None  # declared questions; None: each method against "none"
     statistics: Statistics = DEFAULT_STATISTICS
+    engines: EngineTables | None = None  # settings of `slbench submit`

@@ -13,6 +13,7 @@ from typing import Any
 from slbench.backbones import BACKBONES, NAMED, PRESETS, default_spec
 from slbench.data import DATASETS
 from slbench.data.specs import DatasetSpec
+from slbench.engine_settings import SlurmSettings
 from slbench.methods import METHODS, Method
 from slbench.recipes import RECIPES, Recipe
 from slbench.stats.contrast import Contrast
@@ -72,6 +73,7 @@ def study_schema() -> Schema:
             "exclude": {**of_file["exclude"], "items": closed({path: {} for path in axes()})},
             "contrast": {**of_file["contrast"], "items": table_of(Contrast)},
             "statistics": closed(table_of(Statistics)["properties"], of_file["statistics"]),
+            "engine": closed({"slurm": table_of(SlurmSettings)}, of_file["engine"]),
         },
         "definitions": named_axes() | fields(),
     }
@@ -84,12 +86,14 @@ def study_keys() -> list[Key]:
     """
     schema = study_schema()["properties"]
     tables = ("report", "seeds", "statistics")
-    top = [name for name in schema if name not in ("grid", "set", "method", "exclude", "contrast", *tables)]
+    top = [name for name in schema if name not in ("grid", "set", "method", "exclude", "contrast", "engine", *tables)]
     keys = [described(name, fields()["recipe.precision"] if name == "precision" else schema[name]) for name in top]
     keys += [described(f"{name}.{key}", each) for name in tables for key, each in schema[name]["properties"].items()]
     keys += [described(f"grid.{name}", each) for name, each in named_axes().items()]
     keys += [described(path, each, default=default_text(path)) for path, each in fields().items()]
     keys += [described(f"contrast.{key}", each) for key, each in schema["contrast"]["items"]["properties"].items()]
+    slurm = schema["engine"]["properties"]["slurm"]["properties"]
+    keys += [described(f"engine.slurm.{key}", each) for key, each in slurm.items()]
     return [*keys, described("method.name", method_table()["properties"]["name"]), EXCLUDE]
 
 

@@ -25,7 +25,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         paths = RunPaths(folder)
-        self.current, self.previous = paths.checkpoint, paths.previous_checkpoint
+        self.current, self.previous, self.conditions = paths.checkpoint, paths.previous_checkpoint, paths.conditions
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state to a temporary file, verify it, and replace the current checkpoint.
@@ -67,8 +67,8 @@ class Checkpoints:
         return usable
 
     def clear(self) -> None:
-        """Remove both checkpoints."""
-        for path in (self.current, self.previous):
+        """Remove both checkpoints, and the conditions of the run beside them."""
+        for path in (self.current, self.previous, self.conditions):
             remove(path)
 
 

@@ -19,7 +19,7 @@ from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import DivergedError
-from slbench.files import write_atomic
+from slbench.files import dump_json, write_atomic
 from slbench.history import results_of, write_history
 from slbench.machine import Code
 from slbench.measure.macs import count
@@ -59,8 +59,8 @@ def execute(
 ) -> RunRecord:
     """Train a run in this process, from its last checkpoint if there is one, and write its record to the store.
 
-    A resumed run keeps its threads and precision. On another kind of device it restarts, because its numbers would
-    match neither device.
+    A resumed run keeps its threads and precision. On another device model, or with another version of torch or slbench,
+    it restarts, because its numbers would match neither.
 
     Args:
         data: default: as the environment says.
@@ -76,7 +76,7 @@ def execute(
     began = time.perf_counter()
     folder = store.folder(spec, labels)
     paths, checkpoints = RunPaths(folder), Checkpoints(folder)
-    start = RunConditions(device_kind=device.type, threads=threads, precision=precision)
+    start = RunConditions(device_kind=device.type, device_name=device_name, threads=threads, precision=precision)
     state = resumable(checkpoints.load(lambda saved: check_state(saved, spec)), start, keep=labels.keep)
     if state is not None:
         start = RunConditions(**state["start"])
@@ -138,8 +138,8 @@ def resumable(state: dict[str, Any] | None, asked: RunConditions, *, keep: Keep 
     if state is None:
         return None
     start = RunConditions(**state["start"])
-    if start.device_kind != asked.device_kind:
-        log.warning("restarting: checkpoint is from device kind %s, not %s", start.device_kind, asked.device_kind)
+    if (why := start.mismatch(asked)) is not None:
+        log.warning("restarting: the checkpoint is from %s", why)
         return None
     if keep == "best" and state["training"]["history"] and state.get("selected") is None:
         log.warning("restarting: checkpoint lacks the weights of the best epoch")
@@ -178,6 +178,7 @@ class CheckpointManager:
         self.selected: dict[str, Tensor] | None = None  # on the CPU
         self.before = 0.0  # seconds spent on the run by earlier processes
         self.began = self.last = time.perf_counter()
+        self.described = False  # whether the conditions are beside the checkpoints
         training.on_step = self.after_step
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -205,6 +206,9 @@ class CheckpointManager:
             self.selected = weights_of(self.training)
 
     def save(self) -> None:
+        if not self.described:
+            write_atomic(self.checkpoints.conditions, dump_json(dataclasses.asdict(self.start)))
+            self.described = True
         self.checkpoints.save(
             {
                 "run_id": self.training.spec.run_id,

@@ -32,7 +32,7 @@ Command = Callable[..., Result]
 @pytest.fixture
 def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Return a function that runs a command in this process."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
 
     def run(*arguments: object) -> Result:
         capsys.readouterr()
@@ -41,7 +41,8 @@ def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
         return Result(code, out, err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

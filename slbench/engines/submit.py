@@ -1,0 +1,215 @@
+"""Submit the workers of a study that are missing, and cancel them."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from slbench.claims import Claims
+from slbench.engine_settings import SlurmSettings
+from slbench.engines import slurm
+from slbench.engines.submission import FOLDER, Submission, SubmissionFolder, folder_of, submissions
+from slbench.engines.watch import SubmissionStatus, WorkerStatus, failures_to_start, statuses
+from slbench.errors import EngineError, InputError
+from slbench.files import write_atomic
+from slbench.store import ENDED, Store, safe
+from slbench.study import StudyRun
+from slbench.text import plural
+
+MAX_FAILED_STARTS = 3  # in a row; then no more workers are submitted without consent
+LOOKUPS = (1.0, 2.0, 4.0)  # seconds before each look for a submission whose answer was lost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Workers of a study to have."""
+
+    study: Path  # file
+    name: str
+    runs: Sequence[StudyRun]
+    store: Store
+    settings: SlurmSettings
+    workers: int  # in total, with those that are active
+    max_parallel: int | None
+    more: Sequence[str] = ()  # further arguments of `slbench work`
+    force: bool = False  # submit although workers failed to start
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a request led to."""
+
+    submission: Submission | None  # None: nothing was missing
+    script: Path | None
+    active: int  # workers before it
+    left: int  # runs
+
+
+def command(request: Request, study: Path, folder: Path) -> list[str]:
+    """Return the command of a worker."""
+    settings, jobs = request.settings, request.settings.jobs_per_device
+    return [
+        sys.executable, "-P", "-m", "slbench", "work", str(study), "--store", str(request.store.root.absolute()),
+        "--wait", "--idle-timeout", f"{settings.idle_timeout_s}s", "--threads", str(settings.threads),
+        *([] if jobs is None else ["--jobs-per-device", str(jobs)]), *request.more, "--submission", str(folder),
+    ]  # fmt: skip
+
+
+def script_of(request: Request, submission: Submission) -> str:
+    """Return the job script of a submission."""
+    folder = folder_of(request.store, submission).path.absolute()
+    return slurm.job_script(
+        name=submission.name,
+        folder=folder,
+        settings=request.settings,
+        workers=submission.workers,
+        max_parallel=request.max_parallel,
+        command=command(request, folder / request.study.name, folder),
+    )
+
+
+def submit(request: Request, *, sleep: Callable[[float], None] = time.sleep) -> Outcome:
+    """Submit as many workers as are missing, at most one for each run that is left.
+
+    The submission is stored before sbatch is called and again after it has answered, so that one whose answer was lost
+    is found by its name. Two processes never submit for a study at the same time.
+
+    Raises:
+        InputError: if SLURM refuses the job, or the latest workers failed to start.
+        EngineError: if SLURM does not answer. Then nothing was submitted, or the error says that it is not known.
+    """
+    with exclusive(request):
+        found = confirmed(request.store, request.name)
+        active, left = sum(len(each.active) for each in found), runs_left(request)
+        missing = min(request.workers, left) - active
+        if missing <= 0:
+            return Outcome(None, None, active, left)
+        if not request.force:
+            check_starts(found)
+        submission = Submission.create(request.name, engine="slurm", workers=missing, settings=request.settings)
+        folder = folder_of(request.store, submission)
+        write_atomic(folder.script, script_of(request, submission).encode())
+        try:
+            slurm.check_script(folder.script)
+        except (InputError, EngineError) as error:
+            folder.write(submission.model_copy(update={"state": "refused", "message": str(error)}))
+            raise
+        write_atomic(folder.path / request.study.name, request.study.read_bytes())
+        folder.write(submission)
+        submission = hand_over(submission, folder, sleep=sleep)
+        return Outcome(submission, folder.script, active, left)
+
+
+def hand_over(submission: Submission, folder: SubmissionFolder, *, sleep: Callable[[float], None]) -> Submission:
+    """Hand a stored submission to SLURM; return it with its job id.
+
+    Raises:
+        InputError: if SLURM refuses it.
+        EngineError: if it is not known whether SLURM has accepted it.
+    """
+    answer = slurm.submit_script(folder.script)
+    if answer.code == 0:
+        return confirm(submission, folder, answer.out)
+    if not answer.is_unreachable:
+        folder.write(submission.model_copy(update={"state": "refused", "message": answer.message}))
+        raise InputError(f"--engine slurm: refused by sbatch: {answer.message}")
+    folder.write(submission.model_copy(update={"message": answer.message}))
+    for seconds in LOOKUPS:
+        sleep(seconds)
+        try:
+            tasks = slurm.queue_of([submission.name])[submission.name]
+        except EngineError:
+            continue
+        if tasks:
+            return confirm(submission, folder, tasks[0].job_id)
+    raise EngineError(
+        f"SLURM did not confirm {submission.name} ({answer.message}); it may have accepted it: "
+        "slbench status shows that, and the same command submits nothing twice"
+    )
+
+
+def confirm(submission: Submission, folder: SubmissionFolder, job_id: str) -> Submission:
+    """Store that SLURM has accepted a submission."""
+    submission = submission.model_copy(update={"state": "submitted", "job_id": job_id, "message": ""})
+    folder.write(submission)
+    return submission
+
+
+@contextmanager
+def exclusive(request: Request) -> Iterator[None]:
+    """Let no other process submit workers of this study within the block. Raises EngineError while one does."""
+    claims = Claims(request.store.root / FOLDER / "claims")
+    claim = claims.acquire(f"submit-{safe(request.name)}")
+    if claim is None:
+        raise EngineError(
+            f"another process is submitting workers of '{request.name}'; try again when it has ended "
+            f"(if it is dead, delete {claims.root})"
+        )
+    try:
+        with claim.heartbeats():
+            yield
+    finally:
+        claim.release(done=True)
+
+
+def confirmed(store: Store, study: str) -> list[SubmissionStatus]:
+    """Return the state of a study's workers; submissions whose answer was lost get their job id.
+
+    Raises:
+        EngineError: if SLURM does not answer.
+    """
+    known = submissions(store, study)
+    found = statuses(known, slurm.queue_of(each.name for each, _ in known if each.state != "refused"), {})
+    for each in found:
+        if each.submission.job_id is None and each.job_id is not None:
+            confirm(each.submission, each.folder, each.job_id)
+    return found
+
+
+def runs_left(request: Request) -> int:
+    """Return the number of runs that have not ended, running ones included."""
+    states = request.store.states(run.spec for run in request.runs)
+    return sum(state not in ENDED for state in states.values())
+
+
+def check_starts(found: Sequence[SubmissionStatus]) -> None:
+    """Raise InputError if the latest workers all failed to start."""
+    failed = failures_to_start(found)
+    if len(failed) >= MAX_FAILED_STARTS:
+        raise InputError(
+            f"the last {plural(len(failed), 'worker')} failed to start ({failed[0].why}); logs: "
+            f"{found[-1].folder.path}; --force submits all the same"
+        )
+
+
+def cancel(store: Store, study: str, *, workers: int | None) -> list[str]:
+    """Cancel workers of a study, waiting ones first; return them by job id and task.
+
+    Args:
+        workers: how many; None: all.
+    Raises:
+        EngineError: if SLURM does not answer.
+    """
+    found = confirmed(store, study)
+    active = [(each, worker) for each in found for worker in each.active if each.job_id is not None]
+    active.sort(key=lambda pair: pair[1].state == "running")
+    chosen = active if workers is None else active[:workers]
+    targets = [f"{each.job_id}_{worker.task}" for each, worker in chosen]
+    if not targets:
+        return []
+    for each in found:
+        tasks = [worker.task for other, worker in chosen if other is each]
+        if tasks:
+            stored = each.folder.read() or each.submission
+            each.folder.write(stored.model_copy(update={"cancelled": sorted({*stored.cancelled, *tasks})}))
+    slurm.cancel(whole_arrays(found, chosen) if workers is None else targets)
+    return targets
+
+
+def whole_arrays(
+    found: Sequence[SubmissionStatus], chosen: Sequence[tuple[SubmissionStatus, WorkerStatus]]
+) -> list[str]:
+    """Return the job ids of the arrays of these workers."""
+    return [each.job_id for each in found if each.job_id is not None and any(each is other for other, _ in chosen)]

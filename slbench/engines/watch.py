@@ -1,0 +1,211 @@
+"""State of the workers of submissions: what they recorded, and what the scheduler says."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from slbench.engines.slurm import Task, ended_states, queue_of
+from slbench.engines.submission import Attempt, Submission, SubmissionFolder, submissions
+from slbench.errors import EngineError, InputError
+from slbench.store import Store
+
+State = Literal["pending", "running", "unconfirmed", "ended", "unknown"]
+UNCONFIRMED_SECONDS = 600.0  # after which a submission that the scheduler does not know is taken to be lost
+ENDS = {  # states of SLURM, in words of messages
+    "BOOT_FAIL": "node failure",
+    "CANCELLED": "cancelled",
+    "DEADLINE": "time limit",
+    "NODE_FAIL": "node failure",
+    "OUT_OF_MEMORY": "out of memory",
+    "PREEMPTED": "preempted",
+    "TIMEOUT": "time limit",
+}
+ASK_SECONDS, MAX_ASK_SECONDS = (
+    30.0,
+    600.0,
+)  # between two queries of a status that is watched; doubled after each failure
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """State of one worker."""
+
+    task: int
+    state: State
+    why: str  # why it waits, how it ended
+    node: str
+    attempts: tuple[Attempt, ...]
+    failed_to_start: bool = False  # ended before any run went on
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ("pending", "running", "unconfirmed")
+
+
+@dataclass(frozen=True)
+class SubmissionStatus:
+    """State of the workers of a submission."""
+
+    submission: Submission
+    folder: SubmissionFolder
+    job_id: str | None  # None: the scheduler has not confirmed it, and no worker has started
+    workers: tuple[WorkerStatus, ...]
+
+    @property
+    def active(self) -> list[WorkerStatus]:
+        return [worker for worker in self.workers if worker.is_active]
+
+
+Queue = Mapping[str, list[Task]]
+
+
+def statuses(
+    known: Iterable[tuple[Submission, SubmissionFolder]],
+    queue: Queue | None,
+    ended: Mapping[tuple[str, int], Task],
+) -> list[SubmissionStatus]:
+    """Return the state of submissions.
+
+    Args:
+        queue: workers in the queue by name of their job; None: the scheduler did not answer.
+        ended: how workers ended that have left the queue, by job id and task.
+    """
+    return [status(*each, queue=queue, ended=ended) for each in known if each[0].state != "refused"]
+
+
+def status(
+    submission: Submission,
+    folder: SubmissionFolder,
+    *,
+    queue: Queue | None,
+    ended: Mapping[tuple[str, int], Task] = {},
+) -> SubmissionStatus:
+    """Return the state of the workers of a submission."""
+    rows = {} if queue is None else {row.task: row for row in queue.get(submission.name, [])}
+    attempts = {task: tuple(folder.worker(task).attempts) for task in range(submission.workers)}
+    job_ids = [row.job_id for row in rows.values()] + [each.job_id for tried in attempts.values() for each in tried]
+    job_id = submission.job_id or next(iter(job_ids), None)
+    workers = []
+    for task, tried in attempts.items():
+        row = rows.get(task) or (ended.get((job_id, task)) if job_id is not None else None)
+        if queue is None:
+            workers.append(WorkerStatus(task, "unknown", last_words(tried), "", tried))
+        elif job_id is None:
+            lost = submission.age_seconds > UNCONFIRMED_SECONDS
+            why = "never confirmed" if lost else "not confirmed yet"
+            workers.append(WorkerStatus(task, "ended" if lost else "unconfirmed", why, "", ()))
+        else:
+            workers.append(worker_status(task, tried, row, is_cancelled=task in submission.cancelled))
+    return SubmissionStatus(submission, folder, job_id, tuple(workers))
+
+
+def worker_status(task: int, attempts: Sequence[Attempt], row: Task | None, *, is_cancelled: bool) -> WorkerStatus:
+    """Return the state of a worker from its attempts and from its row in the queue, if it has one."""
+    tried, node = tuple(attempts), row.node if row else ""
+    if row is not None and row.is_waiting:
+        requeued = [f"requeued after {ending(attempts, is_cancelled=False)}"] if attempts else []
+        return WorkerStatus(task, "pending", "; ".join(filter(None, [*requeued, row.reason])), node, tried)
+    if row is not None and row.is_active:
+        return WorkerStatus(task, "running", "", node, tried)
+    told = ENDS.get(row.state, "") if row else ""
+    last = attempts[-1] if attempts else None
+    node = node or (last.hostname if last else "")
+    if last is None:
+        cancelled = is_cancelled or told == "cancelled"
+        why = "cancelled" if cancelled else told or "did not start"
+        return WorkerStatus(task, "ended", why, node, tried, failed_to_start=not cancelled)
+    if last.end is None:
+        return WorkerStatus(task, "ended", "cancelled" if is_cancelled else told or "killed", node, tried)
+    failed = last.end == "failed" and not last.progressed and last.runs == 0
+    why = ending(attempts, is_cancelled=is_cancelled, told=told)
+    return WorkerStatus(task, "ended", why, node, tried, failed_to_start=failed)
+
+
+def ending(attempts: Sequence[Attempt], *, is_cancelled: bool, told: str = "") -> str:
+    """Return how the last attempt of a worker ended, in words.
+
+    Args:
+        told: what the scheduler says.
+    """
+    last = attempts[-1]
+    if last.end == "failed":
+        return f"failure: {last.message}" if last.message else "failure"
+    if last.end == "terminated":
+        return "cancelled" if is_cancelled else told or "preempted or cancelled"
+    return last.end or "a kill"
+
+
+def last_words(attempts: Sequence[Attempt]) -> str:
+    if not attempts:
+        return "not started when last seen"
+    last = attempts[-1]
+    return f"ended: {ending(attempts, is_cancelled=False)}" if last.end else f"started on {last.hostname}"
+
+
+def failures_to_start(found: Sequence[SubmissionStatus]) -> list[WorkerStatus]:
+    """Return the latest workers that failed to start, with no other ending after them."""
+    ended = [
+        worker for each in found for worker in each.workers if worker.state == "ended" and worker.why != "cancelled"
+    ]
+    failed = list[WorkerStatus]()
+    for worker in reversed(ended):
+        if not worker.failed_to_start:
+            break
+        failed.append(worker)
+    return failed
+
+
+def bad_nodes(found: Iterable[SubmissionStatus]) -> dict[str, int]:
+    """Return the number of workers that were lost or failed to start by node, for nodes with two or more."""
+    lost = Counter(
+        worker.node
+        for each in found
+        for worker in each.workers
+        if worker.node and (worker.failed_to_start or worker.why == "node failure")
+    )
+    return {node: count for node, count in lost.items() if count > 1}
+
+
+class Watcher:
+    """The state of a store's workers, asked seldom: one query for all submissions, and less often after failures.
+
+    Args:
+        study: name; None: of all studies.
+    """
+
+    def __init__(self, store: Store, study: str | None, *, clock: Callable[[], float]) -> None:
+        self.store, self.study, self.clock = store, study, clock
+        self.problem = ""  # why the scheduler was not asked, or did not answer
+        self._queue: Queue | None = None
+        self._ended: dict[tuple[str, int], Task] = {}
+        self._pause, self._next = ASK_SECONDS, -1.0
+
+    def look(self) -> list[SubmissionStatus]:
+        """Return the state of all submissions; the answer of the scheduler may be half a minute old."""
+        known = [each for each in submissions(self.store, self.study) if each[0].state != "refused"]
+        if known and self.clock() >= self._next:
+            self._ask(known)
+        return statuses(known, self._queue, self._ended)
+
+    def _ask(self, known: Sequence[tuple[Submission, SubmissionFolder]]) -> None:
+        try:
+            self._queue, self.problem, self._pause = queue_of(each.name for each, _ in known), "", ASK_SECONDS
+        except (EngineError, InputError) as error:
+            self._queue, self.problem, self._pause = None, str(error), min(2 * self._pause, MAX_ASK_SECONDS)
+        else:
+            unclear = [
+                each.job_id
+                for each in statuses(known, self._queue, self._ended)
+                if each.job_id is not None
+                and any(
+                    worker.state == "ended" and unexplained(worker, each.job_id, self._ended) for worker in each.workers
+                )
+            ]
+            self._ended |= ended_states(job_id for job_id in unclear if job_id is not None)
+        self._next = self.clock() + self._pause
+
+
+def unexplained(worker: WorkerStatus, job_id: str, ended: Mapping[tuple[str, int], Task]) -> bool:
+    """Return whether only the accounting can tell how a worker ended."""
+    return (job_id, worker.task) not in ended and worker.why in ("killed", "did not start", "preempted or cancelled")

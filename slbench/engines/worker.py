@@ -1,0 +1,102 @@
+"""What a worker that a scheduler has started records of itself, and when it has itself requeued."""
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from slbench.engines import slurm
+from slbench.engines.submission import Attempt, End, SubmissionFolder, now
+from slbench.errors import InputError
+from slbench.grid.events import Event, Finished, Limit, Progressed
+from slbench.text import one_line
+
+ENDS: Mapping[Limit, End] = {
+    "idle": "idle",
+    "max runs": "limit",
+    "max time": "limit",
+    "time limit": "time limit",
+    "time left": "time limit",
+    "terminated": "terminated",
+}
+
+
+class EngineWorker:
+    """The attempt of this process, as a context manager around its work: recorded when it begins and when it ends.
+
+    Args:
+        folder: of the submission.
+    Raises:
+        InputError: if the folder is not visible here, or SLURM did not start this process.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
+        self.folder, self.environment = SubmissionFolder(folder), environment
+        job_id, task = environment.get("SLURM_ARRAY_JOB_ID", ""), environment.get("SLURM_ARRAY_TASK_ID", "")
+        if not (job_id.isdecimal() and task.isdecimal()):
+            raise InputError("--submission: is for workers that slbench submit has started")
+        if (submission := self.folder.read()) is None:
+            raise InputError(
+                f"{folder}: not visible on {platform.node()}; the store must be a folder that all nodes share"
+            )
+        self.settings, self.job_id, self.task = submission.settings, job_id, int(task)
+        self.earlier = self.folder.worker(self.task).attempts
+        self.attempt = Attempt(
+            restart=int(environment.get("SLURM_RESTART_COUNT", "0") or 0),
+            job_id=job_id,
+            hostname=platform.node(),
+            started_at=now(),
+        )
+        self._runs, self._progressed = 0, False
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds until this worker is warned of its time limit; None if it has none that is known."""
+        seconds = slurm.end_of_allocation(self.settings, self.environment)
+        return None if seconds is None else max(0.0, seconds - self.settings.signal_delay_s)
+
+    def __enter__(self) -> Self:
+        self._write()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.attempt.end is None:
+            terminated = isinstance(error, KeyboardInterrupt)
+            message = "" if error is None or terminated else one_line(str(error) or type(error).__name__)[:500]
+            self.end("terminated" if terminated else "failed" if error is not None else "no work", message=message)
+
+    def see(self, event: Event) -> None:
+        self._runs += isinstance(event, Finished)
+        self._progressed = self._progressed or isinstance(event, Finished | Progressed)
+
+    def end(self, end: End, *, message: str = "") -> None:
+        """Record how this attempt ends."""
+        self.attempt = self.attempt.model_copy(
+            update={
+                "ended_at": now(), "end": end, "message": message,
+                "runs": self._runs, "progressed": self._progressed,
+            }
+        )  # fmt: skip
+        self._write()
+
+    def requeue(self) -> str:
+        """Have SLURM start this worker again after it has ended at its time limit, if that promises progress.
+
+        Returns:
+            What was done, as a line.
+        """
+        before = sum(attempt.end == "time limit" for attempt in self.earlier)
+        if not self._progressed:
+            return "not requeued: no run went on in this allocation"
+        if before >= self.settings.max_num_timeout:
+            return f"not requeued: at its time limit for the {before + 1}th time (max_num_timeout)"
+        if not slurm.requeue(self.job_id, self.task):
+            return "not requeued: scontrol requeue failed; slbench submit adds a worker"
+        return "requeued"
+
+    def _write(self) -> None:
+        self.folder.write_worker(self.task, [*self.earlier, self.attempt])
