@@ -95,6 +95,8 @@ TUNE = {
     "--store": FOLDER,
 }  # fmt: skip
 OTHER: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
+    (("work", "x.toml", "--wait"), {"--idle-timeout": TIME}),
+    (("submit", "x.toml", "--dry-run"), {"--workers": COUNT, "--max-parallel": COUNT, "--store": FOLDER}),
     (("work", "x.toml"), {"--max-runs": COUNT, "--max-time": TIME, "--retries": WHOLE, "--store": FOLDER}),
     (("train", "x.toml"), {"--seed": (*WHOLE, HUGE), "--devices": ("", "cpu,cpu", "nope"), "--store": FOLDER}),
     (("verify-resume", "x.toml"), {"--kills": ("0", "101", "-1", "x"), "--kill-seed": ("x", "", "1.5")}),

@@ -48,6 +48,7 @@ WHOLE: dict[str, Any] = {
     "contrast": [{"method": "mine"}, {"method": "mine", "trend": "recipe.lr", "scale": "log", "over": "backbones"}],
     "statistics": {"margin": 1, "variance": "own", "failures": "chance", "level": 0.9, "spread": 0.4},
     "exclude": [{"method": "mine", "recipe.lr": [0.001], "backbone": "Tiny"}],
+    "engine": {"slurm": {"time": "4:00:00", "gpus_per_node": 1, "options": {"exclusive": True, "nice": 7}}},
     "set": {"recipe": {"epochs": 1, "no_decay": ["norm"]}, "dataset.image_size": 48, "precision": "fp32"},
     "grid": {
         "backbone": ["vit", TINY],
@@ -92,6 +93,9 @@ def test_a_study_with_every_key_is_valid_and_loads() -> None:
         (["method"], [{"mask_self": True}]),
         (["method"], [{"name": "mine", "mask_sel": True}]),
         (["exclude"], [{"metod": "none"}]),
+        (["engine", "slurm", "tim"], "4:00:00"),
+        (["engine", "slurm", "cpus_per_task"], 0),
+        (["engine", "slrum"], {}),
     ],
 )
 def test_loading_and_the_schema_refuse_the_same_files(keys: list[str], value: Any) -> None:
