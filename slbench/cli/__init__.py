@@ -23,7 +23,7 @@ COMMANDS = {
     "cancel": CommandEntry("submit:cancel", "Cancel workers of a study on a cluster."),
     "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
     "status": CommandEntry("status:status", "Show which runs are done, running, failed, damaged or missing."),
-    "logs": CommandEntry("status:logs", "Print the log of a run."),
+    "logs": CommandEntry("status:logs", "Print the log of a run, or of a worker on a cluster."),
     "report": CommandEntry(
         "report:report", "Print the answers to a study's questions and its table; write tables and figures."
     ),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -123,31 +124,46 @@ def watch_runs(study: Study, store: Store, watcher: "Watcher | None") -> GridSta
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="Run id, or a unique prefix of it.")],
+    run: Annotated[str, typer.Argument(help="Run id, or a unique prefix of it; or a worker on a cluster: 17_0.")],
     store: options.StoreFolder = options.RESULTS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
 ) -> None:
-    """Print the log of a run."""
+    """Print the log of a run, or of a worker on a cluster."""
     from slbench.files import open_regular
     from slbench.run_paths import RunPaths
 
     results = Store(store)
     results.check(writing=False)
-    run_id, folder = results.find(run)
+    if re.fullmatch(r"\d+_\d+", run):
+        run_id, path = run, worker_log(results, run)
+    else:
+        run_id, folder = results.find(run)
+        path = RunPaths(folder).log
     try:
-        with io.TextIOWrapper(open_regular(RunPaths(folder).log), errors="replace") as log:
+        with io.TextIOWrapper(open_regular(path), errors="replace") as log:
             text = log.read()
             if not text and not follow:
-                print(f"{RunPaths(folder).log}: the log is empty", file=sys.stderr)
+                print(f"{path}: the log is empty", file=sys.stderr)
             print(text, end="")
             while follow and run_id in results.claims.holders():
                 time.sleep(FOLLOW_SECONDS)
                 print(log.read(), end="", flush=True)
             print(log.read(), end="")
     except FileNotFoundError:
-        raise InputError(f"{folder}: no log; the run was trained by `slbench train`, or has not started") from None
+        raise InputError(f"{path.parent}: no log; it was trained by `slbench train`, or has not started") from None
     except OSError as error:
-        raise unreadable(RunPaths(folder).log, error) from error
+        raise unreadable(path, error) from error
+
+
+def worker_log(store: Store, worker: str) -> Path:
+    """Return the log of a worker on a cluster by job id and task. Raises InputError if no submission has it."""
+    from slbench.engines.submission import submissions
+
+    job_id, _, task = worker.partition("_")
+    for submission, folder in submissions(store):
+        if submission.job_id == job_id:
+            return folder.log(int(task))
+    raise InputError(f"{store.root}: no submission has this worker (got '{worker}'); slbench status names their jobs")
 
 
 def lines(study: Study, standing: GridStatus) -> list[str]:

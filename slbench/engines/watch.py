@@ -179,18 +179,20 @@ class Watcher:
         self.problem = ""  # why the scheduler was not asked, or did not answer
         self._queue: Queue | None = None
         self._ended: dict[tuple[str, int], Task] = {}
+        self._found: list[SubmissionStatus] = []
         self._pause, self._next = ASK_SECONDS, -1.0
 
     def look(self) -> list[SubmissionStatus]:
-        """Return the state of all submissions; the answer of the scheduler may be half a minute old."""
-        known = [each for each in submissions(self.store, self.study) if each[0].state != "refused"]
-        if known and self.clock() >= self._next:
-            self._ask(known)
-        return statuses(known, self._queue, self._ended)
+        """Return the state of all submissions, which may be half a minute old."""
+        if self.clock() >= self._next:
+            known = submissions(self.store, self.study)
+            self._ask([each for each, _ in known if each.state != "refused"], known)
+            self._found = statuses(known, self._queue, self._ended)
+        return self._found
 
-    def _ask(self, known: Sequence[tuple[Submission, SubmissionFolder]]) -> None:
+    def _ask(self, asked: Sequence[Submission], known: Sequence[tuple[Submission, SubmissionFolder]]) -> None:
         try:
-            self._queue, self.problem, self._pause = queue_of(each.name for each, _ in known), "", ASK_SECONDS
+            self._queue, self.problem, self._pause = queue_of(each.name for each in asked), "", ASK_SECONDS
         except (EngineError, InputError) as error:
             self._queue, self.problem, self._pause = None, str(error), min(2 * self._pause, MAX_ASK_SECONDS)
         else:

@@ -254,3 +254,15 @@ def test_status_goes_on_while_squeue_fails(slbench: Command, study: Path, store:
     slurm.faults(squeue="slurm_load_jobs error: Unable to contact slurm controller")
     result = slbench("status", study, "--store", store.root)
     assert result.code == 0 and not missing(result.out, "0 of 10 done", "1 unknown", "Unable to contact")
+
+
+def test_the_log_of_a_worker_is_printed_by_job_and_task(
+    slbench: Command, study: Path, store: Store, slurm: FakeSlurm
+) -> None:
+    assert slbench("submit", study, "--store", store.root, "--workers", 2).code == 0
+    (folder,) = folders(store)
+    folder.log(1).write_text("worker 100_1 on n7\n")
+    assert slbench("logs", "100_1", "--store", store.root).out == "worker 100_1 on n7\n"
+    slbench("logs", "100_0", "--store", store.root).check_error("no log", "started")
+    slbench("logs", "7_0", "--store", store.root).check_error("7_0", "slbench status")
+    assert slurm.calls("squeue") == [], "logs asks nothing"
