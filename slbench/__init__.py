@@ -43,6 +43,7 @@ Modules from top to bottom; each imports only from those below it:
     differing.py  fields in which runs differ
     spec.py       RunSpec: everything that can change the result of a run
     data/         data sets by name and from users, in memory or on disk; splits, order, batches, augmentation
+    retrofit/     SPT and LSA as add-ons of models from elsewhere: apply, describe, RetrofittedBackbone
     backbones/    specs/: registry and sizes, free of torch; layers.py: Backbone and shared layers; one file a network
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
     recipes.py    Recipe: settings of training
@@ -66,17 +67,25 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from slbench.retrofit.apply import apply as apply
+    from slbench.retrofit.apply import describe as describe
     from slbench.stats.judge import contrasts as contrasts
 
 __version__ = "0.1.0"
 
+MODULES = {  # of public functions that need pandas or torch, which are imported when they are first used
+    "apply": "slbench.retrofit.apply",
+    "contrasts": "slbench.stats.judge",
+    "describe": "slbench.retrofit.apply",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Import `contrasts` when it is first used, since it needs pandas."""
-    if name == "contrasts":
-        from slbench.stats.judge import contrasts
+    """Import a public function when it is first used."""
+    if name in MODULES:
+        import importlib
 
-        return contrasts
+        return getattr(importlib.import_module(MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -79,6 +79,11 @@ class RunSpec:
             seed=seed,
             numerics=training_numerics(recipe, dataset) | network_numerics(backbone, method),
         )
+        if method.mask_warmup > recipe.epochs:
+            raise InputError(
+                f"method.mask_warmup: longer than the run (got {method.mask_warmup:g} epochs); "
+                f"allowed: 0 to {recipe.epochs}"
+            )
         if protocol == "holdout" and dataset.num_validation == 0:
             raise InputError(
                 f"protocol: no validation image among {dataset.num_train} training images (got 'holdout'); "
@@ -149,6 +154,7 @@ class RunSpec:
 IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
     RunSpec: {},
     Method: {
+        "mask_warmup": 0.0,
         "initialization": "default",
         "gaussians": 0,
         "embedding": "default",

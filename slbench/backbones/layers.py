@@ -1,5 +1,7 @@
 """Layers of several backbones: attention, MLP, pre-norm block, stochastic depth, initial values."""
 
+from collections.abc import Collection
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -11,6 +13,7 @@ from slbench.backbones.receptive_part import ReceptivePart
 from slbench.methods import Method
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.token_grid import TokenGrid
+from slbench.recipes import ParameterKind
 from slbench.rng import generator
 
 
@@ -46,6 +49,10 @@ class Backbone(nn.Module):
             InputError: if the kind is unknown; see `slbench.backbones.parameter_kinds`.
         """
         return parameter_kind(self, name)
+
+    def decays(self, name: str, exempt: Collection[ParameterKind]) -> bool:
+        """Return whether a parameter decays, by its kind; `exempt` are the kinds that the recipe exempts."""
+        return self.parameter_kind(name) not in exempt
 
     def init_parameter(self, module: nn.Module, name: str, parameter: Tensor, *, source: torch.Generator) -> None:
         """Set the initial value of one parameter in place, or leave it as constructed.

@@ -1,8 +1,10 @@
 """Multiply-adds of a network, counted with fvcore."""
 
 import copy
+import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +29,15 @@ class ComputeCost:
     uncounted_operators: dict[str, int]  # torch's operator name to the number of calls
 
 
+def attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """Return the multiply-adds of fused attention: q k^T, and the weights times v, as if they were explicit."""
+    from fvcore.nn.jit_handles import get_shape
+
+    del outputs
+    (*batch, queries, dim), (*_, keys, _), (*_, values) = (get_shape(value) for value in inputs[:3])
+    return math.prod(batch) * queries * keys * (dim + values)
+
+
 def count(network: nn.Module, *, shape: ImageShape) -> ComputeCost:
     """Return the cost of a forward pass of one image, counted on a CPU copy of the network."""
     with warnings.catch_warnings():
@@ -36,6 +47,7 @@ def count(network: nn.Module, *, shape: ImageShape) -> ComputeCost:
 
         plain = copy.deepcopy(network).cpu().eval()
         analysis = FlopCountAnalysis(plain, torch.zeros(1, shape.channels, *shape.size))
+        analysis.set_op_handle("aten::scaled_dot_product_attention", attention_macs)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         by_operator = {name: int(number) for name, number in analysis.by_operator().items()}
         uncounted = {name.removeprefix("aten::"): number for name, number in analysis.unsupported_ops().items()}

@@ -24,6 +24,7 @@ class AttentionLogits(nn.Module):
         initial_temperature: in multiples of sqrt(d_k).
         mask_self: forbid a token to attend to itself; queries and keys must be the same two or more tokens.
         gaussians: of the mask that multiplies the scores, per head; 0: none. Needs `tokens`.
+        blend_mask: let `set_mask_share` blend the mask in; its share is part of the state.
         tokens: where the tokens lie in the image, for positional masks and biases; None: unknown.
     Raises:
         ValueError: in forward, if `mask_self` and the token counts differ or are 1.
@@ -32,6 +33,7 @@ class AttentionLogits(nn.Module):
     """
 
     parameter_kinds: ClassVar[dict[str, str]] = {"scale": "temperature"}
+    mask_share: Tensor | None  # by which a token's weight on itself is reduced; None: 1
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class AttentionLogits(nn.Module):
         initial_temperature: float = 1.0,
         mask_self: bool = False,
         gaussians: int = 0,
+        blend_mask: bool = False,
         tokens: TokenGrid | None = None,
     ) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class AttentionLogits(nn.Module):
         entries = num_heads if self.per_head else 1
         self.scale = nn.Parameter(torch.full((entries,), self.initial_scale)) if learn_temperature else None
         self.mixture = GaussianMixtureMask(num_heads, gaussians, tokens=tokens) if gaussians else nn.Identity()
+        self.register_buffer("mask_share", torch.ones(()) if mask_self and blend_mask else None)
 
     @classmethod
     def from_method(
@@ -83,6 +87,7 @@ class AttentionLogits(nn.Module):
             initial_temperature=method.initial_temperature,
             mask_self=method.mask_self and can_mask,
             gaussians=0 if only_class else method.gaussians,
+            blend_mask=method.mask_warmup > 0,
             tokens=tokens,
         )
 
@@ -102,7 +107,9 @@ class AttentionLogits(nn.Module):
         scores = self.mixture(self.products(q, k))
         if adjust is not None:
             scores = adjust(scores)
-        return mask_diagonal(scores) if self.mask_self else scores
+        if not self.mask_self:
+            return scores
+        return mask_diagonal(scores) if self.mask_share is None else blend_diagonal(scores, self.mask_share)
 
     def products(self, q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
         """Return the scaled products q k^T, before masks and `adjust`."""
@@ -123,11 +130,41 @@ def mask_diagonal(scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n m"]:
     Raises:
         ValueError: if the numbers of queries and keys differ or are 1.
     """
+    require_same_tokens(scores)
+    scores.detach().diagonal(dim1=-2, dim2=-1).fill_(float("-inf"))
+    return scores
+
+
+def blend_diagonal(
+    scores: Float[Tensor, "b h n m"], share: Float[Tensor, ""], masked: Tensor | None = None
+) -> Float[Tensor, "b h n m"]:
+    """Return scores with log(1 - share) added to the diagonal: a token's weight on itself is multiplied by 1 - share.
+
+    Weights are meant before they are normalised to a sum of 1. A share of 1 masks the diagonal.
+
+    Args:
+        masked: which scores are meant, if not the whole diagonal.
+    Raises:
+        ValueError: if the numbers of queries and keys differ or are 1.
+    """
+    require_same_tokens(scores)
+    if masked is None:
+        masked = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+    return torch.where(masked, scores + torch.log1p(-share), scores)
+
+
+def set_mask_share(network: nn.Module, share: float) -> None:
+    """Set by how much every mask that is blended in reduces the weight of a token on itself: 0 not at all, 1 fully."""
+    for module in network.modules():
+        if isinstance(module, AttentionLogits) and module.mask_share is not None:
+            module.mask_share.fill_(share)
+
+
+def require_same_tokens(scores: Float[Tensor, "b h n m"]) -> None:
+    """Raise ValueError if the numbers of queries and keys differ or are 1."""
     queries, keys = scores.shape[-2:]
     if queries != keys or queries < 2:
         raise ValueError(
             f"masking the diagonal needs the same two or more tokens as queries and keys; "
             f"got {queries} queries and {keys} keys"
         )
-    scores.detach().diagonal(dim1=-2, dim2=-1).fill_(float("-inf"))
-    return scores

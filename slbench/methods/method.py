@@ -49,6 +49,7 @@ class Method:
     temperature_per: Literal["head", "layer"] = "head"  # one learned temperature per head or layer
     initial_temperature: Annotated[float, Ge(1e-6), Le(1e6)] = 1.0  # in multiples of sqrt(d_k); constant unless learned
     mask_self: bool = False  # no token attends to itself
+    mask_warmup: Annotated[float, Ge(0), Le(1e6)] = 0.0  # epochs over which the mask is blended in; 0: from the start
     widened: bool = False  # control: a wider MLP, so that the parameter count is that of "both"
     initialization: Literal["default", "mimetic", "impulse", "impulse-norms"] = "default"  # of self-attention
     gaussians: Annotated[int, Ge(0), Le(64)] = 0  # per head, in a mask that multiplies the scores; GMM-ViT's are 5
@@ -86,6 +87,8 @@ class Method:
             raise InputError(
                 f"{name}: needs flattened patches, which embedding '{self.embedding}' lacks (got {value}); remove it"
             )
+        if self.mask_warmup and not self.mask_self:
+            raise InputError(f"mask_warmup: needs mask_self = true (got {self.mask_warmup:g})")
         self._check_control()
 
     def _check_control(self) -> None:

@@ -17,6 +17,7 @@ from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batch, Batches
 from slbench.errors import DivergedError
 from slbench.history import EpochMetrics
+from slbench.methods.lsa import set_mask_share
 from slbench.rng import derive
 from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, seed_forward
@@ -156,6 +157,7 @@ class Training:
             lr = self.schedule(number)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
+            self._blend_mask(number)
             loss = self._step(list(islice(batches, recipe.accumulate)), epoch=epoch, first=step * recipe.accumulate)
             self.total += loss
             self.done = step + 1
@@ -166,6 +168,12 @@ class Training:
                 self.on_step()
         self._check()
         return lr
+
+    def _blend_mask(self, step: int) -> None:
+        """Set the share of LSA's mask for a step, where the method blends it in: 1 from the end of `mask_warmup`."""
+        if warmup := self.spec.method.mask_warmup * self.steps_per_epoch:
+            for network in {self.network, self.evaluated}:
+                set_mask_share(network, min(1.0, (step + 1) / warmup))
 
     def _check(self) -> None:
         """Raise DivergedError if a loss since the last check was not finite. Waits for the device."""

@@ -21,7 +21,7 @@ def make_optimizer(network: Backbone, recipe: Recipe) -> torch.optim.AdamW:
     assert recipe.lr is not None, "a resolved recipe has a rate"
     decaying, exempt = list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in network.named_parameters():
-        (exempt if network.parameter_kind(name) in recipe.no_decay else decaying).append(parameter)
+        (decaying if network.decays(name, recipe.no_decay) else exempt).append(parameter)
     groups = [{"params": decaying}]
     if exempt:
         groups.append({"params": exempt, "weight_decay": 0.0})  # type: ignore[dict-item]
