@@ -45,7 +45,8 @@ Modules from top to bottom; each imports only from those below it:
     data/         data sets by name and from users, in memory or on disk; splits, order, batches, augmentation
     retrofit/     SPT and LSA as add-ons of models from elsewhere: apply, describe, RetrofittedBackbone
     backbones/    specs/: registry and sizes, free of torch; layers.py: Backbone and shared layers; one file a network
-    methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules
+    methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules; gmm.py,
+                  conv_tokenizers.py: those of rivals
     recipes.py    Recipe: settings of training
     image_shape.py  ImageShape: size, channels and classes of a network's images
     csv_text.py, markdown.py  texts as CSV and Markdown, escaped

@@ -25,6 +25,13 @@ def test_inapplicable_methods_are_omitted_with_a_note() -> None:
     assert not missing(note, "ViT", "both-no-pool", "s_pool", "no")
 
 
+def test_a_rival_method_is_omitted_where_it_means_nothing() -> None:
+    found = study({"backbone": ["vit", "swin"], "method": ["none", "registers"]})
+    assert cells(found) == [("ViT", "none"), ("ViT", "registers"), ("Swin", "none")]
+    (note,) = found.notes
+    assert not missing(note, "Swin", "registers", "4", "ViT")
+
+
 def test_a_study_with_inapplicable_methods_only_is_refused() -> None:
     with pytest.raises(InapplicableError) as caught:
         study({"backbone": ["vit"], "method": ["both-no-pool"]})

@@ -10,6 +10,7 @@ import torch
 
 from slbench.analysis.capture import AttentionCapture, capture_attention
 from slbench.analysis.run_selection import FinishedRun, Split
+from slbench.backbones import lower_bounds
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
 from slbench.data import DataConfig, check_available, load
@@ -45,7 +46,7 @@ def network_with(weights: dict[str, torch.Tensor], spec: RunSpec, path: Path) ->
         InputError: naming the file, if the weights do not fit the network; before it is built if they are too few.
     """
     unfit = InputError(f"{path}: weights do not fit the network that this version of slbench builds for the run")
-    least = spec.backbone.lower_bounds(spec.dataset.shape).parameters
+    least = lower_bounds(spec.backbone, spec.method, shape=spec.dataset.shape).parameters
     if least > sum(weight.numel() for weight in weights.values()):
         raise unfit
     network = spec.build_network()

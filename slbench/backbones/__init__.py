@@ -15,9 +15,11 @@ from slbench.backbones.specs import (
     TransformerSpec,
     ViTSpec,
 )
+from slbench.backbones.specs.lower_bounds import LowerBounds
 from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
+from slbench.methods.method import CCT_LAYERS
 from slbench.names import lookup
 from slbench.text import shown
 from slbench.validation import checked
@@ -36,6 +38,7 @@ __all__ = [
     "construct",
     "count_parameters",
     "default_spec",
+    "lower_bounds",
     "meta_network",
     "resolve_network",
 ]
@@ -181,6 +184,20 @@ def widened(spec: BackboneSpec, name: str, target: Method, *, shape: ImageShape)
         )
     widened_sizes: BackboneSpec = dataclasses.replace(sizes, mlp_ratio=nearest)
     return widened_sizes
+
+
+def lower_bounds(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> LowerBounds:
+    """Return lower bounds of the size of a resolved network: by the formula of the backbone, with the method's tokens.
+
+    The parameters of an embedding that is not the backbone's are left out.
+    """
+    if method.embedding == "default":
+        return spec.lower_bounds(shape)
+    sizes: Any = spec  # a dataclass with a field patch_size
+    if method.embedding in CCT_LAYERS:
+        sizes = dataclasses.replace(sizes, patch_size=2 ** CCT_LAYERS[method.embedding])  # its grid, rounded down
+    bounds: LowerBounds = sizes.lower_bounds(dataclasses.replace(shape, channels=0))
+    return bounds
 
 
 def count_parameters(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> int:

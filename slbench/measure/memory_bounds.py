@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, lower_bounds
 from slbench.errors import InputError
 from slbench.limits import NETWORK_MACS
 from slbench.measure.network import Network
@@ -39,7 +39,7 @@ def check_network(
         use: training of the weights; gradients of the images of the batch, one image at a time; or a forward pass of
             one image.
     """
-    bounds = network.backbone.lower_bounds(network.shape)
+    bounds = lower_bounds(network.backbone, network.method, shape=network.shape)
     height, width = network.image_size
     needed = batch * network.in_channels * height * width * FP32
     needed += bounds.parameters * (TRAINED_WEIGHTS if use == "training" else FP32)

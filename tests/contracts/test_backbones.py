@@ -24,9 +24,16 @@ def pairs(sample: Callable[[str, str], bool]) -> pytest.MarkDecorator:
 
 
 def is_sample(backbone: str, method: str) -> bool:
-    """Return whether the quick tests include a pair: few methods on variants of presets, rivals on ViT alone."""
+    """Return whether the quick tests include a pair: few methods on variants of presets, some rivals on ViT alone."""
     if METHODS[method].additions:
-        return backbone == "vit"
+        return backbone == "vit" and method in (
+            "impulse-init",
+            "gmm-mean-pool",
+            "cct",
+            "conv-stem",
+            "dw-mlp",
+            "registers",
+        )
     return not backbone.endswith("-as-preset") or method in ("none", "overlapping-conv", "both", "both-no-pool")
 
 

@@ -1,10 +1,12 @@
 """Counts beside multiply-adds, which test_compute_budget.py and tests/golden/test_macs.py compare."""
 
+import pytest
 import torch
 from torch import nn
 
 from slbench.image_shape import ImageShape
 from slbench.measure.macs import count
+from slbench.methods import METHODS
 from tests.contracts.small import CHANNELS, small
 
 
@@ -21,6 +23,26 @@ def test_uncounted_operators_are_listed_in_the_order_of_names() -> None:
     cost = count(network, shape=ImageShape((2, 3), 1, 2))
     assert cost.uncounted_operators == {"gelu": 2, "softmax": 1}
     assert list(cost.uncounted_operators) == ["gelu", "softmax"]
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].additions])
+def test_only_elementwise_operators_of_rival_methods_are_not_counted(method: str) -> None:
+    """By torch's names: convolutions, products of matrices and batch norms would be missing here."""
+    (plain, network) = (count(small("vit", name), shape=ImageShape((8, 12), CHANNELS, 7)) for name in ("none", method))
+    elementwise = {"div", "exp", "neg", "pad", "square", "sum", "mean", "max_pool2d"}
+    assert set(network.uncounted_operators) <= set(plain.uncounted_operators) | elementwise
+
+
+def test_the_convolutions_and_gates_of_dhvt_are_counted() -> None:
+    """Of a ViT of 2 x 3 patches of 4 px, 6 channels and 12 hidden units: two blocks."""
+    plain, stem, mlp = (
+        count(small("vit", name), shape=ImageShape((8, 12), CHANNELS, 7)).macs
+        for name in ("none", "conv-stem", "dw-mlp")
+    )
+    patches = 6 * 4 * 4 * CHANNELS * 6
+    assert stem - plain == (4 * 6 * 9 * CHANNELS * 3 + 6 * 9 * 3 * 6) - patches
+    depthwise, gate, of_class_token = 6 * 9 * 12, 2 * 6 * 1, 2 * 6 * 12
+    assert mlp - plain == 2 * (depthwise + gate - of_class_token)
 
 
 def test_counting_does_not_change_the_network_or_the_random_state() -> None:

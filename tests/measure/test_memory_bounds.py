@@ -1,8 +1,12 @@
 """Lower bounds of the size of networks, and what they refuse."""
 
+from math import prod
+from typing import Any
+
 import pytest
 
-from slbench.backbones import BACKBONES, NAMED, count_parameters, default_spec
+from slbench.backbones import BACKBONES, NAMED, count_parameters, default_spec, lower_bounds
+from slbench.backbones.specs import ViTSpec
 from slbench.errors import InputError
 from slbench.image_shape import ImageShape
 from slbench.limits import NETWORK_MACS
@@ -56,6 +60,17 @@ def test_a_network_is_refused_by_its_multiply_adds_unless_the_limit_is_raised(mo
             continue
         with pytest.raises(InputError, match=naming("cpu", "multiply-adds", "allowed", NETWORK_MACS.variable)):
             check_network(vit, 0, batch=1, where="cpu")
+
+
+@pytest.mark.parametrize("patch", [4, 32])
+@pytest.mark.parametrize("embedding", ["default", "conv-stem", "cct-3x1", "cct-3x2"])
+def test_the_bound_of_parameters_is_below_the_count_with_any_embedding(embedding: Any, patch: int) -> None:
+    shape = ImageShape((64, 64), 3, 10)
+    sizes = ViTSpec(patch_size=patch, dim=48, depth=1, num_heads=3)
+    resolved = Network.resolve(sizes, Method(embedding=embedding), shape=shape)
+    bounds = lower_bounds(resolved.backbone, resolved.method, shape=shape)
+    assert 0 < bounds.parameters <= count_parameters(resolved.backbone, resolved.method, shape=shape)
+    assert bounds.largest == 3 * prod(resolved.method.grid((64, 64), patches=(64 // patch, 64 // patch))) ** 2
 
 
 def test_a_network_is_refused_by_its_weights_gradients_and_moments() -> None:
