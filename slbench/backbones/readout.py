@@ -35,7 +35,7 @@ class MeanReadout(nn.Module):
 class SequenceReadout(MeanReadout):
     """CCT's sequence pooling: a mean of the normed patches x, weighted by softmax(g(x)) with a learned linear map g.
 
-    Source: arXiv:2104.05704, section 3.2.
+    Source: arXiv:2104.05704, section 3.2. The bias of g is kept as published, though the softmax cancels it.
     """
 
     def __init__(self, dim: int, prefix: int) -> None:

@@ -65,7 +65,8 @@ def test_logits_have_their_shape_and_every_parameter_a_finite_gradient(backbone:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
-        assert (parameter.grad.abs().sum() > 0) == (name not in unread), name
+        if name != "readout.score.bias":  # which the softmax of sequence pooling cancels up to rounding
+            assert (parameter.grad.abs().sum() > 0) == (name not in unread), name
 
 
 def unread_parameters(network: Backbone) -> set[str]:
@@ -96,7 +97,8 @@ def test_parameters_shared_with_the_plain_method_have_the_same_initial_values(ba
     assert len(shared) > len(plain) / 2
     structured = METHODS[method].initialization != "default"
     others = {name for name in shared if not torch.equal(plain[name], changed[name])}
-    attention = {name for name in shared if name.endswith((".qkv.weight", "attention.project.weight"))}
+    weights = {name for name in shared if name.endswith((".qkv.weight", "attention.project.weight"))}
+    attention = {name for name in weights if name.startswith("blocks.")}  # not in soft splits
     assert others == (attention if structured else set())
 
 
