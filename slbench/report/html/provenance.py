@@ -1,10 +1,11 @@
 """Runs behind the numbers of a page, and unfinished runs."""
 
+import itertools
 import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from slbench.differing import flat
@@ -15,7 +16,7 @@ from slbench.report.cells import Row
 from slbench.report.columns import Column, DatasetColumn
 from slbench.report.html.cells import provenance_id
 from slbench.report.html.curves import LearningCurve, max_epochs, read_curve
-from slbench.report.html.inline_svg import line_chart
+from slbench.report.html.inline_svg import Chart
 from slbench.report.inputs import ReportInputs
 from slbench.report.table import Table, text
 from slbench.report.tidy import tidy_row
@@ -81,6 +82,7 @@ class CellProvenance:
     shared: Facts  # spec and environment common to all runs
     runs: tuple[RunDetails, ...]  # by seed
     missing: tuple[UnfinishedRun, ...]
+    definitions: str  # SVG; axes and lines that the charts refer to
     charts: str  # HTML; of all runs if there are several
 
 
@@ -102,18 +104,21 @@ def cell_provenance(inputs: ReportInputs, table: Table, *, detailed: bool) -> li
             if not cells:
                 continue
             finished = [records[run_id] for run_id in cells[0].run_ids]
+            id_ = provenance_id(number, table, dataset)
             runs, shared = details(finished, inputs) if detailed else (list(map(RunDetails, finished)), {})
-            curves = [run.curve for run in runs if run.curve is not None]
+            runs, charts = with_charts(runs, id_)
+            numbers = range(len([run for run in runs if run.curve is not None]))
             cells_with_runs.append(
                 CellProvenance(
-                    id=provenance_id(number, table, dataset),
+                    id=id_,
                     title=with_settings(row.title, table.settings, row.settings),
                     dataset=dataset,
                     facts=tuple(full_numbers(row, columns)),
                     shared=shared,
                     runs=tuple(runs),
                     missing=tuple(missing[finished[0].spec.cell_id]),
-                    charts=charts(curves) if len(curves) > 1 else "",
+                    definitions="".join(chart.definitions for chart in charts),
+                    charts=figures(charts, numbers) if len(numbers) > 1 else "",
                 )
             )
     return cells_with_runs
@@ -136,7 +141,7 @@ def details(records: Sequence[RunRecord], inputs: ReportInputs) -> tuple[list[Ru
         if folder := inputs.folders.get(record.run_id):
             differing["folder"] = folder.name.encode(errors="replace").decode()
             curve = read_curve(RunPaths(folder).history, limit=limit)
-        runs.append(RunDetails(record, differing, curve, charts([curve]) if curve else ""))
+        runs.append(RunDetails(record, differing, curve))
     return runs, shared
 
 
@@ -164,10 +169,17 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4f}" if abs(value) >= 0.1 else f"{value:.4g}")
 
 
-def charts(curves: Sequence[LearningCurve]) -> str:
-    """Return the HTML of the accuracy and the loss by epoch of some runs."""
-    drawn = "".join(line_chart(title, curves, names) for title, names in CHARTS.items())
-    return f'<div class="charts">{drawn}</div>'
+def with_charts(runs: Sequence[RunDetails], id_: str) -> tuple[list[RunDetails], list[Chart]]:
+    """Return the runs of a cell with their figures, and the charts of accuracy and loss that these refer to."""
+    curves = [run.curve for run in runs if run.curve is not None]
+    charts = [Chart(f"{id_}{letter}", title, CHARTS[title], curves) for letter, title in zip("ab", CHARTS, strict=True)]
+    numbers = itertools.count()
+    return [replace(run, charts=figures(charts, [next(numbers)])) if run.curve else run for run in runs], charts
+
+
+def figures(charts: Sequence[Chart], numbers: Sequence[int]) -> str:
+    """Return the HTML of the charts of some runs, by number."""
+    return f'<div class="charts">{"".join(chart.figure(numbers) for chart in charts)}</div>'
 
 
 def with_settings(title: str, names: Sequence[str], values: Sequence[str]) -> str:

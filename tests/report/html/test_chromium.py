@@ -105,11 +105,17 @@ def test_a_number_opens_its_runs_and_a_run_its_spec_commit_versions_data_and_cur
         assert shown in words
     curves = tab.evaluate(
         "[...document.querySelectorAll('.panel .run[open] figure > svg')].map(one => "
-        "[...one.querySelectorAll('path.series')].map(path => path.getAttribute('d').match(/[Ml]/g).join('')))"
+        "[...document.querySelector(one.querySelector('use:last-of-type').getAttribute('href')).children]"
+        ".map(path => path.getAttribute('d').match(/[Ml]/g).join('')))"
     )
     assert curves == [["Ml", "Mll"], ["Mll", "Ml", "Mll"]]  # validation has no third epoch
-    below = "[...document.querySelectorAll('.panel .run[open] .epochs')].map(one => one.textContent)"
+    below = (
+        "[...document.querySelectorAll('.panel .run[open] use:first-of-type')].map("
+        "use => document.querySelector(use.getAttribute('href') + ' .epochs').textContent)"
+    )
     assert tab.evaluate(below) == ["123epoch"] * 2
+    drawn = "[...document.querySelectorAll('.panel .run[open] use')].map(use => use.getBoundingClientRect().width > 50)"
+    assert tab.evaluate(drawn) == [True] * 4
     tab.click(".panel .run[open] details > summary")
     values = tab.evaluate("document.querySelector('.panel .run[open] pre').innerText").splitlines()
     assert values[3].split() == ["3", "1.000", "–", "1.500", "–", "60.12"]

@@ -14,7 +14,7 @@ from slbench.cli import app
 from slbench.differing import flat
 from slbench.report.columns import GainColumn, MetricColumn
 from slbench.report.html.curves import LearningCurve, read_curve, thinned
-from slbench.report.html.inline_svg import line_chart
+from slbench.report.html.inline_svg import Chart
 from slbench.report.html.page import PageFigure, asset
 from slbench.report.html.provenance import rounded
 from slbench.report.inputs import ReportInputs
@@ -232,20 +232,39 @@ def test_a_series_without_any_value_is_left_out_and_a_file_that_cannot_be_read_i
 
 def test_a_chart_draws_a_line_a_series_and_run_from_the_lowest_to_the_highest_value() -> None:
     curve = LearningCurve((1, 2, 3), 3, {"val_top1": (20.0, 40.0, None), "test_top1": (30.0, 50.0, 60.0)})
-    chart = parsed(line_chart("Accuracy", [curve, curve], ("val_top1", "test_top1")))
-    assert chart.one("svg").attributes["aria-label"] == "Accuracy by epoch: validation, test"
-    lines = [(path.attributes["class"], path.attributes["d"]) for path in chart.all("path")[2:]]
-    validation = ("series val faint", "M90 392h0l361-188")
-    test = ("series test faint", "M90 298h0l361-188l361-94")
-    assert lines == [validation, test, validation, test]
-    assert [text.text for text in chart.one("g", class_="left").all("text")] == ["20", "30", "40", "50", "60"]
-    assert [text.text for text in chart.one("g", class_="epochs").all("text")] == ["1", "2", "3", "epoch"]
+    other = LearningCurve((1, 2), 2, {"test_top1": (40.0, 50.0)})
+    chart = Chart("c", "Accuracy", ("val_top1", "test_top1"), [curve, other])
+    figure, defined = parsed(chart.figure([0, 1])), parsed(chart.definitions)
+    assert figure.one("svg").attributes["aria-label"] == "Accuracy by epoch: validation, test"
+    assert [use.attributes["href"] for use in figure.all("use")] == ["#c", "#c-0", "#c-1"]
+    assert [(path.attributes["class"], path.attributes["d"]) for path in defined.one(id="c-0").all("path")] == [
+        ("series val", "M90 392h0l361-188"),
+        ("series test", "M90 298h0l361-188l361-94"),
+    ]
+    (path,) = defined.one(id="c-1").all("path")
+    assert (path.attributes["class"], path.attributes["d"]) == ("series test", "M90 204h0l361-94")  # on the same axes
+    assert [text.text for text in defined.one("g", class_="left").all("text")] == ["20", "30", "40", "50", "60"]
+    assert [text.text for text in defined.one("g", class_="epochs").all("text")] == ["1", "2", "3", "epoch"]
+    alone = parsed(chart.figure([1]))
+    assert alone.one("svg").attributes["aria-label"] == "Accuracy by epoch: test"
+    assert [use.attributes["href"] for use in alone.all("use")] == ["#c", "#c-1"] and not alone.all("g")
+
+
+def test_every_chart_of_a_page_refers_to_lines_in_it(tmp_path: Path) -> None:
+    page = parsed(page_of(two_backbones(tmp_path)))
+    referred = {use.attributes["href"] for use in page.all("use")}
+    assert referred == {
+        f"#{group.attributes['id']}" for part in page.all("defs") for group in part.all("g") if "id" in group.attributes
+    }
+    charts = page.one(id="runs").all("div", class_="charts")
+    assert len(charts) > 2 and all(chart.all("use") for chart in charts)
 
 
 def test_a_chart_of_one_value_is_a_dot_in_its_middle_and_one_of_none_is_left_out() -> None:
     single = LearningCurve((4,), 1, {"test_loss": (2.0,)})
-    assert 'class="series test dot" d="M451 204h0"' in line_chart("Loss", [single], ("test_loss",))
-    assert line_chart("Loss", [single], ("val_loss",)) == line_chart("Loss", [], ("test_loss",)) == ""
+    assert 'class="series test dot" d="M451 204h0"' in Chart("c", "Loss", ("test_loss",), [single]).definitions
+    for empty in (Chart("c", "Loss", ("val_loss",), [single]), Chart("c", "Loss", ("test_loss",), [])):
+        assert empty.definitions == empty.figure(range(len(empty.curves))) == ""
 
 
 def test_long_curves_keep_their_first_and_last_epoch_and_evenly_what_is_between() -> None:
