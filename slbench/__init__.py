@@ -43,12 +43,17 @@ Modules from top to bottom; each imports only from those below it:
     differing.py  fields in which runs differ
     spec.py       RunSpec: everything that can change the result of a run
     data/         data sets by name and from users, in memory or on disk; splits, order, batches, augmentation
+    examples/     plugins to copy; no other module imports them
+    foreign/      models of timm, torchvision and users' files: constructors, pretrained weights, checks
     retrofit/     SPT and LSA as add-ons of models from elsewhere: apply, describe, RetrofittedBackbone
     backbones/    specs/: registry and sizes, free of torch; layers.py: Backbone and shared layers; one file a network
     methods/      method.py: Method of an ablation as a value; spt.py, lsa.py: their modules; gmm.py,
                   conv_tokenizers.py: those of rivals
     recipes.py    Recipe: settings of training
     image_shape.py  ImageShape: size, channels and classes of a network's images
+    plugins.py    decorators by which users register models, methods, data sets and augmentations
+    registrations.py  what plugins register, read without running them
+    user_files.py files of models, plugins and weights that the user named: hashed, read for names, run on request
     csv_text.py, markdown.py  texts as CSV and Markdown, escaped
     toml_text.py  TOML within limits
     limits.py     limits that variables of the environment change
@@ -61,6 +66,7 @@ Modules from top to bottom; each imports only from those below it:
     names.py, errors.py, text.py
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +126,7 @@ def load_runs(store: str | Path = "results") -> "pd.DataFrame":
     return gathered.frame
 
 
-def load_model(model: str | Path, *, store: str | Path = "results") -> "nn.Module":
+def load_model(model: str | Path, *, store: str | Path = "results", plugins: Iterable[str | Path] = ()) -> "nn.Module":
     """Return the network of a finished run, or of a folder written by `slbench export-model`, in eval mode on the CPU.
 
     The network is an ordinary module: normalised float32 images (b c h w) in, logits (b k) out. Nothing is unpickled.
@@ -136,10 +142,11 @@ def load_model(model: str | Path, *, store: str | Path = "results") -> "nn.Modul
     Args:
         model: a run id, or the beginning of one; the folder of a run; or the folder of an exported network.
         store: folder of results, where an id is looked up.
+        plugins: Python files or packages of yours that the network needs; found by content, wherever they are now.
     Raises:
         InputError: if there is no such run or folder, or its weights were not kept, are damaged or do not fit.
         StoreError: if the record of the run is damaged.
     """
     from slbench.models import load_model
 
-    return load_model(model, store=store)
+    return load_model(model, store=store, plugins=plugins)

@@ -7,13 +7,14 @@ DIR/example.py          classify an image
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
-from slbench import __version__
+from slbench import __version__, user_files
 from slbench.analysis.load import network_with, read_hashed, tensors_in, weights_hash
 from slbench.analysis.run_selection import FinishedRun, Requirements, named_run
 from slbench.data import DataConfig, class_names
@@ -158,8 +159,10 @@ def check_target(folder: Path) -> None:
         raise InputError(f"{folder}: must be a folder, but {existing} is a file; choose another")
 
 
-def load_model(model: str | Path, *, store: str | Path = "results") -> nn.Module:
+def load_model(model: str | Path, *, store: str | Path = "results", plugins: Iterable[str | Path] = ()) -> nn.Module:
     """Return a network in eval mode; see `slbench.load_model`."""
+    for plugin in plugins:
+        user_files.add(Path(plugin))
     if os.path.lexists(Path(model) / CONFIG):
         config, weights = read_config(Path(model)), Path(model) / WEIGHTS
         content = read_hashed(weights, config.weights_sha256, of=CONFIG)

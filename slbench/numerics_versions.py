@@ -11,6 +11,7 @@ NUMERICS: dict[str, int] = {
     "subset": 1,  # choice of the images of a subset
     "augmentation": 1,  # flip and padded crop
     "autoaugment": 1,
+    "plugin_augmentation": 1,  # its place and its random stream
     "erasing": 1,
     "mixing": 1,  # CutMix and Mixup
     "averaging": 1,  # moving average of the weights (ema_decay)

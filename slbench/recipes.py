@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 
 from slbench.errors import InputError
 from slbench.validation import STRICT
@@ -59,6 +59,7 @@ class Recipe:
     flip: bool = True  # horizontal, with probability 1/2
     crop_padding: Annotated[int, Ge(0), Le(256)] = 4  # px of zero padding before a random crop; 0: off
     auto_augment: Policy = "none"  # "dataset": the policy published for the data set, else that of ImageNet
+    augmentation: Annotated[str, MaxLen(1000)] = ""  # of a plugin, after AutoAugment; see slbench.plugins
     erase: Probability = 0.0  # random erasing, per image, after normalising
     erase_area: tuple[Share, Share] = (0.02, 0.4)  # share of the image: lowest and highest, uniform
     erase_aspect: tuple[Shape, Shape] = (0.3, 3.3)  # height / width: lowest and highest
@@ -157,6 +158,7 @@ _RELEASED = dict.fromkeys(Recipe.__dataclass_fields__, "verbatim: released code"
     "clip_norm": _OFF,
     "ema_decay": _OFF,
     "drop_path": "verbatim: 0.1 in the released transformers; guess: also in the CNNs",
+    "augmentation": _OFF,
     "auto_augment": "verbatim: released code; magnitudes and operations as in torchvision",
     "erase_aspect": "verbatim: released code",
     "erase_aspect_draw": "verbatim: released code; later implementations draw it log-uniform",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import BACKBONES, build, resolve_network
+from slbench.backbones import BACKBONES, backbone_entry, build, resolve_network
 from slbench.backbones.specs import BackboneSpec, RegisteredSpec
 from slbench.data.sets.catalog import auto_augment_policy
 from slbench.data.specs import DatasetSpec
@@ -68,7 +68,7 @@ class RunSpec:
         holdout = protocol == "holdout"
         subset = dataset.trained_on(holdout=holdout) != dataset.without_validation(holdout=holdout)
         recipe = recipe.resolved(
-            dataset_policy=auto_augment_policy(dataset.name), default_lr=BACKBONES[backbone.name].lr, subset=subset
+            dataset_policy=auto_augment_policy(dataset.name), default_lr=backbone_entry(backbone.name).lr, subset=subset
         )
         run = cls(
             backbone=backbone,
@@ -162,9 +162,11 @@ IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
         "mlp": "default",
         "registers": 0,
         "match_parameters": None,
+        "own_tokenizer": "",
+        "own_scores": "",
     },
     DatasetSpec: {"split_seed": 0},
-    Recipe: {"equal": None},
+    Recipe: {"equal": None, "augmentation": ""},
     **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
 }
 
@@ -208,6 +210,7 @@ def training_numerics(recipe: Recipe, dataset: DatasetSpec) -> dict[str, int]:
         "autoaugment": recipe.auto_augment != "none",
         "erasing": recipe.erase > 0,
         "mixing": recipe.cutmix > 0 or recipe.mixup > 0,
+        "plugin_augmentation": bool(recipe.augmentation),
         "averaging": recipe.ema_decay is not None,
     }
     return {part: NUMERICS[part] for part, is_used in used.items() if is_used}
@@ -227,4 +230,4 @@ def network_numerics(backbone: BackboneSpec, method: Method) -> dict[str, int]:
         "registers": method.registers > 0,
     }
     of_method = {part: NUMERICS[part] for part, is_used in used.items() if is_used}
-    return {backbone.name: backbone.numerics_version} | of_method
+    return {backbone.numerics_part: backbone.numerics_version} | of_method

@@ -37,6 +37,7 @@ OTHER_RECIPE: dict[str, Any] = {  # a value different from that of recipe quick 
     "clip_norm": 1.0,
     "ema_decay": 0.99,
     "auto_augment": "svhn",
+    "augmentation": "darken@0123",
     "erase": 0.25,
     "erase_area": (0.02, 0.3),
     "erase_aspect": (0.3, 3.0),

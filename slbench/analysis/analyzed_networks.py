@@ -8,7 +8,7 @@ import torch
 from slbench.analysis.learned_temperatures import line_titles
 from slbench.analysis.load import LoadedDatasets, evenly_spaced, load_network
 from slbench.analysis.run_selection import RunSelection
-from slbench.backbones import BACKBONES, NAMED
+from slbench.backbones import BACKBONES, named_title
 from slbench.backbones.layers import Backbone
 from slbench.data.batches import Batches
 from slbench.image_shape import ImageShape
@@ -56,7 +56,7 @@ def untrained_networks(networks: dict[tuple[str, str], Network], *, seed: int, c
     for (backbone, method), network in networks.items():
         noise = generator(seed, "noise")
         yield AnalyzedNetwork(
-            line=model_title(NAMED[backbone].title, method),
+            line=model_title(named_title(backbone), method),
             backbone=backbone,
             method=method,
             dataset="",

@@ -18,7 +18,7 @@ from slbench.analysis.load import LoadedDatasets, OnProgress
 from slbench.analysis.maps import displayed
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.seed_aggregation import run_columns
-from slbench.backbones import BACKBONES
+from slbench.backbones import backbone_entry
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet
@@ -134,7 +134,7 @@ def definitions(maps: Sequence[AttentionMaps], options: AttentionOptions) -> lis
     """Return definitions of the maps for the networks in use."""
     last_block = "Maps: attention of the class token in the last block, mean over heads."
     parts = [BRIGHT, STRETCHED, ROLLOUT if options.rollout else last_block]
-    networks = {BACKBONES[run_maps.run.record.spec.backbone.name].title: run_maps.layers for run_maps in maps}
+    networks = {backbone_entry(run_maps.run.record.spec.backbone.name).title: run_maps.layers for run_maps in maps}
     for title, layers in networks.items():
         parts += rollout_notes(title, layers) if options.rollout else last_block_notes(title, layers)
         if any(layer.mix is not None for layer in layers):

@@ -1,5 +1,6 @@
 """Load the network of a finished run with its weights, and the images of its splits."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from slbench.analysis.run_selection import FinishedRun, Split
 from slbench.backbones import lower_bounds
 from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.layers import Backbone
+from slbench.backbones.specs import ForeignSpec
 from slbench.data import DataConfig, check_available, load
 from slbench.data.batches import Batches
 from slbench.data.images.source import Rows
@@ -49,12 +51,19 @@ def network_with(weights: dict[str, torch.Tensor], spec: RunSpec, path: Path) ->
     least = lower_bounds(spec.backbone, spec.method, shape=spec.dataset.shape).parameters
     if least > sum(weight.numel() for weight in weights.values()):
         raise unfit
-    network = spec.build_network()
+    network = without_initial_weights(spec).build_network()
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise unfit from error
     return network.eval()
+
+
+def without_initial_weights(spec: RunSpec) -> RunSpec:
+    """Return the spec of the same network without the file of its pretrained weights, which others replace."""
+    if not isinstance(spec.backbone, ForeignSpec):
+        return spec
+    return dataclasses.replace(spec, backbone=dataclasses.replace(spec.backbone, pretrained=""))
 
 
 def read_weights(record: RunRecord, path: Path) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, backbone_entry
 from slbench.data.config import DataConfig
 from slbench.errors import InputError
 from slbench.methods import model_title
@@ -165,7 +165,7 @@ def named_run(store: Store, name: str, needs: Requirements) -> FinishedRun:
 
 
 def has_attention(spec: RunSpec) -> bool:
-    return BACKBONES[spec.backbone.name].tokens != "none"
+    return backbone_entry(spec.backbone.name).tokens != "none"
 
 
 def no_attention(spec: RunSpec) -> str:

@@ -4,17 +4,22 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slbench.backbones.specs import (
     BACKBONES,
     BackboneEntry,
     BackboneSpec,
+    ForeignSpec,
     PiTSpec,
     SwinSpec,
     TransformerSpec,
     ViTSpec,
+    backbone_entry,
+    is_foreign,
 )
+from slbench.backbones.specs.foreign import foreign_spec
 from slbench.backbones.specs.lower_bounds import LowerBounds
 from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
@@ -33,6 +38,7 @@ __all__ = [
     "PRESETS",
     "BackboneEntry",
     "Preset",
+    "backbone_entry",
     "build",
     "check_method",
     "construct",
@@ -40,6 +46,7 @@ __all__ = [
     "default_spec",
     "lower_bounds",
     "meta_network",
+    "named_title",
     "resolve_network",
 ]
 
@@ -98,7 +105,13 @@ NAMED: dict[str, BackboneEntry | Preset] = {**BACKBONES, **PRESETS}  # names tha
 
 
 def check_method(spec: BackboneSpec, method: Method) -> None:
-    """Raise InapplicableError if a method (before defaults are resolved) does not apply to a backbone."""
+    """Raise InapplicableError if a method (before defaults are resolved) does not apply to a backbone.
+
+    Whether it fits the layers of a foreign model is known once that is built; see `slbench.foreign`.
+    """
+    if isinstance(spec, ForeignSpec):
+        spec.resolved_method(method)
+        return
     entry = BACKBONES[spec.name]
     shifted = method.shift != "none"
     if entry.tokens == "none" and not method.is_plain:
@@ -130,6 +143,8 @@ def resolve_network(
         InputError: if sizes do not fit the image, or the shift is 0 px or not smaller than the image.
         InapplicableError: if the method does not apply to the backbone.
     """
+    if isinstance(spec, ForeignSpec):
+        return spec, spec.resolved_method(method)
     check_method(spec, method)
     spec = spec.resolved(shape.size)
     if method.matched is not None:
@@ -206,14 +221,21 @@ def count_parameters(spec: BackboneSpec, method: Method, *, shape: ImageShape) -
 
 
 def default_spec(name: str) -> BackboneSpec:
-    """Return the paper's sizes of a backbone, or the sizes of a preset.
+    """Return the paper's sizes of a backbone, the sizes of a preset, or a foreign model as its constructor makes it.
 
     Raises:
         InputError: if the name is unknown.
     """
+    if is_foreign(name):
+        return foreign_spec({"name": name}, where="backbone", folder=Path.cwd())
     entry = lookup(NAMED, name, "backbone")
     sizes: BackboneSpec = entry.sizes if isinstance(entry, Preset) else checked(entry.spec, {"name": name}, where=name)
     return sizes
+
+
+def named_title(name: str) -> str:
+    """Return the title in tables of a backbone, a preset or a foreign model."""
+    return NAMED[name].title if name in NAMED else backbone_entry(name).title
 
 
 def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float, seed: int) -> "Backbone":
@@ -231,7 +253,7 @@ def build(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: f
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = construct(spec, method, shape=shape, drop_path=drop_path)
+        network = construct(spec, method, shape=shape, drop_path=drop_path, seed=seed)
     initialize(network, seed=seed)
     structure_attention(network, method, seed=seed)
     return network
@@ -245,16 +267,21 @@ def meta_network(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> "B
         return construct(spec, method, shape=shape, drop_path=0.0)
 
 
-def construct(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float) -> "Backbone":
-    """Return the network without its initial values.
+def construct(spec: BackboneSpec, method: Method, *, shape: ImageShape, drop_path: float, seed: int = 0) -> "Backbone":
+    """Return the network without its initial values; those of a foreign model are drawn while it is constructed.
 
+    Args:
+        seed: of the parameters that a method adds to a foreign model.
     Raises:
         InputError: if the sizes do not fit the images, or the method does not apply.
     """
     assert method.matched is None, "controls of equal parameters are resolved by `resolve_network`"
-    entry = BACKBONES[spec.name]
+    entry = backbone_entry(spec.name)
     module, name = entry.module.split(":")
-    network: Backbone = getattr(importlib.import_module(module), name)(
-        spec.resolved(shape.size), entry.resolved(method), shape=shape, drop_path=drop_path
-    )
+    make: Any = getattr(importlib.import_module(module), name)
+    network: Backbone
+    if isinstance(spec, ForeignSpec):
+        network = make(spec, spec.resolved_method(method), shape=shape, drop_path=drop_path, seed=seed)
+    else:
+        network = make(spec.resolved(shape.size), entry.resolved(method), shape=shape, drop_path=drop_path)
     return network

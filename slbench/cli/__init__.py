@@ -38,7 +38,9 @@ COMMANDS = {
     "import": CommandEntry("archive:import_runs", "Add the runs of an archive to a store."),
     "clean": CommandEntry("archive:clean", "List or remove leftovers, dead claims and old checkpoints."),
     "profile": CommandEntry("profile:profile", "Measure multiply-adds, parameters, images/s and memory."),
-    "list": CommandEntry("lists:list_names", "List backbones, methods, datasets, recipes or study files."),
+    "list": CommandEntry(
+        "lists:list_names", "List backbones, methods, datasets, augmentations, recipes or study files."
+    ),
     "doctor": CommandEntry("doctor:doctor", "Check versions, devices, precision, data and the store."),
 }
 ANALYZE = {

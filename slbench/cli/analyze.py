@@ -69,6 +69,7 @@ def attention(
     mixed: Annotated[bool, typer.Option("--mixed", help="CaiT: magnitudes after the last mix of heads.")] = False,
     split: SplitName = "test",
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     out: Out = None,
     data_root: options.DataRoot = None,
     batch_size: BatchSize = 50,
@@ -85,7 +86,7 @@ def attention(
     if mixed and rollout:
         raise InputError("--mixed and --rollout cannot be combined; rollout uses the attention after the softmax")
     rows = numbers(images, "--images")
-    data = DataConfig.read(data_root)
+    data = DataConfig.read(data_root, runs_plugins=True)
     chosen = chosen_runs(store, runs, study, seed, one_seed=True, data=data)
     where = torch_device(device, threads)
     from slbench.analysis.attention import AttentionOptions
@@ -114,6 +115,7 @@ def sharpness(
     split: SplitName = "test",
     max_images: MaxImages = None,
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: B006  (named when it is parsed)
     out: Out = None,
     data_root: options.DataRoot = None,
     batch_size: BatchSize = 50,
@@ -135,6 +137,7 @@ def self_relation(
     split: SplitName = "test",
     max_images: MaxImages = None,
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: B006  (named when it is parsed)
     out: Out = None,
     data_root: options.DataRoot = None,
     batch_size: BatchSize = 50,
@@ -151,7 +154,7 @@ def self_relation(
 
 def by_depth(name: str, flags: dict[str, Any]) -> None:
     """Run `sharpness` or `self-relation`."""
-    data = DataConfig.read(flags["data_root"])
+    data = DataConfig.read(flags["data_root"], runs_plugins=True)
     chosen = chosen_runs(flags["store"], flags["runs"], flags["study"], flags["seed"], data=data)
     split = split_named(flags["split"])
     device = torch_device(flags["device"], flags["threads"])

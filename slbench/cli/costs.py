@@ -8,7 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import backbone_entry
 from slbench.cli.terminal import Terminal
 from slbench.measure.throughput_keys import Mode
 from slbench.methods import model_title
@@ -73,7 +73,7 @@ def speeds_of(row: dict[str, Any]) -> list[Mode]:
 def cells(row: dict[str, Any]) -> list[str]:
     published, params = row["paper_flops_millions"], row["paper_params_millions"]
     line = [
-        model_title(BACKBONES[row["backbone"]].title, row["method"]),
+        model_title(backbone_entry(row["backbone"]).title, row["method"]),
         f"{row['macs'] / 1e6:.1f}",
         "" if published is None else f"{published:g}",
         "" if published is None else f"{difference(row['macs'], published):+.2f} %",
@@ -99,7 +99,7 @@ def explanations(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return why ours and the paper's numbers differ, one line per backbone or cell."""
     lines = []
     for row in rows:
-        entry, method = BACKBONES[row["backbone"]], row["method"]
+        entry, method = backbone_entry(row["backbone"]), row["method"]
         if entry.cost_note and row["paper_flops_millions"] is not None:
             with_norms = row["macs"] + row["norm_operations"]
             reason = entry.cost_note.format(

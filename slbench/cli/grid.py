@@ -55,6 +55,7 @@ def run_grid(
     warmup_epochs: options.WarmupEpochs = None,
     drop_path: options.DropPath = None,
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
     tensorboard: options.TensorBoard = None,
@@ -82,13 +83,13 @@ def run_grid(
     as_json: options.Json = False,
 ) -> None:
     """Run the missing runs of a study file or of a grid given by flags."""
-    data = DataConfig.read(data_root, stream=stream)
+    data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
     board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data,
+        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data, plugins=plugin,
     )  # fmt: skip
     policy = Policy(
         retries=retries, timeout=options.seconds_of(timeout), fail_fast=fail_fast, max_failures=max_failures
@@ -182,6 +183,7 @@ def train(
     warmup_epochs: options.WarmupEpochs = None,
     drop_path: options.DropPath = None,
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
     tensorboard: options.TensorBoard = None,
@@ -194,12 +196,12 @@ def train(
 
     Uses the same code and writes the same record as a grid.
     """
-    data = DataConfig.read(data_root, stream=stream)
+    data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
     board = options.board_in(tensorboard)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data,
+        warmup_epochs=warmup_epochs, drop_path=drop_path, data=data, plugins=plugin,
     )  # fmt: skip
     if len(chosen.runs) != 1:
         raise InputError(

@@ -3,15 +3,18 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slbench import user_files
 from slbench.cli import options
 from slbench.cli.text_layout import terminal_width, two_columns
 from slbench.errors import InapplicableError, InputError
 from slbench.names import lookup
+from slbench.registrations import entry_points, in_file
 from slbench.text import plural, shown
 
 if TYPE_CHECKING:
@@ -23,16 +26,27 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="What to list: backbones, methods, datasets, recipes, studies or schema (JSON schema of study files).",
+            help="What to list: backbones, methods, datasets, augmentations, recipes, studies or schema "
+            "(JSON schema of study files).",
             metavar="KIND",
         ),
     ],
     show: Annotated[
         str | None, typer.Option("--show", help="Show one recipe, each value with its source.", metavar="NAME")
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="Also list what the plugins of a study register.", metavar="FILE"),
+    ] = None,
+    plugin: Annotated[
+        str | None, typer.Option("--plugin", help="Also list what a file of yours registers.", metavar="FILE")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List backbones, methods, datasets, recipes or study files."""
+    """List backbones, methods, datasets, augmentations, recipes or study files.
+
+    Plugins are read, not run.
+    """
     if show is not None:
         if kind != "recipes":
             raise InputError(f"--show: needs the kind recipes (got {shown(kind)}); slbench list recipes --show {show}")
@@ -44,7 +58,7 @@ def list_names(
 
         print(json.dumps(study_schema(), indent=2, ensure_ascii=False))
         return
-    rows = KINDS[kind]()
+    rows = [*KINDS[kind](), *of_plugins(kind, [*plugins_of(study), *([] if plugin is None else [Path(plugin)])])]
     if kind == "studies" and not rows and not as_json:
         print(f"no study files in {Path('studies').absolute()}; run this in a clone of slbench")
     if as_json:
@@ -109,6 +123,42 @@ def datasets() -> list[tuple[str, str]]:
     ] + [(imagenet.NAME, imagenet.ABOUT), *OWN_DATA.items()]
 
 
+def augmentations() -> list[tuple[str, str]]:
+    return [("none", "flip, crop and AutoAugment of the recipe alone")]
+
+
+def plugins_of(study: str | None) -> list[Path]:
+    """Return the plugins that a study names; they are not run, nor is the rest of the study checked."""
+    if study is None:
+        return []
+    from slbench.toml_text import read_toml
+
+    files = read_toml(Path(study)).get("plugins", [])
+    if not isinstance(files, list) or not all(isinstance(each, str) for each in files):
+        raise InputError(f"{study}: plugins: must be a list of files (got {shown(files)})")
+    return [Path(study).parent / Path(each).expanduser() for each in files]
+
+
+def of_plugins(kind: str, files: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return what installed packages and files register of a kind: packages by metadata, files by their syntax."""
+    kinds = {"backbones": ("backbone",), "methods": ("tokenizer", "scores"), "datasets": ("dataset",)}
+    wanted = kinds.get(kind, ("augmentation",) if kind == "augmentations" else ())
+    rows = [
+        (
+            entry.name,
+            f"plugin {entry.value} of {'' if entry.dist is None else f'{entry.dist.name} {entry.dist.version}'}",
+        )
+        for entry, of_entry in entry_points()
+        if set(of_entry) & set(wanted)
+    ]
+    return rows + [
+        (plugin.name, f"plugin {plugin.object}, {plugin.where}")
+        for file in files
+        for plugin in in_file(user_files.add(file))
+        if plugin.kind in wanted
+    ]
+
+
 def recipes() -> list[tuple[str, str]]:
     from slbench.recipes import RECIPES
 
@@ -166,4 +216,11 @@ def studies() -> list[tuple[str, str]]:
     return rows
 
 
-KINDS = {"backbones": backbones, "methods": methods, "datasets": datasets, "recipes": recipes, "studies": studies}
+KINDS = {
+    "backbones": backbones,
+    "methods": methods,
+    "datasets": datasets,
+    "augmentations": augmentations,
+    "recipes": recipes,
+    "studies": studies,
+}

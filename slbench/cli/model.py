@@ -13,6 +13,7 @@ def export_model(
     run: Annotated[str, typer.Argument(help="Id, or the beginning of one, or folder of a finished run.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, which must not exist.")],
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     data_root: options.DataRoot = None,
     as_json: options.Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from slbench import user_files
 from slbench.errors import InputError
 from slbench.text import shown
 from slbench.toml_text import InvalidTomlError, parse_toml
@@ -24,6 +25,13 @@ RESULTS = Path("results")
 def names_in(module: str, table: str) -> Callable[[], list[str]]:
     """Return a completion function over a table of names; its module is imported on completion."""
     return lambda: list(getattr(importlib.import_module(module), table))
+
+
+def named_files(files: list[str]) -> list[str]:
+    """Name the files of `--plugin`, so that runs of their content may use them."""
+    for file in files:
+        user_files.add(Path(file))
+    return files
 
 
 BACKBONE_NAMES = names_in("slbench.backbones", "NAMED")
@@ -114,6 +122,16 @@ Stream = Annotated[
     typer.Option(
         "--stream",
         help="Read images from disk batch by batch even if they fit in memory.",
+        rich_help_panel=WHERE,
+    ),
+]
+Plugins = Annotated[
+    list[str],
+    typer.Option(
+        "--plugin",
+        help="Python file or package of yours that runs use: models, methods, data sets, augmentations; repeatable.",
+        callback=named_files,
+        metavar="FILE",
         rich_help_panel=WHERE,
     ),
 ]
@@ -275,6 +293,7 @@ def study_of(
     protocol: str | None,
     changes: Sequence[str],
     data: "DataConfig | None" = None,
+    plugins: Sequence[str] = (),
     **recipe_fields: float | None,
 ) -> "Study":
     """Return the study of a file overridden by flags, or of flags alone.
@@ -293,7 +312,9 @@ def study_of(
     if seeds is not None:
         grid["seed"] = list(seeds)
     overrides = {f"recipe.{field}": value for field, value in recipe_fields.items() if value is not None}
-    flags = Flags(grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol, data=data)
+    flags = Flags(
+        grid=grid, set={**overrides, **parsed(changes)}, recipe=recipe, protocol=protocol, data=data, plugins=plugins
+    )
     if path is None:
         return make_study({}, name="ad-hoc", where="command line", flags=flags)
     return load_study(path, flags)

@@ -11,6 +11,7 @@ import typer
 
 from slbench import machine
 from slbench.backbones import BACKBONES
+from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
 from slbench.errors import InputError
@@ -62,6 +63,7 @@ def profile(
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     store: options.StoreFolder = Path("results"),
+    plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -69,7 +71,8 @@ def profile(
     backbones = options.split(backbone, "--backbone") or list(BACKBONES)
     methods = options.split(method, "--method") or list(DEFAULT_METHODS)
     for name in backbones:
-        lookup(BACKBONES, name, "backbone", where="--backbone")
+        if not is_foreign(name):
+            lookup(BACKBONES, name, "backbone", where="--backbone")
     for name in methods:
         lookup(METHODS, name, "method", where="--method")
     lookup(dict.fromkeys(("auto", "bf16", "fp32")), precision, "precision", where="--precision")

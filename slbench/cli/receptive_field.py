@@ -8,6 +8,7 @@ from rich.markup import escape
 from slbench import machine
 from slbench.analysis.run_selection import Requirements
 from slbench.backbones import NAMED
+from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.analyze import Out, Runs, StudyFile, StudySeeds, chosen_runs, folder_for, show
 from slbench.cli.terminal import Terminal
@@ -31,6 +32,7 @@ def temperature(
     study: StudyFile = None,
     seed: StudySeeds = [],  # noqa: B006
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
@@ -71,6 +73,7 @@ def receptive_field(
         int, typer.Option("--images", help="Number of images, of the test split or of noise.", min=1, max=MAX_NOISE)
     ] = 64,
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     out: Out = None,
     data_root: options.DataRoot = None,
     as_json: options.Json = False,
@@ -84,11 +87,12 @@ def receptive_field(
     if is_finished and (backbones or methods or image_size is not None):
         raise InputError("--backbone, --method and --image-size cannot be combined with runs or --study")
     for name in backbones:
-        lookup(NAMED, name, "backbone", where="--backbone")
+        if not is_foreign(name):
+            lookup(NAMED, name, "backbone", where="--backbone")
     for name in methods:
         lookup(METHODS, name, "method", where="--method")
     outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of, "--of")]
-    data, needs = DataConfig.read(data_root), Requirements(attention=False)
+    data, needs = DataConfig.read(data_root, runs_plugins=True), Requirements(attention=False)
     chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
     folder = folder_for("receptive-field" if chosen is None else chosen.name, store, out)
     from slbench.analysis import analyzed_networks

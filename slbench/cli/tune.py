@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
 from slbench.cli.terminal import Terminal
@@ -132,6 +133,7 @@ def tune_temperature(
     batch_size: options.BatchSize = None,
     lr: options.Lr = None,
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
     threads: options.Threads = 1,
@@ -142,12 +144,12 @@ def tune_temperature(
     as_json: options.Json = False,
 ) -> None:
     """Search the initial temperature and the shift by validation accuracy."""
-    data = DataConfig.read(data_root, stream=stream)
+    data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
     check_protocol(protocol, changes)
     flags = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
     settings = {path: value for path, value in flags.items() if value is not None} | options.parsed(changes)
     targets = [
-        TuningTarget(backbone, dataset, name, recipe or "quick", settings, data)
+        TuningTarget(backbone, dataset, name, recipe or "quick", settings, data, tuple(plugin))
         for name in options.split(method, "--method") or ["both"]
     ]
     if len({target.method for target in targets}) < len(targets):
@@ -156,7 +158,7 @@ def tune_temperature(
     spaces = [space_of(target, file, with_lr=with_lr, alone=len(targets) == 1) for target in targets]
     label = targets[0].runs({}, seeds=[0])[0].labels
     config = SearchConfig(
-        name=f"{backbone}-{label.dataset}" if name is None else name,
+        name=f"{label.backbone if is_foreign(backbone) else backbone}-{label.dataset}" if name is None else name,
         trials=trials,
         seeds=seeds_per_trial,
         sampler=lookup(SAMPLERS, sampler, "sampler", where="--sampler"),

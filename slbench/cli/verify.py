@@ -37,6 +37,7 @@ def verify_resume(
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Keep both stores in this folder.", metavar="DIR", show_default=False)
     ] = None,
+    plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
@@ -49,7 +50,7 @@ def verify_resume(
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol, changes=changes, epochs=epochs, batch_size=batch_size,
-        data=DataConfig.read(data_root),
+        data=DataConfig.read(data_root, runs_plugins=True), plugins=plugin,
     )  # fmt: skip
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise InputError(f"--keep: must be a new or empty folder (got {shown(keep)})")

@@ -39,6 +39,7 @@ STOP_SIGNALS: Mapping[int, Limit] = {signal.SIGTERM: "terminated", signal.SIGUSR
 def work(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).", metavar="STUDY", show_default=False)],
     store: options.StoreFolder = options.RESULTS,
+    plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
     tensorboard: options.TensorBoard = None,
@@ -115,7 +116,9 @@ def work(
     )
     board = options.board_in(tensorboard)
     with contextlib.nullcontext() if submission is None else engine_worker(submission) as engine:
-        chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
+        chosen = load_study(
+            study, Flags(data=DataConfig.read(data_root, stream=stream, runs_plugins=True), plugins=plugin)
+        )
         results, console = Store(store), Terminal()
         results.check(writing=True)
         note = join_study(chosen.name, results, allow_mixed=allow_mixed)

@@ -23,9 +23,10 @@ class DataConfig:
 
     root: Path
     stream: bool = False
+    runs_plugins: bool = False  # run a plugin's data set to know it; commands that only report do not
 
     @classmethod
-    def read(cls, root: Path | None = None, *, stream: bool = False) -> "DataConfig":
+    def read(cls, root: Path | None = None, *, stream: bool = False, runs_plugins: bool = False) -> "DataConfig":
         """Return the given settings, completed by SLBENCH_DATA and SLBENCH_STREAM.
 
         Args:
@@ -33,12 +34,12 @@ class DataConfig:
         """
         stream = stream or os.environ.get(STREAM_VARIABLE, "") not in ("", "0")
         if root is not None:
-            return cls(root.expanduser().absolute(), stream)
+            return cls(root.expanduser().absolute(), stream, runs_plugins)
         if configured := os.environ.get(ROOT_VARIABLE):
-            return cls(Path(configured).expanduser(), stream)
+            return cls(Path(configured).expanduser(), stream, runs_plugins)
         import platformdirs
 
-        return cls(platformdirs.user_cache_path("slbench") / "data", stream)
+        return cls(platformdirs.user_cache_path("slbench") / "data", stream, runs_plugins)
 
 
 def file_exists(path: Path) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from slbench.errors import DivergedError, InputError, TrainingError
 from slbench.grid.disk_budget import disk_shortfall
+from slbench.grid.model_check import check_models_of
 from slbench.grid.processes import worker_device
 from slbench.grid.slots import make_slots, resolve_precision
 from slbench.record import RunRecord
@@ -30,6 +31,7 @@ def train_in_foreground(
     """
     slot = make_slots(devices, jobs_per_device=1, threads=threads)[0]
     precision = resolve_precision(run.spec.recipe.precision, [slot])
+    check_models_of([run])
     import torch
 
     from slbench.train.run import RunInterrupted, execute

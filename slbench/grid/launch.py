@@ -13,6 +13,7 @@ from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missin
 from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, Limit, SeedAdded, WaitingForOthers
 from slbench.grid.executor import NO_LIMITS, Limits, MakeExecutor
 from slbench.grid.local import LocalExecutor
+from slbench.grid.model_check import check_models_of
 from slbench.grid.queue import Policy
 from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, free_memory, make_slots, resolve_precision
 from slbench.grid.throughput import measure_missing
@@ -50,7 +51,7 @@ def prepare(
     with_data: bool,
     elsewhere: Mapping[str, Device] = NO_DEVICES,
 ) -> PreparedGrid:
-    """Check store, devices and precision, and read the state of the runs. Writes nothing.
+    """Check store, devices, precision and foreign models, and read the state of the runs. Writes nothing.
 
     Args:
         writing: also check that the store is writable.
@@ -64,6 +65,7 @@ def prepare(
     requested = dict.fromkeys(run.spec.recipe.precision for run in runs)
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
+    check_models_of(grid.todo)
     if with_data:
         for slot, run in itertools.product({slot.device.label: slot for slot in slots}.values(), grid.todo):
             check_training(run.spec, slot.device.label, free_memory(slot.device))

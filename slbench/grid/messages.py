@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from slbench import user_files
 from slbench.data.config import DataConfig
 from slbench.measure.network import Network
 from slbench.record import Kind, Labels
@@ -29,6 +30,7 @@ class Job(BaseModel):
     checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
     tensorboard: str | None = None  # parent of the folders of runs
     data: DataConfig | None = None  # None: as the environment says
+    files: tuple[str, ...] = Field(default_factory=user_files.paths)  # that the user named; a worker runs no other
 
 
 class SpeedTest(BaseModel):
@@ -43,6 +45,7 @@ class SpeedTest(BaseModel):
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
+    files: tuple[str, ...] = Field(default_factory=user_files.paths)  # that the user named; a worker runs no other
 
 
 class ProbeTask(BaseModel):

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from pydantic import BaseModel
 
-from slbench import machine
+from slbench import machine, user_files
 from slbench.errors import DivergedError, SlbenchError
 from slbench.grid.failures import failure_message
 from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, SpeedTest
@@ -133,6 +133,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
     """Run one job until it finishes or is stopped; return the final message."""
     redirect_output(job.log)
     set_affinity(job.cores)
+    user_files.add_all(job.files)
     machine.forget_peak()
     import torch
 
@@ -175,6 +176,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
 def do_probe(task: ProbeTask) -> None:
     job = task.job
     set_affinity(job.cores)
+    user_files.add_all(job.files)
     import torch
 
     from slbench.train.job_probe import probe
@@ -211,6 +213,7 @@ def do_speed_test(test: SpeedTest) -> None:
     from slbench.measure.throughput import measure
 
     store = Store(Path(test.store))
+    user_files.add_all(test.files)
     for result in measure(
         test.networks,
         ("inference",),

@@ -8,13 +8,14 @@ import os
 import statistics
 import subprocess
 import sys
+from dataclasses import field
 from datetime import UTC, datetime
 
 import torch
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from slbench import machine
+from slbench import machine, user_files
 from slbench.errors import TrainingError
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.measure.throughput import make_pass
@@ -34,6 +35,7 @@ class MemoryRequest:
     batch_size: int
     precision: str
     threads: int
+    files: tuple[str, ...] = field(default_factory=user_files.paths)  # that the user named
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def in_child(request: MemoryRequest) -> Peak:
 def main() -> None:
     """Measure the network of a request; entry point of the child process."""
     request = TypeAdapter(MemoryRequest).validate_json(sys.stdin.buffer.read())
+    user_files.add_all(request.files)
     idle = machine.peak_resident_bytes()
     steps(request, torch.device("cpu"))
     sys.stdout.buffer.write(TypeAdapter(Peak).dump_json(Peak(machine.peak_resident_bytes(), idle)))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from slbench.backbones import BACKBONES, lower_bounds
+from slbench.backbones import backbone_entry, lower_bounds
 from slbench.errors import InputError
 from slbench.limits import NETWORK_MACS
 from slbench.measure.network import Network
@@ -48,7 +48,7 @@ def check_network(
         "gradients": FP32 * bounds.activations,
         "forward": FP32 * bounds.largest,
     }[use]
-    name = BACKBONES[network.backbone.name].title
+    name = backbone_entry(network.backbone.name).title
     title = f"{name} of {bounds.parameters / 1e6:,.0f} M parameters, {height} x {width} px"
     if memory and needed > memory:
         raise InputError(

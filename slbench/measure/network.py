@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from slbench.backbones import NAMED, build, default_spec, resolve_network
+from slbench.backbones import build, default_spec, named_title, resolve_network
 from slbench.backbones.specs import BackboneSpec, RegisteredSpec
 from slbench.errors import InapplicableError, InputError
 from slbench.image_shape import ImageShape
@@ -88,10 +88,10 @@ def resolve_networks(
         try:
             networks[backbone, method] = Network.resolve(default_spec(backbone), METHODS[method], shape=shape)
         except InapplicableError as error:
-            notes.append(f"left out: {NAMED[backbone].title}, {method}: {error}")
+            notes.append(f"left out: {named_title(backbone)}, {method}: {error}")
         except InputError as error:
             size = "x".join(map(str, dict.fromkeys(shape.size)))
-            raise InputError(f"{where} {size}: {NAMED[backbone].title}, {method}: {error}") from error
+            raise InputError(f"{where} {size}: {named_title(backbone)}, {method}: {error}") from error
     if not networks:
         raise InapplicableError(notes[0].removeprefix("left out: "))
     return networks, notes

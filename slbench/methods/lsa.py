@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slbench.errors import InputError
 from slbench.methods.gmm import GaussianMixtureMask
 from slbench.methods.method import Method
 from slbench.methods.token_grid import TokenGrid
+from slbench.registrations import load
 
 
 class AttentionLogits(nn.Module):
@@ -78,7 +80,8 @@ class AttentionLogits(nn.Module):
             tokens: needed by a mask of Gaussians, which a class token that is the only query does not have.
         """
         only_class = tokens is not None and tokens.class_query_only
-        return cls(
+        scores = registered_scores(method.own_scores) if method.own_scores else cls
+        return scores(
             num_heads,
             head_dim,
             scale_dim=scale_dim,
@@ -119,6 +122,15 @@ class AttentionLogits(nn.Module):
 
     def extra_repr(self) -> str:
         return f"initial_scale={self.initial_scale:.4g}, learned={self.scale is not None}, mask_self={self.mask_self}"
+
+
+def registered_scores(reference: str) -> type[AttentionLogits]:
+    """Return the class of a plugin. Raises InputError unless it is a subclass of AttentionLogits."""
+    found = load(reference, "scores")
+    if not isinstance(found, type) or not issubclass(found, AttentionLogits):
+        name = reference.partition("@")[0]
+        raise InputError(f"scores {name}: must be a subclass of slbench.methods.lsa.AttentionLogits (got {found!r})")
+    return found
 
 
 def mask_diagonal(scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n m"]:

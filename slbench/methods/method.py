@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from slbench.errors import InputError
 from slbench.image_shape import MAX_SIDE
 from slbench.validation import STRICT
 
+OwnPart = Annotated[str, MaxLen(1000)]  # name in a study; in a run "Class@sha256 of its file"
 Shift = Literal["none", "diagonal", "cardinal", "all8"]
 ADDITIONS = ("initialization", "gaussians", "embedding", "global_pool", "mlp", "registers")  # fields of rival methods
 
@@ -50,6 +51,8 @@ class Method:
     initial_temperature: Annotated[float, Ge(1e-6), Le(1e6)] = 1.0  # in multiples of sqrt(d_k); constant unless learned
     mask_self: bool = False  # no token attends to itself
     mask_warmup: Annotated[float, Ge(0), Le(1e6)] = 0.0  # epochs over which the mask is blended in; 0: from the start
+    own_tokenizer: OwnPart = ""  # registered by a plugin, in place of the patch embedding; see slbench.plugins
+    own_scores: OwnPart = ""  # registered by a plugin, in place of the attention scores
     widened: bool = False  # control: a wider MLP, so that the parameter count is that of "both"
     initialization: Literal["default", "mimetic", "impulse", "impulse-norms"] = "default"  # of self-attention
     gaussians: Annotated[int, Ge(0), Le(64)] = 0  # per head, in a mask that multiplies the scores; GMM-ViT's are 5
@@ -79,6 +82,12 @@ class Method:
             raise InputError(
                 f"window: is a control without shifts (got 2 with shift '{self.shift}'); "
                 "set shift to none, or window to 1"
+            )
+        others = self.shift != "none" or self.window != 1 or self.layer_norm or self.embedding != "default"
+        if self.own_tokenizer and others:
+            raise InputError(
+                "own_tokenizer: replaces the patch embedding; no shift, window, layer_norm or embedding applies "
+                f"(got {self.own_tokenizer.partition('@')[0]!r}); remove one"
             )
         if self.temperature_per == "layer" and not self.learn_temperature:
             raise InputError("temperature_per: needs learn_temperature = true (got 'layer')")
@@ -125,12 +134,14 @@ class Method:
     @property
     def changes_tokenizer(self) -> bool:
         """Return whether the patch embedding differs from the backbone's default."""
-        return self.shift != "none" or self.window != 1 or bool(self.layer_norm) or self.embedding != "default"
+        embeds = self.embedding != "default" or bool(self.own_tokenizer)
+        return self.shift != "none" or self.window != 1 or bool(self.layer_norm) or embeds
 
     @property
     def changes_attention(self) -> bool:
         """Return whether attention differs from the plain softmax of q k / sqrt(d_k)."""
-        return self.learn_temperature or self.mask_self or self.initial_temperature != 1.0
+        changed = self.learn_temperature or self.mask_self or self.initial_temperature != 1.0
+        return changed or bool(self.own_scores)
 
     def grid(self, image_size: tuple[int, int], *, patches: tuple[int, int]) -> tuple[int, int]:
         """Return the tokens (down, across) of an image (height, width).
@@ -169,6 +180,8 @@ class Method:
         )
 
     def _on_soft_splits(self) -> "Method":
+        if self.own_tokenizer:
+            raise InputError(f"own_tokenizer: needs patches (got {self.own_tokenizer.partition('@')[0]!r})")
         if self.window != 1:
             raise InputError("window: needs patches, and soft splits have none (got 2)")
         if self.layer_norm:

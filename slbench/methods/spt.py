@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from slbench.methods.conv_tokenizers import conv_tokenizer
 from slbench.methods.method import DIRECTIONS, Method
 from slbench.methods.receptive_steps import Step
+from slbench.registrations import called
 
 
 class Shift(nn.Module):
@@ -183,6 +184,9 @@ def tokenizer(
         shift = Shift(directions, pixels=method.pixels(patch_size)) if directions else nn.Identity()
         layers = conv_tokenizer(method.embedding, channels, dim, patch_size=patch_size)
         return nn.Sequential(OrderedDict(shift=shift, convolutions=layers))
+    if method.own_tokenizer:
+        made: nn.Module = called(method.own_tokenizer, "tokenizer", in_channels, dim, patch_size=patch_size)
+        return made
     if method.window == 2 and not method.layer_norm:
         return OverlappingConv(in_channels, dim, patch_size=patch_size)
     return Tokenizer(

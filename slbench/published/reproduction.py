@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from slbench.backbones import BACKBONES, PRESETS, default_spec
+from slbench.backbones import BACKBONES, PRESETS, backbone_entry, default_spec
 from slbench.data.sets.catalog import auto_augment_policy
 from slbench.errors import InputError
 from slbench.methods import METHODS
@@ -215,7 +215,7 @@ def model_name(spec: RunSpec) -> str | None:
 
 def method_name(spec: RunSpec) -> str | None:
     """Return the name of the built-in method with the same spec; None for another method."""
-    entry = BACKBONES[spec.backbone.name]
+    entry = backbone_entry(spec.backbone.name)
     for name, method in METHODS.items():
         try:
             if method.matched is None and entry.resolved(method) == spec.method:
@@ -253,7 +253,7 @@ def not_comparable(spec: RunSpec) -> Iterator[str]:
 def recipe_differences(spec: RunSpec, name: str) -> Iterator[str]:
     """Yield the differences from a named recipe, such as "5 epochs, not 100"."""
     subset = spec.recipe.equal is not None
-    default_lr = BACKBONES[spec.backbone.name].lr
+    default_lr = backbone_entry(spec.backbone.name).lr
     published_recipe = RECIPES[name].resolved(
         dataset_policy=auto_augment_policy(spec.dataset.name), default_lr=default_lr, subset=subset
     )

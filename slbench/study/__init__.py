@@ -25,7 +25,7 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
         raise InputError(f"{path}: no such file{similar(path) or nearby(path)}") from error
     if not content and not flags.grid:
         raise InputError(f"{path}: empty study; name what to run under [grid], such as method = ['none', 'both']")
-    return make_study(content, name=path.stem, where=str(path), flags=flags)
+    return make_study(content, name=path.stem, where=str(path), folder=path.parent, flags=flags)
 
 
 def nearby(path: Path) -> str:
@@ -34,13 +34,16 @@ def nearby(path: Path) -> str:
     return choices(sorted(map(str, folder.glob("*.toml"))), str(folder / path.name))
 
 
-def make_study(content: Mapping[str, Value], *, name: str, where: str, flags: Flags = Flags()) -> Study:
+def make_study(
+    content: Mapping[str, Value], *, name: str, where: str, folder: Path = Path(), flags: Flags = Flags()
+) -> Study:
     """Return the study of a file's content.
 
     Args:
         where: name of the content in error messages: the file, or "command line".
+        folder: of the file, where relative paths to a user's models and plugins start.
     """
     from slbench.study.expand import Expansion
 
     file: StudyFile = checked(StudyFile, content, where=where)
-    return Expansion(file, where=where, flags=flags).study(name)
+    return Expansion(file, where=where, folder=folder, flags=flags).study(name)

@@ -1,6 +1,7 @@
 """Expand a study file and flags into runs."""
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from slbench.errors import InapplicableError, InputError
 from slbench.stats.contrast import MIN_BACKBONES, Contrast, check_methods, declared
@@ -19,9 +20,9 @@ TABLE_LABELS = ("backbone", "method", "dataset")  # labels by which the table of
 class Expansion:
     """Expansion of a study file and flags into runs."""
 
-    def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
+    def __init__(self, file: StudyFile, *, where: str, folder: Path, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
-        self.resolver = Resolver(file, where=where, recipe=flags.recipe, data=flags.data)
+        self.resolver = Resolver(file, where=where, folder=folder, flags=flags)
         self.grid = Grid(file, where=where, flags=flags)
 
     def study(self, name: str) -> Study:

@@ -1,7 +1,7 @@
 """Content of a study file and of the command line, before names are looked up."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -25,6 +25,7 @@ class StudyFile(BaseModel):
 
     title: str = ""  # of the report
     source: str = ""  # of published numbers for the same table: "arXiv:2112.13492 Table 5"
+    plugins: list[str] = []  # Python files of yours that register models, methods, data sets or augmentations
     recipe: str = "quick"  # how a network is trained
     protocol: Protocol = "holdout"  # holdout: a tenth of the training images validates; full, paper: none does
     precision: str | None = None  # short for set.recipe.precision
@@ -48,4 +49,5 @@ class Flags:
     set: Mapping[str, Value] = dataclasses.field(default_factory=dict)  # dotted paths
     recipe: str | None = None
     protocol: str | None = None
+    plugins: Sequence[str] = ()  # files, besides those of the study
     data: DataConfig | None = None  # None: as the environment says

@@ -2,20 +2,23 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from slbench.backbones import BACKBONES, NAMED, Preset
-from slbench.backbones.specs import BackboneSpec
+from slbench.backbones import NAMED, Preset, backbone_entry
+from slbench.backbones.specs import BackboneSpec, is_foreign
+from slbench.backbones.specs.foreign import foreign_spec, foreign_title, plugin_spec
 from slbench.data import DataConfig, ResolvedDataset, find
 from slbench.data.specs import MAX_SEED, Side
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
-from slbench.recipes import RECIPES
+from slbench.recipes import RECIPES, Recipe
 from slbench.record import Labels
+from slbench.registrations import Kind, Registered, reference, registered
 from slbench.spec import Protocol, RunSpec
-from slbench.study.file import StudyFile
+from slbench.study.file import Flags, StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun
 from slbench.text import plural, shown
@@ -27,21 +30,27 @@ NEEDED_BY = {  # fields of a method that need another to be on
     "s_pool": "shift",
     "temperature_per": "learn_temperature",
 }
+METHOD_PARTS: dict[str, Kind] = {"own_tokenizer": "tokenizer", "own_scores": "scores"}  # fields that name plugins
+RECIPE_PARTS: dict[str, Kind] = {"augmentation": "augmentation"}
+T = TypeVar("T", Method, Recipe)
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Resolver:
     """Resolver of settings by dotted path into runs."""
 
-    def __init__(self, file: StudyFile, *, where: str, recipe: str | None, data: DataConfig | None = None) -> None:
+    def __init__(self, file: StudyFile, *, where: str, folder: Path, flags: Flags) -> None:
         """
         Args:
-            recipe: replaces the file's.
-            data: default: as the environment says.
+            folder: of the study file, where its relative paths start.
+            flags: their recipe replaces the file's.
         """
-        self.file, self.where, self.data = file, where, data or DataConfig.read()
-        self.methods = {**METHODS, **self._inline_methods()}
+        self.file, self.where, self.folder, self.flags = file, where, folder, flags
+        self.data = flags.data or DataConfig.read()
+        self.plugins = self._registered()
+        self.methods = {**METHODS, **self._plugin_methods(), **self._inline_methods()}
         self.datasets: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # read once
+        recipe = flags.recipe
         chosen = Override(recipe, "--recipe") if recipe else Override(file.recipe, f"{where}: recipe")
         self.recipe = named(RECIPES, chosen, "recipe")
 
@@ -50,8 +59,10 @@ class Resolver:
         backbone, backbone_label = self._backbone(settings["backbone"], under("backbone", settings))
         method_name, dataset_name = settings["method"], settings["dataset"]
         method, notes = self._method(method_name, under("method", settings))
+        method = self._with_references(method, METHOD_PARTS, f"{self.where}: method '{method_name.value}'")
         recipe = named(RECIPES, settings["recipe"], "recipe") if "recipe" in settings else self.recipe
         recipe = changed(recipe, under("recipe", settings), where=f"{self.where}: recipe")
+        recipe = self._with_references(recipe, RECIPE_PARTS, f"{self.where}: recipe")
         dataset = self._dataset(dataset_name, under("dataset", settings))
         protocol: Protocol = checked(Protocol, settings["protocol"].value, where=settings["protocol"].origin)
         seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
@@ -87,11 +98,40 @@ class Resolver:
     def plain(self, settings: Mapping[str, Override]) -> tuple[StudyRun, list[str]] | None:
         """Return the plain run and a note for a backbone that no method applies to, else None."""
         backbone, label = self._backbone(settings["backbone"], under("backbone", settings))
-        if BACKBONES[backbone.name].tokens != "none":
+        if backbone_entry(backbone.name).tokens != "none":
             return None
         without_method = {path: setting for path, setting in settings.items() if not path.startswith("method.")}
         run, notes = self.run({**without_method, "method": Override("none", settings["method"].origin)})
         return run, [*notes, f"{label} runs only as 'none': no tokens, no attention"]
+
+    def _registered(self) -> Registered:
+        """Return what installed packages and the plugins of the study register."""
+        try:
+            files = [self.folder / Path(path).expanduser() for path in self.file.plugins]
+            return registered([*files, *map(Path, self.flags.plugins)])
+        except InputError as error:
+            raise InputError(f"{self.where}: plugins: {error}") from error
+
+    def _plugin_methods(self) -> dict[str, Method]:
+        """Return the methods that plugins register by a tokenizer, by scores, or by both of one name."""
+        tables: dict[str, dict[str, Any]] = {}
+        for (kind, name), plugin in self.plugins.items():
+            if kind in METHOD_PARTS.values():
+                if name in METHODS:
+                    raise InputError(f"{plugin.where}: also the name of a method of slbench (got {shown(name)})")
+                part = next(field for field, of_kind in METHOD_PARTS.items() if of_kind == kind)
+                tables.setdefault(name, {}).update({**plugin.fields, part: plugin.reference})
+        where = {name: plugin.where for (kind, name), plugin in self.plugins.items()}
+        return {name: checked(Method, table, where=where[name]) for name, table in tables.items()}
+
+    def _with_references(self, value: T, parts: Mapping[str, Kind], where: str) -> T:
+        """Return a method or recipe with the names of plugins replaced by references to their content."""
+        found: dict[str, Any] = {
+            field: reference(self.plugins, kind, name, where=f"{where}: {field}")
+            for field, kind in parts.items()
+            if (name := getattr(value, field))
+        }
+        return dataclasses.replace(value, **found)
 
     def _inline_methods(self) -> dict[str, Method]:
         methods: dict[str, Method] = {}
@@ -120,8 +160,13 @@ class Resolver:
         size = changes.get("image_size")
         pair = None if size is None else checked(tuple[Side, Side], size.value, where=size.origin)
         if (entry.value, pair) not in self.datasets:
+            plugin = self.plugins.get(("dataset", entry.value))
+            name = entry.value if plugin is None else f"plugin:{plugin.reference}"
             try:
-                self.datasets[entry.value, pair] = find(entry.value, image_size=pair, config=self.data)
+                found = find(name, image_size=pair, config=self.data)
+                self.datasets[entry.value, pair] = (
+                    found if plugin is None else dataclasses.replace(found, label=entry.value)
+                )
             except InputError as error:
                 raise InputError(f"{entry.origin}: {error}") from error
         dataset = self.datasets[entry.value, pair]
@@ -132,12 +177,30 @@ class Resolver:
     def _backbone(self, entry: Override, changes: Mapping[str, Override]) -> tuple[BackboneSpec, str]:
         """Return a backbone's sizes and its label, from a name or an inline table."""
         table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
+        if is_foreign(table.get("name")) or ("backbone", table.get("name")) in self.plugins:
+            return self._foreign(entry, table, changes)
         known = named(NAMED, Override(table.get("name"), entry.origin), "backbone")
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):
             table = dataclasses.asdict(known.sizes) | table | {"name": known.sizes.name}
         return changed(checked(known.spec, table, where=entry.origin), changes, where=entry.origin), label
+
+    def _foreign(
+        self, entry: Override, table: dict[str, Any], changes: Mapping[str, Override]
+    ) -> tuple[BackboneSpec, str]:
+        """Return a model of another package or of a user's file, and its label.
+
+        The settings of a study that are fields of a backbone are keyword arguments of its constructor here.
+        """
+        label = table.pop("label", None) or foreign_title(table)
+        check_label(label, f"{entry.origin}: label")
+        folder = Path.cwd() if entry.origin.startswith("--") else self.folder
+        table |= {field: setting.value for field, setting in changes.items()}
+        plugin = self.plugins.get(("backbone", table["name"]))
+        if plugin is not None:
+            return plugin_spec(plugin, table, where=entry.origin, folder=folder), label
+        return foreign_spec(table, where=entry.origin, folder=folder), label
 
     def _method(self, entry: Override, changes: Mapping[str, Override]) -> tuple[Method, list[str]]:
         """Return a method with the applicable changes, and notes on the others."""

@@ -37,6 +37,20 @@ AXES = {  # of a grid, besides fields of a run by dotted path
     "recipe": "name of a recipe, in place of the key above [grid]",
     "protocol": "in place of the key above [grid]",
 }
+FOREIGN_NAME: Schema = {
+    "description": "a model of another package or of your own: timm:MODEL, torchvision:MODEL or FILE.py:CLASS",
+    "type": "string",
+    "pattern": "^.+:[A-Za-z_][A-Za-z_0-9]*$",
+}
+FOREIGN_TABLE: Schema = {  # its other keys are keyword arguments of the constructor
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": FOREIGN_NAME,
+        "label": {"description": "what tables call it", "type": "string", "minLength": 1},
+        "pretrained": {"description": "file of initial weights", "type": "string", "pattern": "\\.safetensors$"},
+    },
+}
 LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 PLURALS = {"integer": "integers", "number": "numbers", "text": "texts"}
 
@@ -133,7 +147,9 @@ def reference(path: str) -> Schema:
 def named_axes() -> dict[str, Schema]:
     """Return the schema of one value of each axis without a dotted path."""
     values: dict[str, Schema] = {
-        "backbone": any_of([{"enum": list(NAMED)}, *map(backbone_table, backbone_specs())]),
+        "backbone": any_of(
+            [{"enum": list(NAMED)}, FOREIGN_NAME, *map(backbone_table, backbone_specs()), FOREIGN_TABLE]
+        ),
         "method": any_of([{"enum": list(METHODS)}, {"type": "string", "minLength": 1}]),
         "dataset": any_of([{"enum": list(DATASETS)}, {"type": "string", "minLength": 1}]),
         "seed": value_schema(Seed),

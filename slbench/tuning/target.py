@@ -23,6 +23,7 @@ class TuningTarget:
     recipe: str = "quick"
     changes: Mapping[str, Any] = None  # type: ignore[assignment]  # by dotted path, as in --set
     data: DataConfig | None = None
+    plugins: tuple[str, ...] = ()  # of the user
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", dict(self.changes or {}))
@@ -37,7 +38,9 @@ class TuningTarget:
         """
         content = self._content(values, seeds=seeds, protocol=protocol, keep=keep)
         overrides = {key: content.pop(key) for key in ("grid", "set", "recipe")}
-        return make_study(content, name="tuning", where=WHERE, flags=Flags(**overrides, data=self.data)).runs
+        return make_study(
+            content, name="tuning", where=WHERE, flags=Flags(**overrides, data=self.data, plugins=self.plugins)
+        ).runs
 
     def spec(self, values: Mapping[str, Any] = {}) -> RunSpec:
         """Return the resolved spec of a setting with seed 0."""

@@ -7,6 +7,7 @@ from slbench.backbones.specs import cait, convnets, pit, swin, t2t, vit
 from slbench.backbones.specs.base import BackboneEntry, BackboneSpec, PatchSpec, TransformerSpec
 from slbench.backbones.specs.cait import CaiTSpec
 from slbench.backbones.specs.convnets import EfficientNetSpec, ResNetSpec
+from slbench.backbones.specs.foreign import ForeignSpec, foreign_entry, is_foreign
 from slbench.backbones.specs.pit import PiTSpec
 from slbench.backbones.specs.swin import SwinSpec
 from slbench.backbones.specs.t2t import T2TSpec
@@ -24,6 +25,7 @@ __all__ = [
     "BackboneSpec",
     "CaiTSpec",
     "EfficientNetSpec",
+    "ForeignSpec",
     "PatchSpec",
     "PiTSpec",
     "RegisteredSpec",
@@ -32,6 +34,8 @@ __all__ = [
     "T2TSpec",
     "TransformerSpec",
     "ViTSpec",
+    "backbone_entry",
+    "is_foreign",
 ]
 
 BACKBONES: dict[str, BackboneEntry] = {
@@ -44,8 +48,13 @@ BACKBONES: dict[str, BackboneEntry] = {
 }
 
 
+def backbone_entry(name: str) -> BackboneEntry:
+    """Return the entry of a backbone: one of `BACKBONES`, or a foreign model. Raises KeyError for any other name."""
+    return foreign_entry(name) if is_foreign(name) else BACKBONES[name]
+
+
 class ByName:
-    """Makes pydantic read and write sizes by the class of their name in `BACKBONES`, whatever is registered."""
+    """Makes pydantic read and write sizes by the class of their name, registered or foreign."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
@@ -65,15 +74,15 @@ def registered(value: Any) -> BackboneSpec:
     """Return sizes that were read from JSON as an object of their class.
 
     Raises:
-        ValueError: for a name that is not registered.
+        ValueError: for a name that is neither registered nor one of a foreign model.
         ValidationError: for sizes that the class does not accept.
     """
     if isinstance(value, BackboneSpec):
         return value
     name = value.get("name") if isinstance(value, dict) else None
-    if not isinstance(name, str) or name not in BACKBONES:
+    if not isinstance(name, str) or not (name in BACKBONES or is_foreign(name)):
         raise ValueError(f"unknown backbone (got {shown(name)}){choices(BACKBONES, str(name))}")
-    kind: Any = BACKBONES[name].spec
+    kind: Any = backbone_entry(name).spec
     sizes: BackboneSpec = adapter(kind).validate_json(json.dumps(value), strict=True)
     return sizes
 

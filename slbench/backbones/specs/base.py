@@ -39,6 +39,11 @@ class BackboneSpec:
         return 1
 
     @property
+    def numerics_part(self) -> str:
+        """Return the name of that version in a run's `numerics`."""
+        return self.name
+
+    @property
     def shift_unit(self) -> int:
         """Return the length in px of which a shift ratio is a share: the patch side; 1 without patches."""
         return 1

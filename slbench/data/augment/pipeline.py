@@ -6,14 +6,16 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from slbench.data.augment.policies import DrawnOperations, auto_augment
+from slbench.errors import InputError
 from slbench.recipes import Recipe
+from slbench.registrations import called
 
 
 def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.Generator) -> UInt8[Tensor, "b c h w"]:
     """Return a batch augmented by flip, padded crop and AutoAugment, before normalisation.
 
     Args:
-        source: a CPU generator. Flip and crop are drawn whether used or not, and AutoAugment last, so that
+        source: a CPU generator. Flip and crop are drawn whether used or not, and AutoAugment and a plugin last, so that
             turning one off does not change the draws of the others.
     """
     count = len(images)
@@ -25,7 +27,23 @@ def augment(images: UInt8[Tensor, "b c h w"], recipe: Recipe, *, source: torch.G
         images = padded_crop(images, offsets.to(images.device), padding=recipe.crop_padding)
     if recipe.auto_augment != "none":
         images = auto_augment(images, recipe.auto_augment, DrawnOperations.sample(count, source=source))
-    return images
+    return own_augmentation(images, recipe.augmentation, source=source) if recipe.augmentation else images
+
+
+def own_augmentation(
+    images: UInt8[Tensor, "b c h w"], reference: str, *, source: torch.Generator
+) -> UInt8[Tensor, "b c h w"]:
+    """Return a batch augmented by a plugin.
+
+    Raises:
+        InputError: if the plugin raises, or returns anything but such images.
+    """
+    result = called(reference, "augmentation", images, source)
+    if not isinstance(result, Tensor) or (result.dtype, result.shape) != (images.dtype, images.shape):
+        got = f"{result.dtype} of shape {list(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+        name = reference.partition("@")[0]
+        raise InputError(f"augmentation {name}: must return uint8 of shape {list(images.shape)} (got {got})")
+    return result
 
 
 def flip(images: UInt8[Tensor, "b c h w"], chosen: Bool[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:

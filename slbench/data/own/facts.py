@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from slbench.data.config import DataConfig, check_space, exclusive_lock
 from slbench.data.specs import ARRAYS, DatasetSpec, as_counts
 from slbench.errors import InputError, unreadable
 from slbench.files import check_regular, read_regular, write_atomic
+from slbench.registrations import called
 from slbench.validation import adapter
 
 if TYPE_CHECKING:
@@ -30,22 +32,24 @@ Size = tuple[int, int]
 class DatasetSource:
     """Path and kind of a user's own data."""
 
-    kind: Literal["npz", "folder"]
-    path: Path  # absolute
+    kind: Literal["npz", "folder", "plugin"]
+    path: Path  # absolute; of a plugin its reference, which names a content and no place
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.path}"
 
 
 def as_source(name: str) -> DatasetSource | None:
-    """Return the source that `npz:PATH` or `folder:PATH` names; None for any other name.
+    """Return the source that `npz:PATH` or `folder:PATH` names, or a run's reference to a plugin; None for others.
 
     Raises:
         InputError: if no path follows.
     """
     kind, colon, path = name.partition(":")
-    if not colon or kind not in ("npz", "folder"):
+    if not colon or kind not in ("npz", "folder", "plugin"):
         return None
+    if kind == "plugin":
+        return DatasetSource("plugin", Path(path))
     if not path.strip() or "\0" in path:
         raise InputError(f"'{name}': missing path after the colon")
     return DatasetSource("npz" if kind == "npz" else "folder", Path(path).expanduser().absolute())
@@ -64,6 +68,11 @@ def find_spec(source: DatasetSource, image_size: Size | None, config: DataConfig
     note = note_of(source, image_size, config)
     if (noted := read_note(note)) is not None:
         return noted
+    if source.kind == "plugin" and not config.runs_plugins:
+        raise InputError(
+            f"data set {source.path.name.partition('@')[0]}: its plugin has not been run on this machine, which this "
+            "command does not do; slbench run-grid STUDY --plan does"
+        )
     spec = spec_of(prepare_own(source, image_size, config))
     with contextlib.suppress(OSError):  # without the note everything is read again: slower, not wrong
         write_atomic(note, json.dumps(dataclasses.asdict(spec)).encode())
@@ -90,7 +99,7 @@ def own_class_names(spec: DatasetSpec, source: DatasetSource, config: DataConfig
         InputError: for data that are missing or invalid.
     """
     noted = [read_note(note_of(source, size, config)) for size in (None, spec.image_size)]
-    if spec.content not in [each.content for each in noted if each is not None]:
+    if source.kind == "plugin" or spec.content not in [each.content for each in noted if each is not None]:
         return None
     if source.kind == "npz":
         from slbench.data.own.npz import read_class_names
@@ -108,8 +117,33 @@ def prepare_own(source: DatasetSource, image_size: Size | None, config: DataConf
     from slbench.data.cache import make
 
     folder, key = config.root / "prepared", identity(source, image_size)
-    with exclusive_lock(folder / key):
+    with exclusive_lock(folder / key), contextlib.ExitStack() as stack:
+        if source.kind == "plugin":
+            source = stack.enter_context(as_npz(source, config))
         return make(lambda: read(source, image_size, config), folder, key)
+
+
+@contextlib.contextmanager
+def as_npz(source: DatasetSource, config: DataConfig) -> Iterator[DatasetSource]:
+    """Run a plugin and yield its arrays as a file, which disappears afterwards.
+
+    Raises:
+        InputError: with file and line if the plugin raises, or for arrays that are no data set.
+    """
+    import numpy as np
+
+    name = source.path.name.partition("@")[0]
+    arrays = called(str(source.path), "dataset")
+    if not isinstance(arrays, dict) or not all(isinstance(value, np.ndarray) for value in arrays.values()):
+        raise InputError(f"data set {name}: must return a dict of numpy arrays (got {type(arrays).__name__})")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.npz"
+        np.savez(path, allow_pickle=False, **arrays)
+        check_cache_space(config, sum(array.nbytes for array in arrays.values()))
+        try:
+            yield DatasetSource("npz", path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), f"data set {name}")) from error
 
 
 def own_cache(spec: DatasetSpec, config: DataConfig) -> Path:
@@ -141,6 +175,9 @@ def load_own(spec: DatasetSpec, source: DatasetSource, config: DataConfig) -> "P
 
 def identity(source: DatasetSource, image_size: Size | None) -> str:
     """Return a hash of path, size and time of all files of a source."""
+    if source.kind == "plugin":
+        content = json.dumps([VERSION, source.kind, image_size, str(source.path)])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
     if source.kind == "npz":
         files = [source.path]
     else:
