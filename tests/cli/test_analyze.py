@@ -27,7 +27,7 @@ recipe.epochs = 2
 recipe.batch_size = 8
 recipe.precision = "fp32"
 """
-ANALYSES = ["attention", "sharpness", "self-relation"]
+ANALYSES = ["attention", "sharpness", pytest.param("self-relation", marks=pytest.mark.slow)]  # test_docs.py runs all
 
 
 @pytest.fixture(scope="module")
