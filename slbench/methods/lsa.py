@@ -112,7 +112,8 @@ class AttentionLogits(nn.Module):
             scores = adjust(scores)
         if not self.mask_self:
             return scores
-        return mask_diagonal(scores) if self.mask_share is None else blend_diagonal(scores, self.mask_share)
+        masked: Tensor = mask_diagonal(scores) if self.mask_share is None else blend_diagonal(scores, self.mask_share)
+        return masked
 
     def products(self, q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
         """Return the scaled products q k^T, before masks and `adjust`."""

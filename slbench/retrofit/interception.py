@@ -7,7 +7,6 @@ functions stay as they are everywhere else. During its forward a torch function 
 - else the products of queries and keys, by `matmul`, `bmm` or `einsum`, are scaled, and their softmax is masked.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -207,10 +206,14 @@ def intercept(layer: nn.Module, plans: dict[str, tuple[CallKind, Plan]]) -> None
     layer.attention_plans = plans  # type: ignore[assignment]
 
 
-@functools.cache
+MIXED: dict[tuple[type, type], type] = {}
+
+
 def mixed(mixin: type, kind: type[nn.Module]) -> type[nn.Module]:
     """Return the subclass of a class of modules that a mixin extends; one per class, as torch.compile expects."""
-    return type(f"Retrofitted{kind.__name__}", (mixin, kind), {"__module__": kind.__module__})
+    if (mixin, kind) not in MIXED:
+        MIXED[mixin, kind] = type(f"Retrofitted{kind.__name__}", (mixin, kind), {"__module__": kind.__module__})
+    return MIXED[mixin, kind]
 
 
 class ExplicitAttention(nn.MultiheadAttention):

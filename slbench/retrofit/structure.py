@@ -15,7 +15,7 @@ from slbench.retrofit.interception import Plan, make_explicit
 from slbench.retrofit.probe import BATCH, Call, Layer, Probe, Relation, probe
 
 LOOKED_FOR = {
-    "tokenizer": "a convolution or module that alone maps the image to the grid of tokens of the first attention",
+    "tokenizer": "a convolution, or a stem of few of them, that alone maps the image to the tokens of the first attention",
     "attention": "scaled_dot_product_attention, nn.MultiheadAttention, or a softmax of products of queries and keys",
 }
 
@@ -200,6 +200,8 @@ def find_embedding(
         if found is None or not linear_maps(module) or any(name.startswith(f"{path}.") for name in attending):
             continue
         layout, dim, stride, grid = found
+        if len(linear_maps(module)) > math.log2(stride) + 1:  # a convolutional network, not an embedding
+            continue
         if math.prod(grid) <= tokens <= 4 * math.prod(grid) + 16:  # with class tokens and padded windows
             return Embedding(
                 path=path, module=module, in_channels=channels, dim=dim, stride=stride, grid=grid, layout=layout

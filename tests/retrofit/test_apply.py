@@ -1,0 +1,305 @@
+"""Tests of `slbench.apply` and `slbench.describe` on models from elsewhere."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+import slbench
+from slbench.errors import InapplicableError, InputError
+from slbench.image_shape import ImageShape
+from slbench.measure.macs import count
+from slbench.methods import METHODS, Method
+from slbench.methods.lsa import set_mask_share
+from slbench.retrofit.backbone import RetrofittedBackbone
+from tests.retrofit.small import TIMM, Einsum, Fused, OtherTokens, Own, Torch, timm_model
+
+QUICK = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "cait_xxs24_224", "pit_ti_224"]
+
+
+def own(attention: nn.Module) -> Own:
+    torch.manual_seed(0)
+    return Own(attention).eval()
+
+
+def images(size: tuple[int, int], channels: int = 3) -> Tensor:
+    return torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(1))
+
+
+class Softmaxes(TorchFunctionMode):
+    """Keeps the outputs of every softmax, whoever calls it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = list[Tensor]()
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func in (torch.Tensor.softmax, torch.softmax, F.softmax):
+            self.weights.append(output.detach())
+        return output
+
+
+@contextmanager
+def softmaxes() -> Iterator[list[Tensor]]:
+    with Softmaxes() as seen, torch.no_grad():
+        yield seen.weights
+
+
+def same_tokens(weights: list[Tensor]) -> list[Tensor]:
+    return [value for value in weights if value.shape[-1] == value.shape[-2]]
+
+
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("swinv2_tiny_window8_256", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["spt", "temperature-only", "spt-no-layer-norm", "overlapping-conv"])
+def test_a_model_keeps_its_function_without_a_mask(name: str, method: str) -> None:
+    model, size = timm_model(name)
+    if method == "overlapping-conv" and name == "pit_ti_224":
+        with pytest.raises(InapplicableError, match="overlap already"):
+            slbench.apply(model, method, image_size=size)
+        return
+    with torch.no_grad():
+        before = model(images(size))
+        after = slbench.apply(model, method, image_size=size)(images(size))
+    assert (after - before).abs().max() < 1e-5 * before.abs().max().clamp(min=1)
+    new = sum(parameter.numel() for parameter in model.parameters())
+    assert new > sum(parameter.numel() for parameter in timm_model(name)[0].parameters()) or "v2" in name
+
+
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("levit_128s", marks=pytest.mark.slow)])
+def test_lsa_leaves_no_weight_on_the_diagonal(name: str) -> None:
+    model, size = timm_model(name)
+    structure = slbench.describe(model, size)
+    slbench.apply(model, "lsa", image_size=size)
+    for mode in (False, True):
+        for found in structure.attention:
+            found.layer.module.training = mode
+        with softmaxes() as weights:
+            model(images(size))
+        assert len(same_tokens(weights)) == len(structure.self_attention)
+        for value in same_tokens(weights):
+            assert value.diagonal(dim1=-2, dim2=-1).abs().max() == 0
+            torch.testing.assert_close(value.sum(-1), torch.ones(value.shape[:-1]))
+
+
+@pytest.mark.parametrize("attention", [Fused, Einsum, Torch])
+def test_own_attention_gets_the_scores_of_lsa(attention: type[nn.Module]) -> None:
+    model = own(attention())
+    plain = copy.deepcopy(model)
+    slbench.apply(model, "lsa")
+    for part in (model.attention, model):
+        part.eval()
+    with softmaxes() as weights:
+        model(images((8, 8), 1))
+    (value,) = weights
+    tokens = plain.embed(images((8, 8), 1)).flatten(2).transpose(1, 2)
+    if isinstance(plain.attention, Torch):
+        layer = plain.attention.layer.self_attn
+        projected = F.linear(tokens, layer.in_proj_weight, layer.in_proj_bias)
+    else:
+        projected = plain.attention.qkv(tokens)
+    expected = reference(projected.double(), heads=3)
+    torch.testing.assert_close(value.double(), expected, atol=1e-6, rtol=1e-5)
+
+
+def reference(qkv: Tensor, *, heads: int) -> Tensor:
+    """Return the weights of LSA before training, one number after the other."""
+    q, k, _ = qkv.detach().chunk(3, -1)
+    batch, tokens, dim = q.shape
+    size = dim // heads
+    weights = torch.zeros(batch, heads, tokens, tokens, dtype=torch.float64)
+    for b in range(batch):
+        for h in range(heads):
+            for i in range(tokens):
+                terms = {
+                    j: torch.exp(sum(q[b, i, h * size + c] * k[b, j, h * size + c] for c in range(size)) / size**0.5)
+                    for j in range(tokens)
+                    if j != i
+                }
+                for j, term in terms.items():
+                    weights[b, h, i, j] = term / sum(terms.values())
+    return weights
+
+
+def test_equal_numbers_of_tokens_do_not_make_self_attention() -> None:
+    model = own(OtherTokens())
+    assert [found.relation for found in slbench.describe(model).attention] == ["cross"]
+    with pytest.raises(InapplicableError, match="no self-attention"):
+        slbench.apply(model, "lsa")
+    slbench.apply(model, "temperature-only")
+    assert model.attention.logits.scale.shape == (3,)  # type: ignore[union-attr]
+
+
+def test_a_query_without_another_visible_key_keeps_its_diagonal() -> None:
+    hidden = torch.zeros(16, 16).masked_fill(~torch.eye(16, dtype=torch.bool), float("-inf"))
+    hidden[:8] = 0  # the last 8 tokens see themselves only
+    model = own(Fused(mask=hidden))
+    slbench.apply(model, "lsa")
+    with softmaxes() as weights:
+        output = model(images((8, 8), 1))
+    diagonal = weights[0].diagonal(dim1=-2, dim2=-1)
+    assert output.isfinite().all()
+    assert (diagonal[..., :8] == 0).all()
+    assert (diagonal[..., 8:] == 1).all()
+
+
+def test_one_token_has_no_mask() -> None:
+    model = own(Fused())
+    model.image_size = 2
+    with pytest.raises(InapplicableError, match="two or more tokens"):
+        slbench.apply(model, "mask-only")
+
+
+def test_spt_from_scratch_reads_the_shifted_patch() -> None:
+    model, size = timm_model("vit_tiny_patch16_224")
+    slbench.apply(model, "spt", from_scratch=True)
+    x = images(size).requires_grad_()
+    tokens = model.patch_embed(x)  # type: ignore[operator]
+    tokens[0, 9].sum().backward()  # row 1, column 1 of 8 x 8 patches of 4 px
+    assert x.grad is not None
+    rows, columns = x.grad[0].abs().sum(0).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 9, 2, 9)
+
+
+def test_new_parameters_are_drawn_from_seed_and_name() -> None:
+    def weight(method: str, seed: int) -> Tensor:
+        model, _ = timm_model("vit_tiny_patch16_224")
+        slbench.apply(model, method, from_scratch=True, seed=seed)
+        return model.patch_embed.proj.weight  # type: ignore[union-attr,return-value]
+
+    first = weight("spt", 1)
+    assert torch.equal(first, weight("both", 1))
+    assert not torch.equal(first, weight("spt", 2))
+    plain, _ = timm_model("vit_tiny_patch16_224")
+    own = plain.patch_embed.proj.weight  # type: ignore[union-attr]
+    assert float(first.std()) == pytest.approx(float(own.std()) / 5**0.5, rel=0.1)  # type: ignore[operator]
+
+
+def test_none_changes_nothing() -> None:
+    model, size = timm_model("swin_tiny_patch4_window7_224")
+    with torch.no_grad():
+        before = model(images(size))
+        assert slbench.apply(model, "none") is model
+        assert torch.equal(model(images(size)), before)
+        shape = ImageShape(size=size, channels=3, classes=10)
+        assert torch.equal(RetrofittedBackbone(model, Method(), shape=shape).eval()(images(size)), before)
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK[:2], *(pytest.param(n, marks=pytest.mark.slow) for n in TIMM if n not in QUICK[:2])]
+)
+def test_a_retrofitted_backbone_is_a_network_like_others(name: str) -> None:
+    model, size = timm_model(name)
+    shape = ImageShape(size=size, channels=3, classes=10)
+    network = RetrofittedBackbone(model, METHODS["both"], shape=shape, seed=3)
+    with torch.no_grad():  # zeros at the start, of layer scales and biases, hide gradients
+        for parameter in network.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    network.train()(images(size)).square().sum().backward()
+    new = [n for n, _ in network.named_parameters() if ".logits" in n or ".tokens." in n]
+    assert new
+    assert all(network.get_parameter(n).grad.abs().sum() > 0 for n in new)  # type: ignore[union-attr]
+    network.eval()
+    with torch.no_grad():
+        output = network(images(size))
+        twin = RetrofittedBackbone(timm_model(name)[0], METHODS["both"], shape=shape, seed=4).eval()
+        twin.load_state_dict(network.state_dict())
+        assert torch.equal(twin(images(size)), output)
+    layers = network.attention_layers()
+    assert len(layers) == len(
+        [found for found in slbench.describe(timm_model(name)[0], size).over_tokens if found.tokens]
+    )
+    assert network.receptive_chain()[0].grid(size) == slbench.describe(timm_model(name)[0], size).tokenizer.grid  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK[:2])
+def test_a_retrofitted_backbone_compiles(name: str) -> None:
+    model, size = timm_model(name)
+    shape = ImageShape(size=size, channels=3, classes=10)
+    network = RetrofittedBackbone(model, METHODS["both"], shape=shape).eval()
+    compiled = torch.compile(copy.deepcopy(network), backend="eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images(size)), network(images(size)), atol=1e-5, rtol=1e-4)
+
+
+def test_vectors_and_what_the_model_names_do_not_decay() -> None:
+    model, size = timm_model("vit_tiny_patch16_224")
+    network = RetrofittedBackbone(model, METHODS["lsa"], shape=ImageShape(size=size, channels=3, classes=10))
+    kept = {name for name, _ in network.named_parameters() if not network.decays(name, ())}
+    assert {"model.pos_embed", "model.cls_token", "model.head.bias", "model.blocks.0.attn.logits.scale"} <= kept
+    assert "model.blocks.0.attn.qkv.weight" not in kept
+    assert network.parameter_kind("model.blocks.0.attn.logits.scale") == "temperature"
+
+
+def test_fused_attention_counts_as_its_products() -> None:
+    shape = ImageShape(size=(32, 32), channels=3, classes=10)
+    plain = count(RetrofittedBackbone(timm_model("vit_tiny_patch16_224")[0], Method(), shape=shape), shape=shape)
+    explicit = RetrofittedBackbone(timm_model("vit_tiny_patch16_224")[0], METHODS["mask-only"], shape=shape)
+    assert plain.macs == count(explicit, shape=shape).macs
+    assert not {"scaled_dot_product_attention", "matmul"} & set(plain.uncounted_operators)
+
+
+def test_the_mask_is_blended_in() -> None:
+    model = own(Fused())
+    plain, hard = copy.deepcopy(model), copy.deepcopy(model)
+    slbench.apply(hard, Method(mask_self=True))
+    slbench.apply(model, Method(mask_self=True, mask_warmup=3.0))
+    x = images((8, 8), 1)
+    with torch.no_grad():
+        set_mask_share(model, 0.0)
+        torch.testing.assert_close(model(x), plain(x))
+        set_mask_share(model, 1.0)
+        torch.testing.assert_close(model(x), hard(x))
+        set_mask_share(model, 0.25)
+        with softmaxes() as half:
+            model(x)
+        set_mask_share(model, 0.0)
+        with softmaxes() as none:
+            model(x)
+    odds = [(w / (1 - w)).diagonal(dim1=-2, dim2=-1) for w in (half[0], none[0])]
+    torch.testing.assert_close(odds[0], 0.75 * odds[1])
+
+
+def test_what_does_not_fit_is_refused_with_what_was_looked_for() -> None:
+    import timm
+
+    convolutions = timm.create_model("resnet18", num_classes=10)
+    for method, part in (("spt", "tokenizer"), ("lsa", "attention"), ("both", "tokenizer")):
+        with pytest.raises(InapplicableError, match=f"no {part} found; looked for: "):
+            slbench.apply(convolutions, method, image_size=32)
+    model, size = timm_model("vit_tiny_patch16_224")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for wrong, message in (
+        ("bth", "did you mean 'both'"),
+        ("none-wide", "width of its MLP"),
+        ("gmm", "gaussians"),
+        (Method(shift="diagonal", shift_pixels=32), "leaves nothing"),
+        (Method(shift="diagonal", s_pool="yes"), "no patch merging"),
+    ):
+        with pytest.raises(InputError, match=message):
+            slbench.apply(model, wrong)  # type: ignore[arg-type]
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    with pytest.raises(InputError, match="does not take 3 x 30 x 30 images"):
+        slbench.describe(model, 30)
+    slbench.apply(model, "lsa", image_size=size)
+    with pytest.raises(InputError, match="has a method already"):
+        slbench.apply(model, "spt")
+
+
+def test_a_layer_norm_that_changes_the_function_is_said() -> None:
+    model, _ = timm_model("vit_tiny_patch16_224")
+    with pytest.warns(UserWarning, match="layer_norm = true changes the function"):
+        slbench.apply(model, Method(shift="diagonal", layer_norm=True))
+
+
+def test_the_description_names_the_parts() -> None:
+    text = str(slbench.describe(*timm_model("cait_xxs24_224")))
+    for part in ("patch_embed.proj", "grid 8 x 8", "self-attention, 64 x 64", "cross-attention, 1 x 65", "4 heads"):
+        assert part in text
