@@ -35,7 +35,7 @@ def attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
 
     del outputs
     (*batch, queries, dim), (*_, keys, _), (*_, values) = (get_shape(value) for value in inputs[:3])
-    return math.prod(batch) * queries * keys * (dim + values)
+    return int(math.prod(batch) * queries * keys * (dim + values))
 
 
 def count(network: nn.Module, *, shape: ImageShape) -> ComputeCost:

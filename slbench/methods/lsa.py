@@ -107,7 +107,7 @@ class AttentionLogits(nn.Module):
             adjust: function of the scaled scores, applied after the mask of Gaussians and before that of the
                 diagonal, for backbones that bias or mix them; its result may be modified in place.
         """
-        scores = self.mixture(self.products(q, k))
+        scores: Tensor = self.mixture(self.products(q, k))
         if adjust is not None:
             scores = adjust(scores)
         if not self.mask_self:

@@ -15,7 +15,7 @@ from slbench.retrofit.interception import Plan, make_explicit
 from slbench.retrofit.probe import BATCH, Call, Layer, Probe, Relation, probe
 
 LOOKED_FOR = {
-    "tokenizer": "a convolution, or a stem of few of them, that alone maps the image to the tokens of the first attention",
+    "tokenizer": "a convolution, or a stem of few, that maps the image to the tokens of the first attention",
     "attention": "scaled_dot_product_attention, nn.MultiheadAttention, or a softmax of products of queries and keys",
 }
 

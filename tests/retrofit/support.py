@@ -5,6 +5,7 @@ One small model stands for a family, at its own image size; what holds for its m
 
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from slbench.methods import METHODS
 from slbench.retrofit.apply import check
 
 TIMM = (
-    *("vit_tiny_patch16_224", "vit_small_patch32_224", "vit_medium_patch16_reg4_256", "vit_relpos_small_patch16_224"),
+    *("vit_tiny_patch16_224", "vit_small_patch32_224", "vit_relpos_small_patch16_224"),
     *("vit_relpos_medium_patch16_cls_224", "vit_srelpos_small_patch16_224", "vit_betwixt_patch16_rope_reg4_gap_256"),
     *("vit_tiny_r_s16_p8_224", "vit_small_resnet26d_224", "vit_little_patch16_reg4_gap_256"),
     *("deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "flexivit_small"),
@@ -56,13 +57,16 @@ def construct(name: str) -> tuple[nn.Module, tuple[int, int]]:
     package, _, own = name.partition(":")
     torch.manual_seed(0)
     if package == "torchvision":
-        import torchvision
+        from torchvision.models import get_model  # type: ignore[import-untyped]
 
-        return torchvision.models.get_model(own).eval(), (224, 224)
+        return get_model(own).eval(), (224, 224)
     import timm
 
     model = timm.create_model(own, num_classes=10).eval()
-    return model, tuple(model.default_cfg["input_size"][1:])
+    config = timm.get_pretrained_cfg(own)
+    assert config is not None
+    _, height, width = config.input_size
+    return model, (height, width)
 
 
 def support(name: str) -> Support:
@@ -110,13 +114,10 @@ def main(path: Path) -> None:
     for name in [*(f"timm:{name}" for name in TIMM), *(f"torchvision:{name}" for name in TORCHVISION)]:
         rows.append(support(name))
         print(rows[-1], flush=True)
-    import timm
-    import torchvision
-
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("supported", "partly", "refused")}
     families = len({row.family for row in rows})
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    versions = f"timm {timm.__version__}, torchvision {torchvision.__version__}, torch {torch.__version__}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("timm", "torchvision", "torch"))
     path.write_text(f"{len(rows)} models of {families} families: {summary} ({versions}).\n\n{table(rows)}\n")
 
 
