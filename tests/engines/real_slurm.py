@@ -99,11 +99,9 @@ class Cluster:
             if reason == "BeginTime":
                 self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
-    def shorten(self, job: str) -> None:
-        """Let the time of a running job end in one to two minutes."""
-        used = self.run("squeue", "--noheader", "--array", f"--jobs={job}", "--format=%M").strip()
-        minutes = int(used.split(":")[-2])
-        assert self.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 2}") == ""
+    def warn(self, job: str) -> None:
+        """Send a worker the signal that SLURM sends before a time limit."""
+        self.run("scancel", "--batch", "--signal=USR1", job)
 
     def preempt(self, node: str, script: Path) -> None:
         """Take a node for a job of the partition that preempts."""

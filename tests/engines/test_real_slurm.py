@@ -39,7 +39,7 @@ def cluster() -> Iterator[Cluster]:
 def study(tmp_path: Path) -> Path:
     """A study of three runs of half a minute of CPU time each."""
     path = tmp_path / "it's %a study.toml"
-    grid = TINY_STUDY.replace('["none", "lsa"]', '["none", "lsa", "spt"]').replace("epochs = 1", "epochs = 30")
+    grid = TINY_STUDY.replace('["none", "lsa"]', '["none", "lsa", "spt"]').replace("epochs = 1", "epochs = 50")
     path.write_text(grid + SETTINGS)
     return path
 
@@ -103,7 +103,8 @@ def test_disturbed_workers_finish_every_run_once_with_the_weights_of_a_local_gri
     assert not missing(cli("submit", "--workers", 3).stdout, "1 worker", "2 active")
     wait_for(lambda: len(workers(cli)[1]["attempts"]) > 1, while_waiting=cluster.start_waiting_jobs_now, seconds=120)
     assert workers(cli)[1]["attempts"][0]["end"] == "terminated", "preempted"
-    cluster.shorten(f"{workers(cli)[1]['attempts'][0]['job_id']}_1")
+    wait_for(lambda: trains(workers(cli)[1], store), seconds=120)
+    cluster.warn(f"{workers(cli)[1]['attempts'][0]['job_id']}_1")
     written = dict[str, tuple[int, int]]()
 
     def is_over() -> bool:
