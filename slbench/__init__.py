@@ -16,6 +16,7 @@ Modules from top to bottom; each imports only from those below it:
     models.py     networks of finished runs for use elsewhere: loaded, exported
     gpu_check.py  one-time check of a GPU
     store_check.py  check of a whole store
+    store_probe.py  probe of its folder from two processes: whether claims and renames hold
     report/       verdicts, tables, figures and an HTML page from the records of a store; what a plan can decide
     engines/      workers of a study on a cluster: submitted, watched, cancelled
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
