@@ -84,11 +84,12 @@ def submit(
     workers that are missing. Settings come from flags, from [engine.slurm] of the study, and from the user's
     engines.toml, in this order.
     """
-    from slbench.engines.submission import Submission
+    from slbench.engines.submission import Submission, digest_of
     from slbench.engines.submit import Request, script_of
     from slbench.engines.submit import submit as submit_request
 
-    chosen = load_study(study, Flags(data=DataConfig.read(data_root, stream=stream)))
+    data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
+    chosen = load_study(study, Flags(data=data))
     results = Store(store)
     flags = {
         "partition": partition, "account": account, "qos": qos, "constraint": constraint, "exclude": exclude,
@@ -97,11 +98,12 @@ def submit(
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     results.check(writing=not dry_run)
-    chosen = with_adaptive_seeds(chosen, results)
+    digest, chosen = digest_of(chosen), with_adaptive_seeds(chosen, results)
     request = Request(
         study=study,
         name=chosen.name,
         runs=chosen.runs,
+        digest=digest,
         store=results,
         settings=slurm_settings(chosen.engines, given, where=str(study)),
         workers=workers,
@@ -110,11 +112,13 @@ def submit(
         force=force,
     )
     if dry_run:
-        planned = Submission.create(chosen.name, engine=engine, workers=workers, settings=request.settings)
+        planned = Submission.create(
+            chosen.name, engine=engine, workers=workers, settings=request.settings, study_folder=study.parent
+        )
         print(script_of(request, planned), end="")
         return
-    for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in chosen.runs):
-        check_available(spec, data)
+    for spec, source in dict.fromkeys((run.spec.dataset, run.data) for run in chosen.runs):
+        check_available(spec, source)
     note = join_study(chosen.name, results, allow_mixed=allow_mixed)
     if note is not None:
         print(f"note: {note}")

@@ -117,8 +117,12 @@ def work(
     board = options.board_in(tensorboard)
     with contextlib.nullcontext() if submission is None else engine_worker(submission) as engine:
         chosen = load_study(
-            study, Flags(data=DataConfig.read(data_root, stream=stream, runs_plugins=True), plugins=plugin)
+            study,
+            Flags(data=DataConfig.read(data_root, stream=stream, runs_plugins=True), plugins=plugin),
+            folder=None if engine is None else engine.study_folder,
         )
+        if engine is not None:
+            engine.check_runs(chosen)
         results, console = Store(store), Terminal()
         results.check(writing=True)
         note = join_study(chosen.name, results, allow_mixed=allow_mixed)

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.engine_settings import Engine, SlurmSettings
 from slbench.files import dump_json, read_regular, write_atomic
+from slbench.spec import digest
 from slbench.store import Store, safe
+from slbench.study import Study
 
 FOLDER = "engines"
 State = Literal["submitting", "submitted", "refused"]  # "submitting": the scheduler has not confirmed it
@@ -53,6 +55,8 @@ class Submission(Stored):
     name: str  # of the job; no other submission has it
     engine: Engine
     study: str
+    study_folder: str  # of the submitted file, where its relative paths start
+    runs: str  # digest of the ids of the runs of its file
     created_at: str
     hostname: str
     user: str
@@ -64,12 +68,16 @@ class Submission(Stored):
     cancelled: list[int] = []  # tasks
 
     @classmethod
-    def create(cls, study: str, *, engine: Engine, workers: int, settings: SlurmSettings) -> Self:
+    def create(
+        cls, study: str, *, engine: Engine, workers: int, settings: SlurmSettings, study_folder: Path, runs: str = ""
+    ) -> Self:
         """Return a new submission, which is not stored yet."""
         return cls(
             name=f"slbench-{safe(study)}-{uuid.uuid4().hex[:8]}",
             engine=engine,
             study=study,
+            study_folder=str(study_folder.absolute()),
+            runs=runs,
             created_at=now(),
             hostname=platform.node(),
             user=getpass.getuser(),
@@ -124,6 +132,11 @@ def submissions(store: Store, study: str | None = None) -> list[tuple[Submission
     known = [(submission, folder) for folder in folders if (submission := folder.read()) is not None]
     chosen = [each for each in known if study is None or each[0].study == study]
     return sorted(chosen, key=lambda each: (each[0].created_at, each[0].name))
+
+
+def digest_of(study: Study) -> str:
+    """Return a digest of the ids of a study's runs, which its models, plugins and data change too."""
+    return digest({"runs": sorted(run.spec.run_id for run in study.runs)})
 
 
 def now() -> str:

@@ -29,6 +29,7 @@ class Request:
     study: Path  # file
     name: str
     runs: Sequence[StudyRun]
+    digest: str  # of the runs of its file
     store: Store
     settings: SlurmSettings
     workers: int  # in total, with those that are active
@@ -88,7 +89,14 @@ def submit(request: Request, *, sleep: Callable[[float], None] = time.sleep) -> 
             return Outcome(None, None, active, left)
         if not request.force:
             check_starts(found)
-        submission = Submission.create(request.name, engine="slurm", workers=missing, settings=request.settings)
+        submission = Submission.create(
+            request.name,
+            engine="slurm",
+            workers=missing,
+            settings=request.settings,
+            study_folder=request.study.parent,
+            runs=request.digest,
+        )
         folder = folder_of(request.store, submission)
         write_atomic(folder.script, script_of(request, submission).encode())
         try:

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from slbench.engines import slurm
-from slbench.engines.submission import Attempt, End, SubmissionFolder, now
+from slbench.engines.submission import Attempt, End, SubmissionFolder, digest_of, now
 from slbench.errors import InputError
 from slbench.grid.events import Event, Finished, Limit, Progressed
+from slbench.study import Study
 from slbench.text import one_line
 
 ENDS: Mapping[Limit, End] = {
@@ -41,7 +42,7 @@ class EngineWorker:
             raise InputError(
                 f"{folder}: not visible on {platform.node()}; the store must be a folder that all nodes share"
             )
-        self.settings, self.job_id, self.task = submission.settings, job_id, int(task)
+        self.submission, self.settings, self.job_id, self.task = submission, submission.settings, job_id, int(task)
         self.earlier = self.folder.worker(self.task).attempts
         self.attempt = Attempt(
             restart=int(environment.get("SLURM_RESTART_COUNT", "0") or 0),
@@ -56,6 +57,19 @@ class EngineWorker:
         """Seconds until this worker is warned of its time limit; None if it has none that is known."""
         seconds = slurm.end_of_allocation(self.settings, self.environment)
         return None if seconds is None else max(0.0, seconds - self.settings.signal_delay_s)
+
+    @property
+    def study_folder(self) -> Path:
+        """Folder of the submitted study file, where its relative paths start."""
+        return Path(self.submission.study_folder)
+
+    def check_runs(self, study: Study) -> None:
+        """Raise InputError if a study has other runs here than when it was submitted."""
+        if self.submission.runs and digest_of(study) != self.submission.runs:
+            raise InputError(
+                f"study '{study.name}' has other runs than when it was submitted: models, plugins or data changed; "
+                "slbench cancel and submit it again"
+            )
 
     def __enter__(self) -> Self:
         self._write()

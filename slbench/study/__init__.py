@@ -13,9 +13,11 @@ from slbench.validation import checked
 __all__ = ["Comparison", "Flags", "SeedRule", "Study", "StudyRun", "load_study", "make_study"]
 
 
-def load_study(path: Path, flags: Flags = Flags()) -> Study:
+def load_study(path: Path, flags: Flags = Flags(), *, folder: Path | None = None) -> Study:
     """Return the study of a TOML file.
 
+    Args:
+        folder: where relative paths to a user's models and plugins start; default: the folder of the file.
     Raises:
         InputError: for invalid content, as `file: key: problem (got X); allowed: ...`.
     """
@@ -25,7 +27,7 @@ def load_study(path: Path, flags: Flags = Flags()) -> Study:
         raise InputError(f"{path}: no such file{similar(path) or nearby(path)}") from error
     if not content and not flags.grid:
         raise InputError(f"{path}: empty study; name what to run under [grid], such as method = ['none', 'both']")
-    return make_study(content, name=path.stem, where=str(path), folder=path.parent, flags=flags)
+    return make_study(content, name=path.stem, where=str(path), folder=folder or path.parent, flags=flags)
 
 
 def nearby(path: Path) -> str:

@@ -18,7 +18,9 @@ FAILED = STARTED.model_copy(update={"end": "failed", "message": "no GPU"})
 
 def submitted(store: Store, workers: int) -> tuple[Submission, SubmissionFolder]:
     """Store a submission that became job 17."""
-    submission = Submission.create("tiny", engine="slurm", workers=workers, settings=SlurmSettings())
+    submission = Submission.create(
+        "tiny", engine="slurm", workers=workers, settings=SlurmSettings(), study_folder=store.root
+    )
     submission = submission.model_copy(update={"state": "submitted", "job_id": "17"})
     folder_of(store, submission).write(submission)
     return submission, folder_of(store, submission)

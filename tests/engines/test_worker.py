@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slbench.engine_settings import SlurmSettings
-from slbench.engines.submission import Attempt, Submission, SubmissionFolder, folder_of
+from slbench.engines.submission import Attempt, Submission, SubmissionFolder, digest_of, folder_of, submissions
 from slbench.engines.worker import EngineWorker
 from slbench.errors import InputError
 from slbench.grid import local
@@ -17,9 +17,17 @@ from slbench.store import Store
 from slbench.study import load_study
 from tests.cli.conftest import Command
 from tests.engines.conftest import FakeSlurm
-from tests.support import missing, naming, store_record
+from tests.support import TINY_STUDY, missing, naming, store_record
 
 Script = Callable[[str], None]
+PLUGIN = """
+from slbench.plugins import register_augmentation
+
+
+@register_augmentation("same")
+def same(images, generator):
+    return images
+"""
 PROGRESS = json.dumps(
     {"epoch": 1, "epochs": 1, "step": 3, "steps": 17, "loss": 1.0, "val_top1": None, "test_top1": None,
      "images_per_second": 7.0}
@@ -32,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SubmissionFolder:
     for name, value in {"SLURM_ARRAY_JOB_ID": "100", "SLURM_ARRAY_TASK_ID": "2", "SLURM_RESTART_COUNT": "1"}.items():
         monkeypatch.setenv(name, value)
     settings = SlurmSettings(time="2:00:00", max_num_timeout=2)
-    submission = Submission.create("tiny", engine="slurm", workers=3, settings=settings)
+    submission = Submission.create("tiny", engine="slurm", workers=3, settings=settings, study_folder=tmp_path)
     folder = folder_of(Store(tmp_path / "results"), submission)
     folder.write(submission)
     return folder
@@ -116,3 +124,33 @@ def test_a_store_that_the_node_does_not_see_is_refused(folder: SubmissionFolder,
         EngineWorker(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=naming("--submission", "slbench submit")):
         EngineWorker(folder.path, {})
+
+
+def test_a_worker_refuses_a_study_whose_runs_are_not_those_that_were_submitted(
+    work: Callable[..., Any], folder: SubmissionFolder, study: Path
+) -> None:
+    submission = folder.read()
+    assert submission is not None
+    folder.write(submission.model_copy(update={"runs": digest_of(load_study(study))}))
+    study.write_text(study.read_text().replace("epochs = 1", "epochs = 2"))
+    assert work().code == 2
+    assert last(folder).end == "failed" and not missing(last(folder).message, "tiny", "other runs", "submit")
+
+
+def test_relative_paths_of_a_study_start_at_the_submitted_file(
+    slbench: Command, tmp_path: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.py").write_text(PLUGIN)
+    study = tmp_path / "mine" / "own.toml"
+    study.write_text(TINY_STUDY.replace("[grid]", 'plugins = ["own.py"]\n[grid]'))
+    assert slbench("submit", study, "--store", tmp_path / "results").code == 0
+    ((_, folder),) = submissions(Store(tmp_path / "results"))
+    for run in load_study(study).runs:
+        store_record(Store(tmp_path / "results"), run)
+    for name, value in {"SLURM_ARRAY_JOB_ID": "100", "SLURM_ARRAY_TASK_ID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    command = [folder.path / "own.toml", "--store", tmp_path / "results", "--devices", "cpu"]
+    result = slbench("work", *command, "--submission", folder.path)
+    assert result.code == 0, result.err
+    assert len(slurm.jobs) == 1
