@@ -139,8 +139,8 @@ def as_grid(layout: Layout, x: Tensor, size: tuple[int, int] | None = None) -> F
     return x
 
 
-def laid_out(tokens: Float[Tensor, "b n d"], layout: Layout, *, rows: int) -> Tensor:
-    """Return tokens in a layout."""
+def laid_out(tokens: Float[Tensor, "b n d"], layout: Layout, *, rows: int | Tensor) -> Tensor:
+    """Return tokens in a layout; the number of rows is a tensor while operations are traced to count them."""
     if layout == "tokens":
         return tokens
     return rearrange(tokens, "b (h w) d -> b d h w" if layout == "grid" else "b (h w) d -> b h w d", h=rows)
