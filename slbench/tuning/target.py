@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from slbench.backbones.specs.foreign import with_absolute_path
 from slbench.data.config import DataConfig
 from slbench.record import Keep
 from slbench.spec import Protocol, RunSpec
@@ -27,6 +29,8 @@ class TuningTarget:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", dict(self.changes or {}))
+        object.__setattr__(self, "backbone", with_absolute_path(self.backbone))  # its study is written elsewhere
+        object.__setattr__(self, "plugins", tuple(str(Path(file).absolute()) for file in self.plugins))
 
     def runs(
         self, values: Mapping[str, Any], *, seeds: Sequence[int], protocol: Protocol = "holdout", keep: Keep = "none"
@@ -56,7 +60,8 @@ class TuningTarget:
         comments: Sequence[str],
     ) -> str:
         """Return a TOML study file with exactly the runs of a setting."""
-        content = {"title": title, **self._content(values, seeds=seeds, protocol=protocol, keep="last")}
+        plugins = {"plugins": list(self.plugins)} if self.plugins else {}
+        content = {"title": title, **plugins, **self._content(values, seeds=seeds, protocol=protocol, keep="last")}
         tables = {head: content.pop(head) for head in ("grid", "set")}
         lines = [*(f"# {comment}" for comment in comments), "", *(pair(*entry) for entry in content.items())]
         for head, table in tables.items():

@@ -13,6 +13,7 @@ from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.store import Store
 from slbench.study import Flags, StudyRun, load_study
+from slbench.tuning.target import TuningTarget
 from tests.foreign.helpers import EXAMPLES, write
 from tests.support import naming, train_here
 
@@ -67,6 +68,15 @@ def test_an_own_model_trains_and_its_record_names_no_path(tmp_path: Path) -> Non
     record = train_here(run, Store(tmp_path / "store"))
     assert str(EXAMPLES) not in record.model_dump_json()
     assert record.params > 0
+
+
+def test_the_study_of_a_search_names_files_by_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    target = TuningTarget("tiny_vit.py:TinyViT", "fashion-mnist-12k", "lsa", plugins=("my_methods.py",))
+    text = target.study_file({}, seeds=[3], protocol="holdout", title="best", comments=[])
+    monkeypatch.chdir(tmp_path)
+    (run,) = load_study(write(tmp_path / "elsewhere" / "best.toml", text)).runs
+    assert run.spec == target.runs({}, seeds=[3])[0].spec
 
 
 @pytest.mark.slow

@@ -127,6 +127,12 @@ def is_foreign(name: object) -> bool:
     return isinstance(name, str) and ":" in name
 
 
+def with_absolute_path(name: str) -> str:
+    """Return a name with the path of a user's file made absolute; other names are returned as they are."""
+    path, colon, model = name.rpartition(":")
+    return name if not colon or path in (*PACKAGES, OWN) else f"{Path(path).expanduser().absolute()}:{model}"
+
+
 def foreign_entry(name: str) -> BackboneEntry:
     """Return the entry of a foreign model; its title is the name within its package or file."""
     return BackboneEntry(
