@@ -91,6 +91,10 @@ def check(structure: Structure, method: Method, title: str) -> None:
         raise InapplicableError(f"{structure.model}: {title}: changes {fields}, as only backbones of slbench let it")
     if method.changes_tokenizer and structure.tokenizer is None:
         raise missing(structure, title, "tokenizer")
+    if method.changes_tokenizer and structure.other_embeddings:
+        raise InapplicableError(
+            f"{structure.model}: {title}: images enter by {structure.other_embeddings[0]} as well, which would be plain"
+        )
     if method.s_pool == "yes" and not structure.merging:
         raise InapplicableError(f"{structure.model}: s_pool: no patch merging or pooling layer of a known class")
     if method.changes_attention and not structure.over_tokens:

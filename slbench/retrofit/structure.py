@@ -1,7 +1,7 @@
 """Structure of a foreign model: its embedding, attention layers and merging layers, as methods meet them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,7 @@ class Structure:
     image_size: tuple[int, int]
     in_channels: int
     tokenizer: Embedding | None
+    other_embeddings: tuple[str, ...]  # convolutions besides the tokenizer that read as many channels as images have
     merging: tuple[Embedding, ...]  # patch merging and pooling layers that S_pool can replace
     attention: tuple[FoundAttention, ...]  # in order of computation
     retrofitted: str = ""  # the method that the model has already
@@ -146,6 +147,7 @@ def examine(model: nn.Module, image_size: int | tuple[int, int] | None = None) -
         image_size=size,
         in_channels=channels,
         tokenizer=embedding,
+        other_embeddings=tuple(other_embeddings(model, embedding, channels=channels)),
         merging=tuple(merging_layers(model)),
         attention=tuple(
             found_attention(model, layer, call, grid=None if embedding is None else embedding.grid)
@@ -189,11 +191,11 @@ def find_embedding(
     """Return the smallest module that maps the image to the grid of tokens that the first attention reads, or None."""
     if not seen.layers:
         return None
-    first = seen.layers[0].calls[0]
-    *batch, _, queries, _ = first.shape if len(first.shape) > 3 else (first.shape[0], 1, *first.shape[1:])
-    tokens = math.prod(batch) * queries // BATCH
+    first = found_attention(model, seen.layers[0], seen.layers[0].calls[0], grid=None)
     if first.relation == "none":
         return None
+    shape = first.call.shape
+    tokens = math.prod(shape) // (shape[-1] * first.num_heads * BATCH)
     for path, output in seen.readers:
         module = model.get_submodule(path)
         found = layout_of(module, output, size)
@@ -207,6 +209,14 @@ def find_embedding(
                 path=path, module=module, in_channels=channels, dim=dim, stride=stride, grid=grid, layout=layout
             )
     return None
+
+
+def other_embeddings(model: nn.Module, embedding: Embedding | None, *, channels: int) -> Iterator[str]:
+    """Yield the convolutions besides the embedding that read as many channels as images have, as of a second branch."""
+    for path, module in model.named_modules():
+        own = embedding is None or path == embedding.path or path.startswith(f"{embedding.path}.")
+        if not own and isinstance(module, nn.Conv2d) and module.in_channels == channels and module.groups == 1:
+            yield path
 
 
 def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[int, int] | None) -> FoundAttention:

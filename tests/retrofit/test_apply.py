@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ from slbench.methods import METHODS, Method
 from slbench.methods.lsa import set_mask_share
 from slbench.retrofit.backbone import RetrofittedBackbone
 from tests.retrofit.small import TIMM, Einsum, Fused, OtherTokens, Own, Torch, timm_model
+from tests.retrofit.support import construct, support
 
 QUICK = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "cait_xxs24_224", "pit_ti_224"]
 
@@ -171,14 +173,14 @@ def test_new_parameters_are_drawn_from_seed_and_name() -> None:
     def weight(method: str, seed: int) -> Tensor:
         model, _ = timm_model("vit_tiny_patch16_224")
         slbench.apply(model, method, from_scratch=True, seed=seed)
-        return model.patch_embed.proj.weight  # type: ignore[union-attr,return-value]
+        return model.patch_embed.proj.weight.detach()  # type: ignore[operator,union-attr]
 
     first = weight("spt", 1)
     assert torch.equal(first, weight("both", 1))
     assert not torch.equal(first, weight("spt", 2))
     plain, _ = timm_model("vit_tiny_patch16_224")
-    own = plain.patch_embed.proj.weight  # type: ignore[union-attr]
-    assert float(first.std()) == pytest.approx(float(own.std()) / 5**0.5, rel=0.1)  # type: ignore[operator]
+    own = plain.get_parameter("patch_embed.proj.weight").detach()
+    assert float(first.std()) == pytest.approx(float(own.std()) / 5**0.5, rel=0.1)
 
 
 def test_none_changes_nothing() -> None:
@@ -293,6 +295,42 @@ def test_what_does_not_fit_is_refused_with_what_was_looked_for() -> None:
         slbench.apply(model, "spt")
 
 
+def test_a_second_embedding_is_not_left_plain() -> None:
+    import timm
+
+    model = timm.create_model("crossvit_tiny_240", num_classes=10, depth=((1, 1, 0),))
+    with pytest.raises(InapplicableError, match=r"patch_embed\.1\.proj as well"):
+        slbench.apply(model, "spt")
+    slbench.apply(model, "lsa")
+
+
+@pytest.mark.slow  # importing transformers takes seconds
+@pytest.mark.parametrize("name", ["ViT", "DeiT", "Swin"])
+def test_models_of_transformers(name: str) -> None:
+    import transformers
+
+    sizes = (
+        {"image_size": 16, "patch_size": 2, "embed_dim": 8, "depths": [2, 1], "num_heads": [2, 4], "window_size": 4}
+        if name == "Swin"
+        else {"image_size": 16, "patch_size": 4, "num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2}
+    )
+    config = getattr(transformers, f"{name}Config")(**sizes)
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{name}ForImageClassification")(config).eval()
+    structure = slbench.describe(model)
+    assert len(structure.self_attention) == (3 if name == "Swin" else 1)
+    assert len(structure.merging) == (1 if name == "Swin" else 0)
+    with torch.no_grad():
+        before = model(images((16, 16))).logits
+        after = slbench.apply(copy.deepcopy(model), "spt")(images((16, 16))).logits
+        assert (after - before).abs().max() < 1e-5
+    slbench.apply(model, "both", from_scratch=True)
+    with softmaxes() as weights:
+        model(images((16, 16)))
+    assert all(value.diagonal(dim1=-2, dim2=-1).max() == 0 for value in same_tokens(weights))
+    assert len(same_tokens(weights)) == len(structure.self_attention)
+
+
 def test_a_layer_norm_that_changes_the_function_is_said() -> None:
     model, _ = timm_model("vit_tiny_patch16_224")
     with pytest.warns(UserWarning, match="layer_norm = true changes the function"):
@@ -303,3 +341,28 @@ def test_the_description_names_the_parts() -> None:
     text = str(slbench.describe(*timm_model("cait_xxs24_224")))
     for part in ("patch_embed.proj", "grid 8 x 8", "self-attention, 64 x 64", "cross-attention, 1 x 65", "4 heads"):
         assert part in text
+
+
+@pytest.mark.slow
+def test_the_table_of_models_holds_and_masks_are_observed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "model-support.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    documented = {row[0].replace("\\", ""): row[2] for row in rows[2:]}
+    assert len(documented) >= 60
+    for name in sorted(documented)[::3]:
+        row = support(name)
+        assert row.verdict == documented[name], name
+        if row.verdict == "refused" or not row.attention.startswith(tuple("123456789")):
+            continue
+        model, size = construct(name)
+        structure = slbench.describe(model, size)
+        slbench.apply(model, "lsa", image_size=size)
+        x = images(size, structure.in_channels)
+        with softmaxes() as weights:
+            output = model(x)
+        assert torch.as_tensor(output[0] if isinstance(output, tuple) else output).isfinite().all(), name
+        masked = [value for value in same_tokens(weights) if value.diagonal(dim1=-2, dim2=-1).max() < 1]
+        assert len(masked) >= len([f for f in structure.self_attention if f.call.shape[-1] > 1]), name
+        # a query that a mask of the model leaves alone keeps its weight of 1
+        diagonals = torch.cat([value.diagonal(dim1=-2, dim2=-1).flatten() for value in masked])
+        assert set(diagonals.unique().tolist()) <= {0.0, 1.0}, name
