@@ -38,7 +38,7 @@ def tidy(outcomes: Iterable[Outcome], kinds: Mapping[str, RunKind] = {}) -> pd.D
     records_, specs = list(outcomes), dict[str, dict[str, Any]]()
     index = pd.Index([record.run_id for record in records_], name="run_id", dtype="str")
     rows = [tidy_row(record, specs) | {"kind": kinds.get(record.run_id, "grid")} for record in records_]
-    frame = pd.DataFrame(rows, index=index)
+    frame = pd.DataFrame(rows, index=index).replace("", None)  # as a CSV file has no text and no value alike
     for column in frame:
         if frame[column].isna().all():
             frame[column] = frame[column].astype("float64")

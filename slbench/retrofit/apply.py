@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from slbench.backbones.layers import Backbone
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
+from slbench.methods.lsa import AttentionLogits
 from slbench.names import lookup
 from slbench.retrofit.embedding import add_copies, replacement
 from slbench.retrofit.interception import intercept
@@ -63,9 +63,8 @@ def apply(
     Source: SPT and LSA of arXiv:2112.13492.
     """
     wanted = lookup(METHODS, method, "method") if isinstance(method, str) else method
-    if isinstance(model, Backbone):
-        raise InputError(f"{type(model).__name__}: is a backbone of slbench; give the method when it is built")
-    if known := getattr(model, "slbench_method", ""):
+    if any(isinstance(module, AttentionLogits) for module in model.modules()) or hasattr(model, "slbench_method"):
+        known = getattr(model, "slbench_method", "a backbone of slbench")
         raise InputError(f"{type(model).__name__}: has a method already (got {known}); apply one to a fresh model")
     if wanted != Method():
         retrofit(model, examine(model, image_size), wanted, from_scratch=from_scratch, seed=seed)

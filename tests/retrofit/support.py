@@ -115,7 +115,7 @@ def table(rows: list[Support]) -> str:
     """Return the rows as a Markdown table."""
     heads = ["model", "family", "verdict", "tokenizer (kernel/stride)", "attention layers", "reason"]
     cells = [[row.model, row.family, row.verdict, row.tokenizer, row.attention, row.reason] for row in rows]
-    return "\n".join(markdown_table(heads, cells))
+    return markdown_table(heads, cells)
 
 
 def main(path: Path) -> None:
@@ -124,13 +124,16 @@ def main(path: Path) -> None:
     for name in [*(f"timm:{name}" for name in TIMM), *(f"torchvision:{name}" for name in TORCHVISION)]:
         rows.append(support(name))
         print(rows[-1], flush=True)
+    path.write_text(page(rows))
+
+
+def page(rows: list[Support]) -> str:
+    """Return the page with the table and the counts of verdicts."""
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("supported", "partly", "refused")}
     families = len({row.family for row in rows})
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     versions = ", ".join(f"{name} {version(name)}" for name in ("timm", "torchvision", "torch"))
-    path.write_text(
-        PAGE.format(count=len(rows), families=families, summary=summary, versions=versions, table=table(rows))
-    )
+    return PAGE.format(count=len(rows), families=families, summary=summary, versions=versions, table=table(rows))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,12 @@
 """Tests of `slbench.apply` and `slbench.describe` on models from elsewhere."""
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 import slbench
 from slbench.errors import InapplicableError, InputError
@@ -19,8 +15,8 @@ from slbench.measure.macs import count
 from slbench.methods import METHODS, Method
 from slbench.methods.lsa import set_mask_share
 from slbench.retrofit.backbone import RetrofittedBackbone
+from tests.retrofit.observe import images, same_tokens, softmaxes
 from tests.retrofit.small import TIMM, Einsum, Fused, OtherTokens, Own, Torch, timm_model
-from tests.retrofit.support import construct, support
 
 QUICK = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "cait_xxs24_224", "pit_ti_224"]
 
@@ -28,34 +24,6 @@ QUICK = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "cait_xxs24_224
 def own(attention: nn.Module) -> Own:
     torch.manual_seed(0)
     return Own(attention).eval()
-
-
-def images(size: tuple[int, int], channels: int = 3) -> Tensor:
-    return torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(1))
-
-
-class Softmaxes(TorchFunctionMode):
-    """Keeps the outputs of every softmax, whoever calls it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = list[Tensor]()
-
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if func in (torch.Tensor.softmax, torch.softmax, F.softmax):
-            self.weights.append(output.detach())
-        return output
-
-
-@contextmanager
-def softmaxes() -> Iterator[list[Tensor]]:
-    with Softmaxes() as seen, torch.no_grad():
-        yield seen.weights
-
-
-def same_tokens(weights: list[Tensor]) -> list[Tensor]:
-    return [value for value in weights if value.shape[-1] == value.shape[-2]]
 
 
 @pytest.mark.parametrize("name", [*QUICK, pytest.param("swinv2_tiny_window8_256", marks=pytest.mark.slow)])
@@ -341,28 +309,3 @@ def test_the_description_names_the_parts() -> None:
     text = str(slbench.describe(*timm_model("cait_xxs24_224")))
     for part in ("patch_embed.proj", "grid 8 x 8", "self-attention, 64 x 64", "cross-attention, 1 x 65", "4 heads"):
         assert part in text
-
-
-@pytest.mark.slow
-def test_the_table_of_models_holds_and_masks_are_observed() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "model-support.md").read_text()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
-    documented = {row[0].replace("\\", ""): row[2] for row in rows[2:]}
-    assert len(documented) >= 60
-    for name in sorted(documented)[::3]:
-        row = support(name)
-        assert row.verdict == documented[name], name
-        if row.verdict == "refused" or not row.attention.startswith(tuple("123456789")):
-            continue
-        model, size = construct(name)
-        structure = slbench.describe(model, size)
-        slbench.apply(model, "lsa", image_size=size)
-        x = images(size, structure.in_channels)
-        with softmaxes() as weights:
-            output = model(x)
-        assert torch.as_tensor(output[0] if isinstance(output, tuple) else output).isfinite().all(), name
-        masked = [value for value in same_tokens(weights) if value.diagonal(dim1=-2, dim2=-1).max() < 1]
-        assert len(masked) >= len([f for f in structure.self_attention if f.call.shape[-1] > 1]), name
-        # a query that a mask of the model leaves alone keeps its weight of 1
-        diagonals = torch.cat([value.diagonal(dim1=-2, dim2=-1).flatten() for value in masked])
-        assert set(diagonals.tolist()) <= {0.0, 1.0}, name
