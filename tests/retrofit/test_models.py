@@ -67,7 +67,7 @@ def test_a_model_takes_what_the_table_says(name: str) -> None:
     x = images(size, structure.in_channels)
     with softmaxes(gradients=True) as weights:
         output = first(model(x))
-    output.square().mean().backward()
+    torch.autograd.backward(output.square().mean())
     assert output.isfinite().all()
     for module in model.modules():
         if isinstance(module, RetrofittedScores | TokensInPlace):
@@ -106,7 +106,7 @@ def check_field(model: nn.Module, structure: Structure, size: tuple[int, int]) -
     token = {
         "grid": lambda: output[0, :, row, column],
         "channels last": lambda: output[0, row, column],
-        "tokens": lambda: output[0, row * found.grid[1] + column],  # type: ignore[index]
+        "tokens": lambda: output[0, row * found.grid[1] + column],
     }[found.layout]()
     (gradient,) = torch.autograd.grad(token.sum(), x)
     rows, columns = gradient[0].abs().sum(0).nonzero(as_tuple=True)
