@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from slbench.errors import InapplicableError, InputError
 from slbench.methods import METHODS, Method
@@ -29,6 +30,10 @@ def describe(model: nn.Module, image_size: int | tuple[int, int] | None = None) 
     Raises:
         InputError: if the image size is unknown, or the model does not take such images.
     """
+    if known := getattr(model, "slbench_method", ""):
+        raise InputError(
+            f"{type(model).__name__}: has a method already (got {known}); describe it before slbench.apply"
+        )
     return examine(model, image_size)
 
 
@@ -75,11 +80,18 @@ def retrofit(model: nn.Module, structure: Structure, method: Method, *, from_scr
     """Put a method into a model whose structure is known, in place; see `apply`."""
     title = next((name for name, known in METHODS.items() if known == method), "own method")
     check(structure, method, title)
-    if method.changes_tokenizer:
-        embed(model, structure, method, keep=not from_scratch, seed=seed)
-    if method.changes_attention:
-        attend(structure, method)
-        verify(model, structure)
+    before = [(module, module.__class__, dict(module._modules)) for module in model.modules()]
+    try:
+        with torch.random.fork_rng(devices=[]):  # new layers draw values that are replaced
+            if method.changes_tokenizer:
+                embed(model, structure, method, keep=not from_scratch, seed=seed)
+            if method.changes_attention:
+                attend(structure, method)
+            verify(model, structure)
+    except Exception:
+        for module, kind, children in before:
+            module.__class__, module._modules = kind, children
+        raise
     model.slbench_method = title  # type: ignore[assignment]
 
 
@@ -98,6 +110,17 @@ def check(structure: Structure, method: Method, title: str) -> None:
         raise InapplicableError(f"{structure.model}: s_pool: no patch merging or pooling layer of a known class")
     if method.changes_attention and not structure.over_tokens:
         raise missing(structure, title, "attention")
+    if method.mask_self and (unknown := [found for found in structure.attention if found.relation == "unknown"]):
+        raise InapplicableError(
+            f"{structure.model}: {title}: {unknown[0].path}: cannot tell whether queries and keys are the same tokens: "
+            "they come from separate inputs of the layer, or do not depend on them"
+        )
+    per_head = method.learn_temperature and method.temperature_per == "head"
+    if per_head and (unclear := [f for f in structure.over_tokens if f.ambiguous and not f.learns_scale]):
+        raise InapplicableError(
+            f"{structure.model}: {title}: {unclear[0].path}: cannot tell the axis of its heads in scores of shape "
+            f"{unclear[0].call.shape}; use temperature_per = 'layer'"
+        )
     if method.mask_self and not any(found.call.shape[-1] > 1 for found in structure.self_attention):
         raise InapplicableError(f"{structure.model}: {title}: no self-attention over two or more tokens to mask")
     if structure.tokenizer is not None:
@@ -151,6 +174,7 @@ def attend(structure: Structure, method: Method) -> None:
                 scale_after=found.scale_after,
                 heads_axis=found.heads_axis,
                 learns_scale=found.learns_scale,
+                mixes=found.call.mixes,
                 method=method,
                 can_mask=found.relation == "self",
                 tokens=found.tokens,
@@ -163,8 +187,8 @@ def attend(structure: Structure, method: Method) -> None:
 def verify(model: nn.Module, structure: Structure) -> None:
     """Raise InputError unless every changed attention layer runs through its scores, in evaluation and in training.
 
-    Modes differ where a layer has a fused path for inference. In training mode only the attention layers themselves are
-    switched, so that running statistics stay.
+    Each layer must make as many calls as when it was probed, since calls are told apart by their number. Norms with
+    running statistics stay in evaluation mode.
     """
     scores = {path: module for path, module in model.named_modules() if isinstance(module, RetrofittedScores)}
     parameter = next(model.parameters())
@@ -174,12 +198,19 @@ def verify(model: nn.Module, structure: Structure) -> None:
         hooks = [module.register_forward_hook(partial(note, called, path)) for path, module in scores.items()]
         try:
             with undisturbed(model), torch.no_grad():
-                for found in structure.over_tokens:
-                    found.layer.module.training = training
+                for module in model.modules():
+                    module.training = training and not isinstance(module, _NormBase)
                 model(images)
         finally:
             for hook in hooks:
                 hook.remove()
+        for found in structure.over_tokens if scores else ():
+            module = found.layer.module
+            if module.seen_calls != found.layer.counts:
+                raise InputError(
+                    f"{structure.model}: {found.path}: attention makes other calls in "
+                    f"{'training' if training else 'evaluation'} than alone; it is not supported"
+                )
         if left := sorted(set(scores) - called):
             mode = "training" if training else "evaluation"
             raise InputError(

@@ -1,6 +1,6 @@
 """RetrofittedBackbone: a model from elsewhere, with a method, as the rest of slbench sees a network."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import torch
 from jaxtyping import Float
@@ -47,7 +47,8 @@ class RetrofittedBackbone(Backbone):
             attend(structure, Method())
         self.model = model
         self._named = [name for name, module in model.named_modules() if module is head_of(model)]
-        exempt: Iterable[str] = getattr(model, "no_weight_decay", set)()
+        exempt: Iterable[str] | Callable[[], Iterable[str]] = getattr(model, "no_weight_decay", ())
+        exempt = exempt() if callable(exempt) else exempt
         self._exempt = {f"model.{name}" for name in exempt}
         self._structure = structure
 
@@ -58,8 +59,8 @@ class RetrofittedBackbone(Backbone):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         output = self.model(images)
-        if isinstance(output, tuple | list):  # such as a distilled classifier in training
-            return torch.stack(list(output)).mean(0)
+        if isinstance(output, tuple | list):  # such as logits and those of a second head
+            output = output[0]
         logits: Tensor = getattr(output, "logits", output)
         return logits
 
@@ -120,6 +121,7 @@ def head_of(model: nn.Module) -> nn.Module:
     """
     get = getattr(model, "get_classifier", None)
     found = get() if callable(get) else None
+    found = found[0] if isinstance(found, tuple) else found
     if isinstance(found, nn.Module):
         return found
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]

@@ -40,6 +40,7 @@ class Embedding:
         """Return the module if it is a convolution of windows of the image."""
         module = self.module
         plain = isinstance(module, nn.Conv2d) and module.groups == 1 and set(module.dilation) == {1}
+        plain = plain and len(set(module.kernel_size)) == len(set(module.stride)) == len(set(module.padding)) == 1  # type: ignore[arg-type]
         return module if plain and not self.merges and isinstance(module.padding, tuple) else None  # type: ignore[return-value]
 
     @property
@@ -149,12 +150,14 @@ def laid_out(tokens: Float[Tensor, "b n d"], layout: Layout, *, rows: int | Tens
 class TokensInPlace(nn.Module):
     """A tokenizer (b c h w) to (b n d) with the inputs and outputs of the embedding in whose place it is.
 
-    A grid that patches do not tile is padded with zeros below and on the right.
+    Of an image that patches do not tile, the rest below and on the right is left out; when tokens are merged, the grid
+    is padded with zeros there.
     """
 
     def __init__(self, tokens: nn.Module, embedding: Embedding) -> None:
         super().__init__()
         self.tokens, self.reads, self.layout = tokens, embedding.reads, embedding.layout
+        self.merges = embedding.merges
         self.kernel, self.stride, self.padding = embedding.kernel, embedding.stride, embedding.padding
 
     @property
@@ -165,7 +168,9 @@ class TokensInPlace(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         grid = as_grid(self.reads, x, size)
         height, width = grid.shape[-2:]
-        if self.kernel == self.stride and (height % self.stride or width % self.stride):
+        if not self.merges and self.kernel == self.stride:  # a convolution leaves the rest
+            grid = grid[..., : height // self.stride * self.stride, : width // self.stride * self.stride]
+        elif self.merges and (height % self.stride or width % self.stride):
             grid = F.pad(grid, (0, -width % self.stride, 0, -height % self.stride))
         tokens: Tensor = self.tokens(grid)
         rows = (grid.shape[-2] + 2 * self.padding - self.kernel) // self.stride + 1
@@ -224,6 +229,8 @@ def linear_maps(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
 def add_copies(embedding: Embedding, method: Method) -> None:
     """Let an embedding also read shifted copies, with weights of zero, in place."""
     module = embedding.module
+    if isinstance(module, nn.Sequential) and type(module).forward is not nn.Sequential.forward:
+        raise InapplicableError(f"shift: {embedding} runs its parts in its own way; set from_scratch to true")
     module.__class__ = mixed(AddedTokens, type(module))
     like = next(module.parameters())
     module.shifted = TokensInPlace(CopiesOnly(embedding, method), embedding).to(like.device, like.dtype)

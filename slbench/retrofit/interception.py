@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from slbench.retrofit.scores import RetrofittedScores
+from slbench.errors import InputError
+from slbench.retrofit.scores import UNSEEN, RetrofittedScores
 
 MATMUL = {torch.Tensor.matmul, torch.Tensor.__matmul__, torch.matmul, torch.bmm, torch.Tensor.bmm}
 EINSUM = {torch.einsum, torch.functional.einsum}
@@ -32,7 +33,7 @@ class Operands(NamedTuple):
 
 def operands(function: Callable[..., Any], arguments: Sequence[Any]) -> Operands | None:
     """Return the operands of a product of two tensors of two or more axes by one of torch's functions; else None."""
-    if function in MATMUL:
+    if function in MATMUL and len(arguments) > 1:
         a, b = arguments[:2]
         if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or min(a.ndim, b.ndim) < 3:
             return None
@@ -79,14 +80,16 @@ class Calls(TorchFunctionMode):
         named = kwargs or {}
         if func is F.scaled_dot_product_attention:
             return self.fused(*args, **named)
-        if func in SOFTMAX and softmax_axis(args or (named.get("input"),), named) == -1:
+        if func in SOFTMAX and "input" in named:
+            args, named = (named["input"], *args), {key: value for key, value in named.items() if key != "input"}
+        if func in SOFTMAX and softmax_axis(args, named) == -1:
             scores, *rest = args
             return self.softmax(scores, lambda values: func(values, *rest, **named))
         found = operands(func, args)
         output = func(*args, **named)
         return output if found is None else self.product(found, output)
 
-    def fused(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **named: Any) -> Tensor:
+    def fused(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **named: Any) -> Tensor:
         """Return the output of fused attention."""
         raise NotImplementedError
 
@@ -117,7 +120,8 @@ class Apply(Calls):
         super().__init__()
         self.layer = layer
         self.counts = [0, 0, 0]  # fused calls, products, softmaxes
-        self.pending = dict[int, tuple[RetrofittedScores, Operands]]()  # by softmax
+        self.pending: dict[int, tuple[RetrofittedScores, Operands, Tensor]] = {}  # by softmax
+        self.met = 0  # plans of which a call was seen
 
     def _next(self, kind: int) -> int:
         number = self.counts[kind]
@@ -126,9 +130,9 @@ class Apply(Calls):
 
     def fused(
         self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
         attn_mask: Tensor | None = None,
         dropout_p: float = 0.0,
         is_causal: bool = False,
@@ -136,8 +140,10 @@ class Apply(Calls):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
+        q, k, v = query, key, value
         try:
             scores = self.layer.scores_of("fused", self._next(0))
+            self.met += 1
         except KeyError:  # not over tokens
             scores = None
         if scores is None or not (scores.changes_scores or scores.observed):
@@ -158,25 +164,27 @@ class Apply(Calls):
         number = self._next(1)
         for plan, scores in self.layer.plans():
             if plan.softmax is not None and plan.product == number:
-                self.pending[plan.softmax] = scores, found
-                return scores.scaled(output)
+                self.pending[plan.softmax] = scores, found, (scaled := scores.scaled(output))
+                return scaled
         return output
 
     def softmax(self, scores: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         number = self._next(2)
         if number in self.pending:
-            module, (q, k) = self.pending.pop(number)
+            module, (q, k), products = self.pending.pop(number)
+            self.met += 1
             if module.mask_self or module.observed:
-                scores = module(q, k, scores=scores)
+                scores = module(q, k, scores=scores, products=products)
         for plan, module in self.layer.plans():
             if number in plan.also_masked and module.mask_self:
-                scores = module.masked(scores, some_hidden=True)
+                scores = module.masked(scores, scores < UNSEEN)
         return compute(scores)
 
 
 class Intercepted:
     """Mixed into the class of an attention layer by `intercept`."""
 
+    seen_calls: tuple[int, ...]  # fused calls, products and softmaxes of the last forward
     attention_plans: dict[str, tuple[CallKind, Plan]]  # by name of the scores module
 
     def plans(self) -> list[tuple[Plan, RetrofittedScores]]:
@@ -196,8 +204,15 @@ class Intercepted:
         raise KeyError(kind, number)
 
     def forward(self, *args: Any, **named: Any) -> Any:
-        with Apply(self):
-            return super().forward(*args, **named)  # type: ignore[misc]
+        with Apply(self) as calls:
+            output = super().forward(*args, **named)  # type: ignore[misc]
+        self.seen_calls = tuple(calls.counts)
+        if calls.met < len(self.attention_plans):
+            raise InputError(
+                f"{type(self).__name__}: its attention takes another path than when the method was applied; "
+                "choose the path, such as fused or not, before slbench.apply"
+            )
+        return output
 
 
 def intercept(layer: nn.Module, plans: dict[str, tuple[CallKind, Plan]]) -> None:
@@ -294,3 +309,5 @@ def make_explicit(model: nn.Module) -> None:
             module.__class__ = ExplicitAttention
         if isinstance(module, nn.TransformerEncoderLayer):
             module.activation_relu_or_gelu = 0  # else inference skips self_attn
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False  # which only that inference takes

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from slbench.errors import InputError
 from slbench.retrofit.interception import CallKind, Calls, Operands, Plan
 
-Relation = Literal["self", "cross", "none"]
-BATCH = 2
+Relation = Literal["self", "cross", "none", "unknown"]
+BATCH = 5  # unlike usual numbers of heads
 
 
 @dataclass(eq=False)
@@ -24,6 +25,7 @@ class Call:
     head_dim: int
     scale: float | None  # that the model applies; None: unknown
     scale_after: float = 1.0  # the part of it that is applied to the product
+    mixes: bool = False  # heads are mixed between product and softmax
     relation: Relation = "none"
 
 
@@ -34,6 +36,7 @@ class Layer:
     path: str
     module: nn.Module
     calls: list[Call] = field(default_factory=list)
+    counts: tuple[int, ...] = ()  # fused calls, products and softmaxes of one forward
     softmaxes: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)  # number and shape, of all softmaxes
 
 
@@ -47,6 +50,7 @@ class Recorder(Calls):
         self.layers = dict[str, Layer]()
         self.counts = dict[str, list[int]]()
         self.open = dict[str, list[tuple[int, Operands, Tensor]]]()  # products of a layer that no softmax followed yet
+        self.mixing = set[str]()  # layers whose next product is that of weights and values
         self.readers = list[tuple[str, Any]]()  # modules that read the images, the innermost first, and their outputs
 
     def layer(self) -> Layer:
@@ -60,16 +64,22 @@ class Recorder(Calls):
         counts[kind] += 1
         return counts[kind] - 1
 
-    def fused(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **named: Any) -> Tensor:
+    def fused(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **named: Any) -> Tensor:
+        q, k, v = query, key, value
+        if named.get("enable_gqa"):
+            raise InputError("attention of grouped queries is not supported")
         own = named.get("scale")
         scale = q.shape[-1] ** -0.5 if own is None else float(own)
         shape = (*q.shape[:-1], k.shape[-2])
         call = Call("fused", Plan(self.number(0), None), shape, q.shape[-1], scale)
         self.found(call, Operands(q, k), None)
-        return torch.nn.functional.scaled_dot_product_attention(q, k, v, *args, **named)
+        return self.attended(torch.nn.functional.scaled_dot_product_attention(q, k, v, *args, **named))
 
     def product(self, found: Operands, output: Tensor) -> Tensor:
         number = self.number(1)
+        if self.layer().path in self.mixing:  # the product of weights and values
+            self.mixing.discard(self.layer().path)
+            return self.attended(output)
         self.open.setdefault(self.layer().path, []).append((number, found, output))
         return output
 
@@ -83,8 +93,13 @@ class Recorder(Calls):
                 call = Call("product", Plan(product, number), tuple(output.shape), found.q.shape[-1], None)
                 self.found(call, found, (output, scores))
                 del products[position]
+                self.mixing.add(layer.path)
                 break
         return compute(scores)
+
+    def attended(self, output: Tensor) -> Tensor:
+        """Return the output of attention."""
+        return output
 
     def found(self, call: Call, operands: Operands, flow: tuple[Tensor, Tensor] | None) -> None:
         """Keep a call; `flow` is its product and what its softmax receives."""
@@ -110,8 +125,17 @@ class Prover(Recorder):
         if leaves:
             call.relation = relation(operands, leaves)
         if flow is not None:
-            call.scale_after = factor(*flow)
-        layer.calls.append(call)
+            call.scale_after, call.mixes = factor(*flow)
+        if (call.kind, call.plan) not in [(known.kind, known.plan) for known in layer.calls]:  # else it runs again
+            layer.calls.append(call)
+
+    def attended(self, output: Tensor) -> Tensor:
+        """Return the output of attention as a new leaf: later attention of the layer starts from these tokens."""
+        leaves = self.leaves.get(self.layer().path)
+        if leaves is None:
+            return output
+        leaves.append(output.detach().clone().requires_grad_())
+        return leaves[-1].clone()
 
     def make_leaves(self, path: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
         """Replace the tensors among the inputs of a layer by leaves; the same tensor becomes the same leaf."""
@@ -122,7 +146,7 @@ class Prover(Recorder):
                 return value
             if id(value) not in copies:
                 copies[id(value)] = value.detach().clone().requires_grad_()
-            return copies[id(value)]
+            return copies[id(value)].clone()  # the layer may change it in place
 
         replaced = tuple(map(leaf, args)), {name: leaf(value) for name, value in named.items()}
         self.leaves[path] = list(copies.values())
@@ -151,22 +175,43 @@ def relation(operands: Operands, leaves: list[Tensor]) -> Relation:
     def same(a: list[Tensor], b: list[Tensor]) -> bool:
         return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
+    def reads(parts: list[Tensor]) -> set[int]:
+        """Return the numbers of the leaves that a row depends on."""
+        return {number for number, part in enumerate(parts) if part.any()}
+
+    def over(axis: int, parts: list[Tensor]) -> list[Tensor]:
+        """Return supports reduced along an axis, that of the channels."""
+        return [part.any(axis) if part.ndim > 1 else part for part in parts]
+
     rows = sorted({0, keys // 2, keys - 1})
     of_keys = {row: support(k, row) for row in rows}
     if len(rows) > 1 and same(of_keys[rows[0]], of_keys[rows[-1]]):
         return "none"  # every key depends on the same inputs: channels, or pooled
     if queries != keys or queries < 2:
         return "cross"
-    return "self" if all(same(support(q, row), of_keys[row]) for row in rows) else "cross"
+    of_queries = {row: support(q, row) for row in rows}
+    if not all(reads(parts) & reads(of_keys[row]) for row, parts in of_queries.items()):
+        return "unknown"  # queries and keys come from other inputs, or from none
+    if all(same(of_queries[row], of_keys[row]) for row in rows):
+        return "self"
+    for axis in (-1, 1):  # queries and keys may be made of other channels of the same tokens
+        tokens = {row: over(axis, parts) for row, parts in of_keys.items()}
+        distinct = not same(tokens[rows[0]], tokens[rows[-1]])
+        if distinct and all(same(over(axis, of_queries[row]), tokens[row]) for row in rows):
+            return "self"
+    return "cross"
 
 
-def factor(product: Tensor, scores: Tensor) -> float:
-    """Return the factor between a product and the scores that follow from it: d score / d product."""
+def factor(product: Tensor, scores: Tensor) -> tuple[float, bool]:
+    """Return d score / d product, and whether a score depends on the products of several heads."""
     if not product.requires_grad or not scores.requires_grad:
-        return 1.0
+        return 1.0, False
     (gradient,) = torch.autograd.grad(scores.flatten()[0], product, retain_graph=True, allow_unused=True)
-    value = 0.0 if gradient is None else float(gradient.flatten()[0])
-    return value if value > 0 else 1.0
+    if gradient is None:
+        return 1.0, True
+    value = float(gradient.flatten()[0])
+    mixes = int((gradient != 0).sum()) > 1
+    return (value, mixes) if value > 0 and not mixes else (1.0, mixes)
 
 
 @contextlib.contextmanager
@@ -193,6 +238,8 @@ def hooked(recorder: Recorder, images: Tensor) -> Iterator[None]:
 
             def leave(_module: nn.Module, args: Any, named: Any, output: Any, path: str = path) -> None:
                 recorder.stack.pop()
+                if path in recorder.layers:
+                    recorder.layers[path].counts = tuple(recorder.counts.get(path, (0, 0, 0)))
                 if path and reads_images(args or tuple(named.values())):
                     recorder.readers.append((path, output))
 
@@ -206,7 +253,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Run a model in eval mode without a trace: random state and modes of modules are restored."""
     modes = {module: module.training for module in model.modules()}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # of the CPU alone
         model.eval()
         try:
             yield

@@ -10,7 +10,8 @@ from slbench.methods.lsa import AttentionLogits, blend_diagonal
 from slbench.methods.method import Method
 from slbench.methods.token_grid import TokenGrid
 
-HIDDEN_BELOW = 50.0  # a key whose score is this far below the query's own has a softmax weight below 2e-22
+HIDDEN = -50.0  # what a model adds to the score of a key that it hides, or less; its weight is then below 2e-22
+UNSEEN = -1e30  # scores of hidden keys where what was added is unknown
 
 
 class RetrofittedScores(AttentionLogits):
@@ -27,6 +28,7 @@ class RetrofittedScores(AttentionLogits):
         heads_axis: axis of the heads in the scores, counted from the end, such as -3 of (b h n m); 0: they are folded
             into the first axis, (b h) n m.
         learns_scale: the model learns a scale per head already, so that none is added.
+        mixes: the model mixes heads between products and softmax, so that what it adds is unknown.
         method: its temperature and mask.
         can_mask: whether queries and keys are the same tokens.
         tokens: where the tokens lie in the image; None: unknown.
@@ -44,6 +46,7 @@ class RetrofittedScores(AttentionLogits):
         scale_after: float = 1.0,
         heads_axis: int = -3,
         learns_scale: bool = False,
+        mixes: bool = False,
         method: Method,
         can_mask: bool,
         tokens: TokenGrid | None = None,
@@ -57,7 +60,7 @@ class RetrofittedScores(AttentionLogits):
             blend_mask=method.mask_warmup > 0,
             tokens=tokens,
         )
-        self.num_heads = num_heads
+        self.num_heads, self.mixes = num_heads, mixes
         self.own_scale, self.scale_after, self.heads_axis = own_scale, scale_after, heads_axis
         self.initial_scale = own_scale / method.initial_temperature
         if self.scale is not None:
@@ -80,7 +83,7 @@ class RetrofittedScores(AttentionLogits):
         if self.scale is None:
             rescaled: Tensor = products * (self.initial_scale / self.own_scale)
             return rescaled
-        factor = self.scale / self.own_scale
+        factor = (self.scale / self.own_scale).to(products.device, products.dtype)
         if self.heads_axis == 0:
             by_head = products.view(-1, self.num_heads, *products.shape[1:]) * factor[:, None, None]
             return by_head.flatten(0, 1)
@@ -92,44 +95,52 @@ class RetrofittedScores(AttentionLogits):
         return self.scaled(q) @ k.transpose(-2, -1) * self.scale_after
 
     def forward(  # type: ignore[override]
-        self, q: Tensor, k: Tensor, *, scores: Tensor | None = None, attn_mask: Tensor | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        *,
+        scores: Tensor | None = None,
+        products: Tensor | None = None,
+        attn_mask: Tensor | None = None,
     ) -> Tensor:
         """Return the scores (... n m) that the softmax receives.
 
         Args:
             q: queries (... n d).
             k: keys (... m d).
-            scores: scores as the model computed them from products that are scaled already; default: computed here.
+            scores: as the model computed them from `products`, which are scaled already; default: computed here.
             attn_mask: as in `scaled_dot_product_attention`: added, or False where a key is hidden.
         """
+        hidden = None
         if scores is None:
-            scores, hidden = self.products(q, k), attn_mask is not None
-            if attn_mask is not None and attn_mask.dtype == torch.bool:
-                scores = scores.masked_fill(~attn_mask, -math.inf)
-            elif attn_mask is not None:
-                scores = scores + attn_mask
-        else:
-            hidden = True
-        return self.masked(scores, some_hidden=hidden)
+            scores = self.products(q, k)
+            if attn_mask is not None:
+                hidden = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask <= HIDDEN
+                added = torch.zeros((), dtype=q.dtype, device=q.device) if attn_mask.dtype == torch.bool else attn_mask
+                scores = scores + added
+                scores = scores.masked_fill(hidden, -math.inf) if attn_mask.dtype == torch.bool else scores
+        elif products is not None and self.mask_self:
+            hidden = scores.detach() < UNSEEN
+            if products.numel() == scores.numel() and not self.mixes:
+                added = scores.detach() - products.detach().view(scores.shape) * self.scale_after
+                hidden = hidden | (added <= HIDDEN)
+        return self.masked(scores, hidden)
 
-    def masked(self, scores: Tensor, *, some_hidden: bool) -> Tensor:
+    def masked(self, scores: Tensor, hidden: Tensor | None) -> Tensor:
         """Return scores (... n n) with the diagonal masked where the method does so.
 
         A query with no other visible key keeps its score: where a sequence has one token, or where a mask of the model
         leaves the other keys no weight.
 
         Args:
-            some_hidden: whether the scores may contain a mask of the model.
+            hidden: where a mask of the model hides keys; None: nowhere.
         """
         n = scores.shape[-1]
         if not self.mask_self or n < 2:
             return scores
         diagonal = torch.eye(n, dtype=torch.bool, device=scores.device)
-        if some_hidden:
-            values = scores.detach()
-            own = values.diagonal(dim1=-2, dim2=-1)
-            others = values.masked_fill(diagonal, -math.inf).amax(-1)
-            diagonal = diagonal & (others > own - HIDDEN_BELOW)[..., None]
+        if hidden is not None:
+            diagonal = diagonal & ~(hidden | diagonal).all(-1, keepdim=True)
         if self.mask_share is None:
             return scores.masked_fill(diagonal, -math.inf)
         return blend_diagonal(scores, self.mask_share, diagonal)

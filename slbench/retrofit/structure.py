@@ -28,6 +28,7 @@ class FoundAttention:
     call: Call
     num_heads: int
     heads_axis: int  # of the scores, from the end; 0: folded into the first axis
+    ambiguous: bool  # more than one axis may be that of the heads
     learns_scale: bool  # the model has a learned scale per head already
     also_masked: tuple[int, ...]  # softmaxes without products over the same tokens
     tokens: TokenGrid | None
@@ -47,6 +48,8 @@ class FoundAttention:
         """Return the factor that the model applies to products of queries and keys."""
         if self.call.scale is not None:
             return self.call.scale
+        if self.call.scale_after != 1.0 and not self.learns_scale:
+            return self.call.scale_after
         scale = getattr(self.layer.module, "scale", None)
         if isinstance(scale, int | float) and scale > 0:
             return float(scale)
@@ -55,8 +58,7 @@ class FoundAttention:
     @property
     def scale_after(self) -> float:
         """Return the factor that the model applies to products after they are computed; queries have the rest."""
-        after = self.call.scale_after
-        return after if self.learns_scale or math.isclose(after, self.own_scale, rel_tol=1e-3) else 1.0
+        return self.call.scale_after
 
     @property
     def plan(self) -> Plan:
@@ -65,7 +67,12 @@ class FoundAttention:
 
     def __str__(self) -> str:
         *_, queries, keys = self.call.shape
-        kind = {"self": "self-attention", "cross": "cross-attention", "none": "no attention over tokens"}[self.relation]
+        kind = {
+            "self": "self-attention",
+            "cross": "cross-attention",
+            "none": "no attention over tokens",
+            "unknown": "attention of separate inputs",
+        }[self.relation]
         grid = "" if self.tokens is None else f", grid {self.tokens.height} x {self.tokens.width}"
         window = "" if self.tokens is None or not self.tokens.window else f" in windows of {self.tokens.window}"
         scale = "learned by the model" if self.learns_scale else f"{self.own_scale:.4g}"
@@ -231,11 +238,11 @@ def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[i
         None,
     )
     axes = [axis for axis in range(-3, -len(shape) - 1, -1) if shape[axis] == stated]
+    ambiguous = len(axes) > 1
     if len(shape) == 3:
-        folded = stated is not None and shape[0] == BATCH * stated
-        heads, axis = (stated or 1, 0) if folded else (1, -3)
+        heads, axis, ambiguous = (stated or 1), 0, True  # heads may be the slower or the faster index
     else:
-        axis = axes[0] if axes else -3
+        axis = axes[0] if axes else (-3 if shape[0] % BATCH == 0 else -4)
         heads = shape[axis]
     used = {other.plan.softmax for other in layer.calls}
     same = [number for number, other in layer.softmaxes if number not in used and other[-2:] == shape[-2:]]
@@ -244,6 +251,7 @@ def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[i
         call=call,
         num_heads=heads,
         heads_axis=axis,
+        ambiguous=ambiguous,
         learns_scale=isinstance(getattr(module, "logit_scale", None), nn.Parameter),
         also_masked=tuple(same) if call.relation == "self" else (),
         tokens=None if grid is None else token_grid(model, layer, call, heads_axis=axis, grid=grid),

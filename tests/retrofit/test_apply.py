@@ -309,3 +309,119 @@ def test_the_description_names_the_parts() -> None:
     text = str(slbench.describe(*timm_model("cait_xxs24_224")))
     for part in ("patch_embed.proj", "grid 8 x 8", "self-attention, 64 x 64", "cross-attention, 1 x 65", "4 heads"):
         assert part in text
+
+
+class ChildBias(Fused):
+    """Attention whose child makes a product and a softmax of its own."""
+
+    class Bias(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(1, 1, 16, 4))
+
+        def forward(self) -> Tensor:
+            return (self.table @ self.table.mT).softmax(-1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = self.Bias()
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias()
+        q, k, v = (t.unflatten(-1, (3, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        mixed = (q @ k.mT * 0.1 + bias).softmax(-1) @ v
+        output: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return output
+
+
+class TrainsOtherwise(Fused):
+    """Attention with an additional softmax of its keys in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (3, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        if self.training:
+            (k @ k.mT).softmax(-1)
+        output: Tensor = self.out(((q @ k.mT).softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return output
+
+
+class Twice(Fused):
+    """Two attentions in one forward, the second of the outputs of the first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + super().forward(x))
+
+
+class Separate(Fused):
+    """Attention of queries, keys and values that are separate inputs of a module."""
+
+    class Core(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(q, k, v)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.core = self.Core()
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (3, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        output: Tensor = self.out(self.core(q, k, v).transpose(1, 2).flatten(2))
+        return output
+
+
+@pytest.mark.parametrize(
+    ("attention", "message"),
+    [(ChildBias, "makes other calls"), (TrainsOtherwise, "makes other calls in training"), (Separate, "cannot tell")],
+)
+def test_attention_that_cannot_be_followed_is_refused_and_left_as_it_was(
+    attention: type[nn.Module], message: str
+) -> None:
+    model = own(attention())
+    names, kinds = list(model.state_dict()), [type(module) for module in model.modules()]
+    with torch.no_grad():
+        before = model(images((8, 8), 1))
+        with pytest.raises(InputError, match=message):
+            slbench.apply(model, "lsa" if attention is ChildBias else "both", from_scratch=True)
+        assert torch.equal(model(images((8, 8), 1)), before)
+    assert list(model.state_dict()) == names
+    assert [type(module) for module in model.modules()] == kinds
+    assert not hasattr(model, "slbench_method")
+
+
+def test_every_attention_of_a_layer_is_masked() -> None:
+    model = own(Twice())
+    slbench.apply(model, "mask-only")
+    with softmaxes() as weights:
+        model(images((8, 8), 1))
+    assert len(weights) == 2
+    assert all(value.diagonal(dim1=-2, dim2=-1).max() == 0 for value in weights)
+
+
+def test_a_layer_that_takes_another_path_later_is_an_error() -> None:
+    model, size = timm_model("vit_tiny_patch16_224")
+    slbench.apply(model, "lsa")
+    for block in model.blocks:  # type: ignore[union-attr]
+        block.attn.fused_attn = False
+    with pytest.raises(InputError, match="takes another path"):
+        model(images(size))
+
+
+def test_the_temperature_starts_at_the_scale_that_the_model_applies() -> None:
+    class Scaled(Fused):
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (t.unflatten(-1, (3, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+            output: Tensor = self.out(((q @ k.mT * 0.1).softmax(-1) @ v).transpose(1, 2).flatten(2))
+            return output
+
+    model = own(Scaled())
+    slbench.apply(model, "temperature-only")
+    assert model.get_parameter("attention.logits.scale").tolist() == pytest.approx([0.1] * 3)
+
+
+def test_the_random_state_stays() -> None:
+    state = torch.random.get_rng_state()
+    model, _ = timm_model("vit_tiny_patch16_224")
+    torch.random.set_rng_state(state)
+    slbench.describe(model)
+    slbench.apply(model, "both", from_scratch=True)
+    assert torch.equal(torch.random.get_rng_state(), state)
