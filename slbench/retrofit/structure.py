@@ -238,6 +238,8 @@ def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[i
         None,
     )
     axes = [axis for axis in range(-3, -len(shape) - 1, -1) if shape[axis] == stated]
+    if shape[0] % BATCH == 0 and len(axes) > 1:  # the first axis counts images
+        axes = [axis for axis in axes if axis != -len(shape)]
     ambiguous = len(axes) > 1
     if len(shape) == 3:
         heads, axis, ambiguous = (stated or 1), 0, True  # heads may be the slower or the faster index
