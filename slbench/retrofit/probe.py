@@ -190,13 +190,14 @@ def relation(operands: Operands, leaves: list[Tensor]) -> Relation:
     if queries != keys or queries < 2:
         return "cross"
     of_queries = {row: support(q, row) for row in rows}
-    if not all(reads(parts) & reads(of_keys[row]) for row, parts in of_queries.items()):
+    rows = [row for row in rows if reads(of_keys[row]) or reads(of_queries[row])]  # the others are padding
+    if not rows or not all(reads(of_queries[row]) & reads(of_keys[row]) for row in rows):
         return "unknown"  # queries and keys come from other inputs, or from none
     if all(same(of_queries[row], of_keys[row]) for row in rows):
         return "self"
     for axis in (-1, 1):  # queries and keys may be made of other channels of the same tokens
         tokens = {row: over(axis, parts) for row, parts in of_keys.items()}
-        distinct = not same(tokens[rows[0]], tokens[rows[-1]])
+        distinct = len(rows) > 1 and not same(tokens[rows[0]], tokens[rows[-1]])
         if distinct and all(same(over(axis, of_queries[row]), tokens[row]) for row in rows):
             return "self"
     return "cross"
