@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma, stdtrit
 
-from slbench.stats.moderation import PRIOR_WEIGHT
+from slbench.stats.moderation import PRIOR_WEIGHT, Variance
+from slbench.stats.moderation import moderated as moderated_by
+from slbench.stats.robust_prior import robust_priors
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -100,8 +102,12 @@ def means(values: Array) -> Array:
     return np.asarray(np.where(count, np.nansum(values, axis=-1) / np.maximum(count, 1), np.nan))
 
 
-def prior_of(own: Spread) -> Prior:
-    """Return what `moderation.estimate_prior` gives for each contrast of each study."""
+def prior_of(own: Spread, limit: float = PRIOR_WEIGHT) -> Prior:
+    """Return what `moderation.estimate_prior` gives for each contrast of each study.
+
+    Args:
+        limit: of the weight, in degrees of freedom of one cell.
+    """
     half, cells = own.df / 2, np.isfinite(own.df).sum(axis=-1, keepdims=True)
     most = np.nansum(own.df, axis=-1, keepdims=True)
     scale = np.nansum(own.variance * own.df, axis=-1, keepdims=True) / np.maximum(most, 1)
@@ -109,9 +115,9 @@ def prior_of(own: Spread) -> Prior:
     centre = np.nansum(logs, axis=-1, keepdims=True) / np.maximum(cells, 1)
     between = np.nansum((logs - centre) ** 2, axis=-1, keepdims=True) / np.maximum(cells - 1, 1)
     excess = between - np.nansum(polygamma(1, half), axis=-1, keepdims=True) / np.maximum(cells, 1)
-    limit = PRIOR_WEIGHT * np.nanmax(np.nan_to_num(own.df), axis=-1, keepdims=True)
+    largest = limit * np.nanmax(np.nan_to_num(own.df), axis=-1, keepdims=True)
     weight = np.where(excess > 0, 2 * inverse_trigamma(np.maximum(excess, 1e-9)), np.inf)
-    return Prior(scale, np.where(cells > 1, np.minimum(weight, limit), 0.0), most)
+    return Prior(scale, np.where(cells > 1, np.minimum(weight, largest), 0.0), most)
 
 
 def inverse_trigamma(value: Array) -> Array:
@@ -123,23 +129,38 @@ def inverse_trigamma(value: Array) -> Array:
     return np.asarray(x)
 
 
-def moderate(own: Spread, prior: Prior, extra: float = 0.0) -> Spread:
+def moderate(own: Spread, prior: Prior, extra: float = 0.0, limit: float = PRIOR_WEIGHT) -> Spread:
     """Return variances moderated towards the prior.
 
     Args:
         extra: seeds of each cell beyond those that the prior rests on.
+        limit: of the prior's weight, in degrees of freedom of one cell.
     """
-    weight = np.minimum(prior.weight, PRIOR_WEIGHT * own.df)
+    weight = np.minimum(prior.weight, limit * own.df)
     df = weight + own.df
     variance = (weight * prior.scale + own.df * own.variance) / df
     most = np.where(prior.weight > 0, prior.most + extra, np.inf)
     return Spread(variance, np.minimum(df, most))
 
 
-def spread_of(values: Array, *, moderated: bool) -> Spread:
-    """Return the spreads on which a fixed design's intervals rest."""
+def spread_of(values: Array, *, moderated: bool, limit: float = PRIOR_WEIGHT) -> Spread:
+    """Return the spreads on which a fixed design's intervals rest.
+
+    Args:
+        limit: of the prior's weight, in degrees of freedom of one cell.
+    """
     own = own_spread(values)
-    return moderate(own, prior_of(own)) if moderated else own
+    return moderate(own, prior_of(own, limit), limit=limit) if moderated else own
+
+
+def robust_spread_of(values: Array) -> Spread:
+    """Return the spreads of `variance = "robust"`; no run is missing."""
+    own = own_spread(values)
+    found = np.empty((2, *own.df.shape))
+    for place in np.ndindex(own.df.shape[:2]):
+        cells = [Variance(*each) for each in zip(own.variance[place].tolist(), own.df[place].tolist(), strict=True)]
+        found[:, *place] = np.transpose([(each.value, each.df) for each in moderated_by(cells, robust_priors)])
+    return Spread(*found)
 
 
 def half_width(spread: Spread, count: Any, level: Any) -> Array:

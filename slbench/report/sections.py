@@ -102,8 +102,10 @@ def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
     settings, default = inputs.statistics, DEFAULT_STATISTICS
     if settings.margin != default.margin:
         yield f"Margin of equivalence: {settings.margin:g} points."
-    if settings.variance != default.variance:
+    if settings.variance == "own":
         yield "Every contrast has a variance of its own."
+    if settings.variance == "robust":
+        yield "From ten cells of a contrast on, its outlying variances weigh less."
     if settings.failures != default.failures:
         yield "Diverged runs count as the accuracy of guessing in differences; means in the table are of finished runs."
     if inputs.studies and verdicts.metric == RULE_METRIC:

@@ -13,7 +13,8 @@ from slbench.stats.contrasts import Answer, BySeed, answers
 from slbench.stats.correlation import Correlation, correlation
 from slbench.stats.intervals import t_bound
 from slbench.stats.moderation import ROUNDING, Variance, moderated
-from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
+from slbench.stats.robust_prior import PRIORS
+from slbench.stats.settings import DEFAULT_STATISTICS, Statistics, VarianceKind
 from slbench.stats.simultaneous import MIN_CORRELATION_DF, min_p_level, sidak_level
 from slbench.stats.verdict import Verdict, verdict
 from slbench.text import distinct
@@ -78,7 +79,7 @@ def contrasts(
     contrasts: Sequence[Contrast | Mapping[str, Any]] | None = None,
     reference: str = "none",
     margin: float = 0.5,
-    variance: Literal["moderated", "own"] = "moderated",
+    variance: VarianceKind = "moderated",
     failures: Literal["withhold", "chance"] = "withhold",
     level: float = 0.95,
     accuracy: str = ACCURACY,
@@ -88,7 +89,8 @@ def contrasts(
     A contrast d_s is formed within each seed s, for example d_s = accuracy of spt with seed s - accuracy of none with
     seed s. Its estimate is the mean over the n common seeds, with standard error sqrt(v / n). The variance v is that of
     the d_s with n - 1 degrees of freedom ("own"), or is moderated towards the variance of the same contrast in the
-    other cells, which adds degrees of freedom where these agree; see `slbench.stats.moderation` (Smyth 2004).
+    other cells, which adds degrees of freedom where these agree; see `slbench.stats.moderation` (Smyth 2004). "robust"
+    is moderated too, from ten cells on by a prior that outlying cells do not determine (Phipson et al. 2016).
 
     `low_plain` to `high_plain` is the Student interval at `level` for this contrast alone. `low` to `high` holds
     jointly over the family: each contrast has the level 1 - a with its own Student quantile, where a is Sidak's
@@ -106,7 +108,7 @@ def contrasts(
             effects of the 2x2, means over the backbones.
         reference: method to compare with where a contrast names none.
         margin: largest difference in points without practical meaning; above 0. Of a trend over its whole range.
-        variance: "moderated" or "own".
+        variance: "moderated", "robust" or "own".
         failures: how diverged runs (status "diverged") count. "withhold": they are left out, and there is no verdict
             where the methods of a contrast have different numbers of them; "chance": as the accuracy of guessing.
         level: joint confidence level of a family, in (0, 1).
@@ -233,20 +235,21 @@ def result_of(
     )
 
 
-def spreads_of(found: Sequence[Answer], variance_of: str) -> list[Variance | None]:
+def spreads_of(found: Sequence[Answer], kind: VarianceKind) -> list[Variance | None]:
     """Return the variance of each answer; None for one seed or without spread.
 
     Moderated variances borrow only from the same contrast in other cells of the same setting, whose runs are others:
     variants of a swept method share their reference, so that their variances are not independent.
     """
     own = [own_variance(answer.values) for answer in found]
-    if variance_of == "own":
+    if kind == "own":
         return own
     shared = list(own)
     for group in distinct(map(sharing, found)):
         places = [i for i, answer in enumerate(found) if sharing(answer) == group is not None and own[i] is not None]
-        for place, moderate in zip(places, moderated([v for i in places if (v := own[i]) is not None]), strict=True):
-            shared[place] = moderate
+        known = [spread for place in places if (spread := own[place]) is not None]
+        for place, spread in zip(places, moderated(known, PRIORS[kind]), strict=True):
+            shared[place] = spread
     return shared
 
 

@@ -8,7 +8,7 @@ are never mixed: methods correlate unequally over seeds, so that a variance comm
 Source: Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, sections 4 to 6 (the "moderated t").
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,10 @@ class Variance:
     df: float
 
 
-def moderated(variances: Sequence[Variance]) -> list[Variance]:
+Priors = Callable[[Sequence[Variance]], Sequence[Variance]]  # the prior of each variance: scale, weight
+
+
+def moderated(variances: Sequence[Variance], priors_of: Priors | None = None) -> list[Variance]:
     """Return the posterior variances (d0 s0^2 + d s^2) / (d0 + d), each with d0 + d degrees of freedom.
 
     The degrees of freedom never exceed the sum over all cells. A single cell, and cells without spread, keep their own
@@ -38,13 +41,14 @@ def moderated(variances: Sequence[Variance]) -> list[Variance]:
 
     Args:
         variances: of the same contrast in each cell.
+        priors_of: estimator of the priors; None: `common_prior`.
     """
     usable = [variance for variance in variances if variance.value > ROUNDING and variance.df > 0]
     if len(usable) < 2:
         return list(variances)
-    prior = estimate_prior(usable)
+    priors = iter((priors_of or common_prior)(usable))
     most = sum(variance.df for variance in usable)
-    return [posterior(variance, prior, most) if variance in usable else variance for variance in variances]
+    return [posterior(variance, next(priors), most) if variance in usable else variance for variance in variances]
 
 
 def posterior(own: Variance, prior: Variance, most: float) -> Variance:
@@ -52,6 +56,11 @@ def posterior(own: Variance, prior: Variance, most: float) -> Variance:
     weight = min(prior.df, PRIOR_WEIGHT * own.df)
     value = (weight * prior.value + own.df * own.value) / (weight + own.df)
     return Variance(value, min(weight + own.df, most))
+
+
+def common_prior(variances: Sequence[Variance]) -> list[Variance]:
+    """Return `estimate_prior` for each of the variances."""
+    return [estimate_prior(variances)] * len(variances)
 
 
 def estimate_prior(variances: Sequence[Variance]) -> Variance:
@@ -82,16 +91,23 @@ def priors(values: "Array", df: "Array") -> "tuple[Array, Array]":
         df: their degrees of freedom (cells).
     """
     import numpy as np
-    from scipy.special import digamma, polygamma
+    from scipy.special import polygamma
 
-    half, most = df / 2, PRIOR_WEIGHT * df.max()
-    scale = (values * half).sum(axis=-1) / half.sum()
-    bias = digamma(half) - np.log(half)  # expectation of log(s^2 / sigma^2)
-    excess = (np.log(values) - bias).var(axis=-1, ddof=1) - polygamma(1, half).mean()
+    most = PRIOR_WEIGHT * df.max()
+    scale = (values * df).sum(axis=-1) / df.sum()
+    excess = unbiased_logs(values, df).var(axis=-1, ddof=1) - polygamma(1, df / 2).mean()
     weight = np.full(excess.shape, most)
     light = excess > polygamma(1, most / 2)  # trigamma decreases: all others are above the limit
     weight[light] = 2 * inverse_trigamma(excess[light])
     return scale, weight
+
+
+def unbiased_logs(values: "Array", df: "Array") -> "Array":
+    """Return the logarithms of variances less the expectation of log(s^2 / sigma^2)."""
+    import numpy as np
+    from scipy.special import digamma
+
+    return np.asarray(np.log(values) - (digamma(df / 2) - np.log(df / 2)))
 
 
 def inverse_trigamma(values: "Array") -> "Array":

@@ -19,9 +19,10 @@ from typing import Literal, Protocol
 from slbench.stats.contrast import Contrast
 from slbench.stats.contrasts import one_seed
 from slbench.stats.judge import interval, own_variance
-from slbench.stats.moderation import Variance, estimate_prior, posterior
+from slbench.stats.moderation import Variance, posterior
 from slbench.stats.pocock import sequential_level
-from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
+from slbench.stats.robust_prior import PRIORS
+from slbench.stats.settings import DEFAULT_STATISTICS, Statistics, VarianceKind
 from slbench.stats.simultaneous import sidak_level
 from slbench.stats.verdict import Verdict, verdict
 
@@ -103,21 +104,19 @@ class Series:
 
 @dataclass(frozen=True)
 class Prior:
-    """Variance of a contrast over its cells, from their first seeds; `moderation.estimate_prior`."""
+    """Prior of the variance of a contrast in one of its cells, from the first seeds of all."""
 
     variance: Variance
     df: float  # of the first seeds of all cells together
 
     def moderate(self, values: Values, first: Values) -> Variance | None:
-        """Return the variance of one cell; its own if its first seeds have no spread.
+        """Return the variance of the cell; None without spread.
 
         Args:
             first: those of the values that the prior rests on.
         """
         own = variance_of(values)
-        if own is None or variance_of(first) is None:
-            return own
-        return posterior(own, self.variance, self.df + len(values) - len(first))
+        return None if own is None else posterior(own, self.variance, self.df + len(values) - len(first))
 
 
 def interim_analyses(
@@ -137,8 +136,11 @@ def interim_analyses(
     if design.statistics.variance == "own":
         return [analysis(each, None, design) for each in found]
     pending = any(each.end == "waiting" and not each.looks for each in found)
-    prior = None if pending else prior_of(found)
-    return [waiting(each, design) if pending and each.looks else analysis(each, prior, design) for each in found]
+    priors = [None] * len(found) if pending else priors_of(found, design.statistics.variance)
+    return [
+        waiting(each, design) if pending and each.looks else analysis(each, prior, design)
+        for each, prior in zip(found, priors, strict=True)
+    ]
 
 
 def series(contrast: Contrast, outcomes: Mapping[str, BySeed], rule: StoppingRule) -> Series:
@@ -164,12 +166,17 @@ def series(contrast: Contrast, outcomes: Mapping[str, BySeed], rule: StoppingRul
     return Series(tuple(looks), "undecided", rule.max)
 
 
-def prior_of(found: Sequence[Series]) -> Prior | None:
-    """Return the prior of one contrast from the first seeds of its cells; None for fewer than two with spread."""
-    usable = [variance for each in found if (variance := variance_of(each.first)) is not None]
+def priors_of(found: Sequence[Series], kind: VarianceKind) -> list[Prior | None]:
+    """Return the prior of each cell of one contrast, from the first seeds of all cells.
+
+    None for a cell without spread, and for all if fewer than two have one.
+    """
+    own = [variance_of(each.first) for each in found]
+    usable = [variance for variance in own if variance is not None]
     if len(usable) < 2:
-        return None
-    return Prior(estimate_prior(usable), sum(each.df for each in usable))
+        return [None] * len(found)
+    priors, df = iter(PRIORS[kind](usable)), sum(each.df for each in usable)
+    return [None if variance is None else Prior(next(priors), df) for variance in own]
 
 
 def variance_of(values: Values) -> Variance | None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+VarianceKind = Literal["moderated", "robust", "own"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -13,7 +14,7 @@ class Statistics(BaseModel):
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     margin: Positive = 0.5  # largest difference without practical meaning, in points of accuracy
-    variance: Literal["moderated", "own"] = "moderated"  # of a contrast: shared with other cells, or each its own
+    variance: VarianceKind = "moderated"  # of a contrast: shared with other cells, or each its own
     failures: Literal["withhold", "chance"] = "withhold"  # diverged runs: no verdict, or the accuracy of guessing
     level: Annotated[float, Field(gt=0, le=0.9999)] = 0.95  # confidence of all intervals of a family together
     spread: Positive | None = None  # standard deviation of differences over seeds, for the plan

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from slbench.stats.contrast import Contrast
 from slbench.stats.moderation import Variance
-from slbench.stats.sequential import SequentialDesign, Series, interim_analyses, prior_of
+from slbench.stats.sequential import SequentialDesign, Series, interim_analyses, priors_of
 from slbench.stats.settings import Statistics
 from slbench.study import SeedRule
 
@@ -60,7 +60,7 @@ def simulated(values: Array, design: SequentialDesign) -> tuple[Array, Array]:
     if cells > 1:
         for place in np.ndindex(studies, contrasts):
             first = [Series(((rule.min, tuple(line[: rule.min])),), "undecided", rule.max) for line in values[place]]
-            prior = prior_of(first)
+            prior = priors_of(first, "moderated")[0]
             assert prior is not None
             scale[place], weight[place] = prior.variance.value, prior.variance.df
     stopped, wrong = np.full(values.shape[:3], rule.max), np.zeros(values.shape[:3], dtype=bool)
@@ -120,9 +120,11 @@ def test_without_a_limit_of_the_priors_weight_the_rule_errs_too_often(monkeypatc
 
 
 def test_variances_without_a_prior_are_those_of_the_cell() -> None:
-    values = [Series(((3, (1.0, 2.0, 4.0)),), "undecided", 10)]
-    assert prior_of(values) is None
-    two = prior_of([*values, Series(((3, (0.0, 2.0, 5.0)),), "undecided", 10)])
-    assert two is not None and two.variance.df <= 10
-    assert two.moderate((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)) is None
-    assert isinstance(two.moderate((1.0, 2.0, 4.0), (1.0, 2.0, 4.0)), Variance)
+    one, two, equal = (
+        Series(((3, values),), "undecided", 10) for values in ((1.0, 2.0, 4.0), (0.0, 2.0, 5.0), (1.0, 1.0, 1.0))
+    )
+    assert priors_of([one, equal], "moderated") == [None, None]
+    prior, none, _ = priors_of([one, equal, two], "moderated")
+    assert none is None and prior is not None and prior.variance.df <= 10
+    assert prior.moderate((1.0, 1.0, 1.0), one.first) is None
+    assert isinstance(prior.moderate((1.0, 2.0, 4.0), one.first), Variance)
