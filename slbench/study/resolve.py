@@ -177,9 +177,10 @@ class Resolver:
     def _backbone(self, entry: Override, changes: Mapping[str, Override]) -> tuple[BackboneSpec, str]:
         """Return a backbone's sizes and its label, from a name or an inline table."""
         table = dict(entry.value) if isinstance(entry.value, dict) else {"name": entry.value}
-        if is_foreign(table.get("name")) or ("backbone", table.get("name")) in self.plugins:
+        name = table.get("name")
+        if isinstance(name, str) and (is_foreign(name) or ("backbone", name) in self.plugins):
             return self._foreign(entry, table, changes)
-        known = named(NAMED, Override(table.get("name"), entry.origin), "backbone")
+        known = named(NAMED, Override(name, entry.origin), "backbone")
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
         if isinstance(known, Preset):

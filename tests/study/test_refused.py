@@ -19,6 +19,7 @@ from tests.support import missing, naming, runs, study
         ({"grid": {"backbon": ["vit"]}}, ("test.toml", "grid.backbon", "backbon", "backbone")),
         ({"grid": {"backbone": ["vitt"]}}, ("test.toml", "grid.backbone", "vitt", "vit")),
         ({"grid": {"backbone": [3]}}, ("test.toml", "grid.backbone", "3")),
+        ({"grid": {"backbone": [["vit"]]}}, ("test.toml", "grid.backbone", "['vit']")),
         (
             {"grid": {"backbone": [{"name": "vit", "dimm": 8}]}},
             ("test.toml", "grid.backbone", "dimm", "dim", "name", "patch_size", "depth"),
