@@ -37,15 +37,26 @@ class Planned:
         """The different numbers of seeds of the contrasts, ascending; of a seed rule the most."""
         return sorted({len(answer.values) for answer in self.answers}) if self.rule is None else [self.rule.max]
 
+    def detectable(self, n: int) -> float | None:
+        """Return the difference in SD that n seeds, or a rule of at most n, decide; None up to the rule's first."""
+        if self.rule is None:
+            return detectable_effect(n, Design(sidak_level(self.level, self.family_size), self.cells))
+        if n <= self.rule.min:
+            return None
+        rule = SeedRule(min=self.rule.min, max=n, until=self.rule.until)
+        level = SequentialDesign(rule, self.family_size, self.statistics).interval_level
+        return detectable_effect(n, Design(level, self.cells, first=rule.min))
+
     @property
-    def design(self) -> Design:
-        """Level of each interval, and the cells of the contrast that is seen in fewest."""
+    def cells(self) -> int:
+        """Cells of the contrast that is seen in fewest, whose variances are moderated towards each other."""
         groups = [sharing(answer) for answer in self.answers]
-        fewest = min(1 if group is None else groups.count(group) for group in groups)
-        level = sidak_level(self.level, self.family_size)
-        if self.rule is not None:
-            level = SequentialDesign(self.rule, self.family_size, self.statistics).interval_level
-        return Design(level, fewest if self.moderated else 1)
+        return min(1 if group is None else groups.count(group) for group in groups) if self.moderated else 1
+
+    def table(self, counts: Iterable[int]) -> dict[int, float]:
+        """Return the detectable differences by number of seeds."""
+        found = {number: self.detectable(number) for number in counts}
+        return {number: effect for number, effect in found.items() if effect is not None}
 
 
 def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
@@ -63,7 +74,7 @@ def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
     places = distinct((answer.backbone, answer.dataset) for answer in found)
     if settings.spread is not None:
         known = {place: known.get(place, settings.spread) for place in places}
-    moderated = settings.variance == "moderated"
+    moderated = settings.variance != "own"
     return Planned(tuple(found), len(family), settings.level, moderated, study.seeds, settings, known)
 
 
@@ -87,33 +98,32 @@ def power_lines(planned: Planned | None) -> list[str]:
     """Return what a study decides, and a table of seeds against the difference that they decide."""
     if planned is None:
         return ["decides: nothing: no contrast of its runs has two seeds or more"]
-    design, counts = planned.design, [number for number in planned.seeds if number > 1]
+    counts = [number for number in planned.seeds if number > 1]
     jointly = f"{plural(planned.family_size, 'contrast')} jointly at {100 * planned.level:.4g} %"
-    effects = [detectable_effect(number, design) for number in counts]
+    effects = list(planned.table(counts).values())
     seeds = " or ".join(map(str, counts))
     decided = " or ".join(f"{effect:.2f}" for effect in effects)
-    rule = "" if planned.rule is None else " at the last look of the seed rule"
-    lines = [f"decides with probability {POWER:g}: a true difference of {decided} SD ({jointly}, {seeds} seeds{rule})"]
+    most = "" if planned.rule is None else "at most "
+    lines = [f"decides with probability {POWER:g}: a true difference of {decided} SD ({jointly}, {most}{seeds} seeds)"]
     if not planned.spreads:
         lines[0] += f"; SD unknown: no finished runs with {MIN_DF} degrees of freedom, and no statistics.spread"
     for (backbone, dataset), spread in planned.spreads.items():
         points = " or ".join(f"{effect * spread:.2f}" for effect in effects)
         lines.append(f"        {backbone} on {dataset}: {points} points (SD of a contrast {spread:.2f})")
-    table = [f"{number}: {detectable_effect(number, design):.2f}" for number in SEEDS]
-    return [*lines, f"        by seeds, in SD: {', '.join(table)}"]
+    table = [f"{number}: {effect:.2f}" for number, effect in planned.table(SEEDS).items()]
+    return [*lines, f"        by {most and 'largest number of '}seeds, in SD: {', '.join(table)}"]
 
 
 def power_document(planned: Planned | None) -> dict[str, Any] | None:
     """Return `power_lines` as JSON: differences in SD by number of seeds, and known SDs in points."""
     if planned is None:
         return None
-    design = planned.design
     counts = sorted({*SEEDS, *(number for number in planned.seeds if number > 1)})
     return {
         "power": POWER,
         "contrasts": planned.family_size,
         "level": planned.level,
         "seeds": planned.seeds,
-        "decided_sd": {str(number): detectable_effect(number, design) for number in counts},
+        "decided_sd": {str(number): effect for number, effect in planned.table(counts).items()},
         "sd_points": {f"{backbone} on {dataset}": spread for (backbone, dataset), spread in planned.spreads.items()},
     }

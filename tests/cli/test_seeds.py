@@ -67,7 +67,7 @@ def test_plan_and_status_include_the_seeds_that_the_rule_added(slbench: Command,
     assert "to do: 2 runs" in plan
     assert not missing(plan, "seeds", "up to 3")
     assert not missing(plan, "3 seeds", "sequential, on test accuracy, family-wise error 5 % over 2 contrasts")
-    assert not missing(plan, "decides", "3 seeds at the last look", "95 %")
+    assert not missing(plan, "decides", "at most 3 seeds", "95 %")
 
 
 @pytest.mark.slow

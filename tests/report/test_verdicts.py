@@ -20,6 +20,7 @@ from slbench.report.table import Table, make_table
 from slbench.report.verdicts import Verdicts
 from slbench.report.write import report
 from slbench.stats.contrast import Contrast
+from slbench.stats.power import Design, detectable_effect
 from slbench.stats.sequential import SequentialDesign
 from slbench.stats.settings import Statistics
 from slbench.study import SeedRule, StudyRun
@@ -298,7 +299,9 @@ def test_the_plan_of_a_seed_rule_has_the_level_of_its_analyses() -> None:
     adaptive = study(content)
     planned = plan(adaptive, [])
     assert planned is not None and adaptive.seeds is not None
-    assert planned.design.level == SequentialDesign(adaptive.seeds, 2).interval_level > 0.95**0.5
+    level = SequentialDesign(adaptive.seeds, 2).interval_level
+    assert level > 0.95**0.5
+    assert planned.table([2, 3, 10]) == {10: detectable_effect(10, Design(level, first=3))}
     assert planned.seeds == [10]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, nct, t
 
+from benchmarks.simulated import differences_like, sequential_verdicts
 from slbench.stats.moderation import Variance, moderated
 from slbench.stats.power import Design, detectable_effect, power, seeds_needed, std_interval
 from tests.support import naming
@@ -40,6 +41,25 @@ def test_seeds_needed_is_the_smallest_number_with_power_0_8(effect: float, level
     needed = seeds_needed(effect, Design(level))
     assert needed is not None
     assert exact(effect, needed, level) >= 0.8 > exact(effect, needed - 1, level)
+
+
+@pytest.mark.parametrize("cells", [1, 5])
+def test_the_power_of_a_seed_rule_is_the_share_that_it_decides_at_any_analysis(cells: int) -> None:
+    design, effect, studies = Design(0.99, cells, first=3), 1.2, 3000 // cells
+    values = differences_like(np.random.default_rng(1), (studies, cells, 8), np.diag([0.5] * 4)) + effect
+    found, stopped = sequential_verdicts(values, first=3, level=0.99, margin=1e-9)
+    decided = (found.better | found.worse)[:, 0]
+    assert power(effect, 8, design) == pytest.approx(decided.mean(), abs=0.04)
+    assert power(effect, 8, design) > power(effect, 8, Design(0.99, cells)) + 0.02 or cells > 1
+    assert power(effect, 5, design) == pytest.approx((decided & (stopped[:, 0] <= 5)).mean(), abs=0.04)
+    assert power(detectable_effect(8, design), 8, design) == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize("cells", [1, 5])
+def test_a_seed_rule_with_one_analysis_has_the_power_of_its_seeds(cells: int) -> None:
+    for effect in (0.5, 2.0, -2.0):
+        fixed = power(effect, 4, Design(0.95, cells))
+        assert power(effect, 4, Design(0.95, cells, first=4)) == pytest.approx(fixed, abs=0.02)
 
 
 def test_no_effect_and_very_small_ones_have_no_number_of_seeds() -> None:
