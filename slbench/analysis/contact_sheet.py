@@ -1,8 +1,10 @@
 """Contact sheet of attention maps over images, with values and page."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,18 +22,22 @@ from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.seed_aggregation import run_columns
 from slbench.backbones import backbone_entry
 from slbench.backbones.attention_layer import AttentionLayer
+from slbench.data import DataConfig, class_names
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet
-from slbench.plotting.style import new_figure, style
+from slbench.plotting.style import new_figure, plain, style
+from slbench.text import plural
 from slbench.torch_runtime import reproducible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL = 0.95  # inches per image
+WRONG = "#B4230B"
 COLOURS = "cividis"  # monotonic in lightness, safe for colour-blind readers
 
 
+PREDICTED = "Below each map: the predicted class; × and red: wrong."
 BRIGHT = (
     "Maps are min-max scaled per image (brightest: most attention, darkest: least) and resized bilinearly from the "
     "token grid to the image."
@@ -107,7 +113,9 @@ def write_sheet(
     with reproducible(options.threads):
         maps = [read_maps(run, image_set, rows, options, on_run(run)) for run in selection.runs]
     pixels = pictures(image_set, rows)
-    heads = [f"class {image_set.labels[row]}\nno. {row}" for row in rows]
+    classes = names_of_classes(selection.runs[0], selection.data)
+    labels = [int(image_set.labels[row]) for row in rows]
+    heads = [f"{class_text(classes, label)}\nno. {row}" for label, row in zip(labels, rows, strict=True)]
     name = "attention" + "-rollout" * options.rollout + "-mixed" * options.mixed
     defined = definitions(maps, options)
     caption = (
@@ -118,11 +126,16 @@ def write_sheet(
         *selection.notes,
     )
     with style():
-        figures = {name: draw(pixels, heads, {title: run_maps.main for title, run_maps in by_title(maps).items()})}
+        titled = by_title(maps)
+        predicted = {title: predictions(run_maps, labels, classes) for title, run_maps in titled.items()}
+        columns = {title: run_maps.main for title, run_maps in titled.items()}
+        figures = {name: draw(pixels, heads, columns, below=predicted)}
         if options.all_blocks:
-            for number, (title, run_maps) in enumerate(by_title(maps).items(), start=1):
+            for number, (title, run_maps) in enumerate(titled.items(), start=1):
                 columns = {layer.name: values for layer, values in run_maps.by_layer.items()}
-                figures[f"{name}-blocks-{number}"] = draw(pixels, heads, columns, over=title)
+                figures[f"{name}-blocks-{number}"] = draw(
+                    pixels, heads, columns, over=f"{title}: {summary_of(predicted[title])}"
+                )
     tables = [("Maps", summary(maps)), ("Runs", runs_table(selection.runs))]
     text = page("Attention over images", caption, defined, tables, list(figures))
     frame = tidy(maps, image_set, rows, options)
@@ -133,7 +146,7 @@ def write_sheet(
 def definitions(maps: Sequence[AttentionMaps], options: AttentionOptions) -> list[str]:
     """Return definitions of the maps for the networks in use."""
     last_block = "Maps: attention of the class token in the last block, mean over heads."
-    parts = [BRIGHT, STRETCHED, ROLLOUT if options.rollout else last_block]
+    parts = [PREDICTED, BRIGHT, STRETCHED, ROLLOUT if options.rollout else last_block]
     networks = {backbone_entry(run_maps.run.record.spec.backbone.name).title: run_maps.layers for run_maps in maps}
     for title, layers in networks.items():
         parts += rollout_notes(title, layers) if options.rollout else last_block_notes(title, layers)
@@ -191,6 +204,38 @@ def by_title(maps: Sequence[AttentionMaps]) -> dict[str, AttentionMaps]:
     }
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """The class that a run assigns to an image."""
+
+    text: str
+    is_right: bool
+
+
+def names_of_classes(run: FinishedRun, data: DataConfig | None) -> tuple[str, ...]:
+    """Return the names of the classes by label; empty where they are unknown."""
+    record = run.record
+    return class_names(record.spec.dataset, record.labels.data, data) or ()
+
+
+def class_text(classes: Sequence[str], label: int) -> str:
+    """Return the name of a class on a line of a sheet, or its number."""
+    return plain(classes[label], most=16) if classes else f"class {label}"
+
+
+def predictions(maps: AttentionMaps, labels: Sequence[int], classes: Sequence[str]) -> list[Prediction]:
+    """Return what a run took the images for; a wrong class is marked by a cross, so that colour is not needed."""
+    return [
+        Prediction(f"{'' if label == guess else '× '}{class_text(classes, guess)}", label == guess)
+        for label, guess in zip(labels, maps.predicted, strict=True)
+    ]
+
+
+def summary_of(predicted: Sequence[Prediction]) -> str:
+    """Return "5 of 6 images right"."""
+    return f"{sum(each.is_right for each in predicted)} of {plural(len(predicted), 'image')} right"
+
+
 def pictures(image_set: ImageSet, rows: Rows) -> list[np.ndarray]:
     """Return the images, each (h w) in grey or (h w 3) in colour; other channel counts are averaged."""
     stack = np.stack(list(image_set.take(rows).images))
@@ -204,11 +249,17 @@ def draw(
     names: Sequence[str],
     columns: dict[str, Float[Tensor, "b down across"]],
     over: str = "",
+    below: Mapping[str, Sequence[Prediction]] = MappingProxyType({}),
 ) -> "Figure":
-    """Draw one row per image: the image, then its map in every column."""
+    """Draw one row per image: the image, then its map in every column.
+
+    Args:
+        over: title of the figure.
+        below: what each run took the images for, by column.
+    """
     height, width = pixels[0].shape[:2]
     wide, high = 1 + len(columns), len(pixels)
-    figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + CELL * height / width * high)
+    figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + (CELL * height / width + 0.14 * bool(below)) * high)
     figure.clear()
     panels = figure.subplots(high, wide, squeeze=False)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels[0].ndim == 2 else {}
@@ -220,6 +271,8 @@ def draw(
         panels[0, number].set_title(escape("\n".join(textwrap.wrap(title, 15))), fontsize=7)
         for axes, image in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
             colours = axes.imshow(image.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
+        for axes, each in zip(panels[:, number], below.get(title, ()), strict=False):
+            axes.set_xlabel(each.text, fontsize=6, labelpad=1.5, color="#000000" if each.is_right else WRONG)
     for axes in panels.ravel():
         hide_frame(axes)
     key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from slbench.analysis.seed_aggregation import CELL, LAYER, averages, over_seeds
-from slbench.plotting.style import LINES, MARKERS, PALETTE, WIDTH, new_figure
+from slbench.plotting.style import WIDTH, MethodStyle, new_figure, styles_of
 from slbench.text import distinct
 
 if TYPE_CHECKING:
@@ -33,11 +33,14 @@ def draw_by_depth(
     figure.clear()
     panels = figure.subplots(len(measures), 2, width_ratios=[3, 1], sharex="col", squeeze=False)
     by_layer, mean = over_seeds(frame, measures, [*CELL, *LAYER]), averages(frame, measures)
-    rows = list(distinct(frame["row"]))
+    rows, styles = (
+        list(distinct(frame["row"])),
+        styles_of(dict(zip(frame["row"], frame["method"].astype(str), strict=True))),
+    )
     for (by_depth, average), name in zip(panels, measures, strict=True):
         for number, row in enumerate(rows):
-            line(by_depth, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, number)
-            bar(average, mean[(mean["measure"] == name) & (mean["row"] == row)], number)
+            line(by_depth, by_layer[(by_layer["measure"] == name) & (by_layer["row"] == row)], row, styles[row])
+            bar(average, mean[(mean["measure"] == name) & (mean["row"] == row)], number, styles[row])
         by_depth.set_ylabel(heads[name])
         if name in references:
             layers = frame[frame[name].notna() & (frame["kind"] != "class")]  # masks do not apply to class attention
@@ -68,24 +71,21 @@ def compare(axes: "Axes", layers: pd.DataFrame, reference: Reference) -> None:
     axes.legend([grey], [name], fontsize=7, loc="best")
 
 
-def line(axes: "Axes", values: pd.DataFrame, row: str, number: int) -> None:
+def line(axes: "Axes", values: pd.DataFrame, row: str, style: MethodStyle) -> None:
     """Draw the means of one method by depth, with the standard deviation over seeds."""
-    style = number % len(PALETTE)
     axes.errorbar(
         values["number"], values["mean"], yerr=values["std"] if (values["n"] > 1).any() else None,
-        color=PALETTE[style], marker=MARKERS[style], linestyle=LINES[style], markersize=4, capsize=2, linewidth=1.2,
+        color=style.color, marker=style.marker, linestyle=style.line, markersize=4, capsize=2, linewidth=1.2,
         label=escape(row),
     )  # fmt: skip
 
 
-def bar(axes: "Axes", values: pd.DataFrame, number: int) -> None:
+def bar(axes: "Axes", values: pd.DataFrame, number: int, style: MethodStyle) -> None:
     """Draw the average over layers of one method, with the standard deviation over seeds."""
-    style = number % len(PALETTE)
-    axes.set_axisbelow(True)
     spread = values["std"] if (values["n"] > 1).any() else None
     axes.bar(
-        [number], values["mean"], yerr=spread, color=PALETTE[style], hatch=HATCHES[style], edgecolor="white",
-        capsize=2, width=0.8,
+        [number], values["mean"], yerr=spread, color=style.color, hatch=HATCHES[number % len(HATCHES)], 
+        edgecolor="white", capsize=2, width=0.8,
     )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from slbench.analysis.running_means import RunningMeans
 from slbench.backbones.attention_layer import AttentionLayer
 
 MEASURES: dict[str, str] = {
-    "excess": "excess of R_ii",
-    "excess_share": "excess / spread",
-    "self_largest": "R_ii largest",
-    "query_norm": "norm of q",
-    "key_norm": "norm of k",
+    "excess": "R_ii − mean R_ij",
+    "excess_share": "(R_ii − mean R_ij) / SD",
+    "self_largest": "share with R_ii largest",
+    "query_norm": "query norm",
+    "key_norm": "key norm",
 }
 REFERENCES: dict[str, tuple[str, Callable[[int], float]]] = {  # by number of keys
     "excess": ("no relation", lambda keys: 0.0),
@@ -27,10 +27,10 @@ REFERENCES: dict[str, tuple[str, Callable[[int], float]]] = {  # by number of ke
 DEFINITIONS: tuple[str, ...] = (
     "R_ij: query i times key j, times the layer's scale (1/sqrt(d_k) or learned), before relative bias, mix of heads "
     "and masks; methods with the diagonal mask thus have an R_ii too.",
-    "Excess of R_ii: R_ii minus the mean of R_ij over the other allowed keys j (in Swin's shifted windows those of the "
-    "same region), averaged over queries, heads and images. Excess / spread: that average over the root of the mean "
-    "variance of R_ij over the same keys, which is independent of the scale. R_ii largest: share of queries whose own "
-    "key has the highest score; 1 / N by chance, more in shifted windows, where fewer than N keys are allowed.",
+    "R_ii − mean R_ij: over the other allowed keys j (in Swin's shifted windows those of the "
+    "same region), averaged over queries, heads and images. SD: the root of the mean variance of R_ij over the same "
+    "keys; the quotient is independent of the scale. Share with R_ii largest: of the queries whose own key has the "
+    "highest score; 1 / N by chance, more in shifted windows, where fewer than N keys are allowed.",
     "Norms of queries and keys are means over tokens, heads and images, before scaling. Class attention is excluded: "
     "its query is not among the patch keys.",
 )

@@ -14,11 +14,11 @@ from slbench.backbones.attention_layer import AttentionLayer
 
 EPSILON = 1e-12  # of the released code
 MEASURES: dict[str, str] = {
-    "kl": "KL, the paper's",
-    "kl_support": "KL, off the diagonal",
-    "entropy": "entropy (nats)",
-    "self_weight": "weight on itself",
-    "distance": "distance (patches)",
+    "kl": "KL(uniform || attention)",
+    "kl_support": "KL off the diagonal",
+    "entropy": "attention entropy (nats)",
+    "self_weight": "attention to itself",
+    "distance": "mean attention distance (patches)",
 }
 REFERENCES: dict[str, tuple[str, Callable[[int], float]]] = {  # by number of keys
     "kl": ("uniform, diagonal masked", lambda keys: masked_uniform(keys)),
@@ -26,17 +26,17 @@ REFERENCES: dict[str, tuple[str, Callable[[int], float]]] = {  # by number of ke
     "self_weight": ("uniform", lambda keys: 1 / keys),
 }
 DEFINITIONS: tuple[str, ...] = (
-    "KL, the paper's: KL(uniform || attention) as arXiv:2112.13492 and its code compute it, "
+    "KL(uniform || attention): as arXiv:2112.13492 and its code compute it, "
     "-(1/N) sum_j log(N a_j + 1e-12) over all N keys, averaged over queries, heads and images.",
     "A masked key has a_j = 0 and adds 27.6 / N through the 1e-12: uniform attention without its diagonal scores 0.41 "
     "at N = 65 instead of 0. The diagonal mask thus raises this metric by construction, independent of training; "
     "Swin's shifted windows do so for every method.",
-    "KL, off the diagonal: the same over the other allowed keys of a query (N - 1; in shifted windows those of its "
+    "KL off the diagonal: the same over the other allowed keys of a query (N - 1; in shifted windows those of its "
     "region) with renormalised weights: comparable between methods with and without the mask.",
-    "Entropy of the whole attention in nats. Weight on itself: attention of a token to itself. Distance: mean distance "
-    "from query to key in patches of that layer, weights renormalised over patches, without class tokens, within "
-    "windows in Swin (as in arXiv:2010.11929, appendix D.7). The mask removes the key at distance 0, which alone "
-    "increases that mean.",
+    "Attention entropy: of the whole attention of a query, in nats. Attention to itself: weight of a token on itself. "
+    "Mean attention distance: from query to key in patches of that layer, weights renormalised over patches, without "
+    "class tokens, within windows in Swin (as in arXiv:2010.11929, appendix D.7). The mask removes the key at distance "
+    "0, which alone increases that mean.",
 )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from slbench.analysis.learned_temperatures import collect_temperatures, final, nonpositive_note, of_positive
-from slbench.plotting.style import LINES, MARKERS, PALETTE, WIDTH, new_figure, save, style
+from slbench.plotting.axes import make_logarithmic
+from slbench.plotting.style import SCREEN, STAR, FigureStyle, MethodStyle, new_figure, plain, save, style, styles_of
 from slbench.record import RunRecord
 from slbench.store import safe
 from slbench.text import distinct, plural
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#777777"
-WIDE = 10  # ratio of the range above which the axis is logarithmic
 PANELS = 3  # per row
 PARTS = {"class block": "class attention", "soft split": "soft splits"}  # layers other than plain blocks
 SPREAD = 0.16  # offset in layers between two lines
 ROOT = "$\\sqrt{d_k}$"
 
 
-def draw_temperatures(records: Sequence[RunRecord], folders: Mapping[str, Path], out: Path) -> list[tuple[str, str]]:
+def draw_temperatures(
+    records: Sequence[RunRecord], folders: Mapping[str, Path], out: Path, *, look: FigureStyle = SCREEN
+) -> list[tuple[str, str]]:
     """Write both figures of each backbone with learned temperatures; return (file stem, caption).
 
     Args:
@@ -37,11 +39,16 @@ def draw_temperatures(records: Sequence[RunRecord], folders: Mapping[str, Path],
     if frame is None:
         return []
     run_ids = set(frame["run"].str.rpartition("-")[2])
-    return draw_frame(frame, [record for record in records if record.run_id in run_ids], out, notes=notes)
+    return draw_frame(frame, [record for record in records if record.run_id in run_ids], out, notes=notes, look=look)
 
 
 def draw_frame(
-    frame: pd.DataFrame, records: Sequence[RunRecord], out: Path, *, notes: Sequence[str] = ()
+    frame: pd.DataFrame,
+    records: Sequence[RunRecord],
+    out: Path,
+    *,
+    notes: Sequence[str] = (),
+    look: FigureStyle = SCREEN,
 ) -> list[tuple[str, str]]:
     """Write the figures of collected temperatures.
 
@@ -55,12 +62,16 @@ def draw_frame(
         part = frame[frame["backbone"] == backbone]
         source = "; ".join([training_text([one for one in records if one.labels.backbone == backbone]), *notes])
         tail = f"-{safe(backbone)}" if len(backbones) > 1 else ""
-        with style():
-            save(draw_by_depth(part, backbone), out / f"temperature-depth{tail}", formats=("png", "svg", "pdf"))
+        with style(look):
+            save(draw_by_depth(part, backbone, look), out / f"temperature-depth{tail}", formats=("png", "svg", "pdf"))
         captions.append((f"temperature-depth{tail}", f"{backbone}: {depth_caption(part)}. {source}"))
         if part["epoch"].nunique() > 2:
-            with style():
-                save(draw_training(part, backbone), out / f"temperature-training{tail}", formats=("png", "svg", "pdf"))
+            with style(look):
+                save(
+                    draw_training(part, backbone, look),
+                    out / f"temperature-training{tail}",
+                    formats=("png", "svg", "pdf"),
+                )
             captions.append((f"temperature-training{tail}", f"{backbone}: {training_caption(part)}. {source}"))
     return captions
 
@@ -73,25 +84,28 @@ def unit_of(frame: pd.DataFrame) -> tuple[str, float, str]:
     return "multiple", 1.0, f"learned temperature (multiples of {ROOT})"
 
 
-def draw_by_depth(frame: pd.DataFrame, title: str) -> "Figure":
+def draw_by_depth(frame: pd.DataFrame, title: str, look: FigureStyle = SCREEN) -> "Figure":
     """Draw one line per experiment: mean over heads, faint points for heads, a band over seeds."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(look=look)
     column, root, label = unit_of(frame)
     last = final(frame)
-    lines = distinct(last["line"])
+    lines, styles = distinct(last["line"]), styles_of(dict(zip(last["line"], last["method"].astype(str), strict=True)))
     for number, line in enumerate(lines):
         offset = (number - (len(lines) - 1) / 2) * SPREAD
-        draw_line(axes, last[last["line"] == line], column, number, offset)
-    axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1, label=root_label(column, root))
-    positive = last.loc[(last["scale"] > 0) & (last[column] < math.inf), column]
-    scale_for(axes, [*positive, root])
+        draw_line(axes, last[last["line"] == line], column, styles[line], offset=offset, look=look)
+    axes.axhline(
+        root, color=GREY, linestyle=(0, (6, 3)), linewidth=look.size(1.2), zorder=1, label=root_label(column, root)
+    )
+    make_logarithmic(axes.yaxis)
     if (last["scale"] <= 0).any():
         axes.plot([], [], "x", color="black", label="scale <= 0")
-    name_parts(axes, last)
+    name_parts(axes, last, look)
     axes.set_xlabel("depth (layer)")
     axes.set_ylabel(label)
-    figure.suptitle(title, fontsize=9)  # above the part names
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
+    figure.suptitle(plain(title), fontsize=look.size(9))  # above the part names
+    labels = axes.get_legend_handles_labels()[1]
+    columns = look.legend_columns(labels, look.column)
+    figure.legend(loc="outside lower center", fontsize=look.size(8), ncols=columns, handlelength=3)
     return figure
 
 
@@ -99,9 +113,11 @@ def root_label(column: str, root: float) -> str:
     return f"{ROOT} = {root:.3g}" if column == "temperature" else ROOT
 
 
-def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, offset: float) -> None:
+def draw_line(
+    axes: "Axes", rows: pd.DataFrame, column: str, drawn: MethodStyle, *, offset: float, look: FigureStyle
+) -> None:
     """Draw one experiment over its seeds; scales <= 0 are crosses at the bottom."""
-    colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+    colour = drawn.color
     depths, low, centre, high = [], [], [], []
     for depth, layer in rows.groupby("depth"):
         by_seed = [of_positive(seed[column]) for _, seed in layer.groupby("run")]
@@ -111,31 +127,24 @@ def draw_line(axes: "Axes", rows: pd.DataFrame, column: str, number: int, offset
         low.append(min(known, default=math.nan))
         high.append(max(known, default=math.nan))
     positive = rows[rows["scale"] > 0]
-    axes.plot(positive["depth"] + offset, positive[column], ".", color=colour, alpha=0.25, markersize=4, zorder=2)
+    axes.plot(
+        positive["depth"] + offset, positive[column], ".", color=colour, alpha=0.25, markersize=look.size(4), zorder=2
+    )
     if rows["run"].nunique() > 1:
         axes.fill_between(depths, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
     axes.plot(
-        depths, centre, color=colour, marker=marker, markersize=4, linestyle=LINES[number % len(LINES)],
-        label=rows["line"].iloc[0], zorder=3,
+        depths, centre, color=colour, marker=drawn.marker, linestyle=drawn.line, linewidth=look.size(1.5), zorder=3,
+        markersize=look.size(4 * (STAR if drawn.marker == "*" else 1)), label=plain(rows["line"].iloc[0], most=60),
     )  # fmt: skip
     crosses = rows[rows["scale"] <= 0]
-    axes.plot(
-        crosses["depth"] + offset, [0.02] * len(crosses), "x", color=colour, markersize=5,
-        transform=axes.get_xaxis_transform(), clip_on=False, zorder=4,
-    )  # fmt: skip
+    if len(crosses):
+        axes.plot(
+            crosses["depth"] + offset, [0.02] * len(crosses), "x", color=colour, markersize=look.size(5),
+            transform=axes.get_xaxis_transform(), clip_on=False, zorder=4,
+        )  # fmt: skip
 
 
-def scale_for(axes: "Axes", values: Sequence[float]) -> None:
-    """Use a logarithmic axis with plain tick labels for a wide range of values."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    if max(values) / min(values) > WIDE:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def name_parts(axes: "Axes", rows: pd.DataFrame) -> None:
+def name_parts(axes: "Axes", rows: pd.DataFrame, look: FigureStyle) -> None:
     """Set integer ticks, and shade and label soft splits and class attention."""
     from matplotlib.ticker import MaxNLocator
 
@@ -151,11 +160,11 @@ def name_parts(axes: "Axes", rows: pd.DataFrame) -> None:
         position, side = (first, "left") if first < 1 else (last, "right")  # parts are at the ends of a network
         axes.text(
             position, 1.01, PARTS.get(part, part), transform=axes.get_xaxis_transform(), ha=side, va="bottom",
-            fontsize=8, color="#444444",
+            fontsize=look.size(8), color="#444444",
         )  # fmt: skip
 
 
-def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
+def draw_training(frame: pd.DataFrame, title: str, look: FigureStyle = SCREEN) -> "Figure":
     """Draw one panel per experiment: mean over heads and seeds by epoch, one line per layer."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -165,43 +174,43 @@ def draw_training(frame: pd.DataFrame, title: str) -> "Figure":
     lines = distinct(frame["line"])
     columns = min(PANELS, len(lines))
     rows = -(-len(lines) // columns)
-    figure = Figure(figsize=(max(WIDTH, 2.5 * columns + 1), 2.6 * rows + 0.6), layout="constrained")
+    width = look.page if columns > 1 else look.column
+    tall = look.height(2.6 * rows + 0.6, panels=columns > 1)
+    figure = Figure(figsize=(width, tall), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     column, root, label = unit_of(frame)
     shade = ScalarMappable(Normalize(1, max(2, int(frame["depth"].max()))), cmap="viridis")
     colours = {depth: shade.cmap(shade.norm(depth)) for depth in distinct(frame["depth"])}
-    values = [root]
     for axes, line in zip(grid.flat, lines, strict=False):
         part = frame[frame["line"] == line]
         for depth, layer in part.groupby("depth"):
-            values += curve(axes, layer, column, colours[int(str(depth))])
-        axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
-        axes.set_title(wrapped(line), fontsize=8)
+            curve(axes, layer, column, colours[int(str(depth))], look)
+        axes.axhline(root, color=GREY, linestyle=(0, (6, 3)), linewidth=look.size(1.2), zorder=1)
+        axes.set_title(wrapped(plain(line, most=80)), fontsize=look.size(8))
     grid[0][0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in list(grid.flat)[len(lines) :]:
         axes.set_visible(False)
-    scale_for(grid[0][0], [value for value in values if not math.isnan(value)])
-    figure.supxlabel("epoch (0: before training)", fontsize=9)
-    figure.supylabel(label, fontsize=9)
-    figure.suptitle(title, fontsize=9)
+    make_logarithmic(grid[0][0].yaxis)
+    figure.supxlabel("epoch (0: before training)", fontsize=look.size(9))
+    figure.supylabel(label, fontsize=look.size(9))
+    figure.suptitle(plain(title), fontsize=look.size(9))
     figure.colorbar(
         shade, ax=grid.ravel().tolist(), label="depth (layer)", ticks=MaxNLocator(integer=True, min_n_ticks=1)
     )
     return figure
 
 
-def curve(axes: "Axes", layer: pd.DataFrame, column: str, colour: Any) -> list[float]:
-    """Draw and return the means of a layer by epoch, with gaps at unknown epochs."""
+def curve(axes: "Axes", layer: pd.DataFrame, column: str, colour: Any, look: FigureStyle) -> None:
+    """Draw the means of a layer by epoch, with gaps at unknown epochs."""
     means = {int(str(epoch)): of_positive(group[column]) for epoch, group in layer.groupby("epoch")}
     epochs = range(max(means) + 1)
     values = [means.get(epoch, math.nan) for epoch in epochs]
     marked = len(means) < len(values) or len(values) < 12
-    plain = layer["layer"].iloc[0].startswith("block ")
+    is_block = layer["layer"].iloc[0].startswith("block ")
     axes.plot(
-        epochs, values, color=colour, linewidth=1 if plain else 1.5, linestyle="-" if plain else ":",
-        marker="." if marked else "", markersize=4,
+        epochs, values, color=colour, linewidth=look.size(1 if is_block else 1.5), linestyle="-" if is_block else ":",
+        marker="." if marked else "", markersize=look.size(4),
     )  # fmt: skip
-    return values
 
 
 def wrapped(text: str) -> str:

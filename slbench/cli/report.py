@@ -12,6 +12,7 @@ from slbench.cli import options
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.names import lookup
+from slbench.plotting.style import FIGURE_STYLES
 from slbench.report import SUFFIXES
 from slbench.report.figures.registry import DEFAULT_FIGURES, FIGURES
 from slbench.store import Store
@@ -65,6 +66,10 @@ def report(
             show_default=False,
         ),
     ] = None,
+    figure_style: Annotated[
+        str,
+        typer.Option("--figure-style", help=f"Sizes of the figures: {', '.join(FIGURE_STYLES)}."),
+    ] = "screen",
     query: Annotated[
         str | None,
         typer.Option(
@@ -90,6 +95,7 @@ def report(
     for format_ in names:
         lookup(SUFFIXES, format_, "format", where="--format")
     named_columns, named_figures = asked_columns(accuracy, columns), asked_figures(figures)
+    look = lookup(FIGURE_STYLES, figure_style, "figure style", where="--figure-style")
     results = Store(store)
     results.check(writing=out is None)
     paths: Sequence[Path | None] = studies or [None]
@@ -110,7 +116,13 @@ def report(
             folder = out / inputs.name
         Store(folder).check(writing=True)
         output = write(
-            inputs, columns=named_columns, published=published, formats=names, figures=named_figures, out=folder
+            inputs,
+            columns=named_columns,
+            published=published,
+            formats=names,
+            figures=named_figures,
+            look=look,
+            out=folder,
         )
         if as_json:
             documents.append(output.document())

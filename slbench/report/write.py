@@ -9,6 +9,7 @@ import pandas as pd
 
 from slbench.csv_text import to_csv
 from slbench.files import write_atomic
+from slbench.plotting.style import SCREEN, FigureStyle
 from slbench.report import SUFFIXES
 from slbench.report.figures.registry import draw
 from slbench.report.html.page import PageFigure, page
@@ -53,6 +54,7 @@ def report(
     published: bool = False,
     formats: Sequence[str],
     figures: Sequence[str] = (),
+    look: FigureStyle = SCREEN,
     out: Path,
 ) -> Report:
     """Write `runs.csv`, table and findings in each format, and figures, under `out`.
@@ -60,12 +62,13 @@ def report(
     Args:
         formats: of SUFFIXES.
         figures: as in figures.registry.draw; default with an HTML page of up to MAX_RUNS_WITH_FIGURES runs: all.
+        look: sizes of the figures.
     """
     table = make_table(inputs, columns=columns, published=published)
     sections = make_sections(inputs, table.verdicts)
     figure_names = figures or (["all"] if "html" in formats and len(inputs.records) <= MAX_RUNS_WITH_FIGURES else [])
     # First, since it may raise InputError.
-    drawn = draw(inputs, table, figure_names, out)
+    drawn = draw(inputs, table, figure_names, out, look)
     files = {"runs.csv": to_csv(inputs.frame)}
     files |= {f"table.{SUFFIXES[name]}": TABLES[name](table) for name in formats if name in TABLES}
     files |= {

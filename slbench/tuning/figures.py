@@ -5,6 +5,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slbench.plotting.axes import accuracy_range
 from slbench.plotting.style import PALETTE, new_figure, save, style
 from slbench.tuning.record import MethodRecord, SearchRecord, TrialRecord
 from slbench.tuning.space import TEMPERATURE
@@ -55,11 +56,12 @@ def landscape(record: SearchRecord, result: MethodRecord) -> "Figure | None":
     across, up = result.parameters[:2]
     scale(axes, result, across, up)
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
-    axes.scatter(
-        [number(result, trial, across) for trial in pruned],
-        [number(result, trial, up) for trial in pruned],
-        marker="x", color=PRUNED, s=30, label="pruned",
-    )  # fmt: skip
+    if pruned:
+        axes.scatter(
+            [number(result, trial, across) for trial in pruned],
+            [number(result, trial, up) for trial in pruned],
+            marker="x", color=PRUNED, s=30, label="pruned",
+        )  # fmt: skip
     points = axes.scatter(
         [number(result, trial, across) for trial in complete],
         [number(result, trial, up) for trial in complete],
@@ -111,10 +113,11 @@ def history(record: SearchRecord, result: MethodRecord) -> "Figure | None":
         return None
     figure, axes = new_figure()
     pruned = [trial for trial in result.trials if trial.state == "pruned" and trial.last_value is not None]
-    axes.scatter(
-        [trial.number for trial in pruned], [trial.last_value or 0.0 for trial in pruned],
-        marker="x", color=PRUNED, label="pruned (last value seen)",
-    )  # fmt: skip
+    if pruned:
+        axes.scatter(
+            [trial.number for trial in pruned], [trial.last_value or 0.0 for trial in pruned],
+            marker="x", color=PRUNED, label="pruned (last value seen)",
+        )  # fmt: skip
     values = [trial.value or 0.0 for trial in complete]
     axes.scatter(
         [trial.number for trial in complete], values, color=COMPLETE, label=f"complete, mean of {seeds(record)}"
@@ -126,8 +129,8 @@ def history(record: SearchRecord, result: MethodRecord) -> "Figure | None":
         color=DEFAULT,
         label="best so far",
     )
-    low = min(values)
-    axes.set_ylim(bottom=low - 1.5 * max(max(values) - low, 1.0))  # early-pruned trials would compress the scale
+    low = max(0.0, min(values) - 1.5 * max(max(values) - min(values), 1.0))  # early-pruned trials would compress it
+    axes.set_ylim(accuracy_range([*values, *(max(low, trial.last_value or 0.0) for trial in pruned)]))
     axes.set_xlabel("trial")
     axes.set_ylabel(ACCURACY)
     axes.legend(fontsize=8)

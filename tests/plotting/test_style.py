@@ -2,7 +2,7 @@
 
 import pytest
 
-from slbench.plotting.style import FULL, PLAIN, StyleMap, new_figure, plain, style, thin_ticks
+from slbench.plotting.style import FULL, PLAIN, StyleMap, new_figure, plain, style, styles_of
 
 
 @pytest.mark.parametrize(
@@ -26,27 +26,25 @@ def test_plain_text_is_one_short_line_without_formulas(text: str, shown: str) ->
 
 
 def test_methods_have_the_same_style_in_every_figure() -> None:
-    style_map = StyleMap(("ViT", "PiT"), ("spt", PLAIN, "lsa", FULL))
-    fewer = StyleMap(("ViT",), (PLAIN, "spt", FULL))
-    for method in (PLAIN, "spt", FULL):
-        assert style_map.marker(method) == fewer.marker(method)
-        assert style_map.line_style(method) == fewer.line_style(method)
-        assert style_map.method_color(method) == fewer.method_color(method)
-    assert (style_map.marker(PLAIN), style_map.marker(FULL), style_map.line_style(PLAIN)) == ("o", "*", "-")
-    styles = {
-        (style_map.marker(method), str(style_map.line_style(method)), style_map.method_color(method))
-        for method in style_map.methods
-    }
-    assert len(styles) == 4
-    assert len({style_map.backbone_color(name) for name in style_map.backbones}) == 2
+    style_map = StyleMap(("spt", PLAIN, "lsa", FULL, "own"))
+    fewer = StyleMap((PLAIN, "own", FULL, "spt"))
+    for method in (PLAIN, "spt", FULL, "own"):
+        assert style_map.of(method) == fewer.of(method)
+    assert (style_map.of(PLAIN).marker, style_map.of(FULL).marker, style_map.of(PLAIN).line) == ("o", "*", "-")
 
 
-def test_eight_methods_have_different_markers() -> None:
-    methods = tuple(f"method {number}" for number in range(6))
-    style_map = StyleMap(("ViT",), (PLAIN, *methods, FULL))
-    assert len({style_map.marker(method) for method in style_map.methods}) == 8
+def test_twelve_methods_have_different_colors_markers_and_lines() -> None:
+    methods = (PLAIN, "spt", "lsa", *(f"method {number}" for number in range(8)), FULL)
+    styles = [StyleMap(methods).of(method) for method in methods]
+    for values in (
+        [each.color for each in styles],
+        [each.marker for each in styles],
+        [str(each.line) for each in styles],
+    ):
+        assert len(set(values)) == 12
 
 
-def test_ticks_on_a_logarithmic_axis_do_not_overlap() -> None:
-    assert thin_ticks([1, 10, 100], most=2) == [1, 10, 100]
-    assert thin_ticks([1, 90, 95, 100], most=2) == [1, 100]
+def test_lines_of_one_method_are_told_apart() -> None:
+    styles = styles_of({"L-ViT": "lsa", "S-ViT, ratio 0.25": "spt", "S-ViT, ratio 0.5": "spt"})
+    assert styles["L-ViT"] == StyleMap(()).of("lsa")
+    assert styles["S-ViT, ratio 0.25"].color != styles["S-ViT, ratio 0.5"].color

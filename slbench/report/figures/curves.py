@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from slbench.plotting.style import MAX_IN_TITLE, method_name, new_panels, plain, save, style
+from slbench.plotting.axes import accuracy_range
+from slbench.plotting.style import MAX_IN_TITLE, STAR, method_name, new_panels, plain, save, style
 from slbench.record import RunRecord
 from slbench.report.figures.inputs import (
     Context,
@@ -53,7 +54,7 @@ def draw_curves(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
         if not series:
             continue
         column = "val_top1" if all(curves.validation for curves in series) else "test_top1"
-        with style():
+        with style(inputs.look):
             figure = draw(context, series, column, inputs)
             save(figure, out / name, formats=("png", "svg", "pdf"))
         drawn.append((name, caption(context, series, column, sum(curves.unread for curves in all_curves))))
@@ -93,32 +94,36 @@ def draw(context: Context, series: list[Curves], column: str, inputs: FigureInpu
     """Draw a panel per backbone and a line per method: mean over the seeds, band from lowest to highest."""
     backbones = distinct(curves.experiment.backbone for curves in series)
     methods = distinct(curves.experiment.method_label for curves in series)
-    figure, panels = new_panels(len(backbones), columns=COLUMNS, height=3.2 if len(backbones) == 1 else 2.1)
+    look = inputs.look
+    tall = 3.2 if len(backbones) == 1 else 2.1
+    figure, panels = new_panels(len(backbones), columns=COLUMNS, height=tall, look=look)
     handles = {}
     for backbone, axes in zip(backbones, panels, strict=True):
         for curves in series:
             if curves.experiment.backbone == backbone:
                 method = curves.experiment.method_label
                 handles[method] = line(axes, curves.validation if column == "val_top1" else curves.test, method, inputs)
-        axes.set_title(plain(backbone), fontsize=9)
-    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
+        axes.set_title(plain(backbone), fontsize=look.size(9))
+    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=look.size(9))
     for axes in panels[-COLUMNS:]:
         axes.set_xlabel("epoch")
     cut = lower_end(series, column)
-    if cut is not None:
-        for axes in panels:
-            axes.set_ylim(bottom=cut)
-    figure.supylabel(f"{SPLIT_NAMES[column]} top-1 (%)", fontsize=9)
+    shown = [value for seed in seeds_of(series, column) for value in seed]
+    low, high = accuracy_range(shown)
+    for axes in panels:
+        axes.set_ylim(low if cut is None else cut, high)
+    figure.supylabel(f"{SPLIT_NAMES[column]} top-1 (%)", fontsize=look.size(9))
+    names = [method_name(method) for method in methods]
     figure.legend(
-        handles=[handles[method] for method in methods], labels=[method_name(method) for method in methods],
-        loc="outside lower center", ncols=4, fontsize=8, handlelength=3,
+        handles=[handles[method] for method in methods], labels=names, loc="outside lower center",
+        ncols=look.legend_columns(names, figure.get_figwidth()), fontsize=look.size(8), handlelength=3,
     )  # fmt: skip
     return figure
 
 
 def lower_end(series: Sequence[Curves], column: str) -> float | None:
     """Return the lower limit of the axis, so that early epochs do not flatten the curves; None for short runs."""
-    seeds = [seed for curves in series for seed in (curves.validation if column == "val_top1" else curves.test)]
+    seeds = seeds_of(series, column)
     later = [value for seed in seeds for value in seed[len(seed) // CUT_FRACTION :]]
     return (
         min(later)
@@ -127,22 +132,33 @@ def lower_end(series: Sequence[Curves], column: str) -> float | None:
     )
 
 
+def seeds_of(series: Sequence[Curves], column: str) -> list[tuple[float, ...]]:
+    """Return the accuracies by epoch of all seeds."""
+    return [seed for curves in series for seed in (curves.validation if column == "val_top1" else curves.test)]
+
+
 def line(axes: "Axes", seeds: tuple[tuple[float, ...], ...], method: str, inputs: FigureInputs) -> object:
     """Draw the line and band of a method; return the line."""
     from matplotlib.ticker import MaxNLocator
 
     epochs = range(1, len(seeds[0]) + 1)
-    colour = inputs.styles.method_color(method)
+    look, style_ = inputs.look, inputs.style_of(method)
     by_epoch = list(zip(*seeds, strict=True))
     if len(seeds) > 1:
         lowest, highest = [min(values) for values in by_epoch], [max(values) for values in by_epoch]
-        axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(epochs, lowest, highest, color=style_.color, alpha=0.15, linewidth=0)
     (drawn,) = axes.plot(
-        epochs, [mean(values) for values in by_epoch], color=colour, linestyle=inputs.styles.line_style(method),
-        linewidth=1.3, marker=inputs.styles.marker(method) if len(epochs) == 1 else None, label=method_name(method),
+        epochs, [mean(values) for values in by_epoch], color=style_.color, linestyle=style_.line,
+        linewidth=look.size(1.3), marker=style_.marker, markevery=marked_epochs(len(epochs)),
+        markersize=look.size(4 * (STAR if style_.marker == "*" else 1)), label=method_name(method),
     )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
     return drawn
+
+
+def marked_epochs(epochs: int) -> list[int]:
+    """Return the positions of some five markers of a line."""
+    return sorted({round(part * (epochs - 1) / 4) for part in range(5)})
 
 
 def caption(context: Context, series: list[Curves], column: str, unread: int) -> str:

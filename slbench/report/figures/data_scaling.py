@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slbench.plotting.style import save, style, thin_ticks
+from slbench.plotting.axes import ticks_at
+from slbench.plotting.style import save, style
 from slbench.report.captions import SUBSET_DESCRIPTIONS
 from slbench.report.figures.inputs import (
     BARS,
@@ -17,7 +18,7 @@ from slbench.report.figures.inputs import (
     file_names,
     seeds_text,
 )
-from slbench.report.figures.line_plot import Line, counts_of, draw_lines, values_of
+from slbench.report.figures.line_plot import Line, axis_inches, counts_of, draw_lines, values_of
 from slbench.report.tidy import EQUAL
 from slbench.text import plural
 
@@ -50,7 +51,7 @@ def draw_sizes(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
     for name, (context, lines, way) in zip(
         file_names("size", [context for context, *_ in figures]), figures, strict=True
     ):
-        with style():
+        with style(inputs.look):
             figure = draw(context, lines, way, inputs)
             save(figure, out / name, formats=("png", "svg", "pdf"))
         drawn.append((name, caption(context, lines, way, inputs)))
@@ -75,11 +76,15 @@ def draw(context: Context, lines: Sequence[Line], way: str, inputs: FigureInputs
     settings = [f"{name} {value}" for name, value in context.settings.items() if name != EQUAL]
     title = ", ".join([context.dataset, f"equal {way}", *settings])
     figure, panels = draw_lines(lines, inputs, title=title, across="training images")
-    ticks = thin_ticks(values_of(lines), most=8 if len(panels) == 1 else 4)
     for axes in panels:
-        axes.set_xscale("log")
-        axes.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
-        axes.minorticks_off()
+        ticks_at(
+            axes.xaxis,
+            values_of(lines),
+            logarithmic=True,
+            look=inputs.look,
+            inches=axis_inches(figure, panels),
+            form=",",
+        )
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from slbench.differing import differing, flat
 from slbench.errors import InputError
-from slbench.plotting.style import MAX_FIGURES, StyleMap
+from slbench.plotting.style import MAX_FIGURES, SCREEN, FigureStyle, MethodStyle, StyleMap
 from slbench.record import RunRecord
 from slbench.report.columns import accuracy_names, datasets_of
 from slbench.report.inputs import ReportInputs
@@ -72,6 +72,7 @@ class FigureInputs:
     report_inputs: ReportInputs
     experiments: tuple[Experiment, ...]  # of the table, in its order
     styles: StyleMap
+    look: FigureStyle = SCREEN
     accuracy: str  # the first of the table, by name of METRICS
     table: Table
 
@@ -82,6 +83,10 @@ class FigureInputs:
     def by_seed(self, experiment: Experiment) -> dict[int, float]:
         """Return the accuracies of an experiment in % by seed, without missing values."""
         return by_seed(experiment.records, METRICS[self.accuracy], self.report_inputs.folders)
+
+    def style_of(self, method: str) -> MethodStyle:
+        """Return the style of a method by its label."""
+        return self.styles.of(method)
 
     @property
     def description(self) -> str:
@@ -107,19 +112,17 @@ def bar(values: Sequence[float]) -> tuple[float, float] | None:
     return centre - spread, centre + spread
 
 
-def figure_inputs(inputs: ReportInputs, table: Table) -> FigureInputs:
+def figure_inputs(inputs: ReportInputs, table: Table, look: FigureStyle = SCREEN) -> FigureInputs:
     """Return the inputs of a report's figures: the rows and data sets of its table."""
     names = accuracy_names(table.columns)
     experiments = group_experiments(inputs, [(row.backbone, row.method) for row in table.rows])
     runs = inputs.runs
-    styles = StyleMap(
-        distinct([*(run.labels.backbone for run in runs), *(experiment.backbone for experiment in experiments)]),
-        distinct([*(run.labels.method for run in runs), *(experiment.method_label for experiment in experiments)]),
-    )
+    methods = [*(run.labels.method for run in runs), *(experiment.method_label for experiment in experiments)]
     return FigureInputs(
         report_inputs=inputs,
         experiments=experiments,
-        styles=styles,
+        styles=StyleMap(distinct(methods)),
+        look=look,
         accuracy=names[0] if names else "final",
         table=table,
     )
@@ -227,6 +230,12 @@ def file_names(stem: str, figure_contexts: Sequence[Context]) -> list[str]:
         counts[name] += 1
         names.append(name if counts[name] == 1 else f"{name}-{counts[name]}")
     return names
+
+
+def spread_ends(inputs: FigureInputs, experiments: Iterable[Experiment]) -> list[float]:
+    """Return the means of experiments and the ends of their bars."""
+    values = [list(inputs.by_seed(experiment).values()) for experiment in experiments]
+    return [end for own in values for end in (mean(own), *(bar(own) or ()))]
 
 
 def seeds_text(counts: Collection[int], of: str) -> str:

@@ -6,7 +6,14 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Literal, cast
 
-from slbench.plotting.style import MAX_IN_TITLE, PAGE, STAR, plain, save, style
+from slbench.plotting.axes import (
+    ACCURACY,
+    ROOM,
+    clipped,
+    difference_range,
+    mark_clipped,
+)
+from slbench.plotting.style import MAX_IN_TITLE, STAR, plain, save, style
 from slbench.report.figures.inputs import BARS, Context, FigureInputs, bar, file_names, seeds_text
 from slbench.report.metrics import by_seed
 from slbench.stats.contrast import METHODS_2X2
@@ -53,7 +60,7 @@ def draw_effects(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
         ablations, pooled = two_by_twos(here, inputs), over_these(here)
         if not ablations:
             continue
-        with style():
+        with style(inputs.look):
             save(draw(context, ablations, pooled, inputs), out / name, formats=("png", "svg", "pdf"))
         drawn.append((name, caption(context, ablations, pooled, inputs)))
     return drawn
@@ -104,7 +111,8 @@ def draw(context: Context, ablations: Sequence[TwoByTwo], pooled: Effects | None
     rows = -(-len(ablations) // columns)
     lines = len(ablations) + (pooled is not None)
     heights = (rows * 1.75 + 0.2, 0.9 + 0.22 * lines)
-    figure = Figure(figsize=(PAGE, sum(heights) + 0.35), layout="constrained")
+    look = inputs.look
+    figure = Figure(figsize=(look.page, look.height(sum(heights) + 0.35, panels=True)), layout="constrained")
     above, below = cast("tuple[SubFigure, SubFigure]", figure.subfigures(2, 1, height_ratios=heights))
     panels = above.subplots(rows, columns, sharex=True, squeeze=False).ravel().tolist()
     half = max(reach(ablation) for ablation in ablations) * 1.1
@@ -112,14 +120,18 @@ def draw(context: Context, ablations: Sequence[TwoByTwo], pooled: Effects | None
         interaction_plot(axes, ablation, inputs, half=half)
     for axes in panels[len(ablations) :]:
         axes.remove()
-    handles = [Line2D([], [], color="#555555", linestyle=dashes, label=label) for label, dashes, *_ in LINES_OF_LSA]
-    above.supylabel(inputs.axis, fontsize=8)
-    above.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, handlelength=3.5)
+    handles = [
+        Line2D([], [], color="#555555", linestyle=dashes, linewidth=look.size(1.2), label=label)
+        for label, dashes, *_ in LINES_OF_LSA
+    ]
+    above.supylabel(inputs.axis, fontsize=look.size(8))
+    above.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=look.size(8), handlelength=3.5)
+    limits = effect_limits([*(ablation.effects for ablation in ablations), *([] if pooled is None else [pooled])])
     forests = below.subplots(1, len(EFFECTS), sharey=True, sharex=True)
     for (name, label), axes in zip(EFFECTS.items(), forests, strict=True):
-        forest(axes, name, label, ablations, pooled, inputs)
-    below.supxlabel("points of accuracy", fontsize=8)
-    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
+        forest(axes, name, label, ablations, pooled, inputs, limits=limits)
+    below.supxlabel("points of accuracy", fontsize=look.size(8))
+    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=look.size(9))
     return figure
 
 
@@ -132,56 +144,84 @@ def reach(ablation: TwoByTwo) -> float:
 def bounds(ablation: TwoByTwo) -> tuple[float, float]:
     """Return the lowest and highest end of its bars."""
     ends = [bar(list(own.values())) or (min(own.values()), max(own.values())) for own in ablation.by_method.values()]
-    return min(low for low, _ in ends), max(high for _, high in ends)
+    return clipped((min(low for low, _ in ends), max(high for _, high in ends)), ACCURACY)
+
+
+def effect_limits(effects: Sequence[Effects]) -> tuple[float, float]:
+    """Return the limits of the axis of all effects."""
+    results = [result for each in effects for result in each.values()]
+    intervals = [(result.low, result.high) for result in results if result.has_interval]
+    return difference_range([result.estimate for result in results], intervals)
 
 
 def interaction_plot(axes: "Axes", ablation: TwoByTwo, inputs: FigureInputs, *, half: float) -> None:
     """Draw accuracy without and with SPT, one line without and one with LSA; all panels have the same scale."""
-    colour = (
-        inputs.styles.backbone_color(ablation.backbone) if ablation.backbone in inputs.styles.backbones else "#0072B2"
-    )
+    look = inputs.look
     for label, dashes, shift, methods in LINES_OF_LSA:
         means = [mean(ablation.by_method[method].values()) for method in methods]
-        axes.plot([shift, 1 + shift], means, dashes, color=colour, linewidth=1.2, label=label)
+        axes.plot([shift, 1 + shift], means, dashes, color="#555555", linewidth=look.size(1.2), label=label)
         for position, method, centre in zip((shift, 1 + shift), methods, means, strict=True):
-            ends = bar(list(ablation.by_method[method].values()))
-            bars = None if ends is None else [[centre - ends[0]], [ends[1] - centre]]
-            marker = inputs.styles.marker(method)
+            ends, drawn = bar(list(ablation.by_method[method].values())), inputs.style_of(method)
+            bars = None
+            if ends is not None:
+                low, high = clipped(ends, ACCURACY)
+                bars = [[centre - low], [high - centre]]
+                mark_clipped(axes, position, ends, ACCURACY, color=drawn.color, look=look)
             axes.errorbar(
-                [position], [centre], yerr=bars, color=colour, marker=marker, capsize=2, elinewidth=0.8,
-                markersize=5 * (STAR if marker == "*" else 1), linestyle="none",
+                [position], [centre], yerr=bars, color=drawn.color, marker=drawn.marker, capsize=look.size(2),
+                elinewidth=look.size(0.8), markersize=look.size(5 * (STAR if drawn.marker == "*" else 1)),
+                linestyle="none",
             )  # fmt: skip
-    low, high = bounds(ablation)
-    axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
+    axes.set_ylim(centred(bounds(ablation), half))
     axes.set_xticks([0, 1], labels=["without\nSPT", "with\nSPT"])
     axes.set_xlim(-0.35, 1.35)
-    axes.tick_params(labelsize=7)
-    axes.set_title(plain(ablation.backbone, most=26), fontsize=8)
+    axes.tick_params(labelsize=look.size(7))
+    axes.set_title(plain(ablation.backbone, most=26), fontsize=look.size(8))
+
+
+def centred(ends: tuple[float, float], half: float) -> tuple[float, float]:
+    """Return limits of the height 2 half around ends, moved to leave no room beyond 0 and 100 %."""
+    room = ROOM * half  # for half a marker at 0 or 100
+    middle = max(half - room, min(sum(ends) / 2, ACCURACY[1] - half + room))
+    return middle - half, middle + half
 
 
 def forest(
-    axes: "Axes", name: str, label: str, ablations: Sequence[TwoByTwo], pooled: Effects | None, inputs: FigureInputs
+    axes: "Axes",
+    name: str,
+    label: str,
+    ablations: Sequence[TwoByTwo],
+    pooled: Effects | None,
+    inputs: FigureInputs,
+    *,
+    limits: tuple[float, float],
 ) -> None:
     """Draw an effect of every backbone with its simultaneous interval, and its mean."""
     lines = [(ablation.backbone, ablation.effects.get(name)) for ablation in ablations]
     lines += [] if pooled is None else [("mean of these", pooled.get(name))]
-    axes.axvline(0, color="#999999", linewidth=1, zorder=0)
-    for position, (title, effect) in enumerate(lines):
+    look = inputs.look
+    axes.axvline(0, color="#999999", linewidth=look.size(1), zorder=0)
+    for position, (_, effect) in enumerate(lines):
         if effect is None:
             continue
-        has_color = title in inputs.styles.backbones and position < len(ablations)
-        bars = [[effect.estimate - effect.low], [effect.high - effect.estimate]] if effect.has_interval else None
+        bars = None
+        if effect.has_interval:
+            whole = (effect.low, effect.high)
+            low, high = clipped(whole, limits)
+            bars = [[effect.estimate - low], [high - effect.estimate]]
+            mark_clipped(axes, position, whole, limits, color="#000000", look=look, horizontal=True)
         axes.errorbar(
-            [effect.estimate], [position], xerr=bars,
-            color=inputs.styles.backbone_color(title) if has_color else "#000000",
-            marker="o" if position < len(ablations) else "D", markersize=4.5, capsize=2, elinewidth=1, linestyle="none",
+            [effect.estimate], [position], xerr=bars, color="#000000",
+            marker="o" if position < len(ablations) else "D", markersize=look.size(4.5), capsize=look.size(2),
+            elinewidth=look.size(1), linestyle="none",
         )  # fmt: skip
     if pooled is not None:
         axes.axhline(len(ablations) - 0.5, color="#999999", linewidth=0.5)
     axes.set_yticks(range(len(lines)), labels=[plain(title, most=26) for title, _ in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.tick_params(labelsize=7)
-    axes.set_title(label, fontsize=8)
+    axes.set_xlim(limits)
+    axes.tick_params(labelsize=look.size(7))
+    axes.set_title(label, fontsize=look.size(8))
 
 
 def caption(context: Context, ablations: Sequence[TwoByTwo], pooled: Effects | None, inputs: FigureInputs) -> str:
@@ -192,7 +232,9 @@ def caption(context: Context, ablations: Sequence[TwoByTwo], pooled: Effects | N
     parts = [
         f"{context.title}: {inputs.description} without and with SPT and LSA; below: effects in points, paired by seed",
         f"means over seeds common to the four methods, {seeds_text(counts, 'backbone')}",
-        f"{BARS}; bars of effects: simultaneous intervals, as in the findings" if max(counts) > 1 else "",
+        f"{BARS}; bars of effects: simultaneous intervals, as in the findings (an arrow: it goes on)"
+        if max(counts) > 1
+        else "",
         "interaction: gain of SPT with LSA minus gain of SPT without LSA",
         "" if pooled is None else f"mean over these backbones, paired by seed (n = {pooled['spt'].n} seeds)",
         f"trained on {', '.join(devices)}",

@@ -7,8 +7,9 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from slbench.methods import model_title
+from slbench.plotting.axes import ACCURACY, accuracy_range, clipped, mark_clipped
 from slbench.plotting.style import MAX_IN_TITLE, STAR, method_name, new_panels, plain
-from slbench.report.figures.inputs import Experiment, FigureInputs, bar
+from slbench.report.figures.inputs import Experiment, FigureInputs, bar, spread_ends
 from slbench.text import distinct
 
 if TYPE_CHECKING:
@@ -32,56 +33,72 @@ class Line:
         return model_title(self.backbone, self.method)
 
 
-def draw_lines(lines: Sequence[Line], inputs: FigureInputs, *, title: str, across: str) -> "tuple[Figure, list[Axes]]":
-    """Draw means with standard deviations over the seeds, and each seed as a faint point.
+def draw_lines(
+    lines: Sequence[Line], inputs: FigureInputs, *, title: str, across: str, mark: tuple[str, float] | None = None
+) -> "tuple[Figure, list[Axes]]":
+    """Draw means with standard deviations over the seeds, and each seed as a faint point, in a panel per backbone.
 
-    Several methods of several backbones have one panel per backbone, colored by method; otherwise there is one panel.
+    Args:
+        mark: name and value of a vertical line.
     """
-    backbones, methods = distinct(line.backbone for line in lines), distinct(line.method for line in lines)
-    by_backbone = len(backbones) > 1 and len(methods) > 1
+    backbones, look = distinct(line.backbone for line in lines), inputs.look
+    by_backbone = len(backbones) > 1
     figure, panels = new_panels(
-        len(backbones) if by_backbone else 1, columns=COLUMNS, height=2.2 if by_backbone else 3.2, legend=0.5
+        len(backbones), columns=COLUMNS, height=2.2 if by_backbone else 3.2, legend=0.5, look=look
     )
-    handles = {}
+    handles = dict[str, object]()
     for line in lines:
-        axes = panels[backbones.index(line.backbone) if by_backbone else 0]
-        by_method = by_backbone or len(backbones) == 1
-        colour = inputs.styles.method_color(line.method) if by_method else inputs.styles.backbone_color(line.backbone)
+        axes = panels[backbones.index(line.backbone)]
         label = method_name(line.method) if by_backbone else plain(line.title)
-        handles[label] = draw_line(axes, line, inputs, colour=colour)
+        handles[label] = draw_line(axes, line, inputs)
+    for axes in panels:
+        for name, value in () if mark is None else (mark,):
+            handles[name] = axes.axvline(value, color="#999999", linestyle="--", linewidth=look.size(1), zorder=0)
+    experiments = [experiment for line in lines for experiment in line.points.values()]
+    seeds = [value for experiment in experiments for value in inputs.by_seed(experiment).values()]
+    for axes in panels:
+        axes.set_ylim(accuracy_range([*spread_ends(inputs, experiments), *seeds]))
     for axes in panels[-COLUMNS:]:
         axes.set_xlabel(across)
     for axes in panels[::COLUMNS]:
         axes.set_ylabel(inputs.axis)
     if by_backbone:
         for backbone, axes in zip(backbones, panels, strict=True):
-            axes.set_title(plain(backbone), fontsize=9)
-            axes.tick_params(labelsize=7.5)
-    figure.suptitle(plain(title, most=MAX_IN_TITLE), fontsize=9)
+            axes.set_title(plain(backbone), fontsize=look.size(9))
+            axes.tick_params(labelsize=look.size(7.5))
+    figure.suptitle(plain(title, most=MAX_IN_TITLE), fontsize=look.size(9))
     figure.legend(
-        handles=list(handles.values()), labels=list(handles), loc="outside lower center", ncols=4, fontsize=8,
-        handlelength=3,
+        handles=list(handles.values()), labels=list(handles), loc="outside lower center",
+        ncols=look.legend_columns(list(handles), figure.get_figwidth()), fontsize=look.size(8), handlelength=3,
     )  # fmt: skip
     return figure, panels
 
 
-def draw_line(axes: "Axes", line: Line, inputs: FigureInputs, *, colour: str) -> object:
+def draw_line(axes: "Axes", line: Line, inputs: FigureInputs) -> object:
     """Draw a line; return its legend handle."""
-    marker = inputs.styles.marker(line.method)
+    look, drawn = inputs.look, inputs.style_of(line.method)
     means, below, above = [], [], []
     for x, experiment in line.points.items():
         values = list(inputs.by_seed(experiment).values())
-        axes.plot([x] * len(values), values, marker, color=colour, alpha=0.25, markersize=3)
+        axes.plot([x] * len(values), values, drawn.marker, color=drawn.color, alpha=0.25, markersize=look.size(3))
         means.append(mean(values))
-        low, high = bar(values) or (math.nan, math.nan)
+        whole = bar(values)
+        if whole is not None:
+            mark_clipped(axes, x, whole, ACCURACY, color=drawn.color, look=look)
+        low, high = (math.nan, math.nan) if whole is None else clipped(whole, ACCURACY)
         below.append(means[-1] - low)
         above.append(high - means[-1])
     container = axes.errorbar(
-        list(line.points), means, yerr=[below, above], color=colour, marker=marker, capsize=2, linewidth=1.2,
-        elinewidth=0.8, markersize=5 * (STAR if marker == "*" else 1), linestyle=inputs.styles.line_style(line.method),
-        label=plain(line.title),
+        list(line.points), means, yerr=[below, above], color=drawn.color, marker=drawn.marker, capsize=look.size(2),
+        linewidth=look.size(1.2), elinewidth=look.size(0.8),
+        markersize=look.size(5 * (STAR if drawn.marker == "*" else 1)), linestyle=drawn.line, label=plain(line.title),
     )  # fmt: skip
     return container[0]
+
+
+def axis_inches(figure: "Figure", panels: "Sequence[Axes]") -> float:
+    """Return the approximate length of the x axis of each panel."""
+    return figure.get_figwidth() / min(len(panels), COLUMNS) - 0.6
 
 
 def values_of(lines: Sequence[Line]) -> list[float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slbench.errors import InputError
+from slbench.plotting.style import SCREEN, FigureStyle
 
 if TYPE_CHECKING:
     from slbench.report.figures.inputs import FigureInputs
@@ -59,7 +60,7 @@ FIGURES: dict[str, FigureEntry] = {
 DEFAULT_FIGURES = tuple(name for name, entry in FIGURES.items() if entry.by_default)
 
 
-def draw(inputs: "ReportInputs", table: "Table", names: Sequence[str], out: Path) -> Drawn:
+def draw(inputs: "ReportInputs", table: "Table", names: Sequence[str], out: Path, look: FigureStyle = SCREEN) -> Drawn:
     """Write figures of a report under `out`, each as PNG, SVG and PDF; return file names without suffix, and captions.
 
     Args:
@@ -77,7 +78,7 @@ def draw(inputs: "ReportInputs", table: "Table", names: Sequence[str], out: Path
     selected = [name for name in FIGURES if name in names] if by_name else list(FIGURES if names else DEFAULT_FIGURES)
     if not by_name and not inputs.speeds:  # it would equal tradeoff-macs
         selected = [name for name in selected if name != "tradeoff"]
-    data = figure_inputs(inputs, table)
+    data = figure_inputs(inputs, table, look)
     drawn = Drawn()
     for name in selected:
         try:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slbench.differing import differing, flat
-from slbench.plotting.style import WIDE, plain, save, style, thin_ticks
+from slbench.plotting.axes import ticks_at
+from slbench.plotting.style import WIDE, plain, save, style
 from slbench.report.figures.data_scaling import SIZE_FIELDS
 from slbench.report.figures.inputs import (
     BARS,
@@ -18,7 +19,7 @@ from slbench.report.figures.inputs import (
     file_names,
     seeds_text,
 )
-from slbench.report.figures.line_plot import Line, counts_of, draw_lines, values_of
+from slbench.report.figures.line_plot import Line, axis_inches, counts_of, draw_lines, values_of
 from slbench.spec import to_dict
 from slbench.text import distinct
 
@@ -32,6 +33,7 @@ NAMES = {
     "method_shift_pixels": "shift (px)",
     "recipe_lr": "learning rate",
 }
+RATIOS = ("method_initial_temperature", "recipe_lr", "recipe_weight_decay", "recipe_batch_size")  # on logarithmic axes
 PAPER_VALUES = {"method_initial_temperature": 1.0, "method_shift_ratio": 0.5}  # arXiv:2112.13492
 
 
@@ -81,7 +83,7 @@ def draw_sweeps(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
         ]
         stem = f"sweep-{column.replace('_', '-')}"
         for name, (_, lines) in zip(file_names(stem, [context for context, _ in figures]), figures, strict=True):
-            with style():
+            with style(inputs.look):
                 figure = draw(column, lines, inputs)
                 save(figure, out / name, formats=("png", "svg", "pdf"))
             drawn.append((name, caption(lines, inputs)))
@@ -89,19 +91,16 @@ def draw_sweeps(inputs: FigureInputs, out: Path) -> list[tuple[str, str]]:
 
 
 def draw(column: str, lines: Sequence[Line], inputs: FigureInputs) -> "Figure":
-    """Draw accuracy against the setting, on a logarithmic axis for a wide range; mark the paper's value."""
-    figure, panels = draw_lines(lines, inputs, title=lines[0].dataset, across=NAMES.get(column, plain(column)))
+    """Draw accuracy against the setting, on a logarithmic axis for ratios and wide ranges; mark the paper's value."""
+    mark = ("paper's value", PAPER_VALUES[column]) if column in PAPER_VALUES else None
+    across = NAMES.get(column, plain(column))
+    figure, panels = draw_lines(lines, inputs, title=lines[0].dataset, across=across, mark=mark)
     values = values_of(lines)
+    logarithmic = values[0] > 0 and (column in RATIOS or values[-1] / values[0] > WIDE)
     for axes in panels:
-        if values[0] > 0 and values[-1] / values[0] > WIDE:
-            axes.set_xscale("log")
-            ticks = thin_ticks(values, most=8 if len(panels) == 1 else 4)
-            axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-            axes.minorticks_off()
-        if column in PAPER_VALUES:
-            axes.axvline(PAPER_VALUES[column], color="#999999", linestyle="--", linewidth=1, zorder=0)
-            axes.annotate("paper", (PAPER_VALUES[column], 1), xycoords=("data", "axes fraction"), xytext=(2, 0),
-                          textcoords="offset points", va="top", fontsize=7, color="#666666")  # fmt: skip
+        ticks_at(
+            axes.xaxis, values, logarithmic=logarithmic, look=inputs.look, inches=axis_inches(figure, panels), form="g"
+        )  # fmt: skip
     return figure
 
 

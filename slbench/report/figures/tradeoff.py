@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
 from slbench.methods import model_title
+from slbench.plotting.axes import ACCURACY, accuracy_range, clipped, mark_clipped, scale_across
 from slbench.plotting.label_placement import place_labels
 from slbench.plotting.style import (
     FULL,
@@ -19,7 +20,6 @@ from slbench.plotting.style import (
     new_figure,
     plain,
     save,
-    scale_across,
     style,
 )
 from slbench.report.figures.inputs import (
@@ -32,6 +32,7 @@ from slbench.report.figures.inputs import (
     device_text,
     file_names,
     seeds_text,
+    spread_ends,
 )
 from slbench.text import distinct
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+GREY = "#777777"
 MACS = "multiply-adds of one image (M)"
 
 
@@ -68,7 +70,7 @@ def draw_against(inputs: FigureInputs, out: Path, *, stem: str, measured: bool) 
     drawn = []
     for name, context in zip(file_names(stem, figure_contexts), figure_contexts, strict=True):
         costs = (throughputs(context.experiments, inputs.report_inputs.speeds) if measured else None) or macs(context)
-        with style():
+        with style(inputs.look):
             figure = draw(context, costs, inputs)
             save(figure, out / name, formats=("png", "svg", "pdf"))
         drawn.append((name, caption(context, costs, inputs)))
@@ -108,24 +110,34 @@ def conditions(speed: Throughput) -> tuple[object, ...]:
 
 def draw(context: Context, costs: Costs, inputs: FigureInputs) -> "Figure":
     """Draw means with thin bars; the name of a backbone stands at its star, or at its dot without a star."""
-    figure, axes = new_figure(height=3.9)
+    look = inputs.look
+    figure, axes = new_figure(height=3.9, look=look)
     points = [(context.experiments[number], cost) for number, cost in costs.values.items()]
-    scale_across(axes, [cost for _, cost in points])
-    join(axes, points, inputs)
+    lines = joins(points, inputs)
+    for (x, y), (to_x, to_y) in lines:
+        axes.plot(
+            [x, to_x], [y, to_y], linestyle="--", linewidth=look.size(1), color=GREY, zorder=1, gid="join"
+        )  # fmt: skip
     for experiment, cost in points:
         point(axes, experiment, cost, inputs)
     axes.set_xlabel(costs.axis)
     axes.set_ylabel(inputs.axis)
-    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=9)
-    axes.margins(x=0.12, y=0.12)
+    figure.suptitle(plain(context.title, most=MAX_IN_TITLE), fontsize=look.size(9))
+    axes.margins(x=0.12)
+    axes.set_ylim(accuracy_range(spread_ends(inputs, [experiment for experiment, _ in points])))
+    scale_across(axes, [cost for _, cost in points])
     key_of_markers(axes, [experiment for experiment, _ in points], inputs)
     avoid = [(cost, *ends(experiment, inputs)) for experiment, cost in points]
-    place_labels(figure, axes, names(points, inputs), avoid=avoid)
+    place_labels(figure, axes, names(points, inputs), avoid=avoid, lines=lines, fontsize=look.size(8.5))
     return figure
 
 
-def join(axes: "Axes", points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> None:
-    """Draw a dashed line from each backbone's dot to its star."""
+Point = tuple[float, float]
+
+
+def joins(points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> list[tuple[Point, Point]]:
+    """Return the line from each backbone's dot to its star."""
+    lines = []
     for backbone in distinct(experiment.backbone for experiment, _ in points):
         ends = [
             [(cost, mean(inputs.by_seed(experiment).values()))
@@ -133,20 +145,20 @@ def join(axes: "Axes", points: Sequence[tuple[Experiment, float]], inputs: Figur
             for method in (PLAIN, FULL)
         ]  # fmt: skip
         if all(ends):
-            (x, y), (to_x, to_y) = ends[0][0], ends[1][0]
-            colour = inputs.styles.backbone_color(backbone)
-            axes.plot([x, to_x], [y, to_y], linestyle="--", linewidth=1, color=colour, zorder=1, gid="join")
+            lines.append((ends[0][0], ends[1][0]))
+    return lines
 
 
 def point(axes: "Axes", experiment: Experiment, cost: float, inputs: FigureInputs) -> None:
     """Draw a method of a backbone."""
-    values = list(inputs.by_seed(experiment).values())
-    ends, marker = bar(values), inputs.styles.marker(experiment.method_label)
-    bars = None if ends is None else [[mean(values) - ends[0]], [ends[1] - mean(values)]]
+    look, drawn = inputs.look, inputs.style_of(experiment.method_label)
+    centre, whole = mean(inputs.by_seed(experiment).values()), ends(experiment, inputs)
+    low, high = clipped(whole, ACCURACY)
+    mark_clipped(axes, cost, whole, ACCURACY, color=drawn.color, look=look)
     axes.errorbar(
-        [cost], [mean(values)], yerr=bars, color=inputs.styles.backbone_color(experiment.backbone), marker=marker,
-        markersize=6 * (STAR if marker == "*" else 1), elinewidth=0.6, capsize=0, linestyle="none",
-        markeredgecolor="white", markeredgewidth=0.4,
+        [cost], [centre], yerr=[[centre - low], [high - centre]] if low < high else None, color=drawn.color,
+        marker=drawn.marker, markersize=look.size(6 * (STAR if drawn.marker == "*" else 1)),
+        elinewidth=look.size(0.6), capsize=0, linestyle="none", markeredgecolor="white", markeredgewidth=look.size(0.4),
         label=plain(model_title(experiment.backbone, experiment.method_label)),
     )  # fmt: skip
 
@@ -161,12 +173,18 @@ def key_of_markers(axes: "Axes", experiments: Sequence[Experiment], inputs: Figu
     """Draw the legend of markers below the axes."""
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], linestyle="none", marker=inputs.styles.marker(method), color="#555555",
-               markersize=6 * (STAR if inputs.styles.marker(method) == "*" else 1), label=method_name(method))
-        for method in distinct(experiment.method_label for experiment in experiments)
-    ]  # fmt: skip
-    axes.figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+    look, handles = inputs.look, []
+    for method in distinct(experiment.method_label for experiment in experiments):
+        drawn = inputs.style_of(method)
+        size = look.size(6 * (STAR if drawn.marker == "*" else 1))
+        handles.append(
+            Line2D(
+                [], [], linestyle="none", marker=drawn.marker, color=drawn.color, markersize=size,
+                label=method_name(method),
+            )
+        )  # fmt: skip
+    columns = look.legend_columns([str(handle.get_label()) for handle in handles], look.column)
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=look.size(8))
 
 
 def names(points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> list[tuple[str, float, float, str]]:
@@ -177,7 +195,7 @@ def names(points: Sequence[tuple[Experiment, float]], inputs: FigureInputs) -> l
         methods = [experiment.method_label for experiment, _ in of_backbone]
         experiment, cost = of_backbone[methods.index(FULL) if FULL in methods else 0]
         height = mean(inputs.by_seed(experiment).values())
-        labels.append((plain(backbone), cost, height, inputs.styles.backbone_color(backbone)))
+        labels.append((plain(backbone), cost, height, "#333333"))
     return labels
 
 

@@ -63,7 +63,10 @@ def test_the_forest_shows_the_effects_and_intervals_of_the_findings_and_their_me
         assert points == [(each.estimate, place) for place, each in enumerate(found)]
         if effect == "spt":  # the other effects are the same in both seeds
             ends = [collection.get_segments()[0][:, 0].tolist() for _, _, (collection,) in axes.containers]
-            assert ends == [pytest.approx([each.low, each.high]) for each in found]
+            low, high = axes.get_xlim()
+            assert ends == [pytest.approx([max(each.low, low), min(each.high, high)]) for each in found]
+            clipped = [line.get_marker() for line in axes.lines if line.get_gid() == "beyond"]
+            assert len(clipped) == sum(each.low < low for each in found) + sum(each.high > high for each in found) > 0
         assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first line is above
     assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny", "Second", "mean of these"]
 

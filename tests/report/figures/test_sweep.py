@@ -66,6 +66,9 @@ def test_each_row_is_a_line_and_each_data_set_a_figure(tmp_path: Path) -> None:
     svg = (tmp_path / f"{name}.svg").read_text()
     for text in ("learning rate", "final test top-1 (%)", "L-Tiny", "fashion-mnist-12k"):
         assert text in svg
+    pdf = (tmp_path / f"{name}.pdf").read_bytes()
+    assert b"/FontFile2" in pdf  # TrueType, embedded
+    assert b"/Type3" not in pdf  # which publishers refuse
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     draw_sweeps(inputs, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -74,4 +77,4 @@ def test_each_row_is_a_line_and_each_data_set_a_figure(tmp_path: Path) -> None:
 def test_one_seed_has_no_bar_and_the_papers_temperature_is_marked(tmp_path: Path) -> None:
     ((name, caption),) = draw_sweeps(swept({"method.initial_temperature": TEMPERATURES}, seed=[0]), tmp_path)
     assert not missing(caption, "n = 1", "Processor")
-    assert ">paper<" in (tmp_path / f"{name}.svg").read_text()
+    assert ">paper's value<" in (tmp_path / f"{name}.svg").read_text()
