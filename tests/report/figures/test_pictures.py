@@ -96,7 +96,7 @@ def write(figure: Figure, path: Path) -> None:
 
     with style():
         FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=330 / figure.get_figwidth(), metadata={"Software": None})
+        figure.savefig(path, format="png", dpi=330 / figure.get_figwidth(), metadata={"Software": None})
 
 
 def difference(figure: Figure, name: str, folder: Path) -> str | None:
@@ -105,14 +105,17 @@ def difference(figure: Figure, name: str, folder: Path) -> str | None:
 
     path = folder / f"{name}.png"
     write(figure, path)
-    return compare_images(str(PICTURES / f"{name}.png"), str(path), tol=TOLERANCE)
+    found: str | None = compare_images(str(PICTURES / f"{name}.png"), str(path), tol=TOLERANCE)  # type: ignore[assignment]
+    return found
 
 
+@pytest.mark.usefixtures("every_format")
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_a_figure_looks_as_its_reference_which_a_person_has_looked_at(name: str, tmp_path: Path) -> None:
     assert difference(drawn(name), name, tmp_path) is None
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_comparison_notices_what_a_reader_would(tmp_path: Path) -> None:
     changes: list[Callable[[Figure], object]] = [
         lambda figure: figure.axes[0].set_ylim(-25, 150),

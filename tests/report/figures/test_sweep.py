@@ -56,6 +56,7 @@ def test_what_is_no_line_is_not_drawn(axes: dict[str, object]) -> None:
     assert find_sweeps(swept(axes).experiments) == {}
 
 
+@pytest.mark.usefixtures("every_format")
 def test_each_row_is_a_line_and_each_data_set_a_figure(tmp_path: Path) -> None:
     inputs = swept({"recipe.lr": [0.001, 0.002, 0.004]}, method=["none", "lsa"])
     (lines,) = find_sweeps(inputs.experiments).values()
