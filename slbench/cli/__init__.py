@@ -63,6 +63,10 @@ DATA = {
     "fetch": CommandEntry("data:fetch_set", "Download a data set, verify it and prepare it."),
     "verify": CommandEntry("data:verify_set", "Check a data set against its published checksums and counts."),
     "info": CommandEntry("data:info", "Print what is known of a data set as JSON."),
+    "list-images": CommandEntry(
+        "data:list_images", "List the images of a data set by hash, for others to find in a published set."
+    ),
+    "subset": CommandEntry("data:subset", "Take the images of a list from a published data set."),
 }
 GROUPS = {
     "analyze": (

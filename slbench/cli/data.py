@@ -58,6 +58,10 @@ def fetch_set(
     config = DataConfig.read(data_root)
     entry, folder = published(name), folder_of(name, config)
     console = Terminal(stderr=True, highlight=False, markup=False)
+    if entry.subset_of:
+        fetch_subset(name, from_file, config)
+        print(f"{name}: ready in {folder}")
+        return
     for file in from_file:
         archive = add_local_file(folder, entry.archives, file)
         console.print(f"{file} is {archive.name}", soft_wrap=True)
@@ -72,6 +76,21 @@ def fetch_set(
             console.print("preparing", soft_wrap=True)
             prepare(entry, entry.spec, config)
     print(f"{name}: ready in {folder}")
+
+
+def fetch_subset(name: str, from_file: list[Path], config: DataConfig) -> None:
+    """Prepare a subset from the set it is taken from, which is downloaded if it is missing, or from an npz file."""
+    from slbench.data.sets.image_list import read_copy
+
+    entry = DATASETS[name]
+    if len(from_file) > 1:
+        raise InputError(f"--from: data set '{name}' is one npz file (got {len(from_file)} files)")
+    if from_file:
+        prepare(entry, entry.spec, config, lambda: read_copy(name, from_file[0]))
+    elif state_of(entry, config) != "ready":
+        if state_of(entry, config) == "missing":
+            fetch_set(entry.subset_of, data_root=config.root)
+        prepare(entry, entry.spec, config)
 
 
 def verify_set(name: Name, data_root: options.DataRoot = None) -> None:
@@ -98,18 +117,56 @@ def info(name: Name, data_root: options.DataRoot = None) -> None:
     print(json.dumps(document, indent=2))
 
 
+def list_images(
+    name: Name,
+    output: Annotated[Path, typer.Argument(help="File to write, JSON.", metavar="OUT")],
+    of: Annotated[str, typer.Option("--of", help="Published data set that the images are from.", metavar="NAME")],
+    data_root: options.DataRoot = None,
+) -> None:
+    """List the images of a data set by hash, for others to find in a published set.
+
+    The list holds no image. slbench data subset reads it.
+    """
+    from slbench.data import class_names, open_dataset
+    from slbench.data.sets.image_list import list_images
+
+    config = DataConfig.read(data_root)
+    dataset = find(name, config=config)
+    prepared = open_dataset(dataset.spec, dataset.source, config)
+    listed = list_images(prepared, class_names(dataset.spec, dataset.source, config), of=of)
+    listed.write(output)
+    print(
+        f"{output}: {len(prepared.labels['train']):,} training and {len(prepared.labels['test']):,} test images of {of}"
+    )
+
+
+def subset(
+    images: Annotated[Path, typer.Argument(help="List written by slbench data list-images.", metavar="LIST")],
+    output: Annotated[Path, typer.Argument(help="File to write, npz; it must not exist.", metavar="OUT")],
+    data_root: options.DataRoot = None,
+) -> None:
+    """Take the images of a list from a published data set.
+
+    Studies name the file as npz:OUT.
+    """
+    from slbench.data.sets.image_list import write_subset
+
+    train, test = write_subset(images, output, DataConfig.read(data_root))
+    print(f"{output}: {train:,} training and {test:,} test images")
+
+
 def published(name: str) -> DatasetEntry:
     """Return the entry of a data set that can be downloaded."""
     if name == imagenet.NAME:
         raise InputError(f"data set '{name}': cannot be downloaded, as it may not be redistributed; {imagenet.ABOUT}")
     entry = lookup(DATASETS, name, "data set", where="data")
-    if not entry.archives:
+    if entry.is_bundled:
         raise InputError(f"data set '{name}': ships with slbench; nothing to download")
     return entry
 
 
 def state_text(entry: DatasetEntry, config: DataConfig) -> str:
-    return STATE_TEXTS[state_of(entry, config)] if entry.archives else "ships with slbench"
+    return "ships with slbench" if entry.is_bundled else STATE_TEXTS[state_of(entry, config)]
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def examine_data(config: DataConfig) -> Iterator[CheckResult]:
     except SlbenchError as error:
         yield CheckResult("data root", str(error), "set SLBENCH_DATA or use --data-root")
     for name, entry in DATASETS.items():
-        if entry.archives:
+        if not entry.is_bundled:
             states.append(f"{name} {state_of(entry, config)}")
             continue
         try:

@@ -19,6 +19,7 @@ Side = Annotated[int, Ge(1), Le(MAX_SIDE)]
 
 TENTH = 10  # one training image in so many is a validation image, per class
 ARRAYS = "arrays sha256:"  # of the ordered images, labels and split; see `splits.content_hash`
+WITH_PUBLISHED_TEST = ("imagenet", "fashion-mnist-10k")  # besides sets known by their archives
 ARCHIVES = "archives md5:"  # of the published files, joined by "+"
 
 
@@ -59,7 +60,7 @@ class DatasetSpec:
     @property
     def has_published_test(self) -> bool:
         """Whether the test images are those that the set was published with, which no split seed changes."""
-        return self.content.startswith(ARCHIVES) or self.name == "imagenet"
+        return self.content.startswith(ARCHIVES) or self.name in WITH_PUBLISHED_TEST
 
     @property
     def num_train(self) -> int:

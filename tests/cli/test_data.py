@@ -4,15 +4,20 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from slbench.data import DATASETS
+from slbench.data import DATASETS, DataConfig, find, open_dataset
+from slbench.data.build import RawDataset, build
+from slbench.data.sets import image_list
+from slbench.data.sets.class_names import CLASS_NAMES
 from slbench.data.sets.published import FASHION_MNIST, Archive
-from slbench.data.specs import ARCHIVES
+from slbench.data.specs import ARCHIVES, ARRAYS
 from tests.cli.conftest import Command
 from tests.data.made import idx, made_arrays, write_npz
 from tests.data.server import Server, listing, serving
@@ -205,6 +210,79 @@ def test_missing_data_are_reported_before_a_job_starts(slbench: Command, root: P
         result = slbench(command, "--dataset", "cifar100", "--method", "none", "--store", tmp_path / "results")
         result.check_error("cifar100", root, "slbench data fetch cifar100")
         assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.usefixtures("root", "server")
+def test_a_subset_is_rebuilt_from_a_list_of_its_images(slbench: Command, tmp_path: Path) -> None:
+    """The rebuilt file is the same data: its content, and so the runs on it, have the same hash."""
+    slbench("data", "fetch", "fashion-mnist")
+    whole = open_dataset(DATASETS["fashion-mnist"].spec, "", DataConfig.read()).splits(stream=False)
+    chosen = np.arange(60) % 3 > 0
+    names = np.array(CLASS_NAMES["fashion-mnist"])
+    arrays = {
+        "classes": names,
+        "train_images": whole.train.array[chosen, 0],
+        "train_labels": whole.train.labels[chosen],
+    }
+    for part, rows in (("all", slice(None)), ("some", slice(1, None))):
+        mine = {"test_images": whole.test.array[rows, 0], "test_labels": whole.test.labels[rows]}
+        own = write_npz(tmp_path / f"{part}.npz", arrays | mine)
+        images, rebuilt = tmp_path / f"{part}.json", tmp_path / f"{part}-rebuilt.npz"
+        assert slbench("data", "list-images", f"npz:{own}", images, "--of", "fashion-mnist").code == 0
+        result = slbench("data", "subset", images, rebuilt)
+        assert result.code == 0 and not missing(result.out, "40 training", "20 test" if part == "all" else "19 test")
+        assert find(f"npz:{rebuilt}").spec == find(f"npz:{own}").spec
+    assert not missing(slbench("data", "subset", images, rebuilt).err, rebuilt, "exists")
+    listed = json.loads(images.read_text())
+    for key, value, words in (
+        ("train", dict.fromkeys(names, "0" * 10), ["train", "lacks", "0000000000"]),
+        ("train", listed["train"] | {"Boat": ""}, ["train", "Boat"]),
+        ("content", "arrays sha256:" + "0" * 64, ["content", "000000000000"]),
+        ("dataset", "fashion", ["dataset", "fashion", "fashion-mnist"]),
+        ("test", "most", ["test", "most"]),
+    ):
+        images.write_text(json.dumps(listed | {key: value}))
+        result = slbench("data", "subset", images, tmp_path / "new.npz")
+        assert result.code == 2 and not missing(result.err, images, *words)
+    assert not (tmp_path / "new.npz").exists()
+    result = slbench("data", "list-images", f"npz:{own}", images, "--of", "cifar10")
+    assert result.code == 2 and not missing(result.err, "--of cifar10", "Ankle boot", "airplane")
+
+
+@pytest.mark.usefixtures("server")
+def test_a_named_subset_is_taken_from_its_set_or_from_a_copy(
+    slbench: Command, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways prepare the same images; a copy with another image is refused, and the images stay as they were."""
+    slbench("data", "fetch", "fashion-mnist")
+    whole = open_dataset(DATASETS["fashion-mnist"].spec, "", DataConfig.read()).splits(stream=False)
+    arrays = {"classes": np.array(CLASS_NAMES["fashion-mnist"])}
+    for part, taken in (("train", whole.train.take(np.flatnonzero(np.arange(60) % 6 > 1))), ("test", whole.test)):
+        arrays |= {f"{part}_images": taken.array[:, 0], f"{part}_labels": taken.labels}
+    copy, images = write_npz(tmp_path / "copy.npz", arrays), tmp_path / "images.json"
+    slbench("data", "list-images", f"npz:{copy}", images, "--of", "fashion-mnist")
+    monkeypatch.setattr(image_list, "list_of", lambda name: image_list.read_list(images))
+    with tempfile.TemporaryDirectory() as folder:
+        content = build(RawDataset("copy", image_list.read_copy("fashion-mnist", copy)), Path(folder)).index.content
+    entry = DATASETS["fashion-mnist-10k"]
+    spec = dataclasses.replace(entry.spec, content=ARRAYS + content, train_counts=4, validation_counts=0, num_test=20)
+    monkeypatch.setitem(DATASETS, "fashion-mnist-10k", dataclasses.replace(entry, spec=spec))
+
+    assert slbench("data", "fetch", "fashion-mnist-10k").code == 0
+    prepared = open_dataset(spec, "", DataConfig.read())
+    for name in ("fashion-mnist", "fashion-mnist-10k"):
+        shutil.rmtree(root / name)
+    assert slbench("data", "fetch", "fashion-mnist-10k", "--from", copy).code == 0
+    assert open_dataset(spec, "", DataConfig.read()).index.digests == prepared.index.digests
+    assert slbench("data", "verify", "fashion-mnist-10k").code == 0
+
+    arrays["train_images"][3, 0, 0] ^= 1
+    result = slbench("data", "fetch", "fashion-mnist-10k", "--from", write_npz(copy, arrays))
+    assert result.code == 2 and not missing(result.err, "fashion-mnist-10k", content[:12])
+    assert slbench("data", "verify", "fashion-mnist-10k").code == 0
+    arrays["classes"] = np.arange(10)
+    result = slbench("data", "fetch", "fashion-mnist-10k", "--from", write_npz(copy, arrays))
+    assert result.code == 2 and not missing(result.err, copy, "classes", "Ankle boot")
 
 
 def test_the_embedded_data_set_cannot_be_fetched(slbench: Command) -> None:

@@ -25,8 +25,14 @@ class DatasetEntry:
     source: str
     _: dataclasses.KW_ONLY
     auto_augment: Literal["cifar10", "svhn", "imagenet"]  # policy of recipes with auto_augment "dataset"
-    archives: tuple[Archive, ...] = ()  # downloads; none for the bundled set
+    archives: tuple[Archive, ...] = ()  # downloads; none for the bundled set and subsets
+    subset_of: str = ""  # name of the set whose images the list NAME.images.json beside this file chooses
     sizes_differ: bool = False  # images of different sizes, brought to dataset.image_size; that of `spec` is unused
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the images are in the package."""
+        return not (self.archives or self.subset_of)
 
 
 DEFAULT_DATASET = "fashion-mnist-12k"
@@ -133,6 +139,43 @@ DATASETS: dict[str, DatasetEntry] = {
         "Fashion-MNIST (arXiv:1708.07747), padded from 28 to 32 px",
         auto_augment="imagenet",
         archives=FASHION_MNIST,
+    ),
+    # Subsets that the reference studies use; see `image_list`.
+    "cifar10-12k": DatasetEntry(
+        DatasetSpec(
+            name="cifar10-12k",
+            content=ARRAYS + "2fe49aaa62980eb128a177470bd3671bab7a8ca1d885b377d503c1b4660560b6",
+            image_size=(32, 32),
+            in_channels=3,
+            num_classes=10,
+            train_counts=1_000,
+            validation_counts=100,
+            num_test=2_000,
+            mean=(0.4914, 0.4822, 0.4465),  # of CIFAR-10
+            std=(0.2470, 0.2435, 0.2616),
+        ),
+        "slbench.data.sets.image_list:load_subset",
+        "CIFAR-10 (Krizhevsky 2009), a stratified subset of 10,000 training and 2,000 test images",
+        auto_augment="cifar10",
+        subset_of="cifar10",
+    ),
+    "fashion-mnist-10k": DatasetEntry(
+        DatasetSpec(
+            name="fashion-mnist-10k",
+            content=ARRAYS + "b9452907d23d13c3256929d3e71ae14361b73692ccf7cc483a1379aa72ab2c9d",
+            image_size=(32, 32),
+            in_channels=1,
+            num_classes=10,
+            train_counts=1_000,
+            validation_counts=100,
+            num_test=10_000,
+            mean=(0.21924,),
+            std=(0.33242,),
+        ),
+        "slbench.data.sets.image_list:load_subset",
+        "Fashion-MNIST (arXiv:1708.07747): the training images of fashion-mnist-12k, all test images, padded to 32 px",
+        auto_augment="imagenet",
+        subset_of="fashion-mnist",
     ),
 }
 

@@ -1,10 +1,15 @@
 """Names of the classes of named data sets, by label."""
 
+FASHION_MNIST = (  # arXiv:1708.07747, table 2
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
-    "fashion-mnist-12k": (  # arXiv:1708.07747, table 2
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-    ),
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "fashion-mnist-12k": FASHION_MNIST,
+    "fashion-mnist": FASHION_MNIST,
+    "fashion-mnist-10k": FASHION_MNIST,
+    "cifar10": CIFAR10,
+    "cifar10-12k": CIFAR10,
     "svhn": tuple("0123456789"),
     "cifar100": tuple(  # the fine labels, which are in the order of the alphabet
         """

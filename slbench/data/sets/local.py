@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from slbench.data.config import DataConfig, check_space, exclusive_lock, file_exists, writing
-from slbench.data.sets.catalog import DatasetEntry
+from slbench.data.sets.catalog import DATASETS, DatasetEntry
 from slbench.data.sets.published import Archive
 from slbench.data.specs import DatasetSpec
 from slbench.errors import InputError, unreadable
@@ -17,7 +17,7 @@ from slbench.files import open_regular
 if TYPE_CHECKING:
     from slbench.data.build import RawDataset
     from slbench.data.prepared import PreparedDataset
-    from slbench.data.splits import Sample
+    from slbench.data.splits import Sample, Splits
 
 State = Literal["ready", "fetched", "missing"]
 CHUNK = 2**20  # bytes
@@ -45,12 +45,14 @@ def state_of(entry: DatasetEntry, config: DataConfig) -> State:
     folder = folder_of(entry.spec.name, config)
     if file_exists(folder / OLDER) or any(folder.glob(f"{PREPARED}*/index.json")):
         return "ready"
+    if entry.subset_of:  # prepared from the other set
+        return "missing" if state_of(DATASETS[entry.subset_of], config) == "missing" else "fetched"
     return "fetched" if all(file_exists(folder / archive.name) for archive in entry.archives) else "missing"
 
 
 def check_present(entry: DatasetEntry, config: DataConfig) -> None:
     """Raise InputError with the download command if a set is not on this machine."""
-    if entry.archives and state_of(entry, config) == "missing":
+    if not entry.is_bundled and state_of(entry, config) == "missing":
         name = entry.spec.name
         raise InputError(f"data set '{name}': not found in {config.root}; download it with: slbench data fetch {name}")
 
@@ -75,38 +77,56 @@ def at_published_size(entry: DatasetEntry, spec: DatasetSpec) -> DatasetSpec:
     return spec if entry.sizes_differ else dataclasses.replace(spec, image_size=entry.spec.image_size)
 
 
-def prepare(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "PreparedDataset":
+def prepare(
+    entry: DatasetEntry,
+    spec: DatasetSpec,
+    config: DataConfig,
+    samples: Callable[[], Iterable["Sample"]] | None = None,
+) -> "PreparedDataset":
     """Read a set from its archives, check it, sort it and write the cache.
 
     Args:
         spec: of the set at its published size.
+        samples: its images from elsewhere; default: from its archives, or from the set it is a subset of.
     """
     from slbench.data.cache import make
-    from slbench.data.splits import check_counts
+    from slbench.data.splits import check_content, check_counts
 
-    target, required = cache_of(entry, spec, config), bool(entry.archives)
+    def check(splits: "Splits") -> None:
+        check_counts(splits, spec)
+        if entry.subset_of:
+            check_content(splits, spec)
+
+    target, required = cache_of(entry, spec, config), not entry.is_bundled
     with writing(target.parent, create=required):
         for archive in entry.archives:
             check_archive(archive, target.parent / archive.name)
         if required:
             check_space(target.parent, 2 * spec.num_bytes)
         return make(
-            lambda: raw(entry, spec, config),
+            lambda: raw(entry, spec, config, samples),
             target.parent,
             target.name,
             of=spec.content,
             required=required,
-            check=lambda splits: check_counts(splits, spec),
+            check=check,
         )
 
 
-def raw(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig) -> "RawDataset":
-    """Return the images of a set as its loader reads them."""
+def raw(
+    entry: DatasetEntry, spec: DatasetSpec, config: DataConfig, samples: Callable[[], Iterable["Sample"]] | None = None
+) -> "RawDataset":
+    """Return the images of a set as its loader reads them, or as `samples` yields them."""
     from slbench.data.build import RawDataset
 
     paths = [folder_of(spec.name, config) / archive.name for archive in entry.archives]
-    samples = as_published(spec.name, paths, function_of(entry.loader)(*paths))
-    return RawDataset(f"data set '{spec.name}'", samples, spec.image_size if entry.sizes_differ else None)
+    if samples is not None:
+        read = samples()
+    elif entry.subset_of:
+        read = function_of(entry.loader)(spec.name, config)
+    else:
+        read = as_published(spec.name, paths, function_of(entry.loader)(*paths))
+    return RawDataset(f"data set '{spec.name}'", read, spec.image_size if entry.sizes_differ else None)
 
 
 def as_published(name: str, paths: Sequence[Path], samples: Iterable["Sample"]) -> Iterator["Sample"]:
@@ -133,7 +153,10 @@ def verify_published(entry: DatasetEntry, spec: DatasetSpec, config: DataConfig)
     native, folder = at_published_size(entry, spec), cache_of(entry, spec, config)
     with exclusive_lock(folder):
         before = open_prepared(folder, of=native.content, rehash=True)
-        after = prepare(entry, native, config)
+        if entry.subset_of and before is not None and state_of(DATASETS[entry.subset_of], config) == "missing":
+            after = before  # a copy, made from an npz file
+        else:
+            after = prepare(entry, native, config)
     check_content(after.splits(stream=True), native)
     if before is not None and before.index.content != after.index.content:
         raise InputError(f"{folder}: differed from its archives; it has been rebuilt")
