@@ -7,7 +7,15 @@ from slbench.measurement_records import Throughput
 from slbench.provenance import provenance_texts
 from slbench.published.reproduction import published_note
 from slbench.record import RunRecord
-from slbench.report.columns import EXPLORATORY, Column, GainColumn, ImagesColumn, MetricColumn, PublishedColumn
+from slbench.report.columns import (
+    EXPLORATORY,
+    Column,
+    CostColumn,
+    GainColumn,
+    ImagesColumn,
+    MetricColumn,
+    PublishedColumn,
+)
 from slbench.study import SeedRule
 from slbench.table_spec import METRICS
 from slbench.text import distinct, plural
@@ -55,7 +63,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         if any(isinstance(column, PublishedColumn) for column in columns)
         else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
-        *speed_sentences(inputs.speeds.values(), records),
+        *(speed_sentences(inputs.speeds.values(), records) if shows_speeds(columns) else ()),
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -69,6 +77,11 @@ def protocol_text(records: Sequence[RunRecord]) -> str:
 def shows(columns: Sequence[Column], kind: type[Column]) -> bool:
     """Return whether there is a column of this kind."""
     return any(isinstance(column, kind) for column in columns)
+
+
+def shows_speeds(columns: Sequence[Column]) -> bool:
+    """Return whether there is a column of images per second."""
+    return any(isinstance(column, CostColumn) and column.name == "images_per_second" for column in columns)
 
 
 def metric_descriptions(metrics: Sequence[str], *, accuracies: bool) -> list[str]:

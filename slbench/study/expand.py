@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from slbench.errors import InapplicableError, InputError
 from slbench.stats.contrast import MIN_BACKBONES, Contrast, check_methods, declared
@@ -10,7 +11,7 @@ from slbench.study.comparisons import comparisons
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
-from slbench.table_spec import check_columns, check_labels
+from slbench.table_spec import TableSpec, check_columns, check_labels
 from slbench.text import choices, shown
 from slbench.validation import Override
 
@@ -68,7 +69,7 @@ class Expansion:
             self.file.source,
             tuple(runs.values()),
             tuple(dict.fromkeys(notes)),
-            table_spec=self.file.report,
+            table_spec=self._table_spec(),
             seeds=self.grid.rule,
             comparisons=compared,
             contrasts=contrasts,
@@ -86,7 +87,7 @@ class Expansion:
 
     def _contrasts(self, methods: Collection[str], backbones: Collection[str]) -> tuple[Contrast, ...] | None:
         """Return the declared questions; None without. Those that flags take the runs from are left out."""
-        entries = enumerate(self.file.contrast)
+        entries = enumerate(map(self._with_labels, self.file.contrast))
         questions = [declared(entry, where=f"{self.where}: contrast[{number}]") for number, entry in entries]
         kept = list[Contrast]()
         for number, question in enumerate(questions):
@@ -103,6 +104,19 @@ class Expansion:
             else:
                 kept.append(question)
         return tuple(kept) if questions else None
+
+    def _with_labels(self, entry: Any) -> Any:
+        """Return a question with the labels of its methods in place of their names."""
+        if not isinstance(entry, dict):
+            return entry
+        labels = self.resolver.method_labels
+        named = {key: entry[key] for key in ("method", "reference") if isinstance(entry.get(key), str)}
+        return entry | {key: labels.get(name, name) for key, name in named.items()}
+
+    def _table_spec(self) -> TableSpec:
+        """Return the table of the study with the labels of its methods in place of their names."""
+        labels, table = self.resolver.method_labels, self.file.report
+        return table.model_copy(update={"method": tuple(labels.get(name, name) for name in table.method)})
 
     def _check_trend(self, question: Contrast, where: str) -> None:
         """Raise InputError unless the field of a trend has several values, all of them numbers."""
@@ -127,7 +141,7 @@ class Expansion:
         check_columns(self.file.report.columns, f"{self.where}: report.columns")
         if not self.flags.grid:
             known = {key: list(dict.fromkeys(getattr(run.labels, key) for run in runs)) for key in TABLE_LABELS}
-            check_labels(self.file.report, known, self.where)
+            check_labels(self._table_spec(), known, self.where)
 
 
 def check_backbones(question: Contrast, backbones: Collection[str], where: str) -> None:

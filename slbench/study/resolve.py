@@ -49,6 +49,7 @@ class Resolver:
         self.data = flags.data or DataConfig.read()
         self.plugins = self._registered()
         self.methods = {**METHODS, **self._plugin_methods(), **self._inline_methods()}
+        self.method_labels = self._method_labels()  # by name; what tables call a method
         self.datasets: dict[tuple[str, tuple[int, int] | None], ResolvedDataset] = {}  # read once
         recipe = flags.recipe
         chosen = Override(recipe, "--recipe") if recipe else Override(file.recipe, f"{where}: recipe")
@@ -68,7 +69,7 @@ class Resolver:
         seed: int = checked(Seed, settings["seed"].value, where=settings["seed"].origin)
         labels = Labels(
             backbone=backbone_label,
-            method=method_name.value,
+            method=self.method_labels.get(method_name.value, method_name.value),
             dataset=dataset.label,
             data=dataset.source,
             keep=self.file.keep,
@@ -147,9 +148,25 @@ class Resolver:
                 )
             if name in methods:
                 raise InputError(f"{origin}: name: defined twice (got {shown(name)}); choose another")
-            values = {key: value for key, value in table.items() if key != "name"}
+            values = {key: value for key, value in table.items() if key not in ("name", "label")}
             methods[name] = checked(Method, values, where=f"{self.where}: method '{name}'")
         return methods
+
+    def _method_labels(self) -> dict[str, str]:
+        """Return the labels that methods of the file have; they enter no run id."""
+        labels: dict[str, str] = {}
+        for number, table in enumerate(self.file.method):
+            if "label" not in table:
+                continue
+            origin, label = f"{self.where}: method[{number}]: label", table["label"]
+            check_label(label, origin)
+            others = [name for name in self.methods if name != table["name"]]
+            if label in (*others, *labels.values()):
+                raise InputError(
+                    f"{origin}: also the name or label of another method (got {shown(label)}); choose another"
+                )
+            labels[table["name"]] = label
+        return labels
 
     def _dataset(self, entry: Override, changes: Mapping[str, Override]) -> ResolvedDataset:
         """Return a data set by name or by npz:PATH or folder:PATH, with the changes of the study."""

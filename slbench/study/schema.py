@@ -179,7 +179,8 @@ def method_table() -> Schema:
     """Return the schema of a [[method]] table."""
     name = {"description": "what the grid calls it", "type": "string", "minLength": 1}
     table = table_of(Method, required=["name"])
-    return table | {"properties": {"name": name} | table["properties"]}
+    label = {"description": "what tables call it; default: its name", "type": "string", "minLength": 1}
+    return table | {"properties": {"name": name, "label": label} | table["properties"]}
 
 
 def backbone_table(spec: type) -> Schema:

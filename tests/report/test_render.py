@@ -177,7 +177,16 @@ def test_latex_has_its_environments_and_rules_in_pairs() -> None:
     assert r"\begin{tabular}{llrrrrr}" in words
     assert r"50 \% \& more\_or\_less \{x\}" in words
     assert r"\label{tab:my-study-1}" in words
-    assert r"Title \& 5 \% of \$x\_1\$. mean $\pm$ std. Unfinished: 1 of 2 runs. $^{a}$ Mixed commits: x." in words
+    assert r"\caption{Title \& 5 \% of \$x\_1\$. mean $\pm$ std.}" in words
+    assert r"\footnotesize\raggedright Unfinished: 1 of 2 runs. $^{a}$ Mixed commits: x.\par" in words
+
+
+def test_a_latex_caption_has_at_most_sixty_words_and_the_notes_the_others() -> None:
+    sentences = ("A title.", " ".join(["word"] * 57) + " end.", "Sixty are full.")
+    words = latex.render_table(replace(TABLE, caption=sentences))
+    (caption,) = re.findall(r"\\caption\{(.*)\}", words)
+    assert len(caption.split()) == 60
+    assert words.index("Sixty are full.") > words.index(r"\end{tabular}")
 
 
 def test_latex_rows_have_a_cell_for_each_column_and_the_best_in_bold() -> None:

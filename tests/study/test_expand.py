@@ -7,8 +7,9 @@ import pytest
 
 from slbench.backbones.specs import ViTSpec
 from slbench.data import DATASETS
+from slbench.errors import InputError
 from tests.study.helpers import cells, error_of, vit
-from tests.support import TINY, missing, runs, study
+from tests.support import TINY, missing, naming, runs, study
 
 
 def test_an_empty_file_is_the_four_methods_of_the_paper_on_the_embedded_data() -> None:
@@ -98,6 +99,22 @@ def test_an_inline_backbone_has_its_sizes_and_label() -> None:
 def test_only_a_backbone_with_its_default_sizes_has_its_title() -> None:
     found = study({"grid": {"backbone": ["vit", {"name": "vit", "depth": 3}], "method": ["none"]}}).runs
     assert [run.labels.backbone for run in found] == ["ViT", "vit"]
+
+
+def test_the_label_of_an_inline_method_names_it_in_tables_and_changes_no_run_id() -> None:
+    method = {"name": "own", "shift": "diagonal"}
+    content = {"contrast": [{"method": "own"}], "report": {"method": ["own", "none"]}}
+    grid = {"backbone": [TINY], "method": ["none", "own"]}
+    plain = study({"grid": grid, "method": [method], **content})
+    named = study({"grid": grid, "method": [{**method, "label": "SPT, 4 shifts"}], **content})
+    assert [run.spec.run_id for run in named.runs] == [run.spec.run_id for run in plain.runs]
+    assert [run.labels.method for run in named.runs] == ["none", "SPT, 4 shifts"]
+    assert named.contrasts is not None
+    assert [question.name for question in named.contrasts] == ["SPT, 4 shifts against none"]
+    assert named.table_spec.method == ("SPT, 4 shifts", "none")
+    for label in ("none", "", 3):
+        with pytest.raises(InputError, match=naming("method[0]", "label")):
+            study({"grid": grid, "method": [{**method, "label": label}]})
 
 
 def test_only_inline_methods_of_the_grid_are_run() -> None:

@@ -3,10 +3,11 @@
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slbench.report.cells import Row
-from slbench.report.columns import Column
+from slbench.report.columns import Column, CostColumn
+from slbench.report.html.filters import column_class, dataset_class, row_classes
 from slbench.report.table import Table
 from slbench.text import distinct
 
@@ -25,6 +26,13 @@ class Head:
     index: int | None = None  # of its column, counted from 0; None for several
     is_text: bool = False
     ascending: bool = True  # order of the first click
+    filters: str = ""  # classes that hide it; see filters.py
+
+    @property
+    def classes(self) -> str:
+        """Classes of the element."""
+        kind = "group" if self.index is None else "" if self.is_text else "number"
+        return f"{kind} {self.filters}".strip()
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,13 @@ class HtmlCell:
     best: bool = False
     partial: bool = False  # whether seeds are missing
     is_number: bool = True  # whether its column is numeric
+    filters: str = ""  # classes that hide it
 
     @property
     def classes(self) -> str:
         """Classes of the element; short texts stay on one line."""
         names = {"number": self.is_number, "partial": self.partial, "short": len(self.text) <= SHORT}
-        return " ".join(name for name, is_so in names.items() if is_so)
+        return " ".join((*(name for name, is_so in names.items() if is_so), self.filters)).strip()
 
 
 @dataclass(frozen=True)
@@ -53,27 +62,39 @@ class Line:
     cells: tuple[HtmlCell, ...]
     title: str = ""
     marks: tuple[str, ...] = ()
+    filters: str = ""  # classes that hide it
 
 
 def head_rows(table: Table) -> list[list[Head]]:
     """Return the heads in one row or, with columns of data sets, in two."""
     rows = 2 if any(column.dataset for column in table.columns) else 1
-    upper = [Head(name, rows=rows, index=index, is_text=True) for index, name in enumerate(("Model", *table.settings))]
+    upper = [
+        Head(name, rows=rows, index=index, is_text=True, filters=column_class(index) if index else "")
+        for index, name in enumerate(("Model", *table.settings))
+    ]
     lower = []
     numbered = enumerate(table.columns, start=len(upper))
     for dataset, group in itertools.groupby(numbered, key=lambda pair: pair[1].dataset):
         columns = list(group)
         if dataset:
-            upper.append(Head(dataset, columns=len(columns)))
-            lower += [column_head(column, index) for index, column in columns]
+            upper.append(Head(dataset, columns=len(columns), filters=dataset_class(table, dataset)))
+            lower += [column_head(column, index, table) for index, column in columns]
         else:
-            upper += [column_head(column, index, rows=rows) for index, column in columns]
+            upper += [column_head(column, index, table, rows=rows) for index, column in columns]
     return [upper, lower] if lower else [upper]
 
 
-def column_head(column: Column, index: int, *, rows: int = 1) -> Head:
+def column_head(column: Column, index: int, table: Table, *, rows: int = 1) -> Head:
     """Return the head of one column."""
-    return Head(column.short_head, hint=column.about, rows=rows, index=index, ascending=column.ascending)
+    filters = f"{column_class(index)} {dataset_class(table, column.dataset)}".strip()
+    return Head(
+        column.short_head, hint=column.about, rows=rows, index=index, ascending=column.ascending, filters=filters
+    )
+
+
+def accuracies_first(table: Table) -> Table:
+    """Return a table whose costs come last, so that a narrow screen shows the accuracies."""
+    return replace(table, columns=tuple(sorted(table.columns, key=lambda column: isinstance(column, CostColumn))))
 
 
 def blocks(table: Table) -> list[list[Line]]:
@@ -82,11 +103,18 @@ def blocks(table: Table) -> list[list[Line]]:
     lines = [
         Line(
             (
-                *(column[row_index] for column in settings),
-                *(cell(row, row_index, column, table) for column in table.columns),
+                *(
+                    replace(column[row_index], filters=column_class(index))
+                    for index, column in enumerate(settings, start=1)
+                ),
+                *(
+                    cell(row, row_index, column, index, table)
+                    for index, column in enumerate(table.columns, start=1 + len(table.settings))
+                ),
             ),
             row.title,
             row.marks,
+            row_classes(table, row),
         )
         for row_index, row in enumerate(table.rows)
     ]
@@ -116,8 +144,8 @@ def text_column(texts: Sequence[str]) -> list[HtmlCell]:
     ]
 
 
-def cell(row: Row, row_index: int, column: Column, table: Table) -> HtmlCell:
-    """Return the cell of a row, which has this number in the table, in a column."""
+def cell(row: Row, row_index: int, column: Column, index: int, table: Table) -> HtmlCell:
+    """Return the cell of a row in a column, which have these numbers in the table."""
     value, hint = column.sort_key(row), column.hint(row)
     return HtmlCell(
         column.text(row),
@@ -126,6 +154,7 @@ def cell(row: Row, row_index: int, column: Column, table: Table) -> HtmlCell:
         hint=hint,
         best=column.is_best(row),
         partial=column.is_partial(row),
+        filters=f"{column_class(index)} {dataset_class(table, column.dataset)}".strip(),
     )
 
 

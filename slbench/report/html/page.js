@@ -62,7 +62,8 @@
     }
     return (column, direction) => {
       const head = heads.find((one) => one.dataset.column === column);
-      if (head) sort(head, ["ascending", "descending"].includes(direction) ? direction : head.dataset.first);
+      if (!head) notFound(`column ${column}`);
+      else sort(head, ["ascending", "descending"].includes(direction) ? direction : head.dataset.first);
     };
   }
 
@@ -99,11 +100,18 @@
     if (run && (target.open || place.get("run") === run)) remember("run", target.open ? run : null);
   }, true);
 
+  // A link to what the page lacks says so.
+  function notFound(what) {
+    const line = document.getElementById("lost");
+    line.hidden = !what;
+    line.textContent = what && `This page has no ${what}; the link is of another report or is misspelled.`;
+  }
+
   function goTo(name) {
     const run = name.slice(-12); // an id, or a name that ends in one
     const entry = document.getElementById(`run-${run}`);
-    const group = entry?.closest(".group-body");
-    if (!group) return;
+    if (!entry) return notFound(`run ${name}`);
+    const group = entry.closest(".group-body");
     const link = [...document.querySelectorAll("a.behind")].find((one) => behind(one) === group);
     const shown = link ? open(link).querySelector(`[data-run="${run}"]`) : entry;
     for (let node = shown; node; node = node.parentElement.closest("details")) node.open = true;
@@ -111,7 +119,9 @@
   }
 
   function arrive() {
-    if (!location.hash.includes("=")) return;
+    const id = location.hash.slice(1);
+    if (!id.includes("=")) return notFound(id && !document.getElementById(id) && `part named ${id}`);
+    notFound();
     place = new URLSearchParams(location.hash.slice(1));
     if (place.has("theme")) setTheme(place.get("theme"));
     if (place.has("sort")) sortResults?.(...place.get("sort").split(":"));

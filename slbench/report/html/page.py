@@ -12,7 +12,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from slbench import __version__
-from slbench.report.html.cells import blocks, head_rows, text_table
+from slbench.report.html.cells import accuracies_first, blocks, head_rows, text_table
+from slbench.report.html.filters import filters, style_sheet
 from slbench.report.html.provenance import (
     UnfinishedRun,
     cell_provenance,
@@ -50,13 +51,14 @@ def page(
     inputs: ReportInputs, table: Table, sections: Sequence[Section] = (), figures: Sequence[PageFigure] = ()
 ) -> str:
     """Return the HTML of a report; the same for the same store."""
-    script = asset("page.js")
+    script, table = asset("page.js"), accuracies_first(table)
     folders = store_folders(inputs)
     unfinished = unfinished_runs(inputs, table)
     detailed = len(inputs.records) <= MAX_DETAILED
     return template().render(
         policy=policy(script),
-        style=asset("page.css"),
+        style=f"{asset('page.css')}\n{style_sheet(table)}",
+        filters=filters(table),
         script=script,
         version=__version__,
         inputs=inputs,

@@ -10,6 +10,7 @@ from slbench.report.sections import Section
 from slbench.report.table import Table
 from slbench.text import one_line
 
+MAX_CAPTION = 60  # words
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -38,7 +39,8 @@ LATEX_ESCAPES = {
 
 def render_table(table: Table) -> str:
     """Return a table environment with a rule between backbones."""
-    notes = [(f"$^{{{note.mark}}}$ " if note.mark else "") + escape(note.text) for note in table.notes]
+    marked = [(f"$^{{{note.mark}}}$ " if note.mark else "") + escape(note.text) for note in table.notes]
+    caption, rest = split_caption(table.caption)
     groups = [
         [cells(row, table) for row in rows] for _, rows in itertools.groupby(table.rows, key=lambda row: row.backbone)
     ]
@@ -46,9 +48,17 @@ def render_table(table: Table) -> str:
         "l" * (1 + len(table.settings)) + "r" * len(table.columns),
         [[escape(head) for head in table.heads]],
         groups or [[]],
-        caption=" ".join((escape(" ".join(table.caption)), *notes)).strip(),
+        caption=escape(caption),
+        notes=" ".join((escape(rest), *marked)).strip(),
         label=table.name,
     )
+
+
+def split_caption(sentences: Sequence[str]) -> tuple[str, str]:
+    """Return the first sentences, of up to MAX_CAPTION words together, and the others."""
+    counts = itertools.accumulate(len(sentence.split()) for sentence in sentences)
+    kept = sum(count <= MAX_CAPTION for count in counts)
+    return " ".join(sentences[:kept]), " ".join(sentences[kept:])
 
 
 def cells(row: Row, table: Table) -> list[str]:
@@ -77,19 +87,31 @@ def render_list(section: Section) -> str:
 
 def render_lines(section: Section, name: str) -> str:
     """Return a table environment."""
+    caption, rest = split_caption([f"{section.title}.", *section.intro, *section.notes])
     return environment(
         "l" * len(section.heads),
         [[escape(head) for head in section.heads]],
         [[[escape(cell) for cell in line] for line in section.lines]],
-        caption=escape(" ".join((f"{section.title}.", *section.intro, *section.notes))),
+        caption=escape(caption),
+        notes=escape(rest),
         label=f"{name} {section.title}",
     )
 
 
 def environment(
-    format_: str, head: Sequence[Sequence[str]], groups: Sequence[Sequence[Sequence[str]]], *, caption: str, label: str
+    format_: str,
+    head: Sequence[Sequence[str]],
+    groups: Sequence[Sequence[Sequence[str]]],
+    *,
+    caption: str,
+    label: str,
+    notes: str,
 ) -> str:
-    """Return a table with a rule before each group of lines; all arguments except the label are LaTeX."""
+    """Return a table with a rule before each group of lines; all arguments except the label are LaTeX.
+
+    Args:
+        notes: in small letters below the table; may be empty.
+    """
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}[htbp]",
@@ -101,7 +123,10 @@ def environment(
     ]
     for group in groups:
         lines += [r"\midrule", *(" & ".join(line) + r" \\" for line in group)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if notes:
+        lines.append(rf"\par\smallskip{{\footnotesize\raggedright {notes}\par}}")
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def escape(text: str) -> str:

@@ -51,14 +51,14 @@ def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing_else(
 
 def test_a_head_sorts_down_up_and_back_by_the_mean(tab: Tab, made: tuple[Path, list[str]]) -> None:
     tab.open(made[0])
-    tab.click(BUTTON.format(4))
+    tab.click(BUTTON.format(1))
     assert tab.evaluate(TITLES) == ["S-Tiny", "L-Tiny", "Tiny", "S-Wide", "Wide"]
-    assert tab.evaluate(SORTED) == [["4", "descending"]]
-    assert tab.evaluate("location.hash") == "#sort=4%3Adescending"
-    tab.click(BUTTON.format(4))
+    assert tab.evaluate(SORTED) == [["1", "descending"]]
+    assert tab.evaluate("location.hash") == "#sort=1%3Adescending"
+    tab.click(BUTTON.format(1))
     assert tab.evaluate(TITLES) == ["Wide", "S-Wide", "Tiny", "L-Tiny", "S-Tiny"]
-    assert tab.evaluate(SORTED) == [["4", "ascending"]]
-    tab.click(BUTTON.format(4))
+    assert tab.evaluate(SORTED) == [["1", "ascending"]]
+    tab.click(BUTTON.format(1))
     assert tab.evaluate(TITLES) == ORDER
     assert tab.evaluate(SORTED) == []
     assert tab.evaluate("[...document.querySelectorAll('table.results tbody')].map(one => one.rows.length)") == [3, 2]
@@ -66,9 +66,9 @@ def test_a_head_sorts_down_up_and_back_by_the_mean(tab: Tab, made: tuple[Path, l
 
 
 def test_what_has_no_value_is_last_either_way(tab: Tab, made: tuple[Path, list[str]]) -> None:
-    tab.open(made[0], "#sort=5:descending")  # gains: +10, +4.25 and +3 of three rows
+    tab.open(made[0], "#sort=2:descending")  # gains: +10, +4.25 and +3 of three rows
     assert tab.evaluate(TITLES) == ["S-Tiny", "L-Tiny", "S-Wide", "Tiny", "Wide"]
-    tab.open(made[0], "#sort=5:ascending")
+    tab.open(made[0], "#sort=2:ascending")
     assert tab.evaluate(TITLES) == ["S-Wide", "L-Tiny", "S-Tiny", "Tiny", "Wide"]
 
 
@@ -130,14 +130,14 @@ def test_a_number_opens_its_runs_and_a_run_its_spec_commit_versions_data_and_cur
 def test_an_opened_row_keeps_its_runs_when_the_table_is_sorted(tab: Tab, made: tuple[Path, list[str]]) -> None:
     tab.open(made[0])
     tab.click("a.behind")
-    tab.click(BUTTON.format(4))
+    tab.click(BUTTON.format(1))
     before = "document.querySelector('.panel').closest('tr').previousElementSibling.querySelector('th').innerText"
     assert tab.evaluate(before) == "Tiny"
 
 
 def test_an_address_opens_a_run_a_sorting_and_a_theme_together(tab: Tab, made: tuple[Path, list[str]]) -> None:
     path, ids = made
-    tab.open(path, f"#theme=dark&sort=4:ascending&run={ids[3]}")
+    tab.open(path, f"#theme=dark&sort=1:ascending&run={ids[3]}")
     assert tab.evaluate(TITLES)[0] == "Wide"
     assert tab.evaluate(OPEN_RUNS) == [ids[3]]
     assert tab.evaluate(PAPER) == "rgb(20, 23, 26)"
@@ -145,7 +145,47 @@ def test_an_address_opens_a_run_a_sorting_and_a_theme_together(tab: Tab, made: t
     assert tab.evaluate(OPEN_RUNS) == [ids[2]]
     tab.open(path, "#run=none&sort=99&theme=%3Cscript%3E&x=%E0%A4%A")
     assert tab.evaluate(TITLES) == ORDER
+    assert tab.evaluate("document.querySelector('#lost').innerText").startswith("This page has no run none")
+    tab.open(path, "#note-zz")
+    assert "note-zz" in tab.evaluate("document.querySelector('#lost').innerText")
+    tab.open(path, "#table")
+    assert tab.evaluate("document.querySelector('#lost').hidden") is True
     assert tab.told == []
+
+
+def test_boxes_hide_columns_and_rows_with_their_opened_runs(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    tab.open(made[0])
+    seen = "[...document.querySelectorAll('.results tbody > tr')].filter(one => one.offsetHeight).length"
+    cells = (
+        "[...document.querySelector('.results tbody tr').querySelectorAll('td')].filter(one => one.offsetWidth).length"
+    )
+    tab.click("a.behind")
+    tab.click(".filters summary")
+    assert (tab.evaluate(seen), tab.evaluate(cells)) == (6, 5)
+    tab.click("#show-c2")
+    tab.click("#show-m0")
+    assert (tab.evaluate(seen), tab.evaluate(cells)) == (3, 0)  # without the two plain rows and the runs below
+    tab.click("#show-m0")
+    assert (tab.evaluate(seen), tab.evaluate(cells)) == (6, 4)
+    tab.click(BUTTON.format(1))
+    tab.click("#show-b1")
+    assert tab.evaluate(seen) == 4
+
+
+def test_nothing_is_cut_and_figures_are_dark_on_a_dark_page(tab: Tab, made: tuple[Path, list[str]]) -> None:
+    cut = "[...document.querySelectorAll('.wide')].some(one => one.scrollWidth > one.clientWidth)"
+    image = "getComputedStyle(document.querySelector('#figures img')).filter.startsWith('invert')"
+    tab.resize(1400, 900)
+    for theme in ("light", "dark"):
+        tab.open(made[0], f"#theme={theme}")
+        assert tab.evaluate(cut) is False
+        assert tab.evaluate(image) is (theme == "dark")
+        assert tab.evaluate("document.querySelector('a.behind').getBoundingClientRect().bottom < 900") is True
+    tab.resize(390, 844)
+    tab.open(made[0])
+    head = "document.querySelector('.results thead tr:last-child th').getBoundingClientRect().right <= 390"
+    assert tab.evaluate(head) is True  # the first accuracy is on a phone's screen
+    tab.resize(1280, 900)
 
 
 def test_it_is_dark_where_dark_is_preferred_and_the_button_turns_it(tab: Tab, made: tuple[Path, list[str]]) -> None:
@@ -192,7 +232,7 @@ def test_the_policy_stops_what_escaping_would_have_let_through(tab: Tab, made: t
         "script-src", "img-src", "frame-src"
     }  # fmt: skip
     assert tab.asked == [bad.as_uri()]
-    tab.click(BUTTON.format(4))
+    tab.click(BUTTON.format(1))
     assert tab.evaluate(TITLES)[0] == "S-Tiny"
 
 

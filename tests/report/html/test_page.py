@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from slbench.cli import app
 from slbench.differing import flat
 from slbench.report.columns import GainColumn, MetricColumn
+from slbench.report.html.cells import accuracies_first
 from slbench.report.html.curves import LearningCurve, read_curve, thinned
 from slbench.report.html.inline_svg import Chart
 from slbench.report.html.page import PageFigure, asset
@@ -62,7 +63,7 @@ def facts_of(node: Node) -> dict[str, str]:
 
 def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_value(tmp_path: Path) -> None:
     inputs = two_backbones(tmp_path)
-    table = make_table(inputs)
+    table = accuracies_first(make_table(inputs))
     lines = [line for body in results(parsed(page_of(inputs))).all("tbody") for line in body.all("tr")]
     assert [line.one("th").text for line in lines] == [row.title for row in table.rows]
     for line, row in zip(lines, table.rows, strict=True):
@@ -80,16 +81,24 @@ def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_valu
 
 
 def test_the_rows_of_each_backbone_are_a_body_of_their_own_under_two_rows_of_heads(tmp_path: Path) -> None:
-    table = results(parsed(page_of(two_backbones(tmp_path))))
+    page = parsed(page_of(two_backbones(tmp_path)))
+    table = results(page)
     assert [[line.one("th").text for line in body.all("tr")] for body in table.all("tbody")] == [
         ["Tiny", "S-Tiny", "L-Tiny"],
         ["Wide", "S-Wide"],
     ]
     upper, lower = table.one("thead").all("tr")
-    words = ["Model", "Images/s", "MACs (M)", "Params (M)", "fashion-mnist-12k"]
+    words = ["Model", "fashion-mnist-12k", "Images/s", "MACs (M)", "Params (M)"]
     assert [head.text for head in upper.all("th")] == words
     assert [head.text for head in lower.all("th")] == ["final top-1", "gain"]
-    assert [head.attributes["data-column"] for head in [*upper.all("th")[:4], *lower.all("th")]] == list("012345")
+    numbered = [*upper.all("th")[:1], *lower.all("th"), *upper.all("th")[2:]]
+    assert [head.attributes["data-column"] for head in numbered] == list("012345")
+    boxes = {box.attributes["id"] for box in page.all("input", type="checkbox")}
+    shown = {f"show-{name}" for name in ("c1", "c2", "c3", "c4", "c5", "b0", "b1", "m0", "m1", "m2")}
+    assert boxes == shown  # one data set is no choice
+    wide = table.all("tbody")[1].all("tr")
+    assert [line.attributes["class"] for line in wide] == ["b1 m0", "b1 m1"]
+    assert [cell.attributes["class"].split()[-2:] for cell in wide[0].all("td")[:2]] == [["c1", "d0"], ["c2", "d0"]]
 
 
 def test_behind_each_number_are_its_runs_and_those_that_are_missing(tmp_path: Path) -> None:
@@ -383,7 +392,7 @@ def test_published_numbers_tell_their_origin_confidence_and_the_reason_of_the_ve
         r"cifar100 in table2; confidence: \S+; source: arXiv:2112\.13492.*",
         facts["published, final top-1"],
     )
-    cell = results(page).one("tbody").all("tr")[0].all("td")[-1]
+    cell = results(page).one("tbody").all("tr")[0].all("td")[2]
     assert cell.attributes["data-value"] == "73.81"
     assert not missing(cell.one("a").attributes["title"], "protocol", "holdout", "paper")
 
