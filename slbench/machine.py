@@ -9,12 +9,15 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from slbench import __version__
 
 VERSIONED = ("torch", "torchvision", "numpy", "fvcore", "pandas")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt
+NEVER = 2**31 - 1  # bytes: a threshold that nothing reaches
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
 
 
@@ -148,6 +151,32 @@ def forget_peak() -> None:
     """Reset `peak_resident_bytes` to the current resident set (Linux only)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep the memory it frees for its next allocations; only with glibc.
+
+    Tensors of more than 32 MiB otherwise get new pages each time, which the system fills with zeros.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            c_library().mallopt(option, NEVER)
+
+
+def return_freed_memory() -> None:
+    """Return the memory that this process has freed to the system, even if it keeps it otherwise; only with glibc."""
+    with contextlib.suppress(AttributeError):
+        c_library().malloc_trim(0)
+
+
+@cache
+def c_library() -> Any:
+    """Return the C library of this process; None outside Linux."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None)
 
 
 def cpu_name() -> str:

@@ -1,4 +1,7 @@
+import platform
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,34 @@ def test_an_untracked_package_in_another_repository_has_no_commit(tmp_path: Path
     package.mkdir()
     (package / "__init__.py").touch()
     assert machine.git_state(package) == (None, None)
+
+
+ALLOCATIONS = """
+import resource, sys
+from slbench import machine
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = b"x" * 2**26
+    del block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+machine.keep_freed_memory()
+kept = [faults(), faults()]
+before = resident()
+machine.return_freed_memory()
+print(*kept, before - resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept_until_it_is_returned() -> None:
+    output = subprocess.run([sys.executable, "-c", ALLOCATIONS], check=True, capture_output=True, text=True).stdout
+    first, again, returned = (int(value) for value in output.split())
+    pages = 2**26 // resource.getpagesize()
+    assert first > 0.9 * pages
+    assert again < pages / 10
+    assert returned > 0.9 * pages

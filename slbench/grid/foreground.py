@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from slbench import machine
 from slbench.errors import DivergedError, InputError, TrainingError
 from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.model_check import check_models_of
@@ -36,6 +37,7 @@ def train_in_foreground(
 
     from slbench.train.run import RunInterrupted, execute
 
+    machine.keep_freed_memory()
     claim = store.claims.acquire(run.spec.run_id)
     if claim is None:
         raise InputError(

@@ -33,6 +33,7 @@ STOP = "stop"  # kind of the command that stops the run whose id follows
 def main() -> int:
     """Run jobs until stdin closes, or a single task of another kind; return the exit code."""
     end_with_launcher()
+    machine.keep_freed_memory()
     pipe, commands = take_stdout(), CommandReader()
     threading.Thread(target=commands.listen, daemon=True).start()
     while (task := commands.tasks.get()) is not None:
@@ -167,6 +168,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
         outcome = JobStopped(stopped_run_id=job.spec.run_id)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.collect()
+    machine.return_freed_memory()
     if job.device.startswith("cuda"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
