@@ -113,6 +113,31 @@ def gpus() -> tuple[Gpu, ...]:
         return ()
 
 
+@dataclass(frozen=True)
+class CpuClock:
+    """Seconds at a moment: of the wall, of all processors busy, and of this process."""
+
+    wall: float
+    busy: float
+    own: float
+
+    @classmethod
+    def now(cls) -> "CpuClock":
+        import time
+
+        import psutil
+
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # counted in user and nice too
+        return cls(time.perf_counter(), sum(times) - idle - guests, time.process_time())
+
+    def other_load(self, since: "CpuClock") -> float:
+        """Return the cores that other processes used on average since an earlier moment."""
+        wall = self.wall - since.wall
+        return max(0.0, ((self.busy - since.busy) - (self.own - since.own)) / wall) if wall > 0 else 0.0
+
+
 def free_gpu_memory(uuid: str) -> int:
     """Return the free bytes of a CUDA device by its UUID; 0 if unknown."""
     import pynvml

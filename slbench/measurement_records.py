@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=1, lt=2**63)]
+MIN_LOAD = 0.3  # cores; less is the system itself
 Bytes = Annotated[int, Field(ge=0, lt=2**63)]  # and other numbers of things
 
 
@@ -28,6 +29,15 @@ class Throughput(BaseModel):
     q3: Positive
     n: Number  # rounds
     measured_at: str
+    other_load: Seconds | None = None  # cores that other processes used meanwhile; None: not recorded
+    cores: Number | None = None  # of the machine
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Return whether other processes used so many cores that the speed may be too low."""
+        if self.other_load is None or self.cores is None:
+            return False
+        return self.other_load > max(MIN_LOAD, (self.cores - self.threads) / 2)
 
 
 class TrainingMemory(BaseModel):

@@ -19,6 +19,14 @@ def test_the_core_limit_is_read_from_a_cgroup_file(tmp_path: Path, content: str,
     assert machine.cgroup_cores(file) == cores
 
 
+def test_the_load_of_others_is_what_the_processors_did_and_this_process_did_not() -> None:
+    before = machine.CpuClock(wall=10.0, busy=100.0, own=5.0)
+    assert machine.CpuClock(wall=14.0, busy=110.0, own=9.0).other_load(before) == 1.5  # 10 s busy, 4 s of them ours
+    assert machine.CpuClock(wall=14.0, busy=103.0, own=9.0).other_load(before) == 0.0
+    now = machine.CpuClock.now()
+    assert now.busy >= now.own >= 0
+
+
 def test_without_a_cgroup_file_there_is_no_limit(tmp_path: Path) -> None:
     assert machine.cgroup_cores(tmp_path / "cpu.max") is None
 

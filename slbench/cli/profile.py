@@ -108,7 +108,13 @@ def profile(
     elif as_csv:
         print(as_csv_text(rows), end="")
     else:
-        show(rows, [*(notes if backbone or method else []), *(how(setting, chosen) if throughput else [])])
+        show(
+            rows,
+            [
+                *(notes if backbone or method else []),
+                *([*how(setting, chosen), *disturbance(rows)] if throughput else []),
+            ],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +232,17 @@ def enough_memory(setting: MeasurementContext) -> Iterator[None]:
         ) from error
 
 
-def as_speed(speed: Throughput) -> dict[str, float | int | bool | str]:
+def disturbance(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a warning if other processes used the machine during the measurement."""
+    speeds = [row[f"{mode}_images_per_second"] for row in rows for mode in MODES]
+    loads = [speed["other_load"] for speed in speeds if speed["disturbed"]]
+    if not loads:
+        return []
+    return [f"Warning: other processes used {max(loads):.1f} cores during the measurement; images/s may be too low."]
+
+
+def as_speed(speed: Throughput) -> dict[str, float | int | bool | str | None]:
     noisy = speed.q3 - speed.q1 > NOISY * speed.median
     values = {"median": speed.median, "q1": speed.q1, "q3": speed.q3, "n": speed.n}
-    return {**values, "timing": speed.timing, "too_noisy": noisy}
+    load = {"other_load": speed.other_load, "disturbed": speed.is_disturbed}
+    return {**values, "timing": speed.timing, "too_noisy": noisy, **load}

@@ -22,6 +22,7 @@ from slbench.text import shown
 from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
+    from slbench.grid.events import Event
     from slbench.report.inputs import ReportInputs
     from slbench.report.write import Report
 
@@ -70,6 +71,10 @@ def report(
         str,
         typer.Option("--figure-style", help=f"Sizes of the figures: {', '.join(FIGURE_STYLES)}."),
     ] = "screen",
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="First measure images/s where missing or disturbed by other processes."),
+    ] = False,
     query: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +112,9 @@ def report(
             print(tuning_summary(path, out or path, Store(path.absolute().parent.parent)), end="")
             continue
         inputs = finished_runs(path, results, data)
+        if measure:
+            measure_speeds(inputs, results)
+            inputs = finished_runs(path, results, data)
         if query is not None:
             from slbench.report.inputs import only
 
@@ -175,6 +183,21 @@ def finished_runs(path: Path | None, store: Store, data: DataConfig) -> "ReportI
             raise InputError(f"{store.root}: no readable finished run{what}: {inputs.unread[0]}")
         raise InputError(f"{store.root}: no finished run{what} yet; start with: slbench run-grid {start}")
     return inputs
+
+
+def measure_speeds(inputs: "ReportInputs", store: Store) -> None:
+    """Measure the images/s that a report on finished runs lacks, or that other processes disturbed; say how it went."""
+    from slbench.cli.views import log_line
+    from slbench.grid.slots import make_slots
+    from slbench.grid.throughput import measure_missing
+
+    def tell(event: "Event") -> None:
+        if (text := log_line(event)) is not None:
+            print(f"slbench: {text}", file=sys.stderr)
+
+    store.check(writing=True)
+    devices = [slot.device for slot in make_slots("auto", jobs_per_device=1, threads=1)]
+    measure_missing(inputs.runs, store, devices, on_event=tell, disturbed=True)
 
 
 def show(output: "Report", folder: Path) -> None:

@@ -22,6 +22,7 @@ from slbench.grid.events import (
     SeedAdded,
     SlotsReduced,
     Started,
+    ThroughputDisturbed,
     ThroughputFailed,
     WaitingForOthers,
 )
@@ -62,6 +63,11 @@ def log_line(event: Event) -> str | None:
         return f"stopped: {event.reason}" + (f"; {plural(event.waiting, 'run')} not started" if event.waiting else "")
     if isinstance(event, Measuring):
         return f"measuring images/s of {plural(event.networks, 'network')} in turns, with no other job"
+    if isinstance(event, ThroughputDisturbed):
+        return (
+            f"warning: other processes used {event.load:.1f} of {plural(event.cores, 'core')} while images/s were "
+            "measured; repeat on an idle machine: slbench report STUDY --measure"
+        )
     if isinstance(event, ThroughputFailed):
         return f"images/s not measured: {event.reason}"
     return None

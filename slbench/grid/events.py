@@ -127,6 +127,14 @@ class Measuring:
 
 
 @dataclass(frozen=True)
+class ThroughputDisturbed:
+    """Other processes used the machine while images per second were measured."""
+
+    load: float  # cores
+    cores: int  # of the machine
+
+
+@dataclass(frozen=True)
 class ThroughputFailed:
     """The throughput measurement has failed."""
 
@@ -147,5 +155,6 @@ Event = (
     | SlotsReduced
     | GridStopped
     | Measuring
+    | ThroughputDisturbed
     | ThroughputFailed
 )

@@ -4,22 +4,27 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from slbench import machine
-from slbench.grid.events import Event, Measuring, ThroughputFailed
+from slbench.grid.events import Event, Measuring, ThroughputDisturbed, ThroughputFailed
 from slbench.grid.failures import failure
 from slbench.grid.messages import SpeedTest
 from slbench.grid.processes import spawn, stop, worker_device
 from slbench.grid.slots import Device
 from slbench.measure.network import Network
-from slbench.measure.throughput_keys import record_key
+from slbench.measure.throughput_keys import network_key, record_key
 from slbench.run_paths import RunPaths
 from slbench.store import Store
 from slbench.study import StudyRun
 
 
-def missing_tests(runs: Sequence[StudyRun], store: Store, devices: Sequence[Device]) -> list[tuple[Device, SpeedTest]]:
+def missing_tests(
+    runs: Sequence[StudyRun], store: Store, devices: Sequence[Device], *, disturbed: bool = False
+) -> list[tuple[Device, SpeedTest]]:
     """Return the throughput tests that a report on these runs lacks, by device, threads and precision.
 
     Only finished runs of this machine count, on kinds of device among `devices`.
+
+    Args:
+        disturbed: repeat those during which other processes used the machine.
     """
     by_kind = {device.kind: device for device in reversed(devices)}
     here = machine.host().machine_id
@@ -30,7 +35,8 @@ def missing_tests(runs: Sequence[StudyRun], store: Store, devices: Sequence[Devi
         if record.host.machine_id == here and kind in by_kind:
             setting = (kind, record.threads, record.precision)
             networks[setting][record_key(record)] = Network.of(record.spec)
-            if store.throughput(here, record_key(record)) is None:
+            known = store.throughput(here, record_key(record))
+            if known is None or (disturbed and known.is_disturbed):
                 unmeasured.add(setting)
     # speeds are compared, so all networks of a setting are measured in turns, or none
     return [
@@ -57,10 +63,19 @@ def speed_test(
 
 
 def measure_missing(
-    runs: Sequence[StudyRun], store: Store, devices: Sequence[Device], *, on_event: Callable[[Event], None]
+    runs: Sequence[StudyRun],
+    store: Store,
+    devices: Sequence[Device],
+    *,
+    on_event: Callable[[Event], None],
+    disturbed: bool = False,
 ) -> None:
-    """Measure the throughput that a report on these runs lacks, and add it to the store."""
-    for device, test in missing_tests(runs, store, devices):
+    """Measure the throughput that a report on these runs lacks, and add it to the store.
+
+    Args:
+        disturbed: as in `missing_tests`.
+    """
+    for device, test in missing_tests(runs, store, devices, disturbed=disturbed):
         on_event(Measuring(len(test.networks)))
         log_path = store.root / "throughput" / RunPaths.log
         try:
@@ -76,3 +91,8 @@ def measure_missing(
             stop([process])
         if process.returncode != 0:
             on_event(ThroughputFailed(failure(process.returncode, log_path).reason))
+            continue
+        key = network_key(test.networks[0], device_kind=device.kind, threads=test.threads, precision=test.precision)
+        measured = store.throughput(machine.host().machine_id, key)
+        if measured is not None and measured.is_disturbed:
+            on_event(ThroughputDisturbed(measured.other_load or 0.0, measured.cores or 0))

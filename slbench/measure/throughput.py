@@ -1,5 +1,6 @@
 """Images per second of networks, timed in turns."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from slbench import machine
 from slbench.measure.network import BATCH_SIZE, Network
 from slbench.measure.throughput_keys import TIMINGS, Mode, Timing, network_key
 from slbench.measurement_records import Throughput
@@ -87,7 +89,9 @@ def measure(
             for network in networks
             for mode in modes
         }
+        before = machine.CpuClock.now()
         speeds = interleaved(passes, images=batch_size, timing=timing, wait=lambda: synchronize(device))
+        load = machine.CpuClock.now().other_load(before)
     results = []
     for key, measured in speeds.items():
         q1, median, q3 = (float(value) for value in np.percentile(measured, [25, 50, 75]))
@@ -106,6 +110,8 @@ def measure(
                 q3=q3,
                 n=len(measured),
                 measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                other_load=round(load, 2),
+                cores=os.cpu_count() or 1,
             )
         )
     return results

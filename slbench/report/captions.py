@@ -1,6 +1,7 @@
 """Caption of a table: data, training, metrics, devices; what docs/report.md says of every table is left out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
@@ -63,7 +64,11 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         if any(isinstance(column, PublishedColumn) for column in columns)
         else "",
         f"Trained on {'; '.join(devices)}; {'; '.join(codes)}.",
-        *(speed_sentences(inputs.speeds.values(), records) if shows_speeds(columns) else ()),
+        *(
+            (*speed_sentences(inputs.speeds.values(), records), *shift_sentences(inputs))
+            if shows_speeds(columns)
+            else ()
+        ),
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -146,6 +151,47 @@ def speed_sentences(speeds: Iterable[Throughput], records: Iterable[RunRecord]) 
         for speed in speeds
     )
     return [f"Images/s: {'; '.join(ways)}."] if ways else []
+
+
+IMAGE_KINDS = {1: "gray", 3: "RGB"}  # by channels
+
+
+def shift_sentences(inputs: "ReportInputs") -> Iterator[str]:
+    """Yield the effect of SPT on images per second by kind of image, over pairs of networks measured alike."""
+    pairs = defaultdict[str, set[float]](set)
+    plain = {
+        pairing(record): inputs.speeds[record.run_id].median
+        for record in measured(inputs)
+        if record.spec.method.is_plain
+    }
+    for record in measured(inputs):
+        if only_shifts(record) and pairing(record) in plain:
+            shape = record.spec.dataset.shape
+            kind = f"{IMAGE_KINDS.get(shape.channels, f'{shape.channels}-channel')} images of {shape.size[0]} px"
+            pairs[kind].add(inputs.speeds[record.run_id].median / plain[pairing(record)] - 1)
+    texts = []
+    for kind, changes in pairs.items():
+        ends = dict.fromkeys(f"{100 * change:+.0f}" for change in (min(changes), max(changes)))
+        texts.append(f"{' to '.join(ends).replace('-', '−')} % on {kind}")
+    if texts:
+        yield f"SPT changes images/s by {'; '.join(texts)}."
+
+
+def measured(inputs: "ReportInputs") -> Iterator[RunRecord]:
+    """Yield the runs with a measured speed."""
+    return (record for record in inputs.records if record.run_id in inputs.speeds)
+
+
+def only_shifts(record: RunRecord) -> bool:
+    """Return whether SPT, with any shift, is all that the method changes."""
+    method = record.spec.method
+    return method.shift != "none" and not method.changes_attention and not method.additions
+
+
+def pairing(record: RunRecord) -> tuple[object, ...]:
+    """Return what runs share whose speeds are compared."""
+    shape, how = record.spec.dataset.shape, (record.device_name, record.threads, record.precision)
+    return record.labels.backbone, shape.size, shape.channels, record.host.machine_id, *how
 
 
 def conditions(speed: Throughput) -> str:

@@ -46,6 +46,7 @@ def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[N
         notes.append(Note(f"{text}, such as {next(iter(unusable))}.", "?", frozenset(unusable)))
     absent = {run_id for run_id in unusable if not RunPaths(inputs.folders[run_id]).logits.exists()}
     notes += [Note(f"Left out: {line}") for run_id, line in unusable.items() if run_id not in absent]
+    notes += disturbed(inputs) if "images_per_second" in shown_columns else []
     notes += searched(inputs)
     marks = marks_from_a()
     return [Note(note.text, next(marks) if note.mark else "", note.run_ids) for note in notes]
@@ -100,6 +101,19 @@ def failed(inputs: ReportInputs) -> Iterator[str]:
         name, _, reason = group[0].partition("\0")
         more = f" and {len(group) - 1} more" if len(group) > 1 else ""
         yield f"Failed: {name}{more}: {reason}"
+
+
+def disturbed(inputs: ReportInputs) -> list[Note]:
+    """Return a note on speeds that were measured while other processes used the machine."""
+    speeds = {run_id: speed for run_id, speed in inputs.speeds.items() if speed.is_disturbed}
+    if not speeds:
+        return []
+    loads = [speed.other_load or 0.0 for speed in speeds.values()]
+    low, high = min(loads), max(loads)
+    cores = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    of = next(iter(speeds.values())).cores
+    text = f"Images/s may be too low: other processes used {cores} of {of} cores meanwhile; --measure repeats it."
+    return [Note(text, "?", frozenset(speeds))]
 
 
 def searched(inputs: ReportInputs) -> Iterator[Note]:

@@ -199,6 +199,31 @@ def test_speeds_are_those_measured_alone_and_never_those_of_training() -> None:
     assert "batch 128, fp32, 2 threads, Processor" in " ".join(table(runs_, records, speeds=elsewhere).caption)
 
 
+def test_a_speed_measured_beside_other_processes_is_marked() -> None:
+    runs_ = runs({"method": ["none", "spt"]})
+    records = [make_record(run) for run in runs_]
+    ids = [run.spec.run_id for run in runs_]
+    speeds = {ids[0]: make_speed(other_load=1.44, cores=2), ids[1]: make_speed(other_load=0.1, cores=2)}
+    table_ = table(runs_, records, speeds=speeds)
+    (note,) = [note for note in table_.notes if note.mark]
+    assert not missing(note.text, "Images/s", "1.4 of 2 cores", "--measure")
+    assert [row.marks for row in table_.rows] == [(note.mark,), ()]
+    many_cores = {ids[0]: make_speed(other_load=1.44, cores=64)}  # leaves the measurement its core
+    assert not table(runs_, records, speeds=many_cores).notes
+    assert not table(runs_, records, speeds=speeds, columns=["final"]).notes
+
+
+def test_the_caption_says_what_spt_costs_in_speed_by_kind_of_image() -> None:
+    runs_ = runs({"method": ["none", "spt"], "dataset": ["fashion-mnist-12k", "cifar10"]})
+    records = [make_record(run) for run in runs_]
+    medians = {("none", 1): 1000.0, ("spt", 1): 930.0, ("none", 3): 900.0, ("spt", 3): 300.0}
+    speeds = {
+        run.spec.run_id: make_speed(median=medians[run.labels.method, run.spec.dataset.in_channels]) for run in runs_
+    }
+    caption = " ".join(table(runs_, records, speeds=speeds).caption)
+    assert "SPT changes images/s by −7 % on gray images of 32 px; −67 % on RGB images of 32 px." in caption
+
+
 def test_the_caption_says_data_protocol_length_seeds_device_and_code() -> None:
     runs_ = runs({"seed": [0, 2]}, set={"recipe.epochs": 3})
     words = " ".join(table(runs_, [make_record(run) for run in runs_]).caption)
