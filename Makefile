@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check check-types check-quick format clean
+.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -24,6 +24,14 @@ gpu-check: install
 	$(BIN)/slbench doctor --selftest
 
 # Timings; most are ratios of commands that were run in turns.
+# Networks beside those of vit-pytorch and timm, which this installs; 15 to 20 minutes.
+bench: .venv/.bench
+	$(BIN)/python -W ignore -m benchmarks.networks
+
+.venv/.bench: .venv/.installed
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch $@
+
 bench-augment: install
 	$(BIN)/python -m benchmarks.augment
 
