@@ -18,9 +18,10 @@ Modules from top to bottom; each imports only from those below it:
     store_check.py  check of a whole store
     store_probe.py  probe of its folder from two processes: whether claims and renames hold
     report/       verdicts, tables, figures and an HTML page from the records of a store; what a plan can decide
-    engines/      workers of a study on a cluster: submitted, watched, cancelled
+    engines/      workers of a study on SLURM or Ray: submitted, watched, cancelled
     tuning/       search for temperature and shift with Optuna; trials are ordinary runs
-    grid/         queue, executors and their processes, slots, failures, cost of a grid, verification of exact resume
+    grid/         queue, executors and their processes, runs shared with workers elsewhere, slots, failures, cost of a
+                  grid, verification of exact resume
     analysis/     attention maps, their sharpness, temperatures and receptive fields of finished runs
     published/    numbers of the paper and verdicts on reproducing them
     train/        training loop, optimizer, checkpoints, one run from spec to record

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ SET_BY_SLBENCH = (
     "array", "chdir", "error", "job-name", "nodes", "no-requeue", "ntasks", "open-mode", "output", "parsable",
     "requeue", "signal", "test-only", "wrap",
 )  # fmt: skip
+RAY_OWN = ("CPU", "GPU", "memory", "object_store_memory")
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
 SBATCH_TIME = re.compile(r"(?:(?P<d>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?)|(?P<n>\d+(?::\d+){0,2})")
 NO_LIMIT = ("unlimited", "infinite")
@@ -44,7 +45,17 @@ def sbatch_options(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def ray_resources(resources: dict[str, float]) -> dict[str, float]:
+    """Return custom resources of Ray. Raises InputError for a name that has a setting of its own."""
+    for name in resources:
+        if name in RAY_OWN:
+            raise InputError(f"{name}: is no custom resource; use num_cpus and num_gpus")
+        one_line(name)
+    return resources
+
+
 Line = Annotated[str, AfterValidator(one_line)]
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Options = Annotated[dict[str, bool | int | Line], AfterValidator(sbatch_options)]
 
 
@@ -52,7 +63,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
 
-class SlurmSettings(Settings):
+class WorkerSettings(Settings):
+    """What the workers of every engine have."""
+
+    setup: list[Line] = []  # lines of shell before a worker starts: "module load cuda"
+    jobs_per_device: Annotated[int, Field(ge=1)] | None = None  # runs at once on a GPU, or on the processor
+    threads: Annotated[int, Field(ge=1)] = 1  # CPU threads of a run
+    max_num_timeout: Annotated[int, Field(ge=0)] = 10  # times that a worker is started again after a time limit
+    idle_timeout_s: Annotated[int, Field(ge=1)] = 300  # seconds without a run after which a worker ends
+
+    @property
+    def concurrent_jobs(self) -> int | None:
+        """Runs at once on a GPU or on the processor; None: as a worker finds them on its node."""
+        return self.jobs_per_device
+
+    def check(self, where: str) -> None:
+        """Raise InputError for limits that contradict each other."""
+
+
+class SlurmSettings(WorkerSettings):
     """What every worker gets, by the names of sbatch; then how it ends."""
 
     partition: Line | None = None  # as of sbatch
@@ -65,12 +94,7 @@ class SlurmSettings(Settings):
     mem: Line | None = None  # of a worker, as of sbatch: "32G"
     exclude: Line | None = None  # nodes not to use, as of sbatch
     options: Options = {}  # any other long options of sbatch, without dashes; true: an option without a value
-    setup: list[Line] = []  # lines of shell before a worker starts: "module load cuda"
-    jobs_per_device: Annotated[int, Field(ge=1)] | None = None  # runs at once on a GPU, or on the processor
-    threads: Annotated[int, Field(ge=1)] = 1  # CPU threads of a run
     signal_delay_s: Annotated[int, Field(ge=10, le=3600)] = 90  # seconds before the limit at which a worker stops
-    max_num_timeout: Annotated[int, Field(ge=0)] = 10  # times that a worker is requeued at its limit
-    idle_timeout_s: Annotated[int, Field(ge=1)] = 300  # seconds without a run after which a worker ends
 
     @property
     def seconds(self) -> int | None:
@@ -86,13 +110,48 @@ class SlurmSettings(Settings):
             )
 
 
+class RaySettings(WorkerSettings):
+    """What every worker gets, by the names of Ray; where the cluster is."""
+
+    address: Line | None = None  # of a cluster to join, HOST:PORT; default: a cluster on this machine for the command
+    num_cpus: Annotated[int, Field(ge=1)] = 1  # of a worker
+    num_gpus: Annotated[float, Field(ge=0, le=1024)] = 0  # of a worker; below 1: a share of a GPU
+    resources: Annotated[dict[str, Amount], AfterValidator(ray_resources)] = {}  # custom ones of a worker: {a100 = 1}
+
+    @property
+    def concurrent_jobs(self) -> int | None:
+        """Runs at once; on the processor as many as the CPUs of the worker hold, which Ray does not enforce."""
+        if self.jobs_per_device is None and not self.num_gpus:
+            return self.num_cpus // self.threads
+        return self.jobs_per_device
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """The resources of a worker by name."""
+        gpus = {"GPU": float(self.num_gpus)} if self.num_gpus else {}
+        return {"CPU": float(self.num_cpus), **gpus, **self.resources}
+
+    def check(self, where: str) -> None:
+        """Raise InputError for limits that contradict each other."""
+        if self.num_gpus > 1 and self.num_gpus != int(self.num_gpus):
+            raise InputError(f"{where}: num_gpus: must be a whole number above 1 (got {self.num_gpus:g})")
+        jobs = 1 if self.num_gpus else self.jobs_per_device or 1
+        if jobs * self.threads > self.num_cpus:
+            raise InputError(
+                f"{where}: num_cpus: must be at least jobs_per_device x threads = {jobs * self.threads} "
+                f"(got {self.num_cpus})"
+            )
+
+
 class EngineTables(Settings):
     """Tables of engines."""
 
     slurm: SlurmSettings | None = None  # workers of `slbench submit --engine slurm`
+    ray: RaySettings | None = None  # workers of `slbench submit --engine ray`
 
 
-Engine = Literal["slurm"]
+Engine = Literal["slurm", "ray"]
+S = TypeVar("S", SlurmSettings, RaySettings)
 
 
 def seconds_of(time: str) -> int | None:
@@ -122,8 +181,8 @@ def user_file() -> Path:
     return platformdirs.user_config_path("slbench") / "engines.toml"
 
 
-def slurm_settings(study: EngineTables | None, flags: Mapping[str, Any], *, where: str) -> SlurmSettings:
-    """Return the settings of SLURM: of the user's file, under those of a study, under flags.
+def settings_of(kind: type[S], study: EngineTables | None, flags: Mapping[str, Any], *, where: str) -> S:
+    """Return the settings of an engine: of the user's file, under those of a study, under flags.
 
     Args:
         flags: by name of the setting.
@@ -131,16 +190,17 @@ def slurm_settings(study: EngineTables | None, flags: Mapping[str, Any], *, wher
     Raises:
         InputError: for an invalid user's file or flag.
     """
-    path = user_file()
+    path, name = user_file(), "slurm" if kind is SlurmSettings else "ray"
     try:
         user: EngineTables | None = checked(EngineTables, read_toml(path), where=str(path))
     except FileNotFoundError:
         user = None
-    tables = [None if each is None else each.slurm for each in (user, study)]
-    given: SlurmSettings = checked(SlurmSettings, dict(flags), where="slbench submit")
+    tables: list[S | None] = [None if each is None else getattr(each, name) for each in (user, study)]
+    given: S = checked(kind, dict(flags), where="slbench submit")
     layers = [each.model_dump(exclude_unset=True) for each in (*tables, given) if each is not None]
-    merged = {name: value for layer in layers for name, value in layer.items()}
-    merged["options"] = {name: value for layer in layers for name, value in layer.get("options", {}).items()}
-    settings: SlurmSettings = checked(SlurmSettings, merged, where=where)
-    settings.check(f"{where}: engine.slurm")
+    merged = {key: value for layer in layers for key, value in layer.items()}
+    for key in {"options", "resources"} & merged.keys():  # tables, joined
+        merged[key] = {entry: value for layer in layers for entry, value in layer.get(key, {}).items()}
+    settings: S = checked(kind, merged, where=where)
+    settings.check(f"{where}: engine.{name}")
     return settings

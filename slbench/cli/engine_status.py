@@ -22,7 +22,8 @@ def engine_lines(found: Sequence[SubmissionStatus], problem: str) -> Iterator[st
         if any(worker.failed_to_start for worker in each.workers):
             yield f"        logs: {each.folder.path}"
     for node, count in bad_nodes(found).items():
-        yield f"node {node}: {plural(count, 'worker')} lost or not started there; leave it out with --exclude {node}"
+        lost = f"node {node}: {plural(count, 'worker')} lost or not started there"
+        yield f"{lost}; on SLURM it is left out for a day, as by --exclude {node}"
     if problem:
         yield f"workers: state unknown: {problem}"
 

@@ -70,9 +70,10 @@ def worker_watcher(store: Store, study: str | None) -> "Watcher | None":
     """Return what knows the workers that were submitted to a cluster; None in a store without submissions."""
     if not (store.root / "engines").is_dir():
         return None
+    from slbench.engines.schedulers import SCHEDULERS
     from slbench.engines.watch import Watcher
 
-    return Watcher(store, study, clock=time.monotonic)
+    return Watcher(store, study, schedulers=SCHEDULERS, clock=time.monotonic)
 
 
 def worker_lines(watcher: "Watcher | None") -> list[str]:
@@ -134,7 +135,7 @@ def logs(
 
     results = Store(store)
     results.check(writing=False)
-    if re.fullmatch(r"\d+_\d+", run):
+    if re.fullmatch(r"[0-9a-f]+_\d+", run):
         run_id, path = run, worker_log(results, run)
     else:
         run_id, folder = results.find(run)

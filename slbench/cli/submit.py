@@ -1,28 +1,54 @@
 """`slbench submit`, `slbench cancel`: workers of a study on a cluster."""
 
+import os
 import shlex
+import signal
+import time as time_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slbench.cli import options
+from slbench.cli.grid import interrupt
 from slbench.data import DataConfig, check_available
-from slbench.engine_settings import Engine, slurm_settings
+from slbench.engine_settings import Engine, RaySettings, SlurmSettings, settings_of
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.code_versions import join_study
 from slbench.store import Store
 from slbench.study import Flags, load_study
-from slbench.text import choices, plural
+from slbench.text import choices, plural, shown
 
+if TYPE_CHECKING:
+    from slbench.engine_settings import EngineTables
+    from slbench.engines.engine import Scheduler
+    from slbench.engines.submit import Outcome, Request
+
+POLL_SECONDS = 5.0  # between two looks at the workers of a cluster that this process keeps
 WORKER, SUBMISSION = "Each worker", "Submission"
+OF_RAY = ("ray_address", "num_cpus", "num_gpus", "resource")
+OF_SLURM = (
+    "max_parallel", "partition", "account", "qos", "constraint", "exclude", "time", "gpus_per_node", "cpus_per_task",
+    "mem", "sbatch",
+)  # fmt: skip
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="Ray cluster to join, HOST:PORT. [default: $RAY_ADDRESS, else one on this machine for this command]",
+        show_default=False,
+        rich_help_panel=SUBMISSION,
+    ),
+]
 StudyFile = Annotated[Path, typer.Argument(help="Study file (TOML).", metavar="STUDY", show_default=False)]
 EngineName = Annotated[Engine, typer.Option("--engine", help="What starts the workers.", rich_help_panel=SUBMISSION)]
 
 
-def of_sbatch(flag: str, about: str) -> Any:
-    """Return an option for a setting of sbatch."""
+def of_worker(flag: str, about: str) -> Any:
+    """Return an option for a setting of workers."""
     return typer.Option(flag, help=about, show_default=False, rich_help_panel=WORKER)
 
 
@@ -54,15 +80,15 @@ def submit(
         bool,
         typer.Option("--force", help="Submit although the last workers failed to start.", rich_help_panel=SUBMISSION),
     ] = False,
-    partition: Annotated[str | None, of_sbatch("--partition", "As of sbatch.")] = None,
-    account: Annotated[str | None, of_sbatch("--account", "As of sbatch.")] = None,
-    qos: Annotated[str | None, of_sbatch("--qos", "As of sbatch.")] = None,
-    constraint: Annotated[str | None, of_sbatch("--constraint", "As of sbatch: features of nodes.")] = None,
-    exclude: Annotated[str | None, of_sbatch("--exclude", "As of sbatch: nodes not to use.")] = None,
-    time: Annotated[str | None, of_sbatch("--time", "As of sbatch: time limit, such as 4:00:00.")] = None,
-    gpus_per_node: Annotated[str | None, of_sbatch("--gpus-per-node", "As of sbatch: GPUs.")] = None,
-    cpus_per_task: Annotated[int | None, of_sbatch("--cpus-per-task", "As of sbatch: CPUs.")] = None,
-    mem: Annotated[str | None, of_sbatch("--mem", "As of sbatch: memory, such as 32G.")] = None,
+    partition: Annotated[str | None, of_worker("--partition", "As of sbatch.")] = None,
+    account: Annotated[str | None, of_worker("--account", "As of sbatch.")] = None,
+    qos: Annotated[str | None, of_worker("--qos", "As of sbatch.")] = None,
+    constraint: Annotated[str | None, of_worker("--constraint", "As of sbatch: features of nodes.")] = None,
+    exclude: Annotated[str | None, of_worker("--exclude", "As of sbatch: nodes not to use.")] = None,
+    time: Annotated[str | None, of_worker("--time", "As of sbatch: time limit, such as 4:00:00.")] = None,
+    gpus_per_node: Annotated[str | None, of_worker("--gpus-per-node", "As of sbatch: GPUs.")] = None,
+    cpus_per_task: Annotated[int | None, of_worker("--cpus-per-task", "As of sbatch: CPUs.")] = None,
+    mem: Annotated[str | None, of_worker("--mem", "As of sbatch: memory, such as 32G.")] = None,
     sbatch: Annotated[
         list[str],
         typer.Option(
@@ -72,8 +98,20 @@ def submit(
             rich_help_panel=WORKER,
         ),
     ] = [],  # noqa: B006  (typer reads it once)
-    threads: Annotated[int | None, of_sbatch("--threads", "CPU threads per job.")] = None,
-    jobs_per_device: Annotated[int | None, of_sbatch("--jobs-per-device", "Concurrent jobs per device.")] = None,
+    ray_address: RayAddress = None,
+    num_cpus: Annotated[int | None, of_worker("--num-cpus", "As of Ray: CPUs. [default: 1]")] = None,
+    num_gpus: Annotated[float | None, of_worker("--num-gpus", "As of Ray: GPUs, or a share of one: 0.5.")] = None,
+    resource: Annotated[
+        list[str],
+        typer.Option(
+            "--resource",
+            help="As of Ray: a custom resource: --resource a100=1.",
+            metavar="NAME=NUMBER",
+            rich_help_panel=WORKER,
+        ),
+    ] = [],  # noqa: B006
+    threads: Annotated[int | None, of_worker("--threads", "CPU threads per job.")] = None,
+    jobs_per_device: Annotated[int | None, of_worker("--jobs-per-device", "Concurrent jobs per device.")] = None,
     on_mismatch: options.OnMismatch = "restart",
     allow_mixed: options.AllowMixed = False,
     retries: options.Retries = 0,
@@ -84,55 +122,130 @@ def submit(
     workers that are missing. Settings come from flags, from [engine.slurm] of the study, and from the user's
     engines.toml, in this order.
     """
-    from slbench.engines.submission import Submission, digest_of
-    from slbench.engines.submit import Request, script_of
-    from slbench.engines.submit import submit as submit_request
+    from slbench.engines.submission import digest_of
 
     data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
     chosen = load_study(study, Flags(data=data))
     results = Store(store)
-    flags = {
+    flags: dict[str, Any] = {
         "partition": partition, "account": account, "qos": qos, "constraint": constraint, "exclude": exclude,
         "time": time, "gpus_per_node": number(gpus_per_node), "cpus_per_task": cpus_per_task, "mem": mem,
-        "threads": threads, "jobs_per_device": jobs_per_device, "options": further(sbatch) or None,
+        "threads": threads, "jobs_per_device": jobs_per_device, "sbatch": further(sbatch) or None,
+        "ray_address": ray_address, "num_cpus": num_cpus, "num_gpus": num_gpus, "resource": amounts(resource) or None,
+        "max_parallel": max_parallel,
     }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None}
+    settings = chosen_settings(engine, chosen.engines, flags, where=str(study))
     results.check(writing=not dry_run)
+    from slbench.engines.submit import Request, planned, script_of
+    from slbench.engines.submit import submit as submit_request
+
     digest, chosen = digest_of(chosen), with_adaptive_seeds(chosen, results)
-    request = Request(
-        study=study,
-        name=chosen.name,
-        runs=chosen.runs,
-        digest=digest,
-        store=results,
-        settings=slurm_settings(chosen.engines, given, where=str(study)),
-        workers=workers,
-        max_parallel=max_parallel,
-        more=arguments(data_root, stream=stream, on_mismatch=on_mismatch, allow_mixed=allow_mixed, retries=retries),
-        force=force,
-    )
-    if dry_run:
-        planned = Submission.create(
-            chosen.name, engine=engine, workers=workers, settings=request.settings, study_folder=study.parent
-        )
-        print(script_of(request, planned), end="")
-        return
-    for spec, source in dict.fromkeys((run.spec.dataset, run.data) for run in chosen.runs):
+    for spec, source in () if dry_run else dict.fromkeys((run.spec.dataset, run.data) for run in chosen.runs):
         check_available(spec, source)
-    note = join_study(chosen.name, results, allow_mixed=allow_mixed)
+    note = None if dry_run else join_study(chosen.name, results, allow_mixed=allow_mixed)
     if note is not None:
         print(f"note: {note}")
-    outcome = submit_request(request)
-    if outcome.submission is None:
-        print(f"nothing to submit: {plural(outcome.active, 'worker')} active, {plural(outcome.left, 'run')} left")
+    with opened(engine, settings, dry_run=dry_run) as (scheduler, address):
+        request = Request(
+            study=study,
+            name=chosen.name,
+            runs=chosen.runs,
+            digest=digest,
+            store=results,
+            scheduler=scheduler,
+            settings=settings,
+            workers=workers,
+            max_parallel=max_parallel,
+            more=arguments(data_root, stream=stream, on_mismatch=on_mismatch, allow_mixed=allow_mixed, retries=retries),
+            force=force,
+            address=address,
+        )
+        if dry_run:
+            print(script_of(request, planned(request, workers=workers)), end="")
+            return
+        outcome = submit_request(request)
+        for line in outcome_lines(outcome, study, store):
+            print(line, flush=True)
+        if outcome.submission is not None and is_own_cluster(scheduler):
+            wait_until_over(request)
+
+
+def outcome_lines(outcome: "Outcome", study: Path, store: Path) -> Iterator[str]:
+    """Yield what a request led to."""
+    submission = outcome.submission
+    if submission is None:
+        yield f"nothing to submit: {plural(outcome.active, 'worker')} active, {plural(outcome.left, 'run')} left"
         return
+    if outcome.left_out:
+        yield f"note: left out: {outcome.left_out}: workers were lost or did not start there; --exclude says otherwise"
     beside = f" beside {plural(outcome.active, 'active one')}" if outcome.active else ""
-    print(
-        f"submitted {plural(outcome.submission.workers, 'worker')}{beside} as job {outcome.submission.job_id} "
-        f"({outcome.submission.name}) for {plural(outcome.left, 'run')}\n"
-        f"script: {outcome.script}\n"
-        f"watch:  {shlex.join(['slbench', 'status', str(study), '--store', str(store)])}"
+    where = f" on the cluster {submission.address}" if submission.address else ""
+    yield (
+        f"submitted {plural(submission.workers, 'worker')}{beside} as job {submission.job_id} "
+        f"({submission.name}){where} for {plural(outcome.left, 'run')}"
     )
+    yield f"script: {outcome.script}"
+    yield f"watch:  {shlex.join(['slbench', 'status', str(study), '--store', str(store)])}"
+
+
+def chosen_settings(
+    engine: Engine, tables: "EngineTables | None", flags: dict[str, Any], *, where: str
+) -> SlurmSettings | RaySettings:
+    """Return the settings of an engine. Raises InputError for flags of another one."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    for name in given.keys() & set(OF_RAY if engine == "slurm" else OF_SLURM):
+        raise InputError(f"--{name.replace('_', '-')}: has no meaning with --engine {engine}; leave it out")
+    names = {"sbatch": "options", "resource": "resources", "ray_address": "address"}
+    fields = {names.get(name, name): value for name, value in given.items() if name != "max_parallel"}
+    if engine == "slurm":
+        return settings_of(SlurmSettings, tables, fields, where=where)
+    return settings_of(RaySettings, tables, fields, where=where)
+
+
+@contextmanager
+def opened(
+    engine: Engine, settings: SlurmSettings | RaySettings, *, dry_run: bool = False
+) -> Iterator[tuple["Scheduler", str]]:
+    """Yield the scheduler and the address of its cluster; without one, Ray gets a cluster that ends with the block."""
+    from slbench.engines.ray_cluster import RayCluster, RayDriver, check_address
+    from slbench.engines.schedulers import SCHEDULERS
+
+    if not isinstance(settings, RaySettings):
+        yield SCHEDULERS[engine], ""
+        return
+    address = settings.address or os.environ.get("RAY_ADDRESS", "")
+    if address and not dry_run:
+        check_address(address)
+    if address or dry_run:
+        yield SCHEDULERS[engine], address
+        return
+    with RayDriver("") as driver:
+        yield RayCluster(driver), driver.address
+
+
+def is_own_cluster(scheduler: "Scheduler") -> bool:
+    """Return whether the cluster ends with this process."""
+    return getattr(scheduler, "driver", None) is not None
+
+
+def wait_until_over(request: "Request") -> None:
+    """Wait until no worker of a study is left; at Ctrl-C and SIGTERM cancel them."""
+    from slbench.engines.submit import cancel as cancel_workers
+    from slbench.engines.submit import confirmed
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+    def wait() -> None:
+        while any(each.active for each in confirmed(request.store, request.name, request.schedulers)):
+            time_module.sleep(POLL_SECONDS)
+
+    print("this command keeps the cluster; Ctrl-C stops its workers at a checkpoint", flush=True)
+    try:
+        wait()
+    except KeyboardInterrupt:
+        cancel_workers(request.store, request.name, workers=None, schedulers=request.schedulers)
+        wait()
+        raise
 
 
 def arguments(
@@ -157,6 +270,20 @@ def further(values: list[str]) -> dict[str, Any]:
     """Return the options of `--sbatch name=value`; a name alone is an option without a value."""
     parts = (value.partition("=") for value in values)
     return {name.strip().lstrip("-"): value if equals else True for name, equals, value in parts}
+
+
+def amounts(values: list[str]) -> dict[str, float]:
+    """Return the custom resources of `--resource name=number`. Raises InputError for anything else."""
+    found = {}
+    for value in values:
+        name, _, text = value.rpartition("=")
+        try:
+            found[name.strip()] = float(text)
+        except ValueError:
+            name = ""
+        if not name.strip():
+            raise InputError(f"--resource: must be NAME=NUMBER, such as a100=1 (got {shown(value)})")
+    return found
 
 
 def cancel(

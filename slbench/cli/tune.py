@@ -1,5 +1,6 @@
 """`slbench tune-temperature`."""
 
+import contextlib
 import json
 import shlex
 import signal
@@ -12,10 +13,14 @@ import typer
 from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
+from slbench.cli.search_workers import ClusterSearch
+from slbench.cli.submit import RayAddress, arguments
 from slbench.cli.terminal import Terminal
 from slbench.cli.tune_views import make_view
 from slbench.data import DEFAULT_DATASET, DataConfig
+from slbench.engine_settings import Engine
 from slbench.errors import InputError
+from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
@@ -27,7 +32,7 @@ from slbench.tuning.search_file import NOTHING, load_search_file, space_of
 from slbench.tuning.strategy import DEFAULT_PRUNER, DEFAULT_SAMPLER, MAX_SAMPLER_SEED, PRUNERS, SAMPLERS
 from slbench.tuning.target import TuningTarget
 
-SEARCH = "Search"
+SEARCH, ENGINE = "Search", "Cluster"
 
 
 def tune_temperature(
@@ -141,9 +146,30 @@ def tune_temperature(
     jobs_per_device: options.JobsPerDevice = None,
     retries: options.Retries = 0,
     max_failures: options.MaxFailures = 3,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            "--engine",
+            help="Train on a cluster: this process asks and tells, workers of slurm or ray train. [default: here]",
+            show_default=False,
+            rich_help_panel=ENGINE,
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", help="With --engine: workers to have.", min=1, rich_help_panel=ENGINE)
+    ] = 1,
+    ray_address: RayAddress = None,
     as_json: options.Json = False,
 ) -> None:
-    """Search the initial temperature and the shift by validation accuracy."""
+    """Search the initial temperature and the shift by validation accuracy.
+
+    With --engine, workers are submitted with the settings of the user's engines.toml. The command may be interrupted:
+    the same one resumes, from another machine too.
+    """
+    if engine is None and (workers > 1 or ray_address):
+        raise InputError(f"--{'workers' if workers > 1 else 'ray-address'}: needs --engine slurm or --engine ray")
+    if engine is not None and devices != "auto":
+        raise InputError(f"--devices: has no meaning with --engine {engine}; leave it out")
     data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
     check_protocol(protocol, changes)
     flags = {"recipe.epochs": epochs, "recipe.batch_size": batch_size, "recipe.lr": lr}
@@ -165,13 +191,27 @@ def tune_temperature(
         pruner=lookup(PRUNERS, pruner, "pruner", where="--pruner"),
         seed=sampler_seed,
     )
+    jobs = options.jobs_of(jobs_per_device)
+    elsewhere = None
+    if engine is not None:
+        more = arguments(data_root, stream=stream, on_mismatch="restart", allow_mixed=False, retries=retries)
+        elsewhere = ClusterSearch(
+            config.name,
+            Store(store),
+            engine,
+            workers=workers,
+            address=ray_address,
+            jobs=jobs,
+            threads=threads,
+            more=more,
+        )
     tuning = prepare_tuning(
         config,
         targets,
         spaces,
         Store(store),
-        devices=devices,
-        jobs_per_device=options.jobs_of(jobs_per_device),
+        devices=devices if elsewhere is None else "cpu",
+        jobs_per_device=jobs if elsewhere is None else 1,
         threads=threads,
         storage=storage,
         policy=Policy(retries=retries, max_failures=max_failures),
@@ -179,12 +219,15 @@ def tune_temperature(
         seconds=options.seconds_of(time_limit),
         command=command_line(),
         take_over=take_over,
+        executor=LocalExecutor if elsewhere is None else elsewhere.make_executor,
+        capacity=None if elsewhere is None else elsewhere.capacity,
     )
     signal.signal(signal.SIGTERM, interrupt)
     console = Terminal(stderr=as_json)
     for line in opening(tuning):
         say(console, line)
-    with make_view(console, tuning) as view:
+    cluster = contextlib.nullcontext() if elsewhere is None else elsewhere.opened(tuning.grid.runs)
+    with cluster, make_view(console, tuning) as view:
         record, is_whole = run_tuning(tuning, on_event=view)
     if as_json:
         print(json.dumps(record.model_dump(mode="json"), indent=2))

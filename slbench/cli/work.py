@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,19 +14,21 @@ from slbench.cli import options
 from slbench.cli.grid import interrupt, say, say_notes
 from slbench.cli.status import causes, counts, rule_lines
 from slbench.cli.terminal import Terminal
-from slbench.cli.views import make_view
+from slbench.cli.views import log_line, make_view
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.code_versions import join_study
-from slbench.grid.events import Event, Limit
+from slbench.grid.events import Event, GridStopped, JobPruned, Limit, Started
 from slbench.grid.executor import Limits
 from slbench.grid.launch import Outcome, PreparedGrid, launch_jobs, prepare
 from slbench.grid.queue import Policy
+from slbench.grid.shared_queue import SharedQueue
+from slbench.grid.shared_work import train_queue
 from slbench.grid.status import GridStatus
 from slbench.grid.time_left import TimeLeft
 from slbench.store import Store
-from slbench.study import Flags, Study, load_study
+from slbench.study import Flags, load_study
 from slbench.text import plural
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ STOP_SIGNALS: Mapping[int, Limit] = {signal.SIGTERM: "terminated", signal.SIGUSR
 
 
 def work(
-    study: Annotated[Path, typer.Argument(help="Study file (TOML).", metavar="STUDY", show_default=False)],
+    study: Annotated[
+        Path, typer.Argument(help="Study file (TOML), or the queue of a search.", metavar="STUDY", show_default=False)
+    ],
     store: options.StoreFolder = options.RESULTS,
     plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
@@ -88,6 +92,7 @@ def work(
     max_failures: options.MaxFailures = None,
     retry_diverged: options.RetryDiverged = False,
     submission: Annotated[Path | None, typer.Option("--submission", hidden=True)] = None,
+    task: Annotated[int | None, typer.Option("--task", hidden=True)] = None,
 ) -> None:
     """Claim and train runs of a study until none is left to claim.
 
@@ -115,16 +120,17 @@ def work(
         signals=STOP_SIGNALS,
     )
     board = options.board_in(tensorboard)
-    with contextlib.nullcontext() if submission is None else engine_worker(submission) as engine:
-        chosen = load_study(
-            study,
-            Flags(data=DataConfig.read(data_root, stream=stream, runs_plugins=True), plugins=plugin),
-            folder=None if engine is None else engine.study_folder,
-        )
+    with contextlib.nullcontext() if submission is None else engine_worker(submission, task) as engine:
+        results, console, data = Store(store), Terminal(), DataConfig.read(data_root, stream=stream, runs_plugins=True)
+        results.check(writing=True)
+        queue = SharedQueue(study, results) if study.is_dir() else None
+        if queue is not None:
+            chosen = queue.study()
+        else:
+            folder = None if engine is None else engine.study_folder
+            chosen = load_study(study, Flags(data=data, plugins=plugin), folder=folder)
         if engine is not None:
             engine.check_runs(chosen)
-        results, console = Store(store), Terminal()
-        results.check(writing=True)
         note = join_study(chosen.name, results, allow_mixed=allow_mixed)
         if retry_diverged:
             results.retry_diverged(run.spec for run in with_adaptive_seeds(chosen, results).runs)
@@ -141,38 +147,48 @@ def work(
                 f"worker {engine.job_id}_{engine.task} on {engine.attempt.hostname}, {engine.attempt.started_at}",
             )
         say_notes(console, chosen, results)
-        outcome = do_work(console, chosen, grid, policy=policy, limits=limits, tensorboard=board, engine=engine)
+        grid = grid if queue is None else dataclasses.replace(grid, runs=())
+        view = make_view(console, grid.todo) if queue is None else queue_view(console)
+        with noting(view, grid, engine, limits=limits) as (see, limits):
+            if queue is not None:
+                outcome = train_queue(queue, grid, policy=policy, limits=limits, on_event=see)
+            else:
+                outcome = launch_jobs(grid, policy=policy, on_event=see, tensorboard=board, study=chosen, limits=limits)
         standing = GridStatus.of(with_adaptive_seeds(chosen, results).runs, results)
-        for text in [*causes(standing), *rule_lines(chosen, standing), counts(chosen, standing.states)]:
-            say(console, text)
+        is_left = bool({"missing", "pruned"} & set(standing.states.values()))
+        if queue is not None:
+            is_left = not queue.is_closed
+        else:
+            for text in [*causes(standing), *rule_lines(chosen, standing), counts(chosen, standing.states)]:
+                say(console, text)
         if engine is not None:
             for number in STOP_SIGNALS:  # which requeueing sends
                 signal.signal(number, signal.SIG_IGN)
-            say(console, end_attempt(engine, outcome, standing))
+            say(console, end_attempt(engine, outcome, is_left=is_left))
     if outcome.limit in STOP_SIGNALS.values() and engine is None:
         raise KeyboardInterrupt
     if outcome.failed or outcome.stopped:
         raise typer.Exit(1)
 
 
-def engine_worker(folder: Path) -> "EngineWorker":
+def engine_worker(folder: Path, task: int | None) -> "EngineWorker":
     """Return what records this process as a worker of a submission."""
     from slbench.engines.worker import EngineWorker
 
-    return EngineWorker(folder)
+    worker = EngineWorker(folder, task=task)
+    worker.end_with_parent()
+    return worker
 
 
-def do_work(
-    console: Console,
-    study: Study,
+@contextlib.contextmanager
+def noting(
+    view: contextlib.AbstractContextManager[Callable[[Event], None]],
     grid: PreparedGrid,
-    *,
-    policy: Policy,
-    limits: Limits,
-    tensorboard: Path | None,
     engine: "EngineWorker | None",
-) -> Outcome:
-    """Train the runs of a study that can be claimed, within the time of the engine's allocation if there is one."""
+    *,
+    limits: Limits,
+) -> Iterator[tuple[Callable[[Event], None], Limits]]:
+    """Yield what shows and records events, and the limits with those of the engine's allocation, if there is one."""
     listeners = list[Callable[[Event], None]]()
     if engine is not None:
         listeners.append(engine.see)
@@ -180,23 +196,37 @@ def do_work(
             left = TimeLeft(seconds, store=grid.store, slots=grid.slots, precisions=grid.precisions)
             listeners.append(left.see)
             limits = dataclasses.replace(limits, holds=left.holds)
-    with make_view(console, grid.todo) as view:
+    with view as show:
 
         def see(event: Event) -> None:
-            view(event)
+            show(event)
             for listener in listeners:
                 listener(event)
 
-        return launch_jobs(grid, policy=policy, on_event=see, tensorboard=tensorboard, study=study, limits=limits)
+        yield see, limits
 
 
-def end_attempt(engine: "EngineWorker", outcome: Outcome, standing: GridStatus) -> str:
+@contextlib.contextmanager
+def queue_view(console: Console) -> Iterator[Callable[[Event], None]]:
+    """Yield what prints a line for each start and end of a run, whose number is not known beforehand."""
+
+    def show(event: Event) -> None:
+        if isinstance(event, Started):
+            say(console, f"start   {event.run.title} on {event.slot.device.label}, slot {event.slot.index}")
+        elif isinstance(event, JobPruned):
+            say(console, f"pruned  {event.run.title}: {event.pruned.reason}")
+        elif (line := log_line(event)) is not None and not (isinstance(event, GridStopped) and event.limit == "claims"):
+            say(console, line)
+
+    yield show
+
+
+def end_attempt(engine: "EngineWorker", outcome: Outcome, *, is_left: bool) -> str:
     """Record how a worker of an engine ends; requeue it if its time is over and runs are left; return a line on it."""
     from slbench.engines.worker import ENDS
 
     failed = f"{plural(outcome.failed, 'run')} failed" if outcome.failed else ""
     end = "failed" if outcome.stopped else ENDS.get(outcome.limit, "no work")
     engine.end(end, message=outcome.reason if outcome.stopped else failed)
-    is_left = bool({"missing", "pruned"} & set(standing.states.values()))
     requeued = f"; {engine.requeue()}" if end == "time limit" and is_left else ""
     return f"worker {engine.job_id}_{engine.task} ended: {end}{requeued}"

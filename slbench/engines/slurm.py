@@ -7,13 +7,14 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from slbench.engine_settings import SlurmSettings
+from slbench.engine_settings import Engine, SlurmSettings
+from slbench.engines.engine import ACTIVE, Answer, Task, script_body
+from slbench.engines.submission import SCRIPT, Submission
 from slbench.errors import EngineError, InputError
-from slbench.text import CONTROLS, one_line, shown
+from slbench.text import one_line
 
 COMMAND_SECONDS = 60.0  # for an answer of the scheduler
 # messages of a controller that is busy or away: a request may have been carried out all the same
@@ -21,45 +22,42 @@ UNREACHABLE = (
     "timed out", "unable to contact", "connection refused", "communication", "zero bytes", "temporarily",
     "unexpected message", "slurm_receive_msg", "no answer",
 )  # fmt: skip
-ACTIVE = (
-    "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED",
-    "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD",
-)  # fmt: skip
-WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 FORMAT = "%F|%K|%T|%N|%j|%r"  # job id of the array, task, state, nodes, name, reason
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a command of SLURM returned."""
+class Slurm:
+    """SLURM as a `Scheduler`."""
 
-    code: int
-    out: str
-    message: str  # on one line
+    name: Engine = "slurm"
 
-    @property
-    def is_unreachable(self) -> bool:
-        """Whether the controller did not answer, so that nothing is known of the request."""
-        return self.code != 0 and any(words in self.message.lower() for words in UNREACHABLE)
+    def script(self, submission: Submission, folder: Path, command: Sequence[str]) -> str:
+        """See `Scheduler.script`."""
+        return job_script(submission, folder, command)
+
+    def check(self, submission: Submission, folder: Path, *, force: bool) -> None:  # noqa: ARG002
+        """See `Scheduler.check`."""
+        check_script(folder / SCRIPT)
+
+    def start(self, submission: Submission, folder: Path) -> Answer:  # noqa: ARG002
+        """See `Scheduler.start`."""
+        return submit_script(folder / SCRIPT)
+
+    def queue_of(self, submissions: Collection[Submission]) -> dict[str, list[Task]]:
+        """See `Scheduler.queue_of`; also those that left it minutes ago."""
+        return queue_of(each.name for each in submissions)
+
+    def ended_states(self, job_ids: Collection[str]) -> dict[tuple[str, int], Task]:
+        """See `Scheduler.ended_states`; empty where there is no accounting."""
+        return ended_states(job_ids)
+
+    def cancel(self, targets: Sequence[tuple[Submission, str, Collection[int] | None]]) -> None:
+        """See `Scheduler.cancel`."""
+        cancel([name for _, job_id, tasks in targets for name in job_names(job_id, tasks)])
 
 
-@dataclass(frozen=True)
-class Task:
-    """A worker in the queue, or one that has left it."""
-
-    job_id: str
-    task: int
-    state: str  # as of SLURM: "PENDING", "RUNNING", "TIMEOUT"
-    node: str = ""
-    reason: str = ""  # why it waits
-
-    @property
-    def is_active(self) -> bool:
-        return self.state in ACTIVE
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.state in WAITING
+def job_names(job_id: str, tasks: Collection[int] | None) -> list[str]:
+    """Return the names of workers for scancel: "17" is all of an array, "17_3" one worker."""
+    return [job_id] if tasks is None else [f"{job_id}_{task}" for task in tasks]
 
 
 def ask(*command: str, seconds: float = COMMAND_SECONDS) -> Answer:
@@ -81,30 +79,23 @@ def ask(*command: str, seconds: float = COMMAND_SECONDS) -> Answer:
             env={**os.environ, "LC_ALL": "C"},
         )
     except subprocess.TimeoutExpired:
-        return Answer(1, "", f"{command[0]}: no answer within {seconds:g} s")
+        return Answer(1, "", f"{command[0]}: no answer within {seconds:g} s", is_unreachable=True)
     except OSError as error:
         raise EngineError(f"{command[0]}: cannot be run: {error.strerror}") from error
-    return Answer(done.returncode, done.stdout, one_line(done.stderr) or one_line(done.stdout))
+    message = one_line(done.stderr) or one_line(done.stdout)
+    lost = done.returncode != 0 and any(words in message.lower() for words in UNREACHABLE)
+    return Answer(done.returncode, done.stdout, message, is_unreachable=lost)
 
 
-def job_script(
-    *, name: str, folder: Path, settings: SlurmSettings, workers: int, max_parallel: int | None, command: Sequence[str]
-) -> str:
-    """Return the job script of an array of workers.
-
-    Args:
-        folder: absolute path of the submission's folder.
-        command: of a worker; it replaces the shell, so that the warning signal reaches it.
-    Raises:
-        InputError: for a folder with a name that no line of a script can hold.
-    """
-    for path in (folder, Path.cwd()):
-        if CONTROLS.search(str(path)) or "\n" in str(path):
-            raise InputError(f"--store: must be a path without control characters (got {shown(path)})")
+def job_script(submission: Submission, folder: Path, command: Sequence[str]) -> str:
+    """Return the job script of an array of workers; see `Scheduler.script`."""
+    settings, workers, max_parallel = submission.settings, submission.workers, submission.max_parallel
+    assert isinstance(settings, SlurmSettings)
+    body = script_body(settings.setup, command, folder=folder)
     named = settings.model_dump(exclude={*NOT_OF_SBATCH, "options"}, exclude_none=True)
     at_once = "" if max_parallel is None else f"%{max_parallel}"
     options: Mapping[str, object] = {
-        "job-name": name,
+        "job-name": submission.name,
         "output": str(folder).replace("%", "%%") + "/%a.log",
         "open-mode": "append",
         "array": f"0-{workers - 1}{at_once}",
@@ -116,7 +107,6 @@ def job_script(
         **settings.options,
     }
     lines = [f"#SBATCH {option_text(key, value)}" for key, value in options.items() if value is not False]
-    body = [f"cd -- {shlex.quote(str(Path.cwd()))} || exit 1", *settings.setup, f"exec {shlex.join(command)}"]
     return "\n".join(["#!/bin/bash", *lines, "", *body, ""])
 
 
@@ -148,7 +138,7 @@ def submit_script(script: Path) -> Answer:
         return answer
     job_id = answer.out.strip().splitlines()[-1].partition(";")[0] if answer.out.strip() else ""
     if not job_id.isdecimal():
-        return Answer(1, "", f"sbatch: unexpected message: {answer.message}")
+        return Answer(1, "", f"sbatch: unexpected message: {answer.message}", is_unreachable=True)
     return Answer(0, job_id, answer.message)
 
 

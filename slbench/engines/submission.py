@@ -10,13 +10,13 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slbench.engine_settings import Engine, SlurmSettings
+from slbench.engine_settings import Engine, RaySettings, SlurmSettings
 from slbench.files import dump_json, read_regular, write_atomic
 from slbench.spec import digest
 from slbench.store import Store, safe
 from slbench.study import Study
 
-FOLDER = "engines"
+FOLDER, SCRIPT = "engines", "script.sh"
 State = Literal["submitting", "submitted", "refused"]  # "submitting": the scheduler has not confirmed it
 End = Literal["no work", "idle", "limit", "time limit", "terminated", "failed"]
 
@@ -37,6 +37,7 @@ class Attempt(Stored):
     message: str = ""
     runs: int = 0  # finished
     progressed: bool = False  # whether any run went on
+    requeued: bool = False  # at its time limit: it is started again
 
 
 class Worker(Stored):
@@ -61,7 +62,9 @@ class Submission(Stored):
     hostname: str
     user: str
     workers: int
-    settings: SlurmSettings
+    max_parallel: int | None = None  # workers at once
+    settings: SlurmSettings | RaySettings
+    address: str = ""  # of the cluster, for Ray
     state: State = "submitting"
     job_id: str | None = None
     message: str = ""  # of the scheduler
@@ -69,12 +72,19 @@ class Submission(Stored):
 
     @classmethod
     def create(
-        cls, study: str, *, engine: Engine, workers: int, settings: SlurmSettings, study_folder: Path, runs: str = ""
+        cls,
+        study: str,
+        *,
+        workers: int,
+        settings: SlurmSettings | RaySettings,
+        study_folder: Path,
+        runs: str = "",
+        max_parallel: int | None = None,
     ) -> Self:
         """Return a new submission, which is not stored yet."""
         return cls(
             name=f"slbench-{safe(study)}-{uuid.uuid4().hex[:8]}",
-            engine=engine,
+            engine="slurm" if isinstance(settings, SlurmSettings) else "ray",
             study=study,
             study_folder=str(study_folder.absolute()),
             runs=runs,
@@ -82,6 +92,7 @@ class Submission(Stored):
             hostname=platform.node(),
             user=getpass.getuser(),
             workers=workers,
+            max_parallel=max_parallel,
             settings=settings,
         )
 
@@ -94,7 +105,7 @@ class SubmissionFolder:
     """Folder of a submission in a store."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.script = path, path / "script.sh"
+        self.path, self.script = path, path / SCRIPT
 
     def write(self, submission: Submission) -> None:
         write_atomic(self.path / "submission.json", dump_json(submission.model_dump(mode="json")))

@@ -2,16 +2,24 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from slbench.claims import Claims
-from slbench.engine_settings import SlurmSettings
-from slbench.engines import slurm
+from slbench.engine_settings import Engine, RaySettings, SlurmSettings
+from slbench.engines.engine import Scheduler
+from slbench.engines.schedulers import SCHEDULERS
 from slbench.engines.submission import FOLDER, Submission, SubmissionFolder, folder_of, submissions
-from slbench.engines.watch import SubmissionStatus, WorkerStatus, failures_to_start, statuses
+from slbench.engines.watch import (
+    SubmissionStatus,
+    WorkerStatus,
+    bad_nodes,
+    failures_to_start,
+    look_up,
+    statuses,
+)
 from slbench.errors import EngineError, InputError
 from slbench.files import write_atomic
 from slbench.store import ENDED, Store, safe
@@ -19,6 +27,7 @@ from slbench.study import StudyRun
 from slbench.text import plural
 
 MAX_FAILED_STARTS = 3  # in a row; then no more workers are submitted without consent
+DAY_SECONDS = 86_400.0  # for which a node is left out
 LOOKUPS = (1.0, 2.0, 4.0)  # seconds before each look for a submission whose answer was lost
 
 
@@ -26,16 +35,23 @@ LOOKUPS = (1.0, 2.0, 4.0)  # seconds before each look for a submission whose ans
 class Request:
     """Workers of a study to have."""
 
-    study: Path  # file
+    study: Path  # file, or folder of the queue of a search
     name: str
     runs: Sequence[StudyRun]
     digest: str  # of the runs of its file
     store: Store
-    settings: SlurmSettings
+    scheduler: Scheduler
+    settings: SlurmSettings | RaySettings
     workers: int  # in total, with those that are active
     max_parallel: int | None
     more: Sequence[str] = ()  # further arguments of `slbench work`
     force: bool = False  # submit although workers failed to start
+    address: str = ""  # of the cluster, for Ray
+
+    @property
+    def schedulers(self) -> Mapping[Engine, Scheduler]:
+        """All schedulers; that of this request may have a cluster of its own."""
+        return {**SCHEDULERS, self.scheduler.name: self.scheduler}
 
 
 @dataclass(frozen=True)
@@ -45,12 +61,13 @@ class Outcome:
     submission: Submission | None  # None: nothing was missing
     script: Path | None
     active: int  # workers before it
+    left_out: str  # nodes on which workers were lost or did not start
     left: int  # runs
 
 
 def command(request: Request, study: Path, folder: Path) -> list[str]:
     """Return the command of a worker."""
-    settings, jobs = request.settings, request.settings.jobs_per_device
+    settings, jobs = request.settings, request.settings.concurrent_jobs
     return [
         sys.executable, "-P", "-m", "slbench", "work", str(study), "--store", str(request.store.root.absolute()),
         "--wait", "--idle-timeout", f"{settings.idle_timeout_s}s", "--threads", str(settings.threads),
@@ -59,81 +76,99 @@ def command(request: Request, study: Path, folder: Path) -> list[str]:
 
 
 def script_of(request: Request, submission: Submission) -> str:
-    """Return the job script of a submission."""
+    """Return the script that starts a worker of a submission."""
     folder = folder_of(request.store, submission).path.absolute()
-    return slurm.job_script(
-        name=submission.name,
-        folder=folder,
-        settings=request.settings,
-        workers=submission.workers,
+    study = request.study.absolute() if request.study.is_dir() else folder / request.study.name
+    return request.scheduler.script(submission, folder, command(request, study, folder))
+
+
+def planned(request: Request, *, workers: int, exclude: str = "") -> Submission:
+    """Return a submission of workers, which is not stored yet.
+
+    Args:
+        exclude: nodes to leave out, where the scheduler can.
+    """
+    settings = request.settings.model_copy(update={"exclude": exclude}) if exclude else request.settings
+    submission = Submission.create(
+        request.name,
+        workers=workers,
+        settings=settings,
+        study_folder=request.study.parent,
+        runs=request.digest,
         max_parallel=request.max_parallel,
-        command=command(request, folder / request.study.name, folder),
     )
+    return submission.model_copy(update={"address": request.address})
 
 
 def submit(request: Request, *, sleep: Callable[[float], None] = time.sleep) -> Outcome:
     """Submit as many workers as are missing, at most one for each run that is left.
 
-    The submission is stored before sbatch is called and again after it has answered, so that one whose answer was lost
-    is found by its name. Two processes never submit for a study at the same time.
+    The submission is stored before the scheduler is called and again after it has answered, so that one whose answer
+    was lost is found by its name. Two processes never submit for a study at the same time.
 
     Raises:
-        InputError: if SLURM refuses the job, or the latest workers failed to start.
-        EngineError: if SLURM does not answer. Then nothing was submitted, or the error says that it is not known.
+        InputError: if the scheduler refuses it, or the latest workers failed to start.
+        EngineError: if the scheduler does not answer. Then nothing was submitted, or the error says that that is not
+            known.
     """
     with exclusive(request):
-        found = confirmed(request.store, request.name)
+        found = confirmed(request.store, request.name, request.schedulers)
         active, left = sum(len(each.active) for each in found), runs_left(request)
         missing = min(request.workers, left) - active
         if missing <= 0:
-            return Outcome(None, None, active, left)
+            return Outcome(None, None, active, "", left)
         if not request.force:
             check_starts(found)
-        submission = Submission.create(
-            request.name,
-            engine="slurm",
-            workers=missing,
-            settings=request.settings,
-            study_folder=request.study.parent,
-            runs=request.digest,
-        )
+        left_out = nodes_to_exclude(request, found)
+        submission = planned(request, workers=missing, exclude=left_out)
         folder = folder_of(request.store, submission)
         write_atomic(folder.script, script_of(request, submission).encode())
         try:
-            slurm.check_script(folder.script)
+            request.scheduler.check(submission, folder.path.absolute(), force=request.force)
         except (InputError, EngineError) as error:
             folder.write(submission.model_copy(update={"state": "refused", "message": str(error)}))
             raise
-        write_atomic(folder.path / request.study.name, request.study.read_bytes())
+        if not request.study.is_dir():
+            write_atomic(folder.path / request.study.name, request.study.read_bytes())
         folder.write(submission)
-        submission = hand_over(submission, folder, sleep=sleep)
-        return Outcome(submission, folder.script, active, left)
+        submission = hand_over(request.scheduler, submission, folder, sleep=sleep)
+        return Outcome(submission, folder.script, active, left_out, left)
 
 
-def hand_over(submission: Submission, folder: SubmissionFolder, *, sleep: Callable[[float], None]) -> Submission:
-    """Hand a stored submission to SLURM; return it with its job id.
+def nodes_to_exclude(request: Request, found: Sequence[SubmissionStatus]) -> str:
+    """Return the nodes on which workers were lost or did not start within a day, if none are excluded by the user."""
+    if not isinstance(request.settings, SlurmSettings) or request.settings.exclude is not None:
+        return ""
+    recent = [each for each in found if each.submission.engine == "slurm" and each.submission.age_seconds < DAY_SECONDS]
+    return ",".join(sorted(bad_nodes(recent)))
+
+
+def hand_over(
+    scheduler: Scheduler, submission: Submission, folder: SubmissionFolder, *, sleep: Callable[[float], None]
+) -> Submission:
+    """Hand a stored submission to the scheduler; return it with its job id.
 
     Raises:
-        InputError: if SLURM refuses it.
-        EngineError: if it is not known whether SLURM has accepted it.
+        InputError: if the scheduler refuses it.
+        EngineError: if it is not known whether the scheduler has accepted it.
     """
-    answer = slurm.submit_script(folder.script)
+    answer = scheduler.start(submission, folder.path.absolute())
     if answer.code == 0:
         return confirm(submission, folder, answer.out)
     if not answer.is_unreachable:
         folder.write(submission.model_copy(update={"state": "refused", "message": answer.message}))
-        raise InputError(f"--engine slurm: refused by sbatch: {answer.message}")
+        raise InputError(f"--engine {scheduler.name}: refused by sbatch: {answer.message}")
     folder.write(submission.model_copy(update={"message": answer.message}))
     for seconds in LOOKUPS:
         sleep(seconds)
         try:
-            tasks = slurm.queue_of([submission.name])[submission.name]
-        except EngineError:
+            tasks = scheduler.queue_of([submission])[submission.name]
+        except (EngineError, InputError):
             continue
         if tasks:
             return confirm(submission, folder, tasks[0].job_id)
     raise EngineError(
-        f"SLURM did not confirm {submission.name} ({answer.message}); it may have accepted it: "
+        f"{scheduler.name} did not confirm {submission.name} ({answer.message}); it may have accepted it: "
         "slbench status shows that, and the same command submits nothing twice"
     )
 
@@ -162,14 +197,14 @@ def exclusive(request: Request) -> Iterator[None]:
         claim.release(done=True)
 
 
-def confirmed(store: Store, study: str) -> list[SubmissionStatus]:
+def confirmed(store: Store, study: str, schedulers: Mapping[Engine, Scheduler] = SCHEDULERS) -> list[SubmissionStatus]:
     """Return the state of a study's workers; submissions whose answer was lost get their job id.
 
     Raises:
-        EngineError: if SLURM does not answer.
+        EngineError: if a scheduler does not answer.
     """
     known = submissions(store, study)
-    found = statuses(known, slurm.queue_of(each.name for each, _ in known if each.state != "refused"), {})
+    found = statuses(known, look_up(known, schedulers), {})
     for each in found:
         if each.submission.job_id is None and each.job_id is not None:
             confirm(each.submission, each.folder, each.job_id)
@@ -177,7 +212,9 @@ def confirmed(store: Store, study: str) -> list[SubmissionStatus]:
 
 
 def runs_left(request: Request) -> int:
-    """Return the number of runs that have not ended, running ones included."""
+    """Return the number of runs that have not ended, running ones included; of a search, as many as it has workers."""
+    if request.study.is_dir():
+        return request.workers
     states = request.store.states(run.spec for run in request.runs)
     return sum(state not in ENDED for state in states.values())
 
@@ -192,15 +229,17 @@ def check_starts(found: Sequence[SubmissionStatus]) -> None:
         )
 
 
-def cancel(store: Store, study: str, *, workers: int | None) -> list[str]:
+def cancel(
+    store: Store, study: str, *, workers: int | None, schedulers: Mapping[Engine, Scheduler] = SCHEDULERS
+) -> list[str]:
     """Cancel workers of a study, waiting ones first; return them by job id and task.
 
     Args:
         workers: how many; None: all.
     Raises:
-        EngineError: if SLURM does not answer.
+        EngineError: if the scheduler does not answer.
     """
-    found = confirmed(store, study)
+    found = confirmed(store, study, schedulers)
     active = [(each, worker) for each in found for worker in each.active if each.job_id is not None]
     active.sort(key=lambda pair: pair[1].state == "running")
     chosen = active if workers is None else active[:workers]
@@ -208,16 +247,20 @@ def cancel(store: Store, study: str, *, workers: int | None) -> list[str]:
     if not targets:
         return []
     for each in found:
-        tasks = [worker.task for other, worker in chosen if other is each]
-        if tasks:
+        if tasks := tasks_of(each, chosen):
             stored = each.folder.read() or each.submission
             each.folder.write(stored.model_copy(update={"cancelled": sorted({*stored.cancelled, *tasks})}))
-    slurm.cancel(whole_arrays(found, chosen) if workers is None else targets)
+    for engine, scheduler in schedulers.items():
+        mine = [
+            (each.submission, each.job_id, None if workers is None else tasks_of(each, chosen))
+            for each in found
+            if each.submission.engine == engine and each.job_id is not None and tasks_of(each, chosen)
+        ]
+        if mine:
+            scheduler.cancel(mine)
     return targets
 
 
-def whole_arrays(
-    found: Sequence[SubmissionStatus], chosen: Sequence[tuple[SubmissionStatus, WorkerStatus]]
-) -> list[str]:
-    """Return the job ids of the arrays of these workers."""
-    return [each.job_id for each in found if each.job_id is not None and any(each is other for other, _ in chosen)]
+def tasks_of(found: SubmissionStatus, chosen: Sequence[tuple[SubmissionStatus, WorkerStatus]]) -> list[int]:
+    """Return the tasks of those workers that are of a submission."""
+    return [worker.task for other, worker in chosen if other is found]

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
-from slbench.engines.slurm import Task, ended_states, queue_of
+from slbench.engine_settings import Engine
+from slbench.engines.engine import Ended, Scheduler, Task
 from slbench.engines.submission import Attempt, Submission, SubmissionFolder, submissions
 from slbench.errors import EngineError, InputError
 from slbench.store import Store
@@ -21,6 +23,7 @@ ENDS = {  # states of SLURM, in words of messages
     "PREEMPTED": "preempted",
     "TIMEOUT": "time limit",
 }
+FINAL = ("no work", "idle", "limit", "failed")  # ends after which no scheduler starts a worker again
 ASK_SECONDS, MAX_ASK_SECONDS = (
     30.0,
     600.0,
@@ -58,38 +61,33 @@ class SubmissionStatus:
 
 
 Queue = Mapping[str, list[Task]]
+NOTHING_ENDED: Ended = MappingProxyType({})
+Known = Sequence[tuple[Submission, SubmissionFolder]]
 
 
 def statuses(
-    known: Iterable[tuple[Submission, SubmissionFolder]],
-    queue: Queue | None,
-    ended: Mapping[tuple[str, int], Task],
+    known: Iterable[tuple[Submission, SubmissionFolder]], queue: Queue, ended: Ended
 ) -> list[SubmissionStatus]:
     """Return the state of submissions.
 
     Args:
-        queue: workers in the queue by name of their job; None: the scheduler did not answer.
-        ended: how workers ended that have left the queue, by job id and task.
+        queue: workers in the queue by name of their submission; without those whose scheduler did not answer.
     """
     return [status(*each, queue=queue, ended=ended) for each in known if each[0].state != "refused"]
 
 
 def status(
-    submission: Submission,
-    folder: SubmissionFolder,
-    *,
-    queue: Queue | None,
-    ended: Mapping[tuple[str, int], Task] = {},
+    submission: Submission, folder: SubmissionFolder, *, queue: Queue, ended: Ended = NOTHING_ENDED
 ) -> SubmissionStatus:
     """Return the state of the workers of a submission."""
-    rows = {} if queue is None else {row.task: row for row in queue.get(submission.name, [])}
+    rows = {row.task: row for row in queue.get(submission.name, [])}
     attempts = {task: tuple(folder.worker(task).attempts) for task in range(submission.workers)}
     job_ids = [row.job_id for row in rows.values()] + [each.job_id for tried in attempts.values() for each in tried]
     job_id = submission.job_id or next(iter(job_ids), None)
     workers = []
     for task, tried in attempts.items():
         row = rows.get(task) or (ended.get((job_id, task)) if job_id is not None else None)
-        if queue is None:
+        if submission.name not in queue:
             workers.append(WorkerStatus(task, "unknown", last_words(tried), "", tried))
         elif job_id is None:
             lost = submission.age_seconds > UNCONFIRMED_SECONDS
@@ -167,6 +165,26 @@ def bad_nodes(found: Iterable[SubmissionStatus]) -> dict[str, int]:
     return {node: count for node, count in lost.items() if count > 1}
 
 
+def look_up(known: Known, schedulers: Mapping[Engine, Scheduler]) -> dict[str, list[Task]]:
+    """Return the workers in the queues, by one query of each scheduler that has any to be asked for.
+
+    Raises:
+        InputError, EngineError: if a scheduler is not there, or does not answer.
+    """
+    queue: dict[str, list[Task]] = {}
+    for engine, scheduler in schedulers.items():
+        mine = [(each, folder) for each, folder in known if each.engine == engine and each.state != "refused"]
+        asked = [each for each, folder in mine if not (engine == "ray" and is_over(each, folder))]
+        queue |= {each.name: [] for each, _ in mine} | (scheduler.queue_of(asked) if asked else {})
+    return queue
+
+
+def is_over(submission: Submission, folder: SubmissionFolder) -> bool:
+    """Return whether all workers of a submission have recorded an end after which none is started again."""
+    last = [folder.worker(task).last for task in range(submission.workers)]
+    return all(each is not None and each.end in FINAL for each in last)
+
+
 class Watcher:
     """The state of a store's workers, asked seldom: one query for all submissions, and less often after failures.
 
@@ -174,10 +192,12 @@ class Watcher:
         study: name; None: of all studies.
     """
 
-    def __init__(self, store: Store, study: str | None, *, clock: Callable[[], float]) -> None:
-        self.store, self.study, self.clock = store, study, clock
-        self.problem = ""  # why the scheduler was not asked, or did not answer
-        self._queue: Queue | None = None
+    def __init__(
+        self, store: Store, study: str | None, *, schedulers: Mapping[Engine, Scheduler], clock: Callable[[], float]
+    ) -> None:
+        self.store, self.study, self.schedulers, self.clock = store, study, schedulers, clock
+        self.problem = ""  # why a scheduler was not asked, or did not answer
+        self._queue: dict[str, list[Task]] = {}
         self._ended: dict[tuple[str, int], Task] = {}
         self._found: list[SubmissionStatus] = []
         self._pause, self._next = ASK_SECONDS, -1.0
@@ -186,28 +206,36 @@ class Watcher:
         """Return the state of all submissions, which may be half a minute old."""
         if self.clock() >= self._next:
             known = submissions(self.store, self.study)
-            self._ask([each for each, _ in known if each.state != "refused"], known)
+            self._ask(known)
             self._found = statuses(known, self._queue, self._ended)
         return self._found
 
-    def _ask(self, asked: Sequence[Submission], known: Sequence[tuple[Submission, SubmissionFolder]]) -> None:
-        try:
-            self._queue, self.problem, self._pause = queue_of(each.name for each in asked), "", ASK_SECONDS
-        except (EngineError, InputError) as error:
-            self._queue, self.problem, self._pause = None, str(error), min(2 * self._pause, MAX_ASK_SECONDS)
-        else:
-            unclear = [
-                each.job_id
-                for each in statuses(known, self._queue, self._ended)
-                if each.job_id is not None
-                and any(
-                    worker.state == "ended" and unexplained(worker, each.job_id, self._ended) for worker in each.workers
-                )
-            ]
-            self._ended |= ended_states(job_id for job_id in unclear if job_id is not None)
+    def _ask(self, known: Known) -> None:
+        self._queue, problems = {}, []
+        for engine, scheduler in self.schedulers.items():
+            try:
+                queue = look_up(known, {engine: scheduler})
+                self._ended |= scheduler.ended_states(self._unclear(known, queue))
+                self._queue |= queue
+            except (EngineError, InputError) as error:
+                problems.append(str(error))
+        self.problem = "; ".join(problems)
+        self._pause = min(2 * self._pause, MAX_ASK_SECONDS) if problems else ASK_SECONDS
         self._next = self.clock() + self._pause
 
+    def _unclear(self, known: Known, queue: Queue) -> list[str]:
+        """Return the job ids of submissions with workers of which only the accounting can tell how they ended."""
+        found = statuses([each for each in known if each[0].name in queue], queue, self._ended)
+        return [
+            each.job_id
+            for each in found
+            if each.job_id is not None
+            and any(
+                worker.state == "ended" and unexplained(worker, each.job_id, self._ended) for worker in each.workers
+            )
+        ]
 
-def unexplained(worker: WorkerStatus, job_id: str, ended: Mapping[tuple[str, int], Task]) -> bool:
+
+def unexplained(worker: WorkerStatus, job_id: str, ended: Ended) -> bool:
     """Return whether only the accounting can tell how a worker ended."""
     return (job_id, worker.task) not in ended and worker.why in ("killed", "did not start", "preempted or cancelled")

@@ -2,13 +2,18 @@
 
 import os
 import platform
+import signal
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from slbench.engine_settings import SlurmSettings
 from slbench.engines import slurm
-from slbench.engines.submission import Attempt, End, SubmissionFolder, digest_of, now
+from slbench.engines.ray_cluster import job_id
+from slbench.engines.submission import Attempt, End, Submission, SubmissionFolder, digest_of, now
 from slbench.errors import InputError
 from slbench.grid.events import Event, Finished, Limit, Progressed
 from slbench.study import Study
@@ -24,29 +29,46 @@ ENDS: Mapping[Limit, End] = {
 }
 
 
+def started_as(submission: Submission, task: int | None, environment: Mapping[str, str]) -> tuple[str, int]:
+    """Return job id and task of this worker. Raises InputError if no scheduler has started it."""
+    if submission.engine == "ray" and task is not None:
+        return job_id(submission), task
+    number, index = environment.get("SLURM_ARRAY_JOB_ID", ""), environment.get("SLURM_ARRAY_TASK_ID", "")
+    if not (number.isdecimal() and index.isdecimal()):
+        raise InputError("--submission: is for workers that slbench submit has started")
+    return number, int(index)
+
+
+def terminate_at_end_of_stdin() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class EngineWorker:
     """The attempt of this process, as a context manager around its work: recorded when it begins and when it ends.
 
     Args:
         folder: of the submission.
+        task: number of the worker; None: as SLURM says.
     Raises:
-        InputError: if the folder is not visible here, or SLURM did not start this process.
+        InputError: if the folder is not visible here, or no scheduler started this process.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, folder: Path, *, task: int | None = None, environment: Mapping[str, str] = os.environ) -> None:
         self.folder, self.environment = SubmissionFolder(folder), environment
-        job_id, task = environment.get("SLURM_ARRAY_JOB_ID", ""), environment.get("SLURM_ARRAY_TASK_ID", "")
-        if not (job_id.isdecimal() and task.isdecimal()):
-            raise InputError("--submission: is for workers that slbench submit has started")
         if (submission := self.folder.read()) is None:
             raise InputError(
                 f"{folder}: not visible on {platform.node()}; the store must be a folder that all nodes share"
             )
-        self.submission, self.settings, self.job_id, self.task = submission, submission.settings, job_id, int(task)
+        self.submission, self.settings = submission, submission.settings
+        self.job_id, self.task = started_as(submission, task, environment)
         self.earlier = self.folder.worker(self.task).attempts
         self.attempt = Attempt(
-            restart=int(environment.get("SLURM_RESTART_COUNT", "0") or 0),
-            job_id=job_id,
+            restart=len(self.earlier)
+            if submission.engine == "ray"
+            else int(environment.get("SLURM_RESTART_COUNT", "0") or 0),
+            job_id=self.job_id,
             hostname=platform.node(),
             started_at=now(),
         )
@@ -55,8 +77,15 @@ class EngineWorker:
     @property
     def seconds(self) -> float | None:
         """Seconds until this worker is warned of its time limit; None if it has none that is known."""
+        if not isinstance(self.settings, SlurmSettings):
+            return None
         seconds = slurm.end_of_allocation(self.settings, self.environment)
         return None if seconds is None else max(0.0, seconds - self.settings.signal_delay_s)
+
+    def end_with_parent(self) -> None:
+        """Let this process get SIGTERM when stdin is closed, as it is when the actor of Ray that started it is lost."""
+        if self.submission.engine == "ray":
+            threading.Thread(target=terminate_at_end_of_stdin, daemon=True).start()
 
     @property
     def study_folder(self) -> Path:
@@ -98,7 +127,7 @@ class EngineWorker:
         self._write()
 
     def requeue(self) -> str:
-        """Have SLURM start this worker again after it has ended at its time limit, if that promises progress.
+        """Have this worker started again after it has ended at its time limit, if that promises progress.
 
         Returns:
             What was done, as a line.
@@ -108,9 +137,15 @@ class EngineWorker:
             return "not requeued: no run went on in this allocation"
         if before >= self.settings.max_num_timeout:
             return f"not requeued: at its time limit for the {before + 1}th time (max_num_timeout)"
-        if not slurm.requeue(self.job_id, self.task):
+        self._set_requeued(True)  # before it is, as the next attempt may begin at once
+        if self.submission.engine == "slurm" and not slurm.requeue(self.job_id, self.task):
+            self._set_requeued(False)
             return "not requeued: scontrol requeue failed; slbench submit adds a worker"
         return "requeued"
+
+    def _set_requeued(self, requeued: bool) -> None:
+        self.attempt = self.attempt.model_copy(update={"requeued": requeued})
+        self._write()
 
     def _write(self) -> None:
         self.folder.write_worker(self.task, [*self.earlier, self.attempt])

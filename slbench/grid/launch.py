@@ -69,10 +69,15 @@ def prepare(
     if with_data:
         for slot, run in itertools.product({slot.device.label: slot for slot in slots}.values(), grid.todo):
             check_training(run.spec, slot.device.label, free_memory(slot.device))
-        for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in grid.todo):
-            check_available(spec, data)
-            rehash(spec, data)
+        check_data(grid)
     return grid
+
+
+def check_data(grid: PreparedGrid) -> None:
+    """Check that the data sets of the unfinished runs are on this machine. Raises InputError if one is not."""
+    for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in grid.todo):
+        check_available(spec, data)
+        rehash(spec, data)
 
 
 @dataclass(frozen=True)

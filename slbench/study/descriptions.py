@@ -11,7 +11,7 @@ from functools import cache
 
 @cache
 def field_descriptions(owner: type) -> dict[str, str]:
-    """Return the description of each field that has one, as a phrase.
+    """Return the description of each field that has one, as a phrase; also of those that a class of ours inherits.
 
     It is the last comment on the field's lines, or the paragraph `name: ...` of the class's docstring.
     """
@@ -19,7 +19,9 @@ def field_descriptions(owner: type) -> dict[str, str]:
     comments = end_comments(source)
     (tree,) = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
-    descriptions = docstring_fields(ast.get_docstring(tree) or "")
+    parent = owner.__base__
+    descriptions = field_descriptions(parent) if parent is not None and parent.__module__.startswith("slbench.") else {}
+    descriptions |= docstring_fields(ast.get_docstring(tree) or "")
     for node in tree.body:
         if isinstance(node, ast.AnnAssign):
             lines = range(node.end_lineno or node.lineno, node.lineno - 1, -1)

@@ -13,7 +13,7 @@ from typing import Any
 from slbench.backbones import BACKBONES, NAMED, PRESETS, default_spec
 from slbench.data import DATASETS
 from slbench.data.specs import DatasetSpec
-from slbench.engine_settings import SlurmSettings
+from slbench.engine_settings import RaySettings, SlurmSettings
 from slbench.methods import METHODS, Method
 from slbench.recipes import RECIPES, Recipe
 from slbench.stats.contrast import Contrast
@@ -87,7 +87,7 @@ def study_schema() -> Schema:
             "exclude": {**of_file["exclude"], "items": closed({path: {} for path in axes()})},
             "contrast": {**of_file["contrast"], "items": table_of(Contrast)},
             "statistics": closed(table_of(Statistics)["properties"], of_file["statistics"]),
-            "engine": closed({"slurm": table_of(SlurmSettings)}, of_file["engine"]),
+            "engine": closed({"slurm": table_of(SlurmSettings), "ray": table_of(RaySettings)}, of_file["engine"]),
         },
         "definitions": named_axes() | fields(),
     }
@@ -106,8 +106,8 @@ def study_keys() -> list[Key]:
     keys += [described(f"grid.{name}", each) for name, each in named_axes().items()]
     keys += [described(path, each, default=default_text(path)) for path, each in fields().items()]
     keys += [described(f"contrast.{key}", each) for key, each in schema["contrast"]["items"]["properties"].items()]
-    slurm = schema["engine"]["properties"]["slurm"]["properties"]
-    keys += [described(f"engine.slurm.{key}", each) for key, each in slurm.items()]
+    for engine, table in schema["engine"]["properties"].items():
+        keys += [described(f"engine.{engine}.{key}", each) for key, each in table["properties"].items()]
     return [*keys, described("method.name", method_table()["properties"]["name"]), EXCLUDE]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from slbench.errors import InputError, StoreError
 from slbench.grid.events import AlreadyFinished, Diverged, Event, Failed, Finished, GridStopped, Progressed
 from slbench.grid.executor import Executor, MakeExecutor
-from slbench.grid.launch import PreparedGrid, prepare
+from slbench.grid.launch import PreparedGrid, check_data, prepare
 from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.record import Pruned
@@ -86,11 +86,13 @@ def prepare_tuning(
     command: str,
     take_over: bool = False,
     executor: MakeExecutor = LocalExecutor,
+    capacity: int | None = None,
 ) -> PreparedSearch:
     """Validate name, store, devices, data and precision. Writes nothing.
 
     Args:
         executor: runs the trials.
+        capacity: number of runs that train at a time elsewhere; None: here, on the devices.
 
     Raises:
         InputError, StoreError: for invalid input.
@@ -102,11 +104,14 @@ def prepare_tuning(
         )
     check_outputs(folder_of(store, config.name))
     runs = [run for target in targets for run in target.runs({}, seeds=range(config.seeds))]
+    here = capacity is None
     grid = prepare(
-        runs, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=True
+        runs, store, devices=devices, jobs_per_device=jobs_per_device, threads=threads, writing=True, with_data=here
     )
+    if not here:
+        check_data(grid)
     return PreparedSearch(
-        config=replace(config, parallel=len(grid.slots) > 1),
+        config=replace(config, parallel=(capacity or len(grid.slots)) > 1),
         targets=tuple(targets),
         spaces=tuple(spaces),
         store=store,

@@ -8,7 +8,8 @@ State and faults are files in the folder of the environment variable FAKE_SLURM:
     faults.json optional: {"squeue": "message", "sbatch": "message", "test-only": "message"} make that command fail;
                 {"squeue with jobs": "message"} does so once something was submitted;
                 {"lost": "message"} lets sbatch accept a job and fail; {"hold": true} starts nothing;
-                {"no job runs": true} accepts jobs that end at once without having run
+                {"no job runs": true} accepts jobs that end at once without having run;
+                {"bad node": "n1"} does so unless a job excludes that node
 """
 
 import fcntl
@@ -72,7 +73,8 @@ def tick(jobs: list[Job], faults: Faults) -> None:
     for job in jobs:
         if job["state"] == "RUNNING" and job["pid"] and not is_alive(job["pid"]):
             job["state"] = "COMPLETED"
-        if job["state"] == "PENDING" and faults.get("no job runs"):
+        bad = faults.get("bad node", "")
+        if job["state"] == "PENDING" and (faults.get("no job runs") or (bad and bad not in job["exclude"])):
             job.update(state="FAILED", node="n1")
         elif job["state"] == "PENDING" and not faults.get("hold"):
             start(job)
@@ -94,6 +96,7 @@ def sbatch(arguments: list[str], jobs: list[Job], faults: Faults) -> None:
             {
                 "id": number, "task": task, "name": options["job-name"], "state": "PENDING", "reason": "Resources",
                 "node": "", "pid": 0, "restarts": 0, "script": str(script), "output": options["output"],
+                "exclude": options.get("exclude", "").split(","),
             }
         )  # fmt: skip
     if "lost" in faults:

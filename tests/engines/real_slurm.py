@@ -99,10 +99,6 @@ class Cluster:
             if reason == "BeginTime":
                 self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
-    def warn(self, job: str) -> None:
-        """Send a worker the signal that SLURM sends before a time limit."""
-        self.run("scancel", "--batch", "--signal=USR1", job)
-
     def preempt(self, node: str, script: Path) -> None:
         """Take a node for a job of the partition that preempts."""
         script.write_text("#!/bin/sh\nsleep 1\n")

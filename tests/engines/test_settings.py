@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slbench.engine_settings import SlurmSettings, seconds_of, slurm_settings
+from slbench.engine_settings import RaySettings, SlurmSettings, seconds_of, settings_of
 from slbench.errors import InputError
 from tests.support import TINY, naming, study
 
@@ -23,7 +23,7 @@ def user_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def settings(text: str, **flags: Any) -> SlurmSettings:
     """Return the settings of a study with this [engine.slurm] table."""
-    return slurm_settings(study({**GRID, **tomllib.loads(text)}).engines, flags, where="study.toml")
+    return settings_of(SlurmSettings, study({**GRID, **tomllib.loads(text)}).engines, flags, where="study.toml")
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,30 @@ def test_an_invalid_file_of_the_user_is_named(user_file: Path) -> None:
     user_file.write_text("[slurm]\nmemory = '1G'\n")
     with pytest.raises(InputError, match=naming(user_file, "slurm", "memory", "mem")):
         settings("")
+
+
+@pytest.mark.parametrize(
+    ("table", "parts"),
+    [
+        ("num_gpus = 1.5", ("num_gpus", "whole number", "1.5")),
+        ("num_cpus = 2\nthreads = 3", ("num_cpus", "jobs_per_device x threads = 3", "2")),
+        ("num_cpus = 2\njobs_per_device = 3", ("num_cpus", "3", "2")),
+        ("resources = { GPU = 1.0 }", ("resources", "GPU", "num_gpus")),
+        ("resources = { a100 = 0.0 }", ("resources", "a100", "above 0")),
+        ("num_gpu = 1", ("num_gpu", "num_gpus")),
+    ],
+)
+def test_contradictory_settings_of_ray_are_refused(table: str, parts: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=naming("engine", "ray", *parts)):
+        ray_settings(f"[engine.ray]\n{table}")
+
+
+def test_a_worker_of_ray_without_a_gpu_runs_as_many_jobs_as_its_cpus_hold() -> None:
+    assert ray_settings("[engine.ray]\nnum_cpus = 7\nthreads = 2").concurrent_jobs == 3
+    found = ray_settings("[engine.ray]\nresources = { a100 = 1.0 }", num_gpus=0.5, resources={"b": 2.0})
+    assert found.concurrent_jobs is None and found.needs == {"CPU": 1, "GPU": 0.5, "a100": 1, "b": 2}
+
+
+def ray_settings(text: str, **flags: Any) -> RaySettings:
+    """Return the settings of a study with this [engine.ray] table."""
+    return settings_of(RaySettings, study({**GRID, **tomllib.loads(text)}).engines, flags, where="study.toml")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slbench.engine_settings import SlurmSettings
 from slbench.engines import slurm as commands
 from slbench.engines.submission import Attempt, Submission, SubmissionFolder, submissions
 from slbench.store import Store
@@ -50,7 +51,7 @@ def test_a_submission_is_recorded_with_its_job_and_a_copy_of_the_study(
     assert result.code == 0 and not missing(result.out, "3 workers", "job 100", "10 runs")
     (submission,) = of(store)
     assert (submission.state, submission.job_id, submission.workers) == ("submitted", "100", 3)
-    assert submission.settings.time == "2:00:00"
+    assert isinstance(submission.settings, SlurmSettings) and submission.settings.time == "2:00:00"
     assert [submission.name] == names(slurm)
     (folder,) = folders(store)
     assert (folder.path / "tiny.toml").read_bytes() == study.read_bytes()
@@ -213,6 +214,19 @@ def test_after_workers_that_never_started_nothing_is_submitted_without_consent(
     assert len(slurm.jobs) == 3
     assert slbench("submit", study, "--store", store.root, "--workers", 3, "--force").code == 0
     assert len(slurm.jobs) == 6
+
+
+def test_a_node_on_which_workers_fail_to_start_is_named_and_left_out_of_the_next_submission(
+    slbench: Command, study: Path, store: Store, slurm: FakeSlurm
+) -> None:
+    slurm.faults(hold=True, **{"bad node": "n1"})
+    assert slbench("submit", study, "--store", store.root, "--workers", 2).code == 0
+    result = slbench("submit", study, "--store", store.root, "--workers", 2)
+    assert result.code == 0 and not missing(result.out, "left out: n1", "submitted 2 workers")
+    assert [job["state"] for job in slurm.jobs] == ["FAILED", "FAILED", "PENDING", "PENDING"]
+    assert not missing(slbench("status", study, "--store", store.root).out, "node n1: 2 workers", "2 pending")
+    chosen = slbench("submit", study, "--store", store.root, "--workers", 3, "--exclude", "n9")
+    assert "left out" not in chosen.out and slurm.jobs[-1]["exclude"] == ["n9"], "the user's choice counts"
 
 
 def test_cancel_takes_waiting_workers_first(slbench: Command, study: Path, store: Store, slurm: FakeSlurm) -> None:

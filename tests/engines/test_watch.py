@@ -6,7 +6,8 @@ import pytest
 
 from slbench.engine_settings import SlurmSettings
 from slbench.engines import watch
-from slbench.engines.slurm import Answer, Task
+from slbench.engines.engine import Answer, Task
+from slbench.engines.schedulers import SCHEDULERS
 from slbench.engines.submission import Attempt, Submission, SubmissionFolder, folder_of
 from slbench.engines.watch import Watcher, bad_nodes, failures_to_start, status
 from slbench.store import Store
@@ -18,9 +19,7 @@ FAILED = STARTED.model_copy(update={"end": "failed", "message": "no GPU"})
 
 def submitted(store: Store, workers: int) -> tuple[Submission, SubmissionFolder]:
     """Store a submission that became job 17."""
-    submission = Submission.create(
-        "tiny", engine="slurm", workers=workers, settings=SlurmSettings(), study_folder=store.root
-    )
+    submission = Submission.create("tiny", workers=workers, settings=SlurmSettings(), study_folder=store.root)
     submission = submission.model_copy(update={"state": "submitted", "job_id": "17"})
     folder_of(store, submission).write(submission)
     return submission, folder_of(store, submission)
@@ -66,7 +65,7 @@ def test_the_scheduler_is_asked_once_for_all_and_less_often_while_it_fails(tmp_p
     store, times = Store(tmp_path / "results"), iter(range(0, 100_000, 10))
     for _ in range(2):
         submitted(store, 1)
-    watcher = Watcher(store, "tiny", clock=lambda: float(next(times)))
+    watcher = Watcher(store, "tiny", schedulers=SCHEDULERS, clock=lambda: float(next(times)))
     for _ in range(10):
         watcher.look()
     asked = len(slurm.calls("squeue"))
@@ -91,7 +90,7 @@ def test_the_accounting_is_asked_only_for_what_is_not_explained(
         return Answer(0, "17_1|NODE_FAIL|n5\n17_0|COMPLETED|n5\n" if command[0] == "sacct" else "", "")
 
     monkeypatch.setattr("slbench.engines.slurm.ask", answer)
-    watcher = Watcher(store, None, clock=iter(range(0, 10_000, 100)).__next__)
+    watcher = Watcher(store, None, schedulers=SCHEDULERS, clock=iter(range(0, 10_000, 100)).__next__)
     for _ in range(3):
         ((found),) = watcher.look()
         assert [worker.why for worker in found.workers] == ["no work", "node failure"]

@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SubmissionFolder:
     for name, value in {"SLURM_ARRAY_JOB_ID": "100", "SLURM_ARRAY_TASK_ID": "2", "SLURM_RESTART_COUNT": "1"}.items():
         monkeypatch.setenv(name, value)
     settings = SlurmSettings(time="2:00:00", max_num_timeout=2)
-    submission = Submission.create("tiny", engine="slurm", workers=3, settings=settings, study_folder=tmp_path)
+    submission = Submission.create("tiny", workers=3, settings=settings, study_folder=tmp_path)
     folder = folder_of(Store(tmp_path / "results"), submission)
     folder.write(submission)
     return folder
@@ -115,7 +115,7 @@ def test_a_worker_is_requeued_if_it_made_progress_and_not_too_often(
 
 def test_the_time_left_is_that_of_the_allocation_less_the_warning(folder: SubmissionFolder) -> None:
     assert EngineWorker(folder.path).seconds == 7200 - 90
-    ending = EngineWorker(folder.path, {**os.environ, "SLURM_JOB_END_TIME": "1"})
+    ending = EngineWorker(folder.path, environment={**os.environ, "SLURM_JOB_END_TIME": "1"})
     assert ending.seconds == 0
 
 
@@ -123,7 +123,7 @@ def test_a_store_that_the_node_does_not_see_is_refused(folder: SubmissionFolder,
     with pytest.raises(InputError, match=naming(tmp_path / "elsewhere", "not visible", "share")):
         EngineWorker(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=naming("--submission", "slbench submit")):
-        EngineWorker(folder.path, {})
+        EngineWorker(folder.path, environment={})
 
 
 def test_a_worker_refuses_a_study_whose_runs_are_not_those_that_were_submitted(
