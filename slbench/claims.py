@@ -7,6 +7,11 @@ A number is taken by a hard link, which is atomic on NFS too. A claim is release
 over creates the next number, so that an owner presumed dead notices that it was replaced. Clocks of machines are not
 compared: a claim is alive while its modification time keeps changing within STALE_SECONDS of the observer's monotonic
 clock. Only `status` compares the modification time with the clock.
+
+A network file system may show a folder as it was some seconds ago, so that a number looks free beside a newer claim.
+Creating a file renews what this machine sees of its folder. Whoever has created a claim therefore lists the folder
+again, and gives the claim back if there is one that it had not seen: of two such processes the later one sees the
+other's.
 """
 
 import contextlib
@@ -151,9 +156,12 @@ class Claims:
         if folder.is_symlink():
             raise StoreError(f"{folder}: must be a folder, but is a link; delete it")
         folder.mkdir(parents=True, exist_ok=True)
-        newest = current_claim(folder)
-        if newest is not None and not newest.is_free and not self._abandoned(newest.path):
-            return None
+        newest, outdated = current_claim(folder), None
+        if newest is not None and not newest.is_free:
+            before, changed = read(newest.path)
+            if not self._abandoned(newest.path, before, changed):
+                return None
+            outdated = newest.path.name, before and before.token
         number = 1 if newest is None else newest.number + 1
         owner = Owner(
             token=uuid.uuid4().hex,
@@ -169,11 +177,30 @@ class Claims:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # unless it has an older claim
             raise
-        for older in numbered(folder):
-            if older.number < number:
-                older.path.unlink(missing_ok=True)
+        others = [other for other in numbered(folder) if other.path != path]
+        if any(not other.is_free and (other.path.name, token_of(other.path)) != outdated for other in others):
+            path.unlink(missing_ok=True)
+            return None
+        for older in others:
+            older.path.unlink(missing_ok=True)
         (folder / "progress.json").unlink(missing_ok=True)  # of the previous owner
         return Claim(path, owner)
+
+    def names(self) -> set[str]:
+        """Return the names that have a claim, held or released, without looking at them."""
+        try:
+            return {path.name for path in self.root.iterdir()}
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return set()
+
+    def seem_held(self) -> set[str]:
+        """Return the names whose owner is not known to be dead, as far as this process has observed them."""
+        current = ((name, current_claim(self.root / name)) for name in self.names())
+        return {
+            name
+            for name, claim in current
+            if claim is not None and not claim.is_free and not self._abandoned(claim.path, *read(claim.path))
+        }
 
     def holders(self) -> dict[str, ActiveClaim]:
         """Return the active claims by run id; for claims of other machines by modification time and clock."""
@@ -190,7 +217,8 @@ class Claims:
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Remove the claims of finished runs whose owner is known to be dead."""
-        for run_id in run_ids:
+        names = self.names()
+        for run_id in (run_id for run_id in run_ids if run_id in names):
             folder = self.root / run_id
             claim = self.acquire(run_id) if folder.is_dir() and not folder.is_symlink() else None
             if claim is not None:
@@ -202,10 +230,13 @@ class Claims:
         folders = [path for path in sorted(self.root.glob("*")) if path.is_dir() and not path.is_symlink()]
         return [folder for folder in folders if folder.name not in active]
 
-    def _abandoned(self, path: Path) -> bool:
-        """Return whether the owner of a claim is known to be dead, or sent no heartbeat for STALE_SECONDS."""
-        owner, changed = read(path)
-        if owner is not None and owner.boot == boot_id():
+    def _abandoned(self, path: Path, owner: Owner | None, changed: int) -> bool:
+        """Return whether the owner of a claim is known to be dead, or sent no heartbeat for STALE_SECONDS.
+
+        Args:
+            owner, changed: as `read` returned them just now.
+        """
+        if owner is not None and owner.boot == boot_id() and not any(is_hidden(pid) for pid, _ in owner.processes):
             return not any(is_alive(pid, start) for pid, start in owner.processes)
         key = (path, owner.token if owner else "")
         before, since = self._seen.get(key, (None, 0.0))
@@ -250,6 +281,12 @@ def read(path: Path) -> tuple[Owner | None, int]:
         return None, 0
 
 
+def token_of(path: Path) -> str | None:
+    """Return the token of a claim's owner; None if it is unreadable."""
+    owner, _ = read(path)
+    return None if owner is None else owner.token
+
+
 def read_progress(folder: Path) -> dict[str, Any]:
     content = read_json(folder / "progress.json")
     return content if isinstance(content, dict) else {}
@@ -257,10 +294,16 @@ def read_progress(folder: Path) -> dict[str, Any]:
 
 @cache
 def boot_id() -> str:
-    """Return an id shared by the processes of this boot and this process namespace."""
+    """Return an id shared by the processes of this boot, this host name and this process namespace.
+
+    Machines restored from one snapshot share the rest, so that the name is part of it. A process that sees another
+    namespace in /proc, and so cannot know who is alive, shares its id with none.
+    """
     try:
         started_once = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{started_once} {Path('/proc/self/ns/pid').readlink()}"
+        if Path("/proc/self").readlink().name != str(os.getpid()):
+            return f"{started_once} {uuid.uuid4().hex}"
+        return f"{started_once} {Path('/proc/self/ns/pid').readlink()} {platform.node()}"
     except OSError:
         import psutil
 
@@ -292,3 +335,16 @@ def process_start_time(pid: int) -> str:
 def is_alive(pid: int, start: str) -> bool:
     """Return whether the process with this pid and start time is still running."""
     return start != "" and process_start_time(pid) == start
+
+
+def is_hidden(pid: int) -> bool:
+    """Return whether a process exists that /proc does not show: one of another user, under the option `hidepid`."""
+    if os.name != "posix" or Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False

@@ -1,6 +1,7 @@
 """The store: folder of all results.
 
     <store>/runs/<backbone>-<method>-<dataset>-s<seed>-<run_id>/   one folder per run
+    <store>/ids/<run_id>                                           link to the run's folder; see Store.folder_of
     <store>/claims/<run_id>/                                       active claim; see slbench.claims
     <store>/throughput/<machine>/<key>.json                        throughput by machine
     <store>/memory/<machine>/<key>.json                            peak memory by machine
@@ -26,7 +27,16 @@ from pydantic import ValidationError
 
 from slbench import claims
 from slbench.errors import InputError, StoreError
-from slbench.files import dump_json, nearest_existing, read_json, read_regular, remove, write_atomic, write_new
+from slbench.files import (
+    DISK_FULL,
+    dump_json,
+    nearest_existing,
+    read_json,
+    read_regular,
+    remove,
+    write_atomic,
+    write_new,
+)
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import (
     WEIGHTS,
@@ -49,11 +59,16 @@ State = Literal["done", "diverged", "running", "failed", "damaged", "pruned", "m
 RESUME_CHECK = "resume-check"  # file in the stores of slbench verify-resume, whose runs are no results of a grid
 ENDED: tuple[State, ...] = ("done", "diverged")  # states that another grid does not change unasked
 STATES: tuple[State, ...] = get_args(State)
+LINKED = "../runs"  # in ids/, where the link of a run leads
 
 
 def safe(name: str) -> str:
     """Return a name that is valid for folders on any file system; not unique."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:40].lower() or "x"
+
+
+class AlreadyEndedError(StoreError):
+    """A run that is to begin has ended already."""
 
 
 class Store:
@@ -62,6 +77,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.claims = claims.Claims(root / "claims")
+        self._folders: dict[str, Path] | None = None  # of runs by id, as far as they are known
 
     def check(self, *, writing: bool) -> None:
         """Raise StoreError if this cannot be a store or, with `writing`, is not writable. Leaves no files."""
@@ -96,18 +112,70 @@ class Store:
 
     def folder(self, run: RunSpec, labels: Labels) -> Path:
         """Return the folder with the run's id, else the one that it would get."""
-        for folder in (self.root / "runs").glob(f"*-{run.run_id}"):
-            return folder
+        found = self.folder_of(run.run_id)
+        if found is not None:
+            return found
         parts = (labels.backbone, labels.method, labels.dataset)
         return self.root / "runs" / "-".join([*(safe(part) for part in parts), f"s{run.seed}", run.run_id])
 
+    def folder_of(self, run_id: str) -> Path | None:
+        """Return the folder with a run's id; None without one.
+
+        All folders are listed once; later ones are found by the links that `begin` creates, so that a look-up costs the
+        same however many runs there are. A folder that was copied into the store by hand since is not found.
+        """
+        known = (self.ids() if self._folders is None else self._folders).get(run_id)
+        if known is not None and not known.is_dir():  # removed, or replaced by that of an import
+            known = self.ids().get(run_id)
+        if known is None and (known := self._linked(run_id)) is not None and self._folders is not None:
+            self._folders[run_id] = known
+        return known
+
     def ids(self) -> dict[str, Path]:
-        """Return the folders of all runs, finished or not, by id."""
-        return {
-            folder.name.rsplit("-", 1)[-1]: folder
-            for folder in sorted((self.root / "runs").glob("*-*"))
-            if folder.is_dir()
-        }
+        """Return the folders of all runs, finished or not, by id, sorted by name."""
+        runs = self.root / "runs"
+        try:
+            with os.scandir(runs) as entries:
+                names = sorted(entry.name for entry in entries if "-" in entry.name and is_folder(entry))
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            names = []
+        self._folders = {name.rsplit("-", 1)[-1]: runs / name for name in names}
+        return dict(self._folders)
+
+    def _linked(self, run_id: str) -> Path | None:
+        """Return the folder that the link of a run names; None without one."""
+        name = self._link_target(run_id)
+        return self.root / "runs" / name if name is not None and (self.root / "runs" / name).is_dir() else None
+
+    def _link_target(self, run_id: str) -> str | None:
+        """Return the name in the link of a run; None if it cannot be that of its folder."""
+        try:
+            parent, _, name = str((self.root / "ids" / run_id).readlink()).rpartition("/")
+        except OSError:
+            return None
+        return name if parent == LINKED and name.endswith(f"-{run_id}") else None
+
+    def link(self, run_id: str, folder: Path, *, replace: bool = False) -> Path:
+        """Create the link of a run, whose claim we hold, to its folder; return the folder of the link that exists now.
+
+        Creating it is atomic and never answered from a cache, so that a run has one folder also if studies name it
+        differently. On file systems without links all folders are listed instead.
+        """
+        path = self.root / "ids" / run_id
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if replace:
+                path.unlink(missing_ok=True)
+            path.symlink_to(f"{LINKED}/{folder.name}")
+        except FileExistsError:
+            folder = self.root / "runs" / (self._link_target(run_id) or folder.name)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            folder = self.ids().get(run_id, folder)
+        if self._folders is not None:
+            self._folders[run_id] = folder
+        return folder
 
     def find(self, prefix: str) -> tuple[str, Path]:
         """Return the id and folder of the run with this id prefix.
@@ -157,7 +225,7 @@ class Store:
 
     def epochs_done(self, run: RunSpec) -> int:
         """Return the number of epochs that need not be repeated: those in the history, if there is a checkpoint."""
-        folder = self.ids().get(run.run_id)
+        folder = self.folder_of(run.run_id)
         try:
             if folder is None or not any((folder / name).exists() for name in CHECKPOINTS):
                 return 0
@@ -167,7 +235,8 @@ class Store:
 
     def has_ended(self, run: RunSpec) -> bool:
         """Return whether the run has a record, or the outcome of a run that diverged."""
-        return state_of(self.ids().get(run.run_id)) in ENDED
+        folder = None if self._folders is None else self._folders.get(run.run_id)
+        return has_outcome(folder) or has_outcome(self.folder_of(run.run_id))
 
     def without_weights(self, runs: Iterable[tuple[RunSpec, Labels]]) -> list[Path]:
         """Return the folders of finished runs that lack the weights requested by `labels.keep`."""
@@ -180,10 +249,18 @@ class Store:
         ]
 
     def begin(self, run: RunSpec, labels: Labels) -> Path:
-        """Prepare the run's folder: write its spec, keep only log and checkpoints of an earlier attempt."""
+        """Prepare the folder of a run, whose claim we hold: write its spec, keep only log and checkpoints.
+
+        Raises:
+            AlreadyEndedError: if the run has ended. A network file system may tell so only now: a write to a folder
+                renews what this machine sees of it.
+        """
         folder = self.folder(run, labels)
+        if not folder.is_dir():
+            folder = self.link(run.run_id, folder)
         write_atomic(RunPaths(folder).spec, dump_json(run.as_dict()))
-        assert state_of(folder) != "done", f"{folder}: the run is finished"
+        if state_of(folder) in ENDED:
+            raise AlreadyEndedError(f"{folder}: the run has ended; delete the folder to run it again")
         for path in folder.iterdir():
             if path.name not in (*SURVIVES_RESTART, RunPaths.spec):
                 remove(path)
@@ -207,15 +284,16 @@ class Store:
 
     def diverged(self, run_id: str) -> DivergedRecord | None:
         """Return the outcome of a run that diverged; None for another. Raises StoreError if the file is damaged."""
-        folder = self.ids().get(run_id)
+        folder = self.folder_of(run_id)
         outcome = None if folder is None else read_ended(folder)
         return outcome if isinstance(outcome, DivergedRecord) else None
 
     def retry_diverged(self, runs: Iterable[RunSpec]) -> None:
         """Delete the outcomes of those runs that diverged, so that they are run again."""
+        folders = self.ids()
         for run_id, state in self.states(runs).items():
             if state == "diverged":
-                RunPaths(self.ids()[run_id]).diverged.unlink(missing_ok=True)
+                RunPaths(folders[run_id]).diverged.unlink(missing_ok=True)
 
     def fail(self, run: RunSpec, labels: Labels, failure: Failure) -> None:
         """Write why a run ended without a record. The next grid retries it."""
@@ -223,7 +301,7 @@ class Store:
 
     def failure(self, run_id: str) -> Failure | None:
         """Return why the run's last attempt failed; None if it did not, or if the file is unreadable."""
-        folder = self.ids().get(run_id)
+        folder = self.folder_of(run_id)
         return None if folder is None else read_failure(folder)
 
     def prune(self, run: RunSpec, labels: Labels, pruned: Pruned) -> None:
@@ -232,7 +310,7 @@ class Store:
 
     def pruned(self, run_id: str) -> Pruned | None:
         """Return why a search pruned the run; None if none did, or if the file is unreadable."""
-        folder = self.ids().get(run_id)
+        folder = self.folder_of(run_id)
         try:
             return None if folder is None else Pruned.model_validate_json(read_regular(RunPaths(folder).pruned))
         except (OSError, ValidationError):
@@ -240,7 +318,9 @@ class Store:
 
     def record(self, run_id: str) -> RunRecord | None:
         """Return the run's record; None if it has none. Raises StoreError if the file is damaged."""
-        return next(iter(self.records([run_id])), None)
+        folder = self.folder_of(run_id)
+        outcome = None if folder is None else read_ended(folder)
+        return outcome if isinstance(outcome, RunRecord) else None
 
     def records(self, run_ids: Iterable[str] | None = None) -> Iterator[RunRecord]:
         """Yield the records of the finished runs among these, in their order; by default of all, by folder name.
@@ -293,6 +373,14 @@ class Store:
 
     def _memory_file(self, machine_id: str, key: str) -> Path:
         return self.root / "memory" / machine_id / f"{key}.json"
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def read_ended(folder: Path) -> Outcome | None:
@@ -356,11 +444,23 @@ def state_of(folder: Path | None) -> State:
     """Return the state of a run from its folder. A record of another run is ignored."""
     if folder is None:
         return "missing"
+    if (outcome := outcome_state(folder)) is not None:
+        return outcome
+    paths = RunPaths(folder)
+    if paths.failure.exists():
+        return "failed"
+    return "pruned" if paths.pruned.exists() else "missing"
+
+
+def outcome_state(folder: Path) -> State | None:
+    """Return the state of a run that has ended; None for another."""
     paths = RunPaths(folder)
     for path, state in ((paths.record, ENDED[0]), (paths.diverged, ENDED[1])):
         content = read_json(path)
         if isinstance(content, dict) and folder.name.endswith(str(content.get("run_id", "-"))):
             return state
-    if paths.failure.exists():
-        return "failed"
-    return "pruned" if paths.pruned.exists() else "missing"
+    return None
+
+
+def has_outcome(folder: Path | None) -> bool:
+    return folder is not None and outcome_state(folder) is not None

@@ -107,6 +107,80 @@ def test_a_claim_of_a_dead_local_process_is_taken_over_at_once(tmp_path: Path) -
     assert again.heartbeat()
 
 
+def test_a_claim_that_a_late_listing_does_not_show_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after: released, taken by another, ended and removed, and begun anew; or taken over twice."""
+    for held, shown in (("1.json", "5.free"), ("7.json", "2.free"), ("3.json", "3.json")):
+        folder = tmp_path / held / "run"
+        write_remote_claim(folder / held)
+        late = [claims.ClaimFile(int(shown[0]), folder / shown)]
+        listings = [late, *[claims.numbered] * 9]
+
+        def first_late(path: Path, listings: list[object] = listings) -> list[claims.ClaimFile]:
+            listing = listings.pop(0)
+            return listing if isinstance(listing, list) else listing(path)  # type: ignore[operator,no-any-return]
+
+        monkeypatch.setattr(claims, "numbered", first_late)
+        assert Claims(tmp_path / held).acquire("run") is None
+        monkeypatch.undo()
+        assert [path.name for path in folder.iterdir()] == [held]
+
+
+def test_a_claim_begun_anew_under_the_number_of_a_dead_one_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run" / "1.json"
+    path.parent.mkdir()
+    dead = Owner(token="dead", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
+    write_remote_claim(path)
+    alive = path.read_text()
+    answers = [(dead, 1)]
+    monkeypatch.setattr(claims, "read", lambda path, read=claims.read: answers.pop() if answers else read(path))
+    assert Claims(tmp_path).acquire("run") is None
+    assert ([path.name for path in path.parent.iterdir()], path.read_text()) == (["1.json"], alive)
+
+
+def test_a_claim_of_another_machine_seems_held_until_it_is_seen_not_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run" / "1.json"
+    write_remote_claim(path)
+    os.utime(path, (10**6, 10**6))  # years ago, by the clock of whoever wrote it
+    clock, observer = [7.0], Claims(tmp_path)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    assert (observer.seem_held(), observer.names()) == ({"run"}, {"run"})
+    clock[0] += claims.STALE_SECONDS + 1
+    assert (observer.seem_held(), observer.names()) == (set(), {"run"})
+    assert Claims(tmp_path / "none").names() == set()
+
+
+def test_a_process_hidden_from_this_user_is_judged_by_its_heartbeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = Owner(token="t", hostname="h", boot=boot_id(), processes=((2**22 + 1, "1"),))
+    path = tmp_path / "run" / "1.json"
+    write_remote_claim(path)
+    path.write_text(hidden.model_dump_json())
+
+    def forbid(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "kill", forbid)
+        assert Claims(tmp_path).acquire("run") is None
+    assert Claims(tmp_path).acquire("run") is not None  # no such process
+
+
+def test_a_process_that_sees_another_namespace_in_proc_shares_its_id_with_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert boot_id() == claims.boot_id.__wrapped__()
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    first, second = claims.boot_id.__wrapped__(), claims.boot_id.__wrapped__()
+    assert len({boot_id(), first, second}) == 3
+
+
 def test_a_reused_process_id_is_another_process(tmp_path: Path) -> None:
     assert is_alive(os.getpid(), process_start_time(os.getpid()))
     assert not is_alive(os.getpid(), "1")

@@ -8,7 +8,7 @@ import pytest
 from slbench.errors import StoreError
 from slbench.files import write_atomic
 from slbench.record import Failure, Labels, read_failure
-from slbench.store import Store, safe
+from slbench.store import AlreadyEndedError, Store, safe
 from tests.support import make_record, make_speed, missing, naming, runs
 
 
@@ -225,11 +225,48 @@ def test_a_store_with_a_file_named_runs_is_refused(tmp_path: Path) -> None:
         Store(tmp_path).check(writing=False)
 
 
+def test_a_run_has_one_folder_whatever_studies_call_it_and_however_late_this_machine_sees_it(tmp_path: Path) -> None:
+    (run,) = runs()
+    early, other = Store(tmp_path), Store(tmp_path)
+    assert early.folder_of(run.spec.run_id) is None
+    folder = other.begin(run.spec, run.labels.model_copy(update={"backbone": "Another name"}))
+    assert early.begin(run.spec, run.labels) == early.folder(run.spec, run.labels) == folder
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder.name]
+    folder.rename(folder.with_name(f"moved-{run.spec.run_id}"))
+    assert early.folder_of(run.spec.run_id) == folder.with_name(f"moved-{run.spec.run_id}")
+
+
+@pytest.mark.parametrize("target", ["../../elsewhere", "../runs/x-other", "../runs/../x-ID", "x-ID", "../runs/"])
+def test_a_link_of_a_run_that_leads_elsewhere_is_ignored(tmp_path: Path, target: str) -> None:
+    store, (run,) = Store(tmp_path / "results"), runs()
+    (tmp_path / "results" / "ids").mkdir(parents=True)
+    (tmp_path / "results" / "ids" / run.spec.run_id).symlink_to(target.replace("ID", run.spec.run_id))
+    (tmp_path / "elsewhere").mkdir()
+    expected = store.folder(run.spec, run.labels)
+    assert store.begin(run.spec, run.labels) == expected
+    assert expected.parent == store.root / "runs"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_without_links_all_folders_are_listed_before_a_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    (run,) = runs()
+    early = Store(tmp_path)
+    assert early.folder_of(run.spec.run_id) is None
+    folder = Store(tmp_path).begin(run.spec, run.labels.model_copy(update={"backbone": "Another name"}))
+    assert early.begin(run.spec, run.labels) == folder
+
+
 def test_begin_refuses_a_finished_run(tmp_path: Path) -> None:
     store = Store(tmp_path)
     folder = finish(store)
     (run,) = runs()
-    with pytest.raises(AssertionError, match=naming("finished")):
+    with pytest.raises(AlreadyEndedError, match=naming("has ended", folder.name)):
         store.begin(run.spec, run.labels)
     assert (folder / "record.json").exists()
 

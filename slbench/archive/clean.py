@@ -121,6 +121,8 @@ def remove_one(store: Store, item: Removable) -> bool:
     try:
         if item.kind == "claim":
             return remove_claim(store, item.path)
+        if item.kind == "import":
+            return remove_import(store, item.path)
         folder = item.path if item.kind in ("no run", "unfinished run") else item.path.parent
         if folder.parent != store.root / "runs":
             delete(item.path)
@@ -128,6 +130,20 @@ def remove_one(store: Store, item: Removable) -> bool:
         return remove_from_run(store, run_of(folder), item.path)
     except OSError as error:
         raise StoreError(f"{item.path}: cannot be removed: {error.strerror}") from error
+
+
+def remove_import(store: Store, folder: Path) -> bool:
+    """Remove the staging folder of an import that has died, as far as this process can know; return whether it did.
+
+    Clocks of machines may differ by minutes: the claim decides, not its age.
+    """
+    if NAME.fullmatch(folder.name) is None:  # nobody can claim it
+        delete(folder)
+        return True
+    with claimed(store, folder.name) as is_free:
+        if is_free:
+            delete(folder)
+    return is_free
 
 
 def remove_claim(store: Store, folder: Path) -> bool:

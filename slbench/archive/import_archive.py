@@ -188,7 +188,7 @@ def read(model: type[M], path: Path, where: str) -> M:
 
 def outcome_in(store: Store, run_id: str) -> Outcome | None:
     """Return the outcome of a run in a store; None if it has not ended. Raises StoreError if it is damaged."""
-    folder = store.ids().get(run_id)
+    folder = store.folder_of(run_id)
     return read_ended(folder) if folder is not None and state_of(folder) in ENDED else None
 
 
@@ -219,8 +219,9 @@ def import_run(
         try:
             here = outcome_in(store, listed.run_id)
             if here is None:
-                replace_unfinished(store.ids().get(listed.run_id), staged)
+                replace_unfinished(store.folder_of(listed.run_id), staged)
                 move(source, store.root / "runs" / listed.folder)
+                store.link(listed.run_id, store.root / "runs" / listed.folder, replace=True)
                 result.added.append(listed.folder)
         finally:
             claim.release(done=True)

@@ -205,8 +205,8 @@ class AdaptiveSeeds:
 
     def is_pending(self) -> bool:
         """Return whether a comparison that may request more seeds waits for runs that other processes have claimed."""
-        active = self.store.claims.holders()
-        waiting = (decision for decision in self._decisions if may_add_seeds(decision.analysis, self.rule.seeds))
+        waiting = [decision for decision in self._decisions if may_add_seeds(decision.analysis, self.rule.seeds)]
+        active = self.store.claims.seem_held() if waiting else ()
         return any(
             run_id in active and run_id not in self.outcomes
             for decision in waiting

@@ -133,7 +133,8 @@ def launch_jobs(
         tensorboard=tensorboard,
     ).run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
     runs = grid.runs if added is None else added.assigned.values()
-    after = grid.store.states(run.spec for run in runs)
+    named = grid.store.claims.names()
+    after = grid.store.states(run.spec for run in runs if run.spec.run_id in named)
     grid.store.claims.forget(run for run, state in after.items() if state in ENDED)
     stops = [event for event in unclean if isinstance(event, GridStopped)]
     return Outcome(

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import queue
+import random
 import signal
 import threading
 import time
@@ -38,14 +39,15 @@ from slbench.grid.slots import Resolved, Slot
 from slbench.recipes import Precision
 from slbench.record import Pruned
 from slbench.run_paths import RunPaths
-from slbench.store import Store
+from slbench.store import AlreadyEndedError, Store
 from slbench.study import StudyRun
 from slbench.text import duration, plural
 from slbench.train.progress import Progress
 from slbench.train.run_conditions import RunConditions
 
 TICK_SECONDS = 0.5  # between two checks of claims and time limits
-CLAIM_SECONDS = 2.0  # between two attempts to claim a run that another process has
+CLAIM_SECONDS = 2.0  # between two attempts to claim a run that another process has; longer if it has many
+LOOKS = 4  # at claims of other processes in CLAIM_SECONDS, so that thousands of waiting workers do not load the disk
 MISMATCH_SECONDS = 30.0  # between two looks at a run whose checkpoint does not continue here
 PROGRESS_SECONDS = 2.0  # between two writes of a run's progress
 STOP_SECONDS = 120.0  # for a worker to stop a run (it does after its current step) before it is killed
@@ -219,13 +221,29 @@ class LocalExecutor:
         return None
 
     def _claim_first(self, slot: Slot) -> tuple[QueuedRun, Claim] | None:
-        """Return the first waiting run that can start on a slot now, claimed."""
-        now = time.monotonic()
+        """Return the first waiting run that can start on a slot now, claimed.
+
+        Of the runs that have a claim, which others probably hold, few are looked at each time. After losing a run to
+        another process that claimed it just now, some are skipped at random, as others try the same ones next.
+        """
+        now, named, claimed = time.monotonic(), None, None
+        ended, looks, lost, skip = list[QueuedRun](), 0, 0, 0
         for task in self.queue.ready(slot.device, now):
+            named = self.store.claims.names() if named is None else named
+            has_claim = task.run.spec.run_id in named
+            if has_claim and looks == LOOKS:
+                task.not_before = now + CLAIM_SECONDS
+                continue
+            if skip > 0 and not has_claim:
+                skip -= 1
+                continue
             if not self.limits.holds(task.run):
                 continue
             if self.policy.on_mismatch == "wait" and self._continues_elsewhere(task.run, slot):
                 task.not_before = now + MISMATCH_SECONDS
+                continue
+            if self.store.has_ended(task.run.spec):
+                ended.append(task)
                 continue
             shortfall = disk_shortfall(self.store, task.run, [job.run for job in self.jobs.values()])
             if shortfall is not None and not self.jobs:
@@ -233,14 +251,20 @@ class LocalExecutor:
                 return None
             claim = None if shortfall is not None else self._acquire(task.run)
             if claim is None:
-                task.not_before = now + CLAIM_SECONDS
+                task.not_before = now + CLAIM_SECONDS * (1 + len(named) // LOOKS)
+                looks += has_claim
+                lost += not has_claim
+                skip = 0 if has_claim else random.randrange(2 ** min(lost, 10))
                 continue
             if not self.store.has_ended(task.run.spec):
-                return task, claim
-            self.queue.waiting.remove(task)
+                claimed = task, claim
+                break
             claim.release(done=True)
+            ended.append(task)
+        for task in ended:
+            self.queue.waiting.remove(task)
             self.on_event(AlreadyFinished(task.run))
-        return None
+        return claimed
 
     @functools.cached_property
     def _code(self) -> str:
@@ -274,6 +298,12 @@ class LocalExecutor:
             paths = RunPaths(self.store.begin(run.spec, run.labels))
             log_size = paths.log.stat().st_size if paths.log.exists() else 0
             worker = self._worker(self._job(run, slot, paths.log), slot)
+        except AlreadyEndedError:
+            claim.release(done=True)
+            self.queue.put_back(slot)
+            self.queue.waiting.remove(task)
+            self.on_event(AlreadyFinished(run))
+            return
         except OSError:
             claim.release(done=False)
             self.queue.put_back(slot)

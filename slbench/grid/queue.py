@@ -1,7 +1,7 @@
 """Which run starts next on which device, and what follows from a failure: free of processes, files and clocks."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Policy:
 DEFAULT_POLICY = Policy()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class QueuedRun:
     """A run to do, with its failures so far."""
 
@@ -65,6 +65,7 @@ class RunQueue:
         self.stopped = False
         self._causes = Counter[str]()
         self._started = set[str]()  # run ids
+        self._ever_alone = False  # whether any run has needed a device alone
 
     def add(self, runs: Iterable[StudyRun]) -> None:
         self.waiting.extend(QueuedRun(run) for run in runs)
@@ -80,17 +81,25 @@ class RunQueue:
         allowed = limit is None or len(self._started) < limit
         return allowed and not self.stopped and len(self.waiting) < len(self.slots)
 
-    def ready(self, device: Device, now: float) -> list[QueuedRun]:
-        """Return the runs that can start on a device now, in order of preference.
+    def ready(self, device: Device, now: float) -> Iterator[QueuedRun]:
+        """Yield the runs that can start on a device now, in order of preference; the queue must not change meanwhile.
 
         A run that needs the device alone waits until nothing else runs there, and nothing else starts meanwhile.
         """
-        beside = [task for slot, task in self.running.items() if slot.device == device]
-        ready = [task for task in self.waiting if task.not_before <= now and self._may_start(task)]
-        exclusive = [task for task in ready if task.alone == device]
-        if beside and (exclusive or any(task.alone for task in beside)):
-            return []
-        return [*exclusive, *(task for task in ready if task.alone is None)]
+        if self._ever_alone:
+            beside = [task for slot, task in self.running.items() if slot.device == device]
+            exclusive = [task for task in self._startable(now) if task.alone == device]
+            if beside and (exclusive or any(task.alone for task in beside)):
+                return
+            yield from exclusive
+        yield from (task for task in self._startable(now) if task.alone is None)
+
+    def require_alone(self, task: QueuedRun, device: Device) -> None:
+        """Have a run wait until nothing else runs on a device."""
+        task.alone, self._ever_alone = device, True
+
+    def _startable(self, now: float) -> Iterator[QueuedRun]:
+        return (task for task in self.waiting if task.not_before <= now and self._may_start(task))
 
     def start(self, task: QueuedRun, slot: Slot) -> None:
         """Move a waiting run to a slot."""
@@ -158,7 +167,7 @@ class RunQueue:
             if task.out_of_memory == 1 and self.jobs_on(slot.device) > 1:
                 retired += self._retire([slot])
             else:
-                task.alone = slot.device
+                self.require_alone(task, slot.device)
             self.waiting.appendleft(task)
             return True
         if why.kind in ("diverged", "disk full") or task.failures > self.policy.retries or self.stopped:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slbench.archive.clean import OLD_SECONDS, find_removable, remove
+from slbench.claims import Owner
 from slbench.errors import StoreError
 from slbench.record import Pruned
 from slbench.store import Store
@@ -141,6 +142,18 @@ def test_released_claims_are_removed(store: Store) -> None:
     assert removable(store) == {f"claims/{LSA.spec.run_id}": "claim"}
     remove(store, find_removable(store))
     assert list((store.root / "claims").iterdir()) == []
+
+
+def test_an_import_of_a_machine_whose_clock_is_behind_is_not_removed(store: Store) -> None:
+    write(store.root / ".import-7" / "runs" / "x")
+    owner = Owner(token="t", hostname="far", boot="another", processes=((1, "1"),))
+    claim = store.root / "claims" / ".import-7" / "1.json"
+    claim.parent.mkdir(parents=True)
+    claim.write_text(owner.model_dump_json())
+    os.utime(claim, (time.time() - 600, time.time() - 600))
+    assert removable(store)[".import-7"] == "import"
+    assert not [item for item in remove(store, find_removable(store)) if item.kind in ("import", "claim")]
+    assert (store.root / ".import-7" / "runs" / "x").exists()
 
 
 def test_links_are_not_removed(store: Store, tmp_path: Path) -> None:

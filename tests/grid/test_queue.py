@@ -25,7 +25,7 @@ def failed(kind: Kind = "error", *, reason: str = "exit code 5: no file") -> Fai
 
 def start_next(queue: RunQueue, slot: Slot, *, now: float = 0.0) -> StudyRun | None:
     """Start the first run that may start on a slot."""
-    for task in queue.ready(slot.device, now)[:1]:
+    for task in list(queue.ready(slot.device, now))[:1]:
         queue.start(task, slot)
         return task.run
     return None
@@ -127,8 +127,8 @@ def test_a_run_out_of_memory_is_retried_with_fewer_jobs_then_alone_then_fails() 
 
 def test_a_run_that_needs_a_lost_device_alone_moves_to_another_device() -> None:
     queue = queue_of(1, *GPUS)
-    queue.waiting[0].alone = GPUS[0]
-    assert queue.ready(GPUS[1], 0.0) == []
+    queue.require_alone(queue.waiting[0], GPUS[0])
+    assert list(queue.ready(GPUS[1], 0.0)) == []
     queue.add(RUNS[1:2])
     queue.start(queue.waiting[1], queue.slots[0])
     queue.fail(queue.slots[0], failed("device lost"))
@@ -138,7 +138,7 @@ def test_a_run_that_needs_a_lost_device_alone_moves_to_another_device() -> None:
 def test_a_postponed_run_blocks_no_other() -> None:
     queue = queue_of(2, CPU)
     queue.waiting[0].not_before = 7.0
-    queue.waiting[0].alone = CPU
+    queue.require_alone(queue.waiting[0], CPU)
     assert [task.run for task in queue.ready(CPU, 6.9)] == [RUNS[1]]
     assert [task.run for task in queue.ready(CPU, 7.0)] == [RUNS[0], RUNS[1]]
 
