@@ -105,7 +105,7 @@ def in_processes(runs: tuple[StudyRun, ...], root: Path, workers: int) -> list[W
             work(runs, root, result)
         answers.put(result)
 
-    processes = [context.Process(target=begin) for _ in range(workers)]  # type: ignore[attr-defined]
+    processes = [context.Process(target=begin) for _ in range(workers)]
     for process in processes:
         process.start()
     results = [answers.get() for _ in processes]
@@ -193,8 +193,9 @@ def contention(folder: Path, count: int, workers: int, *, kind: str) -> None:
         costs = f", {1000 * (children.ru_utime + children.ru_stime) / count:.1f} ms of CPU a run"
     shares = sorted(sum(result.finished.values()) for result in results)
     print(
-        f"{count:>6,} runs, {workers} {kind} workers: {count / wall:.0f} runs/s{costs}; {lost / count:.2f} "
-        f"attempts lost a run; each worker met {100 * seen / count / workers:.0f} % of the runs as ended by others; {shares[0]} to {shares[-1]} runs a worker",
+        f"{count:>6,} runs, {workers} {kind} workers: {count / wall:.0f} runs/s{costs}; {lost / count:.2f} attempts "
+        f"lost a run; {100 * seen / count / workers:.0f} % of the runs met by a worker as ended by others; "
+        f"{shares[0]} to {shares[-1]} runs a worker",
         flush=True,
     )
 

@@ -22,7 +22,7 @@ from slbench.grid.slots import Device, choose, make_slots, resolve_precision
 from slbench.grid.slots import devices as all_devices
 from slbench.store import Store
 from slbench.store_check import store_problems
-from slbench.store_probe import store_faults
+from slbench.store_probe import store_faults, what_holds
 from slbench.text import plural
 
 CURE = "delete the folder of the run to run it again, or restore the file"  # of a problem in a store
@@ -167,7 +167,7 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
         faults = [str(error)]
     yield from (CheckResult("store", f"{store}: {fault}", "choose a folder of another file system") for fault in faults)
     if not faults:
-        yield CheckResult("store", f"{store}: links and renames hold between two processes of this machine")
+        yield CheckResult("store", f"{store}: {what_holds(store)}")
     lines = list(store_problems(Store(store)))
     yield from (CheckResult("store", line, CURE) for line in lines)
     found = plural(len(lines), "problem") if lines else "no problem found"

@@ -45,9 +45,9 @@ class LateView:
         for name in CHANGES:
             setattr(os, name, self.change(getattr(os, name)))
         os.listdir = self.late("listdir", os.listdir)
-        os.open, io.open = self.opened(os.open), self.opened(builtins.open)  # type: ignore[assignment]
+        os.open, io.open = self.opened(os.open), self.opened(builtins.open)
         scan, remove_tree, touch = os.scandir, shutil.rmtree, os.utime
-        os.scandir = self.late("scandir", lambda path: Scan(scan(path)))  # type: ignore[assignment]
+        os.scandir = self.late("scandir", lambda path: Scan(scan(path)))
 
         def rmtree(path: Any, *arguments: Any, **options: Any) -> None:
             self.renew(path)
@@ -138,7 +138,8 @@ class Scan(list[Any]):
 
 def main(store: Path, log: Path, seed: int) -> None:
     """Work until every run has ended; write begin and end of each run here, by the clock that all processes share."""
-    claims.HEARTBEAT_SECONDS = local.HEARTBEAT_SECONDS = HEARTBEAT
+    claims.HEARTBEAT_SECONDS = HEARTBEAT
+    local.HEARTBEAT_SECONDS = HEARTBEAT  # type: ignore[attr-defined]
     claims.STALE_SECONDS = STALE
     local.TICK_SECONDS, local.CLAIM_SECONDS = DELAY / 20, DELAY / 5
     draw, lines = random.Random(seed), log.open("a", buffering=1)
@@ -148,7 +149,7 @@ def main(store: Path, log: Path, seed: int) -> None:
         if (name := names.get(type(event))) is not None:
             lines.write(f"{clock()} {name} {event.run.spec.run_id}\n")  # type: ignore[union-attr]
 
-    os.fsync = lambda descriptor: None  # a busy disk would delay heartbeats, here of fractions of a second
+    os.fsync = lambda fd: None  # a busy disk would delay heartbeats, here of fractions of a second
     jobs = runs({"seed": list(range(RUNS))})
     LateView().install()
     executor = LocalExecutor(
