@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-tune bench-report bench-verdict bench-startup hostile fuzz docs install check check-types check-quick format clean
+.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-tune bench-report bench-scale bench-verdict bench-startup hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -43,6 +43,9 @@ bench-tune: install
 
 bench-report: install
 	$(BIN)/python -m benchmarks.report
+
+bench-scale: install
+	$(BIN)/python -m benchmarks.scale
 
 bench-verdict: install
 	$(BIN)/python -m benchmarks.verdict

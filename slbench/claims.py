@@ -155,7 +155,6 @@ class Claims:
         folder = self.root / run_id
         if folder.is_symlink():
             raise StoreError(f"{folder}: must be a folder, but is a link; delete it")
-        folder.mkdir(parents=True, exist_ok=True)
         newest, outdated = current_claim(folder), None
         if newest is not None and not newest.is_free:
             before, changed = read(newest.path)
@@ -170,6 +169,7 @@ class Claims:
             processes=((os.getpid(), process_start_time(os.getpid())),),
         )
         path = folder / f"{number}.json"
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             if not create(path, owner.model_dump_json()):
                 return None

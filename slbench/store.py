@@ -235,8 +235,8 @@ class Store:
 
     def has_ended(self, run: RunSpec) -> bool:
         """Return whether the run has a record, or the outcome of a run that diverged."""
-        folder = None if self._folders is None else self._folders.get(run.run_id)
-        return has_outcome(folder) or has_outcome(self.folder_of(run.run_id))
+        folder = self.folder_of(run.run_id)
+        return folder is not None and outcome_state(folder) is not None
 
     def without_weights(self, runs: Iterable[tuple[RunSpec, Labels]]) -> list[Path]:
         """Return the folders of finished runs that lack the weights requested by `labels.keep`."""
@@ -460,7 +460,3 @@ def outcome_state(folder: Path) -> State | None:
         if isinstance(content, dict) and folder.name.endswith(str(content.get("run_id", "-"))):
             return state
     return None
-
-
-def has_outcome(folder: Path | None) -> bool:
-    return folder is not None and outcome_state(folder) is not None
