@@ -113,11 +113,18 @@ def mount_faults(mount: Mount | None) -> Iterator[str]:
 
 
 def what_holds(root: Path) -> str:
-    """Return in one line what the probe of a folder without faults has shown, and what it cannot show."""
-    folder = nearest_existing(root.absolute())
+    """Return in one line what the probe of a folder without faults has shown, and what it cannot show.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    try:
+        folder = nearest_existing(root.absolute())
+        with temporary_folder(folder) as temporary:
+            links = "links and renames" if has_links(temporary) else "exclusive files (no hard links here) and renames"
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be probed: {error.strerror}; choose another with --store") from error
     mount = mount_of(folder)
-    with temporary_folder(folder) as temporary:
-        links = "links and renames" if has_links(temporary) else "exclusive files (no hard links here) and renames"
     shown = f"{links} hold between two processes of this machine"
     if mount is None or not mount.is_shared:
         return shown

@@ -163,11 +163,12 @@ def examine_store(store: Path) -> Iterator[CheckResult]:
         return
     try:
         faults = store_faults(store)
+        shown = "" if faults else what_holds(store)
     except SlbenchError as error:
-        faults = [str(error)]
+        faults, shown = [str(error)], ""
     yield from (CheckResult("store", f"{store}: {fault}", "choose a folder of another file system") for fault in faults)
-    if not faults:
-        yield CheckResult("store", f"{store}: {what_holds(store)}")
+    if shown:
+        yield CheckResult("store", f"{store}: {shown}")
     lines = list(store_problems(Store(store)))
     yield from (CheckResult("store", line, CURE) for line in lines)
     found = plural(len(lines), "problem") if lines else "no problem found"

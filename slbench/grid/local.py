@@ -253,8 +253,9 @@ class LocalExecutor:
             if claim is None:
                 task.not_before = now + CLAIM_SECONDS * (1 + len(named) // LOOKS)
                 looks += has_claim
-                lost += not has_claim
-                skip = 0 if has_claim else random.randrange(2 ** min(lost, 10))
+                if shortfall is None and not has_claim:
+                    lost += 1
+                    skip = random.randrange(2 ** min(lost, 10))
                 continue
             if not self.store.has_ended(task.run.spec):
                 claimed = task, claim

@@ -10,7 +10,7 @@ from slbench.errors import DivergedError
 from slbench.grid.events import Event, Failed, GridStopped, SlotsReduced, Started
 from slbench.grid.failures import failure, failure_message, kind_of
 from slbench.grid.messages import JobFailed
-from slbench.grid.queue import Policy, QueuedRun
+from slbench.grid.queue import Policy
 from slbench.record import Kind
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -159,6 +159,7 @@ def test_a_job_that_needs_its_device_alone_and_runs_elsewhere_blocks_no_other(
             elsewhere.release(done=False)
 
     executor = local_executor(store, on_event=on_event)
-    executor.queue.waiting.append(QueuedRun(first, alone=CPU))
+    executor.queue.add([first])
+    executor.queue.require_alone(executor.queue.waiting[0], CPU)
     assert executor.run([second]) == 2
     assert [event.run for event in events_of(Started, events)] == [second, first]
