@@ -1,6 +1,7 @@
 """Fields in which runs differ."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -22,6 +23,32 @@ def flat(nested: Mapping[str, Any], head: str = "") -> dict[str, Any]:
         else:
             columns[head + key] = value
     return columns
+
+
+def setting_text(path: str, value: Any) -> str:
+    """Return a setting as runs are told apart by it: "lr=0.003".
+
+    Args:
+        path: of the field of a run, dotted ("recipe.lr") or flat ("recipe_lr").
+    """
+    name = re.sub(r"^(recipe|method|backbone|dataset)[._]", "", path)
+    if isinstance(value, Mapping):
+        value = value.get("label", value.get("name", value))
+    text = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    return f"{name}={text}"
+
+
+def settings_of_group(group: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return for each of several runs of one name the settings by which they differ; empty if those are too many.
+
+    Args:
+        group: flat specs without seed.
+    """
+    items = list(group)
+    names = differing(items)
+    if len(names) > MAX_FIELDS:
+        return [()] * len(items)
+    return [tuple(setting_text(name, item.get(name)) for name in names) for item in items]
 
 
 def differing(items: Iterable[Mapping[str, Any]], *, optional: tuple[str, ...] = ()) -> list[str]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from slbench import __version__
+from slbench.text import hide_password
 
 VERSIONED = ("torch", "torchvision", "numpy", "fvcore", "pandas")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt
@@ -44,6 +46,22 @@ class Code(BaseModel):
     versions: dict[str, str]  # of packages that can change results
     commit: str | None  # None outside the repository of slbench
     dirty: bool | None  # whether tracked files differ from that commit
+
+
+def command_line() -> str:
+    """Return the command of slbench that this process is, as a shell reads it.
+
+    Without passwords of storage URLs, and without `--force`, which would begin again what the command has done. Empty
+    for another program, and for a worker that was submitted to a cluster.
+    """
+    program = Path(sys.argv[0])
+    is_ours = program.name == "slbench" or (program.name == "__main__.py" and program.parent.name == "slbench")
+    is_submitted = "--submission" in sys.argv  # by a cluster, not by a person
+    return (
+        shlex.join(["slbench", *(hide_password(word) for word in sys.argv[1:] if word != "--force")])
+        if is_ours and not is_submitted
+        else ""
+    )
 
 
 def usable_cores() -> int:

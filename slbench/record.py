@@ -50,6 +50,16 @@ class Labels(BaseModel):
     keep: Keep = "last"  # weights to keep: last epoch, epoch of the best validation accuracy, or none
 
 
+class Launch(BaseModel):
+    """How an unfinished run was started: its labels, and the command."""
+
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
+
+    labels: Labels
+    trial: Name = ""  # of a search: "trial 3 of vit-cifar10"
+    command: Name = ""  # that was given, and continues the run; empty: not one of slbench
+
+
 class RunRecord(BaseModel):
     """Record of a finished run: spec, results, costs and provenance. Accuracies in percent.
 

@@ -20,10 +20,11 @@ from slbench.validation import adapter
 EXPECTED = (RunPaths.spec, RunPaths.history)
 ALLOWED = (
     *EXPECTED, RunPaths.record, RunPaths.diverged, RunPaths.temperatures, RunPaths.weights, RunPaths.selected_weights,
-    RunPaths.logits, RunPaths.log, *CHECKPOINTS, RunPaths.conditions, RunPaths.failure, RunPaths.pruned,
+    RunPaths.logits, RunPaths.log, *CHECKPOINTS, RunPaths.conditions, RunPaths.launch, RunPaths.failure,
+    RunPaths.pruned,
 )  # fmt: skip
 
-OF_ATTEMPTS = (*CHECKPOINTS, RunPaths.conditions, RunPaths.failure, RunPaths.pruned)
+OF_ATTEMPTS = (*CHECKPOINTS, RunPaths.conditions, RunPaths.launch, RunPaths.failure, RunPaths.pruned)
 ARCHIVED = tuple(name for name in ALLOWED if name not in OF_ATTEMPTS)
 
 

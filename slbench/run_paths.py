@@ -36,6 +36,7 @@ class RunPaths:
     checkpoint = RunFile("checkpoint.pt")
     previous_checkpoint = RunFile("checkpoint-previous.pt")
     conditions = RunFile("checkpoint.json")  # under which the run began: RunConditions, readable without torch
+    launch = RunFile("launch.json")  # of an unfinished run: its labels, and the command that continues it
     failure = RunFile("failure.json")  # why the last attempt failed
     pruned = RunFile("pruned.json")  # why a search stopped the run
 

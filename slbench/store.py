@@ -9,6 +9,7 @@
     <store>/reports/<study>/                                       tables
     <store>/studies/<study>.json                                  questions, runs and looks; see slbench.study_files
     <store>/analysis/<study or run>/                               output of slbench.analysis
+    <store>/replaced/                                              runs before `--force` trained them again
     <store>/conflicts/<machine>/                                   imported runs with other results; see slbench.archive
 
 A run is finished when its folder holds record.json, which is written last, atomically, and never overwritten. A run
@@ -43,6 +44,7 @@ from slbench.record import (
     DivergedRecord,
     Failure,
     Labels,
+    Launch,
     Outcome,
     Pruned,
     RunRecord,
@@ -55,7 +57,7 @@ from slbench.run_paths import CHECKPOINTS, SURVIVES_RESTART, RunPaths
 from slbench.spec import RunSpec
 from slbench.validation import adapter
 
-State = Literal["done", "diverged", "running", "failed", "damaged", "pruned", "missing"]
+State = Literal["done", "diverged", "running", "failed", "damaged", "pruned", "paused", "missing"]
 RESUME_CHECK = "resume-check"  # file in the stores of slbench verify-resume, whose runs are no results of a grid
 ENDED: tuple[State, ...] = ("done", "diverged")  # states that another grid does not change unasked
 STATES: tuple[State, ...] = get_args(State)
@@ -178,13 +180,14 @@ class Store:
         return folder
 
     def find(self, prefix: str) -> tuple[str, Path]:
-        """Return the id and folder of the run with this id prefix.
+        """Return the id and folder of the run with this id prefix; the name of its folder is understood too.
 
         Raises:
             InputError: if no run matches, or several.
         """
         folders = self.ids()
-        ids = [run_id for run_id in folders if prefix and run_id.startswith(prefix)]
+        beginning = Path(prefix).name.rpartition("-")[2]  # also of the name of a folder
+        ids = [run_id for run_id in folders if beginning and run_id.startswith(beginning)]
         if not ids:
             raise InputError(
                 f"{self.root}: no run id starts with this (got '{prefix}'); slbench status --json lists them"
@@ -197,21 +200,28 @@ class Store:
             )
         return ids[0], folders[ids[0]]
 
-    def begun(self) -> Iterator[tuple[RunSpec, Labels]]:
+    def begun(self) -> Iterator[tuple[RunSpec, Launch]]:
         """Yield all runs that were started, sorted by folder name.
 
-        Unfinished runs get labels from the name of their folder, all of it as the backbone's. Folders whose spec is
-        not readable here are left out; see `unreadable`.
+        Unfinished runs of an older version get labels from the name of their folder, all of it as the backbone's.
+        Folders whose spec is not readable here are left out; see `unreadable`.
         """
         for run_id, folder in self.ids().items():
             spec = read_spec(folder)
             if isinstance(spec, RunSpec) and spec.run_id == run_id:
                 label = folder.name.removesuffix(f"-s{spec.seed}-{run_id}").removesuffix(f"-{safe(spec.dataset.name)}")
-                labels = Labels(backbone=label, method="", dataset=spec.dataset.name)
+                launch = read_launch(folder) or Launch(
+                    labels=Labels(backbone=label, method="", dataset=spec.dataset.name)
+                )
                 with contextlib.suppress(StoreError):  # `damaged` names it
                     outcome = read_ended(folder)
-                    labels = labels if outcome is None else outcome.labels
-                yield spec, labels
+                    launch = launch if outcome is None else Launch(labels=outcome.labels)
+                yield spec, launch
+
+    def launch(self, run: RunSpec) -> Launch | None:
+        """Return how an unfinished run was started; None if that is not known."""
+        folder = self.folder_of(run.run_id)
+        return None if folder is None else read_launch(folder)
 
     def unreadable(self) -> list[str]:
         """Return a line for each run whose spec is not readable here, such as one of a backbone of another version."""
@@ -227,7 +237,7 @@ class Store:
         """Return the number of epochs that need not be repeated: those in the history, if there is a checkpoint."""
         folder = self.folder_of(run.run_id)
         try:
-            if folder is None or not any((folder / name).exists() for name in CHECKPOINTS):
+            if folder is None or not has_checkpoint(folder):
                 return 0
             return max(0, len(read_regular(RunPaths(folder).history).splitlines()) - 1)
         except OSError:
@@ -248,9 +258,12 @@ class Store:
             if path and name and state_of(path) == "done" and not (path / name).exists()
         ]
 
-    def begin(self, run: RunSpec, labels: Labels) -> Path:
-        """Prepare the folder of a run, whose claim we hold: write its spec, keep only log and checkpoints.
+    def begin(self, run: RunSpec, labels: Labels, *, trial: str = "", command: str = "") -> Path:
+        """Prepare the folder of a run, whose claim we hold: write its spec, keep log, checkpoints and their history.
 
+        Args:
+            trial: of a search.
+            command: that started the run.
         Raises:
             AlreadyEndedError: if the run has ended. A network file system may tell so only now: a write to a folder
                 renews what this machine sees of it.
@@ -258,12 +271,16 @@ class Store:
         folder = self.folder(run, labels)
         if not folder.is_dir():
             folder = self.link(run.run_id, folder)
-        write_atomic(RunPaths(folder).spec, dump_json(run.as_dict()))
+        paths, launch = RunPaths(folder), Launch(labels=labels, trial=trial, command=command)
+        write_atomic(paths.spec, dump_json(run.as_dict()))
         if state_of(folder) in ENDED:
             raise AlreadyEndedError(f"{folder}: the run has ended; delete the folder to run it again")
+        continues = has_checkpoint(folder) and paths.history.is_file() and not paths.history.is_symlink()
+        kept = [*SURVIVES_RESTART, RunPaths.spec, *([RunPaths.history] if continues else [])]
         for path in folder.iterdir():
-            if path.name not in (*SURVIVES_RESTART, RunPaths.spec):
+            if path.name not in kept:
                 remove(path)
+        write_atomic(paths.launch, dump_json(launch.model_dump(mode="json")))
         return folder
 
     def finish(self, folder: Path, record: RunRecord) -> None:
@@ -275,12 +292,14 @@ class Store:
         write_new(RunPaths(folder).spec, dump_json(record.spec.as_dict()))
         check_files(folder, record)
         write_new(RunPaths(folder).record, dump_json(record.model_dump(mode="json")))
+        RunPaths(folder).launch.unlink(missing_ok=True)
 
     def diverge(self, folder: Path, outcome: DivergedRecord) -> None:
         """Finish a run that diverged: write its outcome, unless there is one. Raises StoreError like `finish`."""
         write_new(RunPaths(folder).spec, dump_json(outcome.spec.as_dict()))
         check_files(folder, outcome)
         write_new(RunPaths(folder).diverged, dump_json(outcome.model_dump(mode="json")))
+        RunPaths(folder).launch.unlink(missing_ok=True)
 
     def diverged(self, run_id: str) -> DivergedRecord | None:
         """Return the outcome of a run that diverged; None for another. Raises StoreError if the file is damaged."""
@@ -449,7 +468,9 @@ def state_of(folder: Path | None) -> State:
     paths = RunPaths(folder)
     if paths.failure.exists():
         return "failed"
-    return "pruned" if paths.pruned.exists() else "missing"
+    if paths.pruned.exists():
+        return "pruned"
+    return "paused" if has_checkpoint(folder) else "missing"
 
 
 def outcome_state(folder: Path) -> State | None:
@@ -460,3 +481,16 @@ def outcome_state(folder: Path) -> State | None:
         if isinstance(content, dict) and folder.name.endswith(str(content.get("run_id", "-"))):
             return state
     return None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run can continue from a checkpoint."""
+    return any((folder / name).exists() for name in CHECKPOINTS)
+
+
+def read_launch(folder: Path) -> Launch | None:
+    """Return how an unfinished run was started; None if that is not known."""
+    try:
+        return Launch.model_validate_json(read_regular(RunPaths(folder).launch))
+    except (OSError, ValidationError):
+        return None

@@ -16,6 +16,14 @@ CONTROLS = re.compile(
 )
 BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 
+LOGIN = re.compile(r"(://[^:/@\s]*:)(\S*)(?=@)")  # up to the last @: a password may have one, if not as it should be
+QUERY = re.compile(r"([?&](?:ssl)?(?:password|passwd|pwd|pass|secret|token)=)([^&\s]*)", re.IGNORECASE)
+
+
+def hide_password(text: str) -> str:
+    """Return a URL, or text with one in it, with its passwords hidden, even if it is malformed."""
+    return QUERY.sub(r"\1***", LOGIN.sub(r"\1***", text))
+
 
 def plural(count: int, noun: str) -> str:
     """Return "1 run", "2 runs"."""
@@ -56,6 +64,11 @@ def guess(got: str, names: Iterable[str]) -> str:
 def distinct(values: Iterable[T]) -> tuple[T, ...]:
     """Return the different values in the order of their first occurrence."""
     return tuple(dict.fromkeys(values))
+
+
+def sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends with a mark of its own: "Does it help?"."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def signed(value: float) -> str:

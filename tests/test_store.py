@@ -83,7 +83,39 @@ def test_begin_removes_the_files_of_an_earlier_attempt(tmp_path: Path) -> None:
     (folder / "deep" / "deeper").mkdir(parents=True)
     (folder / "deep" / "deeper" / "x").touch()
     assert store.begin(run.spec, run.labels) == folder
-    assert [entry.name for entry in folder.iterdir()] == ["spec.json"]
+    assert {entry.name for entry in folder.iterdir()} == {"spec.json", "launch.json"}
+
+
+def test_a_run_with_a_checkpoint_is_paused_and_keeps_its_history_when_it_begins_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (run,) = runs()
+    folder = store.begin(run.spec, run.labels, trial="trial 3 of a", command="slbench run-grid a.toml")
+    for name in ("checkpoint.pt", "temperatures.csv"):
+        (folder / name).touch()
+    (folder / "metrics.csv").write_text("epoch\n1\n2\n")
+    assert store.states([run.spec]) == {run.spec.run_id: "paused"}
+    assert store.epochs_done(run.spec) == 2
+    ((spec, launch),) = store.begun()
+    assert (spec, launch.labels, launch.trial) == (run.spec, run.labels, "trial 3 of a")
+    store.begin(run.spec, run.labels)
+    assert store.epochs_done(run.spec) == 2
+    assert not (folder / "temperatures.csv").exists()
+    (folder / "metrics.csv").unlink()
+    (folder / "metrics.csv").mkdir()  # left by something else
+    store.begin(run.spec, run.labels)
+    assert not (folder / "metrics.csv").exists()
+    (folder / "launch.json").write_text("{")
+    assert store.launch(run.spec) is None
+    store.finish(folder, make_record(run))
+    assert not (folder / "launch.json").exists()
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id_and_by_its_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = finish(store)
+    run_id = folder.name.rpartition("-")[2]
+    for name in (run_id, run_id[:3], folder.name, str(folder)):
+        assert store.find(name) == (run_id, folder)
 
 
 def test_a_folder_is_found_by_its_id_under_another_label(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slbench.text import distinct, duration, mebibytes, megabytes, one_line, plural, printable
+from slbench.text import distinct, duration, mebibytes, megabytes, one_line, plural, printable, sentence
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,7 @@ def test_control_characters_are_left_out_and_lines_stay() -> None:
     assert printable("\x1b\x1b[0m[31m\x1b") == "[31m"
     assert printable("é 日本 🙂 \udc80") == "é 日本 🙂 \N{REPLACEMENT CHARACTER}"
     assert one_line(" a \r\n\t b\u2028c\x1b ") == "a b c"
+
+
+def test_a_sentence_ends_once() -> None:
+    assert [sentence(text) for text in ("It helps", "Does it help?", "Yes.")] == ["It helps.", "Does it help?", "Yes."]

@@ -154,10 +154,15 @@ def analyse(
     outputs: Sequence[Output],
     out: Path,
     *,
+    with_contrast: bool,
     notes: Sequence[str] = (),
     on_progress: OnProgress = lambda line: None,
 ) -> AnalysisOutput:
-    """Write the fields by the formula and by gradients, and a figure per backbone and output."""
+    """Write the fields by the formula and by gradients, and a figure per backbone and output.
+
+    Args:
+        with_contrast: also the paper's comparison at 224 px, by the formula.
+    """
     fields = effective_fields(networks, outputs, on_progress=on_progress)
     rows = [
         row
@@ -170,7 +175,7 @@ def analyse(
             image_size=first.image_size,
         )
     ]
-    formula = pd.DataFrame([*rows, *contrast()])
+    formula = pd.DataFrame([*rows, *(contrast() if with_contrast else ())])
     effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
     figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out)]
     return write_page(

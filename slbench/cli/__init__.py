@@ -17,12 +17,17 @@ INTERRUPTED = 130
 UNUSABLE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
 
 COMMANDS = {
+    "init": CommandEntry("starter:init", "Write a commented study file, and a results folder that git ignores."),
     "run-grid": CommandEntry("grid:run_grid", "Run the missing runs of a study file or of a grid given by flags."),
     "work": CommandEntry("work:work", "Claim and train runs of a study until none is left to claim."),
     "submit": CommandEntry("submit:submit", "Submit workers of a study to a cluster, as many as are missing."),
     "cancel": CommandEntry("submit:cancel", "Cancel workers of a study on a cluster."),
     "train": CommandEntry("grid:train", "Train one run in the foreground of this process, for a debugger."),
     "status": CommandEntry("status:status", "Show which runs are done, running, failed, damaged or missing."),
+    "show": CommandEntry(
+        "show:show",
+        "Show a run: state, results, the command that reproduces it, versions, settings and learning curve.",
+    ),
     "logs": CommandEntry("status:logs", "Print the log of a run, or of a worker on a cluster."),
     "report": CommandEntry(
         "report:report", "Print the answers to a study's questions and its table; write tables and figures."
@@ -30,6 +35,7 @@ COMMANDS = {
     "tune-temperature": CommandEntry(
         "tune:tune_temperature", "Search the initial temperature and the shift by validation accuracy."
     ),
+    "evaluate": CommandEntry("evaluate:evaluate", "Test the kept weights of finished runs on other data."),
     "verify-resume": CommandEntry("verify:verify_resume", "Prove that a killed run resumes to the same bits."),
     "export-model": CommandEntry(
         "model:export_model", "Write the network of a finished run into a folder: weights, settings and an example."
@@ -62,7 +68,7 @@ DATA = {
     "list": CommandEntry("data:list_sets", "List the data sets and whether they are on this machine."),
     "fetch": CommandEntry("data:fetch_set", "Download a data set, verify it and prepare it."),
     "verify": CommandEntry("data:verify_set", "Check a data set against its published checksums and counts."),
-    "info": CommandEntry("data:info", "Print what is known of a data set as JSON."),
+    "info": CommandEntry("data:info", "Print what is known of a data set, with its images per class."),
     "list-images": CommandEntry(
         "data:list_images", "List the images of a data set by hash, for others to find in a published set."
     ),

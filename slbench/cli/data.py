@@ -13,13 +13,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from slbench.cli import options
 from slbench.cli.terminal import Terminal
-from slbench.data import DATASETS, DataConfig, DatasetEntry, find, imagenet, verify
+from slbench.data import DATASETS, DataConfig, DatasetEntry, ResolvedDataset, class_names, find, imagenet, verify
 from slbench.data.config import file_exists
 from slbench.data.sets.fetch import OnProgress, add_local_file, fetch, missing
 from slbench.data.sets.local import folder_of, prepare, state_of
-from slbench.data.specs import short
+from slbench.data.specs import of_each, short
 from slbench.errors import InputError
 from slbench.names import lookup
+from slbench.text import plural
 
 Name = Annotated[
     str,
@@ -27,6 +28,7 @@ Name = Annotated[
         help="Data set: a name of slbench data list, or npz:PATH, folder:PATH.", autocompletion=options.DATASET_NAMES
     ),
 ]
+MAX_CLASS_LINES = 100  # of a table; the rest is in the JSON document
 STATE_TEXTS = {"ready": "ready", "fetched": "downloaded, prepared on first use", "missing": "not here"}
 
 
@@ -105,8 +107,8 @@ def verify_set(name: Name, data_root: options.DataRoot = None) -> None:
     print(f"{name}: verified{content}")
 
 
-def info(name: Name, data_root: options.DataRoot = None) -> None:
-    """Print what is known of a data set as JSON."""
+def info(name: Name, data_root: options.DataRoot = None, as_json: options.Json = False) -> None:
+    """Print what is known of a data set, with its images per class."""
     config = DataConfig.read(data_root)
     dataset = find(name, config=config)
     document = {"label": dataset.label, **asdict(dataset.spec)}
@@ -114,7 +116,36 @@ def info(name: Name, data_root: options.DataRoot = None) -> None:
         entry = DATASETS[name]
         document |= {"about": entry.source, "here": state_text(entry, config)}
         document["archives"] = [asdict(archive) for archive in entry.archives]
-    print(json.dumps(document, indent=2))
+    if as_json:
+        print(json.dumps(document, indent=2))
+        return
+    print("\n".join(info_lines(name, dataset, class_names(dataset.spec, dataset.source, config))))
+    if name in DATASETS:
+        print(f"\n{DATASETS[name].source}; {state_text(DATASETS[name], config)}")
+
+
+def info_lines(name: str, dataset: ResolvedDataset, names: tuple[str, ...] | None) -> Iterator[str]:
+    """Yield a data set as lines of text: sizes, then a line per class.
+
+    Args:
+        names: of its classes by label; None: unknown.
+    """
+    spec = dataset.spec
+    height, width = spec.image_size
+    yield f"{name}: {dataset.label}, {short(spec.content)}"
+    yield f"images      {height} x {width} px, {plural(spec.in_channels, 'channel')}"
+    yield f"training    {spec.num_train:,}, of which {spec.num_validation:,} validate under protocol holdout"
+    yield f"test        {spec.num_test:,}"
+    yield f"classes     {spec.num_classes:,}"
+    yield f"mean, std   {', '.join(f'{each:.4f}' for each in (*spec.mean, *spec.std))}, of pixels from 0 to 1"
+    training, validation = (of_each(counts, spec.num_classes) for counts in (spec.train_counts, spec.validation_counts))
+    shown_names = names or tuple(f"class {number}" for number in range(spec.num_classes))
+    width_of_names = max(len("class"), *map(len, shown_names[:MAX_CLASS_LINES]))
+    yield f"\n{'class':<{width_of_names}}  {'training':>8}  {'of these, validation':>20}"
+    for class_name, count, validating in list(zip(shown_names, training, validation, strict=True))[:MAX_CLASS_LINES]:
+        yield f"{class_name:<{width_of_names}}  {count:>8,}  {validating:>20,}"
+    if spec.num_classes > MAX_CLASS_LINES:
+        yield f"... {spec.num_classes - MAX_CLASS_LINES:,} more: --json"
 
 
 def list_images(

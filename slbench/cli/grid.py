@@ -31,7 +31,9 @@ from slbench.grid.launch import (
     probe_grid,
     with_best_concurrency,
 )
+from slbench.grid.model_check import check_models_of
 from slbench.grid.queue import Policy
+from slbench.grid.set_aside import SetAside, comparison_line, set_aside
 from slbench.grid.status import GridStatus
 from slbench.store import ENDED, Store
 from slbench.study import Study
@@ -67,7 +69,10 @@ def run_grid(
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
     retry_diverged: options.RetryDiverged = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Dry run: print the jobs, their state and cost.")] = False,
+    force: options.Force = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Print the jobs, their state and cost; run none.")
+    ] = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="With --plan: run each kind of job for a few seconds to estimate the time.")
     ] = False,
@@ -101,6 +106,10 @@ def run_grid(
     if retry_diverged and not plan:
         results.retry_diverged(run.spec for run in with_adaptive_seeds(chosen, results).runs)
     chosen = with_adaptive_seeds(chosen, results)
+    again = list[SetAside]()
+    if force and not plan:
+        check_before_force(chosen, results, devices=devices, threads=threads)
+        again = set_aside(chosen.runs, results)
     grid = prepare(
         chosen.runs, results, devices=devices, jobs_per_device=options.jobs_of(jobs_per_device), threads=threads,
         writing=not plan or probe, with_data=not plan, elsewhere=kinds_of(others),
@@ -115,9 +124,25 @@ def run_grid(
         if save_speeds is not None:
             save_probes(save_speeds, known_probes(grid, probes))
         show_plan(console, chosen, grid, probes, as_json=as_json)
+        if force and not as_json:
+            ended = sum(state in ENDED for state in grid.states.values())
+            say(console, f"--force: {plural(ended, 'ended run')} would be trained again, beside those to do")
     else:
         do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tensorboard=board)
+        for text in filter(None, (comparison_line(each, results) for each in again)):
+            say(console, text)
         show_outcome(console, with_adaptive_seeds(chosen, results), results, as_json=as_json)
+
+
+def check_before_force(study: Study, store: Store, *, devices: str, threads: int) -> None:
+    """Check everything that could keep runs from being trained, before any of them is set aside."""
+    store.check(writing=True)
+    prepared = prepare(
+        study.runs, store, devices=devices, jobs_per_device=None, threads=threads, writing=True, with_data=False
+    )
+    check_models_of(prepared.runs)
+    for spec, data in dict.fromkeys((run.spec.dataset, run.data) for run in study.runs):
+        check_available(spec, data)
 
 
 def show_plan(console: Console, study: Study, grid: PreparedGrid, probes: ProbeResults, *, as_json: bool) -> None:
@@ -190,6 +215,7 @@ def train(
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     retry_diverged: options.RetryDiverged = False,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Train one run in the foreground of this process, for a debugger.
@@ -213,6 +239,10 @@ def train(
     console = Terminal(stderr=as_json)
     if retry_diverged:
         results.retry_diverged([run.spec])
+    again = list[SetAside]()
+    if force:
+        check_before_force(chosen, results, devices=devices, threads=threads)
+        again = set_aside([run], results)
     done = results.states([run.spec])[run.spec.run_id] == "done"
     record = results.record(run.spec.run_id) if done else None
     if record is None:
@@ -224,7 +254,9 @@ def train(
             on_progress=lambda progress: say_epoch(console, progress),
         )  # fmt: skip
     else:
-        say(console, f"already finished: {results.folder(record.spec, record.labels)}")
+        say(console, f"already finished: {results.folder(record.spec, record.labels)}; --force trains it again")
+    for text in filter(None, (comparison_line(each, results) for each in again)):
+        say(console, text)
     if as_json:
         print(record.model_dump_json(indent=2))
     else:

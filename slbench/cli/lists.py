@@ -59,8 +59,6 @@ def list_names(
         print(json.dumps(study_schema(), indent=2, ensure_ascii=False))
         return
     rows = [*KINDS[kind](), *of_plugins(kind, [*plugins_of(study), *([] if plugin is None else [Path(plugin)])])]
-    if kind == "studies" and not rows and not as_json:
-        print(f"no study files in {Path('studies').absolute()}; run this in a clone of slbench")
     if as_json:
         print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
         return
@@ -131,12 +129,14 @@ def plugins_of(study: str | None) -> list[Path]:
     """Return the plugins that a study names; they are not run, nor is the rest of the study checked."""
     if study is None:
         return []
+    from slbench.study.shipped import base_folder, study_path
     from slbench.toml_text import read_toml
 
-    files = read_toml(Path(study)).get("plugins", [])
+    file = study_path(Path(study))
+    files = read_toml(file).get("plugins", [])
     if not isinstance(files, list) or not all(isinstance(each, str) for each in files):
         raise InputError(f"{study}: plugins: must be a list of files (got {shown(files)})")
-    return [Path(study).parent / Path(each).expanduser() for each in files]
+    return [base_folder(file) / Path(each).expanduser() for each in files]
 
 
 def of_plugins(kind: str, files: Sequence[Path]) -> list[tuple[str, str]]:
@@ -202,11 +202,15 @@ def show_recipe(name: str, *, as_json: bool) -> None:
 
 
 def studies() -> list[tuple[str, str]]:
-    """Return the study files in ./studies; an invalid one with its error."""
+    """Return the shipped studies by name, then the files of this folder and of ./studies; an invalid one with why."""
     from slbench.study import load_study
+    from slbench.study.shipped import about, shipped_folder, shipped_studies
 
-    rows = []
-    for path in sorted(Path("studies").glob("*.toml")):
+    rows = [(name, about(path)) for name, path in shipped_studies().items()]
+    here = [path for folder in (Path(), Path("studies")) for path in sorted(folder.glob("*.toml"))]
+    for path in here:
+        if path.resolve().parent == shipped_folder().resolve() or not is_study(path):
+            continue
         try:
             study = load_study(path)
             more = "" if study.seeds is None else f", up to {study.seeds.max} seeds where undecided"
@@ -214,6 +218,18 @@ def studies() -> list[tuple[str, str]]:
         except InputError as error:
             rows.append((str(path), f"not valid: {error}"))
     return rows
+
+
+def is_study(path: Path) -> bool:
+    """Return whether a TOML file is meant as a study: those of ./studies, and others that have a grid."""
+    from slbench.toml_text import read_toml
+
+    if path.parent.name == "studies":
+        return True
+    try:
+        return "grid" in read_toml(path)
+    except (InputError, OSError):
+        return False
 
 
 KINDS = {

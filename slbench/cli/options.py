@@ -39,7 +39,10 @@ METHOD_NAMES = names_in("slbench.methods", "METHODS")
 DATASET_NAMES = names_in("slbench.data", "DATASETS")
 RECIPE_NAMES = names_in("slbench.recipes", "RECIPES")
 
-StudyPath = Annotated[Path | None, typer.Argument(help="Study file, such as studies/quick.toml.", show_default=False)]
+StudyPath = Annotated[
+    Path | None,
+    typer.Argument(help="Study file, or the name of a shipped study: quick.", show_default=False),
+]
 Backbones = Annotated[
     list[str],
     typer.Option(
@@ -190,6 +193,14 @@ MaxFailures = Annotated[
 ]
 RetryDiverged = Annotated[
     bool, typer.Option("--retry-diverged", help="Train runs again that diverged.", rich_help_panel=FAILURES)
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Train the selected runs again, also those that have ended; their old folders move to STORE/replaced.",
+        rich_help_panel=FAILURES,
+    ),
 ]
 OnMismatch = Annotated[
     Literal["wait", "restart"],

@@ -59,11 +59,11 @@ def plan_lines(
 
 def time_lines(grid: PreparedGrid, probes: ProbeResults, cost: Estimate) -> Iterator[str]:
     """Yield the time of each kind of job, and the total."""
-    kinds = defaultdict[tuple[str, str, str], list[float]](list)
+    cells = defaultdict[str, list[float]](list)
     for run in grid.todo:
-        kinds[run.labels.backbone, run.labels.method, run.labels.dataset].append(cost.job_seconds[run.spec.run_id])
-    for names, seconds in kinds.items():
-        yield f"        {' '.join(names)}: {len(seconds)} x {duration(statistics.mean(seconds))}"
+        cells[run.cell].append(cost.job_seconds[run.spec.run_id])
+    for name, seconds in cells.items():
+        yield f"        {name}: {len(seconds)} x {duration(statistics.mean(seconds))}"
     first = grid.slots[0]
     probe = probes.get(
         grid.todo[0].spec, setting_of(first, grid.slots, grid.precisions[grid.todo[0].spec.recipe.precision])

@@ -72,6 +72,14 @@ def receptive_field(
     images: Annotated[
         int, typer.Option("--images", help="Number of images, of the test split or of noise.", min=1, max=MAX_NOISE)
     ] = 64,
+    comparison: Annotated[
+        bool | None,
+        typer.Option(
+            "--comparison/--no-comparison",
+            help="Add the paper's comparison of ViT and ResNet-50 at 224 px. [default: without runs and --study]",
+            show_default=False,
+        ),
+    ] = None,
     store: options.StoreFolder = options.RESULTS,
     plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     out: Out = None,
@@ -111,5 +119,12 @@ def receptive_field(
         inputs = analyzed_networks.untrained_networks(networks, seed=seed, count=images)
     console = Terminal(stderr=True)
     with console.status("") as status:
-        output = analyse(inputs, outputs, folder, notes=notes, on_progress=lambda line: status.update(escape(line)))
+        output = analyse(
+            inputs,
+            outputs,
+            folder,
+            with_contrast=not is_finished if comparison is None else comparison,
+            notes=notes,
+            on_progress=lambda line: status.update(escape(line)),
+        )
     show(output, as_json=as_json)

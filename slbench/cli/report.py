@@ -33,7 +33,9 @@ def report(
     studies: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[STUDY]...", help="Study files, or search folders: results/tuning/NAME.", show_default=False
+            metavar="[STUDY]...",
+            help="Study files, names of shipped studies, or search folders: results/tuning/NAME.",
+            show_default=False,
         ),
     ] = None,
     store: options.StoreFolder = Path("results"),

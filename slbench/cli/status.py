@@ -1,12 +1,14 @@
 """`slbench status`, `slbench logs`: watch a grid from another terminal."""
 
+import contextlib
 import io
 import json
 import re
 import sys
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +16,14 @@ import typer
 
 from slbench.cli import options
 from slbench.data import DataConfig
-from slbench.errors import InputError, unreadable
+from slbench.differing import flat, settings_of_group
+from slbench.errors import InputError, StoreError, unreadable
 from slbench.grid.adaptive_seeds import SeedRuleState, decisions, with_adaptive_seeds
 from slbench.grid.adaptive_seeds import summary as seeds_summary
 from slbench.grid.status import GridStatus
-from slbench.store import STATES, State, Store
+from slbench.store import STATES, State, Store, state_of
 from slbench.study import Study, StudyRun
-from slbench.study_files import studies_of
+from slbench.study_files import grid_run_ids, studies_of
 from slbench.text import duration, plural
 
 if TYPE_CHECKING:
@@ -103,8 +106,52 @@ def study_file(path: Path, data: DataConfig) -> Study:
 
 def everything(store: Store) -> Study:
     """Return all runs of a store as one study."""
-    runs = tuple(StudyRun(spec, labels) for spec, labels in store.begun())
-    return Study(name=str(store.root), title="", source="", runs=runs, notes=())
+    begun = [StudyRun(spec, launch.labels, trial=launch.trial) for spec, launch in store.begun()]
+    return Study(name=str(store.root), title="", source="", runs=named_apart(begun, store), notes=())
+
+
+def named_apart(runs: Sequence[StudyRun], store: Store) -> tuple[StudyRun, ...]:
+    """Return runs with the settings by which those of one name differ, and with the trials of searches marked."""
+    groups = defaultdict[tuple[str, ...], list[StudyRun]](list)
+    for run in runs:
+        groups[run.labels.backbone, run.labels.method, run.labels.dataset].append(run)
+    settings = {
+        run.spec.run_id: found
+        for group in groups.values()
+        if len({run.spec.cell_id for run in group}) > 1
+        for run, found in zip(group, settings_of_group([flat_spec(run) for run in group]), strict=True)
+    }
+    trials = trials_of(store)
+    return tuple(
+        replace(run, settings=settings.get(run.spec.run_id, ()), trial=run.trial or trials.get(run.spec.run_id, ""))
+        for run in runs
+    )
+
+
+def flat_spec(run: StudyRun) -> dict[str, Any]:
+    """Return the fields of a run without its seed."""
+    fields = flat(run.spec.as_dict())
+    del fields["seed"]
+    return fields
+
+
+def trials_of(store: Store) -> dict[str, str]:
+    """Return the trial of each run that a search of the store made and no study asks for."""
+    if not (store.root / "tuning").is_dir():
+        return {}
+    from slbench.tuning.record import load, searches
+
+    asked, trials = grid_run_ids(studies_of(store)[0]), dict[str, str]()
+    for folder in searches(store):
+        with contextlib.suppress(StoreError):  # `report` names it
+            record = load(folder)
+            for row in record.rows:
+                name = record.study_names.get(row.method, record.name)
+                compared = () if row.comparison is None else row.comparison.run_ids
+                trials |= dict.fromkeys(compared, f"comparison of {name}")
+                for trial in row.trials:
+                    trials |= dict.fromkeys(trial.run_ids, f"trial {trial.number} of {name}")
+    return {run_id: trial for run_id, trial in trials.items() if run_id not in asked}
 
 
 def watch_runs(study: Study, store: Store, watcher: "Watcher | None") -> GridStatus:
@@ -135,7 +182,8 @@ def logs(
 
     results = Store(store)
     results.check(writing=False)
-    if re.fullmatch(r"[0-9a-f]+_\d+", run):
+    is_worker = re.fullmatch(r"[0-9a-f]+_\d+", run) is not None
+    if is_worker:
         run_id, path = run, worker_log(results, run)
     else:
         run_id, folder = results.find(run)
@@ -143,13 +191,17 @@ def logs(
     try:
         with io.TextIOWrapper(open_regular(path), errors="replace") as log:
             text = log.read()
-            if not text and not follow:
-                print(f"{path}: the log is empty", file=sys.stderr)
-            print(text, end="")
+            is_running = run_id in results.claims.holders()
+            if not text:
+                waiting = "; waiting for its first line" if follow and is_running else ""
+                print(f"{path}: the log is empty{waiting}", file=sys.stderr)
+            print(text, end="", flush=True)
             while follow and run_id in results.claims.holders():
                 time.sleep(FOLLOW_SECONDS)
                 print(log.read(), end="", flush=True)
-            print(log.read(), end="")
+            print(log.read(), end="", flush=True)
+            if follow and not is_worker:
+                print(f"{run_id}: {'' if is_running else 'not running: '}{state_of(folder)}", file=sys.stderr)
     except FileNotFoundError:
         raise InputError(f"{path.parent}: no log; it was trained by `slbench train`, or has not started") from None
     except OSError as error:
@@ -170,7 +222,13 @@ def worker_log(store: Store, worker: str) -> Path:
 def lines(study: Study, standing: GridStatus) -> list[str]:
     """Return the state of a study: each run, common failures, the summary."""
     runs = [line(run, standing) for run in study.runs]
-    return [*runs, *causes(standing), *rule_lines(study, standing), summary(study, standing)]
+    return [*runs, *causes(standing), *rule_lines(study, standing), summary(study, standing), *continuations(standing)]
+
+
+def continuations(standing: GridStatus) -> list[str]:
+    """Return the commands that continue the paused runs."""
+    commands = dict.fromkeys(pause.command for pause in standing.paused.values())
+    return [f"continue with: {command or 'the command that started them'}" for command in commands]
 
 
 def rule_lines(study: Study, standing: GridStatus) -> list[str]:
@@ -196,6 +254,8 @@ def line(run: StudyRun, standing: GridStatus) -> str:
         return f"{text}: {standing.failures[run.spec.run_id].reason}"
     if run.spec.run_id in standing.pruned:
         return f"{text}: {standing.pruned[run.spec.run_id].reason}"
+    if run.spec.run_id in standing.paused:
+        return f"{text}: at epoch {standing.paused[run.spec.run_id].epoch} of {run.spec.recipe.epochs}"
     return text + (f": {running(run, standing)}" if state == "running" else "")
 
 
@@ -231,7 +291,7 @@ def summary(study: Study, standing: GridStatus) -> str:
 def counts(study: Study, states: Mapping[str, State]) -> str:
     number = Counter(states.values())
     if not study.runs:
-        return f"{study.name}: no runs yet; start with: slbench run-grid STUDY"
+        return f"{study.name}: no runs yet; start with: slbench run-grid quick, or slbench init for a study of your own"
     others = ", ".join(f"{number[state]} {state}" for state in STATES[1:] if number[state])
     return f"{study.name}: {number['done']} of {len(study.runs)} done{', ' + others if others else ''}"
 
@@ -276,13 +336,18 @@ def entry(run: StudyRun, standing: GridStatus) -> dict[str, Any]:
         "backbone": run.labels.backbone,
         "method": run.labels.method,
         "dataset": run.labels.dataset,
+        "settings": list(run.settings),
         "seed": run.spec.seed,
+        "trial": run.trial or None,
         "state": standing.states[run_id],
         "final_test_top1": None if record is None else record.final_test_top1,
         "failure": None if why is None else {"kind": why.kind, "reason": why.reason, "cause": why.cause},
         "diverged": diverged.reason if (diverged := standing.diverged.get(run_id)) else None,
         "damaged": standing.damaged.get(run_id),
         "pruned": pruned.reason if (pruned := standing.pruned.get(run_id)) else None,
+        "paused": None
+        if (pause := standing.paused.get(run_id)) is None
+        else {"epoch": pause.epoch, "epochs": run.spec.recipe.epochs, "command": pause.command or None},
         "running": None
         if holder is None
         else {

@@ -20,6 +20,7 @@ from slbench.grid.adaptive_seeds import with_adaptive_seeds
 from slbench.grid.code_versions import join_study
 from slbench.store import Store
 from slbench.study import Flags, load_study
+from slbench.study.shipped import study_path
 from slbench.text import choices, plural, shown
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ RayAddress = Annotated[
         rich_help_panel=SUBMISSION,
     ),
 ]
-StudyFile = Annotated[Path, typer.Argument(help="Study file (TOML).", metavar="STUDY", show_default=False)]
+StudyFile = Annotated[
+    Path, typer.Argument(help="Study file, or the name of a shipped study.", metavar="STUDY", show_default=False)
+]
 EngineName = Annotated[Engine, typer.Option("--engine", help="What starts the workers.", rich_help_panel=SUBMISSION)]
 
 
@@ -125,6 +128,7 @@ def submit(
     from slbench.engines.submission import digest_of
 
     data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
+    study = study_path(study)
     chosen = load_study(study, Flags(data=data))
     results = Store(store)
     flags: dict[str, Any] = {

@@ -24,7 +24,7 @@ from slbench.grid.local import LocalExecutor
 from slbench.grid.queue import Policy
 from slbench.names import lookup
 from slbench.store import Store
-from slbench.text import plural, shown
+from slbench.text import hide_password, plural, shown
 from slbench.tuning.record import SearchRecord, folder_of
 from slbench.tuning.run import PreparedSearch, prepare_tuning, run_tuning
 from slbench.tuning.search import MAX_SEEDS, MAX_TRIALS, SearchConfig
@@ -249,8 +249,6 @@ def check_protocol(protocol: str | None, changes: list[str]) -> None:
 
 def command_line() -> str:
     """Return the command line, without passwords of storage URLs."""
-    from slbench.tuning.storage_url import hide_password
-
     return shlex.join(["slbench", *map(hide_password, sys.argv[1:])])
 
 

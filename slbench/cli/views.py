@@ -73,6 +73,19 @@ def log_line(event: Event) -> str | None:
     return None
 
 
+def started(event: Started) -> str:
+    """Return the line of a job that has started: where, and from which epoch if it is resumed."""
+    run, where = event.run, f"on {event.slot.device.label}, slot {event.slot.index}"
+    if event.resumes_at is None:
+        return f"start   {run.title} {where}"
+    return f"resume  {run.title} {where}, at {epoch_text(run, event.resumes_at)}"
+
+
+def epoch_text(run: StudyRun, epoch: int) -> str:
+    """Return "epoch 35 of 150"."""
+    return f"epoch {epoch} of {run.spec.recipe.epochs}"
+
+
 def will_retry(event: Event) -> bool:
     """Return whether a failed run is retried."""
     return isinstance(event, Failed) and event.will_retry
@@ -149,7 +162,7 @@ class PlainView:
         self.totals.see(event)
         if isinstance(event, Started):
             self._last[event.run.spec.run_id] = time.monotonic()
-            self._print(f"start   {event.run.title} on {event.slot.device.label}, slot {event.slot.index}")
+            self._print(started(event))
         elif isinstance(event, Progressed):
             self._progressed(event)
         elif (line := log_line(event)) is not None:
@@ -203,21 +216,23 @@ class LiveView:
     def __call__(self, event: Event) -> None:
         self.totals.see(event)
         if isinstance(event, Started):
-            labels = event.run.labels
             self._slots[event.slot.index] = self.progress.add_task(
-                escape(f"{event.slot.device.label} {labels.backbone} {labels.method} s{event.run.spec.seed}"),
+                escape(f"{event.slot.device.label} {event.run.name}"),
                 total=self.totals.steps[event.run.spec.run_id],
-                detail="starting",
+                detail="starting" if event.resumes_at is None else "resuming",
             )
         elif isinstance(event, Progressed):
             progress, accuracy = event.progress, event.progress.top1
             top1 = "" if accuracy is None else f" top-1 {accuracy:.1f}"
             speed = f"{progress.images_per_second:.0f} img/s"
-            detail = f"{progress.epoch}/{progress.epochs} loss {progress.loss:.3f}{top1} {speed}"
+            detail = f"epoch {progress.epoch}/{progress.epochs} loss {progress.loss:.3f}{top1} {speed}"
             self.progress.update(self._slots[event.slot.index], completed=progress.step, detail=detail)
         elif isinstance(event, Finished | Diverged | Failed | JobCancelled | JobPruned):
             self.progress.remove_task(self._slots.pop(event.slot.index))
-        if (line := log_line(event)) is not None:
+        line = log_line(event)
+        if isinstance(event, Started) and event.resumes_at is not None:
+            line = started(event)
+        if line is not None:
             self.progress.console.print(line, markup=False, highlight=False)
         detail = f"{self.totals.ended} of {len(self.totals.steps)}"
         total, done = sum(self.totals.steps.values()), sum(self.totals.done.values())

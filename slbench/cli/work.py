@@ -40,7 +40,10 @@ STOP_SIGNALS: Mapping[int, Limit] = {signal.SIGTERM: "terminated", signal.SIGUSR
 
 def work(
     study: Annotated[
-        Path, typer.Argument(help="Study file (TOML), or the queue of a search.", metavar="STUDY", show_default=False)
+        Path,
+        typer.Argument(
+            help="Study file, name of a shipped study, or queue of a search.", metavar="STUDY", show_default=False
+        ),
     ],
     store: options.StoreFolder = options.RESULTS,
     plugin: options.Plugins = [],  # noqa: B006
@@ -155,7 +158,7 @@ def work(
             else:
                 outcome = launch_jobs(grid, policy=policy, on_event=see, tensorboard=board, study=chosen, limits=limits)
         standing = GridStatus.of(with_adaptive_seeds(chosen, results).runs, results)
-        is_left = bool({"missing", "pruned"} & set(standing.states.values()))
+        is_left = bool({"missing", "paused", "pruned"} & set(standing.states.values()))
         if queue is not None:
             is_left = not queue.is_closed
         else:

@@ -24,6 +24,7 @@ from slbench.errors import EngineError, InputError
 from slbench.files import write_atomic
 from slbench.store import ENDED, Store, safe
 from slbench.study import StudyRun
+from slbench.study.shipped import base_folder
 from slbench.text import plural
 
 MAX_FAILED_STARTS = 3  # in a row; then no more workers are submitted without consent
@@ -93,7 +94,7 @@ def planned(request: Request, *, workers: int, exclude: str = "") -> Submission:
         request.name,
         workers=workers,
         settings=settings,
-        study_folder=request.study.parent,
+        study_folder=base_folder(request.study),
         runs=request.digest,
         max_parallel=request.max_parallel,
     )

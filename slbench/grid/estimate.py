@@ -1,8 +1,9 @@
 """Time and disk space that a grid will take, estimated from probes of its jobs."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +23,8 @@ from slbench.spec import RunSpec, digest
 from slbench.store import Store
 from slbench.study import StudyRun
 
-PROBE_SECONDS = 5.0  # of training
+PROBE_SECONDS = 5.0  # of training, at most
+PROBE_SHARE = 0.1  # of the training that is to come, at most
 # fields of a recipe that do not change the cost of a step
 COST_NEUTRAL_FIELDS = (
     "epochs",
@@ -168,6 +170,7 @@ class Unprobed:
     run: StudyRun
     setting: JobSetting
     key: str
+    runs: int = 1  # that cost the same
 
 
 def unprobed(
@@ -175,13 +178,16 @@ def unprobed(
 ) -> list[Unprobed]:
     """Return one job for each cost that is not known yet."""
     missing: dict[str, Unprobed] = {}
+    count = Counter[str]()
     for run in runs:
-        for slot in slots:
-            setting = setting_of(slot, slots, precisions[run.spec.recipe.precision])
+        precision = precisions[run.spec.recipe.precision]
+        settings = dict.fromkeys(setting_of(slot, slots, precision) for slot in slots)
+        for setting in settings:
             if probes.get(run.spec, setting) is None:
                 key = probe_key(run.spec, setting)
                 missing.setdefault(key, Unprobed(run, setting, key))
-    return list(missing.values())
+                count[key] += 1
+    return [replace(item, runs=count[key]) for key, item in missing.items()]
 
 
 def probe_missing(
@@ -200,7 +206,7 @@ def probe_missing(
             # all slots are filled, so that each job competes with as many others as in the grid
             filled = [together[i % len(together)] for i in range(len(own_slots))]
             for item in together:
-                tell(f"probing {item.run.labels.backbone} {item.run.labels.method} on {kind}")
+                tell(f"probing {item.run.cell} on {kind}")
             try_together(list(zip(filled, own_slots, strict=True)), store, tell=tell)
 
 
@@ -215,7 +221,7 @@ def try_together(jobs: Sequence[tuple[Unprobed, Slot]], store: Store, *, tell: C
         for process, (item, _) in zip(processes, jobs, strict=True):
             if process.wait() != 0:
                 why = failure(process.returncode, log_path).reason
-                tell(f"probe failed: {item.run.labels.backbone} {item.run.labels.method}: {why}")
+                tell(f"probe failed: {item.run.cell}: {why}")
     finally:
         stop(processes)
 
@@ -236,10 +242,11 @@ def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
     return ProbeTask(
         job=job,
         key=item.key,
-        title=f"{item.run.labels.backbone} {item.run.labels.method} {item.run.labels.dataset}",
+        title=item.run.cell,
         machine_id=machine.host().machine_id,
         computes_bf16=slot.device.computes_bf16,
         jobs=item.setting.jobs,
         seconds=PROBE_SECONDS,
+        share=PROBE_SHARE * item.runs,
         asked_at=time.monotonic(),
     )

@@ -19,6 +19,9 @@ class Started:
 
     run: StudyRun
     slot: Slot
+    resumes_at: int | None = (
+        None  # epoch, counted from 1, at which it continues from a checkpoint; None: from the start
+    )
 
 
 @dataclass(frozen=True)

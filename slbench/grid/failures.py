@@ -1,6 +1,7 @@
 """Why a job failed: as reported by the worker, else from exit code, signal and log."""
 
 import platform
+import re
 import signal
 import traceback
 from collections import deque
@@ -13,6 +14,8 @@ from slbench.grid.messages import JobFailed
 from slbench.record import Failure, Kind
 
 LAST_LINES = 10
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # in front of lines of a log that say how a healthy run goes on
+TIMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 LOST = "finished, but the store has no record of it: files of the store were deleted or moved during the run"
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 # messages of CUDA when the process or the device is no longer usable
@@ -110,11 +113,16 @@ def signal_name(number: int) -> str:
 
 
 def last_lines(log: Path, start: int) -> list[str]:
-    """Return the last non-empty lines of a log, from byte `start` on."""
+    """Return the last non-empty lines of a log, from byte `start` on, without those of healthy progress."""
     try:
         with log.open(errors="replace") as file:
             file.seek(start)
-            return list(deque((line.rstrip("\n")[:500] for line in file if line.strip()), maxlen=LAST_LINES))
+            return list(
+                deque(
+                    (line.rstrip("\n")[:500] for line in file if line.strip() and not TIMED.match(line)),
+                    maxlen=LAST_LINES,
+                )
+            )
     except OSError:
         return []
 

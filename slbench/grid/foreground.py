@@ -53,7 +53,7 @@ def train_in_foreground(
                 raise DivergedError(f"{run.title}: diverged: {diverged.reason}; --retry-diverged trains it again")
             if (shortfall := disk_shortfall(store, run, [])) is not None:
                 raise TrainingError(shortfall)
-            store.begin(run.spec, run.labels)
+            store.begin(run.spec, run.labels, trial=run.trial, command=machine.command_line())
             return execute(
                 run.spec,
                 run.labels,
@@ -65,6 +65,7 @@ def train_in_foreground(
                 precision=precision,
                 threads=threads,
                 tensorboard=tensorboard,
+                name=run.name,
                 on_progress=on_progress,
                 should_continue=still_ours,
             )

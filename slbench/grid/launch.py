@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from slbench.data import check_available, rehash
 from slbench.grid.adaptive_seeds import AdaptiveSeeds, write_study_file
 from slbench.grid.concurrency import choose
-from slbench.grid.estimate import Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
+from slbench.grid.estimate import PROBE_SHARE, Estimate, ProbeResults, estimate, probe_missing, setting_of, unprobed
 from slbench.grid.events import AlreadyFinished, Event, Failed, GridStopped, Limit, SeedAdded, WaitingForOthers
 from slbench.grid.executor import NO_LIMITS, Limits, MakeExecutor
 from slbench.grid.local import LocalExecutor
@@ -22,6 +23,7 @@ from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.store import ENDED, State, Store
 from slbench.study import Study, StudyRun
+from slbench.text import duration, plural
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,16 @@ def with_best_concurrency(
 
 
 def probe_grid(grid: PreparedGrid, probes: ProbeResults, *, tell: Callable[[str], None]) -> None:
-    """Probe every kind of job of the grid whose cost is not known."""
-    missing = unprobed(grid.todo, grid.slots, precisions=grid.precisions, probes=probes)
+    """Probe every kind of job of the grid whose cost is not known; tell if that took more than a tenth of the grid."""
+    missing, began = unprobed(grid.todo, grid.slots, precisions=grid.precisions, probes=probes), time.monotonic()
     probe_missing(missing, grid.slots, grid.store, tell=tell)
+    took, cost = time.monotonic() - began, cost_of(grid, probes)
+    if missing and cost is not None and took > PROBE_SHARE * cost.wall_seconds:
+        tell(
+            f"the probe took {duration(took)}, {100 * took / cost.wall_seconds:.0f} % of the grid's "
+            f"{duration(cost.wall_seconds)}, as each of {plural(len(missing), 'kind')} of job needs a process, "
+            "its data and a few steps"
+        )
 
 
 def cost_of(grid: PreparedGrid, probes: ProbeResults) -> Estimate | None:

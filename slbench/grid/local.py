@@ -36,10 +36,11 @@ from slbench.grid.messages import Job, JobFailed, JobStopped, Message
 from slbench.grid.processes import GRACE_SECONDS, WorkerProcess, close_pipes, on_signals, spawn, stop, worker_device
 from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunQueue
 from slbench.grid.slots import Resolved, Slot
+from slbench.grid.status import resume_epoch
 from slbench.recipes import Precision
 from slbench.record import Pruned
 from slbench.run_paths import RunPaths
-from slbench.store import AlreadyEndedError, Store
+from slbench.store import AlreadyEndedError, Store, has_checkpoint
 from slbench.study import StudyRun
 from slbench.text import duration, plural
 from slbench.train.progress import Progress
@@ -271,6 +272,12 @@ class LocalExecutor:
     def _code(self) -> str:
         return machine.code().model_dump_json()
 
+    def _resumes_at(self, run: StudyRun, slot: Slot) -> int | None:
+        """Return the epoch at which a run continues from its checkpoint; None if it begins at the start."""
+        if not has_checkpoint(self.store.folder(run.spec, run.labels)) or self._continues_elsewhere(run, slot):
+            return None
+        return resume_epoch(run, self.store)
+
     def _continues_elsewhere(self, run: StudyRun, slot: Slot) -> bool:
         """Return whether a run has a checkpoint that does not continue bit by bit on a slot."""
         began = RunConditions.of_checkpoint(RunPaths(self.store.folder(run.spec, run.labels)))
@@ -296,7 +303,9 @@ class LocalExecutor:
                 stop([self.idle.pop(other).process])
         self.queue.start(task, slot)
         try:
-            paths = RunPaths(self.store.begin(run.spec, run.labels))
+            resumes_at = self._resumes_at(run, slot)
+            command = machine.command_line()
+            paths = RunPaths(self.store.begin(run.spec, run.labels, trial=run.trial, command=command))
             log_size = paths.log.stat().st_size if paths.log.exists() else 0
             worker = self._worker(self._job(run, slot, paths.log), slot)
         except AlreadyEndedError:
@@ -313,7 +322,7 @@ class LocalExecutor:
         self.jobs[slot] = job
         with contextlib.suppress(OSError):  # disk full: the worker ends with the launcher all the same
             claim.add_process(worker.process.pid, slot.device.label)
-        self.on_event(Started(run, slot))
+        self.on_event(Started(run, slot, resumes_at))
 
     def _worker(self, job: Job, slot: Slot) -> WorkerProcess[RunningJob]:
         """Start a job in the slot's idle worker, or in a new one; return the worker."""
@@ -330,6 +339,7 @@ class LocalExecutor:
         return Job(
             spec=run.spec,
             labels=run.labels,
+            name=run.name,
             data=run.data,
             store=str(self.store.root),
             device=worker_device(slot.device),

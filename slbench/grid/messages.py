@@ -19,6 +19,7 @@ class Job(BaseModel):
 
     spec: RunSpec
     labels: Labels
+    name: str = ""  # in the log
     store: str
     device: str  # torch's name in the worker
     device_label: str  # name in the record
@@ -58,6 +59,7 @@ class ProbeTask(BaseModel):
     title: str
     machine_id: str
     computes_bf16: bool
+    share: float  # of the training time of one such job that the probe may take
     jobs: int
     seconds: float
     asked_at: float  # by the monotonic clock of this machine, when the launcher started the worker

@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Where a run that was interrupted continues."""
+
+    epoch: int  # counted from 1
+    command: str  # that started it, and continues it; empty: not known
+
+    @classmethod
+    def of(cls, run: StudyRun, store: Store) -> "Pause":
+        """Read where a run with a checkpoint continues."""
+        launch = store.launch(run.spec)
+        return cls(resume_epoch(run, store), "" if launch is None else launch.command)
+
+
+def resume_epoch(run: StudyRun, store: Store) -> int:
+    """Return the epoch, counted from 1, at which a run with a checkpoint continues."""
+    return min(store.epochs_done(run.spec) + 1, run.spec.recipe.epochs)
+
+
+@dataclass(frozen=True)
 class GridStatus:
     """Status of the runs of a study at one moment."""
 
@@ -30,6 +49,7 @@ class GridStatus:
     records: Mapping[str, RunRecord]  # of the done
     diverged: Mapping[str, DivergedRecord]  # of the diverged
     damaged: Mapping[str, str]  # what is wrong with the records of the damaged, in one line
+    paused: Mapping[str, Pause]  # of the paused
 
     @classmethod
     def of(cls, runs: Sequence[StudyRun], store: Store) -> "GridStatus":
@@ -49,12 +69,13 @@ class GridStatus:
             records={run: outcome for run, outcome in outcomes.items() if isinstance(outcome, RunRecord)},
             diverged={run: outcome for run, outcome in outcomes.items() if isinstance(outcome, DivergedRecord)},
             damaged={run: line for run, line in damaged.items() if states[run] == "damaged"},
+            paused={run.spec.run_id: Pause.of(run, store) for run in runs if states[run.spec.run_id] == "paused"},
         )
 
     @property
     def is_over(self) -> bool:
-        """Return whether no run is running or missing."""
-        return not {"running", "missing"} & set(self.states.values())
+        """Return whether no run is running, paused or missing."""
+        return not {"running", "paused", "missing"} & set(self.states.values())
 
     def by_cause(self) -> list[tuple[Failure, list[StudyRun]]]:
         """Return the failed runs grouped by cause, the largest group first."""
@@ -94,7 +115,7 @@ class GridStatus:
         typical = mean(mean(seconds) for seconds in known.values())
         total = 0.0
         for run in self.runs:
-            if self.states[run.spec.run_id] in ("missing", "pruned", "running"):
+            if self.states[run.spec.run_id] in ("missing", "paused", "pruned", "running"):
                 whole = mean(known.get(cost_group(run), [typical])) * steps(run)
                 seconds_left = self.seconds_left(run)
                 total += whole if seconds_left is None else seconds_left

@@ -6,6 +6,7 @@ on the jobs it has done before.
 
 import contextlib
 import gc
+import logging
 import os
 import queue
 import signal
@@ -20,7 +21,7 @@ from pydantic import BaseModel
 
 from slbench import machine, user_files
 from slbench.errors import DivergedError, SlbenchError
-from slbench.grid.failures import failure_message
+from slbench.grid.failures import TIME_FORMAT, failure_message
 from slbench.grid.messages import Job, JobFinished, JobStopped, ProbeTask, SpeedTest
 from slbench.measurement_records import Probe
 from slbench.store import Store
@@ -30,10 +31,28 @@ PR_SET_PDEATHSIG = 1  # option of prctl: the signal sent to a process when the t
 STOP = "stop"  # kind of the command that stops the run whose id follows
 
 
+class LogFormatter(logging.Formatter):
+    """Warnings as they are; what a healthy run says with its time, so that `slbench.grid.failures` tells it apart."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno > logging.INFO else f"{datetime.now(UTC):{TIME_FORMAT}} {text}"
+
+
+def set_up_log() -> None:
+    """Send what slbench logs to stderr, from the start of a run on."""
+    logger = logging.getLogger("slbench")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
 def main() -> int:
     """Run jobs until stdin closes, or a single task of another kind; return the exit code."""
     end_with_launcher()
     machine.keep_freed_memory()
+    set_up_log()
     pipe, commands = take_stdout(), CommandReader()
     threading.Thread(target=commands.listen, daemon=True).start()
     while (task := commands.tasks.get()) is not None:
@@ -157,6 +176,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
             threads=job.threads,
             checkpoint_seconds=job.checkpoint_seconds,
             tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
+            name=job.name,
             on_progress=lambda progress: send(pipe, progress),
             should_continue=lambda: not terminated.is_set() and commands.stopped_run_id != job.spec.run_id,
         )
@@ -191,6 +211,7 @@ def do_probe(task: ProbeTask) -> None:
         precision=job.precision,
         threads=job.threads,
         seconds=task.seconds,
+        share=task.share,
         asked_at=task.asked_at,
     )
     result = Probe(

@@ -19,7 +19,7 @@ from slbench.report.columns import (
 )
 from slbench.study import SeedRule
 from slbench.table_spec import METRICS
-from slbench.text import distinct, plural
+from slbench.text import distinct, plural, sentence
 
 if TYPE_CHECKING:
     from slbench.report.inputs import ReportInputs
@@ -39,7 +39,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
     records, title = inputs.records, inputs.title
     metrics = distinct(column.name for column in columns if isinstance(column, MetricColumn))
     if not records:
-        return [title + "."] if title else []
+        return [sentence(title)] if title else []
     epochs = distinct(
         f"{plural(record.spec.recipe.epochs, 'epoch')} = {record.steps:,} steps = {record.samples_seen:,} images"
         for record in records
@@ -47,7 +47,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
     seeds = sorted({record.spec.seed for record in records})
     devices, codes = provenance_texts(records)
     sentences = [
-        f"{title}." if title else "",
+        sentence(title) if title else "",
         f"Only runs with {inputs.query}." if inputs.query else "",
         f"Data: {', '.join(data_texts(records))}; {protocol_text(records)}{'; '.join(epochs)}.",
         *subset_sentences(records),
@@ -70,7 +70,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
             else ()
         ),
     ]
-    return [sentence for sentence in sentences if sentence]
+    return [each for each in sentences if each]
 
 
 def protocol_text(records: Sequence[RunRecord]) -> str:

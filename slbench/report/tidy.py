@@ -68,7 +68,7 @@ def tidy_row(record: Outcome, specs: dict[str, dict[str, Any]]) -> dict[str, Any
         specs[record.spec.cell_id] = flat(spec)
     name = f"{labels.backbone}-{labels.method}-{labels.dataset}"
     leading = {
-        "run": f"{name}-s{record.spec.seed}-{record.run_id}",
+        "run": record.run_id,
         "cell": f"{name}-{record.spec.cell_id}",
         "backbone": labels.backbone,
         "method": labels.method,

@@ -6,6 +6,7 @@ from pathlib import Path
 from slbench.errors import InputError, similar
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.runs import Comparison, SeedRule, Study, StudyRun
+from slbench.study.shipped import base_folder, shipped_studies, study_path
 from slbench.text import choices
 from slbench.toml_text import read_toml
 from slbench.validation import checked
@@ -17,23 +18,30 @@ def load_study(path: Path, flags: Flags = Flags(), *, folder: Path | None = None
     """Return the study of a TOML file.
 
     Args:
-        folder: where relative paths to a user's models and plugins start; default: the folder of the file.
+        path: of the file, or the name of a study that is shipped with slbench: "quick".
+        folder: where relative paths to a user's models and plugins start; default: `base_folder`.
     Raises:
         InputError: for invalid content, as `file: key: problem (got X); allowed: ...`.
     """
+    file = study_path(path)
     try:
-        content = read_toml(path)
+        content = read_toml(file)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file{similar(path) or nearby(path)}") from error
     if not content and not flags.grid:
         raise InputError(f"{path}: empty study; name what to run under [grid], such as method = ['none', 'both']")
-    return make_study(content, name=path.stem, where=str(path), folder=folder or path.parent, flags=flags)
+    return make_study(content, name=file.stem, where=str(path), folder=folder or base_folder(file), flags=flags)
 
 
 def nearby(path: Path) -> str:
-    """Return the study files beside a missing path, or of the folder `studies`, for its error line."""
-    folder = path.parent if path.parent.is_dir() else Path("studies")
-    return choices(sorted(map(str, folder.glob("*.toml"))), str(folder / path.name))
+    """Return the study files beside a missing path, for its error line; for a name, the shipped studies too."""
+    names = list(shipped_studies())
+    files = sorted(map(str, path.parent.glob("*.toml"))) if path.parent.is_dir() else []
+    if not path.suffix:
+        return choices([*files, *names], str(path))
+    if not files and path.stem in names:
+        return f"; did you mean '{path.stem}', which is shipped with slbench?"
+    return choices(files, str(path)) or "; slbench list studies names those that are shipped"
 
 
 def make_study(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from slbench.data import DEFAULT_DATASET
+from slbench.differing import setting_text
 from slbench.errors import InputError
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.paths import (
@@ -43,6 +44,7 @@ class Grid:
         self.notes: list[str] = []  # how ambiguous values were read
         self.settings = self._settings()
         self.rule = self._rule()
+        self.ties: dict[str, int] = {}  # number of the [[grid.zip]] table by axis
         self.axes = self._axes()
 
     def cells(self) -> Iterable[dict[str, Override]]:
@@ -53,8 +55,8 @@ class Grid:
                 if ALIASES.get(key, key) not in self.axes:
                     raise InputError(f"{self.where}: exclude: {key}: not an axis of this grid{choices(self.axes, key)}")
         unused = dict(enumerate(self.file.exclude))
-        for combination in itertools.product(*self.axes.values()):
-            cell = dict(zip(self.axes, combination, strict=True))
+        for parts in itertools.product(*self._groups().values()):
+            cell = {path: value for part in parts for path, value in part.items()}
             matching = [number for number, table in enumerate(self.file.exclude) if matches(cell, table)]
             for number in matching:
                 unused.pop(number, None)
@@ -64,9 +66,21 @@ class Grid:
             first = shown(next(iter(unused.values())))
             raise InputError(f"{self.where}: exclude: matches no cell of the grid (got {first})")
 
+    def _groups(self) -> dict[str, list[dict[str, Override]]]:
+        """Return the values of axes that vary on their own, and of tied ones together, by the names of the axes."""
+        tied: dict[int, list[str]] = {}
+        for path, number in self.ties.items():
+            tied.setdefault(number, []).append(path)
+        groups: dict[str, list[dict[str, Override]]] = {}
+        for path in self.axes:
+            together = tied[self.ties[path]] if path in self.ties else [path]
+            values = zip(*(self.axes[each] for each in together), strict=True)
+            groups[" with ".join(together)] = [dict(zip(together, entries, strict=True)) for entries in values]
+        return groups
+
     def _check_number(self) -> None:
         """Raise InputError for more cells than a study may have."""
-        counts = {path: len(values) for path, values in self.axes.items() if len(values) > 1}
+        counts = {path: len(values) for path, values in self._groups().items() if len(values) > 1}
         cells = math.prod(counts.values())
         if cells > MAX_CELLS:
             product = " x ".join(f"{count:,} {path}" for path, count in counts.items())
@@ -78,7 +92,7 @@ class Grid:
     def other_axes(self, cell: Mapping[str, Override]) -> tuple[str, ...]:
         """Return a cell's values on axes with several values, except the seed and the labelled ones."""
         several = [path for path, values in self.axes.items() if len(values) > 1 and path not in DEFAULT_AXES]
-        return tuple(f"{path} {shown(cell[path].value)}" for path in several)
+        return tuple(setting_text(path, cell[path].value) for path in several)
 
     def _settings(self) -> dict[str, Override]:
         """Return every override by dotted path; a flag wins over the file."""
@@ -123,14 +137,19 @@ class Grid:
 
     def _axes(self) -> dict[str, list[Override]]:
         """Return the values of each axis: of the file in its order, then of flags, then defaults."""
-        values = {**self.file.grid, **self.flags.grid}
+        tied = self._tied()
+        values = {path: value for path, value in self.file.grid.items() if path != "zip"} | dict(self.flags.grid)
         axes: dict[str, list[Override]] = {}
-        defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in values}
+        named = [*values, *(path for _, path, _, _ in tied)]
+        defaults = {key: value for key, value in DEFAULT_AXES.items() if key not in named}
         if self.rule is not None:
             defaults["seed"] = list(range(self.rule.min))
         known = [*DEFAULT_AXES, "recipe", "protocol", *ALIASES, *dotted_paths()]
-        for path, value in {**values, **defaults}.items():
-            origin = f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}"
+        entered = [
+            (None, path, value, f"--{path}" if path in self.flags.grid else f"{self.where}: grid.{quoted(path)}")
+            for path, value in {**values, **defaults}.items()
+        ]
+        for tie, path, value, origin in [*entered[: len(values)], *tied, *entered[len(values) :]]:
             if path == "seeds":
                 raise InputError(
                     f"{origin}: write the seed rule above [grid], as seeds; for fixed seeds use grid.seed = [0, 1, 2]"
@@ -146,7 +165,7 @@ class Grid:
                 self.notes.append(f"{origin}: {shown(value)} is one value; write several values as a list of lists")
             if not entries:
                 raise InputError(f"{origin}: empty list; give at least one value or remove the key")
-            if repeated := repetitions(entries):
+            if tie is None and (repeated := repetitions(entries)):
                 self.notes.append(f"{origin}: listed more than once: {', '.join(map(shown, repeated))}")
             axis = ALIASES.get(path, path)
             if axis in axes:
@@ -156,7 +175,41 @@ class Grid:
             if axis in self.settings and (axis != "protocol" or self.settings[axis].origin == "--protocol"):
                 raise InputError(f"{origin}: also set by {self.settings[axis].origin}; keep one of the two")
             axes[axis] = [Override(entry, origin) for entry in entries]
+            if tie is not None:
+                self.ties[axis] = tie
+        self._check_ties(axes)
         return axes
+
+    def _tied(self) -> list[tuple[int, str, Value, str]]:
+        """Return (number of the table, path, values, origin) of the axes of each [[grid.zip]] table."""
+        tables = self.file.grid.get("zip", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise InputError(f"{self.where}: grid.zip: must be tables, each as [[grid.zip]] (got {shown(tables)})")
+        entries = []
+        for number, table in enumerate(tables):
+            where = f"{self.where}: grid.zip[{number}]"
+            if len(table) < 2:
+                raise InputError(f"{where}: must tie two or more axes (got {shown(list(table))})")
+            for path, value in table.items():
+                origin = f"{where}.{quoted(path)}"
+                if path == "seed":
+                    raise InputError(
+                        f"{origin}: seeds cannot be tied, as methods are compared over them; use grid.seed"
+                    )
+                if not isinstance(value, list):
+                    raise InputError(f"{origin}: must be a list, as long as those it is tied to (got {shown(value)})")
+                if path in self.flags.grid:
+                    raise InputError(f"--{path}: also set by {origin}; keep one of the two")
+                entries.append((number, path, value, origin))
+        return entries
+
+    def _check_ties(self, axes: Mapping[str, list[Override]]) -> None:
+        """Raise InputError for tied axes of different lengths."""
+        for number in set(self.ties.values()):
+            lengths = {path: len(axes[path]) for path, tie in self.ties.items() if tie == number}
+            if len(set(lengths.values())) > 1:
+                text = ", ".join(f"{length} {path}" for path, length in lengths.items())
+                raise InputError(f"{self.where}: grid.zip[{number}]: lists must be equally long (got {text})")
 
 
 def repetitions(entries: Iterable[Value]) -> list[Value]:

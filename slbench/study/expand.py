@@ -1,5 +1,6 @@
 """Expand a study file and flags into runs."""
 
+import dataclasses
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,14 @@ class Expansion:
             settings = {**self.grid.settings, **cell}
             try:
                 run, run_notes = self.resolver.run(settings)
+                settings_of_cell = self.grid.other_axes(cell)
+                if (
+                    known := runs.get(run.spec.run_id)
+                ) is not None:  # a setting that means nothing here does not name it
+                    run, settings_of_cell = known, tuple(each for each in known.settings if each in settings_of_cell)
+                runs[run.spec.run_id] = run = dataclasses.replace(run, settings=settings_of_cell)
                 meant.append(run.spec.run_id)
-                resolved.append((cell, runs.setdefault(run.spec.run_id, run)))
+                resolved.append((cell, run))
             except InapplicableError as error:
                 refused.append(error)
                 plain = self.resolver.plain(settings)

@@ -1,7 +1,8 @@
 """Resolve a cell of a grid into a run: names, defaults, and notes on automatic choices."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -9,7 +10,14 @@ from pydantic import Field
 
 from slbench.backbones import NAMED, Preset, backbone_entry
 from slbench.backbones.specs import BackboneSpec, is_foreign
-from slbench.backbones.specs.foreign import foreign_spec, foreign_title, plugin_spec
+from slbench.backbones.specs.foreign import (
+    FORMS,
+    PACKAGES,
+    foreign_spec,
+    foreign_title,
+    models_of,
+    plugin_spec,
+)
 from slbench.data import DataConfig, ResolvedDataset, find
 from slbench.data.specs import MAX_SEED, Side
 from slbench.errors import InapplicableError, InputError
@@ -21,7 +29,7 @@ from slbench.spec import Protocol, RunSpec
 from slbench.study.file import Flags, StudyFile
 from slbench.study.paths import named, under
 from slbench.study.runs import StudyRun
-from slbench.text import plural, shown
+from slbench.text import choices, plural, shown
 from slbench.validation import Override, changed, check_label, checked, is_label
 
 NEEDED_BY = {  # fields of a method that need another to be on
@@ -197,6 +205,9 @@ class Resolver:
         name = table.get("name")
         if isinstance(name, str) and (is_foreign(name) or ("backbone", name) in self.plugins):
             return self._foreign(entry, table, changes)
+        if isinstance(name, str) and name not in NAMED:
+            plugins = [registered for kind, registered in self.plugins if kind == "backbone"]
+            raise InputError(f"{entry.origin}: unknown backbone (got {shown(name)}){suggestion(name, plugins)}")
         known = named(NAMED, Override(name, entry.origin), "backbone")
         label = table.pop("label", known.title if len(table) == 1 else table["name"])
         check_label(label, f"{entry.origin}: label")
@@ -233,6 +244,18 @@ class Resolver:
         if "shift_ratio" in meant or "shift_pixels" in meant:
             method = dataclasses.replace(method, shift_ratio=None, shift_pixels=None)
         return changed(method, meant, where=f"{self.where}: method '{entry.value}'"), notes
+
+
+def suggestion(name: str, plugins: Iterable[str]) -> str:
+    """Return the end of an error line on an unknown backbone: what is allowed, and the closest name anywhere.
+
+    Names are those of backbones, presets and plugins, then of the installed timm and torchvision.
+    """
+    here = [*NAMED, *plugins]
+    elsewhere = {model: f"{package}:{model}" for package in reversed(PACKAGES) for model in models_of(package)}
+    close = get_close_matches(name, [*here, *elsewhere], n=1)
+    hint = f"; did you mean '{elsewhere.get(close[0], close[0])}'?" if close else ""
+    return f"{choices([*here, *FORMS])}{hint}"
 
 
 def warmup_notes(spec: RunSpec) -> list[str]:

@@ -42,12 +42,24 @@ class StudyRun:
     spec: RunSpec
     labels: Labels
     data: DataConfig | None = dataclasses.field(default=None, compare=False)  # None: as the environment says
+    settings: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # on other axes that vary: "lr=0.003"
+    trial: str = dataclasses.field(default="", compare=False)  # "trial 3 of vit-cifar10"; empty: of no search
+
+    @property
+    def cell(self) -> str:
+        """Name without the seed: "ViT-small both fashion-mnist-12k lr=0.003"."""
+        labels = self.labels
+        return " ".join(part for part in (labels.backbone, labels.method, labels.dataset, *self.settings) if part)
+
+    @property
+    def name(self) -> str:
+        """Name: "ViT-small both fashion-mnist-12k lr=0.003 seed 0", with the trial of a search behind it."""
+        return f"{self.cell} seed {self.spec.seed}{self.trial and f', {self.trial}'}"
 
     @property
     def title(self) -> str:
-        """Title: "ViT-small both fashion-mnist-12k seed 0 (1a2b3c4d5e6f)"."""
-        parts = (self.labels.backbone, self.labels.method, self.labels.dataset, f"seed {self.spec.seed}")
-        return f"{' '.join(part for part in parts if part)} ({self.spec.run_id})"
+        """Title: "ViT-small both fashion-mnist-12k lr=0.003 seed 0 (1a2b3c4d5e6f)"."""
+        return f"{self.name} ({self.spec.run_id})"
 
     def at(self, seed: int) -> "StudyRun":
         """Return the run of the same cell with another seed."""
@@ -60,11 +72,11 @@ class Comparison:
 
     contrast: Contrast
     runs: tuple[StudyRun, ...]  # in the order of contrast.methods
-    settings: tuple[str, ...]  # of the grid's other axes: "recipe.lr 0.003"
+    settings: tuple[str, ...]  # of the grid's other axes: "lr=0.003"
 
     @property
     def title(self) -> str:
-        """Title: "SL-ViT on cifar100, recipe.lr 0.003" against "none"; else with the name of the contrast."""
+        """Title: "SL-ViT on cifar100, lr=0.003" against "none"; else with the name of the contrast."""
         labels = self.runs[0].labels
         against_none = self.contrast.method is not None and self.contrast.reference == "none"
         subject = model_title(labels.backbone, labels.method) if against_none else labels.backbone

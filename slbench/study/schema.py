@@ -81,7 +81,7 @@ def study_schema() -> Schema:
             "precision": reference("precision"),
             "report": report_table(),
             "seeds": table_of(SeedRule, required=list(SeedRule.model_fields)),
-            "grid": closed({path: or_list(path) for path in axes()}, of_file["grid"]),
+            "grid": closed({path: or_list(path) for path in axes()} | {"zip": zip_tables()}, of_file["grid"]),
             "set": set_table(of_file["set"]),
             "method": {**of_file["method"], "items": method_table()},
             "exclude": {**of_file["exclude"], "items": closed({path: {} for path in axes()})},
@@ -108,9 +108,11 @@ def study_keys() -> list[Key]:
     keys += [described(f"contrast.{key}", each) for key, each in schema["contrast"]["items"]["properties"].items()]
     for engine, table in schema["engine"]["properties"].items():
         keys += [described(f"engine.{engine}.{key}", each) for key, each in table["properties"].items()]
-    return [*keys, described("method.name", method_table()["properties"]["name"]), EXCLUDE]
+    return [*keys, described("method.name", method_table()["properties"]["name"]), ZIP, EXCLUDE]
 
 
+ZIP_TEXT = "tables of axes that vary together, by lists of one length"
+ZIP = Key("grid.zip", "list of tables", "axes of the grid but seed", "", ZIP_TEXT)
 EXCLUDE = Key("exclude", "list of tables", "axes of the grid", "", field_descriptions(StudyFile)["exclude"])
 
 
@@ -137,6 +139,12 @@ def field_text(path: str) -> str:
 def axes() -> list[str]:
     """Return the keys that a grid can have."""
     return [*named_axes(), *ALIASES, *fields()]
+
+
+def zip_tables() -> Schema:
+    """Return the schema of tied axes."""
+    lists = {path: {"type": "array", "items": reference(path), "minItems": 1} for path in axes() if path != "seed"}
+    return {"description": ZIP_TEXT, "type": "array", "items": closed(lists) | {"minProperties": 2}}
 
 
 def reference(path: str) -> Schema:

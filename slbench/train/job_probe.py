@@ -40,12 +40,15 @@ def probe(
     precision: Literal["bf16", "fp32"],
     threads: int,
     seconds: float,
+    share: float,
     asked_at: float,
 ) -> JobCost:
     """Train a run for some seconds in this process, then evaluate, save and count once. Writes nothing to the store.
 
     Args:
-        seconds: minimum training time; at least MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
+        seconds: training time, or less if that is more than `share` of the training that is to come; at least
+            MIN_STEPS steps are timed, unless they exceed MAX_SECONDS.
+        share: of the training time of one such job: a tenth of their number.
         asked_at: time of the request by the monotonic clock of this machine.
     """
     has_data = is_available(spec.dataset, data)
@@ -57,7 +60,7 @@ def probe(
         splits = load(spec.dataset, labels.data, data) if has_data else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
         loaded = time.monotonic()
-        times = step_times(training, seconds)
+        times = step_times(training, seconds, share=share)
         evaluation = evaluation_seconds(training)
         save = save_seconds(training)
         began = time.perf_counter()
@@ -77,8 +80,9 @@ def probe(
     )
 
 
-def step_times(training: Training, seconds: float) -> list[float]:
-    """Return the seconds of each timed optimizer step, including its batch."""
+def step_times(training: Training, seconds: float, *, share: float) -> list[float]:
+    """Return the seconds of each timed optimizer step, including its batch; see `probe`."""
+    all_steps = training.spec.recipe.epochs * training.steps_per_epoch
     times: list[float] = []
     ends: list[float] = []  # of the steps of the epoch
     began = time.perf_counter()
@@ -91,7 +95,7 @@ def step_times(training: Training, seconds: float) -> list[float]:
         ends.append(now)
         if len(ends) > WARMUP_STEPS:
             times.append(ends[-1] - ends[-2])
-        enough = len(times) >= MIN_STEPS and now - began > seconds
+        enough = len(times) >= MIN_STEPS and now - began > min(seconds, share * all_steps * statistics.median(times))
         if enough or (times and now - began > MAX_SECONDS):
             raise ProbeComplete
 

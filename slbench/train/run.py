@@ -13,20 +13,21 @@ from jaxtyping import Float, Int64
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from slbench import machine
+from slbench import __version__, machine
 from slbench.data import DataConfig, load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
 from slbench.errors import DivergedError
 from slbench.files import dump_json, write_atomic
-from slbench.history import results_of, write_history
+from slbench.history import EpochMetrics, results_of, write_history
 from slbench.machine import Code
 from slbench.measure.macs import count
 from slbench.record import WEIGHTS, DivergedRecord, Keep, Labels, RunRecord
 from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec
 from slbench.store import Store
+from slbench.text import duration, plural
 from slbench.torch_runtime import reproducible
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import Training
@@ -54,6 +55,7 @@ def execute(
     device_name: str,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     tensorboard: Path | None = None,
+    name: str = "",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> RunRecord:
@@ -68,6 +70,7 @@ def execute(
         device_name: product name of the device.
         checkpoint_seconds: between two checkpoints within an epoch; every epoch ends with one.
         tensorboard: parent of the TensorBoard folders of runs; None: no logging.
+        name: of the run in its log; default: its labels and seed.
         should_continue: called after every step; once False, saves a checkpoint and raises RunInterrupted.
     Raises:
         DivergedError: if a loss or an evaluation is not finite; the store then has this outcome.
@@ -92,6 +95,20 @@ def execute(
             should_continue=should_continue,
         )
         manager.restore(state)
+        if training.history or paths.history.exists():  # of an attempt that is not continued
+            write_history(paths.history, training.history)
+        log.info(
+            "%s: %s on %s (%s, %s, %s), %s of %s; slbench %s",
+            "start" if state is None else f"resume at {position(training)}",
+            name or f"{labels.backbone} {labels.method} {labels.dataset} seed {spec.seed}",
+            device_label,
+            device_name or device.type,
+            plural(start.threads, "thread"),
+            start.precision,
+            plural(spec.recipe.epochs, "epoch"),
+            plural(spec.steps_per_epoch, "step"),
+            code_version(Code.model_validate_json(start.code)),
+        )
         reason: DivergedError | None = None
         try:
             with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
@@ -101,6 +118,7 @@ def execute(
                     write_temperatures(paths.temperatures, training.temperatures)
                     log_epoch(metrics)
                     manager.save()
+                    log.info("%s; checkpoint saved", epoch_line(metrics, spec))
                     manager.interrupt_if_requested()
         except DivergedError as error:
             reason = error
@@ -130,7 +148,30 @@ def execute(
     record = RunRecord(**about, **outcome(spec, training, network), peak_memory_bytes=peak_memory(device), **hashes)
     store.finish(folder, record)
     checkpoints.clear()
+    log.info("done: test top-1 %.2f %% in %s", record.final_test_top1, duration(record.seconds))
     return record
+
+
+def position(training: Training) -> str:
+    """Return where a training stands: "epoch 35 of 150, step 12 of 140"."""
+    epoch = f"epoch {min(training.epoch, training.spec.recipe.epochs)} of {training.spec.recipe.epochs}"
+    return f"{epoch}, step {training.done} of {training.steps_per_epoch}"
+
+
+def code_version(code: Code) -> str:
+    """Return "0.1.0, commit 7c4f6cc19"."""
+    return __version__ if code.commit is None else f"{__version__}, commit {code.commit[:9]}"
+
+
+def epoch_line(metrics: EpochMetrics, spec: RunSpec) -> str:
+    """Return the line of the log on an epoch. Accuracies on the test images only under the protocol that uses them."""
+    validated = "" if metrics.val_top1 is None else f", validation top-1 {metrics.val_top1:.2f} %"
+    tested = f", test top-1 {metrics.test_top1:.2f} %" if spec.protocol == "paper" else ""
+    speed = spec.samples_per_epoch / metrics.train_seconds if metrics.train_seconds else 0.0
+    return (
+        f"epoch {metrics.epoch} of {spec.recipe.epochs}: loss {metrics.train_loss:.4f}{validated}{tested}, "
+        f"{speed:.0f} images/s"
+    )
 
 
 def resumable(state: dict[str, Any] | None, asked: RunConditions, *, keep: Keep = "last") -> dict[str, Any] | None:
@@ -193,11 +234,13 @@ class CheckpointManager:
     def after_step(self) -> None:
         if time.perf_counter() - self.last >= self.interval or not self.should_continue():
             self.save()
+            log.info("checkpoint saved at %s", position(self.training))
             self.interrupt_if_requested()
 
     def interrupt_if_requested(self) -> None:
         """Raise RunInterrupted if the run should not continue. Call after `save`."""
         if not self.should_continue():
+            log.info("stopped on request at %s", position(self.training))
             raise RunInterrupted
 
     def select(self) -> None:

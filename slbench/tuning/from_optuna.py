@@ -12,7 +12,7 @@ from slbench.tuning.search import BASELINE, DIVERGED, FAILED, RUNS, SETTING, STA
 if TYPE_CHECKING:
     import optuna
 
-MIN_TRIALS = 4  # complete trials needed for importances
+MIN_TRIALS = 10  # complete trials needed for importances; of fewer they are noise
 
 
 def read_method(

@@ -20,7 +20,7 @@ from slbench.record import Pruned
 from slbench.stats.intervals import LEVEL
 from slbench.store import Store
 from slbench.study import StudyRun
-from slbench.text import shown
+from slbench.text import hide_password, shown
 from slbench.tuning import record
 from slbench.tuning.compare import Compared, compare, fresh_runs, fresh_seeds
 from slbench.tuning.from_optuna import read_method
@@ -37,7 +37,6 @@ from slbench.tuning.storage import (
     release_owner,
     reporting_outages,
 )
-from slbench.tuning.storage_url import hide_password
 from slbench.tuning.target import TuningTarget
 from slbench.tuning.trial_check import TrialCheck
 from slbench.tuning.validation import validation_curve

@@ -8,11 +8,12 @@ accuracy after each epoch of the first seed, then after each further seed the me
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
+from slbench.differing import setting_text
 from slbench.errors import InputError
 from slbench.record import Pruned
 from slbench.rng import derive
@@ -153,7 +154,8 @@ class MethodSearch:
             handle = optuna.Trial(self.study, frozen._trial_id)  # Optuna has no public way to resume a trial
             setting, values = frozen.user_attrs[SETTING], frozen.intermediate_values
             reported = max(values, default=0)
-            resumed.append(Trial(self, handle, setting, self.runs(setting), reported, values.get(reported)))
+            runs = self._marked(frozen.number, setting)
+            resumed.append(Trial(self, handle, setting, runs, reported, values.get(reported)))
         self.running += resumed
         self.tried |= {tuple(trial.handle.user_attrs[RUNS]) for trial in resumed}
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
@@ -224,7 +226,7 @@ class MethodSearch:
         handle.set_user_attr(SETTING, setting)
         handle.set_user_attr(RUNS, ids)
         self.tried.add(ids)
-        return Trial(self, handle, setting, self.runs(setting))
+        return Trial(self, handle, setting, self._marked(handle.number, setting))
 
     def _enqueue_another(self, setting: Mapping[str, Value]) -> None:
         """After a repeated setting, enqueue a nearby one, or any untried one in a finite space."""
@@ -241,6 +243,12 @@ class MethodSearch:
     def runs(self, setting: Mapping[str, Value]) -> tuple[StudyRun, ...]:
         """Return the runs of a setting, one per seed."""
         return self.target.runs(self.space.changes(setting), seeds=range(self.config.seeds))
+
+    def _marked(self, number: int, setting: Mapping[str, Value]) -> tuple[StudyRun, ...]:
+        """Return the runs of a trial, which say of which trial and with which setting they are."""
+        settings = tuple(setting_text(path, value) for path, value in self.space.changes(setting).items())
+        trial = f"trial {number} of {self.study.study_name}"
+        return tuple(replace(run, settings=settings, trial=trial) for run in self.runs(setting))
 
     def _ids(self, setting: Mapping[str, Value]) -> tuple[str, ...]:
         return tuple(run.spec.run_id for run in self.runs(setting))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from slbench.claims import boot_id, is_alive, process_start_time
 from slbench.errors import InputError, SlbenchError
 from slbench.files import read_regular
-from slbench.text import shown
-from slbench.tuning.storage_url import check_database, hide_password, without_secrets
+from slbench.text import hide_password, shown
+from slbench.tuning.storage_url import check_database, without_secrets
 
 if TYPE_CHECKING:
     import optuna

@@ -1,7 +1,6 @@
 """URL of a storage: checked before Optuna writes to it, and shown without passwords."""
 
 import os
-import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,21 +9,14 @@ from urllib.parse import unquote
 
 from slbench.errors import InputError, unreadable
 from slbench.files import open_regular
-from slbench.text import shown
+from slbench.text import LOGIN, QUERY, hide_password, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 ALLOWED = "allowed: sqlite:///search.db, postgresql://USER@HOST/NAME, mysql://USER@HOST/NAME or grpc://HOST:PORT"
-LOGIN = re.compile(r"(://[^:/@\s]*:)(\S*)(?=@)")  # up to the last @: a password may have one, if not as it should be
-QUERY = re.compile(r"([?&](?:ssl)?(?:password|passwd|pwd|pass|secret|token)=)([^&\s]*)", re.IGNORECASE)
 HEADER = b"SQLite format 3\0"  # of every database file, https://www.sqlite.org/fileformat.html
 OPTUNA_TABLES = {"studies", "trials", "version_info"}
-
-
-def hide_password(text: str) -> str:
-    """Return a URL, or text with one in it, with its passwords hidden, even if it is malformed."""
-    return QUERY.sub(r"\1***", LOGIN.sub(r"\1***", text))
 
 
 def without_secrets(text: str, url: str) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from slbench.markdown import code_block, escape, markdown_table
 from slbench.stats.settings import DEFAULT_STATISTICS
 from slbench.text import printable
+from slbench.tuning.from_optuna import MIN_TRIALS
 from slbench.tuning.record import Comparison, MethodRecord, SearchRecord, TrialRecord, setting_words
 
 MAX_TRIALS = 10  # in the table of the summary; all are in trials.csv
@@ -118,6 +119,8 @@ def method_parts(record: SearchRecord, result: MethodRecord) -> Iterator[str]:
     if result.importance:
         shares = ", ".join(f"{path.partition('.')[2]} {100 * share:.0f} %" for path, share in result.importance.items())
         yield escape(f"Importance (among the {len(result.complete)} complete trials): {shares}.")
+    elif len(result.complete) < MIN_TRIALS and len(result.parameters) > 1:
+        yield f"Importance of the parameters: needs {MIN_TRIALS} complete trials (got {len(result.complete)})."
     if result.comparison is not None:
         yield from comparison_parts(record, result.comparison)
 

@@ -194,7 +194,7 @@ def test_a_failed_download_is_one_line_and_the_other_files_are_kept(
 @pytest.mark.usefixtures("root")
 def test_own_data_are_verified_by_their_hash(slbench: Command, tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
-    content = json.loads(slbench("data", "info", f"npz:{path}").out)["content"]
+    content = json.loads(slbench("data", "info", f"npz:{path}", "--json").out)["content"]
     result = slbench("data", "verify", f"npz:{path}")
     assert (result.code, result.out) == (0, f"npz:{path}: verified, {content[: len('arrays sha256:') + 12]}\n")
     times = path.stat()
@@ -301,11 +301,16 @@ def test_imagenet_cannot_be_fetched_and_is_read_from_its_folder(slbench: Command
 
 @pytest.mark.usefixtures("root")
 def test_info_describes_published_and_own_data(slbench: Command, tmp_path: Path) -> None:
-    svhn = json.loads(slbench("data", "info", "svhn").out)
+    svhn = json.loads(slbench("data", "info", "svhn", "--json").out)
     assert svhn["train_counts"][1] == 13861
     assert [archive["name"] for archive in svhn["archives"]] == ["train_32x32.mat", "test_32x32.mat"]
-    own = json.loads(slbench("data", "info", f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}").out)
+    birds = f"npz:{write_npz(tmp_path / 'birds.npz', made_arrays())}"
+    own = json.loads(slbench("data", "info", birds, "--json").out)
     assert (own["label"], own["num_classes"], own["image_size"]) == ("birds", 3, [17, 19])
+    lines = slbench("data", "info", "svhn").out.splitlines()
+    assert not missing(lines[2], "training", "73,257", "7,326")
+    assert ["1", "13,861", "1,386"] in [line.split()[-3:] for line in lines]
+    assert not missing(slbench("data", "info", birds).out, "birds", "17 x 19 px", "class 2")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`slbench list`, `doctor`, `--version`, `--help`."""
 
 import json
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -11,14 +12,14 @@ from slbench import __version__, machine
 from slbench.methods import METHODS
 from slbench.recipes import RECIPE_SOURCES, RECIPES, Recipe
 from tests.cli.conftest import Command
-from tests.support import ROOT, missing
+from tests.support import ROOT, TINY_STUDY, missing
 
 KINDS = {
     "backbones": ("vit", "ViT; arXiv:2010.11929"),
     "methods": ("both", 'SL-ViT: shift = "diagonal", learn_temperature = true, mask_self = true'),
     "datasets": ("fashion-mnist-12k", "10,000 / 2,000 images, 32 x 32 px, 1 channel, 10 classes; Fashion-MNIST"),
     "recipes": ("quick", "6 epochs, batch 64, lr 0.003, precision auto"),
-    "studies": ("studies/quick.toml", "SPT and LSA on Fashion-MNIST, in minutes; 8 runs"),
+    "studies": ("studies/mine.toml", "SPT and LSA on Fashion-MNIST, in minutes; 8 runs"),
 }
 
 
@@ -27,7 +28,7 @@ def test_each_kind_is_listed_by_name_and_description(
     slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, about: str
 ) -> None:
     (tmp_path / "studies").mkdir()
-    shutil.copy(ROOT / "studies" / "quick.toml", tmp_path / "studies")
+    shutil.copy(ROOT / "studies" / "quick.toml", tmp_path / "studies" / "mine.toml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "240")
     result = slbench("list", kind)
@@ -61,24 +62,56 @@ def test_every_shipped_method_is_listed_in_order(slbench: Command) -> None:
     assert not missing(document[0]["about"], "ViT")
 
 
-def test_an_invalid_study_is_listed_with_its_error(
+def test_studies_are_the_shipped_ones_by_name_then_those_here_an_invalid_one_with_its_error(
     slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "bad.toml").write_text("titel = 'x'")
+    (tmp_path / "other.toml").write_text("[tool]")
+    (tmp_path / "mine.toml").write_text(TINY_STUDY)
     monkeypatch.chdir(tmp_path)
-    (entry,) = json.loads(slbench("list", "studies", "--json").out)
-    assert entry["name"] == "studies/bad.toml"
-    assert not missing(entry["about"], "studies/bad.toml", "titel", "title")
+    found = {entry["name"]: entry["about"] for entry in json.loads(slbench("list", "studies", "--json").out)}
+    shipped = [path.stem for path in sorted((ROOT / "studies").glob("*.toml"))]
+    assert list(found) == [*shipped, "mine.toml", "studies/bad.toml"]
+    assert not missing(found["quick"], "8 runs") and not missing(found["mine.toml"], "2 runs")
+    assert not missing(found["studies/bad.toml"], "studies/bad.toml", "titel", "title")
+    monkeypatch.chdir(ROOT)
+    assert [entry["name"] for entry in json.loads(slbench("list", "studies", "--json").out)] == shipped
 
 
-def test_without_study_files_the_list_names_the_folder(
+def test_a_shipped_study_goes_by_its_name_unless_a_file_has_it(
     slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = slbench("list", "studies")
-    assert result.code == 0 and not missing(result.out, tmp_path / "studies")
-    assert json.loads(slbench("list", "studies", "--json").out) == []
+    (tmp_path / "quick").mkdir()  # a folder is no study
+    document = json.loads(slbench("status", "quick", "--json").out)
+    assert (document["study"], document["total"]) == ("quick", 8)
+    slbench("status", "quik").check_error("quik", "did you mean 'quick'")
+    slbench("status", "studies/quick.toml").check_error("studies/quick.toml", "did you mean 'quick'")
+    (tmp_path / "smoke").write_text(TINY_STUDY)
+    assert json.loads(slbench("status", "smoke", "--json").out)["total"] != 23
+
+
+def test_init_writes_a_valid_study_and_an_ignored_store_and_overwrites_nothing(
+    slbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = slbench("init", "new")
+    assert result.code == 0 and not missing(result.out, "new/study.toml", "slbench run-grid")
+    assert json.loads(slbench("status", "new/study.toml", "--json").out)["total"] == 6
+    assert (tmp_path / "new/results/.gitignore").read_text().splitlines()[-1] == "*"
+    assert slbench("status", "--store", "new/results").code == 0
+    commented = (tmp_path / "new/study.toml").read_text().split("[set]")
+    text = "[set]".join([commented[0], re.sub(r"^# (?=\[|\w+ = )", "", commented[1], flags=re.MULTILINE)])
+    (tmp_path / "all.toml").write_text(text)
+    assert slbench("status", "all.toml").code == 0  # what is commented out is valid too
+    slbench("init", "new").check_error("new/study.toml", "exists")
+    (tmp_path / "file").touch()
+    slbench("init", "file").check_error("file", "folder")
+    (tmp_path / "own" / "results").mkdir(parents=True)
+    (tmp_path / "own" / "results" / ".gitignore").write_text("mine")
+    assert slbench("init", "own").code == 0
+    assert (tmp_path / "own" / "results" / ".gitignore").read_text() == "mine"
 
 
 def test_an_unknown_list_is_refused_with_the_allowed_ones(slbench: Command) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from slbench import machine
 from slbench.cli import main
+from slbench.grid.failures import TIMED
 from slbench.record import Failure, RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
@@ -103,6 +104,12 @@ def test_the_folder_of_a_run_has_the_documented_files(finished: Grid) -> None:
             "weights.safetensors",
             *(["temperatures.csv"] if record.labels.method == "lsa" else []),
         }
+        log = (folder / "log.txt").read_text().splitlines()
+        for line, words in zip(
+            log, [("start", "cpu", "1 thread", "1 epoch", "17 steps"), ("epoch 1 of 1", "checkpoint"), ("done",)],
+            strict=True,
+        ):  # fmt: skip
+            assert TIMED.match(line) and not missing(line, *words)
         history = pd.read_csv(folder / record.history)
         assert list(history["epoch"]) == [1]
         assert history["test_top1"][0] == record.final_test_top1

@@ -97,7 +97,42 @@ def test_without_a_study_all_runs_of_the_store_are_listed(
     assert not missing(result.out.splitlines()[-1], "1 of 4", "1 running", "2 failed", "0:26")
     empty = slbench("status", "--store", store.root / "nothing")
     assert empty.code == 0
-    assert not missing(empty.out, store.root / "nothing", "no runs", "slbench run-grid STUDY")
+    assert not missing(empty.out, store.root / "nothing", "no runs", "slbench run-grid quick", "slbench init")
+
+
+def test_a_paused_run_is_listed_with_its_epoch_and_the_command_that_continues_it(
+    slbench: Command, study: Path, tmp_path: Path
+) -> None:
+    store, runs = Store(tmp_path / "results"), load_study(study).runs
+    for run, command in zip(runs[:2], ["slbench run-grid five.toml --threads 2", ""], strict=True):
+        folder = store.begin(run.spec, run.labels, command=command)
+        (folder / "checkpoint.pt").touch()
+        (folder / "metrics.csv").write_text("epoch\n1\n2\n")
+    result = slbench("status", study, "--store", store.root)
+    lines = result.out.splitlines()
+    assert not missing(lines[0], "paused ", runs[0].title, "at epoch 3 of 5")
+    assert not missing(lines[5], "2 paused", "3 missing")
+    assert lines[6] == "continue with: slbench run-grid five.toml --threads 2"
+    assert not missing(lines[7], "continue with", "command")
+    entry = json.loads(slbench("status", "--store", store.root, "--json").out)["runs"][0]
+    assert (entry["state"], entry["paused"]["epoch"], entry["paused"]["epochs"]) == ("paused", 3, 5)
+
+
+def test_runs_of_one_name_are_told_apart_by_their_settings_and_trials_with_and_without_a_study(
+    slbench: Command, study: Path, tmp_path: Path
+) -> None:
+    text = STUDY.replace("seed = [0, 1, 2, 3, 4]", '"recipe.lr" = [0.001, 0.003]')
+    study.write_text(text)
+    store, runs = Store(tmp_path / "results"), load_study(study).runs
+    store.finish(store.begin(runs[0].spec, runs[0].labels), make_record(runs[0]))
+    store.begin(runs[1].spec, runs[1].labels, trial="trial 1 of tiny-none")
+    of_study = slbench("status", study, "--store", store.root).out
+    of_store = slbench("status", "--store", store.root).out
+    for rate, run in zip(["0.001", "0.003"], runs, strict=True):
+        name = f"{run.labels.backbone} none {run.labels.dataset} lr={rate} seed 0"
+        assert f"{name} ({run.spec.run_id})" in of_study
+        assert name in of_store
+    assert f"lr=0.003 seed 0, trial 1 of tiny-none ({runs[1].spec.run_id})" in of_store
 
 
 def test_watch_ends_when_no_run_is_left(
@@ -141,15 +176,26 @@ def test_a_log_is_followed_until_its_run_ends(prepared: tuple[Store, tuple[Study
             [sys.executable, "-m", "slbench", "logs", runs[4].spec.run_id, "--store", str(store.root), "--follow"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        assert process.stdout is not None
+        assert process.stdout is not None and process.stderr is not None
         with process, process.stdout as output:
             assert output.readline() == "first\n"
             log.write("second\n")
             assert output.readline() == "second\n"
             claim.release(done=False)
+            assert process.stderr.read() == f"{runs[4].spec.run_id}: missing\n"
             assert process.wait(timeout=20) == 0
+
+
+def test_following_the_log_of_a_run_that_is_over_says_so(
+    slbench: Command, prepared: tuple[Store, tuple[StudyRun, ...]]
+) -> None:
+    store, runs = prepared
+    (store.folder(runs[0].spec, runs[0].labels) / "log.txt").touch()
+    result = slbench("logs", runs[0].spec.run_id, "--follow", "--store", store.root)
+    assert result.code == 0 and not missing(result.err, "empty", "not running: done")
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,7 @@ def test_a_probe_of_a_run_with_two_steps_per_epoch_ends() -> None:
         precision="fp32",
         threads=1,
         seconds=0.1,
+        share=1.0,
         asked_at=time.monotonic(),
     )
     assert cost.steps == 1

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from slbench.claims import process_start_time
+from slbench.cli.views import started
 from slbench.grid.events import Event, Failed, Finished, Progressed, SlotsReduced, Started
 from slbench.grid.failures import LOST, failure
 from slbench.grid.messages import Job
@@ -198,6 +199,7 @@ def test_processes_that_ignore_sigterm_are_killed(monkeypatch: pytest.MonkeyPatc
     [
         (1, "Traceback\n  line\nValueError: x\n\n", "exit code 1: ValueError: x"),
         (-9, "last words", "killed by SIGKILL: last words"),
+        (-9, "2026-11-27T12:50:18Z epoch 1 of 8: loss 2.6682\n", "killed by SIGKILL"),
         (3, "", "exit code 3"),
         (3, None, "exit code 3"),
     ],
@@ -237,6 +239,23 @@ def test_a_terminated_worker_process_writes_a_checkpoint_and_exits_by_the_signal
         process.terminate()
         assert process.wait(timeout=20) == -15
     assert (folder / "checkpoint.pt").exists()
+    log = (folder / "log.txt").read_text()
+    assert not missing(log.splitlines()[-1], "stopped on request", "of 10000, step")
+    events = list[Event]()
+    executor = local_executor(store, on_event=events.append)
+    assert executor._resumes_at(run, executor.queue.slots[0]) == store.epochs_done(run.spec) + 1
+    other = Device("cpu", "Another processor", False)  # where its numbers could differ, so that it restarts
+    assert executor._resumes_at(run, Slot(0, other, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("resumes_at", "words"), [(None, ("start ", "on cpu")), (35, ("resume ", "on cpu", "epoch 35 of 150"))]
+)
+def test_a_line_says_where_a_job_starts_and_at_which_epoch_it_resumes(
+    resumes_at: int | None, words: tuple[str, ...]
+) -> None:
+    (run,) = runs(set={"recipe.epochs": 150})
+    assert not missing(started(Started(run, Slot(0, CPU, 1), resumes_at)), run.title, *words)
 
 
 @pytest.mark.parametrize(

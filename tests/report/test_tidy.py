@@ -40,7 +40,7 @@ def test_a_row_has_these_names_values_and_types() -> None:
     line = frame.iloc[0]
     (run,) = runs({"method": ["both"], "seed": [3]})
     assert list(frame.index) == [run.spec.run_id]
-    assert line["run"] == f"Tiny-both-fashion-mnist-12k-s3-{run.spec.run_id}"
+    assert line["run"] == run.spec.run_id
     assert line["cell"] == f"Tiny-both-fashion-mnist-12k-{run.spec.cell_id}"
     assert (line["backbone"], line["method"], line["dataset"]) == ("Tiny", "both", "fashion-mnist-12k")
     assert (line["seed"], line["protocol"]) == (3, "holdout")

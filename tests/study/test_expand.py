@@ -42,6 +42,18 @@ def test_any_field_can_be_an_axis() -> None:
     assert found == [(lr, depth, start) for lr in (0.001, 0.003) for depth in (1, 2) for start in (0.5, 2.0)]
 
 
+def test_a_run_is_named_by_the_axes_that_vary_and_mean_something_to_it() -> None:
+    grid = {"backbone": [TINY], "method": ["none", "spt"], "method.shift_ratio": [0.25, 0.5], "recipe": ["quick"]}
+    data = "fashion-mnist-12k"
+    assert [run.name for run in runs(grid)] == [
+        f"Tiny none {data} seed 0",
+        f"Tiny spt {data} shift_ratio=0.25 seed 0",
+        f"Tiny spt {data} shift_ratio=0.5 seed 0",
+    ]
+    names = [run.name for run in runs({"method": ["none"], "recipe": ["quick", "modern"], "seed": [1]})]
+    assert names == [f"Tiny none {data} recipe={recipe} seed 1" for recipe in ("quick", "modern")]
+
+
 def test_protocol_and_precision_can_be_axes() -> None:
     grid = {"protocol": ["full", "paper"], "precision": ["fp32", "bf16"]}
     assert [(run.spec.protocol, run.spec.recipe.precision) for run in runs(grid)] == [

@@ -20,7 +20,7 @@ def test_a_seed_rule_starts_with_min_seeds_and_compares_each_method_with_its_pla
     assert [(row.recipe.lr, plain.recipe.lr) for row, plain in pairs] == [(lr, lr) for lr in (0.001, 0.003)] * 2
     assert [each.runs[0].labels.method for each in found.comparisons] == ["lsa", "lsa", "spt", "spt"]
     assert {each.runs[1].labels.method for each in found.comparisons} == {"none"}
-    assert found.comparisons[1].title == "L-Tiny on fashion-mnist-12k, recipe.lr 0.003"
+    assert found.comparisons[1].title == "L-Tiny on fashion-mnist-12k, lr=0.003"
 
 
 def test_at_returns_the_run_of_a_study_with_that_seed() -> None:
@@ -32,8 +32,8 @@ def test_methods_with_equal_runs_are_compared_once_and_none_with_itself() -> Non
     grid = {"backbone": [TINY], "method": ["none", "spt", "spt-no-pool"], "method.shift_ratio": [0.25, 0.5]}
     found = study({"seeds": RULE, "grid": grid})
     assert [(each.runs[0].labels.method, each.settings) for each in found.comparisons] == [
-        ("spt", ("method.shift_ratio 0.25",)),
-        ("spt", ("method.shift_ratio 0.5",)),
+        ("spt", ("shift_ratio=0.25",)),
+        ("spt", ("shift_ratio=0.5",)),
     ]
     assert len({each.runs[1].spec.run_id for each in found.comparisons}) == 1
 

@@ -11,6 +11,7 @@ import pytest
 
 from slbench.claims import boot_id, process_start_time
 from slbench.errors import InputError
+from slbench.text import hide_password
 from slbench.tuning.storage import (
     JOURNAL,
     OWNER,
@@ -21,7 +22,7 @@ from slbench.tuning.storage import (
     open_study,
     reporting_outages,
 )
-from slbench.tuning.storage_url import hide_password, without_secrets
+from slbench.tuning.storage_url import without_secrets
 from tests.support import naming
 from tests.tuning.simulation import World, config, new_study, states
 

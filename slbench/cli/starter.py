@@ -1,0 +1,22 @@
+"""`slbench init`."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slbench.study.starter import write_starter
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder; created if missing.", metavar="DIR")] = Path(),
+) -> None:
+    """Write a commented study file, and a results folder that git ignores.
+
+    Existing files are not overwritten.
+    """
+    for path in write_starter(folder):
+        print(f"written: {path}")
+    study = shlex.quote(str(folder / "study.toml"))
+    print(f"next:    slbench run-grid {study} --plan")
