@@ -18,5 +18,5 @@ def init(
     """
     for path in write_starter(folder):
         print(f"written: {path}")
-    study = shlex.quote(str(folder / "study.toml"))
-    print(f"next:    slbench run-grid {study} --plan")
+    there = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    print(f"next:    {there}slbench run-grid study.toml --plan")
