@@ -44,7 +44,9 @@ def move(run: StudyRun, store: Store) -> SetAside:
         target = free_folder(store.root / "replaced", folder.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
-        (store.root / "ids" / run.spec.run_id).unlink(missing_ok=True)
+        link = store.root / "ids" / run.spec.run_id
+        if link.is_symlink():
+            link.unlink()
         return SetAside(run, target, outcome)
     finally:
         claim.release(done=True)
