@@ -139,7 +139,7 @@ def submit(
         "max_parallel": max_parallel,
     }  # fmt: skip
     settings = chosen_settings(engine, chosen.engines, flags, where=str(study))
-    results.check(writing=not dry_run)
+    results.check(writing=True)
     from slbench.engines.submit import Request, planned, script_of
     from slbench.engines.submit import submit as submit_request
 

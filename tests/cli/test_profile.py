@@ -53,6 +53,7 @@ def test_an_inapplicable_method_is_omitted_with_the_reason(slbench: Command) -> 
     assert not missing(result.out, "ResNet56", "both")
 
 
+@pytest.mark.slow
 def test_a_published_cost_that_differs_from_the_released_code_is_explained(slbench: Command) -> None:
     result = slbench(*COUNT, "--backbone", "swin", "--method", "both")
     assert "10.2" in result.out and "8,652,956" in result.out

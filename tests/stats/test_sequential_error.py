@@ -11,7 +11,7 @@ import pytest
 from scipy.special import stdtrit
 
 from slbench.stats.contrast import Contrast
-from slbench.stats.moderation import Variance
+from slbench.stats.moderation import Variance, priors
 from slbench.stats.sequential import SequentialDesign, Series, interim_analyses, priors_of
 from slbench.stats.settings import Statistics
 from slbench.study import SeedRule
@@ -58,11 +58,8 @@ def simulated(values: Array, design: SequentialDesign) -> tuple[Array, Array]:
     squares = (values**2).cumsum(axis=-1) - count * mean**2
     scale, weight = np.zeros((studies, contrasts, 1)), np.zeros((studies, contrasts, 1))
     if cells > 1:
-        for place in np.ndindex(studies, contrasts):
-            first = [Series(((rule.min, tuple(line[: rule.min])),), "undecided", rule.max) for line in values[place]]
-            prior = priors_of(first, "moderated")[0]
-            assert prior is not None
-            scale[place], weight[place] = prior.variance.value, prior.variance.df
+        df = np.full(cells, rule.min - 1.0)
+        scale, weight = (each[..., None] for each in priors(squares[..., rule.min - 1] / df, df))
     stopped, wrong = np.full(values.shape[:3], rule.max), np.zeros(values.shape[:3], dtype=bool)
     for n in range(rule.min, rule.max + 1):
         df = weight + n - 1
