@@ -70,7 +70,7 @@ def test_the_spread_of_an_average_is_over_seeds_and_not_over_layers() -> None:
     assert result["n"].tolist() == [2]
 
 
-def test_different_experiments_of_one_name_are_never_averaged() -> None:
+def test_different_experiments_with_the_same_name_are_never_averaged() -> None:
     done = [FinishedRun(make_record(run), Path()) for run in runs({"recipe.lr": [0.125, 0.5]})]
     lines = pd.concat(
         [frame({("Tiny", 1, run_columns(run)["cell"]): [value]}) for run, value in zip(done, (1.0, 3.0), strict=True)]
@@ -80,7 +80,7 @@ def test_different_experiments_of_one_name_are_never_averaged() -> None:
     assert over_seeds(named, ["x"], [*CELL, *LAYER])["mean"].tolist() == [1.0, 3.0]
 
 
-def test_a_mean_is_written_with_its_spread_if_there_is_one() -> None:
+def test_a_mean_is_shown_with_its_standard_deviation_if_there_is_one() -> None:
     assert [mean_text(0.12345, math.nan, 1), mean_text(0.12345, 0.01, 2), mean_text(math.nan, math.nan, 0)] == [
         "0.123", "0.123 ± 0.010", "–",
     ]  # fmt: skip

@@ -132,12 +132,12 @@ def test_a_missing_data_set_is_reported(store: Store) -> None:
         LoadedDatasets().image_set(FinishedRun(make_record(run), folder), "test")
 
 
-def test_rows_are_evenly_spaced_over_a_split() -> None:
+def test_selected_images_are_evenly_spaced_over_a_split() -> None:
     assert evenly_spaced(13, at_most=None).tolist() == evenly_spaced(13, at_most=20).tolist() == list(range(13))
     assert evenly_spaced(13, at_most=5).tolist() == [0, 2, 5, 7, 10]
 
 
-def test_a_pass_returns_the_logits_of_the_rows_and_reports_progress(study: Study, store: Store) -> None:
+def test_a_pass_returns_the_logits_of_the_images_and_reports_progress(study: Study, store: Store) -> None:
     run_ = finish(store, study.runs[0])
     network, part = load_network(run_, device=CPU), LoadedDatasets().image_set(run_, "test")
     batches = Batches(part, run_.record.spec.dataset, device=CPU)

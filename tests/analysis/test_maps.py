@@ -131,7 +131,7 @@ def test_rollout_is_the_class_tokens_row_of_the_product_of_all_layers(backbone: 
     assert torch.allclose(rolled(network, backbone), product[:, 0, 1:].reshape(IMAGES, 2, 3), atol=1e-6)
 
 
-def test_rollout_without_a_class_token_starts_at_the_mean_of_the_patches_beside_registers() -> None:
+def test_rollout_without_a_class_token_starts_at_the_mean_of_the_patches_without_registers() -> None:
     method = Method(registers=2, global_pool="mean")
     network = network_of_size(ViTSpec(patch_size=4, dim=6, depth=2, num_heads=3), method, (8, 12))
     taken, attention, rollout = torch.tensor([[0.0] * 2 + [1 / 6] * 6]), list[Tensor](), Rollout()

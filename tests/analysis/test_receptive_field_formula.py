@@ -145,7 +145,7 @@ def test_gradients_are_nonzero_exactly_in_the_box_of_the_formula(method: str) ->
     assert support(effective_field(network, images, output="tokens")) == boxes(network, size)[0]
 
 
-def test_an_odd_patch_is_centred_as_the_window_is() -> None:
+def test_an_odd_patch_is_centred_like_the_window() -> None:
     size = (25, 35)
     network = network_of_size(ViTSpec(patch_size=5, dim=6, depth=1, num_heads=1), METHODS["overlapping-conv"], size)
     images = torch.randn(2, 2, *size, generator=torch.Generator().manual_seed(0))

@@ -55,7 +55,7 @@ def opens_as_text_alone(folder: Path, texts: dict[str, str], tmp_path: Path) -> 
     with chromium(tmp_path) as tab:
         for path in (folder / "report.html", page):
             tab.open(path)
-            assert tab.told == [] and tab.asked == [path.as_uri()]
+            assert tab.messages == [] and tab.requested == [path.as_uri()]
             links = tab.evaluate("[...document.querySelectorAll('a')].map(one => one.getAttribute('href'))")
             assert all(link.startswith("#") for link in links)
         assert tab.evaluate("document.querySelectorAll('img, script, a, h1, h2, hr, pre, blockquote').length") == 0

@@ -33,7 +33,7 @@ def test_a_store_that_is_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_records_stand_in_the_order_of_the_runs_under_the_names_of_the_study(store: Store) -> None:
+def test_records_have_the_order_of_the_runs_and_the_names_of_the_study(store: Store) -> None:
     runs_ = runs({"method": ["lsa", "none"], "seed": [1, 0]})
     for run in runs_[::-1]:
         finish(store, run)
@@ -43,7 +43,7 @@ def test_records_stand_in_the_order_of_the_runs_under_the_names_of_the_study(sto
     assert {record.labels.backbone for record in inputs.records} == {"Other"}
 
 
-def test_failures_and_folders_are_known_of_what_has_begun(store: Store) -> None:
+def test_started_runs_have_failures_and_folders(store: Store) -> None:
     runs_ = runs({"seed": [0, 1, 2]})
     finish(store, runs_[0])
     store.fail(runs_[1].spec, runs_[1].labels, Failure(kind="timeout", reason="took 7 s"))
@@ -52,7 +52,7 @@ def test_failures_and_folders_are_known_of_what_has_begun(store: Store) -> None:
     assert list(inputs.folders) == [run.spec.run_id for run in runs_[:2]]
 
 
-def test_a_speed_is_that_of_the_network_on_the_records_machine(store: Store) -> None:
+def test_throughput_is_that_of_the_network_on_the_records_machine(store: Store) -> None:
     runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
     for run in runs_:
         finish(store, run)
@@ -63,7 +63,7 @@ def test_a_speed_is_that_of_the_network_on_the_records_machine(store: Store) -> 
     }
 
 
-def test_a_whole_store_is_read_rows_in_the_order_of_the_shipped_ones(store: Store) -> None:
+def test_a_whole_store_lists_methods_in_the_order_of_the_shipped_ones(store: Store) -> None:
     runs_ = runs({"method": ["both", "none", "lsa"]})
     for run in runs_:
         finish(store, run)
@@ -90,7 +90,7 @@ def test_a_query_chooses_runs_by_their_columns(store: Store) -> None:
         ("seed", ("--query", "seed")),
     ],
 )
-def test_a_query_that_cannot_be_is_one_line(store: Store, query: str, words: tuple[object, ...]) -> None:
+def test_an_impossible_query_is_one_line(store: Store, query: str, words: tuple[object, ...]) -> None:
     (run,) = runs()
     finish(store, run)
     with pytest.raises(InputError) as refused:
@@ -100,7 +100,7 @@ def test_a_query_that_cannot_be_is_one_line(store: Store, query: str, words: tup
     assert "\n" not in str(refused.value)
 
 
-def test_a_notebook_loads_all_runs_and_is_warned_of_what_cannot_be_read(store: Store) -> None:
+def test_load_runs_returns_all_runs_and_warns_of_unreadable_ones(store: Store) -> None:
     runs_ = runs({"seed": [0, 1]})
     for run in runs_:
         finish(store, run)
@@ -161,7 +161,7 @@ def test_results_on_runs_whose_seed_rule_cannot_be_read_are_marked(store: Store)
     assert "seed rule unknown" not in first_answer()
 
 
-def test_questions_are_answered_beside_a_table_without_an_accuracy(store: Store) -> None:
+def test_questions_are_answered_with_a_table_without_accuracy(store: Store) -> None:
     runs_ = runs({"seed": [0, 1], "method": ["none", "lsa"]})
     for number, run in enumerate(runs_):
         store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=70.0 + number**2))

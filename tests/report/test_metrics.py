@@ -21,7 +21,7 @@ def log_odds(*rows: tuple[float, ...]) -> np.ndarray:
     return logits
 
 
-def test_balanced_accuracy_counts_each_class_alike_however_many_images_it_has() -> None:
+def test_balanced_accuracy_weighs_each_class_equally() -> None:
     predictions = np.zeros(4, dtype="int32")
     assert balanced_accuracy(predictions, np.array([0, 0, 0, 1])) == 50.0  # 3 of 3, and 0 of 1
     assert balanced_accuracy(predictions, np.array([0, 0, 1, 1])) == 50.0

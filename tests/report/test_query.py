@@ -86,7 +86,7 @@ def test_random_queries_select_the_rows_that_pandas_selects() -> None:
         ("`a b` == 1", ("a b",)), ("seed == [[1]]", ("list",)), ("seed == - 'a'", ("'-'",)),
     ],
 )  # fmt: skip
-def test_a_query_that_is_not_understood_is_one_line(query: str, words: tuple[object, ...]) -> None:
+def test_an_invalid_query_is_one_line(query: str, words: tuple[object, ...]) -> None:
     with pytest.raises(InputError) as error:
         select(FRAME, query)
     assert not missing(str(error.value), *words, "(got ", "allowed: ")

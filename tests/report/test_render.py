@@ -93,11 +93,11 @@ def test_markdown_keeps_a_line_break_in_its_cell() -> None:
     assert markdown.render_table(titled("a\nb")).count("\n") == markdown.render_table(TABLE).count("\n")
 
 
-def test_markdown_of_no_row_says_so() -> None:
+def test_markdown_of_an_empty_table_says_that_it_is_empty() -> None:
     assert "No run is finished yet." in markdown.render_table(replace(TABLE, rows=()))
 
 
-def test_a_table_without_rows_has_the_heads_of_one_with_rows() -> None:
+def test_an_empty_table_has_the_same_heads() -> None:
     table = replace(COMPARED, columns=(*COST_COLUMNS, *COMPARED.columns))
     empty = replace(table, rows=())
     assert [cells_of(markdown.render_table(each).splitlines()[2]) for each in (empty, table)] == [table.heads] * 2
@@ -160,7 +160,7 @@ def test_csv_has_every_number_in_full() -> None:
         ("a\n\nb\x1b[1m\0", "a b"),
     ],
 )
-def test_latex_escapes_what_means_something_there(words: str, escaped: str) -> None:
+def test_latex_escapes_special_characters(words: str, escaped: str) -> None:
     assert latex.escape(words) == escaped
 
 

@@ -20,7 +20,7 @@ from slbench.study import StudyRun
 from slbench.table_spec import COSTS, DEFAULT_TABLE, METRICS, Cost, Metric, TableSpec
 from tests.support import TINY, make_record, make_speed, missing, report_inputs, runs
 
-ROWS = ["none", "spt", "lsa", "both"]
+METHODS = ["none", "spt", "lsa", "both"]
 
 
 def table(
@@ -77,20 +77,20 @@ def test_one_seed_has_no_deviation() -> None:
     assert numbers(table(runs_, with_top1(runs_, 80.0))) == [(80.0, None, 1, 1)]
 
 
-def test_rows_are_named_as_in_the_paper_and_stand_in_the_order_of_the_study() -> None:
+def test_lines_have_the_papers_names_and_the_order_of_the_study() -> None:
     runs_ = runs({"backbone": [{**TINY, "label": "ViT"}], "method": ["both", "window-2p", "none", "spt", "lsa"]})
     names = [row.title for row in table(runs_, with_top1(runs_, 1, 2, 3, 4, 5)).rows]
     assert names == ["SL-ViT", "ViT, window-2p", "ViT", "S-ViT", "L-ViT"]
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:
-    runs_ = runs({"method": ROWS, "seed": [0, 1]})
+    runs_ = runs({"method": METHODS, "seed": [0, 1]})
     records = with_top1(runs_, *range(8))
     assert table(runs_, records).rows == table(runs_, records[::-1]).rows
 
 
 def test_the_highest_mean_is_the_best() -> None:
-    runs_ = runs({"method": ROWS})
+    runs_ = runs({"method": METHODS})
     table_ = cells(table(runs_, with_top1(runs_, 80.0, 83.0, 82.0, 81.0)))
     assert [cell.best for cell in table_ if cell] == [False, True, False, False]
 
@@ -101,12 +101,12 @@ def test_equal_means_are_all_the_best() -> None:
     assert [cell.best for cell in table_ if cell] == [True, False, True]
 
 
-def test_one_row_alone_is_not_the_best_of_anything() -> None:
+def test_a_single_method_is_not_marked_as_best() -> None:
     runs_ = runs()
     assert [cell.best for cell in cells(table(runs_, with_top1(runs_, 80.0))) if cell] == [False]
 
 
-def test_an_unfinished_grid_shows_n_of_n_notes_what_is_missing_and_calls_nothing_best() -> None:
+def test_an_unfinished_grid_shows_n_of_n_and_missing_runs_and_marks_no_best() -> None:
     runs_ = runs({"method": ["none", "spt"], "seed": [0, 1]})
     table_ = table(runs_, with_top1(runs_, 80.0, 82.0, 90.0))
     assert numbers(table_) == [(81.0, 2**0.5, 2, 2), (90.0, None, 1, 2)]
@@ -115,7 +115,7 @@ def test_an_unfinished_grid_shows_n_of_n_notes_what_is_missing_and_calls_nothing
     assert not missing(lacking, "S-Tiny on fashion-mnist-12k", "seed 1")
 
 
-def test_a_row_without_any_run_is_noted() -> None:
+def test_a_method_without_runs_has_a_footnote() -> None:
     runs_ = runs({"method": ["none", "spt"], "seed": [0, 1]})
     table_ = table(runs_, with_top1(runs_, 80.0, 82.0))
     assert [row.method for row in table_.rows] == ["none"]
@@ -123,17 +123,17 @@ def test_a_row_without_any_run_is_noted() -> None:
 
 
 def test_a_finished_grid_has_no_note() -> None:
-    runs_ = runs({"method": ROWS})
+    runs_ = runs({"method": METHODS})
     assert table(runs_, with_top1(runs_, 1, 2, 3, 4)).notes == ()
 
 
-def test_rows_of_unequal_numbers_of_seeds_are_not_ranked() -> None:
+def test_methods_with_different_numbers_of_seeds_are_not_ranked() -> None:
     runs_ = tuple(run for run in runs({"method": ["none", "spt"], "seed": [0, 1]}))[:3]
     table_ = cells(table(runs_, with_top1(runs_, 80.0, 82.0, 90.0)))
     assert [(cell.n, cell.expected, cell.best) for cell in table_ if cell] == [(2, 2, False), (1, 1, False)]
 
 
-def test_experiments_of_one_name_are_rows_of_their_own_told_apart_by_a_column() -> None:
+def test_experiments_with_the_same_name_have_separate_lines_and_a_distinguishing_column() -> None:
     runs_ = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
     table_ = table(runs_, with_top1(runs_, 70.0, 72.0, 80.0, 84.0))
     assert table_.settings == ("recipe_lr",)
@@ -141,21 +141,21 @@ def test_experiments_of_one_name_are_rows_of_their_own_told_apart_by_a_column() 
     assert [cell.mean for cell in cells(table_) if cell] == [71.0, 82.0]
 
 
-def test_backbones_of_one_label_are_rows_of_their_own() -> None:
+def test_backbones_with_the_same_label_have_separate_lines() -> None:
     runs_ = runs({"backbone": [TINY, {**TINY, "dim": 16}]})
     table_ = table(runs_, with_top1(runs_, 70.0, 80.0))
     assert table_.settings == ("backbone_dim",)
     assert [row.settings for row in table_.rows] == [("8",), ("16",)]
 
 
-def test_protocols_are_rows_of_their_own() -> None:
+def test_each_protocol_has_its_own_line() -> None:
     runs_ = runs({"protocol": ["holdout", "full"]})
     table_ = table(runs_, with_top1(runs_, 70.0, 80.0))
     assert [row.settings for row in table_.rows] == [("holdout",), ("full",)]
 
 
 @pytest.mark.parametrize(("name", "value"), [("final", 80.0), ("selected", 81.0), ("best", 82.0)])
-def test_the_accuracy_that_is_asked_for_is_shown_and_said(name: str, value: float) -> None:
+def test_the_requested_accuracy_is_shown_and_named(name: str, value: float) -> None:
     runs_ = runs()
     table_ = table(runs_, [make_record(runs_[0])], columns=[name])
     assert metrics(table_) == [("fashion-mnist-12k", name)]
@@ -168,7 +168,7 @@ def test_the_accuracy_that_is_asked_for_is_shown_and_said(name: str, value: floa
     assert words[name] in " ".join(table_.caption)
 
 
-def test_unless_asked_the_final_accuracy_is_shown_and_under_protocol_paper_the_best_beside_it() -> None:
+def test_the_default_is_the_final_accuracy_and_under_protocol_paper_also_the_best() -> None:
     names = {}
     for protocol in ("holdout", "full", "paper"):
         runs_ = runs(protocol=protocol)
@@ -181,7 +181,7 @@ def test_where_nothing_was_selected_the_cell_is_empty() -> None:
     assert cells(table(runs_, [make_record(runs_[0])], columns=["selected"])) == [None]
 
 
-def test_costs_stand_in_the_row_once() -> None:
+def test_costs_appear_once_per_line() -> None:
     runs_ = runs({"seed": [0, 1]})
     (row,) = table(runs_, [make_record(run, macs=1_500_000, params=7) for run in runs_]).rows
     assert row.costs == {"images_per_second": (), "macs": (1_500_000,), "params": (7,)}
@@ -224,7 +224,7 @@ def test_the_caption_says_what_spt_costs_in_speed_by_kind_of_image() -> None:
     assert "SPT changes images/s by −7 % on gray images of 32 px; −67 % on RGB images of 32 px." in caption
 
 
-def test_the_caption_says_data_protocol_length_seeds_device_and_code() -> None:
+def test_the_caption_has_data_protocol_length_seeds_device_and_code() -> None:
     runs_ = runs({"seed": [0, 2]}, set={"recipe.epochs": 3})
     words = " ".join(table(runs_, [make_record(run) for run in runs_]).caption)
     assert not missing(words, "Title.", "fashion-mnist-12k", "3 epochs = 420 steps = 26,880 images")
@@ -246,21 +246,21 @@ def test_other_devices_and_precisions_are_all_named() -> None:
     assert not missing(words, "Processor (cpu, 1 thread, fp32)", "H100 (cuda:0, 1 thread, bf16)")
 
 
-def test_settings_that_differ_late_in_their_digits_are_rows_of_their_own() -> None:
+def test_settings_that_differ_in_late_digits_have_separate_lines() -> None:
     runs_ = runs({"recipe.lr": [0.001000001, 0.001000002]})
     shown = table(runs_, with_top1(runs_, 80.0, 90.0))
     assert shown.settings == ("recipe_lr",)
     assert [row.settings for row in shown.rows] == [("0.001000001",), ("0.001000002",)]
 
 
-def test_rows_that_were_trained_in_other_ways_say_so() -> None:
+def test_differently_trained_lines_have_a_footnote() -> None:
     short, long = runs(set={"recipe.epochs": 1}), runs({"method": ["lsa"]}, set={"recipe.epochs": 100})
     shown = table(short + long, with_top1(short + long, 80.0, 90.0))
     assert shown.settings == ("recipe_epochs",)
     assert [row.settings for row in shown.rows] == [("1",), ("100",)]
 
 
-def test_protocol_paper_shows_the_best_epoch_beside_the_last() -> None:
+def test_protocol_paper_shows_the_best_and_the_last_epoch() -> None:
     runs_ = runs(protocol="paper")
     shown = table(runs_, [make_record(runs_[0], final_test_top1=80.0, best_test_top1=83.0)])
     assert metrics(shown) == [("fashion-mnist-12k", "final"), ("fashion-mnist-12k", "best")]
@@ -279,7 +279,7 @@ def test_runs_on_different_images_under_one_name_are_not_averaged() -> None:
     )
 
 
-def test_two_data_sets_of_one_name_stand_in_rows_of_their_own() -> None:
+def test_two_data_sets_with_the_same_name_have_separate_lines() -> None:
     (run,) = runs()
     other_data = replace(run.spec.dataset, content="arrays sha256:" + "b" * 64)
     other = replace(run, spec=replace(run.spec, dataset=other_data))
@@ -289,7 +289,7 @@ def test_two_data_sets_of_one_name_stand_in_rows_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(("columns", "is_shown"), [(("final", "selected"), True), (("final",), False)])
-def test_the_caption_says_how_noisy_the_validation_split_is_where_it_matters(
+def test_the_caption_has_the_noise_of_the_validation_split_if_epochs_were_selected(
     columns: tuple[str, ...], is_shown: bool
 ) -> None:
     runs_ = runs()
@@ -304,7 +304,7 @@ def test_the_caption_names_a_protocol_that_is_not_the_default(protocol: str, is_
 
 
 def test_the_gain_is_the_paired_difference_to_the_plain_backbone() -> None:
-    runs_ = runs({"method": ROWS, "seed": [0, 1]})
+    runs_ = runs({"method": METHODS, "seed": [0, 1]})
     table_ = table(runs_, with_top1(runs_, 80.0, 82.0, 81.0, 84.0, 80.0, 82.0, 79.0, 80.0))
     gains = [None if cell is None or cell.gain is None else cell.gain for cell in cells(table_)]
     assert gains[0] is None
@@ -314,7 +314,7 @@ def test_the_gain_is_the_paired_difference_to_the_plain_backbone() -> None:
     assert [type(column) for column in table_.columns] == [CostColumn] * 3 + [MetricColumn, GainColumn]
 
 
-def test_a_gain_takes_the_seeds_that_both_rows_have() -> None:
+def test_a_gain_uses_the_seeds_common_to_both_methods() -> None:
     runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1, 2]})
     records = with_top1(runs_, 80.0, 81.0, 82.0, 85.0, 85.0)
     (_, cell) = cells(table(runs_, records))
@@ -322,7 +322,7 @@ def test_a_gain_takes_the_seeds_that_both_rows_have() -> None:
     assert (cell.gain.n, cell.gain.estimate) == (2, 4.5)
 
 
-def test_a_gain_is_over_the_plain_backbone_that_was_trained_in_the_same_way() -> None:
+def test_a_gain_is_over_the_plain_backbone_with_the_same_training() -> None:
     runs_ = runs({"method": ["none", "lsa"], "recipe.lr": [0.001, 0.002]})
     by_row = {(run.labels.method, run.spec.recipe.lr): run for run in runs_}
     values = {("none", 0.001): 70.0, ("none", 0.002): 80.0, ("lsa", 0.001): 71.0, ("lsa", 0.002): 83.0}
@@ -335,19 +335,19 @@ def test_a_gain_is_over_the_plain_backbone_that_was_trained_in_the_same_way() ->
     assert gains["lsa", ("0.002",)].estimate == 3.0  # type: ignore[union-attr]
 
 
-def test_a_swept_field_of_the_method_is_compared_with_the_one_plain_row() -> None:
+def test_each_value_of_a_swept_field_is_compared_with_the_one_reference() -> None:
     runs_ = runs({"method": ["none"]}) + runs({"method": ["lsa"], "method.initial_temperature": [0.5, 2.0]})
     table_ = table(runs_, with_top1(runs_, 80.0, 81.0, 82.0))
     assert table_.settings == ("method_initial_temperature",)
     assert [cell.gain.estimate for cell in cells(table_) if cell and cell.gain] == [1.0, 2.0]
 
 
-def test_without_a_plain_row_there_is_no_column_of_gains() -> None:
+def test_without_a_reference_there_is_no_column_of_gains() -> None:
     runs_ = runs({"method": ["spt", "lsa"]})
     assert GainColumn not in {type(column) for column in table(runs_, with_top1(runs_, 80.0, 81.0)).columns}
 
 
-def test_columns_stand_in_the_order_that_is_asked_for_those_of_data_sets_together() -> None:
+def test_columns_have_the_requested_order_grouped_by_data_set() -> None:
     runs_ = runs({"method": ["none", "lsa"], "dataset.fraction": [1.0]})
     table_ = table(runs_, with_top1(runs_, 80.0, 81.0), columns=["nll", "final", "gain", "params", "top5"])
     assert [(type(column), column.name) for column in table_.columns] == [
@@ -362,8 +362,8 @@ def test_the_lowest_loss_is_the_best() -> None:
     assert [cell.best for cell in cells(table(runs_, records, columns=["nll"])) if cell] == [False, True]
 
 
-def test_a_layout_chooses_rows_columns_and_their_order() -> None:
-    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ROWS})
+def test_a_table_spec_selects_and_orders_lines_and_columns() -> None:
+    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": METHODS})
     table_spec = TableSpec(backbone=("Other", "Tiny"), method=("both", "none"), columns=("macs", "final"))
     table_ = table(runs_, with_top1(runs_, *range(8)), table_spec=table_spec)
     assert [(row.backbone, row.method) for row in table_.rows] == [
@@ -372,7 +372,7 @@ def test_a_layout_chooses_rows_columns_and_their_order() -> None:
     assert [column.name for column in table_.columns] == ["macs", "final"]
 
 
-def test_a_layout_of_rows_alone_keeps_a_backbones_rows_together() -> None:
+def test_a_table_spec_of_lines_alone_groups_them_by_backbone() -> None:
     runs_ = runs({"backbone": [TINY, {**TINY, "label": "Other", "dim": 16}], "method": ["none", "both"]})
     table_ = table(runs_, with_top1(runs_, *range(4)), table_spec=TableSpec(method=("both", "none")))
     assert [row.title for row in table_.rows] == ["SL-Tiny", "Tiny", "SL-Other", "Other"]
@@ -391,13 +391,13 @@ def test_runs_of_another_commit_or_device_are_marked_and_noted() -> None:
     assert [row.marks for row in table_.rows] == [(), ("a", "b")]
 
 
-def test_records_that_cannot_be_read_are_counted_and_named() -> None:
+def test_unreadable_records_are_counted_and_named() -> None:
     runs_ = runs({"seed": [0, 1]})
     table_ = table(runs_, with_top1(runs_, 80.0), unread=("x/record.json: damaged",))
     assert not missing(lines(table_)[2], "1 unreadable record") and lines(table_)[3:] == ["x/record.json: damaged"]
 
 
-def test_failures_are_noted_once_for_those_that_died_the_same_way() -> None:
+def test_equal_failures_are_noted_once() -> None:
     runs_ = runs({"method": ["none", "lsa"], "seed": [0, 1]})
     failures = {
         run.spec.run_id: Failure(kind="timeout", reason=f"took {number} s") for number, run in enumerate(runs_[1:])

@@ -35,7 +35,7 @@ def test_numbers_survive_to_the_last_bit() -> None:
     assert found == [0.1 + 0.2, 100 / 3, 1e-9 / 7]
 
 
-def test_a_row_has_these_names_values_and_types() -> None:
+def test_a_line_of_the_frame_has_these_names_values_and_types() -> None:
     frame = tidy(records({"method": ["both"], "seed": [3]}))
     line = frame.iloc[0]
     (run,) = runs({"method": ["both"], "seed": [3]})
@@ -65,14 +65,14 @@ def test_every_field_of_the_spec_and_of_the_record_is_a_column() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper"])
-def test_where_nothing_is_selected_the_selected_columns_are_empty_numbers(protocol: str) -> None:
+def test_without_a_selected_epoch_its_columns_are_nan(protocol: str) -> None:
     frame = tidy(records({"seed": [0, 1]}, protocol=protocol))
     for column in ("selected_test_top1", "selected_epoch", "final_val_top1"):
         assert frame[column].isna().all()
         assert frame[column].dtype == "float64"
 
 
-def test_no_record_gives_no_row() -> None:
+def test_without_records_the_frame_is_empty() -> None:
     assert len(tidy([])) == 0
 
 
@@ -80,13 +80,13 @@ def test_nested_keys_are_joined_and_lists_are_json() -> None:
     assert flat({"a": {"b": {"c": 1}}, "d": (0.9, 0.999), "e": []}) == {"a_b_c": 1, "d": "[0.9, 0.999]", "e": "[]"}
 
 
-def test_columns_that_vary_are_those_in_which_runs_of_one_name_differ() -> None:
+def test_varying_columns_are_those_in_which_runs_of_the_same_name_differ() -> None:
     assert varying(tidy(records({"method": ["none", "both"], "seed": [0, 1]}))) == []
     assert varying(tidy(records({"recipe.lr": [0.1, 0.2], "seed": [0, 1]}))) == ["recipe_lr"]
     assert varying(tidy(records({"protocol": ["full", "holdout"]}))) == ["protocol"]
 
 
-def test_a_field_that_ids_leave_out_is_written_out_and_tells_rows_apart() -> None:
+def test_a_field_omitted_from_ids_is_a_column_and_distinguishes_lines() -> None:
     made = [{**TINY, "qkv_bias": bias} for bias in (False, True)]
     frame = tidy(records({"backbone": made}))
     assert frame["backbone_qkv_bias"].tolist() == [False, True]
@@ -94,7 +94,7 @@ def test_a_field_that_ids_leave_out_is_written_out_and_tells_rows_apart() -> Non
     assert varying(frame) == ["backbone_qkv_bias"]
 
 
-def test_a_value_beside_an_empty_one_varies() -> None:
+def test_a_column_with_one_value_and_nan_varies() -> None:
     row = {"name": "mine", "shift": "diagonal", "shift_pixels": 3}
     one, other = records({"method": ["spt", "mine"]}, method=[row])
     same_name = other.model_copy(update={"labels": one.labels})

@@ -27,7 +27,7 @@ from slbench.study import SeedRule, StudyRun
 from slbench.study_files import stored
 from tests.support import TINY, make_diverged, make_record, missing, naming, report_inputs, runs, study
 
-ROWS = ["none", "spt", "lsa", "both"]
+METHODS = ["none", "spt", "lsa", "both"]
 OTHER = {**TINY, "label": "Other", "dim": 16}
 # Seeds 0, 1, 2 of each method: SPT +1, LSA +2, together +5, with noise in "both" alone.
 BY_METHOD = {"none": (70, 71, 72), "spt": (71, 72, 73), "lsa": (72, 73, 74), "both": (75, 76.5, 76)}
@@ -53,7 +53,7 @@ def sections_of(*arguments: Any, **changes: Any) -> list[Section]:
 
 
 def grid(**more: Any) -> tuple[StudyRun, ...]:
-    return runs({"method": ROWS, "seed": [0, 1, 2], **more})
+    return runs({"method": METHODS, "seed": [0, 1, 2], **more})
 
 
 def gains(table: Table) -> list[tuple[float, float, float]]:
@@ -101,7 +101,7 @@ def test_declared_questions_are_the_primary_family_and_all_else_is_marked_explor
     ]  # fmt: skip
 
 
-def test_over_several_backbones_each_question_is_pooled_as_an_exploratory_one() -> None:
+def test_means_over_several_backbones_are_exploratory() -> None:
     found = verdicts_of(grid(backbone=[TINY, OTHER])).exploratory
     pooled = [each for each in found if each.answer.contrast == Contrast(effect="lsa", over="backbones")]
     assert [(each.answer.backbone, each.n) for each in pooled] == [("2 backbones", 3)]
@@ -112,7 +112,7 @@ def test_over_several_backbones_each_question_is_pooled_as_an_exploratory_one() 
     assert {each.over for each in at_large} == {"backbones"} and {each.n for each in at_large} == {5}
 
 
-def test_the_mean_gain_over_backbones_stands_beside_the_papers_and_says_why_it_may_not_be_compared() -> None:
+def test_the_mean_gain_over_backbones_is_shown_with_the_papers_and_why_they_may_not_be_comparable() -> None:
     grid_ = {"backbone": ["vit", "swin"], "method": ["none", "both"], "dataset": ["cifar100"], "seed": [0, 1, 2]}
     claim = sections_of(study({"grid": grid_}).runs)[-1]
     published = dict(zip(claim.heads, claim.lines[0], strict=True))["Published"]
@@ -131,7 +131,7 @@ def test_backbones_with_learning_rates_of_their_own_by_a_rule_are_pooled() -> No
 
 def test_a_swept_method_is_compared_with_the_reference_at_its_own_value_whatever_the_order() -> None:
     for temperatures in ([0.5, 1.0], [1.0, 0.5]):
-        runs_ = runs({"method": ROWS, "method.initial_temperature": temperatures, "seed": [0, 1]})
+        runs_ = runs({"method": METHODS, "method.initial_temperature": temperatures, "seed": [0, 1]})
         records = [
             make_record(run, final_test_top1=run.spec.method.initial_temperature * 20 + run.spec.seed / 10)
             for run in runs_
@@ -154,7 +154,7 @@ def test_one_seed_and_equal_differences_have_no_interval_and_no_verdict() -> Non
         assert "+1.00 |" in markdown.render_table(table)
 
 
-def test_mixed_devices_and_torch_versions_are_named_wherever_the_verdict_stands() -> None:
+def test_mixed_devices_and_torch_versions_are_named_with_every_verdict() -> None:
     inputs = inputs_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}))
     first, *others = inputs.records
     code = first.code.model_copy(update={"versions": {**first.code.versions, "torch": "2.0"}})
@@ -167,7 +167,7 @@ def test_mixed_devices_and_torch_versions_are_named_wherever_the_verdict_stands(
     assert any("Mixed torch versions" in note.text for note in table.notes)
 
 
-def test_seeds_to_decide_are_a_range_and_given_from_five_degrees_of_freedom_on() -> None:
+def test_seeds_to_decide_are_a_range_shown_from_five_degrees_of_freedom() -> None:
     few = sections_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}), {"none": (70, 71, 72), "spt": (71, 71, 74)})
     assert not {"Seeds to decide", "Detectable"} & set(few[1].heads)
     values = {"none": (70, 70, 70, 70, 70, 70), "spt": (71, 70, 71.5, 69.8, 70.4, 70)}
@@ -177,7 +177,7 @@ def test_seeds_to_decide_are_a_range_and_given_from_five_degrees_of_freedom_on()
     assert 6 < low < high and float(line["Detectable"]) > float(line["SD (df)"].split()[0])
 
 
-def test_a_query_on_results_keeps_the_number_of_seeds_that_the_study_asked_for() -> None:
+def test_a_query_on_results_does_not_change_the_number_of_requested_seeds() -> None:
     from slbench.report.inputs import only
 
     inputs = only(inputs_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]})), "final_test_top1 > 71.5")
@@ -212,7 +212,7 @@ def test_settings_of_the_statistics_that_are_not_the_defaults_are_named() -> Non
     )
 
 
-def test_sections_are_markdown_and_latex_with_nothing_that_either_takes_for_its_own() -> None:
+def test_sections_are_escaped_in_markdown_and_latex() -> None:
     section = Section("T & 5 %", ("<b> words_1.",), (), ("a|b", "c"), (("<i>", "1 & 2"),), ("Note.",))
     text = markdown.render_sections([section])
     assert "<b>" not in text and "<i>" not in text and "a\\|b" in text and text.endswith("Note.\n")
@@ -223,7 +223,7 @@ def test_sections_are_markdown_and_latex_with_nothing_that_either_takes_for_its_
 
 
 def test_a_plan_states_what_the_family_decides_in_sd_and_from_known_spreads_in_points() -> None:
-    content = {"grid": {"backbone": [TINY], "method": ROWS, "seed": [0, 1, 2, 3, 4, 5]}}
+    content = {"grid": {"backbone": [TINY], "method": METHODS, "seed": [0, 1, 2, 3, 4, 5]}}
     planned = plan(study(content), [])
     assert planned is not None
     assert not missing(power_lines(planned)[0], "3 contrasts", "95 %", "6 seeds", "SD unknown")
@@ -240,7 +240,7 @@ def test_a_plan_states_what_the_family_decides_in_sd_and_from_known_spreads_in_p
     assert plan(study({"grid": {"backbone": [TINY], "method": ["none"], "seed": [0, 1]}}), []) is None
 
 
-def test_a_question_that_the_studys_runs_cannot_answer_is_an_error() -> None:
+def test_a_question_that_no_runs_of_the_study_answer_is_an_error() -> None:
     inputs = inputs_of(grid(backbone=[TINY, OTHER]), contrasts=(Contrast(effect="spt", over="backbones at large"),))
     with pytest.raises(InputError, match=naming("study", "main effect of spt", "five", "backbones")):
         make_table(inputs)

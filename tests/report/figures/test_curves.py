@@ -37,7 +37,7 @@ def drawn(inputs_: FigureInputs, column: str) -> Figure:
         return draw(context, [read_curves(each, inputs_) for each in context.experiments], column, inputs_)
 
 
-def test_a_panel_a_backbone_and_a_line_a_row_the_mean_over_the_seeds(tmp_path: Path) -> None:
+def test_each_backbone_has_a_panel_and_each_method_a_curve_of_means_over_seeds(tmp_path: Path) -> None:
     figure = drawn(figure_inputs_of(report(tmp_path)), "val_top1")
     assert [axes.get_title() for axes in figure.axes] == ["Tiny", "Second"]
     for axes in figure.axes:
@@ -66,7 +66,7 @@ def test_validation_is_shown_where_every_run_has_it_else_the_test_images(tmp_pat
 
 
 @pytest.mark.parametrize("damage", ["", "epoch,val_top1\n1,", "\x00", "gone", "short"])
-def test_a_history_that_is_not_whole_is_left_out_and_counted(tmp_path: Path, damage: str) -> None:
+def test_an_incomplete_history_is_omitted_and_counted(tmp_path: Path, damage: str) -> None:
     inputs = report(tmp_path)
     path = inputs.folders[inputs.records[0].run_id] / "metrics.csv"
     if damage == "gone":
@@ -78,11 +78,11 @@ def test_a_history_that_is_not_whole_is_left_out_and_counted(tmp_path: Path, dam
     assert not missing(caption, "1 run")
 
 
-def test_without_any_history_nothing_is_drawn(tmp_path: Path) -> None:
+def test_without_history_there_is_no_figure(tmp_path: Path) -> None:
     assert draw_curves(figure_inputs_of(replace(report(tmp_path), folders={})), tmp_path) == []
 
 
-def test_the_first_fifth_of_a_long_run_lies_below_the_axis_and_the_caption_says_so(tmp_path: Path) -> None:
+def test_the_first_fifth_of_a_long_run_may_be_below_the_axis_as_the_caption_says(tmp_path: Path) -> None:
     inputs_ = figure_inputs_of(report(tmp_path, epochs=11))
     assert {axes.get_ylim()[0] for axes in drawn(inputs_, "test_top1").axes} == {30.0}  # of epoch 3, after 11 // 5
     ((_, caption),) = draw_curves(inputs_, tmp_path)

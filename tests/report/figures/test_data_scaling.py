@@ -21,7 +21,7 @@ def accuracy(run: StudyRun) -> float:
     return run.spec.num_images / 100 + (1 if run.spec.seed else -1)
 
 
-def test_points_stand_at_the_images_trained_on_with_standard_deviations_on_a_logarithmic_axis() -> None:
+def test_points_are_at_the_number_of_training_images_on_a_logarithmic_axis_with_standard_deviations() -> None:
     inputs = figure_inputs_of(inputs_of(runs({"dataset.fraction": SHARES, "seed": [0, 1]}, set=SHORT), accuracy))
     (context,) = contexts(inputs.experiments, ignore=(*SIZE_FIELDS, EQUAL))
     lines = lines_of(context.experiments)
@@ -55,7 +55,7 @@ def test_images_of_each_class_are_counted_together(tmp_path: Path) -> None:
     assert [name for name, _ in draw_sizes(inputs, tmp_path)] == ["size"]
 
 
-def test_of_two_ways_to_one_size_the_first_stands_and_the_other_is_counted(tmp_path: Path) -> None:
+def test_of_two_settings_with_the_same_size_the_first_is_drawn_and_the_other_counted(tmp_path: Path) -> None:
     runs_ = (*runs({"dataset.fraction": SHARES}, set=SHORT), *runs({"dataset.per_class": [450]}, set=SHORT))
     ((_, caption),) = draw_sizes(figure_inputs_of(inputs_of(runs_, accuracy)), tmp_path)
     assert not missing(caption, "1 point")
@@ -67,7 +67,7 @@ def test_one_size_is_no_figure_and_sizes_are_no_sweep(tmp_path: Path) -> None:
     assert draw_sweeps(several, tmp_path) == []
 
 
-def test_several_rows_of_several_backbones_have_a_panel_each() -> None:
+def test_each_of_several_backbones_with_several_methods_has_a_panel() -> None:
     grid = {
         "backbone": [TINY, {**TINY, "label": "Second", "dim": 11}],
         "method": ["none", "both"],

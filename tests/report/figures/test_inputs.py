@@ -10,7 +10,7 @@ METHODS = ["none", "spt", "lsa", "both"]
 SECOND = {**TINY, "label": "Second", "dim": 11}
 
 
-def test_networks_of_one_name_are_experiments_apart_and_keep_their_seeds_together() -> None:
+def test_networks_with_the_same_name_are_separate_experiments() -> None:
     runs_ = (*runs({"seed": [0, 1]}), *runs({"backbone": [{**TINY, "dim": 11}], "seed": [0, 1]}))
     inputs_ = figure_inputs_of(inputs_of(runs_, lambda run: 70.0))
     assert [(experiment.backbone, len(experiment.records)) for experiment in inputs_.experiments] == [
@@ -19,7 +19,7 @@ def test_networks_of_one_name_are_experiments_apart_and_keep_their_seeds_togethe
     ]
 
 
-def test_a_setting_that_differs_between_backbones_alone_does_not_part_them() -> None:
+def test_a_setting_that_differs_only_between_backbones_does_not_separate_runs() -> None:
     """As in recipes that give each backbone its learning rate."""
     runs_ = (
         *runs(set={"recipe.lr": 0.001}),
@@ -34,7 +34,7 @@ def test_a_setting_that_differs_between_backbones_alone_does_not_part_them() -> 
     ]
 
 
-def test_rows_that_a_table_leaves_out_are_in_no_figure() -> None:
+def test_methods_omitted_from_the_table_are_in_no_figure() -> None:
     inputs = inputs_of(runs({"method": METHODS}), lambda run: 70.0)
     assert [experiment.method for experiment in group_experiments(inputs, [("Tiny", "lsa"), ("Tiny", "none")])] == [
         "lsa",
@@ -50,7 +50,7 @@ def test_figures_show_the_first_accuracy_of_the_table() -> None:
     assert inputs_.by_seed(inputs_.experiments[0]) == {0: 82.0}
 
 
-def test_file_names_tell_figures_apart_whatever_their_data_sets_are_called() -> None:
+def test_file_names_of_figures_are_distinct_for_any_names_of_data_sets() -> None:
     runs_ = runs({"dataset": ["fashion-mnist-12k"]})
     inputs = inputs_of(runs_, lambda run: 70.0)
     (one,) = contexts(figure_inputs_of(inputs).experiments)

@@ -15,17 +15,22 @@ from tests.report.helpers import bars, figure_inputs_of, inputs_of, points_of
 from tests.support import TINY, missing, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
-ROWS = {"none": 70.0, "spt": 72.0, "lsa": 71.0, "both": 77.0}  # SPT gives 4, LSA 3, and together 4 more than apart
+ACCURACIES = {
+    "none": 70.0,
+    "spt": 72.0,
+    "lsa": 71.0,
+    "both": 77.0,
+}  # SPT gives 4, LSA 3, and together 4 more than apart
 
 
 def accuracy(run: StudyRun) -> float:
     """Seed 1 two points above seed 0 in every row, and in the rows with SPT two more; so SPT gives 3 and 5."""
     more = run.labels.method in ("spt", "both")
-    return ROWS[run.labels.method] + (2 * run.spec.seed - 1) * (1 + more)
+    return ACCURACIES[run.labels.method] + (2 * run.spec.seed - 1) * (1 + more)
 
 
 def report(**grid: object) -> ReportInputs:
-    return inputs_of(runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy)
+    return inputs_of(runs({"backbone": [TINY, SECOND], "method": list(ACCURACIES), "seed": [0, 1], **grid}), accuracy)
 
 
 def drawn(inputs: FigureInputs) -> Figure:
@@ -36,7 +41,7 @@ def drawn(inputs: FigureInputs) -> Figure:
         return draw(context, two_by_twos(effects, inputs), over_these(effects), inputs)
 
 
-def test_each_backbone_has_its_four_rows_two_lines_without_and_with_lsa() -> None:
+def test_each_backbone_has_two_lines_through_its_four_methods() -> None:
     figure = drawn(figure_inputs_of(report()))
     above, below = figure.subfigs
     assert [axes.get_title() for axes in above.axes] == ["Tiny", "Second"]
@@ -71,13 +76,13 @@ def test_the_forest_shows_the_effects_and_intervals_of_the_findings_and_their_me
     assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny", "Second", "mean of these"]
 
 
-def test_each_variant_of_the_methods_has_a_figure_of_its_own(tmp_path: Path) -> None:
-    runs_ = runs({"method": list(ROWS), "seed": [0, 1], "method.initial_temperature": [0.5, 1.0]})
+def test_each_variant_of_the_methods_has_its_own_figure(tmp_path: Path) -> None:
+    runs_ = runs({"method": list(ACCURACIES), "seed": [0, 1], "method.initial_temperature": [0.5, 1.0]})
     names = [name for name, _ in draw_effects(figure_inputs_of(inputs_of(runs_, accuracy)), tmp_path)]
     assert names == ["effects-initial_temperature-0.5", "effects-initial_temperature-1.0"]
 
 
-def test_rows_and_effects_rest_on_the_seeds_that_all_four_rows_have(tmp_path: Path) -> None:
+def test_means_and_effects_use_the_seeds_common_to_all_four_methods(tmp_path: Path) -> None:
     inputs = report(backbone=[TINY])
     gone = next(r for r in inputs.records if (r.labels.method, r.spec.seed) == ("both", 1))
     kept = tuple(record for record in inputs.records if record is not gone)
@@ -94,11 +99,11 @@ def test_a_single_backbone_has_no_mean() -> None:
     assert [label.get_text() for label in below.axes[0].get_yticklabels()] == ["Tiny"]
 
 
-def test_without_one_of_the_four_rows_there_is_nothing_to_show(tmp_path: Path) -> None:
+def test_without_one_of_the_four_methods_there_is_no_figure(tmp_path: Path) -> None:
     assert draw_effects(figure_inputs_of(report(method=["none", "spt", "both"])), tmp_path) == []
 
 
-def test_the_caption_says_what_n_and_bars_are(tmp_path: Path) -> None:
+def test_the_caption_explains_n_and_the_bars(tmp_path: Path) -> None:
     ((name, caption),) = draw_effects(figure_inputs_of(report()), tmp_path)
     assert name == "effects"
     assert not missing(

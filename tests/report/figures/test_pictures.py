@@ -111,12 +111,12 @@ def difference(figure: Figure, name: str, folder: Path) -> str | None:
 
 @pytest.mark.usefixtures("every_format")
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_a_figure_looks_as_its_reference_which_a_person_has_looked_at(name: str, tmp_path: Path) -> None:
+def test_a_figure_equals_its_reviewed_reference(name: str, tmp_path: Path) -> None:
     assert difference(drawn(name), name, tmp_path) is None
 
 
 @pytest.mark.usefixtures("every_format")
-def test_the_comparison_notices_what_a_reader_would(tmp_path: Path) -> None:
+def test_the_comparison_of_figures_detects_visible_changes(tmp_path: Path) -> None:
     changes: list[Callable[[Figure], object]] = [
         lambda figure: figure.axes[0].set_ylim(-25, 150),
         lambda figure: figure.legends[0].remove(),

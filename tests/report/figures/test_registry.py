@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("every_format")
 @pytest.mark.slow
-def test_all_are_drawn_in_three_formats_and_twice_alike(tmp_path: Path) -> None:
+def test_all_figures_are_drawn_in_three_formats_reproducibly(tmp_path: Path) -> None:
     inputs = report(tmp_path)
     table = make_table(inputs)
     drawn = draw(inputs, table, ["all"], tmp_path / "one")
@@ -69,7 +69,7 @@ def test_without_speeds_all_draws_multiply_adds_once(tmp_path: Path) -> None:
     assert [name for name, _ in drawn] == ["tradeoff-macs", "effects"]
 
 
-def test_nothing_asked_for_draws_sweeps_and_sizes_where_there_are_any(tmp_path: Path) -> None:
+def test_the_default_figures_are_sweeps_and_sizes_if_there_are_any(tmp_path: Path) -> None:
     inputs = report(tmp_path)
     assert draw(inputs, make_table(inputs), [], tmp_path) == []
     swept = inputs_of(runs({"recipe.lr": [0.001, 0.002]}), lambda run: 70.0)
@@ -78,7 +78,7 @@ def test_nothing_asked_for_draws_sweeps_and_sizes_where_there_are_any(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["curves", "effects", "size", "sweep"])
-def test_a_figure_by_name_that_has_nothing_to_show_says_what_it_needs(tmp_path: Path, name: str) -> None:
+def test_a_requested_figure_without_data_is_an_error_that_names_what_it_needs(tmp_path: Path, name: str) -> None:
     inputs = inputs_of(runs(), lambda run: 70.0)
     with pytest.raises(InputError) as caught:
         draw(inputs, make_table(inputs), [name], tmp_path)
@@ -121,13 +121,13 @@ def test_names_in_any_script_and_of_any_length_are_drawn(tmp_path: Path) -> None
         ("none,curves", ("none,curves", "combined")),
     ],
 )
-def test_the_flag_names_figures_that_there_are(tmp_path: Path, flag: str, words: tuple[str, ...]) -> None:
+def test_every_figure_of_the_flag_exists(tmp_path: Path, flag: str, words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--figures", flag])
     assert isinstance(result.exception, InputError)
     assert not missing(str(result.exception), "--figures", *words)
 
 
-def test_the_flag_draws_what_it_names(tmp_path: Path) -> None:
+def test_the_flag_selects_figures_by_name(tmp_path: Path) -> None:
     (run,) = runs()
     Store(tmp_path).finish(Store(tmp_path).begin(run.spec, run.labels), make_record(run))
     result = CliRunner().invoke(app, ["report", "--store", str(tmp_path), "--figures", "tradeoff"])

@@ -20,7 +20,7 @@ def swept(axis: dict[str, object], **grid: object) -> FigureInputs:
     return figure_inputs_of(inputs_of(found, lambda run: 70 + run.spec.seed / 2 + place[run.spec.run_id] % 4))
 
 
-def test_a_fixed_temperature_that_varies_alone_is_a_sweep_with_its_seeds_at_each_point() -> None:
+def test_a_varied_fixed_temperature_is_a_sweep_with_seeds_at_each_point() -> None:
     inputs = swept({"method.initial_temperature": TEMPERATURES})
     (column, (line,)) = next(iter(find_sweeps(inputs.experiments).items()))
     assert column == "method_initial_temperature"
@@ -57,7 +57,7 @@ def test_what_is_no_line_is_not_drawn(axes: dict[str, object]) -> None:
 
 
 @pytest.mark.usefixtures("every_format")
-def test_each_row_is_a_line_and_each_data_set_a_figure(tmp_path: Path) -> None:
+def test_each_method_is_a_line_and_each_data_set_a_figure(tmp_path: Path) -> None:
     inputs = swept({"recipe.lr": [0.001, 0.002, 0.004]}, method=["none", "lsa"])
     (lines,) = find_sweeps(inputs.experiments).values()
     assert [line.title for line in lines] == ["Tiny", "L-Tiny"]

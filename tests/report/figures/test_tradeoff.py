@@ -17,18 +17,18 @@ from tests.report.helpers import bars, figure_inputs_of, inputs_of, points_of
 from tests.support import TINY, make_speed, missing, runs
 
 SECOND = {**TINY, "label": "Second", "dim": 11}
-ROWS = {"none": 70.0, "spt": 71.0, "both": 73.0}
+ACCURACIES = {"none": 70.0, "spt": 71.0, "both": 73.0}
 HALF = 2**0.5  # sample standard deviation of two values that are 2 points apart
 
 
 def accuracy(run: StudyRun) -> float:
     """Seeds one point below and above the row's; the second backbone five points higher."""
-    return ROWS[run.labels.method] + 5 * (run.labels.backbone == "Second") + (1 if run.spec.seed else -1)
+    return ACCURACIES[run.labels.method] + 5 * (run.labels.backbone == "Second") + (1 if run.spec.seed else -1)
 
 
 def report(**grid: object) -> ReportInputs:
     return inputs_of(
-        runs({"backbone": [TINY, SECOND], "method": list(ROWS), "seed": [0, 1], **grid}), accuracy, macs=7_000_000
+        runs({"backbone": [TINY, SECOND], "method": list(ACCURACIES), "seed": [0, 1], **grid}), accuracy, macs=7_000_000
     )
 
 
@@ -71,7 +71,7 @@ def test_a_dashed_line_leads_from_the_dot_to_the_star_of_each_backbone() -> None
     assert drawn_styles == [("o", "#000000"), ("s", "#DDAA33"), ("*", "#004488")]  # by method, in every figure
 
 
-def test_names_stand_beside_the_stars_and_cover_no_other() -> None:
+def test_labels_are_next_to_their_stars_and_do_not_overlap() -> None:
     figure, axes, _ = drawn(figure_inputs_of(report()), measured=False)
     names = [text for text in axes.texts if text.get_text()]
     assert [(text.get_text(), text.xy) for text in names] == [("Tiny", (7.0, 73.0)), ("Second", (7.0, 78.0))]  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ def test_speeds_are_compared_only_where_they_were_measured_in_one_way(tmp_path: 
     assert not missing(caption, "S-Tiny, Second, S-Second, SL-Second")
 
 
-def test_without_speeds_multiply_adds_stand_for_them(tmp_path: Path) -> None:
+def test_without_throughput_the_axis_is_multiply_adds(tmp_path: Path) -> None:
     inputs_ = figure_inputs_of(report())
     ((name, caption),) = draw_tradeoff(inputs_, tmp_path)
     ((other, same),) = draw_tradeoff_macs(inputs_, tmp_path)

@@ -28,7 +28,7 @@ os.dup2(answers, 4)
 os.execvp(sys.argv[3], sys.argv[3:])
 """
 SECONDS = 60.0  # after which a browser that says nothing is taken for dead
-TOLD = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+CONSOLE_EVENTS = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
 
 def program() -> str:
@@ -46,7 +46,7 @@ class Tab:
         self._orders, self._answers = orders, answers
         self._held, self._count = b"", 0
         self._session: str | None = None
-        self.told: list[str] = []  # what the console, exceptions and the browser's own warnings said
+        self.messages: list[str] = []  # what the console, exceptions and the browser's own warnings said
         self._requests: dict[str, str] = {}  # addresses by request, less those that a policy stopped
         self._loaded = 0
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -64,8 +64,8 @@ class Tab:
         message, _, self._held = self._held.partition(b"\0")
         content = json.loads(message)
         method = content.get("method")
-        if method in TOLD:
-            self.told.append(json.dumps(content["params"]))
+        if method in CONSOLE_EVENTS:
+            self.messages.append(json.dumps(content["params"]))
         elif method == "Network.requestWillBeSent":
             self._requests[content["params"]["requestId"]] = content["params"]["request"]["url"]
         elif method == "Network.loadingFailed" and content["params"].get("blockedReason") == "csp":
@@ -73,7 +73,7 @@ class Tab:
         elif method == "Page.loadEventFired":
             self._loaded += 1
         elif method == "Page.javascriptDialogOpening":
-            self.told.append(f"dialog: {content['params']['message']}")
+            self.messages.append(f"dialog: {content['params']['message']}")
         return content
 
     def call(self, method: str, **params: Any) -> Any:
@@ -88,7 +88,7 @@ class Tab:
         return content["result"]
 
     @property
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         """Addresses that anything was loaded from; not what is part of the page."""
         return [url for url in self._requests.values() if not url.startswith("data:")]
 
@@ -96,7 +96,7 @@ class Tab:
         """Load a file anew, at a place of it: "#sort=2"."""
         self.call("Page.navigate", url="about:blank")
         self.evaluate("1")
-        self.told.clear()
+        self.messages.clear()
         self._requests.clear()
         self._loaded = 0
         self.call("Page.navigate", url=path.as_uri() + place)

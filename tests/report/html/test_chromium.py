@@ -39,14 +39,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return path, [record.run_id for record in inputs.records]
 
 
-def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing_else(
-    tab: Tab, made: tuple[Path, list[str]]
-) -> None:
+def test_it_opens_without_console_messages_and_further_requests(tab: Tab, made: tuple[Path, list[str]]) -> None:
     tab.open(made[0])
     assert tab.evaluate(TITLES) == ORDER
     assert tab.evaluate("document.querySelector('#theme').hidden") is False  # the script has run
-    assert tab.told == []
-    assert tab.asked == [made[0].as_uri()]
+    assert tab.messages == []
+    assert tab.requested == [made[0].as_uri()]
 
 
 def test_a_head_sorts_down_up_and_back_by_the_mean(tab: Tab, made: tuple[Path, list[str]]) -> None:
@@ -124,10 +122,10 @@ def test_a_number_opens_its_runs_and_a_run_its_spec_commit_versions_data_and_cur
     assert tab.evaluate(LATER.format("location.hash")) == ""
     tab.click("a.behind")
     assert tab.evaluate("document.querySelectorAll('.panel').length") == 0
-    assert tab.told == []
+    assert tab.messages == []
 
 
-def test_an_opened_row_keeps_its_runs_when_the_table_is_sorted(tab: Tab, made: tuple[Path, list[str]]) -> None:
+def test_an_expanded_line_stays_with_its_runs_when_the_table_is_sorted(tab: Tab, made: tuple[Path, list[str]]) -> None:
     tab.open(made[0])
     tab.click("a.behind")
     tab.click(BUTTON.format(1))
@@ -150,7 +148,7 @@ def test_an_address_opens_a_run_a_sorting_and_a_theme_together(tab: Tab, made: t
     assert "note-zz" in tab.evaluate("document.querySelector('#lost').innerText")
     tab.open(path, "#table")
     assert tab.evaluate("document.querySelector('#lost').hidden") is True
-    assert tab.told == []
+    assert tab.messages == []
 
 
 def test_boxes_hide_columns_and_rows_with_their_opened_runs(tab: Tab, made: tuple[Path, list[str]]) -> None:
@@ -201,7 +199,7 @@ def test_it_is_dark_where_dark_is_preferred_and_the_button_turns_it(tab: Tab, ma
     tab.call("Emulation.setEmulatedMedia", features=[])
 
 
-def test_hostile_names_are_text_also_in_what_the_script_builds(tab: Tab, tmp_path: Path) -> None:
+def test_hostile_names_are_escaped_in_elements_built_by_the_script(tab: Tab, tmp_path: Path) -> None:
     for number, name in enumerate(HOSTILE):
         path = tmp_path / f"{number}.html"
         path.write_text(hostile_page(tmp_path / str(number), name), encoding="utf-8")
@@ -214,11 +212,11 @@ def test_hostile_names_are_text_also_in_what_the_script_builds(tab: Tab, tmp_pat
             tab.evaluate("[...document.querySelectorAll('*')].filter(one => one.onmouseover || one.onerror).length")
             == 0
         )
-        assert tab.told == []
-        assert tab.asked == [path.as_uri()]
+        assert tab.messages == []
+        assert tab.requested == [path.as_uri()]
 
 
-def test_the_policy_stops_what_escaping_would_have_let_through(tab: Tab, made: tuple[Path, list[str]]) -> None:
+def test_the_content_security_policy_blocks_unescaped_scripts(tab: Tab, made: tuple[Path, list[str]]) -> None:
     bad = made[0].with_name("bad.html")
     slipped = (
         "<script>document.title = 'ran'</script><img src='http://192.0.2.7/x.png' onerror=\"document.title = 'ran'\">"
@@ -227,16 +225,16 @@ def test_the_policy_stops_what_escaping_would_have_let_through(tab: Tab, made: t
     bad.write_text(made[0].read_text(encoding="utf-8").replace("<main>", f"<main>{slipped}"), encoding="utf-8")
     tab.open(bad)
     assert tab.evaluate("document.title") != "ran"
-    refused = [told for told in tab.told if "Content Security Policy" in told]
+    refused = [text for text in tab.messages if "Content Security Policy" in text]
     assert {name for name in ("script-src", "img-src", "frame-src") if any(name in told for told in refused)} == {
         "script-src", "img-src", "frame-src"
     }  # fmt: skip
-    assert tab.asked == [bad.as_uri()]
+    assert tab.requested == [bad.as_uri()]
     tab.click(BUTTON.format(1))
     assert tab.evaluate(TITLES)[0] == "S-Tiny"
 
 
-def test_a_figure_is_drawn_and_loads_and_runs_nothing(tab: Tab, tmp_path: Path) -> None:
+def test_a_figure_is_rendered_without_requests_and_scripts(tab: Tab, tmp_path: Path) -> None:
     bad = SVG.replace(
         "<text>72.5</text>",
         "<script>top.document.title = 'ran'</script><image href='http://192.0.2.7/x.png' onerror='alert(1)'/>"
@@ -248,8 +246,8 @@ def test_a_figure_is_drawn_and_loads_and_runs_nothing(tab: Tab, tmp_path: Path) 
     tab.open(path)
     assert tab.evaluate("document.images[0].decode().then(() => document.images[0].naturalWidth)") == 528  # 396 pt
     assert tab.evaluate("document.title") != "ran"
-    assert tab.told == []
-    assert tab.asked == [path.as_uri()]
+    assert tab.messages == []
+    assert tab.requested == [path.as_uri()]
 
 
 def test_without_scripts_a_number_still_leads_to_its_runs(tab: Tab, made: tuple[Path, list[str]]) -> None:

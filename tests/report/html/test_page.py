@@ -37,7 +37,7 @@ HOSTILE = [
 SAMPLE = [
     pytest.param(name, marks=() if name in (HOSTILE[0], HOSTILE[3]) else pytest.mark.slow, id=name) for name in HOSTILE
 ]
-ROWS = ["none", "spt", "lsa"]
+METHODS = ["none", "spt", "lsa"]
 SECTION = a_section(
     "Effects", ("Of SPT.",), ("Data", "Gain"), (("small", "+0.68 (−0.20 to +1.56)"), ("large", "–")), ("n = 3",)
 )
@@ -45,7 +45,7 @@ SECTION = a_section(
 
 def two_backbones(folder: Path, **words: Any) -> ReportInputs:
     """Two backbones with three rows and two seeds, of which one run failed and two of one row never began."""
-    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Wide", "dim": 16}], "method": ROWS, "seed": [0, 1]})
+    runs_ = runs({"backbone": [TINY, {**TINY, "label": "Wide", "dim": 16}], "method": METHODS, "seed": [0, 1]})
     why = "no memory in HERE/x"
     top1: list[float | str | None] = [70.0, 72.5, 80.0, why, 75.0, 76.0, 60.0, 62.0, 61.0, 67.0, None, None]
     return inputs_in(folder, runs_, top1, **words)
@@ -61,7 +61,7 @@ def facts_of(node: Node) -> dict[str, str]:
     return dict(zip([term.text for term in node.all("dt")], [fact.text for fact in node.all("dd")], strict=True))
 
 
-def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_value(tmp_path: Path) -> None:
+def test_every_number_of_the_table_is_in_the_page_and_sorts_by_its_full_value(tmp_path: Path) -> None:
     inputs = two_backbones(tmp_path)
     table = accuracies_first(make_table(inputs))
     lines = [line for body in results(parsed(page_of(inputs))).all("tbody") for line in body.all("tr")]
@@ -80,7 +80,7 @@ def test_every_number_of_the_table_stands_in_the_page_and_sorts_by_its_full_valu
         assert float(macs.attributes["data-value"]) == 11_232
 
 
-def test_the_rows_of_each_backbone_are_a_body_of_their_own_under_two_rows_of_heads(tmp_path: Path) -> None:
+def test_each_backbone_has_its_own_table_body_below_two_header_lines(tmp_path: Path) -> None:
     page = parsed(page_of(two_backbones(tmp_path)))
     table = results(page)
     assert [[line.one("th").text for line in body.all("tr")] for body in table.all("tbody")] == [
@@ -101,7 +101,7 @@ def test_the_rows_of_each_backbone_are_a_body_of_their_own_under_two_rows_of_hea
     assert [cell.attributes["class"].split()[-2:] for cell in wide[0].all("td")[:2]] == [["c1", "d0"], ["c2", "d0"]]
 
 
-def test_behind_each_number_are_its_runs_and_those_that_are_missing(tmp_path: Path) -> None:
+def test_each_number_lists_its_finished_and_missing_runs(tmp_path: Path) -> None:
     inputs = two_backbones(tmp_path)
     page = parsed(page_of(inputs))
     by_row = {line.one("th").text: line for line in results(page).all("tr") if line.all("td")}
@@ -136,7 +136,7 @@ def test_unfinished_runs_are_listed_with_why_they_failed_and_without_the_place_o
     assert str(tmp_path) not in html
 
 
-def test_unfinished_runs_tell_the_settings_by_which_rows_differ(tmp_path: Path) -> None:
+def test_unfinished_runs_show_the_settings_in_which_lines_differ(tmp_path: Path) -> None:
     runs_ = runs({"recipe.lr": [0.001, 0.002], "seed": [0, 1]})
     page = parsed(page_of(inputs_in(tmp_path, runs_, [70.0, 71.0, 80.0, None])))
     assert "Tiny, recipe_lr 0.002" in [cell.text for cell in page.one(id="unfinished").all("td")]
@@ -146,7 +146,7 @@ def test_unfinished_runs_tell_the_settings_by_which_rows_differ(tmp_path: Path) 
     assert [cell.attributes["data-value"] for cell in cells] == ["0.001", "0.002"]
 
 
-def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_share(tmp_path: Path) -> None:
+def test_a_run_shows_its_results_and_its_cell_the_common_settings(tmp_path: Path) -> None:
     inputs = two_backbones(tmp_path)
     page = parsed(page_of(inputs))
     for record in inputs.records:
@@ -172,7 +172,7 @@ def test_a_run_has_its_results_and_its_cell_the_whole_spec_and_what_the_runs_sha
         assert "host_hostname" not in both
 
 
-def test_what_only_some_runs_of_a_cell_have_stands_at_each(tmp_path: Path) -> None:
+def test_values_of_only_some_runs_of_a_cell_are_shown_at_each_run(tmp_path: Path) -> None:
     inputs = two_backbones(tmp_path)
     first, *others = inputs.records
     code = first.code.model_copy(update={"versions": {**first.code.versions, "triton": "3.5.1"}})
@@ -224,7 +224,7 @@ def test_a_curve_has_the_values_of_its_file(tmp_path: Path) -> None:
     assert held.table.splitlines()[3] == "3\t1.000\t–\t1.500\t–\t60.12"
 
 
-def test_a_series_without_any_value_is_left_out_and_a_file_that_cannot_be_read_is_no_curve(tmp_path: Path) -> None:
+def test_empty_series_and_unreadable_files_have_no_curve(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,train_loss,val_loss,val_top1,test_loss,test_top1\n1,2.0,,,1e999,10.0\n")
     held = read_curve(path, limit=7)
@@ -269,14 +269,14 @@ def test_every_chart_of_a_page_refers_to_lines_in_it(tmp_path: Path) -> None:
     assert len(charts) > 2 and all(chart.all("use") for chart in charts)
 
 
-def test_a_chart_of_one_value_is_a_dot_in_its_middle_and_one_of_none_is_left_out() -> None:
+def test_a_chart_of_one_value_is_a_central_dot_and_of_no_value_is_omitted() -> None:
     single = LearningCurve((4,), 1, {"test_loss": (2.0,)})
     assert 'class="series test dot" d="M451 204h0"' in Chart("c", "Loss", ("test_loss",), [single]).definitions
     for empty in (Chart("c", "Loss", ("val_loss",), [single]), Chart("c", "Loss", ("test_loss",), [])):
         assert empty.definitions == empty.figure(range(len(empty.curves))) == ""
 
 
-def test_long_curves_keep_their_first_and_last_epoch_and_evenly_what_is_between() -> None:
+def test_long_curves_keep_first_last_and_evenly_spaced_epochs() -> None:
     lines = [str(number) for number in range(1, 102)]
     assert thinned(lines, 5) == ["1", "26", "51", "76", "101"]
     assert thinned(lines, 101) == lines
@@ -320,7 +320,7 @@ def hostile_page(folder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_whatever_a_name_holds_is_text_and_the_page_is_built_as_with_any_other(name: str, tmp_path: Path) -> None:
+def test_any_name_is_escaped_and_does_not_change_the_page(name: str, tmp_path: Path) -> None:
     html = hostile_page(tmp_path / "hostile", name)
     page, harmless = parsed(html), parsed(hostile_page(tmp_path / "harmless", "any name"))
     assert page.skeleton == harmless.skeleton
@@ -332,7 +332,7 @@ def test_whatever_a_name_holds_is_text_and_the_page_is_built_as_with_any_other(n
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_nothing_is_loaded_and_nothing_runs_but_the_pages_own_script(name: str, tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_runs_only_its_own_script(name: str, tmp_path: Path) -> None:
     html = hostile_page(tmp_path, name)
     page = parsed(html)
     assert not {node.tag for node in page.walk()} & {
@@ -360,19 +360,19 @@ def test_nothing_is_loaded_and_nothing_runs_but_the_pages_own_script(name: str, 
     assert "http" not in script.text
 
 
-def test_the_script_can_stand_in_a_page() -> None:
+def test_the_script_can_be_inlined_in_a_page() -> None:
     assert not re.search(
         r"</script|<!--|innerHTML|insertAdjacentHTML|document\.write|\beval\(|\r", asset("page.js"), re.IGNORECASE
     )
     assert "</style" not in asset("page.css")
 
 
-def test_the_same_records_in_another_place_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_records_in_another_folder_have_the_same_bytes(tmp_path: Path) -> None:
     one, other = (page_of(two_backbones(tmp_path / name), figures=(PageFigure("f", "c", SVG),)) for name in ("a", "b"))
     assert one == other
 
 
-def test_notes_are_linked_from_the_rows_that_carry_their_marks(tmp_path: Path) -> None:
+def test_footnotes_are_linked_from_the_lines_with_their_marks(tmp_path: Path) -> None:
     runs_ = runs({"method": ["none", "spt"]})
     inputs = inputs_in(tmp_path, runs_, [70.0, 80.0])
     mixed = replace(inputs, records=(inputs.records[0], inputs.records[1].model_copy(update={"threads": 2})))
@@ -415,11 +415,11 @@ def test_a_figure_is_an_image_in_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["page.html.j2", "page.css", "page.js"])
-def test_the_package_holds_what_the_page_is_made_of(name: str) -> None:
+def test_the_package_contains_the_files_of_the_page(name: str) -> None:
     assert (files("slbench.report.html") / name).is_file()
 
 
-def test_a_page_without_any_finished_run_says_so(tmp_path: Path) -> None:
+def test_a_page_without_finished_runs_says_that_there_are_none(tmp_path: Path) -> None:
     runs_ = runs({"method": ["none"]})
     page = parsed(page_of(inputs_in(tmp_path, runs_, [None])))
     assert "No run is finished yet." in page.one(id="table").text
@@ -427,7 +427,7 @@ def test_a_page_without_any_finished_run_says_so(tmp_path: Path) -> None:
     assert len(page.one(id="unfinished").one("tbody").all("tr")) == 1
 
 
-def test_a_report_in_html_holds_the_figures_that_were_drawn(tmp_path: Path) -> None:
+def test_an_html_report_contains_its_figures(tmp_path: Path) -> None:
     runs_ = runs({"recipe.lr": [0.001, 0.002]})
     done = report(inputs_in(tmp_path / "store", runs_, [70.0, 80.0]), formats=["html"], out=tmp_path / "out")
     assert done.files[-1] == "report.html"
