@@ -1,6 +1,7 @@
 """Devices and slots of invented machines: GPUs, cores and bf16 are replaced."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -196,6 +197,14 @@ def test_free_memory_of_a_gpu_is_what_its_driver_says(
     gpu = Device("cuda:0", "GPU", True, cuda="GPU-aaaa-1", memory_bytes=10**9)
     monkeypatch.setattr(machine, "free_gpu_memory", {gpu.cuda: free}.__getitem__)
     assert free_memory(gpu) == expected
+
+
+def test_the_driver_is_asked_for_the_free_memory_of_the_device_with_that_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    pynvml = pytest.importorskip("pynvml")
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: {"GPU-aaaa-1": 7, "GPU-bbbb-2": 8}[uuid])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(free=handle * 10**8))
+    assert machine.free_gpu_memory("GPU-bbbb-2") == 8 * 10**8
 
 
 def test_a_gpu_that_the_driver_does_not_know_has_unknown_free_memory() -> None:
