@@ -16,6 +16,7 @@ from slbench.engines.ray_actor import NAMESPACE, RayWorker, probe_node
 
 PROBE_SECONDS = 60.0  # for an answer of a node
 ANSWER_SECONDS = 10.0  # for an answer of an actor; one that does not answer has not started
+START_ATTEMPTS = 3  # of a local cluster
 OBJECT_STORE_BYTES = 2**27  # of a local cluster, which transfers nothing
 Request = Mapping[str, Any]
 
@@ -26,7 +27,14 @@ def connect(request: Request) -> dict[str, Any]:
     if request["address"]:
         ray.init(address=request["address"], **settings)
         return {"address": request["address"]}
-    ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **settings)
+    for left in reversed(range(START_ATTEMPTS)):
+        try:
+            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **settings)
+            break
+        except Exception:  # a busy machine: Ray gives up after half a minute
+            ray.shutdown()
+            if not left:
+                raise
     return {"address": ray.get_runtime_context().gcs_address}
 
 

@@ -35,6 +35,8 @@ class ClusterUnderTest(ABC):
     """
 
     name: str
+    excessive: tuple[object, ...] = ()  # flags of a worker that no node can hold
+    refusal: str = ""  # words of its refusal
 
     def __init__(self, study: Path) -> None:
         self.study, self.store = study, Store(study.parent / "results")
@@ -166,6 +168,7 @@ class Slurm(SubmittedWorkers):
 
     name = "slurm"
     flags = ("--engine", "slurm")
+    excessive, refusal = ("--mem", "100G"), "not available"
 
     def __init__(self, study: Path, cluster: SlurmCluster) -> None:
         super().__init__(study)
@@ -201,6 +204,7 @@ class Ray(SubmittedWorkers):
         super().__init__(study)
         self.cluster = cluster
         self.flags = ("--engine", "ray", "--ray-address", cluster.address)
+        self.excessive, self.refusal = (*self.flags, "--num-cpus", 99), "at most there is CPU 1"
 
     def preempt(self, worker: psutil.Process) -> None:
         actor = worker.parent()
@@ -226,6 +230,14 @@ def raylet_of(node: Any) -> int:
     return pid
 
 
+def add_node(cluster: Any, **settings: Any) -> None:
+    """Add a node to a Ray. On a busy machine Ray may give up after half a minute; then it is tried again, once."""
+    try:
+        cluster.add_node(**settings)
+    except Exception:
+        cluster.add_node(**settings)
+
+
 @contextlib.contextmanager
 def running_ray() -> Iterator[Any]:
     """Run a Ray of a head and three nodes of one CPU within the block, all on the loopback interface."""
@@ -238,10 +250,11 @@ def running_ray() -> Iterator[Any]:
             from ray.cluster_utils import Cluster
 
             head = {"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
-            cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": RAY_HEALTH})
+            cluster = Cluster()
             try:
+                add_node(cluster, **head, _system_config=RAY_HEALTH)
                 for _ in range(3):
-                    cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+                    add_node(cluster, num_cpus=1, node_ip_address="127.0.0.1")
                 yield cluster
             finally:
                 cluster.shutdown()

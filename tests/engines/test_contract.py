@@ -56,6 +56,15 @@ def files_with_modes(store: Store, pattern: str) -> set[str]:
     return {oct(stat.S_IMODE(path.stat().st_mode)) for path in store.root.glob(pattern)}
 
 
+def check_refusal(cluster: ClusterUnderTest) -> None:
+    """Check that what no node has is refused before anything is submitted."""
+    if cluster.excessive:
+        command = cluster.command("submit", *cluster.excessive)
+        result = subprocess.run(command, env=cluster.environment(), capture_output=True, text=True)
+        assert result.returncode == 2 and result.stderr.count("\n") == 1
+        assert not missing(result.stderr, "--engine", cluster.name, cluster.refusal)
+
+
 @pytest.mark.parametrize("engine", ["local", "slurm", "ray"])
 def test_disturbed_workers_finish_every_run_once_with_the_weights_of_a_local_grid(
     engine: str, grid: str, undisturbed: Store, tmp_path: Path
@@ -65,6 +74,7 @@ def test_disturbed_workers_finish_every_run_once_with_the_weights_of_a_local_gri
     runs = [run.spec for run in load_study(study).runs]
     with cluster_of(engine, study) as cluster:
         store = cluster.store
+        check_refusal(cluster)
         cluster.submit(3, umask=0o027)
         wait_until(lambda: len(training(cluster)) == 3, cluster, seconds=240)
         cluster.preempt(preempted := training(cluster)[1])
@@ -103,12 +113,3 @@ def test_disturbed_workers_finish_every_run_once_with_the_weights_of_a_local_gri
         print(run.run_id, record.labels.method, record.weights_sha256[:16], other.weights_sha256[:16])
     for (_, folder), mode in zip(submissions(store), ("0o640", "0o664"), strict=False):
         assert files_with_modes(store, f"{folder.path.relative_to(store.root)}/[0-9].*") == {mode}
-
-
-def test_what_no_node_of_slurm_has_is_refused_before_submission(tmp_path: Path, grid: str) -> None:
-    (tmp_path / "study.toml").write_text(grid)
-    with cluster_of("slurm", tmp_path / "study.toml") as cluster:
-        command = cluster.command("submit", "--mem", "100G")
-        result = subprocess.run(command, env=cluster.environment(), capture_output=True, text=True)
-    assert result.returncode == 2 and result.stderr.count("\n") == 1
-    assert not missing(result.stderr, "sbatch --test-only", "not available")

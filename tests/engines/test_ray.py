@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import psutil
 import pytest
 
 from slbench.engine_settings import RaySettings
@@ -186,3 +187,31 @@ def test_a_worker_at_its_time_limit_tells_its_actor_to_start_it_again(tmp_path: 
         assert worker.requeue() == "requeued" and worker.seconds is None
     last = folder.worker(1).last
     assert last is not None and last.requeued and (last.restart, last.job_id) == (1, submission.name[-8:])
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_listens_on_the_loopback_interface_only_and_sees_what_it_can_hold(
+    tmp_path: Path,
+) -> None:
+    with ray_cluster.RayDriver("") as driver:
+        children = [psutil.Process(driver._process.pid), *psutil.Process(driver._process.pid).children(recursive=True)]
+        sockets = [each.laddr for process in children for each in process.net_connections() if each.status == "LISTEN"]
+        assert len(sockets) > 2 and {address.ip.removeprefix("::ffff:") for address in sockets} == {"127.0.0.1"}
+        assert not [process for process in children if "--disable-frontend" not in str(dashboard(process))]
+        asked = {"folder": str(tmp_path / "store" / "engines" / "s" / "x"), "python": "/bin/sh", "force": False}
+        refused = driver.ask("check", needs={"CPU": 9999.0}, **asked)["refused"]
+        assert not missing(refused, "no node has", "CPU 9999")
+        assert not missing(
+            driver.ask("check", needs={"CPU": 1.0}, **asked)["refused"], tmp_path / "store", "not visible"
+        )
+        with pytest.raises(EngineError, match="needs"):
+            driver.ask("check")
+        processes = [process for process in children if process.is_running()]
+    psutil.wait_procs(processes, timeout=30)
+    assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
+
+
+def dashboard(process: psutil.Process) -> list[str]:
+    """Return the command line of Ray's dashboard; else one that is accepted."""
+    line = process.cmdline()
+    return line if any(part.endswith("dashboard.py") for part in line) else ["--disable-frontend"]
