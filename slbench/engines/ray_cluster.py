@@ -163,10 +163,9 @@ class RayCluster:
         found: dict[str, list[Task]] = {each.name: [] for each in submissions}
         for address in sorted({each.address for each in submissions}):
             names = {each.name: each for each in submissions if each.address == address}
-            try:
-                answer = self._ask(address, "queue", names=list(names))
-            except InputError:
+            if has_ended(address):
                 continue
+            answer = self._ask(address, "queue", names=list(names))
             for name, task, node in answer["workers"]:
                 state, reason = ("PENDING", "no free resources") if node is None else ("RUNNING", "")
                 found[name].append(Task(job_id(names[name]), task, state, node or "", reason))
@@ -216,6 +215,17 @@ def check_address(address: str) -> None:
         ) from None
     except OSError as error:
         raise EngineError(f"--ray-address: {address} does not answer: {error}") from None
+
+
+def has_ended(address: str) -> bool:
+    """Return whether the host of a cluster answers, and nothing listens there any more."""
+    try:
+        socket.create_connection(parsed(address), timeout=CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False  # it cannot be told
+    return False
 
 
 def parsed(address: str) -> tuple[str, int]:

@@ -127,11 +127,9 @@ class LocalWorkers(ClusterUnderTest):
         kill_tree(worker)
 
     def endings(self) -> list[str | None]:
+        codes = {process.pid: process.wait(timeout=60) for process in self.processes}
         ends = {0: "no work", 130: "terminated"}
-        return [
-            "time limit" if process.pid in self.warned else ends.get(process.wait(timeout=60))
-            for process in self.processes
-        ]
+        return ["time limit" if pid in self.warned else ends.get(code) for pid, code in codes.items()]
 
 
 class SubmittedWorkers(ClusterUnderTest):

@@ -59,6 +59,7 @@ def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeDriver]:
         monkeypatch.setattr(FakeDriver, name, value)
     monkeypatch.setattr(ray_cluster, "RayDriver", FakeDriver)
     monkeypatch.setattr(ray_cluster, "check_address", lambda address: None)
+    monkeypatch.setattr(ray_cluster, "has_ended", lambda address: False)
     monkeypatch.setattr("slbench.engines.submit.LOOKUPS", (0.0,))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
