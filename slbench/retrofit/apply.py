@@ -24,16 +24,13 @@ def describe(model: nn.Module, image_size: int | tuple[int, int] | None = None) 
     """Return what a method would meet in a model: tokenizer, attention layers, grids, class tokens, pooling.
 
     Found by running random images through the model; `print` it. Attention of the same tokens is told by gradients.
+    Of a model that has a method already, it tells the new tokenizer, temperatures and masks.
 
     Args:
         image_size: (height, width) or side in px; default: the model's own.
     Raises:
         InputError: if the image size is unknown, or the model does not take such images.
     """
-    if known := getattr(model, "slbench_method", ""):
-        raise InputError(
-            f"{type(model).__name__}: has a method already (got {known}); describe it before slbench.apply"
-        )
     return examine(model, image_size)
 
 
@@ -64,7 +61,7 @@ def apply(
         InapplicableError: if the method finds nothing to change; names what was looked for. The model is unchanged.
         InputError: for an unknown method or image size, or a model that has a method already.
     Warns:
-        UserWarning: if `layer_norm` changes the function of the model.
+        UserWarning: if `layer_norm` changes the function of the model, or if softmaxes of other kinds stay as they are.
     Source: SPT and LSA of arXiv:2112.13492.
     """
     wanted = lookup(METHODS, method, "method") if isinstance(method, str) else method
@@ -93,6 +90,13 @@ def retrofit(model: nn.Module, structure: Structure, method: Method, *, from_scr
             module.__class__, module._modules = kind, children
         raise
     model.slbench_method = title  # type: ignore[assignment]
+    if method.changes_attention and structure.other_softmaxes:
+        first, *more = structure.other_softmaxes
+        warnings.warn(
+            f"{structure.model}: {title}: softmaxes of no products of queries and keys over tokens stay as they are: "
+            f"{first}{f' and {len(more)} more layers' if more else ''}",
+            stacklevel=3,
+        )
 
 
 def check(structure: Structure, method: Method, title: str) -> None:

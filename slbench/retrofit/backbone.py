@@ -41,7 +41,7 @@ class RetrofittedBackbone(Backbone):
         self, model: nn.Module, method: Method, *, shape: ImageShape, seed: int = 0, from_scratch: bool = True
     ) -> None:
         super().__init__()
-        structure = examine(model, shape.size)
+        structure = examine(model, shape.size, channels=shape.channels)
         retrofit(model, structure, method, from_scratch=from_scratch, seed=seed)
         if not method.changes_attention:
             attend(structure, Method())

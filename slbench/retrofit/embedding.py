@@ -15,7 +15,7 @@ from slbench.errors import InapplicableError
 from slbench.methods.method import DIRECTIONS, Method
 from slbench.methods.receptive_steps import Step, steps_of
 from slbench.methods.spt import Shift, pooling, tokenizer
-from slbench.retrofit.interception import mixed
+from slbench.retrofit.interception import Mixin, mixed, own_class
 from slbench.rng import generator
 
 Layout = Literal["grid", "channels last", "tokens"]  # (b d h w), (b h w d), (b n d) row by row
@@ -78,13 +78,17 @@ MERGING: dict[tuple[str, str], tuple[Layout, Layout]] = {
 
 
 def merging_layers(model: nn.Module) -> Iterator[Embedding]:
-    """Yield the patch merging and pooling layers of the classes in `MERGING`."""
+    """Yield the patch merging and pooling layers of the classes in `MERGING`, and those with S_pool in their place."""
     for path, module in model.named_modules():
-        layouts = MERGING.get((type(module).__module__, type(module).__name__))
+        if isinstance(module, TokensInPlace) and module.merges and not path.endswith(".shifted"):
+            yield module.as_merging(path)
+        layouts = MERGING.get(own_class(module))
         if layouts is None:
             continue
         reads, layout = layouts
         map_ = module.get_submodule("conv" if hasattr(module, "conv") else "reduction")
+        if isinstance(map_, TokensInPlace):  # which comes later
+            continue
         if isinstance(map_, nn.Conv2d):
             path, module = f"{path}.conv", map_
             sizes = map_.in_channels, map_.out_channels
@@ -113,6 +117,8 @@ def layout_of(module: nn.Module, output: Any, size: tuple[int, int]) -> tuple[La
         square = {*module.stride} == {stride} and len({*module.kernel_size}) == 1
         return ("grid", output.shape[1], stride, (down, across)) if square and stride > 1 else None
     height, width = size
+    if isinstance(module, TokensInPlace):
+        return module.layout, len(module.weight), module.stride, module.grid(size)
     if output.ndim == 4:
         layouts: tuple[tuple[Layout, torch.Size, int], ...] = (
             ("grid", output.shape[-2:], output.shape[1]),
@@ -160,6 +166,25 @@ class TokensInPlace(nn.Module):
         self.merges = embedding.merges
         self.kernel, self.stride, self.padding = embedding.kernel, embedding.stride, embedding.padding
 
+    def as_merging(self, path: str) -> Embedding:
+        """Return it as the merging layer that it is."""
+        channels, dim = linear_maps(self)[-1].weight.shape[1], len(self.weight)
+        return Embedding(
+            path=path,
+            module=self,
+            in_channels=channels,
+            dim=dim,
+            stride=self.stride,
+            reads=self.reads,
+            layout=self.layout,
+            merges=True,
+        )
+
+    def grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the tokens (down, across) of an input (height, width)."""
+        down, across = ((side + 2 * self.padding - self.kernel) // self.stride + 1 for side in size)
+        return down, across
+
     @property
     def weight(self) -> Tensor:
         """Return the weight of the linear map, whose type some models ask for."""
@@ -177,7 +202,7 @@ class TokensInPlace(nn.Module):
         return laid_out(tokens, self.layout, rows=rows)
 
 
-class AddedTokens:
+class AddedTokens(Mixin):
     """Mixed into the class of an embedding, to whose output it adds a linear map of shifted copies.
 
     The map starts at zero, so that the embedding starts as it was. One linear map of the patches of the image and of
@@ -187,14 +212,20 @@ class AddedTokens:
     shifted: TokensInPlace
 
     def forward(self, x: Tensor, *args: Any, **named: Any) -> Tensor:
-        own = x
-        if isinstance(self, nn.Sequential):  # whose forward would run `shifted` as well
-            for part in self:
-                own = own if part is self.shifted else part(own)
-        else:
-            own = super().forward(x, *args, **named)  # type: ignore[misc]
-        output: Tensor = own + self.shifted(x, *args, **named)
-        return output
+        own: Tensor = super().forward(x, *args, **named)  # type: ignore[misc]
+        return own + self.shifted(x, *args, **named)
+
+
+class AddedTokensInSequence(AddedTokens):
+    """`AddedTokens` for `nn.Sequential`, whose parts, as its forward sees them, do not include `shifted`."""
+
+    _modules: dict[str, nn.Module]
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(list(self._modules.values())[:-1])
+
+    def __len__(self) -> int:
+        return len(self._modules) - 1
 
 
 class CopiesOnly(nn.Module):
@@ -229,9 +260,8 @@ def linear_maps(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
 def add_copies(embedding: Embedding, method: Method) -> None:
     """Let an embedding also read shifted copies, with weights of zero, in place."""
     module = embedding.module
-    if isinstance(module, nn.Sequential) and type(module).forward is not nn.Sequential.forward:
-        raise InapplicableError(f"shift: {embedding} runs its parts in its own way; set from_scratch to true")
-    module.__class__ = mixed(AddedTokens, type(module))
+    mixin = AddedTokensInSequence if isinstance(module, nn.Sequential) else AddedTokens
+    module.__class__ = mixed(mixin, type(module))
     like = next(module.parameters())
     module.shifted = TokensInPlace(CopiesOnly(embedding, method), embedding).to(like.device, like.dtype)
 

@@ -85,6 +85,8 @@ class Calls(TorchFunctionMode):
         if func in SOFTMAX and softmax_axis(args, named) == -1:
             scores, *rest = args
             return self.softmax(scores, lambda values: func(values, *rest, **named))
+        if func in SOFTMAX:
+            self.other_softmax(args[0])
         found = operands(func, args)
         output = func(*args, **named)
         return output if found is None else self.product(found, output)
@@ -100,6 +102,9 @@ class Calls(TorchFunctionMode):
     def softmax(self, scores: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the softmax of scores along the last axis."""
         raise NotImplementedError
+
+    def other_softmax(self, scores: Tensor) -> None:
+        """Note a softmax along another axis."""
 
 
 CallKind = Literal["fused", "product"]
@@ -181,7 +186,15 @@ class Apply(Calls):
         return compute(scores)
 
 
-class Intercepted:
+class Mixin:
+    """Mixed into the class of a module by `mixed`; such modules can be copied and pickled."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        _, _, *rest = super().__reduce_ex__(protocol)
+        return (new_mixed, type(self).__bases__, *rest)
+
+
+class Intercepted(Mixin):
     """Mixed into the class of an attention layer by `intercept`."""
 
     seen_calls: tuple[int, ...]  # fused calls, products and softmaxes of the last forward
@@ -229,6 +242,18 @@ def mixed(mixin: type, kind: type[nn.Module]) -> type[nn.Module]:
     if (mixin, kind) not in MIXED:
         MIXED[mixin, kind] = type(f"Retrofitted{kind.__name__}", (mixin, kind), {"__module__": kind.__module__})
     return MIXED[mixin, kind]
+
+
+def own_class(module: nn.Module) -> tuple[str, str]:
+    """Return package and name of the class of a module, as it was before anything was mixed in."""
+    kind = type(module).__bases__[1] if isinstance(module, Mixin) else type(module)
+    return kind.__module__, kind.__name__
+
+
+def new_mixed(mixin: type, kind: type[nn.Module]) -> nn.Module:
+    """Return an object of a mixed class without a state, as pickle does of classes that a module names."""
+    cls = mixed(mixin, kind)
+    return cls.__new__(cls)
 
 
 class ExplicitAttention(nn.MultiheadAttention):

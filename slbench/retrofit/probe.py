@@ -1,7 +1,7 @@
 """Probe of a foreign model: which modules embed patches and attend, found by running one batch through it."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,10 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from slbench.errors import InputError
-from slbench.retrofit.interception import CallKind, Calls, Operands, Plan
+from slbench.methods.lsa import AttentionLogits
+from slbench.retrofit.interception import CallKind, Calls, Operands, Plan, own_class
 
 Relation = Literal["self", "cross", "none", "unknown"]
 BATCH = 5  # unlike usual numbers of heads
+ANCESTORS = 2  # modules around a layer whose inputs may show what its own do not
+
+# Relations of layers, by package and class, whose inputs do not show them: GCViT's global queries are tokens of a
+# coarser grid of the whole image.
+KNOWN: dict[tuple[str, str], Relation] = {("timm.models.gcvit", "WindowAttentionGlobal"): "cross"}
 
 
 @dataclass(eq=False)
@@ -27,6 +33,8 @@ class Call:
     scale_after: float = 1.0  # the part of it that is applied to the product
     mixes: bool = False  # heads are mixed between product and softmax
     relation: Relation = "none"
+    folded_heads: int | None = None  # heads in the first of 3 axes, as its faster index; None: unknown
+    learns_scale: bool = False  # a parameter of the layer is a factor of the scores
 
 
 @dataclass(eq=False)
@@ -38,6 +46,14 @@ class Layer:
     calls: list[Call] = field(default_factory=list)
     counts: tuple[int, ...] = ()  # fused calls, products and softmaxes of one forward
     softmaxes: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)  # number and shape, of all softmaxes
+    others: list[tuple[int, ...]] = field(default_factory=list)  # shapes of softmaxes along other axes than the last
+
+    @property
+    def num_heads(self) -> int | None:
+        """Return the number of heads that the module states."""
+        names = ("num_heads", "num_attention_heads", "heads")
+        values = (getattr(self.module, name, None) for name in names)
+        return next((value for value in values if isinstance(value, int)), None)
 
 
 class Recorder(Calls):
@@ -54,8 +70,9 @@ class Recorder(Calls):
         self.readers = list[tuple[str, Any]]()  # modules that read the images, the innermost first, and their outputs
 
     def layer(self) -> Layer:
-        """Return the innermost running module that is not the softmax itself."""
-        path = next(name for name in reversed(self.stack) if not isinstance(self.modules[name], nn.Softmax))
+        """Return the innermost running module that is neither the softmax itself nor scores of slbench."""
+        parts = nn.Softmax | AttentionLogits
+        path = next(name for name in reversed(self.stack) if not isinstance(self.modules[name], parts))
         return self.layers.setdefault(path, Layer(path, self.modules[path]))
 
     def number(self, kind: int) -> int:
@@ -97,6 +114,9 @@ class Recorder(Calls):
                 break
         return compute(scores)
 
+    def other_softmax(self, scores: Tensor) -> None:
+        self.layer().others.append(tuple(scores.shape))
+
     def attended(self, output: Tensor) -> Tensor:
         """Return the output of attention."""
         return output
@@ -112,26 +132,35 @@ class Prover(Recorder):
 
     The inputs of each attention layer become leaves. Scores of query i and key j depend on the inputs of both; if
     queries and keys are the same tokens, those of i and j depend on exactly what those of (i, i) and (j, j) depend on.
+
+    Args:
+        anchors: by path of a layer, the module whose inputs become leaves: the layer itself or one around it.
     """
 
-    def __init__(self, model: nn.Module, paths: Sequence[str]) -> None:
+    def __init__(self, model: nn.Module, anchors: Mapping[str, str]) -> None:
         super().__init__(model)
-        self.paths = paths
-        self.leaves = dict[str, list[Tensor]]()
+        self.anchors = anchors
+        self.leaves = dict[str, list[Tensor]]()  # by anchor
 
     def found(self, call: Call, operands: Operands, flow: tuple[Tensor, Tensor] | None) -> None:
         layer = self.layer()
-        leaves = self.leaves.get(layer.path, [])
+        leaves = self.leaves.get(self.anchors.get(layer.path, ""), [])
         if leaves:
             call.relation = relation(operands, leaves)
+            if call.relation == "unknown":
+                call.relation = KNOWN.get(own_class(layer.module), "unknown")
+            call.folded_heads = folded_heads(operands.q, leaves, layer.num_heads)
         if flow is not None:
             call.scale_after, call.mixes = factor(*flow)
+        if call.relation != "none":
+            scores = operands.q @ operands.k.transpose(-2, -1) if flow is None else flow[1]
+            call.learns_scale = learns_scale(scores, layer.module.parameters())
         if (call.kind, call.plan) not in [(known.kind, known.plan) for known in layer.calls]:  # else it runs again
             layer.calls.append(call)
 
     def attended(self, output: Tensor) -> Tensor:
         """Return the output of attention as a new leaf: later attention of the layer starts from these tokens."""
-        leaves = self.leaves.get(self.layer().path)
+        leaves = self.leaves.get(self.anchors.get(self.layer().path, ""))
         if leaves is None:
             return output
         leaves.append(output.detach().clone().requires_grad_())
@@ -207,25 +236,68 @@ def factor(product: Tensor, scores: Tensor) -> tuple[float, bool]:
     """Return d score / d product, and whether a score depends on the products of several heads."""
     if not product.requires_grad or not scores.requires_grad:
         return 1.0, False
-    (gradient,) = torch.autograd.grad(scores.flatten()[0], product, retain_graph=True, allow_unused=True)
-    if gradient is None:
-        return 1.0, True
-    value = float(gradient.flatten()[0])
-    mixes = int((gradient != 0).sum()) > 1
-    return (value, mixes) if value > 0 and not mixes else (1.0, mixes)
+    for entry in sorted(
+        {0, min(1, scores.numel() - 1), min(scores.shape[-1], scores.numel() - 1)}
+    ):  # one may be hidden
+        score = scores.flatten()[entry]
+        (gradient,) = torch.autograd.grad(score, product, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            return 1.0, True
+        if int((gradient != 0).sum()) > 1:
+            return 1.0, True
+        if (value := float(gradient.flatten()[entry])) > 0:
+            return value, False
+    return 1.0, False
+
+
+def folded_heads(q: Tensor, leaves: list[Tensor], stated: int | None) -> int | None:
+    """Return the heads in the first axis of queries (s n d), if those of a sequence follow each other there; else None.
+
+    Args:
+        leaves: inputs of the layer, with sequences along the first axis.
+        stated: heads of the layer.
+    """
+    if q.ndim != 3 or not q.requires_grad or leaves[0].ndim < 3:
+        return None
+    sequences = len(leaves[0])
+    if len(q) == sequences:
+        return 1
+    if sequences < 2 or stated is None or len(q) != sequences * stated:
+        return None
+    for row, sequence in ((0, 0), (stated - 1, 0), (stated, 1)):
+        (gradient,) = torch.autograd.grad(q[row].sum(), leaves[:1], retain_graph=True, allow_unused=True)
+        if gradient is None or gradient.flatten(1).any(1).nonzero().flatten().tolist() != [sequence]:
+            return None
+    return stated
+
+
+def learns_scale(scores: Tensor, parameters: Iterable[nn.Parameter]) -> bool:
+    """Return whether a parameter is a factor of scores (s ... n m): one for all heads, or one per head.
+
+    The gradient of a score is nonzero for one value of such a parameter and, unlike that of a bias, differs between
+    images.
+    """
+    sizes = {1, *scores.shape[1:-2]}
+    found = [parameter for parameter in parameters if parameter.requires_grad and parameter.numel() in sizes]
+    if not found or not scores.requires_grad:
+        return False
+    last = len(scores) // BATCH * (BATCH - 1)  # the same sequence of the last image
+    entry = min(1, scores[0].numel() - 1)
+    gradients = [
+        torch.autograd.grad(scores[sequence].flatten()[entry], found, retain_graph=True, allow_unused=True)
+        for sequence in (0, last)
+    ]
+    for first, second in zip(*gradients, strict=True):
+        if first is None or second is None or int((first != 0).sum()) != 1:
+            continue
+        if not torch.allclose(first, second, rtol=1e-3, atol=0):
+            return True
+    return False
 
 
 @contextlib.contextmanager
 def hooked(recorder: Recorder, images: Tensor) -> Iterator[None]:
     """Tell a recorder which modules run and read the images; a prover gets the inputs of its layers as leaves."""
-
-    def reads_images(args: Sequence[Any]) -> bool:
-        return (
-            bool(args)
-            and isinstance(args[0], Tensor)
-            and args[0].shape == images.shape
-            and torch.equal(args[0].detach(), images)
-        )
 
     with contextlib.ExitStack() as hooks:
         for path, module in recorder.modules.items():
@@ -233,7 +305,7 @@ def hooked(recorder: Recorder, images: Tensor) -> Iterator[None]:
             def enter(_module: nn.Module, args: Any, named: Any, path: str = path) -> Any:
                 recorder.stack.append(path)
                 recorder.counts.pop(path, None)
-                if isinstance(recorder, Prover) and path in recorder.paths:
+                if isinstance(recorder, Prover) and path in recorder.anchors.values():
                     return recorder.make_leaves(path, args, named)
                 return None
 
@@ -241,12 +313,24 @@ def hooked(recorder: Recorder, images: Tensor) -> Iterator[None]:
                 recorder.stack.pop()
                 if path in recorder.layers:
                     recorder.layers[path].counts = tuple(recorder.counts.get(path, (0, 0, 0)))
-                if path and reads_images(args or tuple(named.values())):
+                if path and any(shows(value, images) for value in (*args, *named.values())[:1]):
                     recorder.readers.append((path, output))
 
             hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
             hooks.callback(module.register_forward_hook(leave, with_kwargs=True, always_call=True).remove)
         yield
+
+
+def shows(value: Any, images: Tensor) -> bool:
+    """Return whether a value is the images (b c h w), up to a factor and an offset per channel, and their order."""
+    if not isinstance(value, Tensor) or value.shape != images.shape:
+        return False
+    if torch.equal(value.detach(), images):
+        return True
+    a, b = (x.detach().float().transpose(0, 1).flatten(1) for x in (value, images))
+    a, b = ((x - x.mean(1, keepdim=True)) / x.std(1, correction=0, keepdim=True).clamp(min=1e-12) for x in (a, b))
+    correlation = (a @ b.T).abs() / a.shape[1]
+    return bool((correlation > 0.999).sum(1).eq(1).all())
 
 
 @contextlib.contextmanager
@@ -270,6 +354,7 @@ class Probe:
 
     layers: tuple[Layer, ...]  # that attend, in order of computation
     readers: tuple[tuple[str, Any], ...]  # modules that read the images, the innermost first, and their outputs
+    others: tuple[Layer, ...] = ()  # with softmaxes, but of no products
 
 
 def probe(model: nn.Module, images: Tensor) -> Probe:
@@ -282,7 +367,38 @@ def probe(model: nn.Module, images: Tensor) -> Probe:
         first = Recorder(model)
         with torch.no_grad(), hooked(first, images), first:
             model(images)
-        prover = Prover(model, [path for path, layer in first.layers.items() if layer.calls])
-        with torch.enable_grad(), hooked(prover, images), prover:
-            model(images)
-    return Probe(tuple(layer for layer in prover.layers.values() if layer.calls), tuple(first.readers))
+        layers = proven(model, images, {path: path for path, layer in first.layers.items() if layer.calls})
+        anchors = {layer.path: layer.path for layer in layers}
+        for _ in range(ANCESTORS):
+            unclear = [layer for layer in layers if any(call.relation == "unknown" for call in layer.calls)]
+            anchors = {layer.path: path for layer in unclear if (path := around(model, anchors[layer.path]))}
+            if anchors:
+                settle(unclear, proven(model, images, anchors))
+    others = tuple(layer for layer in first.layers.values() if not layer.calls and (layer.softmaxes or layer.others))
+    return Probe(layers, tuple(first.readers), others)
+
+
+def proven(model: nn.Module, images: Tensor, anchors: Mapping[str, str]) -> tuple[Layer, ...]:
+    """Return the layers of a model that attend, with relations by the inputs of their anchors."""
+    prover = Prover(model, anchors)
+    with torch.enable_grad(), hooked(prover, images), prover:
+        model(images)
+    return tuple(layer for layer in prover.layers.values() if layer.calls)
+
+
+def around(model: nn.Module, path: str) -> str:
+    """Return the path of the nearest module around another that has a forward of its own; "" for the model."""
+    path = path.rpartition(".")[0]
+    while path and isinstance(model.get_submodule(path), nn.ModuleList | nn.ModuleDict):
+        path = path.rpartition(".")[0]
+    return path
+
+
+def settle(unclear: Iterable[Layer], again: Iterable[Layer]) -> None:
+    """Set the unknown relations of layers to those found again, where they are known now."""
+    found = {layer.path: layer for layer in again}
+    for layer in unclear:
+        for call, other in zip(layer.calls, found[layer.path].calls, strict=True):
+            if call.relation == "unknown" and other.relation in ("self", "cross"):
+                call.relation = other.relation
+                call.learns_scale = other.learns_scale

@@ -60,7 +60,7 @@ class RetrofittedScores(AttentionLogits):
             blend_mask=method.mask_warmup > 0,
             tokens=tokens,
         )
-        self.num_heads, self.mixes = num_heads, mixes
+        self.num_heads, self.mixes, self.learns_scale = num_heads, mixes, learns_scale
         self.own_scale, self.scale_after, self.heads_axis = own_scale, scale_after, heads_axis
         self.initial_scale = own_scale / method.initial_temperature
         if self.scale is not None:
@@ -70,6 +70,15 @@ class RetrofittedScores(AttentionLogits):
     def changes_scores(self) -> bool:
         """Return whether the scores differ from the model's own."""
         return self.scale is not None or self.mask_self or self.initial_scale != self.own_scale
+
+    @property
+    def description(self) -> str:
+        """Return scale and mask as text."""
+        scale = "learned by the model" if self.learns_scale else f"{self.initial_scale:.4g}"
+        if self.scale is not None:
+            values = sorted({f"{value:.4g}" for value in (self.scale.min().item(), self.scale.max().item())})
+            scale = f"learned ({' to '.join(values)}, at first {scale})"
+        return f"{scale}{', diagonal masked' if self.mask_self else ''}"
 
     @property
     def observed(self) -> bool:

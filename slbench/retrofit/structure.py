@@ -1,5 +1,6 @@
 """Structure of a foreign model: its embedding, attention layers and merging layers, as methods meet them."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,17 @@ from torch import nn
 
 from slbench.errors import InputError
 from slbench.methods.token_grid import TokenGrid
-from slbench.retrofit.embedding import Embedding, layout_of, linear_maps, merging_layers
-from slbench.retrofit.interception import Plan, make_explicit
+from slbench.retrofit.embedding import (
+    AddedTokens,
+    Embedding,
+    TokensInPlace,
+    layout_of,
+    linear_maps,
+    merging_layers,
+)
+from slbench.retrofit.interception import Intercepted, Plan, make_explicit
 from slbench.retrofit.probe import BATCH, Call, Layer, Probe, Relation, probe
+from slbench.retrofit.scores import RetrofittedScores
 
 LOOKED_FOR = {
     "tokenizer": "a convolution, or a stem of few, that maps the image to the tokens of the first attention",
@@ -29,9 +38,10 @@ class FoundAttention:
     num_heads: int
     heads_axis: int  # of the scores, from the end; 0: folded into the first axis
     ambiguous: bool  # more than one axis may be that of the heads
-    learns_scale: bool  # the model has a learned scale per head already
+    learns_scale: bool  # the model has a learned scale already
     also_masked: tuple[int, ...]  # softmaxes without products over the same tokens
     tokens: TokenGrid | None
+    scores: RetrofittedScores | None = None  # those of the method that the model has already
 
     @property
     def path(self) -> str:
@@ -76,6 +86,8 @@ class FoundAttention:
         grid = "" if self.tokens is None else f", grid {self.tokens.height} x {self.tokens.width}"
         window = "" if self.tokens is None or not self.tokens.window else f" in windows of {self.tokens.window}"
         scale = "learned by the model" if self.learns_scale else f"{self.own_scale:.4g}"
+        if self.scores is not None:
+            scale = self.scores.description
         return (
             f"{self.path} ({type(self.layer.module).__name__}): {kind}, {queries} x {keys} tokens, "
             f"{self.num_heads} heads, scale {scale}{grid}{window}"
@@ -93,6 +105,7 @@ class Structure:
     other_embeddings: tuple[str, ...]  # convolutions besides the tokenizer that read as many channels as images have
     merging: tuple[Embedding, ...]  # patch merging and pooling layers that S_pool can replace
     attention: tuple[FoundAttention, ...]  # in order of computation
+    other_softmaxes: tuple[str, ...] = ()  # layers with softmaxes that are not of queries and keys
     retrofitted: str = ""  # the method that the model has already
 
     @property
@@ -123,32 +136,30 @@ class Structure:
             lines.append(f"tokens besides patches: {self.class_tokens}")
         lines += [f"merging: {merging}" for merging in self.merging] or ["merging: none of a known class"]
         lines += [f"attention: {found}" for found in self.attention] or ["attention: none found"]
+        lines += [f"softmax of no products of queries and keys: {other}" for other in self.other_softmaxes]
         return "\n".join(lines)
 
 
-def examine(model: nn.Module, image_size: int | tuple[int, int] | None = None) -> Structure:
+def examine(
+    model: nn.Module, image_size: int | tuple[int, int] | None = None, *, channels: int | None = None
+) -> Structure:
     """Return the structure of a model, found by running `BATCH` random images through it.
 
     The model is left as it was, but that its `nn.MultiheadAttention` no longer uses torch's fused path for inference.
 
     Args:
         image_size: (height, width) or side in px; default: the model's own.
+        channels: of the images; default: the model's own.
     Raises:
         InputError: if the image size is unknown, or the model does not take such images.
     """
-    size, channels = image_size_of(model, image_size), channels_of(model)
+    size = image_size_of(model, image_size)
     make_explicit(model)
-    parameter = next(model.parameters())
-    images = torch.randn(BATCH, channels, *size, generator=torch.Generator().manual_seed(0))
-    try:
-        seen = probe(model, images.to(parameter.device, parameter.dtype))
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise InputError(
-            f"{type(model).__name__}: does not take {channels} x {size[0]} x {size[1]} images: {reason}"
-        ) from error
+    channels, seen = probed(model, size, channels_of(model) if channels is None else (channels,))
     attending = [layer.path for layer in seen.layers]
     embedding = find_embedding(model, seen, size=size, channels=channels, attending=attending)
+    grid = None if embedding is None else embedding.grid
+    attention = tuple(found for layer in seen.layers for found in found_in(model, layer, grid=grid))
     return Structure(
         model=type(model).__name__,
         image_size=size,
@@ -156,11 +167,8 @@ def examine(model: nn.Module, image_size: int | tuple[int, int] | None = None) -
         tokenizer=embedding,
         other_embeddings=tuple(other_embeddings(model, embedding, channels=channels)),
         merging=tuple(merging_layers(model)),
-        attention=tuple(
-            found_attention(model, layer, call, grid=None if embedding is None else embedding.grid)
-            for layer in seen.layers
-            for call in layer.calls
-        ),
+        attention=attention,
+        other_softmaxes=tuple(other_softmaxes(seen, attention)),
         retrofitted=getattr(model, "slbench_method", ""),
     )
 
@@ -186,10 +194,39 @@ def image_size_of(model: nn.Module, image_size: int | tuple[int, int] | None) ->
     raise InputError(f"{type(model).__name__}: image_size: not stated by the model; give it as (height, width) in px")
 
 
-def channels_of(model: nn.Module) -> int:
-    """Return the channels of a model's images: those of its first convolution, else 3."""
-    convolutions = (module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d))
-    return next(convolutions, getattr(model, "in_chans", 3))
+def channels_of(model: nn.Module) -> tuple[int, ...]:
+    """Return the channels that a model's images may have: as it states, as its first convolution reads, 3, 1."""
+    cfg = getattr(model, "default_cfg", None) or {}
+    size = cfg.get("input_size") if isinstance(cfg, Mapping) else None
+    owners = (model, getattr(model, "patch_embed", None), getattr(model, "config", None))
+    names = ("in_chans", "in_channels", "num_channels")
+    values = [getattr(owner, name, None) for owner in owners for name in names]
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    values += [None if first is None else first.in_channels, size[0] if size else None, 3, 1]
+    return tuple(dict.fromkeys(value for value in values if isinstance(value, int) and value > 0))
+
+
+def probed(model: nn.Module, size: tuple[int, int], channels: Sequence[int]) -> tuple[int, Probe]:
+    """Return the first number of channels that a model takes, and what images of them showed.
+
+    Raises:
+        InputError: if it takes none; with what was wrong with the first.
+    """
+    parameter = next(model.parameters(), torch.empty(0))
+    first: InputError | None = None
+    for count in channels:
+        images = torch.randn(BATCH, count, *size, generator=torch.Generator().manual_seed(0))
+        try:
+            return count, probe(model, images.to(parameter.device, parameter.dtype))
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            refused = InputError(
+                f"{type(model).__name__}: does not take {count} x {size[0]} x {size[1]} images: {reason}"
+            )
+            refused.__cause__ = error
+            first = first or refused
+    assert first is not None
+    raise first
 
 
 def find_embedding(
@@ -205,6 +242,8 @@ def find_embedding(
     tokens = math.prod(shape) // (shape[-1] * first.num_heads * BATCH)
     for path, output in seen.readers:
         module = model.get_submodule(path)
+        if any(isinstance(model.get_submodule(owner), TokensInPlace | AddedTokens) for owner in owners(path)):
+            continue
         found = layout_of(module, output, size)
         if found is None or not linear_maps(module) or any(name.startswith(f"{path}.") for name in attending):
             continue
@@ -218,6 +257,13 @@ def find_embedding(
     return None
 
 
+def owners(path: str) -> Iterator[str]:
+    """Yield the paths of the modules around another, the model included."""
+    while path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
 def other_embeddings(model: nn.Module, embedding: Embedding | None, *, channels: int) -> Iterator[str]:
     """Yield the convolutions besides the embedding that read as many channels as images have, as of a second branch."""
     for path, module in model.named_modules():
@@ -226,23 +272,36 @@ def other_embeddings(model: nn.Module, embedding: Embedding | None, *, channels:
             yield path
 
 
+def found_in(model: nn.Module, layer: Layer, *, grid: tuple[int, int] | None) -> Iterator[FoundAttention]:
+    """Yield the attention of a layer; with the scores of a method if it has any, in order of their calls."""
+    scores = [scores for _, scores in layer.module.plans()] if isinstance(layer.module, Intercepted) else []
+    for call in layer.calls:
+        found = found_attention(model, layer, call, grid=grid)
+        if scores and found.relation != "none":
+            found = dataclasses.replace(found, scores=scores.pop(0))
+        yield found
+
+
+def other_softmaxes(seen: Probe, attention: Sequence[FoundAttention]) -> Iterator[str]:
+    """Yield the layers, with shapes, whose softmaxes over 2 or more values are not of queries and keys over tokens."""
+    claimed = {(found.path, number) for found in attention for number in (found.call.plan.softmax, *found.also_masked)}
+    for layer in (*seen.layers, *seen.others):
+        free = [shape for number, shape in layer.softmaxes if (layer.path, number) not in claimed] + layer.others
+        free += [call.shape for call in layer.calls if call.relation == "none" and call.kind == "product"]
+        shapes = dict.fromkeys(" x ".join(map(str, shape)) for shape in free if len(shape) > 2 and max(shape[1:]) > 1)
+        if shapes:
+            yield f"{layer.path} ({type(layer.module).__name__}, {', '.join(shapes)})"
+
+
 def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[int, int] | None) -> FoundAttention:
     """Return an attention with what its module tells about heads and windows."""
-    module, shape = layer.module, call.shape
-    stated = next(
-        (
-            value
-            for name in ("num_heads", "num_attention_heads", "heads")
-            if isinstance(value := getattr(module, name, None), int)
-        ),
-        None,
-    )
+    module, shape, stated = layer.module, call.shape, layer.num_heads
     axes = [axis for axis in range(-3, -len(shape) - 1, -1) if shape[axis] == stated]
     if shape[0] % BATCH == 0 and len(axes) > 1:  # the first axis counts images
         axes = [axis for axis in axes if axis != -len(shape)]
     ambiguous = len(axes) > 1
     if len(shape) == 3:
-        heads, axis, ambiguous = (stated or 1), 0, True  # heads may be the slower or the faster index
+        heads, axis, ambiguous = (call.folded_heads or stated or 1), 0, call.folded_heads is None
     else:
         axis = axes[0] if axes else (-3 if shape[0] % BATCH == 0 else -4)
         heads = shape[axis]
@@ -254,7 +313,7 @@ def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[i
         num_heads=heads,
         heads_axis=axis,
         ambiguous=ambiguous,
-        learns_scale=isinstance(getattr(module, "logit_scale", None), nn.Parameter),
+        learns_scale=call.learns_scale or isinstance(getattr(module, "logit_scale", None), nn.Parameter),
         also_masked=tuple(same) if call.relation == "self" else (),
         tokens=None if grid is None else token_grid(model, layer, call, heads_axis=axis, grid=grid),
     )

@@ -1,6 +1,7 @@
 """Tests of `slbench.apply` and `slbench.describe` on models from elsewhere."""
 
 import copy
+import io
 from typing import cast
 
 import pytest
@@ -353,7 +354,7 @@ class Twice(Fused):
 
 
 class Separate(Fused):
-    """Attention of queries, keys and values that are separate inputs of a module."""
+    """Attention of queries, keys and values that are separate inputs of a module, which the layer around it shows."""
 
     class Core(nn.Module):
         def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -369,9 +370,17 @@ class Separate(Fused):
         return output
 
 
+class Mixed(Separate):
+    """The same, of tokens of which each is the mean of all before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + x.mean(1, keepdim=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*softmaxes of no products")
 @pytest.mark.parametrize(
     ("attention", "message"),
-    [(ChildBias, "makes other calls"), (TrainsOtherwise, "makes other calls in training"), (Separate, "cannot tell")],
+    [(ChildBias, "makes other calls"), (TrainsOtherwise, "makes other calls in training"), (Mixed, "cannot tell")],
 )
 def test_attention_that_cannot_be_followed_is_refused_and_left_as_it_was(
     attention: type[nn.Module], message: str
@@ -395,6 +404,107 @@ def test_every_attention_of_a_layer_is_masked() -> None:
         model(images((8, 8), 1))
     assert len(weights) == 2
     assert all(value.diagonal(dim1=-2, dim2=-1).max() == 0 for value in weights)
+
+
+def test_the_layer_around_shows_that_separate_inputs_are_the_same_tokens() -> None:
+    (found,) = slbench.describe(own(Separate())).attention
+    assert (found.path, found.relation) == ("attention.core", "self")
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_a_model_with_a_method_is_described_copied_and_pickled(name: str, from_scratch: bool) -> None:
+    model, size = timm_model(name)
+    before = slbench.describe(model, size)
+    slbench.apply(model, "both", from_scratch=from_scratch)
+    after = slbench.describe(model, size)
+    assert "retrofitted: both" in str(after)
+    assert "scale learned (" in str(after)
+    assert "diagonal masked" in str(after)
+    assert [found.relation for found in after.attention] == [found.relation for found in before.attention]
+    assert after.tokenizer is not None
+    assert before.tokenizer is not None
+    assert (after.tokenizer.path, after.tokenizer.grid) == (before.tokenizer.path, before.tokenizer.grid)
+    assert [merging.path for merging in after.merging] == [merging.path for merging in before.merging]
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    with torch.no_grad():
+        output = model(images(size))
+        for twin in (copy.deepcopy(model), torch.load(file, weights_only=False)):
+            assert torch.equal(twin(images(size)), output)
+
+
+class LearnedScale(Fused):
+    """Attention with a learned factor of its own, besides a bias per head and a learned factor of a fixed bias."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self.tau = nn.Parameter(torch.full((entries, 1, 1), 0.3))
+        self.bias, self.alpha = nn.Parameter(torch.randn(3, 1, 1)), nn.Parameter(torch.ones(3, 1, 1))
+        self.register_buffer("fixed", torch.randn(16, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (3, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        scores = q * (self.tau.exp() if len(self.tau) else 0.5) @ k.mT + self.bias + self.alpha * self.fixed
+        output: Tensor = self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return output
+
+
+@pytest.mark.parametrize(("entries", "learned"), [(1, True), (3, True), (0, False)])
+def test_a_model_that_learns_a_scale_gets_no_second_one(entries: int, learned: bool) -> None:
+    model = own(LearnedScale(entries))
+    assert slbench.describe(model).attention[0].learns_scale == learned
+    slbench.apply(model, "lsa")
+    assert ("attention.logits.scale" in model.state_dict()) == (not learned)
+
+
+class Normalised(Own):
+    """A model that normalises its images itself and reads them by a stem with a forward of its own."""
+
+    class Stem(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            for number in range(len(self)):
+                x = self[number](x)
+            return x
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__(attention)
+        convolutions = [nn.Conv2d(1, 6, 3, stride=2, padding=1), nn.Conv2d(6, 12, 3, stride=2, padding=1)]
+        self.embed = self.Stem(*convolutions)  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((x - 0.3) / 0.25)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_images_normalised_by_the_model_and_stems_of_any_type(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = Normalised(Fused()).eval().to(dtype)
+    x = images((8, 8), 1).to(dtype)
+    found = slbench.describe(model).tokenizer
+    assert found is not None
+    assert (found.path, found.stride, found.grid) == ("embed", 4, (2, 2))
+    with torch.no_grad():
+        before = model(x)
+        slbench.apply(model, "spt")
+        assert torch.equal(model(x), before)
+        model.get_parameter("embed.shifted.tokens.map.weight").normal_()
+        assert not torch.equal(model(x), before)
+
+
+def test_softmaxes_that_stay_are_said() -> None:
+    class Gated(Own):
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.embed(x).flatten(2).transpose(1, 2)
+            tokens = tokens * tokens.softmax(1)
+            output: Tensor = self.head((tokens + self.attention(tokens)).mean(1))
+            return output
+
+    torch.manual_seed(0)
+    model = Gated(Fused()).eval()
+    with pytest.warns(UserWarning, match=r"softmaxes of no products .*Gated, 5 x 16 x 12"):
+        slbench.apply(model, "lsa")
 
 
 def test_a_layer_that_takes_another_path_later_is_an_error() -> None:
