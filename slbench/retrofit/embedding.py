@@ -213,7 +213,8 @@ class AddedTokens(Mixin):
 
     def forward(self, x: Tensor, *args: Any, **named: Any) -> Tensor:
         own: Tensor = super().forward(x, *args, **named)  # type: ignore[misc]
-        return own + self.shifted(x, *args, **named)
+        output: Tensor = own + self.shifted(x, *args, **named)
+        return output
 
 
 class AddedTokensInSequence(AddedTokens):

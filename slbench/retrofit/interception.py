@@ -118,20 +118,27 @@ class Plan(NamedTuple):
     also_masked: tuple[int, ...] = ()  # softmaxes over the same tokens without products, as of positions
 
 
-class Apply(Calls):
-    """Applies the scores of a layer to its calls."""
+class Progress:
+    """What was seen in one forward of a layer; apart from the function mode, whose values torch.compile loses."""
 
-    def __init__(self, layer: "Intercepted") -> None:
-        super().__init__()
-        self.layer = layer
+    def __init__(self) -> None:
         self.counts = [0, 0, 0]  # fused calls, products, softmaxes
         self.pending: dict[int, tuple[RetrofittedScores, Operands, Tensor]] = {}  # by softmax
         self.met = 0  # plans of which a call was seen
 
-    def _next(self, kind: int) -> int:
+    def next(self, kind: int) -> int:
+        """Return the number of a call of a kind, and count it."""
         number = self.counts[kind]
         self.counts[kind] += 1
         return number
+
+
+class Apply(Calls):
+    """Applies the scores of a layer to its calls."""
+
+    def __init__(self, layer: "Intercepted", progress: Progress) -> None:
+        super().__init__()
+        self.layer, self.progress = layer, progress
 
     def fused(
         self,
@@ -147,8 +154,8 @@ class Apply(Calls):
     ) -> Tensor:
         q, k, v = query, key, value
         try:
-            scores = self.layer.scores_of("fused", self._next(0))
-            self.met += 1
+            scores = self.layer.scores_of("fused", self.progress.next(0))
+            self.progress.met += 1
         except KeyError:  # not over tokens
             scores = None
         if scores is None or not (scores.changes_scores or scores.observed):
@@ -166,18 +173,18 @@ class Apply(Calls):
         return F.dropout(values.softmax(-1), dropout_p) @ v
 
     def product(self, found: Operands, output: Tensor) -> Tensor:
-        number = self._next(1)
+        number = self.progress.next(1)
         for plan, scores in self.layer.plans():
             if plan.softmax is not None and plan.product == number:
-                self.pending[plan.softmax] = scores, found, (scaled := scores.scaled(output))
+                self.progress.pending[plan.softmax] = scores, found, (scaled := scores.scaled(output))
                 return scaled
         return output
 
     def softmax(self, scores: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        number = self._next(2)
-        if number in self.pending:
-            module, (q, k), products = self.pending.pop(number)
-            self.met += 1
+        number = self.progress.next(2)
+        if number in self.progress.pending:
+            module, (q, k), products = self.progress.pending.pop(number)
+            self.progress.met += 1
             if module.mask_self or module.observed:
                 scores = module(q, k, scores=scores, products=products)
         for plan, module in self.layer.plans():
@@ -190,8 +197,8 @@ class Mixin:
     """Mixed into the class of a module by `mixed`; such modules can be copied and pickled."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        _, _, *rest = super().__reduce_ex__(protocol)
-        return (new_mixed, type(self).__bases__, *rest)
+        reduced: Any = super().__reduce_ex__(protocol)
+        return (new_mixed, type(self).__bases__, *reduced[2:])
 
 
 class Intercepted(Mixin):
@@ -217,10 +224,11 @@ class Intercepted(Mixin):
         raise KeyError(kind, number)
 
     def forward(self, *args: Any, **named: Any) -> Any:
-        with Apply(self) as calls:
+        progress = Progress()
+        with Apply(self, progress):
             output = super().forward(*args, **named)  # type: ignore[misc]
-        self.seen_calls = tuple(calls.counts)
-        if calls.met < len(self.attention_plans):
+        self.seen_calls = tuple(progress.counts)
+        if progress.met < len(self.attention_plans):
             raise InputError(
                 f"{type(self).__name__}: its attention takes another path than when the method was applied; "
                 "choose the path, such as fused or not, before slbench.apply"

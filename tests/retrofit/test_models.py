@@ -50,6 +50,7 @@ def fitting(structure: Structure) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*softmaxes of no products")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_takes_what_the_table_says(name: str) -> None:
     model, size = construct(name)
@@ -78,8 +79,10 @@ def test_a_model_takes_what_the_table_says(name: str) -> None:
         values = [value for value in same_tokens(weights) if value.shape[-1] in sizes and value.shape[-1] > 1]
         most = [float(value.diagonal(dim1=-2, dim2=-1).max()) for value in values]
         masked = [value for value in most if value < 1]  # 1: a query that a mask of the model leaves alone
-        assert len(masked) >= len([found for found in structure.self_attention if found.call.shape[-1] > 1])
-        assert set(masked) == {0.0}
+        assert masked.count(0.0) >= len([found for found in structure.self_attention if found.call.shape[-1] > 1])
+        crossed = [found.call.shape[-2:] for found in structure.attention if found.relation == "cross"]
+        if all(queries != keys for queries, keys in crossed):
+            assert set(masked) == {0.0}
     if "spt" in methods:
         check_field(model, structure, size)
     twin.load_state_dict(model.state_dict())
