@@ -196,6 +196,7 @@ import copy, torch
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS
 from slbench.retrofit.backbone import RetrofittedBackbone
+from slbench.retrofit.scores import RetrofittedScores
 from tests.retrofit.observe import images
 from tests.retrofit.small import TIMM, timm_model
 
