@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -40,6 +40,9 @@ from slbench.study import Study
 from slbench.text import plural
 from slbench.train.progress import Progress
 
+if TYPE_CHECKING:
+    from slbench.train.tracking import Tracking
+
 
 def run_grid(
     study: options.StudyPath = None,
@@ -60,6 +63,7 @@ def run_grid(
     plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
+    log_to: options.LogTo = None,
     tensorboard: options.TensorBoard = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
@@ -89,7 +93,7 @@ def run_grid(
 ) -> None:
     """Run the missing runs of a study file or of a grid given by flags."""
     data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
-    board = options.board_in(tensorboard)
+    tracking = options.tracking_in(log_to, tensorboard, store)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=None if seeds is None else range(seeds),
         recipe=recipe, protocol=protocol,
@@ -128,7 +132,7 @@ def run_grid(
             ended = sum(state in ENDED for state in grid.states.values())
             say(console, f"--force: {plural(ended, 'ended run')} would be trained again, beside those to do")
     else:
-        do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tensorboard=board)
+        do_grid(console, chosen, grid, probes, policy=policy, throughput=throughput, tracking=tracking)
         for text in filter(None, (comparison_line(each, results) for each in again)):
             say(console, text)
         show_outcome(console, with_adaptive_seeds(chosen, results), results, as_json=as_json)
@@ -166,13 +170,13 @@ def do_grid(
     *,
     policy: Policy,
     throughput: bool,
-    tensorboard: Path | None,
+    tracking: "Tracking | None",
 ) -> None:
     """Run the unfinished runs and compare the time with the plan."""
     say_notes(console, study, grid.store)
     cost, began = cost_of(grid, probes), time.monotonic()
     with make_view(console, grid.todo) as view:
-        outcome = launch_jobs(grid, policy=policy, on_event=view, tensorboard=tensorboard, study=study)
+        outcome = launch_jobs(grid, policy=policy, on_event=view, tracking=tracking, study=study)
         took = time.monotonic() - began
         if throughput:
             measure_speeds(grid, on_event=view)
@@ -211,6 +215,7 @@ def train(
     plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
+    log_to: options.LogTo = None,
     tensorboard: options.TensorBoard = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
@@ -223,7 +228,7 @@ def train(
     Uses the same code and writes the same record as a grid.
     """
     data = DataConfig.read(data_root, stream=stream, runs_plugins=True)
-    board = options.board_in(tensorboard)
+    tracking = options.tracking_in(log_to, tensorboard, store)
     chosen = options.study_of(
         study, backbone=backbone, method=method, dataset=dataset, seeds=[seed], recipe=recipe, protocol=protocol,
         changes=changes, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
@@ -250,7 +255,7 @@ def train(
         rehash(run.spec.dataset, run.data)
         say_notes(console, chosen, results)
         record = train_in_foreground(
-            run, results, devices=devices, threads=threads, tensorboard=board,
+            run, results, devices=devices, threads=threads, tracking=tracking,
             on_progress=lambda progress: say_epoch(console, progress),
         )  # fmt: skip
     else:

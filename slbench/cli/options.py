@@ -17,6 +17,7 @@ from slbench.toml_text import InvalidTomlError, parse_toml
 if TYPE_CHECKING:
     from slbench.data import DataConfig
     from slbench.study import Study
+    from slbench.train.tracking import Tracking
 
 GRID, TRAINING, WHERE, FAILURES = "Grid", "Training", "Storage and devices", "Failures"
 RESULTS = Path("results")
@@ -138,11 +139,21 @@ Plugins = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+LogTo = Annotated[
+    str | None,
+    typer.Option(
+        "--log-to",
+        help="Log new runs by epoch to tensorboard, wandb or csv; KIND:DIR for another folder than STORE/KIND.",
+        metavar="KIND[:DIR]",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
 TensorBoard = Annotated[
     Path | None,
     typer.Option(
         "--tensorboard",
-        help="Log each epoch of new runs to TensorBoard, one folder per run.",
+        help="Short for --log-to tensorboard:DIR.",
         metavar="DIR",
         show_default=False,
         rich_help_panel=WHERE,
@@ -249,15 +260,18 @@ def jobs_of(text: str | None) -> int | None:
     return int(text)
 
 
-def board_in(folder: Path | None) -> Path | None:
-    """Return the TensorBoard folder as an absolute path. Raises InputError if it cannot be written."""
-    if folder is None:
+def tracking_in(log_to: str | None, board: Path | None, store: Path) -> "Tracking | None":
+    """Return where runs are logged; None without a flag. Raises InputError if that is not possible."""
+    if log_to is None and board is None:
         return None
-    from slbench.train.tensorboard import check_board
+    if log_to is not None and board is not None:
+        raise InputError("--log-to and --tensorboard cannot be combined; the second is short for the first")
+    from slbench.train.tracking import parse_tracking
 
-    folder = folder.expanduser()
-    check_board(folder)
-    return folder.absolute()
+    if board is not None:
+        return parse_tracking(f"tensorboard:{board}", default=store, where="--tensorboard")
+    assert log_to is not None
+    return parse_tracking(log_to, default=store)
 
 
 def split(values: Sequence[str | None], flag: str) -> list[str]:

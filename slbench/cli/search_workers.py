@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slbench.engine_settings import Engine, RaySettings, SlurmSettings
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from slbench.grid.events import Event
     from slbench.grid.slots import Resolved, Slot
     from slbench.recipes import Precision
+    from slbench.train.tracking import Tracking
 
 
 class ClusterSearch:
@@ -97,7 +97,7 @@ class ClusterSearch:
         on_event: Callable[["Event"], None],
         policy: Policy = DEFAULT_POLICY,  # noqa: ARG002
         limits: Limits = NO_LIMITS,  # noqa: ARG002
-        tensorboard: Path | None = None,  # noqa: ARG002
+        tracking: "Tracking | None" = None,  # noqa: ARG002
     ) -> RemoteExecutor:
         """Return an executor, as a `slbench.grid.executor.MakeExecutor`; what workers find on their nodes is theirs."""
         return RemoteExecutor(self.queue, capacity=self.capacity, keep_workers=self._keep_workers, on_event=on_event)

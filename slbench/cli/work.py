@@ -49,6 +49,7 @@ def work(
     plugin: options.Plugins = [],  # noqa: B006
     data_root: options.DataRoot = None,
     stream: options.Stream = False,
+    log_to: options.LogTo = None,
     tensorboard: options.TensorBoard = None,
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
@@ -122,7 +123,7 @@ def work(
         max_seconds=options.seconds_of(max_time, flag="--max-time"),
         signals=STOP_SIGNALS,
     )
-    board = options.board_in(tensorboard)
+    tracking = options.tracking_in(log_to, tensorboard, store)
     with contextlib.nullcontext() if submission is None else engine_worker(submission, task) as engine:
         results, console, data = Store(store), Terminal(), DataConfig.read(data_root, stream=stream, runs_plugins=True)
         results.check(writing=True)
@@ -156,7 +157,7 @@ def work(
             if queue is not None:
                 outcome = train_queue(queue, grid, policy=policy, limits=limits, on_event=see)
             else:
-                outcome = launch_jobs(grid, policy=policy, on_event=see, tensorboard=board, study=chosen, limits=limits)
+                outcome = launch_jobs(grid, policy=policy, on_event=see, tracking=tracking, study=chosen, limits=limits)
         standing = GridStatus.of(with_adaptive_seeds(chosen, results).runs, results)
         is_left = bool({"missing", "paused", "pruned"} & set(standing.states.values()))
         if queue is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from slbench.grid.events import Event, Limit
@@ -12,6 +11,7 @@ from slbench.recipes import Precision
 from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.train.tracking import Tracking
 
 
 class Executor(Protocol):
@@ -71,5 +71,5 @@ class MakeExecutor(Protocol):
         on_event: Callable[[Event], None],
         policy: Policy = ...,
         limits: Limits = ...,
-        tensorboard: Path | None = None,
+        tracking: Tracking | None = None,
     ) -> Executor: ...

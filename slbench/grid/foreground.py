@@ -1,7 +1,6 @@
 """Train one run in this process, with the claim, the store and the record of a grid."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from slbench import machine
 from slbench.errors import DivergedError, InputError, TrainingError
@@ -13,6 +12,7 @@ from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun
 from slbench.train.progress import Progress
+from slbench.train.tracking import Tracking
 
 
 def train_in_foreground(
@@ -21,7 +21,7 @@ def train_in_foreground(
     *,
     devices: str,
     threads: int,
-    tensorboard: Path | None,
+    tracking: Tracking | None,
     on_progress: Callable[[Progress], None],
 ) -> RunRecord:
     """Train a run on the first device, from its last checkpoint if there is one; return its record.
@@ -64,7 +64,7 @@ def train_in_foreground(
                 device_name=slot.device.name,
                 precision=precision,
                 threads=threads,
-                tensorboard=tensorboard,
+                tracking=tracking,
                 name=run.name,
                 on_progress=on_progress,
                 should_continue=still_ours,

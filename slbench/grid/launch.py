@@ -5,7 +5,6 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from slbench.data import check_available, rehash
 from slbench.grid.adaptive_seeds import AdaptiveSeeds, write_study_file
@@ -24,6 +23,7 @@ from slbench.recipes import Precision
 from slbench.store import ENDED, State, Store
 from slbench.study import Study, StudyRun
 from slbench.text import duration, plural
+from slbench.train.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def launch_jobs(
     *,
     policy: Policy,
     on_event: Callable[[Event], None],
-    tensorboard: Path | None = None,
+    tracking: Tracking | None = None,
     study: Study | None = None,
     limits: Limits = NO_LIMITS,
     executor: MakeExecutor = LocalExecutor,
@@ -132,7 +132,7 @@ def launch_jobs(
         on_event=see,
         policy=policy,
         limits=waits,
-        tensorboard=tensorboard,
+        tracking=tracking,
     ).run(largest_first(grid.todo, slots=len(grid.slots)), more=added or (lambda: None))
     runs = grid.runs if added is None else added.assigned.values()
     named = grid.store.claims.names()

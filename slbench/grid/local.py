@@ -45,6 +45,7 @@ from slbench.study import StudyRun
 from slbench.text import duration, plural
 from slbench.train.progress import Progress
 from slbench.train.run_conditions import RunConditions
+from slbench.train.tracking import Tracking
 
 TICK_SECONDS = 0.5  # between two checks of claims and time limits
 CLAIM_SECONDS = 2.0  # between two attempts to claim a run that another process has; longer if it has many
@@ -98,7 +99,7 @@ class LocalExecutor:
     Args:
         precisions: requested precision -> the one used in this grid.
         on_event: called for every event.
-        tensorboard: parent of the TensorBoard folders of the runs; None: no logging.
+        tracking: where runs are logged; None: nowhere.
     """
 
     def __init__(
@@ -110,11 +111,11 @@ class LocalExecutor:
         on_event: Callable[[Event], None],
         policy: Policy = DEFAULT_POLICY,
         limits: Limits = NO_LIMITS,
-        tensorboard: Path | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
         self.queue = RunQueue(slots, policy=policy, store=str(store.root))
         self.store, self.precisions, self.on_event = store, precisions, on_event
-        self.policy, self.limits, self.tensorboard = policy, limits, tensorboard
+        self.policy, self.limits, self.tracking = policy, limits, tracking
         self.jobs: dict[Slot, RunningJob] = {}
         self.idle: dict[Slot, WorkerProcess[RunningJob]] = {}
         self._waiting_since: float | None = None
@@ -350,7 +351,7 @@ class LocalExecutor:
             log=str(log.absolute()),
             cores=slot.cores,
             checkpoint_seconds=self.policy.checkpoint_seconds,
-            tensorboard=None if self.tensorboard is None else str(self.tensorboard),
+            tracking=self.tracking,
         )
 
     def _handle_message(self) -> None:

@@ -10,6 +10,7 @@ from slbench.measure.network import Network
 from slbench.record import Kind, Labels
 from slbench.spec import RunSpec
 from slbench.train.progress import Progress
+from slbench.train.tracking import Tracking
 
 
 class Job(BaseModel):
@@ -29,7 +30,7 @@ class Job(BaseModel):
     log: str = ""  # file for all output; empty: unchanged
     cores: tuple[int, ...] = ()  # CPU affinity; empty: any core
     checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
-    tensorboard: str | None = None  # parent of the folders of runs
+    tracking: Tracking | None = None
     data: DataConfig | None = None  # None: as the environment says
     files: tuple[str, ...] = Field(default_factory=user_files.paths)  # that the user named; a worker runs no other
 

@@ -175,7 +175,7 @@ def do_job(job: Job, pipe: TextIO, commands: CommandReader) -> JobFinished | Job
             precision=job.precision,
             threads=job.threads,
             checkpoint_seconds=job.checkpoint_seconds,
-            tensorboard=None if job.tensorboard is None else Path(job.tensorboard),
+            tracking=job.tracking,
             name=job.name,
             on_progress=lambda progress: send(pipe, progress),
             should_continue=lambda: not terminated.is_set() and commands.stopped_run_id != job.spec.run_id,

@@ -36,7 +36,7 @@ from slbench.train.progress import Progress
 from slbench.train.resume_check import check_state
 from slbench.train.run_conditions import RunConditions
 from slbench.train.temperatures import TemperatureHistory, as_csv
-from slbench.train.tensorboard import board
+from slbench.train.tracking import Tracking, run_log
 
 CHECKPOINT_SECONDS = 300.0
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def execute(
     device_label: str,
     device_name: str,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    tensorboard: Path | None = None,
+    tracking: Tracking | None = None,
     name: str = "",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_continue: Callable[[], bool] = lambda: True,
@@ -69,7 +69,7 @@ def execute(
         device_label: name of the device in the record; may differ from this process's name for it.
         device_name: product name of the device.
         checkpoint_seconds: between two checkpoints within an epoch; every epoch ends with one.
-        tensorboard: parent of the TensorBoard folders of runs; None: no logging.
+        tracking: where the run is logged besides; None: nowhere.
         name: of the run in its log; default: its labels and seed.
         should_continue: called after every step; once False, saves a checkpoint and raises RunInterrupted.
     Raises:
@@ -83,73 +83,76 @@ def execute(
     state = resumable(checkpoints.load(lambda saved: check_state(saved, spec)), start, keep=labels.keep)
     if state is not None:
         start = RunConditions(**state["start"])
-    with reproducible(start.threads):
-        splits = load(spec.dataset, labels.data, data)
-        training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
-        manager = CheckpointManager(
-            training,
-            checkpoints,
-            start,
-            seconds=checkpoint_seconds,
-            keep=labels.keep,
-            should_continue=should_continue,
-        )
-        manager.restore(state)
-        if training.history or paths.history.exists():  # of an attempt that is not continued
-            write_history(paths.history, training.history)
-        log.info(
-            "%s: %s on %s (%s, %s, %s), %s of %s; slbench %s",
-            "start" if state is None else f"resume at {position(training)}",
-            name or f"{labels.backbone} {labels.method} {labels.dataset} seed {spec.seed}",
-            device_label,
-            device_name or device.type,
-            plural(start.threads, "thread"),
-            start.precision,
-            plural(spec.recipe.epochs, "epoch"),
-            plural(spec.steps_per_epoch, "step"),
-            code_version(Code.model_validate_json(start.code)),
-        )
-        reason: DivergedError | None = None
-        try:
-            with board(tensorboard and tensorboard / folder.name, training.history) as log_epoch:
+    with run_log(tracking, spec, folder.name) as tracker:
+        with reproducible(start.threads):
+            splits = load(spec.dataset, labels.data, data)
+            training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
+            manager = CheckpointManager(
+                training,
+                checkpoints,
+                start,
+                seconds=checkpoint_seconds,
+                keep=labels.keep,
+                should_continue=should_continue,
+            )
+            manager.restore(state)
+            if training.history or paths.history.exists():  # of an attempt that is not continued
+                write_history(paths.history, training.history)
+            log.info(
+                "%s: %s on %s (%s, %s, %s), %s of %s; slbench %s",
+                "start" if state is None else f"resume at {position(training)}",
+                name or f"{labels.backbone} {labels.method} {labels.dataset} seed {spec.seed}",
+                device_label,
+                device_name or device.type,
+                plural(start.threads, "thread"),
+                start.precision,
+                plural(spec.recipe.epochs, "epoch"),
+                plural(spec.steps_per_epoch, "step"),
+                code_version(Code.model_validate_json(start.code)),
+            )
+            reason: DivergedError | None = None
+            for metrics in training.history:  # of the first part of a resumed run
+                tracker.add(metrics)
+            try:
                 for metrics in training.epochs():
                     manager.select()
                     write_history(paths.history, training.history)
                     write_temperatures(paths.temperatures, training.temperatures)
-                    log_epoch(metrics)
+                    tracker.add(metrics)
                     manager.save()
                     log.info("%s; checkpoint saved", epoch_line(metrics, spec))
                     manager.interrupt_if_requested()
-        except DivergedError as error:
-            reason = error
-        write_history(paths.history, training.history)
-        write_temperatures(paths.temperatures, training.temperatures)
-        hashes: dict[str, Any] = (
-            {} if reason else write_results(folder, training, keep=labels.keep, selected=manager.selected)
-        )
-    about: dict[str, Any] = {
-        "run_id": spec.run_id,
-        "spec": spec,
-        "labels": labels,
-        "seconds": manager.before + time.perf_counter() - began,
-        "started_at": start.started_at,
-        "device": device_label,
-        "device_name": device_name,
-        "threads": start.threads,
-        "precision": start.precision,
-        "host": machine.host(),
-        "code": Code.model_validate_json(start.code),
-        "data_sha256": content_hash(splits),
-    }
-    if reason is not None:
-        store.diverge(folder, DivergedRecord(**about, **diverged_outcome(training, reason)))
+            except DivergedError as error:
+                reason = error
+            write_history(paths.history, training.history)
+            write_temperatures(paths.temperatures, training.temperatures)
+            hashes: dict[str, Any] = (
+                {} if reason else write_results(folder, training, keep=labels.keep, selected=manager.selected)
+            )
+        about: dict[str, Any] = {
+            "run_id": spec.run_id,
+            "spec": spec,
+            "labels": labels,
+            "seconds": manager.before + time.perf_counter() - began,
+            "started_at": start.started_at,
+            "device": device_label,
+            "device_name": device_name,
+            "threads": start.threads,
+            "precision": start.precision,
+            "host": machine.host(),
+            "code": Code.model_validate_json(start.code),
+            "data_sha256": content_hash(splits),
+        }
+        if reason is not None:
+            store.diverge(folder, DivergedRecord(**about, **diverged_outcome(training, reason)))
+            checkpoints.clear()
+            raise reason
+        record = RunRecord(**about, **outcome(spec, training, network), peak_memory_bytes=peak_memory(device), **hashes)
+        store.finish(folder, record)
+        tracker.finish(record)
         checkpoints.clear()
-        raise reason
-    record = RunRecord(**about, **outcome(spec, training, network), peak_memory_bytes=peak_memory(device), **hashes)
-    store.finish(folder, record)
-    checkpoints.clear()
-    log.info("done: test top-1 %.2f %% in %s", record.final_test_top1, duration(record.seconds))
-    return record
+        log.info("done: test top-1 %.2f %% in %s", record.final_test_top1, duration(record.seconds))
+        return record
 
 
 def position(training: Training) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -30,6 +29,7 @@ from slbench.recipes import Precision
 from slbench.record import Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from slbench.train.tracking import Tracking
 from slbench.validation import STRICT
 from tests.support import train_here
 
@@ -153,9 +153,9 @@ class InThisProcess:
         on_event: Callable[[Event], None],
         policy: Policy = DEFAULT_POLICY,
         limits: Limits = NO_LIMITS,
-        tensorboard: Path | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
-        del precisions, policy, limits, tensorboard
+        del precisions, policy, limits, tracking
         self.slot, self.store, self.on_event = slots[0], store, on_event
 
     def run(self, runs: Sequence[StudyRun], *, more: Callable[[], StudyRun | None] = lambda: None) -> int:

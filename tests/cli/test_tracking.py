@@ -1,4 +1,4 @@
-"""`--tensorboard DIR`: the values of metrics.csv, one folder per run, and no repeated epoch."""
+"""`--log-to`: settings, values of metrics.csv by epoch without those of the test images, and results."""
 
 import csv
 import importlib.util
@@ -38,7 +38,12 @@ def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
     with path.open() as file:
         rows = list(csv.DictReader(file))
     names = [name for name in rows[0] if name != "epoch" and rows[0][name]]
+    names = [name for name in names if not name.startswith("test_")]  # only protocol paper logs them
     return {name: [(int(row["epoch"]), pytest.approx(float(row[name]))) for row in rows] for name in names}
+
+
+def by_epoch(found: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, Any]]]:
+    return {name: values for name, values in found.items() if not name.startswith("result/")}
 
 
 @pytest.mark.slow
@@ -52,8 +57,9 @@ def test_a_grid_logs_each_run_to_a_folder_of_its_name_and_run_ids_do_not_change(
     (folder,) = (tmp_path / "board").iterdir()
     assert folder.name == f"tiny-none-fashion-mnist-12k-s0-{record.run_id}"
     found = logged(folder)
-    assert {"lr", "train_loss", "val_loss", "val_top1", "test_loss", "test_top1", "test_top5"} <= found.keys()
-    assert found == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
+    assert {"lr", "train_loss", "val_loss", "val_top1"} <= found.keys()
+    assert found["result/final_test_top1"] == [(3, pytest.approx(record.final_test_top1))]
+    assert by_epoch(found) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
     assert "1 of 1 done" in slbench("run-grid", study, *command, "--plan").out
 
 
@@ -75,7 +81,7 @@ def test_a_resumed_run_logs_no_epoch_twice(
     assert [step for step, _ in logged(folder)["lr"]] == [1, 2]
     assert slbench(*command).code == 0
     assert [step for step, _ in logged(folder)["lr"]] == [1, 2, 3]
-    assert logged(folder) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
+    assert by_epoch(logged(folder)) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
 
 
 @pytest.mark.parametrize("command", ["train", "run-grid"])
@@ -114,3 +120,59 @@ def test_a_run_finishes_if_its_log_folder_cannot_be_written(
     result = slbench("train", study, "--store", tmp_path / "results", "--tensorboard", tmp_path / "board")
     assert result.code == 0, result.err
     assert not missing(caplog.text, "TensorBoard")
+
+
+def test_csv_has_settings_metrics_and_results(tmp_path: Path, study: Path, slbench: Command) -> None:
+    result = slbench("train", study, "--store", tmp_path / "results", "--devices", "cpu", "--log-to", "csv")
+    assert result.code == 0, result.err
+    (record,) = Store(tmp_path / "results").records()
+    (folder,) = (tmp_path / "results" / "csv").iterdir()
+    settings = json.loads((folder / "settings.json").read_text())
+    assert (settings["recipe_batch_size"], settings["backbone_dim"]) == (3000, 8)
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["val_top1"]) == record.final_val_top1
+    assert not [name for name in rows[0] if name.startswith("test_")]
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["epoch"], results["final_test_top1"]) == (3, record.final_test_top1)
+    assert "best_test_top1" not in results  # chosen on the test images
+
+
+def test_protocol_paper_logs_test_accuracy_by_epoch(tmp_path: Path, study: Path, slbench: Command) -> None:
+    command = ("train", study, "--store", tmp_path / "results", "--devices", "cpu", "--protocol", "paper")
+    assert slbench(*command, "--epochs", "1", "--log-to", f"csv:{tmp_path / 'logs'}").code == 0
+    (folder,) = (tmp_path / "logs").iterdir()
+    assert "test_top1" in (folder / "metrics.csv").read_text()
+    assert "best_test_top1" in (folder / "results.json").read_text()
+
+
+@pytest.mark.slow
+def test_wandb_logs_offline(tmp_path: Path, study: Path, slbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    command = ("run-grid", study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
+    result = slbench(*command, "--log-to", "wandb")
+    assert result.code == 0, result.err
+    (record,) = Store(tmp_path / "results").records()
+    (folder,) = (tmp_path / "results" / "wandb").iterdir()
+    (written,) = folder.glob(f"wandb/offline-run-*/run-{record.run_id}.wandb")
+    content = written.read_bytes()
+    for text in (b"val_top1", b"recipe_batch_size", b"result/final_test_top1"):
+        assert text in content
+    assert b"test_top5" not in content.replace(b"final_test_top5", b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "named"), [("mlflow", "tensorboard, wandb, csv"), ("csv:", "csv"), ("tensorbord", "tensorboard")]
+)
+def test_an_unknown_tracker_is_refused(tmp_path: Path, study: Path, slbench: Command, value: str, named: str) -> None:
+    slbench("train", study, "--store", tmp_path / "results", "--log-to", value).check_error("--log-to", value, named)
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_flags_for_one_thing_are_refused(tmp_path: Path, study: Path, slbench: Command) -> None:
+    both = ("--log-to", "csv", "--tensorboard", tmp_path / "board")
+    slbench("train", study, "--store", tmp_path / "results", *both).check_error("--log-to", "--tensorboard")
