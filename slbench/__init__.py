@@ -13,6 +13,7 @@ Data flow:
 Modules from top to bottom; each imports only from those below it:
 
     cli/          commands: parse, one library call, print; only here are typer and rich imported
+    api.py        studies from Python: planned, run, reported
     models.py     networks of finished runs for use elsewhere: loaded, exported
     gpu_check.py  one-time check of a GPU
     store_check.py  check of a whole store
@@ -76,16 +77,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from slbench.api import plan as plan
+    from slbench.api import run as run
+    from slbench.api import write_report as write_report
     from slbench.retrofit.apply import apply as apply
     from slbench.retrofit.apply import describe as describe
     from slbench.stats.judge import contrasts as contrasts
+    from slbench.study import Study as Study
+    from slbench.study import load_study as load_study
 
 __version__ = "0.1.0"
 
-MODULES = {  # of public functions that need pandas or torch, which are imported when they are first used
+MODULES = {  # of public names that need pandas, pydantic or torch, which are imported when they are first used
+    "Study": "slbench.study",
     "apply": "slbench.retrofit.apply",
     "contrasts": "slbench.stats.judge",
     "describe": "slbench.retrofit.apply",
+    "load_study": "slbench.study",
+    "plan": "slbench.api",
+    "run": "slbench.api",
+    "write_report": "slbench.api",
 }
 
 

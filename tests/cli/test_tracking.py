@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from slbench.history import read_history
 from slbench.store import Store
 from slbench.train.loop import Training
+from slbench.train.tracking import Tracking, run_log
 from tests.cli.conftest import Command
-from tests.support import TINY_STUDY, missing
+from tests.support import TINY_STUDY, make_record, missing, runs, store_history
 
 pytest.importorskip("tensorboard")
 STUDY = TINY_STUDY.replace(', "lsa"', "").replace("epochs = 1", "epochs = 3").replace("512", "3000")
@@ -33,7 +35,7 @@ def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
+def of_csv(path: Path) -> Any:
     """Return epochs and values of each column of a metrics.csv."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
@@ -42,7 +44,7 @@ def of_csv(path: Path) -> dict[str, list[tuple[int, Any]]]:
     return {name: [(int(row["epoch"]), pytest.approx(float(row[name]))) for row in rows] for name in names}
 
 
-def by_epoch(found: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, Any]]]:
+def by_epoch(found: dict[str, list[tuple[int, float]]]) -> Any:
     return {name: values for name, values in found.items() if not name.startswith("result/")}
 
 
@@ -58,7 +60,8 @@ def test_a_grid_logs_each_run_to_a_folder_of_its_name_and_run_ids_do_not_change(
     assert folder.name == f"tiny-none-fashion-mnist-12k-s0-{record.run_id}"
     found = logged(folder)
     assert {"lr", "train_loss", "val_loss", "val_top1"} <= found.keys()
-    assert found["result/final_test_top1"] == [(3, pytest.approx(record.final_test_top1))]
+    ((epoch, value),) = found["result/final_test_top1"]
+    assert (epoch, value) == (3, pytest.approx(record.final_test_top1))
     assert by_epoch(found) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
     assert "1 of 1 done" in slbench("run-grid", study, *command, "--plan").out
 
@@ -148,21 +151,24 @@ def test_protocol_paper_logs_test_accuracy_by_epoch(tmp_path: Path, study: Path,
 
 
 @pytest.mark.slow
-def test_wandb_logs_offline(tmp_path: Path, study: Path, slbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_logs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-    command = ("run-grid", study, "--store", tmp_path / "results", "--devices", "cpu", "--no-throughput")
-    result = slbench(*command, "--log-to", "wandb")
-    assert result.code == 0, result.err
-    (record,) = Store(tmp_path / "results").records()
-    (folder,) = (tmp_path / "results" / "wandb").iterdir()
-    (written,) = folder.glob(f"wandb/offline-run-*/run-{record.run_id}.wandb")
+    for name in ("CACHE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / name))
+    (run,) = runs()
+    record = make_record(run)
+    store_history(tmp_path, record)
+    name = f"tiny-none-{record.run_id}"
+    with run_log(Tracking("wandb", str(tmp_path)), run.spec, name) as log:
+        for metrics in read_history(tmp_path / record.history):
+            log.add(metrics)
+        log.finish(record)
+    (written,) = (tmp_path / name).glob(f"wandb/offline-run-*/run-{record.run_id}.wandb")
     content = written.read_bytes()
     for text in (b"val_top1", b"recipe_batch_size", b"result/final_test_top1"):
         assert text in content
-    assert b"test_top5" not in content.replace(b"final_test_top5", b"")
+    assert b"test_top5" not in content.replace(b"final_test_top5", b"")  # by epoch
 
 
 @pytest.mark.parametrize(
