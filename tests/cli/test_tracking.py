@@ -61,7 +61,8 @@ def test_a_grid_logs_each_run_to_a_folder_of_its_name_and_run_ids_do_not_change(
     found = logged(folder)
     assert {"lr", "train_loss", "val_loss", "val_top1"} <= found.keys()
     ((epoch, value),) = found["result/final_test_top1"]
-    assert (epoch, value) == (3, pytest.approx(record.final_test_top1))
+    assert epoch == 3
+    assert value == pytest.approx(record.final_test_top1)
     assert by_epoch(found) == of_csv(tmp_path / "results" / "runs" / folder.name / "metrics.csv")
     assert "1 of 1 done" in slbench("run-grid", study, *command, "--plan").out
 
