@@ -152,6 +152,7 @@ def test_protocol_paper_logs_test_accuracy_by_epoch(tmp_path: Path, study: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of wandb itself
 def test_wandb_logs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
