@@ -268,9 +268,7 @@ class Store:
             AlreadyEndedError: if the run has ended. A network file system may tell so only now: a write to a folder
                 renews what this machine sees of it.
         """
-        folder = self.folder(run, labels)
-        if not folder.is_dir():
-            folder = self.link(run.run_id, folder)
+        folder = self._linked_folder(run, labels)
         paths, launch = RunPaths(folder), Launch(labels=labels, trial=trial, command=command)
         write_atomic(paths.spec, dump_json(run.as_dict()))
         if state_of(folder) in ENDED:
@@ -314,9 +312,14 @@ class Store:
             if state == "diverged":
                 RunPaths(folders[run_id]).diverged.unlink(missing_ok=True)
 
+    def _linked_folder(self, run: RunSpec, labels: Labels) -> Path:
+        """Return the folder of a run, whose claim we hold, with a link by which other processes find a new one."""
+        folder = self.folder(run, labels)
+        return folder if folder.is_dir() else self.link(run.run_id, folder)
+
     def fail(self, run: RunSpec, labels: Labels, failure: Failure) -> None:
         """Write why a run ended without a record. The next grid retries it."""
-        write_atomic(RunPaths(self.folder(run, labels)).failure, dump_json(failure.model_dump(mode="json")))
+        write_atomic(RunPaths(self._linked_folder(run, labels)).failure, dump_json(failure.model_dump(mode="json")))
 
     def failure(self, run_id: str) -> Failure | None:
         """Return why the run's last attempt failed; None if it did not, or if the file is unreadable."""
@@ -325,7 +328,7 @@ class Store:
 
     def prune(self, run: RunSpec, labels: Labels, pruned: Pruned) -> None:
         """Write that a search pruned a run, which can be resumed from its checkpoint."""
-        write_atomic(RunPaths(self.folder(run, labels)).pruned, dump_json(pruned.model_dump(mode="json")))
+        write_atomic(RunPaths(self._linked_folder(run, labels)).pruned, dump_json(pruned.model_dump(mode="json")))
 
     def pruned(self, run_id: str) -> Pruned | None:
         """Return why a search pruned the run; None if none did, or if the file is unreadable."""

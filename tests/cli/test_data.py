@@ -310,7 +310,9 @@ def test_info_describes_published_and_own_data(slbench: Command, tmp_path: Path)
     lines = slbench("data", "info", "svhn").out.splitlines()
     assert not missing(lines[2], "training", "73,257", "7,326")
     assert ["1", "13,861", "1,386"] in [line.split()[-3:] for line in lines]
-    assert not missing(slbench("data", "info", birds).out, "birds", "17 x 19 px", "class 2")
+    assert not missing(slbench("data", "info", birds).out, "birds", "17 x 19 px", "stork")
+    unnamed = {name: array for name, array in made_arrays().items() if name != "classes"}
+    assert not missing(slbench("data", "info", f"npz:{write_npz(tmp_path / 'unnamed.npz', unnamed)}").out, "class 2")
 
 
 @pytest.mark.parametrize(

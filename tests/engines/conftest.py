@@ -1,6 +1,7 @@
 """A fake SLURM on the PATH, and the command line in this process."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,9 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """A fake SLURM that holds every worker in the queue, as long as its faults are not replaced."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    script = (
-        Path(__file__).with_name("fake_slurm.py").read_text().replace("/usr/bin/env python3", f"{sys.executable} -IS")
-    )
+    fake_program = shlex.join([sys.executable, "-IS", str(Path(__file__).with_name("fake_slurm.py"))])
     for name in COMMANDS:
-        (programs / name).write_text(script)
+        (programs / name).write_text(f'#!/bin/sh\nexec {fake_program} {name} "$@"\n')
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "slurm"))

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""A stand-in for the commands of SLURM: sbatch, squeue, sacct, scancel, scontrol, by the name it is called by.
+"""A stand-in for the commands of SLURM: sbatch, squeue, sacct, scancel, scontrol. The first argument is the command.
 
 State and faults are files in the folder of the environment variable FAKE_SLURM:
 
@@ -142,7 +141,7 @@ COMMANDS: dict[str, Callable[[list[str], list[Job], Faults], None]] = {
 
 
 def main() -> None:
-    name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+    name, *arguments = sys.argv[1:]
     with (ROOT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (ROOT / "calls.txt").open("a") as calls:
