@@ -1,5 +1,6 @@
 """Studies from Python: planned, run and reported as by the commands."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,8 @@ def run(
         writing=True,
         with_data=True,
     )
+    for note in grid.notes:
+        warnings.warn(note, stacklevel=2)
     launch_jobs(grid, policy=Policy(), on_event=on_event, study=current)
     runs = with_adaptive_seeds(chosen, results).runs
     states = results.states(each.spec for each in runs)

@@ -31,6 +31,21 @@ class InapplicableError(InputError):
     """A method that does not apply to the requested backbone."""
 
 
+class RetrofitWarning(UserWarning):
+    """A method that leaves a part of a model as it was, or changes what its weights compute.
+
+    Args:
+        subject: model and method.
+    """
+
+    def __init__(self, subject: str, text: str) -> None:
+        super().__init__(subject, text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
+
+
 class StoreError(SlbenchError):
     """A results folder or a file in it that cannot be used."""
 

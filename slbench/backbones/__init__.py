@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from slbench.backbones.specs import (
 )
 from slbench.backbones.specs.foreign import foreign_spec
 from slbench.backbones.specs.lower_bounds import LowerBounds
-from slbench.errors import InapplicableError, InputError
+from slbench.errors import InapplicableError, InputError, RetrofitWarning
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
 from slbench.methods.method import CCT_LAYERS
@@ -263,7 +264,8 @@ def meta_network(spec: BackboneSpec, method: Method, *, shape: ImageShape) -> "B
     """Return the network on the meta device: layers and parameters without values."""
     import torch
 
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RetrofitWarning)  # said by `slbench.foreign.check` before a grid
         return construct(spec, method, shape=shape, drop_path=0.0)
 
 

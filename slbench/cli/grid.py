@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -154,9 +155,10 @@ def show_plan(console: Console, study: Study, grid: PreparedGrid, probes: ProbeR
     standing = GridStatus.of(study.runs, grid.store)
     cost = cost_of(grid, probes)
     if as_json:
-        print(json.dumps(as_document(study, standing) | plan_document(grid, cost, standing, study=study), indent=2))
+        document = as_document(study, standing) | plan_document(grid, cost, standing, study=study)
+        print(json.dumps(document | {"notes": [*study.notes, *grid.notes]}, indent=2))
         return
-    say_notes(console, study, grid.store)
+    say_notes(console, study, grid.store, more=grid.notes)
     texts = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, study=study)]
     for text in [*texts, *rule_lines(study, standing), *causes(standing), counts(study, standing.states)]:
         say(console, text)
@@ -173,7 +175,7 @@ def do_grid(
     tracking: "Tracking | None",
 ) -> None:
     """Run the unfinished runs and compare the time with the plan."""
-    say_notes(console, study, grid.store)
+    say_notes(console, study, grid.store, more=grid.notes)
     cost, began = cost_of(grid, probes), time.monotonic()
     with make_view(console, grid.todo) as view:
         outcome = launch_jobs(grid, policy=policy, on_event=view, tracking=tracking, study=study)
@@ -282,10 +284,10 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def say_notes(console: Console, study: Study, store: Store) -> None:
-    """Print the notes of a study, and which finished runs lack the weights it asks for."""
+def say_notes(console: Console, study: Study, store: Store, *, more: Iterable[str] = ()) -> None:
+    """Print the notes of a study and more, and which finished runs lack the weights it asks for."""
     without = store.without_weights((run.spec, run.labels) for run in study.runs)
-    notes = list(study.notes)
+    notes = [*study.notes, *more]
     if without:
         count = plural(len(without), "finished run")
         notes.append(f"{count} without the requested weights (e.g. {without[0]}); delete the folder to retrain")

@@ -66,7 +66,7 @@ def verify_resume(
             writing=True,
             with_data=True,
         )
-        say_notes(console, chosen, Store(folder))
+        say_notes(console, chosen, Store(folder), more=grid.notes)
         twice = Verification(runs, folder, slots=grid.slots, precisions=grid.precisions, kills=kills, seed=kill_seed)
         say(console, "uninterrupted:")
         with make_view(console, list(runs)) as view:

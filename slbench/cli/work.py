@@ -150,7 +150,7 @@ def work(
                 console,
                 f"worker {engine.job_id}_{engine.task} on {engine.attempt.hostname}, {engine.attempt.started_at}",
             )
-        say_notes(console, chosen, results)
+        say_notes(console, chosen, results, more=grid.notes)
         grid = grid if queue is None else dataclasses.replace(grid, runs=())
         view = make_view(console, grid.todo) if queue is None else queue_view(console)
         with noting(view, grid, engine, limits=limits) as (see, limits):

@@ -1,10 +1,12 @@
 """Find the constructor of a foreign model, check its arguments and call it."""
 
+import ast
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,8 @@ from slbench.errors import InputError
 from slbench.image_shape import ImageShape
 from slbench.text import one_line, shown
 
-DROP_PATH = ("drop_path_rate", "drop_path", "stochastic_depth_prob")
+TORCHVISION_RATE = "stochastic_depth_prob"
+DROP_PATH = ("drop_path_rate", "drop_path", TORCHVISION_RATE)
 # What slbench does itself, and what would fetch weights or change the output.
 REFUSED = {
     **dict.fromkeys(("pretrained", "weights", "checkpoint_path"), "write pretrained = 'FILE.safetensors'"),
@@ -119,7 +122,45 @@ def of_torchvision(model: str) -> Constructor:
     made = re.search(r"\b(_\w+)\(", source_of(build))
     creator = source_of(getattr(module, made[1], None)) if made else ""
     used = [each for each in classes if re.search(rf"\b{each.__name__}\(", creator)]
-    return signed(f"torchvision:{model}", lambda **arguments: build(weights=None, **arguments), used or [build])
+    fixed = fixed_arguments(build)
+    rate = fixed.pop(TORCHVISION_RATE, None)
+
+    def call(**arguments: Any) -> Any:
+        if not rate:
+            return build(weights=None, **arguments)
+        drop_path = arguments.pop(TORCHVISION_RATE)
+        return with_drop_path(build(weights=None, **arguments), drop_path / rate)
+
+    constructor = signed(f"torchvision:{model}", call, used or [build])
+    accepts = dict.fromkeys([*constructor.accepts, *([TORCHVISION_RATE] if rate else [])])
+    return replace(constructor, accepts=tuple(name for name in accepts if name not in fixed))
+
+
+def fixed_arguments(build: Callable[..., Any]) -> dict[str, Any]:
+    """Return the arguments that a function of torchvision fixes in the call that it returns; None if not a literal."""
+    try:
+        tree = ast.parse(textwrap.dedent(source_of(build)))
+    except SyntaxError:
+        return {}
+    calls = (node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and isinstance(node.value, ast.Call))
+    keywords = [keyword for call in calls for keyword in call.keywords if keyword.arg is not None]
+    return {
+        str(keyword.arg): keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+        for keyword in keywords
+    }
+
+
+def with_drop_path(model: nn.Module, factor: float) -> nn.Module:
+    """Multiply the rates of a model's stochastic depth, in place: they are proportional to the rate of its last layer.
+
+    Functions of torchvision such as swin_t fix that rate, which the recipe of a run sets.
+    """
+    from torchvision.ops import StochasticDepth  # type: ignore[import-untyped]
+
+    for module in model.modules():
+        if isinstance(module, StochasticDepth):
+            module.p *= factor
+    return model
 
 
 def signed(title: str, call: Callable[..., Any], described_by: list[Any]) -> Constructor:

@@ -35,6 +35,7 @@ class PreparedGrid:
     slots: tuple[Slot, ...]
     precisions: Mapping[Precision, Resolved]  # requested precision -> the one used
     store: Store
+    notes: tuple[str, ...] = ()  # on networks made of others' code
 
     @property
     def todo(self) -> list[StudyRun]:
@@ -67,7 +68,7 @@ def prepare(
     requested = dict.fromkeys(run.spec.recipe.precision for run in runs)
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
-    check_models_of(grid.todo)
+    grid = dataclasses.replace(grid, notes=tuple(check_models_of(grid.todo)))
     if with_data:
         for slot, run in itertools.product({slot.device.label: slot for slot in slots}.values(), grid.todo):
             check_training(run.spec, slot.device.label, free_memory(slot.device))

@@ -7,18 +7,21 @@ from slbench.spec import RunSpec
 from slbench.study import StudyRun
 
 
-def check_models_of(runs: Iterable[StudyRun]) -> None:
+def check_models_of(runs: Iterable[StudyRun]) -> list[str]:
     """Build each distinct network of other packages or of users' files, and pass it images of its data set's shape.
+
+    Returns:
+        Notes on what methods leave as it was, once for a backbone and method.
 
     Raises:
         InputError, InapplicableError: for the first that does not fit; see `slbench.foreign.check`.
     """
     networks = [(f"{run.labels.backbone}, {run.labels.method}", run.spec) for run in runs if is_others(run.spec)]
     if not networks:
-        return
+        return []
     from slbench.foreign.check import check_models
 
-    check_models(
+    return check_models(
         (title, (run.backbone, run.method, run.dataset.shape, run.recipe.drop_path)) for title, run in networks
     )
 

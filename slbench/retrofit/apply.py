@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from slbench.errors import InapplicableError, InputError
+from slbench.errors import InapplicableError, InputError, RetrofitWarning
 from slbench.methods import METHODS, Method
 from slbench.methods.lsa import AttentionLogits
 from slbench.names import lookup
@@ -61,7 +61,7 @@ def apply(
         InapplicableError: if the method finds nothing to change; names what was looked for. The model is unchanged.
         InputError: for an unknown method or image size, or a model that has a method already.
     Warns:
-        UserWarning: if `layer_norm` changes the function of the model, or if softmaxes of other kinds stay as they are.
+        RetrofitWarning: if `layer_norm` changes the function of the model, or softmaxes of other kinds stay.
     Source: SPT and LSA of arXiv:2112.13492.
     """
     wanted = lookup(METHODS, method, "method") if isinstance(method, str) else method
@@ -92,11 +92,9 @@ def retrofit(model: nn.Module, structure: Structure, method: Method, *, from_scr
     model.slbench_method = title  # type: ignore[assignment]
     if method.changes_attention and structure.other_softmaxes:
         first, *more = structure.other_softmaxes
-        warnings.warn(
-            f"{structure.model}: {title}: softmaxes of no products of queries and keys over tokens stay as they are: "
-            f"{first}{f' and {len(more)} more layers' if more else ''}",
-            stacklevel=3,
-        )
+        layers = f"{first}{f' and {len(more)} more layers' if more else ''}"
+        text = f"softmaxes of no products of queries and keys over tokens stay as they are: {layers}"
+        warnings.warn(RetrofitWarning(f"{structure.model}: {title}", text), stacklevel=3)
 
 
 def check(structure: Structure, method: Method, title: str) -> None:
@@ -145,11 +143,8 @@ def embed(model: nn.Module, structure: Structure, method: Method, *, keep: bool,
     pools = method.s_pool == "yes" or (method.s_pool == "auto" and method.shift != "none" and bool(structure.merging))
     method = dataclasses.replace(method, layer_norm=norm, s_pool="yes" if pools else "no")
     if keep and norm:
-        warnings.warn(
-            f"{structure.model}: layer_norm = true changes the function of the model; its outputs are no longer those "
-            "of its weights",
-            stacklevel=3,
-        )
+        text = "layer_norm = true changes the function of the model; its outputs are no longer those of its weights"
+        warnings.warn(RetrofitWarning(structure.model, text), stacklevel=3)
     chosen = [structure.tokenizer, *(structure.merging if pools else ())]
     if keep and not norm and method.shift != "none":
         for found in chosen:

@@ -290,7 +290,7 @@ def other_softmaxes(seen: Probe, attention: Sequence[FoundAttention]) -> Iterato
         free += [call.shape for call in layer.calls if call.relation == "none" and call.kind == "product"]
         shapes = dict.fromkeys(" x ".join(map(str, shape)) for shape in free if len(shape) > 2 and max(shape[1:]) > 1)
         if shapes:
-            yield f"{layer.path} ({type(layer.module).__name__}, {', '.join(shapes)})"
+            yield f"{layer.path or 'the model itself'} ({type(layer.module).__name__}, {', '.join(shapes)})"
 
 
 def found_attention(model: nn.Module, layer: Layer, call: Call, *, grid: tuple[int, int] | None) -> FoundAttention:

@@ -1,22 +1,25 @@
 """Constructors of foreign models: arguments, images, errors in one line; the check before a grid."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
+import torchvision  # type: ignore[import-untyped]
 from torch import nn
+from torchvision.ops import StochasticDepth  # type: ignore[import-untyped]
 
 from slbench.backbones import build, meta_network
 from slbench.backbones.specs.foreign import ForeignSpec
 from slbench.errors import InapplicableError, InputError
-from slbench.foreign.check import check_model
+from slbench.foreign.check import check_model, check_models
 from slbench.foreign.constructors import construct, constructor_of
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, Method
-from tests.foreign.helpers import MODEL, VIT, sized, write
+from tests.foreign.helpers import EXAMPLES, MODEL, VIT, sized, write
 from tests.support import missing, naming
 
 SHAPE = ImageShape((16, 16), channels=1, classes=7)
@@ -98,6 +101,42 @@ def test_arguments_of_the_class_that_an_entry_point_builds_are_known(table: dict
 def test_functions_of_torchvision_accept_what_their_class_accepts() -> None:
     constructor = constructor_of(sized({"name": "torchvision:vit_b_16"}))
     assert {"image_size", "num_classes"} <= set(constructor.accepts)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_functions_of_torchvision_that_fix_stochastic_depth_follow_the_recipe(rate: float) -> None:
+    with torch.device("meta"):
+        ours = made(sized({"name": "torchvision:swin_t"}), drop_path=rate)
+        heads, window = [3, 6, 12, 24], [7, 7]
+        theirs = torchvision.models.SwinTransformer(
+            [4, 4], 96, [2, 2, 6, 2], heads, window, stochastic_depth_prob=rate, num_classes=7
+        )
+    rates = [
+        [module.p for module in model.modules() if isinstance(module, StochasticDepth)] for model in (ours, theirs)
+    ]
+    assert rates[0] == pytest.approx(rates[1]) and len(rates[0]) == 12
+    assert {name: value.shape for name, value in ours.named_parameters()} == {
+        name: value.shape for name, value in theirs.named_parameters()
+    }
+
+
+def test_softmaxes_that_stay_are_noted_once_for_a_backbone_and_a_method(tmp_path: Path) -> None:
+    text = (EXAMPLES / "tiny_vit.py").read_text()
+    line = "        scores: Tensor = self.head("
+    assert line in text
+    write(tmp_path / "gated.py", text.replace(line, f"        tokens = tokens * tokens.softmax(1)\n{line}"))
+    spec = sized({"name": "gated.py:TinyViT", "patch_size": 8, "dim": 6, "depth": 1, "num_heads": 2}, tmp_path)
+    networks = [
+        (f"gated, {method}", (spec, spec.resolved_method(METHODS[method]), shape, 0.0))
+        for method in ("none", "lsa", "mask-only")
+        for shape in (SHAPE, dataclasses.replace(SHAPE, size=(32, 32)))
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes = check_models(networks)
+        assert meta_network(*networks[2][1][:2], shape=SHAPE) is not None
+    assert [note.partition(":")[0] for note in notes] == ["gated, lsa", "gated, mask-only"]
+    assert not missing(notes[0], "softmaxes", "stay as they are", "the model itself (TinyViT, 5 x 4 x 6)")
 
 
 @pytest.mark.parametrize(
