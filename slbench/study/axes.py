@@ -17,6 +17,8 @@ from slbench.study.paths import (
     check_path,
     dotted_paths,
     flattened,
+    has_arguments,
+    is_argument,
     is_list,
     quoted,
     takes_list,
@@ -41,6 +43,7 @@ class Grid:
 
     def __init__(self, file: StudyFile, *, where: str, flags: Flags) -> None:
         self.file, self.where, self.flags = file, where, flags
+        self.arguments = has_arguments({**file.grid, **flags.grid})
         self.notes: list[str] = []  # how ambiguous values were read
         self.settings = self._settings()
         self.rule = self._rule()
@@ -101,8 +104,8 @@ class Grid:
         }
         of_flags = {path: Override(value, f"--set {path}") for path, value in self.flags.set.items()}
         for path, setting in [*of_file.items(), *of_flags.items()]:
-            check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()])
-            if isinstance(setting.value, list) and not takes_list(path):
+            check_path(path, setting.origin, known=[*ALIASES, "protocol", *dotted_paths()], arguments=self.arguments)
+            if isinstance(setting.value, list) and not takes_list(path) and not (self.arguments and is_argument(path)):
                 raise InputError(
                     f"{setting.origin}: must be one value (got {shown(setting.value)}); "
                     "write a list under [grid] of a study file"
@@ -154,7 +157,7 @@ class Grid:
                 raise InputError(
                     f"{origin}: write the seed rule above [grid], as seeds; for fixed seeds use grid.seed = [0, 1, 2]"
                 )
-            check_path(path, origin, known=known)
+            check_path(path, origin, known=known, arguments=self.arguments)
             if isinstance(value, dict) and "name" not in value and any(name.startswith(path + ".") for name in known):
                 raise InputError(
                     f"{origin}: must be a name or a list of names (got {shown(value)}); "

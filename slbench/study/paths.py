@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, NAMED
 from slbench.data.specs import DatasetSpec, Side
 from slbench.errors import InputError
 from slbench.methods import Method
@@ -97,12 +97,35 @@ def are_tuples(path: str) -> list[bool]:
     return [get_origin(each) is tuple for kind in field_types().get(path, ()) for each in alternatives(kind)]
 
 
-def check_path(path: str, origin: str, *, known: list[str]) -> None:
-    """Raise InputError, with a suggestion, unless the path is known."""
-    if path not in known:
+def check_path(path: str, origin: str, *, known: list[str], arguments: bool = False) -> None:
+    """Raise InputError, with a suggestion, unless the path is known.
+
+    Args:
+        arguments: whether a field of a backbone may be any keyword argument.
+    """
+    if path not in known and not (arguments and is_argument(path)):
         head = path.partition(".")[0] + "."
         known = [other for other in known if other.startswith(head)] or known
         raise InputError(f"{origin}: unknown key{choices(known, path)}")
+
+
+def is_argument(path: str) -> bool:
+    """Return whether a path may be a keyword argument of a model's constructor."""
+    head, _, name = path.partition(".")
+    return head == "backbone" and name.isidentifier() and name not in ("name", "label", "pretrained")
+
+
+def has_arguments(grid: Mapping[str, Value]) -> bool:
+    """Return whether a grid has a backbone that slbench does not ship: its constructor says which arguments it has."""
+    values = [table.get("backbone", []) for table in [grid, *tables_of(grid.get("zip"))]]
+    entries = [entry for value in values for entry in (value if isinstance(value, list) else [value])]
+    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
+    return any(isinstance(name, str) and name not in NAMED for name in names)
+
+
+def tables_of(value: Value) -> list[dict[str, Value]]:
+    """Return the tables in a list of anything."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def quoted(path: str) -> str:

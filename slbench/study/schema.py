@@ -42,11 +42,15 @@ FOREIGN_NAME: Schema = {
     "type": "string",
     "pattern": "^.+:[A-Za-z_][A-Za-z_0-9]*$",
 }
+PLUGIN_NAME: Schema = {"description": "a name that a plugin registers", "type": "string", "minLength": 1}
+ARGUMENTS: Schema = {  # of the constructor of a model of another package or of your own
+    r"^backbone\.(?!(name|label|pretrained)$)[A-Za-z_][A-Za-z_0-9]*$": {}
+}
 FOREIGN_TABLE: Schema = {  # its other keys are keyword arguments of the constructor
     "type": "object",
     "required": ["name"],
     "properties": {
-        "name": FOREIGN_NAME,
+        "name": {"anyOf": [FOREIGN_NAME, PLUGIN_NAME], "not": {"enum": list(NAMED)}},
         "label": {"description": "what tables call it", "type": "string", "minLength": 1},
         "pretrained": {"description": "file of initial weights", "type": "string", "pattern": "\\.safetensors$"},
     },
@@ -81,10 +85,12 @@ def study_schema() -> Schema:
             "precision": reference("precision"),
             "report": report_table(),
             "seeds": table_of(SeedRule, required=list(SeedRule.model_fields)),
-            "grid": closed({path: or_list(path) for path in axes()} | {"zip": zip_tables()}, of_file["grid"]),
+            "grid": with_arguments(
+                closed({path: or_list(path) for path in axes()} | {"zip": zip_tables()}, of_file["grid"])
+            ),
             "set": set_table(of_file["set"]),
             "method": {**of_file["method"], "items": method_table()},
-            "exclude": {**of_file["exclude"], "items": closed({path: {} for path in axes()})},
+            "exclude": {**of_file["exclude"], "items": with_arguments(closed({path: {} for path in axes()}))},
             "contrast": {**of_file["contrast"], "items": table_of(Contrast)},
             "statistics": closed(table_of(Statistics)["properties"], of_file["statistics"]),
             "engine": closed({"slurm": table_of(SlurmSettings), "ray": table_of(RaySettings)}, of_file["engine"]),
@@ -144,7 +150,7 @@ def axes() -> list[str]:
 def zip_tables() -> Schema:
     """Return the schema of tied axes."""
     lists = {path: {"type": "array", "items": reference(path), "minItems": 1} for path in axes() if path != "seed"}
-    return {"description": ZIP_TEXT, "type": "array", "items": closed(lists) | {"minProperties": 2}}
+    return {"description": ZIP_TEXT, "type": "array", "items": with_arguments(closed(lists)) | {"minProperties": 2}}
 
 
 def reference(path: str) -> Schema:
@@ -156,7 +162,7 @@ def named_axes() -> dict[str, Schema]:
     """Return the schema of one value of each axis without a dotted path."""
     values: dict[str, Schema] = {
         "backbone": any_of(
-            [{"enum": list(NAMED)}, FOREIGN_NAME, *map(backbone_table, backbone_specs()), FOREIGN_TABLE]
+            [{"enum": list(NAMED)}, FOREIGN_NAME, PLUGIN_NAME, *map(backbone_table, backbone_specs()), FOREIGN_TABLE]
         ),
         "method": any_of([{"enum": list(METHODS)}, {"type": "string", "minLength": 1}]),
         "dataset": any_of([{"enum": list(DATASETS)}, {"type": "string", "minLength": 1}]),
@@ -180,7 +186,14 @@ def set_table(about: Schema) -> Schema:
         head, _, name = path.partition(".")
         nested.setdefault(head, {})[name] = reference(path)
     quoted = {path: reference(path) for path in [*fields(), *ALIASES, "protocol"]}
-    return closed({head: closed(each) for head, each in nested.items()} | quoted, about)
+    tables = {head: closed(each) for head, each in nested.items()}
+    del tables["backbone"]["additionalProperties"]  # arguments of a constructor
+    return with_arguments(closed(tables | quoted, about))
+
+
+def with_arguments(table: Schema) -> Schema:
+    """Return the schema of a table that takes arguments of constructors too, as "backbone.embed_dim"."""
+    return table | {"patternProperties": ARGUMENTS}
 
 
 def method_table() -> Schema:

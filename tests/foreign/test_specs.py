@@ -57,6 +57,39 @@ def test_version_and_arguments_are_part_of_the_identity_in_any_order(tmp_path: P
     assert older.run_id != first.spec.run_id
 
 
+def test_arguments_of_a_constructor_are_axes_and_settings_of_a_grid(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"depth": 2, "init_values": 0.1, "embed_dims": [3, 5]}
+    (written,) = runs_of(tmp_path, [{**VIT, **values}])
+    axes = {"backbone": [VIT], "method": ["none"], "backbone.init_values": [0.1, 0.2]}
+    others = {"backbone.depth": 2, "backbone.embed_dims": [3, 5]}
+    first, second = study({"grid": axes, "set": others}).runs
+    assert first.spec.run_id == written.spec.run_id and "init_values=0.1" in first.title
+    assert second.spec.run_id != first.spec.run_id
+    lists = {**axes, "backbone.init_values": 0.1, "backbone.embed_dims": [[3, 5], [5, 3]]}
+    assert study({"grid": lists, "set": {"backbone.depth": 2}}).runs[0].spec == first.spec
+
+
+@pytest.mark.parametrize(
+    ("backbone", "path", "words"),
+    [
+        ("models.py:Tiny", "backbone.widht", ["models.py:Tiny", "widht", "width"]),
+        (VIT, "backbone.label", ["backbone.label", "unknown key"]),
+        (VIT, "backbone.a.b", ["backbone.a.b", "unknown key"]),
+        (VIT, "recipe.init_values", ["recipe.init_values", "unknown key"]),
+        ("vit", "backbone.init_values", ["backbone.init_values", "unknown key"]),
+    ],
+)
+def test_an_argument_that_no_constructor_has_is_refused(
+    tmp_path: Path, backbone: Any, path: str, words: list[str]
+) -> None:
+    write(tmp_path / "models.py", MODEL)
+    if isinstance(backbone, str) and ":" in backbone:
+        backbone = f"{tmp_path}/{backbone}"
+    with pytest.raises(InputError) as caught:
+        study({"grid": {"backbone": [backbone], "method": ["none"]}, "set": {path: 3}})
+    assert not missing(str(caught.value), *words)
+
+
 def test_a_run_of_a_package_that_is_not_installed_is_read_from_json(tmp_path: Path) -> None:
     (run,) = runs_of(tmp_path, [VIT])
     content = to_dict(run.spec)

@@ -80,7 +80,7 @@ def test_a_study_with_every_key_is_valid_and_loads() -> None:
         (["report", "colums"], []),
         (["report", "columns"], ["finl"]),
         (["grid", "backbon"], ["vit"]),
-        (["grid", "backbone"], ["vitt"]),
+        (["grid", "backbone"], [7]),
         (["grid", "backbone"], [{"name": "vit", "dimm": 8}]),
         (["grid", "backbone"], [{"name": "vit", "dims": [8]}]),
         (["grid", "recipe.lr"], [0]),
@@ -106,6 +106,26 @@ def test_loading_and_the_schema_refuse_the_same_files(keys: list[str], value: An
     table[keys[-1]] = value
     assert not SCHEMA.is_valid(content)
     assert error_of(content).startswith("test.toml: ")
+
+
+def test_names_of_plugins_and_arguments_of_constructors_are_valid_but_misspelt_sizes_are_not() -> None:
+    """A schema cannot know what plugins register; loading does, and refuses what none of them has."""
+    plugins = {"backbone": ["mine", {"name": "mine", "width": 3}], "method": "own-scores", "dataset": "stripes"}
+    content: dict[str, Any] = {
+        "plugins": ["mine.py"],
+        "grid": {**plugins, "backbone.embed_dims": [[1, 2], [3, 4]]},
+        "set": {"backbone.init_values": 0.1, "backbone": {"reg_tokens": 4}, "recipe.augmentation": "darken"},
+        "exclude": [{"method": "own-scores", "backbone.embed_dims": [1, 2]}],
+        "contrast": [{"method": "own-scores"}],
+    }
+    SCHEMA.validate(content)
+    SCHEMA.validate({"grid": {"zip": [{"backbone": ["mine", "vit"], "backbone.init_values": [0.1, 0.2]}]}})
+    for wrong in (
+        {"grid": {"backbone.label": ["x"]}},
+        {"set": {"backbone.pretrained": "x"}},
+        {"grid": {"backbon.x": 1}},
+    ):
+        assert not SCHEMA.is_valid(wrong)
 
 
 def test_every_key_is_documented_once_with_type_and_description() -> None:
