@@ -63,13 +63,6 @@ def test_own_methods_data_and_augmentation_train_to_the_same_bits_twice(tmp_path
         assert first.differences(again) == {}
 
 
-def test_an_own_model_trains_and_its_record_names_no_path(tmp_path: Path) -> None:
-    (run,) = runs_of(tmp_path / "study.toml", OWN_MODEL)
-    record = train_here(run, Store(tmp_path / "store"))
-    assert str(EXAMPLES) not in record.model_dump_json()
-    assert record.params > 0
-
-
 def test_the_study_of_a_search_names_files_by_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
     target = TuningTarget("tiny_vit.py:TinyViT", "fashion-mnist-12k", "lsa", plugins=("my_methods.py",))
