@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from slbench.analysis.run_selection import FinishedRun, Requirements, RunSelection, select_runs, split_named
 from slbench.cli import options
 from slbench.cli.grid import say
+from slbench.cli.printing import print_json
 from slbench.cli.terminal import Terminal
 from slbench.data import DataConfig
 from slbench.errors import InputError
@@ -252,7 +253,7 @@ def show(output: "AnalysisOutput", *, as_json: bool) -> None:
             "caption": list(output.caption),
             "rows": json.loads(output.frame.to_json(orient="records", double_precision=15)),
         }
-        print(json.dumps(document, indent=2))
+        print_json(document)
         return
     print("\n".join(line for line in output.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
     say(Terminal(), f"written to {output.folder}: {'; '.join(grouped(output.files))}")

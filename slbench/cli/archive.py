@@ -1,6 +1,5 @@
 """`slbench export`, `slbench import`, `slbench clean`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from slbench.archive.export import export
 from slbench.archive.import_archive import Conflict, ImportResult, import_archive
 from slbench.cli import options
 from slbench.cli.grid import say
+from slbench.cli.printing import print_json
 from slbench.cli.terminal import Terminal
 from slbench.data import DataConfig
 from slbench.errors import InputError
@@ -48,7 +48,7 @@ def export_runs(
     left = len(results.ids() if run_ids is None else run_ids) - len(manifest.runs)
     if as_json:
         document = {"file": str(names[-1]), "not_finished": left, **manifest.model_dump(mode="json")}
-        print(json.dumps(document, indent=2))
+        print_json(document)
         return
     skipped = f"; skipped {plural(left, 'unfinished run')}" if left else ""
     size = megabytes(manifest.size, digits=2)
@@ -66,7 +66,7 @@ def import_runs(
     """
     result = import_archive(file, Store(store))
     if as_json:
-        print(json.dumps(import_document(result), indent=2))
+        print_json(import_document(result))
     else:
         console = Terminal()
         for conflict in result.conflicts:
@@ -97,7 +97,7 @@ def clean(
     if yes:
         entries = remove(results, entries)
     if as_json:
-        print(json.dumps(clean_document(entries, removed=yes), indent=2))
+        print_json(clean_document(entries, removed=yes))
         return
     console = Terminal()
     for entry in entries:

@@ -1,17 +1,17 @@
 """`slbench data`: list, download and verify data sets."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.cli.terminal import Terminal
 from slbench.data import DATASETS, DataConfig, DatasetEntry, ResolvedDataset, class_names, find, imagenet, verify
 from slbench.data.config import file_exists
@@ -38,7 +38,7 @@ def list_sets(data_root: options.DataRoot = None, as_json: options.Json = False)
     states = {name: state_text(entry, config) for name, entry in DATASETS.items()}
     states[imagenet.NAME] = "here" if file_exists(imagenet.source(config).path) else "not here: needs a folder of yours"
     if as_json:
-        print(json.dumps({"root": str(config.root), "sets": states}, indent=2))
+        print_json({"root": str(config.root), "sets": states})
         return
     console = Terminal(highlight=False, markup=False)
     for name, state in states.items():
@@ -52,6 +52,7 @@ def fetch_set(
         list[Path], typer.Option("--from", help="Use a local file instead of a download; repeatable.", metavar="FILE")
     ] = [],  # noqa: B006  (typer reads it once)
     data_root: options.DataRoot = None,
+    as_json: options.Json = False,
 ) -> None:
     """Download a data set, verify it and prepare it.
 
@@ -61,8 +62,8 @@ def fetch_set(
     entry, folder = published(name), folder_of(name, config)
     console = Terminal(stderr=True, highlight=False, markup=False)
     if entry.subset_of:
-        fetch_subset(name, from_file, config)
-        print(f"{name}: ready in {folder}")
+        fetch_subset(name, from_file, config, console)
+        say_fetched(name, folder, as_json=as_json)
         return
     for file in from_file:
         archive = add_local_file(folder, entry.archives, file)
@@ -70,17 +71,37 @@ def fetch_set(
     left = missing(folder, entry.archives)
     if from_file and left:
         console.print(f"still missing: {', '.join(archive.name for archive in left)}", soft_wrap=True)
+        if as_json:
+            print_json(fetch_document(name, folder, [archive.name for archive in left]))
         raise typer.Exit(1)
+    fetch_archives(entry, folder, config, console)
+    say_fetched(name, folder, as_json=as_json)
+
+
+def fetch_archives(entry: DatasetEntry, folder: Path, config: DataConfig, console: Console) -> None:
+    """Download the archives of a data set that are missing, and prepare it."""
     if state_of(entry, config) != "ready":
         with download_bars(console) as on_progress:
             fetch(folder, entry.archives, on_progress=on_progress)
         if not entry.sizes_differ:  # otherwise prepared by the first run, at its size
             console.print("preparing", soft_wrap=True)
             prepare(entry, entry.spec, config)
-    print(f"{name}: ready in {folder}")
 
 
-def fetch_subset(name: str, from_file: list[Path], config: DataConfig) -> None:
+def say_fetched(name: str, folder: Path, *, as_json: bool) -> None:
+    """Print that a data set is ready."""
+    if as_json:
+        print_json(fetch_document(name, folder, []))
+    else:
+        print(f"{name}: ready in {folder}")
+
+
+def fetch_document(name: str, folder: Path, missing_files: list[str]) -> dict[str, Any]:
+    """Return the `--json` document of a download."""
+    return {"name": name, "folder": str(folder), "ready": not missing_files, "missing": missing_files}
+
+
+def fetch_subset(name: str, from_file: list[Path], config: DataConfig, console: Console) -> None:
     """Prepare a subset from the set it is taken from, which is downloaded if it is missing, or from an npz file."""
     from slbench.data.sets.image_list import read_copy
 
@@ -91,11 +112,13 @@ def fetch_subset(name: str, from_file: list[Path], config: DataConfig) -> None:
         prepare(entry, entry.spec, config, lambda: read_copy(name, from_file[0]))
     elif state_of(entry, config) != "ready":
         if state_of(entry, config) == "missing":
-            fetch_set(entry.subset_of, data_root=config.root)
+            whole = folder_of(entry.subset_of, config)
+            fetch_archives(DATASETS[entry.subset_of], whole, config, console)
+            console.print(f"{entry.subset_of}: ready in {whole}", soft_wrap=True)
         prepare(entry, entry.spec, config)
 
 
-def verify_set(name: Name, data_root: options.DataRoot = None) -> None:
+def verify_set(name: Name, data_root: options.DataRoot = None, as_json: options.Json = False) -> None:
     """Check a data set against its published checksums and counts.
 
     Your own data are read again and compared with the hash that runs refer to.
@@ -103,6 +126,9 @@ def verify_set(name: Name, data_root: options.DataRoot = None) -> None:
     config = DataConfig.read(data_root)
     dataset = find(name, config=config)
     verify(dataset.spec, dataset.source, config)
+    if as_json:
+        print_json({"name": name, "label": dataset.label, "content": dataset.spec.content, "verified": True})
+        return
     content = f", {short(dataset.spec.content)}" if dataset.source and name != imagenet.NAME else ""
     print(f"{name}: verified{content}")
 
@@ -117,7 +143,7 @@ def info(name: Name, data_root: options.DataRoot = None, as_json: options.Json =
         document |= {"about": entry.source, "here": state_text(entry, config)}
         document["archives"] = [asdict(archive) for archive in entry.archives]
     if as_json:
-        print(json.dumps(document, indent=2))
+        print_json(document)
         return
     print("\n".join(info_lines(name, dataset, class_names(dataset.spec, dataset.source, config))))
     if name in DATASETS:
@@ -153,6 +179,7 @@ def list_images(
     output: Annotated[Path, typer.Argument(help="File to write, JSON.", metavar="OUT")],
     of: Annotated[str, typer.Option("--of", help="Published data set that the images are from.", metavar="NAME")],
     data_root: options.DataRoot = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the images of a data set by hash, for others to find in a published set.
 
@@ -166,15 +193,18 @@ def list_images(
     prepared = open_dataset(dataset.spec, dataset.source, config)
     listed = list_images(prepared, class_names(dataset.spec, dataset.source, config), of=of)
     listed.write(output)
-    print(
-        f"{output}: {len(prepared.labels['train']):,} training and {len(prepared.labels['test']):,} test images of {of}"
-    )
+    train, test = len(prepared.labels["train"]), len(prepared.labels["test"])
+    if as_json:
+        print_json({"file": str(output), "of": of, "train": train, "test": test})
+        return
+    print(f"{output}: {train:,} training and {test:,} test images of {of}")
 
 
 def subset(
     images: Annotated[Path, typer.Argument(help="List written by slbench data list-images.", metavar="LIST")],
     output: Annotated[Path, typer.Argument(help="File to write, npz; it must not exist.", metavar="OUT")],
     data_root: options.DataRoot = None,
+    as_json: options.Json = False,
 ) -> None:
     """Take the images of a list from a published data set.
 
@@ -183,6 +213,9 @@ def subset(
     from slbench.data.sets.image_list import write_subset
 
     train, test = write_subset(images, output, DataConfig.read(data_root))
+    if as_json:
+        print_json({"file": str(output), "train": train, "test": test})
+        return
     print(f"{output}: {train:,} training and {test:,} test images")
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from slbench import machine
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.cli.terminal import Terminal
 from slbench.data import DATASETS, DataConfig, verify
 from slbench.data.config import check_writable
@@ -45,40 +46,47 @@ def doctor(
     selftest: Annotated[
         bool, typer.Option("--selftest", help="Also compare each GPU with the CPU and time it (takes minutes).")
     ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check versions, devices, precision, data and the store.
 
     Exits with 1 if something is wrong.
     """
-    console = Terminal(highlight=False, markup=False)
-    failed, chosen = False, choose(devices)
+    console = Terminal(stderr=as_json, highlight=False, markup=False)
+    chosen, findings = choose(devices), list[CheckResult]()
     for finding in examine(store, threads, devices, DataConfig.read(data_root)):
-        failed = failed or bool(finding.cure)
+        findings.append(finding)
         console.print(f"{'WRONG' if finding.cure else 'ok':<6}{finding.what:<12}{finding.found}", soft_wrap=True)
         if finding.cure:
             console.print(f"      {'':<12}fix: {finding.cure}", soft_wrap=True)
-    if selftest:
-        failed = not test_gpus(console, chosen) or failed
-    if failed:
+    tests = test_gpus(console, chosen) if selftest else None
+    passed = not any(finding.cure for finding in findings)
+    passed = passed and (tests is None or (bool(tests) and all(test["passed"] for test in tests)))
+    if as_json:
+        checks = [
+            {"name": each.what, "passed": not each.cure, "found": each.found, "fix": each.cure or None}
+            for each in findings
+        ]
+        print_json({"passed": passed, "checks": checks, "selftest": tests})
+    if not passed:
         raise typer.Exit(1)
 
 
-def test_gpus(console: Console, devices: Sequence[Device]) -> bool:
-    """Print the self-test of every GPU among these; return whether there is one and all passed."""
+def test_gpus(console: Console, devices: Sequence[Device]) -> list[dict[str, Any]]:
+    """Print the self-test of every GPU among these; return its checks: none without a GPU."""
     from slbench.gpu_check import run_gpu_check
 
     chosen = [device for device in devices if device.kind == "cuda"]
     console.print("\nself-test of GPUs")
     if not chosen:
         console.print("NOT RUN: no usable GPU on this machine")
-        return False
-    passed = True
+    tests = list[dict[str, Any]]()
     for device in chosen:
         console.print(f"{device.label}: {device.name}", soft_wrap=True)
         for check in run_gpu_check(device):
-            passed = passed and check.passed
+            tests.append({"device": device.label, "name": check.name, "passed": check.passed, "result": check.result})
             console.print(f"{'ok' if check.passed else 'FAILED':<7}{check.name:<14}{check.result}", soft_wrap=True)
-    return passed
+    return tests
 
 
 def examine(store: Path, threads: int, devices: str, data: DataConfig) -> Iterator[CheckResult]:

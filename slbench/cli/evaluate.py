@@ -1,12 +1,12 @@
 """`slbench evaluate`."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 import typer
 
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.store import Store
@@ -49,7 +49,7 @@ def evaluate(
         result_of(run, name, split=part, data=data, device=where, threads=threads) for run in runs for name in sets
     ]
     if as_json:
-        print(json.dumps([dataclasses.asdict(result) for result in found], indent=2))
+        print_json([dataclasses.asdict(result) for result in found])
         return
     for result in found:
         print(

@@ -1,6 +1,5 @@
 """`slbench run-grid`, `slbench train`."""
 
-import json
 import signal
 import time
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from rich.console import Console
 from slbench import machine
 from slbench.cli import options
 from slbench.cli.plan import check_plan_flags, compared, plan_document, plan_lines
+from slbench.cli.printing import print_json
 from slbench.cli.status import as_document, causes, counts, line, rule_lines
 from slbench.cli.terminal import Terminal
 from slbench.cli.views import make_view
@@ -156,7 +156,7 @@ def show_plan(console: Console, study: Study, grid: PreparedGrid, probes: ProbeR
     cost = cost_of(grid, probes)
     if as_json:
         document = as_document(study, standing) | plan_document(grid, cost, standing, study=study)
-        print(json.dumps(document | {"notes": [*study.notes, *grid.notes]}, indent=2))
+        print_json(document | {"notes": [*study.notes, *grid.notes]})
         return
     say_notes(console, study, grid.store, more=grid.notes)
     texts = [*(line(run, standing) for run in study.runs), *plan_lines(grid, probes, cost, standing, study=study)]
@@ -190,7 +190,7 @@ def show_outcome(console: Console, study: Study, store: Store, *, as_json: bool)
     """Print the outcome of a study's runs; exit code 1 unless all have ended."""
     standing = GridStatus.of(study.runs, store)
     if as_json:
-        print(json.dumps(as_document(study, standing), indent=2))
+        print_json(as_document(study, standing))
     else:
         for text in [*causes(standing), *rule_lines(study, standing), counts(study, standing.states)]:
             say(console, text)

@@ -11,6 +11,7 @@ import typer
 
 from slbench import user_files
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.cli.text_layout import terminal_width, two_columns
 from slbench.errors import InapplicableError, InputError
 from slbench.names import lookup
@@ -60,7 +61,7 @@ def list_names(
         return
     rows = [*KINDS[kind](), *of_plugins(kind, [*plugins_of(study), *([] if plugin is None else [Path(plugin)])])]
     if as_json:
-        print(json.dumps([{"name": name, "about": about} for name, about in rows], indent=2))
+        print_json([{"name": name, "about": about} for name, about in rows])
         return
     for name, about in two_columns(rows, terminal_width()):
         print(f"{name}  {about}")
@@ -190,7 +191,7 @@ def show_recipe(name: str, *, as_json: bool) -> None:
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     if as_json:
         rows = [{"field": field, "value": value, "source": sources[field]} for field, value in values.items()]
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)

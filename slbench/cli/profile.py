@@ -1,6 +1,5 @@
 """`slbench profile`: costs of networks beside the paper's."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from slbench.backbones import BACKBONES
 from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
+from slbench.cli.printing import print_json
 from slbench.errors import InputError
 from slbench.grid.slots import Resolved, Slot, free_memory, make_slots, resolve_precision
 from slbench.image_shape import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, ImageShape
@@ -104,7 +104,7 @@ def profile(
     if memory:
         add_memory(rows, list(networks.values()), setting, Store(store))
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
     elif as_csv:
         print(as_csv_text(rows), end="")
     else:

@@ -1,6 +1,5 @@
 """`slbench report`."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.names import lookup
@@ -139,7 +139,7 @@ def report(
         else:
             show(output, folder)
     if as_json:
-        print(json.dumps(documents if len(paths) > 1 else documents[0], indent=2, ensure_ascii=False))
+        print_json(documents if len(paths) > 1 else documents[0])
         return
     for search in searches(results) if not studies else []:
         print(f"\n{tuning_summary(search, search, results)}", end="")

@@ -1,12 +1,12 @@
 """`slbench show`: one run in a terminal."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.cli.text_layout import terminal_width
 from slbench.differing import flat
 from slbench.errors import StoreError
@@ -54,7 +54,7 @@ def show(
             "record": None if outcome is None else outcome.model_dump(mode="json"),
             "epochs": [vars(metrics) for metrics in history],
         }
-        print(json.dumps(document, indent=2))
+        print_json(document)
         return
     print(line(runs[0], standing))
     parts = {

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import re
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slbench.cli import options
+from slbench.cli.printing import print_json
 from slbench.data import DataConfig
 from slbench.differing import flat, settings_of_group
 from slbench.errors import InputError, StoreError, unreadable
@@ -61,7 +61,7 @@ def status(
         standing = watch_runs(chosen, results, watcher)
     elif as_json:
         document = {**as_document(chosen, standing), **worker_document(watcher), "unreadable": unreadable}
-        print(json.dumps(document, indent=2))
+        print_json(document)
     else:
         texts = [*lines(chosen, standing), *worker_lines(watcher), *(f"unreadable  {text}" for text in unreadable)]
         print("\n".join(texts))
@@ -175,11 +175,14 @@ def logs(
     run: Annotated[str, typer.Argument(help="Run id, or a unique prefix of it; or a worker on a cluster: 17_0.")],
     store: options.StoreFolder = options.RESULTS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print the log of a run, or of a worker on a cluster."""
     from slbench.files import open_regular
     from slbench.run_paths import RunPaths
 
+    if follow and as_json:
+        raise InputError("--follow and --json cannot be combined")
     results = Store(store)
     results.check(writing=False)
     is_worker = re.fullmatch(r"[0-9a-f]+_\d+", run) is not None
@@ -192,6 +195,10 @@ def logs(
         with io.TextIOWrapper(open_regular(path), errors="replace") as log:
             text = log.read()
             is_running = run_id in results.claims.holders()
+            if as_json:
+                state = None if is_worker else "running" if is_running else state_of(folder)
+                print_json({"id": run_id, "state": state, "file": str(path), "lines": text.splitlines()})
+                return
             if not text:
                 waiting = "; waiting for its first line" if follow and is_running else ""
                 print(f"{path}: the log is empty{waiting}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import sys
 import time as time_module
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import typer
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt
+from slbench.cli.printing import print_json
 from slbench.data import DataConfig, check_available
 from slbench.engine_settings import Engine, RaySettings, SlurmSettings, settings_of
 from slbench.errors import InputError
@@ -118,6 +120,7 @@ def submit(
     on_mismatch: options.OnMismatch = "restart",
     allow_mixed: options.AllowMixed = False,
     retries: options.Retries = 0,
+    as_json: options.Json = False,
 ) -> None:
     """Submit workers of a study to a cluster, as many as are missing.
 
@@ -148,7 +151,7 @@ def submit(
         check_available(spec, source)
     note = None if dry_run else join_study(chosen.name, results, allow_mixed=allow_mixed)
     if note is not None:
-        print(f"note: {note}")
+        print(f"note: {note}", file=sys.stderr if as_json else sys.stdout)
     with opened(engine, settings, dry_run=dry_run) as (scheduler, address):
         request = Request(
             study=study,
@@ -165,12 +168,21 @@ def submit(
             address=address,
         )
         if dry_run:
-            print(script_of(request, planned(request, workers=workers)), end="")
+            script = script_of(request, planned(request, workers=workers))
+            if as_json:
+                print_json({"study": chosen.name, "engine": engine, "script": script})
+            else:
+                print(script, end="")
             return
         outcome = submit_request(request)
-        for line in outcome_lines(outcome, study, store):
-            print(line, flush=True)
+        if as_json:
+            print_json(outcome_document(outcome, chosen.name, engine))
+        else:
+            for line in outcome_lines(outcome, study, store):
+                print(line, flush=True)
         if outcome.submission is not None and is_own_cluster(scheduler):
+            message = "this command keeps the cluster; Ctrl-C stops its workers at a checkpoint"
+            print(message, file=sys.stderr if as_json else sys.stdout, flush=True)
             wait_until_over(request)
 
 
@@ -190,6 +202,27 @@ def outcome_lines(outcome: "Outcome", study: Path, store: Path) -> Iterator[str]
     )
     yield f"script: {outcome.script}"
     yield f"watch:  {shlex.join(['slbench', 'status', str(study), '--store', str(store)])}"
+
+
+def outcome_document(outcome: "Outcome", study: str, engine: Engine) -> dict[str, Any]:
+    """Return the `--json` document of a request."""
+    submission = outcome.submission
+    return {
+        "study": study,
+        "engine": engine,
+        "active": outcome.active,
+        "runs_left": outcome.left,
+        "left_out": outcome.left_out or None,
+        "submission": None
+        if submission is None
+        else {
+            "job_id": submission.job_id,
+            "name": submission.name,
+            "workers": submission.workers,
+            "address": submission.address or None,
+            "script": None if outcome.script is None else str(outcome.script),
+        },
+    }
 
 
 def chosen_settings(
@@ -243,7 +276,6 @@ def wait_until_over(request: "Request") -> None:
         while any(each.active for each in confirmed(request.store, request.name, request.schedulers)):
             time_module.sleep(POLL_SECONDS)
 
-    print("this command keeps the cluster; Ctrl-C stops its workers at a checkpoint", flush=True)
     try:
         wait()
     except KeyboardInterrupt:
@@ -303,6 +335,7 @@ def cancel(
             show_default=False,
         ),
     ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Cancel workers of a study on a cluster.
 
@@ -317,4 +350,7 @@ def cancel(
         known = sorted({each.study for each, _ in submissions(results)})
         raise InputError(f"{store}: no workers were submitted for study '{name}'{choices(known, name)}")
     targets = cancel_workers(results, name, workers=workers)
+    if as_json:
+        print_json({"study": name, "cancelled": targets})
+        return
     print(f"cancelled {plural(len(targets), 'worker')}{': ' if targets else ''}{', '.join(targets)}")

@@ -1,7 +1,6 @@
 """`slbench tune-temperature`."""
 
 import contextlib
-import json
 import shlex
 import signal
 import sys
@@ -13,6 +12,7 @@ import typer
 from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
+from slbench.cli.printing import print_json
 from slbench.cli.search_workers import ClusterSearch
 from slbench.cli.submit import RayAddress, arguments
 from slbench.cli.terminal import Terminal
@@ -230,7 +230,7 @@ def tune_temperature(
     with cluster, make_view(console, tuning) as view:
         record, is_whole = run_tuning(tuning, on_event=view)
     if as_json:
-        print(json.dumps(record.model_dump(mode="json"), indent=2))
+        print_json(record.model_dump(mode="json"))
     else:
         for line in outcome(record, store):
             say(console, line)

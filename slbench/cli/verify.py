@@ -4,12 +4,13 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from slbench.cli import options
 from slbench.cli.grid import say, say_notes
+from slbench.cli.printing import print_json
 from slbench.cli.terminal import Terminal
 from slbench.cli.views import make_view
 from slbench.data import DataConfig
@@ -42,6 +43,7 @@ def verify_resume(
     threads: options.Threads = 1,
     devices: options.Devices = "auto",
     jobs_per_device: options.JobsPerDevice = None,
+    as_json: options.Json = False,
 ) -> None:
     """Prove that a killed run resumes to the same bits.
 
@@ -55,7 +57,7 @@ def verify_resume(
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise InputError(f"--keep: must be a new or empty folder (got {shown(keep)})")
     runs = chosen.runs if every else one_per_network(chosen.runs)
-    console = Terminal()
+    console = Terminal(stderr=as_json)
     with stores(keep) as folder:
         grid = prepare(
             runs,
@@ -80,6 +82,8 @@ def verify_resume(
     held = sum(proof.holds for proof in proofs)
     deaths = sum(len(proof.killed_at) for proof in proofs)
     say(console, f"{held} of {plural(len(proofs), 'run')} identical after {plural(deaths, 'kill')} with SIGKILL")
+    if as_json:
+        print_json({"identical": held, "total": len(proofs), "runs": [proof_document(proof) for proof in proofs]})
     if held < len(proofs):
         raise typer.Exit(1)
 
@@ -92,6 +96,21 @@ def stores(keep: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="slbench-verify-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+def proof_document(proof: Proof) -> dict[str, Any]:
+    """Return a proof as part of the `--json` document."""
+    is_compared = proof.undisturbed is not None and proof.killed is not None and bool(proof.killed_at)
+    both = {"uninterrupted": proof.undisturbed, "killed": proof.killed}
+    return {
+        "run_id": proof.run.spec.run_id,
+        "verdict": "identical" if proof.holds else "different" if is_compared else "inconclusive",
+        "killed_at": list(proof.killed_at),
+        "weights_sha256": {name: record and record.weights_sha256 for name, record in both.items()},
+        "differences": {
+            name: {"uninterrupted": one, "killed": other} for name, (one, other) in proof.differences.items()
+        },
+    }
 
 
 def sentence(proof: Proof) -> str:

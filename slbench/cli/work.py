@@ -12,7 +12,8 @@ from rich.console import Console
 
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say, say_notes
-from slbench.cli.status import causes, counts, rule_lines
+from slbench.cli.printing import print_json
+from slbench.cli.status import as_document, causes, counts, rule_lines
 from slbench.cli.terminal import Terminal
 from slbench.cli.views import log_line, make_view
 from slbench.data import DataConfig
@@ -95,6 +96,7 @@ def work(
     fail_fast: options.FailFast = False,
     max_failures: options.MaxFailures = None,
     retry_diverged: options.RetryDiverged = False,
+    as_json: options.Json = False,
     submission: Annotated[Path | None, typer.Option("--submission", hidden=True)] = None,
     task: Annotated[int | None, typer.Option("--task", hidden=True)] = None,
 ) -> None:
@@ -125,7 +127,11 @@ def work(
     )
     tracking = options.tracking_in(log_to, tensorboard, store)
     with contextlib.nullcontext() if submission is None else engine_worker(submission, task) as engine:
-        results, console, data = Store(store), Terminal(), DataConfig.read(data_root, stream=stream, runs_plugins=True)
+        results, console, data = (
+            Store(store),
+            Terminal(stderr=as_json),
+            DataConfig.read(data_root, stream=stream, runs_plugins=True),
+        )
         results.check(writing=True)
         queue = SharedQueue(study, results) if study.is_dir() else None
         if queue is not None:
@@ -158,7 +164,8 @@ def work(
                 outcome = train_queue(queue, grid, policy=policy, limits=limits, on_event=see)
             else:
                 outcome = launch_jobs(grid, policy=policy, on_event=see, tracking=tracking, study=chosen, limits=limits)
-        standing = GridStatus.of(with_adaptive_seeds(chosen, results).runs, results)
+        ended = with_adaptive_seeds(chosen, results)
+        standing = GridStatus.of(ended.runs, results)
         is_left = bool({"missing", "paused", "pruned"} & set(standing.states.values()))
         if queue is not None:
             is_left = not queue.is_closed
@@ -169,6 +176,9 @@ def work(
             for number in STOP_SIGNALS:  # which requeueing sends
                 signal.signal(number, signal.SIG_IGN)
             say(console, end_attempt(engine, outcome, is_left=is_left))
+        if as_json:
+            worker = {"failed": outcome.failed, "limit": outcome.limit or None, "reason": outcome.reason or None}
+            print_json({**as_document(ended, standing), "worker": worker})
     if outcome.limit in STOP_SIGNALS.values() and engine is None:
         raise KeyboardInterrupt
     if outcome.failed or outcome.stopped:

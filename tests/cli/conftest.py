@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slbench.cli import main
+from tests.cli.json_check import check_document
 from tests.support import TINY_STUDY, missing
 
 
@@ -31,13 +32,15 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def slbench(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Return a function that runs a command in this process."""
+    """Return a function that runs a command in this process; documents of `--json` are compared with their schemas."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
 
     def run(*arguments: object) -> Result:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
+        if "--json" in arguments and out:
+            check_document([str(argument) for argument in arguments], out)
         return Result(code, out, err)
 
     yield run

@@ -105,8 +105,9 @@ def test_a_data_set_is_prepared_from_local_files(slbench: Command, tmp_path: Pat
     for name, content in server.files.items():
         (tmp_path / name.strip("/")).write_bytes(content)
     first, *others = sorted(tmp_path.glob("*.gz"))
-    result = slbench("data", "fetch", "fashion-mnist", "--from", first)
+    result = slbench("data", "fetch", "fashion-mnist", "--from", first, "--json")
     assert result.code == 1
+    assert len(json.loads(result.out)["missing"]) == 3
     assert not missing(result.err, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-labels-idx1")
     result = slbench("data", "fetch", "fashion-mnist", *(part for path in others for part in ("--from", path)))
     assert result.code == 0 and not missing(result.out, "fashion-mnist", f"{root}/fashion-mnist")
@@ -195,6 +196,7 @@ def test_a_failed_download_is_one_line_and_the_other_files_are_kept(
 def test_own_data_are_verified_by_their_hash(slbench: Command, tmp_path: Path) -> None:
     path = write_npz(tmp_path / "birds.npz", made_arrays())
     content = json.loads(slbench("data", "info", f"npz:{path}", "--json").out)["content"]
+    assert json.loads(slbench("data", "verify", f"npz:{path}", "--json").out)["content"] == content
     result = slbench("data", "verify", f"npz:{path}")
     assert (result.code, result.out) == (0, f"npz:{path}: verified, {content[: len('arrays sha256:') + 12]}\n")
     times = path.stat()
@@ -228,9 +230,15 @@ def test_a_subset_is_rebuilt_from_a_list_of_its_images(slbench: Command, tmp_pat
         mine = {"test_images": whole.test.array[rows, 0], "test_labels": whole.test.labels[rows]}
         own = write_npz(tmp_path / f"{part}.npz", arrays | mine)
         images, rebuilt = tmp_path / f"{part}.json", tmp_path / f"{part}-rebuilt.npz"
-        assert slbench("data", "list-images", f"npz:{own}", images, "--of", "fashion-mnist").code == 0
-        result = slbench("data", "subset", images, rebuilt)
-        assert result.code == 0 and not missing(result.out, "40 training", "20 test" if part == "all" else "19 test")
+        more, counts = ["--json"] * (part == "all"), (40, 20 if part == "all" else 19)
+        listing = slbench("data", "list-images", f"npz:{own}", images, "--of", "fashion-mnist", *more)
+        result = slbench("data", "subset", images, rebuilt, *more)
+        assert (listing.code, result.code) == (0, 0)
+        for output in (listing.out, result.out):
+            if more:
+                assert (json.loads(output)["train"], json.loads(output)["test"]) == counts
+            else:
+                assert not missing(output, f"{counts[0]} training", f"{counts[1]} test")
         assert find(f"npz:{rebuilt}").spec == find(f"npz:{own}").spec
     assert not missing(slbench("data", "subset", images, rebuilt).err, rebuilt, "exists")
     listed = json.loads(images.read_text())
@@ -268,7 +276,9 @@ def test_a_named_subset_is_taken_from_its_set_or_from_a_copy(
     spec = dataclasses.replace(entry.spec, content=ARRAYS + content, train_counts=4, validation_counts=0, num_test=20)
     monkeypatch.setitem(DATASETS, "fashion-mnist-10k", dataclasses.replace(entry, spec=spec))
 
-    assert slbench("data", "fetch", "fashion-mnist-10k").code == 0
+    shutil.rmtree(root / "fashion-mnist")  # downloaded again
+    fetched = json.loads(slbench("data", "fetch", "fashion-mnist-10k", "--json").out)
+    assert (fetched["ready"], fetched["folder"]) == (True, str(root / "fashion-mnist-10k"))
     prepared = open_dataset(spec, "", DataConfig.read())
     for name in ("fashion-mnist", "fashion-mnist-10k"):
         shutil.rmtree(root / name)

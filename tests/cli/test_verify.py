@@ -1,5 +1,6 @@
 """`slbench verify-resume` on the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ def test_the_exit_code_is_1_if_a_run_differs(
     for name in ("run_undisturbed", "run_killed"):
         monkeypatch.setattr(f"slbench.cli.verify.Verification.{name}", lambda self, on_event: None)
     monkeypatch.setattr("slbench.cli.verify.Verification.proofs", lambda self: [proof])
-    result = slbench("verify-resume", "--backbone", "vit", "--method", "none", "--devices", "cpu")
+    command = ("verify-resume", "--backbone", "vit", "--method", "none", "--devices", "cpu")
+    result = slbench(*command, "--json")
+    assert (result.code, json.loads(result.out)["identical"]) == (code, int(holds))
+    result = slbench(*command)
     assert result.code == code
     last = result.out.splitlines()[-1]
     assert not missing(last, int(holds), "1 run", "2", "SIGKILL")

@@ -67,7 +67,9 @@ def test_a_second_submit_adds_only_missing_workers(
         assert added == 0 or not missing(result.out, f"submitted {added} workers")
     assert len(slurm.jobs) == 5
     slurm.change(0, state="COMPLETED")
-    assert not missing(slbench("submit", study, "--store", store.root, "--workers", 5).out, "1 worker", "4 active")
+    document = json.loads(slbench("submit", study, "--store", store.root, "--workers", 5, "--json").out)
+    assert (document["active"], document["submission"]["workers"]) == (4, 1)
+    assert json.loads(slbench("submit", study, "--store", store.root, "--json").out)["submission"] is None
 
 
 def test_there_are_no_more_workers_than_runs_left(
@@ -238,6 +240,8 @@ def test_cancel_takes_waiting_workers_first(slbench: Command, study: Path, store
     assert not missing(slbench("status", study, "--store", store.root).out, "1 running on n1", "2 ended: cancelled")
     assert not missing(slbench("cancel", study, "--store", store.root).out, "1 worker", "100_0")
     assert slbench("cancel", study, "--store", store.root).out == "cancelled 0 workers\n"
+    document = json.loads(slbench("cancel", study, "--store", store.root, "--json").out)
+    assert (document["study"], document["cancelled"]) == ("tiny", [])
 
 
 @pytest.mark.usefixtures("slurm")
