@@ -5,8 +5,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slbench.plotting.axes import accuracy_range
-from slbench.plotting.style import PALETTE, new_figure, save, style
+from slbench.plotting.axes import accuracy_range, log_ticks
+from slbench.plotting.style import PALETTE, SCREEN, new_figure, save, style
 from slbench.tuning.record import MethodRecord, SearchRecord, TrialRecord
 from slbench.tuning.space import TEMPERATURE
 
@@ -23,6 +23,8 @@ NAMES = {
     "recipe.lr": "learning rate",
 }
 ACCURACY = "validation top-1 (%)"
+OTHERS = "other complete trials"
+RGBA = tuple[float, float, float, float]
 
 
 def draw(record: SearchRecord, folder: Path) -> list[str]:
@@ -151,24 +153,59 @@ def importance(record: SearchRecord, result: MethodRecord) -> "Figure | None":
 
 
 def curves(record: SearchRecord, result: MethodRecord) -> "Figure | None":
-    """Draw the validation accuracy of each trial's first seed by epoch."""
+    """Draw the validation accuracy of each trial's first seed by epoch, colored by the first numeric parameter."""
     with_curve = [trial for trial in result.trials if trial.curve]
     if not with_curve:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure()
+    colored = colored_by(result, with_curve)
+    colors = {} if colored is None else color_key(axes, result, colored, with_curve)
     labels = set[str]()
     for trial in sorted(with_curve, key=lambda trial: (trial.is_baseline, trial.number == result.winner)):
         name, style_options = line_style(trial, result)
+        if name == OTHERS and colors:
+            style_options = {"color": colors[trial.number], "linewidth": 1.0}
         epochs = range(1, len(trial.curve) + 1)
         axes.plot(epochs, trial.curve, label=None if name in labels else name, **style_options)  # type: ignore[arg-type]
         if trial.state == "pruned":
-            axes.plot(len(trial.curve), trial.curve[-1], "x", color=PRUNED)
+            axes.plot(len(trial.curve), trial.curve[-1], "x", color=PRUNED, markersize=5)
         labels.add(name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch of the first seed")
     axes.set_ylabel(ACCURACY)
-    axes.legend(fontsize=8)
+    columns = SCREEN.legend_columns(sorted(labels), figure.get_figwidth())
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
     title(axes, record, result)
     return figure
+
+
+def colored_by(result: MethodRecord, trials: list[TrialRecord]) -> str | None:
+    """Return the first parameter whose values in these trials are different numbers; None without one."""
+    for path in result.parameters:
+        if choices(result, path) is None and len({number(result, trial, path) for trial in trials}) > 1:
+            return path
+    return None
+
+
+def color_key(axes: "Axes", result: MethodRecord, path: str, trials: list[TrialRecord]) -> dict[int, RGBA]:
+    """Draw a color bar of a parameter's values; return the color of each trial by its number."""
+    import matplotlib
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.ticker import FuncFormatter
+
+    values = {trial.number: number(result, trial, path) for trial in trials}
+    low, high = min(values.values()), max(values.values())
+    norm = LogNorm(low, high) if path in result.log else Normalize(low, high)
+    ticks = log_ticks(low, high) if path in result.log else None
+    colors = matplotlib.colormaps["cividis"]
+    label = NAMES.get(path, path)
+    bar = axes.figure.colorbar(ScalarMappable(norm, colors), ax=axes, label=label, ticks=ticks)
+    bar.formatter = FuncFormatter(lambda value, _: f"{value:g}")
+    bar.minorticks_off()
+    return {trial: colors(float(norm(value))) for trial, value in values.items()}
 
 
 def line_style(trial: TrialRecord, result: MethodRecord) -> tuple[str, dict[str, object]]:
@@ -178,8 +215,8 @@ def line_style(trial: TrialRecord, result: MethodRecord) -> tuple[str, dict[str,
     if trial.number == result.winner:
         return "chosen", {"color": PALETTE[2], "linewidth": 2}
     if trial.state == "pruned":
-        return "pruned", {"color": PRUNED, "linewidth": 0.8}
-    return "complete", {"color": COMPLETE, "linewidth": 0.8, "alpha": 0.6}
+        return "pruned at the cross", {"color": PRUNED, "linewidth": 0.8}
+    return OTHERS, {"color": COMPLETE, "linewidth": 0.8, "alpha": 0.6}
 
 
 def scale(axes: "Axes", result: MethodRecord, across: str, up: str | None) -> None:
