@@ -21,7 +21,8 @@ INTRODUCTION = """\
 
 Every command takes `--json`. It then prints one JSON document to stdout when it ends, and all other text to stderr;
 exit codes are the same. A command that fails with exit code 2 prints no document, only a line to stderr. One that ends
-with exit code 1, since a run failed or a check did not pass, prints its document.
+with exit code 1 since a run failed or a check did not pass prints its document; one that an interruption, a full disk
+or a scheduler without an answer has ended may print none.
 
 Exceptions:
 
