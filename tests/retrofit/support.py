@@ -1,12 +1,17 @@
-"""Which models of timm and torchvision SPT and LSA fit: `python -m tests.retrofit.support FILE` writes the table.
+"""Which models of timm and torchvision SPT and LSA fit: `python -m tests.retrofit.support FILE` writes the page.
 
-One small model stands for a family, at its own image size; what holds for its modules holds for the larger ones.
+Every transformer of timm is built by its own entry point, with its own options but small (see `timm_models`), and the
+methods are put into it. Models that are equal once they are small are run once.
 """
 
 import sys
-from dataclasses import dataclass
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,125 +20,185 @@ import slbench
 from slbench.errors import InputError
 from slbench.markdown import markdown_table
 from slbench.methods import METHODS
-from slbench.retrofit.apply import check
+from slbench.retrofit.apply import retrofit
+from slbench.retrofit.structure import Structure
+from tests.retrofit import timm_models
 
-TIMM = (
-    *("vit_tiny_patch16_224", "vit_small_patch32_224", "vit_relpos_small_patch16_224"),
-    *("vit_relpos_medium_patch16_cls_224", "vit_srelpos_small_patch16_224", "vit_betwixt_patch16_rope_reg4_gap_256"),
-    *("vit_tiny_r_s16_p8_224", "vit_small_resnet26d_224", "vit_little_patch16_reg4_gap_256"),
-    *("deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "flexivit_small"),
-    *("vit_pwee_patch16_reg1_gap_256", "test_vit", "test_vit2", "test_vit3", "test_vit4"),
-    *("beit_base_patch16_224", "eva02_tiny_patch14_224", "eva02_small_patch14_224", "vit_small_patch16_rope_224"),
-    *("pit_ti_224", "pit_xs_224", "pit_ti_distilled_224", "pit_s_224"),
-    *("swin_tiny_patch4_window7_224", "swin_s3_tiny_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_ns_224"),
-    *("cait_xxs24_224", "cait_xxs36_224", "levit_128s", "levit_128", "levit_conv_128s", "levit_192"),
-    *("twins_svt_small", "twins_pcpvt_small", "crossvit_tiny_240", "crossvit_9_240", "volo_d1_224"),
-    *("maxvit_pico_rw_256", "maxvit_nano_rw_256", "coatnet_pico_rw_224", "coatnet_nano_rw_224", "test_maxvit"),
-    *("coatnet_nano_cc_224", "maxxvit_rmlp_nano_rw_256", "nest_tiny", "nest_tiny_jx", "tiny_vit_5m_224"),
-    *("davit_tiny", "hiera_tiny_224", "hieradet_small", "vitamin_small_224", "mobilevit_xxs", "mobilevit_xs"),
-    *("mobilevitv2_050", "caformer_s18", "mvitv2_tiny", "tnt_s_legacy_patch16_224", "tnt_s_patch16_224"),
-    *("visformer_tiny", "convit_tiny", "coat_tiny", "coat_lite_tiny", "gcvit_xxtiny", "xcit_nano_12_p16_224"),
-    *("edgenext_xx_small", "pvt_v2_b0", "pvt_v2_b1", "efficientformer_l1", "efficientformerv2_s0", "efficientvit_m0"),
-    *("efficientvit_b0", "sequencer2d_s", "mixer_s16_224", "poolformer_s12", "focalnet_tiny_srf", "repvit_m0_9"),
-    *("swiftformer_xs", "nextvit_small", "fastvit_t8", "shvit_s1", "samvit_base_patch16_224", "test_byobnet"),
-)  # fmt: skip
-TORCHVISION = ("vit_b_32", "swin_t", "swin_v2_t", "maxvit_t", "resnet18")
+VERDICTS = ("refused", "partly", "supported")  # by number of the two methods that fit
+TORCHVISION = {
+    "vit_b_32": ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"),
+    "swin_t": ("swin_t", "swin_s", "swin_b"),
+    "swin_v2_t": ("swin_v2_t", "swin_v2_s", "swin_v2_b"),
+    "maxvit_t": ("maxvit_t",),
+}
+TESTED = 15  # one of so many distinct models of a row is run by the slow tests, at least one
+UNTESTED = ("byoanet",)  # whose small models take most time
+RELATIONS = {"self": "self", "cross": "cross", "none": "not over tokens", "unknown": "unknown"}
+ATTENDING = ("attn", "attention", "litemla", "shsa")  # in names of classes, of attention without a softmax too
 
 
-@dataclass(frozen=True)
-class Support:
-    """What a method would meet in a model."""
+@dataclass
+class Row:
+    """Models of a family of which the same holds."""
 
-    model: str
-    family: str  # the module that defines it
-    verdict: str  # "supported", "partly" or "refused"
+    family: str  # the module that defines them
+    verdict: str
     tokenizer: str
     attention: str
-    reason: str = ""
+    reason: str
+    models: list[str] = field(default_factory=list)
+    tested: list[str] = field(default_factory=list)  # those that stand for distinct small models
 
 
 def construct(name: str) -> tuple[nn.Module, tuple[int, int]]:
-    """Return a model by name, such as "timm:levit_128s", and its image size."""
+    """Return a small model by name, such as "timm:levit_128s", and its image size."""
     package, _, own = name.partition(":")
+    return timm_models.small_model(own) if package == "timm" else torchvision_model(own)
+
+
+def torchvision_model(name: str) -> tuple[nn.Module, tuple[int, int]]:
+    """Return a small model with the classes of one of torchvision."""
+    from torchvision.models import MaxVit, SwinTransformer, VisionTransformer, swin_transformer  # type: ignore[import-untyped]
+
     torch.manual_seed(0)
-    if package == "torchvision":
-        from torchvision.models import get_model  # type: ignore[import-untyped]
+    if name.startswith("vit"):
+        sizes: dict[str, Any] = {"num_layers": 2, "num_heads": 3, "hidden_dim": 48, "mlp_dim": 48, "num_classes": 10}
+        return VisionTransformer(image_size=32, patch_size=8, **sizes).eval(), (32, 32)
+    if name == "maxvit_t":
+        sizes = {"stem_channels": 16, "partition_size": 4, "block_channels": [16, 32], "block_layers": [1, 1]}
+        model = MaxVit(input_size=(32, 32), head_dim=8, stochastic_depth_prob=0.0, num_classes=10, **sizes)
+        return model.eval(), (32, 32)
+    kinds: dict[str, Any] = {}
+    if name.startswith("swin_v2"):
+        kinds = {"block": swin_transformer.SwinTransformerBlockV2, "downsample_layer": swin_transformer.PatchMergingV2}
+    sizes = {"patch_size": [4, 4], "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": [4, 4]}
+    return SwinTransformer(num_classes=10, **sizes, **kinds).eval(), (64, 64)
 
-        return get_model(own).eval(), (224, 224)
-    import timm
 
-    model = timm.create_model(own, num_classes=10).eval()
-    config = timm.get_pretrained_cfg(own)
-    assert config is not None
-    _, height, width = config.input_size
-    return model, (height, width)
-
-
-def support(name: str) -> Support:
-    """Return which of SPT and LSA fit a model, and why one does not."""
-    model, size = construct(name)
-    family = type(model).__module__.rpartition(".")[2]
-    try:
-        structure = slbench.describe(model, size)
-    except InputError as error:
-        return Support(name, family, "refused", "", "", str(error))
-    reasons = []
+def fit(model: nn.Module, structure: Structure) -> tuple[list[str], list[str]]:
+    """Put SPT and LSA into a model; return the methods that fit, and why the others do not."""
+    fitting, reasons = [], []
     for method in ("spt", "lsa"):
         try:
-            check(structure, METHODS[method], method)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of softmaxes that stay, which the table says
+                retrofit(model, structure, METHODS[method], from_scratch=True, seed=1)
+            fitting.append(method)
         except InputError as error:
-            reasons.append(str(error).partition(": ")[2])
-    kinds = [found.relation for found in structure.attention]
-    parts = [f"{kinds.count(kind)} {label}" for kind, label in NAMES.items() if kind in kinds]
+            reasons.append(f"{method}: {reason_of(str(error), structure)}")
+    return fitting, reasons
+
+
+def reason_of(message: str, structure: Structure) -> str:
+    """Return a reason without names of a single model and without what was looked for."""
+    text = message.removeprefix(f"{structure.model}: ")
+    text = text.removeprefix("spt: ").removeprefix("lsa: ").partition("; looked for")[0]
+    for found in structure.attention:
+        text = text.removeprefix(f"{found.path}: ")
+    return text.partition(": they come from")[0].partition(" in scores of shape")[0]
+
+
+def row_of(name: str, family: str) -> Row | None:
+    """Return what holds of a model; None if it has no attention."""
+    model, size = construct(name)
+    structure = slbench.describe(model, size)
+    named = any(part in type(module).__name__.lower() for module in model.modules() for part in ATTENDING)
+    if not (structure.attention or structure.other_softmaxes or named):
+        return None
     tokenizer = structure.tokenizer
-    return Support(
-        model=name,
-        family=family,
-        verdict=("supported", "partly", "refused")[len(reasons)],
-        tokenizer=""
-        if tokenizer is None
-        else f"{type(tokenizer.module).__name__} {tokenizer.kernel}/{tokenizer.stride}",
-        attention=", ".join(parts),
-        reason="; ".join(reasons),
-    )
+    fitting, reasons = fit(model, structure)
+    kinds = [found.relation for found in structure.attention]
+    attention = [label for kind, label in RELATIONS.items() if kind in kinds]
+    if any(found.learns_scale for found in structure.attention):
+        attention.append("own learned scale")
+    if structure.other_softmaxes and "none" not in kinds:
+        attention.append("softmax of other kinds")
+    embedding = "" if tokenizer is None else type(tokenizer.module).__name__.removeprefix("Retrofitted")
+    return Row(family, VERDICTS[len(fitting)], embedding, ", ".join(attention), "; ".join(reasons))
 
 
-NAMES = {"self": "self", "cross": "cross", "none": "not over tokens"}
+def merged(found: Iterable[tuple[Row, list[str]]]) -> list[Row]:
+    """Return rows of equal content as one; each comes with the models that it stands for, that which was run first."""
+    rows: dict[tuple[str, ...], Row] = {}
+    for row, models in found:
+        known = rows.setdefault((row.family, row.verdict, row.tokenizer, row.attention, row.reason), row)
+        known.models += models
+        known.tested.append(models[0])
+    for row in rows.values():
+        row.tested = [] if row.family in UNTESTED else row.tested[:: 1 if row.family == "torchvision" else TESTED]
+    return sorted(rows.values(), key=lambda row: (row.family, -VERDICTS.index(row.verdict)))
 
 
 PAGE = """# Which models SPT and LSA fit
 
-{count} models of {families} families at their own image sizes: {summary} ({versions}). Generated by
-`python -m tests.retrofit.support docs/model-support.md`. A supported model takes SPT and LSA, one that is partly
-supported takes one of them. See [Models from elsewhere](retrofit.md).
+All {count} transformers of timm, {timm}, and {others} of torchvision, {torchvision} ({versions}).
+Generated by `python -m tests.retrofit.support docs/model-support.md`: every model is built by its own entry point with
+its own options, but with at most two layers a stage, few heads and small images; the methods are put into it and run.
+Models that are equal once they are small are run once ({distinct} are distinct). Of the families of timm that have
+transformers, {without} models have no attention and are not counted.
+
+A supported model takes SPT and LSA, one that is partly supported takes one of them. The column "tested" names those on
+which every release checks the contract of [models from elsewhere](retrofit.md).
 
 {table}
+
+## Models
+
+{models}
 """
 
 
-def table(rows: list[Support]) -> str:
-    """Return the rows as a Markdown table."""
-    heads = ["model", "family", "verdict", "tokenizer (kernel/stride)", "attention layers", "reason"]
-    cells = [[row.model, row.family, row.verdict, row.tokenizer, row.attention, row.reason] for row in rows]
-    return markdown_table(heads, cells)
+def page(rows: list[Row], *, distinct: int, without: int) -> str:
+    """Return the page with the counts of verdicts, the table and the names of all models."""
+
+    def counts(package: str) -> tuple[int, str]:
+        own = [row for row in rows if (row.family == "torchvision") == (package == "torchvision")]
+        by_verdict = {v: sum(len(row.models) for row in own if row.verdict == v) for v in reversed(VERDICTS)}
+        families = f" in {len({row.family for row in own})} families" if package == "timm" else ""
+        return sum(by_verdict.values()), ", ".join(f"{n} {v}" for v, n in by_verdict.items()) + families
+
+    heads = ["family", "models", "verdict", "tokenizer", "attention", "reason", "tested"]
+    cells = [
+        [row.family, str(len(row.models)), row.verdict, row.tokenizer, row.attention, row.reason, ", ".join(row.tested)]
+        for row in rows
+    ]
+    (count, timm), (others, torchvision) = counts("timm"), counts("torchvision")
+    listed = [
+        f"**{row.family}, {row.verdict}**{f' ({row.reason})' if row.reason else ''}: "
+        + ", ".join(name.partition(":")[2] for name in row.models)
+        for row in rows
+    ]
+    return PAGE.format(
+        count=count,
+        timm=timm,
+        others=others,
+        torchvision=torchvision,
+        versions=", ".join(f"{name} {version(name)}" for name in ("timm", "torchvision", "torch")),
+        distinct=distinct,
+        without=without,
+        table=markdown_table(heads, cells),
+        models="\n\n".join(listed).replace("_", "\\_"),
+    )
 
 
 def main(path: Path) -> None:
-    """Write the table of all models, and the counts of verdicts."""
-    rows = []
-    for name in [*(f"timm:{name}" for name in TIMM), *(f"torchvision:{name}" for name in TORCHVISION)]:
-        rows.append(support(name))
-        print(rows[-1], flush=True)
-    path.write_text(page(rows))
-
-
-def page(rows: list[Support]) -> str:
-    """Return the page with the table and the counts of verdicts."""
-    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("supported", "partly", "refused")}
-    families = len({row.family for row in rows})
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    versions = ", ".join(f"{name} {version(name)}" for name in ("timm", "torchvision", "torch"))
-    return PAGE.format(count=len(rows), families=families, summary=summary, versions=versions, table=table(rows))
+    """Write the page of all models."""
+    groups = defaultdict[tuple[str, ...], list[str]](list)
+    for name in timm_models.names():
+        groups[timm_models.family_of(name), *timm_models.options_of(name)].append(f"timm:{name}")
+    found, without = list[tuple[Row, list[str]]](), 0
+    for (family, *_), models in groups.items():
+        row = row_of(models[0], family)
+        print(models[0], row, flush=True)
+        if row is None:
+            without += len(models)
+        else:
+            found.append((row, models))
+    for name, variants in TORCHVISION.items():
+        row = row_of(f"torchvision:{name}", "torchvision")
+        assert row is not None
+        found.append((row, [f"torchvision:{name}", *(f"torchvision:{each}" for each in variants if each != name)]))
+    path.write_text(page(merged(found), distinct=len(found) - len(TORCHVISION), without=without))
 
 
 if __name__ == "__main__":
