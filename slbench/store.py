@@ -179,6 +179,12 @@ class Store:
             self._folders[run_id] = folder
         return folder
 
+    def unlink(self, run_id: str) -> None:
+        """Remove the link of a run, whose claim we hold and whose folder is gone."""
+        path = self.root / "ids" / run_id
+        if path.is_symlink():
+            path.unlink()
+
     def find(self, prefix: str) -> tuple[str, Path]:
         """Return the id and folder of the run with this id prefix; the name of its folder is understood too.
 

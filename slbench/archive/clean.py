@@ -168,6 +168,8 @@ def remove_from_run(store: Store, run_id: str, path: Path) -> bool:
         if not is_free or (is_run and (paths.record.exists() or paths.diverged.exists())):
             return False
         delete(path)
+        if is_run:
+            store.unlink(run_id)
     return True
 
 

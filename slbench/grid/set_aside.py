@@ -44,9 +44,7 @@ def move(run: StudyRun, store: Store) -> SetAside:
         target = free_folder(store.root / "replaced", folder.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
-        link = store.root / "ids" / run.spec.run_id
-        if link.is_symlink():
-            link.unlink()
+        store.unlink(run.spec.run_id)
         return SetAside(run, target, outcome)
     finally:
         claim.release(done=True)
