@@ -160,7 +160,7 @@ def test_a_worker_stops_at_a_checkpoint_within_its_time_limit_and_the_resumed_ru
     store, uninterrupted = tmp_path / "results", tmp_path / "uninterrupted"
     code, text = finish(start(study, store, "--max-time", "8s"))
     assert code == 0, text
-    assert states(study, store) == ["missing"], text
+    assert states(study, store) == ["paused"], text
     assert list(store.glob("runs/*/checkpoint.pt"))
     assert Store(store).claims.holders() == {}
     assert [finish(start(study, folder))[0] for folder in (store, uninterrupted)] == [0, 0]
