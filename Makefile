@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-tune bench-report bench-scale bench-verdict bench-startup hostile fuzz docs install check check-types check-quick format clean
+.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-tune bench-report bench-scale bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -52,6 +52,10 @@ bench-verdict: install
 
 bench-startup: install
 	$(BIN)/python -m benchmarks.startup
+
+# Reports of the reference studies from their committed runs, in build/reference; an error if they differ from the committed ones.
+reference-report: install
+	$(BIN)/python -m tests.reference
 
 # A battery of bad inputs, each with what it must do; half an hour or more.
 hostile: install

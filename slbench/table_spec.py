@@ -71,6 +71,12 @@ METRICS: dict[str, Metric] = {
         key="best_test_top1",
         field="best_test_top1",
     ),
+    "validation": Metric(
+        head="validation top-1",
+        description="validation accuracy of the last epoch",
+        key="final_val_top1",
+        field="final_val_top1",
+    ),
     "top5": Metric(
         head="top-5",
         description="test top-5 accuracy of the last epoch in %",

@@ -18,7 +18,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,6 +48,7 @@ MEASURED: dict[str, type[Throughput] | type[TrainingMemory] | type[Probe]] = {
     "memory": TrainingMemory,
     "probes": Probe,
 }
+WITHOUT_WEIGHTS = tuple(name for name in ARCHIVED if name not in (RunPaths.weights, RunPaths.selected_weights))
 CHUNK = 2**20  # bytes
 MAX_PADDING = 2**24  # bytes after the last member; tar fills up to some 10 kB
 GZIP = b"\x1f\x8b"  # first bytes of a compressed file
@@ -125,9 +126,13 @@ def mode_of(path: Path) -> str | None:
     return next((mode for suffix, mode in SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
 
 
-def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace: bool = False) -> Manifest:
+def export(
+    store: Store, run_ids: Iterable[str] | None, target: Path, *, weights: bool = True, replace: bool = False
+) -> Manifest:
     """Write the finished runs among these, by default of the whole store, into an archive, atomically.
 
+    Args:
+        weights: whether to include the weights; without them, records still have their sha256.
     Raises:
         InputError: for an invalid name, or an existing file without `replace`.
         StoreError: if no run is finished, a record or weights are damaged, or the archive cannot be written.
@@ -135,7 +140,7 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
     check_name(target)
     if target.exists() and not replace:
         raise InputError(f"{target}: file exists; choose another, or add --replace")
-    contents = collect(store, store.ids() if run_ids is None else run_ids)
+    contents = collect(store, store.ids() if run_ids is None else run_ids, weights=weights)
     if not contents.runs:
         raise StoreError(f"{store.root}: no finished run to export; see slbench status STUDY")
     manifest = Manifest(
@@ -151,14 +156,14 @@ def export(store: Store, run_ids: Iterable[str] | None, target: Path, *, replace
     return manifest
 
 
-def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
+def collect(store: Store, run_ids: Iterable[str], *, weights: bool) -> ArchiveContents:
     """Return the finished runs among these, their files, the measurements of their machines, and their studies."""
     folders, contents, machines = store.ids(), ArchiveContents(), dict[str, None]()
     try:
         for run_id in run_ids:
             folder = folders.get(run_id)
             if folder is not None and (outcome := read_ended(folder)) is not None:
-                add_run(contents, folder, outcome)
+                add_run(contents, folder, outcome, ARCHIVED if weights else WITHOUT_WEIGHTS)
                 machines[outcome.host.machine_id] = None
         for kind in MEASURED:
             for machine in machines:
@@ -172,13 +177,13 @@ def collect(store: Store, run_ids: Iterable[str]) -> ArchiveContents:
     return contents
 
 
-def add_run(contents: ArchiveContents, folder: Path, record: Outcome) -> None:
-    """Add a run's files. Raises StoreError if its weights are damaged."""
+def add_run(contents: ArchiveContents, folder: Path, record: Outcome, names: Collection[str]) -> None:
+    """Add those of a run's files that have one of these names. Raises StoreError if its weights are damaged."""
     checksums = dict[str, str | None]()
     if isinstance(record, RunRecord):
         checksums = {RunPaths.weights: record.weights_sha256, RunPaths.selected_weights: record.selected_weights_sha256}
     for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.is_symlink() or path.name not in ARCHIVED:
+        if not path.is_file() or path.is_symlink() or path.name not in names:
             continue
         member = contents.add(path, f"runs/{folder.name}/{path.name}")
         if member.sha256 != checksums.get(path.name, member.sha256):

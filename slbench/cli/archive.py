@@ -31,6 +31,7 @@ def export_runs(
     store: options.StoreFolder = options.RESULTS,
     data_root: options.DataRoot = None,
     everything: Annotated[bool, typer.Option("--all", help="Export every run of the store, without STUDY.")] = False,
+    weights: Annotated[bool, typer.Option(help="Include the weights that runs kept.")] = True,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite FILE.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -44,7 +45,7 @@ def export_runs(
     results.check(writing=False)
     chosen = None if everything else with_adaptive_seeds(load_study(names[0], Flags(data=data)), results)
     run_ids = None if chosen is None else [run.spec.run_id for run in chosen.runs]
-    manifest = export(results, run_ids, names[-1], replace=replace)
+    manifest = export(results, run_ids, names[-1], weights=weights, replace=replace)
     left = len(results.ids() if run_ids is None else run_ids) - len(manifest.runs)
     if as_json:
         document = {"file": str(names[-1]), "not_finished": left, **manifest.model_dump(mode="json")}

@@ -57,6 +57,14 @@ def test_only_finished_runs_of_a_study_are_exported_without_checkpoints_and_temp
     }  # fmt: skip
 
 
+def test_an_archive_without_weights_brings_all_else(there: Store, tmp_path: Path) -> None:
+    export(there, None, tmp_path / "x.tar", weights=False)
+    import_archive(tmp_path / "x.tar", Store(tmp_path / "here"))
+    missing = files(there.root).keys() - files(tmp_path / "here").keys()
+    assert {Path(name).name for name in missing} == {"weights.safetensors"}
+    assert files(tmp_path / "here").items() <= files(there.root).items()
+
+
 def test_throughputs_of_other_machines_are_not_exported(there: Store, tmp_path: Path) -> None:
     there.add_throughput(make_speed(machine_id="another"))
     manifest = export(there, None, tmp_path / "x.tar")

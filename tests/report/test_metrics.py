@@ -61,7 +61,7 @@ def test_metrics_come_from_the_record_or_the_stored_logits(tmp_path: Path) -> No
     )
     found = {name: value_of(record, metric, tmp_path) for name, metric in METRICS.items()}
     assert found["final"] == 50.0 and found["nll"] == 0.625 and found["top5"] == 97.5
-    assert found["balanced_accuracy"] == 50.0
+    assert found["balanced_accuracy"] == 50.0 and found["validation"] == record.final_val_top1 is not None
     assert found["ece"] == pytest.approx(100 * (1 / (1 + np.exp(-1)) - 0.5), abs=0.01)
 
 

@@ -1,0 +1,31 @@
+"""Print the reports of the reference studies again: `python -m tests.reference [--update]`."""
+
+import argparse
+import shutil
+import time
+
+from tests.reference.regenerate import differences, names, regenerate, replace
+from tests.support import ROOT
+
+FOLDER = ROOT / "build" / "reference"
+
+
+def main() -> int:
+    """Write the reports to build/reference; return 1 if they are not the committed ones."""
+    options = argparse.ArgumentParser(prog="python -m tests.reference")
+    options.add_argument("--update", action="store_true", help="replace the committed reports")
+    update = options.parse_args().update
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    found = list[str]()
+    for name in names():
+        start = time.monotonic()
+        made = regenerate(name, FOLDER)
+        found.extend(lines := list(differences(name, made)))
+        if update:
+            replace(name, made)
+        print(f"{name}: {len(list(made.iterdir()))} files in {time.monotonic() - start:.1f} s", *lines, sep="\n  ")
+    return int(bool(found) and not update)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
