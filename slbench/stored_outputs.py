@@ -1,5 +1,7 @@
 """Stored test outputs of finished runs, read from disk and checked against the record."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from slbench.record import RunRecord
 if TYPE_CHECKING:
     import numpy as np
 
+SEAL = "sha256"  # key of the file's metadata; see `seal`
 ROUNDED = 1.0  # points of accuracy by which files of slbench 0.1.0, of rounded logits only, may differ from the record
 
 
@@ -22,6 +25,17 @@ class StoredOutputs:
     logits: "np.ndarray"  # (n k); rounded to float16 when stored
     labels: "np.ndarray"  # (n)
     predictions: "np.ndarray"  # (n) predicted classes; of files of slbench 0.1.0 from the rounded logits
+
+
+def seal(arrays: "Mapping[str, np.ndarray]") -> dict[str, str]:
+    """Return the metadata of a file of arrays: the sha256 of each, by which damage in place is found."""
+    digests = {name: digest(array) for name, array in arrays.items()}
+    return {SEAL: json.dumps(digests, sort_keys=True)}  # one key: several are written in any order
+
+
+def digest(array: "np.ndarray") -> str:
+    """Return the sha256 of the values of an array in hex."""
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def read_outputs(path: Path, record: RunRecord) -> StoredOutputs:
@@ -63,14 +77,33 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> "dict[str, np.ndarray]":
         with safe_open(path, framework="numpy") as file:
             later = [name for name in ("predictions", "in_top5") if name in set(file.keys())]
             stored = {name: file.get_tensor(name) for name in (*names, "labels", *later)}
+            sealed = (file.metadata() or {}).get(SEAL)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (SafetensorError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: damaged: {error}") from error
+    check_seal(path, stored, sealed)
     check_shape(path, stored["labels"], (stored["labels"].size,), "labels")
     for name in later:
         check_shape(path, stored[name], stored["labels"].shape, name)
     return stored
+
+
+def check_seal(path: Path, stored: "Mapping[str, np.ndarray]", sealed: str | None) -> None:
+    """Raise StoreError if an array has another sha256 than the file says. Older files do not say any."""
+    if sealed is None:
+        return
+    try:
+        digests = json.loads(sealed)
+        expected = {name: digests[name] for name in stored}
+    except (ValueError, RecursionError, TypeError, LookupError) as error:
+        raise StoreError(f"{path}: damaged: no sha256 of each array in its metadata") from error
+    for name, array in stored.items():
+        if (got := digest(array)) != expected[name]:
+            raise StoreError(
+                f"{path}: {name}: damaged: sha256 contradicts the metadata of the file (got {got[:12]}); "
+                f"allowed: {str(expected[name])[:12]}"
+            )
 
 
 def check_shape(path: Path, array: "np.ndarray", shape: tuple[int, ...], name: str) -> None:

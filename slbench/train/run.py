@@ -27,6 +27,7 @@ from slbench.record import WEIGHTS, DivergedRecord, Keep, Labels, RunRecord
 from slbench.run_paths import RunPaths
 from slbench.spec import RunSpec
 from slbench.store import Store
+from slbench.stored_outputs import seal
 from slbench.text import duration, plural
 from slbench.torch_runtime import reproducible
 from slbench.train.checkpoint import Checkpoints
@@ -313,7 +314,8 @@ def write_results(
     if best is not None:
         write_atomic(folder / WEIGHTS["best"], best)
     outputs = stored_outputs(training.logits(training.test), training.test.labels)
-    write_atomic(RunPaths(folder).logits, save(outputs))
+    sealed = seal({name: value.numpy() for name, value in outputs.items()})
+    write_atomic(RunPaths(folder).logits, save(outputs, metadata=sealed))
     return {
         "weights_sha256": hashlib.sha256(last).hexdigest(),
         "selected_weights_sha256": None if best is None else hashlib.sha256(best).hexdigest(),

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from slbench.errors import StoreError
 from slbench.report.metrics import correct_by_seed, unusable_outputs, value_of
 from slbench.stats.classification import balanced_accuracy, calibration_error
-from slbench.stored_outputs import read_correct, read_outputs
+from slbench.stored_outputs import read_correct, read_outputs, seal
 from slbench.table_spec import METRICS
 from tests.support import make_record, naming, runs
 
@@ -134,6 +134,20 @@ def test_outputs_that_contradict_themselves_or_the_record_are_refused(
     with pytest.raises(StoreError, match=naming(path, part)):
         read_outputs(path, record)
     assert list(unusable_outputs([record], {run.spec.run_id: tmp_path}, logits=True)) == [run.spec.run_id]
+
+
+@pytest.mark.parametrize("metadata", [seal(OUTPUTS), {"sha256": "{}"}, {"sha256": "[" * 9_999}])
+def test_logits_damaged_in_place_are_refused_even_if_nothing_contradicts_them(
+    metadata: dict[str, str], tmp_path: Path
+) -> None:
+    (run,) = runs()
+    record = make_record(run, final_test_top1=100 / 3, final_test_top5=100.0)
+    path, damaged = tmp_path / "x.safetensors", {**OUTPUTS, "logits": 2 * OUTPUTS["logits"]}
+    save_file(damaged, path, metadata=seal(damaged))
+    assert read_outputs(path, record).predictions.tolist() == [0, 1, 1]
+    save_file(damaged, path, metadata=metadata)
+    with pytest.raises(StoreError, match=naming(path, "damaged", "sha256")):
+        read_outputs(path, record)
 
 
 def test_correctness_by_seed_comes_from_predictions_and_of_older_files_from_logits(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from slbench.errors import DivergedError
+from slbench.errors import DivergedError, StoreError
 from slbench.history import EpochMetrics, results_of
 from slbench.methods import METHODS
 from slbench.record import RunRecord
@@ -21,7 +21,7 @@ from slbench.report.metrics import value_of
 from slbench.run_paths import RunPaths
 from slbench.spec import Protocol
 from slbench.store import Store, read_ended
-from slbench.stored_outputs import read_correct
+from slbench.stored_outputs import read_correct, read_outputs
 from slbench.table_spec import METRICS
 from slbench.torch_runtime import reproducible
 from slbench.train.loop import Evaluation
@@ -58,6 +58,15 @@ def test_a_run_writes_record_history_weights_and_logits(finished: Run) -> None:
     assert record.params == sum(value.numel() for value in load_file(folder / "weights.safetensors").values())
     assert record.macs > 0
     assert tiny().dataset.content == f"arrays sha256:{record.data_sha256}"
+
+
+def test_stored_outputs_say_when_a_byte_has_changed(finished: Run, tmp_path: Path) -> None:
+    record, folder = finished
+    content = bytearray((folder / "test_logits.safetensors").read_bytes())
+    content[-len(content) // 2] ^= 1  # in the least bit of a logit or so
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(StoreError, match=naming(tmp_path / "x.safetensors", "damaged", "sha256")):
+        read_outputs(tmp_path / "x.safetensors", record)
 
 
 def test_weights_depend_on_the_spec_and_not_on_earlier_random_numbers_of_the_process(
