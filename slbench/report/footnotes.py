@@ -2,15 +2,16 @@
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text, version_text
-from slbench.record import RunRecord
+from slbench.record import Labels, RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import unusable_outputs
 from slbench.run_paths import RunPaths
+from slbench.study import StudyRun
 from slbench.table_spec import METRICS
 from slbench.text import plural
 
@@ -64,8 +65,17 @@ def marks_of(notes: Sequence[Note], records: Sequence[RunRecord]) -> tuple[str, 
     return tuple(note.mark for note in notes if note.mark and note.run_ids & ids)
 
 
+def experiment(labels: Labels, settings: Sequence[str]) -> str:
+    """Return the name of a run without its seed: "SL-ViT on cifar10, lr=0.003".
+
+    Args:
+        settings: of the run on other axes of its study.
+    """
+    return ", ".join([f"{model_title(labels.backbone, labels.method)} on {labels.dataset}", *settings])
+
+
 def missing(inputs: ReportInputs) -> Iterator[str]:
-    """Yield notes on unfinished runs."""
+    """Yield notes on unfinished runs; `failed` names those that failed."""
     done = {outcome.run_id for outcome in inputs.outcomes}
     unfinished = [run for run in inputs.runs if run.spec.run_id not in done]
     if not unfinished:
@@ -74,33 +84,30 @@ def missing(inputs: ReportInputs) -> Iterator[str]:
     yield (
         f"Unfinished: {finished} of {len(inputs.runs)} runs. Cells marked (n of N) lack seeds and are not comparable."
     )
+    for name in with_seeds(run for run in unfinished if run.spec.run_id not in inputs.failures):
+        yield f"Missing: {name}."
+
+
+def with_seeds(runs: Iterable[StudyRun]) -> list[str]:
+    """Return the name of each experiment with the seeds of its runs: "SL-ViT on cifar10, lr=0.003, seed 0, 2"."""
     seeds = defaultdict[str, list[str]](list)
-    for run in unfinished:
-        seeds[f"{model_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}"].append(
-            str(run.spec.seed)
-        )
-    for name, numbers in seeds.items():
-        yield f"Missing: {name}, seed {', '.join(dict.fromkeys(numbers))}."
+    for run in runs:
+        seeds[experiment(run.labels, run.settings)].append(str(run.spec.seed))
+    return [f"{name}, seed {', '.join(dict.fromkeys(numbers))}" for name, numbers in seeds.items()]
 
 
 def failed(inputs: ReportInputs) -> Iterator[str]:
     """Yield the reasons of diverged runs, then of failed ones, grouped by cause."""
+    settings = {run.spec.run_id: run.settings for run in inputs.runs}
     for outcome in inputs.diverged:
-        labels = outcome.labels
-        name = f"{model_title(labels.backbone, labels.method)} on {labels.dataset}, seed {outcome.spec.seed}"
+        name = f"{experiment(outcome.labels, settings.get(outcome.run_id, ()))}, seed {outcome.spec.seed}"
         yield f"Diverged: {name}, in epoch {outcome.epoch}: {outcome.reason}"
-    groups = defaultdict[str, list[str]](list)
+    groups = defaultdict[str, list[StudyRun]](list)
     for run in inputs.runs:
-        failure = inputs.failures.get(run.spec.run_id)
-        if failure is not None:
-            name = (
-                f"{model_title(run.labels.backbone, run.labels.method)} on {run.labels.dataset}, seed {run.spec.seed}"
-            )
-            groups[failure.cause].append(f"{name}\0{failure.reason}")
+        if (failure := inputs.failures.get(run.spec.run_id)) is not None:
+            groups[failure.cause].append(run)
     for group in groups.values():
-        name, _, reason = group[0].partition("\0")
-        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
-        yield f"Failed: {name}{more}: {reason}"
+        yield f"Failed: {'; '.join(with_seeds(group))}: {inputs.failures[group[0].spec.run_id].reason}"
 
 
 def disturbed(inputs: ReportInputs) -> list[Note]:

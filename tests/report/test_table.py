@@ -18,7 +18,7 @@ from slbench.report.table import Table, make_table
 from slbench.report.write import report
 from slbench.study import StudyRun
 from slbench.table_spec import COSTS, DEFAULT_TABLE, METRICS, Cost, Metric, TableSpec
-from tests.support import TINY, make_record, make_speed, missing, report_inputs, runs
+from tests.support import TINY, make_diverged, make_record, make_speed, missing, report_inputs, runs
 
 METHODS = ["none", "spt", "lsa", "both"]
 
@@ -403,7 +403,19 @@ def test_equal_failures_are_noted_once() -> None:
         run.spec.run_id: Failure(kind="timeout", reason=f"took {number} s") for number, run in enumerate(runs_[1:])
     }
     table_ = table(runs_, with_top1(runs_, 80.0), failures=failures)
-    assert not missing(lines(table_)[-1], "Tiny on fashion-mnist-12k", "seed 1", "2 more", "took 0 s")
+    (line,) = [line for line in lines(table_) if "seed" in line and "took" in line]
+    assert not missing(line, "Tiny on fashion-mnist-12k, seed 1", "L-Tiny on fashion-mnist-12k, seed 0, 1", "took 0 s")
+
+
+def test_a_failed_run_is_not_missing_too_and_each_note_names_the_learning_rate() -> None:
+    runs_ = runs({"recipe.lr": [0.1, 1e30], "seed": [0, 1]})
+    inputs = report_inputs(
+        runs_, with_top1(runs_, 80.0), diverged=(make_diverged(runs_[2]),),
+        failures={runs_[3].spec.run_id: Failure(kind="killed", reason="killed")},
+    )  # fmt: skip
+    _, absent, diverged, failed = lines(make_table(inputs))
+    assert not missing(absent, "lr=0.1", "seed 1") and not missing(diverged, "lr=1e+30", "seed 0")
+    assert not missing(failed, "lr=1e+30", "seed 1", "killed")
 
 
 def test_a_new_metric_and_a_new_cost_are_one_entry_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
