@@ -1,7 +1,6 @@
 """Check a study on this machine, run it, then measure throughput."""
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,9 +68,13 @@ def prepare(
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     grid = dataclasses.replace(grid, notes=tuple(check_models_of(grid.todo)))
+    specs = [run.spec for run in grid.todo]
+    different = {(spec.backbone, spec.method, spec.dataset, spec.recipe, spec.protocol): spec for spec in specs}
+    for device in {slot.device.label: slot.device for slot in slots}.values():
+        memory = free_memory(device) if with_data else 0  # a plan may be for another machine
+        for spec in different.values():
+            check_training(spec, device.label, memory)
     if with_data:
-        for slot, run in itertools.product({slot.device.label: slot for slot in slots}.values(), grid.todo):
-            check_training(run.spec, slot.device.label, free_memory(slot.device))
         check_data(grid)
     return grid
 

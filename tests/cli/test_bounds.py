@@ -55,7 +55,8 @@ def test_networks_are_compared_with_the_free_memory_and_the_limit_of_multiply_ad
         patched.setattr(machine, "available_memory", lambda: 10**6)
         slbench(*grid).check_error("cpu: ViT", "free", "GB", "allowed")
     monkeypatch.setenv(NETWORK_MACS.variable, "1e3")
-    slbench(*grid).check_error("cpu: ViT", "multiply-adds", "1e+03", NETWORK_MACS.variable)
+    for flags in ([], ["--plan"]):
+        slbench(*grid, *flags).check_error("cpu: ViT", "multiply-adds", "1e+03", NETWORK_MACS.variable)
     slbench("profile", "--backbone", "vit", "--no-throughput").check_error("multiply-adds", NETWORK_MACS.variable)
     assert not (tmp_path / "results").exists()
 
