@@ -16,7 +16,7 @@ test: install
 	$(MAKE) check
 
 test-slow: install
-	$(BIN)/pytest -m slow -n auto --dist worksteal -rs
+	$(BIN)/pytest -m slow -n auto --dist worksteal -rs $(PYTEST_FLAGS)
 
 # For owners of a GPU: tests that need one, then the check of the device.
 gpu-check: install
@@ -93,7 +93,7 @@ check-types:
 	$(BIN)/mypy
 
 check-quick:
-	$(BIN)/pytest -n auto --dist worksteal --durations=15
+	$(BIN)/pytest -n auto --dist worksteal --durations=15 $(PYTEST_FLAGS)
 
 format:
 	$(BIN)/ruff format

@@ -9,6 +9,9 @@ import pytest
 from jaxtyping import install_import_hook
 
 from tests.shape_checks import modules_with_shapes
+from tests.skips import pytest_addoption as pytest_addoption
+from tests.skips import pytest_make_collect_report as pytest_make_collect_report
+from tests.skips import pytest_runtest_makereport as pytest_runtest_makereport
 
 _hook = install_import_hook(modules_with_shapes(), "tests.shape_checks.check_on_first_call")
 
