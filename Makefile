@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-tune bench-report bench-scale bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
+.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-kernels bench-tune bench-report bench-scale bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -37,6 +37,9 @@ bench-augment: install
 
 bench-grid: install
 	$(BIN)/python -m benchmarks.grid
+
+bench-kernels: install
+	$(BIN)/python -W ignore -m benchmarks.kernels
 
 bench-tune: install
 	$(BIN)/python -m benchmarks.tune

@@ -24,4 +24,5 @@ NUMERICS: dict[str, int] = {
     "global-pool": 1,  # mean and sequence pooling
     "depthwise-mlp": 1,
     "registers": 1,
+    "kernels": 1,  # rules of slbench.kernel_choice; in ids from version 2 on, as ids are older than the rules
 }

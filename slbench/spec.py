@@ -228,6 +228,7 @@ def network_numerics(backbone: BackboneSpec, method: Method) -> dict[str, int]:
         "global-pool": method.global_pool != "default",
         "depthwise-mlp": method.mlp != "default",
         "registers": method.registers > 0,
+        "kernels": NUMERICS["kernels"] > 1,
     }
     of_method = {part: NUMERICS[part] for part, is_used in used.items() if is_used}
     return {backbone.numerics_part: backbone.numerics_version} | of_method

@@ -22,6 +22,7 @@ from slbench.backbones.receptive_part import ReceptivePart
 from slbench.backbones.specs import CaiTSpec
 from slbench.image_shape import ImageShape
 from slbench.methods import Method
+from slbench.methods.attention import attend
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.receptive_steps import steps_of
 from slbench.methods.spt import tokenizer
@@ -81,10 +82,14 @@ class TalkingHeads(nn.Module):
         k, v = rearrange(
             self.kv(x if context is None else context), "b m (two h d) -> two b h m d", two=2, h=self.num_heads
         )
-        scores = self.logits(q, k, adjust=lambda scores: self.mix_scores(self.before_mix(scores)))
-        weights = self.mix_weights(scores.softmax(dim=-1))
-        output: Tensor = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
+        mixed = attend(self.logits, q, k, v, adjust=self.mix_before, mix=self.mix_weights)
+        output: Tensor = self.project(rearrange(mixed, "b h n d -> b n (h d)"))
         return output
+
+    def mix_before(self, scores: Float[Tensor, "b h n m"]) -> Float[Tensor, "b h n m"]:
+        """Return the scores mixed over the heads."""
+        mixed: Tensor = self.mix_scores(self.before_mix(scores))
+        return mixed
 
 
 class LayerScale(nn.Module):

@@ -11,6 +11,7 @@ from slbench.backbones.attention_layer import AttentionLayer
 from slbench.backbones.parameter_kinds import Kind, parameter_kind
 from slbench.backbones.receptive_part import ReceptivePart
 from slbench.methods import Method
+from slbench.methods.attention import attend
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.token_grid import TokenGrid
 from slbench.recipes import ParameterKind
@@ -95,8 +96,7 @@ class Attention(SelfAttention):
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
-        weights = self.logits(q, k).softmax(dim=-1)
-        mixed: Tensor = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
+        mixed: Tensor = self.project(rearrange(attend(self.logits, q, k, v), "b h n d -> b n (h d)"))
         return mixed
 
 

@@ -20,6 +20,7 @@ from slbench.backbones.receptive_part import ReceptivePart, parts_of_stages
 from slbench.backbones.specs import SwinSpec
 from slbench.image_shape import ImageShape
 from slbench.methods import Method
+from slbench.methods.attention import attend
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.spt import Patches, pooling, tokenizer
 from slbench.methods.token_grid import TokenGrid
@@ -74,8 +75,8 @@ class WindowAttention(SelfAttention):
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         windows = self.tokens.to_windows(x)
         q, k, v = rearrange(self.qkv(windows), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
-        weights = self.logits(q, k, adjust=self.add_bias).softmax(dim=-1)
-        windows = self.project(rearrange(weights @ v, "b h n d -> b n (h d)"))
+        mixed = attend(self.logits, q, k, v, adjust=self.add_bias)
+        windows = self.project(rearrange(mixed, "b h n d -> b n (h d)"))
         return self.tokens.from_windows(windows)
 
     def add_bias(self, scores: Float[Tensor, "windows heads n n"]) -> Float[Tensor, "windows heads n n"]:

@@ -23,6 +23,7 @@ from slbench.backbones.receptive_part import ReceptivePart, grid_of
 from slbench.backbones.specs import T2TSpec
 from slbench.image_shape import ImageShape
 from slbench.methods import Method
+from slbench.methods.attention import attend
 from slbench.methods.lsa import AttentionLogits
 from slbench.methods.method import DIRECTIONS
 from slbench.methods.receptive_steps import Step, steps_of
@@ -56,7 +57,7 @@ class TokenAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n d"]:
         q, k, v = rearrange(self.qkv(x), "b n (three d) -> three b 1 n d", three=3)
-        mixed = self.logits(q, k).softmax(dim=-1) @ v
+        mixed = attend(self.logits, q, k, v)
         tokens: Tensor = (v + self.project(mixed))[:, 0]
         return tokens
 

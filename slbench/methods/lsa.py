@@ -117,9 +117,21 @@ class AttentionLogits(nn.Module):
 
     def products(self, q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
         """Return the scaled products q k^T, before masks and `adjust`."""
-        # Scaling q takes n * d products instead of n * m.
-        q = q * (self.initial_scale if self.scale is None else self.scale[:, None, None])
-        return q @ k.transpose(-2, -1)
+        return self.scaled(q) @ k.transpose(-2, -1)
+
+    def scaled(self, q: Float[Tensor, "b h n d"]) -> Float[Tensor, "b h n d"]:
+        """Return the queries times the scale, which takes n * d products instead of n * m for the scores."""
+        return q * (self.initial_scale if self.scale is None else self.scale[:, None, None])
+
+    @property
+    def observed(self) -> bool:
+        """Return whether an analysis reads the scores through a forward hook."""
+        return bool(self._forward_hooks)
+
+    @property
+    def is_lsa(self) -> bool:
+        """Return whether the scores are products with a scale and perhaps a masked diagonal, and nothing else."""
+        return type(self) is AttentionLogits and isinstance(self.mixture, nn.Identity) and self.mask_share is None
 
     def extra_repr(self) -> str:
         return f"initial_scale={self.initial_scale:.4g}, learned={self.scale is not None}, mask_self={self.mask_self}"

@@ -80,11 +80,6 @@ class RetrofittedScores(AttentionLogits):
             scale = f"learned ({' to '.join(values)}, at first {scale})"
         return f"{scale}{', diagonal masked' if self.mask_self else ''}"
 
-    @property
-    def observed(self) -> bool:
-        """Return whether an analysis reads the scores through a forward hook."""
-        return bool(self._forward_hooks)
-
     def scaled(self, products: Tensor) -> Tensor:
         """Return products (... n m), or queries (... n d), times the scale over that of the model."""
         if self.scale is None and self.initial_scale == self.own_scale:
