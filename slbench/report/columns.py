@@ -244,7 +244,7 @@ class GainColumn(DatasetColumn):
             return ""
         estimate = f"{decimals(gain.estimate, '+')} over {plural(gain.n, 'seed')} in common"
         if not gain.has_interval:
-            return f"{estimate}, no interval"
+            return f"{estimate}, {'verdict withheld' if gain.verdict == 'withheld' else 'no interval'}"
         together = "" if gain.correlation is None else f", correlation of the methods {gain.correlation.value:.2f}"
         named = f"{gain.verdict}, " if self.metric.is_accuracy else ""
         return (

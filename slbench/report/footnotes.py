@@ -80,9 +80,9 @@ def missing(inputs: ReportInputs) -> Iterator[str]:
     unfinished = [run for run in inputs.runs if run.spec.run_id not in done]
     if not unfinished:
         return
-    finished = len(inputs.runs) - len(unfinished)
     yield (
-        f"Unfinished: {finished} of {len(inputs.runs)} runs. Cells marked (n of N) lack seeds and are not comparable."
+        f"Unfinished: {len(unfinished)} of {len(inputs.runs)} runs. "
+        "Cells marked (n of N) lack seeds and are not comparable."
     )
     for name in with_seeds(run for run in unfinished if run.spec.run_id not in inputs.failures):
         yield f"Missing: {name}."

@@ -30,7 +30,7 @@ class Planned:
     moderated: bool
     rule: SeedRule | None
     statistics: Statistics
-    spreads: dict[Place, float]  # of contrasts over seeds, in points
+    spreads: dict[Place, float]  # of contrasts over seeds but trends, in points
 
     @property
     def seeds(self) -> list[int]:
@@ -71,7 +71,7 @@ def plan(study: Study, records: Iterable[RunRecord]) -> Planned | None:
         return None
     settings = study.statistics
     known = known_spreads(study, list(records))
-    places = distinct((answer.backbone, answer.dataset) for answer in found)
+    places = distinct((answer.backbone, answer.dataset) for answer in found if answer.contrast.trend is None)
     if settings.spread is not None:
         known = {place: known.get(place, settings.spread) for place in places}
     moderated = settings.variance != "own"
@@ -105,11 +105,14 @@ def power_lines(planned: Planned | None) -> list[str]:
     decided = " or ".join(f"{effect:.2f}" for effect in effects)
     most = "" if planned.rule is None else "at most "
     lines = [f"decides with probability {POWER:g}: a true difference of {decided} SD ({jointly}, {most}{seeds} seeds)"]
-    if not planned.spreads:
+    trends = sum(answer.contrast.trend is not None for answer in planned.answers)
+    if not planned.spreads and trends < len(planned.answers):
         lines[0] += f"; SD unknown: no finished runs with {MIN_DF} degrees of freedom, and no statistics.spread"
     for (backbone, dataset), spread in planned.spreads.items():
         points = " or ".join(f"{effect * spread:.2f}" for effect in effects)
         lines.append(f"        {backbone} on {dataset}: {points} points (SD of a contrast {spread:.2f})")
+    if trends:
+        lines.append(f"        {plural(trends, 'trend')}: in SD of the slope over seeds, which no plan knows in points")
     table = [f"{number}: {effect:.2f}" for number, effect in planned.table(SEEDS).items()]
     return [*lines, f"        by {most and 'largest number of '}seeds, in SD: {', '.join(table)}"]
 

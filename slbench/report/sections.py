@@ -127,7 +127,7 @@ def setting_notes(inputs: ReportInputs, verdicts: Verdicts) -> Iterator[str]:
 def answer_sentence(result: Result, verdicts: Verdicts) -> str:
     """Return "spt against none, ViT on cifar10: better, +2.10 (+0.90 to +3.30), 5 seeds"."""
     answer = result.answer
-    place = ", ".join(part for part in (f"{answer.backbone} on {answer.dataset}", answer.setting) if part)
+    place = ", ".join(part for part in (f"{answer.backbone} on {answer.dataset}", answer.shown_setting) if part)
     details = [f"{result.verdict}, {points(result.estimate, result)}{ends(result)}", plural(result.n, result.over[:-1])]
     details += ["sequential"] if result.sequential else []
     details += [f"diverged: {answer.failed}"] if answer.failed else []
@@ -161,6 +161,7 @@ def points(value: float, result: Result) -> str:
 TERMS = {  # of columns whose heads do not say enough
     "Interval": "Interval: simultaneous.",
     "SD (df)": "SD: of the contrast over seeds.",
+    "Correlation": "Correlation: of the two methods over seeds, with its 95 % interval.",
     "Detectable": "Detectable: true difference that this design decides with probability 0.8.",
     "Seeds to decide": "Seeds to decide: a true difference as large as the estimate, over the SD's 80 % interval.",
 }
@@ -210,12 +211,12 @@ def line(result: Result, cells: int, verdicts: Verdicts) -> tuple[str, ...]:
         answer.contrast.name,
         answer.backbone,
         answer.dataset,
-        answer.setting,
+        answer.shown_setting,
         points(result.estimate, result),
         interval_text(result),
         str(result.n),
         spread_text(result),
-        f"{together.value:.2f} ({signed(together.low)} to {signed(together.high)})" if together else NOTHING,
+        f"{signed(together.value)} ({signed(together.low)} to {signed(together.high)})" if together else NOTHING,
         result.verdict,
         detectable_text(result, cells),
         seeds_text(result, cells),
@@ -235,7 +236,8 @@ def detectable_text(result: Result, cells: int) -> str:
     """Return the true difference that this design decides with probability 0.8; a dash if its SD is rough."""
     if math.isnan(result.df) or result.df < MIN_DF or result.over != "seeds":
         return NOTHING
-    return f"{result.std * detectable_effect(result.n, Design(result.level, cells)):.2f}"
+    effect = result.std * detectable_effect(result.n, Design(result.level, cells))
+    return f"{effect:.2f}" if result.answer.contrast.trend is None else f"{effect:.3g}"
 
 
 def seeds_text(result: Result, cells: int) -> str:

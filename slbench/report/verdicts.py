@@ -16,7 +16,7 @@ from slbench.stats.contrasts import answers
 from slbench.stats.judge import COLUMNS, Result, judge, result_of, why_unanswered
 from slbench.stats.moderation import Variance
 from slbench.stats.settings import Statistics
-from slbench.stats.verdict import Verdict
+from slbench.stats.verdict import SIGNS, Verdict
 from slbench.study.planned import planned_frame
 from slbench.study_files import design_of_runs, look_at
 from slbench.table_spec import METRICS
@@ -144,7 +144,8 @@ def under_rule(result: Result, inputs: ReportInputs, metric: str) -> Result:
     if found is None or not found[0].n:
         return at_level(result, max(result.level, design.interval_level), inputs.statistics)
     look, design = found
-    low, high = (math.nan if end is None else end for end in (look.low, look.high))
+    hidden = look.verdict == "withheld"
+    low, high = (math.nan if end is None or hidden else end for end in (look.low, look.high))
     estimate = look.estimate if look.adjusted is None else look.adjusted
     return replace(
         result,
@@ -157,9 +158,15 @@ def under_rule(result: Result, inputs: ReportInputs, metric: str) -> Result:
         level=design.interval_level,
         std=math.nan,  # `result` has those of all seeds
         df=math.nan,
-        verdict=cast(Verdict, look.verdict),
+        verdict=in_words(look.verdict, answer.contrast),
         sequential=True,
     )
+
+
+def in_words(stored: str, contrast: Contrast) -> Verdict:
+    """Return a stored verdict; earlier versions stored better and worse of interactions."""
+    found = cast(Verdict, stored)
+    return SIGNS.get(found, found) if contrast.is_sign else found
 
 
 def at_level(result: Result, level: float, statistics: Statistics) -> Result:

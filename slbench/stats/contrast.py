@@ -46,6 +46,11 @@ class Contrast:
         return tuple(name for name in (self.method, self.reference) if name is not None)
 
     @property
+    def is_sign(self) -> bool:
+        """Whether its sign is neither good nor bad: a trend, or an interaction, compares no methods."""
+        return self.trend is not None or self.effect == "interaction"
+
+    @property
     def name(self) -> str:
         """Short name, such as "spt against none" or "interaction of spt and lsa"."""
         if self.effect is not None:

@@ -6,9 +6,11 @@ the values into intervals and verdicts.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
+from slbench.errors import InputError
 from slbench.stats.cells import ACCURACY, Cell, cells
 from slbench.stats.contrast import METHODS_2X2, MIN_BACKBONES, Contrast
 from slbench.text import distinct
@@ -33,8 +35,14 @@ class Answer:
     failed: str = ""  # "2 of 5 spt": diverged runs of the methods involved
     unequal_failures: bool = False  # the methods involved have different numbers of diverged runs
     span: float = 1.0  # of a trend: units or doublings from the lowest to the highest value of the field
+    swept: str = ""  # of a trend: "dataset.fraction 0.1111 to 1"
     run_ids: frozenset[str] = field(default_factory=frozenset)  # index of the compared method's runs in the frame
     all_ids: frozenset[str] = field(default_factory=frozenset)  # of the runs of all its methods
+
+    @property
+    def shown_setting(self) -> str:
+        """The setting with the range of a trend."""
+        return ", ".join(filter(None, (self.setting, self.swept)))
 
 
 def answers(
@@ -80,9 +88,18 @@ def matched_runs(cell: Cell, methods: Sequence[str], variant: Mapping[str, Any])
 
 
 def by_seed(runs: "pd.DataFrame", failures: Failures) -> BySeed:
-    """Return the accuracies of runs by seed; diverged runs are left out, or count as chance."""
+    """Return the accuracies of runs by seed; diverged runs are left out, or count as chance.
+
+    Raises:
+        InputError: for two runs with one seed, as in frames of two stores put together.
+    """
+    if (copies := runs["seed"].duplicated()).any():
+        first = runs[copies].iloc[0]
+        raise InputError(
+            f"frame: two runs of {first['method']} with seed {first['seed']:g} that differ in no field; keep one"
+        )
     rows = list(zip(runs["seed"].tolist(), runs[ACCURACY].tolist(), diverged(runs).tolist(), strict=True))
-    values = {int(seed): float(value) for seed, value, lost in rows if not lost and value == value}
+    values = {int(seed): float(value) for seed, value, lost in rows if not lost and isfinite(value)}
     if failures == "chance" and any(lost for *_, lost in rows):
         chance = 100 / float(runs["dataset_num_classes"].iloc[0])
         values |= {int(seed): chance for seed, _, lost in rows if lost}
@@ -153,7 +170,11 @@ def trends(cell: Cell, contrast: Contrast, swept: str, failures: Failures) -> It
         variant = {axis: group[0][axis] for axis in rest}
         lost = {int(diverged(part[method]).sum()) for part in parts for method in contrast.methods}
         slope = answer(cell, contrast, variant, values=slopes, runs=runs, span=float(x.max() - x.min()))
-        yield replace(slope, unequal_failures=len(lost) > 1)  # at some value of the field
+        yield replace(
+            slope,
+            unequal_failures=len(lost) > 1,  # at some value of the field
+            swept=f"{contrast.trend} {min(levels):g} to {max(levels):g}",
+        )
 
 
 def determined_by(swept: str, variants: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -195,21 +216,21 @@ def over_backbones(contrast: Contrast, found: Iterable[Answer]) -> Iterator[Answ
 
     Over these backbones: contrasts are averaged within each seed, so that the answer is about just these networks. Over
     backbones at large: one number for each of five or more backbones, its mean over seeds; the backbones are taken as
-    an independent sample.
+    an independent sample. Diverged runs of backbones without a common seed count in the verdict too.
     """
     groups = dict[tuple[str, str], list[Answer]]()
     for each in found:
         groups.setdefault((each.dataset, each.setting), []).append(each)
     for (dataset, setting), group in groups.items():
-        group = [each for each in group if each.values]
-        names = {each.backbone for each in group}
-        if len(names) < len(group) or len(names) < (2 if contrast.over == "backbones" else MIN_BACKBONES):
+        usable = [each for each in group if each.values]
+        names = {each.backbone for each in usable}
+        if len(names) < len(usable) or len(names) < (2 if contrast.over == "backbones" else MIN_BACKBONES):
             continue
         if contrast.over == "backbones":
-            shared = sorted(set.intersection(*(set(each.values) for each in group)))
-            values = {seed: mean(each.values[seed] for each in group) for seed in shared}
+            shared = sorted(set.intersection(*(set(each.values) for each in usable)))
+            values = {seed: mean(each.values[seed] for each in usable) for seed in shared}
         else:
-            values = {number: mean(each.values.values()) for number, each in enumerate(group)}
+            values = {number: mean(each.values.values()) for number, each in enumerate(usable)}
         if values:
             yield Answer(
                 contrast=contrast,
@@ -219,6 +240,7 @@ def over_backbones(contrast: Contrast, found: Iterable[Answer]) -> Iterator[Answ
                 values=values,
                 failed=", ".join(f"{each.backbone}: {each.failed}" for each in group if each.failed),
                 unequal_failures=any(each.unequal_failures for each in group),
-                span=max(each.span for each in group),
+                span=max(each.span for each in usable),
+                swept=", ".join(distinct(each.swept for each in usable)),
                 all_ids=frozenset().union(*(each.all_ids for each in group)),
             )

@@ -64,9 +64,9 @@ class Result:
         """Return the values of COLUMNS."""
         answer, contrast, together = self.answer, self.answer.contrast, self.correlation
         values = (
-            answer.backbone, answer.dataset, answer.setting, contrast.name, contrast.reference or "", self.estimate,
-            self.low, self.high, self.low_plain, self.high_plain, self.level, self.std, self.df, self.n, self.over,
-            answer.failed, self.verdict, self.family, self.family == "exploratory",
+            answer.backbone, answer.dataset, answer.shown_setting, contrast.name, contrast.reference or "",
+            self.estimate, self.low, self.high, self.low_plain, self.high_plain, self.level, self.std, self.df, self.n,
+            self.over, answer.failed, self.verdict, self.family, self.family == "exploratory",
             *((together.value, together.low, together.high) if together else (math.nan,) * 3),
             self.sequential,
         )  # fmt: skip
@@ -117,21 +117,27 @@ def contrasts(
         Columns `backbone`, `dataset`, `setting`, `contrast`, `reference`, `estimate`, `low`, `high`, `low_plain`,
         `high_plain` (points), `level` (of `low` to `high`), `std` (of the values, moderated), `df`, `n` (values),
         `over` ("seeds", or "backbones" for backbones at large), `failed` ("2 of 5 spt"), `verdict` ("better", "worse",
-        either with ", within the margin", "equivalent", "undecided", "withheld"), `family`, `exploratory`,
+        either with ", within the margin", "equivalent", "undecided", "withheld"; of trends and interactions
+        "positive", "negative", "negligible" in place of the first four), `family`, `exploratory`,
         `correlation` of the two methods over the seeds with its 95 % interval, `sequential` (False here: a seed rule is
         part of a study, whose report knows it). Intervals are NaN for one seed or
-        without spread, and the verdict is then "undecided".
+        without spread, and the verdict is then "undecided"; and where the verdict is withheld.
     Raises:
-        InputError: for an unknown key, value or method, or a contrast that no runs answer.
+        InputError: for an unknown key, value or method, a contrast that no runs answer, or two runs of a method that
+            differ in nothing.
     """
     import pandas as pd
     import pandas.api.types as types
 
-    lacking = [name for name in ("backbone", "dataset", "method", "seed", accuracy) if name not in frame]
+    needed = ["backbone", "dataset", "method", "seed", accuracy]
+    needed += ["dataset_num_classes"] if failures == "chance" else []
+    lacking = [name for name in needed if name not in frame]
     if lacking and len(frame):
         raise InputError(f"frame: no such column (got '{lacking[0]}'); see slbench.load_runs")
     if len(frame) and not types.is_numeric_dtype(frame[accuracy]):
         raise InputError(f"accuracy: not a column of numbers (got '{accuracy}')")
+    if len(frame) and not (types.is_numeric_dtype(frame["seed"]) and (frame["seed"] % 1 == 0).all()):
+        raise InputError("frame: seed: not a column of whole numbers; see slbench.load_runs")
     given = {"margin": margin, "variance": variance, "failures": failures, "level": level}
     statistics: Statistics = checked(Statistics, given, where="contrasts")
     questions = None if contrasts is None else [declared(entry, reference=reference) for entry in contrasts]
@@ -189,6 +195,8 @@ def why_unanswered(question: Contrast) -> str:
         return "needs five or more backbones with its methods on one data set"
     if question.over == "backbones":
         return "needs two or more backbones with its methods and a common seed on one data set"
+    if question.trend is not None:
+        return f"needs runs with a common seed at two or more values of {question.trend}"
     return "no runs with a common seed answer it; run the methods it names"
 
 
@@ -205,18 +213,18 @@ def judged(found: Sequence[Answer], *, family: Family, statistics: Statistics) -
 def result_of(
     answer: Answer, spread: Variance | None, *, level: float, family: Family, family_size: int, statistics: Statistics
 ) -> Result:
-    """Return the result of one contrast.
+    """Return the result of one contrast; without intervals where its verdict is withheld, lest one is read off them.
 
     Args:
         level: of the simultaneous interval.
     """
     n = len(answer.values)
     estimate = mean(answer.values.values()) if n else math.nan
-    low, high = interval(estimate, spread, n=n, level=level)
-    low_plain, high_plain = interval(estimate, spread, n=n, level=statistics.level)
-    decided: Verdict = verdict(low, high, margin=statistics.margin / answer.span)
-    if statistics.failures == "withhold" and answer.unequal_failures:
-        decided = "withheld"
+    is_withheld = statistics.failures == "withhold" and answer.unequal_failures
+    shown = None if is_withheld else spread
+    low, high = interval(estimate, shown, n=n, level=level)
+    low_plain, high_plain = interval(estimate, shown, n=n, level=statistics.level)
+    decided = verdict(low, high, margin=statistics.margin / answer.span, is_sign=answer.contrast.is_sign)
     return Result(
         answer=answer,
         estimate=estimate,
@@ -228,7 +236,7 @@ def result_of(
         level=level,
         std=math.sqrt(spread.value) if spread else math.nan,
         df=spread.df if spread else math.nan,
-        verdict=decided,
+        verdict="withheld" if is_withheld else decided,
         family=family,
         family_size=family_size,
         correlation=correlation(answer.pairs),

@@ -134,11 +134,11 @@ def interim_analyses(
     """
     found = [series(contrast, cell, design.rule) for cell in cells]
     if design.statistics.variance == "own":
-        return [analysis(each, None, design) for each in found]
+        return [analysis(each, None, design, is_sign=contrast.is_sign) for each in found]
     pending = any(each.end == "waiting" and not each.looks for each in found)
     priors = [None] * len(found) if pending else priors_of(found, design.statistics.variance)
     return [
-        waiting(each, design) if pending and each.looks else analysis(each, prior, design)
+        waiting(each, design) if pending and each.looks else analysis(each, prior, design, is_sign=contrast.is_sign)
         for each, prior in zip(found, priors, strict=True)
     ]
 
@@ -189,8 +189,12 @@ def waiting(found: Series, design: SequentialDesign) -> InterimAnalysis:
     return InterimAnalysis(state="waiting", seeds=found.looks[0][0], design=design)
 
 
-def analysis(found: Series, prior: Prior | None, design: SequentialDesign) -> InterimAnalysis:
-    """Return the first deciding analysis of a comparison, else the state at its end."""
+def analysis(found: Series, prior: Prior | None, design: SequentialDesign, *, is_sign: bool) -> InterimAnalysis:
+    """Return the first deciding analysis of a comparison, else the state at its end.
+
+    Args:
+        is_sign: of its contrast.
+    """
     end: Verdict = "withheld" if found.end == "withheld" else "undecided"
     latest = InterimAnalysis(state=found.end, seeds=found.seeds, verdict=end, design=design)
     for seeds, values in found.looks:
@@ -198,7 +202,7 @@ def analysis(found: Series, prior: Prior | None, design: SequentialDesign) -> In
         estimate, n = mean(values), len(values)
         low, high = interval(estimate, spread, n=n, level=design.interval_level)
         latest = replace(latest, n=n, estimate=estimate, low=low, high=high, spread=spread)
-        decided = verdict(low, high, margin=design.statistics.margin)
+        decided = verdict(low, high, margin=design.statistics.margin, is_sign=is_sign)
         if decided != "undecided":
             return replace(latest, state="decided", seeds=seeds, verdict=decided)
     return latest

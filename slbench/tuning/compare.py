@@ -184,7 +184,8 @@ def words(found: Result) -> str:
     elif found.has_interval:
         difference = f"{found.estimate:+.2f} points ({found.low:+.2f} to {found.high:+.2f})"
     else:
-        difference = f"{found.estimate:+.2f} points (no interval{'' if found.n == 1 else ', no spread'})"
+        why = ", no spread" if math.isnan(found.std) and found.n > 1 else ""
+        difference = f"{found.estimate:+.2f} points (no interval{why})"
     diverged = f"; diverged: {found.answer.failed}" if found.answer.failed else ""
     return f"{difference}, {plural(found.n, 'seed')}{diverged}"
 

@@ -76,6 +76,7 @@ def test_a_report_withholds_the_verdict_counts_the_diverged_and_names_them(
     out = slbench("report", study, "--store", store.root, "--columns", "final,gain,diverged").out
     assert not missing(out, "withheld", "2 of 5 spt", "(3; 2 of 5 diverged)", "in epoch 1")
     assert "Unfinished" not in out
+    assert "withheld, +2.04, 3 seeds" in out and "+2.04 (withheld)" in out
     frame = pd.read_csv(store.root / "reports" / "five" / "table.csv")
     assert frame["fashion-mnist-12k_diverged"].tolist() == [0, 2]
     runs = pd.read_csv(store.root / "reports" / "five" / "runs.csv")

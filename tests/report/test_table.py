@@ -111,7 +111,7 @@ def test_an_unfinished_grid_shows_n_of_n_and_missing_runs_and_marks_no_best() ->
     table_ = table(runs_, with_top1(runs_, 80.0, 82.0, 90.0))
     assert numbers(table_) == [(81.0, 2**0.5, 2, 2), (90.0, None, 1, 2)]
     unfinished, lacking = lines(table_)
-    assert not missing(unfinished, "3 of 4 runs", "(n of N)")
+    assert not missing(unfinished, "Unfinished: 1 of 4 runs", "(n of N)")
     assert not missing(lacking, "S-Tiny on fashion-mnist-12k", "seed 1")
 
 

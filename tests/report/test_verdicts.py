@@ -240,6 +240,17 @@ def test_a_plan_states_what_the_family_decides_in_sd_and_from_known_spreads_in_p
     assert plan(study({"grid": {"backbone": [TINY], "method": ["none"], "seed": [0, 1]}}), []) is None
 
 
+def test_a_plan_has_no_points_for_trends_since_a_spread_is_that_of_differences() -> None:
+    grid_ = {"backbone": [TINY], "method": ["none", "lsa"], "dataset.fraction": [0.25, 0.5, 1.0], "seed": [0, 1, 2]}
+    trend = {"method": "lsa", "reference": "none", "trend": "dataset.fraction", "scale": "log"}
+    content = {"grid": grid_, "set": {"recipe.equal": "steps"}, "statistics": {"spread": 2.0}, "contrast": [trend]}
+    lines = power_lines(plan(study(content), []))
+    assert not missing(lines[0], "1 contrast jointly", "SD") and "no statistics.spread" not in lines[0]
+    assert not missing(lines[1], "1 trend", "slope") and not any("points (" in line for line in lines)
+    both = power_lines(plan(study({**content, "contrast": [trend, {"method": "lsa"}]}), []))
+    assert not missing(both[1], "points", "SD of a contrast 2.00") and "1 trend" in both[2]
+
+
 def test_a_question_that_no_runs_of_the_study_answer_is_an_error() -> None:
     inputs = inputs_of(grid(backbone=[TINY, OTHER]), contrasts=(Contrast(effect="spt", over="backbones at large"),))
     with pytest.raises(InputError, match=naming("study", "main effect of spt", "five", "backbones")):
@@ -290,7 +301,8 @@ def test_a_trend_is_shown_with_three_digits_however_small_its_unit() -> None:
     top1 = [80 + run.spec.method.initial_temperature * (1 + run.spec.seed / 50) * 0.0012 for run in runs_]
     records = [make_record(run, final_test_top1=value) for run, value in zip(runs_, top1, strict=True)]
     inputs = report_inputs(runs_, records, contrasts=(question,))
-    assert "+0.00122 (" in make_sections(inputs, make_table(inputs).verdicts)[0].items[0]
+    answer = make_sections(inputs, make_table(inputs).verdicts)[0].items[0]
+    assert not missing(answer, "method.initial_temperature 100 to 400: positive", "+0.00122 (")
 
 
 def test_the_plan_of_a_seed_rule_has_the_level_of_its_analyses() -> None:

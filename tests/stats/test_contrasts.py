@@ -99,7 +99,8 @@ def test_a_trend_is_the_slope_of_each_seed_and_its_margin_holds_over_the_range()
     row = only(contrasts(runs, contrasts=[question], reference="lsa"))
     assert row.estimate == pytest.approx((0.1 + 0.1 + 0.15) / 3)
     assert row.contrast == "trend of lsa per doubling of method.initial_temperature"
-    assert row.verdict == "better, within the margin"  # all of it below 0.5 points over two doublings
+    assert row.verdict == "positive, within the margin"  # all of it below 0.5 points over two doublings
+    assert row.setting == "method.initial_temperature 0.5 to 2"
     linear = only(contrasts(runs, contrasts=[{**question, "scale": "linear"}], reference="lsa"))
     # 0.5, 1, 2 less their mean: -2/3, -1/6, 5/6, with squares that sum to 7/6
     assert linear.estimate == pytest.approx((2 * 0.15 + 0.25) / (7 / 6) / 3)
@@ -129,6 +130,8 @@ def test_unequal_divergence_withholds_the_verdict_or_counts_as_chance() -> None:
     runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): [81.0, 83.5, math.nan]})
     withheld = only(contrasts(runs))
     assert (withheld.verdict, withheld.failed, withheld.n) == ("withheld", "1 of 3 lsa", 2)
+    ends = [withheld.low, withheld.high, withheld.low_plain, withheld.high_plain]
+    assert all(map(math.isnan, ends)), "a verdict could be read off an interval of the finished runs"
     as_chance = only(contrasts(runs, failures="chance"))
     assert as_chance.estimate == pytest.approx((1.0 + 1.5 + (10.0 - 81.0)) / 3)
     by_status = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}, status="done")
@@ -153,6 +156,17 @@ def test_one_seed_or_no_spread_has_no_interval_and_no_verdict() -> None:
 )  # fmt: skip
 def test_a_verdict_follows_from_the_interval_and_the_margin(low: float, high: float, expected: str) -> None:
     assert verdict(low, high, margin=0.5) == expected
+    of_sign = expected.replace("better", "positive").replace("worse", "negative").replace("equivalent", "negligible")
+    assert verdict(low, high, margin=0.5, is_sign=True) == of_sign
+
+
+def test_an_interaction_has_a_sign_since_it_is_neither_better_nor_worse() -> None:
+    by_method = {"none": [80.0, 80.1], "spt": [82.0, 82.2], "lsa": [82.0, 82.1], "both": [82.0, 82.1]}
+    runs = frame({("a", method, 1.0): values for method, values in by_method.items()})
+    found = contrasts(runs, contrasts=[{"effect": "interaction"}, {"effect": "spt"}], level=0.5).set_index("contrast")
+    interaction = found.loc["interaction of spt and lsa"]
+    assert (interaction["estimate"], interaction["verdict"]) == (pytest.approx(-2.05), "negative")
+    assert found.loc["main effect of spt", "verdict"] == "better"
 
 
 @pytest.mark.parametrize(
@@ -168,12 +182,24 @@ def test_a_verdict_follows_from_the_interval_and_the_margin(low: float, high: fl
         ({"contrasts": [{"methods": "lsa"}]}, ("methods", "method")),
         ({"contrasts": [{"method": "lsa", "trend": "recipe.lr"}]}, ("recipe.lr", "seed")),
         ({"contrasts": [{"method": "none"}]}, ("reference", "none")),
+        ({"contrasts": [{"method": "lsa", "trend": "method.depth"}]}, ("trend", "two or more values", "method.depth")),
     ],
 )  # fmt: skip
 def test_a_setting_or_question_without_sense_is_refused(settings: dict[str, Any], words: tuple[str, ...]) -> None:
     runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA})
     with pytest.raises(InputError, match=naming(*words)):
         contrasts(runs, **settings)
+
+
+def test_runs_that_cannot_be_told_apart_or_lack_a_number_are_refused() -> None:
+    runs = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA})
+    with pytest.raises(InputError, match=naming("two runs", "lsa", "seed 0")):
+        contrasts(pd.concat([runs, runs.assign(final_test_top1=90.0)]))
+    with pytest.raises(InputError, match=naming("dataset_num_classes")):
+        contrasts(runs.drop(columns="dataset_num_classes"), failures="chance")
+    for seed in ("a", math.nan, 0.5):
+        with pytest.raises(InputError, match=naming("seed", "whole numbers")):
+            contrasts(runs.assign(seed=seed))
 
 
 def test_runs_of_searches_are_left_out() -> None:
@@ -204,7 +230,7 @@ def test_a_study_without_effects_is_rarely_given_a_verdict(seeds: int) -> None:
                 own = source.normal(0, 1, seeds)
                 runs[backbone, method, 1.0] = list(80 + math.sqrt(share) * (common - 80) + math.sqrt(1 - share) * own)
         verdicts = set(contrasts(frame(runs), margin=1e-9)["verdict"])
-        wrong += bool(verdicts & {"better", "worse"})
+        wrong += bool(verdicts & {"better", "worse", "positive", "negative"})
     assert wrong / studies <= 0.09  # .06 and three standard errors of 400 studies
 
 
@@ -249,6 +275,18 @@ def test_over_these_backbones_each_seed_is_averaged_first() -> None:
     half = t.ppf(0.975, 2) * 0.75**0.5 / 3**0.5  # of 2, 3.5, 2
     assert (row.backbone, row.estimate, row.n, row.over) == ("2 backbones", 2.5, 3, "seeds")
     assert (row.low, row.high) == pytest.approx((2.5 - half, 2.5 + half))
+
+
+@pytest.mark.parametrize("pool", ["backbones", "backbones at large"])
+def test_a_mean_over_backbones_is_withheld_where_one_of_them_lost_all_runs_of_a_method(pool: str) -> None:
+    runs: Runs = {(name, "none", 1.0): NONE for name in "abcdef"}
+    runs |= {(name, "lsa", 1.0): LSA for name in "abcde"}
+    diverged: Runs = {("f", "lsa", 1.0): [math.nan] * 3}
+    question = [{"method": "lsa", "over": pool}]
+    row = only(contrasts(frame(runs | diverged), contrasts=question).query("not exploratory"))
+    assert (row.verdict, row.failed, row.estimate) == ("withheld", "f: 3 of 3 lsa", pytest.approx(7 / 6))
+    without = only(contrasts(frame(runs), contrasts=question).query("not exploratory"))
+    assert (without.failed, without.estimate) == ("", pytest.approx(7 / 6))
 
 
 def test_backbones_at_large_are_one_value_each_and_need_five() -> None:
