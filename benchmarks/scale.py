@@ -144,8 +144,12 @@ class Cost:
 
 def cost_of(*arguments: str) -> Cost:
     """Return the cost of a command of slbench, start-up included."""
+    return cost_of_python("-m", "slbench", *arguments)
+
+
+def cost_of_python(*arguments: str) -> Cost:
     began = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "slbench", *arguments], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{arguments}: exit code {process.returncode}"
@@ -169,9 +173,15 @@ def one_worker(folder: Path, count: int) -> None:
         f"and {total / count:.1f} file operations a run",
         flush=True,
     )
-    for name in ("status", "report"):
-        formats = ["--format", "md,csv"] if name == "report" else []
-        print(f"{count:>6,} runs: {name} {cost_of(name, str(study), '--store', str(root), *formats)}", flush=True)
+    files, tables = (str(study), "--store", str(root)), ("--format", "md,csv")
+    costs = {
+        "status": lambda: cost_of("status", *files),
+        "report without figures": lambda: cost_of("report", *files, *tables, "--figures", "none"),
+        "report": lambda: cost_of("report", *files, *tables),
+        "load_runs": lambda: cost_of_python("-c", f"import slbench; slbench.load_runs({str(root)!r})"),
+    }
+    for name, cost in costs.items():
+        print(f"{count:>6,} runs: {name} {cost()}", flush=True)
 
 
 def contention(folder: Path, count: int, workers: int, *, kind: str) -> None:
@@ -217,7 +227,7 @@ def main() -> None:
         if chosen.processes:
             contention(Path(name), chosen.sizes[0], chosen.processes, kind="real")
         if chosen.simulated:
-            contention(Path(name), chosen.sizes[-1], chosen.simulated, kind="simulated")
+            contention(Path(name), chosen.sizes[0], chosen.simulated, kind="simulated")
 
 
 if __name__ == "__main__":

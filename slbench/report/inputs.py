@@ -108,7 +108,13 @@ def gather_store(store: Store) -> ReportInputs:
     """Collect every finished run of a store."""
     outcomes, unread = read_outcomes(store.ids())
     runs = [StudyRun(outcome.spec, outcome.labels) for outcome in outcomes]
-    inputs = gather(sorted(runs, key=table_order), store, name="all", title="Every run of the store")
+    inputs = gather(
+        sorted(runs, key=table_order),
+        store,
+        name="all",
+        title="Every run of the store",
+        outcomes={outcome.run_id: outcome for outcome in outcomes},
+    )
     studies, damaged = studies_of(store)
     asked = grid_run_ids(studies)
     return replace(
@@ -129,15 +135,20 @@ def gather(
     title: str = "",
     source: str = "",
     table_spec: TableSpec = DEFAULT_TABLE,
+    outcomes: Mapping[str, Outcome] | None = None,
 ) -> ReportInputs:
-    """Collect records, failures and throughputs of some runs."""
+    """Collect records, failures and throughputs of some runs.
+
+    Args:
+        outcomes: of all of them, by run id, if they have been read; reading and checking them takes most of the time.
+    """
     known = store.ids()
     folders = {run.spec.run_id: known[run.spec.run_id] for run in runs if run.spec.run_id in known}
-    read, unread = read_outcomes(folders)
+    read, unread = read_outcomes(folders) if outcomes is None else ([outcomes[run_id] for run_id in folders], [])
     labels = {run.spec.run_id: run.labels for run in runs}
-    outcomes = [outcome.model_copy(update={"labels": labels[outcome.run_id]}) for outcome in read]
-    records = [outcome for outcome in outcomes if isinstance(outcome, RunRecord)]
-    done = {outcome.run_id for outcome in outcomes}
+    labelled = [outcome.model_copy(update={"labels": labels[outcome.run_id]}) for outcome in read]
+    records = [outcome for outcome in labelled if isinstance(outcome, RunRecord)]
+    done = {outcome.run_id for outcome in labelled}
     failures = {run_id: read_failure(folder) for run_id, folder in folders.items() if run_id not in done}
     return ReportInputs(
         name=name,
@@ -145,7 +156,7 @@ def gather(
         source=source,
         runs=tuple(runs),
         records=tuple(records),
-        diverged=tuple(outcome for outcome in outcomes if isinstance(outcome, DivergedRecord)),
+        diverged=tuple(outcome for outcome in labelled if isinstance(outcome, DivergedRecord)),
         folders=folders,
         failures={run_id: failure for run_id, failure in failures.items() if failure is not None},
         speeds=measured_speeds(records, store),
