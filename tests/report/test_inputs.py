@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from slbench.errors import InputError
 from slbench.files import dump_json, write_atomic
 from slbench.measure.throughput_keys import record_key
 from slbench.record import Failure
+from slbench.report import inputs as module
 from slbench.report.inputs import gather, gather_store, kinds_of_runs, only
 from slbench.report.sections import make_sections
 from slbench.report.table import make_table
@@ -110,6 +112,20 @@ def test_load_runs_returns_all_runs_and_warns_of_unreadable_ones(store: Store) -
     next(store.root.glob(f"runs/*-{runs_[0].spec.run_id}/record.json")).write_text("{}")
     with pytest.warns(UserWarning, match=naming("record.json")):
         assert len(slbench.load_runs(str(store.root))) == 1
+
+
+def test_a_whole_store_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in runs({"seed": [0, 1, 2]}):
+        finish(store, run)
+    read, read_ended = list[str](), module.read_ended
+
+    def counted(folder: Path) -> Any:
+        read.append(folder.name)
+        return read_ended(folder)
+
+    monkeypatch.setattr(module, "read_ended", counted)
+    assert len(gather_store(store).records) == 3
+    assert sorted(read) == sorted(folder.name for folder in store.ids().values())
 
 
 def test_runs_of_searches_and_of_resume_checks_are_no_runs_of_a_grid(store: Store) -> None:
