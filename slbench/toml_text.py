@@ -1,7 +1,7 @@
 """TOML within limits of size and nesting, which tomllib does not have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from slbench.text import shown
 
 MAX_BYTES = 1_000_000  # of a file
 MAX_NESTING = 20  # tables and lists inside each other; parts of a dotted key
+MAX_KEY = 200  # characters of a key, or of a part of a dotted one
 MAX_INT, MIN_INT = 2**63 - 1, -(2**63)  # of TOML
 
 TEXTS_AND_COMMENTS = re.compile(
@@ -50,7 +51,7 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
     """Return the content of a TOML text.
 
     Raises:
-        InputError: for invalid TOML, or values beyond the limits of nesting and of integers.
+        InputError: for invalid TOML, or beyond the limits of nesting, of keys and of integers.
     """
     import tomllib
 
@@ -67,10 +68,20 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: not valid TOML: {str(error).partition(';')[0]}") from error
     if nesting(content) > MAX_NESTING:
         raise too_deep
+    for key in keys(content):
+        check_key(key, where)
     for value in integers(content):
         if not MIN_INT <= value <= MAX_INT:
             raise InputError(f"{where}: not valid TOML: an integer of more than 64 bits (got {shown(value)})")
     return content
+
+
+def check_key(key: str, where: str) -> None:
+    """Raise InputError for a key that is too long for a line of an error."""
+    if len(key) > MAX_KEY:
+        raise InputError(
+            f"{where}: a key of {len(key):,} characters (got {shown(key)}); allowed: at most {MAX_KEY} characters"
+        )
 
 
 def children(value: Any) -> list[Any]:
@@ -84,6 +95,14 @@ def nesting(content: Any) -> int:
     while level := [child for value in level for child in children(value)]:
         depth += 1
     return depth
+
+
+def keys(content: Any) -> Iterator[str]:
+    """Yield all keys of a content that is not nested too deeply."""
+    if isinstance(content, Mapping):
+        yield from content
+    for child in children(content):
+        yield from keys(child)
 
 
 def integers(content: Any) -> list[int]:

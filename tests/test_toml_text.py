@@ -7,7 +7,8 @@ import pytest
 from slbench.cli.options import parsed
 from slbench.errors import InputError
 from slbench.study import load_study
-from slbench.toml_text import MAX_BYTES, MAX_NESTING, parse_toml, read_toml
+from slbench.toml_text import MAX_BYTES, MAX_KEY, MAX_NESTING, parse_toml, read_toml
+from tests.support import naming
 
 TOO_DEEP = f"more than {MAX_NESTING} "
 
@@ -33,6 +34,17 @@ def test_dots_outside_keys_are_no_nesting() -> None:
     dots = "a." * 1000
     text = f'{".".join("a" * MAX_NESTING)} = 1\n# {dots}\nb = "{dots}"\nc = [{"0.5, " * 100}]\nd = """\n{dots}"""'
     assert set(parse_toml(text, where="x.toml")) == set("abcd")
+
+
+def test_a_long_key_is_refused_in_a_short_line() -> None:
+    key = "x" * (MAX_KEY + 1)
+    for text in (f"{key} = 1", f"grid.{key} = [1]", f"[[method]]\n{key} = 1", f"a = [{{ b = {{ '{key}' = 1 }} }}]"):
+        with pytest.raises(InputError, match=naming("x.toml", MAX_KEY + 1, MAX_KEY)) as refused:
+            parse_toml(text, where="x.toml")
+        assert len(str(refused.value)) < 200
+    with pytest.raises(InputError, match=naming("--set", MAX_KEY + 1, MAX_KEY)):
+        parsed([f"{key}=1"])
+    assert parse_toml(f"{key[1:]} = 1", where="x.toml") == {key[1:]: 1}
 
 
 @pytest.mark.parametrize("digits", [20, 5000])

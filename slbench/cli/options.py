@@ -12,7 +12,7 @@ import typer
 from slbench import user_files
 from slbench.errors import InputError
 from slbench.text import shown
-from slbench.toml_text import InvalidTomlError, parse_toml
+from slbench.toml_text import InvalidTomlError, check_key, parse_toml
 
 if TYPE_CHECKING:
     from slbench.data import DataConfig
@@ -294,6 +294,7 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
         path, equals, text = change.partition("=")
         if not equals or not path.strip():
             raise InputError(f"--set: must be PATH=VALUE, such as recipe.epochs=3 (got {shown(change)})")
+        check_key(path.strip(), "--set")
         settings[path.strip()] = value_of(text, flag=f"--set {path.strip()}")
     return settings
 
