@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ def one_worker(folder: Path, count: int) -> None:
         flush=True,
     )
     files, tables = (str(study), "--store", str(root)), ("--format", "md,csv")
-    costs = {
+    costs: dict[str, Callable[[], Cost]] = {
         "status": lambda: cost_of("status", *files),
         "report without figures": lambda: cost_of("report", *files, *tables, "--figures", "none"),
         "report": lambda: cost_of("report", *files, *tables),

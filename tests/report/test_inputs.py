@@ -17,7 +17,7 @@ from slbench.report.sections import make_sections
 from slbench.report.table import make_table
 from slbench.report.verdicts import verdicts
 from slbench.stats.settings import Statistics
-from slbench.store import RESUME_CHECK, Store
+from slbench.store import RESUME_CHECK, Store, read_ended
 from slbench.study_files import StoredStudy
 from tests.archive.conftest import finish
 from tests.support import ROOT, TINY, make_record, make_speed, missing, naming, runs
@@ -117,7 +117,7 @@ def test_load_runs_returns_all_runs_and_warns_of_unreadable_ones(store: Store) -
 def test_a_whole_store_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for run in runs({"seed": [0, 1, 2]}):
         finish(store, run)
-    read, read_ended = list[str](), module.read_ended
+    read = list[str]()
 
     def counted(folder: Path) -> Any:
         read.append(folder.name)
