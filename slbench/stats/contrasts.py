@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from statistics import mean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from slbench.errors import InputError
 from slbench.stats.cells import ACCURACY, Cell, cells
 from slbench.stats.contrast import METHODS_2X2, MIN_BACKBONES, Contrast
-from slbench.text import distinct
+from slbench.text import distinct, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,6 +152,7 @@ def trends(cell: Cell, contrast: Contrast, swept: str, failures: Failures) -> It
     if swept not in cell.axes:
         return
     variants = [variant for variant in cell.variants(contrast.methods[0]) if variant[swept] == variant[swept]]
+    check_numbers(contrast, [variant[swept] for variant in variants])
     rest = [axis for axis in cell.axes if axis != swept and axis not in determined_by(swept, variants)]
     for others in distinct(tuple(repr(variant[axis]) for axis in rest) for variant in variants):
         group = [variant for variant in variants if tuple(repr(variant[axis]) for axis in rest) == others]
@@ -175,6 +176,15 @@ def trends(cell: Cell, contrast: Contrast, swept: str, failures: Failures) -> It
             unequal_failures=len(lost) > 1,  # at some value of the field
             swept=f"{contrast.trend} {min(levels):g} to {max(levels):g}",
         )
+
+
+def check_numbers(contrast: Contrast, values: Sequence[object]) -> None:
+    """Raise InputError for values of a swept field that a trend cannot use."""
+    for value in values:
+        if isinstance(value, str) or not isfinite(float(cast(float, value))):
+            raise InputError(f"contrast: trend: needs numbers (got {contrast.trend} = {shown(value)})")
+        if contrast.scale == "log" and float(cast(float, value)) <= 0:
+            raise InputError(f"contrast: scale: log needs values above 0 (got {contrast.trend} = {shown(value)})")
 
 
 def determined_by(swept: str, variants: Sequence[Mapping[str, Any]]) -> set[str]:

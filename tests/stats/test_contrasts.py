@@ -202,6 +202,15 @@ def test_runs_that_cannot_be_told_apart_or_lack_a_number_are_refused() -> None:
             contrasts(runs.assign(seed=seed))
 
 
+@pytest.mark.parametrize(
+    ("values", "words"), [((0.0, 1.0), ("scale", "log", "above 0", "0.0")), (("a", "b"), ("trend", "numbers", "a"))]
+)
+def test_a_trend_needs_numbers_that_its_scale_can_have(values: tuple[Any, Any], words: tuple[str, ...]) -> None:
+    runs = pd.concat([frame({("a", "lsa", 1.0): LSA}, recipe_x=value) for value in values], ignore_index=True)
+    with pytest.raises(InputError, match=naming(*words)):
+        contrasts(runs, contrasts=[{"method": "lsa", "trend": "recipe.x", "scale": "log"}], reference="lsa")
+
+
 def test_runs_of_searches_are_left_out() -> None:
     grid = frame({("a", "none", 1.0): NONE, ("a", "lsa", 1.0): LSA}, kind="grid")
     trials = frame({("a", "lsa", 1.0): [90.0, 90.0, 90.0]}, kind="tuning")
