@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
+from slbench.methods import PAPER_PREFIXES, PAPER_SUFFIXES
 from slbench.provenance import provenance_texts
 from slbench.published.reproduction import published_note
 from slbench.record import RunRecord
@@ -17,6 +18,7 @@ from slbench.report.columns import (
     MetricColumn,
     PublishedColumn,
 )
+from slbench.stats.contrast import METHODS_2X2
 from slbench.study import SeedRule
 from slbench.table_spec import METRICS
 from slbench.text import distinct, plural, sentence
@@ -57,6 +59,7 @@ def caption(inputs: "ReportInputs", columns: Sequence[Column], verdicts: "Mappin
         if any(METRICS[name].is_accuracy for name in metrics)
         else f"Mean ± SD (n) over seeds {', '.join(map(str, seeds))}.",
         *(f"{description}." for description in metric_descriptions(metrics, accuracies=False)),
+        prefix_sentence(records),
         gain_sentence(verdicts) if shows(columns, GainColumn) else "",
         IMAGES_NOTE if shows(columns, ImagesColumn) else "",
         "" if inputs.seeds is None else seed_rule_sentence(inputs.seeds),
@@ -98,6 +101,13 @@ def metric_descriptions(metrics: Sequence[str], *, accuracies: bool) -> list[str
 def data_texts(records: Sequence[RunRecord]) -> tuple[str, ...]:
     """Return each data set with its number of test images, over which the numbers do not generalise."""
     return distinct(f"{record.labels.dataset} ({record.spec.dataset.num_test:,} test images)" for record in records)
+
+
+def prefix_sentence(records: Sequence[RunRecord]) -> str:
+    """Return "T-: temperature-only.": the methods that titles name by a prefix alone, but for those of the 2x2."""
+    short = PAPER_PREFIXES.keys() - PAPER_SUFFIXES.keys() - set(METHODS_2X2)
+    methods = distinct(record.labels.method for record in records if record.labels.method in short)
+    return f"{'; '.join(f'{PAPER_PREFIXES[name]}: {name}' for name in methods)}." if methods else ""
 
 
 def gain_sentence(verdicts: "Mapping[str, Verdicts]") -> str:

@@ -232,6 +232,13 @@ def test_the_caption_has_data_protocol_length_seeds_device_and_code() -> None:
     assert not missing(words, "Processor (cpu, 1 thread, fp32)", "slbench 0.1.0", "torch 2.9.1", "commit c0ffee000")
 
 
+def test_the_caption_says_which_methods_a_title_names_by_a_letter() -> None:
+    runs_ = runs({"method": ["none", "spt", "lsa", "both", "temperature-only", "mask-only", "spt-no-pool"]})
+    caption = table(runs_, [make_record(run) for run in runs_]).caption
+    assert "T-: temperature-only; M-: mask-only." in caption
+    assert not any("-: " in sentence for sentence in table(runs_[:4], [make_record(run) for run in runs_[:4]]).caption)
+
+
 def test_a_dirty_commit_is_called_so() -> None:
     runs_ = runs()
     record = make_record(runs_[0])
