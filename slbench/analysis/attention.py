@@ -18,6 +18,7 @@ from slbench.data.batches import Batches
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet
 from slbench.errors import InputError
+from slbench.plotting.style import SCREEN, FigureStyle
 from slbench.text import distinct
 
 DEFAULT_IMAGES = 6
@@ -37,6 +38,7 @@ class AttentionOptions:
     device: torch.device
     threads: int
     batch_size: int
+    look: FigureStyle = SCREEN  # of the sheets
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,15 @@ from slbench.backbones.attention_layer import AttentionLayer
 from slbench.data import DataConfig, class_names
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet
-from slbench.plotting.style import new_figure, plain, style
+from slbench.plotting.style import SCREEN, FigureStyle, plain, style
 from slbench.text import plural
 from slbench.torch_runtime import reproducible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELL = 0.95  # inches per image
+CELL = 0.95  # inches per image in the style "screen"
+NAMES = 0.6  # inches: names of the images
 WRONG = "#B4230B"
 COLOURS = "cividis"  # monotonic in lightness, safe for colour-blind readers
 
@@ -125,16 +126,16 @@ def write_sheet(
         computation_text(options.device, options.threads),
         *selection.notes,
     )
-    with style():
+    with style(options.look):
         titled = by_title(maps)
         predicted = {title: predictions(run_maps, labels, classes) for title, run_maps in titled.items()}
         columns = {title: run_maps.main for title, run_maps in titled.items()}
-        figures = {name: draw(pixels, heads, columns, below=predicted)}
+        figures = {name: draw(pixels, heads, columns, below=predicted, look=options.look)}
         if options.all_blocks:
             for number, (title, run_maps) in enumerate(titled.items(), start=1):
                 columns = {layer.name: values for layer, values in run_maps.by_layer.items()}
                 figures[f"{name}-blocks-{number}"] = draw(
-                    pixels, heads, columns, over=f"{title}: {summary_of(predicted[title])}"
+                    pixels, heads, columns, over=f"{title}: {summary_of(predicted[title])}", look=options.look
                 )
     tables = [("Maps", summary(maps)), ("Runs", runs_table(selection.runs))]
     text = page("Attention over images", caption, defined, tables, list(figures))
@@ -250,6 +251,7 @@ def draw(
     columns: dict[str, Float[Tensor, "b down across"]],
     over: str = "",
     below: Mapping[str, Sequence[Prediction]] = MappingProxyType({}),
+    look: FigureStyle = SCREEN,
 ) -> "Figure":
     """Draw one row per image: the image, then its map in every column.
 
@@ -257,26 +259,37 @@ def draw(
         over: title of the figure.
         below: what each run took the images for, by column.
     """
+    from matplotlib.figure import Figure
+
     height, width = pixels[0].shape[:2]
     wide, high = 1 + len(columns), len(pixels)
-    figure, _ = new_figure(width=0.6 + CELL * wide, height=0.85 + (CELL * height / width + 0.14 * bool(below)) * high)
-    figure.clear()
+    side = cell_side(wide, look)
+    tall = look.size(0.85) + (side * height / width + look.size(0.14) * bool(below)) * high
+    figure = Figure(figsize=(look.size(NAMES) + side * wide, tall), layout="constrained")
+    letters = look.letters(side, points=6.5)
     panels = figure.subplots(high, wide, squeeze=False)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels[0].ndim == 2 else {}
     for line, picture, name in zip(panels, pixels, names, strict=True):
         line[0].imshow(picture, interpolation="nearest", **grey)
-        line[0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
-    panels[0, 0].set_title("image", fontsize=7)
+        line[0].set_ylabel(name, fontsize=look.size(7), rotation=0, ha="right", va="center")
+    panels[0, 0].set_title("image", fontsize=look.size(7))
     for number, (title, maps) in enumerate(columns.items(), start=1):
-        panels[0, number].set_title(escape("\n".join(textwrap.wrap(title, 15))), fontsize=7)
+        panels[0, number].set_title(escape("\n".join(textwrap.wrap(title, letters))), fontsize=look.size(7))
         for axes, image in zip(panels[:, number], displayed(maps, (height, width)), strict=True):
             colours = axes.imshow(image.numpy(), cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
         for axes, each in zip(panels[:, number], below.get(title, ()), strict=False):
-            axes.set_xlabel(each.text, fontsize=6, labelpad=1.5, color="#000000" if each.is_right else WRONG)
+            color = "#000000" if each.is_right else WRONG
+            axes.set_xlabel(textwrap.fill(each.text, letters), fontsize=look.size(6), labelpad=1.5, color=color)
     for axes in panels.ravel():
         hide_frame(axes)
     key = figure.colorbar(colours, ax=panels, orientation="horizontal", fraction=0.02, aspect=30, pad=0.01, shrink=0.5)
-    key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=7)
+    key.set_ticks([0, 1], labels=["least read", "most read"], fontsize=look.size(7))
     if over:
-        figure.suptitle(escape(over), fontsize=9)
+        figure.suptitle(escape(over), fontsize=look.size(9))
     return figure
+
+
+def cell_side(cells: int, look: FigureStyle) -> float:
+    """Return the side in inches of an image of a sheet; a sheet for a page is no wider than the page."""
+    side = look.size(CELL)
+    return side if look is SCREEN else min(side, (look.page - look.size(NAMES)) / cells)

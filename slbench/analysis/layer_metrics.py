@@ -36,7 +36,7 @@ from slbench.data.batches import Batches
 from slbench.data.config import DataConfig
 from slbench.data.images.source import Rows
 from slbench.data.splits import ImageSet
-from slbench.plotting.style import style
+from slbench.plotting.style import SCREEN, FigureStyle, style
 from slbench.torch_runtime import reproducible
 
 
@@ -94,6 +94,7 @@ class LayerMetricOptions:
     threads: int
     batch_size: int
     data: DataConfig | None = None  # None: as the environment says
+    look: FigureStyle = SCREEN
 
 
 def measure(
@@ -177,9 +178,11 @@ def analyse(
         computation_text(options.device, options.threads),
         *selection.notes,
     )
-    with style():
+    with style(options.look):
         figures = {
-            f"{analysis.name}{tail}{suffix}": draw_by_depth(lines, metrics, analysis.measures, analysis.references)
+            f"{analysis.name}{tail}{suffix}": draw_by_depth(
+                lines, metrics, analysis.measures, analysis.references, options.look
+            )
             for suffix, lines in figure_groups(frame).items()
             for tail, metrics in analysis.figures.items()
         }

@@ -18,7 +18,7 @@ from slbench.backbones.receptive_part import grid_of
 from slbench.image_shape import ImageShape
 from slbench.methods import METHODS, model_title
 from slbench.methods.receptive_steps import Chain
-from slbench.plotting.style import save
+from slbench.plotting.style import SCREEN, FigureStyle, save
 from slbench.store import safe
 from slbench.text import distinct, plural
 from slbench.torch_runtime import reproducible
@@ -157,6 +157,7 @@ def analyse(
     with_contrast: bool,
     notes: Sequence[str] = (),
     on_progress: OnProgress = lambda line: None,
+    look: FigureStyle = SCREEN,
 ) -> AnalysisOutput:
     """Write the fields by the formula and by gradients, and a figure per backbone and output.
 
@@ -177,7 +178,7 @@ def analyse(
     ]
     formula = pd.DataFrame([*rows, *(contrast() if with_contrast else ())])
     effective = pd.DataFrame([effective_row(field, output) for output in outputs for field in fields.values()])
-    figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out)]
+    figures = [entry for output in outputs for entry in draw(list(fields.values()), output, out, look)]
     return write_page(
         out,
         "receptive-field",
@@ -235,7 +236,7 @@ def effective_table(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple[str, str]]:
+def draw(fields: Sequence[FieldResult], output: Output, out: Path, look: FigureStyle) -> list[tuple[str, str]]:
     """Write a figure per backbone with its lines side by side; return (file stem, caption)."""
     captions = []
     backbones = distinct(field.first.backbone for field in fields)
@@ -246,7 +247,7 @@ def draw(fields: Sequence[FieldResult], output: Output, out: Path) -> list[tuple
             for field in group
         ]
         name = f"receptive-field-{output}{f'-{safe(backbone)}' if len(backbones) > 1 else ''}"
-        save(draw_panels(panels), out / name, formats=FORMATS)
+        save(draw_panels(panels, look), out / name, formats=FORMATS)
         captions.append((name, caption_of(group, output)))
     return captions
 

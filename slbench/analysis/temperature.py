@@ -10,6 +10,7 @@ from slbench.analysis.learned_temperatures import by_layer, collect_temperatures
 from slbench.analysis.run_selection import FinishedRun, RunSelection
 from slbench.analysis.temperature_figures import draw_frame
 from slbench.errors import InputError
+from slbench.plotting.style import SCREEN, FigureStyle
 from slbench.record import RunRecord
 from slbench.run_paths import RunPaths
 from slbench.text import distinct
@@ -76,11 +77,11 @@ def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunReco
     return frame, [record for record in records if record.run_id in drawn], notes
 
 
-def analyse(selection: RunSelection, out: Path) -> AnalysisOutput:
+def analyse(selection: RunSelection, out: Path, *, look: FigureStyle = SCREEN) -> AnalysisOutput:
     """Write the temperatures of runs, a table by layer and the figures per backbone."""
     frame, records, notes = temperatures_of(selection)
     layers = by_layer(frame)
-    figures = draw_frame(frame, records, out)
+    figures = draw_frame(frame, records, out, look=look)
     tables = [(str(line), layer_table(layers[layers["line"] == line])) for line in dict.fromkeys(layers["line"])]
     return write_page(
         out,

@@ -9,7 +9,18 @@ import pandas as pd
 
 from slbench.analysis.learned_temperatures import collect_temperatures, final, nonpositive_note, of_positive
 from slbench.plotting.axes import make_logarithmic
-from slbench.plotting.style import SCREEN, STAR, FigureStyle, MethodStyle, new_figure, plain, save, style, styles_of
+from slbench.plotting.style import (
+    SCREEN,
+    STAR,
+    FigureStyle,
+    MethodStyle,
+    dark_map,
+    new_figure,
+    plain,
+    save,
+    style,
+    styles_of,
+)
 from slbench.record import RunRecord
 from slbench.store import safe
 from slbench.text import distinct, plural
@@ -179,7 +190,7 @@ def draw_training(frame: pd.DataFrame, title: str, look: FigureStyle = SCREEN) -
     figure = Figure(figsize=(width, tall), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     column, root, label = unit_of(frame)
-    shade = ScalarMappable(Normalize(1, max(2, int(frame["depth"].max()))), cmap="viridis")
+    shade = ScalarMappable(Normalize(1, max(2, int(frame["depth"].max()))), cmap=dark_map("viridis"))
     colours = {depth: shade.cmap(shade.norm(depth)) for depth in distinct(frame["depth"])}
     for axes, line in zip(grid.flat, lines, strict=False):
         part = frame[frame["line"] == line]

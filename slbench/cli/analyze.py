@@ -76,6 +76,7 @@ def attention(
     batch_size: BatchSize = 50,
     threads: ThreadCount = 1,
     device: DeviceName = "cpu",
+    figure_style: options.FigureLook = "screen",
     as_json: options.Json = False,
 ) -> None:
     """Draw where the class token attends, on the same images for every run.
@@ -86,7 +87,7 @@ def attention(
         raise InputError("--images and --per-class cannot be combined")
     if mixed and rollout:
         raise InputError("--mixed and --rollout cannot be combined; rollout uses the attention after the softmax")
-    rows = numbers(images, "--images")
+    rows, look = numbers(images, "--images"), options.figure_style(figure_style)
     data = DataConfig.read(data_root, runs_plugins=True)
     chosen = chosen_runs(store, runs, study, seed, one_seed=True, data=data)
     where = torch_device(device, threads)
@@ -103,6 +104,7 @@ def attention(
         device=where,
         threads=threads,
         batch_size=batch_size,
+        look=look,
     )
     with progress() as on_run:
         output = write_sheet(chosen, setting, out=folder_for(chosen.name, store, out), on_run=on_run)
@@ -122,6 +124,7 @@ def sharpness(
     batch_size: BatchSize = 50,
     threads: ThreadCount = 1,
     device: DeviceName = "cpu",
+    figure_style: options.FigureLook = "screen",
     as_json: options.Json = False,
 ) -> None:
     """Measure by layer how sharp attention is.
@@ -144,6 +147,7 @@ def self_relation(
     batch_size: BatchSize = 50,
     threads: ThreadCount = 1,
     device: DeviceName = "cpu",
+    figure_style: options.FigureLook = "screen",
     as_json: options.Json = False,
 ) -> None:
     """Measure by layer how tokens score themselves, and query and key norms.
@@ -155,6 +159,7 @@ def self_relation(
 
 def by_depth(name: str, flags: dict[str, Any]) -> None:
     """Run `sharpness` or `self-relation`."""
+    look = options.figure_style(flags["figure_style"])
     data = DataConfig.read(flags["data_root"], runs_plugins=True)
     chosen = chosen_runs(flags["store"], flags["runs"], flags["study"], flags["seed"], data=data)
     split = split_named(flags["split"])
@@ -168,6 +173,7 @@ def by_depth(name: str, flags: dict[str, Any]) -> None:
         threads=flags["threads"],
         batch_size=flags["batch_size"],
         data=data,
+        look=look,
     )
     with progress() as on_run:
         out = folder_for(chosen.name, flags["store"], flags["out"])

@@ -11,6 +11,8 @@ import typer
 
 from slbench import user_files
 from slbench.errors import InputError
+from slbench.names import lookup
+from slbench.plotting.style import FIGURE_STYLES, FigureStyle
 from slbench.text import shown
 from slbench.toml_text import InvalidTomlError, check_key, parse_toml
 
@@ -230,7 +232,15 @@ AllowMixed = Annotated[
         rich_help_panel=FAILURES,
     ),
 ]
+FigureLook = Annotated[
+    str, typer.Option("--figure-style", help=f"Sizes of the figures: {', '.join(FIGURE_STYLES)}.", metavar="STYLE")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+
+
+def figure_style(name: str) -> FigureStyle:
+    """Return the style named by --figure-style. Raises InputError for an unknown one."""
+    return lookup(FIGURE_STYLES, name, "figure style", where="--figure-style")
 
 
 def seconds_of(time: str | None, *, flag: str = "--timeout") -> float | None:

@@ -34,17 +34,19 @@ def temperature(
     store: options.StoreFolder = options.RESULTS,
     plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     out: Out = None,
+    figure_style: options.FigureLook = "screen",
     as_json: options.Json = False,
 ) -> None:
     """Show learned temperatures by layer and head, and over training.
 
     Fig. 3 of the paper.
     """
+    look = options.figure_style(figure_style)
     chosen = chosen_runs(store, runs, study, seed, needs=Requirements(attention=False, weights=False))
     folder = folder_for(chosen.name, store, out)
     from slbench.analysis.temperature import analyse
 
-    show(analyse(chosen, folder), as_json=as_json)
+    show(analyse(chosen, folder, look=look), as_json=as_json)
 
 
 def receptive_field(
@@ -84,6 +86,7 @@ def receptive_field(
     plugin: options.Plugins = [],  # noqa: ARG001, B006  (named when it is parsed)
     out: Out = None,
     data_root: options.DataRoot = None,
+    figure_style: options.FigureLook = "screen",
     as_json: options.Json = False,
 ) -> None:
     """Show receptive fields by formula and by gradients.
@@ -99,6 +102,7 @@ def receptive_field(
             lookup(NAMED, name, "backbone", where="--backbone")
     for name in methods:
         lookup(METHODS, name, "method", where="--method")
+    look = options.figure_style(figure_style)
     outputs = [lookup(OUTPUTS, name, "output", where="--of") for name in options.split(of, "--of")]
     data, needs = DataConfig.read(data_root, runs_plugins=True), Requirements(attention=False)
     chosen = chosen_runs(store, runs, study, needs=needs, data=data) if is_finished else None
@@ -126,5 +130,6 @@ def receptive_field(
             with_contrast=not is_finished if comparison is None else comparison,
             notes=notes,
             on_progress=lambda line: status.update(escape(line)),
+            look=look,
         )
     show(output, as_json=as_json)

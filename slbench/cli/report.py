@@ -12,7 +12,6 @@ from slbench.cli.printing import print_json
 from slbench.data import DataConfig
 from slbench.errors import InputError
 from slbench.names import lookup
-from slbench.plotting.style import FIGURE_STYLES
 from slbench.report import SUFFIXES
 from slbench.report.figures.registry import DEFAULT_FIGURES, FIGURES
 from slbench.store import Store
@@ -23,6 +22,7 @@ from slbench.tuning.record import FILE, load, searches
 
 if TYPE_CHECKING:
     from slbench.grid.events import Event
+    from slbench.plotting.style import FigureStyle
     from slbench.report.inputs import ReportInputs
     from slbench.report.write import Report
 
@@ -69,10 +69,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    figure_style: Annotated[
-        str,
-        typer.Option("--figure-style", help=f"Sizes of the figures: {', '.join(FIGURE_STYLES)}."),
-    ] = "screen",
+    figure_style: options.FigureLook = "screen",
     measure: Annotated[
         bool,
         typer.Option("--measure", help="First measure images/s where missing or disturbed by other processes."),
@@ -102,7 +99,7 @@ def report(
     for format_ in names:
         lookup(SUFFIXES, format_, "format", where="--format")
     named_columns, named_figures = asked_columns(accuracy, columns), asked_figures(figures)
-    look = lookup(FIGURE_STYLES, figure_style, "figure style", where="--figure-style")
+    look = options.figure_style(figure_style)
     results = Store(store)
     results.check(writing=out is None)
     paths: Sequence[Path | None] = studies or [None]
@@ -111,7 +108,7 @@ def report(
         if path is not None and path.is_dir():
             if as_json:
                 raise InputError(f"{path}: --json: not for the folder of a search, which has search.json")
-            print(tuning_summary(path, out or path, Store(path.absolute().parent.parent)), end="")
+            print(tuning_summary(path, out or path, Store(path.absolute().parent.parent), look), end="")
             continue
         inputs = finished_runs(path, results, data)
         if measure:
@@ -142,7 +139,7 @@ def report(
         print_json(documents if len(paths) > 1 else documents[0])
         return
     for search in searches(results) if not studies else []:
-        print(f"\n{tuning_summary(search, search, results)}", end="")
+        print(f"\n{tuning_summary(search, search, results, look)}", end="")
 
 
 def asked_columns(accuracy: str | None, columns: str | None) -> list[str]:
@@ -214,7 +211,7 @@ def show(output: "Report", folder: Path) -> None:
         print(f"{folder / figure}.png, .svg, .pdf: {content}")
 
 
-def tuning_summary(folder: Path, out: Path, store: Store) -> str:
+def tuning_summary(folder: Path, out: Path, store: Store, look: "FigureStyle") -> str:
     """Return the summary of a search; rewrite its tables and figures from its record, corrected by its runs.
 
     Args:
@@ -229,4 +226,4 @@ def tuning_summary(folder: Path, out: Path, store: Store) -> str:
     record, lines = checked(load(folder), store)
     for line in lines:
         print(f"slbench: {folder / FILE}: {line}", file=sys.stderr)
-    return write_tables(record, out)
+    return write_tables(record, out, look)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from slbench.backbones import BACKBONES
 from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.grid import interrupt, say
@@ -262,12 +263,31 @@ def opening(tuning: PreparedSearch) -> list[str]:
         f"sampler {config.sampler}, pruner {config.pruner}; "
         f"objective: accuracy on {run.spec.dataset.num_validation:,} validation images"
     ]
+    lines.append(cost_line(tuning))
     for target, space in zip(tuning.targets, tuning.spaces, strict=True):
         lines += [f"        {target.method}: {parameter.description}" for parameter in space.parameters]
         if space.size is not None and space.size < config.trials:
             lines.append(f"note: '{target.method}' has only {plural(space.size, 'setting')}: that many trials")
         lines += [f"note: {note}" for note in space.notes]
     return lines
+
+
+def cost_line(tuning: PreparedSearch) -> str:
+    """Return the cost of a trial, by the default settings, and how to make it smaller on a processor."""
+    from slbench.measure.compute_budget import total
+
+    runs, trials = tuning.grid.runs, tuning.config.trials
+    work = total(run.spec for run in runs)
+    each = f"a trial{'' if len(tuning.targets) == 1 else ' of each method'}"
+    line = (
+        f"cost: {each} trains on {work.images:,} images, {work.macs:.3g} multiply-adds; "
+        f"{plural(trials, 'trial')}: {trials * work.macs:.3g}"
+    )
+    changed = any(path.startswith("backbone.") for target in tuning.targets for path in target.changes)
+    is_published = runs[0].spec.backbone.name in BACKBONES and not changed
+    if is_published and all(slot.device.kind == "cpu" for slot in tuning.grid.slots):
+        line += "; the backbone has its published size, a smaller one is faster: --set backbone.depth=4"
+    return line
 
 
 def outcome(record: SearchRecord, store: Path) -> list[str]:

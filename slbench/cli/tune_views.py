@@ -163,12 +163,15 @@ class LiveTuneView:
     def __call__(self, event: TuningEvent) -> None:
         self.search.see(event)
         if isinstance(event, Started):
-            title = f"{event.slot.device.label} {event.run.labels.method} seed {event.run.spec.seed}"
+            part = event.run.trial.partition(" of ")[0]  # "trial 3"
+            title = (
+                f"{event.slot.device.label} {part and f'{part}, '}{event.run.labels.method} seed {event.run.spec.seed}"
+            )
             steps = event.run.spec.recipe.epochs * event.run.spec.steps_per_epoch
             self._slots[event.slot.index] = self.progress.add_task(escape(title), total=steps, detail="starting")
         elif isinstance(event, Progressed):
             top1 = "" if event.progress.val_top1 is None else f" validation top-1 {event.progress.val_top1:.1f}"
-            detail = f"{event.progress.epoch}/{event.progress.epochs} loss {event.progress.loss:.3f}{top1}"
+            detail = f"epoch {event.progress.epoch}/{event.progress.epochs} loss {event.progress.loss:.3f}{top1}"
             self.progress.update(self._slots[event.slot.index], completed=event.progress.step, detail=detail)
         elif (
             isinstance(event, Finished | Diverged | Failed | JobCancelled | JobPruned)

@@ -1,4 +1,4 @@
-"""Images and multiply-adds of a run, network_count beforehand without data or memory."""
+"""Images and multiply-adds of a run, counted beforehand without data or memory."""
 
 import functools
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from slbench.spec import RunSpec
 class ComputeBudget:
     """Amount of computation."""
 
-    images: int = 0  # training images, network_count at each use
+    images: int = 0  # training images, counted at each use
     macs: int = 0  # multiply-adds of training and evaluation; a backward pass counts as two forward passes
 
     def __add__(self, other: "ComputeBudget") -> "ComputeBudget":

@@ -14,6 +14,7 @@ from slbench.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colors, distinct for any color vision; without yellow, which is faint on white.
@@ -25,6 +26,7 @@ METHOD_NAMES = {PLAIN: "plain", "spt": "SPT", "lsa": "LSA", FULL: "SPT and LSA"}
 WIDTH, HEIGHT = 5.5, 3.6  # inches: a column of text
 PAGE = 7.2  # inches: the text of a page of two columns
 FONT = 9.0  # points
+DARK = 0.88  # share of a color map that is visible on white
 WIDE = 5  # ratio of the ends of a range above which an axis is logarithmic
 STAR = 1.6  # a star looks smaller than other markers of its size
 MAX_LETTERS = 40  # of a name in a figure
@@ -42,7 +44,14 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text
     "pdf.fonttype": 42,
 }
-LINE_SIZES = {"axes.linewidth": 0.8, "grid.linewidth": 0.8, "xtick.major.size": 3.5, "ytick.major.size": 3.5}  # points
+LINE_SIZES = {  # points
+    "axes.linewidth": 0.8,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 6.0,
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 3.5,
+}
 NO_DATE: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
@@ -118,6 +127,10 @@ class FigureStyle:
         """Return the height of something that has `inches` in a figure of WIDTH, or PAGE for panels."""
         return inches * (0.3 + 0.7 * (self.page / PAGE if panels else self.column / WIDTH))
 
+    def letters(self, inches: float, *, points: float = FONT) -> int:
+        """Return how many letters of a font that has `points` where the font has FONT fit into a length."""
+        return max(1, int(inches * 72 / (0.55 * self.size(points))))
+
     def legend_columns(self, labels: Sequence[str], width: float) -> int:
         """Return the number of columns of a legend below a figure of this width in inches."""
         letters = 0.56 * self.size(8) / 72
@@ -132,6 +145,27 @@ FIGURE_STYLES = {
     "slides": FigureStyle("9 to 12 in wide, with large letters", 9.0, 12.0, 18.0),
 }
 SCREEN = FIGURE_STYLES["screen"]
+
+
+def dark_map(name: str) -> "Colormap":
+    """Return a color map of matplotlib without its light end, for lines on white."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shares = [DARK * step / 20 for step in range(21)]
+    return LinearSegmentedColormap.from_list(name, [colormaps[name](share) for share in shares])
+
+
+def tinted(color: str, share: float = 0.5) -> tuple[float, float, float]:
+    """Return a color mixed with white.
+
+    Args:
+        share: of white.
+    """
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (share + (1 - share) * part for part in to_rgb(color))
+    return red, green, blue
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from slbench.csv_text import to_csv
 from slbench.errors import StoreError
 from slbench.files import write_atomic
+from slbench.plotting.style import SCREEN, FigureStyle
 from slbench.provenance import provenance_texts
 from slbench.store import Store
 from slbench.tuning.compare import PROTOCOL
@@ -20,7 +21,7 @@ def check_outputs(folder: Path) -> None:
     """Raise StoreError for a folder where a file of a search is to be written."""
     names = {SUMMARY, TRIALS, FILE, "best.toml"}
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and (path.name in names or path.suffix in (".png", ".svg", ".toml")):
+        if path.is_dir() and (path.name in names or path.suffix in (".png", ".svg", ".pdf", ".toml")):
             raise StoreError(f"{path}: must be a file, but is a folder; move it away")
 
 
@@ -45,14 +46,14 @@ def write(
     write_tables(record, folder)
 
 
-def write_tables(record: SearchRecord, folder: Path) -> str:
+def write_tables(record: SearchRecord, folder: Path, look: FigureStyle = SCREEN) -> str:
     """Write `trials.csv`, figures and `summary.md` from the record; return the summary."""
     from slbench.tuning.figures import draw
     from slbench.tuning.summary import summary
 
     write_trials(record, folder)
     files = [name for name in study_files(record) if (folder / name).exists()]
-    text = summary(record, draw(record, folder), files)
+    text = summary(record, draw(record, folder, look), files)
     write_atomic(folder / SUMMARY, text.encode())
     return text
 

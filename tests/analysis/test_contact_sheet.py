@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from slbench.analysis.attention import AttentionOptions, check_comparable, select_rows
-from slbench.analysis.contact_sheet import pictures, write_sheet
+from slbench.analysis.contact_sheet import CELL, NAMES, cell_side, pictures, write_sheet
 from slbench.analysis.layer_metrics import SHARPNESS, LayerMetricOptions, analyse
 from slbench.analysis.run_selection import RunSelection
 from slbench.data.splits import ImageSet
 from slbench.errors import InputError
+from slbench.plotting.style import FIGURE_STYLES, FONT
 from slbench.store import Store
 from tests.analysis.finished_runs import SMALL, birds, finish, study_of
 from tests.support import missing, naming
@@ -72,6 +73,13 @@ def test_pictures_are_in_colour_or_grey() -> None:
     )
     (picture,) = pictures(two, np.array([1]))
     assert picture.shape == (4, 3) and (picture == 20).all()
+
+
+@pytest.mark.parametrize("name", ["paper", "two-column", "slides"])
+def test_a_sheet_for_a_page_is_no_wider_than_the_page(name: str) -> None:
+    look = FIGURE_STYLES[name]
+    assert cell_side(3, look) == pytest.approx(CELL * look.font / FONT)
+    assert look.size(NAMES) + 25 * cell_side(25, look) == pytest.approx(look.page)
 
 
 @pytest.mark.parametrize("rollout", [pytest.param(False, marks=pytest.mark.slow), True])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+from slbench.plotting.style import FIGURE_STYLES
 from slbench.store import Store
 from slbench.study import load_study
 from tests.cli.conftest import Command
@@ -69,10 +70,12 @@ def test_json_is_one_document_and_figures_are_in_every_format(
     slbench: Command, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, store = trained
-    result = slbench("analyze", "sharpness", ids(store)["ViT-x none"], "--store", store, "--out", tmp_path, "--json")
+    flags = ["--store", store, "--out", tmp_path, "--json", "--figure-style", "slides"]
+    result = slbench("analyze", "sharpness", ids(store)["ViT-x none"], *flags)
     document = json.loads(result.out)
     assert set(document["files"]) == {path.name for path in tmp_path.iterdir()}
     assert set(document["files"]) >= {f"sharpness.{suffix}" for suffix in ("md", "csv", "png", "svg", "pdf")}
+    assert f'width="{72 * FIGURE_STYLES["slides"].page:g}pt"' in (tmp_path / "sharpness.svg").read_text()
     frame = pd.read_csv(tmp_path / "sharpness.csv")
     assert [row["kl"] for row in document["rows"]] == pytest.approx(frame["kl"].tolist(), rel=1e-12)
     assert any("1 thread" in sentence for sentence in document["caption"])
@@ -119,6 +122,7 @@ BAD = {
     "study file": (["--study", "{study}x"], ("file",)),
     "image": (["{vit}", "--images", "0,13"], ("--images", "13", "0 to 12")),
     "negative image": (["{vit}", "--images", "-1"], ("--images", "-1", "0")),
+    "style": (["{vit}", "--figure-style", "poster"], ("--figure-style", "poster", "paper", "two-column", "slides")),
     "mixed rollout": (["{vit}", "--mixed", "--rollout"], ("--mixed", "--rollout")),
     "images per class": (["{vit}", "--images", "1", "--per-class", "2"], ("--images", "--per-class")),
 }

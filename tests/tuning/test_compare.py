@@ -203,7 +203,7 @@ def executor_with_records(chance: Any) -> Any:
 def test_a_search_of_methods_ends_with_test_accuracies_and_verdicts_for_each_and_between_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slbench.tuning.figures.draw", lambda record, folder: [])
+    monkeypatch.setattr("slbench.tuning.figures.draw", lambda record, folder, look: [])
     file = tmp_path / "search.toml"
     file.write_text("defaults = false\n[recipe.lr]\nlow = 0.0001\nhigh = 0.01\n")
     targets = [target(method) for method in ("both", "none")]

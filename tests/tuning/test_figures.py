@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slbench.plotting.style import new_figure, style
+from slbench.plotting.style import SCREEN, new_figure, style
 from slbench.tuning.figures import color_key, colored_by, curves
 from slbench.tuning.record import load
 
@@ -16,7 +16,7 @@ def test_learning_curves_have_a_color_bar_of_the_first_numeric_parameter_and_a_l
     record = load(GOLDEN)
     (row,) = record.rows
     with style():
-        figure = curves(record, row)
+        figure = curves(record, row, SCREEN)
     assert figure is not None
     axes, bar = figure.axes
     drawn = [line for line in axes.lines if np.size(line.get_xdata()) > 1]
@@ -34,7 +34,7 @@ def test_colors_follow_the_values_and_need_two_of_them() -> None:
     trials = [trial for trial in row.trials if trial.curve]
     assert colored_by(row, trials) == TEMPERATURE
     with style():
-        colors = color_key(new_figure()[1], row, TEMPERATURE, trials)
+        colors = color_key(new_figure()[1], row, TEMPERATURE, trials, SCREEN)
     by_value = sorted(trials, key=lambda trial: float(trial.setting[TEMPERATURE]))
     light = [sum(colors[trial.number][:3]) for trial in by_value]
     assert light == sorted(light) and light[0] < light[-1]

@@ -98,7 +98,9 @@ def test_a_search_is_independent_of_the_test_accuracies(
     sampler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = []
-    monkeypatch.setattr("slbench.tuning.figures.draw", lambda record, folder: [])  # drawing takes most of the time
+    monkeypatch.setattr(
+        "slbench.tuning.figures.draw", lambda record, folder, look: []
+    )  # drawing takes most of the time
     for chance in (1, 2):
         store = Store(tmp_path / str(chance))
         target_ = target()

@@ -4,9 +4,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
 
+from slbench.analysis import contact_sheet
+from slbench.analysis.figures import draw_by_depth
 from slbench.plotting.style import FIGURE_STYLES, SCREEN, FigureStyle, style
 from slbench.report.figures import curves, interaction, sweep, tradeoff
 from slbench.report.figures.inputs import Context, FigureInputs, contexts, figure_inputs
@@ -75,6 +80,33 @@ def draw_curves(look: FigureStyle) -> Figure:
     return curves.draw(context, series, "val_top1", inputs)
 
 
+def draw_sheet(look: FigureStyle) -> Figure:
+    """Two images of different classes, one of them wrong for one run; maps that are bright at one corner."""
+    pixels = [np.linspace(0, 255, 64).reshape(8, 8).astype(np.uint8)] * 2
+    maps = torch.zeros(2, 2, 2)
+    maps[:, 0, 1] = 1.0
+    right, wrong = contact_sheet.Prediction("ankle boot", True), contact_sheet.Prediction("× sneaker", False)
+    below = {"ViT-x": [right, wrong], "SL-ViT-x": [right, right]}
+    names = ["ankle boot\nno. 0", "ankle boot\nno. 7"]
+    return contact_sheet.draw(pixels, names, dict.fromkeys(below, maps), below=below, look=look)
+
+
+def draw_layers(look: FigureStyle) -> Figure:
+    """Two methods in three layers, of three seeds; the second metric has no reference curve."""
+    layers = range(1, 4)
+    frame = pd.DataFrame(
+        {
+            "run": f"{method}{seed}", "cell": method, "row": row, "backbone": "ViT-x", "method": method,
+            "dataset": "shapes", "seed": seed, "number": layer, "layer": f"block {layer}", "axis": str(layer),
+            "kind": "self", "keys": 17, "kl": 0.1 * layer + gain + 0.02 * seed, "distance": 2 + gain / layer,
+        }
+        for row, method, gain in (("ViT-x", "none", 0.0), ("SL-ViT-x", "both", 0.3)) for seed in range(3)
+        for layer in layers
+    )  # fmt: skip
+    heads = {"kl": "KL(uniform || attention)", "distance": "mean attention distance (patches)"}
+    return draw_by_depth(frame, list(heads), heads, {"kl": ("uniform", lambda keys: 0.25)}, look)
+
+
 DRAWINGS: dict[str, tuple[Callable[[FigureStyle], Figure], FigureStyle]] = {
     "tradeoff": (draw_tradeoff, SCREEN),
     "tradeoff-two-column": (draw_tradeoff, FIGURE_STYLES["two-column"]),
@@ -82,6 +114,8 @@ DRAWINGS: dict[str, tuple[Callable[[FigureStyle], Figure], FigureStyle]] = {
     "effects": (draw_effects, SCREEN),
     "sweep": (draw_sweep, SCREEN),
     "curves-paper": (draw_curves, FIGURE_STYLES["paper"]),
+    "attention-two-column": (draw_sheet, FIGURE_STYLES["two-column"]),
+    "layers-paper": (draw_layers, FIGURE_STYLES["paper"]),
 }
 
 
