@@ -200,4 +200,4 @@ def analyse(
     )
     frames = {analysis.name: frame.drop(columns="axis"), f"{analysis.name}-rows": layers}
     files = write(out, analysis.name, text, frames, figures)
-    return AnalysisOutput(out, files, text, (*caption, *analysis.definitions), frame)
+    return AnalysisOutput(out, files, text, (*caption, *analysis.definitions), frames[analysis.name])

@@ -50,8 +50,7 @@ def read_temperatures(folder: Path) -> pd.DataFrame | None:
 def with_run_columns(record: RunRecord, frame: pd.DataFrame, line: str) -> pd.DataFrame:
     """Insert columns that identify the run; `line` is the title shared by runs of one experiment."""
     columns: dict[str, str | int] = {
-        "run": f"{record.labels.backbone}-{record.labels.method}-{record.labels.dataset}"
-        f"-s{record.spec.seed}-{record.run_id}",
+        "run": record.run_id,
         "backbone": record.labels.backbone,
         "method": record.labels.method,
         "dataset": record.labels.dataset,

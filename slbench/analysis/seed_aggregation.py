@@ -16,12 +16,11 @@ LAYER = ["number", "layer", "kind"]
 
 
 def run_columns(run: FinishedRun) -> dict[str, Any]:
-    """Return the columns that identify a run; `run` and `cell` never parse as numbers in the CSV."""
+    """Return the columns that identify a run: `run` is its id, as everywhere; `cell` is shared by its seeds."""
     labels, spec = run.record.labels, run.record.spec
-    name = f"{labels.backbone}-{labels.method}-{labels.dataset}"
     return {
-        "run": f"{name}-s{spec.seed}-{run.record.run_id}",
-        "cell": f"{name}-{spec.cell_id}",
+        "run": run.record.run_id,
+        "cell": f"{labels.backbone}-{labels.method}-{labels.dataset}-{spec.cell_id}",
         "row": run.model,
         "backbone": labels.backbone,
         "method": labels.method,

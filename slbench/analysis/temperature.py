@@ -71,9 +71,9 @@ def temperatures_of(selection: RunSelection) -> tuple[pd.DataFrame, list[RunReco
     if fixed:
         notes.append(f"Left out (no learned temperature): {', '.join(distinct(run.model for run in fixed))}")
     order = {run_id: position for position, run_id in enumerate(runs)}
-    frames.sort(key=lambda part: order[part["run"].iloc[0].rpartition("-")[2]])
+    frames.sort(key=lambda part: order[part["run"].iloc[0]])
     frame = pd.concat(frames, ignore_index=True)
-    drawn = set(frame["run"].str.rpartition("-")[2])
+    drawn = set(frame["run"])
     return frame, [record for record in records if record.run_id in drawn], notes
 
 

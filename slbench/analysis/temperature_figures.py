@@ -49,7 +49,7 @@ def draw_temperatures(
     notes = [*notes, *([f"left out: {plural(len(without), 'run')} without temperatures.csv"] if without else [])]
     if frame is None:
         return []
-    run_ids = set(frame["run"].str.rpartition("-")[2])
+    run_ids = set(frame["run"])
     return draw_frame(frame, [record for record in records if record.run_id in run_ids], out, notes=notes, look=look)
 
 

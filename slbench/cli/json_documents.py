@@ -5,7 +5,7 @@ do not import them: tests compare what is printed with them. A key with a defaul
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 from slbench.analysis.evaluation import DatasetResult
 from slbench.archive.clean import Kind as RemovableKind
@@ -305,6 +305,9 @@ class ContrastRow(Checked):
     mixed: str  # conditions that differ between the runs: "mixed devices"; empty: none
 
 
+TableLine = NewType("TableLine", dict[str, str | int | float | None])  # its keys: slbench.cli.json_page.table_keys
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportDocument(Checked):
     """Report of a study."""
@@ -312,7 +315,7 @@ class ReportDocument(Checked):
     study: str
     answers: list[str]  # sentences
     contrasts: list[ContrastRow]
-    table: list[dict[str, Any]]  # lines of table.csv by its heads, unrounded
+    table: list[TableLine]  # lines of table.csv by its heads, unrounded
     files: list[str]  # written, in the output folder
     figures: list[str]  # names of the figures without suffix
 
@@ -451,7 +454,141 @@ class AnalysisDocument(Checked):
     folder: str
     files: list[str]  # names in the folder
     caption: list[str]  # facts for a figure's caption, and definitions
-    rows: list[dict[str, Any]]  # every value: the rows of the CSV file by its heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyzedRun(Checked):
+    """Run of a value."""
+
+    run: str  # id
+    cell: str  # name that its seeds share
+    row: str  # name in the tables
+    backbone: str
+    method: str
+    dataset: str
+    seed: int
+    split: str  # of the data: "test", "val" or "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenAttention(AnalyzedRun):
+    """Attention to a token, as a row of attention.csv."""
+
+    layer: str  # "block 9", or "rollout"
+    kind: str  # of the layer
+    image: int  # its index in the split
+    label: int  # its class
+    predicted: int  # class that the run assigns
+    down: int  # row of the token in the grid, from 0
+    across: int  # its column
+    weight: float  # attention of the class token, or of all tokens where there is none; mean over heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionDocument(AnalysisDocument):
+    """Outcome of `analyze attention`."""
+
+    rows: list[TokenAttention]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyzedLayer(AnalyzedRun):
+    """Layer of a run."""
+
+    images: int  # number of images
+    number: int  # of the layer, from 1
+    layer: str  # "block 1"
+    kind: str  # of the layer
+    keys: int  # number of tokens that a query can read
+    learned_scale: bool  # LSA's temperature
+    masks_self: bool  # LSA's mask of the diagonal
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSharpness(AnalyzedLayer):
+    """Sharpness of a layer, as a row of sharpness.csv; null where it has no meaning."""
+
+    kl: float | None  # KL(uniform || attention), as the paper's code computes it
+    kl_support: float | None  # the same without the diagonal
+    entropy: float | None  # nats
+    self_weight: float | None  # attention of a token to itself
+    distance: float | None  # mean attention distance in patches
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharpnessDocument(AnalysisDocument):
+    """Outcome of `analyze sharpness`."""
+
+    rows: list[LayerSharpness]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSelfRelation(AnalyzedLayer):
+    """Self-relation of a layer, as a row of self-relation.csv; null where it has no meaning."""
+
+    excess: float | None  # score of a token for itself, less the mean of its scores for others
+    excess_share: float | None  # the same over the standard deviation of its scores for others
+    self_largest: float | None  # share of the queries whose own score is the highest
+    query_norm: float | None
+    key_norm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfRelationDocument(AnalysisDocument):
+    """Outcome of `analyze self-relation`."""
+
+    rows: list[LayerSelfRelation]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadTemperature(Checked):
+    """Learned temperature of a head after an epoch, as a row of temperature.csv."""
+
+    run: str  # id
+    backbone: str
+    method: str
+    dataset: str
+    line: str  # name in the figures
+    seed: int
+    epoch: int  # 0: before training
+    layer: str  # "block 1"
+    depth: int  # of the layer, from 1
+    head: int  # from 1; 0: all heads share it
+    scale: float  # learned factor of the scores
+    temperature: float | None  # 1 / scale; null: infinite
+    sqrt_dk: float  # temperature of standard attention
+    multiple: float | None  # temperature / sqrt_dk
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureDocument(AnalysisDocument):
+    """Outcome of `analyze temperature`."""
+
+    rows: list[HeadTemperature]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceptiveField(Checked):
+    """Receptive field by the formula, as a row of receptive-field.csv."""
+
+    line: str  # name in the tables
+    backbone: str
+    method: str
+    part: str  # of the network: "tokens"
+    image_size: int  # px
+    grid_rows: int  # of the tokens
+    grid_columns: int
+    stride: int  # px
+    field: int  # side in px
+    share_of_side: float  # of the image, at most 1
+    chain: str  # kernel/stride of each layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceptiveFieldDocument(AnalysisDocument):
+    """Outcome of `analyze receptive-field`."""
+
+    rows: list[ReceptiveField]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -594,11 +731,11 @@ DOCUMENTS: dict[str, tuple[Printed, ...]] = {
     "profile": (Printed(list[NetworkCost]),),
     "list": (Printed(list[NamedEntry]), Printed(list[RecipeValue], "`--show`")),
     "doctor": (Printed(Doctor),),
-    "analyze attention": (Printed(AnalysisDocument),),
-    "analyze sharpness": (Printed(AnalysisDocument),),
-    "analyze self-relation": (Printed(AnalysisDocument),),
-    "analyze temperature": (Printed(AnalysisDocument),),
-    "analyze receptive-field": (Printed(AnalysisDocument),),
+    "analyze attention": (Printed(AttentionDocument),),
+    "analyze sharpness": (Printed(SharpnessDocument),),
+    "analyze self-relation": (Printed(SelfRelationDocument),),
+    "analyze temperature": (Printed(TemperatureDocument),),
+    "analyze receptive-field": (Printed(ReceptiveFieldDocument),),
     "data list": (Printed(DatasetStates),),
     "data fetch": (Printed(Fetched),),
     "data verify": (Printed(Verified),),

@@ -9,10 +9,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from slbench.cli.json_documents import DOCUMENTS, Printed
+from slbench.cli.json_documents import DOCUMENTS, Printed, TableLine
 from slbench.markdown import Markup, escape, markdown_table
+from slbench.report.columns import (
+    GainColumn,
+    ImagesColumn,
+    InterquartileMeanColumn,
+    MedianColumn,
+    MetricColumn,
+    PublishedColumn,
+)
 from slbench.spec import RunSpec
 from slbench.study.descriptions import field_descriptions
+from slbench.table_spec import COSTS, METRICS
 
 INTRODUCTION = """\
 # JSON output
@@ -55,6 +64,8 @@ def classes(documents: Iterable[Sequence[Printed]]) -> list[type]:
     def visit(kind: Any) -> None:
         for part in typing.get_args(kind):
             visit(part)
+        if kind is TableLine:
+            found[kind] = None
         if is_object(kind) and kind not in found:
             found[kind] = None
             for _, each, _ in keys(kind):
@@ -88,6 +99,8 @@ DOCUMENTS_MODULE = Printed.__module__
 
 def section(kind: type) -> str:
     """Return the section of a class: its description and a table of its keys."""
+    if kind is TableLine:
+        return table_section()
     about = (kind.__doc__ or "").split("\n\n")[0]
     texts = field_descriptions(kind)
     rows = [
@@ -95,6 +108,54 @@ def section(kind: type) -> str:
         for name, each, is_optional in keys(kind)
     ]
     return f"## {kind.__name__}\n\n{' '.join(about.split())}\n\n{markdown_table(['key', 'type', 'meaning'], rows)}"
+
+
+TABLE_INTRODUCTION = """\
+A line of a report's table, as in `table.csv`. DATA is the label of a data set, METRIC one of the names below. Every
+line has the names, costs and notes; the columns of the table (`--columns`) decide which of the others there are, for
+each data set. A cost is a number as text, or several joined by ` / ` where images of the data sets differ in size."""
+PER_DATASET = {
+    "final": MetricColumn,
+    "gain": GainColumn,
+    "gain_images": ImagesColumn,
+    "median": MedianColumn,
+    "iqm": InterquartileMeanColumn,
+    "published": PublishedColumn,
+}  # columns of a metric, by one of their names
+
+
+def table_keys() -> dict[str, tuple[str, str]]:
+    """Return type and meaning of the keys of a table's line; DATA and METRIC stand for the names of its columns."""
+    found = {
+        "model": ("text", "name of the line"),
+        "backbone": ("text", ""),
+        "method": ("text", ""),
+        "recipe_lr": ("text", "and so on: settings by which lines of one name differ, as `runs.csv` calls them"),
+    }
+    found |= {name: ("text", cost.head.partition(" (")[0]) for name, cost in COSTS.items()}
+    for name, column in PER_DATASET.items():
+        shown = "any metric" if name == "final" else f"`{name}`"
+        for field, (kind, about) in column.fields.items():
+            found[f"DATA_METRIC_{field}"] = (f"{WORDS[kind]} or null", f"{shown}: {about}")
+    found["DATA_diverged"] = ("integer", "`diverged`: runs that diverged")
+    found["DATA_ended"] = ("integer", "`diverged`: runs that ended")
+    return found | {"notes": ("text or null", "notes of the line")}
+
+
+def table_section() -> str:
+    """Return the section on the lines of a report's table."""
+    rows = [
+        [Markup(f"`{name}`"), Markup(kind), Markup(about.replace("judging.md", "[judging](judging.md)"))]
+        for name, (kind, about) in table_keys().items()
+    ]
+    metrics = [[Markup(f"`{metric.key}`"), Markup(f"`{name}`"), metric.description] for name, metric in METRICS.items()]
+    parts = [
+        "## TableLine",
+        TABLE_INTRODUCTION,
+        markdown_table(["key", "type", "column: meaning"], rows),
+        markdown_table(["METRIC", "column", "meaning"], metrics),
+    ]
+    return "\n\n".join(parts)
 
 
 def meaning(text: str, *, is_optional: bool) -> str:
@@ -109,7 +170,7 @@ def type_text(kind: Any) -> str:
         return WORDS[kind]
     if kind is RunSpec:
         return "object: [settings of a run](study-files.md)"
-    if is_object(kind):
+    if kind is TableLine or is_object(kind):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     if origin is Literal:
         return ", ".join(f"`{json.dumps(value)}`" for value in parts if value != "")

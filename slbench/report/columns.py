@@ -100,7 +100,7 @@ class CostColumn(Column):
 class DatasetColumn(Column):
     """A column about one metric on one data set."""
 
-    fields: tuple[str, ...]  # of a CSV, after the data set and the metric
+    fields: ClassVar[dict[str, tuple[type, str]]]  # kind and meaning of CSV columns, by name after data set and metric
 
     @property
     def metric(self) -> Metric:
@@ -152,7 +152,12 @@ class DatasetColumn(Column):
 class MetricColumn(DatasetColumn):
     """Mean and spread of a metric over the seeds: "81.25 ± 0.40 (2)", or "81.25 (1 of 2)" while seeds are missing."""
 
-    fields = ("mean", "std", "n", "expected")
+    fields: ClassVar = {
+        "mean": (float, "mean over the seeds"),
+        "std": (float, "sample standard deviation over the seeds"),
+        "n": (int, "seeds with a value"),
+        "expected": (int, "seeds of the study"),
+    }
 
     @property
     def short_head(self) -> str:
@@ -205,10 +210,17 @@ class MetricColumn(DatasetColumn):
 class GainColumn(DatasetColumn):
     """Difference to the plain backbone with its simultaneous interval: "+0.68 (−0.20 to +1.56)"."""
 
-    fields = (
-        "gain", "gain_low", "gain_high", "gain_level", "gain_n", "gain_df", "gain_verdict", "gain_family",
-        "gain_correlation",
-    )  # fmt: skip
+    fields: ClassVar = {
+        "gain": (float, "mean difference to the plain backbone, over the seeds of both"),
+        "gain_low": (float, "lower end of its simultaneous interval"),
+        "gain_high": (float, "upper end"),
+        "gain_level": (float, "level of the interval"),
+        "gain_n": (int, "seeds of both"),
+        "gain_df": (float, "degrees of freedom"),
+        "gain_verdict": (str, "of an accuracy: see judging.md"),
+        "gain_family": (str, '"primary": a question of the study; "exploratory"'),
+        "gain_correlation": (float, "correlation of the two methods over the seeds"),
+    }
 
     @property
     def short_head(self) -> str:
@@ -256,7 +268,13 @@ class GainColumn(DatasetColumn):
 class ImagesColumn(DatasetColumn):
     """Interval of the gain over seeds and test images: "−0.31 to +1.67"."""
 
-    fields = ("gain_images_low", "gain_images_high", "gain_images_n", "gain_images_seeds", "gain_images_df")
+    fields: ClassVar = {
+        "gain_images_low": (float, "lower end of the interval of the gain over seeds and test images"),
+        "gain_images_high": (float, "upper end"),
+        "gain_images_n": (int, "test images"),
+        "gain_images_seeds": (int, "seeds"),
+        "gain_images_df": (float, "degrees of freedom"),
+    }
 
     @property
     def short_head(self) -> str:
@@ -313,7 +331,7 @@ class RobustColumn(DatasetColumn):
 class MedianColumn(RobustColumn):
     """Median over the seeds."""
 
-    key, fields = "median", ("median",)
+    key, fields = "median", {"median": (float, COMPARISONS["median"])}
 
     @staticmethod
     def average(values: Sequence[float]) -> float:
@@ -323,7 +341,7 @@ class MedianColumn(RobustColumn):
 class InterquartileMeanColumn(RobustColumn):
     """Interquartile mean over the seeds."""
 
-    key, fields = "iqm", ("iqm",)
+    key, fields = "iqm", {"iqm": (float, COMPARISONS["iqm"])}
 
     @staticmethod
     def average(values: Sequence[float]) -> float:
@@ -364,11 +382,20 @@ class PublishedColumn(DatasetColumn):
     "76.29 (best 76.31: within), gain +2.48 (+2.40: consistent)".
     """
 
-    fields = (
-        "published", "verdict", "verdict_reason", "published_confidence", "published_source", "published_ours",
-        "published_gain", "published_gain_ours", "published_gain_low", "published_gain_high",
-        "published_gain_verdict", "published_gain_reason",
-    )  # fmt: skip
+    fields: ClassVar = {
+        "published": (float, "the paper's best test accuracy of one run"),
+        "verdict": (str, "on it: within, outside, undecided or not comparable"),
+        "verdict_reason": (str, "of the verdict"),
+        "published_confidence": (str, "verbatim, recomputed or second-hand"),
+        "published_source": (str, "table of the paper"),
+        "published_ours": (float, "our mean best test accuracy"),
+        "published_gain": (float, "the paper's gain over the plain backbone"),
+        "published_gain_ours": (float, "ours"),
+        "published_gain_low": (float, "lower end of what ours predicts for a difference of two runs"),
+        "published_gain_high": (float, "upper end"),
+        "published_gain_verdict": (str, "on the gain: consistent, inconsistent or inconclusive"),
+        "published_gain_reason": (str, "of that verdict"),
+    }
 
     @property
     def short_head(self) -> str:

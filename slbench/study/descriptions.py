@@ -20,7 +20,8 @@ def field_descriptions(owner: type) -> dict[str, str]:
     (tree,) = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
     parent = owner.__base__
-    descriptions = field_descriptions(parent) if parent is not None and parent.__module__.startswith("slbench.") else {}
+    is_ours = parent is not None and parent.__module__.startswith("slbench.")
+    descriptions = dict(field_descriptions(parent)) if parent is not None and is_ours else {}
     descriptions |= docstring_fields(ast.get_docstring(tree) or "")
     for node in tree.body:
         if isinstance(node, ast.AnnAssign):

@@ -139,7 +139,9 @@ def field_text(path: str) -> str:
         return field_descriptions(owners[head])[name]
     specs: dict[str, Any] = {backbone: entry.spec for backbone, entry in BACKBONES.items()}
     texts = {backbone: field_descriptions(spec).get(name, "") for backbone, spec in specs.items()}
-    return by_value({owner: text for owner, text in texts.items() if text}, form="{owners}: {value}", between="; ")
+    return by_value(
+        {owner: text.removesuffix(".") for owner, text in texts.items() if text}, form="{owners}: {value}", between="; "
+    )
 
 
 def axes() -> list[str]:

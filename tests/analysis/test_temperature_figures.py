@@ -139,4 +139,4 @@ def test_a_frame_has_the_labels_of_its_run(tmp_path: Path) -> None:
     assert frame is not None
     named = with_run_columns(record, frame, "line")
     assert list(named)[:6] == ["run", "backbone", "method", "dataset", "line", "seed"]
-    assert named["run"].iloc[0].endswith(f"-s0-{record.run_id}")
+    assert named["run"].iloc[0] == record.run_id

@@ -13,12 +13,13 @@ import pytest
 from slbench.cli import ANALYZE, COMMANDS, DATA
 from slbench.cli.command_group import LazyCommand
 from slbench.cli.json_documents import DOCUMENTS
-from slbench.cli.json_page import page
+from slbench.cli.json_page import page, table_keys
 from slbench.cli.verify import proof_document
 from slbench.errors import InputError
 from slbench.grid.verify import Proof
 from slbench.record import RunRecord, read_record
 from slbench.study import StudyRun
+from slbench.table_spec import METRICS
 from tests.cli.conftest import Command
 from tests.cli.json_check import check_document
 from tests.cli.test_golden_store import FAILED, FINISHED, GOLDEN, PAUSED
@@ -89,6 +90,19 @@ def test_the_page_is_that_of_the_schemas() -> None:
 def test_output_is_one_document_of_its_schema(slbench: Command, command: tuple[str, ...], code: int) -> None:
     result = slbench(*command, "--json")
     assert (result.code, bool(result.out)) == (code, True)
+
+
+@pytest.mark.usefixtures("golden")
+def test_every_key_of_a_report_table_is_documented(slbench: Command) -> None:
+    columns = "final,gain,gain_images,median,iqm,diverged,published,nll"
+    result = slbench("report", "golden.toml", *STORE, "--figures", "none", "--columns", columns, "--json")
+    (label, *_) = {record["dataset"] for record in json.loads(result.out)["contrasts"]}
+    keys = {
+        key.replace("DATA", label).replace("METRIC", metric.key) for key in table_keys() for metric in METRICS.values()
+    }
+    printed = {key for line in json.loads(result.out)["table"] for key in line}
+    assert {f"{label}_final_test_loss_std", f"{label}_final_test_top1_gain_images_df", f"{label}_ended"} <= printed
+    assert printed <= keys | {"notes"}
 
 
 @pytest.mark.usefixtures("golden")

@@ -10,6 +10,9 @@ import pytest
 from jsonschema import Draft7Validator
 
 from slbench.backbones import NAMED
+from slbench.backbones.specs.cait import CaiTSpec
+from slbench.backbones.specs.swin import SwinSpec
+from slbench.backbones.specs.vit import ViTSpec
 from slbench.methods import METHODS
 from slbench.recipes import RECIPES
 from slbench.study.descriptions import field_descriptions
@@ -171,6 +174,12 @@ class Described:
         2,
     )  # after a long value
     fourth: str = "# no comment"
+
+
+def test_classes_with_one_parent_do_not_share_descriptions() -> None:
+    assert "side / 16" in field_descriptions(SwinSpec)["patch_size"]
+    assert "side / 8" in field_descriptions(ViTSpec)["patch_size"]
+    assert field_descriptions(CaiTSpec)["depth"] != field_descriptions(ViTSpec)["depth"]
 
 
 @dataclasses.dataclass
