@@ -27,7 +27,7 @@ def test_a_plan_names_every_run_and_its_state(tmp_path: Path) -> None:
     path = tmp_path / "same.toml"
     path.write_text("[grid]\nmethod = ['none']\nseed = [3]\n")
     assert list(slbench.plan(path, store=tmp_path)["seed"]) == [3]
-    assert list(slbench.plan(slbench.load_study(path), store=tmp_path)["seed"]) == [3]
+    assert list(slbench.plan(slbench.load_study(str(path)), store=tmp_path)["seed"]) == [3]
 
 
 def test_a_report_is_written_and_its_names_are_checked(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from slbench.methods import model_title
@@ -32,12 +32,19 @@ class Note:
         return f"{self.mark}: {self.text}" if self.mark else self.text
 
 
-def footnotes(inputs: ReportInputs, *, shown_columns: Collection[str]) -> list[Note]:
-    """Return the notes of a table, with marks from a."""
+def footnotes(
+    inputs: ReportInputs, *, shown_columns: Collection[str], limited_gains: Mapping[str, frozenset[str]] = {}
+) -> list[Note]:
+    """Return the notes of a table, with marks from a.
+
+    Args:
+        limited_gains: ids of the runs behind gains whose runs were made under different conditions, by what differs.
+    """
     notes = [*map(Note, missing(inputs)), *map(Note, failed(inputs)), *map(Note, unreadable(inputs))]
     notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
     notes += list(mixed(inputs.records, "devices", device_text))
     notes += list(mixed(inputs.records, "torch versions", lambda record: version_text(record.code, "torch")))
+    notes += [Note(f"Gain: {text}.", "?", ids) for text, ids in limited_gains.items()]
     needs_logits = any(METRICS[name].from_outputs for name in shown_columns if name in METRICS)
     records = [record for record in inputs.records if record.run_id in inputs.folders]
     unusable = unusable_outputs(records, inputs.folders, logits=needs_logits)

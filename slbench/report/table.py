@@ -79,7 +79,7 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         else:
             lost[key][labels.dataset] += 1
     shown_columns = choose_columns(inputs, columns, published=published)
-    judged = judge_metrics(inputs, shown_columns)
+    judged, main = judge_metrics(inputs, shown_columns), main_accuracy(inputs, shown_columns)
     all_rows = {
         key: with_gains(make_row(key, records, shown_columns, lost[key], inputs), judged)
         for key, records in by_key.items()
@@ -101,7 +101,9 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         shown_columns = [column for column in shown_columns if not isinstance(column, GainColumn)]
     if "gain_images" not in columns and not any(cell.images for cell in cells):
         shown_columns = [column for column in shown_columns if not isinstance(column, ImagesColumn)]
-    notes = [*footnotes(inputs, shown_columns=[column.name for column in shown_columns]), *incomparable(rows)]
+    limited = judged[main].limited_gains() if any(isinstance(column, GainColumn) for column in shown_columns) else {}
+    names = [column.name for column in shown_columns]
+    notes = [*footnotes(inputs, shown_columns=names, limited_gains=limited), *incomparable(rows)]
     return Table(
         inputs.name,
         tuple(settings),
@@ -109,7 +111,7 @@ def make_table(inputs: ReportInputs, *, columns: Sequence[str] = (), published: 
         tuple(replace(row, marks=marks_of(notes, by_key[key_of(row)])) for row in rows),
         tuple(caption(inputs, shown_columns, judged)),
         tuple(notes),
-        verdicts=judged[main_accuracy(inputs, shown_columns)],
+        verdicts=judged[main],
     )
 
 

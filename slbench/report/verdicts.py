@@ -73,6 +73,14 @@ class Verdicts:
             for run_id in result.answer.run_ids
         }
 
+    def limited_gains(self) -> dict[str, frozenset[str]]:
+        """Return the ids of the runs behind gains that `mixed` limits, by its text."""
+        found = dict[str, frozenset[str]]()
+        for result in self._gains.values():
+            if text := self.mixed(result):
+                found[text] = found.get(text, frozenset()) | result.answer.run_ids
+        return found
+
     def mixed(self, result: Result) -> str:
         """Return what limits a result: "mixed devices", "seed rule unknown"; empty if nothing does."""
         runs = [self.conditions[run_id] for run_id in result.answer.all_ids if run_id in self.conditions]

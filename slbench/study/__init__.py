@@ -14,7 +14,7 @@ from slbench.validation import checked
 __all__ = ["Comparison", "Flags", "SeedRule", "Study", "StudyRun", "load_study", "make_study"]
 
 
-def load_study(path: Path, flags: Flags = Flags(), *, folder: Path | None = None) -> Study:
+def load_study(path: str | Path, flags: Flags = Flags(), *, folder: Path | None = None) -> Study:
     """Return the study of a TOML file.
 
     Args:
@@ -23,6 +23,7 @@ def load_study(path: Path, flags: Flags = Flags(), *, folder: Path | None = None
     Raises:
         InputError: for invalid content, as `file: key: problem (got X); allowed: ...`.
     """
+    path = Path(path)
     file = study_path(path)
     try:
         content = read_toml(file)

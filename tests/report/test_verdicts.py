@@ -165,6 +165,8 @@ def test_mixed_devices_and_torch_versions_are_named_with_every_verdict() -> None
     assert not missing(answers.items[0], "mixed precisions and torch versions")
     assert not missing(" ".join(questions.lines[0]), "mixed precisions and torch versions")
     assert any("Mixed torch versions" in note.text for note in table.notes)
+    (of_gain,) = (note for note in table.notes if note.text == "Gain: mixed precisions and torch versions.")
+    assert [of_gain.mark in row.marks for row in table.rows] == [False, True], "the row whose gain compares them"
 
 
 def test_seeds_to_decide_are_a_range_shown_from_five_degrees_of_freedom() -> None:
