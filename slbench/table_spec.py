@@ -33,6 +33,7 @@ class Metric:
     lowest_is_best: bool = False
     digits: int = 2
     is_accuracy: bool = True  # top-1 in %
+    on_test_images: bool = True
 
     @property
     def from_outputs(self) -> bool:
@@ -76,6 +77,7 @@ METRICS: dict[str, Metric] = {
         description="validation accuracy of the last epoch",
         key="final_val_top1",
         field="final_val_top1",
+        on_test_images=False,
     ),
     "top5": Metric(
         head="top-5",

@@ -91,9 +91,11 @@ def basis_sentence(inputs: ReportInputs, verdicts: Verdicts) -> str:
     images = " and ".join(f"{number:,}" for number in tests)
     splits = {record.spec.dataset.split_seed for record in inputs.records}
     split = "this split" if len(splits) == 1 else f"each of {len(splits)} splits by itself"
+    metric = METRICS[verdicts.metric]
+    where = f"these {images} test images and {split}" if metric.on_test_images else f"the validation images of {split}"
     return (
-        f"Differences in points of {METRICS[verdicts.metric].description}, paired by seed; {together}. They generalise "
-        f"over seeds, for these {images} test images and {split}. How slbench judges: {DOCUMENTATION}."
+        f"Differences in points of {metric.description}, paired by seed; {together}. They generalise over seeds, "
+        f"for {where}. How slbench judges: {DOCUMENTATION}."
     )
 
 
