@@ -40,7 +40,7 @@ def check_files(folder: Path, outcome: Outcome) -> None:
 
 def problems(folder: Path, outcome: Outcome) -> Iterator[str]:
     """Yield a line for everything in the folder of an ended run that is not as its record says."""
-    yield from (f"{folder / name}: is missing" for name in EXPECTED if not os.path.lexists(folder / name))
+    yield from absent(folder)
     for found in (spec_problem(folder, outcome), history_problem(folder, outcome)):
         if found is not None:
             yield found
@@ -53,8 +53,12 @@ def problems(folder: Path, outcome: Outcome) -> Iterator[str]:
         if RunPaths(folder).diverged.exists():
             yield f"{RunPaths(folder).diverged}: contradicts the record of a finished run"
         yield from weight_problems(folder, outcome)
-        if os.path.lexists(path := RunPaths(folder).logits):
-            yield from output_problem(path, outcome)
+        yield from output_problem(folder, outcome)
+
+
+def absent(folder: Path) -> Iterator[str]:
+    """Yield a line for each missing file that every ended run has."""
+    yield from (f"{folder / name}: is missing" for name in EXPECTED if not os.path.lexists(folder / name))
 
 
 def spec_problem(folder: Path, outcome: Outcome) -> str | None:
@@ -106,10 +110,12 @@ def weight_problems(folder: Path, record: RunRecord) -> Iterator[str]:
             yield f"{path}: damaged: sha256 contradicts the record (got {got[:12]}); allowed: {allowed}"
 
 
-def output_problem(path: Path, record: RunRecord) -> Iterator[str]:
-    """Yield how stored test outputs are damaged or contradict a record, in one line; nothing if they do not."""
+def output_problem(folder: Path, record: RunRecord) -> Iterator[str]:
+    """Yield in one line how stored test outputs, if any, are damaged or contradict a record; nothing if they do not."""
+    path = RunPaths(folder).logits
     try:
-        read_outputs(path, record)
+        if os.path.lexists(path):
+            read_outputs(path, record)
     except StoreError as error:
         yield str(error)
 

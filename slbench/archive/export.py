@@ -34,7 +34,7 @@ from slbench.errors import InputError, StoreError, similar
 from slbench.files import atomic_writer, dump_json, open_regular
 from slbench.measurement_records import Probe, Throughput, TrainingMemory
 from slbench.record import Outcome, RunRecord, first_wrong
-from slbench.record_files import ARCHIVED
+from slbench.record_files import ARCHIVED, absent, output_problem
 from slbench.run_paths import RunPaths
 from slbench.store import Store, read_ended
 from slbench.text import choices, plural, shown
@@ -135,7 +135,7 @@ def export(
         weights: whether to include the weights; without them, records still have their sha256.
     Raises:
         InputError: for an invalid name, or an existing file without `replace`.
-        StoreError: if no run is finished, a record or weights are damaged, or the archive cannot be written.
+        StoreError: if no run is finished, a run is damaged or lacks a file, or the archive cannot be written.
     """
     check_name(target)
     if target.exists() and not replace:
@@ -163,6 +163,7 @@ def collect(store: Store, run_ids: Iterable[str], *, weights: bool) -> ArchiveCo
         for run_id in run_ids:
             folder = folders.get(run_id)
             if folder is not None and (outcome := read_ended(folder)) is not None:
+                check_complete(folder, outcome)
                 add_run(contents, folder, outcome, ARCHIVED if weights else WITHOUT_WEIGHTS)
                 machines[outcome.host.machine_id] = None
         for kind in MEASURED:
@@ -175,6 +176,13 @@ def collect(store: Store, run_ids: Iterable[str], *, weights: bool) -> ArchiveCo
     except OSError as error:
         raise StoreError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return contents
+
+
+def check_complete(folder: Path, outcome: Outcome) -> None:
+    """Raise StoreError for files that are missing or test outputs that are damaged: an import would refuse all runs."""
+    lines = [*absent(folder), *(output_problem(folder, outcome) if isinstance(outcome, RunRecord) else ())]
+    for line in lines:
+        raise StoreError(f"{line}; delete the folder of the run to run it again, or export others")
 
 
 def add_run(contents: ArchiveContents, folder: Path, record: Outcome, names: Collection[str]) -> None:

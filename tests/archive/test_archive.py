@@ -57,6 +57,20 @@ def test_only_finished_runs_of_a_study_are_exported_without_checkpoints_and_temp
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.csv", None), ("spec.json", None), ("test_logits.safetensors", b"x"), ("weights.safetensors", b"x")],
+)
+def test_a_run_that_an_import_would_refuse_is_not_exported(
+    there: Store, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    path = there.folder(NONE.spec, NONE.labels) / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(StoreError, match=naming(path)):
+        export(there, None, tmp_path / "x.tar")
+    assert not (tmp_path / "x.tar").exists()
+
+
 def test_an_archive_without_weights_brings_all_else(there: Store, tmp_path: Path) -> None:
     export(there, None, tmp_path / "x.tar", weights=False)
     import_archive(tmp_path / "x.tar", Store(tmp_path / "here"))
