@@ -64,7 +64,7 @@ Modules from top to bottom; each imports only from those below it:
     torch_runtime.py  threads, determinism and precision of torch
     machine.py    this machine and this version of the code
     validation.py validation of user input against types, with one-line errors
-    kernel_choice.py  which kernel computes attention, by device kind, precision and shape
+    kernel_choice.py  which kernel computes attention, by device kind, precision and shape; what is compiled
     numerics_versions.py  version of each part that determines numbers
     rng.py        random streams by seed and purpose
     names.py, errors.py, text.py

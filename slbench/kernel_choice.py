@@ -33,6 +33,10 @@ ATTENTION_RULES: tuple[AttentionRule, ...] = (
 )
 UNMEASURED: Kernel = "plain"
 
+# Fewest training steps of a run for which `compile = "auto"` compiles, by kind of device; None: never. A CPU showed no
+# gain at the paper's sizes in fp32 (docs/performance.md); on CUDA and MPS nothing is measured.
+COMPILED_FROM_STEPS: dict[str, int | None] = {"cpu": None, "cuda": None, "mps": None}
+
 
 def attention_kernel(form: Form, keys: int, *, device_kind: str, precision: Literal["bf16", "fp32"]) -> Kernel:
     """Return the kernel of an attention over a number of keys; the plain one for forms that no other expresses."""
@@ -43,3 +47,15 @@ def attention_kernel(form: Form, keys: int, *, device_kind: str, precision: Lite
         if rule.device_kind == device_kind and rule.precision == precision and fits:
             return rule.kernel
     return UNMEASURED
+
+
+def compiles(requested: bool | Literal["auto"], *, device_kind: str, steps: int) -> bool:
+    """Return whether a run compiles its training steps, as its recipe requests.
+
+    Args:
+        steps: of the whole run.
+    """
+    if requested != "auto":
+        return requested
+    fewest = COMPILED_FROM_STEPS.get(device_kind)
+    return fewest is not None and steps >= fewest

@@ -15,6 +15,7 @@ NUMERICS: dict[str, int] = {
     "erasing": 1,
     "mixing": 1,  # CutMix and Mixup
     "averaging": 1,  # moving average of the weights (ema_decay)
+    "compile": 1,  # what torch.compile compiles, with which options
     "spt": 1,  # shifted copies
     "window": 1,  # tokenizers with 2P x 2P windows
     "lsa": 1,  # temperature and diagonal mask

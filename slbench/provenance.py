@@ -25,13 +25,14 @@ def code_text(code: Code) -> str:
 
 
 def device_text(record: Outcome, *, index: bool = False) -> str:
-    """Return "NVIDIA H100 (cuda, 1 thread, bf16)": what determines the bits of a run besides its spec.
+    """Return "NVIDIA H100 (cuda, 1 thread, bf16, compiled)": what determines the bits of a run besides its spec.
 
     Args:
         index: keep the index of the device, "cuda:1".
     """
     device = record.device if index else record.device.partition(":")[0]
-    return f"{record.device_name} ({device}, {plural(record.threads, 'thread')}, {record.precision})"
+    compiled = ", compiled" if record.compiled else ""
+    return f"{record.device_name} ({device}, {plural(record.threads, 'thread')}, {record.precision}{compiled})"
 
 
 def provenance_texts(records: Iterable[Outcome]) -> tuple[tuple[str, ...], tuple[str, ...]]:

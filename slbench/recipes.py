@@ -10,6 +10,7 @@ from slbench.errors import InputError
 from slbench.validation import STRICT
 
 Precision = Literal["auto", "bf16", "fp32"]
+Compile = Literal[False, True, "auto"]  # as requested
 Policy = Literal["none", "dataset", "cifar10", "svhn", "imagenet"]
 ParameterKind = Literal["norm", "bias", "position", "class_token", "temperature"]
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -70,6 +71,9 @@ class Recipe:
     mixup: Probability = 0.0  # per batch; never together with CutMix
     mixup_alpha: Shape = 1.0  # the share is Beta(alpha, alpha)
     precision: Precision = "fp32"  # auto: bf16 where the device computes it natively, else fp32
+    compile: Compile = (
+        False  # compile training steps by torch.compile; auto: as slbench.kernel_choice says, today never
+    )
 
     def __post_init__(self) -> None:
         for field in ("warmup_lr", "min_lr"):
@@ -157,6 +161,7 @@ _RELEASED = dict.fromkeys(Recipe.__dataclass_fields__, "verbatim: released code"
     "betas": "verbatim: released code, torch's default",
     "clip_norm": _OFF,
     "ema_decay": _OFF,
+    "compile": _OFF,
     "drop_path": "verbatim: 0.1 in the released transformers; guess: also in the CNNs",
     "augmentation": _OFF,
     "auto_augment": "verbatim: released code; magnitudes and operations as in torchvision",

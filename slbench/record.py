@@ -101,6 +101,8 @@ class RunRecord(BaseModel):
     device_name: str
     threads: Positive
     precision: Literal["bf16", "fp32"]  # the one used, where the recipe says "auto"
+    compiled: bool = False  # whether torch.compile compiled the training steps
+    not_compiled: Name = ""  # why it did not, if they were to be compiled
     host: Host
     code: Code
     data_sha256: Sha256  # of the loaded images, labels and split
@@ -111,6 +113,7 @@ class RunRecord(BaseModel):
     def check_sense(self) -> Self:
         """Raise ValueError for results that contradict each other or the spec."""
         check_run_id(self.run_id, self.spec)
+        check_compiled(self.spec.recipe.compile, self.compiled, self.not_compiled)
         epochs, steps = self.spec.recipe.epochs, self.spec.recipe.epochs * self.spec.steps_per_epoch
         selects = self.spec.protocol == "holdout"
         check(self.steps == steps, "steps", self.steps, f"{steps} of {epochs} epochs")
@@ -180,6 +183,8 @@ class DivergedRecord(BaseModel):
     device_name: str
     threads: Positive
     precision: Literal["bf16", "fp32"]
+    compiled: bool = False
+    not_compiled: Name = ""
     host: Host
     code: Code
     data_sha256: Sha256
@@ -188,6 +193,7 @@ class DivergedRecord(BaseModel):
     def check_sense(self) -> Self:
         """Raise ValueError for an outcome that contradicts the spec."""
         check_run_id(self.run_id, self.spec)
+        check_compiled(self.spec.recipe.compile, self.compiled, self.not_compiled)
         epochs, steps = self.spec.recipe.epochs, self.spec.recipe.epochs * self.spec.steps_per_epoch
         check(self.epoch <= epochs, "epoch", self.epoch, f"1 to {epochs}")
         check(self.steps <= steps, "steps", self.steps, f"at most {steps}")
@@ -206,6 +212,13 @@ class DivergedRecord(BaseModel):
 def check_run_id(run_id: str, spec: RunSpec) -> None:
     """Raise ValueError unless a run id is the hash of the spec."""
     check(run_id == spec.run_id, "run_id", run_id, f"{spec.run_id}, the hash of the spec")
+
+
+def check_compiled(requested: bool | Literal["auto"], compiled: bool, why_not: str) -> None:
+    """Raise ValueError unless a run was compiled as its recipe requests, or says why not."""
+    check(requested is not False or not (compiled or why_not), "compiled", compiled, "false, as recipe.compile is")
+    check(requested is not True or compiled or bool(why_not), "compiled", compiled, "true, or a reason in not_compiled")
+    check(not (compiled and why_not), "not_compiled", why_not, "empty, as compiled is true")
 
 
 def check(is_so: bool, key: str, got: object, allowed: str) -> None:

@@ -166,7 +166,7 @@ IDENTITY_DEFAULTS: dict[type, dict[str, Any]] = {
         "own_scores": "",
     },
     DatasetSpec: {"split_seed": 0},
-    Recipe: {"equal": None, "augmentation": ""},
+    Recipe: {"equal": None, "augmentation": "", "compile": False},
     **{entry.spec: entry.spec.identity_defaults for entry in BACKBONES.values()},
 }
 
@@ -212,6 +212,7 @@ def training_numerics(recipe: Recipe, dataset: DatasetSpec) -> dict[str, int]:
         "mixing": recipe.cutmix > 0 or recipe.mixup > 0,
         "plugin_augmentation": bool(recipe.augmentation),
         "averaging": recipe.ema_decay is not None,
+        "compile": recipe.compile is not False,
     }
     return {part: NUMERICS[part] for part, is_used in used.items() if is_used}
 

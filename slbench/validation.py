@@ -47,6 +47,7 @@ TOML_TERMS = {  # pydantic's terms in those of TOML
     "greater than": "above",
     "less than": "below",
 }
+BOOLEANS = {"False": "false", "True": "true"}
 NOT_A_LABEL = {
     "",
     "nan",
@@ -130,7 +131,7 @@ def first_complaint(error: "ValidationError", kind: Any) -> tuple[Sequence[str |
         short = sum(other["type"] == "missing" and other["loc"][:-1] == keys[:-1] for other in others)
         return keys[:-1], f"must have {plural(keys[-1] + 1 + short, 'value')} {got}"
     if first["type"] == "literal_error":
-        names = [name.strip("'") for name in re.split(r", | or ", limits["expected"])]
+        names = [BOOLEANS.get(name, name.strip("'")) for name in re.split(r", | or ", limits["expected"])]
         return keys, f"unknown value {got}{choices(names, str(first['input']))}"
     if first["type"] in ("too_long", "too_short"):
         bound, word = ("max_length", "most") if first["type"] == "too_long" else ("min_length", "least")

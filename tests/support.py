@@ -123,7 +123,7 @@ def make_diverged(run: StudyRun, **changes: Any) -> DivergedRecord:
     """Return an invented outcome of a run that diverged in its first epoch."""
     record = make_record(run)
     shared = {name: getattr(record, name) for name in DivergedRecord.model_fields if hasattr(record, name)}
-    measured = [name for name, field in DivergedRecord.model_fields.items() if not field.is_required()]
+    measured = [name for name, field in DivergedRecord.model_fields.items() if field.default is None]
     content = {**shared, **dict.fromkeys(measured), "reason": "the loss is nan in step 3 of epoch 1", "epoch": 1}
     return DivergedRecord(**(content | {"steps": 3} | changes))
 

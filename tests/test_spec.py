@@ -47,6 +47,7 @@ OTHER_RECIPE: dict[str, Any] = {  # a value different from that of recipe quick 
     "cutmix_alpha": 0.5,
     "mixup": 0.25,
     "mixup_alpha": 0.5,
+    "compile": True,
 }
 
 
@@ -206,6 +207,9 @@ def test_raising_a_version_only_changes_runs_that_use_the_part(monkeypatch: pyte
     monkeypatch.setitem(NUMERICS, "spt", NUMERICS["spt"] + 1)
     after = {run.labels.method: run.spec.run_id for run in runs({"method": ["none", "spt", "lsa", "both"]})}
     assert {name for name in before if before[name] != after[name]} == {"spt", "both"}
+    monkeypatch.setitem(NUMERICS, "kernels", 2)  # not in ids at version 1
+    again = {run.labels.method: run.spec.run_id for run in runs({"method": ["none", "spt", "lsa", "both"]})}
+    assert all(again[name] != after[name] for name in after)
 
 
 def test_holdout_trains_on_nine_tenths_in_full_batches() -> None:

@@ -27,7 +27,7 @@ from slbench.text import megabytes
 M = TypeVar("M", bound=BaseModel)
 STAGING = ".import-"
 # fields of a record on how and where it was computed, not results
-CIRCUMSTANCES = ("device", "device_name", "threads", "precision", "host", "code", "labels")
+CIRCUMSTANCES = ("device", "device_name", "threads", "precision", "compiled", "not_compiled", "host", "code", "labels")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Conflict:
 
     @property
     def same_conditions(self) -> bool:
-        """Return whether device kind, threads and precision agree, so that equal bits are expected."""
+        """Return whether device kind, threads, precision and compilation agree, so that equal bits are expected."""
         return conditions(self.here) == conditions(self.there)
 
 
@@ -57,8 +57,8 @@ class ImportResult:
     studies: int = 0  # number of files of studies that were added or grew
 
 
-def conditions(record: Outcome) -> tuple[str, int, str]:
-    return record.device.partition(":")[0], record.threads, record.precision
+def conditions(record: Outcome) -> tuple[str, int, str, bool]:
+    return record.device.partition(":")[0], record.threads, record.precision, record.compiled
 
 
 def different(here: Outcome, there: Outcome) -> dict[str, tuple[Any, Any]]:

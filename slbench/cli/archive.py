@@ -133,12 +133,10 @@ def conflict_lines(conflict: Conflict) -> list[str]:
 
 
 def circumstances(record: Outcome) -> str:
-    """Return device, host, threads, precision and versions of a run."""
+    """Return device, host, threads, precision, whether it was compiled, and versions of a run."""
     versions = ", ".join(f"{name} {version}" for name, version in record.code.versions.items())
-    threads = plural(record.threads, "thread")
-    return (
-        f"{record.device} ({record.device_name}) of {record.host.hostname}, {threads}, {record.precision}, {versions}"
-    )
+    how = f"{plural(record.threads, 'thread')}, {record.precision}{', compiled' if record.compiled else ''}"
+    return f"{record.device} ({record.device_name}) of {record.host.hostname}, {how}, {versions}"
 
 
 def import_summary(result: ImportResult) -> str:
@@ -178,7 +176,7 @@ def import_document(result: ImportResult) -> dict[str, Any]:
 
 
 def made_with(record: Outcome) -> dict[str, Any]:
-    fields = {"device", "device_name", "threads", "precision", "host", "code"}
+    fields = {"device", "device_name", "threads", "precision", "compiled", "not_compiled", "host", "code"}
     return record.model_dump(mode="json", include=fields)
 
 

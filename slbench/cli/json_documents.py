@@ -355,6 +355,8 @@ class Origin(Checked):
     device_name: str
     threads: int
     precision: str
+    compiled: bool
+    not_compiled: str  # why not, where the recipe requests it
     host: Host
     code: Code
 
@@ -364,7 +366,7 @@ class ConflictingRun(Checked):
     """Run with another result in the store than in the archive."""
 
     run_id: str
-    made_alike: bool  # on one kind of device with the same threads, precision and versions: one of the two is wrong
+    made_alike: bool  # on one kind of device, computed alike: one of the two is wrong
     kept_in: str  # folder of the result of the archive
     differences: dict[str, dict[str, Any]]  # values by "here" and "there", by field
     here: Origin

@@ -119,7 +119,8 @@ def origin_lines(outcome: Outcome) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in code.versions.items())
     lines = [
         f"{outcome.started_at} on {outcome.device} ({outcome.device_name}) of {outcome.host.hostname}, "
-        f"{plural(outcome.threads, 'thread')}, {outcome.precision}",
+        f"{plural(outcome.threads, 'thread')}, {outcome.precision}{', compiled' if outcome.compiled else ''}",
+        *([f"not compiled: {outcome.not_compiled}"] if outcome.not_compiled else []),
         f"{versions}, Python {code.python}, {commit}",
         f"data sha256 {outcome.data_sha256[:12]}",
     ]

@@ -15,7 +15,7 @@ from slbench.grid.disk_budget import checkpoint_bytes, kept_bytes
 from slbench.grid.failures import failure
 from slbench.grid.messages import Job, ProbeTask
 from slbench.grid.processes import spawn, stop, worker_device
-from slbench.grid.slots import Device, Resolved, Slot
+from slbench.grid.slots import Device, Resolved, Slot, resolve_compile
 from slbench.measurement_records import Probe
 from slbench.recipes import Precision
 from slbench.run_paths import RunPaths
@@ -237,6 +237,7 @@ def task_of(item: Unprobed, slot: Slot, store: Store) -> ProbeTask:
         device_name=slot.device.name,
         threads=slot.threads,
         precision=item.setting.precision,
+        compiled=resolve_compile(item.run.spec, [slot]),
         cores=slot.cores,
     )
     return ProbeTask(

@@ -1,13 +1,14 @@
 """Train one run in this process, with the claim, the store and the record of a grid."""
 
+import os
 from collections.abc import Callable
 
 from slbench import machine
 from slbench.errors import DivergedError, InputError, TrainingError
 from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.model_check import check_models_of
-from slbench.grid.processes import worker_device
-from slbench.grid.slots import make_slots, resolve_precision
+from slbench.grid.processes import compile_environment, worker_device
+from slbench.grid.slots import make_slots, resolve_compile, resolve_precision
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun
@@ -32,6 +33,9 @@ def train_in_foreground(
     """
     slot = make_slots(devices, jobs_per_device=1, threads=threads)[0]
     precision = resolve_precision(run.spec.recipe.precision, [slot])
+    compiled = resolve_compile(run.spec, [slot])
+    for name, value in compile_environment(threads).items():  # before torch is imported
+        os.environ.setdefault(name, value)
     check_models_of([run])
     import torch
 
@@ -63,6 +67,7 @@ def train_in_foreground(
                 device_label=slot.device.label,
                 device_name=slot.device.name,
                 precision=precision,
+                compiled=compiled,
                 threads=threads,
                 tracking=tracking,
                 name=run.name,

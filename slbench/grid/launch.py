@@ -14,7 +14,16 @@ from slbench.grid.executor import NO_LIMITS, Limits, MakeExecutor
 from slbench.grid.local import LocalExecutor
 from slbench.grid.model_check import check_models_of
 from slbench.grid.queue import Policy
-from slbench.grid.slots import NO_DEVICES, Device, Resolved, Slot, free_memory, make_slots, resolve_precision
+from slbench.grid.slots import (
+    NO_DEVICES,
+    Device,
+    Resolved,
+    Slot,
+    free_memory,
+    make_slots,
+    resolve_compile,
+    resolve_precision,
+)
 from slbench.grid.throughput import measure_missing
 from slbench.measure.memory_bounds import check_training
 from slbench.measurement_records import Probe
@@ -66,6 +75,8 @@ def prepare(
     slots = make_slots(devices, jobs_per_device=jobs_per_device, threads=threads, elsewhere=elsewhere)
     requested = dict.fromkeys(run.spec.recipe.precision for run in runs)
     precisions = {precision: resolve_precision(precision, slots) for precision in requested}
+    for run in runs:
+        resolve_compile(run.spec, slots)
     grid = PreparedGrid(tuple(runs), store.states(run.spec for run in runs), tuple(slots), precisions, store)
     grid = dataclasses.replace(grid, notes=tuple(check_models_of(grid.todo)))
     specs = [run.spec for run in grid.todo]

@@ -35,7 +35,7 @@ from slbench.grid.failures import failure, memory_kills, signal_name
 from slbench.grid.messages import Job, JobFailed, JobStopped, Message
 from slbench.grid.processes import GRACE_SECONDS, WorkerProcess, close_pipes, on_signals, spawn, stop, worker_device
 from slbench.grid.queue import DEFAULT_POLICY, Policy, QueuedRun, RunQueue
-from slbench.grid.slots import Resolved, Slot
+from slbench.grid.slots import Resolved, Slot, resolve_compile
 from slbench.grid.status import resume_epoch
 from slbench.recipes import Precision
 from slbench.record import Pruned
@@ -113,6 +113,7 @@ class LocalExecutor:
         limits: Limits = NO_LIMITS,
         tracking: Tracking | None = None,
     ) -> None:
+        self.slots = tuple(slots)  # of the whole grid, as some may be given up later
         self.queue = RunQueue(slots, policy=policy, store=str(store.root))
         self.store, self.precisions, self.on_event = store, precisions, on_event
         self.policy, self.limits, self.tracking = policy, limits, tracking
@@ -348,6 +349,7 @@ class LocalExecutor:
             device_name=slot.device.name,
             threads=slot.threads,
             precision=self.precisions[run.spec.recipe.precision],
+            compiled=resolve_compile(run.spec, self.slots),
             log=str(log.absolute()),
             cores=slot.cores,
             checkpoint_seconds=self.policy.checkpoint_seconds,

@@ -27,6 +27,7 @@ class Job(BaseModel):
     device_name: str
     threads: int
     precision: Literal["bf16", "fp32"]
+    compiled: bool = False  # compile the training steps
     log: str = ""  # file for all output; empty: unchanged
     cores: tuple[int, ...] = ()  # CPU affinity; empty: any core
     checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch

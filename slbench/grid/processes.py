@@ -12,6 +12,8 @@ from typing import IO, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from slbench import machine
+from slbench.data.config import existing
 from slbench.grid.messages import Line, Message
 from slbench.grid.slots import Device
 from slbench.grid.worker import stop_lines, task_lines
@@ -24,6 +26,7 @@ def child_environment(device: Device, threads: int) -> dict[str, str]:
     """Return the environment of a worker that sees one device and uses `threads` CPU threads."""
     count = str(threads)
     return {
+        **compile_environment(threads),
         **os.environ,
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
@@ -31,6 +34,20 @@ def child_environment(device: Device, threads: int) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": device.cuda,  # empty (no GPU) for jobs on the processor
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # needed for deterministic matmuls on CUDA
     }
+
+
+def compile_environment(threads: int) -> dict[str, str]:
+    """Return where torch keeps code that it has compiled, for all jobs of this user, and how many processes compile.
+
+    A folder for each kind of machine, as the code is made for its processor. Not in a store, which others may write to:
+    torch loads pickles and libraries from it. Must be set before torch is imported. Where the folder is not writable,
+    torch has one of its own.
+    """
+    import platformdirs
+
+    folder = platformdirs.user_cache_path("slbench") / "compile" / machine.host().machine_id
+    found = {"TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
+    return found | ({"TORCHINDUCTOR_CACHE_DIR": str(folder)} if os.access(existing(folder), os.W_OK) else {})
 
 
 def spawn(task: BaseModel, device: Device, *, threads: int, log: IO[bytes]) -> subprocess.Popen[str]:

@@ -3,14 +3,18 @@
 import dataclasses
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from slbench import machine
 from slbench.errors import InputError
+from slbench.kernel_choice import compiles
 from slbench.text import choices, shown
+
+if TYPE_CHECKING:
+    from slbench.spec import RunSpec
 
 Resolved = Literal["bf16", "fp32"]
 
@@ -145,6 +149,25 @@ def choose(requested: str, elsewhere: Mapping[str, Device] = NO_DEVICES) -> list
             allowed = choices(["auto", *known], label)
             raise InputError(f"--devices: unknown device (got {shown(label)}){allowed}")
     return [known[label] for label in labels]
+
+
+def resolve_compile(run: "RunSpec", slots: Sequence[Slot]) -> bool:
+    """Return whether a run is compiled on these slots, as its recipe requests; the same for the whole grid.
+
+    Raises:
+        InputError: if "auto" would differ from slot to slot.
+    """
+    steps = run.recipe.epochs * run.steps_per_epoch
+    by_kind = {
+        kind: compiles(run.recipe.compile, device_kind=kind, steps=steps)
+        for kind in dict.fromkeys(slot.device.kind for slot in slots)
+    }
+    if len(set(by_kind.values())) > 1:
+        mixed = ", ".join(f"{kind} {'compiled' if found else 'eager'}" for kind, found in by_kind.items())
+        raise InputError(
+            f"compile: auto would differ between devices (got {mixed}); choose with --set recipe.compile=false"
+        )
+    return any(by_kind.values())
 
 
 def resolve_precision(requested: str, slots: list[Slot]) -> Resolved:

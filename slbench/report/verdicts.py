@@ -31,6 +31,7 @@ PLAIN = "none"  # method that gains are differences to
 CONDITIONS: dict[str, Callable[[RunRecord], str]] = {  # in which compared runs should agree
     "devices": lambda record: f"{record.device_name} {record.device.partition(':')[0]}",
     "precisions": lambda record: record.precision,
+    "compilation": lambda record: "compiled" if record.compiled else "eager",
     "torch versions": lambda record: version_text(record.code, "torch"),
 }
 

@@ -17,7 +17,7 @@ from slbench.validation import Override
 
 T = TypeVar("T")
 
-ALIASES = {"precision": "recipe.precision"}
+ALIASES = {"precision": "recipe.precision", "compile": "recipe.compile"}
 ImageSize = Side | tuple[Side, Side]  # px: the side of a square, or [height, width]
 DATASET_FIELDS = ["image_size", "fraction", "per_class", "split_seed"]  # the other fields identify the data
 

@@ -122,6 +122,9 @@ ZIP = Key("grid.zip", "list of tables", "axes of the grid but seed", "", ZIP_TEX
 EXCLUDE = Key("exclude", "list of tables", "axes of the grid", "", field_descriptions(StudyFile)["exclude"])
 
 
+ENUM_TYPES = {str: "text", bool: "true or false", int: "integer"}
+
+
 @cache
 def fields() -> dict[str, Schema]:
     """Return the schema of every field of a run that a study can set, by dotted path."""
@@ -276,7 +279,9 @@ def type_text(schema: Schema) -> str:
     """Return the type of a value in terms of TOML."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(map(type_text, schema["anyOf"])))
-    kind = schema.get("type") or ("string" if isinstance(schema["enum"][0], str) else "integer")
+    if "type" not in schema:
+        return " or ".join(dict.fromkeys(ENUM_TYPES[type(value)] for value in schema["enum"]))
+    kind = schema["type"]
     if kind == "array":
         item = type_text(schema["items"])
         count = f"{schema['minItems']} " if schema.get("minItems", 0) == schema.get("maxItems") else ""
@@ -289,7 +294,7 @@ def allowed_text(schema: Schema) -> str:
     if "anyOf" in schema:
         return "; ".join(filter(None, dict.fromkeys(map(allowed_text, schema["anyOf"]))))
     if "enum" in schema:
-        return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in schema["enum"])
+        return ", ".join(f"'{value}'" if isinstance(value, str) else toml(value) for value in schema["enum"])
     if "items" in schema:
         return allowed_text(schema["items"])
     return ", ".join(f"{words} {number(schema[key])}" for key, words in LIMITS.items() if key in schema)

@@ -20,7 +20,8 @@ from slbench.spec import RunSpec
 from slbench.torch_runtime import autocast, reproducible, synchronize
 from slbench.train.checkpoint import Checkpoints
 from slbench.train.loop import EVALUATION_BATCH, Training
-from slbench.train.run import peak_memory, prepare
+from slbench.train.run import peak_memory, prepare, with_compiled_steps
+from slbench.train.run_conditions import RunConditions
 
 WARMUP_STEPS = 2  # of each epoch, not timed
 MIN_STEPS = 5  # timed steps
@@ -38,6 +39,7 @@ def probe(
     data: DataConfig | None = None,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
+    compiled: bool = False,
     threads: int,
     seconds: float,
     share: float,
@@ -56,9 +58,11 @@ def probe(
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, fraction=None, per_class=None))
     torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())  # does slow imports
     ready = time.monotonic()
+    conditions = RunConditions(device_kind=device.type, threads=threads, precision=precision, compiled=compiled)
     with reproducible(threads):
         splits = load(spec.dataset, labels.data, data) if has_data else random_splits(spec)
         training, network = prepare(spec, splits, device=device, precision=precision, on_progress=lambda progress: None)
+        with_compiled_steps(training, conditions, resumes=False)
         loaded = time.monotonic()
         times = step_times(training, seconds, share=share)
         evaluation = evaluation_seconds(training)

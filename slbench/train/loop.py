@@ -56,6 +56,7 @@ class Training:
     ) -> None:
         self.spec = spec
         self.network = network
+        self.forward: Callable[[Tensor], Tensor] = network  # of training steps; see slbench.train.compiled
         self.training, self.validation, self.test = training, validation, test
         self.device, self.precision = device, precision
         self.on_progress, self.on_step = on_progress, on_step
@@ -216,7 +217,7 @@ class Training:
 
     def _loss(self, batch: Batch) -> Float[Tensor, ""]:
         with autocast(self.device, self.precision):
-            logits = self.network(batch.images)
+            logits = self.forward(batch.images)
         return self.loss(logits.float(), batch)
 
     def _report(self, epoch: int, loss: Tensor) -> None:

@@ -27,7 +27,7 @@ from slbench.validation import checked
 
 STATE = {"run_id", "start", "seconds", "training", "selected"}
 TRAINING = {"network", "optimizer", "averaged", "history", "temperatures", "done", "total", "seconds"}
-MAY_LACK = {"selected", "temperatures", "device_name"}  # checkpoints of older versions
+MAY_LACK = {"selected", "temperatures", "device_name", "compiled", "not_compiled"}  # checkpoints of older versions
 SET_LATER = {"lr", "fused", "foreach"}  # settings of an optimizer that each step or device chooses
 
 

@@ -18,7 +18,7 @@ from slbench.data import DataConfig, load
 from slbench.data.batches import Batches
 from slbench.data.splits import Splits, content_hash
 from slbench.data.subset import subset
-from slbench.errors import DivergedError
+from slbench.errors import DivergedError, TrainingError
 from slbench.files import dump_json, write_atomic
 from slbench.history import EpochMetrics, results_of, write_history
 from slbench.machine import Code
@@ -51,6 +51,7 @@ def execute(
     data: DataConfig | None = None,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
+    compiled: bool = False,
     threads: int,
     device_label: str,
     device_name: str,
@@ -62,11 +63,13 @@ def execute(
 ) -> RunRecord:
     """Train a run in this process, from its last checkpoint if there is one, and write its record to the store.
 
-    A resumed run keeps its threads and precision. On another device model, or with another version of torch or slbench,
-    it restarts, because its numbers would match neither.
+    A resumed run keeps its threads and precision, and whether it is compiled. On another device model, or with another
+    version of torch or slbench, it restarts, because its numbers would match neither.
 
     Args:
         data: default: as the environment says.
+        compiled: compile the training steps, before any clock runs. Where that fails, a line of the log and the record
+            say so, and the run is eager.
         device_label: name of the device in the record; may differ from this process's name for it.
         device_name: product name of the device.
         checkpoint_seconds: between two checkpoints within an epoch; every epoch ends with one.
@@ -75,12 +78,15 @@ def execute(
         should_continue: called after every step; once False, saves a checkpoint and raises RunInterrupted.
     Raises:
         DivergedError: if a loss or an evaluation is not finite; the store then has this outcome.
-        TrainingError: if the run cannot be finished; the store then has no record of it.
+        TrainingError: if the run cannot be finished, such as one that began compiled where compiling fails; the store
+            then has no record of it.
     """
     began = time.perf_counter()
     folder = store.folder(spec, labels)
     paths, checkpoints = RunPaths(folder), Checkpoints(folder)
-    start = RunConditions(device_kind=device.type, device_name=device_name, threads=threads, precision=precision)
+    start = RunConditions(
+        device_kind=device.type, device_name=device_name, threads=threads, precision=precision, compiled=compiled
+    )
     state = resumable(checkpoints.load(lambda saved: check_state(saved, spec)), start, keep=labels.keep)
     if state is not None:
         start = RunConditions(**state["start"])
@@ -88,6 +94,7 @@ def execute(
         with reproducible(start.threads):
             splits = load(spec.dataset, labels.data, data)
             training, network = prepare(spec, splits, device=device, precision=start.precision, on_progress=on_progress)
+            start = with_compiled_steps(training, start, resumes=state is not None)
             manager = CheckpointManager(
                 training,
                 checkpoints,
@@ -100,13 +107,14 @@ def execute(
             if training.history or paths.history.exists():  # of an attempt that is not continued
                 write_history(paths.history, training.history)
             log.info(
-                "%s: %s on %s (%s, %s, %s), %s of %s; slbench %s",
+                "%s: %s on %s (%s, %s, %s%s), %s of %s; slbench %s",
                 "start" if state is None else f"resume at {position(training)}",
                 name or f"{labels.backbone} {labels.method} {labels.dataset} seed {spec.seed}",
                 device_label,
                 device_name or device.type,
                 plural(start.threads, "thread"),
                 start.precision,
+                ", compiled" if start.compiled else "",
                 plural(spec.recipe.epochs, "epoch"),
                 plural(spec.steps_per_epoch, "step"),
                 code_version(Code.model_validate_json(start.code)),
@@ -140,6 +148,8 @@ def execute(
             "device_name": device_name,
             "threads": start.threads,
             "precision": start.precision,
+            "compiled": start.compiled,
+            "not_compiled": start.not_compiled,
             "host": machine.host(),
             "code": Code.model_validate_json(start.code),
             "data_sha256": content_hash(splits),
@@ -189,7 +199,7 @@ def resumable(state: dict[str, Any] | None, asked: RunConditions, *, keep: Keep 
     if keep == "best" and state["training"]["history"] and state.get("selected") is None:
         log.warning("restarting: checkpoint lacks the weights of the best epoch")
         return None
-    for name in ("threads", "precision"):
+    for name in ("threads", "precision", "compiled"):
         original, requested = getattr(start, name), getattr(asked, name)
         if original != requested:
             log.warning("resuming with the original %s %s, not %s", name, original, requested)
@@ -290,6 +300,28 @@ def prepare(
         precision=precision,
         on_progress=on_progress,
     ), network
+
+
+def with_compiled_steps(training: Training, start: RunConditions, *, resumes: bool) -> RunConditions:
+    """Compile the steps of a run that is to be compiled; return its conditions: eager, with the reason, if that fails.
+
+    Raises:
+        TrainingError: if it fails for a run that resumes, whose first part was compiled.
+    """
+    if not start.compiled:
+        return start
+    from slbench.train.compiled import compile_steps
+
+    reason = compile_steps(training, threads=start.threads)
+    if not reason:
+        return start
+    if resumes:
+        raise TrainingError(
+            f"recipe.compile: the run began compiled, and compiling fails now: {reason}; "
+            "its checkpoint is kept; repair the compiler, or run it again from the start with --force"
+        )
+    log.warning("recipe.compile: not compiled, the run is eager: %s", reason)
+    return dataclasses.replace(start, compiled=False, not_compiled=reason)
 
 
 def write_temperatures(path: Path, temperatures: TemperatureHistory) -> None:

@@ -20,6 +20,8 @@ class RunConditions:
     device_name: str = ""  # product name of the processor or GPU; empty: unknown (a checkpoint of an older version)
     threads: int
     precision: Literal["bf16", "fp32"]
+    compiled: bool = False  # whether torch.compile compiled the training steps
+    not_compiled: str = ""  # why not, if the run was to be compiled
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     code: str = field(default_factory=lambda: machine.code().model_dump_json())
 

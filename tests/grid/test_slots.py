@@ -1,17 +1,28 @@
 """Devices and slots of invented machines: GPUs, cores and bf16 are replaced."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from slbench import machine
+from slbench import kernel_choice, machine
 from slbench.errors import InputError
 from slbench.grid.processes import child_environment
-from slbench.grid.slots import Device, Slot, devices, free_memory, make_slots, resolve_precision, visible_gpus
+from slbench.grid.slots import (
+    Device,
+    Slot,
+    devices,
+    free_memory,
+    make_slots,
+    resolve_compile,
+    resolve_precision,
+    visible_gpus,
+)
 from slbench.machine import Gpu
 from tests.grid.helpers import slots_on
-from tests.support import missing, naming
+from tests.support import missing, naming, runs
 
 A = Gpu(0, "GPU-aaaa-1", "NVIDIA H100", True)
 B = Gpu(1, "GPU-aabb-2", "NVIDIA T4", False)
@@ -81,6 +92,43 @@ def test_a_worker_process_sees_only_its_gpu_and_uses_its_threads(fake: Fake, dev
     environment = child_environment(devices()[device], 3)
     assert environment["CUDA_VISIBLE_DEVICES"] == visible
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
+
+
+def test_jobs_share_a_cache_of_compiled_code_unless_the_environment_names_one(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(A)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    found = {child_environment(device, 1)["TORCHINDUCTOR_CACHE_DIR"] for device in devices().values()}
+    assert found == {str(tmp_path / "slbench" / "compile" / machine.host().machine_id)}
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    assert child_environment(devices()["cpu"], 1)["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+
+
+@pytest.mark.parametrize(("requested", "compiled"), [(True, True), (False, False), ("auto", False)])
+def test_runs_are_compiled_as_requested_and_auto_is_never_yet(fake: Fake, requested: Any, compiled: bool) -> None:
+    fake(A)
+    (run,) = runs(set={"compile": requested})
+    for label in devices():
+        slots = make_slots(label, jobs_per_device=1, threads=1)
+        assert resolve_compile(run.spec, slots) is compiled
+
+
+def test_auto_compiles_long_runs_by_the_rule_of_the_device_and_must_not_differ_between_slots(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(A)
+    monkeypatch.setitem(kernel_choice.COMPILED_FROM_STEPS, "cuda", 280)
+    short, long = (run.spec for run in runs({"recipe.epochs": [1, 2]}, set={"compile": "auto"}))
+    assert (short.steps_per_epoch, long.steps_per_epoch) == (140, 140)
+    gpu = make_slots("cuda:0", jobs_per_device=1, threads=1)
+    assert [resolve_compile(spec, gpu) for spec in (short, long)] == [False, True]
+    both = make_slots("cuda:0,cpu", jobs_per_device=1, threads=1)
+    assert not resolve_compile(short, both)
+    with pytest.raises(InputError) as caught:
+        resolve_compile(long, both)
+    assert not missing(str(caught.value), "auto", "cuda compiled", "cpu eager", "--set", "recipe.compile=false")
 
 
 @pytest.mark.parametrize(("cores", "threads", "jobs"), [(6, 1, 6), (6, 2, 3), (7, 2, 3), (7, 7, 1), (1, 1, 1)])

@@ -158,12 +158,13 @@ def test_mixed_devices_and_torch_versions_are_named_with_every_verdict() -> None
     inputs = inputs_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}))
     first, *others = inputs.records
     code = first.code.model_copy(update={"versions": {**first.code.versions, "torch": "2.0"}})
-    records = (first.model_copy(update={"code": code, "precision": "bf16"}), *others)
+    records = (first.model_copy(update={"code": code, "precision": "bf16", "compiled": True}), *others)
     inputs = report_inputs(inputs.runs, list(records))
     table = make_table(inputs)
     answers, questions = make_sections(inputs, table.verdicts)
-    assert not missing(answers.items[0], "mixed precisions and torch versions")
-    assert not missing(" ".join(questions.lines[0]), "mixed precisions and torch versions")
+    mixed = "mixed precisions and compilation and torch versions"
+    assert not missing(answers.items[0], mixed)
+    assert not missing(" ".join(questions.lines[0]), mixed)
     assert any("Mixed torch versions" in note.text for note in table.notes)
     (of_gain,) = (note for note in table.notes if note.text == "Gain: mixed precisions and torch versions.")
     assert [of_gain.mark in row.marks for row in table.rows] == [False, True], "the row whose gain compares them"
