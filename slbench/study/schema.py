@@ -281,7 +281,7 @@ def type_text(schema: Schema) -> str:
         return " or ".join(dict.fromkeys(map(type_text, schema["anyOf"])))
     if "type" not in schema:
         return " or ".join(dict.fromkeys(ENUM_TYPES[type(value)] for value in schema["enum"]))
-    kind = schema["type"]
+    kind: str = schema["type"]
     if kind == "array":
         item = type_text(schema["items"])
         count = f"{schema['minItems']} " if schema.get("minItems", 0) == schema.get("maxItems") else ""
