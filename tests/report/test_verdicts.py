@@ -166,7 +166,7 @@ def test_mixed_devices_and_torch_versions_are_named_with_every_verdict() -> None
     assert not missing(answers.items[0], mixed)
     assert not missing(" ".join(questions.lines[0]), mixed)
     assert any("Mixed torch versions" in note.text for note in table.notes)
-    (of_gain,) = (note for note in table.notes if note.text == "Gain: mixed precisions and torch versions.")
+    (of_gain,) = (note for note in table.notes if note.text == f"Gain: {mixed}.")
     assert [of_gain.mark in row.marks for row in table.rows] == [False, True], "the row whose gain compares them"
 
 
