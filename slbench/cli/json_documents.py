@@ -302,7 +302,7 @@ class ContrastRow(Checked):
     correlation_low: float | None
     correlation_high: float | None
     sequential: bool  # a seed rule decided how many seeds there are
-    mixed: str  # conditions that differ between the runs: "mixed devices"; empty: none
+    mixed: str  # conditions that differ between the runs: "mixed devices", "devices differ between seeds"; empty: none
 
 
 TableLine = NewType("TableLine", dict[str, str | int | float | None])  # its keys: slbench.cli.json_page.table_keys

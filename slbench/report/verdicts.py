@@ -1,6 +1,7 @@
 """Verdicts of a report: the contrasts of its runs for one metric, as every table, figure and page shows them."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 RULE_METRIC = "final"  # what seed rules decide on
 UNKNOWN_RULE = "seed rule unknown"  # mark of results
 PLAIN = "none"  # method that gains are differences to
+SEED = "seed"
 CONDITIONS: dict[str, Callable[[RunRecord], str]] = {  # in which compared runs should agree
     "devices": lambda record: f"{record.device_name} {record.device.partition(':')[0]}",
     "precisions": lambda record: record.precision,
@@ -44,7 +46,7 @@ class Verdicts:
     results: tuple[Result, ...]
     variance: str  # of Statistics
     unanswered: tuple[Contrast, ...]  # questions of the study without a common seed yet
-    conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, by run id
+    conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, and SEED, by run id
     unknown_rule: frozenset[str] = frozenset()  # runs that a seed rule may have added, whose study is not readable
 
     @property
@@ -83,11 +85,20 @@ class Verdicts:
         return found
 
     def mixed(self, result: Result) -> str:
-        """Return what limits a result: "mixed devices", "seed rule unknown"; empty if nothing does."""
-        runs = [self.conditions[run_id] for run_id in result.answer.all_ids if run_id in self.conditions]
-        nouns = [noun for noun in CONDITIONS if len({run[noun] for run in runs}) > 1]
-        unknown = "" if self.unknown_rule.isdisjoint(result.answer.all_ids) else UNKNOWN_RULE
-        return "; ".join(filter(None, (f"mixed {' and '.join(nouns)}" if nouns else "", unknown)))
+        """Return what limits a result: "mixed devices", "seed rule unknown"; empty if nothing does.
+
+        Conditions that are alike within each seed do not touch its differences: "devices differ between seeds".
+        """
+        by_seed = defaultdict[str, list[Mapping[str, str]]](list)
+        for run_id in result.answer.all_ids & self.conditions.keys():
+            by_seed[self.conditions[run_id][SEED]].append(self.conditions[run_id])
+        values = {noun: [{run[noun] for run in runs} for runs in by_seed.values()] for noun in CONDITIONS}
+        within = [noun for noun, sets in values.items() if any(len(each) > 1 for each in sets)]
+        between = [noun for noun, sets in values.items() if noun not in within and len(set().union(*sets)) > 1]
+        texts = [f"mixed {' and '.join(within)}" if within else ""]
+        texts += [f"{' and '.join(between)} differ between seeds" if between else ""]
+        texts += ["" if self.unknown_rule.isdisjoint(result.answer.all_ids) else UNKNOWN_RULE]
+        return "; ".join(filter(None, texts))
 
     def rows(self) -> "list[dict[str, Any]]":
         """Return an unrounded row for each result: the columns of `slbench.contrasts`, and mixed conditions."""
@@ -121,7 +132,8 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
         variance=statistics.variance,
         unanswered=unanswered,
         conditions={
-            record.run_id: {noun: text(record) for noun, text in CONDITIONS.items()} for record in inputs.records
+            record.run_id: {SEED: str(record.spec.seed), **{noun: text(record) for noun, text in CONDITIONS.items()}}
+            for record in inputs.records
         },
         unknown_rule=inputs.unknown_rule,
     )

@@ -170,6 +170,17 @@ def test_mixed_devices_and_torch_versions_are_named_with_every_verdict() -> None
     assert [of_gain.mark in row.marks for row in table.rows] == [False, True], "the row whose gain compares them"
 
 
+def test_devices_that_differ_between_seeds_alone_are_not_called_mixed() -> None:
+    inputs = inputs_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}))
+    blocks = [
+        record.model_copy(update={"device_name": "Another"}) if record.spec.seed == 1 else record
+        for record in inputs.records
+    ]
+    table = make_table(report_inputs(inputs.runs, blocks))
+    assert make_sections(inputs, table.verdicts)[0].items[0].endswith("3 seeds, devices differ between seeds")
+    assert any(note.text == "Gain: devices differ between seeds." for note in table.notes)
+
+
 def test_seeds_to_decide_are_a_range_shown_from_five_degrees_of_freedom() -> None:
     few = sections_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}), {"none": (70, 71, 72), "spt": (71, 71, 74)})
     assert not {"Seeds to decide", "Detectable"} & set(few[1].heads)
