@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-kernels bench-tune bench-report bench-scale bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
+.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-kernels bench-tune bench-report bench-scale bench-shift bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -46,6 +46,10 @@ bench-tune: install
 
 bench-report: install
 	$(BIN)/python -m benchmarks.report
+
+# SPT beside the same networks without it; CPU time, so that other programs disturb it little.
+bench-shift: install
+	$(BIN)/python -m benchmarks.shift_cost
 
 bench-scale: install
 	$(BIN)/python -m benchmarks.scale

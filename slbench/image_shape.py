@@ -14,3 +14,9 @@ class ImageShape:
     size: tuple[int, int]  # (height, width) in px
     channels: int
     classes: int
+
+    @property
+    def kind(self) -> str:
+        """Return "gray images of 28 px", or "RGB images of 32 x 48 px"."""
+        colors = {1: "gray", 3: "RGB"}.get(self.channels, f"{self.channels}-channel")
+        return f"{colors} images of {' x '.join(map(str, dict.fromkeys(self.size)))} px"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Reference = tuple[str, Callable[[int], float]]  # name, and value by number of keys
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")  # distinguish bars in greyscale
 PANEL = 1.9  # inches: height of a panel, with its ticks
-AXIS = 1.6  # inches: height of its axis
+AXIS = 1.75  # inches: room for the label of its axis
 CROWDED = 14  # layers; above, tick labels are vertical
 
 

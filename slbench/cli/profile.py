@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slbench import machine
-from slbench.backbones import BACKBONES
+from slbench.backbones import BACKBONES, named_title
 from slbench.backbones.specs import is_foreign
 from slbench.cli import options
 from slbench.cli.costs import MODES, as_csv_text, show
@@ -112,7 +112,7 @@ def profile(
             rows,
             [
                 *(notes if backbone or method else []),
-                *([*how(setting, chosen), *disturbance(rows)] if throughput else []),
+                *([*how(setting, chosen), *shift_effect(rows, shape), *disturbance(rows)] if throughput else []),
             ],
         )
 
@@ -230,6 +230,24 @@ def enough_memory(setting: MeasurementContext) -> Iterator[None]:
             f"--batch-size: not enough memory on {setting.slot.device.label} (got {setting.batch_size}); "
             "use a smaller batch"
         ) from error
+
+
+def shift_effect(rows: Sequence[dict[str, Any]], shape: ImageShape) -> Iterator[str]:
+    """Yield how SPT changes images/s, alone or else with LSA, for the backbones that were measured without it too."""
+    speeds = {
+        (row["backbone"], row["method"]): [row[f"{mode}_images_per_second"]["median"] for mode in MODES] for row in rows
+    }
+    for method, name in (("spt", "SPT"), ("both", "SPT with LSA")):
+        texts = []
+        for backbone in dict.fromkeys(row["backbone"] for row in rows):
+            with_shift, plain = speeds.get((backbone, method)), speeds.get((backbone, "none"))
+            if with_shift and plain:
+                changes = [f"{100 * (one / other - 1):+.0f}" for one, other in zip(with_shift, plain, strict=True)]
+                text = f"{named_title(backbone)} {changes[0]} % (training {changes[1]} %)"
+                texts.append(text.replace("-", "−"))
+        if texts:
+            yield f"{name} changes images/s on {shape.kind}: {', '.join(texts)}."
+            return
 
 
 def disturbance(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Protocol, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from slbench.cli.terminal import CutColumn, bar_width, elapsed_column
 from slbench.cli.views import log_line
 from slbench.grid.events import (
     AlreadyFinished,
@@ -143,9 +144,9 @@ class LiveTuneView:
         self.search = SearchProgress(tuning)
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=bar_width(console)),
+            CutColumn("{task.fields[detail]}"),
+            elapsed_column(),
             console=console,
         )
         self._search = self.progress.add_task("search", total=None, detail="starting")

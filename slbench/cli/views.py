@@ -6,8 +6,9 @@ from typing import Protocol, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from slbench.cli.terminal import CutColumn, bar_width, elapsed_column, remaining_column
 from slbench.grid.events import (
     AlreadyFinished,
     Diverged,
@@ -194,11 +195,11 @@ class LiveView:
         self.totals = Totals(runs)
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=bar_width(console)),
+            CutColumn("{task.fields[detail]}"),
+            elapsed_column(),
             TextColumn("eta"),
-            TimeRemainingColumn(),
+            remaining_column(),
             console=console,
         )
         self._grid = self.progress.add_task("grid", total=sum(self.totals.steps.values()), detail=f"0 of {len(runs)}")

@@ -1,7 +1,7 @@
 """Caption of a table: data, training, metrics, devices; what docs/report.md says of every table is left out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slbench.measurement_records import Throughput
@@ -163,28 +163,32 @@ def speed_sentences(speeds: Iterable[Throughput], records: Iterable[RunRecord]) 
     return [f"Images/s: {'; '.join(ways)}."] if ways else []
 
 
-IMAGE_KINDS = {1: "gray", 3: "RGB"}  # by channels
-
-
 def shift_sentences(inputs: "ReportInputs") -> Iterator[str]:
-    """Yield the effect of SPT on images per second by kind of image, over pairs of networks measured alike."""
-    pairs = defaultdict[str, set[float]](set)
+    """Yield the effect of SPT on images per second by kind of image, over pairs of networks measured alike.
+
+    Without a network that has SPT alone, the effect of SPT with LSA.
+    """
     plain = {
         pairing(record): inputs.speeds[record.run_id].median
         for record in measured(inputs)
         if record.spec.method.is_plain
     }
-    for record in measured(inputs):
-        if only_shifts(record) and pairing(record) in plain:
-            shape = record.spec.dataset.shape
-            kind = f"{IMAGE_KINDS.get(shape.channels, f'{shape.channels}-channel')} images of {shape.size[0]} px"
-            pairs[kind].add(inputs.speeds[record.run_id].median / plain[pairing(record)] - 1)
-    texts = []
-    for kind, changes in pairs.items():
-        ends = dict.fromkeys(f"{100 * change:+.0f}" for change in (min(changes), max(changes)))
-        texts.append(f"{' to '.join(ends).replace('-', '−')} % on {kind}")
-    if texts:
-        yield f"SPT changes images/s by {'; '.join(texts)}."
+    for name, has_attention in (("SPT", False), ("SPT with LSA", True)):
+        changes = defaultdict[str, set[float]](set)
+        for record in measured(inputs):
+            if shifts(record, with_attention=has_attention) and pairing(record) in plain:
+                change = inputs.speeds[record.run_id].median / plain[pairing(record)] - 1
+                changes[record.spec.dataset.shape.kind].add(change)
+        if changes:
+            texts = (f"{range_text(values)} on {kind}" for kind, values in changes.items())
+            yield f"{name} changes images/s by {'; '.join(texts)}."
+            return
+
+
+def range_text(changes: Collection[float]) -> str:
+    """Return "−12 to −7 %"."""
+    ends = dict.fromkeys(f"{100 * change:+.0f}" for change in (min(changes), max(changes)))
+    return f"{' to '.join(ends).replace('-', '−')} %"
 
 
 def measured(inputs: "ReportInputs") -> Iterator[RunRecord]:
@@ -192,10 +196,10 @@ def measured(inputs: "ReportInputs") -> Iterator[RunRecord]:
     return (record for record in inputs.records if record.run_id in inputs.speeds)
 
 
-def only_shifts(record: RunRecord) -> bool:
-    """Return whether SPT, with any shift, is all that the method changes."""
+def shifts(record: RunRecord, *, with_attention: bool) -> bool:
+    """Return whether a method changes SPT, with any shift, and nothing else, or its attention besides."""
     method = record.spec.method
-    return method.shift != "none" and not method.changes_attention and not method.additions
+    return method.shift != "none" and method.changes_attention is with_attention and not method.additions
 
 
 def pairing(record: RunRecord) -> tuple[object, ...]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from slbench import machine
+from slbench.cli.profile import shift_effect
+from slbench.image_shape import ImageShape
 from slbench.measure import memory, throughput_keys
 from slbench.store import Store
 from tests.cli.conftest import Command
@@ -116,3 +118,16 @@ def test_invalid_arguments_are_one_line(
     result = slbench("profile", *arguments, "--store", tmp_path / "new")
     result.check_error(*line)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_effect_of_spt_on_speed_is_stated_for_the_kind_of_image() -> None:
+    def row(backbone: str, method: str, inference: float, train: float) -> dict[str, object]:
+        speeds = {"inference_images_per_second": {"median": inference}, "train_images_per_second": {"median": train}}
+        return {"backbone": backbone, "method": method, **speeds}
+
+    rgb, gray = ImageShape((32, 32), 3, 10), ImageShape((28, 28), 1, 10)
+    rows = [row("vit", "none", 100, 50), row("vit", "spt", 33, 60), row("swin", "spt", 9, 9), row("vit", "both", 1, 1)]
+    assert list(shift_effect(rows, rgb)) == ["SPT changes images/s on RGB images of 32 px: ViT −67 % (training +20 %)."]
+    (line,) = shift_effect([row("vit", "none", 100, 50), row("vit", "both", 90, 25)], gray)
+    assert line == "SPT with LSA changes images/s on gray images of 28 px: ViT −10 % (training −50 %)."
+    assert not list(shift_effect([row("vit", "none", 100, 50)], rgb))

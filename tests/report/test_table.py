@@ -222,6 +222,16 @@ def test_the_caption_says_what_spt_costs_in_speed_by_kind_of_image() -> None:
     }
     caption = " ".join(table(runs_, records, speeds=speeds).caption)
     assert "SPT changes images/s by −7 % on gray images of 32 px; −67 % on RGB images of 32 px." in caption
+    runs_ = runs({"method": ["none", "both"], "dataset": ["cifar10"]})
+    records = [make_record(run) for run in runs_]
+    speeds = {run.spec.run_id: make_speed(median=medians[shift_of(run), 3]) for run in runs_}
+    assert (
+        "SPT with LSA changes images/s by −67 % on RGB images of 32 px." in table(runs_, records, speeds=speeds).caption
+    )
+
+
+def shift_of(run: StudyRun) -> str:
+    return "none" if run.labels.method == "none" else "spt"
 
 
 def test_the_caption_has_data_protocol_length_seeds_device_and_code() -> None:
