@@ -261,7 +261,8 @@ def show(output: "AnalysisOutput", *, as_json: bool) -> None:
         }
         print_json(document)
         return
-    print("\n".join(line for line in output.text.splitlines() if not line.startswith("![")).rstrip() + "\n")
+    paragraphs = "\n".join(line for line in output.text.splitlines() if not line.startswith("![")).split("\n\n")
+    print("\n\n".join(filter(None, map(str.strip, paragraphs))) + "\n")
     say(Terminal(), f"written to {output.folder}: {'; '.join(grouped(output.files))}")
 
 
