@@ -125,8 +125,7 @@ def job_seconds(run: RunSpec, probe: Probe, *, epochs_done: int = 0) -> float:
     validated = run.dataset.num_validation if run.protocol == "holdout" else 0
     evaluated = run.dataset.num_test + validated
     epoch = run.steps_per_epoch * probe.step_seconds + evaluated * probe.evaluation_seconds + probe.save_seconds
-    last = run.dataset.num_test * probe.evaluation_seconds + probe.finish_seconds
-    return probe.load_seconds + max(0, run.recipe.epochs - epochs_done) * epoch + last
+    return probe.load_seconds + max(0, run.recipe.epochs - epochs_done) * epoch + probe.finish_seconds
 
 
 def estimate(

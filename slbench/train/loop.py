@@ -65,6 +65,7 @@ class Training:
         self.steps_per_epoch = spec.steps_per_epoch
         self.history: list[EpochMetrics] = []
         self.temperatures = TemperatureHistory(self.evaluated)
+        self.test_logits: Tensor | None = None  # (n k) of the present weights, if they have been evaluated
         self.done = 0  # steps of the current epoch
         self.total = self._zero()  # sum of their losses
         self.seconds = 0.0  # their duration
@@ -101,6 +102,7 @@ class Training:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Resume from a state of the same run."""
+        self.test_logits = None
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.averaged is not None:
@@ -143,6 +145,7 @@ class Training:
 
     def _train_epoch(self, epoch: int) -> float:
         """Train the rest of an epoch; return the learning rate of its last step."""
+        self.test_logits = None
         self.network.train()
         recipe, lr = self.spec.recipe, 0.0
         batches = self.training.training(
@@ -247,7 +250,14 @@ class Training:
             return torch.cat([network(images).float() for images, _ in batches.in_order(EVALUATION_BATCH)])
 
     def evaluate(self, batches: Batches) -> "Evaluation":
-        return Evaluation.of(self.logits(batches), batches.labels)
+        logits = self.logits(batches)
+        if batches is self.test:
+            self.test_logits = logits
+        return Evaluation.of(logits, batches.labels)
+
+    def test_outputs(self) -> Float[Tensor, "n k"]:
+        """Return the logits of the test images, computed again only if the weights were not evaluated yet."""
+        return self.logits(self.test) if self.test_logits is None else self.test_logits
 
 
 def count_below_zero(network: Backbone) -> int:

@@ -345,7 +345,7 @@ def write_results(
         write_atomic(folder / WEIGHTS["last"], last)
     if best is not None:
         write_atomic(folder / WEIGHTS["best"], best)
-    outputs = stored_outputs(training.logits(training.test), training.test.labels)
+    outputs = stored_outputs(training.test_outputs(), training.test.labels)
     sealed = seal({name: value.numpy() for name, value in outputs.items()})
     write_atomic(RunPaths(folder).logits, save(outputs, metadata=sealed))
     return {

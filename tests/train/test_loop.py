@@ -86,6 +86,20 @@ def test_averaged_weights_are_evaluated_and_not_trained() -> None:
     assert torch.equal(averaging.logits(averaging.test), before)
 
 
+def test_the_last_evaluation_is_not_computed_again_for_the_stored_outputs_but_that_of_other_weights_is() -> None:
+    trained = training(epochs=1)
+    (_,) = trained.epochs()
+    evaluated = trained.test_logits
+    assert evaluated is not None and trained.test_outputs() is evaluated
+    assert torch.equal(evaluated, trained.logits(trained.test))
+    state = trained.state()
+    trained.restore(state)
+    assert trained.test_logits is None  # a state says nothing of evaluations
+    assert torch.equal(trained.test_outputs(), evaluated)
+    trained._train_epoch(1)
+    assert not torch.equal(trained.test_outputs(), evaluated)
+
+
 def test_repeated_images_are_adjacent_and_augmented_independently() -> None:
     recipe = dataclasses.replace(RECIPES["paper"], batch_size=7, mixup=0.0, cutmix=0.0, erase=0.0, auto_augment="none")
     spec = tiny().dataset
