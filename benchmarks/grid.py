@@ -106,7 +106,7 @@ class JobCosts:
 
     start: float  # from its message to the end of its first step, without that step
     epochs: list[float]  # whole epochs: evaluation, metrics, checkpoint, progress, and the steps of the next one
-    end: float  # from the last step to the record, with two evaluations of the test images and one of the others
+    end: float  # from the last step to the record, with the last evaluation
 
 
 def job_costs(run: StudyRun, *, step: float) -> JobCosts:
@@ -209,7 +209,7 @@ def print_parts(rounds: int) -> None:
             shares.append((steps + forward) / epoch)
             without.append(steps / epoch)
         starts.append(job.start)
-        rest.append(job.end - forward - run.spec.dataset.num_test * bare.image)
+        rest.append(job.end - forward)
         print(f"step {1e3 * bare.step:.1f} ms, {1 / bare.image:,.0f} images/s evaluated, {job}", file=sys.stderr)
     print(
         f"epoch: bare steps and forward passes of evaluation {spread(shares, percent=True)} of its CPU time, ", end=""
