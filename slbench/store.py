@@ -277,9 +277,9 @@ class Store:
         folder = self._linked_folder(run, labels)
         paths, launch = RunPaths(folder), Launch(labels=labels, trial=trial, command=command)
         write_atomic(paths.spec, dump_json(run.as_dict()))
-        if state_of(folder) in ENDED:
+        if outcome_state(folder) is not None:
             raise AlreadyEndedError(f"{folder}: the run has ended; delete the folder to run it again")
-        continues = has_checkpoint(folder) and paths.history.is_file() and not paths.history.is_symlink()
+        continues = paths.history.is_file() and not paths.history.is_symlink() and has_checkpoint(folder)
         kept = [*SURVIVES_RESTART, RunPaths.spec, *([RunPaths.history] if continues else [])]
         for path in folder.iterdir():
             if path.name not in kept:
