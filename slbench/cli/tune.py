@@ -1,6 +1,5 @@
 """`slbench tune-temperature`."""
 
-import contextlib
 import shlex
 import signal
 import sys
@@ -227,9 +226,9 @@ def tune_temperature(
     console = Terminal(stderr=as_json)
     for line in opening(tuning):
         say(console, line)
-    cluster = contextlib.nullcontext() if elsewhere is None else elsewhere.opened(tuning.grid.runs)
-    with cluster, make_view(console, tuning) as view:
-        record, is_whole = run_tuning(tuning, on_event=view)
+    cluster = None if elsewhere is None else elsewhere.opened(tuning.grid.runs)
+    with make_view(console, tuning) as view:
+        record, is_whole = run_tuning(tuning, on_event=view, workers=cluster)
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:

@@ -172,16 +172,25 @@ TuningEvent = Event | TrialOutcome | Searching | Corrected | TimedOut | Comparin
 Listener = Callable[[TuningEvent], None]
 
 
-def run_tuning(tuning: PreparedSearch, *, on_event: Listener) -> tuple[SearchRecord, bool]:
+def run_tuning(
+    tuning: PreparedSearch,
+    *,
+    on_event: Listener,
+    workers: contextlib.AbstractContextManager[object] | None = None,
+) -> tuple[SearchRecord, bool]:
     """Search, compare and write; return the record and whether it is complete.
 
     The same call continues an interrupted search.
 
+    Args:
+        workers: elsewhere, if any; entered once this process has claimed the search, so that a second process that
+            is refused leaves the workers and the queue of the first alone.
     Raises:
         InputError: if the storage is not reachable, or another process runs this search.
         StorageError: if the storage becomes unreachable.
     """
-    with claim_search(tuning), reporting_outages(tuning.storage), opened_storage(tuning) as storage:
+    workers = workers or contextlib.nullcontext()
+    with claim_search(tuning), workers, reporting_outages(tuning.storage), opened_storage(tuning) as storage:
         searches = open_searches(tuning, storage, on_event=on_event)
         stopped = run_trials(tuning, searches, on_event=on_event)
         is_whole = not stopped and not any(search.failures for search in searches)
