@@ -12,10 +12,10 @@ import pytest
 from slbench.grid.adaptive_seeds import decisions, outcomes_in, requested_runs, write_study_file
 from slbench.stats.pocock import sequential_level
 from slbench.store import Store
-from slbench.study import Study, load_study
+from slbench.study import Study, StudyRun, load_study
 from slbench.study_files import path_of, studies_of
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, make_record, missing
+from tests.support import ROOT, TINY_STUDY, make_record, missing, store_history
 
 RULED = 'seeds = { min = 2, max = 3, until = "decided" }' + TINY_STUDY.replace(
     '["none", "lsa"]', '["none", "spt", "lsa"]'
@@ -36,8 +36,17 @@ def store(study: Path, tmp_path: Path) -> Store:
     store = Store(tmp_path / "results")
     for run in load_study(study).runs:
         accuracy = ACCURACIES[run.labels.method][run.spec.seed]
-        store.finish(store.begin(run.spec, run.labels), make_record(run, final_test_top1=accuracy))
+        finish(store, run, accuracy=accuracy)
     return store
+
+
+def finish(store: Store, run: StudyRun, *, accuracy: float) -> None:
+    """Store a finished run of one epoch."""
+    folder = store.begin(run.spec, run.labels)
+    equal = dict.fromkeys(("final_test_top1", "best_test_top1", "selected_test_top1"), accuracy)
+    record = make_record(run, **equal)
+    store_history(folder, record)
+    store.finish(folder, record)
 
 
 def added_runs(study: Path, store: Store) -> list[tuple[str, int]]:
@@ -113,7 +122,7 @@ def id_of_seed_2(study: Path, index: int) -> str:
 def test_an_export_of_a_study_includes_added_seeds(slbench: Command, study: Path, store: Store) -> None:
     added = [run for run in requested_runs(load_study(study), store) if run.spec.seed == 2]
     for run in added:
-        store.finish(store.begin(run.spec, run.labels), make_record(run))
+        finish(store, run, accuracy=20.0)
     result = slbench("export", study, store.root.parent / "runs.tar", "--store", store.root)
     assert result.code == 0
     assert "8 runs" in result.out
