@@ -6,7 +6,8 @@ time is printed beside them, and only on an idle machine it says how long a grid
 ways: eight small jobs one after the other with all threads, all at once, and packed by slbench.
 epoch: a whole epoch of a run, against as many bare steps and forward passes on one batch in memory.
 start: a job after the first in a slot, from its message to its first step.
-waste: a grid of jobs of ten seconds, against the bare steps and forward passes of its jobs.
+waste: a grid of jobs of ten seconds, against the bare steps and forward passes of its jobs, and the share of its slots'
+wall time that is neither training steps nor the forward passes of evaluation.
 """
 
 import argparse
@@ -38,6 +39,7 @@ class Cost:
 
     wall: float = 0.0  # s
     cpu: float = 0.0  # s of this process and of those that it has waited for
+    steps: float = 0.0  # s of wall time in training steps, of all jobs of a grid
 
 
 def cpu_seconds() -> float:
@@ -70,6 +72,9 @@ def run_grid(study: Study, slots: list[Slot]) -> Cost:
         with timed() as cost:
             failed = executor.run(study.runs)
         assert failed == 0, "a job of the benchmark failed"
+        for record in executor.store.records(run.spec.run_id for run in study.runs):
+            samples = record.spec.recipe.epochs * record.spec.samples_per_epoch
+            cost.steps += samples / record.train_images_per_second
         return cost
 
 
@@ -229,12 +234,23 @@ def print_waste(runs: int) -> None:
     cost = run_grid(study, slots)
     again = bare_costs(run)
     steps, image = ((one + other) / 2 for one, other in zip(astuple(bare), astuple(again), strict=True))
-    useful = runs * epochs * (run.spec.steps_per_epoch * steps + evaluated(run) * image)
+    forward = runs * epochs * evaluated(run) * image
+    useful = runs * epochs * run.spec.steps_per_epoch * steps + forward
     waste = cost.cpu - useful
     print(
         f"{runs} jobs of {useful / runs:.1f} s in {len(slots)} slots: {cost.cpu:.1f} CPU s, of which waste "
         f"{100 * waste / cost.cpu:.1f} % ({waste / runs:.2f} s a job); {cost.wall:.1f} s of wall time"
     )
+    held = len(slots) * cost.wall
+    shares = ", ".join(
+        f"{name} {100 * seconds / held:.1f} %"
+        for name, seconds in {
+            "training steps": cost.steps,
+            "forward passes of evaluation": forward,
+            "waste": held - cost.steps - forward,
+        }.items()
+    )
+    print(f"wall time of the slots, on an idle machine: {shares}")
 
 
 def astuple(bare: BareCosts) -> tuple[float, float]:

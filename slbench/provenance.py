@@ -1,6 +1,6 @@
 """Devices, versions and commits of results, as one sentence each."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from slbench.machine import Code
 from slbench.record import Outcome
@@ -24,15 +24,17 @@ def code_text(code: Code) -> str:
     return f"{version_text(code, 'slbench')}, {version_text(code, 'torch')}, {commit_text(code)}"
 
 
-def device_text(record: Outcome, *, index: bool = False) -> str:
+def device_text(record: Outcome, *, index: bool = False, without: Collection[str] = ()) -> str:
     """Return "NVIDIA H100 (cuda, 1 thread, bf16, compiled)": what determines the bits of a run besides its spec.
 
     Args:
         index: keep the index of the device, "cuda:1".
+        without: fields of the recipe whose outcome is left out, "recipe.precision" or "recipe.compile".
     """
-    device = record.device if index else record.device.partition(":")[0]
-    compiled = ", compiled" if record.compiled else ""
-    return f"{record.device_name} ({device}, {plural(record.threads, 'thread')}, {record.precision}{compiled})"
+    parts = [record.device if index else record.device.partition(":")[0], plural(record.threads, "thread")]
+    parts += [record.precision] if "recipe.precision" not in without else []
+    parts += ["compiled"] if record.compiled and "recipe.compile" not in without else []
+    return f"{record.device_name} ({', '.join(parts)})"
 
 
 def provenance_texts(records: Iterable[Outcome]) -> tuple[tuple[str, ...], tuple[str, ...]]:

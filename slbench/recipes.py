@@ -23,6 +23,7 @@ MAX_COUNT = 1_000_000
 Count = Annotated[int, Ge(1), Le(MAX_COUNT)]
 Copies = Annotated[int, Ge(1), Le(1000)]
 
+ALIASES = {"precision": "recipe.precision", "compile": "recipe.compile"}  # short names of fields in studies
 DEFAULT_LR = 0.001  # of recipes with lr None, unless the backbone has its own; see RECIPE_SOURCES
 
 

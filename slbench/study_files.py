@@ -36,7 +36,7 @@ class Look(Stored):
 
     title: str
     contrast: str
-    runs: dict[str, str]  # id of the run with seed 0 by method
+    runs: dict[str, str]  # id of the run with seed 0 by side of the contrast: method, or value of its field
     state: Literal["decided", "undecided", "waiting", "withheld"]
     seeds: int  # requested of all its methods
     n: int  # analyzed; 0 before the first analysis, and then no numbers
@@ -49,11 +49,11 @@ class Look(Stored):
     @classmethod
     def of(cls, comparison: Comparison, analysis: "InterimAnalysis") -> "Look":
         """Return the stored form of an analysis."""
-        methods = zip(comparison.contrast.methods, comparison.runs, strict=True)
+        sides = zip(comparison.contrast.sides, comparison.runs, strict=True)
         return cls(
             title=comparison.title,
             contrast=comparison.contrast.name,
-            runs={method: run.spec.run_id for method, run in methods},
+            runs={side: run.spec.run_id for side, run in sides},
             state=analysis.state,
             seeds=analysis.seeds,
             n=analysis.n,
@@ -177,7 +177,7 @@ def look_at(
 
     Args:
         contrast: its name, such as "spt against none".
-        run_ids: of the runs of its methods in one cell, all seeds.
+        run_ids: of its runs in one cell, all seeds.
     """
     wanted = set(run_ids)
     for study in studies:

@@ -83,7 +83,7 @@ class SeedRuleState:
             groups[comparison.contrast].append(comparison)
         design, found = self.design, list[Decision]()
         for group in groups.values():
-            cells = [self._by_method(comparison, outcomes) for comparison in group]
+            cells = [self._by_side(comparison, outcomes) for comparison in group]
             found += map(Decision, group, interim_analyses(group[0].contrast, cells, design))
         return tuple(found)
 
@@ -105,10 +105,10 @@ class SeedRuleState:
         """Return the ids of all runs that the rule can depend on."""
         return {run for ids in self.ids.values() for run in ids}
 
-    def _by_method(self, comparison: Comparison, outcomes: Outcomes) -> "dict[str, dict[int, Outcome]]":
-        """Return the outcomes of a comparison by method and seed."""
-        methods = zip(comparison.contrast.methods, comparison.runs, strict=True)
-        return {method: self._by_seed(run, outcomes) for method, run in methods}
+    def _by_side(self, comparison: Comparison, outcomes: Outcomes) -> "dict[str, dict[int, Outcome]]":
+        """Return the outcomes of a comparison by side of its contrast and seed."""
+        sides = zip(comparison.contrast.sides, comparison.runs, strict=True)
+        return {side: self._by_seed(run, outcomes) for side, run in sides}
 
     def _by_seed(self, run: StudyRun, outcomes: Outcomes) -> "dict[int, Outcome]":
         """Return the outcomes of a run's cell by seed; diverged runs as chance if the study says so."""

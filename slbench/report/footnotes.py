@@ -4,6 +4,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from slbench.methods import model_title
 from slbench.provenance import commit_text, device_text, version_text
@@ -42,7 +43,8 @@ def footnotes(
     """
     notes = [*map(Note, missing(inputs)), *map(Note, failed(inputs)), *map(Note, unreadable(inputs))]
     notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
-    notes += list(mixed(inputs.records, "devices", device_text))
+    compared = {question.field for question in inputs.contrasts or () if question.field}  # differ on purpose
+    notes += list(mixed(inputs.records, "devices", partial(device_text, without=compared)))
     notes += list(mixed(inputs.records, "torch versions", lambda record: version_text(record.code, "torch")))
     notes += [Note(f"Gain: {text}.", "?", ids) for text, ids in limited_gains.items()]
     needs_logits = any(METRICS[name].from_outputs for name in shown_columns if name in METRICS)

@@ -36,6 +36,7 @@ CONDITIONS: dict[str, Callable[[RunRecord], str]] = {  # in which compared runs 
     "compilation": lambda record: "compiled" if record.compiled else "eager",
     "torch versions": lambda record: version_text(record.code, "torch"),
 }
+DECIDED_BY = {"recipe.precision": "precisions", "recipe.compile": "compilation"}  # conditions that fields ask for
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Verdicts:
     results: tuple[Result, ...]
     variance: str  # of Statistics
     unanswered: tuple[Contrast, ...]  # questions of the study without a common seed yet
-    conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, and SEED, by run id
+    conditions: Mapping[str, Mapping[str, str]]  # of CONDITIONS, SEED and DECIDED_BY (as asked for), by run id
     unknown_rule: frozenset[str] = frozenset()  # runs that a seed rule may have added, whose study is not readable
 
     @property
@@ -72,7 +73,7 @@ class Verdicts:
         return {
             run_id: result
             for result in self.results
-            if (contrast := result.answer.contrast).reference == PLAIN and contrast.trend is None
+            if (contrast := result.answer.contrast).reference == PLAIN and contrast.column is None
             for run_id in result.answer.run_ids
         }
 
@@ -87,15 +88,26 @@ class Verdicts:
     def mixed(self, result: Result) -> str:
         """Return what limits a result: "mixed devices", "seed rule unknown"; empty if nothing does.
 
-        Conditions that are alike within each seed do not touch its differences: "devices differ between seeds".
+        Conditions that are alike within each seed do not touch its differences: "devices differ between seeds". One
+        that the contrast is about differs between its sides, and should not differ within either.
         """
-        by_seed = defaultdict[str, list[Mapping[str, str]]](list)
-        for run_id in result.answer.all_ids & self.conditions.keys():
-            by_seed[self.conditions[run_id][SEED]].append(self.conditions[run_id])
-        values = {noun: [{run[noun] for run in runs} for runs in by_seed.values()] for noun in CONDITIONS}
-        within = [noun for noun, sets in values.items() if any(len(each) > 1 for each in sets)]
-        between = [noun for noun, sets in values.items() if noun not in within and len(set().union(*sets)) > 1]
+        runs = [self.conditions[run_id] for run_id in result.answer.all_ids & self.conditions.keys()]
+        field = result.answer.contrast.field or ""
+        within, between, equal = list[str](), list[str](), list[str]()
+        for noun in CONDITIONS:
+            asked = DECIDED_BY.get(field) == noun
+            values = defaultdict[str, set[str]](set)
+            for run in runs:
+                values[run[field if asked else SEED]].add(run[noun])
+            differ = len(set().union(*values.values())) > 1
+            if any(len(each) > 1 for each in values.values()):
+                within.append(noun)
+            elif asked and len(values) > 1 and not differ:
+                equal.append(noun)
+            elif differ and not asked:
+                between.append(noun)
         texts = [f"mixed {' and '.join(within)}" if within else ""]
+        texts += [f"same {' and '.join(equal)} on both sides" if equal else ""]
         texts += [f"{' and '.join(between)} differ between seeds" if between else ""]
         texts += ["" if self.unknown_rule.isdisjoint(result.answer.all_ids) else UNKNOWN_RULE]
         return "; ".join(filter(None, texts))
@@ -132,11 +144,18 @@ def verdicts(inputs: ReportInputs, metric: str, *, primary: bool = True) -> Verd
         variance=statistics.variance,
         unanswered=unanswered,
         conditions={
-            record.run_id: {SEED: str(record.spec.seed), **{noun: text(record) for noun, text in CONDITIONS.items()}}
+            record.run_id: {SEED: str(record.spec.seed), **asked_for(record)}
+            | {noun: text(record) for noun, text in CONDITIONS.items()}
             for record in inputs.records
         },
         unknown_rule=inputs.unknown_rule,
     )
+
+
+def asked_for(record: RunRecord) -> dict[str, str]:
+    """Return the values of DECIDED_BY that a run asks for; what it got is in CONDITIONS."""
+    recipe = record.spec.recipe
+    return {"recipe.precision": recipe.precision, "recipe.compile": str(recipe.compile)}
 
 
 def check_answerable(unanswered: Sequence[Contrast], inputs: ReportInputs) -> None:

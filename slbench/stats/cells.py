@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAINING = ("dataset_", "recipe_")  # prefixes of fields in which compared runs agree
+OWN = ("recipe_", "protocol")  # prefixes of fields that follow from no other field of a run
 NUMERICS = "numerics_"  # prefix of the versions of the parts that a run uses; NaN for the others
 EQUAL = "recipe_equal"  # training budget of subsets; the full set has none and is compared with both kinds
 ACCURACY = "final_test_top1"
@@ -62,7 +63,7 @@ class Cell:
         return ", ".join(f"{name} {value}" for name, value in {**self.setting, **variant}.items() if value == value)
 
 
-def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
+def cells(frame: "pd.DataFrame", *, swept: str | None = None, alone: bool = False) -> list[Cell]:
     """Return the cells of a frame of runs.
 
     Fields of training that differ within a backbone and data set, and sizes of the backbone that differ within a method
@@ -74,13 +75,18 @@ def cells(frame: "pd.DataFrame", *, swept: str | None = None) -> list[Cell]:
     Args:
         swept: column of a training field, such as "dataset_fraction", that is an axis here. Fields that it determines
             do not tell cells apart either.
+        alone: nothing else in recipe and protocol may follow that field, since its values are compared.
     """
     if swept in WHOLE and swept in frame:
         frame = frame.assign(**{swept: frame[swept].fillna(WHOLE[swept])})
-    return [cell for _, runs in frame.groupby(["backbone", "dataset"], sort=False) for cell in cells_of(runs, swept)]
+    return [
+        cell
+        for _, runs in frame.groupby(["backbone", "dataset"], sort=False)
+        for cell in cells_of(runs, swept, alone=alone)
+    ]
 
 
-def cells_of(runs: "pd.DataFrame", swept: str | None) -> Iterator[Cell]:
+def cells_of(runs: "pd.DataFrame", swept: str | None, *, alone: bool) -> Iterator[Cell]:
     """Yield the cells of one backbone on one data set."""
     varied = [str(column) for column in runs if varies(runs[column])]
     methods = [part for _, part in runs.groupby("method", sort=False)]
@@ -91,12 +97,22 @@ def cells_of(runs: "pd.DataFrame", swept: str | None) -> Iterator[Cell]:
     axes += [name for name in varied if name.startswith(NUMERICS) and varies(runs[name].dropna())]
     if swept in apart:
         axes.append(swept)
-        apart = [name for name in apart if not determined(runs, name, by=swept)]
-    for values in distinct_rows(runs, apart):
-        setting = dict(zip(apart, values, strict=True))
-        if EQUAL in setting and missing(setting[EQUAL]) and swept is not None:
-            continue  # the full set: part of the cells with either budget
+        kept = OWN if alone else ()
+        apart = [
+            name for name in apart if name != swept and (name.startswith(kept) or not determined(runs, name, by=swept))
+        ]
+    settings = [dict(zip(apart, values, strict=True)) for values in distinct_rows(runs, apart)]
+    for setting in settings:
+        if swept is not None and any(is_full_set_of(setting, other) for other in settings):
+            continue  # part of the cells with either budget
         yield Cell(matching_rows(runs, setting, optional=EQUAL if swept else ""), axes=axes, setting=setting)
+
+
+def is_full_set_of(setting: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether a setting is that of another, but without a training budget of subsets."""
+    if EQUAL not in setting or not missing(setting[EQUAL]) or missing(other[EQUAL]):
+        return False
+    return all(same_value(value, other[name]) for name, value in setting.items() if name != EQUAL)
 
 
 def determined(runs: "pd.DataFrame", name: str, *, by: str) -> bool:

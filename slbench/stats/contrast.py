@@ -1,49 +1,100 @@
-"""Contrast: a declared question about the methods of a study."""
+"""Contrast: a declared question about the methods of a study, or about two values of a field that it varies."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
 
+from slbench.differing import setting_text
 from slbench.errors import InputError
-from slbench.text import choices, shown
+from slbench.recipes import ALIASES
+from slbench.text import choices, distinct, shown
 from slbench.validation import STRICT, checked
 
 METHODS_2X2 = ("none", "spt", "lsa", "both")
 MIN_BACKBONES = 5  # fewer say too little about backbones at large
 Name = Annotated[str, MinLen(1)]
+Value = str | bool | int | float  # of a field of a run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """A question: a method against a reference, an effect of the 2x2, or a trend over a field that the study varies."""
+    """A question: a method against a reference, an effect of the 2x2, or about a field that the study varies.
+
+    That is a trend over the field, or two of its values, which are compared for each method.
+    """
 
     __pydantic_config__ = STRICT
 
     method: Name | None = None  # the method that is compared, or followed along a trend
-    reference: Name | None = None  # the method to compare with; default "none", for a trend no comparison
+    reference: Value | None = None  # method or value to compare with; default: method "none", of a trend nothing
     effect: Literal["spt", "lsa", "interaction"] | None = None  # of the 2x2 of none, spt, lsa and both
     trend: Name | None = None  # field with several values, such as "method.initial_temperature"
     scale: Literal["linear", "log"] = "linear"  # of that field: change per unit, or per doubling
+    field: Name | None = None  # with two values or more, such as "precision": value against reference, for each method
+    value: Value | None = None  # of that field
     over: Literal["backbones", "backbones at large"] | None = None  # mean over these backbones, or over all such ones
 
     def __post_init__(self) -> None:
+        if self.field is not None:
+            self._check_values()
+            return
+        if self.value is not None:
+            raise InputError(f"value: needs a field (got {shown(self.value)})")
+        if not isinstance(self.reference, str | None):
+            raise InputError(f"reference: must be the name of a method (got {shown(self.reference)})")
         if self.effect is not None and (self.method or self.reference or self.trend):
             raise InputError(f"effect: excludes method, reference and trend (got {shown(self.effect)}); keep one")
         if self.effect is None and self.method is None:
-            raise InputError("method: is missing; allowed: a method, with reference or trend, or an effect")
+            raise InputError("method: is missing; allowed: a method, with reference or trend, an effect, or a field")
         if self.method is not None and self.method == self.reference:
             raise InputError(f"reference: must differ from the method (got {shown(self.reference)})")
         if self.scale == "log" and self.trend is None:
             raise InputError("scale: needs a trend (got 'log')")
 
+    def _check_values(self) -> None:
+        """Raise InputError unless a field has two values that differ."""
+        others = {"method": self.method, "effect": self.effect, "trend": self.trend}
+        if given := [key for key, other in others.items() if other is not None]:
+            raise InputError(
+                f"field: excludes method, effect and trend (got {shown(self.field)} and {given[0]}); keep one"
+            )
+        if self.scale == "log":
+            raise InputError("scale: needs a trend (got 'log')")
+        for key in ("value", "reference"):
+            if getattr(self, key) is None:
+                raise InputError(f"{key}: is missing; allowed: a value of {self.field}")
+        if len(set(self.sides)) == 1:
+            raise InputError(f"reference: must differ from the value (got {shown(self.reference)})")
+
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods whose runs answer it, the compared one first."""
+        """The methods whose runs answer it, the compared one first; none if each method answers it alone."""
+        if self.field is not None:
+            return ()
         if self.effect is not None:
             return ("both", "none", "spt", "lsa")
-        return tuple(name for name in (self.method, self.reference) if name is not None)
+        return tuple(str(name) for name in (self.method, self.reference) if name is not None)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """What it takes the accuracies of, the compared side first: its methods, or "precision=bf16" and so on."""
+        if self.field is None:
+            return self.methods
+        return tuple(setting_text(self.field, value) for value in (self.value, self.reference))
+
+    @property
+    def reference_text(self) -> str:
+        """The method or value to compare with as text; empty without one."""
+        return str(self.reference or "") if self.field is None else self.sides[1].partition("=")[2]
+
+    @property
+    def column(self) -> str | None:
+        """The column of a tidy frame along which it compares; None for contrasts of methods alone."""
+        path = self.trend or self.field
+        return None if path is None else path.replace(".", "_")
 
     @property
     def is_sign(self) -> bool:
@@ -52,9 +103,11 @@ class Contrast:
 
     @property
     def name(self) -> str:
-        """Short name, such as "spt against none" or "interaction of spt and lsa"."""
+        """Short name: "spt against none", "interaction of spt and lsa", "precision=bf16 against fp32"."""
         if self.effect is not None:
             return "interaction of spt and lsa" if self.effect == "interaction" else f"main effect of {self.effect}"
+        if self.field is not None:
+            return f"{self.sides[0]} against {self.reference_text}"
         pair = f"{self.method}" if self.reference is None else f"{self.method} against {self.reference}"
         if self.trend is None:
             return pair
@@ -74,7 +127,13 @@ def declared(entry: Contrast | Mapping[str, Any], *, reference: str = "none", wh
     if not isinstance(entry, Mapping):
         raise InputError(f"{where}: must be a table (got {shown(entry)}); allowed: keys of [[contrast]]")
     default = {} if "effect" in entry or "trend" in entry or "method" not in entry else {"reference": reference}
-    contrast: Contrast = checked(Contrast, {**default, **entry}, where=where)
+    for key in ("value", "reference"):
+        got = entry.get(key)
+        if not isinstance(got, Value | None) or (isinstance(got, float) and not isfinite(got)):
+            raise InputError(f"{where}: {key}: must be text, a number, true or false (got {shown(got)})")
+    field = entry.get("field")
+    full = {"field": ALIASES[field]} if isinstance(field, str) and field in ALIASES else {}
+    contrast: Contrast = checked(Contrast, {**default, **entry, **full}, where=where)
     return contrast
 
 
@@ -101,6 +160,21 @@ def check_methods(contrast: Contrast, methods: Sequence[str], *, where: str = "c
             f"{where}: effect: needs the methods {', '.join(METHODS_2X2)} (got {shown(contrast.effect)} without "
             f"{', '.join(missing)})"
         )
-    for key, name in (("method", contrast.method), ("reference", contrast.reference)):
-        if name is not None and name not in methods:
+    for key, name in zip(("method", "reference"), () if contrast.effect else contrast.methods, strict=False):
+        if name not in methods:
             raise InputError(f"{where}: {key}: no run has this method (got {shown(name)}){choices(methods, name)}")
+
+
+def check_values(contrast: Contrast, known: Iterable[Any], *, where: str = "contrast") -> None:
+    """Raise InputError for a value of the contrast's field that no run has.
+
+    Args:
+        known: the values of that field.
+    """
+    assert contrast.field is not None
+    sides = [setting_text(contrast.field, value) for value in known]
+    for key, side in zip(("value", "reference"), contrast.sides, strict=True):
+        if side not in sides:
+            allowed = choices((each.partition("=")[2] for each in distinct(sides)), side.partition("=")[2])
+            got = shown(getattr(contrast, key))
+            raise InputError(f"{where}: {key}: no run has this value of {contrast.field} (got {got}){allowed}")

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from slbench.errors import InputError
-from slbench.stats.cells import ACCURACY, Cell, cells
+from slbench.stats.cells import ACCURACY, Cell, Variant, cells
 from slbench.stats.contrast import METHODS_2X2, MIN_BACKBONES, Contrast
 from slbench.text import distinct, shown
 
@@ -31,13 +31,13 @@ class Answer:
     dataset: str
     setting: str  # fields that tell this cell from others with the same backbone and data set
     values: BySeed
-    pairs: tuple[tuple[float, float], ...] = ()  # accuracies (method, reference) of the common seeds
+    pairs: tuple[tuple[float, float], ...] = ()  # accuracies (first side, reference) of the common seeds
     failed: str = ""  # "2 of 5 spt": diverged runs of the methods involved
     unequal_failures: bool = False  # the methods involved have different numbers of diverged runs
     span: float = 1.0  # of a trend: units or doublings from the lowest to the highest value of the field
     swept: str = ""  # of a trend: "dataset.fraction 0.1111 to 1"
-    run_ids: frozenset[str] = field(default_factory=frozenset)  # index of the compared method's runs in the frame
-    all_ids: frozenset[str] = field(default_factory=frozenset)  # of the runs of all its methods
+    run_ids: frozenset[str] = field(default_factory=frozenset)  # index of the runs of its first side in the frame
+    all_ids: frozenset[str] = field(default_factory=frozenset)  # of all its runs
 
     @property
     def shown_setting(self) -> str:
@@ -49,34 +49,53 @@ def answers(
     frame: "pd.DataFrame", questions: Iterable[Contrast], *, failures: Failures
 ) -> dict[Contrast, list[Answer]]:
     """Return the values of each contrast in every cell in which its methods share a seed."""
-    grouped, found = dict[str | None, list[Cell]](), dict[Contrast, list[Answer]]()
+    grouped, found = dict[tuple[str | None, bool], list[Cell]](), dict[Contrast, list[Answer]]()
     for contrast in questions:
-        swept = None if contrast.trend is None else contrast.trend.replace(".", "_")
-        if swept not in grouped:
-            grouped[swept] = cells(frame, swept=swept)
+        along = contrast.column, contrast.field is not None
+        if along not in grouped:
+            grouped[along] = cells(frame, swept=along[0], alone=along[1])
         alone = replace(contrast, over=None)
         if alone not in found:
-            own = [each for cell in grouped[swept] for each in of_cell(cell, alone, swept, failures)]
+            own = [each for cell in grouped[along] for each in of_cell(cell, alone, failures)]
             found[alone] = [each for each in own if each.values or each.failed]
         if contrast.over is not None:
             found[contrast] = list(over_backbones(contrast, found[alone]))
     return {contrast: found[contrast] for contrast in questions}
 
 
-def of_cell(cell: Cell, contrast: Contrast, swept: str | None, failures: Failures) -> Iterator[Answer]:
+def of_cell(cell: Cell, contrast: Contrast, failures: Failures) -> Iterator[Answer]:
     """Yield the values of a contrast in a cell, for each variant of its method."""
-    if swept is not None:
-        yield from trends(cell, contrast, swept, failures)
+    if contrast.trend is not None:
+        yield from trends(cell, contrast, failures)
         return
-    first = contrast.methods[0]
-    for variant in cell.variants(first):
+    for variant, runs in of_methods(cell, contrast) if contrast.field is None else of_values(cell, contrast):
+        values = {side: by_seed(part, failures) for side, part in runs.items()}
+        yield answer(cell, contrast, variant, values=combined(contrast, values), runs=runs, pairs=pairs(values))
+
+
+def of_methods(cell: Cell, contrast: Contrast) -> "Iterator[tuple[Variant, dict[str, pd.DataFrame]]]":
+    """Yield each variant of the first method, and the runs of all methods."""
+    for variant in cell.variants(contrast.methods[0]):
         runs = matched_runs(cell, contrast.methods, variant)
         if runs is not None:
-            values = {method: by_seed(part, failures) for method, part in runs.items()}
-            yield answer(cell, contrast, variant, values=combined(contrast, values), runs=runs, pairs=pairs(values))
+            yield variant, runs
 
 
-def matched_runs(cell: Cell, methods: Sequence[str], variant: Mapping[str, Any]) -> "dict[str, pd.DataFrame] | None":
+def of_values(cell: Cell, contrast: Contrast) -> "Iterator[tuple[Variant, dict[str, pd.DataFrame]]]":
+    """Yield each variant of each method that has both values of a field, and its runs with either."""
+    column = contrast.column
+    if column not in cell.axes:
+        return
+    for method in cell.by_method:
+        for variant in cell.variants(method):
+            other = cell.matching(method, {**variant, column: contrast.reference})
+            if variant[column] == contrast.value and other is not None and other[column] == contrast.reference:
+                runs = (cell.runs(method, each) for each in (variant, other))
+                rest = {axis: value for axis, value in variant.items() if axis != column}
+                yield {"method": method, **rest}, dict(zip(contrast.sides, runs, strict=True))
+
+
+def matched_runs(cell: Cell, methods: Sequence[str], variant: Variant) -> "dict[str, pd.DataFrame] | None":
     """Return the runs of a variant of the first method and of the matching variants of the others; None without one."""
     runs = {methods[0]: cell.runs(methods[0], variant)}
     for method in methods[1:]:
@@ -118,18 +137,18 @@ def diverged(runs: "pd.DataFrame") -> "pd.Series[bool]":
 def combined(contrast: Contrast, values: Mapping[str, BySeed]) -> BySeed:
     """Return a contrast of accuracies seed by seed, over the common seeds."""
     shared = sorted(set.intersection(*(set(each) for each in values.values())))
-    return {seed: one_seed(contrast, {method: values[method][seed] for method in values}) for seed in shared}
+    return {seed: one_seed(contrast, {side: values[side][seed] for side in values}) for seed in shared}
 
 
 def one_seed(contrast: Contrast, value: Mapping[str, float]) -> float:
-    """Return a contrast of the accuracies of one seed, by method.
+    """Return a contrast of the accuracies of one seed, by its sides.
 
     Main effect of SPT: ((spt - none) + (both - lsa)) / 2, and likewise of LSA. Interaction: both - lsa - spt + none,
     the gain of SPT with LSA less its gain without; not halved, so that it is a difference of two gains.
     """
     if contrast.effect is None:
-        assert contrast.method is not None
-        return value[contrast.method] - (value[contrast.reference] if contrast.reference is not None else 0.0)
+        first, *others = (value[side] for side in contrast.sides)
+        return first - sum(others)
     none, spt, lsa, both = (value[method] for method in METHODS_2X2)
     if contrast.effect == "interaction":
         return both - lsa - spt + none
@@ -137,18 +156,19 @@ def one_seed(contrast: Contrast, value: Mapping[str, float]) -> float:
 
 
 def pairs(values: Mapping[str, BySeed]) -> tuple[tuple[float, float], ...]:
-    """Return the accuracies of two methods over their common seeds; empty for another number of methods."""
+    """Return the accuracies of two sides over their common seeds; empty for another number of sides."""
     if len(values) != 2:
         return ()
     one, other = values.values()
     return tuple((one[seed], other[seed]) for seed in sorted(one.keys() & other.keys()))
 
 
-def trends(cell: Cell, contrast: Contrast, swept: str, failures: Failures) -> Iterator[Answer]:
+def trends(cell: Cell, contrast: Contrast, failures: Failures) -> Iterator[Answer]:
     """Yield the least-squares slope of each seed over a swept field, for each combination of the other axes."""
     import numpy as np
     import pandas as pd
 
+    swept = contrast.column
     if swept not in cell.axes:
         return
     variants = [variant for variant in cell.variants(contrast.methods[0]) if variant[swept] == variant[swept]]
@@ -197,15 +217,15 @@ def determined_by(swept: str, variants: Sequence[Mapping[str, Any]]) -> set[str]
 def answer(
     cell: Cell,
     contrast: Contrast,
-    variant: Mapping[str, Any],
+    variant: Variant,
     *,
     values: BySeed,
     runs: "Mapping[str, pd.DataFrame]",
     pairs: tuple[tuple[float, float], ...] = (),
     span: float = 1.0,
 ) -> Answer:
-    """Return an answer with the numbers of diverged runs of the methods involved."""
-    lost = {method: (int(diverged(part).sum()), len(part)) for method, part in runs.items()}
+    """Return an answer with the numbers of diverged runs of the sides involved."""
+    lost = {side: (int(diverged(part).sum()), len(part)) for side, part in runs.items()}
     return Answer(
         contrast=contrast,
         backbone=cell.backbone,
@@ -213,10 +233,10 @@ def answer(
         setting=cell.describe(variant),
         values=values,
         pairs=pairs,
-        failed=", ".join(f"{bad} of {count} {method}" for method, (bad, count) in lost.items() if bad),
+        failed=", ".join(f"{bad} of {count} {side}" for side, (bad, count) in lost.items() if bad),
         unequal_failures=len({bad for bad, _ in lost.values()}) > 1,
         span=span,
-        run_ids=frozenset(runs[contrast.methods[0]].index),
+        run_ids=frozenset(runs[contrast.sides[0]].index),
         all_ids=frozenset(run_id for part in runs.values() for run_id in part.index),
     )
 

@@ -7,8 +7,15 @@ from statistics import mean, variance
 from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
-from slbench.stats.cells import ACCURACY
-from slbench.stats.contrast import Contrast, check_methods, declared, default_contrasts, effect_contrasts
+from slbench.stats.cells import ACCURACY, TRAINING, WHOLE, varies
+from slbench.stats.contrast import (
+    Contrast,
+    check_methods,
+    check_values,
+    declared,
+    default_contrasts,
+    effect_contrasts,
+)
 from slbench.stats.contrasts import Answer, BySeed, answers
 from slbench.stats.correlation import Correlation, correlation
 from slbench.stats.intervals import t_bound
@@ -17,13 +24,14 @@ from slbench.stats.robust_prior import PRIORS
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics, VarianceKind
 from slbench.stats.simultaneous import MIN_CORRELATION_DF, min_p_level, sidak_level
 from slbench.stats.verdict import Verdict, verdict
-from slbench.text import distinct
+from slbench.text import choices, distinct, shown
 from slbench.validation import checked
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Family = Literal["primary", "exploratory"]
+FIELDS = (*TRAINING, "protocol", "method_", "backbone_")  # prefixes of fields of a run
 COLUMNS = (
     "backbone", "dataset", "setting", "contrast", "reference", "estimate", "low", "high", "low_plain", "high_plain",
     "level", "std", "df", "n", "over", "failed", "verdict", "family", "exploratory", "correlation", "correlation_low",
@@ -64,7 +72,7 @@ class Result:
         """Return the values of COLUMNS."""
         answer, contrast, together = self.answer, self.answer.contrast, self.correlation
         values = (
-            answer.backbone, answer.dataset, answer.shown_setting, contrast.name, contrast.reference or "",
+            answer.backbone, answer.dataset, answer.shown_setting, contrast.name, contrast.reference_text,
             self.estimate, self.low, self.high, self.low_plain, self.high_plain, self.level, self.std, self.df, self.n,
             self.over, answer.failed, self.verdict, self.family, self.family == "exploratory",
             *((together.value, together.low, together.high) if together else (math.nan,) * 3),
@@ -102,10 +110,12 @@ def contrasts(
         contrasts: the questions of the study, the primary family: keys `method` and `reference`; or `effect` ("spt",
             "lsa" or "interaction" of the 2x2 of none, spt, lsa, both); or `method`, `trend` (a field such as
             "method.initial_temperature" or "dataset.fraction") and `scale` ("linear" or "log"), with or without
-            `reference`; each with or without `over` ("backbones": mean over these; "backbones at large": over five
-            or more as an independent sample). None: every method against `reference` is primary. What else the runs
-            can answer follows as exploratory rows, a family of their own: other methods against `reference`, the
-            effects of the 2x2, means over the backbones.
+            `reference`; or `field`, `value` and `reference`: two values of a field of training, compared for each
+            method between runs that differ in it alone (the column `setting` names the method). Each with or without
+            `over` ("backbones": mean over these; "backbones at large": over five or more as an independent sample).
+            None: every method against `reference` is primary. What else the runs can answer follows as exploratory
+            rows, a family of their own: other methods against `reference`, the effects of the 2x2, means over the
+            backbones.
         reference: method to compare with where a contrast names none.
         margin: largest difference in points without practical meaning; above 0. Of a trend over its whole range.
         variance: "moderated", "robust" or "own".
@@ -168,6 +178,7 @@ def judge(
     primary = default_contrasts(methods, reference) if questions is None else list(distinct(questions))
     for question in primary if strict else ():
         check_methods(question, methods)
+        check_field(question, frame)
     rest = [one for one in exploratory(primary, methods, reference) if one not in primary]
     found = answers(frame, [*primary, *rest], failures=statistics.failures)
     for question in primary if strict and questions is not None else ():
@@ -178,6 +189,20 @@ def judge(
         *judged(asked, family="primary", statistics=statistics),
         *judged(others, family="exploratory", statistics=statistics),
     ]
+
+
+def check_field(question: Contrast, frame: "pd.DataFrame") -> None:
+    """Raise InputError for a field in which no runs differ, or a value that no run has."""
+    if question.field is None:
+        return
+    fields = [str(name) for name in frame if str(name).startswith(FIELDS) and varies(frame[name])]
+    if question.column not in fields:
+        allowed = choices(fields, str(question.column))
+        raise InputError(f"contrast: field: no runs differ in it (got {shown(question.field)}){allowed}")
+    values = (
+        frame[question.column].fillna(WHOLE[question.column]) if question.column in WHOLE else frame[question.column]
+    )
+    check_values(question, values.dropna().unique().tolist())
 
 
 def exploratory(primary: Sequence[Contrast], methods: Sequence[str], reference: str) -> list[Contrast]:
@@ -195,6 +220,8 @@ def why_unanswered(question: Contrast) -> str:
         return "needs five or more backbones with its methods on one data set"
     if question.over == "backbones":
         return "needs two or more backbones with its methods and a common seed on one data set"
+    if question.field is not None:
+        return f"needs runs of one method with a common seed that differ in {question.field} alone"
     if question.trend is not None:
         return f"needs runs with a common seed at two or more values of {question.trend}"
     return "no runs with a common seed answer it; run the methods it names"

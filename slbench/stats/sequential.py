@@ -128,9 +128,9 @@ def interim_analyses(
     runs finish nor later seeds matter. With moderated variances, every cell waits for the first seeds of the others.
 
     Args:
-        cells: outcome of each run by method and seed. A seed in which all methods diverged is skipped; where the
-            numbers of diverged runs differ the verdict is withheld. Replace "diverged" by the accuracy of guessing for
-            `failures = "chance"`.
+        cells: outcome of each run by side of the contrast and seed. A seed in which all sides diverged is skipped;
+            where the numbers of diverged runs differ the verdict is withheld. Replace "diverged" by the accuracy of
+            guessing for `failures = "chance"`.
     """
     found = [series(contrast, cell, design.rule) for cell in cells]
     if design.statistics.variance == "own":
@@ -146,14 +146,14 @@ def interim_analyses(
 def series(contrast: Contrast, outcomes: Mapping[str, BySeed], rule: StoppingRule) -> Series:
     """Return the values of a comparison at each analysis, up to the first seed of which a run is missing."""
     looks, values = list[tuple[int, Values]](), list[float]()
-    lost = dict.fromkeys(contrast.methods, 0)
+    lost = dict.fromkeys(contrast.sides, 0)
     for seed in range(rule.max):
-        at_seed = {method: outcomes[method].get(seed) for method in contrast.methods}
+        at_seed = {side: outcomes[side].get(seed) for side in contrast.sides}
         if None in at_seed.values():
             return Series(tuple(looks), "waiting", max(seed + 1, rule.min))
-        finished = {method: value for method, value in at_seed.items() if isinstance(value, float | int)}
-        for method in at_seed.keys() - finished.keys():
-            lost[method] += 1
+        finished = {side: value for side, value in at_seed.items() if isinstance(value, float | int)}
+        for side in at_seed.keys() - finished.keys():
+            lost[side] += 1
         usable = len(finished) == len(at_seed)
         if usable:
             values.append(one_seed(contrast, finished))

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from slbench.data import DEFAULT_DATASET
 from slbench.differing import setting_text
 from slbench.errors import InputError
+from slbench.recipes import ALIASES
 from slbench.study.file import Flags, StudyFile, Value
 from slbench.study.paths import (
-    ALIASES,
     axis_values,
     by_full_path,
     check_path,

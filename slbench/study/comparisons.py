@@ -2,8 +2,9 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from slbench.differing import setting_text
 from slbench.errors import InputError
 from slbench.stats.contrast import Contrast, default_contrasts
 from slbench.study.runs import Comparison, StudyRun
@@ -12,6 +13,7 @@ from slbench.validation import Override
 
 PLAIN = "none"  # the method that others are compared with by default
 Cell = dict[str, Override]
+Group = dict[str, tuple[Cell, StudyRun]]  # by side of a contrast
 
 
 def comparisons(
@@ -21,7 +23,7 @@ def comparisons(
     settings: Callable[[Cell], tuple[str, ...]],
     where: str,
 ) -> tuple[Comparison, ...]:
-    """Return every contrast of methods in each cell that has them, distinct runs only.
+    """Return every contrast of methods or values in each cell that has them, distinct runs only.
 
     Trends and means over backbones are not decided by a rule; they use the runs that the other contrasts ask for, and
     count in the family whose error it keeps (`slbench.study.planned`).
@@ -32,34 +34,45 @@ def comparisons(
     Raises:
         InputError: for a method without its reference, and if nothing is left to compare.
     """
-    groups = defaultdict[str, dict[str, tuple[Cell, StudyRun]]](dict)
-    for cell, run in resolved:
-        if run.spec.seed == 0:
-            groups[pairing_key(cell)].setdefault(run.labels.method, (cell, run))
-    nothing = "no contrast that a rule decides (a method against a reference, or an effect of the 2x2)"
+    firsts = [(cell, run) for cell, run in resolved if run.spec.seed == 0]
+    by_method = groups_of(firsts)
+    nothing = "no contrast that a rule decides (a method against a reference, two values, or an effect of the 2x2)"
     if contrasts is None:
         nothing = f"no method to compare with '{PLAIN}'"
-        contrasts = default_contrasts(distinct(method for group in groups.values() for method in group), PLAIN)
+        contrasts = default_contrasts(distinct(method for group in by_method for method in group), PLAIN)
     found = dict[tuple[Contrast, tuple[str, ...]], Comparison]()
     for contrast in filter(is_decided, contrasts):
-        for group in groups.values():
+        for group in by_method if contrast.field is None else groups_of(firsts, contrast.field):
             check_reference(contrast, group, where)
-            runs = tuple(group[method][1] for method in contrast.methods if method in group)
+            runs = tuple(group[side][1] for side in contrast.sides if side in group)
             ids = tuple(run.spec.run_id for run in runs)
-            if len(set(ids)) == len(contrast.methods):
-                made = Comparison(contrast, runs, settings(group[contrast.methods[0]][0]))
-                found.setdefault((contrast, ids), made)
+            if len(set(ids)) == len(contrast.sides):
+                others = tuple(each for each in settings(group[contrast.sides[0]][0]) if each not in contrast.sides)
+                found.setdefault((contrast, ids), Comparison(contrast, runs, others))
     if not found:
         raise InputError(f"{where}: seeds: {nothing}; use fixed seeds: grid.seed or --seeds N")
     return tuple(found.values())
 
 
+def groups_of(resolved: Iterable[tuple[Cell, StudyRun]], field: str | None = None) -> list[Group]:
+    """Return groups of cells that differ only in method and seed, by method.
+
+    Args:
+        field: by its values, which alone differ besides the seed.
+    """
+    groups = defaultdict[str, Group](dict)
+    for cell, run in resolved:
+        side = run.labels.method if field is None else setting_text(field, run.value(field))
+        groups[pairing_key(cell, apart=field or "method")].setdefault(side, (cell, run))
+    return list(groups.values())
+
+
 def is_decided(contrast: Contrast) -> bool:
     """Return whether a seed rule can decide a contrast."""
-    return contrast.trend is None and contrast.over is None and len(contrast.methods) > 1
+    return contrast.trend is None and contrast.over is None and len(contrast.sides) > 1
 
 
-def check_reference(contrast: Contrast, group: Mapping[str, tuple[Cell, StudyRun]], where: str) -> None:
+def check_reference(contrast: Contrast, group: Group, where: str) -> None:
     """Raise InputError for a method in a cell without its reference."""
     method, reference = contrast.method, contrast.reference
     if method is not None and method in group and reference is not None and reference not in group:
@@ -70,8 +83,6 @@ def check_reference(contrast: Contrast, group: Mapping[str, tuple[Cell, StudyRun
         )
 
 
-def pairing_key(cell: Cell) -> str:
-    """Return a key that is equal for cells that differ only in method and seed."""
-    return json.dumps(
-        {path: entry.value for path, entry in cell.items() if path not in ("method", "seed")}, default=str
-    )
+def pairing_key(cell: Cell, *, apart: str) -> str:
+    """Return a key that is equal for cells that differ only in the seed and one other axis."""
+    return json.dumps({path: entry.value for path, entry in cell.items() if path not in (apart, "seed")}, default=str)

@@ -1,19 +1,19 @@
 """Expand a study file and flags into runs."""
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from slbench.errors import InapplicableError, InputError
-from slbench.stats.contrast import MIN_BACKBONES, Contrast, check_methods, declared
+from slbench.stats.contrast import MIN_BACKBONES, Contrast, check_methods, check_values, declared
 from slbench.study.axes import Grid
 from slbench.study.comparisons import comparisons
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
 from slbench.table_spec import TableSpec, check_columns, check_labels
-from slbench.text import choices, shown
+from slbench.text import choices, distinct, shown
 from slbench.validation import Override
 
 TABLE_LABELS = ("backbone", "method", "dataset")  # labels by which the table of a study names them
@@ -64,9 +64,7 @@ class Expansion:
             notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
         notes += self._unused_methods()
-        contrasts = self._contrasts(
-            *({getattr(run.labels, name) for run in runs.values()} for name in ("method", "backbone"))
-        )
+        contrasts = self._contrasts(list(runs.values()))
         compared: tuple[Comparison, ...] = ()
         if self.grid.rule is not None:
             compared = comparisons(resolved, contrasts, settings=self.grid.other_axes, where=self.where)
@@ -92,8 +90,9 @@ class Expansion:
             return []
         return [f"{self.where}: method: not in grid.method, so not run: {', '.join(map(shown, unused[:5]))}"]
 
-    def _contrasts(self, methods: Collection[str], backbones: Collection[str]) -> tuple[Contrast, ...] | None:
+    def _contrasts(self, runs: Sequence[StudyRun]) -> tuple[Contrast, ...] | None:
         """Return the declared questions; None without. Those that flags take the runs from are left out."""
+        methods, backbones = ({getattr(run.labels, name) for run in runs} for name in ("method", "backbone"))
         entries = enumerate(map(self._with_labels, self.file.contrast))
         questions = [declared(entry, where=f"{self.where}: contrast[{number}]") for number, entry in entries]
         kept = list[Contrast]()
@@ -105,6 +104,7 @@ class Expansion:
                 check_methods(question, sorted(methods), where=where)
                 check_backbones(question, backbones, where)
                 self._check_trend(question, where)
+                self._check_values(question, runs, where)
             except InputError:
                 if not self.flags.grid:
                     raise
@@ -114,7 +114,7 @@ class Expansion:
 
     def _with_labels(self, entry: Any) -> Any:
         """Return a question with the labels of its methods in place of their names."""
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict) or "field" in entry:
             return entry
         labels = self.resolver.method_labels
         named = {key: entry[key] for key in ("method", "reference") if isinstance(entry.get(key), str)}
@@ -129,19 +129,36 @@ class Expansion:
         """Raise InputError unless the field of a trend has several values, all of them numbers."""
         if question.trend is None:
             return
-        axes = {
-            path: values
-            for path, values in self.grid.axes.items()
-            if len(values) > 1 and path not in (*TABLE_LABELS, "seed")
-        }
-        values = [each.value for each in axes.get(question.trend, ())]
-        if not values:
-            allowed = choices(axes, question.trend) or "; add it to [grid]"
-            raise InputError(f"{where}: trend: no axis with several values (got {shown(question.trend)}){allowed}")
+        values = self._values_of_axis(question.trend, f"{where}: trend")
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
             raise InputError(f"{where}: trend: needs numbers (got {question.trend} = {shown(values)})")
         if question.scale == "log" and min(values) <= 0:
             raise InputError(f"{where}: scale: log needs values above 0 (got {question.trend} = {shown(values)})")
+
+    def _check_values(self, question: Contrast, runs: Iterable[StudyRun], where: str) -> None:
+        """Raise InputError unless runs have both values of a field, and only that field differs between them."""
+        if question.field is None:
+            return
+        self._values_of_axis(question.field, f"{where}: field")
+        if question.field in self.grid.ties:
+            got = shown(question.field)
+            raise InputError(
+                f"{where}: field: must be an axis of its own, as it is to differ alone (got {got}, which is tied)"
+            )
+        known = distinct(run.value(question.field) for run in runs)
+        check_values(question, [value for value in known if value is not None], where=where)
+
+    def _values_of_axis(self, path: str, where: str) -> list[Any]:
+        """Return the values of a field's axis. Raises InputError unless it has several."""
+        axes = {
+            axis: values
+            for axis, values in self.grid.axes.items()
+            if len(values) > 1 and axis not in (*TABLE_LABELS, "seed", "recipe")
+        }
+        if path not in axes:
+            allowed = choices(axes, path) or "; add it to [grid]"
+            raise InputError(f"{where}: no axis with several values (got {shown(path)}){allowed}")
+        return [each.value for each in axes[path]]
 
     def _check_table_spec(self, runs: Iterable[StudyRun]) -> None:
         """Raise InputError for an unknown column, or an unknown label if no flag changes the grid."""

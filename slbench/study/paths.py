@@ -10,14 +10,13 @@ from slbench.data.specs import DatasetSpec, Side
 from slbench.errors import InputError
 from slbench.methods import Method
 from slbench.names import lookup
-from slbench.recipes import Recipe
+from slbench.recipes import ALIASES, Recipe
 from slbench.study.file import Value
 from slbench.text import choices, shown
 from slbench.validation import Override
 
 T = TypeVar("T")
 
-ALIASES = {"precision": "recipe.precision", "compile": "recipe.compile"}
 ImageSize = Side | tuple[Side, Side]  # px: the side of a square, or [height, width]
 DATASET_FIELDS = ["image_size", "fraction", "per_class", "split_seed"]  # the other fields identify the data
 

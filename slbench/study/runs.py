@@ -2,16 +2,18 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slbench.data.config import DataConfig
+from slbench.differing import flat
 from slbench.engine_settings import EngineTables
 from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.record import Labels
-from slbench.spec import RunSpec
+from slbench.spec import RunSpec, to_dict
+from slbench.stats.cells import WHOLE
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
@@ -56,6 +58,12 @@ class StudyRun:
         """Name: "ViT-small both fashion-mnist-12k lr=0.003 seed 0", with the trial of a search behind it."""
         return f"{self.cell} seed {self.spec.seed}{self.trial and f', {self.trial}'}"
 
+    def value(self, path: str) -> Any:
+        """Return the resolved value of a field such as "recipe.lr"; None if the run has no such field."""
+        column = path.replace(".", "_")
+        value = flat(to_dict(self.spec)).get(column)
+        return WHOLE.get(column) if value is None else value
+
     @property
     def title(self) -> str:
         """Title: "ViT-small both fashion-mnist-12k lr=0.003 seed 0 (1a2b3c4d5e6f)"."""
@@ -68,10 +76,10 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A contrast of methods in one cell: the runs of its methods with seed 0, equal in all other settings."""
+    """A contrast in one cell: the runs of its sides with seed 0, equal in all other settings."""
 
     contrast: Contrast
-    runs: tuple[StudyRun, ...]  # in the order of contrast.methods
+    runs: tuple[StudyRun, ...]  # in the order of contrast.sides
     settings: tuple[str, ...]  # of the grid's other axes: "lr=0.003"
 
     @property
@@ -79,7 +87,8 @@ class Comparison:
         """Title: "SL-ViT on cifar100, lr=0.003" against "none"; else with the name of the contrast."""
         labels = self.runs[0].labels
         against_none = self.contrast.method is not None and self.contrast.reference == "none"
-        subject = model_title(labels.backbone, labels.method) if against_none else labels.backbone
+        is_one_method = against_none or self.contrast.field is not None
+        subject = model_title(labels.backbone, labels.method) if is_one_method else labels.backbone
         title = ", ".join([f"{subject} on {labels.dataset}", *self.settings])
         return title if against_none else f"{self.contrast.name}, {title}"
 

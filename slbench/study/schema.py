@@ -15,13 +15,13 @@ from slbench.data import DATASETS
 from slbench.data.specs import DatasetSpec
 from slbench.engine_settings import RaySettings, SlurmSettings
 from slbench.methods import METHODS, Method
-from slbench.recipes import RECIPES, Recipe
+from slbench.recipes import ALIASES, RECIPES, Recipe
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import Statistics
 from slbench.study.axes import DEFAULT_AXES
 from slbench.study.descriptions import field_descriptions
 from slbench.study.file import StudyFile
-from slbench.study.paths import ALIASES, backbone_specs, field_types
+from slbench.study.paths import backbone_specs, field_types
 from slbench.study.resolve import Seed
 from slbench.study.runs import SeedRule
 from slbench.table_spec import TableSpec, column_names

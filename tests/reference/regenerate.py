@@ -1,6 +1,7 @@
 """Reports of the reference studies, printed again from their committed runs.
 
-Each folder `results/reference/NAME` with a `runs.tar.gz` has the report of `studies/reference_NAME.toml`.
+Each folder `results/reference/NAME` with a `runs.tar.gz` has the report of `studies/reference_NAME.toml`, or of
+`studies/NAME.toml` where there is no such file.
 """
 
 import shutil
@@ -25,7 +26,8 @@ def names() -> list[str]:
 
 def study_of(name: str) -> Path:
     """Return the study file of a reference study."""
-    return ROOT / "studies" / f"reference_{name}.toml"
+    own = ROOT / "studies" / f"reference_{name}.toml"
+    return own if own.exists() else ROOT / "studies" / f"{name}.toml"
 
 
 def regenerate(name: str, folder: Path) -> Path:

@@ -181,6 +181,63 @@ def test_devices_that_differ_between_seeds_alone_are_not_called_mixed() -> None:
     assert any(note.text == "Gain: devices differ between seeds." for note in table.notes)
 
 
+def compared_by(field: str, values: list[Any]) -> tuple[StudyRun, ...]:
+    question = {"field": field, "value": values[0], "reference": values[1]}
+    content = {"grid": {"backbone": [TINY], "method": ["none", "spt"], field: values, "seed": [0, 1, 2]}}
+    return study({**content, "contrast": [question]}).runs
+
+
+def test_a_condition_that_a_contrast_is_about_is_not_called_mixed_unless_it_is_not_what_was_asked_for() -> None:
+    question = Contrast(field="recipe.compile", value=True, reference=False)
+    runs_ = compared_by("compile", [True, False])
+
+    def answers(eager: Callable[[StudyRun], bool]) -> tuple[list[str], Table]:
+        records = [
+            make_record(
+                run,
+                final_test_top1=NOISY[run.labels.method][run.spec.seed]
+                + 0.1 * bool(run.spec.recipe.compile) * run.spec.seed,
+                compiled=not eager(run),
+                not_compiled="no compiler" if run.spec.recipe.compile and eager(run) else None,
+            )
+            for run in runs_
+        ]
+        inputs = report_inputs(runs_, records, contrasts=(question,))
+        table = make_table(inputs)
+        return list(make_sections(inputs, table.verdicts)[0].items), table
+
+    items, table = answers(lambda run: not run.spec.recipe.compile)
+    assert items[0].startswith(
+        "compile=true against false, Tiny on fashion-mnist-12k, method none: equivalent, +0.10 ("
+    )
+    assert len(items) == 2 and items[1].endswith("3 seeds"), "nothing is mixed"
+    assert not any("Mixed" in note.text or "Gain" in note.text for note in table.notes)
+    items, _ = answers(lambda run: True)
+    assert items[0].endswith("3 seeds, same compilation on both sides"), "compilation failed"
+    items, _ = answers(lambda run: not run.spec.recipe.compile or run.spec.seed == 1)
+    assert items[0].endswith("3 seeds, mixed compilation")
+
+
+def test_a_seed_rule_decides_two_values_of_a_field_for_each_method() -> None:
+    rule = SeedRule(min=3, max=4, until="decided")
+    question = {"field": "precision", "value": "bf16", "reference": "fp32"}
+    grid_ = {"backbone": [TINY], "method": ["none", "spt"], "precision": ["bf16", "fp32"]}
+    ruled = study({"seeds": rule.model_dump(), "grid": grid_, "contrast": [question]})
+    gains_ = {("none", "bf16"): 20.0, ("spt", "bf16"): -20.0}
+    top1 = {
+        run.spec.run_id: 50 + gains_.get((run.labels.method, run.spec.recipe.precision), run.spec.seed / 9)
+        for run in ruled.runs
+    }
+    looks = [decision.look for decision in decisions(ruled, top1)]
+    assert {tuple(look.runs) for look in looks} == {("precision=bf16", "precision=fp32")}
+    records = [make_record(run, final_test_top1=top1[run.spec.run_id]) for run in ruled.runs]
+    inputs = report_inputs(ruled.runs, records, seeds=rule, contrasts=ruled.contrasts, studies=(stored(ruled, looks),))
+    verdicts = make_table(inputs).verdicts
+    assert verdicts is not None
+    found = [(each.answer.setting, each.verdict, each.n, each.sequential) for each in verdicts.primary]
+    assert found == [("method none", "better", 3, True), ("method spt", "worse", 3, True)]
+
+
 def test_seeds_to_decide_are_a_range_shown_from_five_degrees_of_freedom() -> None:
     few = sections_of(runs({"method": ["none", "spt"], "seed": [0, 1, 2]}), {"none": (70, 71, 72), "spt": (71, 71, 74)})
     assert not {"Seeds to decide", "Detectable"} & set(few[1].heads)

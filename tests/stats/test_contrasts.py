@@ -182,6 +182,8 @@ def test_an_interaction_has_a_sign_since_it_is_neither_better_nor_worse() -> Non
         ({"contrasts": [{"methods": "lsa"}]}, ("methods", "method")),
         ({"contrasts": [{"method": "lsa", "trend": "recipe.lr"}]}, ("recipe.lr", "seed")),
         ({"contrasts": [{"method": "none"}]}, ("reference", "none")),
+        ({"contrasts": [{"field": "recipe.lr", "value": 0.1, "reference": 1}]}, ("field", "recipe.lr", "differ")),
+        ({"contrasts": [{"method": "lsa", "reference": 1}]}, ("reference", "method", "1")),
         ({"contrasts": [{"method": "lsa", "trend": "method.depth"}]}, ("trend", "two or more values", "method.depth")),
     ],
 )  # fmt: skip
@@ -320,6 +322,54 @@ def test_a_trend_over_training_set_size_takes_the_whole_set_as_one() -> None:
     row = only(contrasts(pd.concat(parts, ignore_index=True), contrasts=[question]).query("not exploratory"))
     assert row.estimate == pytest.approx((-2.0 - 3.0) / 2)  # per doubling: 6, 4, 2 and 7, 4, 1 points
     assert row.contrast == "trend of lsa against none per doubling of dataset.fraction"
+
+
+def test_the_whole_set_has_a_trend_of_its_own_over_a_field_that_its_subsets_share() -> None:
+    parts = [
+        frame({("a", "lsa", 1.0): [50.0 + gain * rate, 51.0 + gain * rate]}, recipe_lr=rate,
+              dataset_fraction=fraction, recipe_equal="steps" if fraction == fraction else math.nan)
+        for fraction, gain in ((0.5, 2.0), (math.nan, 3.0)) for rate in (1.0, 2.0)
+    ]  # fmt: skip
+    result = contrasts(pd.concat(parts, ignore_index=True), contrasts=[{"method": "lsa", "trend": "recipe.lr"}])
+    assert list(result.query("not exploratory")["estimate"]) == pytest.approx([2.0, 3.0])
+
+
+PRECISION = {"field": "precision", "value": "bf16", "reference": "fp32"}
+
+
+def test_two_values_of_a_field_are_compared_for_each_method_between_runs_that_differ_in_it_alone() -> None:
+    compared = {
+        "bf16": {"none": [80.0, 82.0, 81.0], "lsa": [80.0, 81.0]},
+        "fp32": {"none": [80.5, 82.0, 81.3], "lsa": [79.0, 81.5]},
+    }
+    parts = [frame({("a", name, 1.0): own for name, own in by_method.items()}, recipe_precision=precision)
+             for precision, by_method in compared.items()]  # fmt: skip
+    parts.append(
+        frame({("a", "none", 1.0): [1.0, 2.0], ("a", "spt", 1.0): [3.0, 4.0]}, recipe_precision="fp32", recipe_lr=1.0)
+    )
+    rows = contrasts(pd.concat(parts, ignore_index=True), contrasts=[PRECISION]).query("not exploratory")
+    assert list(rows["setting"]) == ["recipe_lr 0.1, method none", "recipe_lr 0.1, method lsa"]
+    assert list(rows["estimate"]) == pytest.approx([(-0.5 - 0.3) / 3, (1.0 - 0.5) / 2])
+    assert list(rows["n"]) == [3, 2]
+    assert set(zip(rows["contrast"], rows["reference"], strict=True)) == {("precision=bf16 against fp32", "fp32")}
+
+
+def test_a_field_of_the_recipe_that_goes_along_with_another_is_not_compared() -> None:
+    parts = [
+        frame({("a", "none", 1.0): NONE}, recipe_precision=name, recipe_lr=lr)
+        for name, lr in (("bf16", 1.0), ("fp32", 2.0))
+    ]
+    with pytest.raises(InputError, match=naming("precision=bf16 against fp32", "recipe.precision", "alone")):
+        contrasts(pd.concat(parts, ignore_index=True), contrasts=[PRECISION])
+
+
+def test_false_is_a_value_and_the_whole_data_set_is_a_fraction_of_one() -> None:
+    compiled = [frame({("a", "none", 1.0): own}, recipe_compile=value) for own, value in ((NONE, False), (LSA, True))]
+    row = only(contrasts(pd.concat(compiled), contrasts=[{"field": "compile", "value": True, "reference": False}]))
+    assert (row.contrast, row.reference, row.estimate) == ("compile=true against false", "false", pytest.approx(7 / 6))
+    sizes = [frame({("a", "none", 1.0): own}, dataset_fraction=value) for own, value in ((NONE, math.nan), (LSA, 0.5))]
+    row = only(contrasts(pd.concat(sizes), contrasts=[{"field": "dataset.fraction", "value": 0.5, "reference": 1.0}]))
+    assert (row.contrast, row.estimate) == ("fraction=0.5 against 1", pytest.approx(7 / 6))
 
 
 def test_a_run_without_a_metric_is_missing_not_diverged() -> None:

@@ -9,6 +9,8 @@ from slbench.text import shown
 from tests.study.helpers import error_of
 from tests.support import missing, naming, runs, study
 
+BF16 = {"field": "precision", "value": "bf16", "reference": "fp32"}
+
 
 @pytest.mark.parametrize(
     ("content", "words"),
@@ -61,6 +63,33 @@ from tests.support import missing, naming, runs, study
         (
             {"contrast": [{"method": "spt", "trend": "recipe.flip"}], "grid": {"recipe.flip": [True, False]}},
             ("contrast[0]: trend", "recipe.flip", "numbers"),
+        ),
+        *(
+            (
+                {"grid": {"precision": ["bf16", "fp32"], "recipe.lr": [0.1, 0.2]}, "contrast": [{**BF16, **changes}]},
+                words,
+            )
+            for changes, words in (
+                (
+                    {"field": "recipe.precisio"},
+                    ("contrast[0]: field", "recipe.precisio", "did you mean 'recipe.precision'"),
+                ),
+                ({"field": "recipe.epochs"}, ("contrast[0]: field", "recipe.epochs", "recipe.precision, recipe.lr")),
+                ({"value": "bf1"}, ("contrast[0]: value", "bf1", "bf16, fp32", "did you mean 'bf16'")),
+                ({"reference": 16}, ("contrast[0]: reference", "16", "bf16, fp32")),
+                ({"reference": "bf16"}, ("contrast[0]: reference", "differ", "bf16")),
+                ({"value": ["bf16"]}, ("contrast[0]: value", "text, a number", "['bf16']")),
+                ({"method": "spt"}, ("contrast[0]: field", "recipe.precision", "method")),
+                ({"effect": "spt"}, ("contrast[0]: field", "recipe.precision", "effect")),
+                ({"trend": "recipe.lr"}, ("contrast[0]: field", "recipe.precision", "trend")),
+                ({"scale": "log"}, ("contrast[0]: scale", "trend")),
+            )
+        ),
+        ({"contrast": [{"field": "precision", "value": "bf16"}]}, ("contrast[0]: reference", "missing", "precision")),
+        ({"contrast": [{"method": "spt", "value": "bf16"}]}, ("contrast[0]: value", "field", "bf16")),
+        (
+            {"grid": {"zip": [{"precision": ["bf16", "fp32"], "recipe.lr": [0.1, 0.2]}]}, "contrast": [BF16]},
+            ("contrast[0]: field", "recipe.precision", "tied"),
         ),
         ({"statistics": {"margin": 0}}, ("test.toml", "statistics.margin", "0")),
         ({"statistics": {"margin": float("inf")}}, ("test.toml", "statistics.margin")),

@@ -48,7 +48,11 @@ WHOLE: dict[str, Any] = {
     "seeds": {"min": 2, "max": 3, "until": "decided"},
     "report": {"method": ["none", "mine"], "columns": ["params", "final", "gain"]},
     "method": [{"name": "mine", "shift": "all8", "shift_ratio": 0.25}],
-    "contrast": [{"method": "mine"}, {"method": "mine", "trend": "recipe.lr", "scale": "log", "over": "backbones"}],
+    "contrast": [
+        {"method": "mine"},
+        {"method": "mine", "trend": "recipe.lr", "scale": "log", "over": "backbones"},
+        {"field": "recipe.lr", "value": 0.001, "reference": 0.002},
+    ],
     "statistics": {"margin": 1, "variance": "own", "failures": "chance", "level": 0.9, "spread": 0.4},
     "exclude": [{"method": "mine", "recipe.lr": [0.001], "backbone": "Tiny"}],
     "engine": {"slurm": {"time": "4:00:00", "gpus_per_node": 1, "options": {"exclusive": True, "nice": 7}}},

@@ -38,6 +38,21 @@ def test_methods_with_equal_runs_are_compared_once_and_none_with_itself() -> Non
     assert len({each.runs[1].spec.run_id for each in found.comparisons}) == 1
 
 
+def test_two_values_of_a_field_are_a_comparison_of_each_method_in_each_cell_that_has_both() -> None:
+    grid = {"backbone": [TINY], "method": ["none", "lsa"], "recipe.lr": [0.001, 0.003], "precision": ["fp32", "bf16"]}
+    question = {"field": "precision", "value": "bf16", "reference": "fp32"}
+    excluded = [{"method": "none", "precision": "bf16", "recipe.lr": 0.003}]
+    found = study({"seeds": RULE, "grid": grid, "contrast": [question], "exclude": excluded}).comparisons
+    assert [each.title.partition(", ")[2] for each in found] == [
+        "Tiny on fashion-mnist-12k, lr=0.001",
+        "L-Tiny on fashion-mnist-12k, lr=0.001",
+        "L-Tiny on fashion-mnist-12k, lr=0.003",
+    ]
+    for each in found:
+        assert [run.spec.recipe.precision for run in each.runs] == ["bf16", "fp32"]
+        assert each.runs[0].spec.method == each.runs[1].spec.method
+
+
 def test_a_convolutional_network_is_not_compared() -> None:
     found = study({"seeds": RULE, "grid": {"backbone": ["resnet56", TINY], "method": ["none", "both"]}})
     assert [each.runs[0].labels.backbone for each in found.comparisons] == ["Tiny"]
