@@ -198,7 +198,7 @@ def test_a_condition_that_a_contrast_is_about_is_not_called_mixed_unless_it_is_n
                 final_test_top1=NOISY[run.labels.method][run.spec.seed]
                 + 0.1 * bool(run.spec.recipe.compile) * run.spec.seed,
                 compiled=not eager(run),
-                not_compiled="no compiler" if run.spec.recipe.compile and eager(run) else None,
+                not_compiled="no compiler" if run.spec.recipe.compile and eager(run) else "",
             )
             for run in runs_
         ]
