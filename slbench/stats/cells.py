@@ -97,7 +97,7 @@ def cells_of(runs: "pd.DataFrame", swept: str | None, *, alone: bool) -> Iterato
     axes += [name for name in varied if name.startswith(NUMERICS) and varies(runs[name].dropna())]
     if swept in apart:
         axes.append(swept)
-        kept = OWN if alone else ()
+        kept: tuple[str, ...] = OWN if alone else ()
         apart = [
             name for name in apart if name != swept and (name.startswith(kept) or not determined(runs, name, by=swept))
         ]

@@ -129,7 +129,7 @@ def declared(entry: Contrast | Mapping[str, Any], *, reference: str = "none", wh
     default = {} if "effect" in entry or "trend" in entry or "method" not in entry else {"reference": reference}
     for key in ("value", "reference"):
         got = entry.get(key)
-        if not isinstance(got, Value | None) or (isinstance(got, float) and not isfinite(got)):
+        if not isinstance(got, str | int | float | None) or (isinstance(got, float) and not isfinite(got)):
             raise InputError(f"{where}: {key}: must be text, a number, true or false (got {shown(got)})")
     field = entry.get("field")
     full = {"field": ALIASES[field]} if isinstance(field, str) and field in ALIASES else {}

@@ -84,7 +84,7 @@ def of_methods(cell: Cell, contrast: Contrast) -> "Iterator[tuple[Variant, dict[
 def of_values(cell: Cell, contrast: Contrast) -> "Iterator[tuple[Variant, dict[str, pd.DataFrame]]]":
     """Yield each variant of each method that has both values of a field, and its runs with either."""
     column = contrast.column
-    if column not in cell.axes:
+    if column is None or column not in cell.axes:
         return
     for method in cell.by_method:
         for variant in cell.variants(method):
@@ -169,7 +169,7 @@ def trends(cell: Cell, contrast: Contrast, failures: Failures) -> Iterator[Answe
     import pandas as pd
 
     swept = contrast.column
-    if swept not in cell.axes:
+    if swept is None or swept not in cell.axes:
         return
     variants = [variant for variant in cell.variants(contrast.methods[0]) if variant[swept] == variant[swept]]
     check_numbers(contrast, [variant[swept] for variant in variants])

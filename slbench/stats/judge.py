@@ -193,15 +193,14 @@ def judge(
 
 def check_field(question: Contrast, frame: "pd.DataFrame") -> None:
     """Raise InputError for a field in which no runs differ, or a value that no run has."""
-    if question.field is None:
+    column = question.column
+    if question.field is None or column is None:
         return
     fields = [str(name) for name in frame if str(name).startswith(FIELDS) and varies(frame[name])]
-    if question.column not in fields:
-        allowed = choices(fields, str(question.column))
+    if column not in fields:
+        allowed = choices(fields, column)
         raise InputError(f"contrast: field: no runs differ in it (got {shown(question.field)}){allowed}")
-    values = (
-        frame[question.column].fillna(WHOLE[question.column]) if question.column in WHOLE else frame[question.column]
-    )
+    values = frame[column].fillna(WHOLE[column]) if column in WHOLE else frame[column]
     check_values(question, values.dropna().unique().tolist())
 
 
