@@ -1,4 +1,4 @@
-"""Print the reports of the reference studies again: `python -m tests.reference [--update]`."""
+"""Print the reports of the reference studies again: `python -m tests.reference [--update] [NAME ...]`."""
 
 import argparse
 import shutil
@@ -12,19 +12,22 @@ FOLDER = ROOT / "build" / "reference"
 
 def main() -> int:
     """Write the reports to build/reference; return 1 if they are not the committed ones."""
-    options = argparse.ArgumentParser(prog="python -m tests.reference")
-    options.add_argument("--update", action="store_true", help="replace the committed reports")
-    update = options.parse_args().update
+    parser = argparse.ArgumentParser(prog="python -m tests.reference")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="of folders of results/reference; default: all with runs"
+    )
+    parser.add_argument("--update", action="store_true", help="replace the committed reports")
+    options = parser.parse_args()
     shutil.rmtree(FOLDER, ignore_errors=True)
     found = list[str]()
-    for name in names():
+    for name in options.names or names():
         start = time.monotonic()
         made = regenerate(name, FOLDER)
         found.extend(lines := list(differences(name, made)))
-        if update:
+        if options.update:
             replace(name, made)
         print(f"{name}: {len(list(made.iterdir()))} files in {time.monotonic() - start:.1f} s", *lines, sep="\n  ")
-    return int(bool(found) and not update)
+    return int(bool(found) and not options.update)
 
 
 if __name__ == "__main__":
