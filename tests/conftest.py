@@ -44,10 +44,10 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _formats() -> Iterator[set[str]]:
-    """Draw figures as SVG only and leave files of other formats, which are slow, empty."""
+    """Leave the files of figures empty, except those of the formats in this set, since drawing is slow."""
     from matplotlib.figure import Figure
 
-    savefig_of_matplotlib, formats = Figure.savefig, {"svg"}
+    savefig_of_matplotlib, formats = Figure.savefig, set[str]()
 
     def savefig(self: Figure, content: Any, *, format: str, **how: Any) -> None:
         if format in formats:
@@ -59,11 +59,19 @@ def _formats() -> Iterator[set[str]]:
 
 
 @pytest.fixture
+def svg(_formats: set[str]) -> Iterator[None]:
+    """Draw figures as SVG."""
+    _formats.add("svg")
+    yield
+    _formats.clear()
+
+
+@pytest.fixture
 def every_format(_formats: set[str]) -> Iterator[None]:
     """Draw figures in every format."""
-    _formats.update(("png", "pdf"))
+    _formats.update(("svg", "png", "pdf"))
     yield
-    _formats.difference_update(("png", "pdf"))
+    _formats.clear()
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """Small studies and invented records for tests of several modules."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from slbench.history import EpochMetrics, write_history
 from slbench.machine import Code, Host
@@ -35,6 +38,17 @@ HOST = Host(
     accelerators=(),
 )
 CODE = Code(python="3.11.7", versions={"slbench": "0.1.0", "torch": "2.9.1"}, commit="c0ffee" + "0" * 34, dirty=False)
+
+
+def start_slbench(
+    *arguments: object, cwd: Path = ROOT, stdout: int | IO[Any] = subprocess.PIPE, stderr: int = subprocess.PIPE,
+    new_session: bool = False, **environment: str,
+) -> subprocess.Popen[str]:  # fmt: skip
+    """Start a command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "slbench", *map(str, arguments)], cwd=cwd, stdout=stdout, stderr=stderr, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, start_new_session=new_session,
+    )  # fmt: skip
 
 
 def study(content: dict[str, Any], **flags: Any) -> Study:

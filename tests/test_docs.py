@@ -1,7 +1,7 @@
 """Every command, study and Python block of README.md and docs/ runs.
 
-Training, the network and probes are replaced, analyses look at a few images, and figures are drawn as SVG alone;
-everything else is real. A store holds finished runs of the studies that the pages name.
+Training, the network and probes are replaced, analyses look at a few images, and figures are not drawn; everything
+else is real. A store holds finished runs of the studies that the pages name.
 """
 
 import ast
@@ -15,23 +15,25 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from safetensors.torch import save
 
 from slbench.analysis import analyzed_networks
+from slbench.backbones import build
+from slbench.backbones.specs import BackboneSpec
 from slbench.cli import main
 from slbench.data import DATASETS, load
 from slbench.data.specs import DatasetSpec
 from slbench.data.splits import content_hash
 from slbench.grid.estimate import JobSetting, probe_key, save_probes
 from slbench.grid.launch import Outcome
+from slbench.image_shape import ImageShape
 from slbench.measurement_records import Probe
-from slbench.methods import METHODS
+from slbench.methods import METHODS, Method
 from slbench.record import WEIGHTS, RunRecord
 from slbench.run_paths import RunPaths
 from slbench.store import Store
@@ -68,17 +70,24 @@ def data_hash(spec: DatasetSpec, data: str) -> str:
     return content_hash(load(spec, data))
 
 
+@functools.cache
+def initial_temperatures(backbone: BackboneSpec, method: Method, shape: ImageShape) -> bytes:
+    """Return the temperatures.csv of a network before training, which no seed changes."""
+    return as_csv(TemperatureHistory(build(backbone, method, shape=shape, drop_path=0.0, seed=0)).rows())
+
+
 def store_finished(store: Store, run: StudyRun, *, with_weights: bool = False) -> RunRecord:
     """Store an untrained finished run: test logits of its accuracy, a history, and initial weights on request."""
-    learns = run.spec.method.learn_temperature
-    network = run.spec.build_network() if with_weights or learns else None
-    weights = save(network.state_dict()) if network is not None and with_weights else b"weights"
+    spec = run.spec
+    weights = save(spec.build_network().state_dict()) if with_weights else b"weights"
     top1 = 80.0 + run.spec.seed
     numbers, classes = torch.arange(run.spec.dataset.num_test), run.spec.dataset.num_classes
     labels, wrong = numbers % classes, numbers >= len(numbers) * top1 / 100
     logits = torch.eye(classes)[(labels + wrong) % classes].half()
     temperatures = (
-        {RunPaths.temperatures: as_csv(TemperatureHistory(network).rows())} if network is not None and learns else {}
+        {RunPaths.temperatures: initial_temperatures(spec.backbone, spec.method, spec.dataset.shape)}
+        if spec.method.learn_temperature
+        else {}
     )
     folder = store.begin(run.spec, run.labels)
     for name, content in {
@@ -115,14 +124,6 @@ def cuda_probe(run: StudyRun) -> Probe:
 def few_images(original: Callable[..., Any], *networks: Any, seed: int, count: int) -> Any:
     """Call `analyzed_networks.untrained_networks` for at most `FEW` images."""
     return original(*networks, seed=seed, count=min(count, FEW))
-
-
-def save_svg(figure: Figure, file: BinaryIO, *, original: Callable[..., None], **settings: Any) -> None:
-    """Save a figure as SVG; leave other formats, which are slow, without content."""
-    if settings["format"] == "svg":
-        original(figure, file, **settings)
-    else:
-        file.write(b"a figure")
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,6 @@ def here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "slbench.analysis.analyzed_networks.untrained_networks": functools.partial(
             few_images, analyzed_networks.untrained_networks
         ),
-        "matplotlib.figure.Figure.savefig": functools.partialmethod(save_svg, original=Figure.savefig),
     }.items():
         monkeypatch.setattr(name, replacement)
     return folder

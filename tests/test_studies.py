@@ -1,8 +1,6 @@
 """The shipped study files are valid, and the smoke study runs."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from slbench.data import DATASETS, imagenet
 from slbench.published.numbers import MODELS, VARIANTS, published
 from slbench.store import Store
 from slbench.study import load_study
-from tests.support import ROOT, missing
+from tests.support import ROOT, missing, start_slbench
 
 STUDIES = sorted((ROOT / "studies").glob("*.toml"))
 
@@ -89,11 +87,10 @@ def test_the_shift_studies_vary_ratio_and_direction() -> None:
 @pytest.mark.slow
 def test_every_backbone_trains_with_every_applicable_method(tmp_path: Path) -> None:
     study = ROOT / "studies" / "smoke.toml"
-    for command in (["run-grid", str(study), "--no-throughput"], ["report", str(study)]):
-        done = subprocess.run(
-            [sys.executable, "-m", "slbench", *command, "--store", str(tmp_path)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    for command in (("run-grid", study, "--no-throughput"), ("report", study)):
+        process = start_slbench(*command, "--store", tmp_path)
+        output = process.communicate()
+        assert process.returncode == 0, output
     records = list(Store(tmp_path).records())
     assert len(records) == len(load_study(study).runs) == 23
     # An untrained network has log(10) = 2.303; with smoothed labels only a trained one has less.

@@ -83,6 +83,7 @@ def test_a_sheet_for_a_page_is_no_wider_than_the_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("rollout", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.usefixtures("svg")
 def test_a_sheet_of_several_backbones_is_reproducible_and_complete(rollout: bool, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"], SMALL["swin"]]}
     study = study_of(birds(tmp_path), grid=grid)
@@ -118,6 +119,7 @@ def test_a_sheet_of_several_backbones_is_reproducible_and_complete(rollout: bool
         assert title in svg
 
 
+@pytest.mark.usefixtures("svg")
 def test_names_with_mathtext_and_markdown_characters_are_escaped(tmp_path: Path) -> None:
     name = "_a$x_{$|<i>../"
     study = study_of(birds(tmp_path), grid={"backbone": [{**SMALL["vit"], "label": name}], "method": ["none"]})

@@ -117,6 +117,7 @@ def test_every_run_has_a_line_per_layer_independent_of_the_batch_size(tmp_path: 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name == "sharpness" else pytest.mark.slow) for name in BY_DEPTH]
 )
+@pytest.mark.usefixtures("svg")
 def test_pages_are_complete_and_reproducible(name: str, tmp_path: Path) -> None:
     grid = {"backbone": [SMALL["vit"], SMALL["cait"]]}
     study = study_of(birds(tmp_path), seeds=2, grid=grid)

@@ -54,6 +54,7 @@ def test_a_run_without_the_file_is_read_from_its_weights_and_noted(
     assert "temperature-training.png" not in written.files  # two epochs are not drawn as a curve
 
 
+@pytest.mark.usefixtures("svg")
 def test_page_and_files_are_reproducible(trained: tuple[Store, RunRecord, Path], tmp_path: Path) -> None:
     store, record, _ = trained
     for name in ("one", "two"):

@@ -56,6 +56,7 @@ def test_means_are_over_heads_and_then_over_seeds(tmp_path: Path) -> None:
     assert (second["layer"], second["mean"]) == ("block 2", pytest.approx(6))
 
 
+@pytest.mark.usefixtures("svg")
 def test_a_negative_scale_is_counted_and_excluded_from_means(tmp_path: Path) -> None:
     records, folders = stored(tmp_path, [[[2, 4, -5], [-1, -1, -1]]])
     frame, _, _ = collect_temperatures(records, folders)
@@ -70,6 +71,7 @@ def test_a_negative_scale_is_counted_and_excluded_from_means(tmp_path: Path) -> 
     assert "scale &lt;= 0" in (tmp_path / "out" / "temperature-depth.svg").read_text()
 
 
+@pytest.mark.usefixtures("svg")
 def test_both_figures_are_reproducible_and_name_seeds_and_device(tmp_path: Path) -> None:
     records, folders = stored(tmp_path, [[[1, 2, 6], [4, 4, 4]], [[4, 5, 6], [8, 8, 8]]])
     drawn = draw_temperatures(records, folders, tmp_path / "one")
@@ -82,6 +84,7 @@ def test_both_figures_are_reproducible_and_name_seeds_and_device(tmp_path: Path)
     assert not missing(drawn[0][1], "last epoch", "3") and not missing(drawn[0][1], "dashed", "sqrt(d_k) = 4")
 
 
+@pytest.mark.usefixtures("svg")
 def test_layers_with_different_d_k_are_drawn_in_multiples_of_it(tmp_path: Path) -> None:
     layers = (layer_of_three_heads(1, name="soft split", sqrt_dk=5.0), layer_of_three_heads(2))
     records, folders = stored(tmp_path, [[[5, 5, 5], [2, 2, 2]]], layers=layers)

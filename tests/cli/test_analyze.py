@@ -66,6 +66,7 @@ def test_an_analysis_of_a_study_is_printed_and_written(name: str, slbench: Comma
     assert set(frame["row"]) == {"ViT-x", "SL-ViT-x", "Swin-x", "SL-Swin-x"}
 
 
+@pytest.mark.usefixtures("svg")
 def test_json_is_one_document_and_figures_are_in_every_format(
     slbench: Command, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def test_json_has_every_row_and_file(slbench: Command, store: Store, tmp_path: P
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(found["files"])
 
 
+@pytest.mark.usefixtures("svg")
 def test_receptive_fields_of_new_networks_are_computed_by_formula_and_gradients(
     slbench: Command, tmp_path: Path
 ) -> None:

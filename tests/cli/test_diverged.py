@@ -52,6 +52,7 @@ def store(study: Path, tmp_path: Path) -> Store:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["NaN", "Infinity", None])
+@pytest.mark.usefixtures("svg")
 def test_a_report_in_every_format_survives_runs_that_diverged_and_results_that_are_no_numbers(
     slbench: Command, study: Path, store: Store, loss: str | None
 ) -> None:

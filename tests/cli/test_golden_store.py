@@ -154,7 +154,7 @@ def test_the_paused_run_resumes_to_the_result_of_an_uninterrupted_run(slbench: C
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("golden")
+@pytest.mark.usefixtures("golden", "svg")
 def test_a_page_is_written_with_all_figures(slbench: Command, golden: Path) -> None:
     assert slbench("report", "golden.toml", "--store", "store", "--format", "html").code == 0
     page = (golden / "store" / "reports" / "golden" / "report.html").read_text(encoding="utf-8")

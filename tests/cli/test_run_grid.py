@@ -3,11 +3,9 @@
 import contextlib
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +22,7 @@ from slbench.record import Failure, RunRecord
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, missing
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}  # of commands in subprocesses
+from tests.support import TINY_STUDY, missing, start_slbench
 
 
 @dataclass(frozen=True)
@@ -236,15 +232,7 @@ def test_a_report_has_the_labels_of_a_renamed_study(slbench: Command, grid: Grid
 
 def launch(study: Path, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """Start the command in a subprocess; return it and its worker processes."""
-    command = ["run-grid", str(study), "--store", str(store), "--devices", "cpu", "--no-throughput"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "slbench", *command],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_slbench("run-grid", study, "--store", store, "--devices", "cpu", "--no-throughput")
     expected = min(2, machine.usable_cores())
     deadline = time.monotonic() + 30
     workers: list[psutil.Process] = []
@@ -288,13 +276,8 @@ def test_an_interrupted_grid_stops_its_workers_and_the_next_call_resumes_it(
     ]
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        *(pytest.param(number, 130, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGTERM)),
-        (signal.SIGKILL, -9),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_worker_processes_end_with_a_killed_launcher(
     finished: Grid, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -309,8 +292,10 @@ def test_worker_processes_end_with_a_killed_launcher(
 @pytest.mark.slow
 def test_throughput_is_measured_once_after_the_grid_and_is_in_the_report(slbench: Command, grid: Grid) -> None:
     def run_grid() -> str:
-        command = [sys.executable, "-m", "slbench", *grid.command()]
-        return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
+        process = start_slbench(*grid.command())
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        return out
 
     assert not missing(run_grid(), "images/s", "2 networks")
     files = list((grid.store / "throughput").glob("*/*.json"))

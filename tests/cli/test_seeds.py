@@ -1,10 +1,8 @@
 """`seeds = { min, max, until }` from end to end."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from slbench.store import Store
 from slbench.study import Study, StudyRun, load_study
 from slbench.study_files import path_of, studies_of
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, make_record, missing, store_history
+from tests.support import TINY_STUDY, make_record, missing, start_slbench, store_history
 
 RULED = 'seeds = { min = 2, max = 3, until = "decided" }' + TINY_STUDY.replace(
     '["none", "lsa"]', '["none", "spt", "lsa"]'
@@ -130,12 +128,9 @@ def test_an_export_of_a_study_includes_added_seeds(slbench: Command, study: Path
 
 @pytest.mark.slow
 def test_two_launchers_of_which_one_is_killed_finish_the_same_runs_as_one_launcher(study: Path, tmp_path: Path) -> None:
-    def launch(store: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(store), "--no-throughput"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-        )
+    def launch(store: Path) -> subprocess.Popen[str]:
+        nowhere = subprocess.DEVNULL
+        return start_slbench("run-grid", study, "--store", store, "--no-throughput", stdout=nowhere, stderr=nowhere)
 
     assert launch(tmp_path / "one").wait() == 0
     first, second = launch(tmp_path / "two"), launch(tmp_path / "two")

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from slbench.record import Failure, Pruned
 from slbench.store import Store
 from slbench.study import StudyRun, load_study
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, make_record, missing, naming
+from tests.support import TINY_STUDY, make_record, missing, naming, start_slbench
 
 STUDY = TINY_STUDY.replace('["none", "lsa"]', '["none"]\nseed = [0, 1, 2, 3, 4]').replace("epochs = 1", "epochs = 5")
 AT_STEP_34 = {
@@ -172,13 +171,7 @@ def test_a_log_is_followed_until_its_run_ends(prepared: tuple[Store, tuple[Study
     folder = store.begin(runs[4].spec, runs[4].labels)
     with (folder / "log.txt").open("w", buffering=1) as log:
         log.write("first\n")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "slbench", "logs", runs[4].spec.run_id, "--store", str(store.root), "--follow"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start_slbench("logs", runs[4].spec.run_id, "--store", store.root, "--follow")
         assert process.stdout is not None and process.stderr is not None
         with process, process.stdout as output:
             assert output.readline() == "first\n"
@@ -234,12 +227,9 @@ def test_an_ambiguous_id_prefix_is_refused_with_the_matching_runs(
 
 @pytest.mark.slow
 def test_two_launchers_share_the_runs_of_a_store_and_start_each_once(study: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "slbench", "run-grid", str(study), "--store", str(tmp_path / "shared")]
-    more = ["--devices", "cpu", "--jobs-per-device", "1", "--no-throughput", "--epochs", "1"]
-    launchers = [
-        subprocess.Popen(command + more, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
+    flags = ("--devices", "cpu", "--jobs-per-device", "1", "--no-throughput", "--epochs", "1")
+    command = ("run-grid", study, "--store", tmp_path / "shared", *flags)
+    launchers = [start_slbench(*command, stderr=subprocess.STDOUT) for _ in range(2)]
     outputs = [launcher.communicate(timeout=120)[0] for launcher in launchers]
     assert [launcher.returncode for launcher in launchers] == [0, 0]
     assert all(output.splitlines()[-1] == "five: 5 of 5 done" for output in outputs)

@@ -1,10 +1,8 @@
 """`slbench work`: several workers on one store."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +13,9 @@ from slbench.grid import local
 from slbench.store import Store
 from slbench.study import load_study
 from tests.cli.conftest import Command
-from tests.support import ROOT, TINY_STUDY, make_record, missing
+from tests.support import TINY_STUDY, make_record, missing, start_slbench
 
 SEEDS = "seeds = { min = 2, max = 3, until = 'decided' }\n"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 Script = Callable[[str], None]
 
 
@@ -29,14 +26,8 @@ def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(study: Path, store: Path, *more: str, command: str = "work") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "slbench", command, str(study), "--store", str(store), "--devices", "cpu", *more],
-        env=ENVIRONMENT,
-        cwd=study.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    flags = ("--store", store, "--devices", "cpu", *more)
+    return start_slbench(command, study, *flags, cwd=study.parent, stderr=subprocess.STDOUT)
 
 
 def finish(worker: subprocess.Popen[str]) -> tuple[int, str]:

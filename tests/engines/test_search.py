@@ -1,11 +1,9 @@
 """A search that asks and tells here while workers of a scheduler train."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -15,7 +13,7 @@ from slbench.store import Store
 from slbench.tuning.record import folder_of
 from tests.cli.conftest import Command
 from tests.engines.conftest import FakeSlurm
-from tests.support import ROOT, missing, runs
+from tests.support import missing, runs, start_slbench
 
 SEARCH = (
     "--method", "lsa", "--trials", "3", "--seeds-per-trial", "1", "--epochs", "4", "--batch-size", "512",
@@ -24,12 +22,8 @@ SEARCH = (
 )  # fmt: skip
 
 
-def start(folder: Path, *more: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "slbench", "tune-temperature", *SEARCH, "--name", "s", *more],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+def start(folder: Path, *more: str) -> Popen[str]:
+    return start_slbench("tune-temperature", *SEARCH, "--name", "s", *more, cwd=folder)
 
 
 def tune(folder: Path, *more: str) -> None:
@@ -38,7 +32,7 @@ def tune(folder: Path, *more: str) -> None:
     assert process.returncode == 0, errors
 
 
-def kill_during_the_second_trial(process: "subprocess.Popen[str]", store: Store) -> None:
+def kill_during_the_second_trial(process: Popen[str], store: Store) -> None:
     """Kill the process that asks and tells, and nothing else, while a worker trains."""
     while not (len(store.ids()) == 2 and any(claim.progress for claim in store.claims.holders().values())):
         assert process.poll() is None, "the search ended before"

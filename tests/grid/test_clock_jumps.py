@@ -82,7 +82,7 @@ def test_a_grid_with_jumps_of_the_clock_finishes_every_run_once_with_the_weights
     assert shown.returncode == 0, shown.stderr
     observer, first_records = ClaimObserver(store / "claims"), dict[str, tuple[int, int]]()
     deadline = time.monotonic() + SECONDS
-    finished, running = 0, dict[int, subprocess.Popen[bytes]]()
+    finished, running = 0, dict[int, subprocess.Popen[str]]()
     with repeated(jump, seconds=0.5), repeated(observer.look, seconds=0.05):
         while finished < LAUNCHERS:
             for number in range(LAUNCHERS):

@@ -1,10 +1,8 @@
 """A grid whose launcher, worker processes or both are killed repeatedly ends like an undisturbed grid."""
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -16,24 +14,16 @@ import pytest
 from slbench.record import RunRecord
 from slbench.store import Store
 from slbench.study import load_study
-from tests.support import ROOT, TINY_STUDY
+from tests.support import TINY_STUDY, start_slbench
 
 STUDY = TINY_STUDY.replace("[set]", "seed = SEEDS\n[set]").replace("epochs = 1", "epochs = EPOCHS").replace("512", "64")
 STUDY += "recipe.ema_decay = 0.9\n"
+COMMAND = ["run-grid", "--devices", "cpu", "--no-throughput", "--retries", "1000"]
 
 
-COMMAND = [sys.executable, "-m", "slbench", "run-grid", "--devices", "cpu", "--no-throughput", "--retries", "1000"]
-
-
-def launch(study: Path, store: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:
+def launch(study: Path, store: Path, log: Path, **environment: str) -> subprocess.Popen[str]:
     with log.open("ab") as output:
-        return subprocess.Popen(
-            [*COMMAND, str(study), "--store", str(store)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            stdout=output,
-            stderr=output,
-        )
+        return start_slbench(*COMMAND, study, "--store", store, stdout=output, stderr=subprocess.STDOUT, **environment)
 
 
 def records_of(store: Path) -> dict[str, tuple[int, int]]:
@@ -43,7 +33,7 @@ def records_of(store: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def kill(launcher: subprocess.Popen[bytes], draw: random.Random) -> str:
+def kill(launcher: subprocess.Popen[str], draw: random.Random) -> str:
     """Send SIGKILL to the launcher, to a worker process or to all; return which."""
     workers = psutil.Process(launcher.pid).children(recursive=True)
     target = draw.choice(["launcher", "worker", "all"])
@@ -60,7 +50,7 @@ def kill(launcher: subprocess.Popen[bytes], draw: random.Random) -> str:
 def run_with_kills(study: Path, store: Path, log: Path, *, kills: int, seed: int) -> tuple[Counter[str], int]:
     """Run the study and kill processes; return the kills by target and the number of launchers."""
     draw, killed, launchers = random.Random(seed), Counter[str](), 0
-    launcher: subprocess.Popen[bytes] | None = None
+    launcher: subprocess.Popen[str] | None = None
     first_records: dict[str, tuple[int, int]] = {}
     while True:
         if launcher is None or launcher.poll() is not None:

@@ -38,7 +38,8 @@ def test_the_total_is_the_sum_over_runs() -> None:
 
 def quick(backbone: str, method: str) -> bool:
     """Return whether the quick tests include a pair: ViT with SPT, LSA and both, others with both; one CNN."""
-    return method == "both" or (backbone, method) in (("vit", "none"), ("vit", "lsa"), ("resnet56", "none"))
+    few = (("vit", "none"), ("vit", "lsa"), ("resnet56", "none"))
+    return (backbone, method) in few or (method == "both" and not backbone.endswith("-as-preset"))
 
 
 def test_another_network_has_another_count() -> None:

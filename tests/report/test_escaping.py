@@ -16,7 +16,7 @@ from slbench.text import CONTROLS
 from tests.report.html.chromium import chromium
 from tests.report.html.test_page import hostile_inputs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("svg")]
 HOSTILE = {
     "active in a browser": "<script>alert(1)</script><img src=x onerror=alert(2)>![i](http://example.org/i.png)"
     "[a](javascript:alert(3))\n\n# b\n\n[a]: javascript:alert(4)\n\n<http://example.org/> </td></table>",

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from slbench.plotting.style import SCREEN, new_figure, style
-from slbench.tuning.figures import color_key, colored_by, curves
+from slbench.tuning.figures import color_key, colored_by, curves, draw
 from slbench.tuning.record import load
 
 GOLDEN = Path(__file__).parents[1] / "golden_store" / "store" / "tuning" / "golden"
@@ -39,3 +40,10 @@ def test_colors_follow_the_values_and_need_two_of_them() -> None:
     light = [sum(colors[trial.number][:3]) for trial in by_value]
     assert light == sorted(light) and light[0] < light[-1]
     assert colored_by(row, trials[:1]) is None
+
+
+@pytest.mark.usefixtures("svg")
+def test_every_figure_of_a_search_is_drawn(tmp_path: Path) -> None:
+    names = draw(load(GOLDEN), tmp_path)
+    assert {"landscape", "history", "curves"} <= set(names)
+    assert all((tmp_path / f"{name}.svg").read_text().startswith("<?xml") for name in names)

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from slbench.store import Store
 from slbench.tuning.record import MethodRecord, load
 from slbench.tuning.storage import open_storage
+from tests.support import start_slbench
 
 pytestmark = pytest.mark.slow
 COMMAND = [
@@ -26,16 +26,11 @@ COMMAND = [
 KILLS = 6
 
 
-def start(store: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "slbench", *COMMAND, "--store", str(store)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+def start(store: Path) -> subprocess.Popen[str]:
+    return start_slbench(*COMMAND, "--store", store, stdout=subprocess.DEVNULL, new_session=True)
 
 
-def kill_all(process: subprocess.Popen[bytes]) -> None:
+def kill_all(process: subprocess.Popen[str]) -> None:
     """Kill launcher and worker processes at once, like a power cut."""
     pids = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     for pid in pids:
@@ -62,7 +57,7 @@ def test_a_search_killed_repeatedly_equals_an_uninterrupted_one(tmp_path: Path) 
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     process = start(undisturbed)
     _, stderr = process.communicate()
-    assert process.returncode == 0, stderr.decode()
+    assert process.returncode == 0, stderr
     total_seconds = sum(record.seconds for record in Store(undisturbed).records())
 
     chance = random.Random(0)
@@ -75,7 +70,7 @@ def test_a_search_killed_repeatedly_equals_an_uninterrupted_one(tmp_path: Path) 
     else:
         process = start(killed)
         _, stderr = process.communicate()
-        assert process.returncode == 0, stderr.decode()
+        assert process.returncode == 0, stderr
 
     expected, expected_trials = result_of(undisturbed)
     result, trials = result_of(killed)

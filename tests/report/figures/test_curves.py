@@ -54,6 +54,7 @@ def test_the_band_reaches_from_the_lowest_to_the_highest_seed(tmp_path: Path) ->
     assert ends == {1.0: (10, 13), 2.0: (20, 23), 3.0: (30, 33)}
 
 
+@pytest.mark.usefixtures("svg")
 def test_validation_is_shown_where_every_run_has_it_else_the_test_images(tmp_path: Path) -> None:
     ((_, caption),) = draw_curves(figure_inputs_of(report(tmp_path)), tmp_path / "with")
     assert not missing(caption, "fashion-mnist-12k", "top-1", "n = 2", "Processor")

@@ -35,6 +35,7 @@ def test_points_are_at_the_number_of_training_images_on_a_logarithmic_axis_with_
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2,250", "4,500", "9,000"]
 
 
+@pytest.mark.usefixtures("svg")
 def test_equal_epochs_and_equal_steps_are_two_figures_that_share_the_whole_set(tmp_path: Path) -> None:
     runs_ = runs({"dataset.fraction": SHARES, "recipe.equal": ["epochs", "steps"]}, set=SHORT)
     assert len({run.spec.run_id for run in runs_}) == 5

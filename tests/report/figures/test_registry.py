@@ -95,6 +95,7 @@ def test_more_figures_of_a_kind_than_a_report_has_are_refused_by_name_and_skippe
 
 
 @pytest.mark.parametrize("part", ["backbone", "method", "dataset"])
+@pytest.mark.usefixtures("svg")
 def test_hostile_names_are_text_in_every_figure(tmp_path: Path, part: str) -> None:
     if part == "method":
         hostile = named(report(tmp_path, method=["none"], backbone=[TINY]), method=HOSTILE)
@@ -109,6 +110,7 @@ def test_hostile_names_are_text_in_every_figure(tmp_path: Path, part: str) -> No
             assert any("$x_1$ <b>& [31m _" in text for text in texts)
 
 
+@pytest.mark.usefixtures("svg")
 def test_names_in_any_script_and_of_any_length_are_drawn(tmp_path: Path) -> None:
     inputs = named(report(tmp_path, backbone=[TINY]), backbone="日本 é " + "long " * 70)
     assert len(draw(inputs, make_table(inputs), ["all"], tmp_path)) == 4

@@ -75,6 +75,7 @@ def test_each_method_is_a_line_and_each_data_set_a_figure(tmp_path: Path) -> Non
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.usefixtures("svg")
 def test_one_seed_has_no_bar_and_the_papers_temperature_is_marked(tmp_path: Path) -> None:
     ((name, caption),) = draw_sweeps(swept({"method.initial_temperature": TEMPERATURES}, seed=[0]), tmp_path)
     assert not missing(caption, "n = 1", "Processor")

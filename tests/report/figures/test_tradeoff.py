@@ -102,6 +102,7 @@ def test_speeds_are_compared_only_where_they_were_measured_in_one_way(tmp_path: 
     assert not missing(caption, "S-Tiny, Second, S-Second, SL-Second")
 
 
+@pytest.mark.usefixtures("svg")
 def test_without_throughput_the_axis_is_multiply_adds(tmp_path: Path) -> None:
     inputs_ = figure_inputs_of(report())
     ((name, caption),) = draw_tradeoff(inputs_, tmp_path)

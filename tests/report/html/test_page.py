@@ -427,6 +427,7 @@ def test_a_page_without_finished_runs_says_that_there_are_none(tmp_path: Path) -
     assert len(page.one(id="unfinished").one("tbody").all("tr")) == 1
 
 
+@pytest.mark.usefixtures("svg")
 def test_an_html_report_contains_its_figures(tmp_path: Path) -> None:
     runs_ = runs({"recipe.lr": [0.001, 0.002]})
     done = report(inputs_in(tmp_path / "store", runs_, [70.0, 80.0]), formats=["html"], out=tmp_path / "out")
