@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,12 +42,12 @@ CODE = Code(python="3.11.7", versions={"slbench": "0.1.0", "torch": "2.9.1"}, co
 
 def start_slbench(
     *arguments: object, cwd: Path = ROOT, stdout: int | IO[Any] = subprocess.PIPE, stderr: int = subprocess.PIPE,
-    new_session: bool = False, **environment: str,
+    new_session: bool = False, environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:  # fmt: skip
     """Start a command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "slbench", *map(str, arguments)], cwd=cwd, stdout=stdout, stderr=stderr, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, start_new_session=new_session,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}, start_new_session=new_session,
     )  # fmt: skip
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colors, distinct for any color vision; without yellow, which is faint on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # distinct in gray print
-LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 PLAIN, FULL = "none", "both"  # the methods of the paper's figures: a dot and a star
 METHOD_NAMES = {PLAIN: "plain", "spt": "SPT", "lsa": "LSA", FULL: "SPT and LSA"}
 WIDTH, HEIGHT = 5.5, 3.6  # inches: a column of text

@@ -67,10 +67,6 @@ def check_message(error: SlbenchError) -> None:
         raise AssertionError("an error without a message") from error
 
 
-def written_by_refusal(store: Store) -> list[Path]:
-    return [path for path in store.root.rglob("*") if path.is_file()]
-
-
 @contextlib.contextmanager
 def only_user_errors() -> Iterator[None]:
     """Let a block end by success or an error with a message of one line, within the limit of time."""

@@ -23,7 +23,9 @@ COMMAND = ["run-grid", "--devices", "cpu", "--no-throughput", "--retries", "1000
 
 def launch(study: Path, store: Path, log: Path, **environment: str) -> subprocess.Popen[str]:
     with log.open("ab") as output:
-        return start_slbench(*COMMAND, study, "--store", store, stdout=output, stderr=subprocess.STDOUT, **environment)
+        return start_slbench(
+            *COMMAND, study, "--store", store, stdout=output, stderr=subprocess.STDOUT, environment=environment
+        )
 
 
 def records_of(store: Path) -> dict[str, tuple[int, int]]:

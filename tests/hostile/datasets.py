@@ -223,10 +223,6 @@ def bomb_png(folder: Path) -> None:
     file("x/a/0.png", bytes(content))(folder)
 
 
-def mode_of(name: str, mode: int) -> Prepare:
-    return lambda folder: os.chmod(folder / name, mode)  # noqa: PTH101
-
-
 BAD_FOLDERS: Mapping[str, tuple[Prepare, ...]] = {
     "missing": (),
     "empty": (folder_named("x"),),
