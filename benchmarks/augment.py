@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 from PIL import Image
 from torchvision import transforms
-from torchvision.transforms import v2  # type: ignore[import-untyped]
+from torchvision.transforms import v2
 
 from slbench import machine
 from slbench.backbones import default_spec

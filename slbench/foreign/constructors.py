@@ -111,7 +111,7 @@ def source_of(value: Any) -> str:
 
 
 def of_torchvision(model: str) -> Constructor:
-    import torchvision  # type: ignore[import-untyped]
+    import torchvision
 
     cls = getattr(torchvision.models, model, None)
     if isinstance(cls, type):
@@ -155,7 +155,7 @@ def with_drop_path(model: nn.Module, factor: float) -> nn.Module:
 
     Functions of torchvision such as swin_t fix that rate, which the recipe of a run sets.
     """
-    from torchvision.ops import StochasticDepth  # type: ignore[import-untyped]
+    from torchvision.ops import StochasticDepth
 
     for module in model.modules():
         if isinstance(module, StochasticDepth):

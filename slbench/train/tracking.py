@@ -127,8 +127,8 @@ class TensorBoardTracker(Tracker):
         from torch.utils.tensorboard.summary import hparams
 
         metrics = {f"result/{name}": value for name, value in results.items()}
-        for summary in hparams(dict(self.settings), metrics):  # type: ignore[no-untyped-call]
-            self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+        for summary in hparams(dict(self.settings), metrics):
+            self.writer.file_writer.add_summary(summary)
         for name, value in metrics.items():
             self.writer.add_scalar(name, value, epoch)
 

@@ -55,7 +55,7 @@ def test_a_vit_of_patch_16_sees_16_px_and_resnet_50_sees_483_or_427() -> None:
 
 
 def test_torchvisions_resnet_50_has_the_layers_of_the_second_layout() -> None:
-    from torchvision.models import resnet50 as theirs  # type: ignore[import-untyped]
+    from torchvision.models import resnet50 as theirs
 
     with torch.device("meta"):
         modules = dict(theirs().named_modules())

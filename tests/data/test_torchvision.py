@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision import datasets  # type: ignore[import-untyped]
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode, v2  # type: ignore[import-untyped]
-from torchvision.transforms.autoaugment import _apply_op  # type: ignore[import-untyped]
-from torchvision.transforms.v2 import functional as theirs  # type: ignore[import-untyped]
+from torchvision import datasets
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode, v2
+from torchvision.transforms.autoaugment import _apply_op
+from torchvision.transforms.v2 import functional as theirs
 
 from slbench.data import DATASETS
 from slbench.data.augment.erasing import erase, rectangles

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import timm
 import torch
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 from torch import nn
-from torchvision.ops import StochasticDepth  # type: ignore[import-untyped]
+from torchvision.ops import StochasticDepth
 
 from slbench.backbones import build, meta_network
 from slbench.backbones.specs.foreign import ForeignSpec

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
@@ -25,7 +25,9 @@ SIZES = {key: value for key, value in VIT.items() if key != "name"}
 
 def source(**arguments: Any) -> nn.Module:
     torch.manual_seed(7)
-    return timm.create_model("vit_tiny_patch16_224", **{"img_size": 32, "num_classes": 5, **SIZES, **arguments})
+    sizes = {"img_size": 32, "num_classes": 5, **SIZES, **arguments}
+    model: nn.Module = timm.create_model("vit_tiny_patch16_224", **sizes)
+    return model
 
 
 def loaded(spec: ForeignSpec, shape: ImageShape) -> dict[str, torch.Tensor]:

@@ -58,7 +58,7 @@ def construct(name: str) -> tuple[nn.Module, tuple[int, int]]:
 
 def torchvision_model(name: str) -> tuple[nn.Module, tuple[int, int]]:
     """Return a small model with the classes of one of torchvision."""
-    from torchvision.models import MaxVit, SwinTransformer, VisionTransformer, swin_transformer  # type: ignore[import-untyped]
+    from torchvision.models import MaxVit, SwinTransformer, VisionTransformer, swin_transformer
 
     torch.manual_seed(0)
     if name.startswith("vit"):
