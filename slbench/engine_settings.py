@@ -117,6 +117,7 @@ class RaySettings(WorkerSettings):
     num_cpus: Annotated[int, Field(ge=1)] = 1  # of a worker
     num_gpus: Annotated[float, Field(ge=0, le=1024)] = 0  # of a worker; below 1: a share of a GPU
     resources: Annotated[dict[str, Amount], AfterValidator(ray_resources)] = {}  # custom ones of a worker: {a100 = 1}
+    exclude: Line | None = None  # hosts not to use: "n1,n2"
 
     @property
     def concurrent_jobs(self) -> int | None:
@@ -124,6 +125,11 @@ class RaySettings(WorkerSettings):
         if self.jobs_per_device is None and not self.num_gpus:
             return self.num_cpus // self.threads
         return self.jobs_per_device
+
+    @property
+    def excluded(self) -> list[str]:
+        """Names of the hosts not to use."""
+        return [name.strip() for name in (self.exclude or "").split(",") if name.strip()]
 
     @property
     def needs(self) -> dict[str, float]:

@@ -136,6 +136,22 @@ def is_present(path: Path) -> bool:
     return True
 
 
+def owner_hint(path: Path) -> str:
+    """Return "; it belongs to ann" for a path that may not be used, or its folder; empty if it is this user's."""
+    for each in (path, *path.parents):
+        try:
+            uid = each.lstat().st_uid
+        except OSError:  # missing, or in a folder that may not be entered
+            continue
+        if hasattr(os, "geteuid") and uid != os.geteuid():
+            try:
+                return f"; it belongs to {each.owner()}"
+            except KeyError:
+                return f"; it belongs to user {uid}"
+        return ""
+    return ""
+
+
 def remove(path: Path) -> None:
     """Remove a file, a folder with its content, or a link, whose target stays; nothing if there is none."""
     if path.is_dir() and not path.is_symlink():

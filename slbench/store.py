@@ -32,6 +32,7 @@ from slbench.files import (
     DISK_FULL,
     dump_json,
     nearest_existing,
+    owner_hint,
     read_json,
     read_regular,
     remove,
@@ -61,6 +62,8 @@ State = Literal["done", "diverged", "running", "failed", "damaged", "pruned", "p
 RESUME_CHECK = "resume-check"  # file in the stores of slbench verify-resume, whose runs are no results of a grid
 ENDED: tuple[State, ...] = ("done", "diverged")  # states that another grid does not change unasked
 STATES: tuple[State, ...] = get_args(State)
+SHARED = ("runs", "ids", "claims", "studies", "versions")  # folders that all users of a store change
+SHARING = "users of one store need a common group and umask 002"
 LINKED = "../runs"  # in ids/, where the link of a run leads
 
 
@@ -99,6 +102,13 @@ class Store:
             raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
         if not runs.is_dir():
             raise StoreError(f"{self.root}: runs: must be a folder, but is a file; choose another with --store")
+        for name in SHARED:
+            folder, mode = self.root / name, os.R_OK | os.X_OK | (os.W_OK if writing else 0)
+            if folder.is_dir() and not os.access(folder, mode):
+                raise StoreError(
+                    f"{folder}: may not be {'written' if os.access(folder, os.R_OK) else 'read'}"
+                    f"{owner_hint(folder)}; {SHARING}"
+                )
         if not writing:
             return
         try:

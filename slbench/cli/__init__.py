@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from slbench.cli.command_group import CommandEntry, CommandGroup
 from slbench.cli.printing import printable_output
 from slbench.cli.usage_errors import usage_message
 from slbench.errors import InputError, SlbenchError
+from slbench.files import owner_hint
 
 INTERRUPTED = 130
 UNUSABLE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -136,7 +138,8 @@ def run(arguments: list[str] | None) -> int:
     except OSError as error:
         name = error.filename2 or error.filename
         if error.errno in UNUSABLE and isinstance(name, str | bytes):  # without a path it is our mistake
-            print(f"slbench: {os.fsdecode(name)}: cannot be read or written: {error.strerror}", file=sys.stderr)
+            owner = owner_hint(Path(os.fsdecode(name))) if isinstance(error, PermissionError) else ""
+            print(f"slbench: {os.fsdecode(name)}: cannot be read or written: {error.strerror}{owner}", file=sys.stderr)
             return InputError.exit_code
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from slbench.engines.watch import SubmissionStatus, WorkerStatus, bad_nodes
-from slbench.text import distinct, plural
+from slbench.text import distinct
 
 MAX_SHOWN = 4  # nodes, or tasks, of a line
 
@@ -21,9 +21,8 @@ def engine_lines(found: Sequence[SubmissionStatus], problem: str) -> Iterator[st
         yield f"{each.submission.engine:<7} {job} ({each.submission.name}): {'; '.join(parts)}"
         if any(worker.failed_to_start for worker in each.workers):
             yield f"        logs: {each.folder.path}"
-    for node, count in bad_nodes(found).items():
-        lost = f"node {node}: {plural(count, 'worker')} lost or not started there"
-        yield f"{lost}; on SLURM it is left out for a day, as by --exclude {node}"
+    for node, why in bad_nodes(found).items():
+        yield f"node {node}: {why}; it is left out for a day, as by --exclude {node}"
     if problem:
         yield f"workers: state unknown: {problem}"
 

@@ -34,8 +34,8 @@ POLL_SECONDS = 5.0  # between two looks at the workers of a cluster that this pr
 WORKER, SUBMISSION = "Each worker", "Submission"
 OF_RAY = ("ray_address", "num_cpus", "num_gpus", "resource")
 OF_SLURM = (
-    "max_parallel", "partition", "account", "qos", "constraint", "exclude", "time", "gpus_per_node", "cpus_per_task",
-    "mem", "sbatch",
+    "max_parallel", "partition", "account", "qos", "constraint", "time", "gpus_per_node", "cpus_per_task", "mem",
+    "sbatch",
 )  # fmt: skip
 RayAddress = Annotated[
     str | None,
@@ -83,13 +83,15 @@ def submit(
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Submit although the last workers failed to start.", rich_help_panel=SUBMISSION),
+        typer.Option(
+            "--force", help="Submit although workers failed to start, on any node.", rich_help_panel=SUBMISSION
+        ),
     ] = False,
     partition: Annotated[str | None, of_worker("--partition", "As of sbatch.")] = None,
     account: Annotated[str | None, of_worker("--account", "As of sbatch.")] = None,
     qos: Annotated[str | None, of_worker("--qos", "As of sbatch.")] = None,
     constraint: Annotated[str | None, of_worker("--constraint", "As of sbatch: features of nodes.")] = None,
-    exclude: Annotated[str | None, of_worker("--exclude", "As of sbatch: nodes not to use.")] = None,
+    exclude: Annotated[str | None, of_worker("--exclude", "Nodes not to use: n1,n2; for SLURM also n[1-3].")] = None,
     time: Annotated[str | None, of_worker("--time", "As of sbatch: time limit, such as 4:00:00.")] = None,
     gpus_per_node: Annotated[str | None, of_worker("--gpus-per-node", "As of sbatch: GPUs.")] = None,
     cpus_per_task: Annotated[int | None, of_worker("--cpus-per-task", "As of sbatch: CPUs.")] = None,
@@ -192,8 +194,8 @@ def outcome_lines(outcome: "Outcome", study: Path, store: Path) -> Iterator[str]
     if submission is None:
         yield f"nothing to submit: {plural(outcome.active, 'worker')} active, {plural(outcome.left, 'run')} left"
         return
-    if outcome.left_out:
-        yield f"note: left out: {outcome.left_out}: workers were lost or did not start there; --exclude says otherwise"
+    for node, why in outcome.left_out.items():
+        yield f"note: left out: {node}: {why}; --force uses it, and so does --exclude with other nodes"
     beside = f" beside {plural(outcome.active, 'active one')}" if outcome.active else ""
     where = f" on the cluster {submission.address}" if submission.address else ""
     yield (
@@ -212,7 +214,7 @@ def outcome_document(outcome: "Outcome", study: str, engine: Engine) -> dict[str
         "engine": engine,
         "active": outcome.active,
         "runs_left": outcome.left,
-        "left_out": outcome.left_out or None,
+        "left_out": ",".join(outcome.left_out) or None,
         "submission": None
         if submission is None
         else {

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import ray
 
-from slbench.engines.submission import SCRIPT, SubmissionFolder
+from slbench.engines.ray_cluster import job_id
+from slbench.engines.submission import SCRIPT, Attempt, SubmissionFolder, now
 
 NAMESPACE = "slbench"
 
@@ -55,7 +56,8 @@ class RayWorker:
             ray.kill(ray.get_actor(self.name, namespace=NAMESPACE), no_restart=True)
 
     def _attempt(self) -> bool:
-        """Run the worker; return whether it is to be started again."""
+        """Run the worker, and record the failure of one that could not; return whether it is to be started again."""
+        earlier = self.folder.worker(self.task).attempts
         command = ["bash", str(self.folder.path / SCRIPT), str(self.task)]
         with self.folder.log(self.task).open("ab") as log:
             self._process = subprocess.Popen(
@@ -63,9 +65,16 @@ class RayWorker:
             )
         if self._is_stopped:
             self._process.terminate()
-        self._process.wait()
-        last = self.folder.worker(self.task).last
-        return last is not None and last.requeued
+        code, attempts = self._process.wait(), self.folder.worker(self.task).attempts
+        if len(attempts) > len(earlier):
+            return attempts[-1].requeued
+        if not self._is_stopped and (submission := self.folder.read()) is not None:
+            failed = Attempt(
+                restart=len(earlier), job_id=job_id(submission), hostname=self.node(), started_at=now(), ended_at=now(),
+                end="failed", message=f"exit code {code} before slbench work began",
+            )  # fmt: skip
+            self.folder.write_worker(self.task, [*earlier, failed])
+        return False
 
 
 def probe_node(folder: str, python: str) -> tuple[str, str]:

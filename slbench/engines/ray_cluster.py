@@ -131,8 +131,9 @@ class RayCluster:
     def check(self, submission: Submission, folder: Path, *, force: bool) -> None:
         """See `Scheduler.check`."""
         answer = self._ask(
-            submission.address, "check", needs=needs(submission), folder=str(folder), python=sys.executable, force=force
-        )
+            submission.address, "check", needs=settings_of(submission).needs, folder=str(folder), python=sys.executable,
+            force=force, exclude=settings_of(submission).excluded,
+        )  # fmt: skip
         if "refused" in answer:
             cure = (
                 "the store must be a folder that all nodes share; without one, train apart with slbench work, then "
@@ -140,9 +141,9 @@ class RayCluster:
                 if "visible" in answer["refused"]
                 else "--force submits all the same, for a cluster that grows"
                 if "no node has" in answer["refused"]
-                else ""
+                else "--exclude submits without a node"
             )
-            raise InputError("; ".join(filter(None, [f"--engine ray: {answer['refused']}", cure])))
+            raise InputError(f"--engine ray: {answer['refused']}; {cure}")
 
     def start(self, submission: Submission, folder: Path) -> Answer:
         """See `Scheduler.start`."""
@@ -150,8 +151,9 @@ class RayCluster:
         os.umask(umask)
         try:
             self._ask(
-                submission.address, "start", name=submission.name, workers=submission.workers, needs=needs(submission),
-                folder=str(folder), umask=umask,
+                submission.address, "start", name=submission.name, workers=submission.workers,
+                needs=settings_of(submission).needs, exclude=settings_of(submission).excluded, folder=str(folder),
+                umask=umask,
                 environment={key: value for key, value in os.environ.items() if key.startswith(INHERITED)},
             )  # fmt: skip
         except EngineError as error:
@@ -193,10 +195,9 @@ class RayCluster:
             return driver.ask(command, **request)
 
 
-def needs(submission: Submission) -> dict[str, float]:
-    """Return the resources of a worker by name."""
+def settings_of(submission: Submission) -> RaySettings:
     assert isinstance(submission.settings, RaySettings)
-    return submission.settings.needs
+    return submission.settings
 
 
 def job_id(submission: Submission) -> str:

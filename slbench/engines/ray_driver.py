@@ -40,13 +40,14 @@ def connect(request: Request) -> dict[str, Any]:
 
 def check(request: Request) -> dict[str, Any]:
     """Return why workers could not run: resources that no node has, nodes that cannot start them; else nothing."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeManagerHostname"] not in request["exclude"]]
     needs: Mapping[str, float] = request["needs"]
     fitting = [node for node in nodes if all(node["Resources"].get(name, 0) >= needs[name] for name in needs)]
     if not fitting and not request["force"]:
         most = {name: max((node["Resources"].get(name, 0) for node in nodes), default=0) for name in needs}
         wanted, present = (", ".join(f"{name} {each[name]:g}" for name in needs) for each in (needs, most))
-        return {"refused": f"no node has what a worker needs ({wanted}; at most there is {present})"}
+        without = f" without {', '.join(request['exclude'])}" if request["exclude"] else ""
+        return {"refused": f"no node has what a worker needs ({wanted}; at most there is {present}{without})"}
     probe = ray.remote(num_cpus=0, max_retries=0)(probe_node)
     asked = {
         probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
@@ -69,14 +70,15 @@ def check(request: Request) -> dict[str, Any]:
 
 def start(request: Request) -> dict[str, Any]:
     """Create an actor for each worker. They outlive this process, unless the cluster is its own."""
-    needs = dict(request["needs"])
-    actor = ray.remote(RayWorker)
+    needs, actor = dict(request["needs"]), ray.remote(RayWorker)
+    left_out = [node["NodeID"] for node in ray.nodes() if node["NodeManagerHostname"] in request["exclude"]]
+    elsewhere = {"label_selector": {"ray.io/node-id": f"!in({','.join(left_out)})"}} if left_out else {}
     for task in range(request["workers"]):
         name = actor_name(request["name"], task)
         actor.options(
             name=name, namespace=NAMESPACE, lifetime="detached", max_restarts=-1, scheduling_strategy="SPREAD",
             num_cpus=needs.get("CPU", 0), num_gpus=needs.get("GPU", 0),
-            resources={key: value for key, value in needs.items() if key not in ("CPU", "GPU")},
+            resources={key: value for key, value in needs.items() if key not in ("CPU", "GPU")}, **elsewhere,
         ).remote(name, request["folder"], task, umask=request["umask"], environment=request["environment"])  # fmt: skip
     return {}
 

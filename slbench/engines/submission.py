@@ -1,6 +1,7 @@
 """Submissions of workers to a scheduler, and the attempts of the workers, as files in the store."""
 
 import getpass
+import os
 import platform
 import uuid
 from collections.abc import Sequence
@@ -90,7 +91,7 @@ class Submission(Stored):
             runs=runs,
             created_at=now(),
             hostname=platform.node(),
-            user=getpass.getuser(),
+            user=user_name(),
             workers=workers,
             max_parallel=max_parallel,
             settings=settings,
@@ -148,6 +149,14 @@ def submissions(store: Store, study: str | None = None) -> list[tuple[Submission
 def digest_of(study: Study) -> str:
     """Return a digest of the ids of a study's runs, which its models, plugins and data change too."""
     return digest({"runs": sorted(run.spec.run_id for run in study.runs)})
+
+
+def user_name() -> str:
+    """Return the name of this user; the number of one without a name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def now() -> str:

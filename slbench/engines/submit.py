@@ -46,7 +46,7 @@ class Request:
     workers: int  # in total, with those that are active
     max_parallel: int | None
     more: Sequence[str] = ()  # further arguments of `slbench work`
-    force: bool = False  # submit although workers failed to start
+    force: bool = False  # submit although workers failed to start, on any node
     address: str = ""  # of the cluster, for Ray
 
     @property
@@ -62,7 +62,7 @@ class Outcome:
     submission: Submission | None  # None: nothing was missing
     script: Path | None
     active: int  # workers before it
-    left_out: str  # nodes on which workers were lost or did not start
+    left_out: Mapping[str, str]  # nodes on which workers were lost or did not start, with what happened there
     left: int  # runs
 
 
@@ -87,7 +87,7 @@ def planned(request: Request, *, workers: int, exclude: str = "") -> Submission:
     """Return a submission of workers, which is not stored yet.
 
     Args:
-        exclude: nodes to leave out, where the scheduler can.
+        exclude: nodes to leave out.
     """
     settings = request.settings.model_copy(update={"exclude": exclude}) if exclude else request.settings
     submission = Submission.create(
@@ -117,11 +117,11 @@ def submit(request: Request, *, sleep: Callable[[float], None] = time.sleep) -> 
         active, left = sum(len(each.active) for each in found), runs_left(request)
         missing = min(request.workers, left) - active
         if missing <= 0:
-            return Outcome(None, None, active, "", left)
+            return Outcome(None, None, active, {}, left)
         if not request.force:
             check_starts(found)
         left_out = nodes_to_exclude(request, found)
-        submission = planned(request, workers=missing, exclude=left_out)
+        submission = planned(request, workers=missing, exclude=",".join(left_out))
         folder = folder_of(request.store, submission)
         write_atomic(folder.script, script_of(request, submission).encode())
         try:
@@ -136,12 +136,12 @@ def submit(request: Request, *, sleep: Callable[[float], None] = time.sleep) -> 
         return Outcome(submission, folder.script, active, left_out, left)
 
 
-def nodes_to_exclude(request: Request, found: Sequence[SubmissionStatus]) -> str:
-    """Return the nodes on which workers were lost or did not start within a day, if none are excluded by the user."""
-    if not isinstance(request.settings, SlurmSettings) or request.settings.exclude is not None:
-        return ""
-    recent = [each for each in found if each.submission.engine == "slurm" and each.submission.age_seconds < DAY_SECONDS]
-    return ",".join(sorted(bad_nodes(recent)))
+def nodes_to_exclude(request: Request, found: Sequence[SubmissionStatus]) -> dict[str, str]:
+    """Return the nodes on which workers were lost or did not start within a day, unless the user decides on nodes."""
+    if request.force or request.settings.exclude is not None:
+        return {}
+    mine = [each for each in found if each.submission.engine == request.scheduler.name]
+    return bad_nodes(each for each in mine if each.submission.age_seconds < DAY_SECONDS)
 
 
 def hand_over(

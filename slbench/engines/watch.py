@@ -1,6 +1,6 @@
 """State of the workers of submissions: what they recorded, and what the scheduler says."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -154,15 +154,18 @@ def failures_to_start(found: Sequence[SubmissionStatus]) -> list[WorkerStatus]:
     return failed
 
 
-def bad_nodes(found: Iterable[SubmissionStatus]) -> dict[str, int]:
-    """Return the number of workers that were lost or failed to start by node, for nodes with two or more."""
-    lost = Counter(
-        worker.node
-        for each in found
-        for worker in each.workers
-        if worker.node and (worker.failed_to_start or worker.why == "node failure")
-    )
-    return {node: count for node, count in lost.items() if count > 1}
+def bad_nodes(found: Iterable[SubmissionStatus]) -> dict[str, str]:
+    """Return what happened on nodes where two or more workers were lost or failed to start, by node."""
+    lost = defaultdict[str, list[WorkerStatus]](list)
+    for each in found:
+        for worker in each.workers:
+            if worker.node and (worker.failed_to_start or worker.why == "node failure"):
+                lost[worker.node].append(worker)
+    return {
+        node: f"{len(workers)} workers lost or not started there, the last one: {workers[-1].why}"
+        for node, workers in sorted(lost.items())
+        if len(workers) > 1
+    }
 
 
 def look_up(known: Known, schedulers: Mapping[Engine, Scheduler]) -> dict[str, list[Task]]:

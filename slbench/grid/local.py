@@ -14,6 +14,7 @@ from pathlib import Path
 from slbench import machine
 from slbench.claims import HEARTBEAT_SECONDS, Claim
 from slbench.errors import StoreError
+from slbench.files import owner_hint
 from slbench.grid.disk_budget import disk_shortfall
 from slbench.grid.events import (
     AlreadyFinished,
@@ -40,7 +41,7 @@ from slbench.grid.status import resume_epoch
 from slbench.recipes import Precision
 from slbench.record import Pruned
 from slbench.run_paths import RunPaths
-from slbench.store import AlreadyEndedError, Store, has_checkpoint
+from slbench.store import SHARING, AlreadyEndedError, Store, has_checkpoint
 from slbench.study import StudyRun
 from slbench.text import duration, plural
 from slbench.train.progress import Progress
@@ -180,9 +181,7 @@ class LocalExecutor:
                     self._start(*claimed, slot)
         except OSError as error:
             self._check_store()
-            self._stop(
-                f"{self.store.root}: cannot write ({error.strerror}): fix that, then run the same command to resume"
-            )
+            self._stop(f"{cannot_write(error, self.store)}: fix that, then run the same command to resume")
         if self.queue.waiting and not self.queue.slots:
             self._stop("no usable device is left")
         if self.queue.reached_max_runs:
@@ -508,3 +507,11 @@ class LocalExecutor:
         waiting = self.queue.stop()
         if waiting or (limit and self.jobs):
             self.on_event(GridStopped(reason, waiting, limit=limit))
+
+
+def cannot_write(error: OSError, store: Store) -> str:
+    """Return what could not be written and why; whose it is, if this user may not."""
+    if not isinstance(error, PermissionError) or error.filename is None:
+        return f"{store.root}: cannot write ({error.strerror})"
+    folder = Path(error.filename).parent
+    return f"{folder}: cannot write ({error.strerror}){owner_hint(folder)}; {SHARING}"

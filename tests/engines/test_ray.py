@@ -1,7 +1,9 @@
 """`slbench submit --engine ray` with a driver that stands in for a cluster."""
 
 import json
+import platform
 import socket
+import time
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,6 +13,7 @@ import pytest
 from slbench.engine_settings import RaySettings
 from slbench.engines import ray_cluster
 from slbench.engines.submission import Attempt, Submission, folder_of, submissions
+from slbench.engines.watch import bad_nodes, status
 from slbench.engines.worker import EngineWorker
 from slbench.errors import EngineError
 from slbench.store import Store
@@ -145,6 +148,26 @@ def test_what_cannot_run_is_refused_before_submission(
     assert ray.of("start") == []
 
 
+def test_a_node_on_which_workers_fail_to_start_is_left_out_of_the_next_submission(
+    submit: Any, slbench: Command, study: Path, tmp_path: Path, ray: type[FakeDriver]
+) -> None:
+    store = Store(tmp_path / "results")
+    assert submit("--workers", 2).code == 0
+    ((submission, folder),) = submissions(store)
+    for task in range(2):
+        folder.write_worker(task, [attempt(submission, end="failed", message="no GPU")])
+    ray.workers.clear()
+    assert not missing(slbench("status", study, "--store", store.root).out, "node n3: 2 workers", "no GPU", "--exclude")
+    result = submit("--workers", 1)
+    assert result.code == 0 and not missing(result.out, "left out: n3: 2 workers", "no GPU", "--force", "--exclude")
+    assert [request["exclude"] for request in ray.of("check") + ray.of("start")] == [[], ["n3"], [], ["n3"]]
+    assert [each.settings.exclude for each, _ in submissions(store)] == [None, "n3"]
+    for count, (flags, excluded) in enumerate({("--force",): [], ("--exclude", "n7, n9"): ["n7", "n9"]}.items()):
+        result = submit("--workers", 2 + count, *flags)
+        assert result.code == 0 and "left out" not in result.out, "the user's choice counts"
+        assert ray.of("start")[-1]["exclude"] == excluded
+
+
 @pytest.mark.usefixtures("ray")
 def test_a_cluster_that_has_ended_has_no_workers(
     submit: Any, slbench: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +223,7 @@ def test_a_cluster_of_this_machine_listens_on_the_loopback_interface_only_and_se
         assert len(sockets) > 2 and {address.ip.removeprefix("::ffff:") for address in sockets} == {"127.0.0.1"}
         assert not [process for process in children if "--disable-frontend" not in str(dashboard(process))]
         asked = {"folder": str(tmp_path / "store" / "engines" / "s" / "x"), "python": "/bin/sh", "force": False}
+        asked |= {"exclude": []}
         refused = driver.ask("check", needs={"CPU": 9999.0}, **asked)["refused"]
         assert not missing(refused, "no node has", "CPU 9999")
         assert not missing(
@@ -210,6 +234,37 @@ def test_a_cluster_of_this_machine_listens_on_the_loopback_interface_only_and_se
         processes = [process for process in children if process.is_running()]
     psutil.wait_procs(processes, timeout=30)
     assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_begin_is_recorded_with_its_host_and_none_is_placed_on_a_host_that_is_left_out(
+    tmp_path: Path,
+) -> None:
+    submission = Submission.create("tiny", workers=2, settings=RaySettings(), study_folder=tmp_path)
+    folder, host = folder_of(Store(tmp_path / "results"), submission), platform.node()
+    folder.write(submission)
+    folder.script.write_text("exit 3\n")
+    request = {"needs": {"CPU": 0.5}, "folder": str(folder.path), "umask": 0o022, "environment": {}}
+    with ray_cluster.RayDriver("") as driver:
+
+        def left(name: str) -> list[str | None]:
+            return [node for _, _, node in driver.ask("queue", names=[name])["workers"]]
+
+        driver.ask("start", name=submission.name, workers=2, exclude=[], **request)
+        while left(submission.name):
+            time.sleep(0.1)
+        check = {"needs": {"CPU": 0.5}, "folder": str(folder.path), "python": "/bin/sh", "force": False}
+        assert driver.ask("check", exclude=[], **check) == {}
+        assert not missing(driver.ask("check", exclude=[host], **check)["refused"], "no node has", "CPU 0", host)
+        driver.ask("start", name="elsewhere-1", workers=1, exclude=[host], **request)
+        assert left("elsewhere-1") == [None], "it was placed"
+        driver.ask("cancel", workers=[["elsewhere-1", None]])
+        assert left("elsewhere-1") == []
+    for task in range(2):
+        (failed,) = folder.worker(task).attempts
+        assert (failed.end, failed.hostname, failed.job_id) == ("failed", host, submission.name[-8:])
+        assert not missing(failed.message, "exit code 3")
+    assert list(bad_nodes([status(submission, folder, queue={submission.name: []})])) == [host]
 
 
 def dashboard(process: psutil.Process) -> list[str]:
