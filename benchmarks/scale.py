@@ -213,9 +213,11 @@ def contention(folder: Path, count: int, workers: int, *, kind: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of runs, multiples of 1,000")
-    parser.add_argument("--processes", type=int, default=50)
-    parser.add_argument("--simulated", type=int, default=500)
+    thousands = "multiples of 1,000"
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help=f"runs of one worker, {thousands}")
+    parser.add_argument("--shared", type=int, default=SIZES[0], help=f"runs that several workers share, {thousands}")
+    parser.add_argument("--processes", type=int, default=50, help="workers that are processes")
+    parser.add_argument("--simulated", type=int, default=500, help="workers that are threads of one process")
     chosen = parser.parse_args()
     host = machine.host()
     print(
@@ -226,9 +228,9 @@ def main() -> None:
         for count in chosen.sizes:
             one_worker(Path(name), count)
         if chosen.processes:
-            contention(Path(name), chosen.sizes[0], chosen.processes, kind="real")
+            contention(Path(name), chosen.shared, chosen.processes, kind="real")
         if chosen.simulated:
-            contention(Path(name), chosen.sizes[0], chosen.simulated, kind="simulated")
+            contention(Path(name), chosen.shared, chosen.simulated, kind="simulated")
 
 
 if __name__ == "__main__":

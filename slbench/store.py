@@ -102,7 +102,7 @@ class Store:
             raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
         if not runs.is_dir():
             raise StoreError(f"{self.root}: runs: must be a folder, but is a file; choose another with --store")
-        for name in SHARED:
+        for name in SHARED if writing else SHARED[:1]:
             folder, mode = self.root / name, os.R_OK | os.X_OK | (os.W_OK if writing else 0)
             if folder.is_dir() and not os.access(folder, mode):
                 raise StoreError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slbench.files import open_regular, read_json, read_regular
+from slbench.files import open_regular, owner_hint, read_json, read_regular
 
 
 def special(kind: str, folder: Path) -> Path:
@@ -51,3 +51,13 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "x", max_bytes=7) == b"1234567"
     with pytest.raises(OSError, match="has more than 6 bytes"):
         read_regular(tmp_path / "x", max_bytes=6)
+
+
+@pytest.mark.parametrize("name", ["x", "missing/x"])
+def test_the_owner_of_what_another_user_has_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").touch()
+    assert owner_hint(tmp_path / name) == ""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert owner_hint(tmp_path / name) == f"; it belongs to {tmp_path.owner()}"

@@ -353,3 +353,15 @@ def test_a_fifo_in_place_of_a_file_of_a_store_is_not_waited_for(tmp_path: Path) 
     os.mkfifo(folder / "record.json")
     with pytest.raises(StoreError, match=naming("record.json", "FIFO")):
         store.record(run.spec.run_id)
+
+
+@pytest.mark.parametrize(("writing", "mode", "words"), [(False, os.R_OK, "read"), (True, os.W_OK, "written")])
+def test_a_folder_of_the_store_that_this_user_may_not_use_is_named_with_the_cure(
+    writing: bool, mode: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, asked: not (Path(path).name == "runs" and asked & mode))
+    with pytest.raises(StoreError, match=naming(tmp_path / "runs", words, "common group", "umask 002")):
+        Store(tmp_path).check(writing=writing)
+    if writing:
+        Store(tmp_path).check(writing=False)

@@ -240,7 +240,7 @@ class Submitted(Checked):
     engine: Engine
     active: int  # workers before it
     runs_left: int
-    left_out: str | None  # nodes on which workers were lost or did not start, as --exclude takes them
+    left_out: str | None  # nodes on which workers were lost or did not start
     submission: NewSubmission | None  # null: no worker was missing
 
 

@@ -237,8 +237,8 @@ def add_node(cluster: Any, **settings: Any) -> None:
 
 
 @contextlib.contextmanager
-def running_ray() -> Iterator[Any]:
-    """Run a Ray of a head and three nodes of one CPU within the block, all on the loopback interface."""
+def running_ray(nodes: int = 3) -> Iterator[Any]:
+    """Run a Ray of a head and nodes of one CPU within the block, all on the loopback interface."""
     before = dict(os.environ)
     os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
     os.environ |= {"RAY_worker_niceness": "0"}  # workers are not to wait for other tests
@@ -251,7 +251,7 @@ def running_ray() -> Iterator[Any]:
             cluster = Cluster()
             try:
                 add_node(cluster, **head, _system_config=RAY_HEALTH)
-                for _ in range(3):
+                for _ in range(nodes):
                     add_node(cluster, num_cpus=1, node_ip_address="127.0.0.1")
                 yield cluster
             finally:

@@ -1,5 +1,6 @@
 """A search that asks and tells here while workers of a scheduler train."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from slbench.grid.shared_queue import SharedQueue
 from slbench.store import Store
 from slbench.tuning.record import folder_of
 from tests.cli.conftest import Command
+from tests.engines.clusters import running_ray
 from tests.engines.conftest import FakeSlurm
 from tests.support import missing, runs, start_slbench
 
@@ -43,15 +45,19 @@ def kill_during_the_second_trial(process: Popen[str], store: Store) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["slurm", "ray"])
-def test_the_search_has_the_results_of_one_on_this_machine(engine: str, tmp_path: Path, slurm: FakeSlurm) -> None:
+@pytest.mark.parametrize(("engine", "is_killed"), [("slurm", True), ("ray", True), ("ray", False)])
+def test_the_search_has_the_results_of_one_on_this_machine(
+    engine: str, is_killed: bool, tmp_path: Path, slurm: FakeSlurm
+) -> None:
     slurm.faults()
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
         folder.mkdir()
-    if engine == "slurm":  # the cluster of Ray ends with the process that started it
-        kill_during_the_second_trial(start(there, "--engine", engine), Store(there / "results"))
-    tune(there, "--engine", engine)
+    with running_ray(nodes=1) if engine == "ray" and is_killed else contextlib.nullcontext() as cluster:
+        flags = ["--engine", engine, *([] if cluster is None else ["--ray-address", cluster.address])]
+        if is_killed:  # a cluster that the search has started would end with it
+            kill_during_the_second_trial(start(there, *flags), Store(there / "results"))
+        tune(there, *flags)
     tune(here, "--devices", "cpu", "--jobs-per-device", "1")
     records = [json.loads((folder / "results/tuning/s/search.json").read_text()) for folder in (here, there)]
     assert records[0]["rows"] == records[1]["rows"] and len(records[0]["rows"][0]["trials"]) == 3

@@ -71,6 +71,7 @@ def test_two_users_with_a_common_group_finish_each_run_once_and_continue_each_ot
 def test_what_another_user_keeps_private_is_named_in_one_line_and_stays(shared: Path) -> None:
     store, runs = Store(shared / "results"), [run.spec for run in load_study(shared / "study.toml").runs]
     store.root.mkdir()
+    store.root.chmod(0o2775)
     ann, ben = User(1, umask=0o077, home=shared / "ann"), User(2, umask=0o002, home=shared / "ben")
     code, output = ann.run(*work(shared, "--max-runs", 1))
     assert code == 0, output

@@ -1,5 +1,6 @@
 """How the state of workers follows from their own records, the queue and the accounting."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,11 @@ def test_endings_are_told_apart(tmp_path: Path, attempts: list[Attempt], row: st
     queue = {submission.name: [Task("17", 0, row, "n5", reason)] if row else []}
     (worker,) = status(submission, folder, queue=queue).workers
     assert (worker.state, worker.why) == (state, why)
+
+
+def test_a_user_without_a_name_is_recorded_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: {}["a name"])
+    assert submitted(Store(tmp_path), 1)[0].user == str(os.getuid())
 
 
 def test_failures_to_start_count_until_a_worker_that_started(tmp_path: Path) -> None:
