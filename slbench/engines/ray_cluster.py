@@ -86,7 +86,8 @@ class RayDriver:
             self._process.stdin.flush()
             answer: dict[str, Any] = json.loads(self._read_line())
         except (OSError, ValueError) as error:
-            raise EngineError(f"Ray: no answer: {self._last_words() or error}") from error
+            words = "" if isinstance(error, TimeoutError) else self._last_words()
+            raise EngineError(f"Ray: no answer: {words or error}") from error
         if problem := answer.get("error") or answer.get("unreachable"):
             raise EngineError(f"Ray: {problem}")
         return answer

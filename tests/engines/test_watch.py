@@ -55,7 +55,10 @@ def test_endings_are_told_apart(tmp_path: Path, attempts: list[Attempt], row: st
 
 
 def test_a_user_without_a_name_is_recorded_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("getpass.getuser", lambda: {}["a name"])
+    def no_name() -> str:
+        raise KeyError("getpwuid(): uid not found: 61001")
+
+    monkeypatch.setattr("getpass.getuser", no_name)
     assert submitted(Store(tmp_path), 1)[0].user == str(os.getuid())
 
 

@@ -11,6 +11,7 @@ from tests.support import ROOT
 GROUP = 61_000  # needs no entry in /etc/group, nor a user one in /etc/passwd
 # Python or this code may lie in folders that only root enters. A mount namespace shows them open.
 OPEN = """set -e
+umask 022
 mount -t tmpfs -o mode=755 tmpfs /mnt
 for folder in {folders}; do
     at=$(mktemp -d /mnt/XXXXXX)
