@@ -9,12 +9,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAINING = ("dataset_", "recipe_")  # prefixes of fields in which compared runs agree
-OWN = ("recipe_", "protocol")  # prefixes of fields that follow from no other field of a run
+DERIVED_DATA = tuple(f"dataset_{name}" for name in ("content", "train_counts", "validation_counts", "num_test", "mean", "std"))
+FOLLOWING = {  # fields that a run derives from another field; all others are settings of their own
+    "dataset_image_size": (*DERIVED_DATA, "backbone_patch_size", "backbone_window_size", "backbone_num_splits"),
+    "dataset_split_seed": DERIVED_DATA,
+    "backbone_patch_size": ("backbone_window_size",),
+}
 NUMERICS = "numerics_"  # prefix of the versions of the parts that a run uses; NaN for the others
 EQUAL = "recipe_equal"  # training budget of subsets; the full set has none and is compared with both kinds
 ACCURACY = "final_test_top1"
 RESULTS = ("method", "seed", "status", ACCURACY, "final_test_loss", "dataset_num_classes")
-WHOLE = {"dataset_fraction": 1.0}  # value of a field for the full data set, where the frame has NaN
+FRACTION, PER_CLASS = "dataset_fraction", "dataset_per_class"
 Variant = Mapping[str, Any]  # values of the axes
 
 
@@ -75,15 +80,24 @@ def cells(frame: "pd.DataFrame", *, swept: str | None = None, alone: bool = Fals
     Args:
         swept: column of a training field, such as "dataset_fraction", that is an axis here. Fields that it determines
             do not tell cells apart either.
-        alone: nothing else in recipe and protocol may follow that field, since its values are compared.
+        alone: only FOLLOWING may differ with that field, since its values are compared.
     """
-    if swept in WHOLE and swept in frame:
-        frame = frame.assign(**{swept: frame[swept].fillna(WHOLE[swept])})
+    if swept == FRACTION and swept in frame:
+        frame = frame.assign(**{swept: values_of(frame, swept)})
     return [
         cell
         for _, runs in frame.groupby(["backbone", "dataset"], sort=False)
         for cell in cells_of(runs, swept, alone=alone)
     ]
+
+
+def values_of(frame: "pd.DataFrame", column: str) -> "pd.Series[Any]":
+    """Return a column of a frame of runs; NaN in the fraction of a data set that is used whole becomes 1."""
+    values = frame[column]
+    if column != FRACTION:
+        return values
+    is_whole = values.isna() & frame[PER_CLASS].isna() if PER_CLASS in frame else values.isna()
+    return values.mask(is_whole, 1.0)
 
 
 def cells_of(runs: "pd.DataFrame", swept: str | None, *, alone: bool) -> Iterator[Cell]:
@@ -97,9 +111,9 @@ def cells_of(runs: "pd.DataFrame", swept: str | None, *, alone: bool) -> Iterato
     axes += [name for name in varied if name.startswith(NUMERICS) and varies(runs[name].dropna())]
     if swept in apart:
         axes.append(swept)
-        kept: tuple[str, ...] = OWN if alone else ()
+        following = FOLLOWING.get(swept, ()) if alone else apart
         apart = [
-            name for name in apart if name != swept and (name.startswith(kept) or not determined(runs, name, by=swept))
+            name for name in apart if name != swept and not (name in following and determined(runs, name, by=swept))
         ]
     settings = [dict(zip(apart, values, strict=True)) for values in distinct_rows(runs, apart)]
     for setting in settings:

@@ -7,7 +7,7 @@ from statistics import mean, variance
 from typing import TYPE_CHECKING, Any, Literal
 
 from slbench.errors import InputError
-from slbench.stats.cells import ACCURACY, TRAINING, WHOLE, varies
+from slbench.stats.cells import ACCURACY, TRAINING, values_of, varies
 from slbench.stats.contrast import (
     Contrast,
     check_methods,
@@ -200,8 +200,7 @@ def check_field(question: Contrast, frame: "pd.DataFrame") -> None:
     if column not in fields:
         allowed = choices(fields, column)
         raise InputError(f"contrast: field: no runs differ in it (got {shown(question.field)}){allowed}")
-    values = frame[column].fillna(WHOLE[column]) if column in WHOLE else frame[column]
-    check_values(question, values.dropna().unique().tolist())
+    check_values(question, values_of(frame, column).dropna().unique().tolist())
 
 
 def exploratory(primary: Sequence[Contrast], methods: Sequence[str], reference: str) -> list[Contrast]:

@@ -13,7 +13,7 @@ from slbench.errors import InputError
 from slbench.methods import model_title
 from slbench.record import Labels
 from slbench.spec import RunSpec, to_dict
-from slbench.stats.cells import WHOLE
+from slbench.stats.cells import FRACTION
 from slbench.stats.contrast import Contrast
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics
 from slbench.table_spec import DEFAULT_TABLE, TableSpec
@@ -60,9 +60,10 @@ class StudyRun:
 
     def value(self, path: str) -> Any:
         """Return the resolved value of a field such as "recipe.lr"; None if the run has no such field."""
-        column = path.replace(".", "_")
-        value = flat(to_dict(self.spec)).get(column)
-        return WHOLE.get(column) if value is None else value
+        column, data = path.replace(".", "_"), self.spec.dataset
+        if column == FRACTION and data.fraction is None and data.per_class is None:
+            return 1.0  # the whole data set
+        return flat(to_dict(self.spec)).get(column)
 
     @property
     def title(self) -> str:

@@ -354,10 +354,13 @@ def test_two_values_of_a_field_are_compared_for_each_method_between_runs_that_di
     assert set(zip(rows["contrast"], rows["reference"], strict=True)) == {("precision=bf16 against fp32", "fp32")}
 
 
-def test_a_field_of_the_recipe_that_goes_along_with_another_is_not_compared() -> None:
+@pytest.mark.parametrize(
+    "other", ["recipe_lr", "dataset_fraction", "dataset_split_seed", "dataset_image_size", "backbone_depth"]
+)
+def test_a_field_that_goes_along_with_another_is_not_compared(other: str) -> None:
     parts = [
-        frame({("a", "none", 1.0): NONE}, recipe_precision=name, recipe_lr=lr)
-        for name, lr in (("bf16", 1.0), ("fp32", 2.0))
+        frame({("a", "none", 1.0): NONE}, **{"recipe_precision": name, other: value})
+        for name, value in (("bf16", 0.25), ("fp32", 0.5))
     ]
     with pytest.raises(InputError, match=naming("precision=bf16 against fp32", "recipe.precision", "alone")):
         contrasts(pd.concat(parts, ignore_index=True), contrasts=[PRECISION])
@@ -367,9 +370,15 @@ def test_false_is_a_value_and_the_whole_data_set_is_a_fraction_of_one() -> None:
     compiled = [frame({("a", "none", 1.0): own}, recipe_compile=value) for own, value in ((NONE, False), (LSA, True))]
     row = only(contrasts(pd.concat(compiled), contrasts=[{"field": "compile", "value": True, "reference": False}]))
     assert (row.contrast, row.reference, row.estimate) == ("compile=true against false", "false", pytest.approx(7 / 6))
+    question = {"field": "dataset.fraction", "value": 0.5, "reference": 1.0}
     sizes = [frame({("a", "none", 1.0): own}, dataset_fraction=value) for own, value in ((NONE, math.nan), (LSA, 0.5))]
-    row = only(contrasts(pd.concat(sizes), contrasts=[{"field": "dataset.fraction", "value": 0.5, "reference": 1.0}]))
+    row = only(contrasts(pd.concat(sizes), contrasts=[question]))
     assert (row.contrast, row.estimate) == ("fraction=0.5 against 1", pytest.approx(7 / 6))
+    ten = frame({("a", "none", 1.0): NONE}, dataset_fraction=math.nan, dataset_per_class=10.0)
+    with pytest.raises(InputError, match=naming("reference", "dataset.fraction", "1.0")):
+        contrasts(pd.concat([ten, sizes[1]]), contrasts=[question])
+    with pytest.raises(InputError, match=naming("trend of none", "two or more values")):
+        contrasts(pd.concat([ten, sizes[1]]), contrasts=[{"method": "none", "trend": "dataset.fraction"}])
 
 
 def test_a_run_without_a_metric_is_missing_not_diverged() -> None:
