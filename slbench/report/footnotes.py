@@ -11,6 +11,7 @@ from slbench.provenance import commit_text, device_text, version_text
 from slbench.record import Labels, RunRecord
 from slbench.report.inputs import ReportInputs
 from slbench.report.metrics import unusable_outputs
+from slbench.report.verdicts import CONDITIONS, DECIDED_BY, asked_for
 from slbench.run_paths import RunPaths
 from slbench.study import StudyRun
 from slbench.table_spec import METRICS
@@ -43,8 +44,7 @@ def footnotes(
     """
     notes = [*map(Note, missing(inputs)), *map(Note, failed(inputs)), *map(Note, unreadable(inputs))]
     notes += list(mixed(inputs.records, "commits", lambda record: commit_text(record.code)))
-    compared = {question.field for question in inputs.contrasts or () if question.field}  # differ on purpose
-    notes += list(mixed(inputs.records, "devices", partial(device_text, without=compared)))
+    notes += list(mixed(inputs.records, "devices", partial(device_text, without=differing_on_purpose(inputs))))
     notes += list(mixed(inputs.records, "torch versions", lambda record: version_text(record.code, "torch")))
     notes += [Note(f"Gain: {text}.", "?", ids) for text, ids in limited_gains.items()]
     needs_logits = any(METRICS[name].from_outputs for name in shown_columns if name in METRICS)
@@ -60,6 +60,17 @@ def footnotes(
     notes += searched(inputs)
     marks = marks_from_a()
     return [Note(note.text, next(marks) if note.mark else "", note.run_ids) for note in notes]
+
+
+def differing_on_purpose(inputs: ReportInputs) -> set[str]:
+    """Return the compared fields of which all runs with one value have one outcome: not "auto" on unlike devices."""
+    found = set[str]()
+    for field in DECIDED_BY.keys() & {question.field for question in inputs.contrasts or ()}:
+        text = CONDITIONS[DECIDED_BY[field]]
+        outcomes = {(asked_for(record)[field], text(record)) for record in inputs.records}
+        if len(outcomes) == len({asked for asked, _ in outcomes}):
+            found.add(field)
+    return found
 
 
 def marks_from_a() -> Iterator[str]:

@@ -77,7 +77,7 @@ def answers_section(inputs: ReportInputs, verdicts: Verdicts) -> Section:
 def unanswered_sentence(question: Contrast, inputs: ReportInputs) -> str:
     """Return "spt against none: not answered yet, no common seed; diverged: 5 spt"."""
     lost = Counter(outcome.labels.method for outcome in inputs.diverged)
-    counts = ", ".join(f"{lost[method]} {method}" for method in question.methods if lost[method])
+    counts = ", ".join(f"{lost[method]} {method}" for method in question.methods or lost if lost[method])
     return f"{question.name}: not answered yet, no common seed" + (f"; diverged: {counts}" if counts else "")
 
 

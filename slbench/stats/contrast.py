@@ -85,6 +85,11 @@ class Contrast:
             return self.methods
         return tuple(setting_text(self.field, value) for value in (self.value, self.reference))
 
+    def side_of(self, value: Any) -> str | None:
+        """Return which of its sides a value of its field is: not by the text, which rounds; None for another value."""
+        found = (side for side, own in zip(self.sides, (self.value, self.reference), strict=True) if same(own, value))
+        return next(found, None)
+
     @property
     def reference_text(self) -> str:
         """The method or value to compare with as text; empty without one."""
@@ -112,6 +117,11 @@ class Contrast:
         if self.trend is None:
             return pair
         return f"trend of {pair} per {'doubling' if self.scale == 'log' else 'unit'} of {self.trend}"
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values of a field are equal; true is not 1."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def declared(entry: Contrast | Mapping[str, Any], *, reference: str = "none", where: str = "contrast") -> Contrast:
@@ -172,9 +182,10 @@ def check_values(contrast: Contrast, known: Iterable[Any], *, where: str = "cont
         known: the values of that field.
     """
     assert contrast.field is not None
-    sides = [setting_text(contrast.field, value) for value in known]
+    known = list(known)
+    sides = distinct(setting_text(contrast.field, value) for value in known)
     for key, side in zip(("value", "reference"), contrast.sides, strict=True):
-        if side not in sides:
-            allowed = choices((each.partition("=")[2] for each in distinct(sides)), side.partition("=")[2])
+        if side not in map(contrast.side_of, known):
+            allowed = choices((each.partition("=")[2] for each in sides), side.partition("=")[2])
             got = shown(getattr(contrast, key))
             raise InputError(f"{where}: {key}: no run has this value of {contrast.field} (got {got}){allowed}")

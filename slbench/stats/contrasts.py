@@ -89,7 +89,8 @@ def of_values(cell: Cell, contrast: Contrast) -> "Iterator[tuple[Variant, dict[s
     for method in cell.by_method:
         for variant in cell.variants(method):
             other = cell.matching(method, {**variant, column: contrast.reference})
-            if variant[column] == contrast.value and other is not None and other[column] == contrast.reference:
+            found = [None if each is None else contrast.side_of(each[column]) for each in (variant, other)]
+            if other is not None and tuple(found) == contrast.sides:
                 runs = (cell.runs(method, each) for each in (variant, other))
                 rest = {axis: value for axis, value in variant.items() if axis != column}
                 yield {"method": method, **rest}, dict(zip(contrast.sides, runs, strict=True))

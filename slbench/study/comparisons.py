@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from slbench.differing import setting_text
 from slbench.errors import InputError
 from slbench.stats.contrast import Contrast, default_contrasts
 from slbench.study.runs import Comparison, StudyRun
@@ -42,7 +41,7 @@ def comparisons(
         contrasts = default_contrasts(distinct(method for group in by_method for method in group), PLAIN)
     found = dict[tuple[Contrast, tuple[str, ...]], Comparison]()
     for contrast in filter(is_decided, contrasts):
-        for group in by_method if contrast.field is None else groups_of(firsts, contrast.field):
+        for group in by_method if contrast.field is None else groups_of(firsts, contrast):
             check_reference(contrast, group, where)
             runs = tuple(group[side][1] for side in contrast.sides if side in group)
             ids = tuple(run.spec.run_id for run in runs)
@@ -54,16 +53,18 @@ def comparisons(
     return tuple(found.values())
 
 
-def groups_of(resolved: Iterable[tuple[Cell, StudyRun]], field: str | None = None) -> list[Group]:
+def groups_of(resolved: Iterable[tuple[Cell, StudyRun]], contrast: Contrast | None = None) -> list[Group]:
     """Return groups of cells that differ only in method and seed, by method.
 
     Args:
-        field: by its values, which alone differ besides the seed.
+        contrast: of two values of a field, by which cells are grouped that differ only in them and the seed.
     """
+    field = None if contrast is None else contrast.field
     groups = defaultdict[str, Group](dict)
     for cell, run in resolved:
-        side = run.labels.method if field is None else setting_text(field, run.value(field))
-        groups[pairing_key(cell, apart=field or "method")].setdefault(side, (cell, run))
+        side = run.labels.method if contrast is None or field is None else contrast.side_of(run.value(field))
+        if side is not None:
+            groups[pairing_key(cell, apart=field or "method")].setdefault(side, (cell, run))
     return list(groups.values())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from slbench.errors import InapplicableError, InputError
 from slbench.stats.contrast import MIN_BACKBONES, Contrast, check_methods, check_values, declared
 from slbench.study.axes import Grid
-from slbench.study.comparisons import comparisons
+from slbench.study.comparisons import Cell, comparisons, groups_of
 from slbench.study.file import Flags, StudyFile
 from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
@@ -35,7 +35,7 @@ class Expansion:
         """
         runs: dict[str, StudyRun] = {}
         meant, notes, refused = list[str](), [*self.grid.notes], list[InapplicableError]()
-        resolved = list[tuple[dict[str, Override], StudyRun]]()
+        resolved = list[tuple[Cell, StudyRun]]()
         for cell in self.grid.cells():
             settings = {**self.grid.settings, **cell}
             try:
@@ -64,7 +64,7 @@ class Expansion:
             notes.append(f"{len(meant)} cells of the grid are {len(set(meant))} distinct runs; equal ones run once")
         self._check_table_spec(runs.values())
         notes += self._unused_methods()
-        contrasts = self._contrasts(list(runs.values()))
+        contrasts = self._contrasts(list(runs.values()), resolved)
         compared: tuple[Comparison, ...] = ()
         if self.grid.rule is not None:
             compared = comparisons(resolved, contrasts, settings=self.grid.other_axes, where=self.where)
@@ -90,7 +90,9 @@ class Expansion:
             return []
         return [f"{self.where}: method: not in grid.method, so not run: {', '.join(map(shown, unused[:5]))}"]
 
-    def _contrasts(self, runs: Sequence[StudyRun]) -> tuple[Contrast, ...] | None:
+    def _contrasts(
+        self, runs: Sequence[StudyRun], resolved: Iterable[tuple[Cell, StudyRun]]
+    ) -> tuple[Contrast, ...] | None:
         """Return the declared questions; None without. Those that flags take the runs from are left out."""
         methods, backbones = ({getattr(run.labels, name) for run in runs} for name in ("method", "backbone"))
         entries = enumerate(map(self._with_labels, self.file.contrast))
@@ -104,7 +106,7 @@ class Expansion:
                 check_methods(question, sorted(methods), where=where)
                 check_backbones(question, backbones, where)
                 self._check_trend(question, where)
-                self._check_values(question, runs, where)
+                self._check_values(question, resolved, where)
             except InputError:
                 if not self.flags.grid:
                     raise
@@ -135,7 +137,7 @@ class Expansion:
         if question.scale == "log" and min(values) <= 0:
             raise InputError(f"{where}: scale: log needs values above 0 (got {question.trend} = {shown(values)})")
 
-    def _check_values(self, question: Contrast, runs: Iterable[StudyRun], where: str) -> None:
+    def _check_values(self, question: Contrast, resolved: Iterable[tuple[Cell, StudyRun]], where: str) -> None:
         """Raise InputError unless runs have both values of a field, and only that field differs between them."""
         if question.field is None:
             return
@@ -145,8 +147,10 @@ class Expansion:
             raise InputError(
                 f"{where}: field: must be an axis of its own, as it is to differ alone (got {got}, which is tied)"
             )
-        known = distinct(run.value(question.field) for run in runs)
+        known = distinct(run.value(question.field) for _, run in resolved)
         check_values(question, [value for value in known if value is not None], where=where)
+        if not any(group.keys() == set(question.sides) for group in groups_of(resolved, question)):
+            raise InputError(f"{where}: field: no two runs differ in it alone (got {shown(question.field)})")
 
     def _values_of_axis(self, path: str, where: str) -> list[Any]:
         """Return the values of a field's axis. Raises InputError unless it has several."""

@@ -214,8 +214,21 @@ def test_a_condition_that_a_contrast_is_about_is_not_called_mixed_unless_it_is_n
     assert not any("Mixed" in note.text or "Gain" in note.text for note in table.notes)
     items, _ = answers(lambda run: True)
     assert items[0].endswith("3 seeds, same compilation on both sides"), "compilation failed"
-    items, _ = answers(lambda run: not run.spec.recipe.compile or run.spec.seed == 1)
+    items, table = answers(lambda run: not run.spec.recipe.compile or run.spec.seed == 1)
     assert items[0].endswith("3 seeds, mixed compilation")
+    marked = [note.run_ids for note in table.notes if note.text.startswith("Mixed devices: 4 runs with")]
+    assert marked == [{run.spec.run_id for run in runs_ if run.spec.recipe.compile and run.spec.seed != 1}], (
+        "the mean of the runs that ask for compilation is of compiled and eager ones"
+    )
+
+
+def test_a_question_about_a_field_counts_the_diverged_runs_of_every_method() -> None:
+    runs_ = compared_by("precision", ["bf16", "fp32"])
+    bf16 = [run for run in runs_ if run.spec.recipe.precision == "bf16"]
+    question = Contrast(field="recipe.precision", value="bf16", reference="fp32")
+    inputs = report_inputs(runs_, [], contrasts=(question,), diverged=tuple(map(make_diverged, bf16)))
+    items = make_sections(inputs, make_table(inputs).verdicts)[0].items
+    assert [item.partition(": ")[2] for item in items] == ["not answered yet, no common seed; diverged: 3 none, 3 spt"]
 
 
 def test_a_seed_rule_decides_two_values_of_a_field_for_each_method() -> None:

@@ -85,6 +85,21 @@ BF16 = {"field": "precision", "value": "bf16", "reference": "fp32"}
                 ({"scale": "log"}, ("contrast[0]: scale", "trend")),
             )
         ),
+        (
+            {
+                "grid": {"compile": [True, False]},
+                "contrast": [{"field": "compile", "value": "true", "reference": False}],
+            },
+            ("contrast[0]: value", "recipe.compile", "'true'"),
+        ),
+        (
+            {
+                "grid": {"precision": ["bf16", "fp32"], "recipe.lr": [0.1, 0.2]},
+                "exclude": [{"precision": "bf16", "recipe.lr": 0.1}, {"precision": "fp32", "recipe.lr": 0.2}],
+                "contrast": [BF16],
+            },
+            ("contrast[0]: field", "recipe.precision", "alone"),
+        ),
         ({"contrast": [{"field": "precision", "value": "bf16"}]}, ("contrast[0]: reference", "missing", "precision")),
         ({"contrast": [{"method": "spt", "value": "bf16"}]}, ("contrast[0]: value", "field", "bf16")),
         (

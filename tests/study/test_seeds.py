@@ -101,3 +101,10 @@ def test_seeds_of_the_command_line_replace_the_rule() -> None:
 )
 def test_an_invalid_seed_rule_is_refused(content: dict[str, Any], words: tuple[object, ...]) -> None:
     assert not missing(error_of(content), *words)
+
+
+def test_values_that_read_alike_are_not_mixed_up() -> None:
+    grid = {"backbone": [TINY], "method": ["none"], "recipe.lr": [0.001000001, 0.001, 0.002]}
+    question = {"field": "recipe.lr", "value": 0.001, "reference": 0.002}
+    (found,) = study({"seeds": RULE, "grid": grid, "contrast": [question]}).comparisons
+    assert [run.spec.recipe.lr for run in found.runs] == [0.001, 0.002]
